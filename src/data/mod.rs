@@ -1,0 +1,1 @@
+//! Image sets: what a flow is trained on.

@@ -1,0 +1,4 @@
+//! Normalizing flows for burn.
+
+pub mod data;
+pub mod train;

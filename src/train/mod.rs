@@ -1,0 +1,1 @@
+//! Training: what turns a flow and data into a trained flow.
