@@ -1,0 +1,164 @@
+//! The one trait of the crate: an invertible map with an exact log-determinant.
+
+use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Gradients, Tensor};
+
+use crate::context::Context;
+use crate::error::ShapeError;
+
+/// An invertible map of tensors with `D` axes, given a condition `C`.
+///
+/// ```text
+/// forward   z = f(x | context)          log_det = ln |det ∂z/∂x|      [batch], nats
+/// inverse   x = f⁻¹(z | context)        log_det = ln |det ∂x/∂z|      [batch], nats
+/// ```
+///
+/// Data is `x`, latents are `z`; the first axis is the batch. An unconditional bijector is implemented for every `C: Context` and
+/// ignores it; one that uses a condition is implemented for that condition alone. Bijectors are burn modules: their parameters are
+/// visited, saved, loaded and moved like those of any other.
+///
+/// A bijector of your own needs `forward`, `inverse` and `output_shape`; the rest has defaults that work.
+pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
+    /// Maps data to latents.
+    ///
+    /// # Shapes
+    /// `x [batch, ...]` to `(z [batch, ...], log_det [batch])`.
+    ///
+    /// # Panics
+    /// If [`Bijector::output_shape`] is an error for the shape of `x`.
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
+
+    /// Maps latents to data. Elements that have no inverse in the tensor's precision come back as NaN, never as a guess.
+    ///
+    /// # Panics
+    /// If [`Bijector::input_shape`] is an error for the shape of `z`.
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
+
+    /// [`Bijector::inverse`] with its own log-determinant, the negative of forward's at the same point.
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        let x = self.inverse(z, context);
+        let (_, log_det) = self.forward(x.clone(), context);
+        (x, log_det.neg())
+    }
+
+    /// Shape of `z` for a shape of `x`, batch axis included, or why this map cannot take it. Checks a whole stack before any tensor
+    /// exists.
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+
+    /// Shape of `x` for a shape of `z`. The default serves maps that keep the shape.
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let output = self.output_shape(shape)?;
+        if output == shape {
+            Ok(shape)
+        } else {
+            let layer = std::any::type_name::<Self>();
+            Err(ShapeError::InverseUnknown { layer, shape: shape.to_vec(), output: output.to_vec() })
+        }
+    }
+
+    /// Data-dependent start: sets parameters from a batch and passes the image of the batch on, cut from the graph.
+    ///
+    /// Consumes and returns the module, so that a start can neither happen twice by accident nor hide inside `forward`.
+    fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        let (z, _) = self.forward(x, context);
+        (self, z.detach())
+    }
+
+    /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.
+    ///
+    /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the walk's seed and the
+    /// layer's place in it, so that [`Bijector::walk_back`] sees the same draws.
+    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
+        walk.enter(&x.device());
+        let (z, log_det) = self.forward(Tensor::from_inner(x), context);
+        (z.inner(), log_det.inner())
+    }
+
+    /// Walks back through this map: from `z` and the gradients there to `x` and the gradient there, collecting the gradients of
+    /// parameters and condition in `walk`. Compositions walk through their members in reverse.
+    ///
+    /// The default rebuilds `x` by the inverse, runs this layer alone with a graph and differentiates it: memory is that of one layer.
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
+        let Cotangent { z, grad_z, grad_log_det } = back;
+        let device = z.device();
+        walk.leave();
+        walk.seed(&device);
+        let x = self.inverse(Tensor::from_inner(z), context).inner();
+        walk.seed(&device);
+        let leaf = Tensor::from_inner(x.clone()).require_grad();
+        let condition = context.leaf();
+        let (z, log_det) = self.forward(leaf.clone(), &condition);
+        let outward =
+            (z * Tensor::from_inner(grad_z)).sum() + (log_det * Tensor::from_inner(grad_log_det.clone())).sum();
+        let mut gradients = outward.backward();
+        // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
+        let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
+        C::collect(&condition, &mut gradients, &mut walk.context);
+        self.visit(&mut Collect { gradients: &mut gradients, into: &mut walk.parameters });
+        Cotangent { z: x, grad_z: grad_x, grad_log_det }
+    }
+}
+
+/// A point on the way back through a flow: the value there and the gradients of the loss with respect to it.
+#[derive(Debug, Clone)]
+pub struct Cotangent<const D: usize> {
+    /// Output of the map that is walked through next.
+    pub z: Tensor<D>,
+    /// Gradient of the loss with respect to `z`.
+    pub grad_z: Tensor<D>,
+    /// Gradient of the loss with respect to the total log-determinant, `[batch]`. The same all the way, since log-dets add.
+    pub grad_log_det: Tensor<1>,
+}
+
+/// What is carried through a walk: the gradients found so far and the place in the stream of random draws.
+#[derive(Debug)]
+pub struct Walk<C: Context> {
+    /// Gradients of the parameters, by id.
+    pub parameters: GradientsParams,
+    /// Gradient of the condition.
+    pub context: C::Gradient,
+    seed: u64,
+    place: u64,
+}
+
+impl<C: Context> Walk<C> {
+    /// A walk whose random layers draw from streams derived from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { parameters: GradientsParams::new(), context: C::Gradient::default(), seed, place: 0 }
+    }
+
+    /// Seeds the device for the next leaf and moves on.
+    fn enter(&mut self, device: &Device) {
+        self.seed(device);
+        self.place += 1;
+    }
+
+    /// Steps back to the leaf that was entered last.
+    fn leave(&mut self) {
+        self.place = self.place.saturating_sub(1);
+    }
+
+    fn seed(&self, device: &Device) {
+        // Weyl step of SplitMix64 (Steele et al. 2014): distinct seeds for distinct places.
+        device.seed(self.seed.wrapping_add(self.place.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+    }
+}
+
+struct Collect<'a> {
+    gradients: &'a mut Gradients,
+    into: &'a mut GradientsParams,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn visit_float<const E: usize>(&mut self, param: &Param<Tensor<E>>) {
+        if let Some(gradient) = param.val().grad_remove(self.gradients) {
+            // A parameter that two layers share is visited twice.
+            let sum = match self.into.remove::<E>(param.id) {
+                Some(earlier) => earlier + gradient,
+                None => gradient,
+            };
+            self.into.register(param.id, sum);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A flow behind a surjection: a model of data that no bijector takes, with a bound on its log-likelihood.
+//! ```text
+//! r(x, u) = ln p(y) + log_weight,  (y, log_weight) = lift(x, u)
+//! one sample      ln p(x) ≥ E[r]
+//! k samples       ln p(x) ≥ E[ln mean_i exp r(x, u_i)] ≥ E[r]
+//! ```
+//! # Reference
+//! Ho et al. 2019 §3.1, Burda et al. 2016.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::error::{FlowError, ShapeError};
+use crate::flow::{Flow, non_finite, read_likelihood};
+use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
+use crate::prior::Prior;
+use crate::surjection::Surjection;
+
+/// A [`Flow`] whose data is lifted by a [`Surjection`] first.
+#[derive(Module, Debug)]
+pub struct BoundFlow<S, B, P> {
+    /// Lifts data to what the flow takes.
+    pub surjection: S,
+    /// Density of the lifted data.
+    pub flow: Flow<B, P>,
+}
+
+impl<S, B, P> BoundFlow<S, B, P> {
+    /// A surjection and an unconditional flow for lifted examples of shape `shape[1..]`.
+    pub fn new<const D: usize>(surjection: S, bijector: B, prior: P, shape: [usize; D]) -> Result<Self, ShapeError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        Ok(Self { surjection, flow: Flow::new(bijector, prior, shape)? })
+    }
+
+    /// `r(x, noise)`: the one-sample bound of `ln p(x)` in nats, differentiable.
+    ///
+    /// # Shapes
+    /// A batch of data and its noise to `[batch]`.
+    ///
+    /// # Panics
+    /// If the lifted data does not have the flow's shape.
+    pub fn log_weight<const D: usize>(&self, x: S::Data, noise: Tensor<D>) -> Tensor<1>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        let (y, log_weight) = self.surjection.lift(x, noise);
+        self.flow.log_prob(y) + log_weight
+    }
+
+    /// Training loss: minus the mean of [`BoundFlow::log_weight`] with fresh noise, in nats per example, `[1]`.
+    pub fn loss<const D: usize>(&self, x: S::Data) -> Tensor<1>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        let noise = self.surjection.noise(&x);
+        self.log_weight(x, noise).mean().neg()
+    }
+
+    /// One-sample bound of every example on the host, checked.
+    pub fn evaluate<const D: usize>(&self, x: S::Data) -> Result<LogLikelihood<OneSampleBound>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        let dims = self.check(&x)?;
+        let noise = self.surjection.noise(&x);
+        let nats = read_likelihood(self.log_weight(x, noise))?;
+        Ok(LogLikelihood::new(nats, dims, OneSampleBound))
+    }
+
+    /// Importance-weighted bound of every example from `samples` draws of the noise, which are taken one after the other: memory does not
+    /// grow with their number.
+    pub fn evaluate_importance_weighted<const D: usize>(
+        &self,
+        x: S::Data,
+        samples: usize,
+    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        if samples == 0 {
+            return Err(FlowError::NoSamples { what: "samples" });
+        }
+        let dims = self.check(&x)?;
+        let mut means: Vec<LogMeanExp> = Vec::new();
+        for _ in 0..samples {
+            let noise = self.surjection.noise(&x);
+            let weights = read_likelihood(self.log_weight(x.clone(), noise))?;
+            means.resize(weights.len(), LogMeanExp::new());
+            means.iter_mut().zip(weights).for_each(|(mean, weight)| mean.push(weight));
+        }
+        let nats = means.iter().map(LogMeanExp::value).collect();
+        Ok(LogLikelihood::new(nats, dims, ImportanceWeightedBound { samples }))
+    }
+
+    /// `n` samples at a temperature. See [`Flow::sample`].
+    pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<S::Data, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        Ok(self.surjection.lower(self.flow.sample::<D>(n, temperature)?))
+    }
+
+    /// Lifts a batch, maps it to latents and back: the data that comes out, and the largest difference of the lifted numbers.
+    ///
+    /// The difference is a measure of the inverse's precision; in dequantized images, 1/255 is one step of a pixel.
+    pub fn round_trip<const D: usize>(&self, x: S::Data) -> Result<(S::Data, f64), FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.check(&x)?;
+        let model = self.valid();
+        let noise = model.surjection.noise(&x).inner();
+        let (y, _) = model.surjection.lift(x, noise);
+        let (z, _) = model.flow.bijector.forward(y.clone(), &());
+        let back = model.flow.bijector.inverse(z, &());
+        if let Some((count, total, example)) = non_finite(back.clone())? {
+            return Err(FlowError::NotInverted { count, total, example });
+        }
+        let error = (back.clone() - y).abs().max().try_into_scalar::<f64>();
+        let error = error.map_err(|error| FlowError::Device(error.to_string()))?;
+        Ok((model.surjection.lower(back), error))
+    }
+
+    /// Data-dependent start of surjection and flow, in one pass from a batch.
+    pub fn initialize<const D: usize>(self, x: S::Data) -> Result<Self, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.check(&x)?;
+        let noise = self.surjection.noise(&x);
+        let (surjection, y) = self.surjection.initialize(x, noise);
+        Ok(Self { surjection, flow: self.flow.initialize(y)? })
+    }
+
+    fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
+    where
+        S: Surjection<D>,
+    {
+        let (lifted, dims) = self.surjection.check(x)?;
+        self.flow.check(lifted)?;
+        Ok(dims)
+    }
+}

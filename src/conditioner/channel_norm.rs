@@ -1,0 +1,49 @@
+//! Layer normalisation over the channels of every position.
+//! ```text
+//! y[b, :, p] = γ·(x − mean) / √(var + ε) + β            over the channels, biased, ε = 1e-5
+//! ```
+//! | symbol | meaning | shape | start |
+//! |---|---|---|---|
+//! | `γ` | gain | `[1, C, 1, 1]` | 1 |
+//! | `β` | shift | `[1, C, 1, 1]` | 0 |
+//!
+//! burn's `LayerNorm` works on the last axis; this one keeps images channel-first. Ba et al. 2016.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+/// Configuration of [`ChannelNorm`].
+#[derive(Config, Debug)]
+pub struct ChannelNormConfig {
+    /// Channels: length of axis 1.
+    pub n_channels: usize,
+}
+
+impl ChannelNormConfig {
+    /// The layer.
+    pub fn init(&self, device: &Device) -> ChannelNorm {
+        let shape = [1, self.n_channels, 1, 1];
+        ChannelNorm { gain: Initializer::Ones.init(shape, device), bias: Initializer::Zeros.init(shape, device) }
+    }
+}
+
+/// Layer normalisation over channels. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ChannelNorm {
+    /// Gain `γ`, `[1, C, 1, 1]`.
+    pub gain: Param<Tensor<4>>,
+    /// Shift `β`, `[1, C, 1, 1]`.
+    pub bias: Param<Tensor<4>>,
+}
+
+impl ChannelNorm {
+    /// # Shapes
+    /// `[B, C, H, W]` to the same.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let centred = x.clone() - x.mean_dim(1);
+        let variance = centred.clone().square().mean_dim(1);
+        let unit = centred * variance.add_scalar(1e-5).sqrt().recip();
+        unit * self.gain.val() + self.bias.val()
+    }
+}

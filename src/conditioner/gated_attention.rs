@@ -1,0 +1,113 @@
+//! Gated multi-head self-attention over the positions of an image.
+//! ```text
+//! (q, k, v) = conv1x1(x + p)                             3F channels: q, k, v, each head-major
+//! a = softmax_keys(q·kᵀ / √(F/heads))·v                  over all H·W positions
+//! h = conv1x1(dropout(a))                                2F channels, start at deviation 0.1
+//! y = x + h_1..F·σ(h_F+1..2F)
+//! ```
+//! `p` is the position embedding, which the residual path does not see. [`Mixing::Maxout`] is the paper's ablation: `a` is the maximum of
+//! three values of the same convolution at the same position, with the same number of parameters.
+//!
+//! # Cost
+//! `O(B·heads·(H·W)²)` memory and `O(B·F·(H·W)²)` time.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::{Device, Tensor, activation::softmax};
+use serde::{Deserialize, Serialize};
+
+use super::{ConvStart, StartedConv, StartedConvConfig, gated_residual};
+
+/// How positions are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mixing {
+    /// Self-attention.
+    Attention {
+        /// Heads; divides the filters.
+        heads: usize,
+    },
+    /// No mixing: the maximum of three channels (the paper's ablation).
+    Maxout,
+}
+
+/// Configuration of [`GatedAttention`].
+#[derive(Config, Debug)]
+pub struct GatedAttentionConfig {
+    /// Channels `F` in and out.
+    pub n_filters: usize,
+    /// How positions are mixed.
+    #[config(default = "Mixing::Attention { heads: 4 }")]
+    pub mixing: Mixing,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Start of the first convolution.
+    #[config(default = "ConvStart::DataDependent { scale: 1.0 }")]
+    pub start: ConvStart,
+    /// Start of the convolution that gives the gate.
+    #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
+    pub gate_start: ConvStart,
+}
+
+impl GatedAttentionConfig {
+    /// The block.
+    pub fn init(&self, device: &Device) -> GatedAttention {
+        let f = self.n_filters;
+        GatedAttention {
+            projection: StartedConvConfig::new(f, 3 * f).with_kernel(1).with_start(self.start).init(device),
+            gate: StartedConvConfig::new(f, 2 * f).with_kernel(1).with_start(self.gate_start).init(device),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            mixing: self.mixing,
+        }
+    }
+}
+
+/// Gated multi-head self-attention. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GatedAttention {
+    /// 1x1, `F -> 3F`.
+    pub projection: StartedConv,
+    /// 1x1, `F -> 2F`.
+    pub gate: StartedConv,
+    dropout: Dropout,
+    #[module(skip)]
+    mixing: Mixing,
+}
+
+impl GatedAttention {
+    /// # Shapes
+    /// `x [B, F, H, W]`, `positions [1, F, H, W]` to the shape of `x`.
+    pub fn forward(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
+        let mixed = mix(self.projection.forward(x.clone() + positions), self.mixing);
+        let h = self.gate.forward(self.dropout.forward(mixed));
+        gated_residual(x, h)
+    }
+
+    /// Starts the convolutions from a batch, one after the other.
+    pub fn initialize(self, x: Tensor<4>, positions: Tensor<4>) -> (Self, Tensor<4>) {
+        let (projection, projected) = self.projection.initialize(x.clone() + positions);
+        let (gate, h) = self.gate.initialize(self.dropout.forward(mix(projected, self.mixing).detach()));
+        let y = gated_residual(x, h).detach();
+        (Self { projection, gate, ..self }, y)
+    }
+}
+
+/// `[B, 3F, H, W]` to `[B, F, H, W]`.
+fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
+    let [b, channels, h, w] = projected.dims();
+    let (f, positions) = (channels / 3, h * w);
+    match mixing {
+        Mixing::Maxout => projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w]),
+        Mixing::Attention { heads } => {
+            let d = f / heads;
+            let part = |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
+            let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
+            let weights = softmax(query.matmul(part(1)), 3);
+            weights.matmul(part(2).swap_dims(2, 3)).swap_dims(2, 3).reshape([b, f, h, w])
+        }
+    }
+}

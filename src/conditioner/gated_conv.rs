@@ -1,0 +1,119 @@
+//! Gated residual convolution.
+//! ```text
+//! c = conv3x3(celu(x))  [+ conv1x1(celu(context))]       celu: concat_elu, 2F channels
+//! h = conv(dropout(celu(c)))                             2F channels, start at deviation 0.1
+//! y = x + h_1..F·σ(h_F+1..2F)
+//! ```
+//! # Reference
+//! Ho et al. 2019 §3.3; the block of PixelCNN++ (Salimans et al. 2017).
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{ConvStart, StartedConv, StartedConvConfig, concat_elu, gated_residual};
+
+/// Kernel of the convolution that gives the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateKernel {
+    /// 1x1: the blocks of a coupling's network.
+    One,
+    /// 3x3: the context network of the dequantizer.
+    Three,
+}
+
+/// Configuration of [`GatedConv`].
+#[derive(Config, Debug)]
+pub struct GatedConvConfig {
+    /// Channels `F` in and out.
+    pub n_filters: usize,
+    /// Channels of the context; `None`: no context.
+    pub n_context: Option<usize>,
+    /// Kernel of the convolution that gives the gate.
+    #[config(default = "GateKernel::One")]
+    pub gate: GateKernel,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Start of the inner convolutions.
+    #[config(default = "ConvStart::DataDependent { scale: 1.0 }")]
+    pub start: ConvStart,
+    /// Start of the convolution that gives the gate.
+    #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
+    pub gate_start: ConvStart,
+}
+
+impl GatedConvConfig {
+    /// The block.
+    pub fn init(&self, device: &Device) -> GatedConv {
+        let f = self.n_filters;
+        let kernel = match self.gate {
+            GateKernel::One => 1,
+            GateKernel::Three => 3,
+        };
+        GatedConv {
+            inner: StartedConvConfig::new(2 * f, f).with_start(self.start).init(device),
+            context: self
+                .n_context
+                .map(|n| StartedConvConfig::new(2 * n, f).with_kernel(1).with_start(self.start).init(device)),
+            gate: StartedConvConfig::new(2 * f, 2 * f).with_kernel(kernel).with_start(self.gate_start).init(device),
+            dropout: DropoutConfig::new(self.dropout).init(),
+        }
+    }
+}
+
+/// Gated residual convolution. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GatedConv {
+    /// 3x3, `2F -> F`.
+    pub inner: StartedConv,
+    /// 1x1 on the context, `2A -> F`.
+    pub context: Option<StartedConv>,
+    /// `2F -> 2F`.
+    pub gate: StartedConv,
+    dropout: Dropout,
+}
+
+impl GatedConv {
+    /// # Shapes
+    /// `x [B, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
+    ///
+    /// # Panics
+    /// If the block was built with a context and none is given, or the reverse.
+    pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
+        let mut c = self.inner.forward(concat_elu(x.clone()));
+        match (&self.context, context) {
+            (Some(layer), Some(context)) => c = c + layer.forward(concat_elu(context.clone())),
+            (None, None) => {}
+            (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
+        }
+        let h = self.gate.forward(self.dropout.forward(concat_elu(c)));
+        gated_residual(x, h)
+    }
+
+    /// Starts the convolutions from a batch, one after the other.
+    ///
+    /// # Panics
+    /// As [`GatedConv::forward`].
+    pub fn initialize(self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Self, Tensor<4>) {
+        let (inner, mut c) = self.inner.initialize(concat_elu(x.clone()));
+        let layer = match (self.context, context) {
+            (Some(layer), Some(context)) => {
+                let (layer, added) = layer.initialize(concat_elu(context.clone()));
+                c = c + added;
+                Some(layer)
+            }
+            (None, None) => None,
+            (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
+        };
+        let (gate, h) = self.gate.initialize(self.dropout.forward(concat_elu(c)));
+        let y = gated_residual(x, h).detach();
+        (Self { inner, context: layer, gate, dropout: self.dropout }, y)
+    }
+}
+
+fn mismatch(built_with_context: bool) -> &'static str {
+    if built_with_context { "built for a context, none given" } else { "built without context, one given" }
+}

@@ -1,0 +1,60 @@
+//! Networks that give a law its parameters.
+
+mod channel_norm;
+mod gated_attention;
+mod gated_conv;
+mod gated_net;
+mod started_conv;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+pub use channel_norm::{ChannelNorm, ChannelNormConfig};
+pub use gated_attention::{GatedAttention, GatedAttentionConfig, Mixing};
+pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
+pub use gated_net::{GatedNet, GatedNetConfig};
+pub use started_conv::{ConvStart, StartedConv, StartedConvConfig};
+
+use crate::context::Context;
+use crate::error::ShapeError;
+
+/// A network that gives the parameters of a law from the kept half of a coupling and the context.
+pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay {
+    /// Parameters of every number of the half that changes.
+    ///
+    /// # Shapes
+    /// `kept [batch, ...]` to `[batch, params, dims]`.
+    fn forward(&self, kept: Tensor<D>, context: &C) -> Tensor<3>;
+
+    /// Whether a kept half of shape `kept` gives `n_params` parameters for each number of a half of shape `other`.
+    fn check(&self, kept: [usize; D], other: [usize; D], n_params: usize) -> Result<(), ShapeError>;
+
+    /// Data-dependent start; passes the parameters on, cut from the graph.
+    fn initialize(self, kept: Tensor<D>, context: &C) -> (Self, Tensor<3>) {
+        let theta = self.forward(kept, context).detach();
+        (self, theta)
+    }
+}
+
+/// `elu(cat(x, −x))` on the channel axis: `[B, C, H, W]` to `[B, 2C, H, W]`.
+///
+/// `elu(x) = x₊ + exp(x₋) − 1` with `x₊ = (x + |x|)/2` and `x₋ = (x − |x|)/2`, whose derivative is 1 at 0 too. Nothing overflows: `exp` only
+/// sees `x₋ ≤ 0`.
+///
+/// Salimans et al. 2017 (PixelCNN++ code); order as in Flow++.
+pub fn concat_elu(x: Tensor<4>) -> Tensor<4> {
+    let positive = crate::event::positive_part(x.clone());
+    let negative = positive.clone() - x;
+    // elu(x) = x₊ + (e^{−n} − 1) with n = (−x)₊, and elu(−x) = n + (e^{−x₊} − 1).
+    let first = positive.clone() + negative.clone().neg().exp();
+    let second = negative + positive.neg().exp();
+    Tensor::cat(vec![first, second], 1).sub_scalar(1.0)
+}
+
+/// `x + h_a·σ(h_b)` with `h = (h_a, h_b)` halves of the channel axis: the gated residual of all blocks here.
+pub(crate) fn gated_residual(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
+    let channels = x.dims()[1];
+    let linear = h.clone().narrow(1, 0, channels);
+    let gate = burn::tensor::activation::sigmoid(h.narrow(1, channels, channels));
+    x + linear * gate
+}

@@ -1,0 +1,123 @@
+//! Convolution with stride 1, zero "same" padding and a data-dependent start.
+//! ```text
+//! y[b, o, p] = Σ_{i, d} W[o, i, d]·x[b, i, p + d] + bias[o]
+//! ```
+//! # Start
+//! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output channel over batch
+//! and positions, `W ← W·scale/√(v + 1e-8)` and `bias ← −m·scale/√(v + 1e-8)`: outputs have mean 0 and deviation `scale`.
+//! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
+//! from `N(0, deviation²)`, bias 0, data ignored.
+//!
+//! # Reference
+//! Salimans & Kingma 2016 §3, as in Flow++'s released code (0.05, 1e-8).
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::parameter;
+
+/// Where the first weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum ConvStart {
+    /// Outputs of mean 0 and this deviation on the first batch.
+    DataDependent {
+        /// Deviation of the outputs.
+        scale: f64,
+    },
+    /// Uniform within `±1/√fan_in`.
+    FanIn,
+    /// Normal with this deviation, bias 0.
+    Normal {
+        /// Deviation of the weights.
+        deviation: f64,
+    },
+}
+
+/// Configuration of [`StartedConv`].
+#[derive(Config, Debug)]
+pub struct StartedConvConfig {
+    /// Input channels.
+    pub n_inputs: usize,
+    /// Output channels.
+    pub n_outputs: usize,
+    /// Length of the kernel's side, odd.
+    #[config(default = 3)]
+    pub kernel: usize,
+    /// Where the first weights come from.
+    #[config(default = "ConvStart::DataDependent { scale: 1.0 }")]
+    pub start: ConvStart,
+}
+
+impl StartedConvConfig {
+    /// The layer.
+    pub fn init(&self, device: &Device) -> StartedConv {
+        let fan_in = (self.n_inputs * self.kernel * self.kernel) as f64;
+        let bound = 1.0 / fan_in.sqrt();
+        let initializer = match self.start {
+            ConvStart::DataDependent { .. } => Initializer::Normal { mean: 0.0, std: 0.05 },
+            ConvStart::FanIn => Initializer::Uniform { min: -bound, max: bound },
+            ConvStart::Normal { deviation } => Initializer::Normal { mean: 0.0, std: deviation },
+        };
+        let bias = match self.start {
+            ConvStart::FanIn => initializer.clone(),
+            _ => Initializer::Zeros,
+        };
+        let pad = self.kernel / 2;
+        let mut conv = Conv2dConfig::new([self.n_inputs, self.n_outputs], [self.kernel, self.kernel])
+            .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+            .with_initializer(initializer)
+            .init(device);
+        conv.bias = Some(bias.init([self.n_outputs], device));
+        StartedConv { conv, start: self.start }
+    }
+}
+
+/// Convolution with a data-dependent start. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct StartedConv {
+    /// The convolution, weights `[out, in, k, k]`.
+    pub conv: Conv2d,
+    #[module(skip)]
+    start: ConvStart,
+}
+
+impl StartedConv {
+    /// # Shapes
+    /// `[B, in, H, W]` to `[B, out, H, W]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.conv.forward(x)
+    }
+
+    /// Input and output channels.
+    pub(crate) fn channels(&self) -> [usize; 2] {
+        let shape = self.conv.weight.lazy_shape();
+        [shape[1], shape[0]]
+    }
+
+    /// Sets the weights from a batch and passes the output on, cut from the graph.
+    pub fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
+        let ConvStart::DataDependent { scale } = self.start else {
+            let y = self.forward(x).detach();
+            return (self, y);
+        };
+        let weight = self.conv.weight.val().inner();
+        let outputs = weight.dims()[0];
+        let mut conv = self.conv;
+        conv.bias = conv.bias.map(|bias| parameter::set(bias, Tensor::zeros([outputs], &weight.device())));
+        let y = conv.forward(x).inner();
+        let mean = y.clone().mean_dims(&[0, 2, 3]);
+        let variance = (y.clone() - mean.clone()).square().mean_dims(&[0, 2, 3]);
+        let gain = variance.add_scalar(1e-8).sqrt().recip().mul_scalar(scale);
+        let y = (y - mean.clone()) * gain.clone();
+        let shift = (mean.neg() * gain.clone()).reshape([outputs]);
+        conv.weight = parameter::set(conv.weight, weight * gain.reshape([outputs, 1, 1, 1]));
+        conv.bias = conv.bias.map(|bias: Param<Tensor<1>>| parameter::set(bias, shift));
+        let on_graph = conv.weight.val().is_autodiff();
+        let y = if on_graph { Tensor::from_inner(y) } else { y };
+        (Self { conv, start: self.start }, y)
+    }
+}

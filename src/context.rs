@@ -1,0 +1,56 @@
+//! What a flow is conditioned on: nothing, a tensor, or several.
+
+use burn::tensor::{Gradients, Tensor};
+
+/// A condition that every layer of a flow is given beside its input.
+///
+/// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`) and feature maps (`Tensor<4>`);
+/// pairs nest. The methods let a memory-saving backward cut the graph at a layer and collect the gradient of the condition there.
+pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
+    /// Gradient with respect to the condition, summed over layers.
+    type Gradient: Default + Send + std::fmt::Debug;
+
+    /// The same values as new leaves of the graph.
+    fn leaf(&self) -> Self;
+
+    /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
+    fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
+}
+
+impl Context for () {
+    type Gradient = ();
+
+    fn leaf(&self) {}
+
+    fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
+}
+
+impl<const K: usize> Context for Tensor<K> {
+    type Gradient = Option<Tensor<K>>;
+
+    fn leaf(&self) -> Self {
+        Tensor::from_inner(self.clone().inner()).require_grad()
+    }
+
+    fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
+        if let Some(gradient) = leaf.grad_remove(gradients) {
+            *into = Some(match into.take() {
+                None => gradient,
+                Some(sum) => sum + gradient,
+            });
+        }
+    }
+}
+
+impl<A: Context, B: Context> Context for (A, B) {
+    type Gradient = (A::Gradient, B::Gradient);
+
+    fn leaf(&self) -> Self {
+        (self.0.leaf(), self.1.leaf())
+    }
+
+    fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
+        A::collect(&leaf.0, gradients, &mut into.0);
+        B::collect(&leaf.1, gradients, &mut into.1);
+    }
+}

@@ -1,0 +1,142 @@
+//! Coupling: one half of the channels passes unchanged and tells a network how the other half is transformed.
+//! ```text
+//! x = (x_a, x_b) along axis 1              theta = conditioner(kept half, context)
+//! forward   z_kept = x_kept,  z_other = law(x_other; theta)        log_det  Σ ln ∂z/∂x of the law
+//! inverse   x_other = law⁻¹(z_other; theta(z_kept))
+//! ```
+//! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never inverted. With an odd number of channels
+//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first.
+//!
+//! # Reference
+//! Dinh et al. 2017 §3.2; with the MixLogCDF law, Ho et al. 2019 §3.2.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::bijector::Bijector;
+use crate::conditioner::Conditioner;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::event::sum_event;
+use crate::law::Law;
+
+/// One half of the channel axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Half {
+    /// Channels `0..⌈C/2⌉`.
+    First,
+    /// Channels `⌈C/2⌉..C`.
+    Second,
+}
+
+/// Configuration of [`Coupling`].
+#[derive(Config, Debug)]
+pub struct CouplingConfig {
+    /// The half that passes unchanged.
+    #[config(default = "Half::First")]
+    pub kept: Half,
+}
+
+impl CouplingConfig {
+    /// The coupling of `law`, with parameters from `conditioner`.
+    pub fn init<L: Law, N>(&self, law: L, conditioner: N) -> Coupling<L, N> {
+        Coupling { law, conditioner, kept: self.kept }
+    }
+}
+
+/// Coupling of a [`Law`] whose parameters come from a [`Conditioner`]. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct Coupling<L, N> {
+    /// The law of the half that changes.
+    pub law: L,
+    /// The network that gives its parameters.
+    pub conditioner: N,
+    #[module(skip)]
+    kept: Half,
+}
+
+impl<L, N> Coupling<L, N> {
+    /// The kept half and the other.
+    fn split<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+        let channels = x.dims()[1];
+        let n = channels.div_ceil(2);
+        let (first, second) = (x.clone().narrow(1, 0, n), x.narrow(1, n, channels - n));
+        match self.kept {
+            Half::First => (first, second),
+            Half::Second => (second, first),
+        }
+    }
+
+    fn join<const D: usize>(&self, kept: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+        match self.kept {
+            Half::First => Tensor::cat(vec![kept, other], 1),
+            Half::Second => Tensor::cat(vec![other, kept], 1),
+        }
+    }
+}
+
+fn flat<const D: usize>(x: Tensor<D>) -> Tensor<2> {
+    let dims = x.dims();
+    x.reshape([dims[0], dims[1..].iter().product()])
+}
+
+impl<const D: usize, C, L, N> Bijector<D, C> for Coupling<L, N>
+where
+    C: Context,
+    L: Law,
+    N: Conditioner<D, C>,
+{
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        let (kept, other) = self.split(x);
+        let dims = other.dims();
+        let theta = self.conditioner.forward(kept.clone(), context);
+        let (z, log_derivative) = self.law.forward(flat(other), theta);
+        (self.join(kept, z.reshape(dims)), sum_event(log_derivative))
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
+        let (kept, other) = self.split(z);
+        let dims = other.dims();
+        let theta = self.conditioner.forward(kept.clone(), context);
+        let x = self.law.inverse(flat(other), theta);
+        self.join(kept, x.reshape(dims))
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        let (kept, other) = self.split(z);
+        let dims = other.dims();
+        let theta = self.conditioner.forward(kept.clone(), context);
+        let (x, log_derivative) = self.law.inverse_with_log_derivative(flat(other), theta);
+        (self.join(kept, x.reshape(dims)), sum_event(log_derivative))
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        if shape[1] < 2 {
+            return Err(ShapeError::NotDivisible { layer: "Coupling", axis: 1, factor: 2, shape: shape.to_vec() });
+        }
+        let first = shape[1].div_ceil(2);
+        let (kept, other) = match self.kept {
+            Half::First => (first, shape[1] - first),
+            Half::Second => (shape[1] - first, first),
+        };
+        let half = |channels: usize| {
+            let mut half = shape;
+            half[1] = channels;
+            half
+        };
+        self.conditioner.check(half(kept), half(other), self.law.n_params())?;
+        Ok(shape)
+    }
+
+    fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        let (kept, other) = self.split(x);
+        let dims = other.dims();
+        let (conditioner, theta) = self.conditioner.initialize(kept.clone(), context);
+        let (z, _) = self.law.forward(flat(other), theta);
+        let started = Self { law: self.law, conditioner, kept: self.kept };
+        let z = started.join(kept, z.reshape(dims)).detach();
+        (started, z)
+    }
+}

@@ -1,0 +1,165 @@
+//! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside their readers.
+
+/// A tensor shape that a bijector, prior or conditioner cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// One axis has another length than the layer was built for.
+    #[error("{layer}: expected length {expected} along axis {axis}, found shape {shape:?}")]
+    Axis {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Axis that does not fit, counted from 0 (the batch).
+        axis: usize,
+        /// Length that the layer was built for.
+        expected: usize,
+        /// The whole shape that came.
+        shape: Vec<usize>,
+    },
+    /// One axis cannot be cut into equal parts.
+    #[error("{layer}: axis {axis} must be a multiple of {factor} and at least {factor}, found shape {shape:?}")]
+    NotDivisible {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Axis that does not divide.
+        axis: usize,
+        /// Number that must divide it.
+        factor: usize,
+        /// The whole shape that came.
+        shape: Vec<usize>,
+    },
+    /// Another number of axes than the layer takes.
+    #[error("{layer}: expected {expected} axes, found shape {shape:?}")]
+    Rank {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Number of axes that the layer takes.
+        expected: &'static str,
+        /// The whole shape that came.
+        shape: Vec<usize>,
+    },
+    /// A batch without examples, or an axis of length 0.
+    #[error("{layer}: shape {shape:?} holds no elements")]
+    Empty {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The whole shape that came.
+        shape: Vec<usize>,
+    },
+    /// A bijector changes the shape but does not say what its inverse does to one.
+    #[error("{layer}: maps shape {shape:?} to {output:?} and has no `input_shape` of its own")]
+    InverseUnknown {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Shape that was asked for.
+        shape: Vec<usize>,
+        /// Shape that forward makes of it.
+        output: Vec<usize>,
+    },
+}
+
+/// A configuration that describes no module.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A count or width that must be at least one.
+    #[error("{config}: `{field}` must be at least 1, found 0")]
+    Zero {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+    },
+    /// A number outside the range in which the module is defined.
+    #[error("{config}: `{field}` must lie in {range}, found {found}")]
+    OutOfRange {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// The legal range, in interval notation.
+        range: &'static str,
+        /// What was found.
+        found: f64,
+    },
+    /// A width that must be a multiple of another.
+    #[error("{config}: `{field}` = {found} must be a multiple of `{of}` = {factor}")]
+    NotMultiple {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// What was found.
+        found: usize,
+        /// The field that must divide it.
+        of: &'static str,
+        /// Value of that field.
+        factor: usize,
+    },
+    /// The layers do not fit the data or one another.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+impl ConfigError {
+    /// `Ok` when `value` is at least 1.
+    pub(crate) fn positive(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
+        if value == 0 { Err(Self::Zero { config, field }) } else { Ok(()) }
+    }
+}
+
+/// What can go wrong when a flow is evaluated or sampled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// The batch does not have the flow's shape.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The input holds NaN or an infinity.
+    #[error("input is not finite: {count} of {total} elements, the first in example {example}")]
+    NonFiniteInput {
+        /// Number of such elements.
+        count: usize,
+        /// Number of all elements.
+        total: usize,
+        /// First example of the batch that holds one.
+        example: usize,
+    },
+    /// A log-likelihood came out as NaN or an infinity.
+    #[error("log-likelihood of example {example} is {value}")]
+    NonFiniteLikelihood {
+        /// First example of the batch whose likelihood is not finite.
+        example: usize,
+        /// What came out.
+        value: f64,
+    },
+    /// Latents that the inverse could not map to data.
+    #[error("{count} of {total} sampled elements could not be inverted, the first in example {example}")]
+    NotInverted {
+        /// Number of elements that have no inverse in this precision.
+        count: usize,
+        /// Number of all elements.
+        total: usize,
+        /// First sample that holds one.
+        example: usize,
+    },
+    /// A level outside of those that the quantization knows.
+    #[error("example {example} holds level {found}; quantization to {levels} levels takes 0..={}", levels - 1)]
+    Level {
+        /// First example that holds such a level.
+        example: usize,
+        /// The level.
+        found: i64,
+        /// Number of levels.
+        levels: usize,
+    },
+    /// A count of samples that must be at least one.
+    #[error("`{what}` must be at least 1")]
+    NoSamples {
+        /// The argument.
+        what: &'static str,
+    },
+    /// The device did not deliver its results.
+    #[error("reading from the device failed: {0}")]
+    Device(String),
+}

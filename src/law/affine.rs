@@ -1,0 +1,98 @@
+//! Affine law: one scale and one shift per number.
+//! ```text
+//! theta = (s, t)
+//! Exponential   z = x·exp(tanh s) + t         log_derivative = tanh s
+//! Sigmoid       z = (x + t)·σ(s + 2)          log_derivative = ln σ(s + 2)
+//! Additive      theta = (t),  z = x + t       log_derivative = 0
+//! ```
+//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3), `Sigmoid` and `Additive` are Glow's
+//! (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the released code).
+//!
+//! # Numerics
+//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Law, parameter};
+use crate::event::softplus;
+
+/// How scale and shift act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AffineForm {
+    /// `x·exp(tanh s) + t` (Flow++).
+    Exponential,
+    /// `(x + t)·σ(s + 2)` (Glow).
+    Sigmoid,
+    /// `x + t` (NICE, Glow).
+    Additive,
+}
+
+/// Configuration of [`Affine`].
+#[derive(Config, Debug)]
+pub struct AffineConfig {
+    /// How scale and shift act.
+    pub form: AffineForm,
+}
+
+impl AffineConfig {
+    /// The law.
+    pub fn init(&self) -> Affine {
+        Affine { form: self.form }
+    }
+}
+
+/// Affine law. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct Affine {
+    #[module(skip)]
+    form: AffineForm,
+}
+
+impl Affine {
+    /// Log-scale of every number; `None` where it is 0.
+    fn log_scale(&self, theta: &Tensor<3>) -> Option<Tensor<2>> {
+        match self.form {
+            AffineForm::Exponential => Some(parameter(theta, 0).tanh()),
+            AffineForm::Sigmoid => Some(softplus(parameter(theta, 0).add_scalar(2.0).neg()).neg()),
+            AffineForm::Additive => None,
+        }
+    }
+}
+
+impl Law for Affine {
+    fn n_params(&self) -> usize {
+        match self.form {
+            AffineForm::Exponential | AffineForm::Sigmoid => 2,
+            AffineForm::Additive => 1,
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        let shift = parameter(&theta, self.n_params() - 1);
+        match self.log_scale(&theta) {
+            None => {
+                let log_derivative = x.zeros_like();
+                (x + shift, log_derivative)
+            }
+            Some(log_scale) => {
+                let scale = log_scale.clone().exp();
+                let z = if self.form == AffineForm::Sigmoid { (x + shift) * scale } else { x * scale + shift };
+                (z, log_scale)
+            }
+        }
+    }
+
+    fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
+        let shift = parameter(&theta, self.n_params() - 1);
+        match self.log_scale(&theta) {
+            None => z - shift,
+            Some(log_scale) => {
+                let inverse_scale = log_scale.neg().exp();
+                if self.form == AffineForm::Sigmoid { z * inverse_scale - shift } else { (z - shift) * inverse_scale }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Logistic-mixture law: the logit of the distribution function of a mixture of logistics.
+//! ```text
+//! z_k = (x − μ_k)·exp(−s_k)     F = Σ_k π_k σ(z_k)     π = softmax(ℓ)
+//! forward   t = ln F − ln(1 − F)
+//! inverse   the x in [min_k (μ_k + e^{s_k} t), max_k (μ_k + e^{s_k} t)] with t(x) = t
+//! log_derivative   ln( Σ_k w_k σ(−z_k) e^{−s_k} + Σ_k v_k σ(z_k) e^{−s_k} )
+//!                  w = softmax_k(ℓ_k + ln σ(z_k)),  v = softmax_k(ℓ_k + ln σ(−z_k))
+//! ```
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `ℓ` | unnormalised log-weights | `[batch, K, dims]` |
+//! | `μ` | means | `[batch, K, dims]` |
+//! | `s` | log-scales | `[batch, K, dims]` |
+//!
+//! # Numerics
+//! Nothing leaves log space, so nothing saturates: `1 − F` is summed from `σ(−z_k)`, not subtracted. The derivative is a sum of positive
+//! terms, `f/F + f/(1−F)` with the common factors divided out, so nothing cancels. Each weight is formed relative to the largest before
+//! it meets anything else, which keeps its bits where `|z|` is large. `exp(−s)` confines f32 to `|s| < 87`.
+//!
+//! The bracket of the inverse is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest and
+//! the largest `z_k`; at the lower end every `z_k ≤ t`, at the upper every `z_k ≥ t`. Within it, Newton steps, with a bisection wherever a
+//! step would leave the bracket or fail to halve the previous one (the guard of rtsafe, Press et al., *Numerical Recipes* §9.4), and at every eighth step.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.2. Differs: the paper's code forms `F` and its logit in linear space, which is infinite in f32 from `t ≈ 17` on, and
+//! bisects on `F`.
+
+use burn::tensor::{Bool, DType, Tensor};
+
+use crate::event::positive_part;
+
+/// Newton or bisection steps between two looks at whether all elements are solved: the only times that the host waits.
+const STEPS_PER_ROUND: usize = 8;
+
+/// Rounds after which an element counts as unsolved. Each ends with a bisection, so the bracket shrinks by 2^64 at least; with the
+/// guarded steps between, elements take 1 to 6 rounds in f32.
+const MAX_ROUNDS: usize = 64;
+
+/// Parameters of a logistic mixture for each number.
+#[derive(Debug, Clone)]
+pub struct LogisticMixture {
+    /// Unnormalised log-weights, `[batch, K, dims]`.
+    pub logits: Tensor<3>,
+    /// Means, `[batch, K, dims]`.
+    pub means: Tensor<3>,
+    /// Log-scales, `[batch, K, dims]`.
+    pub log_scales: Tensor<3>,
+}
+
+/// What the inverse found.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// The solution, or the best point found, `[batch, dims]`.
+    pub x: Tensor<2>,
+    /// `t(x) − t` at it, `[batch, dims]`.
+    pub residual: Tensor<2>,
+    /// Whether the residual is at rounding level or the bracket is down to neighbouring numbers, `[batch, dims]`.
+    pub solved: Tensor<2, Bool>,
+}
+
+impl LogisticMixture {
+    /// `t` and `ln ∂t/∂x` at `x`.
+    ///
+    /// # Shapes
+    /// `[batch, dims]` to twice `[batch, dims]`.
+    pub fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let z = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * self.log_scales.clone().neg().exp();
+        let (log_below, log_above) = log_sigmoids(z);
+        let (below, below_max) = relative(self.logits.clone() + log_below.clone());
+        let (above, above_max) = relative(self.logits.clone() + log_above.clone());
+        // Each sum is at least 1, the largest term's share, and at most K: its logarithm is finite.
+        let below_sum = below.clone().exp().sum_dim(1).log();
+        let above_sum = above.clone().exp().sum_dim(1).log();
+        let t = (below_max - above_max) + (below_sum.clone() - above_sum.clone());
+        let rising = log_sum_exp(below + log_above - self.log_scales.clone()) - below_sum;
+        let falling = log_sum_exp(above + log_below - self.log_scales.clone()) - above_sum;
+        (t.squeeze_dim::<2>(1), log_add_exp(rising, falling).squeeze_dim::<2>(1))
+    }
+
+    /// The `x` with `t(x) = t`, differentiable in `t` and in the parameters by the implicit function theorem. Unsolved elements are NaN.
+    ///
+    /// # Shapes
+    /// `[batch, dims]` to `[batch, dims]`.
+    pub fn inverse(&self, t: Tensor<2>) -> Tensor<2> {
+        let solution = self.solve(t.clone());
+        let x = solution.x.mask_fill(solution.solved.bool_not(), f32::NAN);
+        if !t.is_autodiff() {
+            return x;
+        }
+        // dx = (dt − ∂t/∂θ dθ) / (∂t/∂x): one Newton step with a frozen slope has that differential; its value is subtracted again.
+        // The clamp touches slopes below e^−80 alone, whose reciprocal f32 cannot hold.
+        let x = Tensor::from_inner(x);
+        let (reached, log_derivative) = self.forward(x.clone());
+        let step = (t - reached) * log_derivative.detach().neg().clamp_max(80.0).exp();
+        x + (step.clone() - step.detach())
+    }
+
+    /// [`LogisticMixture::inverse`] without a graph, with the residual of each element and whether it is solved.
+    ///
+    /// Every element stops by itself. The host looks once in eight steps whether any is left.
+    pub fn solve(&self, t: Tensor<2>) -> Solution {
+        let epsilon = machine_epsilon(t.dtype());
+        let t = t.inner();
+        // Weights relative to the largest: the same mixture, with less rounding.
+        let mixture = Self {
+            logits: relative(self.logits.clone().inner()).0,
+            means: self.means.clone().inner(),
+            log_scales: self.log_scales.clone().inner(),
+        };
+        let alone = mixture.means.clone() + mixture.log_scales.clone().exp() * t.clone().unsqueeze_dim::<3>(1);
+        let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
+        let mut high = alone.max_dim(1).squeeze_dim::<2>(1);
+        let tolerance = t.clone().abs().add_scalar(1.0).mul_scalar(epsilon);
+        let mut x = middle(&low, &high);
+        let mut width = high.clone() - low.clone();
+        // An infinite or undefined bracket cannot be narrowed: such elements are left unsolved at once.
+        let hopeless = width.clone().is_finite().bool_not();
+        let mut solution = Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
+        for _ in 0..MAX_ROUNDS {
+            for step in 1..=STEPS_PER_ROUND {
+                let (reached, log_derivative) = mixture.forward(x.clone());
+                let residual = reached - t.clone();
+                high = high.clone().mask_where(residual.clone().greater_equal_elem(0.0), x.clone());
+                low = low.clone().mask_where(residual.clone().lower_equal_elem(0.0), x.clone());
+                let closed = neighbours(&low, &high, epsilon);
+                let exact = residual.clone().abs().lower_equal(tolerance.clone());
+                let solved = exact.bool_or(closed);
+                let newton = residual.clone().neg() * log_derivative.neg().exp();
+                let target = x.clone() + newton.clone();
+                let inside =
+                    target.clone().greater_equal(low.clone()).bool_and(target.clone().lower_equal(high.clone()));
+                let shrinks = newton.clone().abs().lower_equal(width.clone().mul_scalar(0.5));
+                let middle = middle(&low, &high);
+                let next =
+                    if step == STEPS_PER_ROUND { middle } else { middle.mask_where(inside.bool_and(shrinks), target) };
+                width = (next.clone() - x.clone()).abs();
+                let kept = x.clone();
+                x = next.mask_where(solved.clone(), kept.clone());
+                solution = Solution { x: kept, residual, solved };
+            }
+            if solution.solved.clone().bool_or(hopeless.clone()).all().into_scalar::<bool>() {
+                break;
+            }
+        }
+        solution.solved = solution.solved.bool_and(hopeless.bool_not());
+        solution
+    }
+}
+
+/// `(ln σ(z), ln σ(−z))`, with derivative 1/2 in size at 0.
+fn log_sigmoids(z: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    let tail = z.clone().abs().neg().exp().log1p();
+    let below = positive_part(z.clone().neg()).neg() - tail.clone();
+    let above = positive_part(z).neg() - tail;
+    (below, above)
+}
+
+/// `x − max_k x` and the maximum, which is a constant to the gradient: it cancels wherever both are used.
+fn relative(x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    let max = x.clone().detach().max_dim(1);
+    (x - max.clone(), max)
+}
+
+fn log_sum_exp(x: Tensor<3>) -> Tensor<3> {
+    let (x, max) = relative(x);
+    x.exp().sum_dim(1).log() + max
+}
+
+/// `ln(e^a + e^b)`.
+fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
+    let distance = (a.clone() - b.clone()).abs();
+    (a + b + distance.clone()).mul_scalar(0.5) + distance.neg().exp().log1p()
+}
+
+/// Midpoint that does not overflow.
+fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
+    low.clone().mul_scalar(0.5) + high.clone().mul_scalar(0.5)
+}
+
+/// Whether the bracket has at most one number strictly inside.
+fn neighbours(low: &Tensor<2>, high: &Tensor<2>, epsilon: f64) -> Tensor<2, Bool> {
+    let size = low.clone().abs().max_pair(high.clone().abs());
+    (high.clone() - low.clone()).lower_equal(size.mul_scalar(epsilon))
+}
+
+/// Distance from 1 to the next number.
+pub(crate) fn machine_epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::EPSILON,
+        DType::F16 => 9.765625e-4,
+        DType::BF16 => 7.8125e-3,
+        _ => f64::from(f32::EPSILON),
+    }
+}

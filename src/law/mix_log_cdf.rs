@@ -1,0 +1,98 @@
+//! MixLogCDF law of Flow++: a logistic mixture's distribution function, its logit, then an affine map.
+//! ```text
+//! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)         α = tanh a,  s̄_k = max(s_k, s_min)
+//! forward   z = e^α · t(x) + b                   t: the logistic-mixture law with log-scales s̄
+//! inverse   x = t⁻¹((z − b)·e^−α)
+//! log_derivative   α + ln ∂t/∂x
+//! ```
+//! # Numerics
+//! See [`LogisticMixture`]. The clamp at `s_min` (−7, the official code's) keeps one component from becoming a step: at `s = −7` the
+//! slope is already `e^7`, and Newton steps of the parameters would make it a spike that no sample falls into. Its cost: the gradient of a
+//! clamped log-scale is 0.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is channel-major.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{Law, LogisticMixture, parameter};
+use crate::error::ConfigError;
+
+/// Configuration of [`MixLogCdf`].
+#[derive(Config, Debug)]
+pub struct MixLogCdfConfig {
+    /// Components `K` of the mixture.
+    pub n_components: usize,
+    /// Smallest log-scale.
+    #[config(default = -7.0)]
+    pub min_log_scale: f64,
+}
+
+impl MixLogCdfConfig {
+    /// Whether the configuration describes a law.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("MixLogCdfConfig", "n_components", self.n_components)?;
+        // exp(−s) must be a finite f32.
+        if !(-80.0..=80.0).contains(&self.min_log_scale) {
+            return Err(ConfigError::OutOfRange {
+                config: "MixLogCdfConfig",
+                field: "min_log_scale",
+                range: "[-80, 80]",
+                found: self.min_log_scale,
+            });
+        }
+        Ok(())
+    }
+
+    /// The law.
+    ///
+    /// # Panics
+    /// If [`MixLogCdfConfig::validate`] is an error.
+    pub fn init(&self) -> MixLogCdf {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        MixLogCdf { n_components: self.n_components, min_log_scale: self.min_log_scale }
+    }
+}
+
+/// MixLogCDF law. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct MixLogCdf {
+    n_components: usize,
+    min_log_scale: f64,
+}
+
+impl MixLogCdf {
+    /// Log-scale `α`, shift `b` and mixture of every number.
+    pub fn parts(&self, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
+        let k = self.n_components;
+        let log_scale = parameter(&theta, 0).tanh();
+        let shift = parameter(&theta, 1);
+        let mixture = LogisticMixture {
+            logits: theta.clone().narrow(1, 2, k),
+            means: theta.clone().narrow(1, 2 + k, k),
+            log_scales: theta.narrow(1, 2 + 2 * k, k).clamp_min(self.min_log_scale),
+        };
+        (log_scale, shift, mixture)
+    }
+}
+
+impl Law for MixLogCdf {
+    fn n_params(&self) -> usize {
+        2 + 3 * self.n_components
+    }
+
+    fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        let (log_scale, shift, mixture) = self.parts(theta);
+        let (t, log_derivative) = mixture.forward(x);
+        (t * log_scale.clone().exp() + shift, log_derivative + log_scale)
+    }
+
+    fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
+        let (log_scale, shift, mixture) = self.parts(theta);
+        mixture.inverse((z - shift) * log_scale.neg().exp())
+    }
+}

@@ -1,0 +1,49 @@
+//! Scalar laws: invertible functions of one number, with parameters that come from elsewhere.
+//!
+//! A law knows no layers. It acts on `x [batch, dims]` with parameters `theta [batch, params, dims]`, which a convolution with
+//! `params * channels` outputs reshapes to without a copy. Couplings, elementwise layers and autoregressive layers share that layout.
+
+mod affine;
+mod logistic_mixture;
+mod mix_log_cdf;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+pub use affine::{Affine, AffineConfig, AffineForm};
+pub use logistic_mixture::{LogisticMixture, Solution};
+pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
+
+/// An invertible, increasing function of one number.
+///
+/// ```text
+/// forward   z = f(x; theta)       log_derivative = ln ∂z/∂x, elementwise, nats
+/// ```
+pub trait Law: Module + ModuleDisplay {
+    /// Parameters for each number.
+    fn n_params(&self) -> usize;
+
+    /// Maps data to latents.
+    ///
+    /// # Shapes
+    /// `x [batch, dims]`, `theta [batch, n_params, dims]` to `(z, log_derivative)`, both `[batch, dims]`.
+    fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>);
+
+    /// Maps latents to data; elements without an inverse in this precision are NaN.
+    ///
+    /// # Shapes
+    /// `z [batch, dims]`, `theta [batch, n_params, dims]` to `[batch, dims]`.
+    fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2>;
+
+    /// [`Law::inverse`] with `ln ∂x/∂z`.
+    fn inverse_with_log_derivative(&self, z: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        let x = self.inverse(z, theta.clone());
+        let (_, log_derivative) = self.forward(x.clone(), theta);
+        (x, log_derivative.neg())
+    }
+}
+
+/// Parameter `index` of every number: `[batch, params, dims]` to `[batch, dims]`.
+pub(crate) fn parameter(theta: &Tensor<3>, index: usize) -> Tensor<2> {
+    theta.clone().narrow(1, index, 1).squeeze_dim::<2>(1)
+}

@@ -1,0 +1,96 @@
+//! Activation normalisation: one shift and one scale per channel, started from data.
+//! ```text
+//! forward   z = (x + b)·exp(s)             inverse   x = z·exp(−s) − b
+//! log_det   P·Σ_c s_c                      P positions per channel (H·W of an image, 1 of a vector)
+//! ```
+//! | symbol | meaning | shape | trained |
+//! |---|---|---|---|
+//! | `b` | shift | `[1, C, 1, ...]` | yes |
+//! | `s` | log-scale | `[1, C, 1, ...]` | yes |
+//!
+//! # Start
+//! `b = −mean`, `s = −ln(std + 1e-6)` over batch and positions, biased: z has mean 0 and variance 1 per channel. The 1e-6 is Glow's; it
+//! bounds the scale of a channel that is constant in the batch.
+//!
+//! # Reference
+//! Kingma & Dhariwal 2018 §3.1. Differs: `s` is the log-scale itself, without the code's factor 3 on it.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError};
+use crate::parameter;
+
+/// Configuration of [`ActNorm`].
+#[derive(Config, Debug)]
+pub struct ActNormConfig {
+    /// Channels: length of axis 1.
+    pub n_channels: usize,
+}
+
+impl ActNormConfig {
+    /// Whether the configuration describes a bijector.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("ActNormConfig", "n_channels", self.n_channels)
+    }
+
+    /// The bijector, as the identity until it is started from data.
+    ///
+    /// # Panics
+    /// If [`ActNormConfig::validate`] is an error, or `D < 2`.
+    pub fn init<const D: usize>(&self, device: &Device) -> ActNorm<D> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        assert!(D >= 2, "ActNorm needs a batch and a channel axis");
+        let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { self.n_channels } else { 1 });
+        ActNorm { bias: Initializer::Zeros.init(shape, device), log_scale: Initializer::Zeros.init(shape, device) }
+    }
+}
+
+/// Activation normalisation. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ActNorm<const D: usize> {
+    /// Shift `b`, `[1, C, 1, ...]`.
+    pub bias: Param<Tensor<D>>,
+    /// Log-scale `s`, `[1, C, 1, ...]`.
+    pub log_scale: Param<Tensor<D>>,
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let positions: usize = dims[2..].iter().product();
+        let log_scale = self.log_scale.val();
+        let log_det = log_scale.clone().sum().mul_scalar(positions as f64).expand([dims[0]]);
+        ((x + self.bias.val()) * log_scale.exp(), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        z * self.log_scale.val().neg().exp() - self.bias.val()
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let expected = self.bias.lazy_shape()[1];
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "ActNorm", axis: 1, expected, shape: shape.to_vec() })
+    }
+
+    fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        let data = x.clone().inner();
+        let others: Vec<usize> = (0..D).filter(|&axis| axis != 1).collect();
+        let mean = data.clone().mean_dims(&others);
+        let deviation = (data - mean.clone()).square().mean_dims(&others).sqrt();
+        let started = Self {
+            bias: parameter::set(self.bias, mean.neg()),
+            log_scale: parameter::set(self.log_scale, deviation.add_scalar(1e-6).log().neg()),
+        };
+        let (z, _) = started.forward(x, context);
+        (started, z.detach())
+    }
+}

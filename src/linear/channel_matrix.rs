@@ -1,0 +1,131 @@
+//! Pointwise channel matrix: a dense matrix on the channels of every position, one for each group of channels.
+//! ```text
+//! forward   z[b, g, :, p] = W_g x[b, g, :, p]        inverse   x = W_g⁻¹ z
+//! log_det   P·Σ_g ln|det W_g|                        P positions per channel
+//! ```
+//! | symbol | meaning | shape | trained |
+//! |---|---|---|---|
+//! | `W` | one matrix for each of `G` groups of `c = C/G` channels | `[G, c, c]` | yes |
+//!
+//! With one group this is Glow's plain 1x1 convolution; Flow++ has one matrix for each half of a coupling, so two groups. Starts at
+//! `I + noise·N(0, 1)`.
+//!
+//! # Numerics
+//! Determinant and inverse are computed in float64 on the host. A singular matrix is reported, not repaired: its log-determinant is −∞ and
+//! its inverse NaN.
+//!
+//! # Cost
+//! `O(B·C·c·P)`, and one host read of the matrices for each log-determinant. [`crate::Conv1x1`] needs no read in `forward`.
+//!
+//! # Reference
+//! Kingma & Dhariwal 2018 §3.2; the halves and the start are those of Flow++'s released code.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Tensor};
+
+use super::matrix::{inverse, log_abs_det, mix_channels};
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError};
+
+/// Configuration of [`ChannelMatrix`].
+#[derive(Config, Debug)]
+pub struct ChannelMatrixConfig {
+    /// Channels: length of axis 1.
+    pub n_channels: usize,
+    /// Groups that are mixed among themselves only.
+    #[config(default = 1)]
+    pub n_groups: usize,
+    /// Standard deviation of what is added to the identity at the start.
+    #[config(default = 0.001)]
+    pub noise: f64,
+}
+
+impl ChannelMatrixConfig {
+    /// Whether the configuration describes a bijector.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "ChannelMatrixConfig";
+        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
+        ConfigError::positive(NAME, "n_groups", self.n_groups)?;
+        if !self.n_channels.is_multiple_of(self.n_groups) {
+            return Err(ConfigError::NotMultiple {
+                config: NAME,
+                field: "n_channels",
+                found: self.n_channels,
+                of: "n_groups",
+                factor: self.n_groups,
+            });
+        }
+        if !(0.0..=0.1).contains(&self.noise) {
+            let (field, range) = ("noise", "[0, 0.1]");
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.noise });
+        }
+        Ok(())
+    }
+
+    /// The bijector.
+    ///
+    /// # Panics
+    /// If [`ChannelMatrixConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> ChannelMatrix {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let (groups, channels) = (self.n_groups, self.n_channels / self.n_groups);
+        let noise = self.noise;
+        let matrices = Param::uninitialized(
+            burn::module::ParamId::new(),
+            move |device: &Device, require_grad| {
+                let identity = Tensor::<2>::eye(channels, device).unsqueeze::<3>().expand([groups, channels, channels]);
+                let perturbation =
+                    Tensor::<3>::random([groups, channels, channels], Distribution::Normal(0.0, 1.0), device);
+                let value = identity + perturbation.mul_scalar(noise);
+                if require_grad { value.require_grad() } else { value }
+            },
+            device.clone(),
+            true,
+            [groups, channels, channels].into(),
+        );
+        ChannelMatrix { matrices }
+    }
+}
+
+/// Pointwise channel matrix. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ChannelMatrix {
+    /// Matrices `W`, `[G, c, c]`.
+    pub matrices: Param<Tensor<3>>,
+}
+
+impl ChannelMatrix {
+    fn group(matrices: &Tensor<3>, index: usize) -> Tensor<2> {
+        matrices.clone().narrow(0, index, 1).squeeze_dim::<2>(0)
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let positions: usize = dims[2..].iter().product();
+        let matrices = self.matrices.val();
+        let each: Vec<_> = (0..matrices.dims()[0]).map(|g| log_abs_det(Self::group(&matrices, g))).collect();
+        let log_det = Tensor::cat(each, 0).sum().mul_scalar(positions as f64).expand([dims[0]]);
+        (mix_channels(matrices, x), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        let matrices = self.matrices.val();
+        let each = (0..matrices.dims()[0]).map(|g| inverse(Self::group(&matrices, g))).collect();
+        mix_channels(Tensor::stack(each, 0), z)
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let own = self.matrices.lazy_shape();
+        let expected = own[0] * own[1];
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "ChannelMatrix", axis: 1, expected, shape: shape.to_vec() })
+    }
+}

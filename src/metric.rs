@@ -1,0 +1,176 @@
+//! Log-likelihoods and bits/dim that say what they are.
+//! ```text
+//! bits/dim = −mean(ln p) / (D ln 2)         D numbers per example
+//! ```
+//! A number that is an exact density, one that bounds it from a single sample and one from `k` importance-weighted samples are of different
+//! types, so that they cannot be compared by accident. Discrete data has no exact form here: its tensors are `Int`, and only a
+//! [`crate::Surjection`] takes them, so that the noise cannot be left out.
+
+use std::f64::consts::LN_2;
+use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
+
+/// How a log-likelihood was found.
+pub trait Provenance: Copy + PartialEq + Debug + Display + Send + 'static {}
+
+/// The density itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exact;
+
+/// A lower bound of the log-likelihood from one sample of the noise; of bits/dim, an upper bound in expectation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OneSampleBound;
+
+/// A lower bound of the log-likelihood from the mean of `samples` importance weights (Burda et al. 2016). It tightens as samples grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportanceWeightedBound {
+    /// Importance samples of each example.
+    pub samples: usize,
+}
+
+impl Provenance for Exact {}
+impl Provenance for OneSampleBound {}
+impl Provenance for ImportanceWeightedBound {}
+
+impl Display for Exact {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str("exact")
+    }
+}
+
+impl Display for OneSampleBound {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str("one-sample bound")
+    }
+}
+
+impl Display for ImportanceWeightedBound {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        write!(f, "importance-weighted bound, {} samples", self.samples)
+    }
+}
+
+/// Log-likelihoods of several examples, in nats, with their provenance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLikelihood<P> {
+    nats: Vec<f64>,
+    dims: usize,
+    provenance: P,
+}
+
+impl<P: Provenance> LogLikelihood<P> {
+    pub(crate) fn new(nats: Vec<f64>, dims: usize, provenance: P) -> Self {
+        Self { nats, dims, provenance }
+    }
+
+    /// `ln p` of each example, in nats.
+    pub fn nats(&self) -> &[f64] {
+        &self.nats
+    }
+
+    /// Numbers per example.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// How the values were found.
+    pub fn provenance(&self) -> P {
+        self.provenance
+    }
+
+    /// Adds the examples of another evaluation.
+    ///
+    /// # Panics
+    /// If the other's examples have another size or provenance (another number of importance samples).
+    pub fn extend(&mut self, other: Self) {
+        assert_eq!(self.dims, other.dims, "examples of one evaluation have one size");
+        assert_eq!(self.provenance, other.provenance, "examples of one evaluation have one provenance");
+        self.nats.extend(other.nats);
+    }
+
+    /// Mean over the examples, in bits/dim.
+    pub fn bits_per_dim(&self) -> BitsPerDim<P> {
+        let mean = self.nats.iter().sum::<f64>() / self.nats.len() as f64;
+        BitsPerDim { value: -mean / (self.dims as f64 * LN_2), provenance: self.provenance }
+    }
+}
+
+/// Bits per dimension, lower is better, with its provenance.
+///
+/// There is no public constructor: values come from a [`LogLikelihood`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BitsPerDim<P> {
+    value: f64,
+    provenance: P,
+}
+
+impl<P: Provenance> BitsPerDim<P> {
+    /// The number.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
+    /// How it was found.
+    pub fn provenance(&self) -> P {
+        self.provenance
+    }
+}
+
+impl<P: Provenance> Display for BitsPerDim<P> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        write!(f, "{:.4} bits/dim ({})", self.value, self.provenance)
+    }
+}
+
+/// `ln mean exp` of values that come one after the other, in one pass.
+///
+/// Keeps the maximum and the sum relative to it, so that neither overflows: each term is at most 1, and the largest is 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogMeanExp {
+    max: f64,
+    sum: f64,
+    count: usize,
+}
+
+impl LogMeanExp {
+    pub(crate) fn new() -> Self {
+        Self { max: f64::NEG_INFINITY, sum: 0.0, count: 0 }
+    }
+
+    pub(crate) fn push(&mut self, value: f64) {
+        if value > self.max {
+            self.sum = self.sum * (self.max - value).exp() + 1.0;
+            self.max = value;
+        } else {
+            self.sum += (value - self.max).exp();
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn value(&self) -> f64 {
+        self.max + (self.sum / self.count as f64).ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_nats_over_dims_and_ln_two() {
+        let likelihood = LogLikelihood::new(vec![-2.0 * LN_2, -4.0 * LN_2], 3, OneSampleBound);
+        let bits = likelihood.bits_per_dim();
+        assert!((bits.value() - 1.0).abs() < 1e-15);
+        assert_eq!(bits.to_string(), "1.0000 bits/dim (one-sample bound)");
+    }
+
+    #[test]
+    fn log_mean_exp_in_one_pass() {
+        for offset in [-20_000.0, 0.0, 20_000.0] {
+            let values = [1.0, -3.0, 2.5, 2.5, -700.0];
+            let mut mean = LogMeanExp::new();
+            values.iter().for_each(|v| mean.push(v + offset));
+            let expected = (values.iter().map(|v: &f64| v.exp()).sum::<f64>() / 5.0).ln() + offset;
+            assert!((mean.value() - expected).abs() < 1e-11, "{} {expected}", mean.value());
+        }
+    }
+}

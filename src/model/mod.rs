@@ -1,0 +1,3 @@
+//! Models made of the crate's blocks.
+
+pub mod flow_plus_plus;

@@ -1,0 +1,34 @@
+//! Independent normal latents with mean 0 and variance 1.
+//! ```text
+//! ln p(z) = −½ Σ z² − ½ D ln 2π            sample   temperature·N(0, 1)
+//! ```
+
+use std::f64::consts::PI;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+
+use super::Prior;
+use crate::event::sum_event;
+
+/// Standard normal prior. The formulas head this module.
+#[derive(Module, Debug, Default)]
+pub struct StandardNormal {}
+
+impl StandardNormal {
+    /// The prior.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl<const D: usize> Prior<D> for StandardNormal {
+    fn log_prob(&self, z: Tensor<D>) -> Tensor<1> {
+        let n: usize = z.dims()[1..].iter().product();
+        sum_event(z.square()).mul_scalar(-0.5).sub_scalar(0.5 * n as f64 * (2.0 * PI).ln())
+    }
+
+    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), device).mul_scalar(temperature)
+    }
+}

@@ -1,0 +1,34 @@
+//! Independent latents, uniform on [0, 1).
+//! ```text
+//! ln p(z) = 0 on [0, 1]^D, −∞ elsewhere    sample   ½ + temperature·(U − ½)
+//! ```
+//! With the identity as flow and uniform dequantization of 256 levels, this is 8 bits/dim, exactly.
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+
+use super::Prior;
+use crate::event::sum_event;
+
+/// Uniform prior on the unit cube. The formulas head this module.
+#[derive(Module, Debug, Default)]
+pub struct Uniform {}
+
+impl Uniform {
+    /// The prior.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl<const D: usize> Prior<D> for Uniform {
+    fn log_prob(&self, z: Tensor<D>) -> Tensor<1> {
+        let outside = z.clone().lower_elem(0.0).bool_or(z.clone().greater_elem(1.0));
+        sum_event(z.mul_scalar(0.0).mask_fill(outside, f32::NEG_INFINITY))
+    }
+
+    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device) -> Tensor<D> {
+        let draws = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), device);
+        draws.sub_scalar(0.5).mul_scalar(temperature).add_scalar(0.5)
+    }
+}

@@ -1,0 +1,70 @@
+//! Uniform dequantization: noise that is uniform on [0, 1) whatever the data.
+//! ```text
+//! lift     y = (x + u)/M,  u ~ U[0, 1)                  log_weight = −D ln M
+//! ```
+//! The special case of [`crate::VariationalDequantization`] whose `q(u | x)` is 1. Theis et al. 2016 §3.1.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Distribution, Int, Tensor};
+
+use super::{check_levels, check_n_levels, quantize};
+use crate::error::{ConfigError, FlowError};
+use crate::surjection::Surjection;
+
+/// Configuration of [`UniformDequantization`].
+#[derive(Config, Debug)]
+pub struct UniformDequantizationConfig {
+    /// Levels `M` of the data.
+    #[config(default = 256)]
+    pub n_levels: usize,
+}
+
+impl UniformDequantizationConfig {
+    /// Whether the configuration describes a dequantization.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_n_levels("UniformDequantizationConfig", self.n_levels)
+    }
+
+    /// The dequantization.
+    ///
+    /// # Panics
+    /// If [`UniformDequantizationConfig::validate`] is an error.
+    pub fn init(&self) -> UniformDequantization {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        UniformDequantization { n_levels: self.n_levels }
+    }
+}
+
+/// Uniform dequantization. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct UniformDequantization {
+    n_levels: usize,
+}
+
+impl<const D: usize> Surjection<D> for UniformDequantization {
+    type Data = Tensor<D, Int>;
+
+    fn noise(&self, x: &Self::Data) -> Tensor<D> {
+        Tensor::random(x.dims(), Distribution::Uniform(0.0, 1.0), &x.device())
+    }
+
+    fn lift(&self, x: Self::Data, noise: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let n: usize = dims[1..].iter().product();
+        let levels = self.n_levels as f64;
+        let log_weight = Tensor::full([dims[0]], -(n as f64) * levels.ln(), (&noise.device(), noise.dtype()));
+        let y = (x.float().cast(noise.dtype()) + noise).div_scalar(levels);
+        (y, log_weight)
+    }
+
+    fn lower(&self, y: Tensor<D>) -> Self::Data {
+        quantize(y, self.n_levels)
+    }
+
+    fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
+        check_levels(x, self.n_levels)
+    }
+}

@@ -1,0 +1,120 @@
+//! Variational dequantization: noise from a conditional flow that sees the data.
+//! ```text
+//! c = encoder(x/M − ½)
+//! lift     u = f(ε | c),  ε ~ N(0, 1)                   y = (x + u)/M
+//!          log_weight = ln|det ∂f/∂ε| − ln N(ε) − D ln M     ( = −ln q(u | x) − D ln M )
+//! ```
+//! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its inverse is never needed.
+//!
+//! # Numerics
+//! In f32 `u` may round to 1, so that `y` is that of the next level's start; the density there is finite, and so is the log-determinant.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.1.
+
+use burn::config::Config;
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Distribution, Int, Tensor};
+
+use super::{check_levels, check_n_levels, quantize};
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::{ConfigError, FlowError};
+use crate::prior::{Prior, StandardNormal};
+use crate::surjection::Surjection;
+
+/// A network that makes a condition of data scaled to [−½, ½).
+pub trait Encoder<const D: usize>: Module + ModuleDisplay {
+    /// What it makes.
+    type Code: Context;
+
+    /// The condition of a batch.
+    fn encode(&self, x: Tensor<D>) -> Self::Code;
+
+    /// Data-dependent start; passes the condition on, cut from the graph.
+    fn initialize(self, x: Tensor<D>) -> (Self, Self::Code);
+}
+
+/// Configuration of [`VariationalDequantization`].
+#[derive(Config, Debug)]
+pub struct VariationalDequantizationConfig {
+    /// Levels `M` of the data.
+    #[config(default = 256)]
+    pub n_levels: usize,
+}
+
+impl VariationalDequantizationConfig {
+    /// Whether the configuration describes a dequantization.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_n_levels("VariationalDequantizationConfig", self.n_levels)
+    }
+
+    /// The dequantization by `flow`, which `encoder` conditions.
+    ///
+    /// # Panics
+    /// If [`VariationalDequantizationConfig::validate`] is an error.
+    pub fn init<N, B>(&self, encoder: N, flow: B) -> VariationalDequantization<N, B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        VariationalDequantization { encoder, flow, n_levels: self.n_levels }
+    }
+}
+
+/// Variational dequantization. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct VariationalDequantization<N, B> {
+    /// Makes the condition.
+    pub encoder: N,
+    /// From normal noise to noise on (0, 1).
+    pub flow: B,
+    n_levels: usize,
+}
+
+impl<N, B> VariationalDequantization<N, B> {
+    /// Levels as numbers of `noise`'s type, and scaled for the encoder.
+    fn scaled<const D: usize>(&self, x: Tensor<D, Int>, noise: &Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+        let x = x.float().cast(noise.dtype());
+        let scaled = x.clone().div_scalar(self.n_levels as f64).sub_scalar(0.5);
+        (x, scaled)
+    }
+}
+
+impl<const D: usize, N, B> Surjection<D> for VariationalDequantization<N, B>
+where
+    N: Encoder<D>,
+    B: Bijector<D, N::Code>,
+{
+    type Data = Tensor<D, Int>;
+
+    fn noise(&self, x: &Self::Data) -> Tensor<D> {
+        Tensor::random(x.dims(), Distribution::Normal(0.0, 1.0), &x.device())
+    }
+
+    fn lift(&self, x: Self::Data, noise: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        let n: usize = x.dims()[1..].iter().product();
+        let levels = self.n_levels as f64;
+        let (x, scaled) = self.scaled(x, &noise);
+        let code = self.encoder.encode(scaled);
+        let log_noise = StandardNormal::new().log_prob(noise.clone());
+        let (u, log_det) = self.flow.forward(noise, &code);
+        let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
+        ((x + u).div_scalar(levels), log_weight)
+    }
+
+    fn lower(&self, y: Tensor<D>) -> Self::Data {
+        quantize(y, self.n_levels)
+    }
+
+    fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
+        check_levels(x, self.n_levels)
+    }
+
+    fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {
+        let levels = self.n_levels as f64;
+        let (x, scaled) = self.scaled(x, &noise);
+        let (encoder, code) = self.encoder.initialize(scaled);
+        let (flow, u) = self.flow.initialize(noise, &code);
+        (Self { encoder, flow, n_levels: self.n_levels }, (x + u).div_scalar(levels).detach())
+    }
+}

@@ -1,0 +1,9 @@
+//! Maps that only move elements: their log-determinant is 0 and their inverse exact.
+
+mod partition;
+mod squeeze;
+mod swap;
+
+pub use partition::{Partition, PartitionConfig, Pattern};
+pub use squeeze::{ChannelOrder, Squeeze, SqueezeConfig};
+pub use swap::Swap;

@@ -1,0 +1,51 @@
+//! Swap: exchanges the two halves of the channel axis.
+//! ```text
+//! forward   (a, b) -> (b, a)               log_det 0
+//! ```
+//! Between two couplings it makes the half that was kept the one that changes. With an odd number of channels the first half is the
+//! longer one, so the lengths change places too.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::event::zero_log_det;
+
+/// Exchange of the two halves of the channel axis.
+#[derive(Module, Debug, Default)]
+pub struct Swap {}
+
+impl Swap {
+    /// The bijector.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+/// Puts the first `n` channels behind the others.
+fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
+    let rest = x.dims()[1] - n;
+    Tensor::cat(vec![x.clone().narrow(1, n, rest), x.narrow(1, 0, n)], 1)
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for Swap {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        let log_det = zero_log_det(&x);
+        let first = x.dims()[1].div_ceil(2);
+        (rotate(x, first), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        let second = z.dims()[1] / 2;
+        rotate(z, second)
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        if shape[1] >= 2 {
+            return Ok(shape);
+        }
+        Err(ShapeError::NotDivisible { layer: "Swap", axis: 1, factor: 2, shape: shape.to_vec() })
+    }
+}

@@ -1,0 +1,44 @@
+//! Surjections: what turns data that no bijector takes into data that one does, at the price of a bound.
+//! ```text
+//! lift     y ~ q(y | x)           log_weight = ln p(x | y) − ln q(y | x)       [batch], nats
+//! lower    x = S(y)
+//! ln p(x) ≥ E_q [ ln p(y) + log_weight ]
+//! ```
+//! Dequantization lifts pixel levels to numbers and lowers by rounding down; augmentation appends noise and lowers by dropping it. Where
+//! `S(y) = x` for every `y` of `q`, `p(x | y)` is 1. The draw is an argument, so that a run can be repeated and a gradient checked.
+//!
+//! # Reference
+//! Nielsen et al. 2020 (SurVAE flows), whose generative surjections these are.
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+use crate::error::FlowError;
+
+/// A deterministic map from continuous tensors with `D` axes to data, with a random lift back.
+pub trait Surjection<const D: usize>: Module + ModuleDisplay {
+    /// What it lowers to.
+    type Data: Clone;
+
+    /// Noise for a batch, of the kind that [`Surjection::lift`] takes, from the device's generator.
+    fn noise(&self, x: &Self::Data) -> Tensor<D>;
+
+    /// Lifts data with the given noise.
+    ///
+    /// # Shapes
+    /// A batch to `(y [batch, ...], log_weight [batch])`.
+    fn lift(&self, x: Self::Data, noise: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// Lowers continuous tensors to data.
+    fn lower(&self, y: Tensor<D>) -> Self::Data;
+
+    /// Shape of the lifted batch and numbers per example of the data, which bits/dim are counted in; an error for data that the map does
+    /// not know. May read from the device.
+    fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError>;
+
+    /// Data-dependent start; passes the lifted batch on, cut from the graph.
+    fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {
+        let (y, _) = self.lift(x, noise);
+        (self, y.detach())
+    }
+}
