@@ -1,1 +1,33 @@
 //! Image sets: what a flow is trained on.
+//!
+//! Every source gives the same thing, a [`Split`] of two [`Images`]: byte images in memory, `[n, channels, height, width]`.
+//! [`Batches`] says which of them a training step sees, and [`Images::batch`] puts those on a device as integer levels.
+//! Nothing here rescales or adds noise: quantization is a transform of the flow, and only it knows about 256 levels.
+//!
+//! | source | what it reads |
+//! |---|---|
+//!
+//! # Example
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use flowkit::data::{Batches, Images};
+//!
+//! let images = Images::new((0..5 * 12).collect(), [3, 2, 2])?; // five images of 12 bytes
+//! let batches = Batches::new(images.len(), 2, 7)?;
+//! for step in 0..2 * batches.steps_per_epoch() {
+//!     let levels = images.batch(&batches.indices(step), &Device::default());
+//!     assert_eq!(levels.dims(), [2, 3, 2, 2]);
+//! }
+//! # Ok::<(), flowkit::data::DataError>(())
+//! ```
+
+mod batches;
+mod error;
+mod images;
+mod split;
+
+pub use batches::{Batches, chunks};
+pub use error::DataError;
+pub use images::Images;
+pub use split::Split;
