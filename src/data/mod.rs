@@ -6,6 +6,7 @@
 //!
 //! | source | what it reads |
 //! |---|---|
+//! | [`cifar10`] | the CIFAR-10 binary format |
 //!
 //! # Example
 //!
@@ -23,6 +24,7 @@
 //! ```
 
 mod batches;
+pub mod cifar10;
 mod error;
 mod images;
 mod split;
