@@ -6,7 +6,9 @@
 //!
 //! | source | what it reads |
 //! |---|---|
+//! | [`read`] | a folder of either of the two kinds below |
 //! | [`cifar10`] | the CIFAR-10 binary format |
+//! | `image_folder` | a folder of PNG and JPEG files (feature `image`) |
 //!
 //! # Example
 //!
@@ -26,10 +28,16 @@
 mod batches;
 pub mod cifar10;
 mod error;
+#[cfg(feature = "image")]
+pub mod image_folder;
 mod images;
+mod read;
+#[cfg(feature = "image")]
+mod rgb;
 mod split;
 
 pub use batches::{Batches, chunks};
 pub use error::DataError;
 pub use images::Images;
+pub use read::read;
 pub use split::Split;
