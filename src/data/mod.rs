@@ -9,6 +9,7 @@
 //! | [`read`] | a folder of either of the two kinds below |
 //! | [`cifar10`] | the CIFAR-10 binary format |
 //! | `image_folder` | a folder of PNG and JPEG files (feature `image`) |
+//! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) |
 //!
 //! # Example
 //!
@@ -31,6 +32,8 @@ mod error;
 #[cfg(feature = "image")]
 pub mod image_folder;
 mod images;
+#[cfg(feature = "image")]
+mod photographs;
 mod read;
 #[cfg(feature = "image")]
 mod rgb;
@@ -39,5 +42,7 @@ mod split;
 pub use batches::{Batches, chunks};
 pub use error::DataError;
 pub use images::Images;
+#[cfg(feature = "image")]
+pub use photographs::photographs;
 pub use read::read;
 pub use split::Split;
