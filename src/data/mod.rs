@@ -10,6 +10,7 @@
 //! | [`cifar10`] | the CIFAR-10 binary format |
 //! | `image_folder` | a folder of PNG and JPEG files (feature `image`) |
 //! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) |
+//! | `download` | CIFAR-10 from the network (feature `download`) |
 //!
 //! # Example
 //!
@@ -28,6 +29,8 @@
 
 mod batches;
 pub mod cifar10;
+#[cfg(feature = "download")]
+pub mod download;
 mod error;
 #[cfg(feature = "image")]
 pub mod image_folder;
