@@ -31,7 +31,8 @@ const COMPLETE: [usize; 2] = [50_000, 10_000];
 /// the errors of [`image_folder::read_dir`].
 ///
 /// `burn-dataset` reports failure by a panic. It is caught here, but the panic hook still prints it, and in a program built
-/// with `panic = "abort"` it ends the program.
+/// with `panic = "abort"` it ends the program. It also poisons the lock around the download, so every later call in the same
+/// process fails: to try again, start the program again.
 pub fn cifar10() -> Result<Split, DataError> {
     let dir = panic::catch_unwind(fetch).map_err(|payload| failed(message(payload.as_ref())))??;
     let split = image_folder::read_dir(&dir, [SHAPE[1], SHAPE[2]])?;
