@@ -1,0 +1,154 @@
+use chacha20::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+
+use super::DataError;
+
+/// The order of training: which images each step sees, as a pure function of the seed and the step.
+///
+/// Each epoch visits the set in a fresh order, shuffled by a generator keyed with (seed, epoch). Nothing is remembered
+/// between steps, so a run that resumes at step `t` sees exactly the batches that the uninterrupted run would have seen:
+/// the step number is all that a checkpoint has to keep. An incomplete last batch is dropped, and the images in it fall
+/// elsewhere in the next epoch's order.
+///
+/// # Reproducibility
+///
+/// The order is the same on every platform and for every version of the `rand` crate: the generator is ChaCha with 8
+/// rounds, its key the little-endian bytes of the seed, of the epoch, and 16 zeros; the shuffle is Fisher-Yates from the
+/// back, drawing below `k` as `floor(u·k / 2^64)` from one 64-bit word `u`. A draw is off uniform by less than `k / 2^64`.
+///
+/// # Cost
+///
+/// O(`n_items`) per step, for the whole epoch's shuffle: below a millisecond for the 50,000 images of CIFAR-10, nothing
+/// beside a training step.
+///
+/// # Example
+///
+/// ```
+/// use flowkit::data::Batches;
+///
+/// let batches = Batches::new(10, 4, 7)?;
+/// assert_eq!(batches.steps_per_epoch(), 2); // two images are left out of each epoch
+/// assert_eq!(batches.indices(5), Batches::new(10, 4, 7)?.indices(5));
+/// # Ok::<(), flowkit::data::DataError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    n_items: usize,
+    batch_size: usize,
+    seed: u64,
+}
+
+impl Batches {
+    /// Batches of `batch_size` out of `n_items`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::BatchOfZero`] if `batch_size` is 0; [`DataError::BatchTooLarge`] if it is larger than `n_items`, for
+    /// then every batch would be incomplete.
+    pub fn new(n_items: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
+        if batch_size == 0 {
+            return Err(DataError::BatchOfZero);
+        }
+        if batch_size > n_items {
+            return Err(DataError::BatchTooLarge { batch_size, n_items });
+        }
+        Ok(Self { n_items, batch_size, seed })
+    }
+
+    /// The number of batches in an epoch, the incomplete one left out. At least 1.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.n_items / self.batch_size
+    }
+
+    /// The epoch that `step` belongs to. Both count from 0.
+    pub fn epoch(&self, step: usize) -> usize {
+        step / self.steps_per_epoch()
+    }
+
+    /// The `batch_size` indices of `step`, which counts from 0 and goes on through the epochs. They are distinct.
+    pub fn indices(&self, step: usize) -> Vec<usize> {
+        let mut order = shuffled(self.n_items, self.seed, self.epoch(step) as u64);
+        let start = step % self.steps_per_epoch() * self.batch_size;
+        order.drain(start..start + self.batch_size).collect()
+    }
+}
+
+fn shuffled(n_items: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&epoch.to_le_bytes());
+    let mut generator = ChaCha8Rng::from_seed(key);
+    let mut order: Vec<usize> = (0..n_items).collect();
+    for last in (1..n_items).rev() {
+        // u < 2^64, so the quotient is at most `last`: in range, and it fits.
+        let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
+        order.swap(last, chosen as usize);
+    }
+    order
+}
+
+/// All of `0..n_items` in order, `batch_size` at a time, the last chunk with what is left: the order of evaluation, where
+/// every image counts once.
+///
+/// # Errors
+///
+/// [`DataError::BatchOfZero`] if `batch_size` is 0.
+///
+/// # Example
+///
+/// ```
+/// use flowkit::data::chunks;
+///
+/// let chunks: Vec<_> = chunks(5, 2)?.collect();
+/// assert_eq!(chunks, [vec![0, 1], vec![2, 3], vec![4]]);
+/// # Ok::<(), flowkit::data::DataError>(())
+/// ```
+pub fn chunks(n_items: usize, batch_size: usize) -> Result<impl Iterator<Item = Vec<usize>>, DataError> {
+    if batch_size == 0 {
+        return Err(DataError::BatchOfZero);
+    }
+    let starts = (0..n_items).step_by(batch_size);
+    Ok(starts.map(move |start| (start..n_items.min(start.saturating_add(batch_size))).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From an independent ChaCha8 in Python, written from the description in the docs above.
+    #[test]
+    fn the_order_is_the_documented_one() {
+        assert_eq!(shuffled(12, 7, 0), [4, 1, 7, 10, 11, 6, 8, 3, 2, 0, 5, 9]);
+        assert_eq!(shuffled(12, 7, 1), [4, 8, 7, 1, 6, 2, 9, 3, 5, 11, 0, 10]);
+        assert_eq!(shuffled(12, u64::MAX, 0), [9, 0, 1, 5, 10, 7, 11, 4, 3, 6, 2, 8]);
+    }
+
+    #[test]
+    fn an_epoch_repeats_no_image_and_drops_only_the_incomplete_batch() {
+        let batches = Batches::new(11, 3, 1).unwrap();
+        for epoch in 0..20 {
+            let mut seen: Vec<usize> = (0..3).flat_map(|i| batches.indices(epoch * 3 + i)).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), 9);
+            assert!(seen.iter().all(|&i| i < 11));
+        }
+    }
+
+    #[test]
+    fn epochs_and_seeds_differ() {
+        let batches = Batches::new(100, 100, 3).unwrap();
+        assert_ne!(batches.indices(0), batches.indices(1));
+        assert_ne!(batches.indices(0), Batches::new(100, 100, 4).unwrap().indices(0));
+    }
+
+    /// 3,000 epochs of the first of 6 items: each count is binomial, n = 3000 and p = 1/6, whose standard deviation is
+    /// 20.4. The bound is five of them, and the seed is fixed.
+    #[test]
+    fn every_item_comes_first_equally_often() {
+        let batches = Batches::new(6, 6, 5).unwrap();
+        let mut counts = [0i32; 6];
+        (0..3000).for_each(|epoch| counts[batches.indices(epoch)[0]] += 1);
+        assert!(counts.iter().all(|count| (count - 500).abs() < 102), "{counts:?}");
+    }
+}

@@ -1,0 +1,193 @@
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// What can be wrong with data: one variant per broken rule, carrying what was expected and what came.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// An image shape `[channels, height, width]` with a zero in it, or of more bytes than can be counted.
+    #[error(
+        "an image of shape {found:?} (channels, height, width): every dimension must be at least 1, and fit in memory"
+    )]
+    ImageShape {
+        /// The shape.
+        found: [usize; 3],
+    },
+
+    /// Bytes that are not a whole number of images.
+    #[error("{found} bytes are not a whole number of images of {expected} bytes")]
+    PixelCount {
+        /// The bytes of one image.
+        expected: usize,
+        /// The bytes that came.
+        found: usize,
+    },
+
+    /// Two sets that were to be joined, of different image shapes.
+    #[error("images of shape {found:?} cannot join a set of shape {expected:?} (channels, height, width)")]
+    ShapesDiffer {
+        /// The shape of the set.
+        expected: [usize; 3],
+        /// The shape of what was to join it.
+        found: [usize; 3],
+    },
+
+    /// A batch size of zero.
+    #[error("a batch size of 0: a batch holds at least 1 item")]
+    BatchOfZero,
+
+    /// A batch larger than the set.
+    #[error("a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch")]
+    BatchTooLarge {
+        /// The batch size.
+        batch_size: usize,
+        /// The size of the set.
+        n_items: usize,
+    },
+
+    /// A CIFAR-10 file with nothing in it.
+    #[error("{}: empty file, expected CIFAR-10 records of {expected} bytes", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+        /// The bytes of one record.
+        expected: usize,
+    },
+
+    /// A CIFAR-10 file that ends inside a record: its size is not a multiple of the record's.
+    #[error("{}: truncated, record {record} (from 0) has {found} of {expected} bytes", path.display())]
+    TruncatedRecord {
+        /// The file.
+        path: PathBuf,
+        /// The number of the last record, from 0.
+        record: usize,
+        /// The bytes of one record.
+        expected: usize,
+        /// The bytes that are there.
+        found: usize,
+    },
+
+    /// A label that CIFAR-10 does not have, so the file is something else.
+    #[error("{}: not CIFAR-10, record {record} (from 0) has label {found}, expected 0 to {max}", path.display())]
+    LabelOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The number of the record, from 0.
+        record: usize,
+        /// The largest legal label.
+        max: u8,
+        /// The label.
+        found: u8,
+    },
+
+    /// A CIFAR-10 folder without any `data_batch_*.bin`.
+    #[error("{}: no training images, expected at least one data_batch_*.bin", path.display())]
+    NoTrainBatches {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A CIFAR-10 folder without its test file.
+    #[error("{}: no test images, expected this file", path.display())]
+    NoTestBatch {
+        /// Where the file should be.
+        path: PathBuf,
+    },
+
+    /// A folder without image files.
+    #[error("{}: no image, expected files ending in {expected}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// The endings looked for.
+        expected: String,
+    },
+
+    /// A folder with one of `train` and `test` but not the other.
+    #[error("{}: has a {found} folder but no {missing} folder", path.display())]
+    HalfSplit {
+        /// The folder.
+        path: PathBuf,
+        /// The subfolder that is there.
+        found: &'static str,
+        /// The subfolder that is not.
+        missing: &'static str,
+    },
+
+    /// A folder with too few images to hold one out as the test set.
+    #[error("{}: {found} image, expected at least 2 to hold one out for testing", path.display())]
+    NothingToHoldOut {
+        /// The folder.
+        path: PathBuf,
+        /// The number of images.
+        found: usize,
+    },
+
+    /// An image of the wrong size.
+    #[error("{}: {} high and {} wide, expected {} high and {} wide", path.display(), found[0], found[1], expected[0], expected[1])]
+    ImageSize {
+        /// The file.
+        path: PathBuf,
+        /// `[height, width]` asked for.
+        expected: [usize; 2],
+        /// `[height, width]` of the image.
+        found: [usize; 2],
+    },
+
+    /// An image with other channels than 8-bit red, green and blue.
+    #[error("{}: colour type {found}, expected {expected}; convert it first", path.display())]
+    ColorType {
+        /// The file.
+        path: PathBuf,
+        /// The colour type asked for.
+        expected: &'static str,
+        /// The colour type of the image, as the `image` crate names it.
+        found: String,
+    },
+
+    /// A file that does not decode as an image.
+    #[error("{}: cannot be decoded: {reason}", path.display())]
+    Undecodable {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+
+    /// A download that failed.
+    #[error("the download of {what} failed: {reason}")]
+    Download {
+        /// What was to be fetched.
+        what: &'static str,
+        /// What the downloader said.
+        reason: String,
+    },
+
+    /// A download that left less on disk than it should have.
+    #[error("{}: {found:?} images (train, test), expected {expected:?}; delete the folder and download again", path.display())]
+    DownloadIncomplete {
+        /// The folder.
+        path: PathBuf,
+        /// The numbers of training and test images of the complete set.
+        expected: [usize; 2],
+        /// The numbers that are there.
+        found: [usize; 2],
+    },
+}
+
+impl DataError {
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+}

@@ -1,0 +1,185 @@
+use std::fmt;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::DataError;
+
+/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255.
+///
+/// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only through a quantization
+/// transform, and that starts from the integer. It is also a quarter of the memory.
+///
+/// # Example
+///
+/// ```
+/// use flowkit::data::Images;
+///
+/// let images = Images::new(vec![0, 64, 128, 255], [1, 1, 2])?;
+/// assert_eq!((images.len(), images.shape()), (2, [1, 1, 2]));
+/// assert_eq!(images.image(1), [128, 255]);
+/// # Ok::<(), flowkit::data::DataError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Images {
+    pixels: Vec<u8>,
+    shape: [usize; 3],
+}
+
+impl Images {
+    /// Images of `shape` = `[channels, height, width]` from their bytes: image after image, each plane after plane, each
+    /// row after row. No bytes at all make an empty set.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::ImageShape`] if a dimension is 0 or their product overflows; [`DataError::PixelCount`] if the bytes
+    /// are not a whole number of images.
+    pub fn new(pixels: Vec<u8>, shape: [usize; 3]) -> Result<Self, DataError> {
+        let per_image = shape.iter().try_fold(1usize, |product, &d| product.checked_mul(d));
+        match per_image {
+            None | Some(0) => Err(DataError::ImageShape { found: shape }),
+            Some(per_image) if !pixels.len().is_multiple_of(per_image) => {
+                Err(DataError::PixelCount { expected: per_image, found: pixels.len() })
+            }
+            Some(_) => Ok(Self { pixels, shape }),
+        }
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.pixels.len() / self.n_dims()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.pixels.is_empty()
+    }
+
+    /// The shape of each image, `[channels, height, width]`.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The number of bytes of each image: the "dim" of bits/dim.
+    pub fn n_dims(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The bytes of image `i`, plane after plane.
+    ///
+    /// # Panics
+    ///
+    /// If `i >= len()`.
+    pub fn image(&self, i: usize) -> &[u8] {
+        assert!(i < self.len(), "image {i} of a set of {}", self.len());
+        let n_dims = self.n_dims();
+        &self.pixels[i * n_dims..(i + 1) * n_dims]
+    }
+
+    /// The first `n` images, or all of them if there are fewer.
+    ///
+    /// Files sorted by class make the first images a sample of one class: [`select`](Self::select) takes a random one.
+    pub fn take(mut self, n: usize) -> Self {
+        self.pixels.truncate(n.saturating_mul(self.n_dims()));
+        self
+    }
+
+    /// The images at `indices`, in that order.
+    ///
+    /// ```
+    /// # use flowkit::data::{Batches, Images};
+    /// # let images = Images::new(vec![0; 100], [1, 1, 1])?;
+    /// // ten at random, the same ten for the same seed
+    /// let sample = images.select(&Batches::new(images.len(), 10, 7)?.indices(0));
+    /// # assert_eq!(sample.len(), 10);
+    /// # Ok::<(), flowkit::data::DataError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If an index is out of range.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        Self { pixels: self.gather(indices), shape: self.shape }
+    }
+
+    /// These images, then those of `other`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape.
+    pub fn concat(mut self, other: &Self) -> Result<Self, DataError> {
+        if self.shape != other.shape {
+            return Err(DataError::ShapesDiffer { expected: self.shape, found: other.shape });
+        }
+        self.pixels.extend_from_slice(&other.pixels);
+        Ok(self)
+    }
+
+    /// The images at `indices` as a tensor `[indices.len(), channels, height, width]` of the device's default integer
+    /// type, levels 0 to 255.
+    ///
+    /// # Panics
+    ///
+    /// If `indices` is empty, or an index is out of range.
+    pub fn batch(&self, indices: &[usize], device: &Device) -> Tensor<4, Int> {
+        assert!(!indices.is_empty(), "a batch of no images");
+        let [channels, height, width] = self.shape;
+        let shape = [indices.len(), channels, height, width];
+        Tensor::from_data(TensorData::new(self.gather(indices), shape), device)
+    }
+
+    fn gather(&self, indices: &[usize]) -> Vec<u8> {
+        let mut pixels = Vec::with_capacity(indices.len() * self.n_dims());
+        for &i in indices {
+            pixels.extend_from_slice(self.image(i));
+        }
+        pixels
+    }
+}
+
+/// The count and the shape: the bytes of a set are of no use in a message.
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images").field("len", &self.len()).field("shape", &self.shape).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(n: u8) -> Images {
+        Images::new((0..n * 6).collect(), [3, 1, 2]).unwrap()
+    }
+
+    #[test]
+    fn a_batch_holds_the_bytes_as_integers_in_the_order_asked() {
+        let images = Images::new(vec![0, 127, 128, 255, 1, 2], [1, 2, 1]).unwrap();
+        let batch = images.batch(&[1, 0, 1], &Device::default());
+        assert_eq!(batch.dims(), [3, 1, 2, 1]);
+        let levels: Vec<i64> = batch.into_data().iter::<i64>().collect();
+        assert_eq!(levels, [128, 255, 0, 127, 128, 255]);
+    }
+
+    #[test]
+    fn take_and_select_and_concat_count() {
+        assert_eq!(counting(5).take(2), counting(2));
+        assert_eq!(counting(5).take(usize::MAX), counting(5));
+        assert!(counting(5).take(0).is_empty());
+        let ends = counting(5).select(&[4, 0]);
+        assert_eq!((ends.image(0), ends.image(1)), (counting(5).image(4), counting(5).image(0)));
+        let joined = counting(2).concat(&counting(1)).unwrap();
+        assert_eq!((joined.len(), joined.image(2)), (3, counting(1).image(0)));
+    }
+
+    #[test]
+    #[should_panic(expected = "image 5 of a set of 5")]
+    fn an_index_past_the_end_is_named() {
+        counting(5).batch(&[5], &Device::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "a batch of no images")]
+    fn an_empty_batch_is_named() {
+        counting(5).batch(&[], &Device::default());
+    }
+}
