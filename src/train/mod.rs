@@ -5,13 +5,22 @@
 //! | question | answer |
 //! |---|---|
 //! | how fast to learn at step t | [`WarmUp`] |
+//! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
+//! | which weights to evaluate | [`Ema`] |
 //! | which noise step t draws | [`StepSeed`] |
 //! | what it costs | [`peak_rss_bytes`] |
 
+mod ema;
+mod error;
+mod gradient;
 mod memory;
+mod parameter_path;
 mod step_seed;
 mod warm_up;
 
+pub use ema::{Ema, EmaDecay};
+pub use error::{CheckpointError, TrainError};
+pub use gradient::{clip_global_norm, global_norm};
 pub use memory::peak_rss_bytes;
 pub use step_seed::{Purpose, StepSeed};
 pub use warm_up::WarmUp;
