@@ -8,8 +8,10 @@
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
 //! | which weights to evaluate | [`Ema`] |
 //! | which noise step t draws | [`StepSeed`] |
+//! | how to stop and go on | [`Checkpoint`] |
 //! | what it costs | [`peak_rss_bytes`] |
 
+mod checkpoint;
 mod ema;
 mod error;
 mod gradient;
@@ -18,6 +20,7 @@ mod parameter_path;
 mod step_seed;
 mod warm_up;
 
+pub use checkpoint::Checkpoint;
 pub use ema::{Ema, EmaDecay};
 pub use error::{CheckpointError, TrainError};
 pub use gradient::{clip_global_norm, global_norm};
