@@ -1,1 +1,29 @@
-//! Training: what turns a flow and data into a trained flow.
+//! Training: what turns a flow and data into a trained flow, and what survives an interruption.
+//!
+//! Everything here works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
+//!
+//! | question | answer |
+//! |---|---|
+//! | how fast to learn at step t | [`WarmUp`] |
+//! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
+//! | which weights to evaluate | [`Ema`] |
+//! | which noise step t draws | [`StepSeed`] |
+//! | how to stop and go on | [`Checkpoint`] |
+//! | what it costs | [`peak_rss_bytes`] |
+
+mod checkpoint;
+mod ema;
+mod error;
+mod gradient;
+mod memory;
+mod parameter_path;
+mod step_seed;
+mod warm_up;
+
+pub use checkpoint::Checkpoint;
+pub use ema::{Ema, EmaDecay};
+pub use error::{CheckpointError, TrainError};
+pub use gradient::{clip_global_norm, global_norm};
+pub use memory::peak_rss_bytes;
+pub use step_seed::{Purpose, StepSeed};
+pub use warm_up::WarmUp;

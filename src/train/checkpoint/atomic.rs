@@ -1,0 +1,55 @@
+//! Replacing a file in one step.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// Writes a temporary file beside `path`, flushes it to the disk, renames it over `path` and flushes the folder.
+///
+/// The order matters: renamed before it is flushed, the file could be found empty after a power failure. The temporary
+/// file is removed when anything fails before the rename.
+pub(super) fn write(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".checkpoint-");
+    // A private file would surprise whoever shares the folder; the umask of the user still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let temporary = builder.tempfile_in(folder)?;
+    let mut writer = BufWriter::new(temporary.as_file());
+    contents(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    // Folders cannot be opened as files elsewhere, and need not be.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_half_way_leaves_the_earlier_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, |file| file.write_all(b"earlier")).unwrap();
+        let error = write(&path, |file| {
+            file.write_all(&[0; 100_000])?;
+            Err(io::Error::other("the disk is full"))
+        });
+        assert_eq!(error.unwrap_err().to_string(), "the disk is full");
+        assert_eq!(fs::read(&path).unwrap(), b"earlier");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        write(&path, |file| file.write_all(b"later")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"later");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

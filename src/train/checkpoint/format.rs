@@ -1,0 +1,199 @@
+//! The bytes of a checkpoint: header, checksum, tensors.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::super::error::CheckpointError;
+use super::section::{Blob, Section, StoredTensor, Tensors, burn_dtype};
+
+/// The start of all metadata keys of the format.
+pub(super) const RESERVED: &str = "flowkit.";
+/// The header entry that safetensors keeps for metadata.
+pub(super) const METADATA: &str = "__metadata__";
+const FORMAT: &str = "flowkit.format";
+const SECTIONS: &str = "flowkit.sections";
+const CHECKSUM: &str = "flowkit.crc32";
+const VERSION: &str = "1";
+/// The length field before the header, and the alignment after it, which safetensors asks for.
+const WORD: usize = 8;
+
+// The elements are written as they lie in memory, and safetensors is little-endian.
+const _: () = assert!(cfg!(target_endian = "little"), "checkpoints are written on little-endian machines only");
+
+/// What the tensors alone do not say about a section.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Index {
+    /// The identity of each parameter, by path.
+    Module(BTreeMap<String, u64>),
+    Bytes,
+}
+
+type Contents = (BTreeMap<String, String>, BTreeMap<String, Section>);
+
+/// One tensor as the file sees it.
+struct View<'a> {
+    dtype: Dtype,
+    shape: &'a [usize],
+    bytes: &'a [u8],
+}
+
+/// All tensors by the name that they have in the file.
+fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
+    let mut views = Vec::new();
+    for (name, section) in sections {
+        match section {
+            Section::Module(tensors) => views.extend(tensors.iter().map(|(path, tensor)| {
+                let StoredTensor { dtype, shape, bytes, .. } = tensor;
+                (format!("{name}.{path}"), View { dtype: *dtype, shape, bytes: bytes.as_slice() })
+            })),
+            Section::Bytes(blob) => {
+                let bytes = blob.as_slice();
+                views.push((name.clone(), View { dtype: Dtype::U8, shape: &[], bytes }));
+            }
+        }
+    }
+    views
+}
+
+/// CRC-32 (the polynomial of Ethernet and zip) over names, types, shapes, elements and metadata. Every part is
+/// preceded by its length, so that no two contents run into the same sequence of bytes.
+fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let mut order: Vec<_> = views.iter().collect();
+    order.sort_by(|(left, _), (right, _)| left.cmp(right));
+    for (name, view) in order {
+        part(name.as_bytes());
+        part(view.dtype.to_string().as_bytes());
+        let shape: Vec<u8> = view.shape.iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
+        part(&shape);
+        part(view.bytes);
+    }
+    for (key, value) in metadata.iter().filter(|(key, _)| *key != CHECKSUM) {
+        part(key.as_bytes());
+        part(value.as_bytes());
+    }
+    hasher.finalize()
+}
+
+/// Writes a whole file. The header is built here because the safetensors crate takes metadata in a map of random order
+/// and wants all tensors in one buffer.
+pub(super) fn write(
+    file: &mut dyn Write,
+    metadata: &BTreeMap<String, String>,
+    sections: &BTreeMap<String, Section>,
+) -> io::Result<()> {
+    let index: BTreeMap<&String, Index> = sections
+        .iter()
+        .map(|(name, section)| match section {
+            Section::Module(tensors) => {
+                let ids = tensors.iter().map(|(path, tensor)| (path.clone(), tensor.id));
+                (name, Index::Module(ids.collect()))
+            }
+            Section::Bytes(_) => (name, Index::Bytes),
+        })
+        .collect();
+    let mut metadata = metadata.clone();
+    metadata.insert(FORMAT.to_owned(), VERSION.to_owned());
+    metadata.insert(SECTIONS.to_owned(), serde_json::to_string(&index)?);
+    let mut views = views(sections);
+    metadata.insert(CHECKSUM.to_owned(), format!("{:08x}", checksum(&views, &metadata)));
+
+    // Wide elements first, as the crate does, so that every tensor is aligned to its elements.
+    views.sort_by(|(left_name, left), (right_name, right)| {
+        right.dtype.bitsize().cmp(&left.dtype.bitsize()).then_with(|| left_name.cmp(right_name))
+    });
+    let mut header = serde_json::Map::new();
+    header.insert(METADATA.to_owned(), serde_json::to_value(&metadata)?);
+    let mut start = 0;
+    for (name, view) in &views {
+        let end = start + view.bytes.len();
+        let shape = if view.shape.is_empty() { vec![view.bytes.len()] } else { view.shape.to_vec() };
+        let info = TensorInfo { dtype: view.dtype, shape, data_offsets: (start, end) };
+        header.insert(name.clone(), serde_json::to_value(info)?);
+        start = end;
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(WORD), b' ');
+
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    views.iter().try_for_each(|(_, view)| file.write_all(view.bytes))
+}
+
+/// Reads a whole file.
+pub(super) fn read(path: &Path, buffer: Vec<u8>) -> Result<Contents, CheckpointError> {
+    let (header, info) = SafeTensors::read_metadata(&buffer)
+        .map_err(|error| CheckpointError::NotSafetensors { path: path.to_owned(), reason: error.to_string() })?;
+    let no = |reason: &str| CheckpointError::NotCheckpoint { path: path.to_owned(), reason: reason.to_owned() };
+    let entries: HashMap<String, String> = info.metadata().clone().unwrap_or_default();
+    let mut metadata: BTreeMap<String, String> = entries.into_iter().collect();
+
+    let version = metadata.get(FORMAT).ok_or_else(|| no("there is no format version"))?;
+    if version != VERSION {
+        let (path, found) = (path.to_owned(), version.clone());
+        return Err(CheckpointError::UnsupportedVersion { path, found, supported: VERSION });
+    }
+    let expected = metadata.get(CHECKSUM).and_then(|text| u32::from_str_radix(text, 16).ok());
+    let expected = expected.ok_or_else(|| no("there is no checksum"))?;
+    let index = metadata.get(SECTIONS).and_then(|text| serde_json::from_str(text).ok());
+    let index: BTreeMap<String, Index> = index.ok_or_else(|| no("there is no list of sections"))?;
+    let sections = sections(&info, index, WORD + header, Arc::new(buffer)).map_err(|reason| no(&reason))?;
+    let found = checksum(&views(&sections), &metadata);
+    if found != expected {
+        return Err(CheckpointError::Checksum { path: path.to_owned(), expected, found });
+    }
+    metadata.retain(|key, _| !key.starts_with(RESERVED));
+    Ok((metadata, sections))
+}
+
+/// Sorts the tensors of a file into its sections; the reason if they do not fit its list of sections.
+fn sections(
+    info: &Metadata,
+    index: BTreeMap<String, Index>,
+    start: usize,
+    buffer: Arc<Vec<u8>>,
+) -> Result<BTreeMap<String, Section>, String> {
+    let mut infos = info.tensors();
+    let mut take = |name: &str| {
+        let TensorInfo { dtype, shape, data_offsets: (from, to) } =
+            infos.remove(name).ok_or_else(|| format!("`{name}` is listed but not there"))?;
+        let bytes = Blob::part(&buffer, start + from..start + to).ok_or("a tensor leaves the file")?;
+        if burn_dtype(*dtype).is_none() {
+            return Err(format!("`{name}` has elements of type {dtype}"));
+        }
+        if *dtype == Dtype::BOOL && bytes.as_slice().iter().any(|byte| *byte > 1) {
+            return Err(format!("`{name}` holds a boolean that is neither 0 nor 1"));
+        }
+        Ok((*dtype, shape.clone(), bytes))
+    };
+    let mut sections = BTreeMap::new();
+    for (name, kind) in index {
+        let section = match kind {
+            Index::Bytes => Section::Bytes(take(&name)?.2),
+            Index::Module(ids) => {
+                let mut tensors = Tensors::new();
+                for (path, id) in ids {
+                    let (dtype, shape, bytes) = take(&format!("{name}.{path}"))?;
+                    tensors.insert(path, StoredTensor { dtype, shape, id, bytes });
+                }
+                Section::Module(tensors)
+            }
+        };
+        sections.insert(name, section);
+    }
+    match infos.keys().min() {
+        None => Ok(sections),
+        Some(name) => Err(format!("`{name}` belongs to no section")),
+    }
+}

@@ -1,0 +1,120 @@
+//! What a checkpoint holds in memory: tensors with their identities, and bytes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::{BoolStore, DType, TensorData};
+use safetensors::Dtype;
+
+/// Parameters by path, in the order of their names.
+pub(super) type Tensors = BTreeMap<String, StoredTensor>;
+
+/// One named part of a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Section {
+    Module(Tensors),
+    Bytes(Blob),
+}
+
+impl Section {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Section::Module(_) => "module",
+            Section::Bytes(_) => "bytes",
+        }
+    }
+}
+
+/// One parameter. The length of `bytes` is the product of `shape` and the width of `dtype`: [`super::collect`] gets it
+/// from a tensor, and the safetensors reader rejects a file where it does not hold.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StoredTensor {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) id: u64,
+    pub(super) bytes: Blob,
+}
+
+impl StoredTensor {
+    /// The data for a new tensor, copied.
+    pub(super) fn data(&self) -> TensorData {
+        let bytes = self.bytes.as_slice();
+        match burn_dtype(self.dtype) {
+            Some(dtype) if self.dtype != Dtype::BOOL => {
+                TensorData::from_bytes_vec(bytes.to_vec(), self.shape.clone(), dtype)
+            }
+            _ => TensorData::new(bytes.iter().map(|byte| *byte != 0).collect::<Vec<bool>>(), self.shape.clone()),
+        }
+    }
+}
+
+/// Bytes inside a shared buffer: a loaded file is held once, however many tensors it has.
+#[derive(Debug, Clone)]
+pub(super) struct Blob {
+    buffer: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Blob {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self { buffer: Arc::new(bytes), range }
+    }
+
+    /// `None` if the range leaves the buffer.
+    pub(super) fn part(buffer: &Arc<Vec<u8>>, range: Range<usize>) -> Option<Self> {
+        buffer.get(range.clone())?;
+        Some(Self { buffer: buffer.clone(), range })
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+}
+
+impl PartialEq for Blob {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+/// The safetensors name of an element type. Booleans are stored as one byte each, however the device holds them.
+pub(super) fn stored_dtype(dtype: DType) -> Option<Dtype> {
+    Some(match dtype {
+        DType::F64 => Dtype::F64,
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::I64 => Dtype::I64,
+        DType::I32 => Dtype::I32,
+        DType::I16 => Dtype::I16,
+        DType::I8 => Dtype::I8,
+        DType::U64 => Dtype::U64,
+        DType::U32 => Dtype::U32,
+        DType::U16 => Dtype::U16,
+        DType::U8 => Dtype::U8,
+        DType::Bool(_) => Dtype::BOOL,
+        DType::Flex32 | DType::QFloat(_) => return None,
+    })
+}
+
+/// The burn name of a stored element type; `None` for the sub-byte and 8-bit floats, which burn lacks.
+pub(super) fn burn_dtype(dtype: Dtype) -> Option<DType> {
+    Some(match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => DType::I64,
+        Dtype::I32 => DType::I32,
+        Dtype::I16 => DType::I16,
+        Dtype::I8 => DType::I8,
+        Dtype::U64 => DType::U64,
+        Dtype::U32 => DType::U32,
+        Dtype::U16 => DType::U16,
+        Dtype::U8 => DType::U8,
+        Dtype::BOOL => DType::Bool(BoolStore::Native),
+        _ => return None,
+    })
+}

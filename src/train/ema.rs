@@ -1,0 +1,234 @@
+//! Exponential moving average: the weights to evaluate, smoother than the weights being trained.
+//!
+//! ```text
+//! average ← average − (1 − d_t)·(average − parameter)
+//! d_t = decay                                  constant
+//! d_t = min(decay, (1 + t) / (10 + t))         warmed, t = updates already done
+//! ```
+//! The average starts at the parameters themselves, so there is no bias to correct. It is written as a step towards
+//! the parameter: equal values then stay equal bit for bit.
+//!
+//! # Reference
+//! Polyak & Juditsky 1992; the warmed decay is the `num_updates` rule of TensorFlow's `ExponentialMovingAverage`.
+//! Flow++ uses a constant decay of 0.999 for all trained parameters.
+
+use std::any::Any;
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Bool, Int, Tensor};
+
+use super::error::TrainError;
+use super::parameter_path::ParameterPath;
+
+/// How much of the average survives one update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EmaDecay {
+    /// The same decay from the first update on. Flow++: 0.999.
+    Constant(f64),
+    /// min(decay, (1 + t) / (10 + t)) after t updates, so that a short run forgets its start: 0.1 at the first update,
+    /// 0.99 from t = 890 on, 0.999 from t = 8990 on.
+    Warmed(f64),
+}
+
+impl EmaDecay {
+    /// The decay of the update that follows `updates` finished ones.
+    ///
+    /// ```
+    /// use flowkit::train::EmaDecay;
+    ///
+    /// assert_eq!(EmaDecay::Constant(0.999).at(0), 0.999);
+    /// assert_eq!(EmaDecay::Warmed(0.999).at(0), 0.1);
+    /// assert_eq!(EmaDecay::Warmed(0.999).at(1_000_000), 0.999);
+    /// ```
+    pub fn at(self, updates: u64) -> f64 {
+        match self {
+            EmaDecay::Constant(decay) => decay,
+            EmaDecay::Warmed(decay) => decay.min((1.0 + updates as f64) / (10.0 + updates as f64)),
+        }
+    }
+
+    /// # Errors
+    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
+    pub fn validate(self) -> Result<(), TrainError> {
+        let (EmaDecay::Constant(decay) | EmaDecay::Warmed(decay)) = self;
+        if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(TrainError::InvalidDecay { decay }) }
+    }
+}
+
+/// An exponential moving average of the float parameters of a module.
+///
+/// Parameters are matched by their [`ParamId`]. Integer and boolean parameters (flags, permutations) are taken over as
+/// they are. All float parameters are averaged, frozen ones too: start the average after a data-dependent
+/// initialisation, not before. The average has the element type of the parameters; in half precision a decay of 0.999
+/// rounds small steps away.
+///
+/// ```
+/// use burn::module::Param;
+/// use burn::tensor::{Device, Tensor};
+/// use flowkit::train::{Ema, EmaDecay};
+///
+/// let device = Device::flex().autodiff();
+/// let model: Param<Tensor<1>> = Param::from_data([1.0], &device);
+/// let ema = Ema::new(&model, EmaDecay::Constant(0.75))?;
+/// let model = model.map(|value| (value + 4.0).detach());
+/// let ema = ema.update(&model)?; // 0.75·1 + 0.25·5
+/// assert_eq!(ema.model().val().into_scalar::<f32>(), 2.0);
+/// # Ok::<(), flowkit::train::TrainError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Ema<M> {
+    average: M,
+    decay: EmaDecay,
+    updates: u64,
+}
+
+impl<M: Module> Ema<M> {
+    /// Starts an average at the parameters of `model`. Lazy parameters are initialised by this, so that the model and
+    /// its average start from the same values.
+    ///
+    /// # Errors
+    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
+    pub fn new(model: &M, decay: EmaDecay) -> Result<Self, TrainError> {
+        Self::resume(model.valid(), decay, 0)
+    }
+
+    /// Continues an average that was stopped after `updates` updates.
+    ///
+    /// Its parameters must have the identities of those of the model: restore both from one checkpoint by
+    /// [`Checkpoint::resume`](super::Checkpoint::resume).
+    ///
+    /// # Errors
+    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
+    pub fn resume(average: M, decay: EmaDecay, updates: u64) -> Result<Self, TrainError> {
+        decay.validate()?;
+        Ok(Self { average: average.valid(), decay, updates })
+    }
+
+    /// Moves the average towards `model`, on the device and without a gradient.
+    ///
+    /// # Errors
+    /// [`TrainError::ForeignParameter`] if `model` lacks a parameter of the average; nothing is averaged then.
+    pub fn update(self, model: &M) -> Result<Self, TrainError> {
+        let mut current = Current::default();
+        model.visit(&mut current);
+        let mut check = Check { current: &current, path: ParameterPath::default(), foreign: None };
+        self.average.visit(&mut check);
+        if let Some(parameter) = check.foreign {
+            return Err(TrainError::ForeignParameter { parameter });
+        }
+        let mut step = Step { current, rate: 1.0 - self.decay.at(self.updates) };
+        Ok(Self { average: self.average.map(&mut step), decay: self.decay, updates: self.updates + 1 })
+    }
+
+    /// The averaged module, in validation mode: without autodiff, dropout off.
+    pub fn model(&self) -> &M {
+        &self.average
+    }
+
+    /// The averaged module, out of the average.
+    pub fn into_model(self) -> M {
+        self.average
+    }
+
+    /// How many updates went into the average.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// The decay that the average was made with.
+    pub fn decay(&self) -> EmaDecay {
+        self.decay
+    }
+}
+
+/// The present parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>` without autodiff.
+#[derive(Default)]
+struct Current(HashMap<ParamId, Box<dyn Any>>);
+
+impl Current {
+    fn get<T: Any + Clone>(&self, id: ParamId) -> Option<T> {
+        self.0.get(&id)?.downcast_ref::<T>().cloned()
+    }
+}
+
+impl ModuleVisitor for Current {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.insert(param.id, Box::new(param.base().without_autodiff()));
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.0.insert(param.id, Box::new(param.base().without_autodiff()));
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.0.insert(param.id, Box::new(param.base().without_autodiff()));
+    }
+}
+
+/// Finds the first parameter of the average that the model lacks.
+struct Check<'a> {
+    current: &'a Current,
+    path: ParameterPath,
+    foreign: Option<String>,
+}
+
+impl Check<'_> {
+    fn expect(&mut self, known: bool) {
+        if !known && self.foreign.is_none() {
+            self.foreign = Some(self.path.join());
+        }
+    }
+}
+
+impl ModuleVisitor for Check<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let current = self.current.get::<Tensor<D>>(param.id);
+        self.expect(current.is_some_and(|value| value.dims() == param.base().dims()));
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        let current = self.current.get::<Tensor<D, Int>>(param.id);
+        self.expect(current.is_some_and(|value| value.dims() == param.base().dims()));
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        let current = self.current.get::<Tensor<D, Bool>>(param.id);
+        self.expect(current.is_some_and(|value| value.dims() == param.base().dims()));
+    }
+}
+
+/// One update of the average, after [`Check`] found every parameter.
+struct Step {
+    current: Current,
+    rate: f64,
+}
+
+impl ModuleMapper for Step {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.current.get::<Tensor<D>>(param.id) else { return param };
+        param.map(|average| {
+            let value = value.to_device(&average.device()).cast(average.dtype());
+            let step = average.clone().sub(value).mul_scalar(self.rate);
+            average.sub(step)
+        })
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id) else { return param };
+        param.map(|average| value.to_device(&average.device()))
+    }
+
+    fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
+        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id) else { return param };
+        param.map(|average| value.to_device(&average.device()))
+    }
+}

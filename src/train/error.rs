@@ -1,0 +1,179 @@
+//! What can go wrong in training, one variant per broken rule.
+
+use std::io;
+use std::path::PathBuf;
+
+use burn::tensor::DType;
+
+/// A training step that cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
+    #[error("the gradient of `{parameter}` is not finite")]
+    NonFiniteGradient {
+        /// Path of the first such parameter, in the order of the module.
+        parameter: String,
+    },
+    /// The bound of a gradient norm must be positive.
+    #[error("the largest gradient norm must be positive, found {max_norm}")]
+    InvalidMaxNorm {
+        /// The bound that was given.
+        max_norm: f64,
+    },
+    /// The decay of a moving average must lie in [0, 1).
+    #[error("the decay of a moving average must lie in [0, 1), found {decay}")]
+    InvalidDecay {
+        /// The decay that was given.
+        decay: f64,
+    },
+    /// A moving average met a model that it was not made from.
+    #[error("the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape")]
+    ForeignParameter {
+        /// Path of the parameter in the average.
+        parameter: String,
+    },
+    /// The device could not give back a number.
+    #[error("the device gave no result: {reason}")]
+    Device {
+        /// What the device reported.
+        reason: String,
+    },
+}
+
+/// A checkpoint that cannot be written, read or applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file could not be written. An earlier file of that name is as it was, unless only the last step failed:
+    /// asking the system to make the new name durable.
+    #[error("cannot write the checkpoint {}: {source}", path.display())]
+    Write {
+        /// The target file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The file could not be read.
+    #[error("cannot read the checkpoint {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The file is cut short, or is no safetensors file.
+    #[error("{} is truncated or not a safetensors file: {reason}", path.display())]
+    NotSafetensors {
+        /// The file.
+        path: PathBuf,
+        /// The first rule of the format that it breaks.
+        reason: String,
+    },
+    /// The file is a safetensors file, but not one that [`Checkpoint`](super::Checkpoint) wrote.
+    #[error("{} is not a flowkit checkpoint: {reason}", path.display())]
+    NotCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or malformed.
+        reason: String,
+    },
+    /// The file was written in a layout that this version does not know.
+    #[error("{} has the checkpoint format `{found}`, this version reads `{supported}`", path.display())]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// The format named in the file.
+        found: String,
+        /// The format that this version reads and writes.
+        supported: &'static str,
+    },
+    /// The contents are not what was written.
+    #[error("{} is damaged: CRC-32 {expected:08x} was written, {found:08x} was read", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The checksum stored in the file.
+        expected: u32,
+        /// The checksum of what was read.
+        found: u32,
+    },
+    /// A metadata key lies in the range that the format keeps for itself.
+    #[error("the metadata key `{key}` is reserved: keys must not start with `flowkit.`")]
+    ReservedKey {
+        /// The key.
+        key: String,
+    },
+    /// A section name is empty or holds a dot, which separates it from the paths of its parameters.
+    #[error("`{name}` cannot name a section: a name must not be empty and must not hold a dot")]
+    InvalidSection {
+        /// The name.
+        name: String,
+    },
+    /// Two tensors, or two sections, would have the same name.
+    #[error("`{name}` occurs twice")]
+    DuplicatePath {
+        /// The name.
+        name: String,
+    },
+    /// There is no section of that name and kind.
+    #[error("the checkpoint holds no {kind} `{name}`, only {available:?}")]
+    MissingSection {
+        /// `"module"` or `"bytes"`.
+        kind: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// The sections of that kind that exist.
+        available: Vec<String>,
+    },
+    /// The module has a parameter that the checkpoint lacks.
+    #[error("the checkpoint lacks `{name}` of shape {shape:?}")]
+    MissingTensor {
+        /// Section and path of the parameter.
+        name: String,
+        /// The shape of the parameter.
+        shape: Vec<usize>,
+    },
+    /// The checkpoint has tensors that the module lacks.
+    #[error("the module has no place for {names:?}")]
+    UnexpectedTensors {
+        /// Sections and paths of the tensors.
+        names: Vec<String>,
+    },
+    /// A parameter and its stored tensor differ in shape.
+    #[error("`{name}`: the module expects the shape {expected:?}, the checkpoint holds {found:?}")]
+    ShapeMismatch {
+        /// Section and path of the parameter.
+        name: String,
+        /// The shape of the parameter.
+        expected: Vec<usize>,
+        /// The shape of the stored tensor.
+        found: Vec<usize>,
+    },
+    /// A parameter and its stored tensor differ in element type.
+    #[error("`{name}`: the module expects elements of type {expected:?}, the checkpoint holds {found:?}")]
+    DTypeMismatch {
+        /// Section and path of the parameter.
+        name: String,
+        /// The element type of the parameter.
+        expected: DType,
+        /// The element type of the stored tensor.
+        found: DType,
+    },
+    /// The parameter has an element type that safetensors cannot hold (quantized or Flex32).
+    #[error("`{name}`: elements of type {dtype:?} cannot be stored")]
+    UnsupportedDType {
+        /// Section and path of the parameter.
+        name: String,
+        /// The element type of the parameter.
+        dtype: DType,
+    },
+    /// The device could not give back a parameter.
+    #[error("`{name}` cannot be read from its device: {reason}")]
+    Device {
+        /// Section and path of the parameter.
+        name: String,
+        /// What the device reported.
+        reason: String,
+    },
+}

@@ -1,0 +1,189 @@
+//! Global-norm clipping: the whole gradient keeps its direction and gets a bounded length.
+//!
+//! ```text
+//! norm      ‖g‖ = √(Σ_p Σ_i g_{p,i}²)           over all parameters p and their elements i
+//! clipped   g · min(1, max_norm / ‖g‖)
+//! ```
+//! `GradientClippingConfig::Norm` of burn bounds **each tensor by itself**, which changes the direction of the gradient
+//! and lets its length grow with the square root of the number of tensors. It is not what papers mean by a gradient
+//! norm of 1.
+//!
+//! # Reference
+//! Pascanu, Mikolov & Bengio 2013, *On the difficulty of training recurrent neural networks*, algorithm 1. Flow++ clips
+//! the gradient of nats per image at 1.0.
+
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, FloatDType, Tensor};
+
+use super::error::TrainError;
+use super::parameter_path::ParameterPath;
+
+/// The L2 norm of all gradients of `module`, shape `[1]`.
+///
+/// The sum stays on the device: nothing is read back and nothing waits. It is taken in f32 (in f64 if a gradient is
+/// f64), so it is infinite for a norm above 1.8e19 although every gradient is finite; [`clip_global_norm`] handles
+/// that case. A parameter that occurs twice in the module counts once. Without any gradient the norm is 0.
+///
+/// ```
+/// use burn::module::Param;
+/// use burn::optim::GradientsParams;
+/// use burn::tensor::{Device, Tensor};
+/// use flowkit::train::global_norm;
+///
+/// let device = Device::flex().autodiff();
+/// let pair: (Param<Tensor<1>>, Param<Tensor<1>>) =
+///     (Param::from_data([3.0, 0.0], &device), Param::from_data([4.0], &device));
+/// let loss = pair.0.val().square().sum() + pair.1.val().square().sum(); // gradients 2·(3, 0) and 2·(4)
+/// let gradients = GradientsParams::from_grads(loss.backward(), &pair);
+/// assert_eq!(global_norm(&pair, &gradients).into_scalar::<f32>(), 10.0);
+/// ```
+pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor<1> {
+    let mut sum = SumOfSquares { gradients, seen: HashSet::new(), total: None };
+    module.visit(&mut sum);
+    match sum.total {
+        Some(total) => total.sqrt(),
+        None => {
+            let device = module.devices().into_iter().next().map(Device::without_autodiff).unwrap_or_default();
+            Tensor::zeros([1], &device)
+        }
+    }
+}
+
+/// Scales all gradients of `module` by `min(1, max_norm / norm)` and returns them with the norm **before** clipping.
+///
+/// One number is read from the device. Gradients of parameters outside `module` are neither counted nor scaled. A norm
+/// of at most `max_norm` leaves every gradient bit for bit as it was. `max_norm` may be infinite, which only measures.
+///
+/// # Errors
+/// - [`TrainError::InvalidMaxNorm`] unless `max_norm` is positive.
+/// - [`TrainError::NonFiniteGradient`] names the first parameter with a NaN or an infinity. Such a gradient is never
+///   scaled: NaN would spread to every parameter, and an infinity would silently zero all others.
+/// - [`TrainError::Device`] if the device cannot give back the norm.
+pub fn clip_global_norm<M: Module>(
+    gradients: GradientsParams,
+    module: &M,
+    max_norm: f64,
+) -> Result<(GradientsParams, f64), TrainError> {
+    if max_norm.is_nan() || max_norm <= 0.0 {
+        return Err(TrainError::InvalidMaxNorm { max_norm });
+    }
+    let mut norm = global_norm(module, &gradients).try_into_scalar::<f64>().map_err(device_error)?;
+    if !norm.is_finite() {
+        norm = careful_norm(module, &gradients)?;
+    }
+    if norm <= max_norm {
+        return Ok((gradients, norm));
+    }
+    let mut scale = Scale { gradients, seen: HashSet::new(), factor: max_norm / norm };
+    module.visit(&mut scale);
+    Ok((scale.gradients, norm))
+}
+
+fn device_error(error: impl std::fmt::Display) -> TrainError {
+    TrainError::Device { reason: error.to_string() }
+}
+
+struct SumOfSquares<'a> {
+    gradients: &'a GradientsParams,
+    seen: HashSet<ParamId>,
+    total: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SumOfSquares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.seen.insert(param.id) {
+            return;
+        }
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+        let term = widen(gradient).square().sum();
+        self.total = Some(match self.total.take() {
+            None => term,
+            Some(total) if total.dtype() == term.dtype() => total.clone() + term.to_device(&total.device()),
+            Some(total) => {
+                let device = total.device();
+                total.cast(FloatDType::F64) + term.to_device(&device).cast(FloatDType::F64)
+            }
+        });
+    }
+}
+
+/// Half-precision sums of squares overflow at a norm of 256 (f16) or lose their digits (bf16).
+fn widen<const D: usize>(gradient: Tensor<D>) -> Tensor<D> {
+    match gradient.dtype() {
+        DType::F64 | DType::F32 => gradient,
+        _ => gradient.cast(FloatDType::F32),
+    }
+}
+
+struct Scale {
+    gradients: GradientsParams,
+    seen: HashSet<ParamId>,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.seen.insert(param.id) {
+            return;
+        }
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            let dtype = gradient.dtype();
+            let scaled = widen(gradient).mul_scalar(self.factor);
+            self.gradients.register(param.id, if scaled.dtype() == dtype { scaled } else { scaled.cast(dtype) });
+        }
+    }
+}
+
+/// The norm in f64, tensor by tensor and scaled by the largest element of each, so that no square can overflow: slow
+/// (three reads per tensor), and needed only after the fast sum has overflowed or met a NaN.
+fn careful_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, TrainError> {
+    let mut visitor = CarefulNorm { gradients, seen: HashSet::new(), path: ParameterPath::default(), norm: Ok(0.0) };
+    module.visit(&mut visitor);
+    visitor.norm
+}
+
+struct CarefulNorm<'a> {
+    gradients: &'a GradientsParams,
+    seen: HashSet<ParamId>,
+    path: ParameterPath,
+    norm: Result<f64, TrainError>,
+}
+
+impl CarefulNorm<'_> {
+    fn extend<const D: usize>(&self, norm: f64, gradient: Tensor<D>) -> Result<f64, TrainError> {
+        let not_finite = || TrainError::NonFiniteGradient { parameter: self.path.join() };
+        let finite = gradient.clone().is_finite().all().try_into_scalar::<bool>().map_err(device_error)?;
+        if !finite {
+            return Err(not_finite());
+        }
+        let gradient = widen(gradient);
+        let largest = gradient.clone().abs().max().try_into_scalar::<f64>().map_err(device_error)?;
+        if largest == 0.0 {
+            return Ok(norm);
+        }
+        // Elements are at most 1 in magnitude here, so the sum is at most their number.
+        let unit = gradient.div_scalar(largest).square().sum().try_into_scalar::<f64>().map_err(device_error)?;
+        let norm = norm.hypot(largest * unit.sqrt());
+        if norm.is_finite() { Ok(norm) } else { Err(not_finite()) }
+    }
+}
+
+impl ModuleVisitor for CarefulNorm<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (Ok(norm), true) = (&self.norm, self.seen.insert(param.id)) else { return };
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.norm = self.extend(*norm, gradient);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Noise seeds: which random numbers a step draws, as a function of the step and not of what ran before it.
+//!
+//! ```text
+//! key            = mix(run ⊕ mix(purpose))
+//! seed(step)     = mix(key + (step + 1)·γ)                      γ = 0x9E3779B97F4A7C15
+//! ```
+//! This is output number `step` of a SplitMix64 generator that starts at `key`. For one run and one purpose all seeds
+//! differ: γ is odd, hence `step ↦ key + (step + 1)·γ` is a bijection of 64-bit integers, and so is `mix`.
+//!
+//! # Reference
+//! Steele, Lea & Flood 2014, *Fast splittable pseudorandom number generators*; the constants of `mix` are variant 13
+//! of Stafford 2011, *Better bit mixing*.
+
+/// The odd integer nearest to 2^64 / golden ratio, the increment of SplitMix64.
+const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// What the noise of a step is for. Different purposes draw unrelated noise, so that evaluating more often does not
+/// change the training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// The first values of the parameters.
+    Initialization,
+    /// Batches, dequantization noise and dropout of a training step.
+    Training,
+    /// The noise of a bound that is being measured.
+    Evaluation,
+    /// Draws from the model.
+    Sampling,
+}
+
+impl Purpose {
+    /// Written into every derived seed: these numbers must never change.
+    const fn tag(self) -> u64 {
+        match self {
+            Purpose::Initialization => 1,
+            Purpose::Training => 2,
+            Purpose::Evaluation => 3,
+            Purpose::Sampling => 4,
+        }
+    }
+}
+
+/// Derives the seed of a step from the seed of the run, without state.
+///
+/// A generator that is seeded once forgets where it was when a run stops. With `device.seed(seeds.seed(step, ..))` at
+/// the head of every step, a resumed run draws the noise that the uninterrupted run would have drawn. The device seed
+/// is global to the process in burn: two runs in one process disturb each other.
+///
+/// ```
+/// use flowkit::train::{Purpose, StepSeed};
+///
+/// let seeds = StepSeed::new(7);
+/// assert_eq!(seeds.seed(100, Purpose::Training), StepSeed::new(7).seed(100, Purpose::Training));
+/// assert_ne!(seeds.seed(100, Purpose::Training), seeds.seed(101, Purpose::Training));
+/// assert_ne!(seeds.seed(100, Purpose::Training), seeds.seed(100, Purpose::Sampling));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StepSeed {
+    run: u64,
+}
+
+impl StepSeed {
+    /// The seeds of the run with the seed `run`.
+    pub const fn new(run: u64) -> Self {
+        Self { run }
+    }
+
+    /// The seed of the run.
+    pub const fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// The seed of one step for one purpose.
+    pub const fn seed(&self, step: u64, purpose: Purpose) -> u64 {
+        split_mix(mix(self.run ^ mix(purpose.tag())), step)
+    }
+}
+
+/// Output number `index` (from 0) of the SplitMix64 generator that starts at `state`.
+const fn split_mix(state: u64, index: u64) -> u64 {
+    mix(state.wrapping_add(index.wrapping_add(1).wrapping_mul(GAMMA)))
+}
+
+/// Stafford's variant 13: a bijection of 64-bit integers in which each input bit flips each output bit about half of
+/// the time.
+const fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The published test vectors of SplitMix64.
+    #[test]
+    fn split_mix_is_the_published_generator() {
+        assert_eq!(
+            [0, 1, 2].map(|i| split_mix(0, i)),
+            [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]
+        );
+        assert_eq!([0, 1].map(|i| split_mix(1_234_567, i)), [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+    }
+
+    #[test]
+    fn runs_steps_and_purposes_do_not_meet() {
+        let purposes = [Purpose::Initialization, Purpose::Training, Purpose::Evaluation, Purpose::Sampling];
+        let mut seen = HashSet::new();
+        for run in 0..8 {
+            for purpose in purposes {
+                for step in 0..500 {
+                    assert!(seen.insert(StepSeed::new(run).seed(step, purpose)), "{run} {step} {purpose:?}");
+                }
+            }
+        }
+    }
+}
