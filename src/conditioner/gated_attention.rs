@@ -17,7 +17,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
-use burn::tensor::{Device, Tensor, activation::softmax};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{ConvStart, StartedConv, StartedConvConfig, gated_residual};
@@ -106,8 +106,15 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
             let d = f / heads;
             let part = |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
             let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
-            let weights = softmax(query.matmul(part(1)), 3);
-            weights.matmul(part(2).swap_dims(2, 3)).swap_dims(2, 3).reshape([b, f, h, w])
+            let scores = query.matmul(part(1));
+            // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d numbers a position, not H·W. The
+            // sum is at least 1, the largest term's share.
+            let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
+            let values = part(2).swap_dims(2, 3);
+            let ones = values.clone().narrow(3, 0, 1).detach().ones_like();
+            let sums = exponentials.matmul(Tensor::cat(vec![values, ones], 3));
+            let mixed = sums.clone().narrow(3, 0, d) / sums.narrow(3, d, 1);
+            mixed.swap_dims(2, 3).reshape([b, f, h, w])
         }
     }
 }
