@@ -17,12 +17,13 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::parameter_path::ParameterPath;
 
 /// How much of the average survives one update.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum EmaDecay {
     /// The same decay from the first update on. Flow++: 0.999.
     Constant(f64),

@@ -9,6 +9,14 @@ use burn::tensor::DType;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
+    /// A loss came out as NaN or an infinity.
+    #[error("the loss of update {step} is {value}")]
+    NonFiniteLoss {
+        /// Number of the update, from 1.
+        step: u64,
+        /// What came out.
+        value: f64,
+    },
     /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
     #[error("the gradient of `{parameter}` is not finite")]
     NonFiniteGradient {
@@ -159,6 +167,14 @@ pub enum CheckpointError {
         expected: DType,
         /// The element type of the stored tensor.
         found: DType,
+    },
+    /// A piece of metadata or optimizer state is missing or cannot be read or written.
+    #[error("`{key}` of the checkpoint {reason}")]
+    Metadata {
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The parameter has an element type that safetensors cannot hold (quantized or Flex32).
     #[error("`{name}`: elements of type {dtype:?} cannot be stored")]

@@ -4,6 +4,7 @@
 //!
 //! | question | answer |
 //! |---|---|
+//! | how to put it together | [`Trainer`] |
 //! | how fast to learn at step t | [`WarmUp`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
 //! | which weights to evaluate | [`Ema`] |
@@ -18,6 +19,7 @@ mod gradient;
 mod memory;
 mod parameter_path;
 mod step_seed;
+mod trainer;
 mod warm_up;
 
 pub use checkpoint::Checkpoint;
@@ -26,4 +28,5 @@ pub use error::{CheckpointError, TrainError};
 pub use gradient::{clip_global_norm, global_norm};
 pub use memory::peak_rss_bytes;
 pub use step_seed::{Purpose, StepSeed};
+pub use trainer::{GradientUnit, Trainer, TrainerConfig, Update};
 pub use warm_up::WarmUp;

@@ -22,6 +22,7 @@
 mod config;
 mod encoder;
 mod law;
+mod preset;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -32,6 +33,7 @@ pub use config::{
 };
 pub use encoder::FlowPlusPlusEncoder;
 pub use law::FlowPlusPlusLaw;
+pub use preset::{Preset, UnknownPreset};
 
 use crate::bijector::{Bijector, Cotangent, Walk};
 use crate::bound_flow::BoundFlow;

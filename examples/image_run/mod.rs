@@ -1,0 +1,93 @@
+//! What the image examples share: arguments, evaluation, progress, and what they write.
+
+mod args;
+mod failure;
+mod folder;
+mod pictures;
+mod progress;
+
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use flowkit::data::{Images, chunks};
+use flowkit::metric::{ImportanceWeightedBound, OneSampleBound};
+use flowkit::model::flow_plus_plus::FlowPlusPlus;
+use flowkit::{BitsPerDim, LogLikelihood};
+
+pub use args::RunArgs;
+pub use failure::Failure;
+pub use folder::{Folder, ModelRun};
+pub use progress::{Curve, Progress};
+
+/// Images that are evaluated at once.
+const EVALUATION_BATCH: usize = 32;
+
+/// One-sample bound of a set of images.
+pub fn evaluate(
+    model: &FlowPlusPlus,
+    images: &Images,
+    device: &Device,
+) -> Result<LogLikelihood<OneSampleBound>, Failure> {
+    let plain = device.clone().inner();
+    let mut total: Option<LogLikelihood<OneSampleBound>> = None;
+    for indices in chunks(images.len(), EVALUATION_BATCH)? {
+        let part = model.evaluate(images.batch(&indices, &plain))?;
+        match &mut total {
+            None => total = Some(part),
+            Some(total) => total.extend(part),
+        }
+    }
+    total.ok_or(Failure::NothingToEvaluate)
+}
+
+/// Importance-weighted bound of a set of images.
+pub fn evaluate_importance_weighted(
+    model: &FlowPlusPlus,
+    images: &Images,
+    samples: usize,
+    device: &Device,
+) -> Result<BitsPerDim<ImportanceWeightedBound>, Failure> {
+    let plain = device.clone().inner();
+    let mut total: Option<LogLikelihood<ImportanceWeightedBound>> = None;
+    for indices in chunks(images.len(), EVALUATION_BATCH)? {
+        let part = model.evaluate_importance_weighted(images.batch(&indices, &plain), samples)?;
+        match &mut total {
+            None => total = Some(part),
+            Some(total) => total.extend(part),
+        }
+    }
+    Ok(total.ok_or(Failure::NothingToEvaluate)?.bits_per_dim())
+}
+
+/// Ends a program: an error is printed with its causes, and the exit code is not zero.
+pub fn report(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    eprintln!("error: {failure}");
+    let mut cause = std::error::Error::source(&failure);
+    while let Some(error) = cause {
+        eprintln!("  caused by: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+/// Makes the program's allocator keep what it once had.
+///
+/// A training step allocates and frees the same large buffers over and over. Most allocators give them back to the system, which clears
+/// every page when it hands them out again: a third of the time of a step here.
+macro_rules! keep_memory {
+    () => {
+        #[global_allocator]
+        static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+        /// Never return memory to the system.
+        #[allow(unsafe_code)]
+        fn keep_memory() {
+            /// `mi_option_purge_delay` of mimalloc.h (2.x and 3.x), which the bindings do not name.
+            const PURGE_DELAY: i32 = 15;
+            // SAFETY: sets one entry of mimalloc's own table of options, from the only thread that runs yet.
+            unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) }
+        }
+    };
+}
+pub(crate) use keep_memory;

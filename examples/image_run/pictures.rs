@@ -1,0 +1,69 @@
+//! Pictures: grids of images and the learning curve.
+
+use std::path::Path;
+
+use burn::tensor::{Int, Tensor};
+use image::{Rgb, RgbImage, imageops};
+use plotters::prelude::*;
+
+use super::failure::Failure;
+use super::progress::Curve;
+
+/// Every pixel of an image becomes a square of this side.
+const ZOOM: u32 = 3;
+
+/// A grid of images, left to right and top to bottom, with a thin border between them.
+///
+/// # Shapes
+/// `[n, 1 or 3, height, width]`, levels 0..=255.
+pub fn grid(images: Tensor<4, Int>, columns: u32) -> RgbImage {
+    let [n, channels, height, width] = images.dims();
+    let levels: Vec<u8> = images.into_data().iter::<i64>().map(|level| level.clamp(0, 255) as u8).collect();
+    let rows = (n as u32).div_ceil(columns);
+    let (cell_width, cell_height) = (width as u32 + 1, height as u32 + 1);
+    let mut sheet = RgbImage::from_pixel(columns * cell_width + 1, rows * cell_height + 1, Rgb([255, 255, 255]));
+    for index in 0..n {
+        let left = 1 + (index as u32 % columns) * cell_width;
+        let top = 1 + (index as u32 / columns) * cell_height;
+        for y in 0..height {
+            for x in 0..width {
+                let level = |c: usize| levels[((index * channels + c.min(channels - 1)) * height + y) * width + x];
+                sheet.put_pixel(left + x as u32, top + y as u32, Rgb([level(0), level(1), level(2)]));
+            }
+        }
+    }
+    imageops::resize(&sheet, sheet.width() * ZOOM, sheet.height() * ZOOM, imageops::FilterType::Nearest)
+}
+
+/// The learning curve as an SVG text.
+pub fn curve(curve: &Curve, path: &Path) -> Result<String, Failure> {
+    let fail = |reason: String| Failure::Picture { path: path.to_path_buf(), reason };
+    let values = curve.train.iter().copied().chain(curve.test.iter().map(|(_, bits)| *bits));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let steps = curve.train.len().max(2) as f64;
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (720, 420)).into_drawing_area();
+        root.fill(&WHITE).map_err(|e| fail(e.to_string()))?;
+        let mut chart = ChartBuilder::on(&root)
+            .margin(16)
+            .x_label_area_size(36)
+            .y_label_area_size(52)
+            .build_cartesian_2d(1.0..steps, (low - 0.1)..(high + 0.1))
+            .map_err(|e| fail(e.to_string()))?;
+        let mesh = chart.configure_mesh().x_desc("update").y_desc("bits/dim (one-sample bound)").draw();
+        mesh.map_err(|e| fail(e.to_string()))?;
+        let train = curve.train.iter().enumerate().map(|(i, bits)| (i as f64 + 1.0, *bits));
+        let drawn = chart.draw_series(LineSeries::new(train, BLUE.mix(0.5)));
+        let drawn = drawn.map_err(|e| fail(e.to_string()))?;
+        drawn.label("training batch").legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], BLUE));
+        let test = curve.test.iter().map(|(step, bits)| (*step as f64, *bits));
+        let drawn = chart.draw_series(LineSeries::new(test, RED.stroke_width(2)));
+        let drawn = drawn.map_err(|e| fail(e.to_string()))?;
+        drawn.label("held-out, averaged weights").legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], RED));
+        let legend = chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw();
+        legend.map_err(|e| fail(e.to_string()))?;
+        root.present().map_err(|e| fail(e.to_string()))?;
+    }
+    Ok(svg)
+}
