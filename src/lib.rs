@@ -1,4 +1,57 @@
-#![doc = "Normalizing flows for burn."]
+//! Normalizing flows: densities made of invertible maps, on [burn](https://burn.dev).
+//!
+//! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and [`Invert`] compose them, [`Flow`] adds a
+//! prior and is a density, [`BoundFlow`] adds a [`Surjection`] and is a bound on the likelihood of discrete data.
+//! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) made of these pieces.
+//!
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, Invert, Sigmoid, StandardNormal};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device = Device::flex();
+//! // Two numbers in (0, 1): undo a sigmoid, rotate, normalise.
+//! let layers = (Invert::new(Sigmoid::new()), Conv1x1Config::new(2).init(&device), ActNormConfig::new(2).init::<2>(&device));
+//! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?;
+//! let x = Tensor::<2>::random([256, 2], Distribution::Uniform(0.1, 0.9), &device);
+//! let flow = flow.initialize(x.clone())?;
+//! let log_likelihood = flow.evaluate(x)?; // nats, one per example
+//! assert_eq!(log_likelihood.nats().len(), 256);
+//! let samples: Tensor<2> = flow.sample(16, 1.0)?;
+//! assert_eq!(samples.dims(), [16, 2]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//! | for | see |
+//! |---|---|
+//! | normalising | [`ActNorm`], [`PositionNorm`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`] |
+//! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
+//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
+//! | the ends of an interval | [`Logit`], [`Sigmoid`] |
+//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
+//! | latents | [`StandardNormal`], [`Uniform`] |
+//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
+//! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
+//! | training | [`train`] |
+//! | images | [`data`] |
+//!
+//! # Conventions
+//! `forward` goes from data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one number per example. The first axis is the batch, the second
+//! the channels. Configurations are `XConfig`, `validate` says what is wrong with one, and `init` panics with that message.
+//!
+//! # Devices and features
+//! Modules run on every burn backend: the [`Device`](burn::tensor::Device) that they are made on decides.
+//!
+//! | feature | what |
+//! |---|---|
+//! | `flex` (default) | burn's CPU backend |
+//! | `wgpu` | WebGPU: Vulkan, Metal, DirectX 12 |
+//! | `cuda` | NVIDIA GPUs |
+//! | `image` (default) | folders of images, embedded photographs |
+//! | `download` | CIFAR-10 from the network |
 
 pub mod bijector;
 mod bound_flow;
@@ -48,3 +101,8 @@ pub use quantize::{
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
 pub use surjection::Surjection;
+
+/// The README's program is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

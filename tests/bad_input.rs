@@ -1,0 +1,255 @@
+//! What a user can get wrong at the program's door: each a message that names what and where, a non-zero exit, and nothing half-written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
+use flowkit::model::flow_plus_plus::{CouplingLaw, FlowPlusPlusConfig, Preset};
+use flowkit::train::{Checkpoint, Trainer};
+use flowkit::{
+    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelOrder, ConfigError, CouplingConfig, Flow, FlowError,
+    GatedNetConfig, LogitConfig, Mixing, PositionNormConfig, SqueezeConfig, StandardNormal,
+    UniformDequantizationConfig,
+};
+
+/// The example, which `cargo test` builds beside the tests.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().unwrap().parent().unwrap().join("examples");
+    let program = folder.join(format!("flowpp_cifar{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
+    program
+}
+
+fn run(arguments: &[&str], out: &Path) -> Output {
+    Command::new(program()).args(arguments).arg("--out").arg(out).output().unwrap()
+}
+
+fn record(label: u8) -> Vec<u8> {
+    let mut record = vec![label];
+    record.extend((0..3072).map(|i| (i % 251) as u8));
+    record
+}
+
+fn folder_with(root: &Path, name: &str, files: &[(&str, Vec<u8>)]) -> String {
+    let folder = root.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    for (file, bytes) in files {
+        fs::write(folder.join(file), bytes).unwrap();
+    }
+    folder.to_str().unwrap().into()
+}
+
+fn png(width: u32, height: u32, gray: bool) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    if gray {
+        image::GrayImage::new(width, height).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    } else {
+        image::RgbImage::new(width, height).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    }
+    bytes.into_inner()
+}
+
+/// A run of one step, for its checkpoint.
+fn trained(root: &Path) -> PathBuf {
+    let out = root.join("good");
+    let output = run(&["--steps", "1", "--batch", "1"], &out);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    out.join("checkpoint.safetensors")
+}
+
+#[test]
+fn the_program_names_what_is_wrong_and_writes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let checkpoint = trained(root);
+    let good = fs::read(&checkpoint).unwrap();
+    let put = |name: &str, bytes: &[u8]| -> String {
+        let path = root.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().into()
+    };
+    let truncated = put("truncated.safetensors", &good[..good.len() / 2]);
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let damaged = put("damaged.safetensors", &flipped);
+    let text = put("text.safetensors", b"not a checkpoint");
+    let other = root.join("other.safetensors");
+    Checkpoint::new(Default::default()).unwrap().save(&other).unwrap();
+    let other = other.to_str().unwrap().to_string();
+
+    let batches = |train: Vec<u8>, test: Vec<u8>| vec![("data_batch_1.bin", train), ("test_batch.bin", test)];
+    let empty = folder_with(root, "empty", &batches(vec![], record(0)));
+    let short = folder_with(root, "short", &batches(record(1), record(0)[..3000].to_vec()));
+    let label = folder_with(root, "label", &batches([record(1), record(77)].concat(), record(0)));
+    let alone = folder_with(root, "alone", &[("data_batch_1.bin", record(0))]);
+    let nothing = folder_with(root, "nothing", &[]);
+    let images = |bytes: Vec<u8>| vec![("a.png", png(32, 32, false)), ("b.png", bytes)];
+    let size = folder_with(root, "size", &images(png(31, 32, false)));
+    let gray = folder_with(root, "gray", &images(png(32, 32, true)));
+    let broken = folder_with(root, "broken", &images(b"no picture".to_vec()));
+    let few = folder_with(root, "few", &batches(record(1), record(0)));
+
+    let table: Vec<(Vec<&str>, Vec<&str>)> = vec![
+        (vec!["--data", "/nowhere/at/all"], vec!["/nowhere/at/all"]),
+        (vec!["--data", &empty], vec!["data_batch_1.bin", "empty"]),
+        (vec!["--data", &short], vec!["test_batch.bin", "3073", "3000"]),
+        (vec!["--data", &label], vec!["data_batch_1.bin", "record 1", "77"]),
+        (vec!["--data", &alone], vec!["test_batch.bin"]),
+        (vec!["--data", &nothing], vec!["nothing"]),
+        (vec!["--data", &size], vec!["b.png", "32", "31"]),
+        (vec!["--data", &gray], vec!["b.png", "L8"]),
+        (vec!["--data", &broken], vec!["b.png"]),
+        (vec!["--data", &few, "--steps", "1"], vec!["16", "1"]),
+        (vec!["--batch", "0"], vec!["--batch 0", "at least 1"]),
+        (vec!["--steps", "0"], vec!["--steps 0", "at least 1"]),
+        (vec!["--lr", "-1"], vec!["lr"]),
+        (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
+        (vec!["--preset", "huge"], vec!["huge", "tiny, small and cifar10"]),
+        (vec!["--sample", &truncated], vec!["truncated.safetensors", "truncated"]),
+        (vec!["--sample", &damaged], vec!["damaged.safetensors", "CRC-32"]),
+        (vec!["--sample", &text], vec!["text.safetensors"]),
+        (vec!["--sample", &other], vec!["other.safetensors", "no Flow++ model"]),
+        (vec!["--sample", "/nowhere.safetensors"], vec!["/nowhere.safetensors"]),
+        (vec!["--eval", &truncated], vec!["truncated.safetensors"]),
+        (vec!["--eval", &text, "--importance-samples", "0"], vec!["--importance-samples 0", "at least 1"]),
+        (vec!["--temperature", "1"], vec!["--sample"]),
+    ];
+    for (index, (arguments, expected)) in table.iter().enumerate() {
+        let out = root.join(format!("out{index}"));
+        let output = run(arguments, &out);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?} went through");
+        assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+        for part in expected {
+            assert!(message.contains(part), "{arguments:?}: {part:?} is not in {message:?}");
+        }
+        let left: Vec<_> =
+            fs::read_dir(&out).map(|files| files.flatten().map(|f| f.path()).collect()).unwrap_or_default();
+        assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    }
+
+    // A folder that cannot be made, since a file is in its place.
+    let blocked = root.join("text.safetensors").join("out");
+    let output = run(&["--steps", "1"], &blocked);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && message.contains("cannot write to") && message.contains("text.safetensors"),
+        "{message}"
+    );
+
+    // The good one is good: evaluated and sampled.
+    let good = checkpoint.to_str().unwrap();
+    let output = run(&["--sample", good, "--temperature", "0.5"], &root.join("sampled"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(root.join("sampled/samples.png").exists());
+}
+
+#[test]
+fn a_device_that_is_not_built_in_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    for device in ["wgpu", "cuda"] {
+        let built = (device == "wgpu" && cfg!(feature = "wgpu")) || (device == "cuda" && cfg!(feature = "cuda"));
+        if built {
+            continue;
+        }
+        let output = run(&["--device", device], root.path());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && message.contains(&format!("--features {device}")), "{message}");
+    }
+}
+
+/// Configurations that describe nothing, and what their errors say.
+#[test]
+fn configurations_say_what_is_wrong() {
+    let flow = FlowPlusPlusConfig::tiny;
+    let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
+        (MixLogCdfConfig::new(0).validate(), "MixLogCdfConfig: `n_components` must be at least 1, found 0"),
+        (MixLogCdfConfig::new(1).with_min_log_scale(-100.0).validate(), "must lie in [-80, 80], found -100"),
+        (LogitConfig::new().with_margin(0.5).validate(), "LogitConfig: `margin` must lie in [0, 0.5), found 0.5"),
+        (LogitConfig::new().with_margin(f64::NAN).validate(), "found NaN"),
+        (ActNormConfig::new(0).validate(), "ActNormConfig: `n_channels`"),
+        (PositionNormConfig::new().with_variance_floor(0.0).validate(), "`variance_floor` must lie in (0, ∞), found 0"),
+        (
+            ChannelMatrixConfig::new(5).with_n_groups(2).validate(),
+            "`n_channels` = 5 must be a multiple of `n_groups` = 2",
+        ),
+        (UniformDequantizationConfig::new().with_n_levels(1).validate(), "`n_levels` must lie in [2, 2^24], found 1"),
+        (GatedNetConfig::new([2, 4, 4], 3, 10, 1).validate(), "`n_filters` = 10 must be a multiple of `heads` = 4"),
+        (GatedNetConfig::new([2, 4, 4], 3, 8, 1).with_dropout(1.0).validate(), "`dropout` must lie in [0, 1), found 1"),
+        (GatedNetConfig::new([0, 4, 4], 3, 8, 1).validate(), "`half[0]` must be at least 1"),
+        (flow().with_law(CouplingLaw::MixLogCdf { n_components: 0 }).validate(), "`n_components`"),
+        (flow().with_mixing(Mixing::Attention { heads: 0 }).validate(), "`heads`"),
+        (FlowPlusPlusConfig { image: [3, 31, 32], ..flow() }.validate(), "axis 2 must be a multiple of 2"),
+        (FlowPlusPlusConfig { image: [3, 32, 31], ..flow() }.validate(), "axis 3 must be a multiple of 2"),
+        (FlowPlusPlusConfig { image: [0, 32, 32], ..flow() }.validate(), "`image[0]`"),
+        (FlowPlusPlusConfig { stages: vec![], ..flow() }.validate(), "`stages`"),
+    ];
+    for (result, expected) in cases {
+        let message = result.expect_err(expected).to_string();
+        assert!(message.contains(expected), "{expected:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn shapes_and_values_are_checked_at_the_door() {
+    let device = Device::flex();
+    let squeeze = || SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
+    let odd = Flow::new(squeeze(), StandardNormal::new(), [1, 1, 3, 4]).unwrap_err();
+    assert!(odd.to_string().contains("Squeeze: axis 2 must be a multiple of 2"), "{odd}");
+    let none = Flow::new(squeeze(), StandardNormal::new(), [1, 0, 4, 4]).unwrap_err();
+    assert!(none.to_string().contains("holds no elements"), "{none}");
+
+    let affine = AffineConfig::new(AffineForm::Exponential).init();
+    let net = GatedNetConfig::new([1, 4, 4], 3, 8, 1).init(&device);
+    let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
+    assert!(unfit.to_string().contains("GatedNet: expected length 3 along axis 1"), "{unfit}");
+
+    let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 4]).unwrap();
+    let pixels = Tensor::<2>::from_data([[0.1f32, 0.2, 0.3, 0.4], [0.1, f32::NAN, 0.3, f32::INFINITY]], &device);
+    let error = flow.evaluate(pixels).unwrap_err();
+    assert!(matches!(error, FlowError::NonFiniteInput { count: 2, total: 8, example: 1 }), "{error}");
+    assert_eq!(error.to_string(), "input is not finite: 2 of 8 elements, the first in example 1");
+    let error = flow.evaluate(Tensor::<2>::zeros([2, 5], &device)).unwrap_err();
+    assert!(error.to_string().contains("expected length 4 along axis 1"), "{error}");
+    let error = flow.evaluate(Tensor::<2>::full([1, 4], 7.0, &device)).unwrap_err();
+    assert!(matches!(error, FlowError::NonFiniteLikelihood { example: 0, .. }), "{error}");
+    assert!(matches!(flow.sample::<2>(0, 1.0), Err(FlowError::NoSamples { what: "n" })));
+
+    let bound = BoundFlow::new(
+        UniformDequantizationConfig::new().init(),
+        LogitConfig::new().init(),
+        StandardNormal::new(),
+        [1, 2],
+    )
+    .unwrap();
+    let levels = |values: [i64; 4]| Tensor::<2, Int>::from_data(TensorData::new(values.to_vec(), [2, 2]), &device);
+    let error = bound.evaluate(levels([0, 255, 3, 256])).unwrap_err();
+    assert!(matches!(error, FlowError::Level { example: 1, found: 256, levels: 256 }), "{error}");
+    assert_eq!(error.to_string(), "example 1 holds level 256; quantization to 256 levels takes 0..=255");
+    assert!(bound.evaluate(levels([-1, 255, 3, 0])).is_err());
+    let error = bound.evaluate_importance_weighted(levels([1, 2, 3, 4]), 0).unwrap_err();
+    assert!(matches!(error, FlowError::NoSamples { what: "samples" }), "{error}");
+}
+
+#[test]
+fn a_checkpoint_of_another_architecture_is_refused() {
+    let device = Device::flex().autodiff();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.safetensors");
+    let trainer = Trainer::new(FlowPlusPlusConfig::tiny().init(&device), Preset::Tiny.training()).unwrap();
+    trainer.save(&path, Default::default()).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    let wide = FlowPlusPlusConfig::tiny().with_n_filters(20).init(&device);
+    let error = Trainer::load_average(&checkpoint, wide).unwrap_err().to_string();
+    assert!(error.contains("average.") && error.contains("20") && error.contains("16"), "{error}");
+    let deep = FlowPlusPlusConfig::tiny().with_n_blocks(2).init(&device);
+    assert!(Trainer::resume(&checkpoint, deep).err().unwrap().to_string().contains("lacks"));
+    // The one it was made for takes it.
+    let x = Tensor::<4>::random([1, 3, 32, 32], Distribution::Uniform(0.0, 256.0), &Device::flex()).int();
+    let same = Trainer::load_average(&checkpoint, FlowPlusPlusConfig::tiny().init(&device)).unwrap();
+    same.evaluate(x).unwrap();
+}

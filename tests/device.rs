@@ -1,0 +1,89 @@
+//! The model on the device that `BURN_DEVICE` names, against the CPU.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::Mixing;
+use flowkit::Pattern;
+use flowkit::model::flow_plus_plus::{
+    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Scale, StageConfig, VariationalConfig,
+};
+use flowkit::train::{Trainer, TrainerConfig};
+
+fn config() -> FlowPlusPlusConfig {
+    let pattern = Pattern::Stripes;
+    let noise = VariationalConfig { pattern, n_couplings: 1, n_filters: 4, n_blocks: 1, n_context: 4 };
+    let stages = vec![
+        StageConfig { scale: Scale::Keep, pattern, n_couplings: 1 },
+        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 },
+    ];
+    FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
+        .with_law(CouplingLaw::MixLogCdf { n_components: 2 })
+        .with_n_filters(4)
+        .with_n_blocks(1)
+        .with_mixing(Mixing::Attention { heads: 2 })
+}
+
+fn levels(device: &Device) -> Tensor<4, Int> {
+    let values: Vec<i64> = (0..8 * 16).map(|i| (i * 53 + i * i * 7) % 256).collect();
+    Tensor::from_data(TensorData::new(values, [8, 1, 4, 4]), device)
+}
+
+/// The device under test, or a line that says by name that there is none.
+fn device() -> Option<Device> {
+    let name = std::env::var("BURN_DEVICE").unwrap_or_else(|_| "flex".into());
+    let probe = || {
+        let device = Device::default();
+        Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>();
+        device
+    };
+    match std::panic::catch_unwind(probe) {
+        Ok(device) => Some(device),
+        Err(_) => {
+            println!("skipped: BURN_DEVICE={name} finds no adapter");
+            None
+        }
+    }
+}
+
+fn noise(device: &Device) -> Tensor<4> {
+    let values: Vec<f32> = (0..8 * 16).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
+    Tensor::from_data(TensorData::new(values, [8, 1, 4, 4]), device)
+}
+
+fn bound(model: &FlowPlusPlus, device: &Device) -> Vec<f32> {
+    model.log_weight(levels(device), noise(device)).into_data().iter::<f32>().collect()
+}
+
+#[test]
+fn bound_round_trip_and_samples_are_those_of_the_cpu() {
+    let Some(device) = device() else { return };
+    let cpu = Device::flex();
+    let model = config().init(&cpu).initialize(levels(&cpu)).unwrap();
+    let moved = model.clone().to_device(&device);
+    for (a, b) in bound(&model, &cpu).into_iter().zip(bound(&moved, &device)) {
+        assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} {b}");
+    }
+    let (back, error) = moved.round_trip(levels(&device)).unwrap();
+    assert!(error < 1e-5, "{error}");
+    assert_eq!(back.dims(), [8, 1, 4, 4]);
+    assert_eq!(moved.sample::<4>(2, 1.0).unwrap().dims(), [2, 1, 4, 4]);
+}
+
+#[test]
+fn three_updates_change_the_loss() {
+    let Some(device) = device() else { return };
+    let device = device.autodiff();
+    let model = config().init(&device).initialize(levels(&device)).unwrap();
+    let config = TrainerConfig::new(16).with_warm_up(1).with_learning_rate(1e-2);
+    let mut trainer = Trainer::new(model, config).unwrap();
+    let loss = |trainer: &Trainer<FlowPlusPlus>| -> f32 {
+        let plain = device.clone().inner();
+        bound(&trainer.model().valid(), &plain).iter().sum()
+    };
+    let before = loss(&trainer);
+    for _ in 0..3 {
+        trainer.update(&device, |model| model.log_weight(levels(&device), noise(&device)).mean().neg()).unwrap();
+    }
+    let after = loss(&trainer);
+    assert!(after > before + 1.0, "{before} {after}");
+}

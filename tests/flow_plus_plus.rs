@@ -1,0 +1,196 @@
+//! The whole model: size, start, and what training does to it.
+
+use std::collections::BTreeMap;
+
+use approx::assert_relative_eq;
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::data::{Batches, photographs};
+use flowkit::model::flow_plus_plus::{
+    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset, Scale, StageConfig, VariationalConfig,
+};
+use flowkit::train::{Checkpoint, TrainError, Trainer, TrainerConfig, peak_rss_bytes};
+use flowkit::{Mixing, Pattern};
+use std::sync::{Mutex, MutexGuard};
+
+/// The seed of a device is global to the process, so tests that draw take turns.
+static DRAWS: Mutex<()> = Mutex::new(());
+
+fn seeded(device: &Device, seed: u64) -> MutexGuard<'static, ()> {
+    let guard = DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    device.seed(seed);
+    guard
+}
+
+/// A model of a few thousand parameters.
+fn minute(image: [usize; 3]) -> FlowPlusPlusConfig {
+    let pattern = Pattern::Checkerboard;
+    let noise = VariationalConfig { pattern, n_couplings: 2, n_filters: 8, n_blocks: 1, n_context: 4 };
+    let stages = vec![
+        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
+        StageConfig { scale: Scale::Keep, pattern, n_couplings: 2 },
+    ];
+    FlowPlusPlusConfig::new(image, stages, DequantizationConfig::Variational(noise))
+        .with_law(CouplingLaw::MixLogCdf { n_components: 3 })
+        .with_n_filters(8)
+        .with_n_blocks(1)
+        .with_mixing(Mixing::Attention { heads: 2 })
+        .with_dropout(0.1)
+        .with_variance_floor(1e-2)
+}
+
+/// Corners of the photographs, `[n, 3, 8, 8]`.
+fn corners(n: usize, device: &Device) -> Tensor<4, Int> {
+    let images = photographs().train;
+    let whole = images.batch(&(0..n).map(|i| i * 7).collect::<Vec<_>>(), device);
+    whole.narrow(2, 0, 8).narrow(3, 0, 8)
+}
+
+fn started(device: &Device) -> FlowPlusPlus {
+    minute([3, 8, 8]).init(device).initialize(corners(64, device)).unwrap()
+}
+
+#[test]
+fn parameters_are_those_of_the_paper() {
+    assert_eq!(FlowPlusPlusConfig::cifar10().num_params(), 31_443_440);
+    // The ablation without attention replaces it by a maximum with the same parameters.
+    assert_eq!(FlowPlusPlusConfig::cifar10().with_mixing(Mixing::Maxout).num_params(), 31_443_440);
+    let uniform = FlowPlusPlusConfig { dequantization: DequantizationConfig::Uniform, ..FlowPlusPlusConfig::cifar10() };
+    assert_eq!(uniform.with_n_filters(104).num_params(), 32_324_408);
+    let noise =
+        VariationalConfig { pattern: Pattern::Stripes, n_couplings: 4, n_filters: 108, n_blocks: 2, n_context: 32 };
+    let affine = FlowPlusPlusConfig::cifar10().with_law(CouplingLaw::Affine).with_n_filters(108);
+    let affine = FlowPlusPlusConfig { dequantization: DequantizationConfig::Variational(noise), ..affine };
+    assert_eq!(affine.num_params(), 32_045_708);
+    assert_eq!(FlowPlusPlusConfig::small().num_params(), 1_716_336);
+    assert_eq!(FlowPlusPlusConfig::tiny().num_params(), 243_872);
+}
+
+#[test]
+fn counting_needs_no_model_in_memory() {
+    let Some(before) = peak_rss_bytes() else { return println!("skipped: peak memory is not known on this system") };
+    // A thousand filters: 31 billion bytes of parameters if they were made.
+    let config = FlowPlusPlusConfig::cifar10().with_n_filters(4096);
+    assert!(config.num_params() > 10_000_000_000);
+    let after = peak_rss_bytes().unwrap();
+    // Other tests of this binary run beside this one.
+    assert!(after - before < 4_000_000_000, "{before} {after}");
+}
+
+#[test]
+fn start_is_near_the_identity_and_makes_latents_standard() {
+    let device = Device::default();
+    let _guard = seeded(&device, 1);
+    let model = started(&device);
+    let x = corners(64, &device);
+    let (y, _) = {
+        use flowkit::Surjection;
+        let noise = model.surjection.noise(&x);
+        model.surjection.lift(x, noise)
+    };
+    use flowkit::Bijector;
+    let (z, _) = model.flow.bijector.forward(y, &());
+    let mean = z.clone().mean().into_scalar::<f32>();
+    let variance = (z.clone() - z.mean().unsqueeze()).square().mean().into_scalar::<f32>();
+    assert!(mean.abs() < 0.1, "{mean}");
+    assert!((0.7..1.4).contains(&variance), "{variance}");
+}
+
+#[test]
+fn sampling_and_evaluation_agree_on_shapes_and_provenance() {
+    let device = Device::default();
+    let _guard = seeded(&device, 2);
+    let model = started(&device);
+    let samples = model.sample::<4>(5, 0.7).unwrap();
+    assert_eq!(samples.dims(), [5, 3, 8, 8]);
+    let one = model.evaluate(samples.clone()).unwrap();
+    assert_eq!((one.nats().len(), one.dims()), (5, 192));
+    assert!(one.bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
+    let many = model.evaluate_importance_weighted(samples, 3).unwrap();
+    assert!(many.bits_per_dim().to_string().ends_with("(importance-weighted bound, 3 samples)"));
+}
+
+#[test]
+fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
+    let device = Device::flex().autodiff();
+    let _guard = seeded(&device, 3);
+    let config = TrainerConfig::new(192).with_warm_up(5).with_learning_rate(3e-3).with_seed(9);
+    let batches = Batches::new(200, 8, 9).unwrap();
+    let images = photographs().train;
+    let batch = |step: u64| images.batch(&batches.indices(step as usize), &device).narrow(2, 0, 8).narrow(3, 0, 8);
+    let run = |trainer: &mut Trainer<FlowPlusPlus>, steps: u64| -> Vec<f64> {
+        let update = |_| {
+            let x = batch(trainer.step_count());
+            trainer.update(&device, |model| model.loss::<4>(x)).unwrap().bits_per_dim
+        };
+        (0..steps).map(update).collect()
+    };
+    let mut whole = Trainer::new(started(&device), config).unwrap();
+    let first = run(&mut whole, 10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    whole.save(&path, BTreeMap::new()).unwrap();
+    let last = run(&mut whole, 30);
+    let mean = |bits: &[f64]| bits.iter().sum::<f64>() / bits.len() as f64;
+    assert!(mean(&last[20..]) < mean(&first[..3]) - 0.5, "{first:?} {last:?}");
+
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    let mut resumed = Trainer::resume(&checkpoint, minute([3, 8, 8]).init(&device)).unwrap();
+    assert_eq!(resumed.step_count(), 10);
+    assert_eq!(run(&mut resumed, 30), last);
+    let noise = Tensor::<4>::zeros([2, 3, 8, 8], &Device::flex());
+    let x = corners(2, &Device::flex());
+    let bound = |model: &FlowPlusPlus| model.log_weight(x.clone(), noise.clone()).into_data();
+    assert_eq!(bound(resumed.average()), bound(whole.average()));
+    assert_eq!(bound(&resumed.model().valid()), bound(&whole.model().valid()));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_leaves_the_trainer_as_it_was() {
+    let device = Device::flex().autodiff();
+    let _guard = seeded(&device, 4);
+    let mut trainer = Trainer::new(started(&device), TrainerConfig::new(192)).unwrap();
+    let before = trainer.model().flow.bijector.1[0].steps[0].0.bias.val().into_data();
+    let result = trainer.update(&device, |model| model.loss::<4>(corners(2, &device)).div_scalar(0.0));
+    assert!(matches!(result, Err(TrainError::NonFiniteLoss { step: 1, .. })), "{result:?}");
+    // The loss is finite, a gradient is not: d√x/dx at 0.
+    let result = trainer.update(&device, |model| {
+        let loss = model.loss::<4>(corners(2, &device));
+        loss.clone() + loss.mul_scalar(0.0).sqrt()
+    });
+    assert!(matches!(result, Err(TrainError::NonFiniteGradient { .. })), "{result:?}");
+    assert_eq!(trainer.step_count(), 0);
+    assert_eq!(trainer.model().flow.bijector.1[0].steps[0].0.bias.val().into_data(), before);
+}
+
+#[test]
+fn presets_are_found_by_name() {
+    for preset in [Preset::Tiny, Preset::Small, Preset::Cifar10] {
+        assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
+        preset.model().validate().unwrap();
+        assert_eq!(preset.training().dims, 3072);
+    }
+    assert_eq!(
+        "huge".parse::<Preset>().unwrap_err().to_string(),
+        "no preset is named `huge`; there are tiny, small and cifar10"
+    );
+    let json = serde_json::to_string(&FlowPlusPlusConfig::cifar10()).unwrap();
+    assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), FlowPlusPlusConfig::cifar10());
+}
+
+#[test]
+fn uniform_noise_on_one_pixel_is_the_closed_form() {
+    // Level 100 with noise 1/4 through the logit alone: the number of the reference cases.
+    let device = Device::flex();
+    use flowkit::{BoundFlow, LogitConfig, StandardNormal, UniformDequantizationConfig};
+    let model = BoundFlow::new(
+        UniformDequantizationConfig::new().init(),
+        LogitConfig::new().init(),
+        StandardNormal::new(),
+        [1, 1],
+    )
+    .unwrap();
+    let x = Tensor::<2, Int>::from_data(TensorData::new(vec![100i64], [1, 1]), &device);
+    let nats = model.log_weight(x, Tensor::<2>::full([1, 1], 0.25, &device)).into_scalar::<f32>();
+    assert_relative_eq!(-f64::from(nats) / std::f64::consts::LN_2, 7.534474786841153, epsilon = 1e-5);
+}
