@@ -3,14 +3,8 @@
 use burn::tensor::{Gradients, Tensor};
 
 use super::golden::{Golden, Source};
-use super::tolerance::{Measure, normwise};
+use super::tolerance::{self, Measure, normwise};
 use super::{Precision, values};
-
-/// Largest error in float64, where only the order of operations differs.
-const DOUBLE: f64 = 1e-10;
-
-/// Largest error in float32 beside the float64 truth.
-const SINGLE: f64 = 5e-6;
 
 /// One file, one type, and the errors found so far.
 pub struct Comparison {
@@ -31,13 +25,6 @@ struct Row {
     limit: f64,
 }
 
-fn limit(precision: Precision) -> f64 {
-    match precision {
-        Precision::Double => DOUBLE,
-        Precision::Single => SINGLE,
-    }
-}
-
 impl Comparison {
     /// Runs `test` in float64 and in float32, prints the errors and demands that all are small and that nothing in the file was
     /// forgotten.
@@ -48,7 +35,7 @@ impl Comparison {
             for (key, stored) in truth.starting_with("in.").chain(truth.starting_with("w.")) {
                 assert_eq!(peer.get(key).values, stored.values, "{name}: both files hold the same {key}");
             }
-            let mut comparison = Self { precision, truth, peer, limit: limit(precision), rows: Vec::new() };
+            let mut comparison = Self { precision, truth, peer, limit: tolerance::limit(precision), rows: Vec::new() };
             test(&mut comparison);
             outcome.extend(comparison.report());
         }
@@ -98,7 +85,7 @@ impl Comparison {
         for row in &self.rows {
             println!("    {:8.1e}  float32 there {:8.1e}  {}", row.error, row.peer, row.label);
         }
-        let large = self.rows.iter().filter(|row| !(row.error <= row.limit));
+        let large = self.rows.iter().filter(|row| row.error > row.limit);
         let large = large.map(|row| {
             let Row { label, error, peer, limit } = row;
             format!("{precision:?}: {label}: {error:.2e} exceeds {limit:.0e} (float32 there {peer:.1e})")

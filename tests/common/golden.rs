@@ -64,7 +64,7 @@ impl Golden {
         self.tensors.get(key).unwrap_or_else(|| panic!("{} has no tensor {key}", self.name))
     }
 
-    /// Tensors under `prefix` that nothing asked for.
+    /// Tensors that nothing asked for.
     pub fn unused(&self) -> Vec<&str> {
         let used = self.used.borrow();
         self.tensors.keys().filter(|key| !used.contains(*key)).map(String::as_str).collect()

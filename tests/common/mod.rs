@@ -3,6 +3,7 @@
 
 pub mod comparison;
 pub mod golden;
+pub mod naming;
 pub mod parameters;
 pub mod tolerance;
 

@@ -12,16 +12,21 @@ pub type Naming = fn(&str) -> Source;
 
 /// `module` with the weights of the file, in the comparison's type.
 pub fn install<M: Module>(module: M, comparison: &Comparison, naming: Naming) -> M {
-    module.map(&mut Install { comparison, naming, path: Vec::new() })
+    set(module, comparison.precision, |path| naming(path).under("w.").read(&comparison.truth))
 }
 
-struct Install<'a> {
-    comparison: &'a Comparison,
-    naming: Naming,
+/// `module` with the values that `weights` has for the path of each parameter.
+pub fn set<M: Module>(module: M, precision: Precision, weights: impl Fn(&str) -> Vec<f64>) -> M {
+    module.map(&mut Set { precision, weights, path: Vec::new() })
+}
+
+struct Set<F> {
+    precision: Precision,
+    weights: F,
     path: Vec<String>,
 }
 
-impl ModuleMapper for Install<'_> {
+impl<F: Fn(&str) -> Vec<f64>> ModuleMapper for Set<F> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_owned());
     }
@@ -31,9 +36,8 @@ impl ModuleMapper for Install<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let source = (self.naming)(&self.path.join(".")).under("w.");
-        let values = source.read(&self.comparison.truth);
-        param.map(|old| self.comparison.precision.leaf(values, old.dims()))
+        let values = (self.weights)(&self.path.join("."));
+        param.map(|old| self.precision.leaf(values, old.dims()))
     }
 }
 
