@@ -54,26 +54,26 @@
 //! | `download` | CIFAR-10 from the network |
 
 pub mod bijector;
-mod bound_flow;
-mod boxed;
-mod compose;
-mod conditioner;
-mod context;
-mod coupling;
+pub mod bound_flow;
+pub mod boxed;
+pub mod compose;
+pub mod conditioner;
+pub mod context;
+pub mod coupling;
 pub mod data;
-mod elementwise;
-mod error;
+pub mod elementwise;
+pub mod error;
 mod event;
-mod flow;
+pub mod flow;
 pub mod law;
-mod linear;
+pub mod linear;
 pub mod metric;
 pub mod model;
 mod parameter;
-mod prior;
-mod quantize;
-mod reshape;
-mod surjection;
+pub mod prior;
+pub mod quantize;
+pub mod reshape;
+pub mod surjection;
 pub mod train;
 
 pub use bijector::{Bijector, Cotangent, Walk};

@@ -1,10 +1,10 @@
 //! Networks that give a law its parameters.
 
-mod channel_norm;
-mod gated_attention;
-mod gated_conv;
-mod gated_net;
-mod started_conv;
+pub mod channel_norm;
+pub mod gated_attention;
+pub mod gated_conv;
+pub mod gated_net;
+pub mod started_conv;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

@@ -27,14 +27,14 @@
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
 
-mod batches;
+pub mod batches;
 pub mod cifar10;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
 #[cfg(feature = "image")]
 pub mod image_folder;
-mod images;
+pub mod images;
 #[cfg(feature = "image")]
 mod photographs;
 mod read;

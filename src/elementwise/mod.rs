@@ -1,7 +1,7 @@
 //! Fixed functions of each element.
 
-mod logit;
-mod sigmoid;
+pub mod logit;
+pub mod sigmoid;
 
 pub use logit::{Logit, LogitConfig};
 pub use sigmoid::Sigmoid;

@@ -3,9 +3,9 @@
 //! A law knows no layers. It acts on `x [batch, dims]` with parameters `theta [batch, params, dims]`, which a convolution with
 //! `params * channels` outputs reshapes to without a copy. Couplings, elementwise layers and autoregressive layers share that layout.
 
-mod affine;
-mod logistic_mixture;
-mod mix_log_cdf;
+pub mod affine;
+pub mod logistic_mixture;
+pub mod mix_log_cdf;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

@@ -1,10 +1,10 @@
 //! Maps that are linear, or affine, in the data: normalisation and mixing of channels.
 
-mod act_norm;
-mod channel_matrix;
-mod conv1x1;
+pub mod act_norm;
+pub mod channel_matrix;
+pub mod conv1x1;
 mod matrix;
-mod position_norm;
+pub mod position_norm;
 
 pub use act_norm::{ActNorm, ActNormConfig};
 pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig};

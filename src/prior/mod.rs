@@ -1,7 +1,7 @@
 //! Distributions of the latents.
 
-mod standard_normal;
-mod uniform;
+pub mod standard_normal;
+pub mod uniform;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};

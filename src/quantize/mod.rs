@@ -5,8 +5,8 @@
 //! ```
 //! `M` levels are known here and nowhere else: the flow behind sees numbers in [0, 1].
 
-mod uniform;
-mod variational;
+pub mod uniform;
+pub mod variational;
 
 use burn::tensor::{Int, Tensor};
 

@@ -1,8 +1,8 @@
 //! Maps that only move elements: their log-determinant is 0 and their inverse exact.
 
-mod partition;
-mod squeeze;
-mod swap;
+pub mod partition;
+pub mod squeeze;
+pub mod swap;
 
 pub use partition::{Partition, PartitionConfig, Pattern};
 pub use squeeze::{ChannelOrder, Squeeze, SqueezeConfig};

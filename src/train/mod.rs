@@ -12,15 +12,15 @@
 //! | how to stop and go on | [`Checkpoint`] |
 //! | what it costs | [`peak_rss_bytes`] |
 
-mod checkpoint;
-mod ema;
+pub mod checkpoint;
+pub mod ema;
 mod error;
-mod gradient;
-mod memory;
+pub mod gradient;
+pub mod memory;
 mod parameter_path;
-mod step_seed;
-mod trainer;
-mod warm_up;
+pub mod step_seed;
+pub mod trainer;
+pub mod warm_up;
 
 pub use checkpoint::Checkpoint;
 pub use ema::{Ema, EmaDecay};

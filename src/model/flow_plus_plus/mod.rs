@@ -9,7 +9,7 @@
 //! ```
 //! | preset | image | stages (couplings) | filters | blocks | components | parameters |
 //! |---|---|---|---|---|---|---|
-//! | [`FlowPlusPlusConfig::tiny`] | 3x32x32 | squeeze, channels 2; checkerboard 2 | 16 | 1 | 4 | 165,068 |
+//! | [`FlowPlusPlusConfig::tiny`] | 3x32x32 | squeeze, channels 2; checkerboard 2 | 16 | 1 | 4 | 243,872 |
 //! | [`FlowPlusPlusConfig::small`] | 3x32x32 | checkerboard 4; squeeze, channels 2; checkerboard 3 | 32 | 2 | 8 | 1,716,336 |
 //! | [`FlowPlusPlusConfig::cifar10`] | 3x32x32 | stripes 4; squeeze, channels 2; stripes 3 | 96 | 10 | 32 | 31,443,440 |
 //!
@@ -19,10 +19,10 @@
 //! Ho et al. 2019. `cifar10` follows the released code layer by layer, the order of parameters within a layer excepted. `small` is the same
 //! model at a size for one machine, with a true checkerboard, a larger variance floor in the norms and starts that ignore the data.
 
-mod config;
-mod encoder;
-mod law;
-mod preset;
+pub mod config;
+pub mod encoder;
+pub mod law;
+pub mod preset;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
