@@ -1,0 +1,4 @@
+//! Properties: one file for each kind.
+
+mod round_trip;
+mod shape;
