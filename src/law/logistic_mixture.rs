@@ -166,10 +166,11 @@ fn log_sum_exp(x: Tensor<3>) -> Tensor<3> {
     x.exp().sum_dim(1).log() + max
 }
 
-/// `ln(e^a + e^b)`.
+/// `ln(e^a + e^b)`. The larger one is a constant to the gradient, which is 1/2 each where they are equal, and keeps its bits however far
+/// away the other is: `(a + b + |a − b|)/2` would round it to the spacing of the smaller.
 fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
-    let distance = (a.clone() - b.clone()).abs();
-    (a + b + distance.clone()).mul_scalar(0.5) + distance.neg().exp().log1p()
+    let max = a.clone().detach().max_pair(b.clone().detach());
+    ((a - max.clone()).exp() + (b - max.clone()).exp()).log() + max
 }
 
 /// Midpoint that does not overflow.
