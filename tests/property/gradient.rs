@@ -58,6 +58,18 @@ impl<const D: usize, C: Condition> Point<D, C> {
     }
 }
 
+impl<const D: usize, C: Condition> Point<D, C> {
+    /// Power of the step with which the first-order model's error shrinks; `None` where the model is exact, up to the roundings of the
+    /// loss. A gradient that is off by 1e-7 is not let through.
+    fn order(&self, loss: &Loss, block: usize, gradient: &[f64], direction: &[f64]) -> Option<f64> {
+        let (start, size) = self.loss(loss, block, direction, 0.0);
+        let slope = dot(gradient, direction);
+        let [wide, narrow] = STEPS.map(|h| (self.loss(loss, block, direction, h).0 - start - h * slope).abs());
+        let exact = wide <= 1e4 * f64::EPSILON * (1.0 + size);
+        (!exact).then(|| (wide / narrow).log2())
+    }
+}
+
 /// Steps of the differences: small against the numbers of the table (about 1), large against the cube root of float64's spacing.
 const STEPS: [f64; 2] = [1e-3, 5e-4];
 
@@ -85,21 +97,16 @@ impl Property for Slopes {
                 let n =
                     sizes.get(block).copied().unwrap_or_else(|| parameters(&point.bijector)[block - 2].values.len());
                 let gradient = gradient.unwrap_or_else(|| vec![0.0; n]);
-                let direction = normal(&mut rng, n, 1.0 / (n.max(1) as f64).sqrt());
-                let (start, size) = point.loss(loss, block, &direction, 0.0);
-                let slope = dot(&gradient, &direction);
-                let [wide, narrow] =
-                    STEPS.map(|h| (point.loss(loss, block, &direction, h).0 - start - h * slope).abs());
-                // Linear: the model is exact, up to the roundings of the loss. A gradient that is off by 1e-7 is not let through.
-                if wide <= 1e4 * f64::EPSILON * (1.0 + size) {
-                    continue;
-                }
-                let order = (wide / narrow).log2();
-                if !(1.8..=2.2).contains(&order) {
-                    let name = &names[block];
-                    return Err(format!(
-                        "{name} through {through}: slope {order:.2} (errors {wide:.1e}, {narrow:.1e})"
-                    ));
+                // A direction along which the second derivative happens to be small shows nothing.
+                let mut orders = Vec::new();
+                let shown = (0..4).any(|_| {
+                    let direction = normal(&mut rng, n, 1.0 / (n.max(1) as f64).sqrt());
+                    let order = point.order(loss, block, &gradient, &direction);
+                    orders.extend(order);
+                    order.is_none_or(|order| (1.8..=2.2).contains(&order))
+                });
+                if !shown {
+                    return Err(format!("{} through {through}: slopes {orders:.2?}", names[block]));
                 }
             }
         }

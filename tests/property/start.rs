@@ -6,7 +6,7 @@ use flowkit::{
     ActNorm, ActNormConfig, Bijector, CouplingConfig, GatedNetConfig, Mixing, PositionNorm, PositionNormConfig,
 };
 
-use crate::table::numbers::{distance, largest, normal, numbers, rng, tensor};
+use crate::table::numbers::{device_rng, distance, largest, normal, numbers, rng, tensor};
 use crate::table::parameters::parameters;
 use crate::table::tolerance::{Kind, tolerance};
 use crate::table::{Condition, Draw, Entry, Property, check_all, device, within};
@@ -92,6 +92,7 @@ fn constant_channels_start_finite() {
 /// The last convolution of a network starts at deviation 0.1: an additive coupling shows its output.
 #[test]
 fn networks_start_with_small_parameters() {
+    let _guard = device_rng();
     let net = GatedNetConfig::new([1, 2, 3], 1, 4, 2).with_mixing(Mixing::Attention { heads: 2 }).init(&device());
     let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Additive).init(), net);
     let x = images();

@@ -11,7 +11,7 @@ pub fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// Held by whoever seeds the device and relies on the draws that follow.
+/// Held by whoever draws from the device's generator: lazy parameters, dropout, noise. One that relies on a seed shares it with all others.
 pub fn device_rng() -> MutexGuard<'static, ()> {
     static DEVICE_RNG: Mutex<()> = Mutex::new(());
     DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
