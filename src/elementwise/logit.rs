@@ -68,7 +68,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for Logit {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        burn::tensor::activation::sigmoid(z).sub_scalar(self.margin).div_scalar(1.0 - 2.0 * self.margin)
+        // Multiplied, not divided: the gradient of burn's `div_scalar` rounds the divisor to f32, also in float64.
+        burn::tensor::activation::sigmoid(z).sub_scalar(self.margin).mul_scalar(1.0 / (1.0 - 2.0 * self.margin))
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

@@ -64,6 +64,15 @@ impl LogisticMixture {
     /// # Shapes
     /// `[batch, dims]` to twice `[batch, dims]`.
     pub fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        self.normalised().evaluate(x)
+    }
+
+    /// The same mixture with log-weights relative to the largest: what all of them have in common would cost bits of `t`.
+    fn normalised(&self) -> Self {
+        Self { logits: relative(self.logits.clone()).0, ..self.clone() }
+    }
+
+    fn evaluate(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let z = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * self.log_scales.clone().neg().exp();
         let (log_below, log_above) = log_sigmoids(z);
         let (below, below_max) = relative(self.logits.clone() + log_below.clone());
@@ -101,12 +110,12 @@ impl LogisticMixture {
     pub fn solve(&self, t: Tensor<2>) -> Solution {
         let epsilon = machine_epsilon(t.dtype());
         let t = t.inner();
-        // Weights relative to the largest: the same mixture, with less rounding.
         let mixture = Self {
-            logits: relative(self.logits.clone().inner()).0,
+            logits: self.logits.clone().inner(),
             means: self.means.clone().inner(),
             log_scales: self.log_scales.clone().inner(),
-        };
+        }
+        .normalised();
         let alone = mixture.means.clone() + mixture.log_scales.clone().exp() * t.clone().unsqueeze_dim::<3>(1);
         let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
         let mut high = alone.max_dim(1).squeeze_dim::<2>(1);
@@ -118,7 +127,7 @@ impl LogisticMixture {
         let mut solution = Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
         for _ in 0..MAX_ROUNDS {
             for step in 1..=STEPS_PER_ROUND {
-                let (reached, log_derivative) = mixture.forward(x.clone());
+                let (reached, log_derivative) = mixture.evaluate(x.clone());
                 let residual = reached - t.clone();
                 high = high.clone().mask_where(residual.clone().greater_equal_elem(0.0), x.clone());
                 low = low.clone().mask_where(residual.clone().lower_equal_elem(0.0), x.clone());
@@ -166,10 +175,11 @@ fn log_sum_exp(x: Tensor<3>) -> Tensor<3> {
     x.exp().sum_dim(1).log() + max
 }
 
-/// `ln(e^a + e^b)`.
+/// `ln(e^a + e^b)`. The larger one is a constant to the gradient, which is 1/2 each where they are equal, and keeps its bits however far
+/// away the other is: `(a + b + |a − b|)/2` would round it to the spacing of the smaller.
 fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
-    let distance = (a.clone() - b.clone()).abs();
-    (a + b + distance.clone()).mul_scalar(0.5) + distance.neg().exp().log1p()
+    let max = a.clone().detach().max_pair(b.clone().detach());
+    ((a - max.clone()).exp() + (b - max.clone()).exp()).log() + max
 }
 
 /// Midpoint that does not overflow.

@@ -1,0 +1,4 @@
+//! What every bijector of the table keeps to.
+
+mod property;
+mod table;

@@ -1,0 +1,119 @@
+//! What a machine can check of the way this crate is written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All files with an extension below a folder of the crate.
+fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|own| own == extension) {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    ["src", "tests", "examples", "benches"].into_iter().flat_map(|folder| files(folder, "rs")).collect()
+}
+
+#[test]
+fn files_are_short() {
+    assert!(sources().len() > 50, "the crate was not found");
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{}: {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn names_say_something() {
+    for (path, _) in files("src", "rs") {
+        for part in path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().with_extension("").iter() {
+            let banned = ["utils", "util", "helpers", "common", "misc", "base", "types"];
+            assert!(!banned.iter().any(|name| part == *name), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn examples_in_docs_run() {
+    let texts = sources().into_iter().chain(files("docs", "md")).chain(files(".", "md"));
+    for (path, text) in texts.filter(|(path, _)| !path.components().any(|part| part.as_os_str() == "target")) {
+        for line in text.lines().filter(|line| line.contains("```")) {
+            let fence = line.rsplit("```").next().unwrap_or_default();
+            assert!(!fence.split(',').any(|word| word.trim() == "ignore"), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    for (path, text) in sources() {
+        for name in ["todo", "unimplemented", "dbg"] {
+            assert!(!text.contains(&format!("{name}!(")), "{}: {name}", path.display());
+        }
+    }
+}
+
+/// Names of types in `impl ... Bijector<...> for Name`, `tuple` for tuples.
+fn bijectors() -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, text) in files("src", "rs") {
+        for line in text.lines().map(str::trim).filter(|line| line.starts_with("impl<")) {
+            let Some((_, rest)) = line.split_once(" Bijector<") else { continue };
+            let Some((_, name)) = rest.split_once(" for ") else { continue };
+            let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+            names.push(if end == 0 { "tuple".to_owned() } else { name[..end].to_owned() });
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn every_bijector_is_in_the_table() {
+    let (_, table) = files("tests/table", "rs").into_iter().find(|(path, _)| path.ends_with("cases.rs")).unwrap();
+    let names = bijectors();
+    assert!(names.len() >= 15, "{names:?}");
+    for name in names {
+        assert!(table.contains(&name), "{name} has no entry in tests/table/cases.rs");
+    }
+}
+
+/// Configurations that need no `validate`, and why.
+const WITHOUT_RULES: [(&str, &str); 10] = [
+    ("AffineConfig", "every form is legal"),
+    ("CouplingConfig", "either half is legal"),
+    ("PartitionConfig", "every pattern is legal"),
+    ("SqueezeConfig", "either order is legal"),
+    ("ChannelNormConfig", "a part of GatedNet, whose configuration checks its widths"),
+    ("GatedAttentionConfig", "a part of GatedNet, whose configuration checks its widths"),
+    ("GatedConvConfig", "a part of GatedNet, whose configuration checks its widths"),
+    ("StartedConvConfig", "a part of GatedNet, whose configuration checks its widths"),
+    ("StageConfig", "a part of FlowPlusPlusConfig, which checks it"),
+    ("VariationalConfig", "a part of FlowPlusPlusConfig, which checks it"),
+];
+
+#[test]
+fn configurations_are_validated() {
+    for (path, text) in files("src", "rs") {
+        for line in text.lines().filter_map(|line| line.strip_prefix("pub struct ")) {
+            let name = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            if !name.ends_with("Config") || WITHOUT_RULES.iter().any(|(listed, _)| *listed == name) {
+                continue;
+            }
+            let block = text.split(&format!("impl {name} {{")).nth(1);
+            assert!(block.is_some_and(|block| block.contains("fn validate(&self)")), "{}: {name}", path.display());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Properties: one file for each kind.
+
+mod density;
+mod dropout;
+mod gradient;
+mod log_det;
+mod record;
+mod round_trip;
+mod shape;
+mod start;
+mod walk;

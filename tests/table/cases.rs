@@ -1,0 +1,290 @@
+//! The entries: one for each bijector and for each way in which it can be built.
+
+use burn::tensor::{Device, Tensor};
+use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
+use flowkit::*;
+
+use super::Inputs::{Closed, Open, Real};
+use super::{Case, Condition, Entry, Inputs, Mlp};
+
+/// Without condition.
+fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
+    name: &'static str,
+    shape: [usize; D],
+    inputs: Inputs,
+    make: impl Fn(&Device) -> B + Clone + 'static,
+) -> Case
+where
+    Case: From<Entry<D, ()>>,
+{
+    Entry::<D, ()>::new(name, shape, inputs, (), make).into()
+}
+
+/// With a condition `C`, of the given shape for one example.
+fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
+    name: &'static str,
+    shape: [usize; D],
+    inputs: Inputs,
+    context: C::Shape,
+    make: impl Fn(&Device) -> B + Clone + 'static,
+) -> Case
+where
+    Case: From<Entry<D, C>>,
+{
+    Entry::<D, C>::new(name, shape, inputs, context, make).into()
+}
+
+fn affine(form: AffineForm) -> Affine {
+    AffineConfig::new(form).init()
+}
+
+fn mixture() -> MixLogCdf {
+    MixLogCdfConfig::new(3).init()
+}
+
+/// A coupling of vectors with `c` numbers.
+fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
+    let (first, second) = (c.div_ceil(2), c / 2);
+    let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
+    let mlp = Mlp::new(own, other, d_context, law.n_params(), device);
+    CouplingConfig::new().with_kept(kept).init(law, mlp)
+}
+
+/// A network for halves of the given shape.
+fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
+    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(mixing).init(device)
+}
+
+const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
+
+/// A coupling of images whose halves have the given shape.
+fn image_coupling(
+    kept: Half,
+    half: [usize; 3],
+    context: Option<usize>,
+    device: &Device,
+) -> Coupling<MixLogCdf, GatedNet> {
+    CouplingConfig::new().with_kept(kept).init(mixture(), net(half, &mixture(), context, ATTENTION, device))
+}
+
+/// A step of Flow++ on halves of the given shape.
+fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
+    let [c, h, w] = half;
+    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
+    let net = net(half, &law, n_context, ATTENTION, device);
+    (
+        PositionNormConfig::new().init([1, 2 * c, h, w], device),
+        Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
+        CouplingConfig::new().init(law, net),
+        Swap::new(),
+    )
+}
+
+/// The ablations: affine, no channel matrix, no attention.
+fn plain_step(half: [usize; 3], device: &Device) -> Step {
+    let [c, h, w] = half;
+    let law = FlowPlusPlusLaw::Affine(affine(AffineForm::Exponential));
+    let net = net(half, &law, None, Mixing::Maxout, device);
+    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
+}
+
+fn partition(pattern: Pattern) -> Partition {
+    PartitionConfig::new(pattern).init()
+}
+
+fn squeeze(order: ChannelOrder) -> Squeeze {
+    SqueezeConfig::new(order).init()
+}
+
+fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
+    ActNormConfig::new(c).init(device)
+}
+
+fn conv(c: usize, device: &Device) -> Conv1x1 {
+    Conv1x1Config::new(c).init(device)
+}
+
+fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
+    ChannelMatrixConfig::new(c).with_n_groups(groups).init(device)
+}
+
+/// The whole table.
+pub fn cases() -> Vec<Case> {
+    [elementwise(), linear(), reshape(), couplings(), inverted(), composed(), flow_plus_plus()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn elementwise() -> Vec<Case> {
+    vec![
+        case("Logit", [1, 5], Closed, |_| LogitConfig::new().init()),
+        case("Logit without margin", [1, 1, 2, 3], Open, |_| LogitConfig::new().with_margin(0.0).init()),
+        case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
+        case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
+    ]
+}
+
+fn linear() -> Vec<Case> {
+    vec![
+        case("ActNorm of vectors", [1, 4], Real(1e4), |d| act_norm::<2>(4, d)),
+        case("ActNorm of sequences", [1, 2, 3], Real(1e4), |d| act_norm::<3>(2, d)),
+        case("ActNorm of images", [1, 2, 2, 3], Real(1e4), |d| act_norm::<4>(2, d)),
+        case("PositionNorm of vectors", [1, 4], Real(1e4), |d| PositionNormConfig::new().init([1, 4], d)),
+        case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| PositionNormConfig::new().init([1, 2, 2, 2], d)),
+        case("ChannelMatrix of vectors", [1, 3], Real(1e4), |d| matrix(3, 1, d)),
+        case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
+        case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
+        case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
+        case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
+        case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
+    ]
+}
+
+fn reshape() -> Vec<Case> {
+    vec![
+        case("Squeeze, channel-major", [1, 3, 2, 2], Real(1e30), |_| squeeze(ChannelOrder::ChannelMajor)),
+        case("Squeeze, block-major", [1, 1, 2, 6], Real(1e30), |_| squeeze(ChannelOrder::BlockMajor)),
+        case("Partition by channels", [1, 4, 1, 3], Real(1e30), |_| partition(Pattern::Channels)),
+        case("Partition in stripes", [1, 2, 1, 6], Real(1e30), |_| partition(Pattern::Stripes)),
+        case("Partition in a checkerboard", [1, 3, 2, 2], Real(1e30), |_| partition(Pattern::Checkerboard)),
+        case("Swap, even", [1, 4], Real(1e30), |_| Swap::new()),
+        case("Swap, odd", [1, 5, 1, 2], Real(1e30), |_| Swap::new()),
+    ]
+}
+
+fn couplings() -> Vec<Case> {
+    use AffineForm::{Additive, Exponential, Sigmoid};
+    use Half::{First, Second};
+    let size = Real(50.0);
+    vec![
+        case("Coupling, exponential", [1, 4], size, |d| coupling(affine(Exponential), First, 4, 0, d)),
+        case("Coupling, exponential, second kept", [1, 5], size, |d| coupling(affine(Exponential), Second, 5, 0, d)),
+        case("Coupling, sigmoid", [1, 4], size, |d| coupling(affine(Sigmoid), First, 4, 0, d)),
+        case("Coupling, additive", [1, 3], size, |d| coupling(affine(Additive), First, 3, 0, d)),
+        case("Coupling, MixLogCdf", [1, 4], size, |d| coupling(mixture(), First, 4, 0, d)),
+        case("Coupling, MixLogCdf, second kept", [1, 5], size, |d| coupling(mixture(), Second, 5, 0, d)),
+        case("Coupling of images", [1, 2, 2, 3], size, |d| image_coupling(First, [1, 2, 3], None, d)),
+        case("Coupling of images, second kept", [1, 4, 1, 3], size, |d| image_coupling(Second, [2, 1, 3], None, d)),
+        given::<2, Tensor<2>, _>("Coupling given a vector", [1, 4], size, [1, 2], |d| {
+            coupling(mixture(), First, 4, 2, d)
+        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>("Coupling given two", [1, 4], size, ([1, 2], [1, 1]), |d| {
+            coupling(affine(Exponential), First, 4, 3, d)
+        }),
+        given::<4, Tensor<4>, _>("Coupling given an image", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
+            image_coupling(First, [1, 2, 2], Some(3), d)
+        }),
+    ]
+}
+
+fn inverted() -> Vec<Case> {
+    let size = Real(10.0);
+    vec![
+        case("Invert<Logit>", [1, 4], size, |_| Invert::new(LogitConfig::new().init())),
+        case("Invert<Sigmoid>", [1, 4], Open, |_| Invert::new(Sigmoid::new())),
+        case("Invert<ActNorm>", [1, 2, 2, 2], size, |d| Invert::new(act_norm::<4>(2, d))),
+        case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
+        case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
+        case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
+        case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
+        case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),
+        case("Invert<Swap>", [1, 5], size, |_| Invert::new(Swap::new())),
+        case("Invert<Coupling>, exponential", [1, 4], size, |d| {
+            Invert::new(coupling(affine(AffineForm::Exponential), Half::First, 4, 0, d))
+        }),
+        case("Invert<Coupling>, MixLogCdf", [1, 4], size, |d| Invert::new(coupling(mixture(), Half::First, 4, 0, d))),
+        case("Invert<Coupling> of images", [1, 2, 2, 2], size, |d| {
+            Invert::new(image_coupling(Half::Second, [1, 2, 2], None, d))
+        }),
+        given::<2, Tensor<2>, _>("Invert<Coupling> given a vector", [1, 4], size, [1, 2], |d| {
+            Invert::new(coupling(mixture(), Half::First, 4, 2, d))
+        }),
+        case("Invert of Invert", [1, 4], size, |d| {
+            Invert::new(Invert::new(coupling(mixture(), Half::Second, 4, 0, d)))
+        }),
+        case("Invert of a tuple", [1, 4], size, |d| {
+            Invert::new((act_norm::<2>(4, d), coupling(mixture(), Half::First, 4, 0, d), Swap::new()))
+        }),
+    ]
+}
+
+fn composed() -> Vec<Case> {
+    let size = Real(10.0);
+    let alternate = |d: &Device| {
+        [Half::First, Half::Second, Half::First].map(|kept| coupling(mixture(), kept, 3, 0, d)).into_iter().collect()
+    };
+    vec![
+        case("tuple of 2", [1, 4], size, |d| (act_norm::<2>(4, d), coupling(mixture(), Half::First, 4, 0, d))),
+        case("tuple of 4", [1, 1, 2, 4], size, |d| {
+            (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(4, d), conv(4, d), Swap::new())
+        }),
+        case("tuple of 8", [1, 4], size, |d| {
+            let half = |kept| coupling(affine(AffineForm::Sigmoid), kept, 4, 0, d);
+            let (a, b, c) = (half(Half::First), half(Half::Second), half(Half::First));
+            (act_norm::<2>(4, d), a, Swap::new(), b, conv(4, d), c, act_norm::<2>(4, d), Sigmoid::new())
+        }),
+        case("nested tuples", [1, 4], size, |d| ((conv(4, d), Swap::new()), (act_norm::<2>(4, d), matrix(4, 2, d)))),
+        case("Vec", [1, 3], size, move |d| -> Vec<_> { alternate(d) }),
+        case("Vec, empty", [1, 3], size, |_| Vec::<Swap>::new()),
+        case("Option, Some", [1, 3], size, |d| Some(conv(3, d))),
+        case("Option, None", [1, 3], size, |_| None::<Conv1x1>),
+        case("BoxBijector in a BoxBijector", [1, 4], size, |d| {
+            BoxBijector::<2>::new(coupling(mixture(), Half::First, 4, 0, d))
+        }),
+        case("Vec<BoxBijector>", [1, 1, 2, 4], size, |d| {
+            vec![
+                BoxBijector::<4>::new(squeeze(ChannelOrder::BlockMajor)),
+                BoxBijector::new(act_norm::<4>(4, d)),
+                BoxBijector::new(image_coupling(Half::First, [2, 1, 2], None, d)),
+                BoxBijector::new((Swap::new(), conv(4, d))),
+            ]
+        }),
+        given::<2, Tensor<2>, _>("tuple given a vector", [1, 4], size, [1, 2], |d| {
+            let half = |kept| coupling(mixture(), kept, 4, 2, d);
+            (half(Half::First), act_norm::<2>(4, d), half(Half::Second))
+        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>("Vec<BoxBijector> given two", [1, 4], size, ([1, 2], [1, 1]), |d| {
+            vec![
+                BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(mixture(), Half::First, 4, 3, d)),
+                BoxBijector::new(conv(4, d)),
+            ]
+        }),
+    ]
+}
+
+fn flow_plus_plus() -> Vec<Case> {
+    let size = Real(10.0);
+    let squeezed = |d: &Device| Stage {
+        squeeze: Some(squeeze(ChannelOrder::BlockMajor)),
+        partition: partition(Pattern::Channels),
+        steps: vec![step([2, 1, 2], None, d), step([2, 1, 2], None, d)],
+    };
+    let checkerboard = |d: &Device| Stage {
+        squeeze: None,
+        partition: partition(Pattern::Checkerboard),
+        steps: vec![step([1, 2, 2], None, d), plain_step([1, 2, 2], d)],
+    };
+    vec![
+        case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
+        case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
+        case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
+        case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
+        case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
+            let stage =
+                |kept| Stage { squeeze: None, partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
+            (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
+        }),
+        given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
+            squeeze: None,
+            partition: partition(Pattern::Stripes),
+            steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
+        }),
+        // The sigmoid at the end rounds to 1 from 17 on.
+        given::<4, Tensor<4>, _>("Flow++ NoiseFlow", [1, 1, 2, 2], Real(3.0), [1, 2, 2, 1], |d| -> NoiseFlow {
+            let (forth, back) = (partition(Pattern::Checkerboard), Invert::new(partition(Pattern::Checkerboard)));
+            (forth, vec![step([1, 2, 1], Some(2), d)], back, Sigmoid::new())
+        }),
+    ]
+}

@@ -1,0 +1,125 @@
+//! Conditions as lists of numbers, so that a property can draw, shift and compare them without knowing their type.
+
+use burn::tensor::{DType, Device, Gradients, Tensor};
+use flowkit::Context;
+use rand::rngs::StdRng;
+
+use super::numbers::{normal, numbers, tensor};
+
+/// A condition that properties can be checked under.
+pub trait Condition: Context {
+    /// Shape of the condition of one example.
+    type Shape: Clone + 'static;
+
+    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, rng: &mut StdRng) -> Self;
+
+    /// All numbers, outside any graph.
+    fn values(&self) -> Vec<f64>;
+
+    /// Other numbers in the same shape, type and place. Takes them from the front of `values`.
+    fn with(&self, values: &mut &[f64]) -> Self;
+
+    /// Example `index` alone.
+    fn example(&self, index: usize) -> Self;
+
+    /// Without autodiff.
+    fn plain(&self) -> Self;
+
+    /// Gradient of a leaf made by [`Context::leaf`]; `None` in front of what got none.
+    fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>>;
+
+    /// The gradient that a walk collected.
+    fn collected(gradient: Self::Gradient) -> Option<Vec<f64>>;
+}
+
+impl Condition for () {
+    type Shape = ();
+
+    fn draw((): &(), _: usize, _: DType, _: &Device, _: &mut StdRng) {}
+
+    fn values(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    fn with(&self, _: &mut &[f64]) {}
+
+    fn example(&self, _: usize) {}
+
+    fn plain(&self) {}
+
+    fn gradient(&self, _: &Gradients) -> Option<Vec<f64>> {
+        Some(Vec::new())
+    }
+
+    fn collected((): ()) -> Option<Vec<f64>> {
+        Some(Vec::new())
+    }
+}
+
+impl<const K: usize> Condition for Tensor<K> {
+    type Shape = [usize; K];
+
+    fn draw(shape: &[usize; K], batch: usize, dtype: DType, device: &Device, rng: &mut StdRng) -> Self {
+        let mut shape = *shape;
+        shape[0] = batch;
+        tensor(normal(rng, shape.iter().product(), 1.0), shape, dtype, device)
+    }
+
+    fn values(&self) -> Vec<f64> {
+        numbers(self)
+    }
+
+    fn with(&self, values: &mut &[f64]) -> Self {
+        let (own, rest) = values.split_at(self.dims().iter().product());
+        *values = rest;
+        tensor(own.to_vec(), self.dims(), self.dtype(), &self.device())
+    }
+
+    fn example(&self, index: usize) -> Self {
+        self.clone().narrow(0, index, 1)
+    }
+
+    fn plain(&self) -> Self {
+        self.clone().inner()
+    }
+
+    fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>> {
+        self.grad(gradients).map(|gradient| numbers(&gradient))
+    }
+
+    fn collected(gradient: Self::Gradient) -> Option<Vec<f64>> {
+        gradient.map(|gradient| numbers(&gradient))
+    }
+}
+
+impl<A: Condition, B: Condition> Condition for (A, B) {
+    type Shape = (A::Shape, B::Shape);
+
+    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, rng: &mut StdRng) -> Self {
+        (A::draw(&shape.0, batch, dtype, device, rng), B::draw(&shape.1, batch, dtype, device, rng))
+    }
+
+    fn values(&self) -> Vec<f64> {
+        [self.0.values(), self.1.values()].concat()
+    }
+
+    fn with(&self, values: &mut &[f64]) -> Self {
+        (self.0.with(values), self.1.with(values))
+    }
+
+    fn example(&self, index: usize) -> Self {
+        (self.0.example(index), self.1.example(index))
+    }
+
+    fn plain(&self) -> Self {
+        (self.0.plain(), self.1.plain())
+    }
+
+    fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>> {
+        Some([self.0.gradient(gradients)?, self.1.gradient(gradients)?].concat())
+    }
+
+    fn collected(gradient: Self::Gradient) -> Option<Vec<f64>> {
+        Some([A::collected(gradient.0)?, B::collected(gradient.1)?].concat())
+    }
+}

@@ -1,0 +1,26 @@
+//! Jacobians by autodiff, one row after the other.
+
+use burn::tensor::Tensor;
+use nalgebra::DMatrix;
+
+use super::numbers::numbers;
+
+/// `∂z/∂x` of one example.
+pub fn jacobian<const D: usize>(f: impl Fn(Tensor<D>) -> Tensor<D>, x: &Tensor<D>) -> DMatrix<f64> {
+    assert_eq!(x.dims()[0], 1, "one example");
+    let n: usize = x.dims().iter().product();
+    let rows: Vec<f64> = (0..n)
+        .flat_map(|row| {
+            let leaf = x.clone().detach().require_grad();
+            let z = f(leaf.clone()).reshape([n]);
+            let gradients = z.narrow(0, row, 1).sum().backward();
+            leaf.grad(&gradients).map_or_else(|| vec![0.0; n], |gradient| numbers(&gradient))
+        })
+        .collect();
+    DMatrix::from_row_slice(n, n, &rows)
+}
+
+/// Largest row sum of sizes: what a matrix does to the largest element of a vector, at worst.
+pub fn row_sum_norm(matrix: &DMatrix<f64>) -> f64 {
+    matrix.row_iter().map(|row| row.iter().map(|value| value.abs()).sum()).fold(0.0, f64::max)
+}
