@@ -30,16 +30,16 @@ image_run::keep_memory!();
 #[command(about = "Flow++ on images: train, evaluate, sample")]
 struct Args {
     /// tiny, small or cifar10 (the paper's model)
-    #[arg(long, default_value = "tiny")]
+    #[arg(long, default_value = "tiny", conflicts_with_all = ["eval", "sample"])]
     preset: Preset,
     /// Noise that makes pixels numbers [default: the preset's, variational]
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
     dequant: Option<Dequant>,
     /// Law of the couplings [default: the preset's, mixlog]
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
     coupling: Option<Law>,
     /// Self-attention in the networks [default: on]
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
     attention: Option<Switch>,
     #[command(flatten)]
     run: RunArgs,
@@ -65,6 +65,9 @@ enum Switch {
 
 /// Key of the model's configuration in a checkpoint.
 const CONFIG: &str = "flow_plus_plus";
+
+/// Updates between two checkpoints.
+const SAVE_EVERY: u64 = 100;
 
 /// The preset's model with the paper's ablations that were asked for.
 fn configure(args: &Args) -> FlowPlusPlusConfig {
@@ -109,11 +112,23 @@ fn train(args: &Args, data: &Split, device: &Device, folder: &Folder) -> Result<
     let mut trainer = Trainer::new(model, training)?;
 
     let limit = args.run.limit();
-    let progress = Progress::new(limit);
+    let mut progress = Progress::new(limit);
+    let path = folder.path("checkpoint.safetensors");
+    let metadata = BTreeMap::from([(CONFIG.to_string(), serde_json::to_string(&config)?)]);
     let mut curve = Curve::default();
     while !limit.reached(trainer.step_count(), progress.elapsed()) {
         let x = data.train.batch(&batches.indices(trainer.step_count() as usize), device);
-        let update = trainer.update(device, |model| model.loss::<4>(x))?;
+        let update = match progress.time(|| trainer.update(device, |model| model.loss::<4>(x))) {
+            Ok(update) => update,
+            Err(error) => {
+                // What was learned so far is not lost with the update that failed.
+                trainer.save(&path, metadata)?;
+                return Err(error.into());
+            }
+        };
+        if update.step.is_multiple_of(SAVE_EVERY) {
+            trainer.save(&path, metadata.clone())?;
+        }
         curve.train.push(update.bits_per_dim);
         if progress.wants_test(update.step) {
             device.seed(seeds.seed(update.step, Purpose::Evaluation));
@@ -123,9 +138,7 @@ fn train(args: &Args, data: &Split, device: &Device, folder: &Folder) -> Result<
         progress.show(update.step, &curve);
     }
     let seconds = progress.finish();
-
-    let metadata = BTreeMap::from([(CONFIG.to_string(), serde_json::to_string(&config)?)]);
-    trainer.save(folder.path("checkpoint.safetensors"), metadata)?;
+    trainer.save(&path, metadata)?;
     let last = trainer.model().valid();
     Ok(ModelRun { model: trainer.average().clone(), last: Some(last), curve, seconds, batch_size })
 }

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 
 use crate::context::Context;
 use crate::error::ShapeError;
+use crate::graph::lift;
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -70,8 +71,9 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the walk's seed and the
     /// layer's place in it, so that [`Bijector::walk_back`] sees the same draws.
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
-        walk.enter(&x.device());
-        let (z, log_det) = self.forward(Tensor::from_inner(x), context);
+        let device = graph_device(self, &x);
+        walk.enter(&device);
+        let (z, log_det) = self.forward(lift(x, &device), context);
         (z.inner(), log_det.inner())
     }
 
@@ -81,16 +83,14 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// The default rebuilds `x` by the inverse, runs this layer alone with a graph and differentiates it: memory is that of one layer.
     fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
-        let device = z.device();
-        walk.leave();
+        let device = graph_device(self, &z);
+        walk.leave(&device);
+        let x = self.inverse(lift(z, &device), context).inner();
         walk.seed(&device);
-        let x = self.inverse(Tensor::from_inner(z), context).inner();
-        walk.seed(&device);
-        let leaf = Tensor::from_inner(x.clone()).require_grad();
-        let condition = context.leaf();
+        let leaf = lift(x.clone(), &device).require_grad();
+        let condition = context.leaf(&device);
         let (z, log_det) = self.forward(leaf.clone(), &condition);
-        let outward =
-            (z * Tensor::from_inner(grad_z)).sum() + (log_det * Tensor::from_inner(grad_log_det.clone())).sum();
+        let outward = (z * lift(grad_z, &device)).sum() + (log_det * lift(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();
         // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
         let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
@@ -128,21 +128,29 @@ impl<C: Context> Walk<C> {
         Self { parameters: GradientsParams::new(), context: C::Gradient::default(), seed, place: 0 }
     }
 
-    /// Seeds the device for the next leaf and moves on.
-    fn enter(&mut self, device: &Device) {
+    /// Seeds the device for the next leaf and moves on. A leaf that overrides [`Bijector::walk_forward`] calls it once, first.
+    pub fn enter(&mut self, device: &Device) {
         self.seed(device);
         self.place += 1;
     }
 
-    /// Steps back to the leaf that was entered last.
-    fn leave(&mut self) {
+    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A leaf that overrides [`Bijector::walk_back`]
+    /// calls it once, first.
+    pub fn leave(&mut self, device: &Device) {
         self.place = self.place.saturating_sub(1);
+        self.seed(device);
     }
 
-    fn seed(&self, device: &Device) {
+    /// Seeds the device for the leaf at this place again.
+    pub fn seed(&self, device: &Device) {
         // Weyl step of SplitMix64 (Steele et al. 2014): distinct seeds for distinct places.
         device.seed(self.seed.wrapping_add(self.place.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     }
+}
+
+/// The device of a layer's graphs: that of its parameters, or of `x` where it has none.
+fn graph_device<const D: usize, M: Module>(layer: &M, x: &Tensor<D>) -> Device {
+    layer.devices().into_iter().next().unwrap_or_else(|| x.device()).autodiff()
 }
 
 struct Collect<'a> {

@@ -1,6 +1,6 @@
 //! A flow behind a surjection: a model of data that no bijector takes, with a bound on its log-likelihood.
 //! ```text
-//! r(x, u) = ln p(y) + log_weight,  (y, log_weight) = lift(x, u)
+//! r(x, u) = ln p(y | context) + log_weight,  (y, log_weight) = lift(x, u)
 //! one sample      ln p(x) ≥ E[r]
 //! k samples       ln p(x) ≥ E[ln mean_i exp r(x, u_i)] ≥ E[r]
 //! ```
@@ -11,6 +11,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
+use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
 use crate::flow::{Flow, non_finite, read_likelihood};
 use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
@@ -18,6 +19,9 @@ use crate::prior::Prior;
 use crate::surjection::Surjection;
 
 /// A [`Flow`] whose data is lifted by a [`Surjection`] first.
+///
+/// Methods without a condition are for `B: Bijector<D>`; those that end in `_given` take one. The condition is the flow's; the surjection
+/// has its own way to see the data.
 #[derive(Module, Debug)]
 pub struct BoundFlow<S, B, P> {
     /// Lifts data to what the flow takes.
@@ -37,6 +41,21 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok(Self { surjection, flow: Flow::new(bijector, prior, shape)? })
     }
 
+    /// As [`BoundFlow::new`], for a flow with a condition `C`.
+    pub fn conditional<const D: usize, C: Context>(
+        surjection: S,
+        bijector: B,
+        prior: P,
+        shape: [usize; D],
+    ) -> Result<Self, ShapeError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
+        Ok(Self { surjection, flow: Flow::conditional(bijector, prior, shape)? })
+    }
+
     /// `r(x, noise)`: the one-sample bound of `ln p(x)` in nats, differentiable.
     ///
     /// # Shapes
@@ -50,36 +69,80 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
+        self.log_weight_given(x, noise, &())
+    }
+
+    /// As [`BoundFlow::log_weight`], given a condition.
+    ///
+    /// # Panics
+    /// If the lifted data does not have the flow's shape.
+    pub fn log_weight_given<const D: usize, C: Context>(&self, x: S::Data, noise: Tensor<D>, context: &C) -> Tensor<1>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
         let (y, log_weight) = self.surjection.lift(x, noise);
-        self.flow.log_prob(y) + log_weight
+        self.flow.log_prob_given(y, context) + log_weight
     }
 
     /// Training loss: minus the mean of [`BoundFlow::log_weight`] with fresh noise, in nats per example, `[1]`.
+    ///
+    /// # Panics
+    /// As [`BoundFlow::log_weight`].
     pub fn loss<const D: usize>(&self, x: S::Data) -> Tensor<1>
     where
         S: Surjection<D>,
         B: Bijector<D>,
         P: Prior<D>,
     {
-        let noise = self.surjection.noise(&x);
-        self.log_weight(x, noise).mean().neg()
+        self.loss_given(x, &())
     }
 
-    /// One-sample bound of every example on the host, checked.
+    /// As [`BoundFlow::loss`], given a condition.
+    ///
+    /// # Panics
+    /// As [`BoundFlow::log_weight`].
+    pub fn loss_given<const D: usize, C: Context>(&self, x: S::Data, context: &C) -> Tensor<1>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
+        let noise = self.surjection.noise(&x, self.flow.dtype());
+        self.log_weight_given(x, noise, context).mean().neg()
+    }
+
+    /// One-sample bound of every example on the host, without dropout and checked.
     pub fn evaluate<const D: usize>(&self, x: S::Data) -> Result<LogLikelihood<OneSampleBound>, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D>,
         P: Prior<D>,
     {
+        self.evaluate_given(x, &())
+    }
+
+    /// As [`BoundFlow::evaluate`], given a condition.
+    pub fn evaluate_given<const D: usize, C: Context>(
+        &self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<LogLikelihood<OneSampleBound>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
         let dims = self.check(&x)?;
-        let noise = self.surjection.noise(&x);
-        let nats = read_likelihood(self.log_weight(x, noise))?;
+        let model = self.valid();
+        let noise = model.surjection.noise(&x, model.flow.dtype());
+        let nats = read_likelihood(model.log_weight_given(x, noise, context))?;
         Ok(LogLikelihood::new(nats, dims, OneSampleBound))
     }
 
-    /// Importance-weighted bound of every example from `samples` draws of the noise, which are taken one after the other: memory does not
-    /// grow with their number.
+    /// Importance-weighted bound of every example from `samples` draws of the noise, without dropout. The draws are taken one after the
+    /// other: memory does not grow with their number.
     pub fn evaluate_importance_weighted<const D: usize>(
         &self,
         x: S::Data,
@@ -90,14 +153,30 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
+        self.evaluate_importance_weighted_given(x, samples, &())
+    }
+
+    /// As [`BoundFlow::evaluate_importance_weighted`], given a condition.
+    pub fn evaluate_importance_weighted_given<const D: usize, C: Context>(
+        &self,
+        x: S::Data,
+        samples: usize,
+        context: &C,
+    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
         if samples == 0 {
             return Err(FlowError::NoSamples { what: "samples" });
         }
         let dims = self.check(&x)?;
+        let model = self.valid();
         let mut means: Vec<LogMeanExp> = Vec::new();
         for _ in 0..samples {
-            let noise = self.surjection.noise(&x);
-            let weights = read_likelihood(self.log_weight(x.clone(), noise))?;
+            let noise = model.surjection.noise(&x, model.flow.dtype());
+            let weights = read_likelihood(model.log_weight_given(x.clone(), noise, context))?;
             means.resize(weights.len(), LogMeanExp::new());
             means.iter_mut().zip(weights).for_each(|(mean, weight)| mean.push(weight));
         }
@@ -112,12 +191,27 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
-        Ok(self.surjection.lower(self.flow.sample::<D>(n, temperature)?))
+        self.sample_given(n, temperature, &())
+    }
+
+    /// As [`BoundFlow::sample`], given a condition for each of the `n` samples.
+    pub fn sample_given<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<S::Data, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
+        Ok(self.surjection.lower(self.flow.sample_given::<D, C>(n, temperature, context)?))
     }
 
     /// Lifts a batch, maps it to latents and back: the data that comes out, and the largest difference of the lifted numbers.
     ///
-    /// The difference is a measure of the inverse's precision; in dequantized images, 1/255 is one step of a pixel.
+    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0, 1], where one level is `1/M`.
     pub fn round_trip<const D: usize>(&self, x: S::Data) -> Result<(S::Data, f64), FlowError>
     where
         S: Surjection<D>,
@@ -126,15 +220,16 @@ impl<S, B, P> BoundFlow<S, B, P> {
     {
         self.check(&x)?;
         let model = self.valid();
-        let noise = model.surjection.noise(&x).inner();
+        let noise = model.surjection.noise(&x, model.flow.dtype()).inner();
         let (y, _) = model.surjection.lift(x, noise);
+        let y = y.inner();
         let (z, _) = model.flow.bijector.forward(y.clone(), &());
         let back = model.flow.bijector.inverse(z, &());
         if let Some((count, total, example)) = non_finite(back.clone())? {
             return Err(FlowError::NotInverted { count, total, example });
         }
-        let error = (back.clone() - y).abs().max().try_into_scalar::<f64>();
-        let error = error.map_err(|error| FlowError::Device(error.to_string()))?;
+        let error = (back.clone() - y).abs().max().try_into_data();
+        let error = error.map_err(|error| FlowError::Device(error.to_string()))?.iter::<f64>().sum();
         Ok((model.surjection.lower(back), error))
     }
 
@@ -145,10 +240,20 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
+        self.initialize_given(x, &())
+    }
+
+    /// As [`BoundFlow::initialize`], given a condition.
+    pub fn initialize_given<const D: usize, C: Context>(self, x: S::Data, context: &C) -> Result<Self, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D>,
+    {
         self.check(&x)?;
-        let noise = self.surjection.noise(&x);
+        let noise = self.surjection.noise(&x, self.flow.dtype());
         let (surjection, y) = self.surjection.initialize(x, noise);
-        Ok(Self { surjection, flow: self.flow.initialize(y)? })
+        Ok(Self { surjection, flow: self.flow.initialize_given(y, context)? })
     }
 
     fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>

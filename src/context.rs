@@ -1,6 +1,8 @@
 //! What a flow is conditioned on: nothing, a tensor, or several.
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
+
+use crate::graph::lift;
 
 /// A condition that every layer of a flow is given beside its input.
 ///
@@ -10,8 +12,8 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Gradient with respect to the condition, summed over layers.
     type Gradient: Default + Send + std::fmt::Debug;
 
-    /// The same values as new leaves of the graph.
-    fn leaf(&self) -> Self;
+    /// The same values as new leaves of the graphs on `device`.
+    fn leaf(&self, device: &Device) -> Self;
 
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
@@ -20,7 +22,7 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 impl Context for () {
     type Gradient = ();
 
-    fn leaf(&self) {}
+    fn leaf(&self, _: &Device) {}
 
     fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
 }
@@ -28,8 +30,8 @@ impl Context for () {
 impl<const K: usize> Context for Tensor<K> {
     type Gradient = Option<Tensor<K>>;
 
-    fn leaf(&self) -> Self {
-        Tensor::from_inner(self.clone().inner()).require_grad()
+    fn leaf(&self, device: &Device) -> Self {
+        lift(self.clone(), device).require_grad()
     }
 
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
@@ -45,8 +47,8 @@ impl<const K: usize> Context for Tensor<K> {
 impl<A: Context, B: Context> Context for (A, B) {
     type Gradient = (A::Gradient, B::Gradient);
 
-    fn leaf(&self) -> Self {
-        (self.0.leaf(), self.1.leaf())
+    fn leaf(&self, device: &Device) -> Self {
+        (self.0.leaf(device), self.1.leaf(device))
     }
 
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {

@@ -46,6 +46,16 @@ pub enum ShapeError {
         /// The whole shape that came.
         shape: Vec<usize>,
     },
+    /// A layer that needs a condition in a flow that has none, or the reverse.
+    #[error("{layer}: expected {expected}, found {found}")]
+    Condition {
+        /// Type of the layer.
+        layer: &'static str,
+        /// What the layer was built for.
+        expected: &'static str,
+        /// What the flow gives it.
+        found: &'static str,
+    },
     /// A bijector changes the shape but does not say what its inverse does to one.
     #[error("{layer}: maps shape {shape:?} to {output:?} and has no `input_shape` of its own")]
     InverseUnknown {
@@ -101,10 +111,28 @@ pub enum ConfigError {
     Shape(#[from] ShapeError),
 }
 
+/// The first line of every public forward and inverse: a wrong shape is a programming error there, and says what was expected.
+///
+/// # Panics
+/// With the text of the error.
+pub fn check_shape<T>(shape: Result<T, ShapeError>) {
+    if let Err(error) = shape {
+        panic!("{error}");
+    }
+}
+
 impl ConfigError {
     /// `Ok` when `value` is at least 1.
     pub(crate) fn positive(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
         if value == 0 { Err(Self::Zero { config, field }) } else { Ok(()) }
+    }
+
+    /// `Ok` when `value` is a probability below 1.
+    pub(crate) fn dropout(config: &'static str, value: f64) -> Result<(), Self> {
+        if (0.0..1.0).contains(&value) {
+            return Ok(());
+        }
+        Err(Self::OutOfRange { config, field: "dropout", range: "[0, 1)", found: value })
     }
 }
 
@@ -134,7 +162,9 @@ pub enum FlowError {
         value: f64,
     },
     /// Latents that the inverse could not map to data.
-    #[error("{count} of {total} sampled elements could not be inverted, the first in example {example}")]
+    #[error(
+        "{count} of {total} elements are undefined because latents could not be inverted, the first in example {example}"
+    )]
     NotInverted {
         /// Number of elements that have no inverse in this precision.
         count: usize,

@@ -4,8 +4,8 @@
 //! sample            x = f⁻¹(z | context),  z ~ prior at a temperature
 //! ```
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
@@ -108,8 +108,8 @@ impl<B, P> Flow<B, P> {
         self.prior.log_prob(z) + log_det
     }
 
-    /// `ln p` of every example on the host, checked: a wrong shape, an input that is not finite and a likelihood that is not finite are
-    /// errors that name the example.
+    /// `ln p` of every example on the host, without dropout and checked: a wrong shape, an input that is not finite and a likelihood that
+    /// is not finite are errors that name the example.
     pub fn evaluate<const D: usize>(&self, x: Tensor<D>) -> Result<LogLikelihood<Exact>, FlowError>
     where
         B: Bijector<D>,
@@ -132,7 +132,7 @@ impl<B, P> Flow<B, P> {
         if let Some((count, total, example)) = non_finite(x.clone())? {
             return Err(FlowError::NonFiniteInput { count, total, example });
         }
-        let nats = read_likelihood(self.log_prob_given(x, context))?;
+        let nats = read_likelihood(self.valid().log_prob_given(x, context))?;
         Ok(LogLikelihood::new(nats, self.dims(), Exact))
     }
 
@@ -165,7 +165,7 @@ impl<B, P> Flow<B, P> {
         }
         let flow = self.valid();
         let shape = flow.bijector.output_shape(self.batch_shape(n))?;
-        let z = flow.prior.sample(shape, temperature, &flow.device());
+        let z = flow.prior.sample(shape, temperature, &flow.device(), flow.dtype());
         let x = flow.bijector.inverse(z, context);
         match non_finite(x.clone())? {
             None => Ok(x),
@@ -199,12 +199,33 @@ impl<B, P> Flow<B, P> {
         Ok(Self { bijector, prior: self.prior, shape: self.shape })
     }
 
+    /// Type of the parameters; float32 where there are none.
+    pub(crate) fn dtype(&self) -> DType
+    where
+        B: Module,
+    {
+        let mut first = FirstDType(None);
+        self.bijector.visit(&mut first);
+        first.0.unwrap_or(DType::F32)
+    }
+
     /// Device of the parameters; the default device where there are none.
     pub(crate) fn device(&self) -> Device
     where
         B: Module,
     {
         self.bijector.devices().into_iter().next().unwrap_or_default()
+    }
+}
+
+/// Type of the first float parameter of a module.
+struct FirstDType(Option<DType>);
+
+impl ModuleVisitor for FirstDType {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.0.is_none() {
+            self.0 = Some(param.val().dtype());
+        }
     }
 }
 

@@ -63,16 +63,18 @@ pub mod coupling;
 pub mod data;
 pub mod elementwise;
 pub mod error;
-mod event;
+pub mod event;
 pub mod flow;
+mod graph;
 pub mod law;
 pub mod linear;
 pub mod metric;
 pub mod model;
-mod parameter;
+pub mod parameter;
 pub mod prior;
 pub mod quantize;
 pub mod reshape;
+pub mod softplus;
 pub mod surjection;
 pub mod train;
 
@@ -87,7 +89,7 @@ pub use conditioner::{
 pub use context::Context;
 pub use coupling::{Coupling, CouplingConfig, Half};
 pub use elementwise::{Logit, LogitConfig, Sigmoid};
-pub use error::{ConfigError, FlowError, ShapeError};
+pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, PositionNorm,

@@ -3,14 +3,17 @@
 use burn::module::Param;
 use burn::tensor::Tensor;
 
-/// `parameter` with another value; id, device, dtype and whether it is trained stay.
+use crate::graph::lift;
+
+/// `parameter` with another value, for a data-dependent start: id, device, type and whether it is trained stay.
 ///
 /// # Panics
 /// If the shapes differ.
-pub(crate) fn set<const D: usize>(parameter: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
+pub fn set<const D: usize>(parameter: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
     parameter.map(|old| {
         assert_eq!(old.dims(), value.dims(), "a parameter keeps its shape");
-        let value = value.inner().to_device(&old.device().inner()).cast(old.dtype());
-        if old.is_autodiff() { Tensor::from_inner(value).set_require_grad(old.is_require_grad()) } else { value }
+        let device = old.device();
+        let value = value.inner().to_device(&device.clone().inner()).cast(old.dtype());
+        if old.is_autodiff() { lift(value, &device).set_require_grad(old.is_require_grad()) } else { value }
     })
 }

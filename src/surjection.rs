@@ -11,7 +11,7 @@
 //! Nielsen et al. 2020 (SurVAE flows), whose generative surjections these are.
 
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::error::FlowError;
 
@@ -20,8 +20,9 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// What it lowers to.
     type Data: Clone;
 
-    /// Noise for a batch, of the kind that [`Surjection::lift`] takes, from the device's generator.
-    fn noise(&self, x: &Self::Data) -> Tensor<D>;
+    /// Noise for a batch, of the kind that [`Surjection::lift`] takes, from the device's generator, in the type of the flow's
+    /// parameters.
+    fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D>;
 
     /// Lifts data with the given noise.
     ///

@@ -9,9 +9,9 @@ use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{CouplingLaw, FlowPlusPlusConfig, Preset};
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelOrder, ConfigError, CouplingConfig, Flow, FlowError,
-    GatedNetConfig, LogitConfig, Mixing, PositionNormConfig, SqueezeConfig, StandardNormal,
-    UniformDequantizationConfig,
+    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, CouplingConfig, Flow,
+    FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing, PositionNormConfig,
+    SqueezeConfig, StandardNormal, StartedConvConfig, UniformDequantizationConfig,
 };
 
 /// The example, which `cargo test` builds beside the tests.
@@ -106,7 +106,8 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--data", &few, "--steps", "1"], vec!["16", "1"]),
         (vec!["--batch", "0"], vec!["--batch 0", "at least 1"]),
         (vec!["--steps", "0"], vec!["--steps 0", "at least 1"]),
-        (vec!["--lr", "-1"], vec!["lr"]),
+        (vec!["--lr", "-1"], vec!["--lr -1", "positive"]),
+        (vec!["--eval", &text, "--dequant", "uniform"], vec!["--dequant", "--eval"]),
         (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
         (vec!["--preset", "huge"], vec!["huge", "tiny, small and cifar10"]),
         (vec!["--sample", &truncated], vec!["truncated.safetensors", "truncated"]),
@@ -187,6 +188,10 @@ fn configurations_say_what_is_wrong() {
         (FlowPlusPlusConfig { image: [3, 32, 31], ..flow() }.validate(), "axis 3 must be a multiple of 2"),
         (FlowPlusPlusConfig { image: [0, 32, 32], ..flow() }.validate(), "`image[0]`"),
         (FlowPlusPlusConfig { stages: vec![], ..flow() }.validate(), "`stages`"),
+        (StartedConvConfig::new(1, 1).with_kernel(2).validate(), "`kernel` must lie in the odd numbers, found 2"),
+        (ChannelNormConfig::new(0).validate(), "ChannelNormConfig: `n_channels`"),
+        (GatedConvConfig::new(4).with_dropout(-0.1).validate(), "GatedConvConfig: `dropout`"),
+        (GatedAttentionConfig::new(6).validate(), "`n_filters` = 6 must be a multiple of `heads` = 4"),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();
@@ -207,6 +212,12 @@ fn shapes_and_values_are_checked_at_the_door() {
     let net = GatedNetConfig::new([1, 4, 4], 3, 8, 1).init(&device);
     let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
     assert!(unfit.to_string().contains("GatedNet: expected length 3 along axis 1"), "{unfit}");
+
+    let affine = AffineConfig::new(AffineForm::Exponential).init();
+    let net = GatedNetConfig::new([1, 4, 4], 2, 8, 1).with_n_context(Some(3)).init(&device);
+    let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
+    let expected = "GatedNet: expected a feature map as condition, found no condition";
+    assert_eq!(unfit.to_string(), expected);
 
     let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 4]).unwrap();
     let pixels = Tensor::<2>::from_data([[0.1f32, 0.2, 0.3, 0.4], [0.1, f32::NAN, 0.3, f32::INFINITY]], &device);

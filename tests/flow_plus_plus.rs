@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use approx::assert_relative_eq;
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset, Scale, StageConfig, VariationalConfig,
@@ -69,7 +69,7 @@ fn parameters_are_those_of_the_paper() {
 #[test]
 fn counting_needs_no_model_in_memory() {
     let Some(before) = peak_rss_bytes() else { return println!("skipped: peak memory is not known on this system") };
-    // A thousand filters: 31 billion bytes of parameters if they were made.
+    // More than 40 GB of parameters if they were made.
     let config = FlowPlusPlusConfig::cifar10().with_n_filters(4096);
     assert!(config.num_params() > 10_000_000_000);
     let after = peak_rss_bytes().unwrap();
@@ -85,7 +85,7 @@ fn start_is_near_the_identity_and_makes_latents_standard() {
     let x = corners(64, &device);
     let (y, _) = {
         use flowkit::Surjection;
-        let noise = model.surjection.noise(&x);
+        let noise = model.surjection.noise(&x, DType::F32);
         model.surjection.lift(x, noise)
     };
     use flowkit::Bijector;
@@ -193,4 +193,48 @@ fn uniform_noise_on_one_pixel_is_the_closed_form() {
     let x = Tensor::<2, Int>::from_data(TensorData::new(vec![100i64], [1, 1]), &device);
     let nats = model.log_weight(x, Tensor::<2>::full([1, 1], 0.25, &device)).into_scalar::<f32>();
     assert_relative_eq!(-f64::from(nats) / std::f64::consts::LN_2, 7.534474786841153, epsilon = 1e-5);
+}
+
+#[test]
+fn every_way_of_checkpointing_trains() {
+    let device = Device::flex().autodiff().gradient_checkpointing();
+    let _guard = seeded(&device, 6);
+    let mut trainer = Trainer::new(started(&device), TrainerConfig::new(192)).unwrap();
+    let update = trainer.update(&device, |model| model.loss::<4>(corners(2, &device))).unwrap();
+    assert!(update.bits_per_dim.is_finite());
+    // The walk back by inverses lifts to the same graphs.
+    use flowkit::{Bijector, Cotangent, Walk};
+    let layers = &trainer.model().flow.bijector;
+    let mut walk = Walk::<()>::new(1);
+    let x = Tensor::<4>::full([2, 3, 8, 8], 0.4, &device.clone().inner());
+    let (z, _) = layers.walk_forward(x.clone(), &(), &mut walk);
+    let back = Cotangent { grad_z: z.ones_like(), grad_log_det: Tensor::ones([2], &z.device()), z };
+    let back = layers.walk_back(back, &(), &mut walk);
+    assert!((back.z - x).abs().max().into_scalar::<f32>() < 1e-4);
+    assert!(!walk.parameters.is_empty());
+}
+
+#[test]
+fn a_model_without_a_graph_cannot_be_trained() {
+    let device = Device::flex();
+    let _guard = seeded(&device, 7);
+    let mut trainer = Trainer::new(started(&device), TrainerConfig::new(192)).unwrap();
+    let result = trainer.update(&device, |model| model.loss::<4>(corners(2, &device)));
+    assert!(matches!(result, Err(TrainError::NoGraph)), "{result:?}");
+}
+
+#[test]
+fn evaluation_drops_nothing() {
+    let device = Device::flex().autodiff();
+    let _guard = seeded(&device, 8);
+    let model = started(&device);
+    let mut bounds = Vec::new();
+    for _ in 0..2 {
+        device.seed(11);
+        bounds.push(model.evaluate(corners(4, &device)).unwrap());
+    }
+    device.seed(11);
+    bounds.push(model.valid().evaluate(corners(4, &device.clone().inner())).unwrap());
+    assert_eq!(bounds[0], bounds[1]);
+    assert_eq!(bounds[0], bounds[2]);
 }

@@ -7,10 +7,7 @@ mod common;
 
 use std::f64::consts::LN_2;
 
-use burn::module::{Module, Param, ParamId};
-use burn::nn::PaddingConfig2d;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::activation::relu;
+use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
@@ -19,11 +16,12 @@ use flowkit::model::flow_plus_plus::{
 use flowkit::{
     ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, Conditioner, Conv1x1Config, CouplingConfig, GateKernel,
     GatedAttentionConfig, GatedConvConfig, GatedNetConfig, Mixing, PartitionConfig, Pattern, PositionNormConfig,
-    ShapeError, SqueezeConfig, Surjection,
+    SqueezeConfig, Surjection,
 };
 
 use common::Precision;
 use common::comparison::Comparison;
+use common::conv_net::ConvNet;
 use common::golden::Source;
 use common::naming::{flow_plus_plus, gated_attention, gated_conv, net};
 use common::parameters::{Naming, cast, compare_gradients, install};
@@ -350,44 +348,6 @@ fn conditioner() {
         c.check_input_gradient("aux", &context, &gradients);
         compare_gradients(c, &network, &gradients, net);
     });
-}
-
-/// Glow's network, as a user of the crate would write it.
-#[derive(Module, Debug)]
-struct ConvNet {
-    first: Conv2d,
-    second: Conv2d,
-    third: Conv2d,
-}
-
-impl ConvNet {
-    fn new(n_inputs: usize, n_hidden: usize, n_outputs: usize, device: &Device) -> Self {
-        let conv = |inputs, outputs, kernel| {
-            let padding = PaddingConfig2d::Explicit(kernel / 2, kernel / 2, kernel / 2, kernel / 2);
-            Conv2dConfig::new([inputs, outputs], [kernel, kernel]).with_padding(padding).init(device)
-        };
-        Self {
-            first: conv(n_inputs, n_hidden, 3),
-            second: conv(n_hidden, n_hidden, 1),
-            third: conv(n_hidden, n_outputs, 3),
-        }
-    }
-}
-
-impl Conditioner<4> for ConvNet {
-    fn forward(&self, kept: Tensor<4>, _: &()) -> Tensor<3> {
-        let [b, c, h, w] = kept.dims();
-        let hidden = relu(self.second.forward(relu(self.first.forward(kept))));
-        let output = self.third.forward(hidden);
-        let n_params = output.dims()[1] / c;
-        output.reshape([b, n_params, c * h * w])
-    }
-
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        let [outputs, ..] = self.third.weight.dims();
-        assert_eq!((kept, outputs), (other, n_params * other[1]));
-        Ok(())
-    }
 }
 
 #[test]

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
-use flowkit::data::{self, Split};
+use flowkit::data::{self, Batches, Split};
 
 use super::failure::Failure;
 
 #[derive(Args)]
 pub struct RunArgs {
     /// CIFAR-10 binary batches, or a folder of 32x32 images [default: the photographs that come with the crate]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long, conflicts_with_all = ["data", "sample"])]
     pub download: bool,
     /// Where to compute; wgpu and cuda need the feature of that name
     #[arg(long, default_value = "cpu")]
     pub device: DeviceName,
     /// Updates [default: as many as fit in four minutes, at most 600]
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub steps: Option<u64>,
     /// Images of one update [default: the preset's]
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub batch: Option<usize>,
     /// Learning rate after the warm-up [default: the preset's]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["eval", "sample"])]
     pub lr: Option<f64>,
     /// Every random draw follows from it
     #[arg(long, default_value_t = 0)]
@@ -42,7 +42,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "CHECKPOINT")]
     pub sample: Option<PathBuf>,
     /// Spread of the samples' latents, with --sample
-    #[arg(long, default_value_t = 1.0, requires = "sample")]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, requires = "sample")]
     pub temperature: f64,
     /// Where to write
     #[arg(long, value_name = "DIR", default_value = "out/flowpp_cifar")]
@@ -140,6 +140,13 @@ impl RunArgs {
             None if self.download => download()?,
             None => data::photographs(),
         };
+        let mut split = split;
+        let shuffled = self.data.as_ref().is_some_and(|folder| folder.join("test_batch.bin").exists());
+        if !shuffled && self.data.is_some() || self.download {
+            // Folders may be sorted by class, and a part of the test images must not be of one class.
+            let order = Batches::new(split.test.len(), split.test.len(), 0)?.indices(0);
+            split.test = split.test.select(&order);
+        }
         println!("data: {} training and {} test images", split.train.len(), split.test.len());
         Ok(split)
     }

@@ -29,6 +29,7 @@ pub struct ModelRun {
     /// The weights after the last update.
     pub last: Option<FlowPlusPlus>,
     pub curve: Curve,
+    /// Time of the updates, without the evaluations between them.
     pub seconds: f64,
     pub batch_size: usize,
 }

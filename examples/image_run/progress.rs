@@ -25,6 +25,7 @@ pub struct Progress {
     bar: ProgressBar,
     limit: Limit,
     start: Instant,
+    updates: Duration,
 }
 
 impl Progress {
@@ -36,11 +37,19 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("[{elapsed_precise}] {bar:30} {msg}, {eta} left") {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { bar, limit, start: Instant::now() }
+        Self { bar, limit, start: Instant::now(), updates: Duration::ZERO }
     }
 
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Runs an update and counts its time.
+    pub fn time<T>(&mut self, update: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = update();
+        self.updates += start.elapsed();
+        result
     }
 
     /// Whether the test images are due after this update.
@@ -50,7 +59,7 @@ impl Progress {
 
     pub fn show(&self, step: u64, curve: &Curve) {
         let seconds = self.elapsed().as_secs_f64();
-        let rate = step as f64 / seconds;
+        let rate = step as f64 / self.updates.as_secs_f64();
         let train = curve.recent_train().map_or("-".into(), |bits| format!("{bits:.3}"));
         let test = curve.test.last().map_or("-".into(), |(_, bits)| format!("{bits:.3}"));
         let message = format!("step {step}, {rate:.2} steps/s, bits/dim train {train} test {test}");
@@ -67,9 +76,9 @@ impl Progress {
         self.bar.set_message(message);
     }
 
-    /// Ends the bar; seconds of the run.
+    /// Ends the bar; seconds that the updates took.
     pub fn finish(self) -> f64 {
         self.bar.finish();
-        self.start.elapsed().as_secs_f64()
+        self.updates.as_secs_f64()
     }
 }

@@ -13,6 +13,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use crate::error::ConfigError;
+
 /// Configuration of [`ChannelNorm`].
 #[derive(Config, Debug)]
 pub struct ChannelNormConfig {
@@ -21,8 +23,19 @@ pub struct ChannelNormConfig {
 }
 
 impl ChannelNormConfig {
+    /// Whether the configuration describes a layer.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("ChannelNormConfig", "n_channels", self.n_channels)
+    }
+
     /// The layer.
+    ///
+    /// # Panics
+    /// If [`ChannelNormConfig::validate`] is an error.
     pub fn init(&self, device: &Device) -> ChannelNorm {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let shape = [1, self.n_channels, 1, 1];
         ChannelNorm { gain: Initializer::Ones.init(shape, device), bias: Initializer::Zeros.init(shape, device) }
     }

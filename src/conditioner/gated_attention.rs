@@ -20,6 +20,8 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ConfigError;
+
 use super::{ConvStart, StartedConv, StartedConvConfig, gated_residual};
 
 /// How positions are mixed.
@@ -54,8 +56,30 @@ pub struct GatedAttentionConfig {
 }
 
 impl GatedAttentionConfig {
+    /// Whether the configuration describes a block.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "GatedAttentionConfig";
+        ConfigError::positive(NAME, "n_filters", self.n_filters)?;
+        if let Mixing::Attention { heads } = self.mixing {
+            ConfigError::positive(NAME, "heads", heads)?;
+            if !self.n_filters.is_multiple_of(heads) {
+                let (field, found) = ("n_filters", self.n_filters);
+                return Err(ConfigError::NotMultiple { config: NAME, field, found, of: "heads", factor: heads });
+            }
+        }
+        ConfigError::dropout(NAME, self.dropout)?;
+        self.start.validate(NAME)?;
+        self.gate_start.validate(NAME)
+    }
+
     /// The block.
+    ///
+    /// # Panics
+    /// If [`GatedAttentionConfig::validate`] is an error.
     pub fn init(&self, device: &Device) -> GatedAttention {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let f = self.n_filters;
         GatedAttention {
             projection: StartedConvConfig::new(f, 3 * f).with_kernel(1).with_start(self.start).init(device),

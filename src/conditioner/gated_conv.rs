@@ -13,6 +13,8 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ConfigError;
+
 use super::{ConvStart, StartedConv, StartedConvConfig, concat_elu, gated_residual};
 
 /// Kernel of the convolution that gives the gate.
@@ -46,8 +48,24 @@ pub struct GatedConvConfig {
 }
 
 impl GatedConvConfig {
+    /// Whether the configuration describes a block.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "GatedConvConfig";
+        ConfigError::positive(NAME, "n_filters", self.n_filters)?;
+        ConfigError::positive(NAME, "n_context", self.n_context.unwrap_or(1))?;
+        ConfigError::dropout(NAME, self.dropout)?;
+        self.start.validate(NAME)?;
+        self.gate_start.validate(NAME)
+    }
+
     /// The block.
+    ///
+    /// # Panics
+    /// If [`GatedConvConfig::validate`] is an error.
     pub fn init(&self, device: &Device) -> GatedConv {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let f = self.n_filters;
         let kernel = match self.gate {
             GateKernel::One => 1,

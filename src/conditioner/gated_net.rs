@@ -60,29 +60,29 @@ impl GatedNetConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "GatedNetConfig";
         let [c, h, w] = self.half;
-        let counts = [
-            ("half[0]", c),
-            ("half[1]", h),
-            ("half[2]", w),
-            ("n_params", self.n_params),
-            ("n_filters", self.n_filters),
-            ("n_context", self.n_context.unwrap_or(1)),
-        ];
+        let counts = [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_params", self.n_params)];
         for (field, value) in counts {
             ConfigError::positive(NAME, field, value)?;
         }
-        if let Mixing::Attention { heads } = self.mixing {
-            ConfigError::positive(NAME, "heads", heads)?;
-            if !self.n_filters.is_multiple_of(heads) {
-                let (field, found) = ("n_filters", self.n_filters);
-                return Err(ConfigError::NotMultiple { config: NAME, field, found, of: "heads", factor: heads });
-            }
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            let (field, range) = ("dropout", "[0, 1)");
-            return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.dropout });
-        }
-        Ok(())
+        self.output_start.validate(NAME)?;
+        self.conv().validate()?;
+        self.attention().validate()
+    }
+
+    fn conv(&self) -> GatedConvConfig {
+        GatedConvConfig::new(self.n_filters)
+            .with_n_context(self.n_context)
+            .with_dropout(self.dropout)
+            .with_start(self.start)
+            .with_gate_start(self.gate_start)
+    }
+
+    fn attention(&self) -> GatedAttentionConfig {
+        GatedAttentionConfig::new(self.n_filters)
+            .with_mixing(self.mixing)
+            .with_dropout(self.dropout)
+            .with_start(self.start)
+            .with_gate_start(self.gate_start)
     }
 
     /// The network.
@@ -95,19 +95,9 @@ impl GatedNetConfig {
         }
         let ([c, h, w], f) = (self.half, self.n_filters);
         let block = |_| GatedBlock {
-            conv: GatedConvConfig::new(f)
-                .with_n_context(self.n_context)
-                .with_dropout(self.dropout)
-                .with_start(self.start)
-                .with_gate_start(self.gate_start)
-                .init(device),
+            conv: self.conv().init(device),
             conv_norm: ChannelNormConfig::new(f).init(device),
-            attention: GatedAttentionConfig::new(f)
-                .with_mixing(self.mixing)
-                .with_dropout(self.dropout)
-                .with_start(self.start)
-                .with_gate_start(self.gate_start)
-                .init(device),
+            attention: self.attention().init(device),
             attention_norm: ChannelNormConfig::new(f).init(device),
         };
         GatedNet {
@@ -183,7 +173,20 @@ impl GatedNet {
         (Self { input, positions: self.positions, blocks, output }, theta(y, c))
     }
 
-    fn check_shapes(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+    fn check_shapes(
+        &self,
+        kept: [usize; 4],
+        other: [usize; 4],
+        n_params: usize,
+        given: Given,
+    ) -> Result<(), ShapeError> {
+        if let Some(block) = self.blocks.first() {
+            let built_for = if block.conv.context.is_some() { Given::Map } else { Given::Nothing };
+            if built_for != given {
+                let (expected, found) = (built_for.name(), given.name());
+                return Err(ShapeError::Condition { layer: "GatedNet", expected, found });
+            }
+        }
         let [_, _, h, w] = self.positions.lazy_shape().dims();
         let [c, _] = self.input.channels();
         let [_, outputs] = self.output.channels();
@@ -204,6 +207,22 @@ impl GatedNet {
     }
 }
 
+/// What a flow conditions the network on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Nothing,
+    Map,
+}
+
+impl Given {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no condition",
+            Self::Map => "a feature map as condition",
+        }
+    }
+}
+
 /// `[B, params·C, H, W]` to `[B, params, C·H·W]`.
 fn theta(output: Tensor<4>, c: usize) -> Tensor<3> {
     let [b, channels, h, w] = output.dims();
@@ -216,7 +235,7 @@ impl Conditioner<4, ()> for GatedNet {
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.check_shapes(kept, other, n_params)
+        self.check_shapes(kept, other, n_params, Given::Nothing)
     }
 
     fn initialize(self, kept: Tensor<4>, _: &()) -> (Self, Tensor<3>) {
@@ -230,7 +249,7 @@ impl Conditioner<4, Tensor<4>> for GatedNet {
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.check_shapes(kept, other, n_params)
+        self.check_shapes(kept, other, n_params, Given::Map)
     }
 
     fn initialize(self, kept: Tensor<4>, context: &Tensor<4>) -> (Self, Tensor<3>) {

@@ -43,7 +43,7 @@ pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay {
 ///
 /// Salimans et al. 2017 (PixelCNN++ code); order as in Flow++.
 pub fn concat_elu(x: Tensor<4>) -> Tensor<4> {
-    let positive = crate::event::positive_part(x.clone());
+    let positive = crate::softplus::positive_part(x.clone());
     let negative = positive.clone() - x;
     // elu(x) = x₊ + (e^{−n} − 1) with n = (−x)₊, and elu(−x) = n + (e^{−x₊} − 1).
     let first = positive.clone() + negative.clone().neg().exp();

@@ -18,6 +18,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ConfigError;
 use crate::parameter;
 
 /// Where the first weights come from.
@@ -52,9 +53,38 @@ pub struct StartedConvConfig {
     pub start: ConvStart,
 }
 
+impl ConvStart {
+    /// Whether the start's number is a positive one.
+    pub(crate) fn validate(self, config: &'static str) -> Result<(), ConfigError> {
+        let (Self::DataDependent { scale: found } | Self::Normal { deviation: found }) = self else { return Ok(()) };
+        if found.is_finite() && found > 0.0 {
+            return Ok(());
+        }
+        Err(ConfigError::OutOfRange { config, field: "start", range: "(0, ∞)", found })
+    }
+}
+
 impl StartedConvConfig {
+    /// Whether the configuration describes a layer.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "StartedConvConfig";
+        ConfigError::positive(NAME, "n_inputs", self.n_inputs)?;
+        ConfigError::positive(NAME, "n_outputs", self.n_outputs)?;
+        if self.kernel % 2 == 0 {
+            let (field, range) = ("kernel", "the odd numbers");
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.kernel as f64 });
+        }
+        self.start.validate(NAME)
+    }
+
     /// The layer.
+    ///
+    /// # Panics
+    /// If [`StartedConvConfig::validate`] is an error.
     pub fn init(&self, device: &Device) -> StartedConv {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let fan_in = (self.n_inputs * self.kernel * self.kernel) as f64;
         let bound = 1.0 / fan_in.sqrt();
         let initializer = match self.start {
@@ -116,8 +146,6 @@ impl StartedConv {
         let shift = (mean.neg() * gain.clone()).reshape([outputs]);
         conv.weight = parameter::set(conv.weight, weight * gain.reshape([outputs, 1, 1, 1]));
         conv.bias = conv.bias.map(|bias: Param<Tensor<1>>| parameter::set(bias, shift));
-        let on_graph = conv.weight.val().is_autodiff();
-        let y = if on_graph { Tensor::from_inner(y) } else { y };
         (Self { conv, start: self.start }, y)
     }
 }

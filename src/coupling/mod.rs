@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::bijector::Bijector;
 use crate::conditioner::Conditioner;
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ShapeError, check_shape};
 use crate::event::sum_event;
 use crate::law::Law;
 
@@ -89,6 +89,7 @@ where
     N: Conditioner<D, C>,
 {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
@@ -97,6 +98,7 @@ where
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
@@ -105,6 +107,7 @@ where
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);

@@ -27,14 +27,14 @@
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
 
-pub mod batches;
+mod batches;
 pub mod cifar10;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
 #[cfg(feature = "image")]
 pub mod image_folder;
-pub mod images;
+mod images;
 #[cfg(feature = "image")]
 mod photographs;
 mod read;

@@ -2,7 +2,7 @@
 //! ```text
 //! p = α + (1 − 2α)·x
 //! forward   z = ln p − ln(1 − p)          inverse   x = (σ(z) − α) / (1 − 2α)
-//! log_det   Σ ln(1 − 2α) − ln p − ln(1 − p)
+//! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )
 //! ```
 //! # Numerics
 //! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0` the ends of the interval map to ±∞, so

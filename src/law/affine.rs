@@ -17,7 +17,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Law, parameter};
-use crate::event::softplus;
+use crate::softplus::softplus;
 
 /// How scale and shift act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

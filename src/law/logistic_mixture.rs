@@ -27,7 +27,7 @@
 
 use burn::tensor::{Bool, DType, Tensor};
 
-use crate::event::positive_part;
+use crate::softplus::positive_part;
 
 /// Newton or bisection steps between two looks at whether all elements are solved: the only times that the host waits.
 const STEPS_PER_ROUND: usize = 8;
@@ -93,14 +93,15 @@ impl LogisticMixture {
     pub fn inverse(&self, t: Tensor<2>) -> Tensor<2> {
         let solution = self.solve(t.clone());
         let x = solution.x.mask_fill(solution.solved.bool_not(), f32::NAN);
-        if !t.is_autodiff() {
+        let parameters = [&self.logits, &self.means, &self.log_scales];
+        if !t.is_autodiff() && !parameters.iter().any(|parameter| parameter.is_autodiff()) {
             return x;
         }
-        // dx = (dt − ∂t/∂θ dθ) / (∂t/∂x): one Newton step with a frozen slope has that differential; its value is subtracted again.
-        // The clamp touches slopes below e^−80 alone, whose reciprocal f32 cannot hold.
-        let x = Tensor::from_inner(x);
+        // dx = (dt − ∂t/∂θ dθ) / (∂t/∂x): one Newton step with a frozen slope has that differential; its value is subtracted again. The
+        // clamp touches slopes whose reciprocal would overflow in the step's product: their gradients come out too small, not infinite.
+        let steepest = if t.dtype() == DType::F64 { 700.0 } else { 80.0 };
         let (reached, log_derivative) = self.forward(x.clone());
-        let step = (t - reached) * log_derivative.detach().neg().clamp_max(80.0).exp();
+        let step = (t - reached) * log_derivative.detach().neg().clamp_max(steepest).exp();
         x + (step.clone() - step.detach())
     }
 
@@ -116,7 +117,10 @@ impl LogisticMixture {
             log_scales: self.log_scales.clone().inner(),
         }
         .normalised();
-        let alone = mixture.means.clone() + mixture.log_scales.clone().exp() * t.clone().unsqueeze_dim::<3>(1);
+        // The clamp keeps the bracket finite where a component is wider than e^80: such a one says nothing about where the root is,
+        // unless all are so wide, and then the root is out of reach.
+        let scales = mixture.log_scales.clone().clamp_max(80.0).exp();
+        let alone = mixture.means.clone() + scales * t.clone().unsqueeze_dim::<3>(1);
         let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
         let mut high = alone.max_dim(1).squeeze_dim::<2>(1);
         let tolerance = t.clone().abs().add_scalar(1.0).mul_scalar(epsilon);

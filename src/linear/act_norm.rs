@@ -21,7 +21,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::parameter;
 
 /// Configuration of [`ActNorm`].
@@ -62,6 +62,7 @@ pub struct ActNorm<const D: usize> {
 
 impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
         let log_scale = self.log_scale.val();
@@ -70,6 +71,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
         z * self.log_scale.val().neg().exp() - self.bias.val()
     }
 

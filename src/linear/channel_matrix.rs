@@ -15,7 +15,7 @@
 //! its inverse NaN.
 //!
 //! # Cost
-//! `O(B·C·c·P)`, and one host read of the matrices for each log-determinant. [`crate::Conv1x1`] needs no read in `forward`.
+//! `O(B·C·c·P)`, and one host read of the matrices in each direction. [`crate::Conv1x1`] needs no read in `forward`.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.2; the halves and the start are those of Flow++'s released code.
@@ -24,10 +24,10 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 
-use super::matrix::{inverse, log_abs_det, mix_channels};
+use super::matrix::{Factored, mix_channels};
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, ShapeError, check_shape};
 
 /// Configuration of [`ChannelMatrix`].
 #[derive(Config, Debug)]
@@ -98,26 +98,30 @@ pub struct ChannelMatrix {
     pub matrices: Param<Tensor<3>>,
 }
 
-impl ChannelMatrix {
-    fn group(matrices: &Tensor<3>, index: usize) -> Tensor<2> {
-        matrices.clone().narrow(0, index, 1).squeeze_dim::<2>(0)
-    }
+/// The sum of the groups' log-determinants, once for each of `P` positions and each example.
+fn spread<const D: usize>(one: Tensor<1>, dims: [usize; D]) -> Tensor<1> {
+    let positions: usize = dims[2..].iter().product();
+    one.mul_scalar(positions as f64).expand([dims[0]])
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        let dims = x.dims();
-        let positions: usize = dims[2..].iter().product();
-        let matrices = self.matrices.val();
-        let each: Vec<_> = (0..matrices.dims()[0]).map(|g| log_abs_det(Self::group(&matrices, g))).collect();
-        let log_det = Tensor::cat(each, 0).sum().mul_scalar(positions as f64).expand([dims[0]]);
-        (mix_channels(matrices, x), log_det)
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        let factored = Factored::new(self.matrices.val());
+        let log_det = spread(factored.log_abs_det(), x.dims());
+        (mix_channels(self.matrices.val(), x), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        let matrices = self.matrices.val();
-        let each = (0..matrices.dims()[0]).map(|g| inverse(Self::group(&matrices, g))).collect();
-        mix_channels(Tensor::stack(each, 0), z)
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        mix_channels(Factored::new(self.matrices.val()).inverse(), z)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        let factored = Factored::new(self.matrices.val());
+        let log_det = spread(factored.log_abs_det().neg(), z.dims());
+        (mix_channels(factored.inverse(), z), log_det)
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

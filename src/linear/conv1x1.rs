@@ -26,10 +26,10 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use nalgebra::DMatrix;
 
-use super::matrix::{inverse, mix_channels};
+use super::matrix::{Factored, mix_channels};
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, ShapeError, check_shape};
 
 /// Configuration of [`Conv1x1`].
 #[derive(Config, Debug)]
@@ -117,6 +117,7 @@ impl Conv1x1 {
 
 impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
         let log_det = self.log_scale.val().sum().mul_scalar(positions as f64).expand([dims[0]]);
@@ -124,7 +125,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        mix_channels(inverse(self.matrix()).unsqueeze::<3>(), z)
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        mix_channels(Factored::new(self.matrix().unsqueeze::<3>()).inverse(), z)
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

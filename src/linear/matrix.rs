@@ -1,56 +1,65 @@
-//! Log-determinant and inverse of a small matrix, in float64 on the host, with their gradients on the device.
+//! Log-determinants and inverses of small matrices, in float64 on the host, with their gradients on the device.
 //!
 //! The matrices that mix channels are small and their determinants products of many factors, so they are factored in float64 whatever
 //! the tensors hold. The gradient comes from the identities `d ln|det W| = tr(W⁻¹ dW)` and `d W⁻¹ = −W⁻¹ dW W⁻¹`: the value is a constant,
-//! and a term that is zero carries the differential. One read of the matrix per call; the triangular form needs none in `forward`.
+//! and a term that is zero carries the differential. One read of all matrices per factorisation.
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use nalgebra::DMatrix;
 
-/// `W` as a float64 matrix on the host.
-fn to_host(matrix: Tensor<2>) -> DMatrix<f64> {
-    let [rows, columns] = matrix.dims();
-    let values: Vec<f64> = matrix.inner().into_data().convert::<f64>().iter::<f64>().collect();
-    DMatrix::from_row_slice(rows, columns, &values)
+/// What one read of square matrices `W [groups, c, c]` gives.
+pub(super) struct Factored {
+    matrices: Tensor<3>,
+    /// Sum of `ln|det W|` over the groups.
+    log_abs_det: f64,
+    /// `W⁻¹` of each group; `None` if one is singular.
+    inverses: Option<Vec<DMatrix<f64>>>,
 }
 
-/// A float64 matrix in the type and on the device of `like`, outside the graph.
-fn to_device(matrix: &DMatrix<f64>, like: &Tensor<2>) -> Tensor<2> {
-    let values: Vec<f64> = matrix.row_iter().flat_map(|row| row.iter().copied().collect::<Vec<_>>()).collect();
-    let data = TensorData::new(values, [matrix.nrows(), matrix.ncols()]);
-    let dtype: DType = like.dtype();
-    let plain = Tensor::<2>::from_data(data.convert_dtype(dtype), (&like.device().inner(), dtype));
-    if like.is_autodiff() { Tensor::from_inner(plain) } else { plain }
-}
-
-/// `ln |det W|` as `[1]`: −∞ for a singular matrix.
-pub(super) fn log_abs_det(matrix: Tensor<2>) -> Tensor<1> {
-    let host = to_host(matrix.clone());
-    let lu = host.clone().lu();
-    let value: f64 = lu.u().diagonal().iter().map(|pivot| pivot.abs().ln()).sum();
-    let constant = Tensor::<1>::full([1], value, (&matrix.device(), matrix.dtype()));
-    match lu.try_inverse() {
-        Some(inverse) if matrix.is_autodiff() => {
-            let transposed = to_device(&inverse.transpose(), &matrix);
-            let change = matrix.clone() - matrix.detach();
-            constant + (change * transposed).sum()
-        }
-        _ => constant,
+impl Factored {
+    pub(super) fn new(matrices: Tensor<3>) -> Self {
+        let [_, c, _] = matrices.dims();
+        let values: Vec<f64> = matrices.clone().inner().into_data().iter::<f64>().collect();
+        let factors: Vec<_> =
+            values.chunks(c * c).map(|rows| DMatrix::from_row_slice(c, c, rows).full_piv_lu()).collect();
+        let pivots = factors.iter().flat_map(|lu| lu.u().diagonal().iter().copied().collect::<Vec<_>>());
+        let log_abs_det = pivots.map(|pivot: f64| pivot.abs().ln()).sum();
+        let inverses = factors.iter().map(|lu| lu.try_inverse()).collect();
+        Self { matrices, log_abs_det, inverses }
     }
-}
 
-/// `W⁻¹`: NaN throughout for a singular matrix, so that nothing downstream takes a guess for data.
-pub(super) fn inverse(matrix: Tensor<2>) -> Tensor<2> {
-    match to_host(matrix.clone()).try_inverse() {
-        None => matrix.full_like(f32::NAN),
-        Some(host) => {
-            let inverse = to_device(&host, &matrix);
-            if !matrix.is_autodiff() {
-                return inverse;
+    /// Matrices of float64 in the type and on the device of `W`, outside the graph.
+    fn to_device<'a>(&self, matrices: impl Iterator<Item = &'a DMatrix<f64>>) -> Tensor<3> {
+        // nalgebra stores columns: the transpose's columns are the rows.
+        let values: Vec<f64> = matrices.flat_map(|m| m.transpose().as_slice().to_vec()).collect();
+        let dtype = self.matrices.dtype();
+        let data = TensorData::new(values, self.matrices.dims()).convert_dtype(dtype);
+        Tensor::from_data(data, (&self.matrices.device().inner(), dtype))
+    }
+
+    /// `Σ_g ln|det W_g|` as `[1]`: −∞ if one is singular.
+    pub(super) fn log_abs_det(&self) -> Tensor<1> {
+        let plain = self.matrices.device().inner();
+        let constant = Tensor::<1>::full([1], self.log_abs_det, (&plain, self.matrices.dtype()));
+        match &self.inverses {
+            Some(inverses) if self.matrices.is_autodiff() => {
+                let transposed: Vec<_> = inverses.iter().map(DMatrix::transpose).collect();
+                let change = self.matrices.clone() - self.matrices.clone().detach();
+                constant + (change * self.to_device(transposed.iter())).sum()
             }
-            let change = matrix.clone() - matrix.detach();
-            inverse.clone() - inverse.clone().matmul(change).matmul(inverse)
+            _ => constant,
         }
+    }
+
+    /// `W⁻¹`: NaN throughout if one is singular, so that nothing downstream takes a guess for data.
+    pub(super) fn inverse(&self) -> Tensor<3> {
+        let Some(inverses) = &self.inverses else { return self.matrices.full_like(f32::NAN) };
+        let inverse = self.to_device(inverses.iter());
+        if !self.matrices.is_autodiff() {
+            return inverse;
+        }
+        let change = self.matrices.clone() - self.matrices.clone().detach();
+        inverse.clone() - inverse.clone().matmul(change).matmul(inverse)
     }
 }
 

@@ -22,7 +22,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::parameter;
 
 /// Configuration of [`PositionNorm`].
@@ -77,6 +77,7 @@ pub struct PositionNorm<const D: usize> {
 
 impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
         let batch = x.dims()[0];
         let log_scale = self.log_scale.val();
         let log_det = log_scale.clone().sum().expand([batch]);
@@ -84,6 +85,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
         (z - self.bias.val()) * self.log_scale.val().neg().exp()
     }
 

@@ -4,7 +4,7 @@ pub mod standard_normal;
 pub mod uniform;
 
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
@@ -18,5 +18,5 @@ pub trait Prior<const D: usize>: Module + ModuleDisplay {
     fn log_prob(&self, z: Tensor<D>) -> Tensor<1>;
 
     /// Draws from the prior, its spread about the mean multiplied by `temperature`.
-    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device) -> Tensor<D>;
+    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device, dtype: DType) -> Tensor<D>;
 }

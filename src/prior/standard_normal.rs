@@ -6,7 +6,7 @@
 use std::f64::consts::PI;
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use crate::event::sum_event;
@@ -28,7 +28,7 @@ impl<const D: usize> Prior<D> for StandardNormal {
         sum_event(z.square()).mul_scalar(-0.5).sub_scalar(0.5 * n as f64 * (2.0 * PI).ln())
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device) -> Tensor<D> {
-        Tensor::random(shape, Distribution::Normal(0.0, 1.0), device).mul_scalar(temperature)
+    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device, dtype: DType) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype)).mul_scalar(temperature)
     }
 }

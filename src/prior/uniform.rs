@@ -5,7 +5,7 @@
 //! With the identity as flow and uniform dequantization of 256 levels, this is 8 bits/dim, exactly.
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use crate::event::sum_event;
@@ -27,8 +27,8 @@ impl<const D: usize> Prior<D> for Uniform {
         sum_event(z.mul_scalar(0.0).mask_fill(outside, f32::NEG_INFINITY))
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device) -> Tensor<D> {
-        let draws = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), device);
+    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device, dtype: DType) -> Tensor<D> {
+        let draws = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, dtype));
         draws.sub_scalar(0.5).mul_scalar(temperature).add_scalar(0.5)
     }
 }

@@ -6,7 +6,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Distribution, Int, Tensor};
+use burn::tensor::{DType, Distribution, Int, Tensor};
 
 use super::{check_levels, check_n_levels, quantize};
 use crate::error::{ConfigError, FlowError};
@@ -47,8 +47,8 @@ pub struct UniformDequantization {
 impl<const D: usize> Surjection<D> for UniformDequantization {
     type Data = Tensor<D, Int>;
 
-    fn noise(&self, x: &Self::Data) -> Tensor<D> {
-        Tensor::random(x.dims(), Distribution::Uniform(0.0, 1.0), &x.device())
+    fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D> {
+        Tensor::random(x.dims(), Distribution::Uniform(0.0, 1.0), (&x.device(), dtype))
     }
 
     fn lift(&self, x: Self::Data, noise: Tensor<D>) -> (Tensor<D>, Tensor<1>) {

@@ -14,12 +14,12 @@
 
 use burn::config::Config;
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{Distribution, Int, Tensor};
+use burn::tensor::{DType, Distribution, Int, Tensor};
 
 use super::{check_levels, check_n_levels, quantize};
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::{ConfigError, FlowError};
+use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::prior::{Prior, StandardNormal};
 use crate::surjection::Surjection;
 
@@ -87,8 +87,8 @@ where
 {
     type Data = Tensor<D, Int>;
 
-    fn noise(&self, x: &Self::Data) -> Tensor<D> {
-        Tensor::random(x.dims(), Distribution::Normal(0.0, 1.0), &x.device())
+    fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D> {
+        Tensor::random(x.dims(), Distribution::Normal(0.0, 1.0), (&x.device(), dtype))
     }
 
     fn lift(&self, x: Self::Data, noise: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
@@ -107,7 +107,15 @@ where
     }
 
     fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
-        check_levels(x, self.n_levels)
+        let (shape, per_example) = check_levels(x, self.n_levels)?;
+        let noise = Bijector::<D, N::Code>::output_shape(&self.flow, shape)?;
+        match (0..D).find(|&axis| noise[axis] != shape[axis]) {
+            None => Ok((shape, per_example)),
+            Some(axis) => {
+                let (layer, expected) = ("VariationalDequantization", shape[axis]);
+                Err(ShapeError::Axis { layer, axis, expected, shape: noise.to_vec() }.into())
+            }
+        }
     }
 
     fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {

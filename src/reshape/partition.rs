@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ShapeError, check_shape};
 use crate::event::zero_log_det;
 
 /// Which elements of an image form the first half.
@@ -65,6 +65,7 @@ fn flip_odd_rows(x: Tensor<4>) -> Tensor<4> {
 
 impl<C: Context> Bijector<4, C> for Partition {
     fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
+        check_shape(Bijector::<4, C>::output_shape(self, x.dims()));
         let log_det = zero_log_det(&x);
         let striped = match self.pattern {
             Pattern::Channels => return (x, log_det),
@@ -77,6 +78,7 @@ impl<C: Context> Bijector<4, C> for Partition {
     }
 
     fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
+        check_shape(Bijector::<4, C>::input_shape(self, z.dims()));
         if self.pattern == Pattern::Channels {
             return z;
         }
@@ -88,7 +90,7 @@ impl<C: Context> Bijector<4, C> for Partition {
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         let [b, c, h, w] = shape;
         let even = |axis: usize| {
-            if shape[axis] == 0 || shape[axis] % 2 != 0 {
+            if shape[axis] == 0 || !shape[axis].is_multiple_of(2) {
                 Err(ShapeError::NotDivisible { layer: "Partition", axis, factor: 2, shape: shape.to_vec() })
             } else {
                 Ok(())

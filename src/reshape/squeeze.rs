@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ShapeError, check_shape};
 use crate::event::zero_log_det;
 
 /// How the four planes of each channel are ordered.
@@ -56,6 +56,7 @@ pub struct Squeeze {
 
 impl<C: Context> Bijector<4, C> for Squeeze {
     fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
+        check_shape(Bijector::<4, C>::output_shape(self, x.dims()));
         let log_det = zero_log_det(&x);
         let [b, c, h, w] = x.dims();
         let blocks = x.reshape([b, c, h / 2, 2, w / 2, 2]);
@@ -67,6 +68,7 @@ impl<C: Context> Bijector<4, C> for Squeeze {
     }
 
     fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
+        check_shape(Bijector::<4, C>::input_shape(self, z.dims()));
         let [b, c, h, w] = z.dims();
         let blocks = match self.order {
             ChannelOrder::ChannelMajor => z.reshape([b, c / 4, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3]),

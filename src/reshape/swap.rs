@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ShapeError, check_shape};
 use crate::event::zero_log_det;
 
 /// Exchange of the two halves of the channel axis.
@@ -32,12 +32,14 @@ fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
 
 impl<const D: usize, C: Context> Bijector<D, C> for Swap {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
         let log_det = zero_log_det(&x);
         let first = x.dims()[1].div_ceil(2);
         (rotate(x, first), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
         let second = z.dims()[1] / 2;
         rotate(z, second)
     }

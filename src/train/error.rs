@@ -23,6 +23,18 @@ pub enum TrainError {
         /// Path of the first such parameter, in the order of the module.
         parameter: String,
     },
+    /// A loss does not depend on parameters that are trained.
+    #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
+    NoGraph,
+    /// Examples hold at least one number.
+    #[error("the numbers per example must be at least 1, found 0")]
+    NoDims,
+    /// The learning rate must be positive.
+    #[error("the learning rate must be a positive number, found {learning_rate}")]
+    InvalidLearningRate {
+        /// The rate that was given.
+        learning_rate: f64,
+    },
     /// The bound of a gradient norm must be positive.
     #[error("the largest gradient norm must be positive, found {max_norm}")]
     InvalidMaxNorm {
@@ -107,7 +119,9 @@ pub enum CheckpointError {
         found: u32,
     },
     /// A metadata key lies in the range that the format keeps for itself.
-    #[error("the metadata key `{key}` is reserved: keys must not start with `flowkit.`")]
+    #[error(
+        "the metadata key `{key}` is reserved: `trainer`, `step` and keys that start with `flowkit.` are written by the crate"
+    )]
     ReservedKey {
         /// The key.
         key: String,

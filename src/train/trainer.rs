@@ -57,6 +57,25 @@ pub struct TrainerConfig {
     pub ema: EmaDecay,
 }
 
+impl TrainerConfig {
+    /// Whether the configuration describes a training.
+    ///
+    /// # Errors
+    /// The first rule that is broken: `dims` of at least 1, a positive learning rate and norm, a decay in [0, 1).
+    pub fn validate(&self) -> Result<(), TrainError> {
+        if self.dims == 0 {
+            return Err(TrainError::NoDims);
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(TrainError::InvalidLearningRate { learning_rate: self.learning_rate });
+        }
+        if self.max_norm.is_nan() || self.max_norm <= 0.0 {
+            return Err(TrainError::InvalidMaxNorm { max_norm: self.max_norm });
+        }
+        self.ema.validate()
+    }
+}
+
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Update {
@@ -93,11 +112,9 @@ impl<M: Module> Trainer<M> {
     /// Starts the training of a model, after its data-dependent start.
     ///
     /// # Errors
-    /// If the decay of the average or the bound of the norm is out of range.
+    /// If [`TrainerConfig::validate`] is one.
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
-        if config.max_norm.is_nan() || config.max_norm <= 0.0 {
-            return Err(TrainError::InvalidMaxNorm { max_norm: config.max_norm });
-        }
+        config.validate()?;
         let average = Ema::new(&model, config.ema)?;
         let optimizer = AdamConfig::new().with_epsilon(1e-8).init();
         Ok(Self { model, average, optimizer, config, step: 0 })
@@ -122,11 +139,14 @@ impl<M: Module> Trainer<M> {
     /// first, so that its noise does not depend on what ran before.
     ///
     /// # Errors
-    /// [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`]: the trainer is then as it was before.
+    /// [`TrainError::NoGraph`], [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`]: the trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
         let step = self.step + 1;
         device.seed(StepSeed::new(self.config.seed).seed(self.step, Purpose::Training));
         let loss = loss(&self.model);
+        if !loss.is_tracked() {
+            return Err(TrainError::NoGraph);
+        }
         let value: f64 = loss
             .clone()
             .inner()
@@ -157,8 +177,12 @@ impl<M: Module> Trainer<M> {
         })
     }
 
-    /// Writes model, average, optimizer and progress to one file, with the caller's metadata. The file is whole or absent.
+    /// Writes model, average, optimizer and progress to one file, with the caller's metadata, whose keys must not be `trainer`
+    /// or `step`. The file is whole or absent.
     pub fn save(&self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
+        if let Some(key) = [TRAINER, STEP].into_iter().find(|key| metadata.contains_key(*key)) {
+            return Err(CheckpointError::ReservedKey { key: key.into() });
+        }
         let mut metadata = metadata;
         let json = |error: serde_json::Error| CheckpointError::Metadata { key: TRAINER, reason: error.to_string() };
         metadata.insert(TRAINER.into(), serde_json::to_string(&self.config).map_err(json)?);
@@ -178,6 +202,7 @@ impl<M: Module> Trainer<M> {
         let text = |key: &'static str| checkpoint.metadata(key).ok_or_else(|| field(key, "is missing".into()));
         let config: TrainerConfig =
             serde_json::from_str(text(TRAINER)?).map_err(|error| field(TRAINER, error.to_string()))?;
+        config.validate().map_err(|error| field(TRAINER, error.to_string()))?;
         let step: u64 = text(STEP)?.parse().map_err(|error| field(STEP, format!("is no number: {error}")))?;
         let fresh = AdamConfig::new().with_epsilon(1e-8).init();
         let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());

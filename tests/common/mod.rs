@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod comparison;
+pub mod conv_net;
 pub mod golden;
 pub mod naming;
 pub mod parameters;

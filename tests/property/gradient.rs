@@ -47,7 +47,7 @@ impl<const D: usize, C: Condition> Point<D, C> {
     /// Gradients of all blocks.
     fn gradients(&self, loss: &Loss) -> Vec<Option<Vec<f64>>> {
         let x = tensor(self.x.clone(), self.shape, DType::F64, &device()).require_grad();
-        let context = self.context.leaf();
+        let context = self.context.leaf(&device());
         let (z, log_det) = self.bijector.forward(x.clone(), &context);
         let a = tensor(loss.a.clone(), z.dims(), DType::F64, &device());
         let b = tensor(loss.b.clone(), [BATCH], DType::F64, &device());

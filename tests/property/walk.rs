@@ -16,7 +16,7 @@ impl Property for Walks {
         let bijector = entry.build(51, dtype);
         let (x, context) = (entry.draw(Draw::Ordinary, 52, batch, dtype), entry.condition(53, batch, dtype));
 
-        let (leaf, condition) = (x.clone().require_grad(), context.leaf());
+        let (leaf, condition) = (x.clone().require_grad(), context.leaf(&device()));
         let (z, log_det) = bijector.forward(leaf.clone(), &condition);
         let mut rng = rng(54);
         let plain = device().inner();

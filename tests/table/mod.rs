@@ -93,12 +93,12 @@ impl<const D: usize, C: Condition> Entry<D, C> {
 
     /// The bijector with random parameters.
     pub fn build(&self, seed: u64, dtype: DType) -> BoxBijector<D, C> {
-        randomised(&self.boxed, seed, dtype, &device())
+        randomised(&self.boxed, seed, dtype, &device_for(dtype))
     }
 
     /// A checkpoint of the bijector outside of its box, in the section `bare`.
     pub fn checkpoint(&self, dtype: DType) -> Checkpoint {
-        (self.save)(&device(), dtype)
+        (self.save)(&device_for(dtype), dtype)
     }
 
     /// Shape of `batch` examples.
@@ -130,18 +130,23 @@ impl<const D: usize, C: Condition> Entry<D, C> {
                 (0..n).map(|i| points[(i + i / 5 + seed as usize) % 5]).collect()
             }
         };
-        tensor(values, shape, dtype, &device())
+        tensor(values, shape, dtype, &device_for(dtype))
     }
 
     /// A condition for `batch` examples.
     pub fn condition(&self, seed: u64, batch: usize, dtype: DType) -> C {
-        C::draw(&self.context, batch, dtype, &device(), &mut rng(seed ^ 0x00c0_de00))
+        C::draw(&self.context, batch, dtype, &device_for(dtype), &mut rng(seed ^ 0x00c0_de00))
     }
 }
 
-/// A device with autodiff.
+/// The CPU, with autodiff: the device of float64.
 pub fn device() -> Device {
     Device::flex().autodiff()
+}
+
+/// The device for numbers of a type, with autodiff: float32 is tested on the device that `BURN_DEVICE` names.
+pub fn device_for(dtype: DType) -> Device {
+    if dtype == DType::F64 { device() } else { Device::default().autodiff() }
 }
 
 /// Something that holds for every bijector.

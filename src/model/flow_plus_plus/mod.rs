@@ -25,7 +25,7 @@ pub mod law;
 pub mod preset;
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 pub use config::{
     ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetStart, Scale, StageConfig,
@@ -137,6 +137,8 @@ where
 
 /// The dequantization that a configuration chooses.
 #[derive(Module, Debug)]
+// One value a model: its size is no matter, and a box would hide a module from burn.
+#[allow(clippy::large_enum_variant)]
 pub enum FlowPlusPlusDequantization {
     /// Uniform noise (the paper's ablation).
     Uniform(UniformDequantization),
@@ -147,10 +149,10 @@ pub enum FlowPlusPlusDequantization {
 impl Surjection<4> for FlowPlusPlusDequantization {
     type Data = Tensor<4, Int>;
 
-    fn noise(&self, x: &Self::Data) -> Tensor<4> {
+    fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<4> {
         match self {
-            Self::Uniform(inner) => inner.noise(x),
-            Self::Variational(inner) => inner.noise(x),
+            Self::Uniform(inner) => inner.noise(x, dtype),
+            Self::Variational(inner) => inner.noise(x, dtype),
         }
     }
 
