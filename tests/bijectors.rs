@@ -1,4 +1,5 @@
 //! What every bijector of the table keeps to.
 
 mod property;
+mod roughness;
 mod table;

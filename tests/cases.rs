@@ -7,6 +7,7 @@ mod blocks;
 mod common;
 #[path = "cases/mixture.rs"]
 mod mixture;
+mod roughness;
 
 use burn::tensor::Tensor;
 use serde_json::Value;

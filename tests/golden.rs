@@ -4,6 +4,7 @@
 //! folder of files with the same layout. `--nocapture` prints all errors.
 
 mod common;
+mod roughness;
 
 use std::f64::consts::LN_2;
 

@@ -29,6 +29,7 @@ struct Limits {
 impl Limits {
     fn of(precision: Precision, case: &Value) -> Self {
         let log_derivative = number(&case["logdet"]);
+        let rough = crate::roughness::roughness();
         match precision {
             Precision::Double => Self {
                 z: 1e-10,
@@ -37,11 +38,11 @@ impl Limits {
                 epsilon: f64::EPSILON,
             },
             Precision::Single => Self {
-                z: 1e-6,
+                z: 1e-6 * rough,
                 // In the valley between two narrow components it is −1088.
-                log_derivative: if case["name"] == "k2_narrow_gap" { 2e-4 } else { 5e-6 },
-                gradient: 5e-6,
-                epsilon: f64::from(f32::EPSILON),
+                log_derivative: rough * if case["name"] == "k2_narrow_gap" { 2e-4 } else { 5e-6 },
+                gradient: 5e-6 * rough,
+                epsilon: f64::from(f32::EPSILON) * rough,
             },
         }
     }

@@ -18,11 +18,11 @@ pub const DOUBLE: f64 = 1e-10;
 /// whole model (7e-6) and in its inverse of the mixture (1e-5).
 pub const SINGLE: f64 = 5e-6;
 
-/// [`DOUBLE`] or [`SINGLE`].
+/// [`DOUBLE`], or [`SINGLE`] times what the device under test is coarser.
 pub fn limit(precision: Precision) -> f64 {
     match precision {
         Precision::Double => DOUBLE,
-        Precision::Single => SINGLE,
+        Precision::Single => SINGLE * crate::roughness::roughness(),
     }
 }
 

@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::DType;
 use flowkit::{Bijector, BoxBijector};
 
+use crate::roughness::roughness;
 use crate::table::numbers::{distance, dot, largest, normal, numbers, rng, tensor};
 use crate::table::parameters::{change, gradients, parameters};
 use crate::table::{Condition, Draw, Entry, Property, check_all, device};
@@ -145,7 +146,7 @@ fn every_parameter_is_trained() {
     check_all(&EveryParameter);
 }
 
-/// The module for evaluation computes the same, bit for bit, without a graph.
+/// The module for evaluation computes the same without a graph: bit for bit on the CPU, while a GPU may fuse other operations there.
 struct Valid;
 
 impl Property for Valid {
@@ -157,7 +158,8 @@ impl Property for Valid {
             let plain = bijector.valid().forward(x.inner(), &context.plain());
             let difference = distance(&numbers(&on_graph.0), &numbers(&plain.0));
             let log_det = distance(&numbers(&on_graph.1), &numbers(&plain.1));
-            if difference != 0.0 || log_det != 0.0 || plain.0.is_autodiff() {
+            let fused = if dtype == DType::F32 { 1e-6 * (roughness() - 1.0) } else { 0.0 };
+            if difference.max(log_det) > fused || plain.0.is_autodiff() {
                 return Err(format!("{dtype:?}: {difference:.1e}, log_det {log_det:.1e}"));
             }
         }
