@@ -70,7 +70,7 @@ impl StartedConvConfig {
         const NAME: &str = "StartedConvConfig";
         ConfigError::positive(NAME, "n_inputs", self.n_inputs)?;
         ConfigError::positive(NAME, "n_outputs", self.n_outputs)?;
-        if self.kernel % 2 == 0 {
+        if self.kernel.is_multiple_of(2) {
             let (field, range) = ("kernel", "the odd numbers");
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.kernel as f64 });
         }

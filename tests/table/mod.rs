@@ -44,6 +44,12 @@ pub enum Draw {
     Extreme,
 }
 
+/// Makes a bijector on a device.
+type Make<const D: usize, C> = Box<dyn Fn(&Device) -> BoxBijector<D, C>>;
+
+/// Makes the checkpoint of a bijector, with parameters of a type.
+type Save = Box<dyn Fn(&Device, DType) -> Checkpoint>;
+
 /// A bijector of tensors with `D` axes under a condition `C`.
 pub struct Entry<const D: usize, C: Condition> {
     pub name: &'static str,
@@ -51,8 +57,8 @@ pub struct Entry<const D: usize, C: Condition> {
     pub shape: [usize; D],
     pub inputs: Inputs,
     context: C::Shape,
-    boxed: Box<dyn Fn(&Device) -> BoxBijector<D, C>>,
-    save: Box<dyn Fn(&Device, DType) -> Checkpoint>,
+    boxed: Make<D, C>,
+    save: Save,
 }
 
 /// A bijector with random parameters. The device's generator is seeded too, for what cannot be set from outside (a permutation).
