@@ -21,7 +21,7 @@ use clap::{Parser, ValueEnum};
 use flowkit::Mixing;
 use flowkit::data::{Batches, Split};
 use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset};
-use flowkit::train::{Checkpoint, Purpose, StepSeed, Trainer};
+use flowkit::train::{Checkpoint, EmaDecay, Purpose, StepSeed, Trainer};
 use image_run::{Curve, Failure, Folder, ModelRun, Progress, RunArgs, evaluate, evaluate_importance_weighted};
 
 image_run::keep_memory!();
@@ -99,6 +99,9 @@ fn train(args: &Args, data: &Split, device: &Device, folder: &Folder) -> Result<
     let mut training = args.preset.training().with_seed(args.run.seed);
     if let Some(rate) = args.run.lr {
         training = training.with_learning_rate(rate);
+    }
+    if let Some(decay) = args.run.ema {
+        training = training.with_ema(EmaDecay::Warmed(decay));
     }
     let batch_size = args.run.batch.unwrap_or(args.preset.batch_size());
     let batches = Batches::new(data.train.len(), batch_size, args.run.seed)?;

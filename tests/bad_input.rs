@@ -109,6 +109,7 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--lr", "-1"], vec!["--lr -1", "positive"]),
         (vec!["--eval", &text, "--dequant", "uniform"], vec!["--dequant", "--eval"]),
         (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
+        (vec!["--ema", "1"], vec!["decay", "[0, 1)", "found 1"]),
         (vec!["--preset", "huge"], vec!["huge", "tiny, small and cifar10"]),
         (vec!["--sample", &truncated], vec!["truncated.safetensors", "truncated"]),
         (vec!["--sample", &damaged], vec!["damaged.safetensors", "CRC-32"]),

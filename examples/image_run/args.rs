@@ -29,6 +29,9 @@ pub struct RunArgs {
     /// Learning rate after the warm-up [default: the preset's]
     #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["eval", "sample"])]
     pub lr: Option<f64>,
+    /// Largest decay of the averaged weights that are evaluated and sampled; 0: the last weights [default: the preset's]
+    #[arg(long, value_name = "DECAY", conflicts_with_all = ["eval", "sample"])]
+    pub ema: Option<f64>,
     /// Every random draw follows from it
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
