@@ -54,7 +54,11 @@ impl Folder {
     fn write(&self, name: &str, what: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(name);
         let fail = |source| Failure::Write { path: path.clone(), source };
-        let mut file = tempfile::NamedTempFile::new_in(&self.path).map_err(fail)?;
+        let mut builder = tempfile::Builder::new();
+        // A picture is for everyone that the user's umask lets see it; temporary files are private.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(&self.path).map_err(fail)?;
         file.write_all(bytes).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
         file.persist(&path).map_err(|error| fail(error.error))?;
