@@ -28,6 +28,18 @@ pub enum ShapeError {
         /// The whole shape that came.
         shape: Vec<usize>,
     },
+    /// An axis too short to be cut into two parts.
+    #[error("{layer}: axis {axis} must have a length of at least {least}, found shape {shape:?}")]
+    Short {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Axis that is too short.
+        axis: usize,
+        /// Smallest legal length.
+        least: usize,
+        /// The whole shape that came.
+        shape: Vec<usize>,
+    },
     /// Another number of axes than the layer takes.
     #[error("{layer}: expected {expected} axes, found shape {shape:?}")]
     Rank {

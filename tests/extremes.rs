@@ -243,3 +243,22 @@ fn targets_without_an_inverse_are_not_guessed() {
     let wide = LogisticMixture { log_scales: mixture.log_scales.clone() + 6.0, ..mixture };
     assert!(numbers(wide.inverse(far)).iter().all(|x| x.is_nan() || x.is_finite()));
 }
+
+#[test]
+fn components_wider_than_the_bracket_can_hold_are_reported_or_solved() {
+    let device = Device::default();
+    let one = |values: &[f64]| tensor::<3>(values, [1, values.len(), 1], DType::F32, &device);
+    let solve = |log_scales: &[f64], t: f64| {
+        let zeros = vec![0.0; log_scales.len()];
+        let mixture = LogisticMixture { logits: one(&zeros), means: one(&zeros), log_scales: one(log_scales) };
+        numbers(mixture.inverse(Tensor::<2>::full([1, 1], t, &device)))[0]
+    };
+    // The wide component is 1/2 wherever the narrow one decides: 1/2·σ(x) + 1/4 = σ(1) there.
+    let x = solve(&[0.0, 95.0], 1.0);
+    let sigma = 1.0 / (1.0 + (-1.0f64).exp());
+    let p = 2.0 * (sigma - 0.25);
+    assert!((x - (p / (1.0 - p)).ln()).abs() < 1e-4, "{x}");
+    // Roots at 5·e^85 and beyond e^85: no number stands in for them.
+    assert!(solve(&[85.0], 5.0).is_nan());
+    assert!(solve(&[0.0, 85.0], 20.0).is_nan());
+}

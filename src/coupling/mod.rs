@@ -117,7 +117,7 @@ where
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         if shape[1] < 2 {
-            return Err(ShapeError::NotDivisible { layer: "Coupling", axis: 1, factor: 2, shape: shape.to_vec() });
+            return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() });
         }
         let first = shape[1].div_ceil(2);
         let (kept, other) = match self.kept {

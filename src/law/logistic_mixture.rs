@@ -117,8 +117,8 @@ impl LogisticMixture {
             log_scales: self.log_scales.clone().inner(),
         }
         .normalised();
-        // The clamp keeps the bracket finite where a component is wider than e^80: such a one says nothing about where the root is,
-        // unless all are so wide, and then the root is out of reach.
+        // The clamp keeps the bracket finite where a component is wider than e^80. The root may then lie outside: below, the residual must
+        // vouch for it.
         let scales = mixture.log_scales.clone().clamp_max(80.0).exp();
         let alone = mixture.means.clone() + scales * t.clone().unsqueeze_dim::<3>(1);
         let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
@@ -155,7 +155,10 @@ impl LogisticMixture {
                 break;
             }
         }
-        solution.solved = solution.solved.bool_and(hopeless.bool_not());
+        let clamped = mixture.log_scales.max_dim(1).squeeze_dim::<2>(1).greater_elem(80.0);
+        let unvouched = solution.residual.clone().abs().greater(tolerance.mul_scalar(epsilon.powf(-0.5)));
+        let lost = hopeless.bool_or(clamped.bool_and(unvouched));
+        solution.solved = solution.solved.bool_and(lost.bool_not());
         solution
     }
 }

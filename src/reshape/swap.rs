@@ -48,6 +48,6 @@ impl<const D: usize, C: Context> Bijector<D, C> for Swap {
         if shape[1] >= 2 {
             return Ok(shape);
         }
-        Err(ShapeError::NotDivisible { layer: "Swap", axis: 1, factor: 2, shape: shape.to_vec() })
+        Err(ShapeError::Short { layer: "Swap", axis: 1, least: 2, shape: shape.to_vec() })
     }
 }
