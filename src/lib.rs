@@ -27,7 +27,7 @@
 //! | for | see |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
 //! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
 //! | the ends of an interval | [`Logit`], [`Sigmoid`] |
@@ -77,6 +77,7 @@ pub mod parameter;
 pub mod prior;
 pub mod quantize;
 pub mod reshape;
+mod shuffle;
 pub mod softplus;
 pub mod surjection;
 pub mod train;
@@ -97,8 +98,8 @@ pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, PositionNorm,
-    PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, Order, Permutation,
+    PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use prior::{Prior, StandardNormal, Uniform};
