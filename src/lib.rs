@@ -111,7 +111,11 @@ pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, Sq
 pub use surjection::Surjection;
 pub use unstarted::Unstarted;
 
-/// The README's program is a test.
+/// Programs of the README and of the pages in `docs` are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/conventions.md")]
+    struct Conventions;
+}
