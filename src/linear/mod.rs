@@ -7,6 +7,6 @@ mod matrix;
 pub mod position_norm;
 
 pub use act_norm::{ActNorm, ActNormConfig};
-pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig};
+pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixStart};
 pub use conv1x1::{Conv1x1, Conv1x1Config};
 pub use position_norm::{PositionNorm, PositionNormConfig};
