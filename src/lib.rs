@@ -29,10 +29,11 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
-//! | the ends of an interval | [`Logit`], [`Sigmoid`] |
+//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
+//! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
+//! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
 //! | looking at layers | [`layer`] |
@@ -73,6 +74,7 @@ pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
+pub mod multi_scale;
 pub mod parameter;
 pub mod prior;
 pub mod quantize;
@@ -89,19 +91,22 @@ pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
     ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing, StartedConv, StartedConvConfig, concat_elu,
+    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::Context;
 pub use coupling::{Coupling, CouplingConfig, Half};
-pub use elementwise::{Logit, LogitConfig, Sigmoid};
+pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, Order, Permutation,
     PermutationConfig, PositionNorm, PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, MatrixStart, PositionNorm,
+    PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
+pub use multi_scale::{Latents, MultiScale};
 pub use prior::{Prior, StandardNormal, Uniform};
 pub use quantize::{
     Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,

@@ -1,10 +1,15 @@
 //! Networks that give a law its parameters.
 
 pub mod channel_norm;
+mod edge;
 pub mod gated_attention;
 pub mod gated_conv;
 pub mod gated_net;
+pub mod glow_net;
+mod halves;
 pub mod started_conv;
+pub mod zero_conv;
+pub mod zero_linear;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -13,7 +18,10 @@ pub use channel_norm::{ChannelNorm, ChannelNormConfig};
 pub use gated_attention::{GatedAttention, GatedAttentionConfig, Mixing};
 pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
 pub use gated_net::{GatedNet, GatedNetConfig};
+pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
 pub use started_conv::{ConvStart, StartedConv, StartedConvConfig};
+pub use zero_conv::{ZeroConv, ZeroConvConfig};
+pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 
 use crate::context::Context;
 use crate::error::ShapeError;

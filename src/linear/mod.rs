@@ -8,7 +8,7 @@ pub mod permutation;
 pub mod position_norm;
 
 pub use act_norm::{ActNorm, ActNormConfig};
-pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig};
+pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixStart};
 pub use conv1x1::{Conv1x1, Conv1x1Config};
 pub use permutation::{Order, Permutation, PermutationConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};
