@@ -27,7 +27,7 @@
 //! | for | see |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Permutation`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
 //! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
 //! | the ends of an interval | [`Logit`], [`Sigmoid`] |
@@ -93,8 +93,8 @@ pub use elementwise::{Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, Order, Permutation,
-    PermutationConfig, PositionNorm, PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
+    HouseholderConfig, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use prior::{Prior, StandardNormal, Uniform};

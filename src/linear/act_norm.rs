@@ -19,6 +19,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::matrix::condition_number_of_scales;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -58,6 +59,13 @@ pub struct ActNorm<const D: usize> {
     pub bias: Param<Tensor<D>>,
     /// Log-scale `s`, `[1, C, 1, ...]`.
     pub log_scale: Param<Tensor<D>>,
+}
+
+impl<const D: usize> ActNorm<D> {
+    /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number of the layer as a matrix.
+    pub fn condition_number(&self) -> f64 {
+        condition_number_of_scales(self.log_scale.val())
+    }
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
