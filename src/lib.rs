@@ -34,6 +34,8 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
+//! | before the start | [`Unstarted`] |
+//! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
 //! | images | [`data`] |
@@ -67,6 +69,7 @@ pub mod event;
 pub mod flow;
 mod graph;
 pub mod law;
+pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
@@ -78,6 +81,7 @@ mod shuffle;
 pub mod softplus;
 pub mod surjection;
 pub mod train;
+pub mod unstarted;
 
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
@@ -92,6 +96,7 @@ pub use coupling::{Coupling, CouplingConfig, Half};
 pub use elementwise::{Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
+pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
     HouseholderConfig, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
@@ -104,6 +109,7 @@ pub use quantize::{
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
 pub use surjection::Surjection;
+pub use unstarted::Unstarted;
 
 /// The README's program is a test.
 #[cfg(doctest)]
