@@ -27,7 +27,7 @@
 //! | for | see |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Permutation`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
 //! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
 //! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
@@ -104,6 +104,8 @@ pub use linear::{
     PermutationConfig, PositionNorm, PositionNormConfig,
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, MatrixStart, PositionNorm,
     PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
+    HouseholderConfig, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};
