@@ -129,6 +129,7 @@ impl<B, P> Flow<B, P> {
         P: Prior<D>,
     {
         self.check(x.dims())?;
+        self.bijector.output_shape_given(x.dims(), context)?;
         if let Some((count, total, example)) = non_finite(x.clone())? {
             return Err(FlowError::NonFiniteInput { count, total, example });
         }
@@ -164,7 +165,7 @@ impl<B, P> Flow<B, P> {
             return Err(FlowError::NoSamples { what: "n" });
         }
         let flow = self.valid();
-        let shape = flow.bijector.output_shape(self.batch_shape(n))?;
+        let shape = flow.bijector.output_shape_given(self.batch_shape(n), context)?;
         let z = flow.prior.sample(shape, temperature, &flow.device(), flow.dtype());
         let x = flow.bijector.inverse(z, context);
         match non_finite(x.clone())? {
@@ -195,6 +196,7 @@ impl<B, P> Flow<B, P> {
         if let Some((count, total, example)) = non_finite(x.clone())? {
             return Err(FlowError::NonFiniteInput { count, total, example });
         }
+        self.bijector.output_shape_given(x.dims(), context)?;
         let (bijector, _) = self.bijector.initialize(x, context);
         Ok(Self { bijector, prior: self.prior, shape: self.shape })
     }

@@ -73,7 +73,7 @@ impl Batches {
     }
 }
 
-fn shuffled(n_items: usize, seed: u64, epoch: u64) -> Vec<usize> {
+pub(crate) fn shuffled(n_items: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&epoch.to_le_bytes());
