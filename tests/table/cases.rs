@@ -213,7 +213,9 @@ fn autoregressive() -> Vec<Case> {
         case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
             maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
         }),
-        case("MaskedAutoregressive of one number", [1, 1], size, |d| maf(mixture(), Natural, 1, None, d)),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
+            maf(mixture(), Natural, 1, Some(2), d)
+        }),
         case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
             Invert::new(maf(exponential(), Natural, 3, None, d))
         }),
