@@ -27,7 +27,7 @@
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
 
-pub(crate) mod batches;
+mod batches;
 pub mod cifar10;
 #[cfg(feature = "download")]
 pub mod download;
