@@ -87,6 +87,15 @@ pub enum ShapeError {
         expected: usize,
         /// Latents that came.
         found: usize,
+    /// A condition of another width, batch or size than the layer takes with an input of the given shape.
+    #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
+    ConditionShape {
+        /// Type of the layer.
+        layer: &'static str,
+        /// What it takes beside this input.
+        expected: Vec<usize>,
+        /// What came.
+        found: Vec<usize>,
     },
     /// A bijector changes the shape but does not say what its inverse does to one.
     #[error("{layer}: maps shape {shape:?} to {output:?} and has no `input_shape` of its own")]

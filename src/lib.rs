@@ -56,6 +56,7 @@
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
 
+pub mod autoregressive;
 pub mod bijector;
 pub mod bound_flow;
 pub mod boxed;
@@ -85,6 +86,7 @@ pub mod surjection;
 pub mod train;
 pub mod unstarted;
 
+pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear, Ordering};
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
@@ -92,8 +94,11 @@ pub use compose::Invert;
 pub use conditioner::{
     ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
     GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
+    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing,
+    Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, concat_elu,
 };
-pub use context::Context;
+pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half};
 pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};

@@ -6,10 +6,11 @@ use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseF
 use flowkit::*;
 
 use super::Inputs::{Closed, Open, Real};
-use super::{Case, Condition, Entry, Inputs, Mlp};
+use super::networks::networks;
+use super::{Case, Condition, Entry, Inputs};
 
 /// Without condition.
-fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
+pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -22,7 +23,7 @@ where
 }
 
 /// With a condition `C`, of the given shape for one example.
-fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
+pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -45,10 +46,11 @@ fn mixture() -> MixLogCdf {
 
 /// A coupling of vectors with `c` numbers.
 fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
-    let (first, second) = (c.div_ceil(2), c / 2);
-    let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
-    let mlp = Mlp::new(own, other, d_context, law.n_params(), device);
-    CouplingConfig::new().with_kept(kept).init(law, mlp)
+    let (own, other) = kept.widths(c);
+    let mlp = MlpConfig::new(own, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    CouplingConfig::new()
+        .with_kept(kept)
+        .init(law, mlp.with_d_context((d_context > 0).then_some(d_context)).init(device))
 }
 
 /// A network for halves of the given shape.
@@ -124,10 +126,20 @@ fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
 
 /// The whole table.
 pub fn cases() -> Vec<Case> {
-    [elementwise(), linear(), reshape(), couplings(), inverted(), composed(), flow_plus_plus()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        elementwise(),
+        linear(),
+        reshape(),
+        couplings(),
+        networks(),
+        autoregressive(),
+        inverted(),
+        composed(),
+        flow_plus_plus(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn elementwise() -> Vec<Case> {
@@ -195,6 +207,47 @@ fn couplings() -> Vec<Case> {
         given::<4, Tensor<4>, _>("Coupling given an image", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
             image_coupling(First, [1, 2, 2], Some(3), d)
         }),
+    ]
+}
+
+/// An autoregressive layer of `dims` numbers.
+fn maf<L: Law>(
+    law: L,
+    ordering: Ordering,
+    dims: usize,
+    d_context: Option<usize>,
+    device: &Device,
+) -> MaskedAutoregressive<L, Made> {
+    let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
+    MaskedAutoregressive::new(law, net.with_ordering(ordering).with_d_context(d_context).init(device))
+}
+
+fn autoregressive() -> Vec<Case> {
+    use Ordering::{Natural, Random, Reversed};
+    let size = Real(50.0);
+    let exponential = || affine(AffineForm::Exponential);
+    vec![
+        case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
+        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
+        case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
+            maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
+        }),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
+            maf(mixture(), Natural, 1, Some(2), d)
+        }),
+        case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
+            Invert::new(maf(exponential(), Natural, 3, None, d))
+        }),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
+            maf(mixture(), Random { seed: 1 }, 3, Some(2), d)
+        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>(
+            "MaskedAutoregressive given two",
+            [1, 3],
+            size,
+            ([1, 2], [1, 1]),
+            move |d| maf(exponential(), Reversed, 3, Some(3), d),
+        ),
     ]
 }
 
