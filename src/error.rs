@@ -87,6 +87,7 @@ pub enum ShapeError {
         expected: usize,
         /// Latents that came.
         found: usize,
+    },
     /// A condition of another width, batch or size than the layer takes with an input of the given shape.
     #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
     ConditionShape {

@@ -92,11 +92,10 @@ pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
-    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
-    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing,
-    Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, concat_elu,
+    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
+    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
+    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half};
@@ -105,12 +104,8 @@ pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, Order, Permutation,
-    PermutationConfig, PositionNorm, PositionNormConfig,
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, MatrixStart, PositionNorm,
-    PositionNormConfig,
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
-    HouseholderConfig, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
+    HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};

@@ -2,23 +2,19 @@
 
 pub mod activation;
 pub mod channel_norm;
+pub mod conv_res_net;
 mod edge;
 pub mod gated_attention;
 pub mod gated_conv;
 pub mod gated_net;
 pub mod glow_net;
 mod halves;
-pub mod started_conv;
-pub mod zero_conv;
-pub mod zero_linear;
-pub mod conv_res_net;
-pub mod gated_attention;
-pub mod gated_conv;
-pub mod gated_net;
 pub mod mlp;
 pub mod res_net;
 pub mod started_conv;
 pub(crate) mod widths;
+pub mod zero_conv;
+pub mod zero_linear;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
