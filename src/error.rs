@@ -118,6 +118,18 @@ pub enum ConfigError {
         /// Value of that field.
         factor: usize,
     },
+    /// A choice that the rest of the configuration does not allow.
+    #[error("{config}: `{field}` = {found} needs {needs}")]
+    Choice {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// What was chosen.
+        found: &'static str,
+        /// What would allow it.
+        needs: &'static str,
+    },
     /// The layers do not fit the data or one another.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -83,8 +83,9 @@ pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
-    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing, StartedConv, StartedConvConfig, concat_elu,
+    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, ConvWeight, GateKernel, GatedAttention,
+    GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing,
+    OutputActivation, StartedConv, StartedConvConfig, concat_elu,
 };
 pub use context::Context;
 pub use coupling::{Coupling, CouplingConfig, Half};

@@ -7,7 +7,8 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset, Scale, StageConfig, VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Preset, Scale,
+    StageConfig, VariationalConfig,
 };
 use flowkit::train::{Checkpoint, TrainError, Trainer, TrainerConfig, peak_rss_bytes};
 use flowkit::{Mixing, Pattern};
@@ -25,7 +26,16 @@ fn seeded(device: &Device, seed: u64) -> MutexGuard<'static, ()> {
 /// A model of a few thousand parameters.
 fn minute(image: [usize; 3]) -> FlowPlusPlusConfig {
     let pattern = Pattern::Checkerboard;
-    let noise = VariationalConfig { pattern, n_couplings: 2, n_filters: 8, n_blocks: 1, n_context: 4 };
+    let noise = VariationalConfig {
+        pattern,
+        n_couplings: 2,
+        n_filters: 8,
+        n_blocks: 1,
+        n_context: 4,
+        mixing: NoiseMixing::AsFlow,
+        n_encoder_blocks: 3,
+        encoder_block: EncoderBlock::Conv,
+    };
     let stages = vec![
         StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
         StageConfig { scale: Scale::Keep, pattern, n_couplings: 2 },
@@ -54,16 +64,34 @@ fn started(device: &Device) -> FlowPlusPlus {
 fn parameters_are_those_of_the_paper() {
     assert_eq!(FlowPlusPlusConfig::cifar10().num_params(), 31_443_440);
     // The ablation without attention replaces it by a maximum with the same parameters.
-    assert_eq!(FlowPlusPlusConfig::cifar10().with_mixing(Mixing::Maxout).num_params(), 31_443_440);
-    let uniform = FlowPlusPlusConfig { dequantization: DequantizationConfig::Uniform, ..FlowPlusPlusConfig::cifar10() };
-    assert_eq!(uniform.with_n_filters(104).num_params(), 32_324_408);
-    let noise =
-        VariationalConfig { pattern: Pattern::Stripes, n_couplings: 4, n_filters: 108, n_blocks: 2, n_context: 32 };
-    let affine = FlowPlusPlusConfig::cifar10().with_law(CouplingLaw::Affine).with_n_filters(108);
-    let affine = FlowPlusPlusConfig { dequantization: DequantizationConfig::Variational(noise), ..affine };
-    assert_eq!(affine.num_params(), 32_045_708);
+    assert_eq!(FlowPlusPlusConfig::cifar10_without_attention().num_params(), 31_443_440);
+    assert_eq!(FlowPlusPlusConfig::cifar10_uniform().num_params(), 32_324_408);
+    assert_eq!(FlowPlusPlusConfig::cifar10_affine().num_params(), 32_045_708);
+    assert_eq!(FlowPlusPlusConfig::imagenet32().num_params(), 168_955_724);
     assert_eq!(FlowPlusPlusConfig::small().num_params(), 1_716_336);
     assert_eq!(FlowPlusPlusConfig::tiny().num_params(), 243_872);
+}
+
+/// The released noise flow of the larger models has four couplings without attention, which own position embeddings all the same. Nothing
+/// reads them, so that here there are none.
+#[test]
+fn parameters_are_those_of_the_paper_that_something_reads() {
+    let unread = |config: &FlowPlusPlusConfig| {
+        let [_, h, w] = config.image;
+        let DequantizationConfig::Variational(noise) = config.dequantization else { panic!("noise from a flow") };
+        assert_eq!(noise.mixing, NoiseMixing::None);
+        noise.n_couplings * noise.n_filters * h * (w / 2)
+    };
+    for (config, released) in [
+        (FlowPlusPlusConfig::imagenet64(), 73_489_960),
+        (FlowPlusPlusConfig::celeba64(), 73_489_960),
+        (FlowPlusPlusConfig::celeba128(), 122_790_952),
+    ] {
+        assert_eq!(config.num_params() + unread(&config), released, "{:?}", config.image);
+    }
+    assert_eq!(FlowPlusPlusConfig::imagenet64().num_params(), 72_703_528);
+    assert_eq!(FlowPlusPlusConfig::celeba64().num_params(), 72_703_528);
+    assert_eq!(FlowPlusPlusConfig::celeba128().num_params(), 119_645_224);
 }
 
 #[test]

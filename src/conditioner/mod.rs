@@ -2,6 +2,7 @@
 
 pub mod channel_norm;
 pub mod gated_attention;
+pub mod gated_block;
 pub mod gated_conv;
 pub mod gated_net;
 pub mod started_conv;
@@ -11,9 +12,10 @@ use burn::tensor::Tensor;
 
 pub use channel_norm::{ChannelNorm, ChannelNormConfig};
 pub use gated_attention::{GatedAttention, GatedAttentionConfig, Mixing};
+pub use gated_block::{GatedBlock, GatedBlockConfig};
 pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
-pub use gated_net::{GatedNet, GatedNetConfig};
-pub use started_conv::{ConvStart, StartedConv, StartedConvConfig};
+pub use gated_net::{GatedNet, GatedNetConfig, OutputActivation};
+pub use started_conv::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
 
 use crate::context::Context;
 use crate::error::ShapeError;

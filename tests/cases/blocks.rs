@@ -224,8 +224,9 @@ fn parameter_major(channel_major: &[f64], channels: usize, params: usize) -> Vec
 fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
     let law = MixLogCdfConfig::new(case["components"].as_u64().unwrap() as usize).init();
     let n_params = law.n_params();
-    let net =
-        GatedNetConfig::new([2, 2, 2], n_params, 4, 1).with_mixing(heads(case)).init(&findings.precision.device());
+    let net = GatedNetConfig::new([2, 2, 2], n_params, 4, 1)
+        .with_mixing(Some(heads(case)))
+        .init(&findings.precision.device());
     let params = &case["params"];
     let net = set(net, findings.precision, |path| {
         if path == "positions" {

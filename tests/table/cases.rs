@@ -53,7 +53,7 @@ fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Dev
 
 /// A network for halves of the given shape.
 fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
-    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(mixing).init(device)
+    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(Some(mixing)).init(device)
 }
 
 const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
@@ -257,12 +257,12 @@ fn composed() -> Vec<Case> {
 fn flow_plus_plus() -> Vec<Case> {
     let size = Real(10.0);
     let squeezed = |d: &Device| Stage {
-        squeeze: Some(squeeze(ChannelOrder::BlockMajor)),
+        squeezes: vec![squeeze(ChannelOrder::BlockMajor)],
         partition: partition(Pattern::Channels),
         steps: vec![step([2, 1, 2], None, d), step([2, 1, 2], None, d)],
     };
     let checkerboard = |d: &Device| Stage {
-        squeeze: None,
+        squeezes: vec![],
         partition: partition(Pattern::Checkerboard),
         steps: vec![step([1, 2, 2], None, d), plain_step([1, 2, 2], d)],
     };
@@ -273,11 +273,11 @@ fn flow_plus_plus() -> Vec<Case> {
         case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
         case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
             let stage =
-                |kept| Stage { squeeze: None, partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
+                |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
             (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
         }),
         given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
-            squeeze: None,
+            squeezes: vec![],
             partition: partition(Pattern::Stripes),
             steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
         }),
