@@ -34,6 +34,7 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
+//! | before the start | [`Unstarted`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
 //! | images | [`data`] |
@@ -77,6 +78,7 @@ pub mod reshape;
 pub mod softplus;
 pub mod surjection;
 pub mod train;
+pub mod unstarted;
 
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
@@ -104,6 +106,7 @@ pub use quantize::{
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
 pub use surjection::Surjection;
+pub use unstarted::Unstarted;
 
 /// The README's program is a test.
 #[cfg(doctest)]

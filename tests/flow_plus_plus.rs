@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Preset, Scale,
-    StageConfig, VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
 };
 use flowkit::train::{Checkpoint, TrainError, Trainer, TrainerConfig, peak_rss_bytes};
 use flowkit::{Mixing, Pattern};
@@ -58,40 +58,6 @@ fn corners(n: usize, device: &Device) -> Tensor<4, Int> {
 
 fn started(device: &Device) -> FlowPlusPlus {
     minute([3, 8, 8]).init(device).initialize(corners(64, device)).unwrap()
-}
-
-#[test]
-fn parameters_are_those_of_the_paper() {
-    assert_eq!(FlowPlusPlusConfig::cifar10().num_params(), 31_443_440);
-    // The ablation without attention replaces it by a maximum with the same parameters.
-    assert_eq!(FlowPlusPlusConfig::cifar10_without_attention().num_params(), 31_443_440);
-    assert_eq!(FlowPlusPlusConfig::cifar10_uniform().num_params(), 32_324_408);
-    assert_eq!(FlowPlusPlusConfig::cifar10_affine().num_params(), 32_045_708);
-    assert_eq!(FlowPlusPlusConfig::imagenet32().num_params(), 168_955_724);
-    assert_eq!(FlowPlusPlusConfig::small().num_params(), 1_716_336);
-    assert_eq!(FlowPlusPlusConfig::tiny().num_params(), 243_872);
-}
-
-/// The released noise flow of the larger models has four couplings without attention, which own position embeddings all the same. Nothing
-/// reads them, so that here there are none.
-#[test]
-fn parameters_are_those_of_the_paper_that_something_reads() {
-    let unread = |config: &FlowPlusPlusConfig| {
-        let [_, h, w] = config.image;
-        let DequantizationConfig::Variational(noise) = config.dequantization else { panic!("noise from a flow") };
-        assert_eq!(noise.mixing, NoiseMixing::None);
-        noise.n_couplings * noise.n_filters * h * (w / 2)
-    };
-    for (config, released) in [
-        (FlowPlusPlusConfig::imagenet64(), 73_489_960),
-        (FlowPlusPlusConfig::celeba64(), 73_489_960),
-        (FlowPlusPlusConfig::celeba128(), 122_790_952),
-    ] {
-        assert_eq!(config.num_params() + unread(&config), released, "{:?}", config.image);
-    }
-    assert_eq!(FlowPlusPlusConfig::imagenet64().num_params(), 72_703_528);
-    assert_eq!(FlowPlusPlusConfig::celeba64().num_params(), 72_703_528);
-    assert_eq!(FlowPlusPlusConfig::celeba128().num_params(), 119_645_224);
 }
 
 #[test]
@@ -192,21 +158,6 @@ fn a_loss_that_is_not_finite_leaves_the_trainer_as_it_was() {
 }
 
 #[test]
-fn presets_are_found_by_name() {
-    for preset in [Preset::Tiny, Preset::Small, Preset::Cifar10] {
-        assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
-        preset.model().validate().unwrap();
-        assert_eq!(preset.training().dims, 3072);
-    }
-    assert_eq!(
-        "huge".parse::<Preset>().unwrap_err().to_string(),
-        "no preset is named `huge`; there are tiny, small and cifar10"
-    );
-    let json = serde_json::to_string(&FlowPlusPlusConfig::cifar10()).unwrap();
-    assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), FlowPlusPlusConfig::cifar10());
-}
-
-#[test]
 fn uniform_noise_on_one_pixel_is_the_closed_form() {
     // Level 100 with noise 1/4 through the logit alone: the number of the reference cases.
     let device = Device::flex();
@@ -217,7 +168,8 @@ fn uniform_noise_on_one_pixel_is_the_closed_form() {
         StandardNormal::new(),
         [1, 1],
     )
-    .unwrap();
+    .unwrap()
+    .without_data();
     let x = Tensor::<2, Int>::from_data(TensorData::new(vec![100i64], [1, 1]), &device);
     let nats = model.log_weight(x, Tensor::<2>::full([1, 1], 0.25, &device)).into_scalar::<f32>();
     assert_relative_eq!(-f64::from(nats) / std::f64::consts::LN_2, 7.534474786841153, epsilon = 1e-5);

@@ -81,6 +81,19 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     )
 }
 
+/// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
+fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
+    let [c, h, w] = half;
+    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
+    let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
+        .with_n_context(n_context)
+        .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
+        .with_output_activation(OutputActivation::ConcatElu)
+        .with_weight(ConvWeight::WeightNorm)
+        .init(device);
+    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
+}
+
 /// The ablations: affine, no channel matrix, no attention.
 fn plain_step(half: [usize; 3], device: &Device) -> Step {
     let [c, h, w] = half;
@@ -269,7 +282,16 @@ fn flow_plus_plus() -> Vec<Case> {
     vec![
         case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
         case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
+        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| weight_normed_step([1, 2, 2], None, d)),
+        given::<4, Tensor<4>, _>("Flow++ Step, without mixing", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
+            weight_normed_step([1, 2, 2], Some(3), d)
+        }),
         case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
+        case("Flow++ Stage, squeezed twice", [1, 1, 4, 4], Real(5.0), |d| Stage {
+            squeezes: vec![squeeze(ChannelOrder::BlockMajor), squeeze(ChannelOrder::BlockMajor)],
+            partition: partition(Pattern::Channels),
+            steps: vec![plain_step([8, 1, 1], d)],
+        }),
         case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
         case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
             let stage =

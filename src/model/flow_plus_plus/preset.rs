@@ -15,11 +15,19 @@ pub enum Preset {
     Small,
     /// The paper's CIFAR-10 model.
     Cifar10,
+    /// The paper's model of 32x32 ImageNet.
+    Imagenet32,
+    /// The paper's model of 64x64 ImageNet.
+    Imagenet64,
+    /// The released model of 64x64 CelebA, 5 bits.
+    Celeba64,
+    /// The released model of 128x128 CelebA, 5 bits.
+    Celeba128,
 }
 
 /// A name that is no preset's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no preset is named `{name}`; there are tiny, small and cifar10")]
+#[error("no preset is named `{name}`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128")]
 pub struct UnknownPreset {
     /// The name.
     pub name: String,
@@ -29,32 +37,44 @@ impl FromStr for Preset {
     type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        match name {
-            "tiny" => Ok(Self::Tiny),
-            "small" => Ok(Self::Small),
-            "cifar10" => Ok(Self::Cifar10),
-            _ => Err(UnknownPreset { name: name.into() }),
-        }
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == name);
+        found.ok_or_else(|| UnknownPreset { name: name.into() })
     }
 }
 
 impl Display for Preset {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        f.write_str(match self {
-            Self::Tiny => "tiny",
-            Self::Small => "small",
-            Self::Cifar10 => "cifar10",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Tiny, Self::Small, Self::Cifar10, Self::Imagenet32, Self::Imagenet64, Self::Celeba64, Self::Celeba128];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Cifar10 => "cifar10",
+            Self::Imagenet32 => "imagenet32",
+            Self::Imagenet64 => "imagenet64",
+            Self::Celeba64 => "celeba64",
+            Self::Celeba128 => "celeba128",
+        }
+    }
+
     /// The model.
     pub fn model(self) -> FlowPlusPlusConfig {
         match self {
             Self::Tiny => FlowPlusPlusConfig::tiny(),
             Self::Small => FlowPlusPlusConfig::small(),
             Self::Cifar10 => FlowPlusPlusConfig::cifar10(),
+            Self::Imagenet32 => FlowPlusPlusConfig::imagenet32(),
+            Self::Imagenet64 => FlowPlusPlusConfig::imagenet64(),
+            Self::Celeba64 => FlowPlusPlusConfig::celeba64(),
+            Self::Celeba128 => FlowPlusPlusConfig::celeba128(),
         }
     }
 
@@ -63,10 +83,17 @@ impl Preset {
     /// `tiny`: 3e-3 after 50 updates, the same clip, and an average that forgets the start, since its runs are short.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new(self.model().image.iter().product());
+        let released = |rate, warm_up| {
+            config.clone().with_learning_rate(rate).with_warm_up(warm_up).with_ema(EmaDecay::Constant(0.999))
+        };
         match self {
             Self::Tiny => config.with_learning_rate(3e-3).with_warm_up(50).with_norm_unit(GradientUnit::BitsPerDim),
             Self::Small => config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0)),
-            Self::Cifar10 => config.with_learning_rate(3e-4).with_warm_up(2000).with_ema(EmaDecay::Constant(0.999)),
+            Self::Cifar10 => released(3e-4, 2000),
+            Self::Imagenet32 => released(1e-3, 5000).with_ema(EmaDecay::Constant(0.999222)),
+            Self::Imagenet64 => released(4e-4, 10_000),
+            Self::Celeba64 => released(4e-5, 20_000),
+            Self::Celeba128 => released(1e-5, 50_000),
         }
     }
 
@@ -75,6 +102,10 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 16,
             Self::Cifar10 => 64,
+            Self::Imagenet32 => 32,
+            Self::Imagenet64 => 72,
+            Self::Celeba64 => 56,
+            Self::Celeba128 => 48,
         }
     }
 
@@ -83,6 +114,10 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 64,
             Self::Cifar10 => 128,
+            Self::Imagenet32 => 32,
+            Self::Imagenet64 => 72,
+            Self::Celeba64 => 56,
+            Self::Celeba128 => 64,
         }
     }
 }
