@@ -14,6 +14,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
 use crate::flow::{Flow, non_finite, read_likelihood};
+use crate::layer::LayerWalk;
 use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
@@ -90,6 +91,26 @@ impl<S, B, P> BoundFlow<S, B, P> {
     {
         let (y, log_weight) = self.surjection.lift(x, noise);
         self.flow.log_prob_given(y, context) + log_weight
+    }
+
+    /// Runs a batch through the layers of `surjection` and `flow` one at a time and shows each to the visitor of `walk`; the latents come
+    /// back.
+    ///
+    /// # Panics
+    /// As [`BoundFlow::log_weight`].
+    pub fn visit_layers<const D: usize, C: Context>(
+        &self,
+        x: S::Data,
+        noise: Tensor<D>,
+        context: &C,
+        walk: &mut LayerWalk<'_, D>,
+    ) -> Tensor<D>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+    {
+        let y = walk.within("surjection", |walk| self.surjection.visit_layers(x, noise, walk));
+        walk.within("flow", |walk| self.flow.visit_layers(y, context, walk))
     }
 
     /// Training loss: minus the mean of [`BoundFlow::log_weight`] with fresh noise, in nats per example, `[1]`.

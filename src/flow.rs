@@ -10,6 +10,7 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
+use crate::layer::LayerWalk;
 use crate::metric::{Exact, LogLikelihood};
 use crate::prior::Prior;
 use crate::unstarted::Unstarted;
@@ -111,6 +112,25 @@ impl<B, P> Flow<B, P> {
         }
         let (z, log_det) = self.bijector.forward(x, context);
         self.prior.log_prob(z, context) + log_det
+    }
+
+    /// Runs a batch through the layers of `bijector` one at a time and shows each to the visitor of `walk`; the latents come back.
+    ///
+    /// # Panics
+    /// If the shape of `x` is not the flow's.
+    pub fn visit_layers<const D: usize, C: Context>(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        walk: &mut LayerWalk<'_, D>,
+    ) -> Tensor<D>
+    where
+        B: Bijector<D, C>,
+    {
+        if let Err(error) = self.check(x.dims()) {
+            panic!("{error}");
+        }
+        walk.member("bijector", &self.bijector, x, context)
     }
 
     /// `ln p` of every example on the host, without dropout and checked: a wrong shape, an input that is not finite and a likelihood that

@@ -35,6 +35,7 @@
 //! | latents | [`StandardNormal`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
+//! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
 //! | images | [`data`] |
@@ -68,6 +69,7 @@ pub mod event;
 pub mod flow;
 mod graph;
 pub mod law;
+pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
@@ -94,6 +96,7 @@ pub use coupling::{Coupling, CouplingConfig, Half};
 pub use elementwise::{Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
+pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, PositionNorm,
     PositionNormConfig,
