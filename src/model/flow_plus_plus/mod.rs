@@ -127,7 +127,7 @@ where
     }
 
     fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
-        let x = walk.member("squeeze", &self.squeeze, x, context);
+        let x = walk.member("squeezes", &self.squeezes, x, context);
         let x = walk.member("partition", &self.partition, x, context);
         let z = walk.member("steps", &self.steps, x, context);
         self.partition.inverse(z, context)
