@@ -50,6 +50,16 @@ pub enum ShapeError {
         /// The whole shape that came.
         shape: Vec<usize>,
     },
+    /// Examples of another shape than the model's.
+    #[error("{layer}: takes examples of shape {expected:?}, found {found:?}")]
+    Example {
+        /// Type of the model.
+        layer: &'static str,
+        /// Shape of its examples, without the batch axis.
+        expected: Vec<usize>,
+        /// Shape that came.
+        found: Vec<usize>,
+    },
     /// A batch without examples, or an axis of length 0.
     #[error("{layer}: shape {shape:?} holds no elements")]
     Empty {

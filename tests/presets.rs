@@ -59,6 +59,23 @@ fn presets_are_found_by_name() {
     assert_eq!("huge".parse::<Preset>().unwrap_err().to_string(), expected);
 }
 
+/// Asked before a model is made, so that a mistake costs nothing.
+#[test]
+fn images_of_another_size_are_refused() {
+    for preset in Preset::ALL {
+        let model = preset.model();
+        model.check_images(model.image).unwrap();
+        let [c, h, w] = model.image;
+        for other in [[1, h, w], [c, h / 2, w], [c, h, 2 * w]] {
+            let error = model.check_images(other).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("FlowPlusPlus: takes examples of shape {:?}, found {other:?}", model.image)
+            );
+        }
+    }
+}
+
 /// The seed of a device is global to the process, so tests that draw take turns.
 static DRAWS: Mutex<()> = Mutex::new(());
 
