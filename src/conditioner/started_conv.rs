@@ -15,7 +15,7 @@
 //! and positions, `W ← W·scale/√(v + 1e-8)` and `bias ← −m·scale/√(v + 1e-8)`: outputs have mean 0 and deviation `scale`. With weight
 //! normalisation it is `g` that is multiplied.
 //! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
-//! from `N(0, deviation²)`, bias 0, data ignored.
+//! from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias 0.
 //!
 //! # Numerics
 //! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not NaN. Beside a norm of 1e-4 or more the
@@ -50,6 +50,8 @@ pub enum ConvStart {
         /// Deviation of the weights.
         deviation: f64,
     },
+    /// All 0: for the last layer of a network that starts as the identity's.
+    Zero,
 }
 
 /// What the weights of a convolution are made of.
@@ -83,12 +85,12 @@ impl ConvStart {
     /// Whether the start's number is a positive one, and `weight` can start so.
     pub(crate) fn validate(self, config: &'static str, weight: ConvWeight) -> Result<(), ConfigError> {
         let found = match (weight, self) {
-            (ConvWeight::WeightNorm, Self::FanIn | Self::Normal { .. }) => {
+            (ConvWeight::WeightNorm, Self::FanIn | Self::Normal { .. } | Self::Zero) => {
                 let (found, needs) = ("WeightNorm", "a data-dependent `start`, which sets the lengths");
                 return Err(ConfigError::Choice { config, field: "weight", found, needs });
             }
             (_, Self::DataDependent { scale: found } | Self::Normal { deviation: found }) => found,
-            (_, Self::FanIn) => return Ok(()),
+            (_, Self::FanIn | Self::Zero) => return Ok(()),
         };
         if found.is_finite() && found > 0.0 {
             return Ok(());
@@ -124,6 +126,7 @@ impl StartedConvConfig {
             ConvStart::DataDependent { .. } => Initializer::Normal { mean: 0.0, std: 0.05 },
             ConvStart::FanIn => Initializer::Uniform { min: -bound, max: bound },
             ConvStart::Normal { deviation } => Initializer::Normal { mean: 0.0, std: deviation },
+            ConvStart::Zero => Initializer::Zeros,
         };
         let bias = match self.start {
             ConvStart::FanIn => initializer.clone(),
