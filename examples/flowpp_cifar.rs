@@ -19,10 +19,10 @@ use std::process::ExitCode;
 use burn::module::Module;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
-use flowkit::Mixing;
 use flowkit::data::{Batches, Split};
 use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset};
 use flowkit::train::{Checkpoint, EmaDecay, Purpose, StepSeed, Trainer};
+use flowkit::{FlowError, Mixing};
 use image_run::{Curve, Failure, Folder, ModelRun, Progress, RunArgs, evaluate, evaluate_importance_weighted};
 
 image_run::keep_memory!();
@@ -30,7 +30,7 @@ image_run::keep_memory!();
 #[derive(Parser)]
 #[command(about = "Flow++ on images: train, evaluate, sample")]
 struct Args {
-    /// tiny, small or cifar10 (the paper's model)
+    /// tiny, small, or a released model: cifar10, imagenet32, imagenet64, celeba64, celeba128
     #[arg(long, default_value = "tiny", conflicts_with_all = ["eval", "sample"])]
     preset: Preset,
     /// Noise that makes pixels numbers [default: the preset's, variational]
@@ -85,6 +85,12 @@ fn configure(args: &Args) -> FlowPlusPlusConfig {
     config
 }
 
+/// The data in as many levels as the model knows, or why the model cannot take it.
+fn fit(config: &FlowPlusPlusConfig, data: Split) -> Result<Split, Failure> {
+    config.check_images(data.train.shape()).map_err(FlowError::from)?;
+    Ok(Split { train: data.train.coarsened(config.n_levels)?, test: data.test.coarsened(config.n_levels)? })
+}
+
 /// The averaged model of a checkpoint, without gradients.
 fn load(path: &PathBuf, device: &Device) -> Result<(FlowPlusPlus, FlowPlusPlusConfig), Failure> {
     let checkpoint = Checkpoint::load(path)?;
@@ -95,8 +101,13 @@ fn load(path: &PathBuf, device: &Device) -> Result<(FlowPlusPlus, FlowPlusPlusCo
     Ok((Trainer::load_average(&checkpoint, model)?, config))
 }
 
-fn train(args: &Args, data: &Split, device: &Device, folder: &Folder) -> Result<ModelRun, Failure> {
-    let config = configure(args);
+fn train(
+    args: &Args,
+    config: &FlowPlusPlusConfig,
+    data: &Split,
+    device: &Device,
+    folder: &Folder,
+) -> Result<ModelRun, Failure> {
     let mut training = args.preset.training().with_seed(args.run.seed);
     if let Some(rate) = args.run.lr {
         training = training.with_learning_rate(rate);
@@ -118,7 +129,7 @@ fn train(args: &Args, data: &Split, device: &Device, folder: &Folder) -> Result<
     let limit = args.run.limit();
     let mut progress = Progress::new(limit);
     let path = folder.path("checkpoint.safetensors");
-    let metadata = BTreeMap::from([(CONFIG.to_string(), serde_json::to_string(&config)?)]);
+    let metadata = BTreeMap::from([(CONFIG.to_string(), serde_json::to_string(config)?)]);
     let mut curve = Curve::default();
     while !limit.reached(trainer.step_count(), progress.elapsed()) {
         let x = data.train.batch(&batches.indices(trainer.step_count() as usize), device);
@@ -157,15 +168,17 @@ fn run(args: &Args) -> Result<(), Failure> {
         device.seed(seeds.seed(0, Purpose::Sampling));
         return folder.write_samples(&model, args.run.temperature);
     }
-    let data = args.run.read()?;
     if let Some(path) = &args.run.eval {
-        let (model, _) = load(path, &device)?;
+        let (model, config) = load(path, &device)?;
+        let data = fit(&config, args.run.read(config.image)?)?;
         device.seed(seeds.seed(0, Purpose::Evaluation));
         let bits = evaluate_importance_weighted(&model, &data.test, args.run.importance_samples, &device)?;
         println!("test {bits}");
         return folder.write_evaluation(&bits, data.test.len());
     }
-    let trained = train(args, &data, &device.clone().autodiff(), &folder)?;
+    let config = configure(args);
+    let data = fit(&config, args.run.read(config.image)?)?;
+    let trained = train(args, &config, &data, &device.clone().autodiff(), &folder)?;
     folder.write_all(&trained, &data, args.run.seed, &args.run, &device)
 }
 

@@ -92,6 +92,7 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
     let nothing = folder_with(root, "nothing", &[]);
     let images = |bytes: Vec<u8>| vec![("a.png", png(32, 32, false)), ("b.png", bytes)];
     let size = folder_with(root, "size", &images(png(31, 32, false)));
+    let small = folder_with(root, "small", &images(png(32, 32, false)));
     let gray = folder_with(root, "gray", &images(png(32, 32, true)));
     let broken = folder_with(root, "broken", &images(b"no picture".to_vec()));
     let few = folder_with(root, "few", &batches(record(1), record(0)));
@@ -114,6 +115,8 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
         (vec!["--ema", "1"], vec!["decay", "[0, 1)", "found 1"]),
         (vec!["--preset", "huge"], vec!["huge", "imagenet64, celeba64 and celeba128"]),
+        (vec!["--preset", "imagenet64"], vec!["takes examples of shape [3, 64, 64], found [3, 32, 32]"]),
+        (vec!["--preset", "celeba128", "--data", &small], vec!["a.png", "128", "32"]),
         (vec!["--sample", &truncated], vec!["truncated.safetensors", "truncated"]),
         (vec!["--sample", &damaged], vec!["damaged.safetensors", "CRC-32"]),
         (vec!["--sample", &text], vec!["text.safetensors"]),

@@ -11,7 +11,7 @@ use super::failure::Failure;
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// CIFAR-10 binary batches, or a folder of 32x32 images [default: the photographs that come with the crate]
+    /// CIFAR-10 binary batches, or a folder of images of the model's size [default: the photographs that come with the crate]
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)
@@ -137,8 +137,10 @@ impl RunArgs {
         })
     }
 
-    pub fn read(&self) -> Result<Split, Failure> {
+    /// The data, for a model of images of shape `[C, H, W]`. Only folders of images come in its size.
+    pub fn read(&self, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
         let split = match &self.data {
+            Some(folder) if [height, width] != [32, 32] => data::image_folder::read_dir(folder, [height, width])?,
             Some(folder) => data::read(folder)?,
             None if self.download => download()?,
             None => data::photographs(),

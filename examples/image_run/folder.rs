@@ -76,7 +76,8 @@ impl Folder {
     /// An 8x8 grid of samples.
     pub fn write_samples(&self, model: &FlowPlusPlus, temperature: f64) -> Result<(), Failure> {
         let halves = [model.sample::<4>(32, temperature)?, model.sample::<4>(32, temperature)?];
-        self.write_png("samples.png", "samples", &pictures::grid(Tensor::cat(halves.into(), 0), 8))
+        let samples = pictures::bytes(Tensor::cat(halves.into(), 0), model.surjection.n_levels());
+        self.write_png("samples.png", "samples", &pictures::grid(samples, 8))
     }
 
     /// The result of an evaluation as JSON.
@@ -115,7 +116,8 @@ impl Folder {
         println!("checkpoint      {}", self.path("checkpoint.safetensors").display());
         device.seed(seeds.seed(steps, Purpose::Sampling));
         self.write_samples(&run.model, 1.0)?;
-        let rows = Tensor::cat(vec![originals, rebuilt], 0);
+        let n_levels = run.model.surjection.n_levels();
+        let rows = pictures::bytes(Tensor::cat(vec![originals, rebuilt], 0), n_levels);
         self.write_png("reconstructions.png", "reconstructions", &pictures::grid(rows, shown.len() as u32))?;
         let svg = pictures::curve(&run.curve, &self.path("curve.svg"))?;
         self.write("curve.svg", "curve", svg.as_bytes())?;
@@ -129,8 +131,8 @@ impl Folder {
             "test_bits_per_dim_last_weights": last.map(|bits| bits.value()),
             "test_images": test.len(),
             "bound": bits.provenance().to_string(),
-            "round_trip_max_error": error * 256.0,
-            "round_trip_unit": "steps of a pixel, of which 256 make the range",
+            "round_trip_max_error": error * n_levels as f64,
+            "round_trip_unit": format!("steps of a pixel, of which {n_levels} make the range"),
             "seconds_per_step": run.seconds / steps as f64,
             "images_per_second": run.batch_size as f64 * steps as f64 / run.seconds,
             "peak_rss_mb": peak_rss_bytes().map(|bytes| bytes as f64 / 1e6),

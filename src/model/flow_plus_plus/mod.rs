@@ -169,6 +169,16 @@ pub enum FlowPlusPlusDequantization {
     Variational(VariationalDequantization<FlowPlusPlusEncoder, NoiseFlow>),
 }
 
+impl FlowPlusPlusDequantization {
+    /// Levels of the data.
+    pub fn n_levels(&self) -> usize {
+        match self {
+            Self::Uniform(inner) => inner.n_levels(),
+            Self::Variational(inner) => inner.n_levels(),
+        }
+    }
+}
+
 impl Surjection<4> for FlowPlusPlusDequantization {
     type Data = Tensor<4, Int>;
 
