@@ -35,6 +35,7 @@
 //! | latents | [`StandardNormal`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | looking at layers | [`layer`] |
+//! | before the start | [`Unstarted`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
 //! | images | [`data`] |
@@ -80,6 +81,7 @@ pub mod reshape;
 pub mod softplus;
 pub mod surjection;
 pub mod train;
+pub mod unstarted;
 
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
@@ -107,6 +109,7 @@ pub use quantize::{
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
 pub use surjection::Surjection;
+pub use unstarted::Unstarted;
 
 /// The README's program is a test.
 #[cfg(doctest)]

@@ -97,7 +97,7 @@ where
         let levels = self.n_levels as f64;
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
-        let log_noise = StandardNormal::new().log_prob(noise.clone());
+        let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
         let (u, log_det) = self.flow.forward(noise, &code);
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         ((x + u).div_scalar(levels), log_weight)

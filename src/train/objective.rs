@@ -53,7 +53,7 @@ impl<const D: usize, C, B, P> Objective<Flow<B, P>> for NegativeLogLikelihood<D,
 where
     C: Context,
     B: Bijector<D, C>,
-    P: Prior<D>,
+    P: Prior<D, C>,
 {
     fn loss(&self, model: &Flow<B, P>) -> Tensor<1> {
         model.log_prob_given(self.x.clone(), &self.context).mean().neg()
@@ -68,7 +68,7 @@ where
             search.note("context".into(), "condition");
         }
         let z = model.visit_layers(self.x.clone(), &self.context, &mut LayerWalk::new(&mut search));
-        if !all_finite(&model.prior.log_prob(z)) {
+        if !all_finite(&model.prior.log_prob(z, &self.context)) {
             search.note("prior".into(), "log-density");
         }
         search.fault
@@ -80,7 +80,7 @@ where
     C: Context,
     S: Surjection<D>,
     B: Bijector<D, C>,
-    P: Prior<D>,
+    P: Prior<D, C>,
 {
     fn loss(&self, model: &BoundFlow<S, B, P>) -> Tensor<1> {
         model.loss_given(self.x.clone(), &self.context)
@@ -94,7 +94,7 @@ where
         // The same order of draws as in the loss: first the noise, then what the layers drop.
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
         let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut LayerWalk::new(&mut search));
-        if !all_finite(&model.flow.prior.log_prob(z)) {
+        if !all_finite(&model.flow.prior.log_prob(z, &self.context)) {
             search.note("flow.prior".into(), "log-density");
         }
         search.fault
