@@ -70,7 +70,10 @@ fn a_damaged_one_is_skipped_and_named() {
     // A run must not silently begin anew.
     let error = checkpoints.latest().unwrap_err();
     assert!(matches!(&error, CheckpointError::AllDamaged { damaged, .. } if damaged.len() == 3), "{error}");
-    assert!(error.to_string().contains("none of the 3 checkpoints") && error.to_string().contains("0000000030"), "{error}");
+    assert!(
+        error.to_string().contains("none of the 3 checkpoints") && error.to_string().contains("0000000030"),
+        "{error}"
+    );
 }
 
 /// Keeping one: the damaged newest does not push out the good one that the run went on from.
@@ -142,7 +145,9 @@ fn at_every_moment_one_can_be_read() {
             for step in newest {
                 match Checkpoint::load(checkpoints.path(step)) {
                     Ok(found) => assert_eq!(found, checkpoint(step)),
-                    Err(CheckpointError::Read { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::NotFound),
+                    Err(CheckpointError::Read { source, .. }) => {
+                        assert_eq!(source.kind(), std::io::ErrorKind::NotFound)
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }
