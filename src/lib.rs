@@ -68,6 +68,7 @@ pub mod data;
 pub mod elementwise;
 pub mod error;
 pub mod event;
+mod finite;
 pub mod flow;
 mod graph;
 pub mod law;

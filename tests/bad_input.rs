@@ -283,7 +283,7 @@ fn a_checkpoint_of_another_architecture_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.safetensors");
     let model = FlowPlusPlusConfig::tiny().init(&device).without_data();
-    let trainer = Trainer::new(model, Preset::Tiny.training()).unwrap();
+    let mut trainer = Trainer::new(model, Preset::Tiny.training()).unwrap();
     trainer.save(&path, Default::default()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
     let wide = FlowPlusPlusConfig::tiny().with_n_filters(20).init(&device);

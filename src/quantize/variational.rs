@@ -135,6 +135,7 @@ where
     fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
+        walk.part("encoder", || code.is_finite());
         let u = walk.member("flow", &self.flow, noise, &code);
         (x + u).div_scalar(self.n_levels as f64)
     }
