@@ -29,10 +29,11 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
-//! | the ends of an interval | [`Logit`], [`Sigmoid`] |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
+//! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
+//! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
-//! | latents | [`StandardNormal`], [`Uniform`] |
+//! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
 //! | looking at layers | [`layer`] |
@@ -92,8 +93,11 @@ pub use conditioner::{
     GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing, StartedConv, StartedConvConfig, concat_elu,
 };
 pub use context::Context;
-pub use coupling::{Coupling, CouplingConfig, Half};
-pub use elementwise::{Logit, LogitConfig, Sigmoid};
+pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
+pub use elementwise::{
+    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
+    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
@@ -102,7 +106,9 @@ pub use linear::{
     HouseholderConfig, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
-pub use prior::{Prior, StandardNormal, Uniform};
+pub use prior::{
+    ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
+};
 pub use quantize::{
     Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,

@@ -5,21 +5,28 @@
 //! inverse   x_other = law⁻¹(z_other; theta(z_kept))
 //! ```
 //! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never inverted. With an odd number of channels
-//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first.
+//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first; [`MaskedCoupling`] keeps any
+//! set of elements where they are.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.2; with the MixLogCDF law, Ho et al. 2019 §3.2.
+
+pub mod mask;
+pub mod masked_coupling;
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub use mask::Mask;
+pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
+
 use crate::bijector::Bijector;
 use crate::conditioner::Conditioner;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
-use crate::event::sum_event;
+use crate::event::{flatten, sum_event};
 use crate::law::Law;
 
 /// One half of the channel axis.
@@ -77,11 +84,6 @@ impl<L, N> Coupling<L, N> {
     }
 }
 
-fn flat<const D: usize>(x: Tensor<D>) -> Tensor<2> {
-    let dims = x.dims();
-    x.reshape([dims[0], dims[1..].iter().product()])
-}
-
 impl<const D: usize, C, L, N> Bijector<D, C> for Coupling<L, N>
 where
     C: Context,
@@ -93,7 +95,7 @@ where
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
-        let (z, log_derivative) = self.law.forward(flat(other), theta);
+        let (z, log_derivative) = self.law.forward(flatten(other), theta);
         (self.join(kept, z.reshape(dims)), sum_event(log_derivative))
     }
 
@@ -102,7 +104,7 @@ where
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
-        let x = self.law.inverse(flat(other), theta);
+        let x = self.law.inverse(flatten(other), theta);
         self.join(kept, x.reshape(dims))
     }
 
@@ -111,7 +113,7 @@ where
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
-        let (x, log_derivative) = self.law.inverse_with_log_derivative(flat(other), theta);
+        let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(other), theta);
         (self.join(kept, x.reshape(dims)), sum_event(log_derivative))
     }
 
@@ -137,7 +139,7 @@ where
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let (conditioner, theta) = self.conditioner.initialize(kept.clone(), context);
-        let (z, _) = self.law.forward(flat(other), theta);
+        let (z, _) = self.law.forward(flatten(other), theta);
         let started = Self { law: self.law, conditioner, kept: self.kept };
         let z = started.join(kept, z.reshape(dims)).detach();
         (started, z)

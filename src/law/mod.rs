@@ -6,6 +6,7 @@
 pub mod affine;
 pub mod logistic_mixture;
 pub mod mix_log_cdf;
+pub mod rational_quadratic_spline;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -13,6 +14,7 @@ use burn::tensor::Tensor;
 pub use affine::{Affine, AffineConfig, AffineForm};
 pub use logistic_mixture::{LogisticMixture, Solution};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
+pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
 
 /// An invertible, increasing function of one number.
 ///
