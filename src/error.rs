@@ -68,6 +68,26 @@ pub enum ShapeError {
         /// What the flow gives it.
         found: &'static str,
     },
+    /// A level of a multi-scale flow neither keeps the shape nor turns blocks of pixels into channels.
+    #[error("{layer}: a level maps shape {shape:?} to {output:?}, which is no squeeze")]
+    NotSqueezed {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Shape that goes into the level.
+        shape: Vec<usize>,
+        /// Shape that it makes of it.
+        output: Vec<usize>,
+    },
+    /// Latents for another number of levels than there are.
+    #[error("{layer}: expected latents of {expected} levels, found {found}")]
+    Levels {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Levels of the flow.
+        expected: usize,
+        /// Latents that came.
+        found: usize,
+    },
     /// A condition of another width, batch or size than the layer takes with an input of the given shape.
     #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
     ConditionShape {

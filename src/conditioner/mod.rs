@@ -3,13 +3,18 @@
 pub mod activation;
 pub mod channel_norm;
 pub mod conv_res_net;
+mod edge;
 pub mod gated_attention;
 pub mod gated_conv;
 pub mod gated_net;
+pub mod glow_net;
+mod halves;
 pub mod mlp;
 pub mod res_net;
 pub mod started_conv;
 pub(crate) mod widths;
+pub mod zero_conv;
+pub mod zero_linear;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -20,9 +25,12 @@ pub use conv_res_net::{ConvResBlock, ConvResNet, ConvResNetConfig};
 pub use gated_attention::{GatedAttention, GatedAttentionConfig, Mixing};
 pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
 pub use gated_net::{GatedNet, GatedNetConfig};
+pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
 pub use mlp::{Mlp, MlpConfig};
 pub use res_net::{ResBlock, ResNet, ResNetConfig};
 pub use started_conv::{ConvStart, StartedConv, StartedConvConfig};
+pub use zero_conv::{ZeroConv, ZeroConvConfig};
+pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 
 use crate::context::Context;
 use crate::error::ShapeError;

@@ -107,6 +107,15 @@ fn conv(c: usize, device: &Device) -> Conv1x1 {
     Conv1x1Config::new(c).init(device)
 }
 
+fn bounded_conv(c: usize, device: &Device) -> Conv1x1 {
+    let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
+    Conv1x1Config::new(c).with_conditioning(conditioning).init(device)
+}
+
+fn householder(c: usize, n: usize, device: &Device) -> Householder {
+    HouseholderConfig::new(c, n).init(device)
+}
+
 fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
     PermutationConfig::new(c).with_order(order).init(device)
 }
@@ -155,6 +164,9 @@ fn linear() -> Vec<Case> {
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
+        case("Conv1x1, bounded", [1, 5, 2], Real(1e4), |d| bounded_conv(5, d)),
+        case("Householder, one reflection", [1, 5], Real(1e4), |d| householder(5, 1, d)),
+        case("Householder, all reflections", [1, 4, 1, 3], Real(1e4), |d| householder(4, 4, d)),
         case("Permutation, reversed", [1, 5], Real(1e30), |d| permutation(5, Order::Reversed, d)),
         case("Permutation, shuffled", [1, 6, 1, 2], Real(1e30), |d| permutation(6, Order::Shuffled { seed: 3 }, d)),
         case("Permutation, explicit", [1, 3, 2], Real(1e30), |d| permutation(3, Order::Explicit(vec![2, 0, 1]), d)),
@@ -248,6 +260,8 @@ fn inverted() -> Vec<Case> {
         case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
+        case("Invert<Conv1x1>, bounded", [1, 3, 1, 2], size, |d| Invert::new(bounded_conv(3, d))),
+        case("Invert<Householder>", [1, 3, 1, 2], size, |d| Invert::new(householder(3, 2, d))),
         case("Invert<Permutation>", [1, 6], size, |d| Invert::new(permutation(6, Order::Shuffled { seed: 5 }, d))),
         case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
         case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),
