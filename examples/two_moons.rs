@@ -1,11 +1,11 @@
 //! Trains a flow on points of a plane, two half moons, and draws what it learned: data, density and samples.
 //!
 //! ```text
-//! cargo run --release --example two_moons                         under a minute on two cores
+//! cargo run --release --example two_moons                         20 seconds on one core
 //! cargo run --release --example two_moons -- --conditional        given which moon a point is of
 //! cargo run --release --example two_moons -- --help               everything else
 //! ```
-//! Expected last line: `report          out/two_moons/report.json`.
+//! Expected last line: `report          out/two_moons/report.json`, and before it about -1.04 nats, where a Gaussian has -1.92 and the truth is -1.00.
 //!
 //! What it teaches: a flow on vectors from a configuration, the same code with a condition and without, the data-dependent start, the
 //! training loop, densities and samples, and two numbers to hold a likelihood against: a Gaussian's, and the true one.
@@ -36,7 +36,7 @@ struct Args {
     #[arg(long)]
     conditional: bool,
     /// Updates
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 4000)]
     steps: u64,
     /// Every random draw follows from it
     #[arg(long, default_value_t = 0)]
@@ -96,7 +96,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
         let rows = Tensor::from_data(rows.as_slice(), &graph);
         let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
         let update = trainer.update(&graph, |flow| flow.log_prob_given(x, &given).mean().neg())?;
-        if update.step.is_multiple_of(100) {
+        if update.step.is_multiple_of(500) {
             println!("step {:>6}      {:.3} nats", update.step, -update.loss);
         }
     }

@@ -29,7 +29,12 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
+//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] |
+//! | autoregressive layers | [`MaskedAutoregressive`] of a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | networks for vectors | [`Mlp`], [`ResNet`] |
+//! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
+//! | conditions | [`Context`]: [`VectorContext`], [`MapContext`] |
+//! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`] |
 //! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
@@ -125,4 +130,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/conventions.md")]
     struct Conventions;
+    #[doc = include_str!("../docs/choose.md")]
+    struct Choose;
 }

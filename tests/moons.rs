@@ -28,6 +28,13 @@ fn train<C: VectorContext>(layers: BoxBijector<2, C>, steps: usize, context: imp
     nats.nats().iter().sum::<f64>() / test.len() as f64
 }
 
+/// 8 networks 1 -> 64 -> 64 -> 2, as other libraries' benchmarks have them.
+#[test]
+fn the_plane_preset_has_the_size_of_its_peers() {
+    let parameters = 8 * (2 * 64 + 65 * 64 + 65 * 2);
+    assert_eq!(RealNvpConfig::plane().init(&Device::flex()).num_params(), parameters);
+}
+
 /// Seeds of the networks' starts, in one test so that draws do not mix.
 #[test]
 fn knowing_the_moon_is_worth_a_bit() {
