@@ -145,10 +145,11 @@ fn conditions_are_checked_inside_of_compositions() {
     check("Invert", Invert::new(coupling()).output_shape_given([4, 2], &wrong));
     check("box", flowkit::BoxBijector::new(coupling()).output_shape_given([4, 2], &wrong));
 
-    let image = || {
-        let net = ConvResNetConfig::new(1, 1, law.n_params()).with_n_filters(2).with_n_blocks(1);
-        CouplingConfig::new().init(law.clone(), net.with_n_context(Some(2)).init(&device))
+    let image_of = |half: usize, n_context: usize| {
+        let net = ConvResNetConfig::new(half, half, law.n_params()).with_n_filters(2).with_n_blocks(1);
+        CouplingConfig::new().init(law.clone(), net.with_n_context(Some(n_context)).init(&device))
     };
+    let image = || image_of(1, 2);
     let gated = GatedNetConfig::new([1, 2, 2], law.n_params(), 4, 1).with_n_context(Some(2)).init(&device);
     let gated = CouplingConfig::new().with_kept(Half::Second).init(law.clone(), gated);
     let message = |result: Result<[usize; 4], ShapeError>| result.unwrap_err().to_string();
@@ -159,8 +160,9 @@ fn conditions_are_checked_inside_of_compositions() {
     let gated_says = |text: &str| text.replace("ConvResNet", "GatedNet");
     assert_eq!(message(gated.output_shape_given([4, 2, 2, 2], &wrong)), gated_says(vector));
     assert_eq!(message(gated.output_shape_given([4, 2, 2, 2], &zeros([4, 2, 3, 2]))), gated_says(map));
-    let scales = MultiScale::new(vec![image(), image()]);
-    assert_eq!(message(scales.output_shape_given([4, 2, 4, 4], &wrong)), vector);
+    // The first level takes it, the second does not.
+    let scales = MultiScale::new(vec![image_of(2, 3), image()]);
+    assert_eq!(message(scales.output_shape_given([4, 4, 4, 4], &wrong)), vector);
 
     // A bound's flow is asked too.
     let levels = Tensor::<4, burn::tensor::Int>::zeros([4, 2, 2, 2], &device);
