@@ -73,6 +73,7 @@ pub mod data;
 pub mod elementwise;
 pub mod error;
 pub mod event;
+mod finite;
 pub mod flow;
 mod graph;
 pub mod law;
@@ -98,9 +99,10 @@ pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
-    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
-    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
-    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv,
+    GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, OutputActivation,
+    ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear,
+    ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half};
