@@ -184,3 +184,40 @@ fn a_layer_that_is_called_with_a_wrong_condition_says_so() {
     let panic = catch_unwind(|| TwoMoons::new(2, 0.0, 0)).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("`noise` must lie in [0.02, ∞), found 0"));
 }
+
+/// The example, which `cargo test` builds beside the tests.
+fn two_moons(arguments: &[&str], out: &std::path::Path) -> std::process::Output {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().unwrap().parent().unwrap().join("examples");
+    let program = folder.join(format!("two_moons{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
+    std::process::Command::new(program).args(arguments).arg("--out").arg(out).output().unwrap()
+}
+
+#[test]
+fn the_example_runs_every_flow_and_names_what_is_wrong() {
+    let root = tempfile::tempdir().unwrap();
+    for arguments in [vec!["--flow", "affine"], vec!["--flow", "mixlog", "--conditional"], vec!["--flow", "maf"]] {
+        let out = root.path().join(arguments[1]);
+        let output = two_moons(&[&arguments[..], &["--steps", "2"]].concat(), &out);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap()).unwrap();
+        assert!(report["test_nats"].as_f64().unwrap() < report["true_nats"].as_f64().unwrap());
+        assert!(std::fs::read_to_string(out.join("two_moons.svg")).unwrap().starts_with("<svg"));
+    }
+    let file = root.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let blocked = file.join("out");
+    let cases = [
+        (vec!["--steps", "0"], root.path().join("none"), "--steps 0: must be at least 1"),
+        (vec!["--flow", "planar"], root.path().join("none"), "invalid value 'planar'"),
+        (vec!["--steps", "1"], blocked, "cannot write to"),
+    ];
+    for (arguments, out, expected) in cases {
+        let output = two_moons(&arguments, &out);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && message.contains(expected), "{arguments:?}: {message}");
+        assert!(!message.contains("panicked") && !out.exists(), "{arguments:?}: {message}");
+    }
+}
