@@ -239,7 +239,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
-    fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
+    pub(crate) fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
     where
         S: Surjection<D>,
     {

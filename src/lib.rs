@@ -53,6 +53,8 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
+//! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
+//! | `tui` | its dashboard in the terminal |
 
 pub mod bijector;
 pub mod bound_flow;

@@ -1,7 +1,7 @@
-use chacha20::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
-
-use super::DataError;
+use super::{
+    DataError,
+    draw::{below, generator},
+};
 
 /// The order of training: which images each step sees, as a pure function of the seed and the step.
 ///
@@ -55,6 +55,11 @@ impl Batches {
         Ok(Self { n_items, batch_size, seed })
     }
 
+    /// The number of indices of a step.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// The number of batches in an epoch, the incomplete one left out. At least 1.
     pub fn steps_per_epoch(&self) -> usize {
         self.n_items / self.batch_size
@@ -74,15 +79,10 @@ impl Batches {
 }
 
 fn shuffled(n_items: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&epoch.to_le_bytes());
-    let mut generator = ChaCha8Rng::from_seed(key);
+    let mut generator = generator([seed, epoch, 0, 0]);
     let mut order: Vec<usize> = (0..n_items).collect();
     for last in (1..n_items).rev() {
-        // u < 2^64, so the quotient is at most `last`: in range, and it fits.
-        let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
-        order.swap(last, chosen as usize);
+        order.swap(last, below(&mut generator, last + 1));
     }
     order
 }

@@ -1,6 +1,6 @@
 //! Training: what turns a flow and data into a trained flow, and what survives an interruption.
 //!
-//! Everything here works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
+//! Everything here but `learner` works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
 //!
 //! | question | answer |
 //! |---|---|
@@ -10,12 +10,15 @@
 //! | which weights to evaluate | [`Ema`] |
 //! | which noise step t draws | [`StepSeed`] |
 //! | how to stop and go on | [`Checkpoint`] |
+//! | how to train by burn's own `Learner` instead | `learner` (feature `train`) |
 //! | what it costs | [`peak_rss_bytes`] |
 
 pub mod checkpoint;
 pub mod ema;
 mod error;
 pub mod gradient;
+#[cfg(feature = "train")]
+pub mod learner;
 pub mod memory;
 mod parameter_path;
 pub mod step_seed;
