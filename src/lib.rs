@@ -27,14 +27,16 @@
 //! | for | see |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
-//! | the ends of an interval | [`Logit`], [`Sigmoid`] |
+//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
+//! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
+//! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
+//! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
 //! | images | [`data`] |
@@ -56,6 +58,7 @@
 //! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
 //! | `tui` | its dashboard in the terminal |
 
+pub mod autoregressive;
 pub mod bijector;
 pub mod bound_flow;
 pub mod boxed;
@@ -64,42 +67,51 @@ pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
+mod draw;
 pub mod elementwise;
 pub mod error;
 pub mod event;
 pub mod flow;
 mod graph;
 pub mod law;
+pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
+pub mod multi_scale;
 pub mod parameter;
 pub mod prior;
 pub mod quantize;
 pub mod reshape;
+mod shuffle;
 pub mod softplus;
 pub mod surjection;
 pub mod train;
 pub mod unstarted;
 
+pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear, Ordering};
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
-    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing, StartedConv, StartedConvConfig, concat_elu,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
+    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
+    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
+    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
-pub use context::Context;
+pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half};
-pub use elementwise::{Logit, LogitConfig, Sigmoid};
+pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
+pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, PositionNorm,
-    PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
+    HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
+pub use multi_scale::{Latents, MultiScale};
 pub use prior::{Prior, StandardNormal, Uniform};
 pub use quantize::{
     Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
@@ -109,7 +121,11 @@ pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, Sq
 pub use surjection::Surjection;
 pub use unstarted::Unstarted;
 
-/// The README's program is a test.
+/// Programs of the README and of the pages in `docs` are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/conventions.md")]
+    struct Conventions;
+}

@@ -39,7 +39,6 @@ mod batches;
 pub mod cifar10;
 #[cfg(feature = "download")]
 pub mod download;
-mod draw;
 mod error;
 mod idx;
 mod image;

@@ -62,7 +62,7 @@ where
     }
 
     fn log_likelihood(&self, data: S::Data) -> Result<(Tensor<1>, usize), FlowError> {
-        let dims = self.check(&data)?;
+        let dims = self.check(&data, &())?;
         let noise = self.surjection.noise(&data, self.flow.dtype());
         Ok((self.log_weight(data, noise), dims))
     }
