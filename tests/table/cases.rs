@@ -5,10 +5,11 @@ use flowkit::law::{
     Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
     RationalQuadraticSplineConfig,
 };
-use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
 use flowkit::*;
 
 use super::Inputs::{Closed, Open, Positive, Real, Symmetric};
+use super::autoregressive::autoregressive;
+use super::flow_plus_plus::flow_plus_plus;
 use super::networks::networks;
 use super::{Case, Condition, Entry, Inputs};
 
@@ -39,16 +40,22 @@ where
     Entry::<D, C>::new(name, shape, inputs, context, make).into()
 }
 
-fn affine(form: AffineForm) -> Affine {
+pub fn affine(form: AffineForm) -> Affine {
     AffineConfig::new(form).init()
 }
 
-fn mixture() -> MixLogCdf {
+pub fn mixture() -> MixLogCdf {
     MixLogCdfConfig::new(3).init()
 }
 
 fn spline(bins: usize) -> RationalQuadraticSpline {
     RationalQuadraticSplineConfig::new(bins).init()
+}
+
+/// A network from a half of one width to another's parameters; a condition of width 0 is none.
+fn mlp([kept, other]: [usize; 2], law: &impl Law, d_context: usize, device: &Device) -> Mlp {
+    let config = MlpConfig::new(kept, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    config.with_d_context((d_context > 0).then_some(d_context)).init(device)
 }
 
 /// A masked coupling of vectors with as many numbers as the mask has.
@@ -68,18 +75,16 @@ fn masked_image(mask: Mask, image: [usize; 3], device: &Device) -> MaskedCouplin
 /// A coupling of vectors with `c` numbers.
 fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
     let (own, other) = kept.widths(c);
-    let mlp = MlpConfig::new(own, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
-    CouplingConfig::new()
-        .with_kept(kept)
-        .init(law, mlp.with_d_context((d_context > 0).then_some(d_context)).init(device))
+    let mlp = mlp([own, other], &law, d_context, device);
+    CouplingConfig::new().with_kept(kept).init(law, mlp)
 }
 
 /// A network for halves of the given shape.
-fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
+pub fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
     GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(Some(mixing)).init(device)
 }
 
-const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
+pub const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
 
 /// A coupling of images whose halves have the given shape.
 fn image_coupling(
@@ -91,45 +96,11 @@ fn image_coupling(
     CouplingConfig::new().with_kept(kept).init(mixture(), net(half, &mixture(), context, ATTENTION, device))
 }
 
-/// A step of Flow++ on halves of the given shape.
-fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
-    let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
-    let net = net(half, &law, n_context, ATTENTION, device);
-    (
-        PositionNormConfig::new().init([1, 2 * c, h, w], device),
-        Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
-        CouplingConfig::new().init(law, net),
-        Swap::new(),
-    )
-}
-
-/// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
-fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
-    let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
-    let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
-        .with_n_context(n_context)
-        .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
-        .with_output_activation(OutputActivation::ConcatElu)
-        .with_weight(ConvWeight::WeightNorm)
-        .init(device);
-    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
-}
-
-/// The ablations: affine, no channel matrix, no attention.
-fn plain_step(half: [usize; 3], device: &Device) -> Step {
-    let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::Affine(affine(AffineForm::Exponential));
-    let net = net(half, &law, None, Mixing::Maxout, device);
-    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
-}
-
-fn partition(pattern: Pattern) -> Partition {
+pub fn partition(pattern: Pattern) -> Partition {
     PartitionConfig::new(pattern).init()
 }
 
-fn squeeze(order: ChannelOrder) -> Squeeze {
+pub fn squeeze(order: ChannelOrder) -> Squeeze {
     SqueezeConfig::new(order).init()
 }
 
@@ -269,47 +240,6 @@ fn couplings() -> Vec<Case> {
     ]
 }
 
-/// An autoregressive layer of `dims` numbers.
-fn maf<L: Law>(
-    law: L,
-    ordering: Ordering,
-    dims: usize,
-    d_context: Option<usize>,
-    device: &Device,
-) -> MaskedAutoregressive<L, Made> {
-    let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
-    MaskedAutoregressive::new(law, net.with_ordering(ordering).with_d_context(d_context).init(device))
-}
-
-fn autoregressive() -> Vec<Case> {
-    use Ordering::{Natural, Random, Reversed};
-    let size = Real(50.0);
-    let exponential = || affine(AffineForm::Exponential);
-    vec![
-        case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
-        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
-        case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
-            maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
-        }),
-        given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
-            maf(mixture(), Natural, 1, Some(2), d)
-        }),
-        case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
-            Invert::new(maf(exponential(), Natural, 3, None, d))
-        }),
-        given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
-            maf(mixture(), Random { seed: 1 }, 3, Some(2), d)
-        }),
-        given::<2, (Tensor<2>, Tensor<2>), _>(
-            "MaskedAutoregressive given two",
-            [1, 3],
-            size,
-            ([1, 2], [1, 1]),
-            move |d| maf(exponential(), Reversed, 3, Some(3), d),
-        ),
-    ]
-}
-
 fn inverted() -> Vec<Case> {
     let size = Real(10.0);
     vec![
@@ -394,50 +324,6 @@ fn composed() -> Vec<Case> {
                 BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(mixture(), Half::First, 4, 3, d)),
                 BoxBijector::new(conv(4, d)),
             ]
-        }),
-    ]
-}
-
-fn flow_plus_plus() -> Vec<Case> {
-    let size = Real(10.0);
-    let squeezed = |d: &Device| Stage {
-        squeezes: vec![squeeze(ChannelOrder::BlockMajor)],
-        partition: partition(Pattern::Channels),
-        steps: vec![step([2, 1, 2], None, d), step([2, 1, 2], None, d)],
-    };
-    let checkerboard = |d: &Device| Stage {
-        squeezes: vec![],
-        partition: partition(Pattern::Checkerboard),
-        steps: vec![step([1, 2, 2], None, d), plain_step([1, 2, 2], d)],
-    };
-    vec![
-        case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
-        case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
-        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| weight_normed_step([1, 2, 2], None, d)),
-        given::<4, Tensor<4>, _>("Flow++ Step, without mixing", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
-            weight_normed_step([1, 2, 2], Some(3), d)
-        }),
-        case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
-        case("Flow++ Stage, squeezed twice", [1, 1, 4, 4], Real(5.0), |d| Stage {
-            squeezes: vec![squeeze(ChannelOrder::BlockMajor), squeeze(ChannelOrder::BlockMajor)],
-            partition: partition(Pattern::Channels),
-            steps: vec![plain_step([8, 1, 1], d)],
-        }),
-        case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
-        case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
-            let stage =
-                |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
-            (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
-        }),
-        given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
-            squeezes: vec![],
-            partition: partition(Pattern::Stripes),
-            steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
-        }),
-        // The sigmoid at the end rounds to 1 from 17 on.
-        given::<4, Tensor<4>, _>("Flow++ NoiseFlow", [1, 1, 2, 2], Real(3.0), [1, 2, 2, 1], |d| -> NoiseFlow {
-            let (forth, back) = (partition(Pattern::Checkerboard), Invert::new(partition(Pattern::Checkerboard)));
-            (forth, vec![step([1, 2, 1], Some(2), d)], back, Sigmoid::new())
         }),
     ]
 }
