@@ -182,6 +182,28 @@ pub enum ConfigError {
         /// What was found.
         found: Vec<usize>,
     },
+    /// A list with another number of entries than there are elements.
+    #[error("{config}: `{field}` must have {expected} entries, found {found}")]
+    Length {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// Number of elements.
+        expected: usize,
+        /// Number of entries.
+        found: usize,
+    },
+    /// A mask that leaves nothing to keep or nothing to change.
+    #[error("{config}: the mask keeps {kept} of {total} elements; at least one must be kept and one changed")]
+    OneSided {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Elements that pass unchanged.
+        kept: usize,
+        /// All elements.
+        total: usize,
+    },
     /// The layers do not fit the data or one another.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -1,13 +1,16 @@
 use std::fmt;
 
+use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::DataError;
+use super::{DataError, Image, Labels};
 
-/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255.
+/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255, with or without labels.
 ///
 /// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only through a quantization
 /// transform, and that starts from the integer. It is also a quarter of the memory.
+///
+/// A set is one of burn's [`Dataset`]s of [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
 ///
 /// # Example
 ///
@@ -23,6 +26,7 @@ use super::DataError;
 pub struct Images {
     pixels: Vec<u8>,
     shape: [usize; 3],
+    labels: Option<Labels>,
 }
 
 impl Images {
@@ -40,8 +44,25 @@ impl Images {
             Some(per_image) if !pixels.len().is_multiple_of(per_image) => {
                 Err(DataError::PixelCount { expected: per_image, found: pixels.len() })
             }
-            Some(_) => Ok(Self { pixels, shape }),
+            Some(_) => Ok(Self { pixels, shape, labels: None }),
         }
+    }
+
+    /// These images with a label for each.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::LabelCount`] if there are more or fewer labels than images.
+    pub fn with_labels(self, labels: Labels) -> Result<Self, DataError> {
+        if labels.len() != self.len() {
+            return Err(DataError::LabelCount { expected: self.len(), found: labels.len() });
+        }
+        Ok(Self { labels: Some(labels), ..self })
+    }
+
+    /// The labels, where the set has them.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
     }
 
     /// The number of images.
@@ -80,6 +101,9 @@ impl Images {
     /// Files sorted by class make the first images a sample of one class: [`select`](Self::select) takes a random one.
     pub fn take(mut self, n: usize) -> Self {
         self.pixels.truncate(n.saturating_mul(self.n_dims()));
+        if let Some(labels) = &mut self.labels {
+            labels.take(n);
+        }
         self
     }
 
@@ -98,19 +122,30 @@ impl Images {
     ///
     /// If an index is out of range.
     pub fn select(&self, indices: &[usize]) -> Self {
-        Self { pixels: self.gather(indices), shape: self.shape }
+        let labels = self.labels.as_ref().map(|labels| labels.select(indices));
+        Self { pixels: self.gather(indices), shape: self.shape, labels }
     }
 
     /// These images, then those of `other`.
     ///
     /// # Errors
     ///
-    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape.
+    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape; [`DataError::ClassesDiffer`] if their classes
+    /// do, or if only one of them has labels.
     pub fn concat(mut self, other: &Self) -> Result<Self, DataError> {
         if self.shape != other.shape {
             return Err(DataError::ShapesDiffer { expected: self.shape, found: other.shape });
         }
+        let names = |labels: &Option<Labels>| labels.as_ref().map(|labels| labels.names().to_vec());
+        let (expected, found) = (names(&self.labels), names(&other.labels));
+        if expected != found {
+            let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
+            return Err(DataError::ClassesDiffer { expected, found });
+        }
         self.pixels.extend_from_slice(&other.pixels);
+        if let (Some(labels), Some(more)) = (&mut self.labels, &other.labels) {
+            labels.extend(more);
+        }
         Ok(self)
     }
 
@@ -159,10 +194,27 @@ impl Images {
     }
 }
 
-/// The count and the shape: the bytes of a set are of no use in a message.
+/// Item `i` is [`Images::image`] with its label. Reading from memory cannot fail.
+impl Dataset<Image> for Images {
+    fn get(&self, index: usize) -> Result<Image, DatasetError> {
+        let label = self.labels.as_ref().map(|labels| labels.get(index));
+        Ok(Image { pixels: self.image(index).to_vec(), shape: self.shape, label })
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+}
+
+/// The counts and the shape: the bytes of a set are of no use in a message.
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Images").field("len", &self.len()).field("shape", &self.shape).finish()
+        let classes = self.labels.as_ref().map(Labels::n_classes);
+        f.debug_struct("Images")
+            .field("len", &self.len())
+            .field("shape", &self.shape)
+            .field("classes", &classes)
+            .finish()
     }
 }
 
