@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -10,7 +11,7 @@ use super::{DataError, Image, Labels};
 /// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only through a quantization
 /// transform, and that starts from the integer. It is also a quarter of the memory.
 ///
-/// A set is one of burn's [`Dataset`]s of [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
+/// Clones share the bytes, so a loader can be given one. A set is one of burn's [`Dataset`]s of [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
 ///
 /// # Example
 ///
@@ -24,7 +25,7 @@ use super::{DataError, Image, Labels};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Images {
-    pixels: Vec<u8>,
+    pixels: Arc<Vec<u8>>,
     shape: [usize; 3],
     labels: Option<Labels>,
 }
@@ -44,7 +45,7 @@ impl Images {
             Some(per_image) if !pixels.len().is_multiple_of(per_image) => {
                 Err(DataError::PixelCount { expected: per_image, found: pixels.len() })
             }
-            Some(_) => Ok(Self { pixels, shape, labels: None }),
+            Some(_) => Ok(Self { pixels: Arc::new(pixels), shape, labels: None }),
         }
     }
 
@@ -100,7 +101,11 @@ impl Images {
     ///
     /// Files sorted by class make the first images a sample of one class: [`select`](Self::select) takes a random one.
     pub fn take(mut self, n: usize) -> Self {
-        self.pixels.truncate(n.saturating_mul(self.n_dims()));
+        let n_bytes = n.saturating_mul(self.n_dims()).min(self.pixels.len());
+        match Arc::get_mut(&mut self.pixels) {
+            Some(pixels) => pixels.truncate(n_bytes),
+            None => self.pixels = Arc::new(self.pixels[..n_bytes].to_vec()),
+        }
         if let Some(labels) = &mut self.labels {
             labels.take(n);
         }
@@ -123,7 +128,7 @@ impl Images {
     /// If an index is out of range.
     pub fn select(&self, indices: &[usize]) -> Self {
         let labels = self.labels.as_ref().map(|labels| labels.select(indices));
-        Self { pixels: self.gather(indices), shape: self.shape, labels }
+        Self { pixels: Arc::new(self.gather(indices)), shape: self.shape, labels }
     }
 
     /// These images, then those of `other`.
@@ -142,7 +147,7 @@ impl Images {
             let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
             return Err(DataError::ClassesDiffer { expected, found });
         }
-        self.pixels.extend_from_slice(&other.pixels);
+        Arc::make_mut(&mut self.pixels).extend_from_slice(&other.pixels);
         if let (Some(labels), Some(more)) = (&mut self.labels, &other.labels) {
             labels.extend(more);
         }
@@ -242,6 +247,8 @@ mod tests {
         assert!(counting(5).take(0).is_empty());
         let ends = counting(5).select(&[4, 0]);
         assert_eq!((ends.image(0), ends.image(1)), (counting(5).image(4), counting(5).image(0)));
+        let five = counting(5);
+        assert_eq!((five.clone().take(2), five), (counting(2), counting(5)), "clones share their bytes, not their ends");
         let joined = counting(2).concat(&counting(1)).unwrap();
         assert_eq!((joined.len(), joined.image(2)), (3, counting(1).image(0)));
     }
