@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset};
-use flowkit::{ConfigError, Mixing, Unstarted};
+use flowkit::{ConfigError, Mixing, ShapeError, Unstarted};
 use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 
 image_run::keep_memory!();
@@ -25,7 +25,7 @@ image_run::keep_memory!();
 #[derive(Parser)]
 #[command(about = "Flow++ on images: train, evaluate, sample")]
 struct Args {
-    /// tiny, small or cifar10 (the paper's model) [default: tiny]
+    /// tiny, small, or a released model: cifar10, imagenet32, imagenet64, celeba64, celeba128 [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     preset: Option<Preset>,
     /// Noise that makes pixels numbers [default: the preset's, variational]
@@ -71,6 +71,18 @@ impl ImageModelConfig for FlowPlusPlusConfig {
 
     fn build(&self, device: &Device) -> Result<Unstarted<FlowPlusPlus>, ConfigError> {
         self.try_init(device)
+    }
+
+    fn image(&self) -> [usize; 3] {
+        self.image
+    }
+
+    fn n_levels(&self) -> usize {
+        self.n_levels
+    }
+
+    fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError> {
+        self.check_images(shape)
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Scale, StageConfig, VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
 };
 use flowkit::train::{
     Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, Schedule, TrainError, Trainer, TrainerConfig,
@@ -73,7 +74,16 @@ fn spoil<M: Module>(model: M, parameter: &str, value: f32) -> M {
 /// Flow++ with a few thousand parameters and dropout.
 fn minute() -> Unstarted<FlowPlusPlus> {
     let pattern = Pattern::Checkerboard;
-    let noise = VariationalConfig { pattern, n_couplings: 2, n_filters: 8, n_blocks: 1, n_context: 4 };
+    let noise = VariationalConfig {
+        pattern,
+        n_couplings: 2,
+        n_filters: 8,
+        n_blocks: 1,
+        n_context: 4,
+        mixing: NoiseMixing::AsFlow,
+        n_encoder_blocks: 3,
+        encoder_block: EncoderBlock::Conv,
+    };
     let stages = vec![
         StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },
         StageConfig { scale: Scale::Keep, pattern, n_couplings: 2 },

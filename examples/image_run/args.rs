@@ -18,7 +18,7 @@ const DOWNLOAD: &str = "download";
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// CIFAR-10 binary batches, or a folder of 32x32 images [default: the photographs that come with the crate]
+    /// CIFAR-10 binary batches, or a folder of images of the model's size [default: the photographs that come with the crate]
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)
@@ -194,15 +194,22 @@ impl RunArgs {
         }
     }
 
-    /// The images, of the run that is resumed if the command line names none.
-    pub fn read(&self, saved: Option<&Settings>) -> Result<Split, Failure> {
+    /// The images for a model of shape `[C, H, W]`, of the run that is resumed if the command line names none. Only folders of images come
+    /// in the model's size.
+    pub fn read(&self, saved: Option<&Settings>, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
         let source = self.source(saved);
         let folder = Path::new(&source);
         let mut split = match source.as_str() {
             PHOTOGRAPHS => data::photographs(),
             DOWNLOAD => download()?,
-            // As the user wrote it, for the messages.
-            _ => data::read(self.data.as_deref().unwrap_or(folder))?,
+            _ => {
+                // As the user wrote it, for the messages.
+                let named = self.data.as_deref().unwrap_or(folder);
+                match [height, width] {
+                    [32, 32] => data::read(named)?,
+                    size => data::image_folder::read_dir(named, size)?,
+                }
+            }
         };
         if source != PHOTOGRAPHS && !folder.join("test_batch.bin").exists() {
             // Folders may be sorted by class, and a part of the test images must not be of one class.

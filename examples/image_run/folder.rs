@@ -32,6 +32,8 @@ pub struct ModelRun<M> {
     pub history: History,
     pub batch_size: usize,
     pub seed: u64,
+    /// Levels of a pixel.
+    pub n_levels: usize,
 }
 
 /// How the names of temporary files start.
@@ -116,9 +118,10 @@ impl Folder {
     }
 
     /// An 8x8 grid of samples.
-    pub fn write_samples(&self, model: &impl ImageModel, temperature: f64) -> Result<(), Failure> {
+    pub fn write_samples(&self, model: &impl ImageModel, temperature: f64, n_levels: usize) -> Result<(), Failure> {
         let halves = [model.draw(32, temperature)?, model.draw(32, temperature)?];
-        self.write_png("samples.png", "samples", &pictures::grid(Tensor::cat(halves.into(), 0), 8))
+        let samples = pictures::bytes(Tensor::cat(halves.into(), 0), n_levels);
+        self.write_png("samples.png", "samples", &pictures::grid(samples, 8))
     }
 
     /// The result of an evaluation as JSON.
@@ -139,7 +142,7 @@ impl Folder {
         args: &RunArgs,
         device: &Device,
     ) -> Result<(), Failure> {
-        let ModelRun { steps, history, batch_size, seed, .. } = run;
+        let ModelRun { steps, history, batch_size, seed, n_levels, .. } = run;
         let seeds = StepSeed::new(*seed);
         let test = data.test.clone().take(TEST_IMAGES);
         let measure = |model: &M| -> Result<BitsPerDim<OneSampleBound>, Failure> {
@@ -155,8 +158,8 @@ impl Folder {
         let (rebuilt, error) = run.model.there_and_back(originals.clone())?;
         println!("checkpoint      {}", self.path(CHECKPOINT).display());
         device.seed(seeds.seed(*steps, Purpose::Sampling));
-        self.write_samples(&run.model, 1.0)?;
-        let rows = Tensor::cat(vec![originals, rebuilt], 0);
+        self.write_samples(&run.model, 1.0, *n_levels)?;
+        let rows = pictures::bytes(Tensor::cat(vec![originals, rebuilt], 0), *n_levels);
         self.write_png("reconstructions.png", "reconstructions", &pictures::grid(rows, shown.len() as u32))?;
         let svg = pictures::curve(history, &self.path("curve.svg"))?;
         self.write("curve.svg", "curve", svg.as_bytes())?;
@@ -170,8 +173,8 @@ impl Folder {
             "test_bits_per_dim_last_weights": last.value(),
             "test_images": test.len(),
             "bound": bits.provenance().to_string(),
-            "round_trip_max_error": error * 256.0,
-            "round_trip_unit": "steps of a pixel, of which 256 make the range",
+            "round_trip_max_error": error * *n_levels as f64,
+            "round_trip_unit": format!("steps of a pixel, of which {n_levels} make the range"),
             "seconds_per_step": history.update_seconds / *steps as f64,
             "images_per_second": *batch_size as f64 * *steps as f64 / history.update_seconds,
             "peak_rss_mb": peak_rss_bytes().map(|bytes| bytes as f64 / 1e6),

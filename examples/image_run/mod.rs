@@ -14,10 +14,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use flowkit::data::{Images, chunks};
+use flowkit::data::{Images, Split, chunks};
 use flowkit::metric::{ImportanceWeightedBound, OneSampleBound};
 use flowkit::train::{Checkpoint, Purpose, StepSeed, Trainer};
-use flowkit::{BitsPerDim, LogLikelihood};
+use flowkit::{BitsPerDim, FlowError, LogLikelihood};
 
 pub use args::RunArgs;
 pub use failure::Failure;
@@ -38,29 +38,37 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
     let device = args.device()?;
     let seeds = StepSeed::new(args.seed());
     if let Some(path) = &args.sample {
-        let model = load::<C>(path, &device)?;
+        let (model, config) = load::<C>(path, &device)?;
         device.seed(seeds.seed(0, Purpose::Sampling));
-        return folder.write_samples(&model, args.temperature);
+        return folder.write_samples(&model, args.temperature, config.n_levels());
     }
     if let Some(path) = &args.eval {
-        let data = args.read(None)?;
-        let model = load::<C>(path, &device)?;
+        let (model, config) = load::<C>(path, &device)?;
+        let data = fit(&config, args.read(None, config.image())?)?;
         device.seed(seeds.seed(0, Purpose::Evaluation));
         let bits = evaluate_importance_weighted(&model, &data.test, args.importance_samples, &device)?;
         println!("test {bits}");
         return folder.write_evaluation(&bits, data.test.len());
     }
     let saved = if args.resume { Saved::find(&folder, args.keep)? } else { None };
-    let data = args.read(saved.as_ref().map(|saved| &saved.settings))?;
+    let resumed = saved.as_ref().map(Saved::config::<C>).transpose()?;
+    let config = resumed.as_ref().unwrap_or(&experiment.config);
+    let data = fit(config, args.read(saved.as_ref().map(|saved| &saved.settings), config.image())?)?;
     let trained = training::train(experiment, saved, args, &data, &device.clone().autodiff(), &folder)?;
     folder.write_all(&trained, &data, args, &device)
 }
 
 /// The averaged model of a checkpoint, without gradients.
-fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<C::Model, Failure> {
+fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, C), Failure> {
     let checkpoint = Checkpoint::load(path)?;
     let config: C = training::read_config(&checkpoint, path)?;
-    Ok(Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?)
+    Ok((Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?, config))
+}
+
+/// The data in as many levels as the model knows, or why the model cannot take it: known before a model is made.
+fn fit<C: ImageModelConfig>(config: &C, data: Split) -> Result<Split, Failure> {
+    config.check_images(data.train.shape()).map_err(FlowError::from)?;
+    Ok(Split { train: data.train.coarsened(config.n_levels())?, test: data.test.coarsened(config.n_levels())? })
 }
 
 /// One-sample bound of a set of images.

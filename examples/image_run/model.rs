@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::metric::{ImportanceWeightedBound, OneSampleBound};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, Update};
-use flowkit::{Bijector, BoundFlow, ConfigError, FlowError, LogLikelihood, Prior, Surjection, Unstarted};
+use flowkit::{Bijector, BoundFlow, ConfigError, FlowError, LogLikelihood, Prior, ShapeError, Surjection, Unstarted};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -60,4 +60,10 @@ pub trait ImageModelConfig: Serialize + DeserializeOwned {
     /// Name of the model.
     const NAME: &'static str;
     fn build(&self, device: &Device) -> Result<Unstarted<Self::Model>, ConfigError>;
+    /// Shape `[C, H, W]` of its images.
+    fn image(&self) -> [usize; 3];
+    /// Levels of a pixel.
+    fn n_levels(&self) -> usize;
+    /// Whether it takes images of a shape.
+    fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError>;
 }

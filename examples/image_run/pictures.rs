@@ -12,6 +12,11 @@ use super::history::History;
 /// Every pixel of an image becomes a square of this side.
 const ZOOM: u32 = 3;
 
+/// Levels of which `n_levels` make the range as bytes: the darkest of those that a level stands for, as the released code shows them.
+pub fn bytes(levels: Tensor<4, Int>, n_levels: usize) -> Tensor<4, Int> {
+    levels.mul_scalar(256 / n_levels as i64)
+}
+
 /// A grid of images, left to right and top to bottom, with a thin border between them.
 ///
 /// # Shapes

@@ -57,6 +57,11 @@ impl Saved {
         let settings = settings::read(&latest.checkpoint, &path)?;
         Ok(Some(Self { checkpoints, checkpoint: latest.checkpoint, path, settings }))
     }
+
+    /// The configuration of its model.
+    pub fn config<C: ImageModelConfig>(&self) -> Result<C, Failure> {
+        read_config(&self.checkpoint, &self.path)
+    }
 }
 
 /// A run under way.
@@ -193,5 +198,6 @@ pub fn train<C: ImageModelConfig>(
         run.save()?;
     }
     let (model, last) = (run.trainer.average().clone(), run.trainer.model().valid());
-    Ok(ModelRun { model, last, steps: run.trainer.step_count(), history: run.history, batch_size, seed })
+    let (steps, n_levels) = (run.trainer.step_count(), run.config.n_levels());
+    Ok(ModelRun { model, last, steps, history: run.history, batch_size, seed, n_levels })
 }

@@ -73,6 +73,11 @@ pub struct VariationalDequantization<N, B> {
 }
 
 impl<N, B> VariationalDequantization<N, B> {
+    /// Levels `M` of the data.
+    pub fn n_levels(&self) -> usize {
+        self.n_levels
+    }
+
     /// Levels as numbers of `noise`'s type, and scaled for the encoder.
     fn scaled<const D: usize>(&self, x: Tensor<D, Int>, noise: &Tensor<D>) -> (Tensor<D>, Tensor<D>) {
         let x = x.float().cast(noise.dtype());
