@@ -29,11 +29,12 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
-//! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
+//! | each number by itself | [`Elementwise`] of a law, [`FixedAffine`], [`LeakyRelu`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
+//! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
 //! | looking at layers | [`layer`] |
@@ -56,6 +57,7 @@
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
 
+pub mod autoregressive;
 pub mod bijector;
 pub mod bound_flow;
 pub mod boxed;
@@ -74,6 +76,7 @@ pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
+pub mod multi_scale;
 pub mod parameter;
 pub mod prior;
 pub mod quantize;
@@ -84,28 +87,32 @@ pub mod surjection;
 pub mod train;
 pub mod unstarted;
 
+pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear, Ordering};
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
-    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing, StartedConv, StartedConvConfig, concat_elu,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
+    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
+    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
+    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
-pub use context::Context;
+pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
-    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
-    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    Elementwise, ElementwiseConfig, Exp, FixedAffine, FixedAffineConfig, LeakyRelu, LeakyReluConfig, Logit,
+    LogitConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
-    HouseholderConfig, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
+    HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
+pub use multi_scale::{Latents, MultiScale};
 pub use prior::{
     ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
 };
@@ -117,7 +124,11 @@ pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, Sq
 pub use surjection::Surjection;
 pub use unstarted::Unstarted;
 
-/// The README's program is a test.
+/// Programs of the README and of the pages in `docs` are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/conventions.md")]
+    struct Conventions;
+}

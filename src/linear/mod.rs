@@ -10,7 +10,7 @@ pub mod position_norm;
 mod triangular;
 
 pub use act_norm::{ActNorm, ActNormConfig};
-pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig};
+pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixStart};
 pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config};
 pub use householder::{Householder, HouseholderConfig};
 pub use permutation::{Order, Permutation, PermutationConfig};
