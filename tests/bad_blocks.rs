@@ -7,7 +7,7 @@ use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
 use flowkit::{
     Bijector, ConditionalNormal, Conditioning, ConfigError, Conv1x1Config, CouplingConfig, DiagonalNormal,
     ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LeakyReluConfig, Mask, MaskedCouplingConfig,
-    MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig, Prior, Swap,
+    MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig, Prior, ScalarAffineConfig, Swap,
 };
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
@@ -53,6 +53,12 @@ fn configurations_say_what_is_wrong() {
         (MaskedCouplingConfig::new(vec![2, 0], Mask::Alternating).validate(), "shape [2, 0] holds no elements"),
         (LeakyReluConfig::new().with_negative_slope(0.0).validate(), "LeakyReluConfig: `negative_slope`"),
         (LeakyReluConfig::new().with_negative_slope(-0.1).validate(), "must lie in [1e-6, 1e6], found -0.1"),
+        (
+            ScalarAffineConfig::new(0.0, 1.0).validate(),
+            "ScalarAffineConfig: `scale` must lie in ±[1e-30, 1e30], found 0",
+        ),
+        (ScalarAffineConfig::new(f64::NAN, 1.0).validate(), "`scale` must lie in ±[1e-30, 1e30], found NaN"),
+        (ScalarAffineConfig::new(1.0, f64::INFINITY).validate(), "`shift` must lie in [-1e30, 1e30], found inf"),
         (
             ElementwiseConfig::new().with_noise(-1.0).validate(),
             "ElementwiseConfig: `noise` must lie in [0, 1], found -1",

@@ -3,7 +3,7 @@
 mod roughness;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flowkit::{Bijector, BoxBijector, Exp, FixedAffineConfig, Invert, LeakyReluConfig, Sigmoid, Softplus, Tanh};
+use flowkit::{Bijector, BoxBijector, Exp, Invert, LeakyReluConfig, ScalarAffineConfig, Sigmoid, Softplus, Tanh};
 use roughness::roughness;
 
 /// Numbers as the columns of one example.
@@ -48,8 +48,8 @@ fn log_dets_are_exact_over_the_whole_line() {
             Box::new(|x| if x < 0.0 { (0.01 * x, 0.01f64.ln()) } else { (x, 0.0) }),
         ),
         (
-            "FixedAffine",
-            BoxBijector::new(FixedAffineConfig::new().with_scale(-0.125).with_shift(3.0).init()),
+            "ScalarAffine",
+            BoxBijector::new(ScalarAffineConfig::new(-0.125, 3.0).init()),
             Box::new(|x| (3.0 - 0.125 * x, 0.125f64.ln())),
         ),
     ];
@@ -111,8 +111,7 @@ fn what_has_no_inverse_is_not_guessed() {
 /// `tanh x = 2σ(2x) − 1`, through three bijectors.
 #[test]
 fn tanh_is_a_sigmoid() {
-    let doubled = || FixedAffineConfig::new().with_scale(2.0);
-    let around = (doubled().init(), Sigmoid::new(), doubled().with_shift(-1.0).init());
+    let around = (ScalarAffineConfig::new(2.0, 0.0).init(), Sigmoid::new(), ScalarAffineConfig::new(2.0, -1.0).init());
     let x = row(&line(), DType::F64);
     let (z, log_det) = Bijector::<2>::forward(&around, x.clone(), &());
     let (direct, direct_log_det) = Bijector::<2>::forward(&Tanh::new(), x, &());

@@ -27,7 +27,9 @@ use crate::conditioner::Conditioner;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::{flatten, sum_event};
+use crate::finite::all_finite;
 use crate::law::Law;
+use crate::layer::See;
 
 /// One half of the channel axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,10 +111,15 @@ where
     N: Conditioner<D, C>,
 {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        self.forward_observed(x, context, &mut |_, _| {})
+    }
+
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
+        see("conditioner", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(flatten(other), theta);
         (self.join(kept, z.reshape(dims)), sum_event(log_derivative))
     }

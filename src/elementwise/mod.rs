@@ -10,7 +10,7 @@
 //!
 //! A marginal transform: with a spline or a mixture each element gets a distribution of its own, without any dependence between elements. One
 //! scale and one shift per element are [`crate::PositionNorm`], which also starts from data; per channel, [`crate::ActNorm`]; constants,
-//! [`FixedAffine`].
+//! [`ScalarAffine`].
 //!
 //! # Start
 //! Normal numbers of deviation `noise`. Components of a mixture that are equal have equal gradients and would stay equal, so 0 serves laws
@@ -31,9 +31,9 @@
 //! ```
 
 pub mod exp;
-pub mod fixed_affine;
 pub mod leaky_relu;
 pub mod logit;
+pub mod scalar_affine;
 pub mod sigmoid;
 pub mod softplus;
 pub mod tanh;
@@ -43,9 +43,9 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 pub use exp::Exp;
-pub use fixed_affine::{FixedAffine, FixedAffineConfig};
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
 pub use logit::{Logit, LogitConfig};
+pub use scalar_affine::{ScalarAffine, ScalarAffineConfig};
 pub use sigmoid::Sigmoid;
 pub use softplus::Softplus;
 pub use tanh::Tanh;

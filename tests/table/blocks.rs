@@ -23,8 +23,8 @@ fn spline(bins: usize) -> RationalQuadraticSpline {
     RationalQuadraticSplineConfig::new(bins).init()
 }
 
-fn fixed(scale: f64, shift: f64) -> FixedAffine {
-    FixedAffineConfig::new().with_scale(scale).with_shift(shift).init()
+fn fixed(scale: f64, shift: f64) -> ScalarAffine {
+    ScalarAffineConfig::new(scale, shift).init()
 }
 
 fn elementwise<L: Law>(law: L, c: usize, device: &Device) -> Elementwise<L> {
@@ -68,7 +68,7 @@ fn masked<L: Law>(
 
 /// A masked coupling of images.
 fn masked_image(mask: Mask, image: [usize; 3], device: &Device) -> MaskedCoupling<RationalQuadraticSpline, GatedNet> {
-    let net = GatedNetConfig::new(image, spline(4).n_params(), 4, 1).with_mixing(Mixing::Attention { heads: 2 });
+    let net = GatedNetConfig::new(image, spline(4).n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     MaskedCouplingConfig::new(image.to_vec(), mask).init(spline(4), net.init(device), device)
 }
 
@@ -79,7 +79,7 @@ pub fn blocks() -> Vec<Case> {
         case("Softplus", [1, 5], Real(80.0), |_| Softplus::new()),
         case("Exp", [1, 5], Real(40.0), |_| Exp::new()),
         case("LeakyRelu", [1, 5], Real(1e30), |_| LeakyReluConfig::new().with_negative_slope(0.2).init()),
-        case("FixedAffine", [1, 2, 2, 2], Real(1e4), |_| fixed(-3.0, 0.5)),
+        case("ScalarAffine", [1, 2, 2, 2], Real(1e4), |_| fixed(-3.0, 0.5)),
         case("Elementwise, affine", [1, 2, 2], Real(1e4), |d| elementwise(affine(), 2, d)),
         case("Elementwise, MixLogCdf", [1, 2, 2], Real(50.0), |d| elementwise(mixture(), 2, d)),
         case("Elementwise, spline", [1, 4, 2], Real(4.0), |d| elementwise(spline(5), 4, d)),
@@ -113,7 +113,7 @@ pub fn blocks() -> Vec<Case> {
         case("Invert<Softplus>", [1, 5], Positive(80.0), |_| Invert::new(Softplus::new())),
         case("Invert<Exp>", [1, 5], Positive(1e10), |_| Invert::new(Exp::new())),
         case("Invert<LeakyRelu>", [1, 5], Real(1e30), |_| Invert::new(LeakyReluConfig::new().init())),
-        case("Invert<FixedAffine>", [1, 5], Real(10.0), |_| Invert::new(fixed(0.25, 7.0))),
+        case("Invert<ScalarAffine>", [1, 5], Real(10.0), |_| Invert::new(fixed(0.25, 7.0))),
         case("Invert<Elementwise>, MixLogCdf", [1, 2, 2], Real(10.0), |d| Invert::new(elementwise(mixture(), 2, d))),
         case("Invert<Elementwise>, spline", [1, 3, 2], Real(3.0), |d| Invert::new(elementwise(spline(6), 3, d))),
         case("Invert<MaskedCoupling>", [1, 4], Real(10.0), |d| {

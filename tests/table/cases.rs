@@ -56,7 +56,7 @@ fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Dev
 
 /// A network for halves of the given shape.
 fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
-    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(mixing).init(device)
+    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(Some(mixing)).init(device)
 }
 
 const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
@@ -82,6 +82,19 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
         CouplingConfig::new().init(law, net),
         Swap::new(),
     )
+}
+
+/// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
+fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
+    let [c, h, w] = half;
+    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
+    let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
+        .with_n_context(n_context)
+        .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
+        .with_output_activation(OutputActivation::ConcatElu)
+        .with_weight(ConvWeight::WeightNorm)
+        .init(device);
+    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
 }
 
 /// The ablations: affine, no channel matrix, no attention.
@@ -312,27 +325,36 @@ fn composed() -> Vec<Case> {
 fn flow_plus_plus() -> Vec<Case> {
     let size = Real(10.0);
     let squeezed = |d: &Device| Stage {
-        squeeze: Some(squeeze(ChannelOrder::BlockMajor)),
+        squeezes: vec![squeeze(ChannelOrder::BlockMajor)],
         partition: partition(Pattern::Channels),
         steps: vec![step([2, 1, 2], None, d), step([2, 1, 2], None, d)],
     };
     let checkerboard = |d: &Device| Stage {
-        squeeze: None,
+        squeezes: vec![],
         partition: partition(Pattern::Checkerboard),
         steps: vec![step([1, 2, 2], None, d), plain_step([1, 2, 2], d)],
     };
     vec![
         case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
         case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
+        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| weight_normed_step([1, 2, 2], None, d)),
+        given::<4, Tensor<4>, _>("Flow++ Step, without mixing", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
+            weight_normed_step([1, 2, 2], Some(3), d)
+        }),
         case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
+        case("Flow++ Stage, squeezed twice", [1, 1, 4, 4], Real(5.0), |d| Stage {
+            squeezes: vec![squeeze(ChannelOrder::BlockMajor), squeeze(ChannelOrder::BlockMajor)],
+            partition: partition(Pattern::Channels),
+            steps: vec![plain_step([8, 1, 1], d)],
+        }),
         case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
         case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
             let stage =
-                |kept| Stage { squeeze: None, partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
+                |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
             (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
         }),
         given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
-            squeeze: None,
+            squeezes: vec![],
             partition: partition(Pattern::Stripes),
             steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
         }),
