@@ -173,7 +173,7 @@ impl Images {
         }
         // From 1 to 128, since there are 2 levels at least.
         let width = (256 / n_levels) as u8;
-        self.pixels.iter_mut().for_each(|pixel| *pixel /= width);
+        Arc::make_mut(&mut self.pixels).iter_mut().for_each(|pixel| *pixel /= width);
         Ok(self)
     }
 
@@ -248,7 +248,11 @@ mod tests {
         let ends = counting(5).select(&[4, 0]);
         assert_eq!((ends.image(0), ends.image(1)), (counting(5).image(4), counting(5).image(0)));
         let five = counting(5);
-        assert_eq!((five.clone().take(2), five), (counting(2), counting(5)), "clones share their bytes, not their ends");
+        assert_eq!(
+            (five.clone().take(2), five),
+            (counting(2), counting(5)),
+            "clones share their bytes, not their ends"
+        );
         let joined = counting(2).concat(&counting(1)).unwrap();
         assert_eq!((joined.len(), joined.image(2)), (3, counting(1).image(0)));
     }
