@@ -57,6 +57,7 @@ mod read;
 #[cfg(feature = "image")]
 mod rgb;
 mod split;
+mod two_moons;
 
 pub use augmentation::Augmentation;
 pub use batcher::{ImageBatch, ImageBatcher};
@@ -71,3 +72,4 @@ pub use order::Order;
 pub use photographs::photographs;
 pub use read::read;
 pub use split::Split;
+pub use two_moons::TwoMoons;
