@@ -45,7 +45,7 @@ fn unstarted(device: &Device) -> Unstarted<Model> {
         BoxBijector::new(Conv1x1Config::new(8).init(device)),
         BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
     ];
-    BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 8, 2, 2]).unwrap()
+    BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()
 }
 
 /// Images of `[2, 4, 4]`, smooth and a little random.
