@@ -208,6 +208,7 @@ where
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
         let (conditioner, theta) = self.conditioner.initialize(parts.masked(dims), context);

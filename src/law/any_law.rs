@@ -16,7 +16,7 @@ pub enum AnyLawConfig {
     Affine(AffineConfig),
     /// Logistic mixture's distribution function, its logit, scale and shift.
     MixLogCdf(MixLogCdfConfig),
-    /// Spline within a bound, the identity outside.
+    /// Monotone rational-quadratic spline.
     RationalQuadraticSpline(RationalQuadraticSplineConfig),
 }
 
@@ -68,7 +68,7 @@ pub enum AnyLaw {
     Affine(Affine),
     /// MixLogCDF.
     MixLogCdf(MixLogCdf),
-    /// Rational-quadratic spline.
+    /// Monotone rational-quadratic spline.
     RationalQuadraticSpline(RationalQuadraticSpline),
 }
 
