@@ -60,6 +60,7 @@ use crate::bijector::{Bijector, Cotangent, Walk};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::zero_log_det;
+use crate::layer::LayerWalk;
 
 /// Levels with factored-out latents. Picture and formulas head this module.
 #[derive(Module, Debug)]
@@ -313,6 +314,13 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
             None => h,
         });
         (Self { levels }, parts.join(&scales))
+    }
+
+    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
+        let scales = self.checked::<C>(x.dims());
+        let visit = |walk: &mut LayerWalk<'_, 4>, index: usize, h| walk.member(index, &self.levels[index], h, context);
+        let parts = Parts::descend(scales.len(), x, |index, h| walk.within("levels", |walk| visit(walk, index, h)));
+        parts.join(&scales)
     }
 
     fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Walk<C>) -> (Tensor<4>, Tensor<1>) {
