@@ -2,7 +2,7 @@
 //!
 //! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and [`Invert`] compose them, [`Flow`] adds a
 //! prior and is a density, [`BoundFlow`] adds a [`Surjection`] and is a bound on the likelihood of discrete data.
-//! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) made of these pieces.
+//! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and [`model::glow`] Glow (Kingma & Dhariwal 2018), made of these pieces.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -88,7 +88,8 @@ pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
     ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, StartedConv,
+    StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::Context;
 pub use coupling::{Coupling, CouplingConfig, Half};
@@ -103,7 +104,7 @@ pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};
 pub use prior::{Prior, StandardNormal, Uniform};
 pub use quantize::{
-    Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
+    BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};

@@ -89,10 +89,7 @@ const LAYER: &str = "MultiScale";
 impl Scale {
     /// Whether the output is the input with blocks of pixels as channels.
     fn check(self) -> Result<(), ShapeError> {
-        let (
-            [b, c, h, w],
-            [out_b, out_c, out_h, out_w],
-        ) = (self.input, self.output);
+        let ([b, c, h, w], [out_b, out_c, out_h, out_w]) = (self.input, self.output);
         let blocks = |whole: usize, part: usize| (part > 0 && whole.is_multiple_of(part)).then(|| whole / part.max(1));
         match (blocks(h, out_h), blocks(w, out_w)) {
             (Some(rows), Some(columns)) if b == out_b && out_c == c * rows * columns => Ok(()),

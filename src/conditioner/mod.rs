@@ -20,6 +20,7 @@ pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
 pub use gated_net::{GatedNet, GatedNetConfig};
 pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
 pub use started_conv::{ConvStart, StartedConv, StartedConvConfig};
+pub(crate) use zero_conv::LOG_SCALE_FACTOR;
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
 pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 

@@ -62,7 +62,8 @@ impl MatrixStart {
                     .chunks(channels * channels)
                     .map(|rows| DMatrix::from_row_slice(channels, channels, rows).qr().q());
                 // nalgebra stores columns: the transpose's columns are the rows.
-                let rows: Vec<f32> = factors.flat_map(|q| q.transpose().as_slice().to_vec()).map(|v| v as f32).collect();
+                let rows: Vec<f32> =
+                    factors.flat_map(|q| q.transpose().as_slice().to_vec()).map(|v| v as f32).collect();
                 Tensor::from_data(TensorData::new(rows, shape), device)
             }
         }

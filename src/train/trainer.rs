@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::unstarted::Unstarted;
 
 use super::{
-    Checkpoint, CheckpointError, Ema, EmaDecay, OptimizerConfig, Purpose, StepSeed, TrainError, WarmUp, clip_global_norm,
+    Checkpoint, CheckpointError, Ema, EmaDecay, OptimizerConfig, Purpose, StepSeed, TrainError, WarmUp,
+    clip_global_norm,
 };
 
 /// Which loss the bound on the gradient's norm speaks of.
@@ -216,8 +217,9 @@ impl<M: Module> Trainer<M> {
             serde_json::from_str(text(TRAINER)?).map_err(|error| field(TRAINER, error.to_string()))?;
         config.validate().map_err(|error| field(TRAINER, error.to_string()))?;
         let step: u64 = text(STEP)?.parse().map_err(|error| field(STEP, format!("is no number: {error}")))?;
-                let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
-        let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| field(OPTIMIZER, error.to_string()))?;
+        let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
+        let optimizer =
+            config.optimizer.init().from_bytes(bytes).map_err(|error| field(OPTIMIZER, error.to_string()))?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         let model = checkpoint.resume(MODEL, model)?;
         // The average is updated once with every step.
