@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
+use flowkit::model::glow::{GlowConfig, GlowLayers, GlowMixing, GlowPermutation, GlowPrior, TopPrior};
 use flowkit::*;
 
 use super::Inputs::{Closed, Open, Real};
@@ -109,9 +110,41 @@ fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
     ChannelMatrixConfig::new(c).with_n_groups(groups).init(device)
 }
 
+fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
+    ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device)
+}
+
+/// A coupling with Glow's network, of `c` channels.
+fn glow_coupling(form: AffineForm, kept: Half, c: usize, device: &Device) -> Coupling<Affine, GlowNet> {
+    let (first, second) = (c.div_ceil(2), c / 2);
+    let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
+    let law = affine(form);
+    let net = GlowNetConfig::new(own, other, law.n_params()).with_n_filters(5).init(device);
+    CouplingConfig::new().with_kept(kept).init(law, net)
+}
+
+/// A learned prior of half of `c` channels.
+fn learned_prior(c: usize, device: &Device) -> Coupling<Affine, ZeroConv> {
+    CouplingConfig::new().init(affine(AffineForm::Normal), ZeroConvConfig::new(c / 2, c / 2, 2).init(device))
+}
+
+/// Of images with one channel.
+fn glow_config(side: [usize; 2], n_scales: usize) -> GlowConfig {
+    GlowConfig::new([1, side[0], side[1]], n_scales, 1).with_n_filters(4)
+}
+
+fn glow_layers(config: GlowConfig, device: &Device) -> GlowLayers {
+    config.init(device).without_data().flow.bijector
+}
+
+fn top_prior(prior: GlowPrior, device: &Device) -> TopPrior {
+    let layers = glow_layers(glow_config([2, 4], 1).with_prior(prior), device);
+    layers.1.levels[0].3.clone().expect("the prior is learned")
+}
+
 /// The whole table.
 pub fn cases() -> Vec<Case> {
-    [elementwise(), linear(), reshape(), couplings(), inverted(), composed(), flow_plus_plus()]
+    [elementwise(), linear(), reshape(), couplings(), inverted(), composed(), multi_scale(), glow(), flow_plus_plus()]
         .into_iter()
         .flatten()
         .collect()
@@ -121,6 +154,9 @@ fn elementwise() -> Vec<Case> {
     vec![
         case("Logit", [1, 5], Closed, |_| LogitConfig::new().init()),
         case("Logit without margin", [1, 1, 2, 3], Open, |_| LogitConfig::new().with_margin(0.0).init()),
+        case("FixedAffine", [1, 2, 1, 2], Real(1e4), |_| {
+            FixedAffineConfig::new().with_scale(-3.0).with_shift(0.7).init()
+        }),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
     ]
@@ -131,11 +167,15 @@ fn linear() -> Vec<Case> {
         case("ActNorm of vectors", [1, 4], Real(1e4), |d| act_norm::<2>(4, d)),
         case("ActNorm of sequences", [1, 2, 3], Real(1e4), |d| act_norm::<3>(2, d)),
         case("ActNorm of images", [1, 2, 2, 3], Real(1e4), |d| act_norm::<4>(2, d)),
+        case("ActNorm with a factor", [1, 2, 2, 2], Real(1e4), |d| -> ActNorm<4> {
+            ActNormConfig::new(2).with_log_scale_factor(3.0).init(d)
+        }),
         case("PositionNorm of vectors", [1, 4], Real(1e4), |d| PositionNormConfig::new().init([1, 4], d)),
         case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| PositionNormConfig::new().init([1, 2, 2, 2], d)),
         case("ChannelMatrix of vectors", [1, 3], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
+        case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| orthogonal(4, d)),
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
@@ -250,6 +290,52 @@ fn composed() -> Vec<Case> {
                 BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(mixture(), Half::First, 4, 3, d)),
                 BoxBijector::new(conv(4, d)),
             ]
+        }),
+    ]
+}
+
+fn multi_scale() -> Vec<Case> {
+    let size = Real(10.0);
+    let squeezed = |c: usize, d: &Device| (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(c, d), conv(c, d));
+    vec![
+        case("MultiScale of two levels", [1, 1, 4, 4], size, move |d| {
+            MultiScale::new(vec![squeezed(4, d), squeezed(8, d)])
+        }),
+        case("MultiScale without squeezes", [1, 4, 1, 3], size, |d| {
+            MultiScale::new([4, 2].map(|c| (conv(c, d), learned_prior(c, d))).into())
+        }),
+        // Couplings before and after the squeeze, as RealNVP has them.
+        case("MultiScale, squeezed midway", [1, 2, 2, 2], size, |d| {
+            let half = |kept| image_coupling(kept, [1, 2, 2], None, d);
+            let level = |c: usize| (half(Half::First), squeeze(ChannelOrder::BlockMajor), act_norm::<4>(4 * c, d));
+            MultiScale::new(vec![level(2)])
+        }),
+        case("MultiScale without levels", [1, 1, 2, 2], size, |_| MultiScale::<Squeeze>::new(vec![])),
+    ]
+}
+
+fn glow() -> Vec<Case> {
+    use AffineForm::{Additive, Normal, Sigmoid};
+    use Half::{First, Second};
+    let size = Real(10.0);
+    let classes = GlowPrior::Classes { n_classes: 3 };
+    vec![
+        case("Coupling, normal", [1, 4], size, |d| coupling(affine(Normal), First, 4, 0, d)),
+        case("Coupling with GlowNet", [1, 4, 1, 3], size, |d| glow_coupling(Sigmoid, First, 4, d)),
+        case("Coupling with GlowNet, second kept", [1, 3, 2, 2], size, |d| glow_coupling(Additive, Second, 3, d)),
+        case("Coupling with ZeroConv", [1, 4, 1, 3], size, |d| learned_prior(4, d)),
+        case("GlowMixing", [1, 4, 1, 2], size, |d| {
+            vec![GlowMixing::Matrix(orthogonal(4, d)), GlowMixing::Plu(conv(4, d))]
+        }),
+        case("TopPrior", [1, 4, 1, 2], size, |d| top_prior(GlowPrior::Learned, d)),
+        given::<4, Tensor<2>, _>("TopPrior given a class", [1, 4, 1, 2], size, [1, 3], move |d| top_prior(classes, d)),
+        case("GlowLayers", [1, 1, 4, 4], size, |d| glow_layers(glow_config([4, 4], 2), d)),
+        case("GlowLayers, PLU, standard prior", [1, 1, 2, 4], size, |d| {
+            let config = glow_config([2, 4], 1).with_permutation(GlowPermutation::Plu);
+            glow_layers(config.with_prior(GlowPrior::Standard), d)
+        }),
+        given::<4, Tensor<2>, _>("GlowLayers given a class", [1, 1, 2, 4], size, [1, 3], move |d| {
+            glow_layers(glow_config([2, 4], 1).with_prior(classes), d)
         }),
     ]
 }

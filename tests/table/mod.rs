@@ -197,6 +197,7 @@ case! {
     VectorGiven(2, Tensor<2>),
     VectorGivenPair(2, (Tensor<2>, Tensor<2>)),
     ImageGiven(4, Tensor<4>),
+    ImageGivenClass(4, Tensor<2>),
 }
 
 /// Checks a property on every entry and reports all that it does not hold for.
