@@ -7,6 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::graph::lift;
+use crate::layer::LayerWalk;
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -47,6 +48,13 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// exists.
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
 
+    /// [`Bijector::output_shape`] beside an actual condition, whose widths and batch are checked too. Compositions ask their members; the
+    /// default serves maps that ignore the condition.
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let _ = context;
+        self.output_shape(shape)
+    }
+
     /// Shape of `x` for a shape of `z`. The default serves maps that keep the shape.
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let output = self.output_shape(shape)?;
@@ -64,6 +72,13 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         let (z, _) = self.forward(x, context);
         (self, z.detach())
+    }
+
+    /// Runs a batch through the layers one at a time and shows each to the visitor of `walk`. Returns what the visitor made of the last.
+    ///
+    /// Compositions pass on to their members by [`LayerWalk::member`]; by default a bijector is one layer.
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        walk.leaf(self, x, context)
     }
 
     /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.

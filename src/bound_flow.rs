@@ -14,6 +14,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
 use crate::flow::{Flow, non_finite, read_likelihood};
+use crate::layer::LayerWalk;
 use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
@@ -92,6 +93,26 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.flow.log_prob_given(y, context) + log_weight
     }
 
+    /// Runs a batch through the layers of `surjection` and `flow` one at a time and shows each to the visitor of `walk`; the latents come
+    /// back.
+    ///
+    /// # Panics
+    /// As [`BoundFlow::log_weight`].
+    pub fn visit_layers<const D: usize, C: Context>(
+        &self,
+        x: S::Data,
+        noise: Tensor<D>,
+        context: &C,
+        walk: &mut LayerWalk<'_, D>,
+    ) -> Tensor<D>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+    {
+        let y = walk.within("surjection", |walk| self.surjection.visit_layers(x, noise, walk));
+        walk.within("flow", |walk| self.flow.visit_layers(y, context, walk))
+    }
+
     /// Training loss: minus the mean of [`BoundFlow::log_weight`] with fresh noise, in nats per example, `[1]`.
     ///
     /// # Panics
@@ -140,7 +161,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        let dims = self.check(&x)?;
+        let dims = self.check(&x, context)?;
         let model = self.valid();
         let noise = model.surjection.noise(&x, model.flow.dtype());
         let nats = read_likelihood(model.log_weight_given(x, noise, context))?;
@@ -177,7 +198,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         if samples == 0 {
             return Err(FlowError::NoSamples { what: "samples" });
         }
-        let dims = self.check(&x)?;
+        let dims = self.check(&x, context)?;
         let model = self.valid();
         let mut means: Vec<LogMeanExp> = Vec::new();
         for _ in 0..samples {
@@ -224,7 +245,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
-        self.check(&x)?;
+        self.check(&x, &())?;
         let model = self.valid();
         let noise = model.surjection.noise(&x, model.flow.dtype()).inner();
         let (y, _) = model.surjection.lift(x, noise);
@@ -239,12 +260,13 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
-    fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
+    fn check<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<usize, FlowError>
     where
         S: Surjection<D>,
+        B: Bijector<D, C>,
     {
         let (lifted, dims) = self.surjection.check(x)?;
-        self.flow.check(lifted)?;
+        self.flow.check_given(lifted, context)?;
         Ok(dims)
     }
 }
@@ -279,7 +301,7 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     {
         self.start(|BoundFlow { surjection, flow }| {
             let (lifted, _) = surjection.check(&x)?;
-            flow.check(lifted)?;
+            flow.check_given(lifted, context)?;
             let noise = surjection.noise(&x, flow.dtype());
             let (surjection, y) = surjection.initialize(x, noise);
             let flow = Unstarted::new(flow).initialize_given(y, context)?;

@@ -10,6 +10,7 @@ use crate::bijector::{Bijector, Cotangent, Walk};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::zero_log_det;
+use crate::layer::LayerWalk;
 
 /// Runs `$step` on the indices of a tuple in reverse order.
 macro_rules! reversed {
@@ -50,6 +51,11 @@ macro_rules! tuple {
                 Ok(shape)
             }
 
+            fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+                $( let shape = self.$i.output_shape_given(shape, context)?; )+
+                Ok(shape)
+            }
+
             fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
                 let mut shape = shape;
                 macro_rules! step { ($j:tt) => { shape = self.$j.input_shape(shape)? }; }
@@ -62,6 +68,11 @@ macro_rules! tuple {
                 let ($($T,)+) = self;
                 $( let ($T, x) = $T.initialize(x, context); )+
                 (($($T,)+), x)
+            }
+
+            fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+                $( let x = walk.member(stringify!($i), &self.$i, x, context); )+
+                x
             }
 
             fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
@@ -114,6 +125,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
         self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
     }
 
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
+    }
+
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.iter().rev().try_fold(shape, |shape, member| member.input_shape(shape))
     }
@@ -127,6 +142,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
             x = z;
         }
         (started, x)
+    }
+
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        self.iter().enumerate().fold(x, |x, (index, member)| walk.member(index, member, x, context))
     }
 
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
@@ -178,6 +197,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B>
         self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
     }
 
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
+    }
+
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.iter().try_fold(shape, |shape, member| member.input_shape(shape))
     }
@@ -189,6 +212,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B>
                 (Some(member), z)
             }
             None => (None, x.detach()),
+        }
+    }
+
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        match self {
+            Some(member) => member.visit_layers(x, context, walk),
+            None => x,
         }
     }
 
@@ -241,6 +271,12 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Invert<B>
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.inner.input_shape(shape)
+    }
+
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let input = self.inner.input_shape(shape)?;
+        self.inner.output_shape_given(input, context)?;
+        Ok(input)
     }
 
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

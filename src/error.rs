@@ -88,6 +88,16 @@ pub enum ShapeError {
         /// Latents that came.
         found: usize,
     },
+    /// A condition of another width, batch or size than the layer takes with an input of the given shape.
+    #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
+    ConditionShape {
+        /// Type of the layer.
+        layer: &'static str,
+        /// What it takes beside this input.
+        expected: Vec<usize>,
+        /// What came.
+        found: Vec<usize>,
+    },
     /// A bijector changes the shape but does not say what its inverse does to one.
     #[error("{layer}: maps shape {shape:?} to {output:?} and has no `input_shape` of its own")]
     InverseUnknown {
@@ -137,6 +147,18 @@ pub enum ConfigError {
         of: &'static str,
         /// Value of that field.
         factor: usize,
+    },
+    /// A list of indices that does not name each of `0..n` once.
+    #[error("{config}: `{field}` must name each of 0..{n} once, found {found:?}")]
+    NotPermutation {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// How many there are to name.
+        n: usize,
+        /// What was found.
+        found: Vec<usize>,
     },
     /// The layers do not fit the data or one another.
     #[error(transparent)]

@@ -21,6 +21,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::matrix::condition_number_of_scales;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -81,6 +82,13 @@ impl<const D: usize> ActNorm<D> {
     pub fn effective_log_scale(&self) -> Tensor<D> {
         // With a factor of 1 there is nothing to multiply by.
         if self.log_scale_factor == 1.0 { self.log_scale.val() } else { self.log_scale.val() * self.log_scale_factor }
+    }
+}
+
+impl<const D: usize> ActNorm<D> {
+    /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number of the layer as a matrix.
+    pub fn condition_number(&self) -> f64 {
+        condition_number_of_scales(self.log_scale.val())
     }
 }
 

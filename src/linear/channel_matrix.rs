@@ -29,7 +29,7 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use super::matrix::{Factored, mix_channels};
+use super::matrix::{Factored, condition_number, mix_channels};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -136,6 +136,16 @@ impl ChannelMatrixConfig {
 pub struct ChannelMatrix {
     /// Matrices `W`, `[G, c, c]`.
     pub matrices: Param<Tensor<3>>,
+}
+
+impl ChannelMatrix {
+    /// The largest over the smallest singular value of the matrix of all channels, in float64 on the host. Infinite if it is singular, NaN if
+    /// it is not finite.
+    ///
+    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in float32.
+    pub fn condition_number(&self) -> f64 {
+        condition_number(self.matrices.val())
+    }
 }
 
 /// The sum of the groups' log-determinants, once for each of `P` positions and each example.

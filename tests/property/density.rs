@@ -3,11 +3,10 @@
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdfConfig};
 use flowkit::{
-    BoundFlow, Coupling, CouplingConfig, Flow, Half, Logit, LogitConfig, StandardNormal, Swap, Uniform,
-    UniformDequantizationConfig,
+    Activation, BoundFlow, Coupling, CouplingConfig, Flow, Half, Logit, LogitConfig, Mlp, MlpConfig, StandardNormal,
+    Swap, Uniform, UniformDequantizationConfig,
 };
 
-use crate::table::Mlp;
 use crate::table::device;
 use crate::table::numbers::{device_rng, normal, numbers, rng, tensor};
 use crate::table::parameters::change;
@@ -18,8 +17,8 @@ type Layer = Coupling<flowkit::law::MixLogCdf, Mlp>;
 fn couplings(dtype: DType) -> Vec<Layer> {
     let _guard = device_rng();
     let law = MixLogCdfConfig::new(3).init();
-    let layer =
-        |kept| CouplingConfig::new().with_kept(kept).init(law.clone(), Mlp::new(1, 1, 0, law.n_params(), &device()));
+    let net = MlpConfig::new(1, 1, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    let layer = |kept| CouplingConfig::new().with_kept(kept).init(law.clone(), net.init(&device()));
     let mut rng = rng(1);
     let layers: Vec<Layer> = [Half::First, Half::Second, Half::First, Half::Second].map(layer).into();
     change(layers, dtype, |_, old| normal(&mut rng, old.len(), 0.4))

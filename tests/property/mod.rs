@@ -3,6 +3,7 @@
 mod density;
 mod dropout;
 mod gradient;
+mod layers;
 mod log_det;
 mod record;
 mod round_trip;

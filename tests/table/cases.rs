@@ -3,14 +3,15 @@
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
-use flowkit::model::glow::{GlowConfig, GlowLayers, GlowMixing, GlowPermutation, GlowPrior, TopPrior};
 use flowkit::*;
 
 use super::Inputs::{Closed, Open, Real};
-use super::{Case, Condition, Entry, Inputs, Mlp};
+use super::networks::networks;
+use super::scales::{glow, multi_scale};
+use super::{Case, Condition, Entry, Inputs};
 
 /// Without condition.
-fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
+pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -23,7 +24,7 @@ where
 }
 
 /// With a condition `C`, of the given shape for one example.
-fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
+pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -36,7 +37,7 @@ where
     Entry::<D, C>::new(name, shape, inputs, context, make).into()
 }
 
-fn affine(form: AffineForm) -> Affine {
+pub fn affine(form: AffineForm) -> Affine {
     AffineConfig::new(form).init()
 }
 
@@ -45,11 +46,12 @@ fn mixture() -> MixLogCdf {
 }
 
 /// A coupling of vectors with `c` numbers.
-fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
-    let (first, second) = (c.div_ceil(2), c / 2);
-    let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
-    let mlp = Mlp::new(own, other, d_context, law.n_params(), device);
-    CouplingConfig::new().with_kept(kept).init(law, mlp)
+pub fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
+    let (own, other) = kept.widths(c);
+    let mlp = MlpConfig::new(own, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    CouplingConfig::new()
+        .with_kept(kept)
+        .init(law, mlp.with_d_context((d_context > 0).then_some(d_context)).init(device))
 }
 
 /// A network for halves of the given shape.
@@ -60,7 +62,7 @@ fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixin
 const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
 
 /// A coupling of images whose halves have the given shape.
-fn image_coupling(
+pub fn image_coupling(
     kept: Half,
     half: [usize; 3],
     context: Option<usize>,
@@ -94,60 +96,53 @@ fn partition(pattern: Pattern) -> Partition {
     PartitionConfig::new(pattern).init()
 }
 
-fn squeeze(order: ChannelOrder) -> Squeeze {
+pub fn squeeze(order: ChannelOrder) -> Squeeze {
     SqueezeConfig::new(order).init()
 }
 
-fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
+pub fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
     ActNormConfig::new(c).init(device)
 }
 
-fn conv(c: usize, device: &Device) -> Conv1x1 {
+pub fn conv(c: usize, device: &Device) -> Conv1x1 {
     Conv1x1Config::new(c).init(device)
+}
+
+fn bounded_conv(c: usize, device: &Device) -> Conv1x1 {
+    let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
+    Conv1x1Config::new(c).with_conditioning(conditioning).init(device)
+}
+
+fn householder(c: usize, n: usize, device: &Device) -> Householder {
+    HouseholderConfig::new(c, n).init(device)
+}
+
+fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
+    PermutationConfig::new(c).with_order(order).init(device)
 }
 
 fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
     ChannelMatrixConfig::new(c).with_n_groups(groups).init(device)
 }
 
-fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
-    ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device)
-}
-
-/// A coupling with Glow's network, of `c` channels.
-fn glow_coupling(form: AffineForm, kept: Half, c: usize, device: &Device) -> Coupling<Affine, GlowNet> {
-    let (first, second) = (c.div_ceil(2), c / 2);
-    let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
-    let law = affine(form);
-    let net = GlowNetConfig::new(own, other, law.n_params()).with_n_filters(5).init(device);
-    CouplingConfig::new().with_kept(kept).init(law, net)
-}
-
-/// A learned prior of half of `c` channels.
-fn learned_prior(c: usize, device: &Device) -> Coupling<Affine, ZeroConv> {
-    CouplingConfig::new().init(affine(AffineForm::Normal), ZeroConvConfig::new(c / 2, c / 2, 2).init(device))
-}
-
-/// Of images with one channel.
-fn glow_config(side: [usize; 2], n_scales: usize) -> GlowConfig {
-    GlowConfig::new([1, side[0], side[1]], n_scales, 1).with_n_filters(4)
-}
-
-fn glow_layers(config: GlowConfig, device: &Device) -> GlowLayers {
-    config.init(device).without_data().flow.bijector
-}
-
-fn top_prior(prior: GlowPrior, device: &Device) -> TopPrior {
-    let layers = glow_layers(glow_config([2, 4], 1).with_prior(prior), device);
-    layers.1.levels[0].3.clone().expect("the prior is learned")
-}
-
 /// The whole table.
 pub fn cases() -> Vec<Case> {
-    [elementwise(), linear(), reshape(), couplings(), inverted(), composed(), multi_scale(), glow(), flow_plus_plus()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        elementwise(),
+        linear(),
+        reshape(),
+        couplings(),
+        networks(),
+        autoregressive(),
+        inverted(),
+        composed(),
+        multi_scale(),
+        glow(),
+        flow_plus_plus(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn elementwise() -> Vec<Case> {
@@ -175,10 +170,18 @@ fn linear() -> Vec<Case> {
         case("ChannelMatrix of vectors", [1, 3], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
-        case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| orthogonal(4, d)),
+        case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| {
+            ChannelMatrixConfig::new(4).with_start(MatrixStart::Orthogonal).init(d)
+        }),
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
+        case("Conv1x1, bounded", [1, 5, 2], Real(1e4), |d| bounded_conv(5, d)),
+        case("Householder, one reflection", [1, 5], Real(1e4), |d| householder(5, 1, d)),
+        case("Householder, all reflections", [1, 4, 1, 3], Real(1e4), |d| householder(4, 4, d)),
+        case("Permutation, reversed", [1, 5], Real(1e30), |d| permutation(5, Order::Reversed, d)),
+        case("Permutation, shuffled", [1, 6, 1, 2], Real(1e30), |d| permutation(6, Order::Shuffled { seed: 3 }, d)),
+        case("Permutation, explicit", [1, 3, 2], Real(1e30), |d| permutation(3, Order::Explicit(vec![2, 0, 1]), d)),
     ]
 }
 
@@ -219,6 +222,47 @@ fn couplings() -> Vec<Case> {
     ]
 }
 
+/// An autoregressive layer of `dims` numbers.
+fn maf<L: Law>(
+    law: L,
+    ordering: Ordering,
+    dims: usize,
+    d_context: Option<usize>,
+    device: &Device,
+) -> MaskedAutoregressive<L, Made> {
+    let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
+    MaskedAutoregressive::new(law, net.with_ordering(ordering).with_d_context(d_context).init(device))
+}
+
+fn autoregressive() -> Vec<Case> {
+    use Ordering::{Natural, Random, Reversed};
+    let size = Real(50.0);
+    let exponential = || affine(AffineForm::Exponential);
+    vec![
+        case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
+        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
+        case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
+            maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
+        }),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
+            maf(mixture(), Natural, 1, Some(2), d)
+        }),
+        case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
+            Invert::new(maf(exponential(), Natural, 3, None, d))
+        }),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
+            maf(mixture(), Random { seed: 1 }, 3, Some(2), d)
+        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>(
+            "MaskedAutoregressive given two",
+            [1, 3],
+            size,
+            ([1, 2], [1, 1]),
+            move |d| maf(exponential(), Reversed, 3, Some(3), d),
+        ),
+    ]
+}
+
 fn inverted() -> Vec<Case> {
     let size = Real(10.0);
     vec![
@@ -228,6 +272,9 @@ fn inverted() -> Vec<Case> {
         case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
+        case("Invert<Conv1x1>, bounded", [1, 3, 1, 2], size, |d| Invert::new(bounded_conv(3, d))),
+        case("Invert<Householder>", [1, 3, 1, 2], size, |d| Invert::new(householder(3, 2, d))),
+        case("Invert<Permutation>", [1, 6], size, |d| Invert::new(permutation(6, Order::Shuffled { seed: 5 }, d))),
         case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
         case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),
         case("Invert<Swap>", [1, 5], size, |_| Invert::new(Swap::new())),
@@ -290,52 +337,6 @@ fn composed() -> Vec<Case> {
                 BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(mixture(), Half::First, 4, 3, d)),
                 BoxBijector::new(conv(4, d)),
             ]
-        }),
-    ]
-}
-
-fn multi_scale() -> Vec<Case> {
-    let size = Real(10.0);
-    let squeezed = |c: usize, d: &Device| (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(c, d), conv(c, d));
-    vec![
-        case("MultiScale of two levels", [1, 1, 4, 4], size, move |d| {
-            MultiScale::new(vec![squeezed(4, d), squeezed(8, d)])
-        }),
-        case("MultiScale without squeezes", [1, 4, 1, 3], size, |d| {
-            MultiScale::new([4, 2].map(|c| (conv(c, d), learned_prior(c, d))).into())
-        }),
-        // Couplings before and after the squeeze, as RealNVP has them.
-        case("MultiScale, squeezed midway", [1, 2, 2, 2], size, |d| {
-            let half = |kept| image_coupling(kept, [1, 2, 2], None, d);
-            let level = |c: usize| (half(Half::First), squeeze(ChannelOrder::BlockMajor), act_norm::<4>(4 * c, d));
-            MultiScale::new(vec![level(2)])
-        }),
-        case("MultiScale without levels", [1, 1, 2, 2], size, |_| MultiScale::<Squeeze>::new(vec![])),
-    ]
-}
-
-fn glow() -> Vec<Case> {
-    use AffineForm::{Additive, Normal, Sigmoid};
-    use Half::{First, Second};
-    let size = Real(10.0);
-    let classes = GlowPrior::Classes { n_classes: 3 };
-    vec![
-        case("Coupling, normal", [1, 4], size, |d| coupling(affine(Normal), First, 4, 0, d)),
-        case("Coupling with GlowNet", [1, 4, 1, 3], size, |d| glow_coupling(Sigmoid, First, 4, d)),
-        case("Coupling with GlowNet, second kept", [1, 3, 2, 2], size, |d| glow_coupling(Additive, Second, 3, d)),
-        case("Coupling with ZeroConv", [1, 4, 1, 3], size, |d| learned_prior(4, d)),
-        case("GlowMixing", [1, 4, 1, 2], size, |d| {
-            vec![GlowMixing::Matrix(orthogonal(4, d)), GlowMixing::Plu(conv(4, d))]
-        }),
-        case("TopPrior", [1, 4, 1, 2], size, |d| top_prior(GlowPrior::Learned, d)),
-        given::<4, Tensor<2>, _>("TopPrior given a class", [1, 4, 1, 2], size, [1, 3], move |d| top_prior(classes, d)),
-        case("GlowLayers", [1, 1, 4, 4], size, |d| glow_layers(glow_config([4, 4], 2), d)),
-        case("GlowLayers, PLU, standard prior", [1, 1, 2, 4], size, |d| {
-            let config = glow_config([2, 4], 1).with_permutation(GlowPermutation::Plu);
-            glow_layers(config.with_prior(GlowPrior::Standard), d)
-        }),
-        given::<4, Tensor<2>, _>("GlowLayers given a class", [1, 1, 2, 4], size, [1, 3], move |d| {
-            glow_layers(glow_config([2, 4], 1).with_prior(classes), d)
         }),
     ]
 }

@@ -3,9 +3,10 @@
 mod cases;
 mod condition;
 mod jacobian;
-mod mlp;
+mod networks;
 pub mod numbers;
 pub mod parameters;
+mod scales;
 pub mod tolerance;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,6 @@ use flowkit::{Bijector, BoxBijector};
 pub use cases::cases;
 pub use condition::Condition;
 pub use jacobian::{jacobian, row_sum_norm};
-pub use mlp::Mlp;
 
 use numbers::{device_rng, normal, rng, tensor};
 use parameters::change;
@@ -197,7 +197,8 @@ case! {
     VectorGiven(2, Tensor<2>),
     VectorGivenPair(2, (Tensor<2>, Tensor<2>)),
     ImageGiven(4, Tensor<4>),
-    ImageGivenClass(4, Tensor<2>),
+    ImageGivenVector(4, Tensor<2>),
+    ImageGivenPair(4, (Tensor<2>, Tensor<4>)),
 }
 
 /// Checks a property on every entry and reports all that it does not hold for.

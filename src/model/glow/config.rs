@@ -11,7 +11,7 @@ use crate::coupling::CouplingConfig;
 use crate::elementwise::FixedAffineConfig;
 use crate::error::{ConfigError, ShapeError};
 use crate::law::{AffineConfig, AffineForm, Law};
-use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixStart};
+use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixStart, Order, PermutationConfig};
 use crate::multi_scale::MultiScale;
 use crate::prior::StandardNormal;
 use crate::quantize::{BitDepth, UniformDequantizationConfig};
@@ -34,6 +34,13 @@ pub enum GlowPermutation {
     Matrix,
     /// The same in PLU form: no host reads in training, twice the parameters.
     Plu,
+    /// The last channel first (the paper's ablation).
+    Reverse,
+    /// A random order of its own for each step (the paper's ablation).
+    Shuffle {
+        /// Seed of the orders.
+        seed: u64,
+    },
 }
 
 /// Distribution of the latents.
@@ -189,7 +196,8 @@ impl GlowConfig {
 
     fn level(&self, index: usize, device: &Device) -> GlowLevel {
         let c = self.channels(index);
-        let steps = (0..self.n_steps).map(|_| self.step(c, device)).collect();
+        let first = index * self.n_steps;
+        let steps = (first..first + self.n_steps).map(|step| self.step(step, c, device)).collect();
         let (learned, deepest) = (self.prior != GlowPrior::Standard, index + 1 == self.n_scales);
         let n_classes = match self.prior {
             GlowPrior::Classes { n_classes } => Some(n_classes),
@@ -206,12 +214,16 @@ impl GlowConfig {
         CouplingConfig::new().init(law, net)
     }
 
-    fn step(&self, c: usize, device: &Device) -> GlowStep {
+    /// Step number `index` of the model, on `c` channels.
+    fn step(&self, index: usize, c: usize, device: &Device) -> GlowStep {
+        let fixed = |order| GlowMixing::Fixed(PermutationConfig::new(c).with_order(order).init(device));
         let mixing = match self.permutation {
             GlowPermutation::Matrix => {
                 GlowMixing::Matrix(ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device))
             }
             GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new(c).init(device)),
+            GlowPermutation::Reverse => fixed(Order::Reversed),
+            GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) }),
         };
         let form = match self.coupling {
             GlowCoupling::Additive => AffineForm::Additive,

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::linear::{ChannelMatrix, Conv1x1};
+use crate::layer::LayerWalk;
+use crate::linear::{ChannelMatrix, Conv1x1, Permutation};
 
 /// The channel mixing of a Glow step.
 #[derive(Module, Debug)]
@@ -15,6 +16,8 @@ pub enum GlowMixing {
     Matrix(ChannelMatrix),
     /// A matrix in PLU form.
     Plu(Conv1x1),
+    /// An order that is not trained.
+    Fixed(Permutation),
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
@@ -22,6 +25,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
         match self {
             Self::Matrix(inner) => inner.forward(x, context),
             Self::Plu(inner) => inner.forward(x, context),
+            Self::Fixed(inner) => inner.forward(x, context),
         }
     }
 
@@ -29,6 +33,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
         match self {
             Self::Matrix(inner) => inner.inverse(z, context),
             Self::Plu(inner) => inner.inverse(z, context),
+            Self::Fixed(inner) => inner.inverse(z, context),
         }
     }
 
@@ -36,6 +41,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
         match self {
             Self::Matrix(inner) => inner.inverse_with_log_det(z, context),
             Self::Plu(inner) => inner.inverse_with_log_det(z, context),
+            Self::Fixed(inner) => inner.inverse_with_log_det(z, context),
         }
     }
 
@@ -43,6 +49,15 @@ impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
         match self {
             Self::Matrix(inner) => Bijector::<D, C>::output_shape(inner, shape),
             Self::Plu(inner) => Bijector::<D, C>::output_shape(inner, shape),
+            Self::Fixed(inner) => Bijector::<D, C>::output_shape(inner, shape),
+        }
+    }
+
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        match self {
+            Self::Matrix(inner) => walk.member("Matrix", inner, x, context),
+            Self::Plu(inner) => walk.member("Plu", inner, x, context),
+            Self::Fixed(inner) => walk.member("Fixed", inner, x, context),
         }
     }
 }

@@ -53,12 +53,6 @@ impl TopPrior {
     fn moments(&self, [batch, _, h, w]: [usize; 4], class: Class) -> (Tensor<4>, Tensor<4>) {
         let mut both = self.conv.of_zeros([h, w]);
         if let (Some(layer), Some(class)) = (&self.classes, class) {
-            let dims = class.dims();
-            for (axis, expected) in [(0, batch), (1, layer.n_inputs())] {
-                if dims[axis] != expected {
-                    check_shape::<()>(Err(ShapeError::Axis { layer: LAYER, axis, expected, shape: dims.to_vec() }));
-                }
-            }
             both = both + layer.forward(class.clone()).reshape([batch, 2 * self.n_channels, 1, 1]);
         }
         let c = self.n_channels;
@@ -107,16 +101,27 @@ impl Bijector<4> for TopPrior {
 
 impl Bijector<4, Tensor<2>> for TopPrior {
     fn forward(&self, x: Tensor<4>, class: &Tensor<2>) -> (Tensor<4>, Tensor<1>) {
-        check_shape(self.check(x.dims(), CLASSES));
+        check_shape(self.output_shape_given(x.dims(), class));
         self.standardize(x, Some(class))
     }
 
     fn inverse(&self, z: Tensor<4>, class: &Tensor<2>) -> Tensor<4> {
-        check_shape(self.check(z.dims(), CLASSES));
+        check_shape(self.output_shape_given(z.dims(), class));
         self.restore(z, Some(class))
     }
 
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         self.check(shape, CLASSES)
+    }
+
+    fn output_shape_given(&self, shape: [usize; 4], class: &Tensor<2>) -> Result<[usize; 4], ShapeError> {
+        let output = Bijector::<4, Tensor<2>>::output_shape(self, shape)?;
+        let width = self.classes.as_ref().map_or(0, ZeroLinear::n_inputs);
+        for (axis, expected) in [(0, shape[0]), (1, width)] {
+            if class.dims()[axis] != expected {
+                return Err(ShapeError::Axis { layer: LAYER, axis, expected, shape: class.dims().to_vec() });
+            }
+        }
+        Ok(output)
     }
 }
