@@ -47,6 +47,14 @@ pub enum TrainError {
         /// The decay that was given.
         decay: f64,
     },
+    /// The numbers of a decaying learning rate must lie in (0, 1).
+    #[error("the {field} of a decaying learning rate must lie in (0, 1), found {found}")]
+    InvalidRateDecay {
+        /// Which number.
+        field: &'static str,
+        /// What was found.
+        found: f64,
+    },
     /// A moving average met a model that it was not made from.
     #[error("the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape")]
     ForeignParameter {

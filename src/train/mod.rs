@@ -5,7 +5,7 @@
 //! | question | answer |
 //! |---|---|
 //! | how to put it together | [`Trainer`] |
-//! | how fast to learn at step t | [`WarmUp`] |
+//! | how fast to learn at step t | [`WarmUp`], [`RateDecay`] |
 //! | which way to go | [`OptimizerConfig`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
 //! | which weights to evaluate | [`Ema`] |
@@ -21,6 +21,7 @@ pub mod gradient;
 pub mod memory;
 pub mod optimizer;
 mod parameter_path;
+pub mod rate_decay;
 pub mod step_seed;
 pub mod trainer;
 pub mod warm_up;
@@ -32,6 +33,7 @@ pub use error::{CheckpointError, TrainError};
 pub use gradient::{clip_global_norm, global_norm};
 pub use memory::peak_rss_bytes;
 pub use optimizer::OptimizerConfig;
+pub use rate_decay::RateDecay;
 pub use step_seed::{Purpose, StepSeed};
 pub use trainer::{GradientUnit, Trainer, TrainerConfig, Update};
 pub use warm_up::WarmUp;

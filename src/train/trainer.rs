@@ -2,7 +2,7 @@
 //! ```text
 //! loss       nats per example, mean over the batch
 //! gradient   clipped to a global norm, of the loss in nats or in bits/dim
-//! update     Adam or Adamax, rate warmed up linearly
+//! update     Adam or Adamax, rate warmed up linearly, then constant or decaying
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
 //! A loss or gradient that is not finite stops the update with an error, and everything is as it was before.
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::unstarted::Unstarted;
 
 use super::{
-    Checkpoint, CheckpointError, Ema, EmaDecay, OptimizerConfig, Purpose, StepSeed, TrainError, WarmUp,
+    Checkpoint, CheckpointError, Ema, EmaDecay, OptimizerConfig, Purpose, RateDecay, StepSeed, TrainError, WarmUp,
     clip_global_norm,
 };
 
@@ -51,6 +51,9 @@ pub struct TrainerConfig {
     /// Updates until the learning rate is reached.
     #[config(default = 100)]
     pub warm_up: u64,
+    /// What becomes of the learning rate then.
+    #[config(default = "RateDecay::Constant")]
+    pub rate_decay: RateDecay,
     /// Bound on the global norm of the gradient.
     #[config(default = 1.0)]
     pub max_norm: f64,
@@ -80,6 +83,7 @@ impl TrainerConfig {
         if self.max_norm.is_nan() || self.max_norm <= 0.0 {
             return Err(TrainError::InvalidMaxNorm { max_norm: self.max_norm });
         }
+        self.rate_decay.validate()?;
         self.optimizer.validate()?;
         self.ema.validate()
     }
@@ -173,7 +177,7 @@ impl<M: Module> Trainer<M> {
         let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
         let (gradients, norm) = clip_global_norm(gradients, &self.model, self.config.max_norm * nats_per_unit)?;
         let warm_up = WarmUp { peak: self.config.learning_rate, steps: self.config.warm_up };
-        let learning_rate = warm_up.lr(step);
+        let learning_rate = warm_up.lr(step) * self.config.rate_decay.at(step);
         self.model = self.optimizer.step(learning_rate, self.model.clone(), gradients);
         self.average = self.average.clone().update(&self.model)?;
         self.step = step;
