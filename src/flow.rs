@@ -213,9 +213,11 @@ impl<B, P> Flow<B, P> {
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
+        P: Module,
     {
         let mut first = FirstDType(None);
         self.bijector.visit(&mut first);
+        self.prior.visit(&mut first);
         first.0.unwrap_or(DType::F32)
     }
 
@@ -223,8 +225,9 @@ impl<B, P> Flow<B, P> {
     pub(crate) fn device(&self) -> Device
     where
         B: Module,
+        P: Module,
     {
-        self.bijector.devices().into_iter().next().unwrap_or_default()
+        self.bijector.devices().into_iter().chain(self.prior.devices()).next().unwrap_or_default()
     }
 }
 

@@ -29,11 +29,15 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
-//! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
-//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
-//! | latents | [`StandardNormal`], [`Uniform`] |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] |
+//! | networks of vectors | [`Mlp`], [`ResNet`] |
+//! | networks of images | [`GatedNet`], [`GlowNet`], [`ConvResNet`], [`ZeroConv`] |
+//! | one number given those before it | [`autoregressive`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
+//! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
+//! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
+//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
+//! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
 //! | looking at layers | [`layer`] |
@@ -68,6 +72,7 @@ pub mod data;
 pub mod elementwise;
 pub mod error;
 pub mod event;
+mod finite;
 pub mod flow;
 mod graph;
 pub mod law;
@@ -93,13 +98,17 @@ pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
-    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
-    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
-    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv,
+    GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, OutputActivation,
+    ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear,
+    ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, MapContext, VectorContext};
-pub use coupling::{Coupling, CouplingConfig, Half};
-pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
+pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
+pub use elementwise::{
+    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
+    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
@@ -109,7 +118,9 @@ pub use linear::{
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};
-pub use prior::{Prior, StandardNormal, Uniform};
+pub use prior::{
+    ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
+};
 pub use quantize::{
     BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,

@@ -42,6 +42,13 @@ pub enum DataError {
         found: [usize; 3],
     },
 
+    /// A number of levels that bytes do not divide into evenly.
+    #[error("bytes cannot be reduced to {found} levels: a power of two from 2 to 256 is needed")]
+    Levels {
+        /// The number.
+        found: usize,
+    },
+
     /// A batch size of zero.
     #[error("a batch size of 0: a batch holds at least 1 item")]
     BatchOfZero,

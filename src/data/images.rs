@@ -114,6 +114,29 @@ impl Images {
         Ok(self)
     }
 
+    /// These images in `n_levels` levels, `⌊x·n_levels/256⌋`: 32 levels are 5 bits.
+    ///
+    /// ```
+    /// # use flowkit::data::Images;
+    /// let coarse = Images::new(vec![0, 7, 8, 255], [1, 2, 2])?.coarsened(32)?;
+    /// assert_eq!(coarse.image(0), [0, 0, 1, 31]);
+    /// # Ok::<(), flowkit::data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Levels`] unless `n_levels` is a power of two from 2 to 256: with others some levels would stand for more bytes than
+    /// their neighbours do.
+    pub fn coarsened(mut self, n_levels: usize) -> Result<Self, DataError> {
+        if !(n_levels.is_power_of_two() && (2..=256).contains(&n_levels)) {
+            return Err(DataError::Levels { found: n_levels });
+        }
+        // From 1 to 128, since there are 2 levels at least.
+        let width = (256 / n_levels) as u8;
+        self.pixels.iter_mut().for_each(|pixel| *pixel /= width);
+        Ok(self)
+    }
+
     /// The images at `indices` as a tensor `[indices.len(), channels, height, width]` of the device's default integer
     /// type, levels 0 to 255.
     ///
@@ -169,6 +192,17 @@ mod tests {
         assert_eq!((ends.image(0), ends.image(1)), (counting(5).image(4), counting(5).image(0)));
         let joined = counting(2).concat(&counting(1)).unwrap();
         assert_eq!((joined.len(), joined.image(2)), (3, counting(1).image(0)));
+    }
+
+    #[test]
+    fn levels_halve_and_nothing_between() {
+        let ramp = || Images::new((0..=255).collect(), [1, 16, 16]).unwrap();
+        assert_eq!(ramp().coarsened(256).unwrap(), ramp());
+        assert_eq!(ramp().coarsened(2).unwrap().image(0), [[0; 128], [1; 128]].concat());
+        for n_levels in [0, 1, 3, 31, 512] {
+            let error = ramp().coarsened(n_levels).unwrap_err().to_string();
+            assert!(error.contains(&n_levels.to_string()) && error.contains("power of two"), "{error}");
+        }
     }
 
     #[test]

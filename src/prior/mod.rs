@@ -1,11 +1,17 @@
 //! Distributions of the latents.
 
+pub mod conditional_normal;
+pub mod diagonal_normal;
+pub mod normal_mixture;
 pub mod standard_normal;
 pub mod uniform;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
 
+pub use conditional_normal::ConditionalNormal;
+pub use diagonal_normal::DiagonalNormal;
+pub use normal_mixture::{NormalMixture, NormalMixtureConfig};
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
 

@@ -3,6 +3,8 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
+use flowkit::model::flow_plus_plus::Preset;
+use flowkit::train::WarmUp;
 use flowkit::{
     ActNormConfig, Bijector, BoundFlow, ChannelNormConfig, ChannelOrder, Conditioner, Conv1x1Config, ConvStart,
     CouplingConfig, Encoder, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing,
@@ -36,7 +38,7 @@ const TESTED: [(&str, Test); 21] = [
     ("glow_affine_coupling_pixel", glow_affine_coupling_pixel),
     ("glow_gaussian_diag", training::glow_gaussian_diag),
     ("glow_preprocess", training::glow_preprocess),
-    ("lr_imagenet32", training::lr_imagenet32),
+    ("lr_imagenet32", lr_imagenet32),
     ("adam_tf", training::adam_tf),
     ("glow_adamax", training::glow_adamax),
 ];
@@ -223,8 +225,9 @@ fn parameter_major(channel_major: &[f64], channels: usize, params: usize) -> Vec
 fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
     let law = MixLogCdfConfig::new(case["components"].as_u64().unwrap() as usize).init();
     let n_params = law.n_params();
-    let net =
-        GatedNetConfig::new([2, 2, 2], n_params, 4, 1).with_mixing(heads(case)).init(&findings.precision.device());
+    let net = GatedNetConfig::new([2, 2, 2], n_params, 4, 1)
+        .with_mixing(Some(heads(case)))
+        .init(&findings.precision.device());
     let params = &case["params"];
     let net = set(net, findings.precision, |path| {
         if path == "positions" {
@@ -350,4 +353,17 @@ fn glow_affine_coupling_pixel(findings: &mut Findings, case: &Value) {
     let twice = |key: &str| json!([case[key], case[key]]);
     findings.check("zero_init_scale", z, &twice("zero_init_scale"));
     findings.check("zero_init_log_scale", log_derivative, &twice("zero_init_log_scale"));
+}
+
+fn lr_imagenet32(findings: &mut Findings, case: &Value) {
+    let training = Preset::Imagenet32.training();
+    let warm_up = WarmUp { peak: training.learning_rate, steps: training.warm_up };
+    let rate = |step| warm_up.lr(step) * training.schedule.factor(step);
+    let points = [0, 2500, 5000, 50_000].map(rate);
+    findings.check_to(0.0, "before the decay", &points, &[0.0, 5e-4, 1e-3, 1e-3]);
+    let last = 50_000 + case["decay_steps_until_below_3e4"].as_u64().unwrap();
+    assert!(rate(last - 1) > 3e-4 && rate(last) <= 3e-4, "{} {}", rate(last - 1), rate(last));
+    // The code stays at the first rate that is below 3e-4, here 3e-4 itself is the end.
+    let ratio = rate(1_000_000) / number(&case["final_lr"]);
+    findings.check_to(1e-6, "final_lr", &[ratio], &[1.0]);
 }

@@ -95,7 +95,7 @@ fn constant_channels_start_finite() {
 fn networks_start_with_small_parameters() {
     let _guard = device_rng();
     let net = GatedNetConfig::new([1, 2, 3], 1, 4, 2)
-        .with_mixing(Mixing::Attention { heads: 2 })
+        .with_mixing(Some(Mixing::Attention { heads: 2 }))
         .init(&device_for(DType::F32));
     let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Additive).init(), net);
     let x = images();

@@ -1,11 +1,14 @@
 //! The entries: one for each bijector and for each way in which it can be built.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{
+    Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
+    RationalQuadraticSplineConfig,
+};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
 use flowkit::*;
 
-use super::Inputs::{Closed, Open, Real};
+use super::Inputs::{Closed, Open, Positive, Real, Symmetric};
 use super::networks::networks;
 use super::scales::{glow, multi_scale};
 use super::{Case, Condition, Entry, Inputs};
@@ -45,6 +48,23 @@ fn mixture() -> MixLogCdf {
     MixLogCdfConfig::new(3).init()
 }
 
+fn spline(bins: usize) -> RationalQuadraticSpline {
+    RationalQuadraticSplineConfig::new(bins).init()
+}
+
+/// A masked coupling of vectors with as many numbers as the mask has.
+fn masked<L: Law>(law: L, mask: Vec<bool>, kept: Half, d_context: usize, device: &Device) -> MaskedCoupling<L, Mlp> {
+    let c = mask.len();
+    let mlp = Mlp::new(c, c, d_context, law.n_params(), device);
+    MaskedCouplingConfig::new(vec![c], Mask::Explicit(mask)).with_kept(kept).init(law, mlp, device)
+}
+
+/// A masked coupling of images.
+fn masked_image(mask: Mask, image: [usize; 3], device: &Device) -> MaskedCoupling<RationalQuadraticSpline, GatedNet> {
+    let net = net(image, &spline(4), None, ATTENTION, device);
+    MaskedCouplingConfig::new(image.to_vec(), mask).init(spline(4), net, device)
+}
+
 /// A coupling of vectors with `c` numbers.
 pub fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
     let (own, other) = kept.widths(c);
@@ -56,7 +76,7 @@ pub fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: 
 
 /// A network for halves of the given shape.
 fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
-    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(mixing).init(device)
+    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(Some(mixing)).init(device)
 }
 
 const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
@@ -82,6 +102,19 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
         CouplingConfig::new().init(law, net),
         Swap::new(),
     )
+}
+
+/// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
+fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
+    let [c, h, w] = half;
+    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
+    let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
+        .with_n_context(n_context)
+        .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
+        .with_output_activation(OutputActivation::ConcatElu)
+        .with_weight(ConvWeight::WeightNorm)
+        .init(device);
+    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
 }
 
 /// The ablations: affine, no channel matrix, no attention.
@@ -145,15 +178,25 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
+fn elementwise_of<L: Law>(law: L, c: usize, device: &Device) -> Elementwise<L> {
+    ElementwiseConfig::new().init(law, [1, c, 2], device)
+}
+
 fn elementwise() -> Vec<Case> {
     vec![
         case("Logit", [1, 5], Closed, |_| LogitConfig::new().init()),
         case("Logit without margin", [1, 1, 2, 3], Open, |_| LogitConfig::new().with_margin(0.0).init()),
-        case("FixedAffine", [1, 2, 1, 2], Real(1e4), |_| {
-            FixedAffineConfig::new().with_scale(-3.0).with_shift(0.7).init()
-        }),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
+        case("Tanh", [1, 5], Real(5.0), |_| Tanh::new()),
+        case("Softplus", [1, 5], Real(80.0), |_| Softplus::new()),
+        case("Exp", [1, 5], Real(40.0), |_| Exp::new()),
+        case("LeakyRelu", [1, 5], Real(1e30), |_| LeakyReluConfig::new().with_negative_slope(0.2).init()),
+        case("ScalarAffine", [1, 2, 2, 2], Real(1e4), |_| ScalarAffineConfig::new(-3.0, 0.5).init()),
+        case("Elementwise, affine", [1, 2, 2], Real(1e4), |d| elementwise_of(affine(AffineForm::Exponential), 2, d)),
+        case("Elementwise, MixLogCdf", [1, 2, 2], Real(50.0), |d| elementwise_of(mixture(), 2, d)),
+        case("Elementwise, spline", [1, 4, 2], Real(4.0), |d| elementwise_of(spline(5), 4, d)),
+        case("Elementwise, two bins", [1, 5, 2], Real(3.0), |d| elementwise_of(spline(2), 5, d)),
     ]
 }
 
@@ -208,6 +251,18 @@ fn couplings() -> Vec<Case> {
         case("Coupling, additive", [1, 3], size, |d| coupling(affine(Additive), First, 3, 0, d)),
         case("Coupling, MixLogCdf", [1, 4], size, |d| coupling(mixture(), First, 4, 0, d)),
         case("Coupling, MixLogCdf, second kept", [1, 5], size, |d| coupling(mixture(), Second, 5, 0, d)),
+        case("Coupling, spline", [1, 5], Real(4.0), |d| coupling(spline(4), First, 5, 0, d)),
+        case("MaskedCoupling", [1, 5], size, |d| masked(mixture(), vec![true, false, false, true, false], First, 0, d)),
+        case("MaskedCoupling, second kept", [1, 3], size, |d| {
+            masked(affine(Exponential), vec![true, false, true], Second, 0, d)
+        }),
+        case("MaskedCoupling, checkerboard", [1, 2, 2, 3], Real(4.0), |d| {
+            masked_image(Mask::Checkerboard, [2, 2, 3], d)
+        }),
+        case("MaskedCoupling, alternating", [1, 3, 2, 2], Real(4.0), |d| masked_image(Mask::Alternating, [3, 2, 2], d)),
+        given::<2, Tensor<2>, _>("MaskedCoupling given a vector", [1, 4], size, [1, 2], |d| {
+            masked(mixture(), vec![false, true, true, false], First, 2, d)
+        }),
         case("Coupling of images", [1, 2, 2, 3], size, |d| image_coupling(First, [1, 2, 3], None, d)),
         case("Coupling of images, second kept", [1, 4, 1, 3], size, |d| image_coupling(Second, [2, 1, 3], None, d)),
         given::<2, Tensor<2>, _>("Coupling given a vector", [1, 4], size, [1, 2], |d| {
@@ -268,6 +323,16 @@ fn inverted() -> Vec<Case> {
     vec![
         case("Invert<Logit>", [1, 4], size, |_| Invert::new(LogitConfig::new().init())),
         case("Invert<Sigmoid>", [1, 4], Open, |_| Invert::new(Sigmoid::new())),
+        case("Invert<Tanh>", [1, 4], Symmetric, |_| Invert::new(Tanh::new())),
+        case("Invert<Softplus>", [1, 5], Positive(80.0), |_| Invert::new(Softplus::new())),
+        case("Invert<Exp>", [1, 5], Positive(1e10), |_| Invert::new(Exp::new())),
+        case("Invert<LeakyRelu>", [1, 5], Real(1e30), |_| Invert::new(LeakyReluConfig::new().init())),
+        case("Invert<ScalarAffine>", [1, 5], size, |_| Invert::new(ScalarAffineConfig::new(0.25, 7.0).init())),
+        case("Invert<Elementwise>, MixLogCdf", [1, 2, 2], size, |d| Invert::new(elementwise_of(mixture(), 2, d))),
+        case("Invert<Elementwise>, spline", [1, 3, 2], Real(3.0), |d| Invert::new(elementwise_of(spline(6), 3, d))),
+        case("Invert<MaskedCoupling>", [1, 4], size, |d| {
+            Invert::new(masked(mixture(), vec![false, true, true, false], Half::Second, 0, d))
+        }),
         case("Invert<ActNorm>", [1, 2, 2, 2], size, |d| Invert::new(act_norm::<4>(2, d))),
         case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
@@ -344,27 +409,36 @@ fn composed() -> Vec<Case> {
 fn flow_plus_plus() -> Vec<Case> {
     let size = Real(10.0);
     let squeezed = |d: &Device| Stage {
-        squeeze: Some(squeeze(ChannelOrder::BlockMajor)),
+        squeezes: vec![squeeze(ChannelOrder::BlockMajor)],
         partition: partition(Pattern::Channels),
         steps: vec![step([2, 1, 2], None, d), step([2, 1, 2], None, d)],
     };
     let checkerboard = |d: &Device| Stage {
-        squeeze: None,
+        squeezes: vec![],
         partition: partition(Pattern::Checkerboard),
         steps: vec![step([1, 2, 2], None, d), plain_step([1, 2, 2], d)],
     };
     vec![
         case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
         case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
+        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| weight_normed_step([1, 2, 2], None, d)),
+        given::<4, Tensor<4>, _>("Flow++ Step, without mixing", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
+            weight_normed_step([1, 2, 2], Some(3), d)
+        }),
         case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
+        case("Flow++ Stage, squeezed twice", [1, 1, 4, 4], Real(5.0), |d| Stage {
+            squeezes: vec![squeeze(ChannelOrder::BlockMajor), squeeze(ChannelOrder::BlockMajor)],
+            partition: partition(Pattern::Channels),
+            steps: vec![plain_step([8, 1, 1], d)],
+        }),
         case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
         case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
             let stage =
-                |kept| Stage { squeeze: None, partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
+                |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
             (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
         }),
         given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
-            squeeze: None,
+            squeezes: vec![],
             partition: partition(Pattern::Stripes),
             steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
         }),

@@ -33,6 +33,10 @@ pub enum Inputs {
     Closed,
     /// The unit interval without its ends.
     Open,
+    /// From −1 to 1 without the ends.
+    Symmetric,
+    /// Positive numbers; extreme ones are of this size or its reciprocal.
+    Positive(f64),
 }
 
 /// Which inputs to draw.
@@ -122,6 +126,8 @@ impl<const D: usize, C: Condition> Entry<D, C> {
         let unit = |x: f64| 0.5 + 0.45 * x.sin();
         let values = match (draw, self.inputs) {
             (Draw::Ordinary, Inputs::Real(_)) => values,
+            (Draw::Ordinary, Inputs::Symmetric) => values.into_iter().map(|x| 2.0 * unit(x) - 1.0).collect(),
+            (Draw::Ordinary, Inputs::Positive(_)) => values.into_iter().map(f64::exp).collect(),
             (Draw::Ordinary, _) => values.into_iter().map(unit).collect(),
             (Draw::Extreme, Inputs::Real(size)) => {
                 let points = [size, -size, 0.0, 1e-6, -size / 3.0];
@@ -133,6 +139,14 @@ impl<const D: usize, C: Condition> Entry<D, C> {
             }
             (Draw::Extreme, Inputs::Open) => {
                 let points = [1e-5, 1.0 - 1e-5, 1e-3, 0.999, 0.5];
+                (0..n).map(|i| points[(i + i / 5 + seed as usize) % 5]).collect()
+            }
+            (Draw::Extreme, Inputs::Symmetric) => {
+                let points = [-0.9999, 0.9999, 0.0, 1e-6, 0.5];
+                (0..n).map(|i| points[(i + i / 5 + seed as usize) % 5]).collect()
+            }
+            (Draw::Extreme, Inputs::Positive(size)) => {
+                let points = [size, 1.0 / size, 1.0, 1e-6, size / 3.0];
                 (0..n).map(|i| points[(i + i / 5 + seed as usize) % 5]).collect()
             }
         };

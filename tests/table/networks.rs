@@ -36,7 +36,8 @@ fn conv_res_net<L: Law>(law: L, channels: usize, context: Option<usize>, device:
 }
 
 fn gated_net(context: usize, device: &Device) -> Coupling<Affine, GatedNet> {
-    let net = GatedNetConfig::new([1, 2, 2], affine().n_params(), 4, 1).with_mixing(Mixing::Attention { heads: 2 });
+    let net =
+        GatedNetConfig::new([1, 2, 2], affine().n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     CouplingConfig::new().init(affine(), net.with_n_context(Some(context)).init(device))
 }
 

@@ -8,7 +8,7 @@ use super::{FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
 use crate::bound_flow::BoundFlow;
 use crate::conditioner::{GlowNetConfig, LOG_SCALE_FACTOR, ZeroConvConfig};
 use crate::coupling::CouplingConfig;
-use crate::elementwise::FixedAffineConfig;
+use crate::elementwise::ScalarAffineConfig;
 use crate::error::{ConfigError, ShapeError};
 use crate::law::{AffineConfig, AffineForm, Law};
 use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixStart, Order, PermutationConfig};
@@ -172,7 +172,7 @@ impl GlowConfig {
     pub fn try_init(&self, device: &Device) -> Result<Unstarted<Glow>, ConfigError> {
         self.validate()?;
         let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();
-        let layers = (FixedAffineConfig::new().with_shift(-0.5).init(), MultiScale::new(levels));
+        let layers = (ScalarAffineConfig::new(1.0, -0.5).init(), MultiScale::new(levels));
         let dequantization = UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
         let [c, h, w] = self.image;
         let (prior, shape) = (StandardNormal::new(), [1, c, h, w]);

@@ -60,7 +60,7 @@ pub use top_prior::TopPrior;
 use crate::bound_flow::BoundFlow;
 use crate::conditioner::{GlowNet, ZeroConv};
 use crate::coupling::Coupling;
-use crate::elementwise::FixedAffine;
+use crate::elementwise::ScalarAffine;
 use crate::law::Affine;
 use crate::linear::ActNorm;
 use crate::multi_scale::MultiScale;
@@ -72,7 +72,7 @@ use crate::reshape::Squeeze;
 pub type Glow = BoundFlow<UniformDequantization, GlowLayers, StandardNormal>;
 
 /// From dequantized images to latents: centred, then the scales.
-pub type GlowLayers = (FixedAffine, MultiScale<GlowLevel>);
+pub type GlowLayers = (ScalarAffine, MultiScale<GlowLevel>);
 
 /// One scale: squeeze, steps, the prior of the half that leaves, and at the deepest scale the prior of what is left.
 pub type GlowLevel = (Squeeze, Vec<GlowStep>, Option<FactorOut>, Option<TopPrior>);

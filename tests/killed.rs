@@ -1,0 +1,162 @@
+//! A run that is killed at any moment and resumed is the run that never stopped: the same weights, averages, moments and progress, bit for
+//! bit, and the same curve.
+//!
+//! Twenty lives of the example end by SIGKILL: most after a random time, some while a checkpoint is being written. The 21st finishes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use burn_pack::{Bytes, Reader};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// Lives that end by a kill, and those of them that end in the middle of a save.
+const KILLS: usize = 20;
+const KILLS_IN_A_SAVE: usize = 5;
+/// Updates of the whole run.
+const STEPS: u64 = 40;
+
+/// The example, which `cargo test` builds beside the tests.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().unwrap().parent().unwrap().join("examples");
+    let program = folder.join(format!("flowpp_cifar{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
+    program
+}
+
+fn command(out: &Path, steps: u64) -> Command {
+    let mut command = Command::new(program());
+    command.args(["--resume", "--batch", "2", "--seed", "5", "--save-every", "1", "--keep", "2", "--ema", "0.9"]);
+    command.args(["--steps", &steps.to_string(), "--out"]).arg(out).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+fn finish(out: &Path) {
+    let output = command(out, STEPS).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Kills a process as `kill -9` does; whether it was alive.
+fn kill(mut child: Child) -> bool {
+    let alive = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert!(alive || status.success(), "a life ended by itself and badly: {:?}", child.wait_with_output());
+    alive
+}
+
+/// Updates with a checkpoint.
+fn saved(out: &Path) -> Vec<u64> {
+    let names = fs::read_dir(out.join("checkpoints")).map(|files| files.flatten().map(|file| file.path()).collect());
+    let names: Vec<PathBuf> = names.unwrap_or_default();
+    let mut steps: Vec<u64> = names
+        .iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().parse().unwrap())
+        .collect();
+    steps.sort_unstable();
+    steps
+}
+
+/// Whether a checkpoint is half written.
+fn half_written(out: &Path) -> bool {
+    let files = fs::read_dir(out.join("checkpoints"));
+    files.is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with(".checkpoint-")))
+}
+
+/// Everything of a checkpoint that a run depends on, free of the random identities of a process.
+fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let bytes = fs::read(path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = header.metadata().clone().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut contents = BTreeMap::new();
+    for (name, tensor) in file.iter().filter(|(name, _)| name.contains('.')) {
+        contents.insert(name.to_owned(), tensor.data().to_vec());
+    }
+    for key in ["trainer", "progress", "settings", "flow_plus_plus"] {
+        contents.insert(key.into(), metadata[key].clone().into_bytes());
+    }
+    let history: Value = serde_json::from_slice(file.tensor("history").unwrap().data()).unwrap();
+    contents.insert("curve".into(), format!("{} {}", history["train"], history["test"]).into_bytes());
+
+    // The moments are kept by identity; the list of sections says whose it is.
+    let sections: Value = serde_json::from_str(&metadata["flowkit.sections"]).unwrap();
+    let parameters = sections["model"]["module"].as_object().unwrap();
+    let paths: BTreeMap<String, &String> = parameters.iter().map(|(path, id)| (id.to_string(), path)).collect();
+    let owner = |name: &str| {
+        let (id, rest) = name.split_once('.').unwrap();
+        format!("moments.{}.{rest}", paths[id])
+    };
+    let moments = Reader::from_bytes(Bytes::from_bytes_vec(file.tensor("optimizer").unwrap().data().to_vec())).unwrap();
+    for name in moments.tensor_names() {
+        contents.insert(owner(name), moments.tensor_data(name).unwrap());
+    }
+    for (name, value) in moments.scalars() {
+        contents.insert(owner(name), format!("{value:?}").into_bytes());
+    }
+    contents
+}
+
+fn last(out: &Path) -> PathBuf {
+    out.join(format!("checkpoints/{STEPS:010}.safetensors"))
+}
+
+#[test]
+fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
+    let root = tempfile::tempdir().unwrap();
+    let (whole, killed) = (root.path().join("whole"), root.path().join("killed"));
+    let begun = Instant::now();
+    finish(&whole);
+    println!("the run that never stopped: {:.1} s", begun.elapsed().as_secs_f64());
+
+    let mut rng = StdRng::seed_from_u64(20);
+    let mut lives: Vec<bool> = (0..KILLS).map(|life| life < KILLS_IN_A_SAVE).collect();
+    for last in (1..KILLS).rev() {
+        lives.swap(last, rng.random_range(0..=last));
+    }
+    // The first life starts from data, which takes longer; a moment of it may also come before its first checkpoint.
+    let (mut in_a_save, mut moved, mut longest) = (0, 0, 2.0);
+    for (life, &wants_save) in lives.iter().enumerate() {
+        let before = saved(&killed).last().copied();
+        // Leave something for the lives to come: at most this many updates in one of them.
+        let child = command(&killed, STEPS).spawn().unwrap();
+        let started = Instant::now();
+        let moment = Duration::from_secs_f64(rng.random_range(0.0..longest));
+        let budget = before.unwrap_or(0) + (STEPS - before.unwrap_or(0)) / (KILLS - life) as u64 + 1;
+        while started.elapsed() < Duration::from_secs(60) {
+            let progress = saved(&killed).last().copied();
+            let over = if wants_save { progress > before && half_written(&killed) } else { started.elapsed() > moment };
+            if over || progress.is_some_and(|step| step >= budget) {
+                break;
+            }
+            sleep(Duration::from_millis(1));
+        }
+        assert!(kill(child), "life {life} finished");
+        in_a_save += usize::from(half_written(&killed));
+        let after = saved(&killed);
+        assert!(after.len() <= 3 && after.last().copied() >= before, "{before:?} then {after:?}");
+        moved += usize::from(after.last().copied() > before);
+        if moved == 0 {
+            longest *= 1.5;
+        }
+        println!("life {life}: {:.2} s, updates {before:?} to {:?}", started.elapsed().as_secs_f64(), after.last());
+    }
+    println!("{in_a_save} kills left half a checkpoint, {moved} lives saved one");
+    assert!(in_a_save >= 1 && moved >= KILLS_IN_A_SAVE, "{in_a_save} {moved}");
+    finish(&killed);
+
+    let (whole, killed) = (contents(&last(&whole)), contents(&last(&killed)));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    assert!(whole.keys().filter(|name| name.starts_with("moments.")).count() > 100);
+    for (name, value) in &whole {
+        assert!(*value == killed[name], "{name} differs");
+    }
+}
