@@ -30,9 +30,11 @@
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
 //! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] |
-//! | networks of vectors | [`Mlp`], [`ResNet`] |
-//! | networks of images | [`GatedNet`], [`GlowNet`], [`ConvResNet`], [`ZeroConv`] |
-//! | one number given those before it | [`autoregressive`] |
+//! | autoregressive layers | [`MaskedAutoregressive`] of a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | networks for vectors | [`Mlp`], [`ResNet`] |
+//! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
+//! | conditions | [`Context`]: [`VectorContext`], [`MapContext`] |
+//! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
@@ -136,4 +138,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/conventions.md")]
     struct Conventions;
+    #[doc = include_str!("../docs/choose.md")]
+    struct Choose;
 }

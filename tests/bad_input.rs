@@ -246,7 +246,7 @@ fn shapes_and_values_are_checked_at_the_door() {
     let affine = AffineConfig::new(AffineForm::Exponential).init();
     let net = GatedNetConfig::new([1, 4, 4], 2, 8, 1).with_n_context(Some(3)).init(&device);
     let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
-    let expected = "GatedNet: expected a feature map as condition, found no condition";
+    let expected = "GatedNet: expected a condition, found no condition";
     assert_eq!(unfit.to_string(), expected);
 
     let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 4]).unwrap().without_data();

@@ -41,6 +41,7 @@ mod read;
 #[cfg(feature = "image")]
 mod rgb;
 mod split;
+mod two_moons;
 
 pub use batches::{Batches, chunks};
 pub use error::DataError;
@@ -49,3 +50,4 @@ pub use images::Images;
 pub use photographs::photographs;
 pub use read::read;
 pub use split::Split;
+pub use two_moons::TwoMoons;

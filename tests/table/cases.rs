@@ -55,7 +55,8 @@ fn spline(bins: usize) -> RationalQuadraticSpline {
 /// A masked coupling of vectors with as many numbers as the mask has.
 fn masked<L: Law>(law: L, mask: Vec<bool>, kept: Half, d_context: usize, device: &Device) -> MaskedCoupling<L, Mlp> {
     let c = mask.len();
-    let mlp = Mlp::new(c, c, d_context, law.n_params(), device);
+    let mlp = MlpConfig::new(c, c, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    let mlp = mlp.with_d_context((d_context > 0).then_some(d_context)).init(device);
     MaskedCouplingConfig::new(vec![c], Mask::Explicit(mask)).with_kept(kept).init(law, mlp, device)
 }
 

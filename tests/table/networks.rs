@@ -31,7 +31,7 @@ fn res_net<L: Law>(law: L, dims: usize, d_context: Option<usize>, device: &Devic
 fn conv_res_net<L: Law>(law: L, channels: usize, context: Option<usize>, device: &Device) -> Coupling<L, ConvResNet> {
     let (kept, other) = Half::First.widths(channels);
     let net = ConvResNetConfig::new(kept, other, law.n_params()).with_n_filters(4).with_n_blocks(2);
-    let net = net.with_activation(Activation::Silu).with_d_context(context);
+    let net = net.with_activation(Activation::Silu).with_n_context(context);
     CouplingConfig::new().init(law, net.init(device))
 }
 
