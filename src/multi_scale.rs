@@ -299,13 +299,6 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
         self.scales(shape, |level, shape| level.output_shape_given(shape, context)).map(|_| shape)
     }
 
-    fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
-        for (level, scale) in self.levels.iter().zip(self.scales::<C>(shape)?) {
-            level.output_shape_given(scale.input, context)?;
-        }
-        Ok(shape)
-    }
-
     fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
         let scales = self.checked(x.dims(), context);
         let mut waiting = self.levels.into_iter();

@@ -2,6 +2,7 @@
 
 mod cases;
 mod condition;
+mod flow_plus_plus;
 mod jacobian;
 mod networks;
 pub mod numbers;

@@ -9,7 +9,7 @@
 //! ```
 //! | preset | image | scales, steps | filters | coupling | parameters |
 //! |---|---|---|---|---|---|
-//! | [`GlowConfig::tiny`] | 3x32x32 | 2, 4 | 80 | affine | 244,860 |
+//! | [`GlowConfig::tiny`] | 3x32x32 | 2, 8 | 43 | affine | 243,308 |
 //! | [`GlowConfig::small`] | 3x32x32 | 3, 8 | 128 | affine | 1,739,796 |
 //! | [`GlowConfig::cifar10`] | 3x32x32 | 3, 32 | 512 | affine | 44,603,604 |
 //! | [`GlowConfig::cifar10_additive`] | 3x32x32 | 3, 32 | 512 | additive | 38,395,668 |
