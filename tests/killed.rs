@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn_pack::{Bytes, Reader};
+use flowkit::train::Checkpoint;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use safetensors::SafeTensors;
@@ -20,7 +21,9 @@ use serde_json::Value;
 const KILLS: usize = 20;
 const KILLS_IN_A_SAVE: usize = 5;
 /// Updates of the whole run.
-const STEPS: u64 = 40;
+const STEPS: u64 = 60;
+/// A machine that needs longer for a single update fails the test.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The example, which `cargo test` builds beside the tests.
 fn program() -> PathBuf {
@@ -31,16 +34,27 @@ fn program() -> PathBuf {
     program
 }
 
-fn command(out: &Path, steps: u64) -> Command {
+fn command(out: &Path) -> Command {
     let mut command = Command::new(program());
     command.args(["--resume", "--batch", "2", "--seed", "5", "--save-every", "1", "--keep", "2", "--ema", "0.9"]);
-    command.args(["--steps", &steps.to_string(), "--out"]).arg(out).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(["--steps", &STEPS.to_string(), "--out"]).arg(out).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
-fn finish(out: &Path) {
-    let output = command(out, STEPS).output().unwrap();
+/// Lets a run end. Seconds until it saved its first update, and those that the next one took; of no meaning for a run that is resumed.
+fn finish(out: &Path) -> (f64, f64) {
+    let started = Instant::now();
+    let child = command(out).spawn().unwrap();
+    let reached = |step: u64| {
+        while saved(out).last().is_none_or(|&last| last < step) && started.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(1));
+        }
+        started.elapsed().as_secs_f64()
+    };
+    let (first, later) = (reached(1), reached(6));
+    let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (first, (later - first) / 5.0)
 }
 
 /// Kills a process as `kill -9` does; whether it was alive.
@@ -114,44 +128,66 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
     let root = tempfile::tempdir().unwrap();
     let (whole, killed) = (root.path().join("whole"), root.path().join("killed"));
     let begun = Instant::now();
-    finish(&whole);
-    println!("the run that never stopped: {:.1} s", begun.elapsed().as_secs_f64());
+    let (first, one) = finish(&whole);
+    println!(
+        "never stopped: {:.1} s, {first:.2} s to the first save, {one:.3} s an update",
+        begun.elapsed().as_secs_f64()
+    );
 
     let mut rng = StdRng::seed_from_u64(20);
     let mut lives: Vec<bool> = (0..KILLS).map(|life| life < KILLS_IN_A_SAVE).collect();
     for last in (1..KILLS).rev() {
         lives.swap(last, rng.random_range(0..=last));
     }
-    // The first life starts from data, which takes longer; a moment of it may also come before its first checkpoint.
-    let (mut in_a_save, mut moved, mut longest) = (0, 0, 2.0);
+    // Seconds of a life until it saved something: that of the life before, since a life that starts from data takes longer.
+    let (mut in_a_save, mut moved, mut until_save) = (0, 0, first);
     for (life, &wants_save) in lives.iter().enumerate() {
         let before = saved(&killed).last().copied();
-        // Leave something for the lives to come: at most this many updates in one of them.
-        let child = command(&killed, STEPS).spawn().unwrap();
         let started = Instant::now();
-        let moment = Duration::from_secs_f64(rng.random_range(0.0..longest));
-        let budget = before.unwrap_or(0) + (STEPS - before.unwrap_or(0)) / (KILLS - life) as u64 + 1;
-        while started.elapsed() < Duration::from_secs(60) {
+        let child = command(&killed).spawn().unwrap();
+        // Anywhere from the first instruction to some updates.
+        let moment = rng.random_range(0.0..until_save + 3.0 * one);
+        // The lives to come need updates too.
+        let budget = before.unwrap_or(0) + STEPS / KILLS as u64;
+        let mut saves_after = None;
+        loop {
+            let elapsed = started.elapsed();
             let progress = saved(&killed).last().copied();
-            let over = if wants_save { progress > before && half_written(&killed) } else { started.elapsed() > moment };
-            if over || progress.is_some_and(|step| step >= budget) {
+            if progress > before {
+                saves_after.get_or_insert(elapsed.as_secs_f64());
+            }
+            let in_a_save = progress > before && half_written(&killed);
+            let over = if wants_save { in_a_save } else { elapsed.as_secs_f64() > moment };
+            if over || progress.is_some_and(|step| step >= budget) || elapsed > PATIENCE {
                 break;
             }
             sleep(Duration::from_millis(1));
         }
         assert!(kill(child), "life {life} finished");
+        until_save = saves_after.unwrap_or(until_save);
         in_a_save += usize::from(half_written(&killed));
         let after = saved(&killed);
         assert!(after.len() <= 3 && after.last().copied() >= before, "{before:?} then {after:?}");
+        // The name that users know is a whole checkpoint at every moment, once there is one.
+        let published = killed.join("checkpoint.safetensors");
+        assert!(!published.exists() || Checkpoint::load(&published).is_ok(), "life {life}");
         moved += usize::from(after.last().copied() > before);
-        if moved == 0 {
-            longest *= 1.5;
-        }
         println!("life {life}: {:.2} s, updates {before:?} to {:?}", started.elapsed().as_secs_f64(), after.last());
     }
     println!("{in_a_save} kills left half a checkpoint, {moved} lives saved one");
     assert!(in_a_save >= 1 && moved >= KILLS_IN_A_SAVE, "{in_a_save} {moved}");
     finish(&killed);
+    for folder in [killed.clone(), killed.join("checkpoints")] {
+        let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let left: Vec<String> = names.filter(|name| name.starts_with('.') && name != ".lock").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let curve = |out: &Path| {
+        let report: Value = serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
+        assert_eq!(report["curve"]["train"].as_array().unwrap().len() as u64, STEPS);
+        (report["curve"].clone(), report["test_bits_per_dim"].clone(), report["steps"].clone())
+    };
+    assert_eq!(curve(&whole), curve(&killed));
 
     let (whole, killed) = (contents(&last(&whole)), contents(&last(&killed)));
     assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Entries of Flow++: its steps, stages and flows.
+//! Entries of Flow++'s steps and stages.
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineForm, Law};
