@@ -129,6 +129,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let warm_up =
         LinearLrSchedulerConfig::new(rate / training.warm_up as f64, rate, training.warm_up as usize).init()?;
     let result = learning.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), warm_up));
+    drop(result.renderer); // a dashboard gives the terminal back
     if let Some(error) = result.error {
         return Err(error.into());
     }
