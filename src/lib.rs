@@ -52,6 +52,7 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
+//! | `testing` | [`testing`]: conformance checks for bijectors of your own |
 
 pub mod bijector;
 pub mod bound_flow;
@@ -76,6 +77,8 @@ pub mod quantize;
 pub mod reshape;
 pub mod softplus;
 pub mod surjection;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod train;
 
 pub use bijector::{Bijector, Cotangent, Walk};

@@ -7,8 +7,6 @@ mod blocks;
 mod common;
 #[path = "cases/mixture.rs"]
 mod mixture;
-mod roughness;
-
 use burn::tensor::Tensor;
 use serde_json::Value;
 

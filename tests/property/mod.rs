@@ -1,11 +1,7 @@
-//! Properties: one file for each kind.
+//! Properties: those that every entry of the table is checked for, and those of single bijectors.
 
+mod boxed;
+mod conformance;
 mod density;
 mod dropout;
-mod gradient;
-mod log_det;
-mod record;
-mod round_trip;
-mod shape;
 mod start;
-mod walk;
