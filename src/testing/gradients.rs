@@ -94,11 +94,13 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         (!exact).then(|| (wide / narrow).log2())
     }
 
-    /// Name and size of every block.
-    fn blocks(&self) -> Vec<(String, usize)> {
-        let mut blocks =
-            vec![("the input".to_owned(), self.x.len()), ("the condition".to_owned(), self.context.values().len())];
-        blocks.extend(parameters(&self.bijector).into_iter().map(|p| (p.path, p.values.len())));
+    /// Name and size of every block; `None` for a parameter that is not trained, and so gets no gradient.
+    fn blocks(&self) -> Vec<Option<(String, usize)>> {
+        let mut blocks = vec![
+            Some(("the input".to_owned(), self.x.len())),
+            Some(("the condition".to_owned(), self.context.values().len())),
+        ];
+        blocks.extend(parameters(&self.bijector).into_iter().map(|p| p.trained.then_some((p.path, p.values.len()))));
         blocks
     }
 
@@ -117,7 +119,8 @@ fn slopes<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting
         ("both", Loss { a, b }),
     ];
     for (through, loss) in &losses {
-        for (block, ((name, n), gradient)) in point.blocks().into_iter().zip(point.gradients(loss)).enumerate() {
+        for (block, (named, gradient)) in point.blocks().into_iter().zip(point.gradients(loss)).enumerate() {
+            let Some((name, n)) = named else { continue };
             let gradient = gradient.unwrap_or_else(|| vec![0.0; n]);
             let mut slopes = Vec::new();
             let shown = (0..DIRECTIONS).any(|try_| {

@@ -123,6 +123,9 @@ impl Numbers {
             }
         }
         match worst {
+            Some((share, flat)) if share > 1.0 && !self.values[flat].is_finite() => {
+                Err(Fault::NotFinite { what: what.to_owned(), index: self.place(flat), found: self.values[flat] })
+            }
             Some((share, flat)) if share > 1.0 => Err(Fault::Differs {
                 what: what.to_owned(),
                 index: self.place(flat),

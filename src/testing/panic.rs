@@ -23,9 +23,13 @@ pub(super) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     let outer = EXPECTED.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(body));
     EXPECTED.set(outer);
-    outcome.map_err(|payload| match (payload.downcast_ref::<String>(), payload.downcast_ref::<&str>()) {
-        (Some(text), _) => text.clone(),
-        (_, Some(text)) => (*text).to_owned(),
-        _ => "a panic without text".to_owned(),
+    outcome.map_err(|payload| {
+        let text = match (payload.downcast_ref::<String>(), payload.downcast_ref::<&str>()) {
+            (Some(text), _) => text,
+            (_, Some(text)) => *text,
+            _ => "a panic without text",
+        };
+        // burn's texts have several lines.
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     })
 }

@@ -54,22 +54,21 @@ fn announced<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Sett
     let (z, log_det) = bijector.forward(x.clone(), &context);
     same("z of forward, against output_shape,", z.dims(), output)?;
     same("log_det of forward", log_det.dims(), [batch])?;
+    kept("z", z.dtype(), dtype)?;
+    kept("log_det of forward", log_det.dtype(), dtype)?;
     let input = bijector.input_shape(z.dims()).map_err(|error| Fault::Refused { what: "input_shape", error })?;
     same("what input_shape announces for z", input, x.dims())?;
     let (back, inverse_log_det) = bijector.inverse_with_log_det(z.clone(), &context);
     same("x of inverse", bijector.inverse(z.clone(), &context).dims(), x.dims())?;
     same("x of inverse_with_log_det", back.dims(), x.dims())?;
     same("log_det of inverse", inverse_log_det.dims(), [batch])?;
-    let types = [
-        ("z", z.dtype()),
-        ("log_det of forward", log_det.dtype()),
-        ("x of inverse", back.dtype()),
-        ("log_det of inverse", inverse_log_det.dtype()),
-    ];
-    match types.into_iter().find(|&(_, found)| found != dtype) {
-        None => Ok(()),
-        Some((what, found)) => Err(Fault::Type { what: what.to_owned(), found, expected: dtype }),
-    }
+    kept("x of inverse", back.dtype(), dtype)?;
+    kept("log_det of inverse", inverse_log_det.dtype(), dtype)
+}
+
+/// The type of the numbers is that of the input.
+fn kept(what: &str, found: DType, expected: DType) -> Result<(), Fault> {
+    if found == expected { Ok(()) } else { Err(Fault::Type { what: what.to_owned(), found, expected }) }
 }
 
 /// Forward and inverse at a shape that the bijector is not made for.
