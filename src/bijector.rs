@@ -7,6 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::graph::lift;
+use crate::layer::LayerWalk;
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -64,6 +65,13 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         let (z, _) = self.forward(x, context);
         (self, z.detach())
+    }
+
+    /// Runs a batch through the layers one at a time and shows each to the visitor of `walk`. Returns what the visitor made of the last.
+    ///
+    /// Compositions pass on to their members by [`LayerWalk::member`]; by default a bijector is one layer.
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        walk.leaf(self, x, context)
     }
 
     /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.

@@ -14,9 +14,11 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
 use crate::flow::{Flow, non_finite, read_likelihood};
+use crate::layer::LayerWalk;
 use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
+use crate::unstarted::Unstarted;
 
 /// A [`Flow`] whose data is lifted by a [`Surjection`] first.
 ///
@@ -32,13 +34,18 @@ pub struct BoundFlow<S, B, P> {
 
 impl<S, B, P> BoundFlow<S, B, P> {
     /// A surjection and an unconditional flow for lifted examples of shape `shape[1..]`.
-    pub fn new<const D: usize>(surjection: S, bijector: B, prior: P, shape: [usize; D]) -> Result<Self, ShapeError>
+    pub fn new<const D: usize>(
+        surjection: S,
+        bijector: B,
+        prior: P,
+        shape: [usize; D],
+    ) -> Result<Unstarted<Self>, ShapeError>
     where
         S: Surjection<D>,
         B: Bijector<D>,
         P: Prior<D>,
     {
-        Ok(Self { surjection, flow: Flow::new(bijector, prior, shape)? })
+        Self::conditional::<D, ()>(surjection, bijector, prior, shape)
     }
 
     /// As [`BoundFlow::new`], for a flow with a condition `C`.
@@ -47,13 +54,13 @@ impl<S, B, P> BoundFlow<S, B, P> {
         bijector: B,
         prior: P,
         shape: [usize; D],
-    ) -> Result<Self, ShapeError>
+    ) -> Result<Unstarted<Self>, ShapeError>
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
-        Ok(Self { surjection, flow: Flow::conditional(bijector, prior, shape)? })
+        Ok(Flow::conditional(bijector, prior, shape)?.map(|flow| Self { surjection, flow }))
     }
 
     /// `r(x, noise)`: the one-sample bound of `ln p(x)` in nats, differentiable.
@@ -80,10 +87,30 @@ impl<S, B, P> BoundFlow<S, B, P> {
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         let (y, log_weight) = self.surjection.lift(x, noise);
         self.flow.log_prob_given(y, context) + log_weight
+    }
+
+    /// Runs a batch through the layers of `surjection` and `flow` one at a time and shows each to the visitor of `walk`; the latents come
+    /// back.
+    ///
+    /// # Panics
+    /// As [`BoundFlow::log_weight`].
+    pub fn visit_layers<const D: usize, C: Context>(
+        &self,
+        x: S::Data,
+        noise: Tensor<D>,
+        context: &C,
+        walk: &mut LayerWalk<'_, D>,
+    ) -> Tensor<D>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+    {
+        let y = walk.within("surjection", |walk| self.surjection.visit_layers(x, noise, walk));
+        walk.within("flow", |walk| self.flow.visit_layers(y, context, walk))
     }
 
     /// Training loss: minus the mean of [`BoundFlow::log_weight`] with fresh noise, in nats per example, `[1]`.
@@ -107,7 +134,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         let noise = self.surjection.noise(&x, self.flow.dtype());
         self.log_weight_given(x, noise, context).mean().neg()
@@ -132,7 +159,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         let dims = self.check(&x)?;
         let model = self.valid();
@@ -166,7 +193,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         if samples == 0 {
             return Err(FlowError::NoSamples { what: "samples" });
@@ -204,7 +231,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         Ok(self.surjection.lower(self.flow.sample_given::<D, C>(n, temperature, context)?))
     }
@@ -233,8 +260,22 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
+    fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
+    where
+        S: Surjection<D>,
+    {
+        let (lifted, dims) = self.surjection.check(x)?;
+        self.flow.check(lifted)?;
+        Ok(dims)
+    }
+}
+
+impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     /// Data-dependent start of surjection and flow, in one pass from a batch.
-    pub fn initialize<const D: usize>(self, x: S::Data) -> Result<Self, FlowError>
+    ///
+    /// # Errors
+    /// If the batch has the wrong shape, or holds data that the surjection does not know.
+    pub fn initialize<const D: usize>(self, x: S::Data) -> Result<BoundFlow<S, B, P>, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D>,
@@ -243,25 +284,27 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.initialize_given(x, &())
     }
 
-    /// As [`BoundFlow::initialize`], given a condition.
-    pub fn initialize_given<const D: usize, C: Context>(self, x: S::Data, context: &C) -> Result<Self, FlowError>
+    /// As [`Unstarted::initialize`], given a condition.
+    ///
+    /// # Errors
+    /// As [`Unstarted::initialize`].
+    pub fn initialize_given<const D: usize, C: Context>(
+        self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<BoundFlow<S, B, P>, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
-        self.check(&x)?;
-        let noise = self.surjection.noise(&x, self.flow.dtype());
-        let (surjection, y) = self.surjection.initialize(x, noise);
-        Ok(Self { surjection, flow: self.flow.initialize_given(y, context)? })
-    }
-
-    fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
-    where
-        S: Surjection<D>,
-    {
-        let (lifted, dims) = self.surjection.check(x)?;
-        self.flow.check(lifted)?;
-        Ok(dims)
+        self.start(|BoundFlow { surjection, flow }| {
+            let (lifted, _) = surjection.check(&x)?;
+            flow.check(lifted)?;
+            let noise = surjection.noise(&x, flow.dtype());
+            let (surjection, y) = surjection.initialize(x, noise);
+            let flow = Unstarted::new(flow).initialize_given(y, context)?;
+            Ok(BoundFlow { surjection, flow })
+        })
     }
 }

@@ -10,6 +10,7 @@ use crate::bijector::{Bijector, Cotangent, Walk};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::zero_log_det;
+use crate::layer::LayerWalk;
 
 /// Runs `$step` on the indices of a tuple in reverse order.
 macro_rules! reversed {
@@ -62,6 +63,11 @@ macro_rules! tuple {
                 let ($($T,)+) = self;
                 $( let ($T, x) = $T.initialize(x, context); )+
                 (($($T,)+), x)
+            }
+
+            fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+                $( let x = walk.member(stringify!($i), &self.$i, x, context); )+
+                x
             }
 
             fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
@@ -129,6 +135,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
         (started, x)
     }
 
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        self.iter().enumerate().fold(x, |x, (index, member)| walk.member(index, member, x, context))
+    }
+
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
         let mut log_det = zero_log_det(&x);
         let mut x = x;
@@ -189,6 +199,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B>
                 (Some(member), z)
             }
             None => (None, x.detach()),
+        }
+    }
+
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        match self {
+            Some(member) => member.visit_layers(x, context, walk),
+            None => x,
         }
     }
 

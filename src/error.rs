@@ -118,6 +118,18 @@ pub enum ConfigError {
         /// Value of that field.
         factor: usize,
     },
+    /// A list of indices that does not name each of `0..n` once.
+    #[error("{config}: `{field}` must name each of 0..{n} once, found {found:?}")]
+    NotPermutation {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// How many there are to name.
+        n: usize,
+        /// What was found.
+        found: Vec<usize>,
+    },
     /// The layers do not fit the data or one another.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -10,8 +10,10 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
+use crate::layer::LayerWalk;
 use crate::metric::{Exact, LogLikelihood};
 use crate::prior::Prior;
+use crate::unstarted::Unstarted;
 
 /// A bijector and the prior of its latents.
 ///
@@ -30,7 +32,7 @@ impl<B, P> Flow<B, P> {
     /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not fixed.
     ///
     /// Walks the shape through the whole stack, so that a stack that does not fit is an error here and not in training.
-    pub fn new<const D: usize>(bijector: B, prior: P, shape: [usize; D]) -> Result<Self, ShapeError>
+    pub fn new<const D: usize>(bijector: B, prior: P, shape: [usize; D]) -> Result<Unstarted<Self>, ShapeError>
     where
         B: Bijector<D>,
         P: Prior<D>,
@@ -39,18 +41,22 @@ impl<B, P> Flow<B, P> {
     }
 
     /// As [`Flow::new`], for a flow with a condition `C`.
-    pub fn conditional<const D: usize, C: Context>(bijector: B, prior: P, shape: [usize; D]) -> Result<Self, ShapeError>
+    pub fn conditional<const D: usize, C: Context>(
+        bijector: B,
+        prior: P,
+        shape: [usize; D],
+    ) -> Result<Unstarted<Self>, ShapeError>
     where
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         let mut one = shape;
         one[0] = 1;
         if one.contains(&0) {
             return Err(ShapeError::Empty { layer: "Flow", shape: one.to_vec() });
         }
-        bijector.output_shape(one)?;
-        Ok(Self { bijector, prior, shape: one.to_vec() })
+        prior.check(bijector.output_shape(one)?)?;
+        Ok(Unstarted::new(Self { bijector, prior, shape: one.to_vec() }))
     }
 
     /// Numbers per example.
@@ -99,13 +105,32 @@ impl<B, P> Flow<B, P> {
     pub fn log_prob_given<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
     where
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         if let Err(error) = self.check(x.dims()) {
             panic!("{error}");
         }
         let (z, log_det) = self.bijector.forward(x, context);
-        self.prior.log_prob(z) + log_det
+        self.prior.log_prob(z, context) + log_det
+    }
+
+    /// Runs a batch through the layers of `bijector` one at a time and shows each to the visitor of `walk`; the latents come back.
+    ///
+    /// # Panics
+    /// If the shape of `x` is not the flow's.
+    pub fn visit_layers<const D: usize, C: Context>(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        walk: &mut LayerWalk<'_, D>,
+    ) -> Tensor<D>
+    where
+        B: Bijector<D, C>,
+    {
+        if let Err(error) = self.check(x.dims()) {
+            panic!("{error}");
+        }
+        walk.member("bijector", &self.bijector, x, context)
     }
 
     /// `ln p` of every example on the host, without dropout and checked: a wrong shape, an input that is not finite and a likelihood that
@@ -126,7 +151,7 @@ impl<B, P> Flow<B, P> {
     ) -> Result<LogLikelihood<Exact>, FlowError>
     where
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         self.check(x.dims())?;
         if let Some((count, total, example)) = non_finite(x.clone())? {
@@ -158,45 +183,19 @@ impl<B, P> Flow<B, P> {
     ) -> Result<Tensor<D>, FlowError>
     where
         B: Bijector<D, C>,
-        P: Prior<D>,
+        P: Prior<D, C>,
     {
         if n == 0 {
             return Err(FlowError::NoSamples { what: "n" });
         }
         let flow = self.valid();
         let shape = flow.bijector.output_shape(self.batch_shape(n))?;
-        let z = flow.prior.sample(shape, temperature, &flow.device(), flow.dtype());
+        let z = flow.prior.sample(shape, temperature, context, &flow.device(), flow.dtype());
         let x = flow.bijector.inverse(z, context);
         match non_finite(x.clone())? {
             None => Ok(x),
             Some((count, total, example)) => Err(FlowError::NotInverted { count, total, example }),
         }
-    }
-
-    /// Data-dependent start of every layer, one after the other, from a batch.
-    ///
-    /// # Errors
-    /// If the batch has the wrong shape or holds a value that is not finite.
-    pub fn initialize<const D: usize>(self, x: Tensor<D>) -> Result<Self, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.initialize_given(x, &())
-    }
-
-    /// As [`Flow::initialize`], given a condition.
-    pub fn initialize_given<const D: usize, C: Context>(self, x: Tensor<D>, context: &C) -> Result<Self, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D>,
-    {
-        self.check(x.dims())?;
-        if let Some((count, total, example)) = non_finite(x.clone())? {
-            return Err(FlowError::NonFiniteInput { count, total, example });
-        }
-        let (bijector, _) = self.bijector.initialize(x, context);
-        Ok(Self { bijector, prior: self.prior, shape: self.shape })
     }
 
     /// Type of the parameters; float32 where there are none.
@@ -215,6 +214,44 @@ impl<B, P> Flow<B, P> {
         B: Module,
     {
         self.bijector.devices().into_iter().next().unwrap_or_default()
+    }
+}
+
+impl<B, P> Unstarted<Flow<B, P>> {
+    /// Data-dependent start of every layer, one after the other, from a batch.
+    ///
+    /// # Errors
+    /// If the batch has the wrong shape or holds a value that is not finite.
+    pub fn initialize<const D: usize>(self, x: Tensor<D>) -> Result<Flow<B, P>, FlowError>
+    where
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.initialize_given(x, &())
+    }
+
+    /// As [`Unstarted::initialize`], given a condition.
+    ///
+    /// # Errors
+    /// As [`Unstarted::initialize`].
+    pub fn initialize_given<const D: usize, C: Context>(
+        self,
+        x: Tensor<D>,
+        context: &C,
+    ) -> Result<Flow<B, P>, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let Flow { bijector, prior, shape } = self.start(|flow| {
+            flow.check(x.dims())?;
+            match non_finite(x.clone())? {
+                Some((count, total, example)) => Err(FlowError::NonFiniteInput { count, total, example }),
+                None => Ok(flow),
+            }
+        })?;
+        let (bijector, _) = bijector.initialize(x, context);
+        Ok(Flow { bijector, prior, shape })
     }
 }
 

@@ -27,13 +27,15 @@
 //! | for | see |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
 //! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
 //! | the ends of an interval | [`Logit`], [`Sigmoid`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
+//! | before the start | [`Unstarted`] |
+//! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
 //! | images | [`data`] |
@@ -68,6 +70,7 @@ pub mod event;
 pub mod flow;
 mod graph;
 pub mod law;
+pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
@@ -75,11 +78,13 @@ pub mod parameter;
 pub mod prior;
 pub mod quantize;
 pub mod reshape;
+mod shuffle;
 pub mod softplus;
 pub mod surjection;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod train;
+pub mod unstarted;
 
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
@@ -94,9 +99,10 @@ pub use coupling::{Coupling, CouplingConfig, Half};
 pub use elementwise::{Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
+pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, PositionNorm,
-    PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, Order, Permutation,
+    PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use prior::{Prior, StandardNormal, Uniform};
@@ -106,8 +112,13 @@ pub use quantize::{
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
 pub use surjection::Surjection;
+pub use unstarted::Unstarted;
 
-/// The README's program is a test.
+/// Programs of the README and of the pages in `docs` are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/conventions.md")]
+    struct Conventions;
+}

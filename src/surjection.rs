@@ -14,6 +14,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Tensor};
 
 use crate::error::FlowError;
+use crate::layer::LayerWalk;
 
 /// A deterministic map from continuous tensors with `D` axes to data, with a random lift back.
 pub trait Surjection<const D: usize>: Module + ModuleDisplay {
@@ -41,5 +42,11 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {
         let (y, _) = self.lift(x, noise);
         (self, y.detach())
+    }
+
+    /// Lifts a batch and shows the layers of flows inside to the visitor of `walk`. Returns what was lifted.
+    fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        let _ = walk;
+        self.lift(x, noise).0
     }
 }

@@ -69,7 +69,7 @@ fn bijectors() -> Vec<String> {
     let mut names = Vec::new();
     for (_, text) in files("src", "rs") {
         for line in text.lines().map(str::trim).filter(|line| line.starts_with("impl<")) {
-            let Some((_, rest)) = line.split_once(" Bijector<") else { continue };
+            let Some((_, rest)) = line.split_once("> Bijector<") else { continue };
             let Some((_, name)) = rest.split_once(" for ") else { continue };
             let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
             names.push(if end == 0 { "tuple".to_owned() } else { name[..end].to_owned() });

@@ -7,7 +7,7 @@ use burn::module::{
 };
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
-use flowkit::{Bijector, Context, Cotangent, ShapeError, Walk, check_shape};
+use flowkit::{Bijector, Context, Cotangent, LayerWalk, ShapeError, Walk, check_shape};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mistake {
@@ -32,6 +32,7 @@ enum Mistake {
     WalkHalves,
     Half,
     Panics,
+    LayerLeftOut,
 }
 
 use Mistake::*;
@@ -129,6 +130,10 @@ impl<C: Context> Bijector<2, C> for Scale {
         (self, z)
     }
 
+    fn visit_layers(&self, x: Tensor<2>, context: &C, walk: &mut LayerWalk<'_, 2>) -> Tensor<2> {
+        if self.mistake == LayerLeftOut { x } else { walk.leaf(self, x, context) }
+    }
+
     fn walk_back(&self, back: Cotangent<2>, context: &C, walk: &mut Walk<C>) -> Cotangent<2> {
         let device = back.z.device().autodiff();
         walk.leave(&device);
@@ -160,7 +165,7 @@ fn a_bijector_without_mistake_passes() {
 }
 
 /// Mistake, the check that is there for it, and what the failure says.
-const TABLE: [(Mistake, Check, &str); 20] = [
+const TABLE: [(Mistake, Check, &str); 21] = [
     (LogDetSign, Check::LogDet, "log_det of forward, against its Jacobian, at [0] is"),
     (LogDetFactor, Check::LogDet, "log_det of forward, against its Jacobian, at [0] is"),
     (LogDetCut, Check::Gradients, "gradient of log_scale through log_det: the error of the first-order model shrinks"),
@@ -180,6 +185,7 @@ const TABLE: [(Mistake, Check, &str); 20] = [
     (StartOnGraph, Check::Start, "what initialize passes on still hangs on a graph"),
     (WalkHalves, Check::Walk, "gradient of the input by walk_back at ["),
     (Half, Check::Shapes, "z is of type F64, expected F32"),
+    (LayerLeftOut, Check::Layers, "z of visit_layers, against forward, at ["),
     (Panics, Check::Shapes, "panicked: not written yet"),
 ];
 
@@ -209,6 +215,7 @@ fn mistakes_do_not_blur() {
         (Unsaved, Check::Records),
         (WalkHalves, Check::Walk),
         (ShapeTakesAll, Check::Shapes),
+        (LayerLeftOut, Check::Layers),
     ];
     for (mistake, check) in single {
         let failed: Vec<Check> = checked(mistake).unwrap_err().failures.iter().map(|failure| failure.check).collect();

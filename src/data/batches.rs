@@ -1,7 +1,5 @@
-use chacha20::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
-
 use super::DataError;
+use crate::shuffle::shuffled;
 
 /// The order of training: which images each step sees, as a pure function of the seed and the step.
 ///
@@ -73,20 +71,6 @@ impl Batches {
     }
 }
 
-fn shuffled(n_items: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&epoch.to_le_bytes());
-    let mut generator = ChaCha8Rng::from_seed(key);
-    let mut order: Vec<usize> = (0..n_items).collect();
-    for last in (1..n_items).rev() {
-        // u < 2^64, so the quotient is at most `last`: in range, and it fits.
-        let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
-        order.swap(last, chosen as usize);
-    }
-    order
-}
-
 /// All of `0..n_items` in order, `batch_size` at a time, the last chunk with what is left: the order of evaluation, where
 /// every image counts once.
 ///
@@ -114,14 +98,6 @@ pub fn chunks(n_items: usize, batch_size: usize) -> Result<impl Iterator<Item = 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// From an independent ChaCha8 in Python, written from the description in the docs above.
-    #[test]
-    fn the_order_is_the_documented_one() {
-        assert_eq!(shuffled(12, 7, 0), [4, 1, 7, 10, 11, 6, 8, 3, 2, 0, 5, 9]);
-        assert_eq!(shuffled(12, 7, 1), [4, 8, 7, 1, 6, 2, 9, 3, 5, 11, 0, 10]);
-        assert_eq!(shuffled(12, u64::MAX, 0), [9, 0, 1, 5, 10, 7, 11, 4, 3, 6, 2, 8]);
-    }
 
     #[test]
     fn an_epoch_repeats_no_image_and_drops_only_the_incomplete_batch() {

@@ -4,9 +4,11 @@ pub mod act_norm;
 pub mod channel_matrix;
 pub mod conv1x1;
 mod matrix;
+pub mod permutation;
 pub mod position_norm;
 
 pub use act_norm::{ActNorm, ActNormConfig};
 pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig};
 pub use conv1x1::{Conv1x1, Conv1x1Config};
+pub use permutation::{Order, Permutation, PermutationConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};

@@ -9,14 +9,28 @@ use burn::tensor::{DType, Device, Tensor};
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
 
-/// A distribution over tensors with `D` axes, the first of them the batch.
-pub trait Prior<const D: usize>: Module + ModuleDisplay {
-    /// `ln p(z)` in nats.
+use crate::context::Context;
+use crate::error::ShapeError;
+
+/// A distribution over tensors with `D` axes, the first of them the batch, given a condition `C`.
+///
+/// A prior without a condition is implemented for every `C` and ignores it, as a [`Bijector`](crate::Bijector) is.
+pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
+    /// `ln p(z | context)` in nats.
     ///
     /// # Shapes
     /// `[batch, ...]` to `[batch]`.
-    fn log_prob(&self, z: Tensor<D>) -> Tensor<1>;
+    fn log_prob(&self, z: Tensor<D>, context: &C) -> Tensor<1>;
 
     /// Draws from the prior, its spread about the mean multiplied by `temperature`.
-    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device, dtype: DType) -> Tensor<D>;
+    fn sample(&self, shape: [usize; D], temperature: f64, context: &C, device: &Device, dtype: DType) -> Tensor<D>;
+
+    /// Whether the prior knows latents of this shape, batch axis included. The default serves priors of any shape.
+    ///
+    /// # Errors
+    /// The axis that does not fit.
+    fn check(&self, shape: [usize; D]) -> Result<(), ShapeError> {
+        let _ = shape;
+        Ok(())
+    }
 }

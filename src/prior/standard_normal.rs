@@ -9,6 +9,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
+use crate::context::Context;
 use crate::event::sum_event;
 
 /// Standard normal prior. The formulas head this module.
@@ -22,13 +23,13 @@ impl StandardNormal {
     }
 }
 
-impl<const D: usize> Prior<D> for StandardNormal {
-    fn log_prob(&self, z: Tensor<D>) -> Tensor<1> {
+impl<const D: usize, C: Context> Prior<D, C> for StandardNormal {
+    fn log_prob(&self, z: Tensor<D>, _: &C) -> Tensor<1> {
         let n: usize = z.dims()[1..].iter().product();
         sum_event(z.square()).mul_scalar(-0.5).sub_scalar(0.5 * n as f64 * (2.0 * PI).ln())
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device, dtype: DType) -> Tensor<D> {
+    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype)).mul_scalar(temperature)
     }
 }

@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
+use crate::context::Context;
 use crate::event::sum_event;
 
 /// Uniform prior on the unit cube. The formulas head this module.
@@ -21,13 +22,13 @@ impl Uniform {
     }
 }
 
-impl<const D: usize> Prior<D> for Uniform {
-    fn log_prob(&self, z: Tensor<D>) -> Tensor<1> {
+impl<const D: usize, C: Context> Prior<D, C> for Uniform {
+    fn log_prob(&self, z: Tensor<D>, _: &C) -> Tensor<1> {
         let outside = z.clone().lower_elem(0.0).bool_or(z.clone().greater_elem(1.0));
         sum_event(z.mul_scalar(0.0).mask_fill(outside, f32::NEG_INFINITY))
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, device: &Device, dtype: DType) -> Tensor<D> {
+    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
         let draws = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, dtype));
         draws.sub_scalar(0.5).mul_scalar(temperature).add_scalar(0.5)
     }

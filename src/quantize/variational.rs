@@ -20,6 +20,7 @@ use super::{check_levels, check_n_levels, quantize};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
+use crate::layer::LayerWalk;
 use crate::prior::{Prior, StandardNormal};
 use crate::surjection::Surjection;
 
@@ -96,7 +97,7 @@ where
         let levels = self.n_levels as f64;
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
-        let log_noise = StandardNormal::new().log_prob(noise.clone());
+        let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
         let (u, log_det) = self.flow.forward(noise, &code);
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         ((x + u).div_scalar(levels), log_weight)
@@ -124,5 +125,12 @@ where
         let (encoder, code) = self.encoder.initialize(scaled);
         let (flow, u) = self.flow.initialize(noise, &code);
         (Self { encoder, flow, n_levels: self.n_levels }, (x + u).div_scalar(levels).detach())
+    }
+
+    fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        let (x, scaled) = self.scaled(x, &noise);
+        let code = self.encoder.encode(scaled);
+        let u = walk.member("flow", &self.flow, noise, &code);
+        (x + u).div_scalar(self.n_levels as f64)
     }
 }

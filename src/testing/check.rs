@@ -7,8 +7,8 @@ use super::conformance::Conformance;
 use super::failure::{Failure, Fault, Setting};
 use super::panic::catch;
 use super::{
-    evaluation, finite, gradients, independence, log_det, moves, precision, records, repeats, round_trip, shapes,
-    start, training, walk,
+    evaluation, finite, gradients, independence, layers, log_det, moves, precision, records, repeats, round_trip,
+    shapes, start, training, walk,
 };
 
 /// One promise of a bijector. The functions of this module's parent that bear these names are the checks.
@@ -43,11 +43,13 @@ pub enum Check {
     Start,
     /// [`repeats()`]
     Repeats,
+    /// [`layers()`]
+    Layers,
 }
 
 impl Check {
     /// All checks, cheap ones first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Shapes,
         Self::Finite,
         Self::RoundTrip,
@@ -62,6 +64,7 @@ impl Check {
         Self::Walk,
         Self::Start,
         Self::Repeats,
+        Self::Layers,
     ];
 
     /// Runs this check.
@@ -81,6 +84,7 @@ impl Check {
             Self::Walk => walk(of),
             Self::Start => start(of),
             Self::Repeats => repeats(of),
+            Self::Layers => layers(of),
         }
     }
 
@@ -118,6 +122,7 @@ impl Display for Check {
             Self::Walk => "walk",
             Self::Start => "start",
             Self::Repeats => "repeats",
+            Self::Layers => "layers",
         })
     }
 }

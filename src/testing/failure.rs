@@ -173,6 +173,14 @@ pub enum Fault {
     /// A value that should be cut from the graph.
     #[error("{0} still hangs on a graph")]
     OnGraph(&'static str),
+    /// Layers whose paths and parameters are not those of the whole.
+    #[error("the visited layers hold the parameters {found:?}, the bijector {expected:?}")]
+    Layers {
+        /// Names of the layers' parameters.
+        found: Vec<String>,
+        /// Names of the bijector's.
+        expected: Vec<String>,
+    },
     /// A Jacobian without inverse.
     #[error("the Jacobian of example {example} is singular")]
     Singular {

@@ -20,6 +20,7 @@
 //! | [`walk()`] | the memory-saving backward gives the gradients of autodiff |
 //! | [`start()`] | data-dependent starts do what they say |
 //! | [`repeats()`] | random layers repeat their draws |
+//! | [`layers()`] | visiting the layers one at a time is the forward pass |
 //!
 //! ```
 //! use flowkit::testing::{Check, Conformance, Inputs};
@@ -50,6 +51,7 @@ mod gradients;
 mod independence;
 mod inputs;
 mod jacobian;
+mod layers;
 mod log_det;
 mod moves;
 mod panic;
@@ -71,6 +73,7 @@ pub use finite::finite;
 pub use gradients::gradients;
 pub use independence::independence;
 pub use inputs::{Draw, Inputs};
+pub use layers::layers;
 pub use log_det::log_det;
 pub use moves::moves;
 pub use precision::precision;

@@ -21,6 +21,8 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::unstarted::Unstarted;
+
 use super::{Checkpoint, CheckpointError, Ema, EmaDecay, Purpose, StepSeed, TrainError, WarmUp, clip_global_norm};
 
 /// Which loss the bound on the gradient's norm speaks of.
@@ -197,7 +199,11 @@ impl<M: Module> Trainer<M> {
     }
 
     /// Goes on where [`Trainer::save`] stopped. `model` gives the architecture, on the device to train on.
-    pub fn resume(checkpoint: &Checkpoint, model: M) -> Result<Self, CheckpointError> {
+    ///
+    /// # Errors
+    /// If the checkpoint is not a trainer's, or not of this architecture.
+    pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
+        let model = model.without_data();
         let field = |key: &'static str, reason: String| CheckpointError::Metadata { key, reason };
         let text = |key: &'static str| checkpoint.metadata(key).ok_or_else(|| field(key, "is missing".into()));
         let config: TrainerConfig =
@@ -215,7 +221,10 @@ impl<M: Module> Trainer<M> {
     }
 
     /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives the architecture.
-    pub fn load_average(checkpoint: &Checkpoint, model: M) -> Result<M, CheckpointError> {
-        checkpoint.apply(AVERAGE, model.valid())
+    ///
+    /// # Errors
+    /// If the checkpoint is not a trainer's, or not of this architecture.
+    pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
+        model.map(|model| model.valid()).load(checkpoint, AVERAGE)
     }
 }

@@ -74,6 +74,11 @@ fn draws_repeat() {
     check_all(Check::Repeats);
 }
 
+#[test]
+fn visited_layers_make_the_forward_pass() {
+    check_all(Check::Layers);
+}
+
 /// A test for each check.
 #[test]
 fn no_check_is_left_out() {

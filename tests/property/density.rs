@@ -32,7 +32,7 @@ fn couplings(dtype: DType) -> Vec<Layer> {
 #[test]
 fn densities_integrate_to_1() {
     use burn::module::Module;
-    let flow = Flow::new(couplings(DType::F64), StandardNormal::new(), [1, 2]).unwrap().valid();
+    let flow = Flow::new(couplings(DType::F64), StandardNormal::new(), [1, 2]).unwrap().without_data().valid();
     // Wide enough for 1e-14 to be left outside (at ±60 it is 5e-8). The midpoint rule converges faster than any power of the step where all vanishes at the ends.
     let (half_width, step) = (100.0, 0.2);
     let n = (2.0 * half_width / step) as usize;
@@ -56,7 +56,7 @@ fn levels(batch: usize) -> Tensor<2, Int> {
 #[test]
 fn the_identity_costs_8_bits() {
     let dequantization = UniformDequantizationConfig::new().init();
-    let flow = BoundFlow::new::<2>(dequantization, Vec::<Swap>::new(), Uniform::new(), [1, 2]).unwrap();
+    let flow = BoundFlow::new::<2>(dequantization, Vec::<Swap>::new(), Uniform::new(), [1, 2]).unwrap().without_data();
     let _guard = device_rng();
     for bits in [
         flow.evaluate(levels(100)).unwrap().bits_per_dim().value(),
@@ -74,7 +74,8 @@ fn importance_weights_tighten_the_bound() {
     let layers: (Logit, Vec<Layer>) = (LogitConfig::new().init(), couplings(DType::F32));
     // Four levels: the noise matters.
     let dequantization = UniformDequantizationConfig::new().with_n_levels(4).init();
-    let flow = BoundFlow::new::<2>(dequantization, layers, StandardNormal::new(), [1, 2]).unwrap().valid();
+    let flow =
+        BoundFlow::new::<2>(dequantization, layers, StandardNormal::new(), [1, 2]).unwrap().without_data().valid();
     let x = || levels(50).div_scalar(64);
     let _guard = device_rng();
     let seed = || device().seed(5);

@@ -100,6 +100,10 @@ fn conv(c: usize, device: &Device) -> Conv1x1 {
     Conv1x1Config::new(c).init(device)
 }
 
+fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
+    PermutationConfig::new(c).with_order(order).init(device)
+}
+
 fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
     ChannelMatrixConfig::new(c).with_n_groups(groups).init(device)
 }
@@ -134,6 +138,9 @@ fn linear() -> Vec<Case> {
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
+        case("Permutation, reversed", [1, 5], Real(1e30), |d| permutation(5, Order::Reversed, d)),
+        case("Permutation, shuffled", [1, 6, 1, 2], Real(1e30), |d| permutation(6, Order::Shuffled { seed: 3 }, d)),
+        case("Permutation, explicit", [1, 3, 2], Real(1e30), |d| permutation(3, Order::Explicit(vec![2, 0, 1]), d)),
     ]
 }
 
@@ -183,6 +190,7 @@ fn inverted() -> Vec<Case> {
         case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
+        case("Invert<Permutation>", [1, 6], size, |d| Invert::new(permutation(6, Order::Shuffled { seed: 5 }, d))),
         case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
         case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),
         case("Invert<Swap>", [1, 5], size, |_| Invert::new(Swap::new())),

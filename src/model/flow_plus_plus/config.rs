@@ -1,7 +1,6 @@
 //! Configuration of Flow++ and its presets.
 
 use burn::config::Config;
-use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +16,7 @@ use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
+use crate::unstarted::Unstarted;
 
 /// Whether a stage works at the resolution it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,19 +226,19 @@ impl FlowPlusPlusConfig {
         self.init(&Device::default()).num_params()
     }
 
-    /// The model.
+    /// The model before its start.
     ///
     /// # Panics
     /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns it.
-    pub fn init(&self, device: &Device) -> FlowPlusPlus {
+    pub fn init(&self, device: &Device) -> Unstarted<FlowPlusPlus> {
         match self.try_init(device) {
             Ok(model) => model,
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// The model, or why the configuration describes none.
-    pub fn try_init(&self, device: &Device) -> Result<FlowPlusPlus, ConfigError> {
+    /// The model before its start, or why the configuration describes none.
+    pub fn try_init(&self, device: &Device) -> Result<Unstarted<FlowPlusPlus>, ConfigError> {
         self.validate()?;
         let mut image = self.image;
         let mut stages = Vec::with_capacity(self.stages.len());

@@ -43,6 +43,7 @@ use crate::context::Context;
 use crate::coupling::Coupling;
 use crate::elementwise::{Logit, Sigmoid};
 use crate::error::{FlowError, ShapeError};
+use crate::layer::LayerWalk;
 use crate::linear::{ChannelMatrix, PositionNorm};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantization, VariationalDequantization};
@@ -117,6 +118,13 @@ where
         (Self { squeeze: self.squeeze, partition: self.partition, steps }, z)
     }
 
+    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
+        let x = walk.member("squeeze", &self.squeeze, x, context);
+        let x = walk.member("partition", &self.partition, x, context);
+        let z = walk.member("steps", &self.steps, x, context);
+        self.partition.inverse(z, context)
+    }
+
     fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Walk<C>) -> (Tensor<4>, Tensor<1>) {
         let (x, _) = self.squeeze.forward(x, context);
         let (x, _) = self.partition.forward(x, context);
@@ -187,6 +195,13 @@ impl Surjection<4> for FlowPlusPlusDequantization {
                 let (inner, y) = inner.initialize(x, noise);
                 (Self::Variational(inner), y)
             }
+        }
+    }
+
+    fn visit_layers(&self, x: Self::Data, noise: Tensor<4>, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
+        match self {
+            Self::Uniform(inner) => walk.within("Uniform", |walk| inner.visit_layers(x, noise, walk)),
+            Self::Variational(inner) => walk.within("Variational", |walk| inner.visit_layers(x, noise, walk)),
         }
     }
 }

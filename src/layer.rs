@@ -1,0 +1,178 @@
+//! Layers one at a time: what a search for a fault or a table of layers needs, whatever a stack is made of.
+//!
+//! [`Bijector::visit_layers`] runs a batch through a stack and hands every layer to a [`LayerVisitor`], in the order of `forward`. The visitor
+//! runs the layer itself, so that it can time it, seed the device, look at what comes out, or send something else on.
+//!
+//! A layer's path is the name of its parameters without the last segments: member numbers of tuples and `Vec`, fields of structs.
+//! `Option` and [`crate::BoxBijector`] add none. [`crate::Invert`] is one layer.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
+//! use flowkit::{ActNormConfig, Bijector, Sigmoid};
+//!
+//! struct Names(Vec<String>);
+//!
+//! impl LayerVisitor<2> for Names {
+//!     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<2>, x: Tensor<2>) -> Tensor<2> {
+//!         self.0.push(format!("{path} {}", layer.name()));
+//!         layer.forward(x).0
+//!     }
+//! }
+//!
+//! let device = Device::flex();
+//! let stack = (vec![ActNormConfig::new(3).init::<2>(&device); 2], Sigmoid::new());
+//! let mut names = Names(Vec::new());
+//! stack.visit_layers(Tensor::zeros([4, 3], &device), &(), &mut LayerWalk::new(&mut names));
+//! assert_eq!(names.0, ["0.0 ActNorm", "0.1 ActNorm", "1 Sigmoid"]);
+//! ```
+
+use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+
+/// Sees the layers of a stack, first to last.
+pub trait LayerVisitor<const D: usize> {
+    /// Called at each layer with what the layer before made. What it returns goes into the next one: `layer.forward(x).0`, as a rule.
+    fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D>;
+}
+
+/// A layer of any type, together with its condition.
+pub trait Layer<const D: usize> {
+    /// Name of its type, without modules and type parameters: `ActNorm`.
+    fn name(&self) -> &'static str;
+
+    /// Numbers in its parameters.
+    fn num_params(&self) -> usize;
+
+    /// [`Bijector::forward`].
+    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Bijector::inverse`].
+    fn inverse(&self, z: Tensor<D>) -> Tensor<D>;
+
+    /// [`Bijector::inverse_with_log_det`].
+    fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// Shows each float parameter: its name within the layer, its numbers in a row, without a graph.
+    fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
+}
+
+/// Names from the root of a model down to a layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LayerPath(Vec<String>);
+
+impl LayerPath {
+    /// The names, outermost first.
+    pub fn segments(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl Display for LayerPath {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// A visit under way: where it is, and who visits.
+pub struct LayerWalk<'a, const D: usize> {
+    path: LayerPath,
+    visitor: &'a mut dyn LayerVisitor<D>,
+}
+
+impl<'a, const D: usize> LayerWalk<'a, D> {
+    /// A visit that starts at the root.
+    pub fn new(visitor: &'a mut dyn LayerVisitor<D>) -> Self {
+        Self { path: LayerPath::default(), visitor }
+    }
+
+    /// Visits the layers of a member by this name. Compositions call it for each member.
+    pub fn member<C: Context, B: Bijector<D, C>>(
+        &mut self,
+        name: impl Display,
+        member: &B,
+        x: Tensor<D>,
+        context: &C,
+    ) -> Tensor<D> {
+        self.within(name, |walk| member.visit_layers(x, context, walk))
+    }
+
+    /// Hands a layer to the visitor.
+    pub fn leaf<C: Context, B: Bijector<D, C>>(&mut self, layer: &B, x: Tensor<D>, context: &C) -> Tensor<D> {
+        self.visitor.layer(&self.path, &Leaf { layer, context }, x)
+    }
+
+    /// Runs `visit` one name further down.
+    pub fn within<T>(&mut self, name: impl Display, visit: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.0.push(name.to_string());
+        let result = visit(self);
+        self.path.0.pop();
+        result
+    }
+}
+
+impl<const D: usize> Debug for LayerWalk<'_, D> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.debug_struct("LayerWalk").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The one implementation of [`Layer`].
+struct Leaf<'a, B, C> {
+    layer: &'a B,
+    context: &'a C,
+}
+
+impl<const D: usize, C: Context, B: Bijector<D, C>> Layer<D> for Leaf<'_, B, C> {
+    fn name(&self) -> &'static str {
+        let full = std::any::type_name::<B>();
+        let plain = full.split('<').next().unwrap_or(full);
+        plain.rsplit("::").next().unwrap_or(plain)
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(self.layer)
+    }
+
+    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.forward(x, self.context)
+    }
+
+    fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
+        self.layer.inverse(z, self.context)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.inverse_with_log_det(z, self.context)
+    }
+
+    fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>)) {
+        self.layer.visit(&mut Parameters { path: LayerPath::default(), see });
+    }
+}
+
+struct Parameters<'a> {
+    path: LayerPath,
+    see: &'a mut dyn FnMut(&str, Tensor<1>),
+}
+
+impl ModuleVisitor for Parameters<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+        let value = param.val().inner();
+        let length: usize = value.dims().iter().product();
+        (self.see)(&self.path.to_string(), value.reshape([length]));
+    }
+}
