@@ -121,4 +121,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/conventions.md")]
     struct Conventions;
+    #[doc = include_str!("../docs/extend.md")]
+    struct Extend;
 }

@@ -132,7 +132,7 @@ impl Display for Check {
 pub struct Outcome {
     /// Which.
     pub check: Check,
-    /// Largest share of a tolerance that was used, 1 being all of it; 0 for checks without numbers.
+    /// Largest share of a tolerance that was used, 1 being all of it; 0 where everything agreed exactly, and for checks without tolerance.
     pub used: f64,
 }
 
@@ -149,7 +149,10 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         write!(f, "{} passes {} checks", self.name, self.outcomes.len())?;
         for Outcome { check, used } in &self.outcomes {
-            write!(f, "\n  {check:<16}{:>5.1} % of the tolerance", 100.0 * used)?;
+            match used {
+                0.0 => write!(f, "\n  {check:<16}holds")?,
+                used => write!(f, "\n  {check:<16}{:.1} % of the tolerance", 100.0 * used)?,
+            }
         }
         Ok(())
     }
