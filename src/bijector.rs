@@ -48,6 +48,13 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// exists.
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
 
+    /// [`Bijector::output_shape`] beside an actual condition, whose widths and batch are checked too. Compositions ask their members; the
+    /// default serves maps that ignore the condition.
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let _ = context;
+        self.output_shape(shape)
+    }
+
     /// Shape of `x` for a shape of `z`. The default serves maps that keep the shape.
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let output = self.output_shape(shape)?;

@@ -161,7 +161,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        let dims = self.check(&x)?;
+        let dims = self.check(&x, context)?;
         let model = self.valid();
         let noise = model.surjection.noise(&x, model.flow.dtype());
         let nats = read_likelihood(model.log_weight_given(x, noise, context))?;
@@ -198,7 +198,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         if samples == 0 {
             return Err(FlowError::NoSamples { what: "samples" });
         }
-        let dims = self.check(&x)?;
+        let dims = self.check(&x, context)?;
         let model = self.valid();
         let mut means: Vec<LogMeanExp> = Vec::new();
         for _ in 0..samples {
@@ -245,7 +245,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
-        self.check(&x)?;
+        self.check(&x, &())?;
         let model = self.valid();
         let noise = model.surjection.noise(&x, model.flow.dtype()).inner();
         let (y, _) = model.surjection.lift(x, noise);
@@ -260,12 +260,13 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
-    fn check<const D: usize>(&self, x: &S::Data) -> Result<usize, FlowError>
+    fn check<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<usize, FlowError>
     where
         S: Surjection<D>,
+        B: Bijector<D, C>,
     {
         let (lifted, dims) = self.surjection.check(x)?;
-        self.flow.check(lifted)?;
+        self.flow.check_given(lifted, context)?;
         Ok(dims)
     }
 }
@@ -300,7 +301,7 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     {
         self.start(|BoundFlow { surjection, flow }| {
             let (lifted, _) = surjection.check(&x)?;
-            flow.check(lifted)?;
+            flow.check_given(lifted, context)?;
             let noise = surjection.noise(&x, flow.dtype());
             let (surjection, y) = surjection.initialize(x, noise);
             let flow = Unstarted::new(flow).initialize_given(y, context)?;

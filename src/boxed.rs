@@ -38,6 +38,7 @@ trait DynBijector<const D: usize, C: Context>: Send + Sync + Debug {
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
     fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D>;
@@ -67,6 +68,9 @@ impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector
     }
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         Bijector::<D, C>::output_shape(self, shape)
+    }
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        Bijector::output_shape_given(self, shape, context)
     }
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         Bijector::<D, C>::input_shape(self, shape)
@@ -319,6 +323,9 @@ impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
     }
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.0.output_shape(shape)
+    }
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        self.0.output_shape_given(shape, context)
     }
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.0.input_shape(shape)

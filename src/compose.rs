@@ -51,6 +51,11 @@ macro_rules! tuple {
                 Ok(shape)
             }
 
+            fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+                $( let shape = self.$i.output_shape_given(shape, context)?; )+
+                Ok(shape)
+            }
+
             fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
                 let mut shape = shape;
                 macro_rules! step { ($j:tt) => { shape = self.$j.input_shape(shape)? }; }
@@ -120,6 +125,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
         self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
     }
 
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
+    }
+
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.iter().rev().try_fold(shape, |shape, member| member.input_shape(shape))
     }
@@ -186,6 +195,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B>
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
+    }
+
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
     }
 
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
@@ -258,6 +271,12 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Invert<B>
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         self.inner.input_shape(shape)
+    }
+
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let input = self.inner.input_shape(shape)?;
+        self.inner.output_shape_given(input, context)?;
+        Ok(input)
     }
 
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

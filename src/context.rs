@@ -19,6 +19,109 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
 }
 
+/// A condition that networks for vectors can read: nothing, a vector, or several side by side.
+///
+/// Labels are vectors too: one-hot, or rows of an embedding.
+pub trait VectorContext: Context {
+    /// Vectors in it; 0 is an unconditional flow.
+    const N_PARTS: usize;
+
+    /// The vectors, each `[batch, width]`.
+    fn vectors(&self) -> Vec<Tensor<2>>;
+
+    /// All of them as one, `[batch, sum of the widths]`; `None` where there is none.
+    ///
+    /// # Panics
+    /// If they are of different batches.
+    fn vector(&self) -> Option<Tensor<2>> {
+        let vectors = self.vectors();
+        (!vectors.is_empty()).then(|| Tensor::cat(vectors, 1))
+    }
+}
+
+/// A condition that networks for images can read: nothing, feature maps of the image's size, vectors, or several side by side.
+///
+/// A vector is a map of one position, `[batch, width, 1, 1]`, that holds at all of them.
+pub trait MapContext: Context {
+    /// Maps in it; 0 is an unconditional flow.
+    const N_PARTS: usize;
+
+    /// The maps, each `[batch, channels, H or 1, W or 1]`.
+    fn maps(&self) -> Vec<Tensor<4>>;
+
+    /// All of them as one, `[batch, sum of the channels, H or 1, W or 1]`; `None` where there is none.
+    ///
+    /// # Panics
+    /// If they are of different batches or sizes other than 1.
+    fn map(&self) -> Option<Tensor<4>> {
+        let maps = self.maps();
+        let size = |axis: usize| maps.iter().map(|map| map.dims()[axis]).max().unwrap_or(1);
+        let (h, w) = (size(2), size(3));
+        let spread = |map: Tensor<4>| {
+            let [batch, channels, _, _] = map.dims();
+            map.expand([batch, channels, h, w])
+        };
+        (!maps.is_empty()).then(|| Tensor::cat(maps.into_iter().map(spread).collect(), 1))
+    }
+}
+
+impl VectorContext for () {
+    const N_PARTS: usize = 0;
+
+    fn vectors(&self) -> Vec<Tensor<2>> {
+        Vec::new()
+    }
+}
+
+impl VectorContext for Tensor<2> {
+    const N_PARTS: usize = 1;
+
+    fn vectors(&self) -> Vec<Tensor<2>> {
+        vec![self.clone()]
+    }
+}
+
+impl<A: VectorContext, B: VectorContext> VectorContext for (A, B) {
+    const N_PARTS: usize = A::N_PARTS + B::N_PARTS;
+
+    fn vectors(&self) -> Vec<Tensor<2>> {
+        [self.0.vectors(), self.1.vectors()].concat()
+    }
+}
+
+impl MapContext for () {
+    const N_PARTS: usize = 0;
+
+    fn maps(&self) -> Vec<Tensor<4>> {
+        Vec::new()
+    }
+}
+
+impl MapContext for Tensor<2> {
+    const N_PARTS: usize = 1;
+
+    fn maps(&self) -> Vec<Tensor<4>> {
+        let [batch, width] = self.dims();
+        vec![self.clone().reshape([batch, width, 1, 1])]
+    }
+}
+
+impl MapContext for Tensor<4> {
+    const N_PARTS: usize = 1;
+
+    fn maps(&self) -> Vec<Self> {
+        vec![self.clone()]
+    }
+}
+
+impl<A: MapContext, B: MapContext> MapContext for (A, B) {
+    const N_PARTS: usize = A::N_PARTS + B::N_PARTS;
+
+    fn maps(&self) -> Vec<Tensor<4>> {
+        [self.0.maps(), self.1.maps()].concat()
+    }
+}
+
 impl Context for () {
     type Gradient = ();
 

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::{FlowError, ShapeError};
+use crate::error::{FlowError, ShapeError, check_shape};
 use crate::layer::LayerWalk;
 use crate::metric::{Exact, LogLikelihood};
 use crate::prior::Prior;
@@ -83,6 +83,19 @@ impl<B, P> Flow<B, P> {
         }
     }
 
+    /// As [`Flow::check`], and whether every layer takes the condition.
+    pub(crate) fn check_given<const D: usize, C: Context>(
+        &self,
+        shape: [usize; D],
+        context: &C,
+    ) -> Result<(), ShapeError>
+    where
+        B: Bijector<D, C>,
+    {
+        self.check(shape)?;
+        self.bijector.output_shape_given(shape, context).map(|_| ())
+    }
+
     /// `ln p(x)` in nats, differentiable.
     ///
     /// # Shapes
@@ -101,15 +114,13 @@ impl<B, P> Flow<B, P> {
     /// `ln p(x | context)` in nats, differentiable.
     ///
     /// # Panics
-    /// If the shape of `x` is not the flow's.
+    /// If the shape of `x` is not the flow's, or a layer cannot take the condition.
     pub fn log_prob_given<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
     where
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        if let Err(error) = self.check(x.dims()) {
-            panic!("{error}");
-        }
+        check_shape(self.check_given(x.dims(), context));
         let (z, log_det) = self.bijector.forward(x, context);
         self.prior.log_prob(z, context) + log_det
     }
@@ -153,7 +164,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        self.check(x.dims())?;
+        self.check_given(x.dims(), context)?;
         if let Some((count, total, example)) = non_finite(x.clone())? {
             return Err(FlowError::NonFiniteInput { count, total, example });
         }
@@ -189,7 +200,7 @@ impl<B, P> Flow<B, P> {
             return Err(FlowError::NoSamples { what: "n" });
         }
         let flow = self.valid();
-        let shape = flow.bijector.output_shape(self.batch_shape(n))?;
+        let shape = flow.bijector.output_shape_given(self.batch_shape(n), context)?;
         let z = flow.prior.sample(shape, temperature, context, &flow.device(), flow.dtype());
         let x = flow.bijector.inverse(z, context);
         match non_finite(x.clone())? {
@@ -244,7 +255,7 @@ impl<B, P> Unstarted<Flow<B, P>> {
         P: Prior<D, C>,
     {
         let Flow { bijector, prior, shape } = self.start(|flow| {
-            flow.check(x.dims())?;
+            flow.check_given(x.dims(), context)?;
             match non_finite(x.clone())? {
                 Some((count, total, example)) => Err(FlowError::NonFiniteInput { count, total, example }),
                 None => Ok(flow),

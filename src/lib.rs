@@ -27,12 +27,13 @@
 //! | for | see |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
-//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Permutation`] |
+//! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`]) |
-//! | the ends of an interval | [`Logit`], [`Sigmoid`] |
+//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
+//! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`Uniform`] |
+//! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
 //! | looking at layers | [`layer`] |
@@ -56,6 +57,7 @@
 //! | `download` | CIFAR-10 from the network |
 //! | `testing` | [`testing`]: conformance checks for bijectors of your own |
 
+pub mod autoregressive;
 pub mod bijector;
 pub mod bound_flow;
 pub mod boxed;
@@ -74,6 +76,7 @@ pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
+pub mod multi_scale;
 pub mod parameter;
 pub mod prior;
 pub mod quantize;
@@ -86,25 +89,29 @@ pub mod testing;
 pub mod train;
 pub mod unstarted;
 
+pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear, Ordering};
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
-    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GateKernel, GatedAttention, GatedAttentionConfig,
-    GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, Mixing, StartedConv, StartedConvConfig, concat_elu,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
+    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
+    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
+    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
-pub use context::Context;
+pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half};
-pub use elementwise::{Logit, LogitConfig, Sigmoid};
+pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conv1x1, Conv1x1Config, Order, Permutation,
-    PermutationConfig, PositionNorm, PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
+    HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
+pub use multi_scale::{Latents, MultiScale};
 pub use prior::{Prior, StandardNormal, Uniform};
 pub use quantize::{
     Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,

@@ -10,7 +10,8 @@
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code orders them `c·params + j`.
 //!
-//! Implements [`Conditioner`] without context and with a feature map `[B, A, H, W]`.
+//! Conditions are feature maps `[B, A, H, W]`, vectors `[B, A]`, which hold at all positions, and pairs of them. The data-dependent start
+//! divides by the deviation of what the condition adds: its batch must hold different conditions, or unseen ones come in ten thousandfold.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.3; layers and starts of the released CIFAR-10 code.
@@ -19,11 +20,13 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::widths::Widths;
 use super::{
     ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GatedAttention, GatedAttentionConfig, GatedConv,
     GatedConvConfig, Mixing, StartedConv, StartedConvConfig,
 };
-use crate::error::{ConfigError, ShapeError};
+use crate::context::MapContext;
+use crate::error::{ConfigError, ShapeError, check_shape};
 
 /// Configuration of [`GatedNet`].
 #[derive(Config, Debug)]
@@ -36,7 +39,7 @@ pub struct GatedNetConfig {
     pub n_filters: usize,
     /// Blocks.
     pub n_blocks: usize,
-    /// Channels of the context; `None`: no context.
+    /// Channels or width of the context; `None`: no context.
     pub n_context: Option<usize>,
     /// How positions are mixed.
     #[config(default = "Mixing::Attention { heads: 4 }")]
@@ -63,6 +66,10 @@ impl GatedNetConfig {
         let counts = [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_params", self.n_params)];
         for (field, value) in counts {
             ConfigError::positive(NAME, field, value)?;
+        }
+        if self.n_context.is_some() {
+            // The context enters through the blocks.
+            ConfigError::positive(NAME, "n_blocks", self.n_blocks)?;
         }
         self.output_start.validate(NAME)?;
         self.conv().validate()?;
@@ -173,53 +180,12 @@ impl GatedNet {
         (Self { input, positions: self.positions, blocks, output }, theta(y, c))
     }
 
-    fn check_shapes(
-        &self,
-        kept: [usize; 4],
-        other: [usize; 4],
-        n_params: usize,
-        given: Given,
-    ) -> Result<(), ShapeError> {
-        if let Some(block) = self.blocks.first() {
-            let built_for = if block.conv.context.is_some() { Given::Map } else { Given::Nothing };
-            if built_for != given {
-                let (expected, found) = (built_for.name(), given.name());
-                return Err(ShapeError::Condition { layer: "GatedNet", expected, found });
-            }
-        }
-        let [_, _, h, w] = self.positions.lazy_shape().dims();
+    fn widths(&self) -> Widths {
         let [c, _] = self.input.channels();
         let [_, outputs] = self.output.channels();
-        let layer = "GatedNet";
-        for (axis, expected) in [(1, c), (2, h), (3, w)] {
-            if kept[axis] != expected {
-                return Err(ShapeError::Axis { layer, axis, expected, shape: kept.to_vec() });
-            }
-            if other[axis] != expected {
-                return Err(ShapeError::Axis { layer, axis, expected, shape: other.to_vec() });
-            }
-        }
-        if outputs != n_params * c {
-            let shape = vec![kept[0], n_params, c * h * w];
-            return Err(ShapeError::Axis { layer, axis: 1, expected: outputs / c, shape });
-        }
-        Ok(())
-    }
-}
-
-/// What a flow conditions the network on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
-    Nothing,
-    Map,
-}
-
-impl Given {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "no condition",
-            Self::Map => "a feature map as condition",
-        }
+        // concat_elu doubles the channels of the context before its convolution.
+        let layer = self.blocks.first().and_then(|block| block.conv.context.as_ref());
+        Widths { kept: c, other: c, params: outputs / c, context: layer.map(|layer| layer.channels()[0] / 2) }
     }
 }
 
@@ -229,30 +195,31 @@ fn theta(output: Tensor<4>, c: usize) -> Tensor<3> {
     output.reshape([b, channels / c, c * h * w])
 }
 
-impl Conditioner<4, ()> for GatedNet {
-    fn forward(&self, kept: Tensor<4>, _: &()) -> Tensor<3> {
-        self.run(kept, None)
+impl<C: MapContext> Conditioner<4, C> for GatedNet {
+    fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
+        check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
+        self.run(kept, context.map().as_ref())
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.check_shapes(kept, other, n_params, Given::Nothing)
+        self.widths().check("GatedNet", kept, other, n_params, C::N_PARTS)?;
+        let [_, _, h, w] = self.positions.lazy_shape().dims();
+        for (axis, expected) in [(2, h), (3, w)] {
+            for shape in [kept, other] {
+                if shape[axis] != expected {
+                    return Err(ShapeError::Axis { layer: "GatedNet", axis, expected, shape: shape.to_vec() });
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn initialize(self, kept: Tensor<4>, _: &()) -> (Self, Tensor<3>) {
-        self.start(kept, None)
-    }
-}
-
-impl Conditioner<4, Tensor<4>> for GatedNet {
-    fn forward(&self, kept: Tensor<4>, context: &Tensor<4>) -> Tensor<3> {
-        self.run(kept, Some(context))
+    fn check_context(&self, kept: [usize; 4], context: &C) -> Result<(), ShapeError> {
+        self.widths().check_context("GatedNet", kept, &context.maps())
     }
 
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.check_shapes(kept, other, n_params, Given::Map)
-    }
-
-    fn initialize(self, kept: Tensor<4>, context: &Tensor<4>) -> (Self, Tensor<3>) {
-        self.start(kept, Some(context))
+    fn initialize(self, kept: Tensor<4>, context: &C) -> (Self, Tensor<3>) {
+        check_shape(Conditioner::<4, C>::check_context(&self, kept.dims(), context));
+        self.start(kept, context.map().as_ref())
     }
 }

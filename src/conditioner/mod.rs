@@ -1,19 +1,36 @@
 //! Networks that give a law its parameters.
 
+pub mod activation;
 pub mod channel_norm;
+pub mod conv_res_net;
+mod edge;
 pub mod gated_attention;
 pub mod gated_conv;
 pub mod gated_net;
+pub mod glow_net;
+mod halves;
+pub mod mlp;
+pub mod res_net;
 pub mod started_conv;
+pub(crate) mod widths;
+pub mod zero_conv;
+pub mod zero_linear;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+pub use activation::Activation;
 pub use channel_norm::{ChannelNorm, ChannelNormConfig};
+pub use conv_res_net::{ConvResBlock, ConvResNet, ConvResNetConfig};
 pub use gated_attention::{GatedAttention, GatedAttentionConfig, Mixing};
 pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
 pub use gated_net::{GatedNet, GatedNetConfig};
+pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
+pub use mlp::{Mlp, MlpConfig};
+pub use res_net::{ResBlock, ResNet, ResNetConfig};
 pub use started_conv::{ConvStart, StartedConv, StartedConvConfig};
+pub use zero_conv::{ZeroConv, ZeroConvConfig};
+pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 
 use crate::context::Context;
 use crate::error::ShapeError;
@@ -28,6 +45,12 @@ pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay {
 
     /// Whether a kept half of shape `kept` gives `n_params` parameters for each number of a half of shape `other`.
     fn check(&self, kept: [usize; D], other: [usize; D], n_params: usize) -> Result<(), ShapeError>;
+
+    /// Whether a condition fits a kept half of shape `kept`, for networks that take one of some widths only.
+    fn check_context(&self, kept: [usize; D], context: &C) -> Result<(), ShapeError> {
+        let _ = (kept, context);
+        Ok(())
+    }
 
     /// Data-dependent start; passes the parameters on, cut from the graph.
     fn initialize(self, kept: Tensor<D>, context: &C) -> (Self, Tensor<3>) {

@@ -6,7 +6,7 @@
 //! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output channel over batch
 //! and positions, `W ← W·scale/√(v + 1e-8)` and `bias ← −m·scale/√(v + 1e-8)`: outputs have mean 0 and deviation `scale`.
 //! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
-//! from `N(0, deviation²)`, bias 0, data ignored.
+//! from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias 0.
 //!
 //! # Reference
 //! Salimans & Kingma 2016 §3, as in Flow++'s released code (0.05, 1e-8).
@@ -36,6 +36,8 @@ pub enum ConvStart {
         /// Deviation of the weights.
         deviation: f64,
     },
+    /// All 0: for the last layer of a network that starts as the identity's.
+    Zero,
 }
 
 /// Configuration of [`StartedConv`].
@@ -91,6 +93,7 @@ impl StartedConvConfig {
             ConvStart::DataDependent { .. } => Initializer::Normal { mean: 0.0, std: 0.05 },
             ConvStart::FanIn => Initializer::Uniform { min: -bound, max: bound },
             ConvStart::Normal { deviation } => Initializer::Normal { mean: 0.0, std: deviation },
+            ConvStart::Zero => Initializer::Zeros,
         };
         let bias = match self.start {
             ConvStart::FanIn => initializer.clone(),

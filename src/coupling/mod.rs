@@ -31,6 +31,17 @@ pub enum Half {
     Second,
 }
 
+impl Half {
+    /// Channels of this half and of the other, out of `channels`: what a network for a coupling that keeps this half is built for.
+    pub fn widths(self, channels: usize) -> (usize, usize) {
+        let first = channels.div_ceil(2);
+        match self {
+            Self::First => (first, channels - first),
+            Self::Second => (channels - first, first),
+        }
+    }
+}
+
 /// Configuration of [`Coupling`].
 #[derive(Config, Debug)]
 pub struct CouplingConfig {
@@ -69,6 +80,13 @@ impl<L, N> Coupling<L, N> {
         }
     }
 
+    /// Shapes of the kept half and of the other.
+    fn half_shapes<const D: usize>(&self, shape: [usize; D]) -> ([usize; D], [usize; D]) {
+        let half = |channels: usize| std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] });
+        let (kept, other) = self.kept.widths(shape[1]);
+        (half(kept), half(other))
+    }
+
     fn join<const D: usize>(&self, kept: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
         match self.kept {
             Half::First => Tensor::cat(vec![kept, other], 1),
@@ -89,7 +107,7 @@ where
     N: Conditioner<D, C>,
 {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape_given(x.dims(), context));
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
@@ -98,7 +116,7 @@ where
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.output_shape_given(z.dims(), context));
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
@@ -107,7 +125,7 @@ where
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.output_shape_given(z.dims(), context));
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
@@ -119,21 +137,19 @@ where
         if shape[1] < 2 {
             return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() });
         }
-        let first = shape[1].div_ceil(2);
-        let (kept, other) = match self.kept {
-            Half::First => (first, shape[1] - first),
-            Half::Second => (shape[1] - first, first),
-        };
-        let half = |channels: usize| {
-            let mut half = shape;
-            half[1] = channels;
-            half
-        };
-        self.conditioner.check(half(kept), half(other), self.law.n_params())?;
+        let (kept, other) = self.half_shapes(shape);
+        self.conditioner.check(kept, other, self.law.n_params())?;
         Ok(shape)
     }
 
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let output = Bijector::<D, C>::output_shape(self, shape)?;
+        self.conditioner.check_context(self.half_shapes(shape).0, context)?;
+        Ok(output)
+    }
+
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        check_shape(self.output_shape_given(x.dims(), context));
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let (conditioner, theta) = self.conditioner.initialize(kept.clone(), context);

@@ -3,13 +3,16 @@
 //! theta = (s, t)
 //! Exponential   z = x·exp(tanh s) + t         log_derivative = tanh s
 //! Sigmoid       z = (x + t)·σ(s + 2)          log_derivative = ln σ(s + 2)
+//! Normal        z = (x − t)·exp(−s)           log_derivative = −s
 //! Additive      theta = (t),  z = x + t       log_derivative = 0
 //! ```
 //! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3), `Sigmoid` and `Additive` are Glow's
-//! (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the released code).
+//! (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the released code). `Normal` takes `N(t, e^2s)` to the standard normal: a
+//! coupling of this law in front of a standard normal prior is a learned, conditional normal prior of the half that changes.
 //!
 //! # Numerics
-//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`.
+//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`,
+//! and `Normal` at `|s| > 88`.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -26,6 +29,8 @@ pub enum AffineForm {
     Exponential,
     /// `(x + t)·σ(s + 2)` (Glow).
     Sigmoid,
+    /// `(x − t)·exp(−s)`: what makes `N(t, e^2s)` standard (Glow's learned priors).
+    Normal,
     /// `x + t` (NICE, Glow).
     Additive,
 }
@@ -57,6 +62,7 @@ impl Affine {
         match self.form {
             AffineForm::Exponential => Some(parameter(theta, 0).tanh()),
             AffineForm::Sigmoid => Some(softplus(parameter(theta, 0).add_scalar(2.0).neg()).neg()),
+            AffineForm::Normal => Some(parameter(theta, 0).neg()),
             AffineForm::Additive => None,
         }
     }
@@ -65,7 +71,7 @@ impl Affine {
 impl Law for Affine {
     fn n_params(&self) -> usize {
         match self.form {
-            AffineForm::Exponential | AffineForm::Sigmoid => 2,
+            AffineForm::Exponential | AffineForm::Sigmoid | AffineForm::Normal => 2,
             AffineForm::Additive => 1,
         }
     }
@@ -79,7 +85,11 @@ impl Law for Affine {
             }
             Some(log_scale) => {
                 let scale = log_scale.clone().exp();
-                let z = if self.form == AffineForm::Sigmoid { (x + shift) * scale } else { x * scale + shift };
+                let z = match self.form {
+                    AffineForm::Sigmoid => (x + shift) * scale,
+                    AffineForm::Normal => (x - shift) * scale,
+                    AffineForm::Exponential | AffineForm::Additive => x * scale + shift,
+                };
                 (z, log_scale)
             }
         }
@@ -91,7 +101,11 @@ impl Law for Affine {
             None => z - shift,
             Some(log_scale) => {
                 let inverse_scale = log_scale.neg().exp();
-                if self.form == AffineForm::Sigmoid { z * inverse_scale - shift } else { (z - shift) * inverse_scale }
+                match self.form {
+                    AffineForm::Sigmoid => z * inverse_scale - shift,
+                    AffineForm::Normal => z * inverse_scale + shift,
+                    AffineForm::Exponential | AffineForm::Additive => (z - shift) * inverse_scale,
+                }
             }
         }
     }

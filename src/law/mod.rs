@@ -4,6 +4,7 @@
 //! `params * channels` outputs reshapes to without a copy. Couplings, elementwise layers and autoregressive layers share that layout.
 
 pub mod affine;
+pub mod any_law;
 pub mod logistic_mixture;
 pub mod mix_log_cdf;
 
@@ -11,6 +12,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 pub use affine::{Affine, AffineConfig, AffineForm};
+pub use any_law::{AnyLaw, AnyLawConfig};
 pub use logistic_mixture::{LogisticMixture, Solution};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
 

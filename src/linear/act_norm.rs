@@ -2,23 +2,26 @@
 //! ```text
 //! forward   z = (x + b)·exp(s)             inverse   x = z·exp(−s) − b
 //! log_det   P·Σ_c s_c                      P positions per channel (H·W of an image, 1 of a vector)
+//! s = f·ℓ                                  f fixed, 1 unless configured
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
 //! | `b` | shift | `[1, C, 1, ...]` | yes |
-//! | `s` | log-scale | `[1, C, 1, ...]` | yes |
+//! | `ℓ` | log-scale over `f` | `[1, C, 1, ...]` | yes |
 //!
 //! # Start
 //! `b = −mean`, `s = −ln(std + 1e-6)` over batch and positions, biased: z has mean 0 and variance 1 per channel. The 1e-6 is Glow's; it
 //! bounds the scale of a channel that is constant in the batch.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018 §3.1. Differs: `s` is the log-scale itself, without the code's factor 3 on it.
+//! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not depend on the gradient's size then moves the
+//! log-scale three times as fast.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::matrix::condition_number_of_scales;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -29,12 +32,21 @@ use crate::parameter;
 pub struct ActNormConfig {
     /// Channels: length of axis 1.
     pub n_channels: usize,
+    /// Factor `f` on the trained log-scale.
+    #[config(default = 1.0)]
+    pub log_scale_factor: f64,
 }
 
 impl ActNormConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::positive("ActNormConfig", "n_channels", self.n_channels)
+        const NAME: &str = "ActNormConfig";
+        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
+        let found = self.log_scale_factor;
+        if found.is_finite() && found > 0.0 {
+            return Ok(());
+        }
+        Err(ConfigError::OutOfRange { config: NAME, field: "log_scale_factor", range: "(0, ∞)", found })
     }
 
     /// The bijector, as the identity until it is started from data.
@@ -47,7 +59,11 @@ impl ActNormConfig {
         }
         assert!(D >= 2, "ActNorm needs a batch and a channel axis");
         let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { self.n_channels } else { 1 });
-        ActNorm { bias: Initializer::Zeros.init(shape, device), log_scale: Initializer::Zeros.init(shape, device) }
+        ActNorm {
+            bias: Initializer::Zeros.init(shape, device),
+            log_scale: Initializer::Zeros.init(shape, device),
+            log_scale_factor: self.log_scale_factor,
+        }
     }
 }
 
@@ -56,8 +72,24 @@ impl ActNormConfig {
 pub struct ActNorm<const D: usize> {
     /// Shift `b`, `[1, C, 1, ...]`.
     pub bias: Param<Tensor<D>>,
-    /// Log-scale `s`, `[1, C, 1, ...]`.
+    /// Log-scale over its factor, `ℓ`, `[1, C, 1, ...]`.
     pub log_scale: Param<Tensor<D>>,
+    log_scale_factor: f64,
+}
+
+impl<const D: usize> ActNorm<D> {
+    /// The log-scale `s`, `[1, C, 1, ...]`.
+    pub fn effective_log_scale(&self) -> Tensor<D> {
+        // With a factor of 1 there is nothing to multiply by.
+        if self.log_scale_factor == 1.0 { self.log_scale.val() } else { self.log_scale.val() * self.log_scale_factor }
+    }
+}
+
+impl<const D: usize> ActNorm<D> {
+    /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number of the layer as a matrix.
+    pub fn condition_number(&self) -> f64 {
+        condition_number_of_scales(self.log_scale.val())
+    }
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
@@ -65,14 +97,14 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
-        let log_scale = self.log_scale.val();
+        let log_scale = self.effective_log_scale();
         let log_det = log_scale.clone().sum().mul_scalar(positions as f64).expand([dims[0]]);
         ((x + self.bias.val()) * log_scale.exp(), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        z * self.log_scale.val().neg().exp() - self.bias.val()
+        z * self.effective_log_scale().neg().exp() - self.bias.val()
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
@@ -88,9 +120,11 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         let others: Vec<usize> = (0..D).filter(|&axis| axis != 1).collect();
         let mean = data.clone().mean_dims(&others);
         let deviation = (data - mean.clone()).square().mean_dims(&others).sqrt();
+        let log_scale = deviation.add_scalar(1e-6).log().neg();
         let started = Self {
             bias: parameter::set(self.bias, mean.neg()),
-            log_scale: parameter::set(self.log_scale, deviation.add_scalar(1e-6).log().neg()),
+            log_scale: parameter::set(self.log_scale, log_scale.mul_scalar(self.log_scale_factor.recip())),
+            log_scale_factor: self.log_scale_factor,
         };
         let (z, _) = started.forward(x, context);
         (started, z.detach())

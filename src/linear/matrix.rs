@@ -63,6 +63,32 @@ impl Factored {
     }
 }
 
+/// Largest over smallest singular value of the block-diagonal matrix of all groups, in float64; NaN where a number is not finite.
+pub(super) fn condition_number(matrices: Tensor<3>) -> f64 {
+    let [_, c, _] = matrices.dims();
+    let values: Vec<f64> = matrices.inner().into_data().iter::<f64>().collect();
+    if values.iter().any(|value| !value.is_finite()) {
+        return f64::NAN;
+    }
+    let sizes = values
+        .chunks(c * c)
+        .flat_map(|rows| DMatrix::from_row_slice(c, c, rows).singular_values().iter().copied().collect::<Vec<f64>>());
+    let (smallest, largest) = sizes.fold((f64::INFINITY, 0.0f64), |(low, high), size| (low.min(size), high.max(size)));
+    // Never NaN: a matrix of zeros is singular.
+    if smallest > 0.0 { largest / smallest } else { f64::INFINITY }
+}
+
+/// Largest over smallest of `exp(log_scale)`, the condition number of a diagonal matrix; NaN where a number is not finite.
+pub(super) fn condition_number_of_scales<const D: usize>(log_scale: Tensor<D>) -> f64 {
+    let values: Vec<f64> = log_scale.inner().into_data().iter::<f64>().collect();
+    if values.iter().any(|value| !value.is_finite()) {
+        return f64::NAN;
+    }
+    let spread =
+        values.iter().copied().fold(f64::NEG_INFINITY, f64::max) - values.iter().copied().fold(f64::INFINITY, f64::min);
+    spread.exp()
+}
+
 /// Multiplies the channels of every group by that group's matrix: `z[b, g] = W[g]·x[b, g]`.
 ///
 /// # Shapes

@@ -3,12 +3,15 @@
 pub mod act_norm;
 pub mod channel_matrix;
 pub mod conv1x1;
+pub mod householder;
 mod matrix;
 pub mod permutation;
 pub mod position_norm;
+mod triangular;
 
 pub use act_norm::{ActNorm, ActNormConfig};
-pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig};
-pub use conv1x1::{Conv1x1, Conv1x1Config};
+pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixStart};
+pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config};
+pub use householder::{Householder, HouseholderConfig};
 pub use permutation::{Order, Permutation, PermutationConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};

@@ -20,6 +20,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::matrix::condition_number_of_scales;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -73,6 +74,13 @@ pub struct PositionNorm<const D: usize> {
     /// Shift `b`, `[1, ...]`.
     pub bias: Param<Tensor<D>>,
     variance_floor: f64,
+}
+
+impl<const D: usize> PositionNorm<D> {
+    /// The largest over the smallest scale, `exp(max g − min g)`, on the host: the condition number of the layer as a matrix.
+    pub fn condition_number(&self) -> f64 {
+        condition_number_of_scales(self.log_scale.val())
+    }
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {

@@ -1,3 +1,10 @@
 //! Models made of the crate's blocks.
 
+pub mod between;
 pub mod flow_plus_plus;
+pub mod maf;
+pub mod real_nvp;
+
+pub use between::Between;
+pub use maf::{Maf, MafConfig};
+pub use real_nvp::{RealNvp, RealNvpConfig};

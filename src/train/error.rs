@@ -41,8 +41,8 @@ pub enum TrainError {
         /// The bound that was given.
         max_norm: f64,
     },
-    /// The decay of a moving average must lie in [0, 1).
-    #[error("the decay of a moving average must lie in [0, 1), found {decay}")]
+    /// A decay, of a moving average or of an optimizer's memory, must lie in [0, 1).
+    #[error("a decay, of a moving average or of an optimizer, must lie in [0, 1), found {decay}")]
     InvalidDecay {
         /// The decay that was given.
         decay: f64,

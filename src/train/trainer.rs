@@ -2,7 +2,7 @@
 //! ```text
 //! loss       nats per example, mean over the batch
 //! gradient   clipped to a global norm, of the loss in nats or in bits/dim
-//! update     Adam (β 0.9, 0.999, ε 1e-8), rate warmed up linearly
+//! update     Adam or Adamax, rate warmed up linearly
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
 //! A loss or gradient that is not finite stops the update with an error, and everything is as it was before.
@@ -17,13 +17,16 @@ use std::path::Path;
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::unstarted::Unstarted;
 
-use super::{Checkpoint, CheckpointError, Ema, EmaDecay, Purpose, StepSeed, TrainError, WarmUp, clip_global_norm};
+use super::{
+    Checkpoint, CheckpointError, Ema, EmaDecay, OptimizerConfig, Purpose, StepSeed, TrainError, WarmUp,
+    clip_global_norm,
+};
 
 /// Which loss the bound on the gradient's norm speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,9 @@ pub struct TrainerConfig {
     /// Which loss that bound speaks of.
     #[config(default = "GradientUnit::Nats")]
     pub norm_unit: GradientUnit,
+    /// Optimizer.
+    #[config(default = "OptimizerConfig::Adam")]
+    pub optimizer: OptimizerConfig,
     /// Decay of the moving average of the weights.
     #[config(default = "EmaDecay::Warmed(0.999)")]
     pub ema: EmaDecay,
@@ -74,6 +80,7 @@ impl TrainerConfig {
         if self.max_norm.is_nan() || self.max_norm <= 0.0 {
             return Err(TrainError::InvalidMaxNorm { max_norm: self.max_norm });
         }
+        self.optimizer.validate()?;
         self.ema.validate()
     }
 }
@@ -118,7 +125,7 @@ impl<M: Module> Trainer<M> {
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
         config.validate()?;
         let average = Ema::new(&model, config.ema)?;
-        let optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+        let optimizer = config.optimizer.init();
         Ok(Self { model, average, optimizer, config, step: 0 })
     }
 
@@ -210,9 +217,9 @@ impl<M: Module> Trainer<M> {
             serde_json::from_str(text(TRAINER)?).map_err(|error| field(TRAINER, error.to_string()))?;
         config.validate().map_err(|error| field(TRAINER, error.to_string()))?;
         let step: u64 = text(STEP)?.parse().map_err(|error| field(STEP, format!("is no number: {error}")))?;
-        let fresh = AdamConfig::new().with_epsilon(1e-8).init();
         let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
-        let optimizer = fresh.from_bytes(bytes).map_err(|error| field(OPTIMIZER, error.to_string()))?;
+        let optimizer =
+            config.optimizer.init().from_bytes(bytes).map_err(|error| field(OPTIMIZER, error.to_string()))?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         let model = checkpoint.resume(MODEL, model)?;
         // The average is updated once with every step.

@@ -3,14 +3,12 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdfConfig};
 use flowkit::{
-    BoundFlow, Coupling, CouplingConfig, Flow, Half, Logit, LogitConfig, StandardNormal, Swap, Uniform,
-    UniformDequantizationConfig,
+    Activation, BoundFlow, Coupling, CouplingConfig, Flow, Half, Logit, LogitConfig, Mlp, MlpConfig, StandardNormal,
+    Swap, Uniform, UniformDequantizationConfig,
 };
 
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
-
-use crate::table::Mlp;
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -22,8 +20,8 @@ type Layer = Coupling<flowkit::law::MixLogCdf, Mlp>;
 fn couplings(dtype: DType) -> Vec<Layer> {
     let _guard = device_rng();
     let law = MixLogCdfConfig::new(3).init();
-    let layer =
-        |kept| CouplingConfig::new().with_kept(kept).init(law.clone(), Mlp::new(1, 1, 0, law.n_params(), &device()));
+    let net = MlpConfig::new(1, 1, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    let layer = |kept| CouplingConfig::new().with_kept(kept).init(law.clone(), net.init(&device()));
     let layers: Vec<Layer> = [Half::First, Half::Second, Half::First, Half::Second].map(layer).into();
     let mut draws = normal(1, 10_000, 0.4).into_iter();
     change(layers, dtype, |_, old| draws.by_ref().take(old.len()).collect())

@@ -7,10 +7,11 @@ use flowkit::testing::Inputs::{self, Closed, Open, Real};
 use flowkit::testing::{Condition, Conformance};
 use flowkit::*;
 
-use super::{Case, Mlp};
+use super::Case;
+use super::networks::networks;
 
 /// Without condition.
-fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
+pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -20,7 +21,7 @@ fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
 }
 
 /// With a condition `C`, of the given shape for one example.
-fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
+pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
     name: &'static str,
     shape: [usize; D],
     inputs: Inputs,
@@ -40,10 +41,11 @@ fn mixture() -> MixLogCdf {
 
 /// A coupling of vectors with `c` numbers.
 fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
-    let (first, second) = (c.div_ceil(2), c / 2);
-    let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
-    let mlp = Mlp::new(own, other, d_context, law.n_params(), device);
-    CouplingConfig::new().with_kept(kept).init(law, mlp)
+    let (own, other) = kept.widths(c);
+    let mlp = MlpConfig::new(own, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    CouplingConfig::new()
+        .with_kept(kept)
+        .init(law, mlp.with_d_context((d_context > 0).then_some(d_context)).init(device))
 }
 
 /// A network for halves of the given shape.
@@ -100,6 +102,15 @@ fn conv(c: usize, device: &Device) -> Conv1x1 {
     Conv1x1Config::new(c).init(device)
 }
 
+fn bounded_conv(c: usize, device: &Device) -> Conv1x1 {
+    let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
+    Conv1x1Config::new(c).with_conditioning(conditioning).init(device)
+}
+
+fn householder(c: usize, n: usize, device: &Device) -> Householder {
+    HouseholderConfig::new(c, n).init(device)
+}
+
 fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
     PermutationConfig::new(c).with_order(order).init(device)
 }
@@ -110,10 +121,20 @@ fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
 
 /// The whole table.
 pub fn cases() -> Vec<Case> {
-    [elementwise(), linear(), reshape(), couplings(), inverted(), composed(), flow_plus_plus()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        elementwise(),
+        linear(),
+        reshape(),
+        couplings(),
+        networks(),
+        autoregressive(),
+        inverted(),
+        composed(),
+        flow_plus_plus(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn elementwise() -> Vec<Case> {
@@ -138,6 +159,9 @@ fn linear() -> Vec<Case> {
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
+        case("Conv1x1, bounded", [1, 5, 2], Real(1e4), |d| bounded_conv(5, d)),
+        case("Householder, one reflection", [1, 5], Real(1e4), |d| householder(5, 1, d)),
+        case("Householder, all reflections", [1, 4, 1, 3], Real(1e4), |d| householder(4, 4, d)),
         case("Permutation, reversed", [1, 5], Real(1e30), |d| permutation(5, Order::Reversed, d)),
         case("Permutation, shuffled", [1, 6, 1, 2], Real(1e30), |d| permutation(6, Order::Shuffled { seed: 3 }, d)),
         case("Permutation, explicit", [1, 3, 2], Real(1e30), |d| permutation(3, Order::Explicit(vec![2, 0, 1]), d)),
@@ -181,6 +205,47 @@ fn couplings() -> Vec<Case> {
     ]
 }
 
+/// An autoregressive layer of `dims` numbers.
+fn maf<L: Law>(
+    law: L,
+    ordering: Ordering,
+    dims: usize,
+    d_context: Option<usize>,
+    device: &Device,
+) -> MaskedAutoregressive<L, Made> {
+    let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
+    MaskedAutoregressive::new(law, net.with_ordering(ordering).with_d_context(d_context).init(device))
+}
+
+fn autoregressive() -> Vec<Case> {
+    use Ordering::{Natural, Random, Reversed};
+    let size = Real(50.0);
+    let exponential = || affine(AffineForm::Exponential);
+    vec![
+        case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
+        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
+        case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
+            maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
+        }),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
+            maf(mixture(), Natural, 1, Some(2), d)
+        }),
+        case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
+            Invert::new(maf(exponential(), Natural, 3, None, d))
+        }),
+        given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
+            maf(mixture(), Random { seed: 1 }, 3, Some(2), d)
+        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>(
+            "MaskedAutoregressive given two",
+            [1, 3],
+            size,
+            ([1, 2], [1, 1]),
+            move |d| maf(exponential(), Reversed, 3, Some(3), d),
+        ),
+    ]
+}
+
 fn inverted() -> Vec<Case> {
     let size = Real(10.0);
     vec![
@@ -190,6 +255,8 @@ fn inverted() -> Vec<Case> {
         case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
+        case("Invert<Conv1x1>, bounded", [1, 3, 1, 2], size, |d| Invert::new(bounded_conv(3, d))),
+        case("Invert<Householder>", [1, 3, 1, 2], size, |d| Invert::new(householder(3, 2, d))),
         case("Invert<Permutation>", [1, 6], size, |d| Invert::new(permutation(6, Order::Shuffled { seed: 5 }, d))),
         case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
         case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),

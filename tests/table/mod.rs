@@ -1,12 +1,11 @@
 //! The table of all bijectors. A new bijector is one entry in `cases.rs` and gets every check of `flowkit::testing`.
 
 mod cases;
-mod mlp;
+mod networks;
 
 use flowkit::testing::{Check, Condition, Conformance, Failure, Outcome};
 
 pub use cases::cases;
-pub use mlp::Mlp;
 
 /// A bijector of any rank under any condition.
 pub struct Case {

@@ -103,6 +103,13 @@ where
         Bijector::<4, C>::input_shape(&self.partition, halves)
     }
 
+    fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
+        let squeezed = self.squeeze.output_shape_given(shape, context)?;
+        let halves = self.partition.output_shape_given(squeezed, context)?;
+        let halves = self.steps.output_shape_given(halves, context)?;
+        Bijector::<4, C>::input_shape(&self.partition, halves)
+    }
+
     fn input_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         let halves = Bijector::<4, C>::output_shape(&self.partition, shape)?;
         let halves = Bijector::<4, C>::input_shape(&self.steps, halves)?;

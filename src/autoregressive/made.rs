@@ -1,0 +1,147 @@
+//! Masked autoencoder: a dense network whose parameters for one number depend on the numbers before it alone.
+//! ```text
+//! h_0 = (x, context)
+//! h_i = φ((W_i ∘ M_i)·h_{i−1} + b_i)                        one for each hidden width
+//! theta = (W ∘ M)·h + b                                     params·D numbers, ordered by parameter, then by number
+//! ```
+//! | degree of | is |
+//! |---|---|
+//! | number `order[i]` of `x`, and its parameters | `i + 1`, in `1..=D` |
+//! | the condition | 0 |
+//! | unit `k` of a hidden layer of width `w` | `least + ⌊k·(D − least)/w⌋`, in `least..D`, where `least` is 0 with a condition and else 1 |
+//!
+//! A hidden unit is connected to what has its degree or less, the parameters of a number to hidden units of less than its degree: what they
+//! depend on has a smaller degree than the number itself. So the first number's parameters depend on the condition, or are constants. Units of
+//! degree 0 see the condition alone; they are how the first number does.
+//!
+//! A hidden layer narrower than `D` leaves degrees out: numbers between two of them in the order are then seen through the next only. Widths of
+//! several times `D` are usual.
+//!
+//! # Start
+//! Hidden layers uniform within `±1/√fan_in`, last layer 0: theta starts at 0 ([`crate::conditioner::mlp`]).
+//!
+//! # Cost
+//! That of dense layers; the mask is applied to the weights, not to the batch.
+//!
+//! # Reference
+//! Germain et al. 2015. Differs: degrees of hidden units are spread evenly, not drawn; a condition has a degree of its own.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::tensor::{Device, Tensor};
+
+use super::masked_linear::Cut;
+use super::{AutoregressiveNet, MaskedLinear, Ordering};
+use crate::conditioner::widths::Widths;
+use crate::conditioner::{Activation, Conditioner};
+use crate::context::VectorContext;
+use crate::error::{ConfigError, ShapeError, check_shape};
+
+/// Configuration of [`Made`].
+#[derive(Config, Debug)]
+pub struct MadeConfig {
+    /// Numbers `D` of a vector.
+    pub dims: usize,
+    /// Parameters of the law for each number.
+    pub n_params: usize,
+    /// Width of each hidden layer, first to last. Empty: theta is linear in the input.
+    #[config(default = "vec![64, 64]")]
+    pub hidden: Vec<usize>,
+    /// Which number comes first.
+    #[config(default = "Ordering::Natural")]
+    pub ordering: Ordering,
+    /// Nonlinearity behind the hidden layers.
+    #[config(default = "Activation::Silu")]
+    pub activation: Activation,
+    /// Numbers of the condition; `None`: no condition.
+    pub d_context: Option<usize>,
+}
+
+impl MadeConfig {
+    /// Whether the configuration describes a network.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "MadeConfig";
+        ConfigError::positive(NAME, "dims", self.dims)?;
+        self.widths().validate(NAME)?;
+        self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))
+    }
+
+    fn widths(&self) -> Widths {
+        Widths { kept: self.dims, other: self.dims, params: self.n_params, context: self.d_context }
+    }
+
+    /// Degrees of the units of a hidden layer.
+    fn degrees(&self, width: usize) -> Vec<usize> {
+        let least = if self.d_context.is_some() || self.dims == 1 { 0 } else { 1 };
+        (0..width).map(|unit| least + unit * (self.dims - least) / width).collect()
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// If [`MadeConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> Made {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let order = self.ordering.indices(self.dims);
+        let mut numbers = vec![0; self.dims];
+        for (place, &index) in order.iter().enumerate() {
+            numbers[index] = place + 1;
+        }
+        let mut inputs = numbers.clone();
+        inputs.extend(vec![0; self.widths().d_context()]);
+        let mut hidden = Vec::with_capacity(self.hidden.len());
+        for &width in &self.hidden {
+            let degrees = self.degrees(width);
+            hidden.push(MaskedLinear::new(&inputs, &degrees, Cut::Later, None, device));
+            inputs = degrees;
+        }
+        let outputs = numbers.repeat(self.n_params);
+        let zero = Some(Initializer::Zeros);
+        let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, zero, device);
+        Made { hidden, output, order, activation: self.activation, widths: self.widths() }
+    }
+}
+
+/// Masked autoencoder. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct Made {
+    /// Hidden layers, first to last.
+    pub hidden: Vec<MaskedLinear>,
+    /// Last layer, `-> params·D`.
+    pub output: MaskedLinear,
+    #[module(skip)]
+    order: Vec<usize>,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    widths: Widths,
+}
+
+impl<C: VectorContext> Conditioner<2, C> for Made {
+    fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
+        check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
+        let input = match context.vector() {
+            Some(context) => Tensor::cat(vec![kept, context], 1),
+            None => kept,
+        };
+        let layer = |h: Tensor<2>, layer: &MaskedLinear| self.activation.forward(layer.forward(h));
+        let h = self.hidden.iter().fold(input, layer);
+        self.widths.theta(self.output.forward(h))
+    }
+
+    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("Made", kept, other, n_params, C::N_PARTS)
+    }
+
+    fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
+        self.widths.check_context("Made", kept, &context.vectors())
+    }
+}
+
+impl<C: VectorContext> AutoregressiveNet<C> for Made {
+    fn order(&self) -> &[usize] {
+        &self.order
+    }
+}

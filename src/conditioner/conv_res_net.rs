@@ -1,0 +1,167 @@
+//! Residual convolutional network for images.
+//! ```text
+//! h = conv3x3(kept)                                         F channels
+//! blocks times   r = conv3x3(φ(norm(h)))  [+ conv1x1(context)]
+//!                h = h + conv3x3(drop(φ(norm(r))))
+//! theta = conv3x3(φ(norm(h)))                               params·d_other channels, ordered by parameter, then by channel
+//! ```
+//! Every norm is a [`ChannelNorm`]. The image may be of any size. Conditions are feature maps `[B, A, H, W]`, vectors `[B, A]`, which hold at
+//! all positions, and pairs of them.
+//!
+//! # Start
+//! The last convolution starts at 0, so theta does, which makes a coupling of a law whose 0 is the identity the identity; all others start
+//! uniform within `±1/√fan_in`, without data.
+//!
+//! # Reference
+//! Dinh et al. 2017 §4.1 and its code. Differs: their norms are of batches and their weights are normalised; a norm over the channels of a
+//! position couples no examples and needs no statistics, so that densities do not depend on the batch.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::{Device, Tensor};
+
+use super::widths::Widths;
+use super::{Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig};
+use crate::context::MapContext;
+use crate::error::{ConfigError, ShapeError, check_shape};
+
+/// Configuration of [`ConvResNet`].
+#[derive(Config, Debug)]
+pub struct ConvResNetConfig {
+    /// Channels of the kept half.
+    pub d_kept: usize,
+    /// Channels of the half that changes.
+    pub d_other: usize,
+    /// Parameters of the law for each number.
+    pub n_params: usize,
+    /// Filters `F`, at least 2: the norm of a single channel is a constant.
+    #[config(default = 64)]
+    pub n_filters: usize,
+    /// Blocks.
+    #[config(default = 4)]
+    pub n_blocks: usize,
+    /// Nonlinearity.
+    #[config(default = "Activation::Relu")]
+    pub activation: Activation,
+    /// Channels or width of the condition; `None`: no condition. Needs a block, through which it enters.
+    pub d_context: Option<usize>,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+}
+
+impl ConvResNetConfig {
+    /// Whether the configuration describes a network.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "ConvResNetConfig";
+        self.widths().validate(NAME)?;
+        if self.n_filters < 2 {
+            let (field, range, found) = ("n_filters", "[2, ∞)", self.n_filters as f64);
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
+        }
+        if self.d_context.is_some() {
+            ConfigError::positive(NAME, "n_blocks", self.n_blocks)?;
+        }
+        ConfigError::dropout(NAME, self.dropout)
+    }
+
+    fn widths(&self) -> Widths {
+        Widths { kept: self.d_kept, other: self.d_other, params: self.n_params, context: self.d_context }
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// If [`ConvResNetConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> ConvResNet {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let (widths, f) = (self.widths(), self.n_filters);
+        let conv = |inputs: usize, outputs: usize, kernel: usize, start: ConvStart| {
+            StartedConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start).init(device)
+        };
+        let norm = || ChannelNormConfig::new(f).init(device);
+        let block = |_| ConvResBlock {
+            first_norm: norm(),
+            first: conv(f, f, 3, ConvStart::FanIn),
+            context: self.d_context.map(|width| conv(width, f, 1, ConvStart::FanIn)),
+            second_norm: norm(),
+            second: conv(f, f, 3, ConvStart::FanIn),
+            dropout: DropoutConfig::new(self.dropout).init(),
+        };
+        ConvResNet {
+            input: conv(widths.kept, f, 3, ConvStart::FanIn),
+            blocks: (0..self.n_blocks).map(block).collect(),
+            norm: norm(),
+            output: conv(f, widths.params * widths.other, 3, ConvStart::Zero),
+            activation: self.activation,
+            widths,
+        }
+    }
+}
+
+/// One block of a [`ConvResNet`].
+#[derive(Module, Debug)]
+pub struct ConvResBlock {
+    /// Norm before the first convolution.
+    pub first_norm: ChannelNorm,
+    /// 3x3, `F -> F`.
+    pub first: StartedConv,
+    /// 1x1 on the condition, `A -> F`.
+    pub context: Option<StartedConv>,
+    /// Norm before the second convolution.
+    pub second_norm: ChannelNorm,
+    /// 3x3, `F -> F`.
+    pub second: StartedConv,
+    dropout: Dropout,
+}
+
+/// Residual convolutional network. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ConvResNet {
+    /// 3x3, `d_kept -> F`.
+    pub input: StartedConv,
+    /// The blocks, first to last.
+    pub blocks: Vec<ConvResBlock>,
+    /// Norm before the last convolution.
+    pub norm: ChannelNorm,
+    /// 3x3, `F -> params·d_other`.
+    pub output: StartedConv,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    widths: Widths,
+}
+
+impl ConvResNet {
+    fn block(&self, h: Tensor<4>, block: &ConvResBlock, context: Option<&Tensor<4>>) -> Tensor<4> {
+        let r = block.first.forward(self.activation.forward(block.first_norm.forward(h.clone())));
+        let r = match (&block.context, context) {
+            (Some(layer), Some(context)) => r + layer.forward(context.clone()),
+            // `check_context` lets no other pair through than one without both.
+            _ => r,
+        };
+        let r = self.activation.forward(block.second_norm.forward(r));
+        h + block.second.forward(block.dropout.forward(r))
+    }
+}
+
+impl<C: MapContext> Conditioner<4, C> for ConvResNet {
+    fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
+        check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
+        let context = context.map();
+        let h = self.input.forward(kept);
+        let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
+        self.widths.theta(self.output.forward(self.activation.forward(self.norm.forward(h))))
+    }
+
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("ConvResNet", kept, other, n_params, C::N_PARTS)
+    }
+
+    fn check_context(&self, kept: [usize; 4], context: &C) -> Result<(), ShapeError> {
+        self.widths.check_context("ConvResNet", kept, &context.maps())
+    }
+}

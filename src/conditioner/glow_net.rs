@@ -1,0 +1,146 @@
+//! The network of Glow's couplings.
+//! ```text
+//! h = relu(norm(conv3x3(kept)))                           F channels, with the ring, no bias
+//! h = relu(norm(conv1x1(h)))                              F channels, no bias
+//! theta = zero_conv(h)                                    params·C channels
+//! ```
+//! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of its own. `ring` is a
+//! channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`], at 0, so that every
+//! coupling starts at the law's parameters 0. Paper and code differ in that the paper does not mention the norms.
+//!
+//! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
+//! `2c` is `C + c` and its `2c + 1` is `c`.
+//!
+//! A [`Conditioner`] under every condition, which it ignores: in Glow a class acts on the prior alone.
+//!
+//! # Reference
+//! Kingma & Dhariwal 2018 §3.3; layers and starts of the released code.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::activation::relu;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::edge::edge_conv;
+use super::halves::Halves;
+use super::zero_conv::LOG_SCALE_FACTOR;
+use super::{Conditioner, ZeroConv, ZeroConvConfig};
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError};
+use crate::linear::{ActNorm, ActNormConfig};
+
+/// Configuration of [`GlowNet`].
+#[derive(Config, Debug)]
+pub struct GlowNetConfig {
+    /// Channels of the kept half.
+    pub n_kept: usize,
+    /// Channels of the half that changes.
+    pub n_other: usize,
+    /// Parameters of the law for each number of it.
+    pub n_params: usize,
+    /// Filters `F`.
+    #[config(default = 512)]
+    pub n_filters: usize,
+}
+
+impl GlowNetConfig {
+    /// Whether the configuration describes a network.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.halves().validate("GlowNetConfig")?;
+        ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { n_kept: self.n_kept, n_other: self.n_other, n_params: self.n_params }
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// If [`GlowNetConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> GlowNet {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let f = self.n_filters;
+        GlowNet {
+            input: NormedConv::new([f, self.n_kept + 1, 3, 3], device),
+            inner: NormedConv::new([f, f, 1, 1], device),
+            output: ZeroConvConfig::new(f, self.n_other, self.n_params).init(device),
+            halves: self.halves(),
+        }
+    }
+}
+
+/// Convolution without bias, an [`ActNorm`] and a ReLU.
+#[derive(Module, Debug)]
+pub struct NormedConv {
+    /// Weights, `[out, in + 1, 3, 3]` with the ring as last input, or `[out, in, 1, 1]`.
+    pub weight: Param<Tensor<4>>,
+    /// Norm of the output.
+    pub norm: ActNorm<4>,
+}
+
+impl NormedConv {
+    fn new(shape: [usize; 4], device: &Device) -> Self {
+        // 0.05: the released code's.
+        let weight = Initializer::Normal { mean: 0.0, std: 0.05 }.init(shape, device);
+        let norm = ActNormConfig::new(shape[0]).with_log_scale_factor(LOG_SCALE_FACTOR).init(device);
+        Self { weight, norm }
+    }
+
+    fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+        if weight.dims()[2] == 3 {
+            return edge_conv(x, weight, bias);
+        }
+        conv2d(x, weight, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let outputs = self.weight.lazy_shape()[0];
+        let scale = self.norm.effective_log_scale().exp();
+        // (W·x + b)·e^s = (e^s W)·x + e^s b
+        let bias = (self.norm.bias.val() * scale.clone()).reshape([outputs]);
+        let weight = self.weight.val() * scale.reshape([outputs, 1, 1, 1]);
+        relu(Self::conv(x, weight, Some(bias)))
+    }
+
+    fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
+        let y = Self::conv(x, self.weight.val(), None).detach();
+        let (norm, y) = Bijector::<4>::initialize(self.norm, y, &());
+        (Self { weight: self.weight, norm }, relu(y))
+    }
+}
+
+/// The network of Glow's couplings. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GlowNet {
+    /// 3x3, `C + 1 -> F`.
+    pub input: NormedConv,
+    /// 1x1, `F -> F`.
+    pub inner: NormedConv,
+    /// 3x3, `F + 1 -> params·C`.
+    pub output: ZeroConv,
+    #[module(skip)]
+    halves: Halves,
+}
+
+impl<C: Context> Conditioner<4, C> for GlowNet {
+    fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
+        self.halves.theta(self.output.convolve(self.inner.forward(self.input.forward(kept))))
+    }
+
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        self.halves.check("GlowNet", kept, other, n_params)
+    }
+
+    fn initialize(self, kept: Tensor<4>, _: &C) -> (Self, Tensor<3>) {
+        let (input, h) = self.input.initialize(kept);
+        let (inner, h) = self.inner.initialize(h);
+        let theta = self.halves.theta(self.output.convolve(h)).detach();
+        (Self { input, inner, ..self }, theta)
+    }
+}

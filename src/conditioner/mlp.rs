@@ -1,0 +1,121 @@
+//! Multilayer perceptron: dense layers from the kept half of a vector, and a condition beside it, to a law's parameters.
+//! ```text
+//! h_0 = (kept, context)                                     d_kept + d_context numbers
+//! h_i = φ(W_i·h_{i−1} + b_i)                                one for each hidden width
+//! theta = W·h + b                                           params·d_other numbers, ordered by parameter, then by number
+//! ```
+//! # Start
+//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b = 0`: theta starts at 0, which makes a coupling of a law
+//! whose 0 is the identity ([`crate::law::Affine`] except `Sigmoid`, [`crate::law::MixLogCdf`]) the identity.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::law::{AffineConfig, AffineForm, Law};
+//! use flowkit::{Bijector, CouplingConfig, MlpConfig};
+//!
+//! let device = Device::flex();
+//! let law = AffineConfig::new(AffineForm::Exponential).init();
+//! // Five numbers: the first three tell how the last two change, together with a condition of four.
+//! let net = MlpConfig::new(3, 2, law.n_params()).with_hidden(vec![32, 32]).with_d_context(Some(4)).init(&device);
+//! let coupling = CouplingConfig::new().init(law, net);
+//! let x = Tensor::<2>::random([8, 5], Distribution::Normal(0.0, 1.0), &device);
+//! let context = Tensor::<2>::random([8, 4], Distribution::Normal(0.0, 1.0), &device);
+//! let (z, _) = coupling.forward(x.clone(), &context);
+//! assert_eq!((z - x).abs().max().into_scalar::<f32>(), 0.0); // the start
+//! ```
+
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
+
+use super::widths::Widths;
+use super::{Activation, Conditioner};
+use crate::context::VectorContext;
+use crate::error::{ConfigError, ShapeError, check_shape};
+
+/// Configuration of [`Mlp`].
+#[derive(Config, Debug)]
+pub struct MlpConfig {
+    /// Numbers of the kept half.
+    pub d_kept: usize,
+    /// Numbers of the half that changes.
+    pub d_other: usize,
+    /// Parameters of the law for each number.
+    pub n_params: usize,
+    /// Width of each hidden layer, first to last. Empty: theta is linear in the input.
+    #[config(default = "vec![64, 64]")]
+    pub hidden: Vec<usize>,
+    /// Nonlinearity behind the hidden layers.
+    #[config(default = "Activation::Silu")]
+    pub activation: Activation,
+    /// Numbers of the condition; `None`: no condition.
+    pub d_context: Option<usize>,
+}
+
+impl MlpConfig {
+    /// Whether the configuration describes a network.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.widths().validate("MlpConfig")?;
+        self.hidden.iter().try_for_each(|&width| ConfigError::positive("MlpConfig", "hidden", width))
+    }
+
+    fn widths(&self) -> Widths {
+        Widths { kept: self.d_kept, other: self.d_other, params: self.n_params, context: self.d_context }
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// If [`MlpConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> Mlp {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let widths = self.widths();
+        let mut inputs = widths.kept + widths.d_context();
+        let hidden = self.hidden.iter().map(|&width| {
+            let layer = LinearConfig::new(inputs, width).init(device);
+            inputs = width;
+            layer
+        });
+        let hidden = hidden.collect();
+        let output = LinearConfig::new(inputs, widths.params * widths.other).with_initializer(Initializer::Zeros);
+        Mlp { hidden, output: output.init(device), activation: self.activation, widths }
+    }
+}
+
+/// Multilayer perceptron. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// Hidden layers, first to last.
+    pub hidden: Vec<Linear>,
+    /// Last layer, `-> params·d_other`.
+    pub output: Linear,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    widths: Widths,
+}
+
+impl<C: VectorContext> Conditioner<2, C> for Mlp {
+    fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
+        check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
+        let input = match context.vector() {
+            Some(context) => Tensor::cat(vec![kept, context], 1),
+            None => kept,
+        };
+        let layer = |h: Tensor<2>, layer: &Linear| self.activation.forward(layer.forward(h));
+        let h = self.hidden.iter().fold(input, layer);
+        self.widths.theta(self.output.forward(h))
+    }
+
+    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("Mlp", kept, other, n_params, C::N_PARTS)
+    }
+
+    fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
+        self.widths.check_context("Mlp", kept, &context.vectors())
+    }
+}

@@ -1,0 +1,149 @@
+//! Residual network for vectors, with blocks that a condition gates.
+//! ```text
+//! h = W·(kept, context) + b                                 F numbers
+//! blocks times   r = W_2·drop(φ(W_1·φ(h) + b_1)) + b_2
+//!                h = h + r·σ(W_c·context + b_c)             without a condition: h = h + r
+//! theta = W_o·φ(h) + b_o                                    params·d_other numbers, ordered by parameter, then by number
+//! ```
+//! # Start
+//! `W_o = 0` and `b_o = 0`, so theta starts at 0 ([`super::mlp`]). `W_2` and `b_2` start within ±1e-3, so that a block starts near the
+//! identity whatever their number; all others uniform within `±1/√fan_in`.
+//!
+//! # Reference
+//! Durkan et al. 2019 (neural spline flows), §5 and its code: the same block with the gate and the 1e-3. Differs: theirs may normalise batches.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
+
+use super::widths::Widths;
+use super::{Activation, Conditioner};
+use crate::context::VectorContext;
+use crate::error::{ConfigError, ShapeError, check_shape};
+
+/// Configuration of [`ResNet`].
+#[derive(Config, Debug)]
+pub struct ResNetConfig {
+    /// Numbers of the kept half.
+    pub d_kept: usize,
+    /// Numbers of the half that changes.
+    pub d_other: usize,
+    /// Parameters of the law for each number.
+    pub n_params: usize,
+    /// Width `F` of the blocks.
+    #[config(default = 64)]
+    pub d_hidden: usize,
+    /// Blocks.
+    #[config(default = 2)]
+    pub n_blocks: usize,
+    /// Nonlinearity.
+    #[config(default = "Activation::Silu")]
+    pub activation: Activation,
+    /// Numbers of the condition; `None`: no condition.
+    pub d_context: Option<usize>,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+}
+
+impl ResNetConfig {
+    /// Whether the configuration describes a network.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.widths().validate("ResNetConfig")?;
+        ConfigError::positive("ResNetConfig", "d_hidden", self.d_hidden)?;
+        ConfigError::dropout("ResNetConfig", self.dropout)
+    }
+
+    fn widths(&self) -> Widths {
+        Widths { kept: self.d_kept, other: self.d_other, params: self.n_params, context: self.d_context }
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// If [`ResNetConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> ResNet {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let (widths, f) = (self.widths(), self.d_hidden);
+        let small = Initializer::Uniform { min: -1e-3, max: 1e-3 };
+        let block = |_| ResBlock {
+            first: LinearConfig::new(f, f).init(device),
+            second: LinearConfig::new(f, f).with_initializer(small.clone()).init(device),
+            gate: self.d_context.map(|width| LinearConfig::new(width, f).init(device)),
+            dropout: DropoutConfig::new(self.dropout).init(),
+        };
+        let output = LinearConfig::new(f, widths.params * widths.other).with_initializer(Initializer::Zeros);
+        ResNet {
+            input: LinearConfig::new(widths.kept + widths.d_context(), f).init(device),
+            blocks: (0..self.n_blocks).map(block).collect(),
+            output: output.init(device),
+            activation: self.activation,
+            widths,
+        }
+    }
+}
+
+/// One block of a [`ResNet`].
+#[derive(Module, Debug)]
+pub struct ResBlock {
+    /// `F -> F`.
+    pub first: Linear,
+    /// `F -> F`.
+    pub second: Linear,
+    /// From the condition, `-> F`.
+    pub gate: Option<Linear>,
+    dropout: Dropout,
+}
+
+/// Residual network for vectors. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    /// `d_kept + d_context -> F`.
+    pub input: Linear,
+    /// The blocks, first to last.
+    pub blocks: Vec<ResBlock>,
+    /// `F -> params·d_other`.
+    pub output: Linear,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    widths: Widths,
+}
+
+impl ResNet {
+    fn block(&self, h: Tensor<2>, block: &ResBlock, context: Option<&Tensor<2>>) -> Tensor<2> {
+        let r = block.first.forward(self.activation.forward(h.clone()));
+        let r = block.second.forward(block.dropout.forward(self.activation.forward(r)));
+        match (&block.gate, context) {
+            (Some(gate), Some(context)) => h + r * sigmoid(gate.forward(context.clone())),
+            // `check_context` lets no other pair through than one without both.
+            _ => h + r,
+        }
+    }
+}
+
+impl<C: VectorContext> Conditioner<2, C> for ResNet {
+    fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
+        check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
+        let context = context.vector();
+        let input = match &context {
+            Some(context) => Tensor::cat(vec![kept, context.clone()], 1),
+            None => kept,
+        };
+        let h = self.input.forward(input);
+        let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
+        self.widths.theta(self.output.forward(self.activation.forward(h)))
+    }
+
+    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("ResNet", kept, other, n_params, C::N_PARTS)
+    }
+
+    fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
+        self.widths.check_context("ResNet", kept, &context.vectors())
+    }
+}

@@ -1,0 +1,96 @@
+//! The widths that a network was built for, and whether what it is given has them.
+
+use burn::tensor::Tensor;
+
+use crate::error::{ConfigError, ShapeError};
+
+/// Widths of a network from a kept half and a condition to parameters. Widths are lengths of axis 1: numbers of a vector, channels of an image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Widths {
+    /// Of the kept half.
+    pub kept: usize,
+    /// Of the half that changes.
+    pub other: usize,
+    /// Parameters for each number of the other half.
+    pub params: usize,
+    /// Of the condition; `None`: there is no condition.
+    pub context: Option<usize>,
+}
+
+impl Widths {
+    /// Whether every width is at least 1; fields are named as the configurations of networks name them.
+    pub fn validate(&self, config: &'static str) -> Result<(), ConfigError> {
+        ConfigError::positive(config, "d_kept", self.kept)?;
+        ConfigError::positive(config, "d_other", self.other)?;
+        ConfigError::positive(config, "n_params", self.params)?;
+        ConfigError::positive(config, "d_context", self.context.unwrap_or(1))
+    }
+
+    /// Width of the condition, 0 where there is none.
+    pub fn d_context(&self) -> usize {
+        self.context.unwrap_or(0)
+    }
+
+    /// What [`super::Conditioner::check`] is asked, for a condition that consists of `n_parts` tensors.
+    pub fn check<const D: usize>(
+        &self,
+        layer: &'static str,
+        kept: [usize; D],
+        other: [usize; D],
+        n_params: usize,
+        n_parts: usize,
+    ) -> Result<(), ShapeError> {
+        self.check_given(layer, n_parts)?;
+        if kept[1] != self.kept {
+            return Err(ShapeError::Axis { layer, axis: 1, expected: self.kept, shape: kept.to_vec() });
+        }
+        if other[1] != self.other {
+            return Err(ShapeError::Axis { layer, axis: 1, expected: self.other, shape: other.to_vec() });
+        }
+        if n_params != self.params {
+            let shape = vec![kept[0], n_params, other[1..].iter().product()];
+            return Err(ShapeError::Axis { layer, axis: 1, expected: self.params, shape });
+        }
+        Ok(())
+    }
+
+    fn check_given(&self, layer: &'static str, n_parts: usize) -> Result<(), ShapeError> {
+        let name = |given: bool| if given { "a condition" } else { "no condition" };
+        let (built, given) = (self.context.is_some(), n_parts > 0);
+        if built == given {
+            return Ok(());
+        }
+        Err(ShapeError::Condition { layer, expected: name(built), found: name(given) })
+    }
+
+    /// What [`super::Conditioner::check_context`] is asked, for a condition of `parts` that stand side by side along axis 1. Further axes are
+    /// those of `kept` or 1.
+    pub fn check_context<const D: usize>(
+        &self,
+        layer: &'static str,
+        kept: [usize; D],
+        parts: &[Tensor<D>],
+    ) -> Result<(), ShapeError> {
+        self.check_given(layer, parts.len())?;
+        let mut expected = kept;
+        expected[1] = self.d_context();
+        let width: usize = parts.iter().map(|part| part.dims()[1]).sum();
+        for part in parts {
+            let mut found = part.dims();
+            found[1] = width;
+            let fits = |axis: usize| found[axis] == expected[axis] || (axis > 1 && found[axis] == 1);
+            if !(0..D).all(fits) {
+                let (expected, found) = (expected.to_vec(), found.to_vec());
+                return Err(ShapeError::ConditionShape { layer, expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    /// Outputs of the last layer, ordered by parameter, then by number: `[batch, params·other, ...]` to `[batch, params, dims]`.
+    pub fn theta<const D: usize>(&self, output: Tensor<D>) -> Tensor<3> {
+        let dims = output.dims();
+        let positions: usize = dims[2..].iter().product();
+        output.reshape([dims[0], self.params, self.other * positions])
+    }
+}

@@ -1,0 +1,116 @@
+//! 3x3 convolution that starts as zero: the last layer of Glow's networks, and the whole network of its learned priors.
+//! ```text
+//! y[b, o, p] = (Σ_{i, d} W[o, i, d]·x[b, i, p + d] + Σ_d W[o, in, d]·ring[p + d] + β[o])·exp(3·ℓ[o])
+//! ```
+//! | symbol | meaning | shape | trained | start |
+//! |---|---|---|---|---|
+//! | `W` | weights; the last input channel is the `ring`: 1 around the image, 0 in it | `[out, in + 1, 3, 3]` | yes | 0 |
+//! | `β` | bias | `[out]` | yes | 0 |
+//! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
+//!
+//! As a [`Conditioner`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code interleaves them,
+//! `c·params + j`, with the shift (or mean) as parameter 0: the same function with the outputs in another order.
+//!
+//! # Reference
+//! `conv2d_zeros` of the code of Kingma & Dhariwal 2018.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::Conditioner;
+use super::edge::{edge_conv, ring_conv};
+use super::halves::Halves;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError};
+
+/// Factor on the trained log-scales, the released code's.
+pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
+
+/// Configuration of [`ZeroConv`].
+#[derive(Config, Debug)]
+pub struct ZeroConvConfig {
+    /// Input channels, of the half that a coupling keeps.
+    pub n_kept: usize,
+    /// Channels of the half that changes.
+    pub n_other: usize,
+    /// Parameters of the law for each number of it.
+    pub n_params: usize,
+}
+
+impl ZeroConvConfig {
+    /// Whether the configuration describes a layer.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.halves().validate("ZeroConvConfig")
+    }
+
+    fn halves(&self) -> Halves {
+        Halves { n_kept: self.n_kept, n_other: self.n_other, n_params: self.n_params }
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    /// If [`ZeroConvConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> ZeroConv {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let halves = self.halves();
+        let outputs = halves.n_outputs();
+        ZeroConv {
+            weight: Initializer::Zeros.init([outputs, self.n_kept + 1, 3, 3], device),
+            bias: Initializer::Zeros.init([outputs], device),
+            log_scale: Initializer::Zeros.init([outputs], device),
+            halves,
+        }
+    }
+}
+
+/// Convolution that starts as zero. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ZeroConv {
+    /// Weights `W`, `[out, in + 1, 3, 3]`.
+    pub weight: Param<Tensor<4>>,
+    /// Bias `β`, `[out]`.
+    pub bias: Param<Tensor<1>>,
+    /// Log-scale over 3, `ℓ`, `[out]`.
+    pub log_scale: Param<Tensor<1>>,
+    #[module(skip)]
+    halves: Halves,
+}
+
+impl ZeroConv {
+    /// # Shapes
+    /// `[B, in, H, W]` to `[B, out, H, W]`.
+    pub fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = self.scaled();
+        edge_conv(x, weight, Some(bias))
+    }
+
+    /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the ring's weights.
+    ///
+    /// # Shapes
+    /// `[1, out, H, W]`.
+    pub fn of_zeros(&self, size: [usize; 2]) -> Tensor<4> {
+        let (weight, bias) = self.scaled();
+        ring_conv(size, weight, Some(bias))
+    }
+
+    /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output.
+    fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
+        let scale = self.log_scale.val().mul_scalar(LOG_SCALE_FACTOR).exp();
+        let outputs = scale.dims()[0];
+        (self.weight.val() * scale.clone().reshape([outputs, 1, 1, 1]), self.bias.val() * scale)
+    }
+}
+
+impl<C: Context> Conditioner<4, C> for ZeroConv {
+    fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
+        self.halves.theta(self.convolve(kept))
+    }
+
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        self.halves.check("ZeroConv", kept, other, n_params)
+    }
+}

@@ -1,0 +1,89 @@
+//! A law that a configuration chooses.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Affine, AffineConfig, Law, MixLogCdf, MixLogCdfConfig};
+use crate::error::ConfigError;
+
+/// Configuration of [`AnyLaw`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum AnyLawConfig {
+    /// Scale and shift.
+    Affine(AffineConfig),
+    /// Logistic mixture's distribution function, its logit, scale and shift.
+    MixLogCdf(MixLogCdfConfig),
+}
+
+impl AnyLawConfig {
+    /// Whether the configuration describes a law.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Affine(_) => Ok(()),
+            Self::MixLogCdf(config) => config.validate(),
+        }
+    }
+
+    /// The law.
+    ///
+    /// # Panics
+    /// If [`AnyLawConfig::validate`] is an error.
+    pub fn init(&self) -> AnyLaw {
+        match self {
+            Self::Affine(config) => AnyLaw::Affine(config.init()),
+            Self::MixLogCdf(config) => AnyLaw::MixLogCdf(config.init()),
+        }
+    }
+}
+
+impl From<AffineConfig> for AnyLawConfig {
+    fn from(config: AffineConfig) -> Self {
+        Self::Affine(config)
+    }
+}
+
+impl From<MixLogCdfConfig> for AnyLawConfig {
+    fn from(config: MixLogCdfConfig) -> Self {
+        Self::MixLogCdf(config)
+    }
+}
+
+/// One of the laws.
+#[derive(Module, Debug)]
+pub enum AnyLaw {
+    /// Scale and shift.
+    Affine(Affine),
+    /// MixLogCDF.
+    MixLogCdf(MixLogCdf),
+}
+
+impl Law for AnyLaw {
+    fn n_params(&self) -> usize {
+        match self {
+            Self::Affine(law) => law.n_params(),
+            Self::MixLogCdf(law) => law.n_params(),
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Affine(law) => law.forward(x, theta),
+            Self::MixLogCdf(law) => law.forward(x, theta),
+        }
+    }
+
+    fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
+        match self {
+            Self::Affine(law) => law.inverse(z, theta),
+            Self::MixLogCdf(law) => law.inverse(z, theta),
+        }
+    }
+
+    fn inverse_with_log_derivative(&self, z: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Affine(law) => law.inverse_with_log_derivative(z, theta),
+            Self::MixLogCdf(law) => law.inverse_with_log_derivative(z, theta),
+        }
+    }
+}

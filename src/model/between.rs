@@ -1,0 +1,33 @@
+//! What stands before every layer of a flow on vectors.
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::linear::{ActNorm, ActNormConfig, Conv1x1, Conv1x1Config};
+
+/// What stands before every layer of a flow on vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Between {
+    /// Nothing.
+    Nothing,
+    /// A norm that is started from data: for data of any scale.
+    Norm,
+    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a few numbers, of which an alternation of halves would let
+    /// those of one half meet only through the other.
+    NormAndMatrix,
+}
+
+/// The layers of a [`Between`].
+pub type BetweenLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
+
+impl Between {
+    /// The layers for vectors of `dims` numbers.
+    pub(crate) fn init(self, dims: usize, device: &Device) -> BetweenLayers {
+        let norm = || ActNormConfig::new(dims).init(device);
+        match self {
+            Self::Nothing => (None, None),
+            Self::Norm => (Some(norm()), None),
+            Self::NormAndMatrix => (Some(norm()), Some(Conv1x1Config::new(dims).init(device))),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Masked autoregressive flow on vectors: every number is transformed given all before it, in alternating directions.
+//! ```text
+//! n_layers times      norm and matrix, or not ([`Between`])
+//!                     masked autoregressive layer of a law                  theta = made(x, context)
+//! prior               standard normal
+//! ```
+//! Orders alternate: as the numbers stand, then last to first, and so on.
+//!
+//! # Cost
+//! Densities: one pass of each network. Samples: `dims` passes of each. Layer for layer more expressive than couplings, which keep a half.
+//!
+//! # Reference
+//! Papamakarios et al. 2017. Differs: laws other than the affine one; ActNorm in place of batch normalisation.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::model::MafConfig;
+//!
+//! let device = Device::flex();
+//! let x = Tensor::<2>::random([64, 3], Distribution::Normal(5.0, 2.0), &device);
+//! let flow = MafConfig::new(3).init(&device).initialize(x.clone())?;
+//! assert_eq!(flow.evaluate(x)?.nats().len(), 64);
+//! let samples: Tensor<2> = flow.sample(16, 1.0)?;
+//! assert_eq!(samples.dims(), [16, 3]);
+//! # Ok::<(), flowkit::FlowError>(())
+//! ```
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::between::{Between, BetweenLayers};
+use super::real_nvp::vector_flow;
+use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive, Ordering};
+use crate::conditioner::Activation;
+use crate::error::ConfigError;
+use crate::flow::Flow;
+use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::prior::StandardNormal;
+use crate::unstarted::Unstarted;
+
+/// The model. Built by [`MafConfig::init`].
+pub type Maf = Flow<Vec<MafStep>, StandardNormal>;
+
+/// One autoregressive layer with what stands before it.
+pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
+
+/// Configuration of [`Maf`].
+#[derive(Config, Debug)]
+pub struct MafConfig {
+    /// Numbers of a vector.
+    pub dims: usize,
+    /// Autoregressive layers.
+    #[config(default = 5)]
+    pub n_layers: usize,
+    /// Width of each hidden layer of the networks.
+    #[config(default = "vec![64, 64]")]
+    pub hidden: Vec<usize>,
+    /// Nonlinearity of the networks.
+    #[config(default = "Activation::Silu")]
+    pub activation: Activation,
+    /// Law of the layers.
+    #[config(default = "AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential))")]
+    pub law: AnyLawConfig,
+    /// What stands before every layer.
+    #[config(default = "Between::Norm")]
+    pub between: Between,
+    /// Numbers of the condition; `None`: no condition.
+    pub d_context: Option<usize>,
+}
+
+impl MafConfig {
+    /// Whether the configuration describes a model.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("MafConfig", "n_layers", self.n_layers)?;
+        self.law.validate()?;
+        self.net(0).validate()
+    }
+
+    fn net(&self, layer: usize) -> MadeConfig {
+        let ordering = if layer.is_multiple_of(2) { Ordering::Natural } else { Ordering::Reversed };
+        MadeConfig::new(self.dims, self.law.init().n_params())
+            .with_hidden(self.hidden.clone())
+            .with_ordering(ordering)
+            .with_activation(self.activation)
+            .with_d_context(self.d_context)
+    }
+
+    /// The layers, for a flow with another prior or as a part of a larger one.
+    ///
+    /// # Panics
+    /// If [`MafConfig::validate`] is an error.
+    pub fn init_layers(&self, device: &Device) -> Vec<MafStep> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let step = |layer| {
+            let masked = MaskedAutoregressive::new(self.law.init(), self.net(layer).init(device));
+            (self.between.init(self.dims, device), masked)
+        };
+        (0..self.n_layers).map(step).collect()
+    }
+
+    /// The model before its start. With `d_context` it is one for conditions of type `Tensor<2>`.
+    ///
+    /// # Panics
+    /// If [`MafConfig::validate`] is an error. [`MafConfig::try_init`] returns it.
+    pub fn init(&self, device: &Device) -> Unstarted<Maf> {
+        match self.try_init(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The model before its start, or why the configuration describes none.
+    pub fn try_init(&self, device: &Device) -> Result<Unstarted<Maf>, ConfigError> {
+        self.validate()?;
+        Ok(vector_flow(self.init_layers(device), self.dims, self.d_context)?)
+    }
+}

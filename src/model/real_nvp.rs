@@ -1,0 +1,149 @@
+//! RealNVP on vectors: couplings of alternating halves, with dense networks. A flow for points of a plane and for tables.
+//! ```text
+//! n_couplings times   norm and matrix, or not ([`Between`])
+//!                     coupling of a law, which keeps the first half         theta = mlp(kept, context)
+//!                     swap of the halves
+//! prior               standard normal
+//! ```
+//! # Cost
+//! Forward and inverse: one pass of each network. The affine law and the spline invert in closed form, MixLogCDF by a search.
+//!
+//! # Reference
+//! Dinh et al. 2017. Differs: vectors, not images; laws other than the affine one; ActNorm in place of batch normalisation.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::model::RealNvpConfig;
+//!
+//! let device = Device::flex();
+//! let x = Tensor::<2>::random([64, 3], Distribution::Normal(5.0, 2.0), &device);
+//! let flow = RealNvpConfig::new(3).with_n_couplings(4).init(&device).initialize(x.clone())?;
+//! assert_eq!(flow.evaluate(x)?.nats().len(), 64);
+//! let samples: Tensor<2> = flow.sample(16, 1.0)?;
+//! assert_eq!(samples.dims(), [16, 3]);
+//!
+//! // Given one of two classes, one-hot.
+//! let labels = Tensor::<2>::from_data([[1.0, 0.0], [0.0, 1.0]], &device);
+//! let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device).without_data();
+//! let one_of_each: Tensor<2> = flow.sample_given(2, 1.0, &labels)?;
+//! assert_eq!(one_of_each.dims(), [2, 3]);
+//! # Ok::<(), flowkit::FlowError>(())
+//! ```
+
+use burn::config::Config;
+use burn::tensor::{Device, Tensor};
+
+use super::between::{Between, BetweenLayers};
+use crate::conditioner::{Activation, Mlp, MlpConfig};
+use crate::coupling::{Coupling, CouplingConfig, Half};
+use crate::error::{ConfigError, ShapeError};
+use crate::flow::Flow;
+use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::prior::StandardNormal;
+use crate::reshape::Swap;
+use crate::unstarted::Unstarted;
+
+/// The model. Built by [`RealNvpConfig::init`].
+pub type RealNvp = Flow<Vec<RealNvpStep>, StandardNormal>;
+
+/// One coupling with what surrounds it.
+pub type RealNvpStep = (BetweenLayers, Coupling<AnyLaw, Mlp>, Swap);
+
+/// Configuration of [`RealNvp`].
+#[derive(Config, Debug)]
+pub struct RealNvpConfig {
+    /// Numbers of a vector, at least 2.
+    pub dims: usize,
+    /// Couplings.
+    #[config(default = 8)]
+    pub n_couplings: usize,
+    /// Width of each hidden layer of the networks.
+    #[config(default = "vec![64, 64]")]
+    pub hidden: Vec<usize>,
+    /// Nonlinearity of the networks.
+    #[config(default = "Activation::Silu")]
+    pub activation: Activation,
+    /// Law of the couplings.
+    #[config(default = "AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential))")]
+    pub law: AnyLawConfig,
+    /// What stands before every coupling.
+    #[config(default = "Between::Norm")]
+    pub between: Between,
+    /// Numbers of the condition; `None`: no condition.
+    pub d_context: Option<usize>,
+}
+
+impl RealNvpConfig {
+    /// Points of a plane, as other libraries' benchmarks have it: eight affine couplings, two layers of 64 ReLUs, nothing between.
+    pub fn plane() -> Self {
+        Self::new(2).with_activation(Activation::Relu).with_between(Between::Nothing)
+    }
+
+    /// Whether the configuration describes a model.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "RealNvpConfig";
+        if self.dims < 2 {
+            let (field, range, found) = ("dims", "[2, ∞)", self.dims as f64);
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
+        }
+        ConfigError::positive(NAME, "n_couplings", self.n_couplings)?;
+        self.law.validate()?;
+        self.net().validate()
+    }
+
+    fn net(&self) -> MlpConfig {
+        let (kept, other) = Half::First.widths(self.dims);
+        MlpConfig::new(kept, other, self.law.init().n_params())
+            .with_hidden(self.hidden.clone())
+            .with_activation(self.activation)
+            .with_d_context(self.d_context)
+    }
+
+    /// The layers, for a flow with another prior or as a part of a larger one.
+    ///
+    /// # Panics
+    /// If [`RealNvpConfig::validate`] is an error.
+    pub fn init_layers(&self, device: &Device) -> Vec<RealNvpStep> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let step = |_| {
+            let coupling = CouplingConfig::new().init(self.law.init(), self.net().init(device));
+            (self.between.init(self.dims, device), coupling, Swap::new())
+        };
+        (0..self.n_couplings).map(step).collect()
+    }
+
+    /// The model before its start. With `d_context` it is one for conditions of type `Tensor<2>`.
+    ///
+    /// # Panics
+    /// If [`RealNvpConfig::validate`] is an error. [`RealNvpConfig::try_init`] returns it.
+    pub fn init(&self, device: &Device) -> Unstarted<RealNvp> {
+        match self.try_init(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The model before its start, or why the configuration describes none.
+    pub fn try_init(&self, device: &Device) -> Result<Unstarted<RealNvp>, ConfigError> {
+        self.validate()?;
+        Ok(vector_flow(self.init_layers(device), self.dims, self.d_context)?)
+    }
+}
+
+/// A flow on vectors of `dims` numbers with standard normal latents, with a condition or without.
+pub(crate) fn vector_flow<B>(
+    layers: B,
+    dims: usize,
+    d_context: Option<usize>,
+) -> Result<Unstarted<Flow<B, StandardNormal>>, ShapeError>
+where
+    B: crate::Bijector<2> + crate::Bijector<2, Tensor<2>>,
+{
+    match d_context {
+        None => Flow::new(layers, StandardNormal::new(), [1, dims]),
+        Some(_) => Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, dims]),
+    }
+}

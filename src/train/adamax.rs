@@ -1,0 +1,71 @@
+//! Adamax as Glow trains: Adam with a decayed maximum in the place of the root of the second moment.
+//! ```text
+//! m ← 0.9·m + 0.1·g                        u ← max(β₂·u, |g|)
+//! θ ← θ − rate·√(1 − β₂^t)/(1 − 0.9^t) · m/(u + 1e-8)
+//! ```
+//! `t` counts the updates of a parameter from 1. The first update moves every parameter by `rate·√(1 − β₂)`, a thirtieth of the rate at
+//! β₂ = 0.999: the factor `√(1 − β₂^t)` is a warm-up of some `1/(1 − β₂)` updates.
+//!
+//! # Numerics
+//! A parameter whose gradients were all 0 has `u = 0` and `m = 0`; the 1e-8 keeps it where it is.
+//!
+//! # Reference
+//! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u` does not need, nor the 1e-8.
+
+use burn::optim::{AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
+use burn::tensor::{Device, Tensor};
+
+/// Decay of the gradient's mean, the released code's.
+const BETA_1: f64 = 0.9;
+
+/// Keeps 0/0 from happening, the released code's.
+const EPSILON: f64 = 1e-8;
+
+/// Adamax. The formulas head this module.
+#[derive(Debug, Clone, Copy)]
+pub struct Adamax {
+    beta_2: f64,
+}
+
+impl Adamax {
+    /// With the decay `β₂` of the maximum, in `[0, 1)`.
+    pub fn new(beta_2: f64) -> Self {
+        Self { beta_2 }
+    }
+
+    /// For all parameters of a module.
+    pub fn init(self) -> ModuleOptimizer {
+        ModuleOptimizer::from(self)
+    }
+}
+
+impl Optimizer for Adamax {
+    /// Burn's record of a count and two tensors: the second of them is `u`.
+    type State<const D: usize> = AdaptiveMomentumState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let size = gradient.clone().abs();
+        let gradient = gradient.mul_scalar(1.0 - BETA_1);
+        let (time, mean, largest) = match state {
+            None => (1, gradient, size),
+            Some(state) => (
+                state.time + 1,
+                state.moment_1.mul_scalar(BETA_1) + gradient,
+                state.moment_2.mul_scalar(self.beta_2).max_pair(size),
+            ),
+        };
+        let factor = rate * (1.0 - self.beta_2.powf(time as f64)).sqrt() / (1.0 - BETA_1.powf(time as f64));
+        let change = (mean.clone() / largest.clone().add_scalar(EPSILON)).mul_scalar(factor);
+        (parameter - change, Some(AdaptiveMomentumState::new(time, mean, largest)))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.to_device(device)
+    }
+}

@@ -1,0 +1,73 @@
+//! Entries of couplings whose parameters come from each network, without condition and with each kind of one.
+
+use burn::tensor::{Device, Tensor};
+use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::testing::Inputs::Real;
+use flowkit::*;
+
+use super::Case;
+use super::cases::{case, given};
+
+fn affine() -> Affine {
+    AffineConfig::new(AffineForm::Exponential).init()
+}
+
+fn mixture() -> MixLogCdf {
+    MixLogCdfConfig::new(2).init()
+}
+
+fn mlp<L: Law>(law: L, dims: usize, hidden: Vec<usize>, activation: Activation, device: &Device) -> Coupling<L, Mlp> {
+    let (kept, other) = Half::First.widths(dims);
+    let net = MlpConfig::new(kept, other, law.n_params()).with_hidden(hidden).with_activation(activation);
+    CouplingConfig::new().init(law, net.init(device))
+}
+
+fn res_net<L: Law>(law: L, dims: usize, d_context: Option<usize>, device: &Device) -> Coupling<L, ResNet> {
+    let (kept, other) = Half::Second.widths(dims);
+    let net = ResNetConfig::new(kept, other, law.n_params()).with_d_hidden(5).with_d_context(d_context);
+    CouplingConfig::new().with_kept(Half::Second).init(law, net.init(device))
+}
+
+fn conv_res_net<L: Law>(law: L, channels: usize, context: Option<usize>, device: &Device) -> Coupling<L, ConvResNet> {
+    let (kept, other) = Half::First.widths(channels);
+    let net = ConvResNetConfig::new(kept, other, law.n_params()).with_n_filters(4).with_n_blocks(2);
+    let net = net.with_activation(Activation::Silu).with_d_context(context);
+    CouplingConfig::new().init(law, net.init(device))
+}
+
+fn gated_net(context: usize, device: &Device) -> Coupling<Affine, GatedNet> {
+    let net = GatedNetConfig::new([1, 2, 2], affine().n_params(), 4, 1).with_mixing(Mixing::Attention { heads: 2 });
+    CouplingConfig::new().init(affine(), net.with_n_context(Some(context)).init(device))
+}
+
+pub fn networks() -> Vec<Case> {
+    let size = Real(50.0);
+    vec![
+        case("Mlp, two layers of relu", [1, 4], size, |d| mlp(affine(), 4, vec![6, 5], Activation::Relu, d)),
+        case("Mlp, two layers of elu", [1, 5], size, |d| mlp(mixture(), 5, vec![5, 6], Activation::Elu, d)),
+        case("Mlp without hidden layers", [1, 3], Real(5.0), |d| mlp(affine(), 3, vec![], Activation::Tanh, d)),
+        case("ResNet", [1, 5], size, |d| res_net(mixture(), 5, None, d)),
+        given::<2, Tensor<2>, _>("ResNet given a vector", [1, 4], size, [1, 3], |d| res_net(mixture(), 4, Some(3), d)),
+        given::<2, (Tensor<2>, Tensor<2>), _>("ResNet given two", [1, 3], size, ([1, 2], [1, 1]), |d| {
+            res_net(affine(), 3, Some(3), d)
+        }),
+        case("ConvResNet", [1, 3, 2, 2], size, |d| conv_res_net(affine(), 3, None, d)),
+        given::<4, Tensor<4>, _>("ConvResNet given an image", [1, 2, 2, 3], size, [1, 3, 2, 3], |d| {
+            conv_res_net(mixture(), 2, Some(3), d)
+        }),
+        given::<4, Tensor<2>, _>("ConvResNet given a vector", [1, 2, 2, 2], size, [1, 3], |d| {
+            conv_res_net(mixture(), 2, Some(3), d)
+        }),
+        given::<4, (Tensor<2>, Tensor<4>), _>(
+            "ConvResNet given both",
+            [1, 2, 2, 2],
+            size,
+            ([1, 2], [1, 1, 2, 2]),
+            |d| conv_res_net(affine(), 2, Some(3), d),
+        ),
+        given::<4, Tensor<2>, _>("GatedNet given a vector", [1, 2, 2, 2], size, [1, 3], |d| gated_net(3, d)),
+        given::<4, (Tensor<2>, Tensor<4>), _>("GatedNet given both", [1, 2, 2, 2], size, ([1, 2], [1, 1, 2, 2]), |d| {
+            gated_net(3, d)
+        }),
+    ]
+}
