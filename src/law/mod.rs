@@ -21,7 +21,7 @@ pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
 /// ```text
 /// forward   z = f(x; theta)       log_derivative = ln ∂z/∂x, elementwise, nats
 /// ```
-pub trait Law: Module + ModuleDisplay {
+pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
 
