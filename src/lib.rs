@@ -39,6 +39,7 @@
 //! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
+//! | what each layer does to a batch | [`Flow::diagnose`], [`mod@diagnose`] |
 //! | images | [`data`] |
 //!
 //! # Conventions
@@ -55,7 +56,8 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
-//! | `testing` | [`testing`]: conformance checks for bijectors of your own |
+//! | `plot` | [`Diagnosis`] as a picture (SVG) |
+//! | `testing` | `flowkit::testing`: conformance checks for bijectors of your own |
 
 pub mod autoregressive;
 pub mod bijector;
@@ -66,6 +68,7 @@ pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
+pub mod diagnose;
 pub mod elementwise;
 pub mod error;
 pub mod event;
@@ -102,6 +105,7 @@ pub use conditioner::{
 };
 pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half};
+pub use diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
 pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
