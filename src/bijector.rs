@@ -7,7 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::graph::lift;
-use crate::layer::LayerWalk;
+use crate::layer::{LayerWalk, See};
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -79,6 +79,13 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
     /// Compositions pass on to their members by [`LayerWalk::member`]; by default a bijector is one layer.
     fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
         walk.leaf(self, x, context)
+    }
+
+    /// [`Bijector::forward`], which also names what arises on the way, and can say whether all of its numbers are finite: so a
+    /// search for a fault tells a coupling's network from its law. By default nothing is named.
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        let _ = see;
+        self.forward(x, context)
     }
 
     /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.

@@ -264,6 +264,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
+        P: Prior<D, C>,
     {
         let (lifted, dims) = self.surjection.check(x)?;
         self.flow.check_given(lifted, context)?;

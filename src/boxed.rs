@@ -15,7 +15,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use crate::bijector::{Bijector, Cotangent, Walk};
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::layer::LayerWalk;
+use crate::layer::{LayerWalk, See};
 
 /// A bijector behind a pointer: `Vec<BoxBijector<D>>` is a stack from a configuration file.
 pub struct BoxBijector<const D: usize, C: Context = ()>(Box<dyn DynBijector<D, C>>);
@@ -41,6 +41,7 @@ trait DynBijector<const D: usize, C: Context>: Send + Sync + Debug {
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>);
     fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D>;
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>);
     fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D>;
@@ -78,6 +79,9 @@ impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>) {
         let (bijector, z) = Bijector::initialize(*self, x, context);
         (BoxBijector::new(bijector), z)
+    }
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        Bijector::forward_observed(self, x, context, see)
     }
     fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
         Bijector::visit_layers(self, x, context, walk)
@@ -332,6 +336,9 @@ impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
     }
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         self.0.initialize(x, context)
+    }
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        self.0.forward_observed(x, context, see)
     }
     fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
         self.0.visit_layers(x, context, walk)

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Gradients, Tensor};
 
+use crate::finite::all_finite;
 use crate::graph::lift;
 
 /// A condition that every layer of a flow is given beside its input.
@@ -14,6 +15,11 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 
     /// The same values as new leaves of the graphs on `device`.
     fn leaf(&self, device: &Device) -> Self;
+
+    /// Whether every number in it is finite. Asked after a fault, to tell where it came from; a condition that does not say is taken to be.
+    fn is_finite(&self) -> bool {
+        true
+    }
 
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
@@ -137,6 +143,10 @@ impl<const K: usize> Context for Tensor<K> {
         lift(self.clone(), device).require_grad()
     }
 
+    fn is_finite(&self) -> bool {
+        all_finite(self)
+    }
+
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
         if let Some(gradient) = leaf.grad_remove(gradients) {
             *into = Some(match into.take() {
@@ -152,6 +162,10 @@ impl<A: Context, B: Context> Context for (A, B) {
 
     fn leaf(&self, device: &Device) -> Self {
         (self.0.leaf(device), self.1.leaf(device))
+    }
+
+    fn is_finite(&self) -> bool {
+        self.0.is_finite() && self.1.is_finite()
     }
 
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {

@@ -50,6 +50,16 @@ pub enum ShapeError {
         /// The whole shape that came.
         shape: Vec<usize>,
     },
+    /// Examples of another shape than the model's.
+    #[error("{layer}: takes examples of shape {expected:?}, found {found:?}")]
+    Example {
+        /// Type of the model.
+        layer: &'static str,
+        /// Shape of its examples, without the batch axis.
+        expected: Vec<usize>,
+        /// Shape that came.
+        found: Vec<usize>,
+    },
     /// A batch without examples, or an axis of length 0.
     #[error("{layer}: shape {shape:?} holds no elements")]
     Empty {
@@ -148,6 +158,18 @@ pub enum ConfigError {
         /// Value of that field.
         factor: usize,
     },
+    /// A choice that the rest of the configuration does not allow.
+    #[error("{config}: `{field}` = {found} needs {needs}")]
+    Choice {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// What was chosen.
+        found: &'static str,
+        /// What would allow it.
+        needs: &'static str,
+    },
     /// A list of indices that does not name each of `0..n` once.
     #[error("{config}: `{field}` must name each of 0..{n} once, found {found:?}")]
     NotPermutation {
@@ -159,6 +181,28 @@ pub enum ConfigError {
         n: usize,
         /// What was found.
         found: Vec<usize>,
+    },
+    /// A list with another number of entries than there are elements.
+    #[error("{config}: `{field}` must have {expected} entries, found {found}")]
+    Length {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// Number of elements.
+        expected: usize,
+        /// Number of entries.
+        found: usize,
+    },
+    /// A mask that leaves nothing to keep or nothing to change.
+    #[error("{config}: the mask keeps {kept} of {total} elements; at least one must be kept and one changed")]
+    OneSided {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Elements that pass unchanged.
+        kept: usize,
+        /// All elements.
+        total: usize,
     },
     /// The layers do not fit the data or one another.
     #[error(transparent)]

@@ -83,7 +83,7 @@ impl<B, P> Flow<B, P> {
         }
     }
 
-    /// As [`Flow::check`], and whether every layer takes the condition.
+    /// As [`Flow::check`], and whether every layer and the prior take the condition.
     pub(crate) fn check_given<const D: usize, C: Context>(
         &self,
         shape: [usize; D],
@@ -91,9 +91,10 @@ impl<B, P> Flow<B, P> {
     ) -> Result<(), ShapeError>
     where
         B: Bijector<D, C>,
+        P: Prior<D, C>,
     {
         self.check(shape)?;
-        self.bijector.output_shape_given(shape, context).map(|_| ())
+        self.prior.check_given(self.bijector.output_shape_given(shape, context)?, context)
     }
 
     /// `ln p(x)` in nats, differentiable.
@@ -200,7 +201,8 @@ impl<B, P> Flow<B, P> {
             return Err(FlowError::NoSamples { what: "n" });
         }
         let flow = self.valid();
-        let shape = flow.bijector.output_shape_given(self.batch_shape(n), context)?;
+        flow.check_given(self.batch_shape(n), context)?;
+        let shape = flow.bijector.output_shape(self.batch_shape(n))?;
         let z = flow.prior.sample(shape, temperature, context, &flow.device(), flow.dtype());
         let x = flow.bijector.inverse(z, context);
         match non_finite(x.clone())? {
@@ -213,9 +215,11 @@ impl<B, P> Flow<B, P> {
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
+        P: Module,
     {
         let mut first = FirstDType(None);
         self.bijector.visit(&mut first);
+        self.prior.visit(&mut first);
         first.0.unwrap_or(DType::F32)
     }
 
@@ -223,8 +227,9 @@ impl<B, P> Flow<B, P> {
     pub(crate) fn device(&self) -> Device
     where
         B: Module,
+        P: Module,
     {
-        self.bijector.devices().into_iter().next().unwrap_or_default()
+        self.bijector.devices().into_iter().chain(self.prior.devices()).next().unwrap_or_default()
     }
 }
 

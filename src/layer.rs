@@ -36,10 +36,18 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 
+/// Is given what arises inside a layer: its name, and a way to ask whether all of its numbers are finite.
+pub type See<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
+
 /// Sees the layers of a stack, first to last.
 pub trait LayerVisitor<const D: usize> {
     /// Called at each layer with what the layer before made. What it returns goes into the next one: `layer.forward(x).0`, as a rule.
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D>;
+
+    /// Called at what is no layer, such as the network that conditions a dequantization: whether all of its numbers are finite.
+    fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
+        let _ = (path, finite);
+    }
 }
 
 /// A layer of any type, together with its condition.
@@ -52,6 +60,9 @@ pub trait Layer<const D: usize> {
 
     /// [`Bijector::forward`].
     fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Bijector::forward_observed`].
+    fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>);
 
     /// [`Bijector::inverse`].
     fn inverse(&self, z: Tensor<D>) -> Tensor<D>;
@@ -111,6 +122,11 @@ impl<'a, const D: usize> LayerWalk<'a, D> {
         self.visitor.layer(&self.path, &Leaf { layer, context }, x)
     }
 
+    /// Tells the visitor about a part that is no layer.
+    pub fn part(&mut self, name: impl Display, finite: impl Fn() -> bool) {
+        self.within(name, |walk| walk.visitor.part(&walk.path, &finite));
+    }
+
     /// Runs `visit` one name further down.
     pub fn within<T>(&mut self, name: impl Display, visit: impl FnOnce(&mut Self) -> T) -> T {
         self.path.0.push(name.to_string());
@@ -147,6 +163,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
 
     fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
         self.layer.forward(x, &self.context)
+    }
+
+    fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.forward_observed(x, &self.context, see)
     }
 
     fn inverse(&self, z: Tensor<D>) -> Tensor<D> {

@@ -29,11 +29,17 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::Affine`]) and a [`Conditioner`] ([`GatedNet`], [`GlowNet`], [`ZeroConv`]) |
-//! | fixed functions of each number | [`Logit`], [`Sigmoid`], [`FixedAffine`] |
-//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
-//! | latents | [`StandardNormal`], [`Uniform`] |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] |
+//! | autoregressive layers | [`MaskedAutoregressive`] of a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | networks for vectors | [`Mlp`], [`ResNet`] |
+//! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
+//! | conditions | [`Context`]: [`VectorContext`], [`MapContext`] |
+//! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
+//! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
+//! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
+//! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
+//! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
 //! | looking at layers | [`layer`] |
@@ -58,6 +64,8 @@
 //! | `download` | CIFAR-10 from the network |
 //! | `plot` | [`Diagnosis`] as a picture (SVG) |
 //! | `testing` | `flowkit::testing`: conformance checks for bijectors of your own |
+//! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
+//! | `tui` | its dashboard in the terminal |
 
 pub mod autoregressive;
 pub mod bijector;
@@ -69,9 +77,11 @@ pub mod context;
 pub mod coupling;
 pub mod data;
 pub mod diagnose;
+mod draw;
 pub mod elementwise;
 pub mod error;
 pub mod event;
+mod finite;
 pub mod flow;
 mod graph;
 pub mod law;
@@ -99,14 +109,18 @@ pub use boxed::BoxBijector;
 pub use compose::Invert;
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
-    GateKernel, GatedAttention, GatedAttentionConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
-    GlowNetConfig, Mixing, Mlp, MlpConfig, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv,
-    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv,
+    GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, OutputActivation,
+    ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear,
+    ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, MapContext, VectorContext};
-pub use coupling::{Coupling, CouplingConfig, Half};
+pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
-pub use elementwise::{FixedAffine, FixedAffineConfig, Logit, LogitConfig, Sigmoid};
+pub use elementwise::{
+    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
+    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+};
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
@@ -116,7 +130,9 @@ pub use linear::{
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};
-pub use prior::{Prior, StandardNormal, Uniform};
+pub use prior::{
+    ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
+};
 pub use quantize::{
     Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,
@@ -134,4 +150,6 @@ mod pages {
     struct Conventions;
     #[doc = include_str!("../docs/extend.md")]
     struct Extend;
+    #[doc = include_str!("../docs/choose.md")]
+    struct Choose;
 }

@@ -293,6 +293,13 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
         self.scales::<C>(shape).map(|_| shape)
     }
 
+    fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
+        for (level, scale) in self.levels.iter().zip(self.scales::<C>(shape)?) {
+            level.output_shape_given(scale.input, context)?;
+        }
+        Ok(shape)
+    }
+
     fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
         let scales = self.checked::<C>(x.dims());
         let mut waiting = self.levels.into_iter();

@@ -2,11 +2,28 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use burn::tensor::{Device, Tensor};
-use flowkit::{Bijector, ConfigError, Order, PermutationConfig};
+use burn::tensor::{DType, Device, Tensor};
+use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
+use flowkit::{
+    Bijector, ConditionalNormal, Conditioning, ConfigError, Conv1x1Config, CouplingConfig, DiagonalNormal,
+    ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LeakyReluConfig, Mask, MaskedCouplingConfig,
+    MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig, Prior, ScalarAffineConfig, Swap,
+};
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
     PermutationConfig::new(3).with_order(Order::Explicit(order))
+}
+
+fn bounded(max_triangle: f64, max_log_scale: f64) -> Conv1x1Config {
+    Conv1x1Config::new(3).with_conditioning(Conditioning::Bounded { max_triangle, max_log_scale })
+}
+
+fn masked(mask: Vec<bool>) -> MaskedCouplingConfig {
+    MaskedCouplingConfig::new(vec![3], Mask::Explicit(mask))
+}
+
+fn spline(n_bins: usize) -> RationalQuadraticSplineConfig {
+    RationalQuadraticSplineConfig::new(n_bins)
 }
 
 #[test]
@@ -17,6 +34,42 @@ fn configurations_say_what_is_wrong() {
         (permutation(vec![0, 1, 3]).validate(), "`order` must name each of 0..3 once, found [0, 1, 3]"),
         (permutation(vec![0, 1, 1]).validate(), "`order` must name each of 0..3 once, found [0, 1, 1]"),
         (permutation(vec![0, 1, 2, 3]).validate(), "found [0, 1, 2, 3]"),
+        (HouseholderConfig::new(0, 1).validate(), "HouseholderConfig: `n_channels` must be at least 1"),
+        (HouseholderConfig::new(3, 0).validate(), "`n_reflections` must lie in [1, n_channels], found 0"),
+        (HouseholderConfig::new(3, 4).validate(), "`n_reflections` must lie in [1, n_channels], found 4"),
+        (Conv1x1Config::new(0).validate(), "Conv1x1Config: `n_channels`"),
+        (bounded(1.0, 1.0).validate(), "Conv1x1Config: `max_triangle` must lie in (0, 1), found 1"),
+        (bounded(0.0, 1.0).validate(), "`max_triangle` must lie in (0, 1), found 0"),
+        (bounded(f64::NAN, 1.0).validate(), "`max_triangle` must lie in (0, 1), found NaN"),
+        (bounded(0.5, 0.0).validate(), "`max_log_scale` must lie in (0, 10], found 0"),
+        (bounded(0.5, f64::INFINITY).validate(), "`max_log_scale` must lie in (0, 10], found inf"),
+        (masked(vec![true]).validate(), "MaskedCouplingConfig: `mask` must have 3 entries, found 1"),
+        (masked(vec![true; 3]).validate(), "the mask keeps 3 of 3 elements; at least one must be kept and one changed"),
+        (masked(vec![false; 3]).validate(), "the mask keeps 0 of 3 elements"),
+        (masked(vec![true; 3]).with_kept(Half::Second).validate(), "the mask keeps 0 of 3 elements"),
+        (MaskedCouplingConfig::new(vec![3], Mask::Checkerboard).validate(), "the mask keeps 3 of 3 elements"),
+        (MaskedCouplingConfig::new(vec![1, 4, 4], Mask::Alternating).validate(), "the mask keeps 16 of 16 elements"),
+        (MaskedCouplingConfig::new(vec![], Mask::Alternating).validate(), "shape [] holds no elements"),
+        (MaskedCouplingConfig::new(vec![2, 0], Mask::Alternating).validate(), "shape [2, 0] holds no elements"),
+        (LeakyReluConfig::new().with_negative_slope(0.0).validate(), "LeakyReluConfig: `negative_slope`"),
+        (LeakyReluConfig::new().with_negative_slope(-0.1).validate(), "must lie in [1e-6, 1e6], found -0.1"),
+        (
+            ScalarAffineConfig::new(0.0, 1.0).validate(),
+            "ScalarAffineConfig: `scale` must lie in ±[1e-30, 1e30], found 0",
+        ),
+        (ScalarAffineConfig::new(f64::NAN, 1.0).validate(), "`scale` must lie in ±[1e-30, 1e30], found NaN"),
+        (ScalarAffineConfig::new(1.0, f64::INFINITY).validate(), "`shift` must lie in [-1e30, 1e30], found inf"),
+        (
+            ElementwiseConfig::new().with_noise(-1.0).validate(),
+            "ElementwiseConfig: `noise` must lie in [0, 1], found -1",
+        ),
+        (spline(1).validate(), "RationalQuadraticSplineConfig: `n_bins` must lie in [2, ∞), found 1"),
+        (spline(4).with_bound(0.0).validate(), "`bound` must lie in [1e-3, 1e6], found 0"),
+        (spline(4).with_min_width(0.25).validate(), "`min_width` must lie in [1e-6, 1/n_bins), found 0.25"),
+        (spline(4).with_min_height(0.0).validate(), "`min_height` must lie in [1e-6, 1/n_bins), found 0"),
+        (spline(4).with_min_slope(1.0).validate(), "`min_slope` must lie in [1e-6, 1), found 1"),
+        (NormalMixtureConfig::new(0).validate(), "NormalMixtureConfig: `n_components` must be at least 1"),
+        (NormalMixtureConfig::new(2).with_spread(-1.0).validate(), "`spread` must lie in [0, ∞), found -1"),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();
@@ -41,6 +94,85 @@ fn refuses<const D: usize>(layer: impl Bijector<D>, shape: [usize; D], expected:
 #[test]
 fn shapes_are_checked_first() {
     let device = Device::default();
-    let expected = "Permutation: expected length 3 along axis 1, found shape [2, 4]";
-    refuses(PermutationConfig::new(3).init(&device), [2, 4], expected);
+    let axis = |layer: &str| format!("{layer}: expected length 3 along axis 1, found shape [2, 4]");
+    refuses(PermutationConfig::new(3).init(&device), [2, 4], &axis("Permutation"));
+    refuses(HouseholderConfig::new(3, 2).init(&device), [2, 4], &axis("Householder"));
+    refuses(bounded(0.5, 1.0).init(&device), [2, 4], &axis("Conv1x1"));
+    let law = spline(4).init();
+    refuses(ElementwiseConfig::new().init(law.clone(), [1, 3], &device), [2, 4], &axis("Elementwise"));
+    let image = ElementwiseConfig::new().init(law.clone(), [1, 3, 4, 4], &device);
+    refuses(image, [2, 3], "Elementwise: expected 4 axes, found shape [2, 3]");
+
+    let net = |n_params| GatedNetConfig::new([3, 4, 4], n_params, 8, 1).init(&device);
+    let config = MaskedCouplingConfig::new(vec![3, 4, 4], Mask::Checkerboard);
+    let expected = "MaskedCoupling: expected length 4 along axis 3, found shape [2, 3, 4, 5]";
+    refuses(config.init(law.clone(), net(11), &device), [2, 3, 4, 5], expected);
+    // The network gives parameters for another law.
+    let unfit = config.init(law, net(2), &device);
+    let message = Bijector::<4>::output_shape(&unfit, [2, 3, 4, 4]).unwrap_err().to_string();
+    assert!(message.contains("GatedNet: expected length"), "{message}");
+}
+
+#[test]
+fn masked_couplings_check_conditions() {
+    let device = Device::default();
+    let net = MlpConfig::new(3, 3, 2).with_d_context(Some(2)).init(&device);
+    let affine = AffineConfig::new(AffineForm::Exponential).init();
+    let coupling = masked(vec![true, false, true]).init(affine, net, &device);
+    let x = || Tensor::<2>::zeros([4, 3], &Device::default());
+    let context = |width: usize| Tensor::<2>::zeros([4, width], &Device::default());
+    assert_eq!(coupling.forward(x(), &context(2)).0.dims(), [4, 3]);
+    let error = message(|| coupling.forward(x(), &context(5)));
+    assert_eq!(error, "Mlp: expected a condition of shape [4, 2], found [4, 5]");
+    assert_eq!(message(|| coupling.inverse(x(), &context(5))), error);
+}
+
+#[test]
+fn priors_say_what_does_not_fit() {
+    let device = Device::default();
+    let diagonal = DiagonalNormal::new([1, 3], &device);
+    let error = Flow::new(Swap::new(), diagonal.clone(), [1, 4]).err().unwrap().to_string();
+    assert_eq!(error, "DiagonalNormal: expected length 3 along axis 1, found shape [1, 4]");
+    let z = Tensor::<2>::zeros([2, 4], &device);
+    let error = message(|| diagonal.log_prob(z.clone(), &()));
+    assert_eq!(error, "DiagonalNormal: expected length 3 along axis 1, found shape [2, 4]");
+    let mixture = NormalMixtureConfig::new(2).init([1, 3], &device);
+    let error = message(|| mixture.log_prob(z.clone(), &()));
+    assert_eq!(error, "NormalMixture: expected length 3 along axis 1, found shape [2, 4]");
+    let error = Flow::new(Swap::new(), mixture.clone(), [1, 4]).err().unwrap().to_string();
+    assert_eq!(error, "NormalMixture: expected length 3 along axis 1, found shape [1, 4]");
+    let error = message(|| Prior::<2>::sample(&mixture, [2, 4], 1.0, &(), &device, DType::F32));
+    assert_eq!(error, "NormalMixture: expected length 3 along axis 1, found shape [2, 4]");
+
+    let rows = |rows: usize, columns: usize| Tensor::<2>::zeros([rows, columns], &device);
+    let parts = |means: [usize; 2], log_scales: [usize; 2]| {
+        let (means, log_scales) = (rows(means[0], means[1]), rows(log_scales[0], log_scales[1]));
+        NormalMixture::from_parts([1, 3], Tensor::zeros([2], &device), means, log_scales)
+    };
+    assert!(parts([2, 3], [2, 3]).is_ok());
+    let error = parts([2, 4], [2, 3]).err().unwrap().to_string();
+    assert_eq!(error, "NormalMixture: expected length 3 along axis 1, found shape [2, 4]");
+    let error = parts([2, 3], [1, 3]).err().unwrap().to_string();
+    assert_eq!(error, "NormalMixture: expected length 2 along axis 0, found shape [1, 3]");
+
+    // Two parameters for each latent: a mean and a log-scale.
+    let conditional = ConditionalNormal::new(GatedNetConfig::new([2, 4, 4], 3, 8, 1).init(&device));
+    let image = Tensor::<4>::zeros([1, 2, 4, 4], &device);
+    let error = message(|| conditional.log_prob(image.clone(), &image));
+    assert!(error.contains("GatedNet: expected length 3 along axis 1"), "{error}");
+}
+
+/// A law meets a network that gives parameters for another.
+#[test]
+fn couplings_name_the_network() {
+    let device = Device::default();
+    let net = GatedNetConfig::new([1, 4, 4], 2, 8, 1).init(&device);
+    let unfit = CouplingConfig::new().init(spline(4).init(), net.clone());
+    let message = Bijector::<4>::output_shape(&unfit, [1, 2, 4, 4]).unwrap_err();
+    assert!(
+        message.to_string().contains("GatedNet: expected length 2 along axis 1, found shape [1, 11, 16]"),
+        "{message}"
+    );
+    let affine = AffineConfig::new(AffineForm::Exponential).init();
+    assert!(Bijector::<4>::output_shape(&CouplingConfig::new().init(affine, net), [1, 2, 4, 4]).is_ok());
 }

@@ -6,12 +6,15 @@ use std::process::{Command, Output};
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
-use flowkit::model::flow_plus_plus::{CouplingLaw, FlowPlusPlusConfig, Preset};
+use flowkit::model::flow_plus_plus::{
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NetStart, Preset,
+    Scale,
+};
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, CouplingConfig, Flow,
-    FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing, PositionNormConfig,
-    SqueezeConfig, StandardNormal, StartedConvConfig, UniformDequantizationConfig,
+    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvStart, ConvWeight,
+    CouplingConfig, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing,
+    Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, StartedConvConfig, UniformDequantizationConfig,
 };
 
 /// The example, which `cargo test` builds beside the tests.
@@ -89,6 +92,7 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
     let nothing = folder_with(root, "nothing", &[]);
     let images = |bytes: Vec<u8>| vec![("a.png", png(32, 32, false)), ("b.png", bytes)];
     let size = folder_with(root, "size", &images(png(31, 32, false)));
+    let small = folder_with(root, "small", &images(png(32, 32, false)));
     let gray = folder_with(root, "gray", &images(png(32, 32, true)));
     let broken = folder_with(root, "broken", &images(b"no picture".to_vec()));
     let few = folder_with(root, "few", &batches(record(1), record(0)));
@@ -110,7 +114,9 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--eval", &text, "--dequant", "uniform"], vec!["--dequant", "--eval"]),
         (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
         (vec!["--ema", "1"], vec!["decay", "[0, 1)", "found 1"]),
-        (vec!["--preset", "huge"], vec!["huge", "tiny, small and cifar10"]),
+        (vec!["--preset", "huge"], vec!["huge", "imagenet64, celeba64 and celeba128"]),
+        (vec!["--preset", "imagenet64"], vec!["takes examples of shape [3, 64, 64], found [3, 32, 32]"]),
+        (vec!["--preset", "celeba128", "--data", &small], vec!["a.png", "128", "32"]),
         (vec!["--sample", &truncated], vec!["truncated.safetensors", "truncated"]),
         (vec!["--sample", &damaged], vec!["damaged.safetensors", "CRC-32"]),
         (vec!["--sample", &text], vec!["text.safetensors"]),
@@ -168,6 +174,20 @@ fn a_device_that_is_not_built_in_is_an_error() {
 #[test]
 fn configurations_say_what_is_wrong() {
     let flow = FlowPlusPlusConfig::tiny;
+    let normalised = || StartedConvConfig::new(1, 1).with_weight(ConvWeight::WeightNorm);
+    let scaled = |scale| {
+        let mut config = flow();
+        config.stages[0].scale = scale;
+        config.validate()
+    };
+    let encoded = |n_encoder_blocks, encoder_block| {
+        let mut config = flow();
+        if let DequantizationConfig::Variational(noise) = &mut config.dequantization {
+            (noise.n_encoder_blocks, noise.encoder_block) = (n_encoder_blocks, encoder_block);
+        }
+        config.validate()
+    };
+    let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [3, 2, 0], 4, 1, EncoderBlock::Conv);
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (MixLogCdfConfig::new(0).validate(), "MixLogCdfConfig: `n_components` must be at least 1, found 0"),
         (MixLogCdfConfig::new(1).with_min_log_scale(-100.0).validate(), "must lie in [-80, 80], found -100"),
@@ -193,6 +213,15 @@ fn configurations_say_what_is_wrong() {
         (ChannelNormConfig::new(0).validate(), "ChannelNormConfig: `n_channels`"),
         (GatedConvConfig::new(4).with_dropout(-0.1).validate(), "GatedConvConfig: `dropout`"),
         (GatedAttentionConfig::new(6).validate(), "`n_filters` = 6 must be a multiple of `heads` = 4"),
+        (flowkit::GatedBlockConfig::new(0).with_mixing(None).validate(), "GatedConvConfig: `n_filters`"),
+        (normalised().with_start(ConvStart::FanIn).validate(), "`weight` = WeightNorm needs a data-dependent `start`"),
+        (normalised().with_start(ConvStart::Normal { deviation: 0.1 }).validate(), "StartedConvConfig: `weight`"),
+        (flow().with_weight(ConvWeight::WeightNorm).with_start(NetStart::FanIn).validate(), "GatedNetConfig: `weight`"),
+        (scaled(Scale::SqueezeRepeatedly { times: 1 }), "StageConfig: `scale.times` must lie in [2, ∞), found 1"),
+        (scaled(Scale::SqueezeRepeatedly { times: 6 }), "Squeeze: axis 2 must be a multiple of 2"),
+        (encoded(0, EncoderBlock::Conv), "VariationalConfig: `n_encoder_blocks` must be at least 1"),
+        (encoded(1, EncoderBlock::Attention { heads: 5 }), "`n_filters` = 16 must be a multiple of `heads` = 5"),
+        (encoder.validate(), "FlowPlusPlusEncoderConfig: `half[2]` must be at least 1"),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();
@@ -217,7 +246,7 @@ fn shapes_and_values_are_checked_at_the_door() {
     let affine = AffineConfig::new(AffineForm::Exponential).init();
     let net = GatedNetConfig::new([1, 4, 4], 2, 8, 1).with_n_context(Some(3)).init(&device);
     let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
-    let expected = "GatedNet: expected a feature map as condition, found no condition";
+    let expected = "GatedNet: expected a condition, found no condition";
     assert_eq!(unfit.to_string(), expected);
 
     let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 4]).unwrap().without_data();
@@ -254,7 +283,7 @@ fn a_checkpoint_of_another_architecture_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.safetensors");
     let model = FlowPlusPlusConfig::tiny().init(&device).without_data();
-    let trainer = Trainer::new(model, Preset::Tiny.training()).unwrap();
+    let mut trainer = Trainer::new(model, Preset::Tiny.training()).unwrap();
     trainer.save(&path, Default::default()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
     let wide = FlowPlusPlusConfig::tiny().with_n_filters(20).init(&device);

@@ -5,13 +5,23 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::Mixing;
 use flowkit::Pattern;
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Scale, StageConfig, VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
 };
 use flowkit::train::{Trainer, TrainerConfig};
 
 fn config() -> FlowPlusPlusConfig {
     let pattern = Pattern::Stripes;
-    let noise = VariationalConfig { pattern, n_couplings: 1, n_filters: 4, n_blocks: 1, n_context: 4 };
+    let noise = VariationalConfig {
+        pattern,
+        n_couplings: 1,
+        n_filters: 4,
+        n_blocks: 1,
+        n_context: 4,
+        mixing: NoiseMixing::AsFlow,
+        n_encoder_blocks: 3,
+        encoder_block: EncoderBlock::Conv,
+    };
     let stages = vec![
         StageConfig { scale: Scale::Keep, pattern, n_couplings: 1 },
         StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 },

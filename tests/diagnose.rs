@@ -3,7 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use flowkit::law::{Law, MixLogCdfConfig};
-use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig, VariationalConfig};
+use flowkit::model::flow_plus_plus::{
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig, VariationalConfig,
+};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
@@ -171,7 +173,16 @@ fn a_condition_is_passed_on() {
 
 fn model() -> FlowPlusPlusConfig {
     let pattern = Pattern::Checkerboard;
-    let noise = VariationalConfig { pattern, n_couplings: 1, n_filters: 4, n_blocks: 1, n_context: 2 };
+    let noise = VariationalConfig {
+        pattern,
+        n_couplings: 1,
+        n_filters: 4,
+        n_blocks: 1,
+        n_context: 2,
+        mixing: NoiseMixing::AsFlow,
+        n_encoder_blocks: 1,
+        encoder_block: EncoderBlock::Conv,
+    };
     let stages = vec![
         StageConfig { scale: Scale::Keep, pattern, n_couplings: 1 },
         StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 2 },

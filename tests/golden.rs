@@ -10,7 +10,8 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetStart, Scale, StageConfig, VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NetStart, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
 };
 use flowkit::{
     ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, Conditioner, Conv1x1Config, CouplingConfig, GateKernel,
@@ -96,8 +97,16 @@ fn mixlogcdf() {
 fn flowpp_tiny() {
     const LEVELS: f64 = 256.0;
     let stage = |scale, pattern| StageConfig { scale, pattern, n_couplings: 2 };
-    let noise =
-        VariationalConfig { pattern: Pattern::Checkerboard, n_couplings: 2, n_filters: 8, n_blocks: 1, n_context: 4 };
+    let noise = VariationalConfig {
+        pattern: Pattern::Checkerboard,
+        n_couplings: 2,
+        n_filters: 8,
+        n_blocks: 1,
+        n_context: 4,
+        mixing: NoiseMixing::AsFlow,
+        n_encoder_blocks: 3,
+        encoder_block: EncoderBlock::Conv,
+    };
     let config = FlowPlusPlusConfig::new(
         [3, 8, 8],
         vec![
@@ -328,7 +337,7 @@ fn conditioner() {
         let law = MixLogCdfConfig::new(4).init();
         let config = GatedNetConfig::new([3, 4, 2], law.n_params(), 8, 2)
             .with_n_context(Some(4))
-            .with_mixing(Mixing::Attention { heads: 2 });
+            .with_mixing(Some(Mixing::Attention { heads: 2 }));
         let network = install(config.init(&c.precision.device()), c, net);
         let (x, context) = (c.input::<4>("x"), c.input::<4>("aux"));
         let (log_scale, shift, mixture) = law.parts(network.forward(x.clone(), &context));

@@ -1,17 +1,24 @@
 //! Arguments of the image examples.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
-use flowkit::data::{self, Batches, Split};
+use flowkit::data::{self, Batches, Images, Split};
+use flowkit::train::{EmaDecay, TrainerConfig};
 
 use super::failure::Failure;
+use super::settings::{Setting, Settings};
+
+/// Setting that says where the images come from, and its values beside folders.
+const SOURCE: &str = "source of the data";
+const PHOTOGRAPHS: &str = "photographs";
+const DOWNLOAD: &str = "download";
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// CIFAR-10 binary batches, or a folder of 32x32 images [default: the photographs that come with the crate]
+    /// CIFAR-10 binary batches, or a folder of images of the model's size [default: the photographs that come with the crate]
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)
@@ -20,7 +27,7 @@ pub struct RunArgs {
     /// Where to compute; wgpu and cuda need the feature of that name
     #[arg(long, default_value = "cpu")]
     pub device: DeviceName,
-    /// Updates [default: as many as fit in four minutes, at most 600]
+    /// Updates in all, those before a resume among them [default: as many as fit in four minutes, at most 600]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub steps: Option<u64>,
     /// Images of one update [default: the preset's]
@@ -32,9 +39,18 @@ pub struct RunArgs {
     /// Largest decay of the averaged weights that are evaluated and sampled; 0: the last weights [default: the preset's]
     #[arg(long, value_name = "DECAY", conflicts_with_all = ["eval", "sample"])]
     pub ema: Option<f64>,
-    /// Every random draw follows from it
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Every random draw follows from it [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Go on with the run in --out, from its newest checkpoint and with its settings; begin one if there is none
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
+    pub resume: bool,
+    /// Updates between two checkpoints
+    #[arg(long, value_name = "UPDATES", default_value_t = 100, conflicts_with_all = ["eval", "sample"])]
+    pub save_every: u64,
+    /// Newest checkpoints to keep
+    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with_all = ["eval", "sample"])]
+    pub keep: usize,
     /// Do not train: evaluate this checkpoint on the test images
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "sample")]
     pub eval: Option<PathBuf>,
@@ -47,8 +63,8 @@ pub struct RunArgs {
     /// Spread of the samples' latents, with --sample
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, requires = "sample")]
     pub temperature: f64,
-    /// Where to write
-    #[arg(long, value_name = "DIR", default_value = "out/flowpp_cifar")]
+    /// Where to write. Without --resume a run takes the place of the one there
+    #[arg(long, value_name = "DIR", default_value = concat!("out/", env!("CARGO_BIN_NAME")))]
     pub out: PathBuf,
 }
 
@@ -76,12 +92,6 @@ pub struct Limit {
     pub time: Option<Duration>,
 }
 
-impl Limit {
-    pub fn reached(self, step: u64, elapsed: Duration) -> bool {
-        step >= self.steps || self.time.is_some_and(|time| elapsed >= time)
-    }
-}
-
 impl RunArgs {
     /// Rules that clap does not know.
     pub fn validate(&self) -> Result<(), Failure> {
@@ -91,6 +101,8 @@ impl RunArgs {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         rule(self.steps != Some(0), "steps", "0".into(), "at least 1")?;
         rule(self.batch != Some(0), "batch", "0".into(), "at least 1")?;
+        rule(self.save_every != 0, "save-every", "0".into(), "at least 1")?;
+        rule(self.keep != 0, "keep", "0".into(), "at least 1")?;
         rule(self.importance_samples != 0, "importance-samples", "0".into(), "at least 1")?;
         if let Some(rate) = self.lr {
             rule(positive(rate), "lr", rate.to_string(), "a positive number")?;
@@ -137,15 +149,69 @@ impl RunArgs {
         })
     }
 
-    pub fn read(&self) -> Result<Split, Failure> {
-        let split = match &self.data {
-            Some(folder) => data::read(folder)?,
-            None if self.download => download()?,
-            None => data::photographs(),
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(0)
+    }
+
+    /// A preset's training with what the flags change.
+    pub fn training(&self, preset: TrainerConfig) -> TrainerConfig {
+        let rate = self.lr.unwrap_or(preset.learning_rate);
+        let ema = self.ema.map_or(preset.ema, EmaDecay::Warmed);
+        preset.with_seed(self.seed()).with_learning_rate(rate).with_ema(ema)
+    }
+
+    /// The flags of an example and those here that the course of a run depends on.
+    pub fn settings(
+        &self,
+        flags: Vec<Setting>,
+        training: &TrainerConfig,
+        batch: usize,
+        images: &Images,
+    ) -> Vec<Setting> {
+        let mut crc = crc32fast::Hasher::new();
+        (0..images.len()).for_each(|i| crc.update(images.image(i)));
+        let described = format!("{} images with CRC-32 {:08x}", images.len(), crc.finalize());
+        let mut flags = flags;
+        flags.extend([
+            Setting::new("seed", self.seed, 0),
+            Setting::new("batch", self.batch, batch),
+            Setting::new("lr", self.lr, training.learning_rate),
+            Setting::new("ema", self.ema, "the preset's"),
+            Setting::new("data", Some(&described), ""),
+            Setting::new(SOURCE, None::<String>, self.source(None)),
+        ]);
+        flags
+    }
+
+    /// Where the images come from: this command line, or else the run that is resumed.
+    fn source(&self, saved: Option<&Settings>) -> String {
+        let saved = saved.and_then(|settings| settings.get(SOURCE));
+        match (&self.data, saved) {
+            (Some(folder), _) => folder.canonicalize().unwrap_or(folder.clone()).display().to_string(),
+            (None, _) if self.download => DOWNLOAD.into(),
+            (None, Some(saved)) => saved.clone(),
+            (None, None) => PHOTOGRAPHS.into(),
+        }
+    }
+
+    /// The images for a model of shape `[C, H, W]`, of the run that is resumed if the command line names none. Only folders of images come
+    /// in the model's size.
+    pub fn read(&self, saved: Option<&Settings>, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
+        let source = self.source(saved);
+        let folder = Path::new(&source);
+        let mut split = match source.as_str() {
+            PHOTOGRAPHS => data::photographs(),
+            DOWNLOAD => download()?,
+            _ => {
+                // As the user wrote it, for the messages.
+                let named = self.data.as_deref().unwrap_or(folder);
+                match [height, width] {
+                    [32, 32] => data::read(named)?,
+                    size => data::image_folder::read_dir(named, size)?,
+                }
+            }
         };
-        let mut split = split;
-        let shuffled = self.data.as_ref().is_some_and(|folder| folder.join("test_batch.bin").exists());
-        if !shuffled && self.data.is_some() || self.download {
+        if source != PHOTOGRAPHS && !folder.join("test_batch.bin").exists() {
             // Folders may be sorted by class, and a part of the test images must not be of one class.
             let order = Batches::new(split.test.len(), split.test.len(), 0)?.indices(0);
             split.test = split.test.select(&order);

@@ -21,8 +21,12 @@ pub enum Failure {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot make the picture {}: {reason}", path.display())]
     Picture { path: PathBuf, reason: String },
-    #[error("{} holds no Flow++ model", path.display())]
-    OtherModel { path: PathBuf },
+    #[error("--{flag} {given}: the run in {} has {saved}; leave the flag out, or choose another --out", out.display())]
+    Contradiction { flag: &'static str, given: String, saved: String, out: PathBuf },
+    #[error("{} holds no {name} model", path.display())]
+    OtherModel { path: PathBuf, name: &'static str },
+    #[error("{} was not saved by this program: its settings are missing", path.display())]
+    OtherProgram { path: PathBuf },
     #[error("{} holds a model configuration that cannot be read", path.display())]
     Config { path: PathBuf, source: serde_json::Error },
     #[error("there are no images to evaluate")]

@@ -4,35 +4,43 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use flowkit::BitsPerDim;
 use flowkit::data::Split;
 use flowkit::metric::{OneSampleBound, Provenance};
-use flowkit::model::flow_plus_plus::FlowPlusPlus;
 use flowkit::train::{Purpose, StepSeed, peak_rss_bytes};
 use image::{ImageFormat, RgbImage};
 use serde_json::json;
 
 use super::args::RunArgs;
 use super::failure::Failure;
-use super::progress::Curve;
+use super::history::History;
+use super::model::ImageModel;
 use super::{evaluate, pictures};
 
 /// Test images that the final number is measured on.
 const TEST_IMAGES: usize = 256;
 
 /// A finished training run.
-pub struct ModelRun {
+pub struct ModelRun<M> {
     /// Averaged weights.
-    pub model: FlowPlusPlus,
+    pub model: M,
     /// The weights after the last update.
-    pub last: Option<FlowPlusPlus>,
-    pub curve: Curve,
-    /// Time of the updates, without the evaluations between them.
-    pub seconds: f64,
+    pub last: M,
+    /// Updates, those before a resume among them.
+    pub steps: u64,
+    pub history: History,
     pub batch_size: usize,
+    pub seed: u64,
+    /// Levels of a pixel.
+    pub n_levels: usize,
 }
+
+/// How the names of temporary files start.
+const TEMPORARY: &str = ".writing-";
+
+/// The newest checkpoint's name in the folder.
+const CHECKPOINT: &str = "checkpoint.safetensors";
 
 pub struct Folder {
     path: PathBuf,
@@ -47,14 +55,50 @@ impl Folder {
         Ok(Self { path: path.to_path_buf() })
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Where the checkpoints of a run are.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path("checkpoints")
+    }
+
+    /// Deletes what a killed run left half written.
+    pub fn remove_leftovers(&self) -> Result<(), Failure> {
+        let fail = |source| Failure::Write { path: self.path.clone(), source };
+        for entry in fs::read_dir(&self.path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                fs::remove_file(entry.path()).map_err(fail)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system has no second names.
+    pub fn publish(&self, checkpoint: &Path) -> Result<(), Failure> {
+        let path = self.path(CHECKPOINT);
+        let fail = |source| Failure::Write { path: path.clone(), source };
+        let temporary = self.path(&format!("{TEMPORARY}{CHECKPOINT}"));
+        let remove = |path: &Path| match fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(fail(error)),
+            _ => Ok(()),
+        };
+        remove(&temporary)?;
+        if fs::hard_link(checkpoint, &temporary).is_err() {
+            fs::copy(checkpoint, &temporary).map_err(fail)?;
+        }
+        fs::rename(&temporary, &path).map_err(fail)?;
+        // Renaming one name of a file to another of its names leaves both.
+        remove(&temporary)
     }
 
     fn write(&self, name: &str, what: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(name);
         let fail = |source| Failure::Write { path: path.clone(), source };
         let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY);
         // A picture is for everyone that the user's umask lets see it; temporary files are private.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -74,9 +118,10 @@ impl Folder {
     }
 
     /// An 8x8 grid of samples.
-    pub fn write_samples(&self, model: &FlowPlusPlus, temperature: f64) -> Result<(), Failure> {
-        let halves = [model.sample::<4>(32, temperature)?, model.sample::<4>(32, temperature)?];
-        self.write_png("samples.png", "samples", &pictures::grid(Tensor::cat(halves.into(), 0), 8))
+    pub fn write_samples(&self, model: &impl ImageModel, temperature: f64, n_levels: usize) -> Result<(), Failure> {
+        let halves = [model.draw(32, temperature)?, model.draw(32, temperature)?];
+        let samples = pictures::bytes(Tensor::cat(halves.into(), 0), n_levels);
+        self.write_png("samples.png", "samples", &pictures::grid(samples, 8))
     }
 
     /// The result of an evaluation as JSON.
@@ -90,53 +135,52 @@ impl Folder {
     }
 
     /// Evaluates a trained model and writes everything but its checkpoint, which is there already.
-    pub fn write_all(
+    pub fn write_all<M: ImageModel>(
         &self,
-        run: &ModelRun,
+        run: &ModelRun<M>,
         data: &Split,
-        seed: u64,
         args: &RunArgs,
         device: &Device,
     ) -> Result<(), Failure> {
-        let seeds = StepSeed::new(seed);
-        let steps = run.curve.train.len() as u64;
+        let ModelRun { steps, history, batch_size, seed, n_levels, .. } = run;
+        let seeds = StepSeed::new(*seed);
         let test = data.test.clone().take(TEST_IMAGES);
-        let measure = |model: &FlowPlusPlus| -> Result<BitsPerDim<OneSampleBound>, Failure> {
-            device.seed(seeds.seed(steps, Purpose::Evaluation));
+        let measure = |model: &M| -> Result<BitsPerDim<OneSampleBound>, Failure> {
+            device.seed(seeds.seed(*steps, Purpose::Evaluation));
             Ok(evaluate(model, &test, device)?.bits_per_dim())
         };
         let bits = measure(&run.model)?;
-        let last = run.last.as_ref().map(measure).transpose()?;
+        let last = measure(&run.last)?;
         println!("test            {bits}");
 
         let shown: Vec<usize> = (0..data.test.len().min(16)).collect();
         let originals = data.test.batch(&shown, device);
-        let (rebuilt, error) = run.model.round_trip(originals.clone())?;
-        println!("checkpoint      {}", self.path("checkpoint.safetensors").display());
-        device.seed(seeds.seed(steps, Purpose::Sampling));
-        self.write_samples(&run.model, 1.0)?;
-        let rows = Tensor::cat(vec![originals, rebuilt], 0);
+        let (rebuilt, error) = run.model.there_and_back(originals.clone())?;
+        println!("checkpoint      {}", self.path(CHECKPOINT).display());
+        device.seed(seeds.seed(*steps, Purpose::Sampling));
+        self.write_samples(&run.model, 1.0, *n_levels)?;
+        let rows = pictures::bytes(Tensor::cat(vec![originals, rebuilt], 0), *n_levels);
         self.write_png("reconstructions.png", "reconstructions", &pictures::grid(rows, shown.len() as u32))?;
-        let svg = pictures::curve(&run.curve, &self.path("curve.svg"))?;
+        let svg = pictures::curve(history, &self.path("curve.svg"))?;
         self.write("curve.svg", "curve", svg.as_bytes())?;
 
         let report = json!({
             "parameters": run.model.num_params(),
             "steps": steps,
-            "batch": run.batch_size,
-            "train_bits_per_dim": run.curve.recent_train(),
+            "batch": batch_size,
+            "train_bits_per_dim": history.recent_train(),
             "test_bits_per_dim": bits.value(),
-            "test_bits_per_dim_last_weights": last.map(|bits| bits.value()),
+            "test_bits_per_dim_last_weights": last.value(),
             "test_images": test.len(),
             "bound": bits.provenance().to_string(),
-            "round_trip_max_error": error * 256.0,
-            "round_trip_unit": "steps of a pixel, of which 256 make the range",
-            "seconds_per_step": run.seconds / steps as f64,
-            "images_per_second": run.batch_size as f64 * steps as f64 / run.seconds,
+            "round_trip_max_error": error * *n_levels as f64,
+            "round_trip_unit": format!("steps of a pixel, of which {n_levels} make the range"),
+            "seconds_per_step": history.update_seconds / *steps as f64,
+            "images_per_second": *batch_size as f64 * *steps as f64 / history.update_seconds,
             "peak_rss_mb": peak_rss_bytes().map(|bytes| bytes as f64 / 1e6),
             "device": args.device.name(),
             "seed": seed,
-            "curve": { "train": run.curve.train, "test": run.curve.test },
+            "curve": { "train": history.train, "test": history.test },
         });
         self.write("report.json", "report", serde_json::to_string_pretty(&report)?.as_bytes())
     }

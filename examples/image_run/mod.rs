@@ -3,35 +3,84 @@
 mod args;
 mod failure;
 mod folder;
+mod history;
+mod model;
 mod pictures;
 mod progress;
+mod settings;
+mod training;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use flowkit::data::{Images, chunks};
+use flowkit::data::{Images, Split, chunks};
 use flowkit::metric::{ImportanceWeightedBound, OneSampleBound};
-use flowkit::model::flow_plus_plus::FlowPlusPlus;
-use flowkit::{BitsPerDim, LogLikelihood};
+use flowkit::train::{Checkpoint, Purpose, StepSeed, Trainer};
+use flowkit::{BitsPerDim, FlowError, LogLikelihood};
 
 pub use args::RunArgs;
 pub use failure::Failure;
-pub use folder::{Folder, ModelRun};
-pub use progress::{Curve, Progress};
+pub use model::{ImageModel, ImageModelConfig};
+pub use settings::Setting;
+pub use training::Experiment;
+
+use folder::Folder;
+use training::Saved;
 
 /// Images that are evaluated at once.
 const EVALUATION_BATCH: usize = 32;
 
+/// Does what the command line asks for: trains, evaluates or samples.
+pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Result<(), Failure> {
+    args.validate()?;
+    let folder = Folder::create(&args.out)?;
+    let device = args.device()?;
+    let seeds = StepSeed::new(args.seed());
+    if let Some(path) = &args.sample {
+        let (model, config) = load::<C>(path, &device)?;
+        device.seed(seeds.seed(0, Purpose::Sampling));
+        return folder.write_samples(&model, args.temperature, config.n_levels());
+    }
+    if let Some(path) = &args.eval {
+        let (model, config) = load::<C>(path, &device)?;
+        let data = fit(&config, args.read(None, config.image())?)?;
+        device.seed(seeds.seed(0, Purpose::Evaluation));
+        let bits = evaluate_importance_weighted(&model, &data.test, args.importance_samples, &device)?;
+        println!("test {bits}");
+        return folder.write_evaluation(&bits, data.test.len());
+    }
+    let saved = if args.resume { Saved::find(&folder, args.keep)? } else { None };
+    let resumed = saved.as_ref().map(Saved::config::<C>).transpose()?;
+    let config = resumed.as_ref().unwrap_or(&experiment.config);
+    let data = fit(config, args.read(saved.as_ref().map(|saved| &saved.settings), config.image())?)?;
+    let trained = training::train(experiment, saved, args, &data, &device.clone().autodiff(), &folder)?;
+    folder.write_all(&trained, &data, args, &device)
+}
+
+/// The averaged model of a checkpoint, without gradients.
+fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, C), Failure> {
+    let checkpoint = Checkpoint::load(path)?;
+    let config: C = training::read_config(&checkpoint, path)?;
+    Ok((Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?, config))
+}
+
+/// The data in as many levels as the model knows, or why the model cannot take it: known before a model is made.
+fn fit<C: ImageModelConfig>(config: &C, data: Split) -> Result<Split, Failure> {
+    config.check_images(data.train.shape()).map_err(FlowError::from)?;
+    Ok(Split { train: data.train.coarsened(config.n_levels())?, test: data.test.coarsened(config.n_levels())? })
+}
+
 /// One-sample bound of a set of images.
-pub fn evaluate(
-    model: &FlowPlusPlus,
+fn evaluate(
+    model: &impl ImageModel,
     images: &Images,
     device: &Device,
 ) -> Result<LogLikelihood<OneSampleBound>, Failure> {
     let plain = device.clone().inner();
     let mut total: Option<LogLikelihood<OneSampleBound>> = None;
     for indices in chunks(images.len(), EVALUATION_BATCH)? {
-        let part = model.evaluate(images.batch(&indices, &plain))?;
+        let part = model.bound(images.batch(&indices, &plain))?;
         match &mut total {
             None => total = Some(part),
             Some(total) => total.extend(part),
@@ -41,8 +90,8 @@ pub fn evaluate(
 }
 
 /// Importance-weighted bound of a set of images.
-pub fn evaluate_importance_weighted(
-    model: &FlowPlusPlus,
+fn evaluate_importance_weighted(
+    model: &impl ImageModel,
     images: &Images,
     samples: usize,
     device: &Device,
@@ -50,7 +99,7 @@ pub fn evaluate_importance_weighted(
     let plain = device.clone().inner();
     let mut total: Option<LogLikelihood<ImportanceWeightedBound>> = None;
     for indices in chunks(images.len(), EVALUATION_BATCH)? {
-        let part = model.evaluate_importance_weighted(images.batch(&indices, &plain), samples)?;
+        let part = model.weighted_bound(images.batch(&indices, &plain), samples)?;
         match &mut total {
             None => total = Some(part),
             Some(total) => total.extend(part),

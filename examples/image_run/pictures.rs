@@ -7,10 +7,15 @@ use image::{Rgb, RgbImage, imageops};
 use plotters::prelude::*;
 
 use super::failure::Failure;
-use super::progress::Curve;
+use super::history::History;
 
 /// Every pixel of an image becomes a square of this side.
 const ZOOM: u32 = 3;
+
+/// Levels of which `n_levels` make the range as bytes: the darkest of those that a level stands for, as the released code shows them.
+pub fn bytes(levels: Tensor<4, Int>, n_levels: usize) -> Tensor<4, Int> {
+    levels.mul_scalar(256 / n_levels as i64)
+}
 
 /// A grid of images, left to right and top to bottom, with a thin border between them.
 ///
@@ -36,7 +41,7 @@ pub fn grid(images: Tensor<4, Int>, columns: u32) -> RgbImage {
 }
 
 /// The learning curve as an SVG text.
-pub fn curve(curve: &Curve, path: &Path) -> Result<String, Failure> {
+pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
     let fail = |reason: String| Failure::Picture { path: path.to_path_buf(), reason };
     let values = curve.train.iter().copied().chain(curve.test.iter().map(|(_, bits)| *bits));
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));

@@ -5,27 +5,13 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::Limit;
-
-/// Bits/dim of a run: of every update, and of the test images now and then.
-#[derive(Default)]
-pub struct Curve {
-    pub train: Vec<f64>,
-    pub test: Vec<(u64, f64)>,
-}
-
-impl Curve {
-    /// Mean of the last 50 updates.
-    pub fn recent_train(&self) -> Option<f64> {
-        let recent = &self.train[self.train.len().saturating_sub(50)..];
-        (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
-    }
-}
+use super::history::History;
 
 pub struct Progress {
     bar: ProgressBar,
     limit: Limit,
-    start: Instant,
-    updates: Duration,
+    /// When the last look at the clock was taken.
+    last: Instant,
 }
 
 impl Progress {
@@ -37,19 +23,28 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("[{elapsed_precise}] {bar:30} {msg}, {eta} left") {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { bar, limit, start: Instant::now(), updates: Duration::ZERO }
+        Self { bar, limit, last: Instant::now() }
     }
 
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+    /// Adds the time since the last call to the run's.
+    pub fn clock(&mut self, history: &mut History) {
+        let now = Instant::now();
+        history.seconds += (now - self.last).as_secs_f64();
+        self.last = now;
     }
 
     /// Runs an update and counts its time.
-    pub fn time<T>(&mut self, update: impl FnOnce() -> T) -> T {
+    pub fn time<T>(history: &mut History, update: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = update();
-        self.updates += start.elapsed();
+        history.update_seconds += start.elapsed().as_secs_f64();
         result
+    }
+
+    /// Whether the run is at its end.
+    pub fn is_over(&self, step: u64, history: &History) -> bool {
+        let elapsed = Duration::from_secs_f64(history.seconds);
+        step >= self.limit.steps || self.limit.time.is_some_and(|time| elapsed >= time)
     }
 
     /// Whether the test images are due after this update.
@@ -57,17 +52,16 @@ impl Progress {
         step.is_multiple_of(25) || step == self.limit.steps
     }
 
-    pub fn show(&self, step: u64, curve: &Curve) {
-        let seconds = self.elapsed().as_secs_f64();
-        let rate = step as f64 / self.updates.as_secs_f64();
-        let train = curve.recent_train().map_or("-".into(), |bits| format!("{bits:.3}"));
-        let test = curve.test.last().map_or("-".into(), |(_, bits)| format!("{bits:.3}"));
+    pub fn show(&self, step: u64, history: &History) {
+        let rate = step as f64 / history.update_seconds;
+        let train = history.recent_train().map_or("-".into(), |bits| format!("{bits:.3}"));
+        let test = history.test.last().map_or("-".into(), |(_, bits)| format!("{bits:.3}"));
         let message = format!("step {step}, {rate:.2} steps/s, bits/dim train {train} test {test}");
         let by_steps = step as f64 / self.limit.steps as f64;
         let position = match self.limit.time {
             None => step,
             // Whichever limit comes first.
-            Some(time) => (time.as_millis() as f64 * by_steps.max(seconds / time.as_secs_f64())) as u64,
+            Some(time) => (time.as_millis() as f64 * by_steps.max(history.seconds / time.as_secs_f64())) as u64,
         };
         self.bar.set_position(position);
         if self.bar.is_hidden() && step.is_multiple_of(50) {
@@ -76,9 +70,8 @@ impl Progress {
         self.bar.set_message(message);
     }
 
-    /// Ends the bar; seconds that the updates took.
-    pub fn finish(self) -> f64 {
+    /// Ends the bar.
+    pub fn finish(self) {
         self.bar.finish();
-        self.updates.as_secs_f64()
     }
 }

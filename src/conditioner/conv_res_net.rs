@@ -3,7 +3,7 @@
 //! h = conv3x3(kept)                                         F channels
 //! blocks times   r = conv3x3(φ(norm(h)))  [+ conv1x1(context)]
 //!                h = h + conv3x3(drop(φ(norm(r))))
-//! theta = conv3x3(φ(norm(h)))                               params·d_other channels, ordered by parameter, then by channel
+//! theta = conv3x3(φ(norm(h)))                               params·n_other channels, ordered by parameter, then by channel
 //! ```
 //! Every norm is a [`ChannelNorm`]. The image may be of any size. Conditions are feature maps `[B, A, H, W]`, vectors `[B, A]`, which hold at
 //! all positions, and pairs of them.
@@ -30,9 +30,9 @@ use crate::error::{ConfigError, ShapeError, check_shape};
 #[derive(Config, Debug)]
 pub struct ConvResNetConfig {
     /// Channels of the kept half.
-    pub d_kept: usize,
+    pub n_kept: usize,
     /// Channels of the half that changes.
-    pub d_other: usize,
+    pub n_other: usize,
     /// Parameters of the law for each number.
     pub n_params: usize,
     /// Filters `F`, at least 2: the norm of a single channel is a constant.
@@ -45,7 +45,7 @@ pub struct ConvResNetConfig {
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
     /// Channels or width of the condition; `None`: no condition. Needs a block, through which it enters.
-    pub d_context: Option<usize>,
+    pub n_context: Option<usize>,
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
@@ -55,19 +55,19 @@ impl ConvResNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "ConvResNetConfig";
-        self.widths().validate(NAME)?;
+        self.widths().validate_channels(NAME)?;
         if self.n_filters < 2 {
             let (field, range, found) = ("n_filters", "[2, ∞)", self.n_filters as f64);
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         }
-        if self.d_context.is_some() {
+        if self.n_context.is_some() {
             ConfigError::positive(NAME, "n_blocks", self.n_blocks)?;
         }
         ConfigError::dropout(NAME, self.dropout)
     }
 
     fn widths(&self) -> Widths {
-        Widths { kept: self.d_kept, other: self.d_other, params: self.n_params, context: self.d_context }
+        Widths { kept: self.n_kept, other: self.n_other, params: self.n_params, context: self.n_context }
     }
 
     /// The network.
@@ -86,7 +86,7 @@ impl ConvResNetConfig {
         let block = |_| ConvResBlock {
             first_norm: norm(),
             first: conv(f, f, 3, ConvStart::FanIn),
-            context: self.d_context.map(|width| conv(width, f, 1, ConvStart::FanIn)),
+            context: self.n_context.map(|width| conv(width, f, 1, ConvStart::FanIn)),
             second_norm: norm(),
             second: conv(f, f, 3, ConvStart::FanIn),
             dropout: DropoutConfig::new(self.dropout).init(),
@@ -121,13 +121,13 @@ pub struct ConvResBlock {
 /// Residual convolutional network. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ConvResNet {
-    /// 3x3, `d_kept -> F`.
+    /// 3x3, `n_kept -> F`.
     pub input: StartedConv,
     /// The blocks, first to last.
     pub blocks: Vec<ConvResBlock>,
     /// Norm before the last convolution.
     pub norm: ChannelNorm,
-    /// 3x3, `F -> params·d_other`.
+    /// 3x3, `F -> params·n_other`.
     pub output: StartedConv,
     #[module(skip)]
     activation: Activation,

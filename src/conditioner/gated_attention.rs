@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 
-use super::{ConvStart, StartedConv, StartedConvConfig, gated_residual};
+use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, gated_residual};
 
 /// How positions are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct GatedAttentionConfig {
     /// Start of the convolution that gives the gate.
     #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
     pub gate_start: ConvStart,
+    /// What the weights of the convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
 }
 
 impl GatedAttentionConfig {
@@ -68,8 +71,8 @@ impl GatedAttentionConfig {
             }
         }
         ConfigError::dropout(NAME, self.dropout)?;
-        self.start.validate(NAME)?;
-        self.gate_start.validate(NAME)
+        self.start.validate(NAME, self.weight)?;
+        self.gate_start.validate(NAME, self.weight)
     }
 
     /// The block.
@@ -81,9 +84,13 @@ impl GatedAttentionConfig {
             panic!("{error}");
         }
         let f = self.n_filters;
+        let conv = |outputs, start| {
+            let conv = StartedConvConfig::new(f, outputs).with_kernel(1).with_start(start);
+            conv.with_weight(self.weight).init(device)
+        };
         GatedAttention {
-            projection: StartedConvConfig::new(f, 3 * f).with_kernel(1).with_start(self.start).init(device),
-            gate: StartedConvConfig::new(f, 2 * f).with_kernel(1).with_start(self.gate_start).init(device),
+            projection: conv(3 * f, self.start),
+            gate: conv(2 * f, self.gate_start),
             dropout: DropoutConfig::new(self.dropout).init(),
             mixing: self.mixing,
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 
-use super::{ConvStart, StartedConv, StartedConvConfig, concat_elu, gated_residual};
+use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu, gated_residual};
 
 /// Kernel of the convolution that gives the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct GatedConvConfig {
     /// Start of the convolution that gives the gate.
     #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
     pub gate_start: ConvStart,
+    /// What the weights of the convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
 }
 
 impl GatedConvConfig {
@@ -54,8 +57,8 @@ impl GatedConvConfig {
         ConfigError::positive(NAME, "n_filters", self.n_filters)?;
         ConfigError::positive(NAME, "n_context", self.n_context.unwrap_or(1))?;
         ConfigError::dropout(NAME, self.dropout)?;
-        self.start.validate(NAME)?;
-        self.gate_start.validate(NAME)
+        self.start.validate(NAME, self.weight)?;
+        self.gate_start.validate(NAME, self.weight)
     }
 
     /// The block.
@@ -71,12 +74,14 @@ impl GatedConvConfig {
             GateKernel::One => 1,
             GateKernel::Three => 3,
         };
+        let conv = |inputs, outputs, kernel, start| {
+            let conv = StartedConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start);
+            conv.with_weight(self.weight).init(device)
+        };
         GatedConv {
-            inner: StartedConvConfig::new(2 * f, f).with_start(self.start).init(device),
-            context: self
-                .n_context
-                .map(|n| StartedConvConfig::new(2 * n, f).with_kernel(1).with_start(self.start).init(device)),
-            gate: StartedConvConfig::new(2 * f, 2 * f).with_kernel(kernel).with_start(self.gate_start).init(device),
+            inner: conv(2 * f, f, 3, self.start),
+            context: self.n_context.map(|n| conv(2 * n, f, 1, self.start)),
+            gate: conv(2 * f, 2 * f, kernel, self.gate_start),
             dropout: DropoutConfig::new(self.dropout).init(),
         }
     }

@@ -2,11 +2,12 @@
 //! ```text
 //! h = conv3x3(kept)                                       F channels
 //! blocks times   h = norm(gated_conv(h, context));  h = norm(gated_attention(h, p))
+//! h = celu(h)                                             2F channels; OutputActivation::None leaves it out
 //! theta = conv3x3(h)                                      params·C channels, start at deviation 0.1
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `p` | positions, shared by all blocks | `[1, F, H, W]`, from N(0, 0.01²) | yes |
+//! | `p` | positions, shared by all blocks; none without mixing | `[1, F, H, W]`, from N(0, 0.01²) | yes |
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code orders them `c·params + j`.
 //!
@@ -14,19 +15,30 @@
 //! divides by the deviation of what the condition adds: its batch must hold different conditions, or unseen ones come in ten thousandfold.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.3; layers and starts of the released CIFAR-10 code.
+//! Ho et al. 2019 §3.3; layers and starts of the released code. Differs: networks without mixing have no `p`, where the code makes one and
+//! leaves it unread.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::widths::Widths;
 use super::{
-    ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, GatedAttention, GatedAttentionConfig, GatedConv,
-    GatedConvConfig, Mixing, StartedConv, StartedConvConfig,
+    Conditioner, ConvStart, ConvWeight, GatedBlock, GatedBlockConfig, Mixing, StartedConv, StartedConvConfig,
+    concat_elu,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+
+/// What stands before the last convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputActivation {
+    /// Nothing (the CIFAR-10 model).
+    None,
+    /// [`concat_elu`], so that the convolution has `2F` inputs (the ImageNet and CelebA models).
+    ConcatElu,
+}
 
 /// Configuration of [`GatedNet`].
 #[derive(Config, Debug)]
@@ -41,9 +53,12 @@ pub struct GatedNetConfig {
     pub n_blocks: usize,
     /// Channels or width of the context; `None`: no context.
     pub n_context: Option<usize>,
-    /// How positions are mixed.
-    #[config(default = "Mixing::Attention { heads: 4 }")]
-    pub mixing: Mixing,
+    /// How positions are mixed; `None`: not at all, by blocks of convolutions alone.
+    #[config(default = "Some(Mixing::Attention { heads: 4 })")]
+    pub mixing: Option<Mixing>,
+    /// What stands before the last convolution.
+    #[config(default = "OutputActivation::None")]
+    pub output_activation: OutputActivation,
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
@@ -56,6 +71,9 @@ pub struct GatedNetConfig {
     /// Start of the last convolution.
     #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
     pub output_start: ConvStart,
+    /// What the weights of the convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
 }
 
 impl GatedNetConfig {
@@ -71,25 +89,18 @@ impl GatedNetConfig {
             // The context enters through the blocks.
             ConfigError::positive(NAME, "n_blocks", self.n_blocks)?;
         }
-        self.output_start.validate(NAME)?;
-        self.conv().validate()?;
-        self.attention().validate()
+        self.output_start.validate(NAME, self.weight)?;
+        self.block().validate()
     }
 
-    fn conv(&self) -> GatedConvConfig {
-        GatedConvConfig::new(self.n_filters)
+    fn block(&self) -> GatedBlockConfig {
+        GatedBlockConfig::new(self.n_filters)
             .with_n_context(self.n_context)
-            .with_dropout(self.dropout)
-            .with_start(self.start)
-            .with_gate_start(self.gate_start)
-    }
-
-    fn attention(&self) -> GatedAttentionConfig {
-        GatedAttentionConfig::new(self.n_filters)
             .with_mixing(self.mixing)
             .with_dropout(self.dropout)
             .with_start(self.start)
             .with_gate_start(self.gate_start)
+            .with_weight(self.weight)
     }
 
     /// The network.
@@ -101,46 +112,21 @@ impl GatedNetConfig {
             panic!("{error}");
         }
         let ([c, h, w], f) = (self.half, self.n_filters);
-        let block = |_| GatedBlock {
-            conv: self.conv().init(device),
-            conv_norm: ChannelNormConfig::new(f).init(device),
-            attention: self.attention().init(device),
-            attention_norm: ChannelNormConfig::new(f).init(device),
+        let conv = |inputs, outputs, start| {
+            StartedConvConfig::new(inputs, outputs).with_start(start).with_weight(self.weight).init(device)
+        };
+        let width = match self.output_activation {
+            OutputActivation::None => f,
+            OutputActivation::ConcatElu => 2 * f,
         };
         GatedNet {
-            input: StartedConvConfig::new(c, f).with_start(self.start).init(device),
-            positions: Initializer::Normal { mean: 0.0, std: 0.01 }.init([1, f, h, w], device),
-            blocks: (0..self.n_blocks).map(block).collect(),
-            output: StartedConvConfig::new(f, self.n_params * c).with_start(self.output_start).init(device),
+            input: conv(c, f, self.start),
+            positions: self.mixing.map(|_| Initializer::Normal { mean: 0.0, std: 0.01 }.init([1, f, h, w], device)),
+            blocks: (0..self.n_blocks).map(|_| self.block().init(device)).collect(),
+            output: conv(width, self.n_params * c, self.output_start),
+            half: self.half,
+            output_activation: self.output_activation,
         }
-    }
-}
-
-/// Gated convolution and gated attention, each with a norm behind it.
-#[derive(Module, Debug)]
-pub struct GatedBlock {
-    /// Gated convolution.
-    pub conv: GatedConv,
-    /// Norm behind the convolution.
-    pub conv_norm: ChannelNorm,
-    /// Gated attention.
-    pub attention: GatedAttention,
-    /// Norm behind the attention.
-    pub attention_norm: ChannelNorm,
-}
-
-impl GatedBlock {
-    fn forward(&self, x: Tensor<4>, positions: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
-        let h = self.conv_norm.forward(self.conv.forward(x, context));
-        self.attention_norm.forward(self.attention.forward(h, positions))
-    }
-
-    fn initialize(self, x: Tensor<4>, positions: Tensor<4>, context: Option<&Tensor<4>>) -> (Self, Tensor<4>) {
-        let (conv, h) = self.conv.initialize(x, context);
-        let h = self.conv_norm.forward(h).detach();
-        let (attention, h) = self.attention.initialize(h, positions);
-        let h = self.attention_norm.forward(h).detach();
-        (Self { conv, attention, ..self }, h)
     }
 }
 
@@ -149,35 +135,51 @@ impl GatedBlock {
 pub struct GatedNet {
     /// 3x3, `C -> F`.
     pub input: StartedConv,
-    /// Positions `p`, `[1, F, H, W]`.
-    pub positions: Param<Tensor<4>>,
+    /// Positions `p`, `[1, F, H, W]`; `None` without mixing.
+    pub positions: Option<Param<Tensor<4>>>,
     /// The blocks, first to last.
     pub blocks: Vec<GatedBlock>,
-    /// 3x3, `F -> params·C`.
+    /// 3x3, `F` or `2F -> params·C`.
     pub output: StartedConv,
+    #[module(skip)]
+    half: [usize; 3],
+    #[module(skip)]
+    output_activation: OutputActivation,
 }
 
 impl GatedNet {
+    fn activate(&self, h: Tensor<4>) -> Tensor<4> {
+        match self.output_activation {
+            OutputActivation::None => h,
+            OutputActivation::ConcatElu => concat_elu(h),
+        }
+    }
+
     fn run(&self, kept: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<3> {
         let c = kept.dims()[1];
-        let positions = self.positions.val();
+        let positions = self.positions.as_ref().map(Param::val);
         let h = self.input.forward(kept);
-        let h = self.blocks.iter().fold(h, |h, block| block.forward(h, positions.clone(), context));
-        theta(self.output.forward(h), c)
+        let h = self.blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), context));
+        theta(self.output.forward(self.activate(h)), c)
     }
 
     fn start(self, kept: Tensor<4>, context: Option<&Tensor<4>>) -> (Self, Tensor<3>) {
         let c = kept.dims()[1];
-        let positions = self.positions.val();
-        let (input, mut h) = self.input.initialize(kept);
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for block in self.blocks {
-            let (block, y) = block.initialize(h, positions.clone(), context);
+        let positions = self.positions.as_ref().map(Param::val);
+        let mut net = self;
+        let (input, mut h) = net.input.initialize(kept);
+        net.input = input;
+        let mut blocks = Vec::with_capacity(net.blocks.len());
+        for block in net.blocks {
+            let (block, y) = block.initialize(h, positions.as_ref(), context);
             blocks.push(block);
             h = y;
         }
-        let (output, y) = self.output.initialize(h);
-        (Self { input, positions: self.positions, blocks, output }, theta(y, c))
+        net.blocks = blocks;
+        let h = net.activate(h);
+        let (output, y) = net.output.initialize(h);
+        net.output = output;
+        (net, theta(y, c))
     }
 
     fn widths(&self) -> Widths {
@@ -203,7 +205,7 @@ impl<C: MapContext> Conditioner<4, C> for GatedNet {
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
         self.widths().check("GatedNet", kept, other, n_params, C::N_PARTS)?;
-        let [_, _, h, w] = self.positions.lazy_shape().dims();
+        let [_, h, w] = self.half;
         for (axis, expected) in [(2, h), (3, w)] {
             for shape in [kept, other] {
                 if shape[axis] != expected {

@@ -1,21 +1,35 @@
 //! Convolution with stride 1, zero "same" padding and a data-dependent start.
 //! ```text
 //! y[b, o, p] = Σ_{i, d} W[o, i, d]·x[b, i, p + d] + bias[o]
+//! W = V                                                  ConvWeight::Plain
+//! W = g·V/‖V‖                                            ConvWeight::WeightNorm, ‖V[o]‖ over all i and d
 //! ```
+//! | symbol | meaning | shape | start |
+//! |---|---|---|---|
+//! | `V` | weights, `conv.weight` | `[out, in, k, k]` | see below |
+//! | `bias` | `conv.bias` | `[out]` | 0, see below |
+//! | `g` | length of the weights of each output channel, `gain` | `[out]` | 1; absent when plain |
+//!
 //! # Start
 //! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output channel over batch
-//! and positions, `W ← W·scale/√(v + 1e-8)` and `bias ← −m·scale/√(v + 1e-8)`: outputs have mean 0 and deviation `scale`.
+//! and positions, `W ← W·scale/√(v + 1e-8)` and `bias ← −m·scale/√(v + 1e-8)`: outputs have mean 0 and deviation `scale`. With weight
+//! normalisation it is `g` that is multiplied.
 //! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
 //! from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias 0.
 //!
+//! # Numerics
+//! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not NaN. Beside a norm of 1e-4 or more the
+//! 1e-24 is below the spacing of float64; `k²·in` weights from `N(0, 0.05²)` have one of about `0.05·k·√in`.
+//!
 //! # Reference
-//! Salimans & Kingma 2016 §3, as in Flow++'s released code (0.05, 1e-8).
+//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8).
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, module::conv2d};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -40,6 +54,15 @@ pub enum ConvStart {
     Zero,
 }
 
+/// What the weights of a convolution are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConvWeight {
+    /// They are parameters themselves.
+    Plain,
+    /// A direction and, for each output channel, a length. Needs a data-dependent start, which sets the length.
+    WeightNorm,
+}
+
 /// Configuration of [`StartedConv`].
 #[derive(Config, Debug)]
 pub struct StartedConvConfig {
@@ -53,12 +76,22 @@ pub struct StartedConvConfig {
     /// Where the first weights come from.
     #[config(default = "ConvStart::DataDependent { scale: 1.0 }")]
     pub start: ConvStart,
+    /// What the weights are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
 }
 
 impl ConvStart {
-    /// Whether the start's number is a positive one.
-    pub(crate) fn validate(self, config: &'static str) -> Result<(), ConfigError> {
-        let (Self::DataDependent { scale: found } | Self::Normal { deviation: found }) = self else { return Ok(()) };
+    /// Whether the start's number is a positive one, and `weight` can start so.
+    pub(crate) fn validate(self, config: &'static str, weight: ConvWeight) -> Result<(), ConfigError> {
+        let found = match (weight, self) {
+            (ConvWeight::WeightNorm, Self::FanIn | Self::Normal { .. } | Self::Zero) => {
+                let (found, needs) = ("WeightNorm", "a data-dependent `start`, which sets the lengths");
+                return Err(ConfigError::Choice { config, field: "weight", found, needs });
+            }
+            (_, Self::DataDependent { scale: found } | Self::Normal { deviation: found }) => found,
+            (_, Self::FanIn | Self::Zero) => return Ok(()),
+        };
         if found.is_finite() && found > 0.0 {
             return Ok(());
         }
@@ -76,7 +109,7 @@ impl StartedConvConfig {
             let (field, range) = ("kernel", "the odd numbers");
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.kernel as f64 });
         }
-        self.start.validate(NAME)
+        self.start.validate(NAME, self.weight)
     }
 
     /// The layer.
@@ -105,15 +138,21 @@ impl StartedConvConfig {
             .with_initializer(initializer)
             .init(device);
         conv.bias = Some(bias.init([self.n_outputs], device));
-        StartedConv { conv, start: self.start }
+        let gain = match self.weight {
+            ConvWeight::Plain => None,
+            ConvWeight::WeightNorm => Some(Initializer::Ones.init([self.n_outputs], device)),
+        };
+        StartedConv { conv, gain, start: self.start }
     }
 }
 
 /// Convolution with a data-dependent start. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct StartedConv {
-    /// The convolution, weights `[out, in, k, k]`.
+    /// The convolution, weights `V`, `[out, in, k, k]`.
     pub conv: Conv2d,
+    /// Lengths `g`, `[out]`; `None` when plain.
+    pub gain: Option<Param<Tensor<1>>>,
     #[module(skip)]
     start: ConvStart,
 }
@@ -122,7 +161,13 @@ impl StartedConv {
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(x)
+        let Some(gain) = &self.gain else { return self.conv.forward(x) };
+        let direction = self.conv.weight.val();
+        let [outputs, _, kernel, _] = direction.dims();
+        let inverse_norm = direction.clone().square().sum_dims(&[1, 2, 3]).add_scalar(1e-24).sqrt().recip();
+        let weight = direction * (gain.val().reshape([outputs, 1, 1, 1]) * inverse_norm);
+        let bias = self.conv.bias.as_ref().map(Param::val);
+        conv2d(x, weight, bias, ConvOptions::new([1, 1], [kernel / 2; 2], [1, 1], 1))
     }
 
     /// Input and output channels.
@@ -137,18 +182,30 @@ impl StartedConv {
             let y = self.forward(x).detach();
             return (self, y);
         };
-        let weight = self.conv.weight.val().inner();
-        let outputs = weight.dims()[0];
-        let mut conv = self.conv;
-        conv.bias = conv.bias.map(|bias| parameter::set(bias, Tensor::zeros([outputs], &weight.device())));
-        let y = conv.forward(x).inner();
+        let mut layer = self;
+        let [_, outputs] = layer.channels();
+        let zeros = |bias: Param<Tensor<1>>| {
+            let device = bias.lazy_device();
+            parameter::set(bias, Tensor::zeros([outputs], &device))
+        };
+        layer.conv.bias = layer.conv.bias.map(zeros);
+        let y = layer.forward(x).inner();
         let mean = y.clone().mean_dims(&[0, 2, 3]);
         let variance = (y.clone() - mean.clone()).square().mean_dims(&[0, 2, 3]);
-        let gain = variance.add_scalar(1e-8).sqrt().recip().mul_scalar(scale);
-        let y = (y - mean.clone()) * gain.clone();
-        let shift = (mean.neg() * gain.clone()).reshape([outputs]);
-        conv.weight = parameter::set(conv.weight, weight * gain.reshape([outputs, 1, 1, 1]));
-        conv.bias = conv.bias.map(|bias: Param<Tensor<1>>| parameter::set(bias, shift));
-        (Self { conv, start: self.start }, y)
+        let factor = variance.add_scalar(1e-8).sqrt().recip().mul_scalar(scale);
+        let y = (y - mean.clone()) * factor.clone();
+        let shift = (mean.neg() * factor.clone()).reshape([outputs]);
+        layer.conv.bias = layer.conv.bias.map(|bias| parameter::set(bias, shift));
+        match layer.gain {
+            Some(gain) => {
+                let lengths = gain.val().inner() * factor.reshape([outputs]);
+                layer.gain = Some(parameter::set(gain, lengths));
+            }
+            None => {
+                let weight = layer.conv.weight.val().inner() * factor.reshape([outputs, 1, 1, 1]);
+                layer.conv.weight = parameter::set(layer.conv.weight, weight);
+            }
+        }
+        (layer, y)
     }
 }

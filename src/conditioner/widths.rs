@@ -18,12 +18,19 @@ pub(crate) struct Widths {
 }
 
 impl Widths {
-    /// Whether every width is at least 1; fields are named as the configurations of networks name them.
+    /// Whether every width of a network for vectors is at least 1.
     pub fn validate(&self, config: &'static str) -> Result<(), ConfigError> {
-        ConfigError::positive(config, "d_kept", self.kept)?;
-        ConfigError::positive(config, "d_other", self.other)?;
-        ConfigError::positive(config, "n_params", self.params)?;
-        ConfigError::positive(config, "d_context", self.context.unwrap_or(1))
+        self.validate_as(config, ["d_kept", "d_other", "n_params", "d_context"])
+    }
+
+    /// As [`Widths::validate`], for a network for images, whose widths are counts of channels.
+    pub fn validate_channels(&self, config: &'static str) -> Result<(), ConfigError> {
+        self.validate_as(config, ["n_kept", "n_other", "n_params", "n_context"])
+    }
+
+    fn validate_as(&self, config: &'static str, fields: [&'static str; 4]) -> Result<(), ConfigError> {
+        let values = [self.kept, self.other, self.params, self.context.unwrap_or(1)];
+        fields.into_iter().zip(values).try_for_each(|(field, value)| ConfigError::positive(config, field, value))
     }
 
     /// Width of the condition, 0 where there is none.
@@ -44,8 +51,11 @@ impl Widths {
         if kept[1] != self.kept {
             return Err(ShapeError::Axis { layer, axis: 1, expected: self.kept, shape: kept.to_vec() });
         }
-        if other[1] != self.other {
-            return Err(ShapeError::Axis { layer, axis: 1, expected: self.other, shape: other.to_vec() });
+        for axis in 1..D {
+            let expected = if axis == 1 { self.other } else { kept[axis] };
+            if other[axis] != expected {
+                return Err(ShapeError::Axis { layer, axis, expected, shape: other.to_vec() });
+            }
         }
         if n_params != self.params {
             let shape = vec![kept[0], n_params, other[1..].iter().product()];
@@ -72,14 +82,16 @@ impl Widths {
         parts: &[Tensor<D>],
     ) -> Result<(), ShapeError> {
         self.check_given(layer, parts.len())?;
-        let mut expected = kept;
-        expected[1] = self.d_context();
         let width: usize = parts.iter().map(|part| part.dims()[1]).sum();
         for part in parts {
             let mut found = part.dims();
             found[1] = width;
-            let fits = |axis: usize| found[axis] == expected[axis] || (axis > 1 && found[axis] == 1);
-            if !(0..D).all(fits) {
+            let expected: [usize; D] = std::array::from_fn(|axis| match axis {
+                1 => self.d_context(),
+                axis if axis > 1 && found[axis] == 1 => 1,
+                axis => kept[axis],
+            });
+            if found != expected {
                 let (expected, found) = (expected.to_vec(), found.to_vec());
                 return Err(ShapeError::ConditionShape { layer, expected, found });
             }

@@ -5,22 +5,31 @@
 //! inverse   x_other = law⁻¹(z_other; theta(z_kept))
 //! ```
 //! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never inverted. With an odd number of channels
-//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first.
+//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first; [`MaskedCoupling`] keeps any
+//! set of elements where they are.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.2; with the MixLogCDF law, Ho et al. 2019 §3.2.
+
+pub mod mask;
+pub mod masked_coupling;
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub use mask::Mask;
+pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
+
 use crate::bijector::Bijector;
 use crate::conditioner::Conditioner;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
-use crate::event::sum_event;
+use crate::event::{flatten, sum_event};
+use crate::finite::all_finite;
 use crate::law::Law;
+use crate::layer::See;
 
 /// One half of the channel axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,11 +104,6 @@ impl<L, N> Coupling<L, N> {
     }
 }
 
-fn flat<const D: usize>(x: Tensor<D>) -> Tensor<2> {
-    let dims = x.dims();
-    x.reshape([dims[0], dims[1..].iter().product()])
-}
-
 impl<const D: usize, C, L, N> Bijector<D, C> for Coupling<L, N>
 where
     C: Context,
@@ -107,11 +111,16 @@ where
     N: Conditioner<D, C>,
 {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        self.forward_observed(x, context, &mut |_, _| {})
+    }
+
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
-        let (z, log_derivative) = self.law.forward(flat(other), theta);
+        see("conditioner", &|| all_finite(&theta));
+        let (z, log_derivative) = self.law.forward(flatten(other), theta);
         (self.join(kept, z.reshape(dims)), sum_event(log_derivative))
     }
 
@@ -120,7 +129,7 @@ where
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
-        let x = self.law.inverse(flat(other), theta);
+        let x = self.law.inverse(flatten(other), theta);
         self.join(kept, x.reshape(dims))
     }
 
@@ -129,7 +138,7 @@ where
         let (kept, other) = self.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
-        let (x, log_derivative) = self.law.inverse_with_log_derivative(flat(other), theta);
+        let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(other), theta);
         (self.join(kept, x.reshape(dims)), sum_event(log_derivative))
     }
 
@@ -153,7 +162,7 @@ where
         let (kept, other) = self.split(x);
         let dims = other.dims();
         let (conditioner, theta) = self.conditioner.initialize(kept.clone(), context);
-        let (z, _) = self.law.forward(flat(other), theta);
+        let (z, _) = self.law.forward(flatten(other), theta);
         let started = Self { law: self.law, conditioner, kept: self.kept };
         let z = started.join(kept, z.reshape(dims)).detach();
         (started, z)

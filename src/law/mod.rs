@@ -7,6 +7,7 @@ pub mod affine;
 pub mod any_law;
 pub mod logistic_mixture;
 pub mod mix_log_cdf;
+pub mod rational_quadratic_spline;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -15,6 +16,7 @@ pub use affine::{Affine, AffineConfig, AffineForm};
 pub use any_law::{AnyLaw, AnyLawConfig};
 pub use logistic_mixture::{LogisticMixture, Solution};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
+pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
 
 /// An invertible, increasing function of one number.
 ///

@@ -88,7 +88,7 @@ impl<const D: usize> ActNorm<D> {
 impl<const D: usize> ActNorm<D> {
     /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number of the layer as a matrix.
     pub fn condition_number(&self) -> f64 {
-        condition_number_of_scales(self.log_scale.val())
+        condition_number_of_scales(self.effective_log_scale())
     }
 }
 

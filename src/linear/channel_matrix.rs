@@ -17,7 +17,7 @@
 //! its inverse NaN.
 //!
 //! # Cost
-//! `O(B·C·c·P)`, and one host read of the matrices in each direction. [`crate::Conv1x1`] needs no read in `forward`.
+//! `O(B·C·c·P)`, and one host read of the matrices in each direction. [`crate::Conv1x1`] needs none in either.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.2; the orthogonal start is Glow's, the halves and the start near the

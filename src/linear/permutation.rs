@@ -114,13 +114,10 @@ pub struct Permutation {
     pub indices: Param<Tensor<1, Int>>,
 }
 
-impl Permutation {
-    /// `π⁻¹`: adds `i` to a zero in place `π_i`, on the device. A sort would be read by the host.
-    fn inverse_indices(&self) -> Tensor<1, Int> {
-        let indices = self.indices.val();
-        let places = Tensor::arange(0..indices.dims()[0] as i64, &indices.device()).cast(indices.dtype());
-        indices.zeros_like().select_assign(0, indices, places, IndexingUpdateOp::Add)
-    }
+/// `π⁻¹`: adds `i` to a zero in place `π_i`, on the device. A sort would be read by the host.
+pub(crate) fn inverse_order(order: Tensor<1, Int>) -> Tensor<1, Int> {
+    let places = Tensor::arange(0..order.dims()[0] as i64, &order.device()).cast(order.dtype());
+    order.zeros_like().select_assign(0, order, places, IndexingUpdateOp::Add)
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
@@ -132,7 +129,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        z.select(1, self.inverse_indices())
+        z.select(1, inverse_order(self.indices.val()))
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

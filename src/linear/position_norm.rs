@@ -1,4 +1,4 @@
-//! Normalisation per position: a scale and a shift for every element of an example, started from data.
+//! Normalisation per position: a scale and a shift for every element of an example, started from data. The elementwise affine layer.
 //! ```text
 //! forward   z = x·exp(g) + b               inverse   x = (z − b)·exp(−g)
 //! log_det   Σ g

@@ -1,11 +1,17 @@
 //! Distributions of the latents.
 
+pub mod conditional_normal;
+pub mod diagonal_normal;
+pub mod normal_mixture;
 pub mod standard_normal;
 pub mod uniform;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
 
+pub use conditional_normal::ConditionalNormal;
+pub use diagonal_normal::DiagonalNormal;
+pub use normal_mixture::{NormalMixture, NormalMixtureConfig};
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
 
@@ -32,5 +38,14 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     fn check(&self, shape: [usize; D]) -> Result<(), ShapeError> {
         let _ = shape;
         Ok(())
+    }
+
+    /// [`Prior::check`] beside an actual condition. The default serves priors that ignore the condition.
+    ///
+    /// # Errors
+    /// The axis that does not fit, of the latents or of the condition.
+    fn check_given(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        let _ = context;
+        self.check(shape)
     }
 }

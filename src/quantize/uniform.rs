@@ -44,6 +44,13 @@ pub struct UniformDequantization {
     n_levels: usize,
 }
 
+impl UniformDequantization {
+    /// Levels `M` of the data.
+    pub fn n_levels(&self) -> usize {
+        self.n_levels
+    }
+}
+
 impl<const D: usize> Surjection<D> for UniformDequantization {
     type Data = Tensor<D, Int>;
 

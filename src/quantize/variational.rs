@@ -73,6 +73,11 @@ pub struct VariationalDequantization<N, B> {
 }
 
 impl<N, B> VariationalDequantization<N, B> {
+    /// Levels `M` of the data.
+    pub fn n_levels(&self) -> usize {
+        self.n_levels
+    }
+
     /// Levels as numbers of `noise`'s type, and scaled for the encoder.
     fn scaled<const D: usize>(&self, x: Tensor<D, Int>, noise: &Tensor<D>) -> (Tensor<D>, Tensor<D>) {
         let x = x.float().cast(noise.dtype());
@@ -130,6 +135,7 @@ where
     fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
+        walk.part("encoder", || code.is_finite());
         let u = walk.member("flow", &self.flow, noise, &code);
         (x + u).div_scalar(self.n_levels as f64)
     }

@@ -8,8 +8,10 @@ use super::numbers::normal;
 pub enum Inputs {
     /// All numbers; extreme ones are of this size.
     Real(f64),
-    /// The positive numbers; extreme ones are this and its reciprocal.
+    /// Positive numbers; extreme ones are of this size or its reciprocal.
     Positive(f64),
+    /// From −1 to 1 without the ends.
+    Symmetric,
     /// The unit interval, ends included.
     Closed,
     /// The unit interval without its ends.
@@ -31,9 +33,15 @@ impl Inputs {
         let extreme = match (draw, self) {
             (Draw::Ordinary, Self::Real(_)) => return normal(seed, n, 1.0),
             (Draw::Ordinary, Self::Positive(_)) => return normal(seed, n, 1.0).into_iter().map(f64::exp).collect(),
-            (Draw::Ordinary, _) => return normal(seed, n, 1.0).into_iter().map(|x| 0.5 + 0.45 * x.sin()).collect(),
+            (Draw::Ordinary, Self::Symmetric) => {
+                return normal(seed, n, 1.0).into_iter().map(|x| 0.9 * x.sin()).collect();
+            }
+            (Draw::Ordinary, Self::Closed | Self::Open) => {
+                return normal(seed, n, 1.0).into_iter().map(|x| 0.5 + 0.45 * x.sin()).collect();
+            }
             (Draw::Extreme, Self::Real(size)) => [size, -size, 0.0, 1e-6, -size / 3.0],
-            (Draw::Extreme, Self::Positive(size)) => [size, size.recip(), 1.0, size / 3.0, 3.0 / size],
+            (Draw::Extreme, Self::Positive(size)) => [size, size.recip(), 1.0, 1e-6, size / 3.0],
+            (Draw::Extreme, Self::Symmetric) => [-0.9999, 0.9999, 0.0, 1e-6, 0.5],
             (Draw::Extreme, Self::Closed) => [0.0, 1.0, 1e-6, 1.0 - 1e-6, 0.5],
             (Draw::Extreme, Self::Open) => [1e-5, 1.0 - 1e-5, 1e-3, 0.999, 0.5],
         };

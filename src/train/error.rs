@@ -5,23 +5,36 @@ use std::path::PathBuf;
 
 use burn::tensor::DType;
 
+use super::fault::Fault;
+use super::schedule::Schedule;
+
 /// A training step that cannot go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// A loss came out as NaN or an infinity.
-    #[error("the loss of update {step} is {value}")]
+    #[error("the loss of update {step} is {value}{}", at(fault))]
     NonFiniteLoss {
         /// Number of the update, from 1.
         step: u64,
         /// What came out.
         value: f64,
+        /// The first place that made it, if the loss is an [`Objective`](super::Objective).
+        fault: Option<Fault>,
     },
     /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
-    #[error("the gradient of `{parameter}` is not finite")]
+    #[error("the gradient of `{parameter}` is not finite, the first one on the way back from the loss")]
     NonFiniteGradient {
-        /// Path of the first such parameter, in the order of the module.
+        /// Path of the last such parameter in the order of the module, which is the first that the backward pass met.
         parameter: String,
+    },
+    /// More updates failed than the policy admits.
+    #[error("gave up after {failures} failed updates without a good one: {last}")]
+    GaveUp {
+        /// Updates that failed before this one.
+        failures: u64,
+        /// Why the last one failed.
+        last: Box<Self>,
     },
     /// A loss does not depend on parameters that are trained.
     #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
@@ -34,6 +47,12 @@ pub enum TrainError {
     InvalidLearningRate {
         /// The rate that was given.
         learning_rate: f64,
+    },
+    /// A schedule's factors must lie in their ranges, and a cosine must end after it starts.
+    #[error("{schedule:?} is no schedule: factors must lie in [0, 1], a decay in (0, 1], and `end` after `start`")]
+    InvalidSchedule {
+        /// The schedule that was given.
+        schedule: Schedule,
     },
     /// The bound of a gradient norm must be positive.
     #[error("the largest gradient norm must be positive, found {max_norm}")]
@@ -59,6 +78,18 @@ pub enum TrainError {
         /// What the device reported.
         reason: String,
     },
+}
+
+impl TrainError {
+    /// Whether numbers were not finite, which [`NonFinite`](super::NonFinite) decides about.
+    pub fn is_non_finite(&self) -> bool {
+        matches!(self, Self::NonFiniteLoss { .. } | Self::NonFiniteGradient { .. })
+    }
+}
+
+/// The end of a message that may know where something happened.
+fn at(fault: &Option<Fault>) -> String {
+    fault.as_ref().map_or_else(String::new, |fault| format!(", first not finite at {fault}"))
 }
 
 /// A checkpoint that cannot be written, read or applied.
@@ -118,9 +149,26 @@ pub enum CheckpointError {
         /// The checksum of what was read.
         found: u32,
     },
+    /// Another process writes to the folder.
+    #[error("{} is in use: another process writes checkpoints there", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// At least one checkpoint must be kept.
+    #[error("the checkpoints to keep must be at least 1, found 0")]
+    KeepNone,
+    /// A folder holds checkpoints, and none of them can be read.
+    #[error("none of the {} checkpoints in {} can be read; the newest: {}", damaged.len(), folder.display(), damaged[0])]
+    AllDamaged {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with each, newest first.
+        damaged: Vec<Self>,
+    },
     /// A metadata key lies in the range that the format keeps for itself.
     #[error(
-        "the metadata key `{key}` is reserved: `trainer`, `step` and keys that start with `flowkit.` are written by the crate"
+        "the metadata key `{key}` is reserved: `trainer`, `progress` and keys that start with `flowkit.` are written by the crate"
     )]
     ReservedKey {
         /// The key.

@@ -59,7 +59,8 @@ pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor
 ///
 /// # Errors
 /// - [`TrainError::InvalidMaxNorm`] unless `max_norm` is positive.
-/// - [`TrainError::NonFiniteGradient`] names the first parameter with a NaN or an infinity. Such a gradient is never
+/// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module, with a NaN or an infinity: the backward
+///   pass spreads one to all that comes before, so that the last one lies in the layer that made it. Such a gradient is never
 ///   scaled: NaN would spread to every parameter, and an infinity would silently zero all others.
 /// - [`TrainError::Device`] if the device cannot give back the norm.
 pub fn clip_global_norm<M: Module>(
@@ -140,16 +141,16 @@ impl ModuleVisitor for Scale {
 /// The norm in f64, tensor by tensor and scaled by the largest element of each, so that no square can overflow: slow
 /// (three reads per tensor), and needed only after the fast sum has overflowed or met a NaN.
 fn careful_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, TrainError> {
-    let mut visitor = CarefulNorm { gradients, seen: HashSet::new(), path: ParameterPath::default(), norm: Ok(0.0) };
+    let mut visitor = CarefulNorm { gradients, seen: HashSet::new(), path: ParameterPath::default(), outcome: Ok(0.0) };
     module.visit(&mut visitor);
-    visitor.norm
+    visitor.outcome
 }
 
 struct CarefulNorm<'a> {
     gradients: &'a GradientsParams,
     seen: HashSet<ParamId>,
     path: ParameterPath,
-    norm: Result<f64, TrainError>,
+    outcome: Result<f64, TrainError>,
 }
 
 impl CarefulNorm<'_> {
@@ -181,9 +182,16 @@ impl ModuleVisitor for CarefulNorm<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (Ok(norm), true) = (&self.norm, self.seen.insert(param.id)) else { return };
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.norm = self.extend(*norm, gradient);
+        // After a fault the search goes on, for the last one; the norm no longer matters.
+        let norm = match &self.outcome {
+            Ok(norm) => *norm,
+            Err(TrainError::NonFiniteGradient { .. }) => 0.0,
+            Err(_) => return,
+        };
+        let Some(gradient) = self.gradients.get::<D>(param.id).filter(|_| self.seen.insert(param.id)) else { return };
+        let extended = self.extend(norm, gradient);
+        if self.outcome.is_ok() || extended.is_err() {
+            self.outcome = extended;
         }
     }
 }

@@ -1,37 +1,51 @@
 //! Training: what turns a flow and data into a trained flow, and what survives an interruption.
 //!
-//! Everything here works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
+//! Everything here but [`NegativeLogLikelihood`] and `learner` works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
 //!
 //! | question | answer |
 //! |---|---|
 //! | how to put it together | [`Trainer`] |
-//! | how fast to learn at step t | [`WarmUp`] |
+//! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
 //! | which way to go | [`OptimizerConfig`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
 //! | which weights to evaluate | [`Ema`] |
 //! | which noise step t draws | [`StepSeed`] |
-//! | how to stop and go on | [`Checkpoint`] |
+//! | what to do about a NaN, and where it came from | [`NonFinite`], [`Fault`], [`Objective`] |
+//! | how to stop and go on | [`Checkpoint`], [`Checkpoints`] |
+//! | how to train by burn's own `Learner` instead | `learner` (feature `train`) |
 //! | what it costs | [`peak_rss_bytes`] |
 
 pub mod adamax;
 pub mod checkpoint;
+pub mod checkpoints;
 pub mod ema;
 mod error;
+pub mod fault;
 pub mod gradient;
+#[cfg(feature = "train")]
+pub mod learner;
 pub mod memory;
+pub mod non_finite;
+pub mod objective;
 pub mod optimizer;
 mod parameter_path;
+pub mod schedule;
 pub mod step_seed;
 pub mod trainer;
 pub mod warm_up;
 
 pub use adamax::Adamax;
 pub use checkpoint::Checkpoint;
+pub use checkpoints::{Checkpoints, Latest};
 pub use ema::{Ema, EmaDecay};
 pub use error::{CheckpointError, TrainError};
+pub use fault::Fault;
 pub use gradient::{clip_global_norm, global_norm};
 pub use memory::peak_rss_bytes;
+pub use non_finite::{NonFinite, Outcome};
+pub use objective::{NegativeLogLikelihood, Objective};
 pub use optimizer::OptimizerConfig;
+pub use schedule::Schedule;
 pub use step_seed::{Purpose, StepSeed};
 pub use trainer::{GradientUnit, Trainer, TrainerConfig, Update};
 pub use warm_up::WarmUp;

@@ -2,10 +2,15 @@
 //! ```text
 //! loss       nats per example, mean over the batch
 //! gradient   clipped to a global norm, of the loss in nats or in bits/dim
-//! update     Adam or Adamax, rate warmed up linearly
+//! update     Adam or Adamax, rate warmed up linearly, then by a schedule
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
-//! A loss or gradient that is not finite stops the update with an error, and everything is as it was before.
+//! A loss or gradient that is not finite never reaches the weights; what happens instead is for [`NonFinite`] to say.
+//!
+//! # Going on
+//! Weights, average, moments and the number of the update are all that an update depends on beside its batch: its noise, its rate and (with
+//! [`Batches`](crate::data::Batches)) its batch follow from the number. A run that is killed and resumed from a checkpoint is therefore the
+//! run that never stopped, bit for bit on a CPU.
 //!
 //! # Reference
 //! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in bits/dim, so that the clip is active at
@@ -21,12 +26,11 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::unstarted::Unstarted;
-
 use super::{
-    Checkpoint, CheckpointError, Ema, EmaDecay, OptimizerConfig, Purpose, StepSeed, TrainError, WarmUp,
-    clip_global_norm,
+    Checkpoint, CheckpointError, Ema, EmaDecay, NonFinite, Objective, OptimizerConfig, Outcome, Purpose, Schedule,
+    StepSeed, TrainError, WarmUp, clip_global_norm,
 };
+use crate::unstarted::Unstarted;
 
 /// Which loss the bound on the gradient's norm speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub struct TrainerConfig {
     /// Updates until the learning rate is reached.
     #[config(default = 100)]
     pub warm_up: u64,
+    /// Learning rate after that.
+    #[config(default = "Schedule::Constant")]
+    pub schedule: Schedule,
     /// Bound on the global norm of the gradient.
     #[config(default = 1.0)]
     pub max_norm: f64,
@@ -63,13 +70,16 @@ pub struct TrainerConfig {
     /// Decay of the moving average of the weights.
     #[config(default = "EmaDecay::Warmed(0.999)")]
     pub ema: EmaDecay,
+    /// What to do about a loss or gradient that is not finite.
+    #[config(default = "NonFinite::Stop")]
+    pub non_finite: NonFinite,
 }
 
 impl TrainerConfig {
     /// Whether the configuration describes a training.
     ///
     /// # Errors
-    /// The first rule that is broken: `dims` of at least 1, a positive learning rate and norm, a decay in [0, 1).
+    /// The first rule that is broken: `dims` of at least 1, a positive learning rate and norm, a schedule, decays in [0, 1).
     pub fn validate(&self) -> Result<(), TrainError> {
         if self.dims == 0 {
             return Err(TrainError::NoDims);
@@ -80,34 +90,57 @@ impl TrainerConfig {
         if self.max_norm.is_nan() || self.max_norm <= 0.0 {
             return Err(TrainError::InvalidMaxNorm { max_norm: self.max_norm });
         }
+        self.schedule.validate()?;
         self.optimizer.validate()?;
         self.ema.validate()
     }
 }
 
 /// What an update did.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// Number of this update, from 1.
     pub step: u64,
-    /// Loss before it, nats per example.
+    /// Loss before it, nats per example. Finite if the update was done.
     pub loss: f64,
-    /// Loss before it, bits per dimension.
+    /// Loss before it, bits per dimension. Finite if the update was done.
     pub bits_per_dim: f64,
-    /// Global norm of the gradient before the clip, in the unit of the configuration.
+    /// Global norm of the gradient before the clip, in the unit of the configuration; NaN if the update was not done.
     pub gradient_norm: f64,
     /// Learning rate.
     pub learning_rate: f64,
+    /// Whether it was done. Always, under [`NonFinite::Stop`].
+    pub outcome: Outcome,
+}
+
+/// What an update changes.
+#[derive(Clone)]
+struct State<M: Module> {
+    model: M,
+    average: Ema<M>,
+    optimizer: ModuleOptimizer,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    /// Updates, those that were passed over among them.
+    step: u64,
+    /// Updates that went into the average.
+    averaged: u64,
+    /// Updates passed over since the last good one.
+    failures: u64,
 }
 
 /// A model in training with its optimizer and its moving average.
 #[derive(Clone)]
 pub struct Trainer<M: Module> {
-    model: M,
-    average: Ema<M>,
-    optimizer: ModuleOptimizer,
+    state: State<M>,
+    /// What [`NonFinite::Restore`] goes back to.
+    good: Option<State<M>>,
     config: TrainerConfig,
     step: u64,
+    failures: u64,
 }
 
 /// Sections and keys of a trainer's checkpoint.
@@ -115,7 +148,7 @@ const MODEL: &str = "model";
 const AVERAGE: &str = "average";
 const OPTIMIZER: &str = "optimizer";
 const TRAINER: &str = "trainer";
-const STEP: &str = "step";
+const PROGRESS: &str = "progress";
 
 impl<M: Module> Trainer<M> {
     /// Starts the training of a model, after its data-dependent start.
@@ -126,33 +159,76 @@ impl<M: Module> Trainer<M> {
         config.validate()?;
         let average = Ema::new(&model, config.ema)?;
         let optimizer = config.optimizer.init();
-        Ok(Self { model, average, optimizer, config, step: 0 })
+        let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step: 0, failures: 0 };
+        trainer.remember();
+        Ok(trainer)
     }
 
     /// The model as trained so far.
     pub fn model(&self) -> &M {
-        &self.model
+        &self.state.model
     }
 
     /// The model with averaged weights, for evaluation and sampling.
     pub fn average(&self) -> &M {
-        self.average.model()
+        self.state.average.model()
     }
 
-    /// Updates done.
+    /// Updates so far, those that were passed over among them.
     pub fn step_count(&self) -> u64 {
         self.step
     }
 
-    /// One update. `loss` gives the mean loss of a batch in nats per example, `[1]`; the device of its tensors is seeded for this step
-    /// first, so that its noise does not depend on what ran before.
+    /// The configuration.
+    pub fn config(&self) -> &TrainerConfig {
+        &self.config
+    }
+
+    /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows them.
+    ///
+    /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded for this update first,
+    /// so that its noise does not depend on what ran before. Take the batch from [`Trainer::step_count`] for the same reason.
+    ///
+    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot.
     ///
     /// # Errors
-    /// [`TrainError::NoGraph`], [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`]: the trainer is then as it was before.
+    /// [`TrainError::NoGraph`], [`TrainError::Device`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`] and
+    /// [`TrainError::NonFiniteGradient`]; under the other policies [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
-        let step = self.step + 1;
+        let attempt = self.attempt(device, loss);
+        self.settle(attempt)
+    }
+
+    /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
+    /// forward, whose output is not finite.
+    ///
+    /// # Errors
+    /// As [`Trainer::update`].
+    pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
+        let mut attempt = self.attempt(device, |model| objective.loss(model));
+        if let Err(TrainError::NonFiniteLoss { fault, .. }) = &mut attempt {
+            self.seed(device);
+            *fault = objective.fault(&self.state.model);
+        }
+        self.settle(attempt)
+    }
+
+    fn seed(&self, device: &Device) {
         device.seed(StepSeed::new(self.config.seed).seed(self.step, Purpose::Training));
-        let loss = loss(&self.model);
+    }
+
+    /// The rate of the next update.
+    fn learning_rate(&self) -> f64 {
+        let step = self.step + 1;
+        let warm_up = WarmUp { peak: self.config.learning_rate, steps: self.config.warm_up };
+        warm_up.lr(step) * self.config.schedule.factor(step)
+    }
+
+    /// An update that is done, or an error and nothing changed.
+    fn attempt(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
+        let step = self.step + 1;
+        self.seed(device);
+        let loss = loss(&self.state.model);
         if !loss.is_tracked() {
             return Err(TrainError::NoGraph);
         }
@@ -164,67 +240,112 @@ impl<M: Module> Trainer<M> {
             .iter::<f64>()
             .sum();
         if !value.is_finite() {
-            return Err(TrainError::NonFiniteLoss { step, value });
+            return Err(TrainError::NonFiniteLoss { step, value, fault: None });
         }
         let nats_per_unit = match self.config.norm_unit {
             GradientUnit::Nats => 1.0,
             GradientUnit::BitsPerDim => self.config.dims as f64 * LN_2,
         };
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-        let (gradients, norm) = clip_global_norm(gradients, &self.model, self.config.max_norm * nats_per_unit)?;
-        let warm_up = WarmUp { peak: self.config.learning_rate, steps: self.config.warm_up };
-        let learning_rate = warm_up.lr(step);
-        self.model = self.optimizer.step(learning_rate, self.model.clone(), gradients);
-        self.average = self.average.clone().update(&self.model)?;
+        let learning_rate = self.learning_rate();
+        let State { model, average, optimizer } = &mut self.state;
+        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        let (gradients, norm) = clip_global_norm(gradients, model, self.config.max_norm * nats_per_unit)?;
+        *model = optimizer.step(learning_rate, model.clone(), gradients);
+        *average = average.clone().update(model)?;
         self.step = step;
+        self.failures = 0;
         Ok(Update {
             step,
             loss: value,
             bits_per_dim: value / (self.config.dims as f64 * LN_2),
             gradient_norm: norm / nats_per_unit,
             learning_rate,
+            outcome: Outcome::Done,
         })
     }
 
-    /// Writes model, average, optimizer and progress to one file, with the caller's metadata, whose keys must not be `trainer`
-    /// or `step`. The file is whole or absent.
-    pub fn save(&self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
-        if let Some(key) = [TRAINER, STEP].into_iter().find(|key| metadata.contains_key(*key)) {
+    /// Lets the policy decide about an update that failed.
+    fn settle(&mut self, attempt: Result<Update, TrainError>) -> Result<Update, TrainError> {
+        let error = match attempt {
+            Err(error) if error.is_non_finite() => error,
+            settled => return settled,
+        };
+        let at_most = match self.config.non_finite {
+            NonFinite::Stop => return Err(error),
+            NonFinite::Skip { at_most } | NonFinite::Restore { at_most } => at_most,
+        };
+        if self.failures >= at_most {
+            return Err(TrainError::GaveUp { failures: self.failures, last: Box::new(error) });
+        }
+        let loss = if let TrainError::NonFiniteLoss { value, .. } = error { value } else { f64::NAN };
+        let learning_rate = self.learning_rate();
+        self.step += 1;
+        self.failures += 1;
+        let outcome = match &self.good {
+            Some(good) => {
+                self.state = good.clone();
+                Outcome::Restored(error)
+            }
+            None => Outcome::Skipped(error),
+        };
+        let bits_per_dim = loss / (self.config.dims as f64 * LN_2);
+        Ok(Update { step: self.step, loss, bits_per_dim, gradient_norm: f64::NAN, learning_rate, outcome })
+    }
+
+    /// Keeps the present state for [`NonFinite::Restore`]. Tensors are shared until the next update makes new ones.
+    fn remember(&mut self) {
+        if let NonFinite::Restore { .. } = self.config.non_finite {
+            self.good = Some(self.state.clone());
+        }
+    }
+
+    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
+    /// caller's own can be added before it is saved.
+    ///
+    /// [`NonFinite::Restore`] goes back to the state of the last call.
+    pub fn checkpoint(&mut self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
+        if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
             return Err(CheckpointError::ReservedKey { key: key.into() });
         }
         let mut metadata = metadata;
-        let json = |error: serde_json::Error| CheckpointError::Metadata { key: TRAINER, reason: error.to_string() };
-        metadata.insert(TRAINER.into(), serde_json::to_string(&self.config).map_err(json)?);
-        metadata.insert(STEP.into(), self.step.to_string());
+        let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
+        metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
+        let State { model, average, optimizer } = &self.state;
+        let progress = Progress { step: self.step, averaged: average.updates(), failures: self.failures };
+        metadata.insert(PROGRESS.into(), json(PROGRESS, serde_json::to_string(&progress))?);
         let mut checkpoint = Checkpoint::new(metadata)?;
-        checkpoint.insert(MODEL, &self.model)?;
-        checkpoint.insert(AVERAGE, self.average.model())?;
-        let optimizer = self.optimizer.into_bytes();
-        let record = |reason: String| CheckpointError::Metadata { key: OPTIMIZER, reason };
-        checkpoint.insert_bytes(OPTIMIZER, optimizer.map_err(|error| record(error.to_string()))?.to_vec())?;
-        checkpoint.save(path)
+        checkpoint.insert(MODEL, model)?;
+        checkpoint.insert(AVERAGE, average.model())?;
+        let optimizer = optimizer.into_bytes().map_err(|error| malformed(OPTIMIZER, error))?;
+        checkpoint.insert_bytes(OPTIMIZER, optimizer.to_vec())?;
+        self.remember();
+        Ok(checkpoint)
     }
 
-    /// Goes on where [`Trainer::save`] stopped. `model` gives the architecture, on the device to train on.
+    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](super::Checkpoints) keeps several.
+    pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
+        self.checkpoint(metadata)?.save(path)
+    }
+
+    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on.
     ///
     /// # Errors
     /// If the checkpoint is not a trainer's, or not of this architecture.
     pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
-        let field = |key: &'static str, reason: String| CheckpointError::Metadata { key, reason };
-        let text = |key: &'static str| checkpoint.metadata(key).ok_or_else(|| field(key, "is missing".into()));
-        let config: TrainerConfig =
-            serde_json::from_str(text(TRAINER)?).map_err(|error| field(TRAINER, error.to_string()))?;
-        config.validate().map_err(|error| field(TRAINER, error.to_string()))?;
-        let step: u64 = text(STEP)?.parse().map_err(|error| field(STEP, format!("is no number: {error}")))?;
+        let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
+        let config: TrainerConfig = serde_json::from_str(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
+        config.validate().map_err(|error| malformed(TRAINER, error))?;
+        let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
+        let Progress { step, averaged, failures } = progress?;
         let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
-        let optimizer =
-            config.optimizer.init().from_bytes(bytes).map_err(|error| field(OPTIMIZER, error.to_string()))?;
+        let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| malformed(OPTIMIZER, error))?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         let model = checkpoint.resume(MODEL, model)?;
-        // The average is updated once with every step.
-        let average = Ema::resume(average, config.ema, step).map_err(|error| field(TRAINER, error.to_string()))?;
-        Ok(Self { model, average, optimizer, config, step })
+        let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
+        let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step, failures };
+        trainer.remember();
+        Ok(trainer)
     }
 
     /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives the architecture.
@@ -234,4 +355,8 @@ impl<M: Module> Trainer<M> {
     pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
         model.map(|model| model.valid()).load(checkpoint, AVERAGE)
     }
+}
+
+fn malformed(key: &'static str, reason: impl ToString) -> CheckpointError {
+    CheckpointError::Metadata { key, reason: reason.to_string() }
 }

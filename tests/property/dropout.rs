@@ -14,7 +14,7 @@ const DTYPE: DType = DType::F64;
 
 fn coupling(device: &Device) -> Coupling<MixLogCdf, GatedNet> {
     let law = MixLogCdfConfig::new(2).init();
-    let net = GatedNetConfig::new([1, 2, 2], law.n_params(), 4, 1).with_mixing(Mixing::Attention { heads: 2 });
+    let net = GatedNetConfig::new([1, 2, 2], law.n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     CouplingConfig::new().init(law, net.with_dropout(0.4).init(device))
 }
 

@@ -4,4 +4,6 @@ mod boxed;
 mod conformance;
 mod density;
 mod dropout;
+mod identity;
+mod made;
 mod start;

@@ -63,7 +63,8 @@ fn constant_channels_start_finite() {
 #[test]
 fn networks_start_with_small_parameters() {
     let _guard = device_rng();
-    let net = GatedNetConfig::new([1, 2, 3], 1, 4, 2).with_mixing(Mixing::Attention { heads: 2 }).init(&device());
+    let mixing = Some(Mixing::Attention { heads: 2 });
+    let net = GatedNetConfig::new([1, 2, 3], 1, 4, 2).with_mixing(mixing).init(&device());
     let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Additive).init(), net);
     let x = images();
     let (_, z) = Bijector::<4>::initialize(coupling, x.clone(), &());

@@ -1,6 +1,9 @@
 //! The table of all bijectors. A new bijector is one entry in `cases.rs` and gets every check of `flowkit::testing`.
 
+mod autoregressive;
+mod blocks;
 mod cases;
+mod flow_plus_plus;
 mod networks;
 
 use flowkit::testing::{Check, Condition, Conformance, Failure, Outcome};

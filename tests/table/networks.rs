@@ -31,12 +31,13 @@ fn res_net<L: Law>(law: L, dims: usize, d_context: Option<usize>, device: &Devic
 fn conv_res_net<L: Law>(law: L, channels: usize, context: Option<usize>, device: &Device) -> Coupling<L, ConvResNet> {
     let (kept, other) = Half::First.widths(channels);
     let net = ConvResNetConfig::new(kept, other, law.n_params()).with_n_filters(4).with_n_blocks(2);
-    let net = net.with_activation(Activation::Silu).with_d_context(context);
+    let net = net.with_activation(Activation::Silu).with_n_context(context);
     CouplingConfig::new().init(law, net.init(device))
 }
 
 fn gated_net(context: usize, device: &Device) -> Coupling<Affine, GatedNet> {
-    let net = GatedNetConfig::new([1, 2, 2], affine().n_params(), 4, 1).with_mixing(Mixing::Attention { heads: 2 });
+    let net =
+        GatedNetConfig::new([1, 2, 2], affine().n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     CouplingConfig::new().init(affine(), net.with_n_context(Some(context)).init(device))
 }
 

@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::str::FromStr;
 
 use super::FlowPlusPlusConfig;
-use crate::train::{EmaDecay, GradientUnit, TrainerConfig};
+use crate::train::{EmaDecay, GradientUnit, Schedule, TrainerConfig};
 
 /// A model and its training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +15,19 @@ pub enum Preset {
     Small,
     /// The paper's CIFAR-10 model.
     Cifar10,
+    /// The paper's model of 32x32 ImageNet.
+    Imagenet32,
+    /// The paper's model of 64x64 ImageNet.
+    Imagenet64,
+    /// The released model of 64x64 CelebA, 5 bits.
+    Celeba64,
+    /// The released model of 128x128 CelebA, 5 bits.
+    Celeba128,
 }
 
 /// A name that is no preset's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no preset is named `{name}`; there are tiny, small and cifar10")]
+#[error("no preset is named `{name}`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128")]
 pub struct UnknownPreset {
     /// The name.
     pub name: String,
@@ -29,44 +37,79 @@ impl FromStr for Preset {
     type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        match name {
-            "tiny" => Ok(Self::Tiny),
-            "small" => Ok(Self::Small),
-            "cifar10" => Ok(Self::Cifar10),
-            _ => Err(UnknownPreset { name: name.into() }),
-        }
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == name);
+        found.ok_or_else(|| UnknownPreset { name: name.into() })
     }
 }
 
 impl Display for Preset {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        f.write_str(match self {
-            Self::Tiny => "tiny",
-            Self::Small => "small",
-            Self::Cifar10 => "cifar10",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Tiny, Self::Small, Self::Cifar10, Self::Imagenet32, Self::Imagenet64, Self::Celeba64, Self::Celeba128];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Cifar10 => "cifar10",
+            Self::Imagenet32 => "imagenet32",
+            Self::Imagenet64 => "imagenet64",
+            Self::Celeba64 => "celeba64",
+            Self::Celeba128 => "celeba128",
+        }
+    }
+
     /// The model.
     pub fn model(self) -> FlowPlusPlusConfig {
         match self {
             Self::Tiny => FlowPlusPlusConfig::tiny(),
             Self::Small => FlowPlusPlusConfig::small(),
             Self::Cifar10 => FlowPlusPlusConfig::cifar10(),
+            Self::Imagenet32 => FlowPlusPlusConfig::imagenet32(),
+            Self::Imagenet64 => FlowPlusPlusConfig::imagenet64(),
+            Self::Celeba64 => FlowPlusPlusConfig::celeba64(),
+            Self::Celeba128 => FlowPlusPlusConfig::celeba128(),
         }
     }
 
-    /// Its training. `cifar10`: the released code's rate 3e-4 after 2000 updates, clip at 1 of the loss in nats, average 0.999. `small`:
+    /// Its training. The released models: clip at 1 of the loss in nats, average 0.999 (`imagenet32`: 0.999222), and the released code's
+    /// rates:
+    ///
+    /// | preset | peak | after updates | from update 50,000 on |
+    /// |---|---|---|---|
+    /// | `cifar10` | 3e-4 | 2000 | |
+    /// | `imagenet32` | 1e-3 | 5000 | times 0.99995 an update down to 3e-4 |
+    /// | `imagenet64` | 4e-4 | 10,000 | times 0.99995 an update down to 3e-4 |
+    /// | `celeba64` | 4e-5 | 20,000 | times 0.9995 an update down to 1e-5 |
+    /// | `celeba128` | 1e-5 | 50,000 | |
+    ///
+    /// Differs: the code for 64x64 ImageNet jumps to 3e-4 at update 55,000 where the decay has come to 3.1e-4, and from update 230,000 on goes
+    /// on at 1e-5, then 1e-6, each after another warm-up, against NaN. `small`:
     /// 1e-3 after 100 updates, clip at 1 of the loss in bits/dim, the last weights, as the PyTorch program that it is compared with.
     /// `tiny`: 3e-3 after 50 updates, the same clip, and an average that forgets the start, since its runs are short.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new(self.model().image.iter().product());
+        let decay = |decay, floor| Schedule::Exponential { start: 50_000, decay, floor };
+        let released = |rate, warm_up| {
+            config.clone().with_learning_rate(rate).with_warm_up(warm_up).with_ema(EmaDecay::Constant(0.999))
+        };
         match self {
             Self::Tiny => config.with_learning_rate(3e-3).with_warm_up(50).with_norm_unit(GradientUnit::BitsPerDim),
             Self::Small => config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0)),
-            Self::Cifar10 => config.with_learning_rate(3e-4).with_warm_up(2000).with_ema(EmaDecay::Constant(0.999)),
+            Self::Cifar10 => released(3e-4, 2000),
+            Self::Imagenet32 => {
+                let config = released(1e-3, 5000).with_ema(EmaDecay::Constant(0.999222));
+                config.with_schedule(decay(0.99995, 3e-4 / 1e-3))
+            }
+            Self::Imagenet64 => released(4e-4, 10_000).with_schedule(decay(0.99995, 3e-4 / 4e-4)),
+            Self::Celeba64 => released(4e-5, 20_000).with_schedule(decay(0.9995, 1e-5 / 4e-5)),
+            Self::Celeba128 => released(1e-5, 50_000),
         }
     }
 
@@ -75,6 +118,10 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 16,
             Self::Cifar10 => 64,
+            Self::Imagenet32 => 32,
+            Self::Imagenet64 => 72,
+            Self::Celeba64 => 56,
+            Self::Celeba128 => 48,
         }
     }
 
@@ -83,6 +130,10 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 64,
             Self::Cifar10 => 128,
+            Self::Imagenet32 => 32,
+            Self::Imagenet64 => 72,
+            Self::Celeba64 => 56,
+            Self::Celeba128 => 64,
         }
     }
 }

@@ -4,6 +4,20 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+/// How the names of temporary files start.
+const TEMPORARY: &str = ".checkpoint-";
+
+/// Deletes the temporary files in `folder`, which a process that was killed while it wrote could not.
+pub(in super::super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a temporary file beside `path`, flushes it to the disk, renames it over `path` and flushes the folder.
 ///
 /// The order matters: renamed before it is flushed, the file could be found empty after a power failure. The temporary
@@ -14,7 +28,7 @@ pub(super) fn write(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Re
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".checkpoint-");
+    builder.prefix(TEMPORARY);
     // A private file would surprise whoever shares the folder; the umask of the user still applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

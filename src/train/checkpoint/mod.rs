@@ -18,6 +18,7 @@ use std::path::Path;
 
 use burn::module::Module;
 
+pub(super) use self::atomic::remove_leftovers;
 use self::restore::Identity;
 use self::section::{Blob, Section};
 use super::error::CheckpointError;

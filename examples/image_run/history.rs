@@ -1,0 +1,39 @@
+//! What a run has seen so far; it goes into each checkpoint, so that a resumed run reports all of it.
+
+use std::path::Path;
+
+use flowkit::train::Checkpoint;
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+
+/// Section of a checkpoint.
+const SECTION: &str = "history";
+
+/// Bits/dim of every update and, now and then, of test images; and the time it took.
+#[derive(Default, Serialize, Deserialize)]
+pub struct History {
+    pub train: Vec<f64>,
+    pub test: Vec<(u64, f64)>,
+    /// Seconds of the updates alone.
+    pub update_seconds: f64,
+    /// Seconds of the whole run. A limit in time counts them, those before a resume too.
+    pub seconds: f64,
+}
+
+impl History {
+    /// Mean of the last 50 updates.
+    pub fn recent_train(&self) -> Option<f64> {
+        let recent = &self.train[self.train.len().saturating_sub(50)..];
+        (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
+    }
+
+    pub fn write(&self, checkpoint: &mut Checkpoint) -> Result<(), Failure> {
+        Ok(checkpoint.insert_bytes(SECTION, serde_json::to_vec(self)?)?)
+    }
+
+    pub fn read(checkpoint: &Checkpoint, path: &Path) -> Result<Self, Failure> {
+        let bytes = checkpoint.bytes(SECTION)?;
+        serde_json::from_slice(bytes).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
+    }
+}

@@ -1,0 +1,203 @@
+//! The training loop of the image examples, and how a run is begun or taken up again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flowkit::data::{Batches, Images, Split};
+use flowkit::train::{Checkpoint, Checkpoints, Purpose, StepSeed, Trainer, TrainerConfig};
+
+use super::args::RunArgs;
+use super::evaluate;
+use super::failure::Failure;
+use super::folder::{Folder, ModelRun};
+use super::history::History;
+use super::model::{ImageModel, ImageModelConfig};
+use super::progress::Progress;
+use super::settings::{self, Setting, Settings};
+
+/// A model and its training, from the command line.
+pub struct Experiment<C> {
+    pub config: C,
+    /// Its seed is set by `--seed`, its rate by `--lr`, its average by `--ema`.
+    pub training: TrainerConfig,
+    /// Images of one update, unless `--batch` says.
+    pub batch_size: usize,
+    /// Images of the data-dependent start.
+    pub start_size: usize,
+    /// The flags of this example.
+    pub flags: Vec<Setting>,
+}
+
+/// Test images of the curve.
+const CURVE_IMAGES: usize = 32;
+
+/// The checkpoint that a run goes on from.
+pub struct Saved {
+    checkpoints: Checkpoints,
+    checkpoint: Checkpoint,
+    path: PathBuf,
+    pub settings: Settings,
+}
+
+impl Saved {
+    /// The newest readable checkpoint of a folder, if there is one.
+    pub fn find(folder: &Folder, keep: usize) -> Result<Option<Self>, Failure> {
+        let place = folder.checkpoints();
+        if !place.exists() {
+            return Ok(None);
+        }
+        let checkpoints = Checkpoints::open(place, keep)?;
+        let Some(latest) = checkpoints.latest()? else { return Ok(None) };
+        for damage in &latest.damaged {
+            eprintln!("warning: {damage}; going on from update {}", latest.step);
+        }
+        let path = checkpoints.path(latest.step);
+        let settings = settings::read(&latest.checkpoint, &path)?;
+        Ok(Some(Self { checkpoints, checkpoint: latest.checkpoint, path, settings }))
+    }
+
+    /// The configuration of its model.
+    pub fn config<C: ImageModelConfig>(&self) -> Result<C, Failure> {
+        read_config(&self.checkpoint, &self.path)
+    }
+}
+
+/// A run under way.
+struct Run<'a, C: ImageModelConfig> {
+    folder: &'a Folder,
+    checkpoints: Checkpoints,
+    config: C,
+    settings: Settings,
+    trainer: Trainer<C::Model>,
+    history: History,
+}
+
+impl<'a, C: ImageModelConfig> Run<'a, C> {
+    /// From the first update.
+    fn begin(
+        experiment: Experiment<C>,
+        args: &RunArgs,
+        data: &Images,
+        device: &Device,
+        folder: &'a Folder,
+    ) -> Result<Self, Failure> {
+        let Experiment { config, training, batch_size, start_size, flags } = experiment;
+        let settings = settings::begin(args.settings(flags, &training, batch_size, data));
+        let seed = args.seed();
+        let training = args.training(training);
+        training.validate()?;
+        Batches::new(data.len(), args.batch.unwrap_or(batch_size), seed)?;
+        device.seed(StepSeed::new(seed).seed(0, Purpose::Initialization));
+        let first = Batches::new(data.len(), start_size.min(data.len()), seed)?.indices(0);
+        let model = C::Model::initialize(config.build(device)?, data.batch(&first, device))?;
+        let trainer = Trainer::new(model, training)?;
+        let checkpoints = Checkpoints::open(folder.checkpoints(), args.keep)?;
+        folder.remove_leftovers()?;
+        let mut run = Self { folder, checkpoints, config, settings, trainer, history: History::default() };
+        // What an earlier run left in the folder ends here, so that a resume cannot take it for this run.
+        run.save()?;
+        Ok(run)
+    }
+
+    /// From a checkpoint.
+    fn resume(
+        saved: Saved,
+        experiment: Experiment<C>,
+        args: &RunArgs,
+        data: &Images,
+        device: &Device,
+        folder: &'a Folder,
+    ) -> Result<Self, Failure> {
+        let Saved { checkpoints, checkpoint, path, settings } = saved;
+        let Experiment { training, batch_size, flags, .. } = experiment;
+        let flags = args.settings(flags, &training, batch_size, data);
+        settings::agree(&flags, &settings, &args.out)?;
+        let config: C = read_config(&checkpoint, &path)?;
+        let trainer = Trainer::resume(&checkpoint, config.build(device)?)?;
+        let done = trainer.step_count();
+        if let Some(steps) = args.steps.filter(|&steps| steps < done) {
+            let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));
+            return Err(Failure::Contradiction { flag: "steps", given, saved, out: args.out.clone() });
+        }
+        folder.remove_leftovers()?;
+        folder.publish(&path)?;
+        println!("resumed         update {done}, {}", path.display());
+        let history = History::read(&checkpoint, &path)?;
+        Ok(Self { folder, checkpoints, config, settings, trainer, history })
+    }
+
+    fn save(&mut self) -> Result<(), Failure> {
+        let metadata = BTreeMap::from([
+            (C::KEY.to_string(), serde_json::to_string(&self.config)?),
+            (settings::KEY.to_string(), serde_json::to_string(&self.settings)?),
+        ]);
+        let mut checkpoint = self.trainer.checkpoint(metadata)?;
+        self.history.write(&mut checkpoint)?;
+        let path = self.checkpoints.save(self.trainer.step_count(), &checkpoint)?;
+        self.folder.publish(&path)
+    }
+}
+
+/// The configuration of the model in a checkpoint.
+pub fn read_config<C: ImageModelConfig>(checkpoint: &Checkpoint, path: &std::path::Path) -> Result<C, Failure> {
+    let other = || Failure::OtherModel { path: path.to_path_buf(), name: C::NAME };
+    let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
+    serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
+}
+
+/// Trains until a limit is reached.
+pub fn train<C: ImageModelConfig>(
+    experiment: Experiment<C>,
+    saved: Option<Saved>,
+    args: &RunArgs,
+    data: &Split,
+    device: &Device,
+    folder: &Folder,
+) -> Result<ModelRun<C::Model>, Failure> {
+    let mut run = match saved {
+        Some(saved) => Run::resume(saved, experiment, args, &data.train, device, folder)?,
+        None => Run::begin(experiment, args, &data.train, device, folder)?,
+    };
+    let seed = run.trainer.config().seed;
+    let batch_size = settings::number(&run.settings, "batch", &args.out)?;
+    let batches = Batches::new(data.train.len(), batch_size, seed)?;
+    let preset = run.settings.get("preset").map_or("", String::as_str);
+    let parameters = run.trainer.model().num_params();
+    println!("{} {preset}: {parameters} parameters, batches of {batch_size}", C::NAME);
+
+    let mut progress = Progress::new(args.limit());
+    let mut saved_at = run.trainer.step_count();
+    while !progress.is_over(run.trainer.step_count(), &run.history) {
+        let x = data.train.batch(&batches.indices(run.trainer.step_count() as usize), device);
+        let update = match Progress::time(&mut run.history, || C::Model::update(&mut run.trainer, device, x)) {
+            Ok(update) => update,
+            Err(error) => {
+                // What was learned so far is not lost with the update that failed.
+                run.save()?;
+                return Err(error.into());
+            }
+        };
+        run.history.train.push(update.bits_per_dim);
+        if progress.wants_test(update.step) {
+            device.seed(StepSeed::new(seed).seed(update.step, Purpose::Evaluation));
+            let test = data.test.clone().take(CURVE_IMAGES);
+            let bits = evaluate(run.trainer.average(), &test, device)?.bits_per_dim().value();
+            run.history.test.push((update.step, bits));
+        }
+        progress.clock(&mut run.history);
+        progress.show(update.step, &run.history);
+        if update.step.is_multiple_of(args.save_every) {
+            run.save()?;
+            saved_at = update.step;
+        }
+    }
+    progress.finish();
+    if run.trainer.step_count() != saved_at {
+        run.save()?;
+    }
+    let (model, last) = (run.trainer.average().clone(), run.trainer.model().valid());
+    let (steps, n_levels) = (run.trainer.step_count(), run.config.n_levels());
+    Ok(ModelRun { model, last, steps, history: run.history, batch_size, seed, n_levels })
+}

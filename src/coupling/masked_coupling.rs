@@ -1,0 +1,219 @@
+//! Masked coupling: any set of elements passes unchanged and tells a network how the others are transformed, where they are.
+//! ```text
+//! m in {0, 1}: 1 for kept elements         theta = conditioner(m·x, context), for every element
+//! forward   z = x where m, law(x; theta) elsewhere                 log_det  Σ_{m=0} ln ∂z/∂x of the law
+//! inverse   x = z where m, law⁻¹(z; theta(m·z)) elsewhere
+//! ```
+//! | symbol | meaning | shape | trained |
+//! |---|---|---|---|
+//! | `kept` | indices of the elements with `m = 1`, row by row | `[K]`, integers | no |
+//! | `changed` | those of the others | `[dims − K]`, integers | no |
+//!
+//! The network sees the whole example with zeros in place of what changes, and gives parameters for the whole example; those of kept elements
+//! are not used. So one network serves any mask, and nothing moves: [`crate::Coupling`] with a [`crate::Partition`] takes half of
+//! the numbers through the network instead. Two couplings with the same [`Mask`] and the two [`Half`]s change everything.
+//!
+//! The indices are integer parameters, saved with the others: a checkpoint keeps the mask that it was trained with.
+//!
+//! # Numerics
+//! The law only meets elements that change: a kept one that it could not take, or solve for, is no NaN in a gradient.
+//!
+//! # Reference
+//! Dinh et al. 2017 §3.4.
+//!
+//! # Example
+//! ```
+//! use burn::module::Module;
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::law::{AffineConfig, AffineForm};
+//! use flowkit::{Bijector, Conditioner, Mask, MaskedCouplingConfig, ShapeError};
+//!
+//! /// Shifts every number by the sum of the kept ones.
+//! #[derive(Module, Debug)]
+//! struct Sum {}
+//! impl Conditioner<2> for Sum {
+//!     fn forward(&self, kept: Tensor<2>, _: &()) -> Tensor<3> {
+//!         let [batch, dims] = kept.dims();
+//!         kept.sum_dim(1).reshape([batch, 1, 1]).expand([batch, 1, dims])
+//!     }
+//!     fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let device = Device::flex();
+//! let mask = Mask::Explicit(vec![true, false, true]);
+//! let law = AffineConfig::new(AffineForm::Additive).init();
+//! let coupling = MaskedCouplingConfig::new(vec![3], mask).init(law, Sum {}, &device);
+//! let x = Tensor::<2>::from_data([[1.0, 2.0, 4.0]], &device);
+//! let (z, log_det) = coupling.forward(x.clone(), &());
+//! assert_eq!(z.to_data(), Tensor::<2>::from_data([[1.0, 7.0, 4.0]], &device).to_data());
+//! assert_eq!(log_det.into_scalar::<f32>(), 0.0);
+//! assert_eq!(coupling.inverse(z, &()).to_data(), x.to_data());
+//! ```
+
+use burn::config::Config;
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::{Half, Mask};
+use crate::bijector::Bijector;
+use crate::conditioner::Conditioner;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::event::{check_event, flatten, sum_event};
+use crate::law::Law;
+use crate::linear::permutation::inverse_order;
+
+/// Configuration of [`MaskedCoupling`].
+#[derive(Config, Debug)]
+pub struct MaskedCouplingConfig {
+    /// Shape of an example, without the batch axis: `[numbers]`, or `[channels, height, width]`.
+    pub shape: Vec<usize>,
+    /// How its elements are divided.
+    pub mask: Mask,
+    /// The half of the mask that passes unchanged.
+    #[config(default = "Half::First")]
+    pub kept: Half,
+}
+
+impl MaskedCouplingConfig {
+    /// Whether the configuration describes a coupling.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "MaskedCouplingConfig";
+        let total: usize = self.shape.iter().product();
+        if self.shape.is_empty() || total == 0 {
+            return Err(ShapeError::Empty { layer: "MaskedCoupling", shape: self.shape.clone() }.into());
+        }
+        let first = self.mask.first_half(&self.shape);
+        if first.len() != total {
+            return Err(ConfigError::Length { config: NAME, field: "mask", expected: total, found: first.len() });
+        }
+        match self.elements().0.len() {
+            kept if kept == 0 || kept == total => Err(ConfigError::OneSided { config: NAME, kept, total }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Indices of the kept elements and of those that change.
+    fn elements(&self) -> (Vec<i64>, Vec<i64>) {
+        let first = self.mask.first_half(&self.shape);
+        (0..first.len() as i64).partition(|&element| first[element as usize] == (self.kept == Half::First))
+    }
+
+    /// The coupling of `law`, with parameters from `conditioner`.
+    ///
+    /// # Panics
+    /// If [`MaskedCouplingConfig::validate`] is an error.
+    pub fn init<L: Law, N>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let (kept, changed) = self.elements();
+        let fixed = |indices: Vec<i64>| {
+            let n = indices.len();
+            Param::initialized(ParamId::new(), Tensor::<1, Int>::from_data(TensorData::new(indices, [n]), device))
+        };
+        MaskedCoupling { law, conditioner, kept: fixed(kept), changed: fixed(changed), shape: self.shape.clone() }
+    }
+}
+
+/// Coupling with a mask. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct MaskedCoupling<L, N> {
+    /// The law of the elements that change.
+    pub law: L,
+    /// The network that gives its parameters, for every element.
+    pub conditioner: N,
+    /// Indices of the elements that pass unchanged, `[K]`.
+    pub kept: Param<Tensor<1, Int>>,
+    /// Indices of the elements that change, `[dims − K]`.
+    pub changed: Param<Tensor<1, Int>>,
+    #[module(skip)]
+    shape: Vec<usize>,
+}
+
+/// A batch taken apart.
+struct Parts {
+    kept: Tensor<2>,
+    changed: Tensor<2>,
+    /// Where each element is in `[kept, changed]`.
+    places: Tensor<1, Int>,
+}
+
+impl Parts {
+    /// The batch with other numbers in place of those that change.
+    fn join<const D: usize>(&self, changed: Tensor<2>, dims: [usize; D]) -> Tensor<D> {
+        Tensor::cat(vec![self.kept.clone(), changed], 1).select(1, self.places.clone()).reshape(dims)
+    }
+
+    /// What the network sees: zeros in place of what changes.
+    fn masked<const D: usize>(&self, dims: [usize; D]) -> Tensor<D> {
+        self.join(self.changed.zeros_like(), dims)
+    }
+}
+
+impl<L, N> MaskedCoupling<L, N> {
+    fn parts<const D: usize>(&self, x: Tensor<D>) -> Parts {
+        let x = flatten(x);
+        let (kept, changed) = (self.kept.val(), self.changed.val());
+        let places = inverse_order(Tensor::cat(vec![kept.clone(), changed.clone()], 0));
+        Parts { kept: x.clone().select(1, kept), changed: x.select(1, changed), places }
+    }
+}
+
+impl<const D: usize, C, L, N> Bijector<D, C> for MaskedCoupling<L, N>
+where
+    C: Context,
+    L: Law,
+    N: Conditioner<D, C>,
+{
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.output_shape_given(x.dims(), context));
+        let dims = x.dims();
+        let parts = self.parts(x);
+        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
+        let (z, log_derivative) = self.law.forward(parts.changed.clone(), theta);
+        (parts.join(z, dims), sum_event(log_derivative))
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
+        check_shape(self.output_shape_given(z.dims(), context));
+        let dims = z.dims();
+        let parts = self.parts(z);
+        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
+        let x = self.law.inverse(parts.changed.clone(), theta);
+        parts.join(x, dims)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.output_shape_given(z.dims(), context));
+        let dims = z.dims();
+        let parts = self.parts(z);
+        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
+        let (x, log_derivative) = self.law.inverse_with_log_derivative(parts.changed.clone(), theta);
+        (parts.join(x, dims), sum_event(log_derivative))
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        check_event("MaskedCoupling", &self.shape, shape)?;
+        self.conditioner.check(shape, shape, self.law.n_params())?;
+        Ok(shape)
+    }
+
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let output = Bijector::<D, C>::output_shape(self, shape)?;
+        self.conditioner.check_context(shape, context)?;
+        Ok(output)
+    }
+
+    fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        check_shape(self.output_shape_given(x.dims(), context));
+        let dims = x.dims();
+        let parts = self.parts(x);
+        let (conditioner, theta) = self.conditioner.initialize(parts.masked(dims), context);
+        let (z, _) = self.law.forward(parts.changed.clone(), theta.select(2, self.changed.val()));
+        let Self { law, kept, changed, shape, .. } = self;
+        (Self { law, conditioner, kept, changed, shape }, parts.join(z, dims).detach())
+    }
+}

@@ -1,0 +1,54 @@
+//! Exponential: from the real line to the positive numbers.
+//! ```text
+//! forward   z = exp(x)                     inverse   x = ln z
+//! log_det   Σ x
+//! ```
+//! The logarithm of positive data is [`crate::Invert`] of it.
+//!
+//! # Numerics
+//! `z` overflows f32 above 88 and is 0 below −103 (−87 on devices without subnormal numbers); the log-determinant is exact for every `x`.
+//! The inverse of 0 is −∞, that of a negative number NaN.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{Bijector, Exp, Invert};
+//!
+//! let x = Tensor::<2>::from_data([[1.0, 10.0]], &Device::flex());
+//! let (z, log_det) = Invert::new(Exp::new()).forward(x, &());
+//! z.into_data().assert_approx_eq::<f32>(&[[0.0, 10f32.ln()]].into(), Default::default());
+//! assert!((log_det.into_scalar::<f32>() + 10f32.ln()).abs() < 1e-6);
+//! ```
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::event::sum_event;
+
+/// Exponential. The formulas head this module.
+#[derive(Module, Debug, Default)]
+pub struct Exp {}
+
+impl Exp {
+    /// The bijector.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for Exp {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        (x.clone().exp(), sum_event(x))
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        z.log()
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}

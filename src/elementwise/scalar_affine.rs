@@ -1,0 +1,92 @@
+//! One fixed scale and one fixed shift for all numbers: a change of units.
+//! ```text
+//! forward   z = a·x + b                    inverse   x = (z − b)/a
+//! log_det   D·ln|a|                        D numbers per example
+//! ```
+//! `a = 1`, `b = −1/2` maps pixels of [0, 1] to [−1/2, 1/2]. Nothing is trained; [`crate::PositionNorm`] is the trained scale and shift of
+//! each element, [`crate::ActNorm`] that of each channel.
+//!
+//! # Numerics
+//! `a` and `1/a` are rounded to the type of the data once; the log-determinant is that of the `a` that was configured.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{Bijector, ScalarAffineConfig};
+//!
+//! let layer = ScalarAffineConfig::new(2.0, -1.0).init();
+//! let x = Tensor::<2>::from_data([[0.0, 0.5, 1.0]], &Device::flex());
+//! let (z, log_det) = layer.forward(x.clone(), &());
+//! assert_eq!(z.to_data(), Tensor::<2>::from_data([[-1.0, 0.0, 1.0]], &Device::flex()).to_data());
+//! assert!((log_det.into_scalar::<f32>() - 3.0 * 2f32.ln()).abs() < 1e-6);
+//! let back: Tensor<2> = layer.inverse(z, &());
+//! assert_eq!(back.to_data(), x.to_data());
+//! ```
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError};
+
+/// Configuration of [`ScalarAffine`].
+#[derive(Config, Debug)]
+pub struct ScalarAffineConfig {
+    /// Scale `a`, not 0.
+    pub scale: f64,
+    /// Shift `b`.
+    pub shift: f64,
+}
+
+impl ScalarAffineConfig {
+    /// Whether the configuration describes a bijector.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let out_of_range =
+            |field, range, found| Err(ConfigError::OutOfRange { config: "ScalarAffineConfig", field, range, found });
+        // Scale and reciprocal must be finite float32 numbers, with room for data.
+        if !(1e-30..=1e30).contains(&self.scale.abs()) {
+            return out_of_range("scale", "±[1e-30, 1e30]", self.scale);
+        }
+        if !(-1e30..=1e30).contains(&self.shift) {
+            return out_of_range("shift", "[-1e30, 1e30]", self.shift);
+        }
+        Ok(())
+    }
+
+    /// The bijector.
+    ///
+    /// # Panics
+    /// If [`ScalarAffineConfig::validate`] is an error.
+    pub fn init(&self) -> ScalarAffine {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        ScalarAffine { scale: self.scale, shift: self.shift }
+    }
+}
+
+/// Fixed scale and shift. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ScalarAffine {
+    scale: f64,
+    shift: f64,
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for ScalarAffine {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let n: usize = dims[1..].iter().product();
+        let log_det = Tensor::full([dims[0]], n as f64 * self.scale.abs().ln(), (&x.device(), x.dtype()));
+        (x.mul_scalar(self.scale).add_scalar(self.shift), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        z.sub_scalar(self.shift).mul_scalar(1.0 / self.scale)
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}

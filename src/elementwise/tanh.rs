@@ -1,0 +1,57 @@
+//! Hyperbolic tangent: from the real line to (−1, 1).
+//! ```text
+//! forward   z = tanh x                     inverse   x = ½ (ln(1 + z) − ln(1 − z))
+//! log_det   Σ ln(1 − tanh²x) = Σ 2 (ln 2 − |x| − ln(1 + exp(−2|x|)))
+//! ```
+//! Data in (−1, 1) comes to the real line by [`crate::Invert`] of it.
+//!
+//! # Numerics
+//! The log-determinant never forms `1 − tanh²x`, which is 0 from `|x| ≈ 9` (f32) on: it is exact for every `x`. `z` itself rounds to ±1
+//! there, and the inverse of ±1 is ±∞; outside of [−1, 1] it is NaN.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{Bijector, Tanh};
+//!
+//! let x = Tensor::<2>::from_data([[0.5, -20.0]], &Device::flex());
+//! let (z, log_det) = Tanh::new().forward(x, &());
+//! z.into_data().assert_approx_eq::<f32>(&[[0.5f32.tanh(), -1.0]].into(), Default::default());
+//! let expected = (1.0 - 0.5f64.tanh().powi(2)).ln() + 2.0 * (2f64.ln() - 20.0);
+//! assert!((f64::from(log_det.into_scalar::<f32>()) - expected).abs() < 1e-5);
+//! ```
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::event::sum_event;
+
+/// Hyperbolic tangent. The formulas head this module.
+#[derive(Module, Debug, Default)]
+pub struct Tanh {}
+
+impl Tanh {
+    /// The bijector.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for Tanh {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        let size = x.clone().abs();
+        let excess = size.clone() + size.mul_scalar(-2.0).exp().log1p();
+        (x.tanh(), sum_event(excess.sub_scalar(std::f64::consts::LN_2).mul_scalar(-2.0)))
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        (z.clone().log1p() - z.neg().log1p()).mul_scalar(0.5)
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}

@@ -1,0 +1,231 @@
+//! Configuration of Flow++.
+
+mod dequantization;
+mod named;
+mod network;
+mod stage;
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
+pub use network::{ChannelMixing, CouplingLaw, NetStart};
+pub use stage::{Scale, StageConfig};
+
+use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, FlowPlusPlusLaw, Stage, Step};
+use crate::bound_flow::BoundFlow;
+use crate::compose::Invert;
+use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
+use crate::coupling::CouplingConfig;
+use crate::elementwise::{LogitConfig, Sigmoid};
+use crate::error::{ConfigError, ShapeError};
+use crate::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
+use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
+use crate::prior::StandardNormal;
+use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
+use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
+use crate::unstarted::Unstarted;
+
+/// Configuration of [`FlowPlusPlus`].
+#[derive(Config, Debug, PartialEq)]
+pub struct FlowPlusPlusConfig {
+    /// Shape `[C, H, W]` of the images.
+    pub image: [usize; 3],
+    /// Levels of a pixel.
+    #[config(default = 256)]
+    pub n_levels: usize,
+    /// Stages, first to last.
+    pub stages: Vec<StageConfig>,
+    /// Dequantization.
+    pub dequantization: DequantizationConfig,
+    /// Law of all couplings.
+    #[config(default = "CouplingLaw::MixLogCdf { n_components: 32 }")]
+    pub law: CouplingLaw,
+    /// Filters of the networks.
+    #[config(default = 96)]
+    pub n_filters: usize,
+    /// Blocks of the networks.
+    #[config(default = 10)]
+    pub n_blocks: usize,
+    /// How the networks mix positions.
+    #[config(default = "Mixing::Attention { heads: 4 }")]
+    pub mixing: Mixing,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Whether channels are mixed before every coupling.
+    #[config(default = "ChannelMixing::Matrix")]
+    pub channel_mixing: ChannelMixing,
+    /// Order of the channels after a squeeze.
+    #[config(default = "ChannelOrder::BlockMajor")]
+    pub squeeze_order: ChannelOrder,
+    /// Added to the variance at the start of the norms.
+    #[config(default = 1e-8)]
+    pub variance_floor: f64,
+    /// Where the first weights of the networks come from.
+    #[config(default = "NetStart::DataDependent")]
+    pub start: NetStart,
+    /// What the weights of all convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
+    /// What stands before the last convolution of the couplings' networks.
+    #[config(default = "OutputActivation::None")]
+    pub output_activation: OutputActivation,
+}
+
+impl FlowPlusPlusConfig {
+    /// Whether the configuration describes a model.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "FlowPlusPlusConfig";
+        for (field, value) in [("image[0]", self.image[0]), ("image[1]", self.image[1]), ("image[2]", self.image[2])] {
+            ConfigError::positive(NAME, field, value)?;
+        }
+        ConfigError::positive(NAME, "stages", self.stages.len())?;
+        UniformDequantizationConfig::new().with_n_levels(self.n_levels).validate()?;
+        PositionNormConfig::new().with_variance_floor(self.variance_floor).validate()?;
+        if let CouplingLaw::MixLogCdf { n_components } = self.law {
+            MixLogCdfConfig::new(n_components).validate()?;
+        }
+        if let DequantizationConfig::Variational(noise) = self.dequantization {
+            noise.validate()?;
+            let half = self.half(self.image, noise.pattern)?;
+            self.noise_net(half, noise).validate()?;
+            self.encoder(half, noise).validate()?;
+        }
+        let mut image = self.image;
+        for stage in &self.stages {
+            stage.validate()?;
+            image = stage.scale.squeezed(image)?;
+            self.net(self.half(image, stage.pattern)?).validate()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
+    ///
+    /// # Errors
+    /// [`ShapeError::Example`] with both shapes.
+    pub fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError> {
+        if shape == self.image {
+            return Ok(());
+        }
+        Err(ShapeError::Example { layer: "FlowPlusPlus", expected: self.image.to_vec(), found: shape.to_vec() })
+    }
+
+    /// Number of parameters. Parameters are lazy, so that counting allocates none of them.
+    ///
+    /// # Panics
+    /// If [`FlowPlusPlusConfig::validate`] is an error.
+    pub fn num_params(&self) -> usize {
+        self.init(&Device::default()).num_params()
+    }
+
+    /// The model before its start.
+    ///
+    /// # Panics
+    /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns it.
+    pub fn init(&self, device: &Device) -> Unstarted<FlowPlusPlus> {
+        match self.try_init(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The model before its start, or why the configuration describes none.
+    pub fn try_init(&self, device: &Device) -> Result<Unstarted<FlowPlusPlus>, ConfigError> {
+        self.validate()?;
+        let mut image = self.image;
+        let mut stages = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            image = stage.scale.squeezed(image)?;
+            let net = self.net(self.half(image, stage.pattern)?);
+            let squeeze = || SqueezeConfig::new(self.squeeze_order).init();
+            stages.push(Stage {
+                squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
+                partition: PartitionConfig::new(stage.pattern).init(),
+                steps: (0..stage.n_couplings).map(|_| self.step(&net, device)).collect(),
+            });
+        }
+        let layers = (LogitConfig::new().init(), stages);
+        let [c, h, w] = self.image;
+        Ok(BoundFlow::new(self.init_dequantization(device)?, layers, StandardNormal::new(), [1, c, h, w])?)
+    }
+
+    fn init_dequantization(&self, device: &Device) -> Result<FlowPlusPlusDequantization, ConfigError> {
+        let DequantizationConfig::Variational(noise) = self.dequantization else {
+            let uniform = UniformDequantizationConfig::new().with_n_levels(self.n_levels);
+            return Ok(FlowPlusPlusDequantization::Uniform(uniform.init()));
+        };
+        let half = self.half(self.image, noise.pattern)?;
+        let net = self.noise_net(half, noise);
+        let partition = || PartitionConfig::new(noise.pattern).init();
+        let encoder = self.encoder(half, noise).init(device);
+        let steps = (0..noise.n_couplings).map(|_| self.step(&net, device)).collect();
+        let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
+        let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
+        Ok(FlowPlusPlusDequantization::Variational(dequantization.init(encoder, flow)))
+    }
+
+    /// Shape of one half of an image.
+    fn half(&self, [c, h, w]: [usize; 3], pattern: Pattern) -> Result<[usize; 3], ShapeError> {
+        let partition = PartitionConfig::new(pattern).init();
+        let [_, c, h, w] = crate::bijector::Bijector::<4>::output_shape(&partition, [1, c, h, w])?;
+        Ok([c / 2, h, w])
+    }
+
+    fn law(&self) -> FlowPlusPlusLaw {
+        match self.law {
+            CouplingLaw::Affine => FlowPlusPlusLaw::Affine(AffineConfig::new(AffineForm::Exponential).init()),
+            CouplingLaw::MixLogCdf { n_components } => {
+                FlowPlusPlusLaw::MixLogCdf(MixLogCdfConfig::new(n_components).init())
+            }
+        }
+    }
+
+    /// Network of a coupling of the flow.
+    fn net(&self, half: [usize; 3]) -> GatedNetConfig {
+        let [start, gate_start, output_start] = self.start.convolutions();
+        GatedNetConfig::new(half, self.law().n_params(), self.n_filters, self.n_blocks)
+            .with_mixing(Some(self.mixing))
+            .with_dropout(self.dropout)
+            .with_start(start)
+            .with_gate_start(gate_start)
+            .with_output_start(output_start)
+            .with_weight(self.weight)
+            .with_output_activation(self.output_activation)
+    }
+
+    /// Network of a coupling of the noise flow.
+    fn noise_net(&self, half: [usize; 3], noise: VariationalConfig) -> GatedNetConfig {
+        let net = self.net(half).with_n_context(Some(noise.n_context));
+        let mixing = match noise.mixing {
+            NoiseMixing::AsFlow => net.mixing,
+            NoiseMixing::None => None,
+        };
+        GatedNetConfig { n_filters: noise.n_filters, n_blocks: noise.n_blocks, ..net }.with_mixing(mixing)
+    }
+
+    fn encoder(&self, half: [usize; 3], noise: VariationalConfig) -> FlowPlusPlusEncoderConfig {
+        let [start, gate_start, _] = self.start.convolutions();
+        let VariationalConfig { pattern, n_context, n_encoder_blocks, encoder_block, .. } = noise;
+        FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block)
+            .with_dropout(self.dropout)
+            .with_start(start)
+            .with_gate_start(gate_start)
+            .with_weight(self.weight)
+    }
+
+    fn step(&self, net: &GatedNetConfig, device: &Device) -> Step {
+        let [c, h, w] = net.half;
+        let matrix = match self.channel_mixing {
+            ChannelMixing::Matrix => Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
+            ChannelMixing::None => None,
+        };
+        (
+            PositionNormConfig::new().with_variance_floor(self.variance_floor).init([1, 2 * c, h, w], device),
+            matrix,
+            CouplingConfig::new().init(self.law(), net.init(device)),
+            Swap::new(),
+        )
+    }
+}

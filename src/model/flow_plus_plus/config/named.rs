@@ -1,0 +1,162 @@
+//! The released models, and two for one machine.
+
+use super::{
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetStart, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
+};
+use crate::conditioner::{ConvWeight, Mixing, OutputActivation};
+use crate::model::flow_plus_plus::EncoderBlock;
+use crate::reshape::{ChannelOrder, Pattern};
+
+fn stage(scale: Scale, pattern: Pattern, n_couplings: usize) -> StageConfig {
+    StageConfig { scale, pattern, n_couplings }
+}
+
+/// Stages of the CIFAR-10 model: 4 couplings, 2 after the squeeze, 3.
+fn cifar10_stages(pattern: Pattern) -> Vec<StageConfig> {
+    vec![stage(Scale::Keep, pattern, 4), stage(Scale::Squeeze, Pattern::Channels, 2), stage(Scale::Keep, pattern, 3)]
+}
+
+/// Stages of the larger images: 4 couplings on 32x32 positions, then 2 and 2 at each of two squeezes.
+fn large_stages(first: Scale) -> Vec<StageConfig> {
+    use Pattern::{Channels, Stripes};
+    vec![
+        stage(first, Stripes, 4),
+        stage(Scale::Squeeze, Channels, 2),
+        stage(Scale::Keep, Stripes, 2),
+        stage(Scale::Squeeze, Channels, 2),
+        stage(Scale::Keep, Stripes, 2),
+    ]
+}
+
+/// The noise flow of the CIFAR-10 model with another width.
+fn cifar10_noise(pattern: Pattern, n_filters: usize) -> VariationalConfig {
+    VariationalConfig {
+        pattern,
+        n_couplings: 4,
+        n_filters,
+        n_blocks: 2,
+        mixing: NoiseMixing::AsFlow,
+        n_context: 32,
+        n_encoder_blocks: 3,
+        encoder_block: EncoderBlock::Conv,
+    }
+}
+
+impl FlowPlusPlusConfig {
+    /// The paper's CIFAR-10 model: 31,443,440 parameters.
+    pub fn cifar10() -> Self {
+        let noise = cifar10_noise(Pattern::Stripes, 96);
+        Self::new([3, 32, 32], cifar10_stages(Pattern::Stripes), DequantizationConfig::Variational(noise))
+            .with_dropout(0.2)
+    }
+
+    /// The paper's ablation with uniform dequantization, 104 filters wide: 32,324,408 parameters.
+    pub fn cifar10_uniform() -> Self {
+        Self { dequantization: DequantizationConfig::Uniform, ..Self::cifar10() }.with_n_filters(104)
+    }
+
+    /// The paper's ablation with affine couplings, 108 filters wide: 32,045,708 parameters.
+    pub fn cifar10_affine() -> Self {
+        let noise = cifar10_noise(Pattern::Stripes, 108);
+        Self { dequantization: DequantizationConfig::Variational(noise), ..Self::cifar10() }
+            .with_law(CouplingLaw::Affine)
+            .with_n_filters(108)
+    }
+
+    /// The paper's ablation without self-attention, which a maximum over channels replaces: 31,443,440 parameters.
+    pub fn cifar10_without_attention() -> Self {
+        Self::cifar10().with_mixing(Mixing::Maxout)
+    }
+
+    /// The paper's model of 32x32 ImageNet, with weight normalisation: 168,955,724 parameters.
+    ///
+    /// The released noise flow undoes its stripes after four couplings and cuts the same ones again for four more, which is a flow of eight.
+    pub fn imagenet32() -> Self {
+        let noise = VariationalConfig {
+            n_couplings: 8,
+            n_blocks: 8,
+            n_encoder_blocks: 8,
+            encoder_block: EncoderBlock::Attention { heads: 4 },
+            ..cifar10_noise(Pattern::Stripes, 128)
+        };
+        let stages = vec![
+            stage(Scale::Keep, Pattern::Stripes, 4),
+            stage(Scale::Keep, Pattern::Stripes, 3),
+            stage(Scale::Squeeze, Pattern::Channels, 3),
+            stage(Scale::Keep, Pattern::Stripes, 3),
+        ];
+        Self::new([3, 32, 32], stages, DequantizationConfig::Variational(noise))
+            .with_n_filters(128)
+            .with_n_blocks(20)
+            .with_channel_mixing(ChannelMixing::None)
+            .with_output_activation(OutputActivation::ConcatElu)
+            .with_weight(ConvWeight::WeightNorm)
+    }
+
+    /// The model of images from 64x64 on, `blocks` deep.
+    fn large(image: [usize; 3], first: Scale, n_blocks: usize) -> Self {
+        let noise = VariationalConfig {
+            n_blocks: 5,
+            mixing: NoiseMixing::None,
+            n_encoder_blocks: 5,
+            encoder_block: EncoderBlock::NormedConv,
+            ..cifar10_noise(Pattern::Stripes, 96)
+        };
+        Self::new(image, large_stages(first), DequantizationConfig::Variational(noise))
+            .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+            .with_n_blocks(n_blocks)
+            .with_channel_mixing(ChannelMixing::None)
+            .with_output_activation(OutputActivation::ConcatElu)
+    }
+
+    /// The paper's model of 64x64 ImageNet: 72,703,528 parameters.
+    ///
+    /// The released code counts 73,489,960: each of the four couplings of its noise flow owns a position embedding `[96, 64, 32]` that nothing
+    /// reads, since these couplings have no attention. `with_n_levels(32)` is the released 5-bit model.
+    pub fn imagenet64() -> Self {
+        Self::large([3, 64, 64], Scale::Squeeze, 16)
+    }
+
+    /// The released model of 64x64 CelebA at 5 bits: [`FlowPlusPlusConfig::imagenet64`] with 32 levels. With 8 levels it is the 3-bit one.
+    pub fn celeba64() -> Self {
+        Self::imagenet64().with_n_levels(32)
+    }
+
+    /// The released model of 128x128 CelebA at 5 bits: 119,645,224 parameters.
+    ///
+    /// The released code counts 122,790,952, with four position embeddings `[96, 128, 64]` that nothing reads, as in
+    /// [`FlowPlusPlusConfig::imagenet64`].
+    pub fn celeba128() -> Self {
+        Self::large([3, 128, 128], Scale::SqueezeRepeatedly { times: 2 }, 12).with_n_levels(32)
+    }
+
+    /// The stages of the CIFAR-10 model with 32 filters, 2 blocks and 8 components, for one machine: 1,716,336 parameters.
+    pub fn small() -> Self {
+        let pattern = Pattern::Checkerboard;
+        let noise = DequantizationConfig::Variational(cifar10_noise(pattern, 32));
+        Self::new([3, 32, 32], cifar10_stages(pattern), noise)
+            .with_law(CouplingLaw::MixLogCdf { n_components: 8 })
+            .with_n_filters(32)
+            .with_n_blocks(2)
+            .with_squeeze_order(ChannelOrder::ChannelMajor)
+            .with_variance_floor(1e-2)
+            .with_start(NetStart::FanIn)
+    }
+
+    /// A model that learns within minutes on two cores: four couplings at half resolution.
+    pub fn tiny() -> Self {
+        let noise = VariationalConfig {
+            n_couplings: 2,
+            n_blocks: 1,
+            n_context: 16,
+            ..cifar10_noise(Pattern::Checkerboard, 16)
+        };
+        let stages = vec![stage(Scale::Squeeze, Pattern::Channels, 2), stage(Scale::Keep, Pattern::Checkerboard, 2)];
+        Self::new([3, 32, 32], stages, DequantizationConfig::Variational(noise))
+            .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
+            .with_n_filters(16)
+            .with_n_blocks(1)
+            .with_variance_floor(1e-2)
+    }
+}

@@ -1,0 +1,71 @@
+//! Stages: couplings at one resolution in one pattern.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ConfigError, ShapeError};
+use crate::reshape::Pattern;
+
+/// Resolution of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scale {
+    /// That which it is given.
+    Keep,
+    /// Half of it, after a squeeze.
+    Squeeze,
+    /// `2^-times` of it, after that many squeezes.
+    SqueezeRepeatedly {
+        /// Squeezes, at least 2.
+        times: usize,
+    },
+}
+
+impl Scale {
+    /// Squeezes before the couplings.
+    pub fn n_squeezes(self) -> usize {
+        match self {
+            Self::Keep => 0,
+            Self::Squeeze => 1,
+            Self::SqueezeRepeatedly { times } => times,
+        }
+    }
+
+    /// Shape of an image after the squeezes.
+    pub(super) fn squeezed(self, image: [usize; 3]) -> Result<[usize; 3], ShapeError> {
+        (0..self.n_squeezes()).try_fold(image, |[c, h, w], _| {
+            for (axis, length) in [(2, h), (3, w)] {
+                if length % 2 != 0 {
+                    let shape = vec![1, c, h, w];
+                    return Err(ShapeError::NotDivisible { layer: "Squeeze", axis, factor: 2, shape });
+                }
+            }
+            Ok([4 * c, h / 2, w / 2])
+        })
+    }
+}
+
+/// One stage: couplings at one resolution in one pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageConfig {
+    /// Resolution.
+    pub scale: Scale,
+    /// Pattern of the halves.
+    pub pattern: Pattern,
+    /// Number of couplings.
+    pub n_couplings: usize,
+}
+
+impl StageConfig {
+    /// Whether the configuration describes a stage.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("StageConfig", "n_couplings", self.n_couplings)?;
+        match self.scale {
+            Scale::SqueezeRepeatedly { times } if times < 2 => Err(ConfigError::OutOfRange {
+                config: "StageConfig",
+                field: "scale.times",
+                range: "[2, ∞)",
+                found: times as f64,
+            }),
+            _ => Ok(()),
+        }
+    }
+}

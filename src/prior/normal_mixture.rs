@@ -1,0 +1,161 @@
+//! Mixture of normal distributions with independent elements, over whole examples.
+//! ```text
+//! ln p(z) = ln Σ_k π_k Π_i N(z_i; μ_ki, exp(s_ki))              π = softmax(ℓ)
+//! sample    k ~ π,  z = μ_k + temperature·exp(s_k)·N(0, 1)
+//! ```
+//! | symbol | meaning | shape | trained |
+//! |---|---|---|---|
+//! | `ℓ` | unnormalised log-weights | `[K]` | yes |
+//! | `μ` | means, `dims` numbers per example | `[K, dims]` | yes |
+//! | `s` | log-scales | `[K, dims]` | yes |
+//!
+//! The temperature acts within a component: at 0 the samples are the means. `no_grad` of the module keeps a mixture where it is.
+//!
+//! # Start
+//! Means from `N(0, spread²)`, scales 1, equal weights: components that are equal have equal gradients and would stay equal.
+//!
+//! # Numerics
+//! Nothing leaves log space: the sum over components is taken relative to the largest. `exp(−s)` overflows f32 at `s < −88`.
+//!
+//! # Cost
+//! `O(B·K·dims)` in time and memory.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{NormalMixture, Prior};
+//!
+//! let device = Device::flex();
+//! let means = Tensor::<2>::from_data([[-40.0], [40.0]], &device);
+//! let prior = NormalMixture::from_parts([1, 1], Tensor::zeros([2], &device), means.clone(), means.zeros_like()).unwrap();
+//! let nats = prior.log_prob(Tensor::<2>::from_data([[40.0]], &device), &()).into_scalar::<f32>();
+//! assert!((nats - 0.5f32.ln() + 0.5 * (2.0 * std::f32::consts::PI).ln()).abs() < 1e-6);
+//! ```
+
+use std::f64::consts::PI;
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{DType, Device, Distribution, Tensor};
+
+use super::Prior;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::event::{check_event, flatten};
+
+/// Configuration of [`NormalMixture`].
+#[derive(Config, Debug)]
+pub struct NormalMixtureConfig {
+    /// Components `K`.
+    pub n_components: usize,
+    /// Standard deviation of the means at the start.
+    #[config(default = 1.0)]
+    pub spread: f64,
+}
+
+impl NormalMixtureConfig {
+    /// Whether the configuration describes a prior.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "NormalMixtureConfig";
+        ConfigError::positive(NAME, "n_components", self.n_components)?;
+        if self.spread >= 0.0 && self.spread.is_finite() {
+            return Ok(());
+        }
+        Err(ConfigError::OutOfRange { config: NAME, field: "spread", range: "[0, ∞)", found: self.spread })
+    }
+
+    /// The prior of latents of shape `shape[1..]`, with means from the device's generator.
+    ///
+    /// # Panics
+    /// If [`NormalMixtureConfig::validate`] is an error.
+    pub fn init<const D: usize>(&self, shape: [usize; D], device: &Device) -> NormalMixture {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let k = self.n_components;
+        let dims = shape[1..].iter().product();
+        NormalMixture {
+            logits: Initializer::Zeros.init([k], device),
+            means: Initializer::Normal { mean: 0.0, std: self.spread }.init([k, dims], device),
+            log_scales: Initializer::Zeros.init([k, dims], device),
+            shape: shape[1..].to_vec(),
+        }
+    }
+}
+
+/// Mixture of normal distributions. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct NormalMixture {
+    /// Unnormalised log-weights `ℓ`, `[K]`.
+    pub logits: Param<Tensor<1>>,
+    /// Means `μ`, `[K, dims]`.
+    pub means: Param<Tensor<2>>,
+    /// Log-scales `s`, `[K, dims]`.
+    pub log_scales: Param<Tensor<2>>,
+    #[module(skip)]
+    shape: Vec<usize>,
+}
+
+impl NormalMixture {
+    /// The mixture with these parameters, of latents of shape `shape[1..]`.
+    ///
+    /// # Errors
+    /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`.
+    pub fn from_parts<const D: usize>(
+        shape: [usize; D],
+        logits: Tensor<1>,
+        means: Tensor<2>,
+        log_scales: Tensor<2>,
+    ) -> Result<Self, ShapeError> {
+        let expected = [logits.dims()[0], shape[1..].iter().product()];
+        for found in [means.dims(), log_scales.dims()] {
+            if let Some(axis) = (0..2).find(|&axis| found[axis] != expected[axis]) {
+                let (layer, expected) = ("NormalMixture", expected[axis]);
+                return Err(ShapeError::Axis { layer, axis, expected, shape: found.to_vec() });
+            }
+        }
+        if expected.contains(&0) {
+            return Err(ShapeError::Empty { layer: "NormalMixture", shape: expected.to_vec() });
+        }
+        Ok(Self {
+            logits: Param::from_tensor(logits),
+            means: Param::from_tensor(means),
+            log_scales: Param::from_tensor(log_scales),
+            shape: shape[1..].to_vec(),
+        })
+    }
+}
+
+impl<const D: usize, C: Context> Prior<D, C> for NormalMixture {
+    fn log_prob(&self, z: Tensor<D>, _: &C) -> Tensor<1> {
+        check_shape(Prior::<D, C>::check(self, z.dims()));
+        let log_scales = self.log_scales.val().unsqueeze::<3>();
+        let distance = flatten(z).unsqueeze_dim::<3>(1) - self.means.val().unsqueeze::<3>();
+        let scaled = distance * log_scales.clone().neg().exp();
+        let terms = scaled.square().mul_scalar(-0.5) - log_scales.add_scalar(0.5 * (2.0 * PI).ln());
+        let joint = terms.sum_dim(2).squeeze_dim::<2>(2) + log_softmax(self.logits.val(), 0).unsqueeze::<2>();
+        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its own share.
+        let largest = joint.clone().detach().max_dim(1);
+        let sum = (joint - largest.clone()).exp().sum_dim(1).log() + largest;
+        sum.squeeze_dim::<1>(1)
+    }
+
+    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+        check_shape(Prior::<D, C>::check(self, shape));
+        let (means, log_scales) = (self.means.val(), self.log_scales.val());
+        let [k, dims] = means.dims();
+        // How many running sums of the weights a uniform number reaches, the last left out: at most K − 1, however sums are rounded.
+        let sums = log_softmax(self.logits.val(), 0).exp().cumsum(0).unsqueeze::<2>().expand([shape[0], k]);
+        let uniform = Tensor::<2>::random([shape[0], 1], Distribution::Uniform(0.0, 1.0), (device, dtype));
+        let reached = sums.lower_equal(uniform.expand([shape[0], k])).int().sum_dim(1).squeeze_dim::<1>(1);
+        let component = reached.clamp_max(k as i64 - 1);
+        let draws = Tensor::<2>::random([shape[0], dims], Distribution::Normal(0.0, 1.0), (device, dtype));
+        let scales = log_scales.select(0, component.clone()).exp().mul_scalar(temperature);
+        (draws * scales + means.select(0, component)).reshape(shape)
+    }
+
+    fn check(&self, shape: [usize; D]) -> Result<(), ShapeError> {
+        check_event("NormalMixture", &self.shape, shape).map(drop)
+    }
+}

@@ -1,0 +1,43 @@
+//! What happens after a loss or a gradient that is not finite. The weights never see it, whatever the policy.
+//! ```text
+//! Stop      the update is an error, and everything is as it was before it
+//! Skip      the batch is passed over: its number counts, weights, moments and average stay as they were
+//! Restore   the same, and weights, moments and average go back to the last checkpoint
+//! ```
+//! Batches and noise follow from the number of the update, so that neither policy meets the same batch again.
+//!
+//! `Restore` keeps a copy in memory of what [`Trainer::checkpoint`](super::Trainer::checkpoint) last wrote down (before the first: of the
+//! start), at the price of the weights three times. What it goes back to is thereby what a resumed run would have begun with, and a run
+//! that was killed and resumed restores the same state as one that was not.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+
+/// Policy for losses and gradients that are not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NonFinite {
+    /// Stop with an error that names the layer.
+    Stop,
+    /// Pass the batch over.
+    Skip {
+        /// Failures in a row; one more is an error.
+        at_most: u64,
+    },
+    /// Pass the batch over and go back to the last checkpoint.
+    Restore {
+        /// Failures without a good update between them; one more is an error.
+        at_most: u64,
+    },
+}
+
+/// What became of an update.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The weights moved.
+    Done,
+    /// The batch was passed over, for this reason.
+    Skipped(TrainError),
+    /// The batch was passed over, for this reason, and the weights are those of the last checkpoint.
+    Restored(TrainError),
+}

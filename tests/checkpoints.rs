@@ -1,0 +1,165 @@
+//! The folder of checkpoints: what is kept, what is skipped, what is deleted, and when.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use flowkit::train::{Checkpoint, CheckpointError, Checkpoints};
+
+fn checkpoint(step: u64) -> Checkpoint {
+    let mut checkpoint = Checkpoint::new(BTreeMap::from([("step".into(), step.to_string())])).unwrap();
+    checkpoint.insert_bytes("weights", vec![step as u8; 4000]).unwrap();
+    checkpoint
+}
+
+fn save(checkpoints: &Checkpoints, step: u64) {
+    assert_eq!(checkpoints.save(step, &checkpoint(step)).unwrap(), checkpoints.path(step));
+}
+
+/// Flips a bit in the middle of a file.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// Step and number of damaged newer files of the newest that can be read.
+fn latest(checkpoints: &Checkpoints) -> Option<(u64, usize)> {
+    let latest = checkpoints.latest().unwrap()?;
+    assert_eq!(latest.checkpoint, checkpoint(latest.step));
+    Some((latest.step, latest.damaged.len()))
+}
+
+#[test]
+fn the_newest_few_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("a/b");
+    let checkpoints = Checkpoints::open(&place, 3).unwrap();
+    assert_eq!(latest(&checkpoints), None);
+    for (step, kept) in [(0, vec![0]), (9, vec![0, 9]), (10, vec![0, 9, 10]), (11, vec![9, 10, 11])] {
+        save(&checkpoints, step);
+        assert_eq!(checkpoints.steps().unwrap(), kept);
+    }
+    // Numbers are compared, not names.
+    save(&checkpoints, 99_999_999_999);
+    assert_eq!(latest(&checkpoints), Some((99_999_999_999, 0)));
+    // What is not a checkpoint is left alone.
+    fs::write(place.join("notes.txt"), "mine").unwrap();
+    fs::write(place.join("best.safetensors"), "mine").unwrap();
+    fs::write(place.join("5.safetensors"), "mine").unwrap();
+    save(&checkpoints, 100_000_000_000);
+    assert_eq!(checkpoints.steps().unwrap(), [11, 99_999_999_999, 100_000_000_000]);
+    assert!(["notes.txt", "best.safetensors", "5.safetensors"].iter().all(|name| place.join(name).exists()));
+}
+
+#[test]
+fn a_damaged_one_is_skipped_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 3).unwrap();
+    [10, 20, 30].into_iter().for_each(|step| save(&checkpoints, step));
+    damage(&checkpoints.path(30));
+    let newest = checkpoints.latest().unwrap().unwrap();
+    assert_eq!(newest.step, 20);
+    assert!(matches!(&newest.damaged[..], [CheckpointError::Checksum { path, .. }] if *path == checkpoints.path(30)));
+    fs::write(checkpoints.path(20), b"").unwrap();
+    assert_eq!(latest(&checkpoints), Some((10, 2)));
+    damage(&checkpoints.path(10));
+    // A run must not silently begin anew.
+    let error = checkpoints.latest().unwrap_err();
+    assert!(matches!(&error, CheckpointError::AllDamaged { damaged, .. } if damaged.len() == 3), "{error}");
+    assert!(
+        error.to_string().contains("none of the 3 checkpoints") && error.to_string().contains("0000000030"),
+        "{error}"
+    );
+}
+
+/// Keeping one: the damaged newest does not push out the good one that the run went on from.
+#[test]
+fn the_last_good_one_is_never_deleted() {
+    for keep in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(folder.path(), 2).unwrap();
+        [10, 20].into_iter().for_each(|step| save(&checkpoints, step));
+        damage(&checkpoints.path(20));
+        drop(checkpoints);
+        let checkpoints = Checkpoints::open(folder.path(), keep).unwrap();
+        assert_eq!(latest(&checkpoints), Some((10, 1)));
+        // A save that fails half way deletes nothing: a folder stands where the file should go.
+        fs::create_dir_all(checkpoints.path(15).join("in the way")).unwrap();
+        let error = checkpoints.save(15, &checkpoint(15)).unwrap_err();
+        assert!(matches!(error, CheckpointError::Write { .. }), "{error}");
+        fs::remove_dir_all(checkpoints.path(15)).unwrap();
+        assert_eq!(latest(&checkpoints), Some((10, 1)));
+        // One that succeeds takes the place of what came later, and the good one before it goes only if it is one too many.
+        save(&checkpoints, 15);
+        assert_eq!(latest(&checkpoints), Some((15, 0)));
+        assert_eq!(checkpoints.steps().unwrap(), if keep == 1 { vec![15] } else { vec![10, 15] });
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
+    save(&checkpoints, 1);
+    fs::write(folder.path().join(".checkpoint-AbCdEf"), b"half").unwrap();
+    drop(checkpoints);
+    let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".checkpoint")), "{names:?}");
+    assert_eq!(latest(&checkpoints), Some((1, 0)));
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Checkpoints::open(folder.path(), 1).unwrap();
+    // Locks belong to an open file, so that a second one in this process counts as another's.
+    let error = Checkpoints::open(folder.path(), 1).unwrap_err();
+    assert!(matches!(&error, CheckpointError::InUse { folder: named } if named == folder.path()), "{error}");
+    drop(first);
+    Checkpoints::open(folder.path(), 1).unwrap();
+    assert!(matches!(Checkpoints::open(folder.path(), 0), Err(CheckpointError::KeepNone)));
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = Checkpoints::open(file.join("inside"), 1).unwrap_err();
+    assert!(matches!(error, CheckpointError::Write { .. }), "{error}");
+}
+
+/// Whoever looks while a run saves finds a checkpoint that can be read.
+#[test]
+fn at_every_moment_one_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
+    save(&checkpoints, 0);
+    let done = AtomicBool::new(false);
+    let look = || {
+        let mut seen = 0;
+        while !done.load(Ordering::Relaxed) {
+            // Between listing and reading the file may have been replaced by a newer one.
+            let newest = checkpoints.steps().unwrap();
+            assert!(!newest.is_empty());
+            for step in newest {
+                match Checkpoint::load(checkpoints.path(step)) {
+                    Ok(found) => assert_eq!(found, checkpoint(step)),
+                    Err(CheckpointError::Read { source, .. }) => {
+                        assert_eq!(source.kind(), std::io::ErrorKind::NotFound)
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            seen += 1;
+        }
+        seen
+    };
+    thread::scope(|scope| {
+        let looker = scope.spawn(look);
+        (1..60).for_each(|step| save(&checkpoints, step));
+        done.store(true, Ordering::Relaxed);
+        assert!(looker.join().unwrap() > 10);
+    });
+    assert_eq!(latest(&checkpoints), Some((59, 0)));
+}

@@ -1,0 +1,98 @@
+//! A stack of layers from a configuration file.
+
+use burn::tensor::Device;
+use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
+use flowkit::{
+    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, MlpConfig, StandardNormal, Unstarted,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::arcsinh::Arcsinh;
+
+/// One layer, as a file names it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "layer", rename_all = "snake_case", deny_unknown_fields)]
+pub enum LayerConfig {
+    ActNorm,
+    Conv1x1,
+    Arcsinh,
+    Affine { kept: Half, hidden: Vec<usize> },
+    MixLogCdf { kept: Half, hidden: Vec<usize>, n_components: usize },
+}
+
+/// A flow of vectors, as a file describes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackConfig {
+    pub dims: usize,
+    pub layers: Vec<LayerConfig>,
+}
+
+/// What a file can be wrong about.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    #[error("the file is no stack")]
+    Json(#[from] serde_json::Error),
+    #[error("layer {index} is wrong")]
+    Layer { index: usize, source: flowkit::ConfigError },
+    #[error("the layers do not fit")]
+    Shape(#[from] flowkit::ShapeError),
+}
+
+/// The flow of the layers of a file.
+pub type Stack = Flow<Vec<BoxBijector<2>>, StandardNormal>;
+
+impl StackConfig {
+    pub fn parse(text: &str) -> Result<Self, StackError> {
+        Ok(serde_json::from_str(text)?)
+    }
+
+    pub fn init(&self, device: &Device) -> Result<Unstarted<Stack>, StackError> {
+        let layers = self
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| self.layer(layer, device).map_err(|source| StackError::Layer { index, source }));
+        let layers = layers.collect::<Result<_, _>>()?;
+        Ok(Flow::new(layers, StandardNormal::new(), [1, self.dims])?)
+    }
+
+    fn layer(&self, layer: &LayerConfig, device: &Device) -> Result<BoxBijector<2>, flowkit::ConfigError> {
+        Ok(match layer {
+            LayerConfig::ActNorm => {
+                let config = ActNormConfig::new(self.dims);
+                config.validate()?;
+                BoxBijector::new(config.init::<2>(device))
+            }
+            LayerConfig::Conv1x1 => {
+                let config = Conv1x1Config::new(self.dims);
+                config.validate()?;
+                BoxBijector::new(config.init(device))
+            }
+            LayerConfig::Arcsinh => BoxBijector::new(Arcsinh::new(self.dims, device)),
+            LayerConfig::Affine { kept, hidden } => {
+                let law = AffineConfig::new(AffineForm::Exponential).init();
+                self.coupling(*kept, hidden, law, device)?
+            }
+            LayerConfig::MixLogCdf { kept, hidden, n_components } => {
+                let config = MixLogCdfConfig::new(*n_components);
+                config.validate()?;
+                self.coupling(*kept, hidden, config.init(), device)?
+            }
+        })
+    }
+
+    fn coupling<L: Law + Sync + 'static>(
+        &self,
+        kept: Half,
+        hidden: &[usize],
+        law: L,
+        device: &Device,
+    ) -> Result<BoxBijector<2>, flowkit::ConfigError> {
+        let (first, second) = (self.dims.div_ceil(2), self.dims / 2);
+        let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
+        let net = MlpConfig::new(own, other, law.n_params()).with_hidden(hidden.to_vec());
+        net.validate()?;
+        Ok(BoxBijector::new(CouplingConfig::new().with_kept(kept).init(law, net.init(device))))
+    }
+}

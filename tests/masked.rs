@@ -1,0 +1,101 @@
+//! Masked couplings: what passes, what changes, and what is kept in a checkpoint.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use flowkit::law::{Affine, AffineConfig, AffineForm};
+use flowkit::train::Checkpoint;
+use flowkit::{Bijector, Conditioner, Half, Mask, MaskedCoupling, MaskedCouplingConfig, ShapeError};
+
+/// Shifts every number by 1 plus the sum of all that it sees.
+#[derive(Module, Debug)]
+struct Sum {}
+
+impl Conditioner<2> for Sum {
+    fn forward(&self, kept: Tensor<2>, (): &()) -> Tensor<3> {
+        let [batch, dims] = kept.dims();
+        kept.sum_dim(1).add_scalar(1.0).reshape([batch, 1, 1]).expand([batch, 1, dims])
+    }
+
+    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+        Ok(())
+    }
+}
+
+impl Conditioner<4> for Sum {
+    fn forward(&self, kept: Tensor<4>, (): &()) -> Tensor<3> {
+        let [batch, c, h, w] = kept.dims();
+        Conditioner::<2>::forward(self, kept.reshape([batch, c * h * w]), &())
+    }
+
+    fn check(&self, _: [usize; 4], _: [usize; 4], _: usize) -> Result<(), ShapeError> {
+        Ok(())
+    }
+}
+
+fn coupling(shape: &[usize], mask: Mask, kept: Half) -> MaskedCoupling<Affine, Sum> {
+    let law = AffineConfig::new(AffineForm::Additive).init();
+    MaskedCouplingConfig::new(shape.to_vec(), mask).with_kept(kept).init(law, Sum {}, &Device::default())
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+fn vector<const N: usize>(values: [f32; N]) -> Tensor<2> {
+    Tensor::<1>::from_floats(values, &Device::default()).unsqueeze()
+}
+
+#[test]
+fn any_mask_keeps_what_it_names_where_it_is() {
+    let mask = || Mask::Explicit(vec![false, true, true, false, true]);
+    let x = || vector([1.0, 2.0, 4.0, 8.0, 16.0]);
+    let z = coupling(&[5], mask(), Half::First).forward(x(), &()).0;
+    assert_eq!(numbers(z), [24.0, 2.0, 4.0, 31.0, 16.0]);
+    let z = coupling(&[5], mask(), Half::Second).forward(x(), &()).0;
+    assert_eq!(numbers(z), [1.0, 12.0, 14.0, 8.0, 26.0]);
+    // Half moons: one number of two, then the other.
+    let both = [Half::First, Half::Second].map(|kept| coupling(&[2], Mask::Alternating, kept));
+    let layers = both.to_vec();
+    let z = layers.forward(vector([1.0, 2.0]), &()).0;
+    assert_eq!(numbers(z.clone()), [6.0, 4.0]);
+    assert_eq!(numbers(Bijector::<2>::inverse(&layers, z, &())), [1.0, 2.0]);
+}
+
+#[test]
+fn images_keep_a_checkerboard() {
+    let x = Tensor::<4>::ones([2, 2, 2, 3], &Device::default());
+    // Six of twelve numbers are kept, so the others move by 7.
+    let z = coupling(&[2, 2, 3], Mask::Checkerboard, Half::First).forward(x.clone(), &()).0;
+    let one = [1.0, 8.0, 1.0, 8.0, 1.0, 8.0];
+    assert_eq!(numbers(z), one.repeat(4));
+    let z = coupling(&[2, 2, 3], Mask::Alternating, Half::Second).forward(x, &()).0;
+    assert_eq!(numbers(z), [[8.0; 6], [1.0; 6], [8.0; 6], [1.0; 6]].concat());
+}
+
+/// A kept number that is not finite passes, and reaches neither the network's zeros nor the others' gradients.
+#[test]
+fn what_is_not_seen_does_not_leak() {
+    let coupling = coupling(&[2], Mask::Alternating, Half::First);
+    let x = vector([1.0, f32::INFINITY]);
+    let back = Bijector::<2>::inverse(&coupling, x, &());
+    assert_eq!(numbers(back), [1.0, f32::INFINITY]);
+}
+
+#[test]
+fn a_mask_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("coupling.safetensors");
+    let explicit = |mask: [bool; 4]| coupling(&[4], Mask::Explicit(mask.to_vec()), Half::First);
+    let saved = explicit([true, false, false, true]);
+    let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
+    checkpoint.insert("coupling", &saved).unwrap();
+    checkpoint.save(&path).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    let x = || vector([1.0, 2.0, 3.0, 4.0]);
+    let loaded = checkpoint.apply("coupling", explicit([true, true, false, false])).unwrap();
+    assert_eq!(numbers(loaded.forward(x(), &()).0), numbers(saved.forward(x(), &()).0));
+    // A mask that keeps another number of elements does not fit.
+    assert!(checkpoint.apply("coupling", explicit([true, true, true, false])).is_err());
+}
