@@ -98,7 +98,7 @@ impl Check {
         for setting in settings {
             match catch(|| body(setting)).unwrap_or_else(|message| Err(Fault::Panicked(message))) {
                 Ok(share) => used = used.max(share),
-                Err(fault) => return Err(Failure { check: self, setting, fault }),
+                Err(fault) => return Err(Failure { check: self, setting, fault: Box::new(fault) }),
             }
         }
         Ok(Outcome { check: self, used })

@@ -46,7 +46,7 @@ pub struct Failure {
     pub setting: Setting,
     /// What was wrong.
     #[source]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 /// What was wrong. Indices are counted from 0, the batch axis first.
