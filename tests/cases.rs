@@ -7,6 +7,8 @@ mod blocks;
 mod common;
 #[path = "cases/mixture.rs"]
 mod mixture;
+#[path = "cases/training.rs"]
+mod training;
 use burn::tensor::Tensor;
 use serde_json::Value;
 

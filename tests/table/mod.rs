@@ -5,6 +5,7 @@ mod blocks;
 mod cases;
 mod flow_plus_plus;
 mod networks;
+mod scales;
 
 use flowkit::testing::{Check, Condition, Conformance, Failure, Outcome};
 
