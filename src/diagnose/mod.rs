@@ -214,7 +214,7 @@ fn visit<const D: usize>(
 }
 
 impl<B, P> Flow<B, P> {
-    /// What each layer does to a batch: see [`crate::diagnose`].
+    /// What each layer does to a batch: see [`mod@crate::diagnose`].
     ///
     /// # Errors
     /// If the batch has the wrong shape or is not finite, or the device fails.
@@ -250,7 +250,7 @@ impl<B, P> Flow<B, P> {
 }
 
 impl<S, B, P> BoundFlow<S, B, P> {
-    /// What each layer of surjection and flow does to a batch, with fresh noise: see [`crate::diagnose`]. The log-determinants of a
+    /// What each layer of surjection and flow does to a batch, with fresh noise: see [`mod@crate::diagnose`]. The log-determinants of a
     /// surjection's own layers count in its favour: they widen the noise.
     ///
     /// # Errors
