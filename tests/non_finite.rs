@@ -13,7 +13,7 @@ use flowkit::train::{
     Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, Schedule, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, Pattern, ShapeError, StandardNormal, Unstarted,
+    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, StandardNormal, Unstarted,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -133,6 +133,17 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
         assert_eq!(trainer.step_count(), 0);
         assert_eq!(weights(trainer.model()), before);
     }
+}
+
+#[test]
+fn levels_of_a_multi_scale_stack_are_told_apart() {
+    let _turn = turn();
+    let norms = [4, 2, 1].map(|channels| ActNormConfig::new(channels).init::<4>(&device()));
+    let flow = Flow::new(MultiScale::new(norms.into()), StandardNormal::new(), [1, 4, 2, 2]).unwrap().without_data();
+    let broken = spoil(flow, "bijector.levels.1.log_scale", 100.0);
+    let x = Tensor::<4>::full([2, 4, 2, 2], 0.5, &device());
+    let fault = NegativeLogLikelihood::<4, _>::new(x).fault(&broken);
+    assert_eq!(fault, Some(Fault { path: "bijector.levels.1".into(), what: "ActNorm" }));
 }
 
 /// The identity, with a gradient that is infinite.

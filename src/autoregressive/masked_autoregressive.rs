@@ -40,7 +40,9 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::sum_event;
+use crate::finite::all_finite;
 use crate::law::Law;
+use crate::layer::See;
 
 /// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
 #[derive(Module, Debug)]
@@ -65,8 +67,13 @@ where
     N: AutoregressiveNet<C>,
 {
     fn forward(&self, x: Tensor<2>, context: &C) -> (Tensor<2>, Tensor<1>) {
+        self.forward_observed(x, context, &mut |_, _| {})
+    }
+
+    fn forward_observed(&self, x: Tensor<2>, context: &C, see: See<'_>) -> (Tensor<2>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let theta = self.net.forward(x.clone(), context);
+        see("net", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(x, theta);
         (z, sum_event(log_derivative))
     }

@@ -62,7 +62,9 @@ use crate::conditioner::Conditioner;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten, sum_event};
+use crate::finite::all_finite;
 use crate::law::Law;
+use crate::layer::See;
 use crate::linear::permutation::inverse_order;
 
 /// Configuration of [`MaskedCoupling`].
@@ -169,10 +171,15 @@ where
     N: Conditioner<D, C>,
 {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        self.forward_observed(x, context, &mut |_, _| {})
+    }
+
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
         let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
+        see("conditioner", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(parts.changed.clone(), theta);
         (parts.join(z, dims), sum_event(log_derivative))
     }
