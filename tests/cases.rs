@@ -9,6 +9,7 @@ mod common;
 mod mixture;
 #[path = "cases/training.rs"]
 mod training;
+
 use burn::tensor::Tensor;
 use serde_json::Value;
 

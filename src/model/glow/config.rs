@@ -148,6 +148,17 @@ impl GlowConfig {
         Ok(())
     }
 
+    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
+    ///
+    /// # Errors
+    /// [`ShapeError::Example`] with both shapes.
+    pub fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError> {
+        if shape == self.image {
+            return Ok(());
+        }
+        Err(ShapeError::Example { layer: "Glow", expected: self.image.to_vec(), found: shape.to_vec() })
+    }
+
     /// Number of parameters. Parameters are lazy, so that counting allocates none of them, PLU factors excepted.
     ///
     /// # Panics
