@@ -48,6 +48,7 @@ struct Args {
 enum Coupling {
     Additive,
     Affine,
+    Bounded,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -101,6 +102,7 @@ impl Args {
             coupling: match self.coupling {
                 Some(Coupling::Additive) => GlowCoupling::Additive,
                 Some(Coupling::Affine) => GlowCoupling::Affine,
+                Some(Coupling::Bounded) => GlowCoupling::Bounded,
                 None => own.coupling,
             },
             permutation: match self.permutation {
@@ -119,7 +121,11 @@ impl Args {
         };
         config.validate()?;
         // What the presets have.
-        let coupling = if own.coupling == GlowCoupling::Additive { Coupling::Additive } else { Coupling::Affine };
+        let coupling = match own.coupling {
+            GlowCoupling::Additive => Coupling::Additive,
+            GlowCoupling::Affine => Coupling::Affine,
+            GlowCoupling::Bounded => Coupling::Bounded,
+        };
         let mixing = if own.permutation == GlowPermutation::Plu { Mixing::Plu } else { Mixing::Matrix };
         let flags = vec![
             Setting::new("preset", self.preset, preset),
