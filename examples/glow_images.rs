@@ -4,8 +4,8 @@
 //! cargo run --release --example glow_images                       photographs that come with the crate, a few minutes on two cores
 //! cargo run --release --example glow_images -- --help             everything else
 //! ```
-//! Expected last line: `report          out/glow_images/report.json`, after 4.5 minutes, which are the same on any machine: a faster one takes
-//! more updates, up to 600.
+//! Expected last line: `report          out/glow_images/report.json`, after 600 updates, three minutes on two cores of an Intel
+//! Xeon; a slower machine stops after four minutes of updates.
 //!
 //! What it teaches: a second model behind the training loop of `flowpp_cifar`, images of fewer bits, and samples at a lower temperature
 //! (`--sample CHECKPOINT --temperature 0.7`), which multiplies the latents of every scale.

@@ -15,7 +15,7 @@
 //! # Numerics
 //! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`, and `Normal` at
 //! `|s| > 88`. A network asks for such an `s` where latents are sampled that no data came near, and what its coupling makes of them is
-//! farther out still: of 64 samples of a Glow that had learned for minutes, 5 overflowed (`docs/results.md`). `Bounded` at most doubles.
+//! farther out still: samples of a Glow that had learned for minutes overflowed (`docs/results.md`). `Bounded` at most doubles.
 
 use std::f64::consts::LN_2;
 
