@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flowkit::data::{Batches, Images, Split};
+use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Split};
 use flowkit::train::{Checkpoint, Checkpoints, Purpose, StepSeed, Trainer, TrainerConfig};
 
 use super::args::RunArgs;
@@ -162,15 +162,18 @@ pub fn train<C: ImageModelConfig>(
     };
     let seed = run.trainer.config().seed;
     let batch_size = settings::number(&run.settings, "batch", &args.out)?;
-    let batches = Batches::new(data.train.len(), batch_size, seed)?;
+    let config = LoaderConfig::new(batch_size).with_seed(seed);
+    let loader = Loader::new(data.train.clone(), ImageBatcher, config, device)?;
+    let mut batches = loader.steps(run.trainer.step_count() as usize)?;
     let preset = run.settings.get("preset").map_or("", String::as_str);
     let parameters = run.trainer.model().num_params();
     println!("{} {preset}: {parameters} parameters, batches of {batch_size}", C::NAME);
 
     let mut progress = Progress::new(args.limit());
     let mut saved_at = run.trainer.step_count();
-    while !progress.is_over(run.trainer.step_count(), &run.history) {
-        let x = data.train.batch(&batches.indices(run.trainer.step_count() as usize), device);
+    while !progress.is_over(run.trainer.step_count(), &run.history)
+        && let Some(x) = batches.next().transpose()?
+    {
         let update = match Progress::time(&mut run.history, || C::Model::update(&mut run.trainer, device, x)) {
             Ok(update) => update,
             Err(error) => {

@@ -39,7 +39,7 @@ use crate::context::Context;
 use crate::error::ShapeError;
 
 /// A network that gives the parameters of a law from the kept half of a coupling and the context.
-pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay {
+pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay + 'static {
     /// Parameters of every number of the half that changes.
     ///
     /// # Shapes

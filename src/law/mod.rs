@@ -23,7 +23,7 @@ pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSp
 /// ```text
 /// forward   z = f(x; theta)       log_derivative = ln ∂z/∂x, elementwise, nats
 /// ```
-pub trait Law: Module + ModuleDisplay {
+pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
 

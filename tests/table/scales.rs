@@ -6,8 +6,8 @@ use flowkit::model::glow::{GlowConfig, GlowLayers, GlowMixing, GlowPermutation, 
 use flowkit::*;
 
 use super::Case;
-use super::Inputs::Real;
 use super::cases::{act_norm, affine, case, conv, coupling, given, image_coupling, squeeze};
+use flowkit::testing::Inputs::Real;
 
 fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
     ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device)
