@@ -25,7 +25,7 @@ image_run::keep_memory!();
 #[derive(Parser)]
 #[command(about = "Glow on images: train, evaluate, sample")]
 struct Args {
-    /// tiny, small, or a model of the paper: cifar10, cifar10-additive, imagenet32, imagenet64, celeba-hq256 [default: tiny]
+    /// tiny, small, or a model of the paper: cifar10, cifar10-additive, imagenet32, imagenet64, lsun64, celeba-hq256 [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     preset: Option<Preset>,
     /// What the couplings do [default: the preset's]

@@ -80,6 +80,7 @@ fn parameters_are_those_of_the_paper() {
     assert_eq!(GlowConfig::cifar10_additive().num_params(), 38_395_668);
     assert_eq!(GlowConfig::imagenet32().num_params(), 66_861_588);
     assert_eq!(GlowConfig::imagenet64().num_params(), 112_377_540);
+    assert_eq!(GlowConfig::lsun64().num_params(), 66_861_588);
     assert_eq!(GlowConfig::celeba_hq256().num_params(), 175_099_620);
     assert_eq!(GlowConfig::small().num_params(), 1_739_796);
     assert_eq!(GlowConfig::tiny().num_params(), 243_308);

@@ -106,6 +106,11 @@ impl GlowConfig {
         Self::new([3, 64, 64], 4, 48)
     }
 
+    /// The paper's model of LSUN at 64x64: 66,861,588 parameters.
+    pub fn lsun64() -> Self {
+        Self::new([3, 64, 64], 3, 48)
+    }
+
     /// The paper's model of CelebA-HQ at 256x256, with 5 bits and additive couplings: 175,099,620 parameters.
     pub fn celeba_hq256() -> Self {
         Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_bits(5)

@@ -15,6 +15,7 @@
 //! | [`GlowConfig::cifar10_additive`] | 3x32x32 | 3, 32 | 512 | additive | 38,395,668 |
 //! | [`GlowConfig::imagenet32`] | 3x32x32 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::imagenet64`] | 3x64x64 | 4, 48 | 512 | affine | 112,377,540 |
+//! | [`GlowConfig::lsun64`] | 3x64x64 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::celeba_hq256`] | 3x256x256, 5 bits | 6, 32 | 512 | additive | 175,099,620 |
 //!
 //! [`Glow`] is a [`BoundFlow`]: `loss`, `evaluate`, `sample`, `round_trip` and `initialize` are there, and with classes the same names with
