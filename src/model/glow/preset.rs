@@ -21,6 +21,8 @@ pub enum Preset {
     Imagenet32,
     /// The paper's model of ImageNet at 64x64.
     Imagenet64,
+    /// The paper's model of LSUN at 64x64.
+    Lsun64,
     /// The paper's model of CelebA-HQ at 256x256.
     CelebaHq256,
 }
@@ -51,6 +53,7 @@ impl Display for Preset {
             Self::Cifar10Additive => "cifar10-additive",
             Self::Imagenet32 => "imagenet32",
             Self::Imagenet64 => "imagenet64",
+            Self::Lsun64 => "lsun64",
             Self::CelebaHq256 => "celeba-hq256",
         })
     }
@@ -61,13 +64,14 @@ const EPOCH: u64 = 50_000;
 
 impl Preset {
     /// All presets.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Tiny,
         Self::Small,
         Self::Cifar10,
         Self::Cifar10Additive,
         Self::Imagenet32,
         Self::Imagenet64,
+        Self::Lsun64,
         Self::CelebaHq256,
     ];
 
@@ -80,6 +84,7 @@ impl Preset {
             Self::Cifar10Additive => GlowConfig::cifar10_additive(),
             Self::Imagenet32 => GlowConfig::imagenet32(),
             Self::Imagenet64 => GlowConfig::imagenet64(),
+            Self::Lsun64 => GlowConfig::lsun64(),
             Self::CelebaHq256 => GlowConfig::celeba_hq256(),
         }
     }
@@ -109,7 +114,7 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 16,
             Self::Cifar10 | Self::Cifar10Additive | Self::Imagenet32 => 64,
-            Self::Imagenet64 => 16,
+            Self::Imagenet64 | Self::Lsun64 => 16,
             Self::CelebaHq256 => 1,
         }
     }
