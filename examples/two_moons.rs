@@ -19,7 +19,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use clap::{Parser, ValueEnum};
 use flowkit::data::{Batches, TwoMoons};
-use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
+use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{Purpose, StepSeed, Trainer, TrainerConfig};
 use flowkit::{BoxBijector, ConfigError, Flow, StandardNormal, VectorContext};
@@ -50,6 +50,7 @@ struct Args {
 enum FlowName {
     Affine,
     Mixlog,
+    Spline,
     Maf,
 }
 
@@ -69,6 +70,7 @@ fn layers<C: VectorContext>(
             return Ok(BoxBijector::new(maf.init_layers(device)));
         }
         FlowName::Affine => couplings.with_law(AffineConfig::new(AffineForm::Exponential).into()),
+        FlowName::Spline => couplings.with_n_couplings(4).with_law(RationalQuadraticSplineConfig::new(8).into()),
         FlowName::Mixlog => couplings.with_n_couplings(4).with_law(MixLogCdfConfig::new(8).into()),
     };
     couplings.validate()?;

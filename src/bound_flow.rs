@@ -260,10 +260,11 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
-    fn check<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<usize, FlowError>
+    pub(crate) fn check<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<usize, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
+        P: Prior<D, C>,
     {
         let (lifted, dims) = self.surjection.check(x)?;
         self.flow.check_given(lifted, context)?;

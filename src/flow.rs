@@ -83,7 +83,7 @@ impl<B, P> Flow<B, P> {
         }
     }
 
-    /// As [`Flow::check`], and whether every layer takes the condition.
+    /// As [`Flow::check`], and whether every layer and the prior take the condition.
     pub(crate) fn check_given<const D: usize, C: Context>(
         &self,
         shape: [usize; D],
@@ -91,9 +91,10 @@ impl<B, P> Flow<B, P> {
     ) -> Result<(), ShapeError>
     where
         B: Bijector<D, C>,
+        P: Prior<D, C>,
     {
         self.check(shape)?;
-        self.bijector.output_shape_given(shape, context).map(|_| ())
+        self.prior.check_given(self.bijector.output_shape_given(shape, context)?, context)
     }
 
     /// `ln p(x)` in nats, differentiable.
@@ -200,7 +201,8 @@ impl<B, P> Flow<B, P> {
             return Err(FlowError::NoSamples { what: "n" });
         }
         let flow = self.valid();
-        let shape = flow.bijector.output_shape_given(self.batch_shape(n), context)?;
+        flow.check_given(self.batch_shape(n), context)?;
+        let shape = flow.bijector.output_shape(self.batch_shape(n))?;
         let z = flow.prior.sample(shape, temperature, context, &flow.device(), flow.dtype());
         let x = flow.bijector.inverse(z, context);
         match non_finite(x.clone())? {

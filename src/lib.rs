@@ -61,6 +61,8 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
+//! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
+//! | `tui` | its dashboard in the terminal |
 
 pub mod autoregressive;
 pub mod bijector;
@@ -71,6 +73,7 @@ pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
+mod draw;
 pub mod elementwise;
 pub mod error;
 pub mod event;

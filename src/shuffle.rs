@@ -1,7 +1,6 @@
 //! A portable shuffle: the same order on every platform and for every version of the `rand` crate.
 
-use chacha20::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
+use crate::draw::{below, generator};
 
 /// `0..n` in an order that depends on `seed` and `stream` alone.
 ///
@@ -9,15 +8,10 @@ use rand::{Rng, SeedableRng};
 /// Fisher-Yates from the back, drawing below `k` as `floor(u·k / 2^64)` from one 64-bit word `u`. A draw is off uniform by less than
 /// `k / 2^64`.
 pub(crate) fn shuffled(n: usize, seed: u64, stream: u64) -> Vec<usize> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&stream.to_le_bytes());
-    let mut generator = ChaCha8Rng::from_seed(key);
+    let mut generator = generator([seed, stream, 0, 0]);
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {
-        // u < 2^64, so the quotient is at most `last`: in range, and it fits.
-        let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
-        order.swap(last, chosen as usize);
+        order.swap(last, below(&mut generator, last + 1));
     }
     order
 }

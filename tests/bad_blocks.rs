@@ -7,7 +7,7 @@ use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
 use flowkit::{
     Bijector, ConditionalNormal, Conditioning, ConfigError, Conv1x1Config, CouplingConfig, DiagonalNormal,
     ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LeakyReluConfig, Mask, MaskedCouplingConfig,
-    NormalMixture, NormalMixtureConfig, Order, PermutationConfig, Prior, ScalarAffineConfig, Swap,
+    MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig, Prior, ScalarAffineConfig, Swap,
 };
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
@@ -111,6 +111,20 @@ fn shapes_are_checked_first() {
     let unfit = config.init(law, net(2), &device);
     let message = Bijector::<4>::output_shape(&unfit, [2, 3, 4, 4]).unwrap_err().to_string();
     assert!(message.contains("GatedNet: expected length"), "{message}");
+}
+
+#[test]
+fn masked_couplings_check_conditions() {
+    let device = Device::default();
+    let net = MlpConfig::new(3, 3, 2).with_d_context(Some(2)).init(&device);
+    let affine = AffineConfig::new(AffineForm::Exponential).init();
+    let coupling = masked(vec![true, false, true]).init(affine, net, &device);
+    let x = || Tensor::<2>::zeros([4, 3], &Device::default());
+    let context = |width: usize| Tensor::<2>::zeros([4, width], &Device::default());
+    assert_eq!(coupling.forward(x(), &context(2)).0.dims(), [4, 3]);
+    let error = message(|| coupling.forward(x(), &context(5)));
+    assert_eq!(error, "Mlp: expected a condition of shape [4, 2], found [4, 5]");
+    assert_eq!(message(|| coupling.inverse(x(), &context(5))), error);
 }
 
 #[test]

@@ -197,7 +197,13 @@ fn two_moons(arguments: &[&str], out: &std::path::Path) -> std::process::Output 
 #[test]
 fn the_example_runs_every_flow_and_names_what_is_wrong() {
     let root = tempfile::tempdir().unwrap();
-    for arguments in [vec!["--flow", "affine"], vec!["--flow", "mixlog", "--conditional"], vec!["--flow", "maf"]] {
+    let flows = [
+        vec!["--flow", "affine"],
+        vec!["--flow", "mixlog", "--conditional"],
+        vec!["--flow", "spline"],
+        vec!["--flow", "maf"],
+    ];
+    for arguments in flows {
         let out = root.path().join(arguments[1]);
         let output = two_moons(&[&arguments[..], &["--steps", "2"]].concat(), &out);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -59,7 +59,7 @@ fn the_newest_few_are_kept() {
 fn a_damaged_one_is_skipped_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), 3).unwrap();
-    [10, 20, 30].iter().for_each(|&step| save(&checkpoints, step));
+    [10, 20, 30].into_iter().for_each(|step| save(&checkpoints, step));
     damage(&checkpoints.path(30));
     let newest = checkpoints.latest().unwrap().unwrap();
     assert_eq!(newest.step, 20);
@@ -82,7 +82,7 @@ fn the_last_good_one_is_never_deleted() {
     for keep in [1, 2] {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::open(folder.path(), 2).unwrap();
-        [10, 20].iter().for_each(|&step| save(&checkpoints, step));
+        [10, 20].into_iter().for_each(|step| save(&checkpoints, step));
         damage(&checkpoints.path(20));
         drop(checkpoints);
         let checkpoints = Checkpoints::open(folder.path(), keep).unwrap();

@@ -6,7 +6,7 @@
 //! ```
 //! # Start
 //! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b = 0`: theta starts at 0, which makes a coupling of a law
-//! whose 0 is the identity ([`crate::law::Affine`] except `Sigmoid`, [`crate::law::MixLogCdf`]) the identity.
+//! whose 0 is the identity ([`crate::law::Affine`] except `Sigmoid`, [`crate::law::MixLogCdf`], [`crate::law::RationalQuadraticSpline`]) the identity.
 //!
 //! # Example
 //! ```

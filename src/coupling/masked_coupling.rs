@@ -175,7 +175,7 @@ where
     }
 
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
         let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
@@ -185,7 +185,7 @@ where
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let parts = self.parts(z);
         let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
@@ -194,7 +194,7 @@ where
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let parts = self.parts(z);
         let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
@@ -208,7 +208,14 @@ where
         Ok(shape)
     }
 
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        let output = Bijector::<D, C>::output_shape(self, shape)?;
+        self.conditioner.check_context(shape, context)?;
+        Ok(output)
+    }
+
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
         let (conditioner, theta) = self.conditioner.initialize(parts.masked(dims), context);

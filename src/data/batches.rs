@@ -53,6 +53,11 @@ impl Batches {
         Ok(Self { n_items, batch_size, seed })
     }
 
+    /// The number of indices of a step.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// The number of batches in an epoch, the incomplete one left out. At least 1.
     pub fn steps_per_epoch(&self) -> usize {
         self.n_items / self.batch_size

@@ -2,7 +2,7 @@
 //!
 //! A file is nothing but records, so its size is a multiple of 3,073 bytes and the only thing that can betray another
 //! format is a label above 9. The pixels of a record are the red plane, the green plane and the blue plane, each of 32 rows
-//! of 32: the layout of [`Images`] already. Labels are checked and dropped.
+//! of 32: the layout of [`Images`] already.
 //!
 //! Reference: Krizhevsky, *Learning multiple layers of features from tiny images*, 2009; the format is described at
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version".
@@ -12,16 +12,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DataError, Images, Split};
+use super::{DataError, Images, Labels, Split};
 
 /// `[channels, height, width]` of every CIFAR-10 image.
 pub const SHAPE: [usize; 3] = [3, 32, 32];
 
+/// The classes in the order of their labels.
+pub const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
 const RECORD: usize = 1 + 3 * 32 * 32;
-const MAX_LABEL: u8 = 9;
+const MAX_LABEL: u8 = CLASSES.len() as u8 - 1;
 const TEST_FILE: &str = "test_batch.bin";
 
-/// The images of one file of records, in file order.
+/// The images and labels of one file of records, in file order.
 ///
 /// # Errors
 ///
@@ -49,6 +53,7 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     if rest != 0 {
         return Err(DataError::TruncatedRecord { path: path.into(), record: n_records, expected: RECORD, found: rest });
     }
+    let mut labels = Vec::with_capacity(n_records);
     // The pixels move down over the labels, so a file is in memory once.
     for record in 0..n_records {
         let start = record * RECORD;
@@ -56,10 +61,12 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
         if label > MAX_LABEL {
             return Err(DataError::LabelOutOfRange { path: path.into(), record, max: MAX_LABEL, found: label });
         }
+        labels.push(u16::from(label));
         bytes.copy_within(start + 1..start + RECORD, record * (RECORD - 1));
     }
     bytes.truncate(n_records * (RECORD - 1));
-    Images::new(bytes, SHAPE)
+    let labels = Labels::new(labels, CLASSES.map(String::from).to_vec())?;
+    Images::new(bytes, SHAPE)?.with_labels(labels)
 }
 
 /// The CIFAR-10 folder: the training images of however many `data_batch_*.bin` there are, in order of name, and the test
@@ -83,6 +90,11 @@ pub fn read_dir(dir: impl AsRef<Path>) -> Result<Split, DataError> {
 /// Whether `dir` holds any file of the CIFAR-10 folder.
 pub(super) fn recognizes(dir: &Path) -> Result<bool, DataError> {
     Ok(!train_files(dir)?.is_empty() || dir.join(TEST_FILE).exists())
+}
+
+/// What [`recognizes`] looks for.
+pub(super) fn looked_for() -> String {
+    format!("data_batch_*.bin and {TEST_FILE} (CIFAR-10)")
 }
 
 fn train_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {

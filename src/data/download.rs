@@ -1,7 +1,6 @@
 //! CIFAR-10 from the network, through `burn-dataset`.
 
 use std::{
-    any::Any,
     panic,
     path::{Path, PathBuf},
 };
@@ -11,7 +10,12 @@ use burn_dataset::{
     vision::{CifarDataset, CifarType},
 };
 
-use super::{DataError, Split, cifar10::SHAPE, image_folder};
+use super::{
+    DataError, Split,
+    cifar10::SHAPE,
+    image_folder::{self, Labelling},
+    panic_message::panic_message,
+};
 
 const WHAT: &str = "CIFAR-10";
 
@@ -21,7 +25,7 @@ const COMPLETE: [usize; 2] = [50_000, 10_000];
 /// CIFAR-10, fetched from the mirror that `burn-dataset` knows (about 130 MB) unless an earlier call did, and kept in the
 /// folder `burn-dataset/cifar10` of the user's cache.
 ///
-/// The mirror holds the images as PNG files in one folder per class, and the sets come in order of path, so by class: take
+/// The mirror holds the images as PNG files in one folder per class, which gives the labels. The sets come in order of path, so by class: take
 /// a part with [`Images::select`](super::Images::select), not with [`Images::take`](super::Images::take).
 ///
 /// # Errors
@@ -34,8 +38,8 @@ const COMPLETE: [usize; 2] = [50_000, 10_000];
 /// with `panic = "abort"` it ends the program. It also poisons the lock around the download, so every later call in the same
 /// process fails: to try again, start the program again.
 pub fn cifar10() -> Result<Split, DataError> {
-    let dir = panic::catch_unwind(fetch).map_err(|payload| failed(message(payload.as_ref())))??;
-    let split = image_folder::read_dir(&dir, [SHAPE[1], SHAPE[2]])?;
+    let dir = panic::catch_unwind(fetch).map_err(|payload| failed(panic_message(payload.as_ref())))??;
+    let split = image_folder::read_dir(&dir, [SHAPE[1], SHAPE[2]], Labelling::SubFolder)?;
     let found = [split.train.len(), split.test.len()];
     if found != COMPLETE {
         return Err(DataError::DownloadIncomplete { path: dir, expected: COMPLETE, found });
@@ -54,9 +58,4 @@ fn fetch() -> Result<PathBuf, DataError> {
 
 fn failed(reason: String) -> DataError {
     DataError::Download { what: WHAT, reason }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown reason").to_owned()
 }

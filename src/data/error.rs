@@ -1,5 +1,6 @@
 use std::{io, path::PathBuf};
 
+use burn::data::dataset::DatasetError;
 use thiserror::Error;
 
 /// What can be wrong with data: one variant per broken rule, carrying what was expected and what came.
@@ -62,6 +63,149 @@ pub enum DataError {
         n_items: usize,
     },
 
+    /// Labels whose number is not that of the images.
+    #[error("{found} labels for {expected} images")]
+    LabelCount {
+        /// The number of images.
+        expected: usize,
+        /// The number of labels.
+        found: usize,
+    },
+
+    /// A label without a class.
+    #[error("label {found} of item {item} (from 0): there are {n_classes} classes, from 0")]
+    NoSuchClass {
+        /// The number of the item, from 0.
+        item: usize,
+        /// The number of classes.
+        n_classes: usize,
+        /// The label.
+        found: u16,
+    },
+
+    /// Two sets that were to be joined, of different classes.
+    #[error("images of the classes {found:?} cannot join a set of the classes {expected:?}")]
+    ClassesDiffer {
+        /// The classes of the set, none where it has no labels.
+        expected: Vec<String>,
+        /// The classes of what was to join it.
+        found: Vec<String>,
+    },
+
+    /// A shift that could move the whole image out of its frame, or is no number.
+    #[error("a shift by up to {found} of the image's side: expected at least 0 and less than 1")]
+    ShiftFraction {
+        /// The fraction.
+        found: f64,
+    },
+
+    /// An item that its data set could not give.
+    #[error("step {step}: {source}")]
+    Dataset {
+        /// The training step that asked, from 0.
+        step: usize,
+        /// What the data set reported.
+        source: DatasetError,
+    },
+
+    /// The system has no thread left to read ahead with.
+    #[error("no thread to read ahead with: {source}")]
+    NoThread {
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// A panic in the thread that reads ahead: a bug of the data set.
+    #[error("reading ahead panicked: {reason}")]
+    Panicked {
+        /// The panic's message.
+        reason: String,
+    },
+
+    /// A folder that holds none of the known layouts.
+    #[error("{}: no data set. Looked for {}", path.display(), looked_for.join("; "))]
+    Unrecognized {
+        /// The folder.
+        path: PathBuf,
+        /// Each layout, with the names of its files.
+        looked_for: Vec<String>,
+    },
+
+    /// A file that must be there.
+    #[error("{}: no file {expected}", path.display())]
+    MissingFile {
+        /// The folder.
+        path: PathBuf,
+        /// The file's names, any of which would do.
+        expected: String,
+    },
+
+    /// A gzip file that cannot be unpacked to its end.
+    #[error("{}: cannot be unpacked beyond byte {unpacked}: {reason}", path.display())]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that came out before.
+        unpacked: usize,
+        /// What the decoder said.
+        reason: String,
+    },
+
+    /// A file that ends inside its header.
+    #[error("{}: truncated, the header has {found} of {expected} bytes", path.display())]
+    TruncatedHeader {
+        /// The file.
+        path: PathBuf,
+        /// The bytes of the header.
+        expected: usize,
+        /// The bytes that are there.
+        found: usize,
+    },
+
+    /// A file that does not begin as an idx file of its kind does.
+    #[error("{}: not an idx file of {what}, magic number {found:#010x} where {expected:#010x} was expected", path.display())]
+    IdxMagic {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+        /// The number of that kind.
+        expected: u32,
+        /// The number at the head of the file.
+        found: u32,
+    },
+
+    /// A file whose header counts no records.
+    #[error("{}: holds no records", path.display())]
+    NoRecords {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A file that goes on after the records that its header counts.
+    #[error("{}: {found} bytes, expected {expected} for the {records} records of the header", path.display())]
+    TrailingBytes {
+        /// The file, unpacked if it was packed.
+        path: PathBuf,
+        /// The records that the header counts.
+        records: usize,
+        /// The bytes of header and records.
+        expected: u64,
+        /// The bytes of the file.
+        found: u64,
+    },
+
+    /// A file of labels that does not fit its file of images.
+    #[error("{}: {found} labels, expected {expected}, one for each image", path.display())]
+    CountsDiffer {
+        /// The file of labels.
+        path: PathBuf,
+        /// The number of images.
+        expected: usize,
+        /// The number of labels.
+        found: usize,
+    },
+
     /// A CIFAR-10 file with nothing in it.
     #[error("{}: empty file, expected CIFAR-10 records of {expected} bytes", path.display())]
     EmptyFile {
@@ -71,7 +215,7 @@ pub enum DataError {
         expected: usize,
     },
 
-    /// A CIFAR-10 file that ends inside a record: its size is not a multiple of the record's.
+    /// A file that ends inside a record, or before the last of those that its header counts.
     #[error("{}: truncated, record {record} (from 0) has {found} of {expected} bytes", path.display())]
     TruncatedRecord {
         /// The file.
@@ -84,8 +228,8 @@ pub enum DataError {
         found: usize,
     },
 
-    /// A label that CIFAR-10 does not have, so the file is something else.
-    #[error("{}: not CIFAR-10, record {record} (from 0) has label {found}, expected 0 to {max}", path.display())]
+    /// A label that the format does not have, so the file is something else.
+    #[error("{}: record {record} (from 0) has label {found}, expected 0 to {max}", path.display())]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
@@ -118,6 +262,22 @@ pub enum DataError {
         path: PathBuf,
         /// The endings looked for.
         expected: String,
+    },
+
+    /// An image whose folder does not name its class.
+    #[error("{}: not in a folder named after its class", path.display())]
+    NoClassFolder {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// More folders than there are labels.
+    #[error("{}: {found} classes, expected at most 65536", path.display())]
+    TooManyClasses {
+        /// The folder.
+        path: PathBuf,
+        /// The number of classes.
+        found: usize,
     },
 
     /// A folder with one of `train` and `test` but not the other.

@@ -6,10 +6,11 @@
 //! change the data whose bits are being counted. Two conversions belong to the decoder and cannot be seen from here: a
 //! palette is replaced by its colours, which is exact, and a CMYK JPEG becomes RGB, which is not.
 //!
-//! Paths sort by class where the folders are classes. [`Batches`](super::Batches) shuffles; for a sample of the set see
+//! Folders may be classes: see [`Labelling`]. Paths then sort by class. [`Batches`](super::Batches) shuffles; for a sample of the set see
 //! [`Images::select`].
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Cursor,
     path::{Path, PathBuf},
@@ -17,12 +18,22 @@ use std::{
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
-use super::{DataError, Images, Split, rgb::push_planes};
+use super::{DataError, Images, Labels, Split, rgb::push_planes};
 
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// One image in this many is held out where the folder has no split of its own.
 const HOLD_OUT: usize = 10;
+
+/// Where the labels of a folder's images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labelling {
+    /// There are none.
+    Nothing,
+    /// The first folder on the way to an image, below the folder that is read or below its `train` and `test`, is its class. The classes
+    /// are those of both sets, in order of name.
+    SubFolder,
+}
 
 /// The images of `dir`, each of `size` = `[height, width]`, split in two.
 ///
@@ -33,17 +44,31 @@ const HOLD_OUT: usize = 10;
 /// # Errors
 ///
 /// [`DataError::HalfSplit`] if only one of the two subfolders is there; [`DataError::NothingToHoldOut`] if there is a
-/// single image; and the errors of [`read_images`].
-pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2]) -> Result<Split, DataError> {
+/// single image; [`DataError::NoClassFolder`] if the folders are to be classes and an image is in none of them; and the errors of
+/// [`read_images`].
+pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     let half = |found, missing| Err(DataError::HalfSplit { path: dir.into(), found, missing });
-    match (dir.join("train").is_dir(), dir.join("test").is_dir()) {
+    let [train_dir, test_dir] = [dir.join("train"), dir.join("test")];
+    let (roots, files) = match (train_dir.is_dir(), test_dir.is_dir()) {
         (true, true) => {
-            Ok(Split { train: read_images(dir.join("train"), size)?, test: read_images(dir.join("test"), size)? })
+            let files = [image_files(&train_dir)?, image_files(&test_dir)?];
+            ([train_dir, test_dir], files)
         }
-        (true, false) => half("train", "test"),
-        (false, true) => half("test", "train"),
-        (false, false) => hold_out(dir, size),
+        (true, false) => return half("train", "test"),
+        (false, true) => return half("test", "train"),
+        (false, false) => ([dir.to_path_buf(), dir.to_path_buf()], hold_out(dir)?),
+    };
+    let [train, test] = [load(&files[0], size)?, load(&files[1], size)?];
+    match labelling {
+        Labelling::Nothing => Ok(Split { train, test }),
+        Labelling::SubFolder => {
+            let [train_classes, test_classes] = [classes(&files[0], &roots[0])?, classes(&files[1], &roots[1])?];
+            let names: BTreeSet<&String> = train_classes.iter().chain(&test_classes).collect();
+            let names: Vec<String> = names.into_iter().cloned().collect();
+            let train = train.with_labels(labels(&train_classes, &names, &roots[0])?)?;
+            Ok(Split { train, test: test.with_labels(labels(&test_classes, &names, &roots[1])?)? })
+        }
     }
 }
 
@@ -58,18 +83,42 @@ pub fn read_images(dir: impl AsRef<Path>, size: [usize; 2]) -> Result<Images, Da
     load(&image_files(dir.as_ref())?, size)
 }
 
-fn hold_out(dir: &Path, size: [usize; 2]) -> Result<Split, DataError> {
+/// The class of each file: the first folder on its way from `root`.
+fn classes(files: &[PathBuf], root: &Path) -> Result<Vec<String>, DataError> {
+    let class = |file: &PathBuf| {
+        let mut way = file.strip_prefix(root).unwrap_or(file).components();
+        match (way.next(), way.next()) {
+            (Some(folder), Some(_)) => Ok(folder.as_os_str().to_string_lossy().into_owned()),
+            _ => Err(DataError::NoClassFolder { path: file.clone() }),
+        }
+    };
+    files.iter().map(class).collect()
+}
+
+fn labels(classes: &[String], names: &[String], root: &Path) -> Result<Labels, DataError> {
+    // `names` is sorted, and holds every class.
+    let label = |class: &String| {
+        let index = names.binary_search(class).unwrap_or_default();
+        u16::try_from(index).map_err(|_| DataError::TooManyClasses { path: root.into(), found: names.len() })
+    };
+    Labels::new(classes.iter().map(label).collect::<Result<_, _>>()?, names.to_vec())
+}
+
+/// Training and test files of a folder without a split of its own.
+fn hold_out(dir: &Path) -> Result<[Vec<PathBuf>; 2], DataError> {
     let files = image_files(dir)?;
     if files.len() < 2 {
         return Err(DataError::NothingToHoldOut { path: dir.into(), found: files.len() });
     }
     let period = HOLD_OUT.min(files.len());
     let (test, train): (Vec<_>, Vec<_>) = files.into_iter().enumerate().partition(|(i, _)| i % period == period - 1);
-    let load = |numbered: Vec<(usize, PathBuf)>| {
-        let files: Vec<PathBuf> = numbered.into_iter().map(|(_, file)| file).collect();
-        load(&files, size)
-    };
-    Ok(Split { train: load(train)?, test: load(test)? })
+    let paths = |numbered: Vec<(usize, PathBuf)>| numbered.into_iter().map(|(_, file)| file).collect();
+    Ok([paths(train), paths(test)])
+}
+
+/// What a folder of images holds.
+pub(super) fn looked_for() -> String {
+    format!("files ending in {} (a folder of images)", ENDINGS.join(", "))
 }
 
 fn image_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {

@@ -1,13 +1,17 @@
 use std::fmt;
+use std::sync::Arc;
 
+use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::DataError;
+use super::{DataError, Image, Labels};
 
-/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255.
+/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255, with or without labels.
 ///
 /// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only through a quantization
 /// transform, and that starts from the integer. It is also a quarter of the memory.
+///
+/// Clones share the bytes, so a loader can be given one. A set is one of burn's [`Dataset`]s of [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
 ///
 /// # Example
 ///
@@ -21,8 +25,9 @@ use super::DataError;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Images {
-    pixels: Vec<u8>,
+    pixels: Arc<Vec<u8>>,
     shape: [usize; 3],
+    labels: Option<Labels>,
 }
 
 impl Images {
@@ -40,8 +45,25 @@ impl Images {
             Some(per_image) if !pixels.len().is_multiple_of(per_image) => {
                 Err(DataError::PixelCount { expected: per_image, found: pixels.len() })
             }
-            Some(_) => Ok(Self { pixels, shape }),
+            Some(_) => Ok(Self { pixels: Arc::new(pixels), shape, labels: None }),
         }
+    }
+
+    /// These images with a label for each.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::LabelCount`] if there are more or fewer labels than images.
+    pub fn with_labels(self, labels: Labels) -> Result<Self, DataError> {
+        if labels.len() != self.len() {
+            return Err(DataError::LabelCount { expected: self.len(), found: labels.len() });
+        }
+        Ok(Self { labels: Some(labels), ..self })
+    }
+
+    /// The labels, where the set has them.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
     }
 
     /// The number of images.
@@ -79,7 +101,14 @@ impl Images {
     ///
     /// Files sorted by class make the first images a sample of one class: [`select`](Self::select) takes a random one.
     pub fn take(mut self, n: usize) -> Self {
-        self.pixels.truncate(n.saturating_mul(self.n_dims()));
+        let n_bytes = n.saturating_mul(self.n_dims()).min(self.pixels.len());
+        match Arc::get_mut(&mut self.pixels) {
+            Some(pixels) => pixels.truncate(n_bytes),
+            None => self.pixels = Arc::new(self.pixels[..n_bytes].to_vec()),
+        }
+        if let Some(labels) = &mut self.labels {
+            labels.take(n);
+        }
         self
     }
 
@@ -98,19 +127,30 @@ impl Images {
     ///
     /// If an index is out of range.
     pub fn select(&self, indices: &[usize]) -> Self {
-        Self { pixels: self.gather(indices), shape: self.shape }
+        let labels = self.labels.as_ref().map(|labels| labels.select(indices));
+        Self { pixels: Arc::new(self.gather(indices)), shape: self.shape, labels }
     }
 
     /// These images, then those of `other`.
     ///
     /// # Errors
     ///
-    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape.
+    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape; [`DataError::ClassesDiffer`] if their classes
+    /// do, or if only one of them has labels.
     pub fn concat(mut self, other: &Self) -> Result<Self, DataError> {
         if self.shape != other.shape {
             return Err(DataError::ShapesDiffer { expected: self.shape, found: other.shape });
         }
-        self.pixels.extend_from_slice(&other.pixels);
+        let names = |labels: &Option<Labels>| labels.as_ref().map(|labels| labels.names().to_vec());
+        let (expected, found) = (names(&self.labels), names(&other.labels));
+        if expected != found {
+            let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
+            return Err(DataError::ClassesDiffer { expected, found });
+        }
+        Arc::make_mut(&mut self.pixels).extend_from_slice(&other.pixels);
+        if let (Some(labels), Some(more)) = (&mut self.labels, &other.labels) {
+            labels.extend(more);
+        }
         Ok(self)
     }
 
@@ -133,7 +173,7 @@ impl Images {
         }
         // From 1 to 128, since there are 2 levels at least.
         let width = (256 / n_levels) as u8;
-        self.pixels.iter_mut().for_each(|pixel| *pixel /= width);
+        Arc::make_mut(&mut self.pixels).iter_mut().for_each(|pixel| *pixel /= width);
         Ok(self)
     }
 
@@ -159,10 +199,27 @@ impl Images {
     }
 }
 
-/// The count and the shape: the bytes of a set are of no use in a message.
+/// Item `i` is [`Images::image`] with its label. Reading from memory cannot fail.
+impl Dataset<Image> for Images {
+    fn get(&self, index: usize) -> Result<Image, DatasetError> {
+        let label = self.labels.as_ref().map(|labels| labels.get(index));
+        Ok(Image { pixels: self.image(index).to_vec(), shape: self.shape, label })
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+}
+
+/// The counts and the shape: the bytes of a set are of no use in a message.
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Images").field("len", &self.len()).field("shape", &self.shape).finish()
+        let classes = self.labels.as_ref().map(Labels::n_classes);
+        f.debug_struct("Images")
+            .field("len", &self.len())
+            .field("shape", &self.shape)
+            .field("classes", &classes)
+            .finish()
     }
 }
 
@@ -190,6 +247,12 @@ mod tests {
         assert!(counting(5).take(0).is_empty());
         let ends = counting(5).select(&[4, 0]);
         assert_eq!((ends.image(0), ends.image(1)), (counting(5).image(4), counting(5).image(0)));
+        let five = counting(5);
+        assert_eq!(
+            (five.clone().take(2), five),
+            (counting(2), counting(5)),
+            "clones share their bytes, not their ends"
+        );
         let joined = counting(2).concat(&counting(1)).unwrap();
         assert_eq!((joined.len(), joined.image(2)), (3, counting(1).image(0)));
     }

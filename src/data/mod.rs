@@ -1,51 +1,73 @@
 //! Image sets: what a flow is trained on.
 //!
-//! Every source gives the same thing, a [`Split`] of two [`Images`]: byte images in memory, `[n, channels, height, width]`.
-//! [`Batches`] says which of them a training step sees, and [`Images::batch`] puts those on a device as integer levels.
-//! Nothing here rescales or adds noise: quantization is a transform of the flow, and only it knows about 256 levels.
+//! Every source gives the same thing, a [`Split`] of two [`Images`]: byte images in memory, `[n, channels, height, width]`, with
+//! [`Labels`] where the source has them. A [`Loader`] makes batches of them, reading ahead in a thread, in the order of [`Batches`]:
+//! which images a training step sees is a function of the seed and the step. Without a loader, [`Images::batch`] puts any of them
+//! on a device. Nothing here rescales or adds noise: quantization is a transform of the flow, and only it knows about 256 levels.
 //!
-//! | source | what it reads |
-//! |---|---|
-//! | [`read`] | a folder of either of the two kinds below |
-//! | [`cifar10`] | the CIFAR-10 binary format |
-//! | `image_folder` | a folder of PNG and JPEG files (feature `image`) |
-//! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) |
-//! | `download` | CIFAR-10 from the network (feature `download`) |
+//! [`Images`] are one of burn's data sets, [`ImageBatcher`] is one of its batchers and [`Loader`] one of its loaders, so each can be
+//! exchanged for burn's own or for yours. burn's `DataLoader` shuffles too, but its order depends on the epochs that ran before in the
+//! same process.
+//!
+//! | source | what it reads | labels |
+//! |---|---|---|
+//! | [`read`] | a folder of any of the three kinds below | |
+//! | [`cifar10`] | the CIFAR-10 binary format | yes |
+//! | [`mnist`] | the idx format of MNIST, packed or not | yes |
+//! | `image_folder` | a folder of PNG and JPEG files (feature `image`) | if asked for |
+//! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) | |
+//! | `download` | CIFAR-10 from the network (feature `download`) | yes |
 //!
 //! # Example
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use flowkit::data::{Batches, Images};
+//! use flowkit::data::{ImageBatch, ImageBatcher, Images, Loader, LoaderConfig};
 //!
 //! let images = Images::new((0..5 * 12).collect(), [3, 2, 2])?; // five images of 12 bytes
-//! let batches = Batches::new(images.len(), 2, 7)?;
-//! for step in 0..2 * batches.steps_per_epoch() {
-//!     let levels = images.batch(&batches.indices(step), &Device::default());
-//!     assert_eq!(levels.dims(), [2, 3, 2, 2]);
+//! let loader = Loader::new(images, ImageBatcher, LoaderConfig::new(2).with_seed(7), &Device::default())?;
+//! for batch in loader.steps(0)?.take(4) {
+//!     let batch: ImageBatch = batch?;
+//!     assert_eq!(batch.images.dims(), [2, 3, 2, 2]);
 //! }
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
 
+mod augmentation;
+mod batcher;
 mod batches;
 pub mod cifar10;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
+mod idx;
+mod image;
 #[cfg(feature = "image")]
 pub mod image_folder;
 mod images;
+mod labels;
+mod loader;
+pub mod mnist;
+mod order;
+mod panic_message;
 #[cfg(feature = "image")]
 mod photographs;
+mod prefetch;
 mod read;
 #[cfg(feature = "image")]
 mod rgb;
 mod split;
 mod two_moons;
 
+pub use augmentation::Augmentation;
+pub use batcher::{ImageBatch, ImageBatcher};
 pub use batches::{Batches, chunks};
 pub use error::DataError;
+pub use image::Image;
 pub use images::Images;
+pub use labels::Labels;
+pub use loader::{Loader, LoaderConfig, Steps};
+pub use order::Order;
 #[cfg(feature = "image")]
 pub use photographs::photographs;
 pub use read::read;

@@ -1,23 +1,52 @@
 use std::path::Path;
 
-use super::{DataError, Split, cifar10};
+use super::{
+    DataError, Split, cifar10,
+    mnist::{self, Form},
+};
 
-/// The data set in a folder, whichever kind it is; images of 32x32.
+/// The data set in a folder, whichever kind it is; images of `[3, 32, 32]`.
 ///
-/// A folder with any `data_batch_*.bin` or a `test_batch.bin` in it is read by [`cifar10::read_dir`]. Any other is a folder
-/// of PNG and JPEG files, read by `image_folder::read_dir` (feature `image`; without it such a folder is
-/// [`DataError::NoTrainBatches`]).
+/// | the folder holds | it is read by |
+/// |---|---|
+/// | any `data_batch_*.bin`, or a `test_batch.bin` | [`cifar10::read_dir`] |
+/// | any of MNIST's four files, with or without `.gz` | [`mnist::read_dir`], as [`Form::PaddedRgb`]; ask it for gray images |
+/// | PNG and JPEG files, at any depth | `image_folder::read_dir`, without labels; ask it for them (feature `image`) |
 ///
 /// # Errors
 ///
-/// Those of the reader that the folder called for. [`DataError::Io`] if there is no such folder.
+/// Those of the reader that the folder called for. [`DataError::Io`] if there is no such folder, [`DataError::Unrecognized`] with what
+/// was looked for if it holds none of the three.
 pub fn read(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if cifar10::recognizes(dir)? {
         return cifar10::read_dir(dir);
     }
-    #[cfg(feature = "image")]
-    return super::image_folder::read_dir(dir, [cifar10::SHAPE[1], cifar10::SHAPE[2]]);
-    #[cfg(not(feature = "image"))]
-    return cifar10::read_dir(dir);
+    if mnist::recognizes(dir) {
+        return mnist::read_dir(dir, Form::PaddedRgb);
+    }
+    read_image_folder(dir)
+}
+
+#[cfg(feature = "image")]
+fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
+    use super::image_folder::{self, Labelling};
+
+    match image_folder::read_dir(dir, [cifar10::SHAPE[1], cifar10::SHAPE[2]], Labelling::Nothing) {
+        // Of the folder itself, not of its `train` or `test`.
+        Err(DataError::NoImages { path, .. }) if path == dir => {
+            let looked_for = vec![cifar10::looked_for(), mnist::looked_for(), image_folder::looked_for()];
+            Err(DataError::Unrecognized { path, looked_for })
+        }
+        read => read,
+    }
+}
+
+#[cfg(not(feature = "image"))]
+fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
+    let images = "image files (which need the feature `image`)".to_owned();
+    Err(DataError::Unrecognized {
+        path: dir.into(),
+        looked_for: vec![cifar10::looked_for(), mnist::looked_for(), images],
+    })
 }

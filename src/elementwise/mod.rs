@@ -9,7 +9,8 @@
 //! | `theta` | the law's parameters, `dims` numbers per example | `[1, params, dims]` | yes |
 //!
 //! A marginal transform: with a spline or a mixture each element gets a distribution of its own, without any dependence between elements. One
-//! scale and one shift per element are [`crate::PositionNorm`], which also starts from data; per channel, [`crate::ActNorm`].
+//! scale and one shift per element are [`crate::PositionNorm`], which also starts from data; per channel, [`crate::ActNorm`]; constants,
+//! [`ScalarAffine`].
 //!
 //! # Start
 //! Normal numbers of deviation `noise`. Components of a mixture that are equal have equal gradients and would stay equal, so 0 serves laws

@@ -4,7 +4,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Affine, AffineConfig, Law, MixLogCdf, MixLogCdfConfig};
+use super::{
+    Affine, AffineConfig, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig,
+};
 use crate::error::ConfigError;
 
 /// Configuration of [`AnyLaw`].
@@ -14,6 +16,8 @@ pub enum AnyLawConfig {
     Affine(AffineConfig),
     /// Logistic mixture's distribution function, its logit, scale and shift.
     MixLogCdf(MixLogCdfConfig),
+    /// Monotone rational-quadratic spline.
+    RationalQuadraticSpline(RationalQuadraticSplineConfig),
 }
 
 impl AnyLawConfig {
@@ -22,6 +26,7 @@ impl AnyLawConfig {
         match self {
             Self::Affine(_) => Ok(()),
             Self::MixLogCdf(config) => config.validate(),
+            Self::RationalQuadraticSpline(config) => config.validate(),
         }
     }
 
@@ -33,6 +38,7 @@ impl AnyLawConfig {
         match self {
             Self::Affine(config) => AnyLaw::Affine(config.init()),
             Self::MixLogCdf(config) => AnyLaw::MixLogCdf(config.init()),
+            Self::RationalQuadraticSpline(config) => AnyLaw::RationalQuadraticSpline(config.init()),
         }
     }
 }
@@ -49,6 +55,12 @@ impl From<MixLogCdfConfig> for AnyLawConfig {
     }
 }
 
+impl From<RationalQuadraticSplineConfig> for AnyLawConfig {
+    fn from(config: RationalQuadraticSplineConfig) -> Self {
+        Self::RationalQuadraticSpline(config)
+    }
+}
+
 /// One of the laws.
 #[derive(Module, Debug)]
 pub enum AnyLaw {
@@ -56,6 +68,8 @@ pub enum AnyLaw {
     Affine(Affine),
     /// MixLogCDF.
     MixLogCdf(MixLogCdf),
+    /// Monotone rational-quadratic spline.
+    RationalQuadraticSpline(RationalQuadraticSpline),
 }
 
 impl Law for AnyLaw {
@@ -63,6 +77,7 @@ impl Law for AnyLaw {
         match self {
             Self::Affine(law) => law.n_params(),
             Self::MixLogCdf(law) => law.n_params(),
+            Self::RationalQuadraticSpline(law) => law.n_params(),
         }
     }
 
@@ -70,6 +85,7 @@ impl Law for AnyLaw {
         match self {
             Self::Affine(law) => law.forward(x, theta),
             Self::MixLogCdf(law) => law.forward(x, theta),
+            Self::RationalQuadraticSpline(law) => law.forward(x, theta),
         }
     }
 
@@ -77,6 +93,7 @@ impl Law for AnyLaw {
         match self {
             Self::Affine(law) => law.inverse(z, theta),
             Self::MixLogCdf(law) => law.inverse(z, theta),
+            Self::RationalQuadraticSpline(law) => law.inverse(z, theta),
         }
     }
 
@@ -84,6 +101,7 @@ impl Law for AnyLaw {
         match self {
             Self::Affine(law) => law.inverse_with_log_derivative(z, theta),
             Self::MixLogCdf(law) => law.inverse_with_log_derivative(z, theta),
+            Self::RationalQuadraticSpline(law) => law.inverse_with_log_derivative(z, theta),
         }
     }
 }

@@ -47,7 +47,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 use super::Prior;
 use super::diagonal_normal::log_normal;
 use crate::conditioner::Conditioner;
-use crate::error::check_shape;
+use crate::error::{ShapeError, check_shape};
 
 /// Parameters of each latent: mean and log-scale.
 const N_PARAMS: usize = 2;
@@ -65,6 +65,29 @@ impl<N> ConditionalNormal<N> {
         Self { network }
     }
 
+    /// Whether the network takes the condition, and gives two parameters for each number of latents of shape `dims`.
+    fn fits<const D: usize, const K: usize>(&self, dims: [usize; D], context: &Tensor<K>) -> Result<(), ShapeError>
+    where
+        N: Conditioner<K>,
+    {
+        let found = context.dims();
+        let mut expected = found;
+        expected[0] = dims[0];
+        if found != expected {
+            let (expected, found) = (expected.to_vec(), found.to_vec());
+            return Err(ShapeError::ConditionShape { layer: "ConditionalNormal", expected, found });
+        }
+        // The conditioner knows shapes with its own number of axes: latents go in as their numbers where theirs is another.
+        let mut latents = [1; K];
+        latents[0] = dims[0];
+        if D == K {
+            latents.copy_from_slice(&dims);
+        } else if K > 1 {
+            latents[1] = dims[1..].iter().product();
+        }
+        self.network.check(found, latents, N_PARAMS)
+    }
+
     /// Means and log-scales of latents of shape `dims`.
     ///
     /// # Panics
@@ -77,15 +100,7 @@ impl<N> ConditionalNormal<N> {
     where
         N: Conditioner<K>,
     {
-        // The conditioner knows shapes with its own number of axes: latents go in as their numbers where theirs is another.
-        let mut latents = [1; K];
-        latents[0] = dims[0];
-        if D == K {
-            latents.copy_from_slice(&dims);
-        } else if K > 1 {
-            latents[1] = dims[1..].iter().product();
-        }
-        check_shape(self.network.check(context.dims(), latents, N_PARAMS));
+        check_shape(self.fits(dims, context));
         let theta = self.network.forward(context.clone(), &());
         let part = |index: usize| theta.clone().narrow(1, index, 1).reshape(dims);
         (part(0), part(1))
@@ -93,6 +108,10 @@ impl<N> ConditionalNormal<N> {
 }
 
 impl<const D: usize, const K: usize, N: Conditioner<K>> Prior<D, Tensor<K>> for ConditionalNormal<N> {
+    fn check_given(&self, shape: [usize; D], context: &Tensor<K>) -> Result<(), ShapeError> {
+        self.fits(shape, context)
+    }
+
     fn log_prob(&self, z: Tensor<D>, context: &Tensor<K>) -> Tensor<1> {
         let (mean, log_scale) = self.parameters(z.dims(), context);
         log_normal(z, mean, log_scale)

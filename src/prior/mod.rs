@@ -39,4 +39,13 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
         let _ = shape;
         Ok(())
     }
+
+    /// [`Prior::check`] beside an actual condition. The default serves priors that ignore the condition.
+    ///
+    /// # Errors
+    /// The axis that does not fit, of the latents or of the condition.
+    fn check_given(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        let _ = context;
+        self.check(shape)
+    }
 }

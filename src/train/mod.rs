@@ -1,6 +1,6 @@
 //! Training: what turns a flow and data into a trained flow, and what survives an interruption.
 //!
-//! Everything here but [`NegativeLogLikelihood`] works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
+//! Everything here but [`NegativeLogLikelihood`] and `learner` works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
 //!
 //! | question | answer |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | which noise step t draws | [`StepSeed`] |
 //! | what to do about a NaN, and where it came from | [`NonFinite`], [`Fault`], [`Objective`] |
 //! | how to stop and go on | [`Checkpoint`], [`Checkpoints`] |
+//! | how to train by burn's own `Learner` instead | `learner` (feature `train`) |
 //! | what it costs | [`peak_rss_bytes`] |
 
 pub mod adamax;
@@ -21,6 +22,8 @@ pub mod ema;
 mod error;
 pub mod fault;
 pub mod gradient;
+#[cfg(feature = "train")]
+pub mod learner;
 pub mod memory;
 pub mod non_finite;
 pub mod objective;

@@ -1,7 +1,7 @@
 //! Networks whose last layer starts at 0 make identities of laws whose 0 is the identity.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig};
+use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::{
     Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, MadeConfig, MaskedAutoregressive, MlpConfig, ResNetConfig,
 };
@@ -23,10 +23,11 @@ fn check<const D: usize>(layer: impl Bijector<D>, shape: [usize; D]) {
 #[test]
 fn layers_start_as_the_identity() {
     let device: Device = device();
-    let laws: [AnyLawConfig; 3] = [
+    let laws: [AnyLawConfig; 4] = [
         AffineConfig::new(AffineForm::Exponential).into(),
         AffineConfig::new(AffineForm::Additive).into(),
         MixLogCdfConfig::new(4).into(),
+        RationalQuadraticSplineConfig::new(5).into(),
     ];
     for law in laws.map(|config| config.init()) {
         let coupling = CouplingConfig::new();

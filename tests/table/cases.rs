@@ -1,14 +1,13 @@
 //! The entries: one for each bijector and for each way in which it can be built.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{
-    Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
-    RationalQuadraticSplineConfig,
-};
-use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
+use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
 use flowkit::*;
 
-use super::Inputs::{Closed, Open, Positive, Real, Symmetric};
+use super::Inputs::{Closed, Open, Real};
+use super::autoregressive::autoregressive;
+use super::blocks::blocks;
+use super::flow_plus_plus::flow_plus_plus;
 use super::networks::networks;
 use super::{Case, Condition, Entry, Inputs};
 
@@ -39,47 +38,33 @@ where
     Entry::<D, C>::new(name, shape, inputs, context, make).into()
 }
 
-fn affine(form: AffineForm) -> Affine {
+pub fn affine(form: AffineForm) -> Affine {
     AffineConfig::new(form).init()
 }
 
-fn mixture() -> MixLogCdf {
+pub fn mixture() -> MixLogCdf {
     MixLogCdfConfig::new(3).init()
 }
 
-fn spline(bins: usize) -> RationalQuadraticSpline {
-    RationalQuadraticSplineConfig::new(bins).init()
-}
-
-/// A masked coupling of vectors with as many numbers as the mask has.
-fn masked<L: Law>(law: L, mask: Vec<bool>, kept: Half, d_context: usize, device: &Device) -> MaskedCoupling<L, Mlp> {
-    let c = mask.len();
-    let mlp = MlpConfig::new(c, c, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
-    let mlp = mlp.with_d_context((d_context > 0).then_some(d_context)).init(device);
-    MaskedCouplingConfig::new(vec![c], Mask::Explicit(mask)).with_kept(kept).init(law, mlp, device)
-}
-
-/// A masked coupling of images.
-fn masked_image(mask: Mask, image: [usize; 3], device: &Device) -> MaskedCoupling<RationalQuadraticSpline, GatedNet> {
-    let net = net(image, &spline(4), None, ATTENTION, device);
-    MaskedCouplingConfig::new(image.to_vec(), mask).init(spline(4), net, device)
+/// A network from a half of one width to another's parameters; a condition of width 0 is none.
+fn mlp([kept, other]: [usize; 2], law: &impl Law, d_context: usize, device: &Device) -> Mlp {
+    let config = MlpConfig::new(kept, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
+    config.with_d_context((d_context > 0).then_some(d_context)).init(device)
 }
 
 /// A coupling of vectors with `c` numbers.
 fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
     let (own, other) = kept.widths(c);
-    let mlp = MlpConfig::new(own, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
-    CouplingConfig::new()
-        .with_kept(kept)
-        .init(law, mlp.with_d_context((d_context > 0).then_some(d_context)).init(device))
+    let mlp = mlp([own, other], &law, d_context, device);
+    CouplingConfig::new().with_kept(kept).init(law, mlp)
 }
 
 /// A network for halves of the given shape.
-fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
+pub fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
     GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(Some(mixing)).init(device)
 }
 
-const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
+pub const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
 
 /// A coupling of images whose halves have the given shape.
 fn image_coupling(
@@ -91,45 +76,11 @@ fn image_coupling(
     CouplingConfig::new().with_kept(kept).init(mixture(), net(half, &mixture(), context, ATTENTION, device))
 }
 
-/// A step of Flow++ on halves of the given shape.
-fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
-    let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
-    let net = net(half, &law, n_context, ATTENTION, device);
-    (
-        PositionNormConfig::new().init([1, 2 * c, h, w], device),
-        Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
-        CouplingConfig::new().init(law, net),
-        Swap::new(),
-    )
-}
-
-/// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
-fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
-    let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
-    let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
-        .with_n_context(n_context)
-        .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
-        .with_output_activation(OutputActivation::ConcatElu)
-        .with_weight(ConvWeight::WeightNorm)
-        .init(device);
-    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
-}
-
-/// The ablations: affine, no channel matrix, no attention.
-fn plain_step(half: [usize; 3], device: &Device) -> Step {
-    let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::Affine(affine(AffineForm::Exponential));
-    let net = net(half, &law, None, Mixing::Maxout, device);
-    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
-}
-
-fn partition(pattern: Pattern) -> Partition {
+pub fn partition(pattern: Pattern) -> Partition {
     PartitionConfig::new(pattern).init()
 }
 
-fn squeeze(order: ChannelOrder) -> Squeeze {
+pub fn squeeze(order: ChannelOrder) -> Squeeze {
     SqueezeConfig::new(order).init()
 }
 
@@ -139,19 +90,6 @@ fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
 
 fn conv(c: usize, device: &Device) -> Conv1x1 {
     Conv1x1Config::new(c).init(device)
-}
-
-fn bounded_conv(c: usize, device: &Device) -> Conv1x1 {
-    let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
-    Conv1x1Config::new(c).with_conditioning(conditioning).init(device)
-}
-
-fn householder(c: usize, n: usize, device: &Device) -> Householder {
-    HouseholderConfig::new(c, n).init(device)
-}
-
-fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
-    PermutationConfig::new(c).with_order(order).init(device)
 }
 
 fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
@@ -166,6 +104,7 @@ pub fn cases() -> Vec<Case> {
         reshape(),
         couplings(),
         networks(),
+        blocks(),
         autoregressive(),
         inverted(),
         composed(),
@@ -176,25 +115,12 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-fn elementwise_of<L: Law>(law: L, c: usize, device: &Device) -> Elementwise<L> {
-    ElementwiseConfig::new().init(law, [1, c, 2], device)
-}
-
 fn elementwise() -> Vec<Case> {
     vec![
         case("Logit", [1, 5], Closed, |_| LogitConfig::new().init()),
         case("Logit without margin", [1, 1, 2, 3], Open, |_| LogitConfig::new().with_margin(0.0).init()),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
-        case("Tanh", [1, 5], Real(5.0), |_| Tanh::new()),
-        case("Softplus", [1, 5], Real(80.0), |_| Softplus::new()),
-        case("Exp", [1, 5], Real(40.0), |_| Exp::new()),
-        case("LeakyRelu", [1, 5], Real(1e30), |_| LeakyReluConfig::new().with_negative_slope(0.2).init()),
-        case("ScalarAffine", [1, 2, 2, 2], Real(1e4), |_| ScalarAffineConfig::new(-3.0, 0.5).init()),
-        case("Elementwise, affine", [1, 2, 2], Real(1e4), |d| elementwise_of(affine(AffineForm::Exponential), 2, d)),
-        case("Elementwise, MixLogCdf", [1, 2, 2], Real(50.0), |d| elementwise_of(mixture(), 2, d)),
-        case("Elementwise, spline", [1, 4, 2], Real(4.0), |d| elementwise_of(spline(5), 4, d)),
-        case("Elementwise, two bins", [1, 5, 2], Real(3.0), |d| elementwise_of(spline(2), 5, d)),
     ]
 }
 
@@ -211,12 +137,6 @@ fn linear() -> Vec<Case> {
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),
-        case("Conv1x1, bounded", [1, 5, 2], Real(1e4), |d| bounded_conv(5, d)),
-        case("Householder, one reflection", [1, 5], Real(1e4), |d| householder(5, 1, d)),
-        case("Householder, all reflections", [1, 4, 1, 3], Real(1e4), |d| householder(4, 4, d)),
-        case("Permutation, reversed", [1, 5], Real(1e30), |d| permutation(5, Order::Reversed, d)),
-        case("Permutation, shuffled", [1, 6, 1, 2], Real(1e30), |d| permutation(6, Order::Shuffled { seed: 3 }, d)),
-        case("Permutation, explicit", [1, 3, 2], Real(1e30), |d| permutation(3, Order::Explicit(vec![2, 0, 1]), d)),
     ]
 }
 
@@ -243,18 +163,6 @@ fn couplings() -> Vec<Case> {
         case("Coupling, additive", [1, 3], size, |d| coupling(affine(Additive), First, 3, 0, d)),
         case("Coupling, MixLogCdf", [1, 4], size, |d| coupling(mixture(), First, 4, 0, d)),
         case("Coupling, MixLogCdf, second kept", [1, 5], size, |d| coupling(mixture(), Second, 5, 0, d)),
-        case("Coupling, spline", [1, 5], Real(4.0), |d| coupling(spline(4), First, 5, 0, d)),
-        case("MaskedCoupling", [1, 5], size, |d| masked(mixture(), vec![true, false, false, true, false], First, 0, d)),
-        case("MaskedCoupling, second kept", [1, 3], size, |d| {
-            masked(affine(Exponential), vec![true, false, true], Second, 0, d)
-        }),
-        case("MaskedCoupling, checkerboard", [1, 2, 2, 3], Real(4.0), |d| {
-            masked_image(Mask::Checkerboard, [2, 2, 3], d)
-        }),
-        case("MaskedCoupling, alternating", [1, 3, 2, 2], Real(4.0), |d| masked_image(Mask::Alternating, [3, 2, 2], d)),
-        given::<2, Tensor<2>, _>("MaskedCoupling given a vector", [1, 4], size, [1, 2], |d| {
-            masked(mixture(), vec![false, true, true, false], First, 2, d)
-        }),
         case("Coupling of images", [1, 2, 2, 3], size, |d| image_coupling(First, [1, 2, 3], None, d)),
         case("Coupling of images, second kept", [1, 4, 1, 3], size, |d| image_coupling(Second, [2, 1, 3], None, d)),
         given::<2, Tensor<2>, _>("Coupling given a vector", [1, 4], size, [1, 2], |d| {
@@ -269,69 +177,15 @@ fn couplings() -> Vec<Case> {
     ]
 }
 
-/// An autoregressive layer of `dims` numbers.
-fn maf<L: Law>(
-    law: L,
-    ordering: Ordering,
-    dims: usize,
-    d_context: Option<usize>,
-    device: &Device,
-) -> MaskedAutoregressive<L, Made> {
-    let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
-    MaskedAutoregressive::new(law, net.with_ordering(ordering).with_d_context(d_context).init(device))
-}
-
-fn autoregressive() -> Vec<Case> {
-    use Ordering::{Natural, Random, Reversed};
-    let size = Real(50.0);
-    let exponential = || affine(AffineForm::Exponential);
-    vec![
-        case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
-        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
-        case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
-            maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
-        }),
-        given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
-            maf(mixture(), Natural, 1, Some(2), d)
-        }),
-        case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
-            Invert::new(maf(exponential(), Natural, 3, None, d))
-        }),
-        given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
-            maf(mixture(), Random { seed: 1 }, 3, Some(2), d)
-        }),
-        given::<2, (Tensor<2>, Tensor<2>), _>(
-            "MaskedAutoregressive given two",
-            [1, 3],
-            size,
-            ([1, 2], [1, 1]),
-            move |d| maf(exponential(), Reversed, 3, Some(3), d),
-        ),
-    ]
-}
-
 fn inverted() -> Vec<Case> {
     let size = Real(10.0);
     vec![
         case("Invert<Logit>", [1, 4], size, |_| Invert::new(LogitConfig::new().init())),
         case("Invert<Sigmoid>", [1, 4], Open, |_| Invert::new(Sigmoid::new())),
-        case("Invert<Tanh>", [1, 4], Symmetric, |_| Invert::new(Tanh::new())),
-        case("Invert<Softplus>", [1, 5], Positive(80.0), |_| Invert::new(Softplus::new())),
-        case("Invert<Exp>", [1, 5], Positive(1e10), |_| Invert::new(Exp::new())),
-        case("Invert<LeakyRelu>", [1, 5], Real(1e30), |_| Invert::new(LeakyReluConfig::new().init())),
-        case("Invert<ScalarAffine>", [1, 5], size, |_| Invert::new(ScalarAffineConfig::new(0.25, 7.0).init())),
-        case("Invert<Elementwise>, MixLogCdf", [1, 2, 2], size, |d| Invert::new(elementwise_of(mixture(), 2, d))),
-        case("Invert<Elementwise>, spline", [1, 3, 2], Real(3.0), |d| Invert::new(elementwise_of(spline(6), 3, d))),
-        case("Invert<MaskedCoupling>", [1, 4], size, |d| {
-            Invert::new(masked(mixture(), vec![false, true, true, false], Half::Second, 0, d))
-        }),
         case("Invert<ActNorm>", [1, 2, 2, 2], size, |d| Invert::new(act_norm::<4>(2, d))),
         case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
-        case("Invert<Conv1x1>, bounded", [1, 3, 1, 2], size, |d| Invert::new(bounded_conv(3, d))),
-        case("Invert<Householder>", [1, 3, 1, 2], size, |d| Invert::new(householder(3, 2, d))),
-        case("Invert<Permutation>", [1, 6], size, |d| Invert::new(permutation(6, Order::Shuffled { seed: 5 }, d))),
         case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
         case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),
         case("Invert<Swap>", [1, 5], size, |_| Invert::new(Swap::new())),
@@ -394,50 +248,6 @@ fn composed() -> Vec<Case> {
                 BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(mixture(), Half::First, 4, 3, d)),
                 BoxBijector::new(conv(4, d)),
             ]
-        }),
-    ]
-}
-
-fn flow_plus_plus() -> Vec<Case> {
-    let size = Real(10.0);
-    let squeezed = |d: &Device| Stage {
-        squeezes: vec![squeeze(ChannelOrder::BlockMajor)],
-        partition: partition(Pattern::Channels),
-        steps: vec![step([2, 1, 2], None, d), step([2, 1, 2], None, d)],
-    };
-    let checkerboard = |d: &Device| Stage {
-        squeezes: vec![],
-        partition: partition(Pattern::Checkerboard),
-        steps: vec![step([1, 2, 2], None, d), plain_step([1, 2, 2], d)],
-    };
-    vec![
-        case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
-        case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
-        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| weight_normed_step([1, 2, 2], None, d)),
-        given::<4, Tensor<4>, _>("Flow++ Step, without mixing", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
-            weight_normed_step([1, 2, 2], Some(3), d)
-        }),
-        case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
-        case("Flow++ Stage, squeezed twice", [1, 1, 4, 4], Real(5.0), |d| Stage {
-            squeezes: vec![squeeze(ChannelOrder::BlockMajor), squeeze(ChannelOrder::BlockMajor)],
-            partition: partition(Pattern::Channels),
-            steps: vec![plain_step([8, 1, 1], d)],
-        }),
-        case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
-        case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
-            let stage =
-                |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
-            (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
-        }),
-        given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
-            squeezes: vec![],
-            partition: partition(Pattern::Stripes),
-            steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
-        }),
-        // The sigmoid at the end rounds to 1 from 17 on.
-        given::<4, Tensor<4>, _>("Flow++ NoiseFlow", [1, 1, 2, 2], Real(3.0), [1, 2, 2, 1], |d| -> NoiseFlow {
-            let (forth, back) = (partition(Pattern::Checkerboard), Invert::new(partition(Pattern::Checkerboard)));
-            (forth, vec![step([1, 2, 1], Some(2), d)], back, Sigmoid::new())
         }),
     ]
 }

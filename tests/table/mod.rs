@@ -1,7 +1,10 @@
 //! The table of all bijectors. A new bijector is one entry in `cases.rs` and gets every property of `tests/property`.
 
+mod autoregressive;
+mod blocks;
 mod cases;
 mod condition;
+mod flow_plus_plus;
 mod jacobian;
 mod networks;
 pub mod numbers;

@@ -1,0 +1,252 @@
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::config::Config;
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress, batcher::Batcher};
+use burn::data::dataset::{Dataset, DatasetError, transform::PartialDataset};
+use burn::tensor::Device;
+
+use super::{Augmentation, DataError, Image, Order, augmentation::augment, order::Plan, prefetch::Prefetch};
+
+/// Configuration of a [`Loader`].
+#[derive(Config, Debug, PartialEq)]
+pub struct LoaderConfig {
+    /// Images of a batch.
+    pub batch_size: usize,
+    /// Which images each step gives.
+    #[config(default = "Order::Shuffled")]
+    pub order: Order,
+    /// What the order and the augmentation follow from, with the step.
+    #[config(default = 0)]
+    pub seed: u64,
+    /// Batches that a thread reads ahead; with 0 they are read where they are asked for. It changes no batch.
+    #[config(default = 2)]
+    pub prefetch: usize,
+    /// Random changes of the images, in this order.
+    #[config(default = "Vec::new()")]
+    pub augmentations: Vec<Augmentation>,
+}
+
+impl LoaderConfig {
+    /// Whether the configuration describes a loader.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::BatchOfZero`], or the error of an [`Augmentation`].
+    pub fn validate(&self) -> Result<(), DataError> {
+        if self.batch_size == 0 {
+            return Err(DataError::BatchOfZero);
+        }
+        self.augmentations.iter().try_for_each(Augmentation::validate)
+    }
+}
+
+/// Batches of any data set of [`Image`]s, read ahead in a thread: the one loader for every source.
+///
+/// The batch of a step is a function of the configuration and of the step's number. [`Loader::steps`] starts at any step, so a run
+/// that resumes sees exactly the batches that the uninterrupted run would have seen. The thread reads, decodes and augments; tensors
+/// are made by the thread that asks for them, so that a GPU's work stays on one stream.
+///
+/// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see [`Loader::starting_at_epoch`] for a resumed `Learner`.
+///
+/// # Example
+///
+/// ```
+/// use burn::tensor::{Device, Int, Tensor};
+/// use flowkit::data::{Images, ImageBatcher, Loader, LoaderConfig};
+///
+/// let images = Images::new((0..5 * 12).collect(), [3, 2, 2])?;
+/// let config = LoaderConfig::new(2).with_seed(7);
+/// let loader: Loader<Tensor<4, Int>> = Loader::new(images, ImageBatcher, config, &Device::default())?;
+/// for batch in loader.steps(3)?.take(4) {
+///     assert_eq!(batch?.dims(), [2, 3, 2, 2]); // steps 3 to 6
+/// }
+/// # Ok::<(), flowkit::data::DataError>(())
+/// ```
+pub struct Loader<O> {
+    reader: Reader,
+    prefetch: usize,
+    batcher: Arc<dyn Batcher<Image, O>>,
+    device: Device,
+    /// The epoch that the next `iter()` gives.
+    epoch: AtomicUsize,
+}
+
+impl<O> Loader<O> {
+    /// A loader of `dataset` that makes its batches on `device`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if there is not one complete batch, or, in sequential order,
+    /// not one image.
+    pub fn new(
+        dataset: impl Dataset<Image> + 'static,
+        batcher: impl Batcher<Image, O> + 'static,
+        config: LoaderConfig,
+        device: &Device,
+    ) -> Result<Self, DataError> {
+        config.validate()?;
+        let plan = Plan::new(config.order, dataset.len(), config.batch_size, config.seed)?;
+        let (prefetch, dataset) = (config.prefetch, Arc::new(dataset));
+        let reader = Reader { dataset, plan, config: Arc::new(config) };
+        Ok(Self { reader, prefetch, batcher: Arc::new(batcher), device: device.clone(), epoch: AtomicUsize::new(0) })
+    }
+
+    /// This loader as one of burn's, whose next `iter()` gives the epoch with this number, from 0.
+    pub fn starting_at_epoch(self, epoch: usize) -> Self {
+        Self { epoch: AtomicUsize::new(epoch), ..self }
+    }
+
+    /// The number of batches in an epoch. At least 1.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.reader.plan.steps_per_epoch()
+    }
+
+    /// The batches of `step`, `step + 1` and so on, through the epochs and without end. Steps count from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or [`DataError::Panicked`]. An error
+    /// is the last item.
+    pub fn steps(&self, step: usize) -> Result<Steps<O>, DataError> {
+        self.range(step..usize::MAX)
+    }
+
+    /// The batches of one epoch, which counts from 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::steps`].
+    pub fn epoch(&self, epoch: usize) -> Result<Steps<O>, DataError> {
+        let n_steps = self.steps_per_epoch();
+        self.range(epoch * n_steps..(epoch + 1) * n_steps)
+    }
+
+    fn range(&self, steps: Range<usize>) -> Result<Steps<O>, DataError> {
+        let reader = self.reader.clone();
+        let mut failed = false;
+        let items = steps.map_while(move |step| {
+            let images = (!failed).then(|| reader.read(step))?;
+            failed = images.is_err();
+            Some(images)
+        });
+        let items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send> = match self.prefetch {
+            0 => Box::new(items),
+            depth => Box::new(Prefetch::new(items, depth)?),
+        };
+        Ok(Steps { items, batcher: self.batcher.clone(), device: self.device.clone() })
+    }
+
+    fn with_device(&self, device: &Device) -> Self {
+        Self {
+            reader: self.reader.clone(),
+            prefetch: self.prefetch,
+            batcher: self.batcher.clone(),
+            device: device.clone(),
+            epoch: AtomicUsize::new(self.epoch.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// The batches of a range of steps, from [`Loader::steps`] or [`Loader::epoch`]. Dropping it stops its thread.
+pub struct Steps<O> {
+    items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send>,
+    batcher: Arc<dyn Batcher<Image, O>>,
+    device: Device,
+}
+
+impl<O> Iterator for Steps<O> {
+    type Item = Result<O, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let images = self.items.next()?;
+        Some(images.map(|images| self.batcher.batch(images, &self.device)))
+    }
+}
+
+/// What the thread works with.
+#[derive(Clone)]
+struct Reader {
+    dataset: Arc<dyn Dataset<Image>>,
+    plan: Plan,
+    config: Arc<LoaderConfig>,
+}
+
+impl Reader {
+    fn read(&self, step: usize) -> Result<Vec<Image>, DataError> {
+        let indices = self.plan.indices(step);
+        let images = self.dataset.get_many(indices.clone()).map_err(|source| DataError::Dataset { step, source })?;
+        let LoaderConfig { augmentations, seed, .. } = &*self.config;
+        let numbered = indices.into_iter().zip(images);
+        Ok(numbered.map(|(index, image)| augment(image, augmentations, *seed, [step, index])).collect())
+    }
+}
+
+impl<O: Send + 'static> DataLoader<O> for Loader<O> {
+    /// The next epoch.
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
+        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
+        let (steps, failed) = match self.epoch(epoch) {
+            Ok(steps) => (Some(steps), None),
+            Err(error) => (None, Some(error)),
+        };
+        Box::new(Epoch { plan: self.reader.plan, steps, failed, done: 0 })
+    }
+
+    /// The images that an epoch gives: without those of an incomplete last batch, where the order leaves it out.
+    fn num_items(&self) -> usize {
+        self.reader.plan.items(self.steps_per_epoch())
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<O>> {
+        Arc::new(self.with_device(device))
+    }
+
+    /// A loader of the images `start..end` of the data set. The last of several slices, whose end is `num_items()`, takes the images of
+    /// an incomplete batch too.
+    ///
+    /// # Panics
+    ///
+    /// If the slice does not hold one complete batch.
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
+        let end = if end == self.num_items() { self.reader.dataset.len() } else { end };
+        let mut slice = self.with_device(&self.device);
+        let LoaderConfig { order, batch_size, seed, .. } = *self.reader.config;
+        slice.reader.plan = match Plan::new(order, end.saturating_sub(start), batch_size, seed) {
+            Ok(plan) => plan,
+            Err(error) => panic!("the slice {start}..{end} of a loader: {error}"),
+        };
+        slice.reader.dataset = Arc::new(PartialDataset::new(self.reader.dataset.clone(), start, end));
+        Arc::new(slice)
+    }
+}
+
+/// An epoch as burn's loaders give it.
+struct Epoch<O> {
+    plan: Plan,
+    steps: Option<Steps<O>>,
+    /// Why there are no steps.
+    failed: Option<DataError>,
+    done: usize,
+}
+
+impl<O> Iterator for Epoch<O> {
+    type Item = Result<O, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(DatasetError::new(error)));
+        }
+        let batch = self.steps.as_mut()?.next()?;
+        self.done += 1;
+        Some(batch.map_err(DatasetError::new))
+    }
+}
+
+impl<O> DataLoaderIterator<O> for Epoch<O> {
+    fn progress(&self) -> Progress {
+        let total = self.plan.items(self.plan.steps_per_epoch());
+        Progress::new(self.plan.items(self.done), total, Some("items".into()))
+    }
+}

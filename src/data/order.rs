@@ -1,0 +1,55 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Batches, DataError};
+
+/// Which images a loader's step gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// That of [`Batches`]: every epoch shuffled afresh, an incomplete last batch left out. For training.
+    Shuffled,
+    /// That of [`chunks`](super::chunks): every image once and in order, the last batch with what is left. For evaluation.
+    Sequential,
+}
+
+/// An order with its numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plan {
+    Shuffled(Batches),
+    Sequential { n_items: usize, batch_size: usize },
+}
+
+impl Plan {
+    pub(super) fn new(order: Order, n_items: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
+        match order {
+            Order::Shuffled => Ok(Self::Shuffled(Batches::new(n_items, batch_size, seed)?)),
+            Order::Sequential if batch_size == 0 => Err(DataError::BatchOfZero),
+            Order::Sequential if n_items == 0 => Err(DataError::BatchTooLarge { batch_size, n_items }),
+            Order::Sequential => Ok(Self::Sequential { n_items, batch_size }),
+        }
+    }
+
+    pub(super) fn steps_per_epoch(&self) -> usize {
+        match self {
+            Self::Shuffled(batches) => batches.steps_per_epoch(),
+            Self::Sequential { n_items, batch_size } => n_items.div_ceil(*batch_size),
+        }
+    }
+
+    /// Items seen in `steps` steps from the head of an epoch.
+    pub(super) fn items(&self, steps: usize) -> usize {
+        match self {
+            Self::Shuffled(batches) => batches.batch_size() * steps,
+            Self::Sequential { n_items, batch_size } => batch_size.saturating_mul(steps).min(*n_items),
+        }
+    }
+
+    pub(super) fn indices(&self, step: usize) -> Vec<usize> {
+        match self {
+            Self::Shuffled(batches) => batches.indices(step),
+            Self::Sequential { .. } => {
+                let place = step % self.steps_per_epoch();
+                (self.items(place)..self.items(place + 1)).collect()
+            }
+        }
+    }
+}

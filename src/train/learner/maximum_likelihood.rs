@@ -1,0 +1,149 @@
+use std::fmt::{Debug, Formatter, Result as FmtResult};
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn::train::{InferenceStep, Interrupter, TrainOutput, TrainStep};
+
+use super::objective::Objective;
+use super::step_likelihood::StepLikelihood;
+use crate::train::{TrainError, clip_global_norm};
+
+/// A flow with the steps of burn's `Learner`: it is fitted by maximum likelihood.
+/// ```text
+/// loss       minus the mean log-likelihood of the batch, nats per example
+/// gradient   clipped to a global norm
+/// ```
+/// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger than many gradients here.
+///
+/// A loss or gradient that is not finite stops the training through the [`Interrupter`], with the reason in
+/// `LearningResult::interrupted`, and leaves the weights as they were. For that, `SupervisedTraining` must be given
+/// [`MaximumLikelihood::interrupter`].
+///
+/// # Panics
+/// A step, on a batch that is none of the model's: burn's steps have no errors.
+///
+/// # Example
+/// A flow on the plane learns the scale of its data:
+/// ```
+/// use std::sync::Arc;
+///
+/// use burn::data::{dataloader::{DataLoader, DataLoaderBuilder, batcher::Batcher}, dataset::InMemDataset};
+/// use burn::optim::AdamConfig;
+/// use burn::tensor::{Device, Tensor};
+/// use burn::train::{Learner, SupervisedTraining, renderer::CliMetricsRenderer};
+/// use flowkit::metric::Exact;
+/// use flowkit::train::learner::{LikelihoodMetric, MaximumLikelihood};
+/// use flowkit::{ActNormConfig, Flow, StandardNormal};
+///
+/// #[derive(Clone)]
+/// struct Points;
+/// impl Batcher<[f32; 2], Tensor<2>> for Points {
+///     fn batch(&self, points: Vec<[f32; 2]>, device: &Device) -> Tensor<2> {
+///         Tensor::stack(points.into_iter().map(|point| Tensor::<1>::from_data(point, device)).collect(), 0)
+///     }
+/// }
+/// let points: Vec<[f32; 2]> = (0..32).map(|i| [(i as f32).sin(), 3.0 * (i as f32).cos()]).collect();
+/// let loader = || -> Arc<dyn DataLoader<Tensor<2>>> {
+///     DataLoaderBuilder::new(Points).batch_size(8).build(InMemDataset::new(points.clone()))
+/// };
+/// let device = Device::flex().autodiff();
+/// let flow = Flow::new(ActNormConfig::new(2).init::<2>(&device), StandardNormal::new(), [1, 2])?.without_data();
+/// let model = MaximumLikelihood::<2, _>::new(flow);
+/// # let folder = tempfile::tempdir()?;
+///
+/// let training = SupervisedTraining::new(folder.path(), loader(), loader())
+///     .with_interrupter(model.interrupter())
+///     .metrics((LikelihoodMetric::bits_per_dim(Exact), LikelihoodMetric::nats(Exact)))
+///     .with_application_logger(None)
+///     .num_epochs(2);
+/// let result = training.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), 1e-2));
+/// assert!(result.error.is_none() && result.interrupted.is_none());
+/// let flow = result.model.model; // in validation mode
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct MaximumLikelihood<const D: usize, M> {
+    /// The flow.
+    pub model: M,
+    #[module(skip)]
+    max_norm: f64,
+    #[module(skip)]
+    stop: Stop,
+}
+
+/// An interrupter that can be printed.
+#[derive(Clone)]
+struct Stop(Interrupter);
+
+impl Debug for Stop {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.debug_tuple("Stop").field(&self.0.should_stop()).finish()
+    }
+}
+
+impl<const D: usize, M: Objective<D>> MaximumLikelihood<D, M> {
+    /// A started flow, its gradient clipped at a norm of 1 nat per example, which is Flow++'s.
+    pub fn new(model: M) -> Self {
+        Self { model, max_norm: 1.0, stop: Stop(Interrupter::new()) }
+    }
+
+    /// Clips the gradient at another norm; infinity: not at all.
+    ///
+    /// # Errors
+    /// [`TrainError::InvalidMaxNorm`] unless it is positive.
+    pub fn with_max_norm(self, max_norm: f64) -> Result<Self, TrainError> {
+        if max_norm.is_nan() || max_norm <= 0.0 {
+            return Err(TrainError::InvalidMaxNorm { max_norm });
+        }
+        Ok(Self { max_norm, ..self })
+    }
+
+    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`.
+    pub fn interrupter(&self) -> Interrupter {
+        self.stop.0.clone()
+    }
+
+    fn log_likelihood(&self, data: M::Data) -> (Tensor<1>, usize) {
+        match self.model.log_likelihood(data) {
+            Ok(likelihood) => likelihood,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The gradients of a finite loss, clipped.
+    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams, String> {
+        let value = loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
+        if !value.is_finite() {
+            return Err(format!("the loss is {value} nats"));
+        }
+        let gradients = GradientsParams::from_grads(loss.backward(), self);
+        let clipped = clip_global_norm(gradients, self, self.max_norm);
+        clipped.map(|(gradients, _)| gradients).map_err(|error| error.to_string())
+    }
+}
+
+impl<const D: usize, M: Objective<D>> TrainStep for MaximumLikelihood<D, M> {
+    type Input = M::Data;
+    type Output = StepLikelihood<M::Provenance>;
+
+    fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
+        let (nats, dims) = self.log_likelihood(data);
+        let grads = self.gradients(nats.clone().mean().neg()).unwrap_or_else(|reason| {
+            self.stop.0.stop(Some(&format!("a step failed and changed nothing: {reason}")));
+            // A parameter without a gradient is left alone.
+            GradientsParams::new()
+        });
+        TrainOutput { grads, item: StepLikelihood::new(nats, dims, M::provenance()) }
+    }
+}
+
+impl<const D: usize, M: Objective<D>> InferenceStep for MaximumLikelihood<D, M> {
+    type Input = M::Data;
+    type Output = StepLikelihood<M::Provenance>;
+
+    fn step(&self, data: M::Data) -> Self::Output {
+        let (nats, dims) = self.log_likelihood(data);
+        StepLikelihood::new(nats, dims, M::provenance())
+    }
+}

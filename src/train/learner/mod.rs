@@ -1,0 +1,41 @@
+//! burn's `Learner` for flows (feature `train`): its dashboard, checkpoints, early stopping and device strategies.
+//!
+//! [`Trainer`](super::Trainer) is the crate's own way to train, with averaged weights, one file for a whole run and exact resumption. This
+//! module is for those who train everything else by burn's `SupervisedTraining`:
+//!
+//! | burn asks for | here |
+//! |---|---|
+//! | a model with a `TrainStep` and an `InferenceStep` | [`MaximumLikelihood`] of any [`Objective`]: [`Flow`](crate::Flow), [`BoundFlow`](crate::BoundFlow) |
+//! | the output of a step | [`StepLikelihood`] |
+//! | metrics | [`LikelihoodMetric`], in bits/dim or in nats, with its provenance |
+//! | data loaders | [`Loader`](crate::data::Loader), or burn's with [`ImageBatcher`](crate::data::ImageBatcher) |
+//! | noise that does not depend on what ran before | [`SeededLoader`] |
+//! | a renderer where there is no terminal | [`EpochLog`] |
+//!
+//! # Resuming
+//!
+//! burn's checkpointers save model, optimizer and learning rate after an epoch; lazy parameters, boxes and frozen permutations are all in the
+//! model's record. `SupervisedTraining::checkpoint(k)` goes on after epoch `k` with a model that was made by
+//! [`without_data`](crate::Unstarted::without_data), bit for bit as if it had not stopped, provided that the loaders start at epoch `k` too:
+//! [`Loader::starting_at_epoch`](crate::data::Loader::starting_at_epoch) and [`SeededLoader::training`]. What burn-train 0.22.1 does not
+//! bring back:
+//!
+//! * the order of burn's own `DataLoader`, whose generator starts again with the process;
+//! * the best value so far of `MetricEarlyStoppingStrategy`: the first epoch after a resume counts as the best;
+//! * anything within an epoch.
+//!
+//! A checkpoint that does not fit is a panic of burn's, and a checkpoint is three files without a checksum.
+
+mod epoch_log;
+mod likelihood_metric;
+mod maximum_likelihood;
+mod objective;
+mod seeded_loader;
+mod step_likelihood;
+
+pub use epoch_log::EpochLog;
+pub use likelihood_metric::LikelihoodMetric;
+pub use maximum_likelihood::MaximumLikelihood;
+pub use objective::Objective;
+pub use seeded_loader::SeededLoader;
+pub use step_likelihood::StepLikelihood;

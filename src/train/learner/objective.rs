@@ -1,0 +1,69 @@
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::bound_flow::BoundFlow;
+use crate::error::FlowError;
+use crate::flow::Flow;
+use crate::metric::{Exact, OneSampleBound, Provenance};
+use crate::prior::Prior;
+use crate::surjection::Surjection;
+
+/// A model whose log-likelihood, or a bound on it, can be differentiated: what [`MaximumLikelihood`](super::MaximumLikelihood) trains.
+///
+/// The rank `D` is that of the tensors that the flow's bijector takes.
+pub trait Objective<const D: usize>: Module + ModuleDisplay {
+    /// A batch.
+    type Data: Send + 'static;
+
+    /// How its likelihoods are found.
+    type Provenance: Provenance + Sync;
+
+    /// How its likelihoods are found.
+    fn provenance() -> Self::Provenance;
+
+    /// `ln p` of each example or a bound on it, `[batch]` in nats, and the numbers per example that bits/dim are counted in. A bound draws
+    /// fresh noise from the device's generator.
+    ///
+    /// # Errors
+    /// If the batch is none of the model's.
+    fn log_likelihood(&self, data: Self::Data) -> Result<(Tensor<1>, usize), FlowError>;
+}
+
+impl<const D: usize, B: Bijector<D>, P: Prior<D>> Objective<D> for Flow<B, P>
+where
+    Self: ModuleDisplay,
+{
+    type Data = Tensor<D>;
+    type Provenance = Exact;
+
+    fn provenance() -> Exact {
+        Exact
+    }
+
+    fn log_likelihood(&self, data: Tensor<D>) -> Result<(Tensor<1>, usize), FlowError> {
+        self.check(data.dims())?;
+        Ok((self.log_prob(data), self.dims()))
+    }
+}
+
+impl<const D: usize, S, B, P> Objective<D> for BoundFlow<S, B, P>
+where
+    S: Surjection<D, Data: Send + 'static>,
+    B: Bijector<D>,
+    P: Prior<D>,
+    Self: ModuleDisplay,
+{
+    type Data = S::Data;
+    type Provenance = OneSampleBound;
+
+    fn provenance() -> OneSampleBound {
+        OneSampleBound
+    }
+
+    fn log_likelihood(&self, data: S::Data) -> Result<(Tensor<1>, usize), FlowError> {
+        let dims = self.check(&data, &())?;
+        let noise = self.surjection.noise(&data, self.flow.dtype());
+        Ok((self.log_weight(data, noise), dims))
+    }
+}

@@ -1,0 +1,90 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::Device;
+
+use crate::train::{Purpose, StepSeed};
+
+/// Any of burn's loaders, which seeds the device before it hands out a batch: the noise of a step then follows from the seed and the step,
+/// and not from what ran before.
+///
+/// Training draws fresh noise in each epoch. Evaluation draws the same in every epoch, so that two epochs differ by their weights alone.
+///
+/// The generator of a device is global to the process, so this serves one device: the workers of a strategy with several would disturb
+/// each other.
+pub struct SeededLoader<O> {
+    loader: Arc<dyn DataLoader<O>>,
+    seeds: StepSeed,
+    purpose: Purpose,
+    device: Device,
+    /// The epoch that the next `iter()` gives.
+    epoch: AtomicUsize,
+}
+
+impl<O> SeededLoader<O> {
+    /// For the training of the run with the seed `run`, whose next `iter()` is the epoch with the number `epoch`, from 0.
+    pub fn training(loader: Arc<dyn DataLoader<O>>, run: u64, epoch: usize) -> Self {
+        Self::new(loader, StepSeed::new(run), Purpose::Training, Device::default(), epoch)
+    }
+
+    /// For the evaluation of the run with the seed `run`.
+    pub fn evaluation(loader: Arc<dyn DataLoader<O>>, run: u64) -> Self {
+        Self::new(loader, StepSeed::new(run), Purpose::Evaluation, Device::default(), 0)
+    }
+
+    fn new(loader: Arc<dyn DataLoader<O>>, seeds: StepSeed, purpose: Purpose, device: Device, epoch: usize) -> Self {
+        Self { loader, seeds, purpose, device, epoch: AtomicUsize::new(epoch) }
+    }
+
+    fn around(&self, loader: Arc<dyn DataLoader<O>>, device: &Device) -> Self {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        Self::new(loader, self.seeds, self.purpose, device.clone(), epoch)
+    }
+}
+
+impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
+        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
+        // A number of its own for each step of each epoch: no epoch has 2^32 steps.
+        let step = if self.purpose == Purpose::Training { (epoch as u64) << 32 } else { 0 };
+        Box::new(SeededEpoch { batches: self.loader.iter(), loader: self, step })
+    }
+
+    fn num_items(&self) -> usize {
+        self.loader.num_items()
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<O>> {
+        Arc::new(self.around(self.loader.to_device(device), device))
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
+        Arc::new(self.around(self.loader.slice(start, end), &self.device))
+    }
+}
+
+struct SeededEpoch<'a, O> {
+    batches: Box<dyn DataLoaderIterator<O> + 'a>,
+    loader: &'a SeededLoader<O>,
+    step: u64,
+}
+
+impl<O> Iterator for SeededEpoch<'_, O> {
+    type Item = Result<O, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        // Behind the batch, which may draw too.
+        self.loader.device.seed(self.loader.seeds.seed(self.step, self.loader.purpose));
+        self.step += 1;
+        Some(batch)
+    }
+}
+
+impl<O> DataLoaderIterator<O> for SeededEpoch<'_, O> {
+    fn progress(&self) -> Progress {
+        self.batches.progress()
+    }
+}
