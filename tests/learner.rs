@@ -35,7 +35,8 @@ type Model = BoundFlow<UniformDequantization, Vec<BoxBijector<4>>, StandardNorma
 /// Everything that could get lost between a model and its record: boxes, parameters that are made when first asked for, frozen signs and
 /// permutations, data-dependent starts.
 fn unstarted(device: &Device) -> Unstarted<Model> {
-    let net = GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Mixing::Attention { heads: 2 }).with_dropout(0.1);
+    let net =
+        GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 })).with_dropout(0.1);
     let law = AffineConfig::new(AffineForm::Exponential).init();
     let layers = vec![
         BoxBijector::new(LogitConfig::new().init()),
@@ -44,7 +45,7 @@ fn unstarted(device: &Device) -> Unstarted<Model> {
         BoxBijector::new(Conv1x1Config::new(8).init(device)),
         BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
     ];
-    BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 8, 2, 2]).unwrap()
+    BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()
 }
 
 /// Images of `[2, 4, 4]`, smooth and a little random.

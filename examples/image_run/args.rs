@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
+use flowkit::data::image_folder::Labelling;
 use flowkit::data::{self, Batches, Images, Split};
 use flowkit::train::{EmaDecay, TrainerConfig};
 
@@ -207,7 +208,7 @@ impl RunArgs {
                 let named = self.data.as_deref().unwrap_or(folder);
                 match [height, width] {
                     [32, 32] => data::read(named)?,
-                    size => data::image_folder::read_dir(named, size)?,
+                    size => data::image_folder::read_dir(named, size, Labelling::Nothing)?,
                 }
             }
         };

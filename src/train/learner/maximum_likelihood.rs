@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::train::{InferenceStep, Interrupter, TrainOutput, TrainStep};
 
-use super::objective::Objective;
+use super::likelihood::Likelihood;
 use super::step_likelihood::StepLikelihood;
 use crate::train::{TrainError, clip_global_norm};
 
@@ -82,7 +82,7 @@ impl Debug for Stop {
     }
 }
 
-impl<const D: usize, M: Objective<D>> MaximumLikelihood<D, M> {
+impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     /// A started flow, its gradient clipped at a norm of 1 nat per example, which is Flow++'s.
     pub fn new(model: M) -> Self {
         Self { model, max_norm: 1.0, stop: Stop(Interrupter::new()) }
@@ -123,7 +123,7 @@ impl<const D: usize, M: Objective<D>> MaximumLikelihood<D, M> {
     }
 }
 
-impl<const D: usize, M: Objective<D>> TrainStep for MaximumLikelihood<D, M> {
+impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
     type Input = M::Data;
     type Output = StepLikelihood<M::Provenance>;
 
@@ -138,7 +138,7 @@ impl<const D: usize, M: Objective<D>> TrainStep for MaximumLikelihood<D, M> {
     }
 }
 
-impl<const D: usize, M: Objective<D>> InferenceStep for MaximumLikelihood<D, M> {
+impl<const D: usize, M: Likelihood<D>> InferenceStep for MaximumLikelihood<D, M> {
     type Input = M::Data;
     type Output = StepLikelihood<M::Provenance>;
 

@@ -5,7 +5,7 @@
 //!
 //! | burn asks for | here |
 //! |---|---|
-//! | a model with a `TrainStep` and an `InferenceStep` | [`MaximumLikelihood`] of any [`Objective`]: [`Flow`](crate::Flow), [`BoundFlow`](crate::BoundFlow) |
+//! | a model with a `TrainStep` and an `InferenceStep` | [`MaximumLikelihood`] of any [`Likelihood`]: [`Flow`](crate::Flow), [`BoundFlow`](crate::BoundFlow) |
 //! | the output of a step | [`StepLikelihood`] |
 //! | metrics | [`LikelihoodMetric`], in bits/dim or in nats, with its provenance |
 //! | data loaders | [`Loader`](crate::data::Loader), or burn's with [`ImageBatcher`](crate::data::ImageBatcher) |
@@ -27,15 +27,15 @@
 //! A checkpoint that does not fit is a panic of burn's, and a checkpoint is three files without a checksum.
 
 mod epoch_log;
+mod likelihood;
 mod likelihood_metric;
 mod maximum_likelihood;
-mod objective;
 mod seeded_loader;
 mod step_likelihood;
 
 pub use epoch_log::EpochLog;
+pub use likelihood::Likelihood;
 pub use likelihood_metric::LikelihoodMetric;
 pub use maximum_likelihood::MaximumLikelihood;
-pub use objective::Objective;
 pub use seeded_loader::SeededLoader;
 pub use step_likelihood::StepLikelihood;

@@ -12,7 +12,7 @@ use crate::surjection::Surjection;
 /// A model whose log-likelihood, or a bound on it, can be differentiated: what [`MaximumLikelihood`](super::MaximumLikelihood) trains.
 ///
 /// The rank `D` is that of the tensors that the flow's bijector takes.
-pub trait Objective<const D: usize>: Module + ModuleDisplay {
+pub trait Likelihood<const D: usize>: Module + ModuleDisplay {
     /// A batch.
     type Data: Send + 'static;
 
@@ -30,7 +30,7 @@ pub trait Objective<const D: usize>: Module + ModuleDisplay {
     fn log_likelihood(&self, data: Self::Data) -> Result<(Tensor<1>, usize), FlowError>;
 }
 
-impl<const D: usize, B: Bijector<D>, P: Prior<D>> Objective<D> for Flow<B, P>
+impl<const D: usize, B: Bijector<D>, P: Prior<D>> Likelihood<D> for Flow<B, P>
 where
     Self: ModuleDisplay,
 {
@@ -47,7 +47,7 @@ where
     }
 }
 
-impl<const D: usize, S, B, P> Objective<D> for BoundFlow<S, B, P>
+impl<const D: usize, S, B, P> Likelihood<D> for BoundFlow<S, B, P>
 where
     S: Surjection<D, Data: Send + 'static>,
     B: Bijector<D>,
