@@ -2,7 +2,7 @@
 //!
 //! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and [`Invert`] compose them, [`Flow`] adds a
 //! prior and is a density, [`BoundFlow`] adds a [`Surjection`] and is a bound on the likelihood of discrete data.
-//! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) made of these pieces.
+//! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and [`model::glow`] Glow (Kingma & Dhariwal 2018), made of these pieces.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -127,7 +127,7 @@ pub use prior::{
     ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
 };
 pub use quantize::{
-    Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
+    BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};

@@ -185,11 +185,11 @@ impl<S> MultiScale<S> {
     ///
     /// # Errors
     /// If the levels cannot take data of the shape of `z`.
-    pub fn latents<C: Context>(&self, z: Tensor<4>, _: &C) -> Result<Latents, ShapeError>
+    pub fn latents<C: Context>(&self, z: Tensor<4>, context: &C) -> Result<Latents, ShapeError>
     where
         S: Bijector<4, C>,
     {
-        let scales = self.scales::<C>(z.dims())?;
+        let scales = self.scales(z.dims(), |level, shape| level.output_shape_given(shape, context))?;
         let Parts { left: mut levels, deepest } = Parts::separate(&scales, z);
         levels.push(deepest);
         Ok(Latents { levels })
@@ -227,15 +227,16 @@ impl<S> MultiScale<S> {
         Ok(Parts { left, deepest }.join(&scales))
     }
 
-    /// The shapes at every level.
-    fn scales<C: Context>(&self, shape: [usize; 4]) -> Result<Vec<Scale>, ShapeError>
-    where
-        S: Bijector<4, C>,
-    {
+    /// The shapes at every level, by what `shape_of` says that a level makes of one.
+    fn scales(
+        &self,
+        shape: [usize; 4],
+        shape_of: impl Fn(&S, [usize; 4]) -> Result<[usize; 4], ShapeError>,
+    ) -> Result<Vec<Scale>, ShapeError> {
         let mut scales = Vec::with_capacity(self.levels.len());
         let mut input = shape;
         for (index, level) in self.levels.iter().enumerate() {
-            let output = level.output_shape(input)?;
+            let output = shape_of(level, input)?;
             let scale = Scale { input, output };
             scale.check()?;
             scales.push(scale);
@@ -250,11 +251,11 @@ impl<S> MultiScale<S> {
     }
 
     /// As [`MultiScale::scales`], for a forward or inverse.
-    fn checked<C: Context>(&self, shape: [usize; 4]) -> Vec<Scale>
+    fn checked<C: Context>(&self, shape: [usize; 4], context: &C) -> Vec<Scale>
     where
         S: Bijector<4, C>,
     {
-        match self.scales::<C>(shape) {
+        match self.scales(shape, |level, shape| level.output_shape_given(shape, context)) {
             Ok(scales) => scales,
             Err(error) => panic!("{error}"),
         }
@@ -263,7 +264,7 @@ impl<S> MultiScale<S> {
 
 impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     fn forward(&self, x: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        let scales = self.checked::<C>(x.dims());
+        let scales = self.checked(x.dims(), context);
         let mut log_det = zero_log_det(&x);
         let parts = Parts::descend(scales.len(), x, |index, h| {
             let (z, part) = self.levels[index].forward(h, context);
@@ -274,13 +275,13 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     }
 
     fn inverse(&self, z: Tensor<4>, context: &C) -> Tensor<4> {
-        let scales = self.checked::<C>(z.dims());
+        let scales = self.checked(z.dims(), context);
         let parts = Parts::separate(&scales, z);
         parts.ascend(scales.len(), |index, h| self.levels[index].inverse(h, context))
     }
 
     fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        let scales = self.checked::<C>(z.dims());
+        let scales = self.checked(z.dims(), context);
         let mut log_det = zero_log_det(&z);
         let x = Parts::separate(&scales, z).ascend(scales.len(), |index, h| {
             let (x, part) = self.levels[index].inverse_with_log_det(h, context);
@@ -291,18 +292,15 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     }
 
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        self.scales::<C>(shape).map(|_| shape)
+        self.scales(shape, |level, shape| level.output_shape(shape)).map(|_| shape)
     }
 
     fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
-        for (level, scale) in self.levels.iter().zip(self.scales::<C>(shape)?) {
-            level.output_shape_given(scale.input, context)?;
-        }
-        Ok(shape)
+        self.scales(shape, |level, shape| level.output_shape_given(shape, context)).map(|_| shape)
     }
 
     fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
-        let scales = self.checked::<C>(x.dims());
+        let scales = self.checked(x.dims(), context);
         let mut waiting = self.levels.into_iter();
         let mut levels = Vec::with_capacity(scales.len());
         let parts = Parts::descend(scales.len(), x, |_, h| match waiting.next() {
@@ -317,14 +315,16 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     }
 
     fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
-        let scales = self.checked::<C>(x.dims());
-        let visit = |walk: &mut LayerWalk<'_, 4>, index: usize, h| walk.member(index, &self.levels[index], h, context);
-        let parts = Parts::descend(scales.len(), x, |index, h| walk.within("levels", |walk| visit(walk, index, h)));
+        let scales = self.checked(x.dims(), context);
+        let levels = &self.levels;
+        let parts = walk.within("levels", |walk| {
+            Parts::descend(scales.len(), x, |index, h| walk.member(index, &levels[index], h, context))
+        });
         parts.join(&scales)
     }
 
     fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Walk<C>) -> (Tensor<4>, Tensor<1>) {
-        let scales = self.checked::<C>(x.dims());
+        let scales = self.checked(x.dims(), context);
         let mut log_det = zero_log_det(&x);
         let parts = Parts::descend(scales.len(), x, |index, h| {
             let (z, part) = self.levels[index].walk_forward(h, context, walk);
@@ -337,7 +337,7 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     fn walk_back(&self, back: Cotangent<4>, context: &C, walk: &mut Walk<C>) -> Cotangent<4> {
         // Moving elements is orthogonal: gradients move as the values do.
         let Cotangent { z, grad_z, grad_log_det } = back;
-        let scales = self.checked::<C>(z.dims());
+        let scales = self.checked(z.dims(), context);
         let Parts { left: mut grads, deepest: mut grad } = Parts::separate(&scales, grad_z);
         let x = Parts::separate(&scales, z).ascend(scales.len(), |index, h| {
             if let Some(left) = (index + 1 < scales.len()).then(|| grads.pop()).flatten() {

@@ -8,6 +8,8 @@ mod common;
 #[path = "cases/mixture.rs"]
 mod mixture;
 mod roughness;
+#[path = "cases/training.rs"]
+mod training;
 
 use burn::tensor::Tensor;
 use serde_json::Value;

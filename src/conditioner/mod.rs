@@ -31,6 +31,7 @@ pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
 pub use mlp::{Mlp, MlpConfig};
 pub use res_net::{ResBlock, ResNet, ResNetConfig};
 pub use started_conv::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
+pub(crate) use zero_conv::LOG_SCALE_FACTOR;
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
 pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 

@@ -2,6 +2,7 @@
 
 pub mod between;
 pub mod flow_plus_plus;
+pub mod glow;
 pub mod maf;
 pub mod real_nvp;
 

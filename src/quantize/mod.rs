@@ -5,11 +5,13 @@
 //! ```
 //! `M` levels are known here and nowhere else: the flow behind sees numbers in [0, 1].
 
+pub mod bit_depth;
 pub mod uniform;
 pub mod variational;
 
 use burn::tensor::{Int, Tensor};
 
+pub use bit_depth::BitDepth;
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
 pub use variational::{Encoder, VariationalDequantization, VariationalDequantizationConfig};
 

@@ -9,6 +9,7 @@ use super::autoregressive::autoregressive;
 use super::blocks::blocks;
 use super::flow_plus_plus::flow_plus_plus;
 use super::networks::networks;
+use super::scales::{glow, multi_scale};
 use super::{Case, Condition, Entry, Inputs};
 
 /// Without condition.
@@ -53,7 +54,7 @@ fn mlp([kept, other]: [usize; 2], law: &impl Law, d_context: usize, device: &Dev
 }
 
 /// A coupling of vectors with `c` numbers.
-fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
+pub fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
     let (own, other) = kept.widths(c);
     let mlp = mlp([own, other], &law, d_context, device);
     CouplingConfig::new().with_kept(kept).init(law, mlp)
@@ -67,7 +68,7 @@ pub fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: M
 pub const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
 
 /// A coupling of images whose halves have the given shape.
-fn image_coupling(
+pub fn image_coupling(
     kept: Half,
     half: [usize; 3],
     context: Option<usize>,
@@ -84,11 +85,11 @@ pub fn squeeze(order: ChannelOrder) -> Squeeze {
     SqueezeConfig::new(order).init()
 }
 
-fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
+pub fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
     ActNormConfig::new(c).init(device)
 }
 
-fn conv(c: usize, device: &Device) -> Conv1x1 {
+pub fn conv(c: usize, device: &Device) -> Conv1x1 {
     Conv1x1Config::new(c).init(device)
 }
 
@@ -108,6 +109,8 @@ pub fn cases() -> Vec<Case> {
         autoregressive(),
         inverted(),
         composed(),
+        multi_scale(),
+        glow(),
         flow_plus_plus(),
     ]
     .into_iter()
@@ -129,11 +132,17 @@ fn linear() -> Vec<Case> {
         case("ActNorm of vectors", [1, 4], Real(1e4), |d| act_norm::<2>(4, d)),
         case("ActNorm of sequences", [1, 2, 3], Real(1e4), |d| act_norm::<3>(2, d)),
         case("ActNorm of images", [1, 2, 2, 3], Real(1e4), |d| act_norm::<4>(2, d)),
+        case("ActNorm with a factor", [1, 2, 2, 2], Real(1e4), |d| -> ActNorm<4> {
+            ActNormConfig::new(2).with_log_scale_factor(3.0).init(d)
+        }),
         case("PositionNorm of vectors", [1, 4], Real(1e4), |d| PositionNormConfig::new().init([1, 4], d)),
         case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| PositionNormConfig::new().init([1, 2, 2, 2], d)),
         case("ChannelMatrix of vectors", [1, 3], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
+        case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| {
+            ChannelMatrixConfig::new(4).with_start(MatrixStart::Orthogonal).init(d)
+        }),
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
         case("Conv1x1 of images", [1, 4, 1, 3], Real(1e4), |d| conv(4, d)),

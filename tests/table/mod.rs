@@ -9,6 +9,7 @@ mod jacobian;
 mod networks;
 pub mod numbers;
 pub mod parameters;
+mod scales;
 pub mod tolerance;
 
 use std::collections::BTreeMap;

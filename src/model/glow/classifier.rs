@@ -1,0 +1,138 @@
+//! A classifier on the deepest latents, which makes them tell the class that the prior is given.
+//! ```text
+//! logits = linear(mean over the positions of the deepest latents)        linear: with scale exp(3·ℓ), started at 0
+//! loss   = loss of the flow + weight·D·cross_entropy                     nats per example, D numbers per example
+//! ```
+//! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class, which would tell the classifier the answer. In
+//! bits/dim the second term is `weight·cross_entropy/ln 2`, the released code's, whose weight is 0.01.
+//!
+//! It is trained beside the flow, as a pair:
+//! ```
+//! use burn::tensor::{Device, Int, Tensor};
+//! use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
+//! use flowkit::train::{Trainer, TrainerConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device = Device::flex().autodiff();
+//! let config = GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
+//! let x = Tensor::<4, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
+//! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
+//! let glow = config.init(&device).initialize_given(x.clone(), &class)?;
+//! let classifier = GlowClassifierConfig::new(&config)?.init(&device);
+//! let mut trainer = Trainer::new((glow, classifier), TrainerConfig::new(16))?;
+//! trainer.update(&device, |(glow, classifier)| classifier.loss(glow, x, &class, 0.01))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reference
+//! `weight_y` of the code of Kingma & Dhariwal 2018.
+
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor};
+
+use super::{Glow, GlowConfig, GlowLayers, GlowPrior, TopPrior};
+use crate::bijector::Bijector;
+use crate::conditioner::{ZeroLinear, ZeroLinearConfig};
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::prior::Prior;
+use crate::surjection::Surjection;
+
+/// Configuration of [`GlowClassifier`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GlowClassifierConfig {
+    /// Channels of the deepest latents.
+    pub n_channels: usize,
+    /// Classes.
+    pub n_classes: usize,
+}
+
+impl GlowClassifierConfig {
+    /// For the classes and the deepest latents of a class-conditional model.
+    ///
+    /// # Errors
+    /// If `model` describes no model, or one without classes.
+    pub fn new(model: &GlowConfig) -> Result<Self, ConfigError> {
+        model.validate()?;
+        let n_classes = match model.prior {
+            GlowPrior::Classes { n_classes } => n_classes,
+            GlowPrior::Standard | GlowPrior::Learned => 0,
+        };
+        let config = Self { n_channels: model.top_channels(), n_classes };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Whether the configuration describes a classifier.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("GlowClassifierConfig", "n_channels", self.n_channels)?;
+        ConfigError::positive("GlowClassifierConfig", "n_classes", self.n_classes)
+    }
+
+    /// The classifier.
+    ///
+    /// # Panics
+    /// If [`GlowClassifierConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> GlowClassifier {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        GlowClassifier { linear: ZeroLinearConfig::new(self.n_channels, self.n_classes).init(device) }
+    }
+}
+
+/// Classifier on the deepest latents. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GlowClassifier {
+    /// `channels of the deepest latents -> classes`.
+    pub linear: ZeroLinear,
+}
+
+impl GlowClassifier {
+    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`.
+    ///
+    /// # Shapes
+    /// `z [batch, C, H, W]` to `[batch, n_classes]`.
+    ///
+    /// # Errors
+    /// If `z` does not have the model's shape.
+    pub fn logits<C: Context>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, ShapeError>
+    where
+        TopPrior: Bijector<4, C>,
+    {
+        let latents = layers.1.latents(z.clone(), context)?;
+        let top = latents.levels.into_iter().next_back().unwrap_or(z);
+        let top = match layers.1.levels.last() {
+            Some((_, _, _, prior)) => prior.inverse(top, context),
+            None => top,
+        };
+        let [batch, c, ..] = top.dims();
+        let expected = self.linear.n_inputs();
+        if c != expected {
+            let (layer, shape) = ("GlowClassifier", top.dims().to_vec());
+            return Err(ShapeError::Axis { layer, axis: 1, expected, shape });
+        }
+        Ok(self.linear.forward(top.mean_dims(&[2, 3]).reshape([batch, c])))
+    }
+
+    /// Training loss of a class-conditional model with this classifier: nats per example, `[1]`, with fresh noise. `class` is one-hot,
+    /// `[batch, n_classes]`.
+    ///
+    /// # Panics
+    /// If the shapes are not the model's.
+    pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
+        let noise = model.surjection.noise(&x, model.flow.dtype());
+        let (y, log_weight) = model.surjection.lift(x, noise);
+        check_shape(model.flow.check(y.dims()));
+        let (z, log_det) = model.flow.bijector.forward(y, class);
+        let log_prob = model.flow.prior.log_prob(z.clone(), class) + log_det + log_weight;
+        let logits = match self.logits(&model.flow.bijector, z, class) {
+            Ok(logits) => logits,
+            Err(error) => panic!("{error}"),
+        };
+        let cross_entropy = (class.clone() * log_softmax(logits, 1)).sum_dim(1).mean().neg();
+        log_prob.mean().neg() + cross_entropy.mul_scalar(weight * model.flow.dims() as f64)
+    }
+}

@@ -1,0 +1,237 @@
+//! Configuration of Glow and its presets.
+
+use burn::config::Config;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::{FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
+use crate::bound_flow::BoundFlow;
+use crate::conditioner::{GlowNetConfig, LOG_SCALE_FACTOR, ZeroConvConfig};
+use crate::coupling::CouplingConfig;
+use crate::elementwise::ScalarAffineConfig;
+use crate::error::{ConfigError, ShapeError};
+use crate::law::{AffineConfig, AffineForm, Law};
+use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixStart, Order, PermutationConfig};
+use crate::multi_scale::MultiScale;
+use crate::prior::StandardNormal;
+use crate::quantize::{BitDepth, UniformDequantizationConfig};
+use crate::reshape::{ChannelOrder, SqueezeConfig};
+use crate::unstarted::Unstarted;
+
+/// What a coupling does to the half that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GlowCoupling {
+    /// `x + t`.
+    Additive,
+    /// `(x + t)·σ(s + 2)`.
+    Affine,
+}
+
+/// How a step mixes its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GlowPermutation {
+    /// A plain matrix, started at a random orthogonal one (the released code's default).
+    Matrix,
+    /// The same in PLU form: no host reads in training, twice the parameters.
+    Plu,
+    /// The last channel first (the paper's ablation).
+    Reverse,
+    /// A random order of its own for each step (the paper's ablation).
+    Shuffle {
+        /// Seed of the orders.
+        seed: u64,
+    },
+}
+
+/// Distribution of the latents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GlowPrior {
+    /// Standard normal.
+    Standard,
+    /// Normal with learned means and deviations, given the half that goes on.
+    Learned,
+    /// As `Learned`, and of the deepest latents given the class.
+    Classes {
+        /// Classes.
+        n_classes: usize,
+    },
+}
+
+/// Configuration of [`Glow`].
+#[derive(Config, Debug, PartialEq)]
+pub struct GlowConfig {
+    /// Shape `[C, H, W]` of the images.
+    pub image: [usize; 3],
+    /// Scales `L`: half of the channels leaves between two.
+    pub n_scales: usize,
+    /// Steps `K` at each scale.
+    pub n_steps: usize,
+    /// Bits of a pixel, 1 to 8.
+    #[config(default = 8)]
+    pub n_bits: usize,
+    /// What the couplings do.
+    #[config(default = "GlowCoupling::Affine")]
+    pub coupling: GlowCoupling,
+    /// How the steps mix their channels.
+    #[config(default = "GlowPermutation::Matrix")]
+    pub permutation: GlowPermutation,
+    /// Filters of the networks.
+    #[config(default = 512)]
+    pub n_filters: usize,
+    /// Distribution of the latents.
+    #[config(default = "GlowPrior::Learned")]
+    pub prior: GlowPrior,
+}
+
+impl GlowConfig {
+    /// The paper's CIFAR-10 model: 44,603,604 parameters.
+    pub fn cifar10() -> Self {
+        Self::new([3, 32, 32], 3, 32)
+    }
+
+    /// The same with additive couplings: 38,395,668 parameters.
+    pub fn cifar10_additive() -> Self {
+        Self::cifar10().with_coupling(GlowCoupling::Additive)
+    }
+
+    /// The paper's model of ImageNet at 32x32: 66,861,588 parameters.
+    pub fn imagenet32() -> Self {
+        Self::new([3, 32, 32], 3, 48)
+    }
+
+    /// The paper's model of ImageNet at 64x64: 112,377,540 parameters.
+    pub fn imagenet64() -> Self {
+        Self::new([3, 64, 64], 4, 48)
+    }
+
+    /// The paper's model of CelebA-HQ at 256x256, with 5 bits and additive couplings: 175,099,620 parameters.
+    pub fn celeba_hq256() -> Self {
+        Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_bits(5)
+    }
+
+    /// Eight steps at each scale with 128 filters, for one machine: 1,739,796 parameters.
+    pub fn small() -> Self {
+        Self::new([3, 32, 32], 3, 8).with_n_filters(128).with_permutation(GlowPermutation::Plu)
+    }
+
+    /// A model that learns within minutes on two cores: 243,308 parameters, as many as the tiny Flow++.
+    pub fn tiny() -> Self {
+        Self::new([3, 32, 32], 2, 8).with_n_filters(43).with_permutation(GlowPermutation::Plu)
+    }
+
+    /// Whether the configuration describes a model.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "GlowConfig";
+        let [c, h, w] = self.image;
+        for (field, value) in [
+            ("image[0]", c),
+            ("image[1]", h),
+            ("image[2]", w),
+            ("n_scales", self.n_scales),
+            ("n_steps", self.n_steps),
+            ("n_filters", self.n_filters),
+        ] {
+            ConfigError::positive(NAME, field, value)?;
+        }
+        BitDepth::new(self.n_bits)?;
+        if let GlowPrior::Classes { n_classes } = self.prior {
+            ConfigError::positive(NAME, "n_classes", n_classes)?;
+        }
+        // 2^n_scales must divide both sides; a shift that overflows divides nothing.
+        let factor = 1usize.checked_shl(self.n_scales as u32).unwrap_or(usize::MAX);
+        for (axis, length) in [(2, h), (3, w)] {
+            if !length.is_multiple_of(factor) {
+                let shape = vec![1, c, h, w];
+                return Err(ShapeError::NotDivisible { layer: "Glow", axis, factor, shape }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of parameters. Parameters are lazy, so that counting allocates none of them, PLU factors excepted.
+    ///
+    /// # Panics
+    /// If [`GlowConfig::validate`] is an error.
+    pub fn num_params(&self) -> usize {
+        self.init(&Device::default()).num_params()
+    }
+
+    /// The model before its start.
+    ///
+    /// # Panics
+    /// If [`GlowConfig::validate`] is an error. [`GlowConfig::try_init`] returns it.
+    pub fn init(&self, device: &Device) -> Unstarted<Glow> {
+        match self.try_init(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The model before its start, or why the configuration describes none. With [`GlowPrior::Classes`] its methods are those that end in
+    /// `_given`, with a one-hot `Tensor<2>` as condition.
+    pub fn try_init(&self, device: &Device) -> Result<Unstarted<Glow>, ConfigError> {
+        self.validate()?;
+        let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();
+        let layers = (ScalarAffineConfig::new(1.0, -0.5).init(), MultiScale::new(levels));
+        let dequantization = UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
+        let [c, h, w] = self.image;
+        let (prior, shape) = (StandardNormal::new(), [1, c, h, w]);
+        Ok(match self.prior {
+            GlowPrior::Classes { .. } => {
+                BoundFlow::conditional::<4, burn::tensor::Tensor<2>>(dequantization, layers, prior, shape)?
+            }
+            GlowPrior::Standard | GlowPrior::Learned => BoundFlow::new(dequantization, layers, prior, shape)?,
+        })
+    }
+
+    /// Channels of the steps of a scale: four times as many after each squeeze, half of them after each scale.
+    fn channels(&self, scale: usize) -> usize {
+        self.image[0] << (scale + 2)
+    }
+
+    /// Channels of the deepest latents.
+    pub(super) fn top_channels(&self) -> usize {
+        self.channels(self.n_scales - 1)
+    }
+
+    fn level(&self, index: usize, device: &Device) -> GlowLevel {
+        let c = self.channels(index);
+        let first = index * self.n_steps;
+        let steps = (first..first + self.n_steps).map(|step| self.step(step, c, device)).collect();
+        let (learned, deepest) = (self.prior != GlowPrior::Standard, index + 1 == self.n_scales);
+        let n_classes = match self.prior {
+            GlowPrior::Classes { n_classes } => Some(n_classes),
+            GlowPrior::Standard | GlowPrior::Learned => None,
+        };
+        let factor_out = (learned && !deepest).then(|| Self::factor_out(c, device));
+        let top = (learned && deepest).then(|| TopPrior::new(c, n_classes, device));
+        (SqueezeConfig::new(ChannelOrder::ChannelMajor).init(), steps, factor_out, top)
+    }
+
+    fn factor_out(c: usize, device: &Device) -> FactorOut {
+        let law = AffineConfig::new(AffineForm::Normal).init();
+        let net = ZeroConvConfig::new(c / 2, c / 2, law.n_params()).init(device);
+        CouplingConfig::new().init(law, net)
+    }
+
+    /// Step number `index` of the model, on `c` channels.
+    fn step(&self, index: usize, c: usize, device: &Device) -> GlowStep {
+        let fixed = |order| GlowMixing::Fixed(PermutationConfig::new(c).with_order(order).init(device));
+        let mixing = match self.permutation {
+            GlowPermutation::Matrix => {
+                GlowMixing::Matrix(ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device))
+            }
+            GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new(c).init(device)),
+            GlowPermutation::Reverse => fixed(Order::Reversed),
+            GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) }),
+        };
+        let form = match self.coupling {
+            GlowCoupling::Additive => AffineForm::Additive,
+            GlowCoupling::Affine => AffineForm::Sigmoid,
+        };
+        let law = AffineConfig::new(form).init();
+        let net = GlowNetConfig::new(c / 2, c / 2, law.n_params()).with_n_filters(self.n_filters).init(device);
+        let norm = ActNormConfig::new(c).with_log_scale_factor(LOG_SCALE_FACTOR).init(device);
+        (norm, mixing, CouplingConfig::new().init(law, net))
+    }
+}

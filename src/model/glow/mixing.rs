@@ -1,0 +1,63 @@
+//! How a configuration lets a Glow step mix its channels.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::layer::LayerWalk;
+use crate::linear::{ChannelMatrix, Conv1x1, Permutation};
+
+/// The channel mixing of a Glow step.
+#[derive(Module, Debug)]
+pub enum GlowMixing {
+    /// A plain matrix.
+    Matrix(ChannelMatrix),
+    /// A matrix in PLU form.
+    Plu(Conv1x1),
+    /// An order that is not trained.
+    Fixed(Permutation),
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        match self {
+            Self::Matrix(inner) => inner.forward(x, context),
+            Self::Plu(inner) => inner.forward(x, context),
+            Self::Fixed(inner) => inner.forward(x, context),
+        }
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
+        match self {
+            Self::Matrix(inner) => inner.inverse(z, context),
+            Self::Plu(inner) => inner.inverse(z, context),
+            Self::Fixed(inner) => inner.inverse(z, context),
+        }
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        match self {
+            Self::Matrix(inner) => inner.inverse_with_log_det(z, context),
+            Self::Plu(inner) => inner.inverse_with_log_det(z, context),
+            Self::Fixed(inner) => inner.inverse_with_log_det(z, context),
+        }
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        match self {
+            Self::Matrix(inner) => Bijector::<D, C>::output_shape(inner, shape),
+            Self::Plu(inner) => Bijector::<D, C>::output_shape(inner, shape),
+            Self::Fixed(inner) => Bijector::<D, C>::output_shape(inner, shape),
+        }
+    }
+
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+        match self {
+            Self::Matrix(inner) => walk.member("Matrix", inner, x, context),
+            Self::Plu(inner) => walk.member("Plu", inner, x, context),
+            Self::Fixed(inner) => walk.member("Fixed", inner, x, context),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Named pairs of a model and the training that goes with it.
+
+use std::fmt::{Display, Formatter, Result as FmtResult};
+use std::str::FromStr;
+
+use super::GlowConfig;
+use crate::train::{EmaDecay, GradientUnit, OptimizerConfig, TrainerConfig};
+
+/// A model and its training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Learns within minutes on two cores.
+    Tiny,
+    /// The CIFAR-10 model at a size for one machine.
+    Small,
+    /// The paper's CIFAR-10 model.
+    Cifar10,
+    /// The same with additive couplings.
+    Cifar10Additive,
+    /// The paper's model of ImageNet at 32x32.
+    ImageNet32,
+    /// The paper's model of ImageNet at 64x64.
+    ImageNet64,
+    /// The paper's model of CelebA-HQ at 256x256.
+    CelebAHq256,
+}
+
+/// A name that is no preset's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no preset is named `{name}`; there are {}", Preset::ALL.map(|preset| preset.to_string()).join(", "))]
+pub struct UnknownPreset {
+    /// The name.
+    pub name: String,
+}
+
+impl FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        let known = Self::ALL.into_iter().find(|preset| preset.to_string() == name);
+        known.ok_or_else(|| UnknownPreset { name: name.into() })
+    }
+}
+
+impl Display for Preset {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Cifar10 => "cifar10",
+            Self::Cifar10Additive => "cifar10-additive",
+            Self::ImageNet32 => "imagenet32",
+            Self::ImageNet64 => "imagenet64",
+            Self::CelebAHq256 => "celeba-hq256",
+        })
+    }
+}
+
+/// Images of an epoch of the released code, on every data set.
+const EPOCH: u64 = 50_000;
+
+impl Preset {
+    /// All presets.
+    pub const ALL: [Self; 7] = [
+        Self::Tiny,
+        Self::Small,
+        Self::Cifar10,
+        Self::Cifar10Additive,
+        Self::ImageNet32,
+        Self::ImageNet64,
+        Self::CelebAHq256,
+    ];
+
+    /// The model.
+    pub fn model(self) -> GlowConfig {
+        match self {
+            Self::Tiny => GlowConfig::tiny(),
+            Self::Small => GlowConfig::small(),
+            Self::Cifar10 => GlowConfig::cifar10(),
+            Self::Cifar10Additive => GlowConfig::cifar10_additive(),
+            Self::ImageNet32 => GlowConfig::imagenet32(),
+            Self::ImageNet64 => GlowConfig::imagenet64(),
+            Self::CelebAHq256 => GlowConfig::celeba_hq256(),
+        }
+    }
+
+    /// Its training. The paper's models: the released code's on one GPU, Adamax at 1e-3 after ten epochs of 50,000 images, `β₂ = 1 − 1/n` with
+    /// `n` updates an epoch, no clip, the last weights. `small` and `tiny` train as the Flow++ presets of that name do, which they are
+    /// compared with: Adam, clip at 1 of the loss in bits/dim, 1e-3 after 100 updates and 3e-3 after 50.
+    pub fn training(self) -> TrainerConfig {
+        let config = TrainerConfig::new(self.model().image.iter().product());
+        match self {
+            Self::Tiny => config.with_learning_rate(3e-3).with_warm_up(50).with_norm_unit(GradientUnit::BitsPerDim),
+            Self::Small => config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0)),
+            _ => {
+                let updates = EPOCH.div_ceil(self.batch_size() as u64);
+                config
+                    .with_optimizer(OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / updates as f64 })
+                    .with_warm_up(10 * updates)
+                    // JSON, which checkpoints hold, knows no infinity.
+                    .with_max_norm(f64::MAX)
+                    .with_ema(EmaDecay::Constant(0.0))
+            }
+        }
+    }
+
+    /// Images of one update: 64 at 32x32, and as many pixels at other sizes.
+    pub fn batch_size(self) -> usize {
+        match self {
+            Self::Tiny | Self::Small => 16,
+            Self::Cifar10 | Self::Cifar10Additive | Self::ImageNet32 => 64,
+            Self::ImageNet64 => 16,
+            Self::CelebAHq256 => 1,
+        }
+    }
+
+    /// Images of the data-dependent start: four times as many.
+    pub fn start_size(self) -> usize {
+        4 * self.batch_size()
+    }
+}

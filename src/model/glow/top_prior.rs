@@ -1,0 +1,127 @@
+//! The learned prior of the deepest latents: a normal distribution that depends on the position, and on the class if there is one.
+//! ```text
+//! (m, s) = halves of the channels of  conv(zeros) [+ linear(class)]        conv, linear: with scale exp(3·ℓ), started at 0
+//! forward   z = (x − m)·exp(−s)            inverse   x = z·exp(s) + m
+//! log_det   −Σ s
+//! ```
+//! The convolution sees an image of zeros, so that only its bias and the weights of its `ring` channel count: `m` and `s` are the same
+//! everywhere but at the border. In front of a standard normal prior, x is `N(m, e^2s)`. A class is a row of `Tensor<2>`, one-hot, or a
+//! mixture of classes.
+//!
+//! # Numerics
+//! `exp(−s)` overflows f32 at `s < −88`.
+//!
+//! # Reference
+//! `learntop` and `ycond` of the code of Kingma & Dhariwal 2018. As there, the convolution has weights that meet only zeros.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::bijector::Bijector;
+use crate::conditioner::{ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
+use crate::error::{ShapeError, check_shape};
+use crate::event::sum_event;
+
+/// Learned prior of the deepest latents. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct TopPrior {
+    /// 3x3, `2C -> 2C`: means, then log-deviations.
+    pub conv: ZeroConv,
+    /// `classes -> 2C`, added at every position.
+    pub classes: Option<ZeroLinear>,
+    n_channels: usize,
+}
+
+const LAYER: &str = "TopPrior";
+
+/// What a flow conditions the prior on.
+const NOTHING: &str = "no condition";
+const CLASSES: &str = "classes as condition";
+
+/// What a condition says of the class.
+type Class<'a> = Option<&'a Tensor<2>>;
+
+impl TopPrior {
+    /// The prior of latents with `n_channels` channels; for a condition `[batch, n_classes]` if there are classes.
+    pub(super) fn new(n_channels: usize, n_classes: Option<usize>, device: &Device) -> Self {
+        let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).init(device);
+        let conv = ZeroConvConfig::new(2 * n_channels, n_channels, 2).init(device);
+        Self { conv, classes: n_classes.map(linear), n_channels }
+    }
+
+    /// Means and log-deviations, `[1 or B, C, H, W]` each.
+    fn moments(&self, [batch, _, h, w]: [usize; 4], class: Class) -> (Tensor<4>, Tensor<4>) {
+        let mut both = self.conv.of_zeros([h, w]);
+        if let (Some(layer), Some(class)) = (&self.classes, class) {
+            both = both + layer.forward(class.clone()).reshape([batch, 2 * self.n_channels, 1, 1]);
+        }
+        let c = self.n_channels;
+        (both.clone().narrow(1, 0, c), both.narrow(1, c, c))
+    }
+
+    fn standardize(&self, x: Tensor<4>, class: Class) -> (Tensor<4>, Tensor<1>) {
+        let dims = x.dims();
+        let (mean, log_deviation) = self.moments(dims, class);
+        let log_det = sum_event(log_deviation.clone().neg()).expand([dims[0]]);
+        ((x - mean) * log_deviation.neg().exp(), log_det)
+    }
+
+    fn restore(&self, z: Tensor<4>, class: Class) -> Tensor<4> {
+        let (mean, log_deviation) = self.moments(z.dims(), class);
+        z * log_deviation.exp() + mean
+    }
+
+    fn check(&self, shape: [usize; 4], found: &'static str) -> Result<[usize; 4], ShapeError> {
+        let expected = if self.classes.is_some() { CLASSES } else { NOTHING };
+        if expected != found {
+            return Err(ShapeError::Condition { layer: LAYER, expected, found });
+        }
+        if shape[1] == self.n_channels {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: LAYER, axis: 1, expected: self.n_channels, shape: shape.to_vec() })
+    }
+}
+
+impl Bijector<4> for TopPrior {
+    fn forward(&self, x: Tensor<4>, _: &()) -> (Tensor<4>, Tensor<1>) {
+        check_shape(self.check(x.dims(), NOTHING));
+        self.standardize(x, None)
+    }
+
+    fn inverse(&self, z: Tensor<4>, _: &()) -> Tensor<4> {
+        check_shape(self.check(z.dims(), NOTHING));
+        self.restore(z, None)
+    }
+
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        self.check(shape, NOTHING)
+    }
+}
+
+impl Bijector<4, Tensor<2>> for TopPrior {
+    fn forward(&self, x: Tensor<4>, class: &Tensor<2>) -> (Tensor<4>, Tensor<1>) {
+        check_shape(self.output_shape_given(x.dims(), class));
+        self.standardize(x, Some(class))
+    }
+
+    fn inverse(&self, z: Tensor<4>, class: &Tensor<2>) -> Tensor<4> {
+        check_shape(self.output_shape_given(z.dims(), class));
+        self.restore(z, Some(class))
+    }
+
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        self.check(shape, CLASSES)
+    }
+
+    fn output_shape_given(&self, shape: [usize; 4], class: &Tensor<2>) -> Result<[usize; 4], ShapeError> {
+        let output = Bijector::<4, Tensor<2>>::output_shape(self, shape)?;
+        let width = self.classes.as_ref().map_or(0, ZeroLinear::n_inputs);
+        for (axis, expected) in [(0, shape[0]), (1, width)] {
+            if class.dims()[axis] != expected {
+                return Err(ShapeError::Axis { layer: LAYER, axis, expected, shape: class.dims().to_vec() });
+            }
+        }
+        Ok(output)
+    }
+}

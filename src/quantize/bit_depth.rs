@@ -1,0 +1,54 @@
+//! Bit depth: images of 8 bits as images of fewer, and back.
+//! ```text
+//! reduce    x -> ⌊x / 2^(8−n)⌋          0..255 to 0..2^n − 1
+//! restore   x -> x·2^(8−n)              0..2^n − 1 to multiples of 2^(8−n), the lower ends of the steps
+//! ```
+//! A model of reduced images is one of other data: its bits/dim cannot be compared with those of 8 bits.
+//!
+//! # Reference
+//! `n_bits_x` of the code of Kingma & Dhariwal 2018, which shows samples as `restore` does.
+
+use burn::tensor::{Int, Tensor};
+
+use crate::error::ConfigError;
+
+/// Bits of a pixel, 1 to 8. The formulas head this module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BitDepth {
+    n_bits: usize,
+}
+
+impl BitDepth {
+    /// # Errors
+    /// Unless `n_bits` is 1 to 8.
+    pub fn new(n_bits: usize) -> Result<Self, ConfigError> {
+        if (1..=8).contains(&n_bits) {
+            return Ok(Self { n_bits });
+        }
+        Err(ConfigError::OutOfRange { config: "BitDepth", field: "n_bits", range: "[1, 8]", found: n_bits as f64 })
+    }
+
+    /// Levels of a pixel, `2^n`: what a dequantization takes.
+    pub fn n_levels(self) -> usize {
+        1 << self.n_bits
+    }
+
+    /// Width of a step, `2^(8−n)`.
+    fn step(self) -> i64 {
+        1 << (8 - self.n_bits)
+    }
+
+    /// Images of 8 bits with the lower ones dropped. With 8 bits nothing changes.
+    pub fn reduce<const D: usize>(self, x: Tensor<D, Int>) -> Tensor<D, Int> {
+        if self.step() == 1 {
+            return x;
+        }
+        // Levels are not negative, and exact in f32: floor is what integer division does, on every backend.
+        x.float().mul_scalar(1.0 / self.step() as f64).floor().int()
+    }
+
+    /// Images of 8 bits from levels.
+    pub fn restore<const D: usize>(self, x: Tensor<D, Int>) -> Tensor<D, Int> {
+        x.mul_scalar(self.step())
+    }
+}

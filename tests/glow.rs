@@ -1,0 +1,335 @@
+//! Glow: size, start, priors, classes, and what training does to it.
+
+use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
+use std::sync::{Mutex, MutexGuard};
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor};
+use flowkit::data::{Batches, photographs};
+use flowkit::model::glow::{
+    Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset, TopPrior,
+};
+use flowkit::train::{Checkpoint, OptimizerConfig, Trainer, TrainerConfig, peak_rss_bytes};
+use flowkit::{Bijector, BitDepth, Surjection};
+
+/// The seed of a device is global to the process, so tests that draw take turns.
+static DRAWS: Mutex<()> = Mutex::new(());
+
+fn seeded(device: &Device, seed: u64) -> MutexGuard<'static, ()> {
+    let guard = DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    device.seed(seed);
+    guard
+}
+
+/// A model of a few thousand parameters.
+fn minute() -> GlowConfig {
+    GlowConfig::new([3, 8, 8], 2, 2).with_n_filters(12)
+}
+
+const CLASSES: GlowPrior = GlowPrior::Classes { n_classes: 3 };
+
+/// Corners of the photographs, `[n, 3, 8, 8]`.
+fn corners(n: usize, device: &Device) -> Tensor<4, Int> {
+    let images = photographs().train;
+    let whole = images.batch(&(0..n).map(|i| i * 7).collect::<Vec<_>>(), device);
+    whole.narrow(2, 0, 8).narrow(3, 0, 8)
+}
+
+fn started(config: GlowConfig, device: &Device) -> Glow {
+    config.init(device).initialize(corners(64, device)).unwrap()
+}
+
+/// Three classes in turn, from a first one on, one-hot.
+fn classes(first: i64, n: i64, device: &Device) -> Tensor<2> {
+    Tensor::<1, Int>::arange(first..first + n, device).remainder_scalar(3).one_hot::<2>(3).float()
+}
+
+/// Levels that are uniform, `[n, 3, 8, 8]`.
+fn noise(n: usize, device: &Device) -> Tensor<4, Int> {
+    Tensor::<4>::random([n, 3, 8, 8], Distribution::Uniform(0.0, 256.0), device).int()
+}
+
+/// A model started from noise, every parameter then moved.
+fn trained(config: GlowConfig, device: &Device) -> Glow {
+    moved(config.init(device).initialize(noise(64, device)).unwrap())
+}
+
+/// Every parameter moved by noise.
+fn moved<M: Module>(module: M) -> M {
+    struct Move;
+    impl burn::module::ModuleMapper for Move {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|value| {
+                let noise = value.random_like(Distribution::Normal(0.0, 0.05));
+                (value.clone().detach() + noise.detach()).set_require_grad(value.is_require_grad())
+            })
+        }
+    }
+    module.map(&mut Move)
+}
+
+fn scalar<const D: usize>(x: Tensor<D>) -> f64 {
+    f64::from(x.sum().into_scalar::<f32>())
+}
+
+#[test]
+fn parameters_are_those_of_the_paper() {
+    let Some(before) = peak_rss_bytes() else { return println!("skipped: peak memory is not known on this system") };
+    assert_eq!(GlowConfig::cifar10().num_params(), 44_603_604);
+    assert_eq!(GlowConfig::cifar10_additive().num_params(), 38_395_668);
+    assert_eq!(GlowConfig::imagenet32().num_params(), 66_861_588);
+    assert_eq!(GlowConfig::imagenet64().num_params(), 112_377_540);
+    assert_eq!(GlowConfig::celeba_hq256().num_params(), 175_099_620);
+    assert_eq!(GlowConfig::small().num_params(), 1_739_796);
+    assert_eq!(GlowConfig::tiny().num_params(), 243_308);
+    // They would take 1.7 GB. Other tests of this binary run beside this one.
+    let after = peak_rss_bytes().unwrap();
+    assert!(after - before < 600_000_000, "{before} {after}");
+}
+
+#[test]
+fn every_affine_step_starts_at_sigma_of_two() {
+    let device = Device::default();
+    let _guard = seeded(&device, 1);
+    for (coupling, each) in [(GlowCoupling::Affine, -0.126_928), (GlowCoupling::Additive, 0.0)] {
+        let model = started(minute().with_coupling(coupling), &device);
+        let levels = &model.flow.bijector.1.levels;
+        // 12 channels at 4x4, then 24 at 2x2: half of them changes in every step.
+        for (level, (c, side)) in levels.iter().zip([(12, 4), (24, 2)]) {
+            let x = Tensor::<4>::random([2, c, side, side], Distribution::Normal(0.0, 1.0), &device);
+            for (_, _, step) in &level.1 {
+                let (z, log_det) = step.forward(x.clone(), &());
+                let changed = (c / 2 * side * side) as f64;
+                let found = scalar(log_det) / 2.0 / changed;
+                assert!((found - each).abs() < 1e-6, "{found}");
+                let (x, z) = (x.clone().narrow(1, c / 2, c / 2), z.narrow(1, c / 2, c / 2));
+                assert!(scalar((z - x.mul_scalar(each.exp())).abs().max()) < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_start_normalises_every_step() {
+    let device = Device::default();
+    let _guard = seeded(&device, 2);
+    for permutation in [GlowPermutation::Matrix, GlowPermutation::Plu] {
+        let model = started(minute().with_permutation(permutation), &device);
+        let x = corners(64, &device);
+        let noise = model.surjection.noise(&x, DType::F32);
+        let (y, _) = model.surjection.lift(x, noise);
+        let (z, log_det) = model.flow.bijector.forward(y.clone(), &());
+        let variance = scalar(z.clone().square().mean());
+        // Between the first norm and the end lie rotations and couplings that multiply half of the numbers by 0.88.
+        assert!((0.6..1.1).contains(&variance), "{variance}");
+        let (back, inverse) = model.flow.bijector.inverse_with_log_det(z, &());
+        assert!(scalar((back - y).abs().max()) < 1e-5);
+        assert!(scalar((inverse + log_det).abs().max()) < 1e-2);
+    }
+}
+
+#[test]
+fn a_prior_is_a_normal_density() {
+    let device = Device::flex();
+    let _guard = seeded(&device, 3);
+    let model = trained(minute(), &device);
+    let x = Tensor::<4>::random([3, 3, 8, 8], Distribution::Uniform(0.0, 1.0), &device);
+    let found = model.flow.log_prob(x.clone());
+    // The same sum, with each half that leaves scored by N(mean, exp(2·log-deviation)).
+    let layers = &model.flow.bijector;
+    let log_normal = |x: Tensor<4>, mean: Tensor<4>, log_deviation: Tensor<4>| {
+        let n = x.dims()[1..].iter().product::<usize>() as f64;
+        let squares = ((x - mean) * log_deviation.clone().neg().exp()).square().mul_scalar(0.5) + log_deviation;
+        squares.sum_dims(&[1, 2, 3]).reshape([3]).neg().sub_scalar(n * 0.5 * (2.0 * std::f64::consts::PI).ln())
+    };
+    let (first, deepest) = (&layers.1.levels[0], &layers.1.levels[1]);
+    let (h, a) = (&layers.0, &first.0, &first.1).0.forward(x, &());
+    let (h, b) = (first.0.clone(), first.1.clone()).forward(h, &());
+    let (kept, left) = (h.clone().narrow(1, 0, 6), h.narrow(1, 6, 6));
+    let theta = first.2.as_ref().unwrap().conditioner.convolve(kept.clone());
+    let mut expected = a + b + log_normal(left, theta.clone().narrow(1, 6, 6), theta.narrow(1, 0, 6));
+    let (h, c) = (deepest.0.clone(), deepest.1.clone()).forward(kept, &());
+    let both = deepest.3.as_ref().unwrap().conv.of_zeros([2, 2]);
+    let [mean, log_deviation] = [0, 24].map(|from| both.clone().narrow(1, from, 24).expand(h.dims()));
+    expected = expected + c + log_normal(h, mean, log_deviation);
+    assert!(scalar((found.clone() - expected).abs().max()) < 1e-4 * scalar(found.abs().max()));
+    // The ring makes the corner another place than the middle, at 4x4 where there is a middle.
+    let of_zeros = deepest.3.as_ref().unwrap().conv.of_zeros([4, 4]);
+    let at = |row: usize| of_zeros.clone().narrow(2, row, 1).narrow(3, row, 1);
+    assert!(scalar((at(1) - at(2)).abs().max()) == 0.0 && scalar((at(0) - at(1)).abs().max()) > 1e-2);
+}
+
+#[test]
+fn one_temperature_scales_the_latents_of_every_scale() {
+    let device = Device::flex();
+    let _guard = seeded(&device, 4);
+    let model = trained(minute(), &device);
+    let samples = model.sample::<4>(3, 0.7).unwrap();
+    assert_eq!(samples.dims(), [3, 3, 8, 8]);
+    assert!(model.evaluate(samples).unwrap().bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
+    // Without spread all samples are the one whose halves are the priors' means.
+    let still = model.flow.sample::<4>(2, 0.0).unwrap();
+    assert_eq!(scalar((still.clone().narrow(0, 0, 1) - still.clone().narrow(0, 1, 1)).abs().max()), 0.0);
+    let draw = |temperature| {
+        device.seed(5);
+        let x = model.flow.sample::<4>(2, temperature).unwrap();
+        let z = model.flow.bijector.forward(x, &()).0;
+        model.flow.bijector.1.latents(z, &()).unwrap().levels
+    };
+    for (whole, half) in draw(1.0).into_iter().zip(draw(0.5)) {
+        assert!(scalar((whole.mul_scalar(0.5) - half).abs().max()) < 1e-3);
+    }
+}
+
+#[test]
+fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
+    let device = Device::flex().autodiff();
+    let _guard = seeded(&device, 6);
+    let optimizer = OptimizerConfig::Adamax { beta_2: 0.95 };
+    let config =
+        TrainerConfig::new(192).with_warm_up(5).with_learning_rate(1e-2).with_seed(9).with_optimizer(optimizer);
+    let batches = Batches::new(200, 8, 9).unwrap();
+    let images = photographs().train;
+    let batch = |step: u64| images.batch(&batches.indices(step as usize), &device).narrow(2, 0, 8).narrow(3, 0, 8);
+    let run = |trainer: &mut Trainer<Glow>, steps: u64| -> Vec<f64> {
+        let update = |_| {
+            let x = batch(trainer.step_count());
+            trainer.update(&device, |model| model.loss::<4>(x)).unwrap().bits_per_dim
+        };
+        (0..steps).map(update).collect()
+    };
+    let mut whole = Trainer::new(started(minute(), &device), config).unwrap();
+    let first = run(&mut whole, 10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    whole.save(&path, BTreeMap::new()).unwrap();
+    let last = run(&mut whole, 30);
+    let mean = |bits: &[f64]| bits.iter().sum::<f64>() / bits.len() as f64;
+    assert!(mean(&last[20..]) < mean(&first[..3]) - 0.3, "{first:?} {last:?}");
+    let mut resumed = Trainer::resume(&Checkpoint::load(&path).unwrap(), minute().init(&device)).unwrap();
+    assert_eq!(run(&mut resumed, 30), last);
+}
+
+#[test]
+fn classes_have_priors_of_their_own() {
+    let device = Device::flex();
+    let _guard = seeded(&device, 7);
+    let (x, class) = (noise(6, &device), classes(0, 6, &device));
+    let model = minute().with_prior(CLASSES).init(&device).initialize_given(x.clone(), &class).unwrap();
+    let u = model.surjection.noise(&x, DType::F32);
+    let bound = |model: &Glow, class: &Tensor<2>| model.log_weight_given(x.clone(), u.clone(), class);
+    let other = classes(1, 6, &device);
+    // At the start no class is told from another.
+    assert_eq!(scalar((bound(&model, &class) - bound(&model, &other)).abs().max()), 0.0);
+    let model = moved(model);
+    assert!(scalar((bound(&model, &class) - bound(&model, &other)).abs().min()) > 1e-3);
+    assert_eq!(model.sample_given::<4, _>(6, 0.8, &class).unwrap().dims(), [6, 3, 8, 8]);
+}
+
+#[test]
+fn the_classifier_sees_what_the_class_has_not_touched() {
+    let device = Device::flex();
+    let _guard = seeded(&device, 8);
+    let config = minute().with_prior(CLASSES);
+    let (x, class) = (noise(6, &device), classes(0, 6, &device));
+    let model = config.init(&device).initialize_given(x.clone(), &class).unwrap();
+    let classifier = GlowClassifierConfig::new(&config).unwrap().init(&device);
+    // Logits of 0: three classes, so ln 3 nats.
+    let loss = |model: &Glow, classifier: &flowkit::model::glow::GlowClassifier, weight: f64| {
+        device.seed(9);
+        scalar(classifier.loss(model, x.clone(), &class, weight))
+    };
+    let found = loss(&model, &classifier, 0.01) - loss(&model, &classifier, 0.0);
+    assert!((found - 0.01 * 192.0 * 3f64.ln()).abs() < 1e-3, "{found}");
+    device.seed(9);
+    let alone = scalar(model.loss_given(x.clone(), &class));
+    assert!((loss(&model, &classifier, 0.0) - alone).abs() < 1e-3 * alone.abs());
+
+    let (model, classifier) = (moved(model), moved(classifier));
+    let y = Tensor::<4>::random([6, 3, 8, 8], Distribution::Uniform(0.0, 1.0), &device);
+    let layers = &model.flow.bijector;
+    let logits = |class: &Tensor<2>| {
+        let z = layers.forward(y.clone(), class).0;
+        classifier.logits(layers, z, class).unwrap()
+    };
+    let (one, other) = (logits(&class), logits(&classes(1, 6, &device)));
+    assert_eq!(one.dims(), [6, 3]);
+    assert!(scalar(one.clone().abs().min()) > 0.0);
+    assert!(scalar((one - other).abs().max()) < 1e-5);
+}
+
+#[test]
+fn the_classifier_learns() {
+    let device = Device::flex().autodiff();
+    let _guard = seeded(&device, 10);
+    let config = minute().with_prior(CLASSES);
+    // Three brightnesses.
+    let x = classes(0, 12, &device).argmax(1).reshape([12, 1, 1, 1]).mul_scalar(100).expand([12, 3, 8, 8]);
+    let class = classes(0, 12, &device);
+    let model = config.init(&device).initialize_given(x.clone(), &class).unwrap();
+    let classifier = GlowClassifierConfig::new(&config).unwrap().init(&device);
+    let training = TrainerConfig::new(192).with_learning_rate(1e-2).with_warm_up(1);
+    let mut trainer = Trainer::new((model, classifier), training).unwrap();
+    for _ in 0..40 {
+        let update = |(model, classifier): &(Glow, _)| -> Tensor<1> {
+            let classifier: &flowkit::model::glow::GlowClassifier = classifier;
+            classifier.loss(model, x.clone(), &class, 0.1)
+        };
+        trainer.update(&device, update).unwrap();
+    }
+    let (model, classifier) = trainer.model().valid();
+    let y = x.inner().float().add_scalar(0.5).div_scalar(256.0);
+    let class = class.inner();
+    let z = model.flow.bijector.forward(y, &class).0;
+    let found = classifier.logits(&model.flow.bijector, z, &class).unwrap().argmax(1);
+    assert_eq!(found.into_data(), class.argmax(1).into_data());
+}
+
+#[test]
+fn fewer_bits_are_fewer_levels() {
+    let device = Device::flex();
+    let _guard = seeded(&device, 11);
+    let depth = BitDepth::new(5).unwrap();
+    let x = corners(16, &device);
+    let model = minute().with_n_bits(5).init(&device).initialize(depth.reduce(x.clone())).unwrap();
+    // 8 bits are refused, not scaled.
+    let error = model.evaluate(x.clone()).unwrap_err();
+    assert!(error.to_string().contains("quantization to 32 levels takes 0..=31"), "{error}");
+    let bits = |model: &Glow, x: Tensor<4, Int>| model.evaluate(x).unwrap().bits_per_dim().value();
+    assert!(bits(&model, depth.reduce(x.clone())) < bits(&started(minute(), &device), x) - 1.0);
+    let images = depth.restore(model.sample::<4>(4, 1.0).unwrap());
+    let levels: Vec<i64> = images.into_data().iter::<i64>().collect();
+    assert!(levels.iter().all(|level| (0..=248).contains(level) && level % 8 == 0));
+    // Noise-free zero has the density of −½ + noise: the objective starts at −D ln 32.
+    let log_weight =
+        scalar(model.surjection.lift(depth.reduce(corners(1, &device)), Tensor::zeros([1, 3, 8, 8], &device)).1);
+    assert!((log_weight + 192.0 * 5.0 * LN_2).abs() < 1e-3, "{log_weight}");
+}
+
+#[test]
+fn presets_are_found_by_name() {
+    for preset in Preset::ALL {
+        assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
+        preset.model().validate().unwrap();
+        let training = preset.training();
+        training.validate().unwrap();
+        assert_eq!(training.dims, preset.model().image.iter().product::<usize>());
+        // What a checkpoint holds is what is read.
+        let json = serde_json::to_string(&(training.clone(), preset.model())).unwrap();
+        assert_eq!(serde_json::from_str::<(TrainerConfig, GlowConfig)>(&json).unwrap(), (training, preset.model()));
+    }
+    assert_eq!(Preset::Cifar10.training().optimizer, OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / 782.0 });
+    let error = "huge".parse::<Preset>().unwrap_err().to_string();
+    assert!(
+        error.starts_with("no preset is named `huge`; there are tiny, small, cifar10, cifar10-additive,"),
+        "{error}"
+    );
+}
+
+/// Only a type check: the prior is a bijector without and with classes.
+#[test]
+fn a_top_prior_serves_both_conditions() {
+    fn bijector<B: Bijector<4> + Bijector<4, Tensor<2>>>() {}
+    bijector::<TopPrior>();
+}

@@ -1,0 +1,152 @@
+//! A whole Glow beside that of an independent implementation: values, gradients, the way back, ten updates.
+//!
+//! Its networks are plain convolutions with biases, and its latents standard normal: the same container, norms, channel mixing and couplings
+//! around a conditioner of the tests.
+
+mod common;
+mod roughness;
+
+use std::f64::consts::LN_2;
+
+use burn::module::{Param, ParamId};
+use burn::optim::{AdaptiveMomentumState, GradientsParams, ModuleOptimizer, Optimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::law::{Affine, AffineConfig, AffineForm};
+use flowkit::train::{Trainer, TrainerConfig};
+use flowkit::{
+    ActNorm, ActNormConfig, Bijector, ChannelOrder, Conv1x1, Conv1x1Config, Coupling, CouplingConfig, Flow, MultiScale,
+    Squeeze, SqueezeConfig, StandardNormal,
+};
+
+use common::comparison::Comparison;
+use common::conv_net::ConvNet;
+use common::golden::Source;
+use common::parameters::{compare_gradients, install};
+use common::tolerance::normwise;
+use common::values;
+
+type Step = (ActNorm<4>, Conv1x1, Coupling<Affine, ConvNet>);
+type Layers = MultiScale<(Squeeze, Vec<Step>)>;
+
+fn naming(path: &str) -> Source {
+    let parts: Vec<&str> = path.split('.').collect();
+    let parts = parts.strip_prefix(["bijector"].as_slice()).unwrap_or(&parts);
+    let ["levels", level, "1", step, rest @ ..] = parts else { panic!("no step has a parameter {path}") };
+    let first = 3 * step.parse::<usize>().unwrap();
+    let own = |member: usize, name: &str| Source::of(format!("levels.{level}.{}.{name}", first + member));
+    match rest {
+        ["0", "bias"] => own(0, "b"),
+        ["0", "log_scale"] => own(0, "logs"),
+        ["1", "lower"] => own(1, "L"),
+        ["1", "upper"] => own(1, "U"),
+        ["1", "log_scale"] => own(1, "logs"),
+        ["2", "conditioner", "first", leaf] => own(2, &format!("net.0.{leaf}")),
+        ["2", "conditioner", "second", leaf] => own(2, &format!("net.2.{leaf}")),
+        ["2", "conditioner", "third", leaf] => own(2, &format!("net.4.{leaf}")),
+        _ => panic!("a step has no parameter {rest:?}"),
+    }
+}
+
+fn fixed(values: Vec<i64>, device: &Device) -> Param<Tensor<1, Int>> {
+    let n = values.len();
+    Param::initialized(ParamId::new(), Tensor::from_data(TensorData::new(values, [n]), device))
+}
+
+/// A step on `c` channels with the file's fixed permutation and signs, at `levels.{level}.{place}`.
+fn step(c: &Comparison, level: usize, index: usize, channels: usize) -> Step {
+    let device = c.precision.device();
+    let mut conv = Conv1x1Config::new(channels).init(&device);
+    let get = |name: &str| c.truth.get(&format!("w.levels.{level}.{}.{name}", 3 * index + 1)).values.clone();
+    // Row i of P picks the row of the product where its 1 stands.
+    let rows = get("P");
+    let rows = rows.chunks(channels).map(|row| row.iter().position(|&p| p == 1.0).unwrap() as i64);
+    conv.permutation = fixed(rows.collect(), &device);
+    conv.sign = fixed(get("sign").iter().map(|&sign| sign as i64).collect(), &device);
+    c.truth.skip(&format!("w.levels.{level}.{}.eye", 3 * index + 1));
+    let law = AffineConfig::new(AffineForm::Sigmoid).init();
+    let net = ConvNet::new(channels / 2, 16, channels, &device);
+    (ActNormConfig::new(channels).init(&device), conv, CouplingConfig::new().init(law, net))
+}
+
+fn layers(c: &Comparison) -> Layers {
+    let level = |level: usize, channels: usize| {
+        let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
+        (squeeze, (0..2).map(|index| step(c, level, index, channels)).collect())
+    };
+    MultiScale::new(vec![level(0, 12), level(1, 24)])
+}
+
+/// Adam with its numbers in float64, which burn's holds in float32: β 0.9 and 0.999, ε 1e-8.
+#[derive(Clone)]
+struct Adam;
+
+impl Optimizer for Adam {
+    type State<const D: usize> = AdaptiveMomentumState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: f64,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let state =
+            state.unwrap_or_else(|| AdaptiveMomentumState::new(0, gradient.zeros_like(), gradient.zeros_like()));
+        let time = state.time + 1;
+        let mean = state.moment_1.mul_scalar(0.9) + gradient.clone().mul_scalar(0.1);
+        let square = state.moment_2.mul_scalar(0.999) + gradient.square().mul_scalar(0.001);
+        let unbiased = |moment: &Tensor<D>, beta: f64| moment.clone().mul_scalar(1.0 / (1.0 - beta.powi(time as i32)));
+        let change = unbiased(&mean, 0.9) / unbiased(&square, 0.999).sqrt().add_scalar(1e-8);
+        (parameter - change.mul_scalar(rate), Some(AdaptiveMomentumState::new(time, mean, square)))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.to_device(device)
+    }
+}
+
+#[test]
+fn glow_tiny() {
+    Comparison::of("glow_tiny", |c| {
+        let flow = Flow::new(layers(c), StandardNormal::new(), [1, 3, 8, 8]).unwrap().without_data();
+        let flow = install(flow, c, naming);
+        let x = c.truth.get("in.x").tensor::<4>(c.precision);
+        let (z, log_det) = flow.bijector.forward(x.clone(), &());
+        c.check(log_det, Source::of("out.ldj"));
+        let latents = flow.bijector.latents(z.clone(), &()).unwrap();
+        for (index, level) in latents.levels.iter().enumerate() {
+            c.check(level.clone(), Source::of(format!("out.z{index}")));
+        }
+        let packed = flow.bijector.pack(latents, &()).unwrap();
+        assert_eq!(packed.into_data(), z.clone().into_data());
+        c.check(flow.bijector.inverse(z, &()), Source::of("out.x_roundtrip"));
+        c.check(flow.bijector.inverse(flow.bijector.forward(x.clone(), &()).0, &()), Source::of("in.x"));
+
+        let log_prob = flow.log_prob(x.clone());
+        c.check(log_prob.clone(), Source::of("out.log_prob"));
+        let loss = log_prob.mean().neg();
+        c.check(loss.clone(), Source::of("out.loss"));
+        c.check(loss.clone().div_scalar(192.0 * LN_2).add_scalar(8.0), Source::of("out.bpd"));
+        compare_gradients(c, &flow, &loss.backward(), naming);
+
+        // Ten updates of Adam.
+        let (mut model, mut optimizer) = (flow.clone(), ModuleOptimizer::from(Adam));
+        let update = |_| {
+            let loss = model.log_prob(x.clone()).mean().neg();
+            let gradients = GradientsParams::from_grads(loss.clone().backward(), &model);
+            model = optimizer.step(1e-3, model.clone(), gradients);
+            values(loss)[0]
+        };
+        c.check_values(normwise, (0..10).map(update).collect(), Source::of("adam10.losses"));
+
+        // The same by a trainer, without warm-up and clip.
+        let config = TrainerConfig::new(192).with_warm_up(0).with_max_norm(f64::MAX);
+        let mut trainer = Trainer::new(flow, config).unwrap();
+        let device = c.precision.device();
+        let update = |_| trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap().loss;
+        let losses = (0..10).map(update).collect();
+        // Burn's Adam holds β₂ in float32, so that 1 − β₂ is off by 1.3e-5, and a step by some of that.
+        c.limit = c.limit.max(2e-6);
+        c.check_values(normwise, losses, Source::of("adam10.losses"));
+    });
+}
