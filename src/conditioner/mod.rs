@@ -13,6 +13,7 @@ mod halves;
 pub mod mlp;
 pub mod res_net;
 pub mod started_conv;
+pub(crate) mod theta_start;
 pub(crate) mod widths;
 pub mod zero_conv;
 pub mod zero_linear;
