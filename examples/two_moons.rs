@@ -5,7 +5,8 @@
 //! cargo run --release --example two_moons -- --conditional        given which moon a point is of
 //! cargo run --release --example two_moons -- --help               everything else
 //! ```
-//! Expected last line: `report          out/two_moons/report.json`, and before it about -1.04 nats, where a Gaussian has -1.92 and the truth is -1.00.
+//! Expected last line: `report          out/two_moons/report.json`. Held-out points have about -1.01 nats, where a Gaussian has -1.92 and the
+//! truth is -1.00.
 //!
 //! What it teaches: a flow on vectors from a configuration, the same code with a condition and without, the data-dependent start, the
 //! training loop, densities and samples, and two numbers to hold a likelihood against: a Gaussian's, and the true one.
@@ -30,7 +31,7 @@ use serde_json::json;
 #[command(about = "A flow on two moons: train, evaluate, draw")]
 struct Args {
     /// Couplings of this law (RealNVP), or a masked autoregressive flow
-    #[arg(long, default_value = "mixlog")]
+    #[arg(long, default_value = "spline")]
     flow: FlowName,
     /// Tell the flow which moon a point is of
     #[arg(long)]

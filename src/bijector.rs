@@ -21,7 +21,7 @@ use crate::layer::{LayerWalk, See};
 /// visited, saved, loaded and moved like those of any other.
 ///
 /// A bijector of your own needs `forward`, `inverse` and `output_shape`; the rest has defaults that work.
-pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay {
+pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 'static {
     /// Maps data to latents.
     ///
     /// # Shapes

@@ -28,6 +28,7 @@
 //! ```
 
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
+use std::ops::Deref;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -71,6 +72,9 @@ pub trait Layer<const D: usize> {
 
     /// Shows each float parameter: its name within the layer, its numbers in a row, without a graph.
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
+
+    /// The same layer with its condition, to keep after the visit. Parameters are shared, not copied.
+    fn to_owned(&self) -> Box<dyn Layer<D>>;
 }
 
 /// Names from the root of a model down to a layer.
@@ -138,13 +142,15 @@ impl<const D: usize> Debug for LayerWalk<'_, D> {
     }
 }
 
-/// The one implementation of [`Layer`].
-struct Leaf<'a, B, C> {
-    layer: &'a B,
-    context: &'a C,
+/// The one implementation of [`Layer`]: by reference during a visit, in boxes after it.
+struct Leaf<B, C> {
+    layer: B,
+    context: C,
 }
 
-impl<const D: usize, C: Context, B: Bijector<D, C>> Layer<D> for Leaf<'_, B, C> {
+impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Deref<Target = C>> Layer<D>
+    for Leaf<L, X>
+{
     fn name(&self) -> &'static str {
         let full = std::any::type_name::<B>();
         let plain = full.split('<').next().unwrap_or(full);
@@ -152,27 +158,31 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Layer<D> for Leaf<'_, B, C> 
     }
 
     fn num_params(&self) -> usize {
-        Module::num_params(self.layer)
+        Module::num_params(&*self.layer)
     }
 
     fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.forward(x, self.context)
+        self.layer.forward(x, &self.context)
     }
 
     fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.forward_observed(x, self.context, see)
+        self.layer.forward_observed(x, &self.context, see)
     }
 
     fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
-        self.layer.inverse(z, self.context)
+        self.layer.inverse(z, &self.context)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.inverse_with_log_det(z, self.context)
+        self.layer.inverse_with_log_det(z, &self.context)
     }
 
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>)) {
         self.layer.visit(&mut Parameters { path: LayerPath::default(), see });
+    }
+
+    fn to_owned(&self) -> Box<dyn Layer<D>> {
+        Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(C::clone(&self.context)) })
     }
 }
 

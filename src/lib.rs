@@ -45,6 +45,7 @@
 //! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
+//! | what each layer does to a batch | [`Flow::diagnose`], [`mod@diagnose`] |
 //! | images | [`data`] |
 //!
 //! # Conventions
@@ -61,6 +62,8 @@
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
+//! | `plot` | [`Diagnosis`] as a picture (SVG) |
+//! | `testing` | `flowkit::testing`: conformance checks for bijectors of your own |
 //! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
 //! | `tui` | its dashboard in the terminal |
 
@@ -73,6 +76,7 @@ pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
+pub mod diagnose;
 mod draw;
 pub mod elementwise;
 pub mod error;
@@ -93,6 +97,8 @@ pub mod reshape;
 mod shuffle;
 pub mod softplus;
 pub mod surjection;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod train;
 pub mod unstarted;
 
@@ -110,6 +116,7 @@ pub use conditioner::{
 };
 pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
+pub use diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
 pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
@@ -141,6 +148,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../docs/conventions.md")]
     struct Conventions;
+    #[doc = include_str!("../docs/extend.md")]
+    struct Extend;
     #[doc = include_str!("../docs/choose.md")]
     struct Choose;
 }

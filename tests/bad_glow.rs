@@ -44,6 +44,7 @@ fn configurations_say_what_is_wrong() {
             ChannelMatrixConfig::new(2).with_start(MatrixStart::NearIdentity { noise: 0.2 }).validate(),
             "`noise` must lie in [0, 0.1], found 0.2",
         ),
+        (minute().check_images([3, 8, 4]).map_err(ConfigError::from), "[3, 8, 8]"),
         (BitDepth::new(16).map(|_| ()), "`n_bits` must lie in [1, 8], found 16"),
     ];
     for (result, expected) in cases {

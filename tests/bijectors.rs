@@ -1,5 +1,4 @@
 //! What every bijector of the table keeps to.
 
 mod property;
-mod roughness;
 mod table;

@@ -7,7 +7,6 @@ mod blocks;
 mod common;
 #[path = "cases/mixture.rs"]
 mod mixture;
-mod roughness;
 #[path = "cases/training.rs"]
 mod training;
 

@@ -1,14 +1,12 @@
 //! The MixLogCDF law in float32 where a naive implementation fails: far out, narrow, wide, and with many components.
 
-mod roughness;
-
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::LogisticMixture;
+use flowkit::testing::tolerance::roughness;
 use num_traits::Float;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
-use roughness::roughness;
 
 /// Examples and numbers per example of every set.
 const SHAPE: [usize; 2] = [16, 128];
@@ -164,7 +162,7 @@ fn float32_agrees_with_float64() {
         println!("{k:>3} {low:>4}..{high:<4} {error:>11.1e} {above:>12} {end}");
         assert!(definition < 1e-9, "the float64 run and the definition differ by {definition}");
         assert_eq!(unsolved, 0, "unsolved elements");
-        let rough = roughness();
+        let rough = roughness(&Device::default());
         assert!(in_limits <= 2.0 * rough, "log-derivative off by {in_limits} limits");
         assert!(round_trip <= 2.0 * rough, "x comes back {round_trip} limits away");
         // Below −5 float32 does not know z well enough between components: 2ε of |z| = e^10·50 is 0.3.

@@ -80,6 +80,7 @@ fn parameters_are_those_of_the_paper() {
     assert_eq!(GlowConfig::cifar10_additive().num_params(), 38_395_668);
     assert_eq!(GlowConfig::imagenet32().num_params(), 66_861_588);
     assert_eq!(GlowConfig::imagenet64().num_params(), 112_377_540);
+    assert_eq!(GlowConfig::lsun64().num_params(), 66_861_588);
     assert_eq!(GlowConfig::celeba_hq256().num_params(), 175_099_620);
     assert_eq!(GlowConfig::small().num_params(), 1_739_796);
     assert_eq!(GlowConfig::tiny().num_params(), 243_308);
@@ -92,7 +93,10 @@ fn parameters_are_those_of_the_paper() {
 fn every_affine_step_starts_at_sigma_of_two() {
     let device = Device::default();
     let _guard = seeded(&device, 1);
-    for (coupling, each) in [(GlowCoupling::Affine, -0.126_928), (GlowCoupling::Additive, 0.0)] {
+    // σ(2) = 0.880797, and half of what it lacks to 1 with the bound.
+    let starts =
+        [(GlowCoupling::Affine, -0.126_928), (GlowCoupling::Bounded, -0.061_451_5), (GlowCoupling::Additive, 0.0)];
+    for (coupling, each) in starts {
         let model = started(minute().with_coupling(coupling), &device);
         let levels = &model.flow.bijector.1.levels;
         // 12 channels at 4x4, then 24 at 2x2: half of them changes in every step.

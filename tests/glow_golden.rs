@@ -4,7 +4,6 @@
 //! around a conditioner of the tests.
 
 mod common;
-mod roughness;
 
 use std::f64::consts::LN_2;
 

@@ -4,8 +4,6 @@
 //! folder of files with the same layout. `--nocapture` prints all errors.
 
 mod common;
-mod roughness;
-
 use std::f64::consts::LN_2;
 
 use burn::module::{Param, ParamId};

@@ -1,7 +1,6 @@
 //! Weight-normalised convolution against its closed form, computed number by number in float64.
 
 mod common;
-mod roughness;
 
 use burn::module::Module;
 use burn::tensor::Tensor;

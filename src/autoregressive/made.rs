@@ -18,7 +18,8 @@
 //! several times `D` are usual.
 //!
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in`, last layer 0: theta starts at 0 ([`crate::conditioner::mlp`]).
+//! Hidden layers uniform within `±1/√fan_in`, weights of the last layer 0, its bias `theta_start`, 0 unless configured
+//! ([`crate::conditioner::mlp`]).
 //!
 //! # Cost
 //! That of dense layers; the mask is applied to the weights, not to the batch.
@@ -33,7 +34,7 @@ use burn::tensor::{Device, Tensor};
 use super::masked_linear::Cut;
 use super::{AutoregressiveNet, MaskedLinear, Ordering};
 use crate::conditioner::widths::Widths;
-use crate::conditioner::{Activation, Conditioner};
+use crate::conditioner::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 
@@ -55,6 +56,8 @@ pub struct MadeConfig {
     pub activation: Activation,
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
+    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    pub theta_start: Option<Vec<f64>>,
 }
 
 impl MadeConfig {
@@ -63,6 +66,7 @@ impl MadeConfig {
         const NAME: &str = "MadeConfig";
         ConfigError::positive(NAME, "dims", self.dims)?;
         self.widths().validate(NAME)?;
+        theta_start::validate(NAME, &self.theta_start, self.n_params)?;
         self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))
     }
 
@@ -99,7 +103,8 @@ impl MadeConfig {
         }
         let outputs = numbers.repeat(self.n_params);
         let zero = Some(Initializer::Zeros);
-        let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, zero, device);
+        let mut output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, zero, device);
+        output.linear.bias = Some(theta_start::bias(&self.theta_start, self.n_params, self.dims, device));
         Made { hidden, output, order, activation: self.activation, widths: self.widths() }
     }
 }

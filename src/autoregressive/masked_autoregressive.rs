@@ -7,8 +7,8 @@
 //! The Jacobian is triangular in the net's order, with the law's derivatives on the diagonal.
 //!
 //! # Cost
-//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number. [`crate::Invert`] turns this round into the
-//! inverse autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose densities cost `D`.
+//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number. [`crate::Invert`] turns
+//! this round into the inverse autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose densities cost `D`.
 //!
 //! # Reference
 //! Papamakarios et al. 2017; with laws other than the affine one, Huang et al. 2018 and Durkan et al. 2019.

@@ -9,8 +9,8 @@
 //! all positions, and pairs of them.
 //!
 //! # Start
-//! The last convolution starts at 0, so theta does, which makes a coupling of a law whose 0 is the identity the identity; all others start
-//! uniform within `±1/√fan_in`, without data.
+//! The last convolution has weights of 0 and the bias `theta_start`, 0 unless configured ([`super::mlp`]); all others start uniform within
+//! `±1/√fan_in`, without data.
 //!
 //! # Reference
 //! Dinh et al. 2017 §4.1 and its code. Differs: their norms are of batches and their weights are normalised; a norm over the channels of a
@@ -22,7 +22,9 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::widths::Widths;
-use super::{Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig};
+use super::{
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig, theta_start,
+};
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 
@@ -49,6 +51,8 @@ pub struct ConvResNetConfig {
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
+    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    pub theta_start: Option<Vec<f64>>,
 }
 
 impl ConvResNetConfig {
@@ -56,6 +60,7 @@ impl ConvResNetConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "ConvResNetConfig";
         self.widths().validate_channels(NAME)?;
+        theta_start::validate(NAME, &self.theta_start, self.n_params)?;
         if self.n_filters < 2 {
             let (field, range, found) = ("n_filters", "[2, ∞)", self.n_filters as f64);
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
@@ -91,11 +96,13 @@ impl ConvResNetConfig {
             second: conv(f, f, 3, ConvStart::FanIn),
             dropout: DropoutConfig::new(self.dropout).init(),
         };
+        let mut output = conv(f, widths.params * widths.other, 3, ConvStart::Zero);
+        output.conv.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
         ConvResNet {
             input: conv(widths.kept, f, 3, ConvStart::FanIn),
             blocks: (0..self.n_blocks).map(block).collect(),
             norm: norm(),
-            output: conv(f, widths.params * widths.other, 3, ConvStart::Zero),
+            output,
             activation: self.activation,
             widths,
         }

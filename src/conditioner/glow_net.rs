@@ -5,8 +5,8 @@
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
 //! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of its own. `ring` is a
-//! channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`], at 0, so that every
-//! coupling starts at the law's parameters 0. Paper and code differ in that the paper does not mention the norms.
+//! channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`], at 0 or at
+//! `theta_start`, so that every coupling starts at those parameters of the law. Paper and code differ in that the paper does not mention the norms.
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
 //! `2c` is `C + c` and its `2c + 1` is `c`.
@@ -26,7 +26,7 @@ use burn::tensor::{Device, Tensor};
 use super::edge::edge_conv;
 use super::halves::Halves;
 use super::zero_conv::LOG_SCALE_FACTOR;
-use super::{Conditioner, ZeroConv, ZeroConvConfig};
+use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
@@ -44,17 +44,24 @@ pub struct GlowNetConfig {
     /// Filters `F`.
     #[config(default = 512)]
     pub n_filters: usize,
+    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    pub theta_start: Option<Vec<f64>>,
 }
 
 impl GlowNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.halves().validate("GlowNetConfig")?;
+        theta_start::validate("GlowNetConfig", &self.theta_start, self.n_params)?;
         ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)
     }
 
     fn halves(&self) -> Halves {
         Halves { n_kept: self.n_kept, n_other: self.n_other, n_params: self.n_params }
+    }
+
+    fn output(&self) -> ZeroConvConfig {
+        ZeroConvConfig::new(self.n_filters, self.n_other, self.n_params).with_theta_start(self.theta_start.clone())
     }
 
     /// The network.
@@ -69,7 +76,7 @@ impl GlowNetConfig {
         GlowNet {
             input: NormedConv::new([f, self.n_kept + 1, 3, 3], device),
             inner: NormedConv::new([f, f, 1, 1], device),
-            output: ZeroConvConfig::new(f, self.n_other, self.n_params).init(device),
+            output: self.output().init(device),
             halves: self.halves(),
         }
     }

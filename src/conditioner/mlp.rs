@@ -5,8 +5,10 @@
 //! theta = W·h + b                                           params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b = 0`: theta starts at 0, which makes a coupling of a law
-//! whose 0 is the identity ([`crate::law::Affine`] except `Sigmoid`, [`crate::law::MixLogCdf`], [`crate::law::RationalQuadraticSpline`]) the identity.
+//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is `theta_start`, 0 unless configured: a coupling of a law
+//! whose 0 is the identity ([`crate::law::Affine`] as `Exponential` or `Additive`, [`crate::law::RationalQuadraticSpline`]) starts as the
+//! identity. A law with components that are equal at 0 ([`crate::law::MixLogCdf`]) needs its
+//! [`theta_start`](crate::law::Law::theta_start): equal components have equal gradients and would stay equal.
 //!
 //! # Example
 //! ```
@@ -31,7 +33,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::widths::Widths;
-use super::{Activation, Conditioner};
+use super::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 
@@ -52,12 +54,15 @@ pub struct MlpConfig {
     pub activation: Activation,
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
+    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    pub theta_start: Option<Vec<f64>>,
 }
 
 impl MlpConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.widths().validate("MlpConfig")?;
+        theta_start::validate("MlpConfig", &self.theta_start, self.n_params)?;
         self.hidden.iter().try_for_each(|&width| ConfigError::positive("MlpConfig", "hidden", width))
     }
 
@@ -82,7 +87,9 @@ impl MlpConfig {
         });
         let hidden = hidden.collect();
         let output = LinearConfig::new(inputs, widths.params * widths.other).with_initializer(Initializer::Zeros);
-        Mlp { hidden, output: output.init(device), activation: self.activation, widths }
+        let mut output: Linear = output.init(device);
+        output.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
+        Mlp { hidden, output, activation: self.activation, widths }
     }
 }
 

@@ -13,6 +13,7 @@ mod halves;
 pub mod mlp;
 pub mod res_net;
 pub mod started_conv;
+pub(crate) mod theta_start;
 pub(crate) mod widths;
 pub mod zero_conv;
 pub mod zero_linear;
@@ -39,7 +40,7 @@ use crate::context::Context;
 use crate::error::ShapeError;
 
 /// A network that gives the parameters of a law from the kept half of a coupling and the context.
-pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay {
+pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay + 'static {
     /// Parameters of every number of the half that changes.
     ///
     /// # Shapes

@@ -6,7 +6,7 @@
 //! theta = W_o·φ(h) + b_o                                    params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! `W_o = 0` and `b_o = 0`, so theta starts at 0 ([`super::mlp`]). `W_2` and `b_2` start within ±1e-3, so that a block starts near the
+//! `W_o = 0` and `b_o` is `theta_start`, 0 unless configured ([`super::mlp`]). `W_2` and `b_2` start within ±1e-3, so that a block starts near the
 //! identity whatever their number; all others uniform within `±1/√fan_in`.
 //!
 //! # Reference
@@ -19,7 +19,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::widths::Widths;
-use super::{Activation, Conditioner};
+use super::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 
@@ -46,12 +46,15 @@ pub struct ResNetConfig {
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
+    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    pub theta_start: Option<Vec<f64>>,
 }
 
 impl ResNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.widths().validate("ResNetConfig")?;
+        theta_start::validate("ResNetConfig", &self.theta_start, self.n_params)?;
         ConfigError::positive("ResNetConfig", "d_hidden", self.d_hidden)?;
         ConfigError::dropout("ResNetConfig", self.dropout)
     }
@@ -77,10 +80,12 @@ impl ResNetConfig {
             dropout: DropoutConfig::new(self.dropout).init(),
         };
         let output = LinearConfig::new(f, widths.params * widths.other).with_initializer(Initializer::Zeros);
+        let mut output: Linear = output.init(device);
+        output.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
         ResNet {
             input: LinearConfig::new(widths.kept + widths.d_context(), f).init(device),
             blocks: (0..self.n_blocks).map(block).collect(),
-            output: output.init(device),
+            output,
             activation: self.activation,
             widths,
         }

@@ -5,7 +5,7 @@
 //! | symbol | meaning | shape | trained | start |
 //! |---|---|---|---|---|
 //! | `W` | weights; the last input channel is the `ring`: 1 around the image, 0 in it | `[out, in + 1, 3, 3]` | yes | 0 |
-//! | `β` | bias | `[out]` | yes | 0 |
+//! | `β` | bias | `[out]` | yes | `theta_start`, 0 unless configured |
 //! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
 //!
 //! As a [`Conditioner`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code interleaves them,
@@ -18,9 +18,9 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::Conditioner;
 use super::edge::{edge_conv, ring_conv};
 use super::halves::Halves;
+use super::{Conditioner, theta_start};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
@@ -36,12 +36,15 @@ pub struct ZeroConvConfig {
     pub n_other: usize,
     /// Parameters of the law for each number of it.
     pub n_params: usize,
+    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    pub theta_start: Option<Vec<f64>>,
 }
 
 impl ZeroConvConfig {
     /// Whether the configuration describes a layer.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.halves().validate("ZeroConvConfig")
+        self.halves().validate("ZeroConvConfig")?;
+        theta_start::validate("ZeroConvConfig", &self.theta_start, self.n_params)
     }
 
     fn halves(&self) -> Halves {
@@ -60,7 +63,7 @@ impl ZeroConvConfig {
         let outputs = halves.n_outputs();
         ZeroConv {
             weight: Initializer::Zeros.init([outputs, self.n_kept + 1, 3, 3], device),
-            bias: Initializer::Zeros.init([outputs], device),
+            bias: theta_start::bias(&self.theta_start, halves.n_params, halves.n_other, device),
             log_scale: Initializer::Zeros.init([outputs], device),
             halves,
         }

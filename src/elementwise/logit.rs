@@ -2,7 +2,7 @@
 //! ```text
 //! p = α + (1 − 2α)·x
 //! forward   z = ln p − ln(1 − p)          inverse   x = (σ(z) − α) / (1 − 2α)
-//! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )
+//! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )          of the inverse  Σ ( ln σ(z) + ln σ(−z) − ln(1 − 2α) )
 //! ```
 //! # Numerics
 //! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0` the ends of the interval map to ±∞, so
@@ -19,6 +19,7 @@ use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
 use crate::context::Context;
+use crate::elementwise::sigmoid::Sigmoid;
 use crate::error::{ConfigError, ShapeError};
 use crate::event::sum_event;
 
@@ -70,6 +71,14 @@ impl<const D: usize, C: Context> Bijector<D, C> for Logit {
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         // Multiplied, not divided: the gradient of burn's `div_scalar` rounds the divisor to f32, also in float64.
         burn::tensor::activation::sigmoid(z).sub_scalar(self.margin).mul_scalar(1.0 / (1.0 - 2.0 * self.margin))
+    }
+
+    /// Of `z`, not of the rebuilt `x`: `1 − p` has rounded off what `z` still knows.
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        let n: usize = z.dims()[1..].iter().product();
+        let x = Bijector::<D, C>::inverse(self, z.clone(), context);
+        let (_, log_det) = Sigmoid::new().forward(z, context);
+        (x, log_det.sub_scalar(n as f64 * (1.0 - 2.0 * self.margin).ln()))
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

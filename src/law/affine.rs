@@ -3,20 +3,26 @@
 //! theta = (s, t)
 //! Exponential   z = x·exp(tanh s) + t         log_derivative = tanh s
 //! Sigmoid       z = (x + t)·σ(s + 2)          log_derivative = ln σ(s + 2)
+//! Bounded       z = (x + t)·½(1 + σ(s + 2))   log_derivative = ln(1 + σ(s + 2)) − ln 2
 //! Normal        z = (x − t)·exp(−s)           log_derivative = −s
 //! Additive      theta = (t),  z = x + t       log_derivative = 0
 //! ```
 //! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3), `Sigmoid` and `Additive` are Glow's
-//! (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the released code). `Normal` takes `N(t, e^2s)` to the standard normal: a
+//! (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the released code). `Bounded` keeps
+//! the scale in (½, 1), as Behrmann et al. 2021 propose against inverses that explode. `Normal` takes `N(t, e^2s)` to the standard normal: a
 //! coupling of this law in front of a standard normal prior is a learned, conditional normal prior of the half that changes.
 //!
 //! # Numerics
-//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`,
-//! and `Normal` at `|s| > 88`.
+//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`, and `Normal` at
+//! `|s| > 88`. A network asks for such an `s` where latents are sampled that no data came near, and what its coupling makes of them is
+//! farther out still: samples of a Glow that had learned for minutes overflowed (`docs/results.md`). `Bounded` at most doubles.
+
+use std::f64::consts::LN_2;
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use super::{Law, parameter};
@@ -29,6 +35,8 @@ pub enum AffineForm {
     Exponential,
     /// `(x + t)·σ(s + 2)` (Glow).
     Sigmoid,
+    /// `(x + t)·(1 + σ(s + 2))/2`: an inverse that cannot overflow by itself.
+    Bounded,
     /// `(x − t)·exp(−s)`: what makes `N(t, e^2s)` standard (Glow's learned priors).
     Normal,
     /// `x + t` (NICE, Glow).
@@ -62,6 +70,8 @@ impl Affine {
         match self.form {
             AffineForm::Exponential => Some(parameter(theta, 0).tanh()),
             AffineForm::Sigmoid => Some(softplus(parameter(theta, 0).add_scalar(2.0).neg()).neg()),
+            // 1 + σ lies in [1, 2]: nothing cancels.
+            AffineForm::Bounded => Some(sigmoid(parameter(theta, 0).add_scalar(2.0)).log1p().sub_scalar(LN_2)),
             AffineForm::Normal => Some(parameter(theta, 0).neg()),
             AffineForm::Additive => None,
         }
@@ -71,8 +81,8 @@ impl Affine {
 impl Law for Affine {
     fn n_params(&self) -> usize {
         match self.form {
-            AffineForm::Exponential | AffineForm::Sigmoid | AffineForm::Normal => 2,
             AffineForm::Additive => 1,
+            _ => 2,
         }
     }
 
@@ -86,7 +96,7 @@ impl Law for Affine {
             Some(log_scale) => {
                 let scale = log_scale.clone().exp();
                 let z = match self.form {
-                    AffineForm::Sigmoid => (x + shift) * scale,
+                    AffineForm::Sigmoid | AffineForm::Bounded => (x + shift) * scale,
                     AffineForm::Normal => (x - shift) * scale,
                     AffineForm::Exponential | AffineForm::Additive => x * scale + shift,
                 };
@@ -102,7 +112,7 @@ impl Law for Affine {
             Some(log_scale) => {
                 let inverse_scale = log_scale.neg().exp();
                 match self.form {
-                    AffineForm::Sigmoid => z * inverse_scale - shift,
+                    AffineForm::Sigmoid | AffineForm::Bounded => z * inverse_scale - shift,
                     AffineForm::Normal => z * inverse_scale + shift,
                     AffineForm::Exponential | AffineForm::Additive => (z - shift) * inverse_scale,
                 }

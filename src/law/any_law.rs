@@ -81,6 +81,14 @@ impl Law for AnyLaw {
         }
     }
 
+    fn theta_start(&self) -> Vec<f64> {
+        match self {
+            Self::Affine(law) => law.theta_start(),
+            Self::MixLogCdf(law) => law.theta_start(),
+            Self::RationalQuadraticSpline(law) => law.theta_start(),
+        }
+    }
+
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         match self {
             Self::Affine(law) => law.forward(x, theta),

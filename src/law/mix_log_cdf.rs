@@ -5,6 +5,14 @@
 //! inverse   x = t⁻¹((z − b)·e^−α)
 //! log_derivative   α + ln ∂t/∂x
 //! ```
+//! # Start
+//! Theta of zeros is the identity, with `K` equal components, which have equal gradients and would stay equal. [`Law::theta_start`] sets them apart:
+//! ```text
+//! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
+//! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
+//! ```
+//! and everything else 0: within 0.06 of the identity for `|x| ≤ 3`, and for `K = 1` the identity.
+//!
 //! # Numerics
 //! See [`LogisticMixture`]. The clamp at `s_min` (−7, the official code's) keeps one component from becoming a step: at `s = −7` the
 //! slope is already `e^7`, and Newton steps of the parameters would make it a spike that no sample falls into. Its cost: the gradient of a
@@ -12,6 +20,8 @@
 //!
 //! # Reference
 //! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is channel-major.
+
+use std::f64::consts::PI;
 
 use burn::config::Config;
 use burn::module::Module;
@@ -83,6 +93,16 @@ impl MixLogCdf {
 impl Law for MixLogCdf {
     fn n_params(&self) -> usize {
         2 + 3 * self.n_components
+    }
+
+    fn theta_start(&self) -> Vec<f64> {
+        let k = self.n_components;
+        let mean = |index: usize| 0.5 * ((index as f64 + 0.5) / ((k - index) as f64 - 0.5)).ln();
+        let means: Vec<f64> = (0..k).map(mean).collect();
+        // A quarter of the quantiles' variance, which is below that of the distribution, π²/3: the logarithm is of a number above 3/4.
+        let variance = means.iter().map(|mean| mean * mean).sum::<f64>() / k as f64;
+        let log_scale = 0.5 * (1.0 - 3.0 / PI.powi(2) * variance).ln();
+        [vec![0.0; 2 + k], means, vec![log_scale.max(self.min_log_scale); k]].concat()
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {

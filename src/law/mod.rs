@@ -23,9 +23,17 @@ pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSp
 /// ```text
 /// forward   z = f(x; theta)       log_derivative = ln ∂z/∂x, elementwise, nats
 /// ```
-pub trait Law: Module + ModuleDisplay {
+pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
+
+    /// Parameters that a network, or a layer that has them as its own, should start from; 0 by default.
+    ///
+    /// A law with interchangeable components gives them different values here: where they are equal, so are their gradients, and no training
+    /// would tell them apart.
+    fn theta_start(&self) -> Vec<f64> {
+        vec![0.0; self.n_params()]
+    }
 
     /// Maps data to latents.
     ///

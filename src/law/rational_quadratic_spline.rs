@@ -18,6 +18,8 @@
 //! and of the formulas from the left and from the right end of the bin one has a denominator of positive terms throughout. `t > 0` there: `r`
 //! is `d` at `η = 0` and `−e` at `η = 1`.
 //!
+//! Places in a bin are measured by the difference of its knots after rounding, and rounding keeps order, so `0 ≤ ξ ≤ 1` and `0 ≤ η ≤ 1`.
+//!
 //! The slopes of all bins lie within `h_min` to `1/w_min`, up to a factor of the slopes at the knots, which `d_min` bounds below; the slope
 //! parameters are bounded by nothing above, and squares overflow float32 when one is 1e19. Elements at ±B or beyond have slope 1 and pass
 //! unchanged. Positions of knots are known to `ε·B`, hence `ξ` to `ε·B/w`: narrow bins cost digits, 1e-4 of the bin at the default minimum and
@@ -84,8 +86,10 @@ impl RationalQuadraticSplineConfig {
             return out_of_range("bound", "[1e-3, 1e6]", self.bound);
         }
         for (field, share) in [("min_width", self.min_width), ("min_height", self.min_height)] {
-            if !(share >= 1e-6 && share * (self.n_bins as f64) < 1.0) {
-                return out_of_range(field, "[1e-6, 1/n_bins)", share);
+            // Knots are running sums of shares, off by up to 4 float32 epsilons for each bin: no bin may vanish in that.
+            let bins = self.n_bins as f64;
+            if !(share >= 5e-7 * bins && share * bins < 1.0) {
+                return out_of_range(field, "[5e-7·n_bins, 1/n_bins)", share);
             }
         }
         if !(1e-6..1.0).contains(&self.min_slope) {
@@ -120,6 +124,9 @@ pub struct RationalQuadraticSpline {
 /// One axis of the spline: its bins, `[batch, K, dims]` each.
 struct Bins {
     left: Tensor<3>,
+    /// Distance of a bin's ends, which are rounded: what places within it are measured by.
+    span: Tensor<3>,
+    /// The same from the share itself, whose digits are all good: what slopes are made of.
     size: Tensor<3>,
 }
 
@@ -141,6 +148,8 @@ struct Found {
     y_left: Tensor<2>,
     width: Tensor<2>,
     height: Tensor<2>,
+    /// `s`.
+    slope: Tensor<2>,
     slope_left: Tensor<2>,
     slope_right: Tensor<2>,
 }
@@ -158,7 +167,10 @@ impl RationalQuadraticSpline {
         let zero = Tensor::zeros([batch, 1, dims], (&share.device(), share.dtype()));
         let before = Tensor::cat(vec![zero, share.clone().cumsum(1).narrow(1, 0, k - 1)], 1);
         let left = before.mul_scalar(2.0 * self.bound).sub_scalar(self.bound);
-        Bins { left, size: share.mul_scalar(2.0 * self.bound) }
+        // A difference of the knots as they are after rounding, which keeps order: so `x − x_k ≤ x_k+1 − x_k` makes ξ at most 1.
+        let end = Tensor::full([batch, 1, dims], self.bound, (&left.device(), left.dtype()));
+        let span = Tensor::cat(vec![left.clone().narrow(1, 1, k - 1), end], 1) - left.clone();
+        Bins { left, span, size: share.mul_scalar(2.0 * self.bound) }
     }
 
     /// Bins in x and in y.
@@ -184,8 +196,9 @@ impl RationalQuadraticSpline {
         Found {
             x_left: at(&x.left, bin),
             y_left: at(&y.left, bin),
-            width: at(&x.size, bin),
-            height: at(&y.size, bin),
+            width: at(&x.span, bin),
+            height: at(&y.span, bin),
+            slope: at(&y.size, bin) / at(&x.size, bin),
             slope_left: at(&slopes, bin),
             slope_right: at(&slopes, &bin.clone().add_scalar(1)),
         }
@@ -193,16 +206,16 @@ impl RationalQuadraticSpline {
 }
 
 impl Found {
-    /// `s`, `ξ` and `1 − ξ` of `x`.
-    fn place(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-        let s = self.height.clone() / self.width.clone();
+    /// `ξ` and `1 − ξ` of `x`.
+    fn place(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let xi = (x - self.x_left.clone()) / self.width.clone();
         let rest = xi.clone().neg().add_scalar(1.0);
-        (s, xi, rest)
+        (xi, rest)
     }
 
     fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let (s, xi, rest) = self.place(x);
+        let (xi, rest) = self.place(x);
+        let s = self.slope.clone();
         let (d, e) = (self.slope_left.clone(), self.slope_right.clone());
         let both = xi.clone() * rest.clone();
         let (square, square_rest) = (xi.square(), rest.square());
@@ -214,7 +227,7 @@ impl Found {
     }
 
     fn inverse(&self, z: Tensor<2>) -> Tensor<2> {
-        let twice = self.height.clone().mul_scalar(2.0) / self.width.clone();
+        let twice = self.slope.clone().mul_scalar(2.0);
         let eta = (z - self.y_left.clone()) / self.height.clone();
         let rest = eta.clone().neg().add_scalar(1.0);
         let r = self.slope_left.clone() * rest.clone() - self.slope_right.clone() * eta.clone();

@@ -12,8 +12,8 @@ pub enum Between {
     Nothing,
     /// A norm that is started from data: for data of any scale.
     Norm,
-    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a few numbers, of which an alternation of halves would let
-    /// those of one half meet only through the other.
+    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a few numbers, of which an alternation of
+    /// halves would let those of one half meet only through the other.
     NormAndMatrix,
 }
 

@@ -79,11 +79,13 @@ impl MafConfig {
 
     fn net(&self, layer: usize) -> MadeConfig {
         let ordering = if layer.is_multiple_of(2) { Ordering::Natural } else { Ordering::Reversed };
-        MadeConfig::new(self.dims, self.law.init().n_params())
+        let law = self.law.init();
+        MadeConfig::new(self.dims, law.n_params())
             .with_hidden(self.hidden.clone())
             .with_ordering(ordering)
             .with_activation(self.activation)
             .with_d_context(self.d_context)
+            .with_theta_start(Some(law.theta_start()))
     }
 
     /// The layers, for a flow with another prior or as a part of a larger one.

@@ -94,10 +94,12 @@ impl RealNvpConfig {
 
     fn net(&self) -> MlpConfig {
         let (kept, other) = Half::First.widths(self.dims);
-        MlpConfig::new(kept, other, self.law.init().n_params())
+        let law = self.law.init();
+        MlpConfig::new(kept, other, law.n_params())
             .with_hidden(self.hidden.clone())
             .with_activation(self.activation)
             .with_d_context(self.d_context)
+            .with_theta_start(Some(law.theta_start()))
     }
 
     /// The layers, for a flow with another prior or as a part of a larger one.

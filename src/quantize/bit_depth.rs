@@ -4,6 +4,7 @@
 //! restore   x -> x·2^(8−n)              0..2^n − 1 to multiples of 2^(8−n), the lower ends of the steps
 //! ```
 //! A model of reduced images is one of other data: its bits/dim cannot be compared with those of 8 bits.
+//! [`Images::coarsened`](crate::data::Images::coarsened) reduces a whole set of images in memory.
 //!
 //! # Reference
 //! `n_bits_x` of the code of Kingma & Dhariwal 2018, which shows samples as `restore` does.

@@ -108,6 +108,12 @@ impl<C: Context> Bijector<4, C> for Partition {
         if c == 0 || c % 2 != 0 {
             return Err(ShapeError::NotDivisible { layer: "Partition", axis: 1, factor: 2, shape: shape.to_vec() });
         }
-        Ok(if self.pattern == Pattern::Channels { shape } else { [b, c / 2, h, 2 * w] })
+        match self.pattern {
+            Pattern::Channels => Ok(shape),
+            Pattern::Checkerboard if h == 0 || h % 2 != 0 => {
+                Err(ShapeError::NotDivisible { layer: "Partition", axis: 2, factor: 2, shape: shape.to_vec() })
+            }
+            Pattern::Stripes | Pattern::Checkerboard => Ok([b, c / 2, h, 2 * w]),
+        }
     }
 }

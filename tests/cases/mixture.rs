@@ -29,7 +29,7 @@ struct Limits {
 impl Limits {
     fn of(precision: Precision, case: &Value) -> Self {
         let log_derivative = number(&case["logdet"]);
-        let rough = crate::roughness::roughness();
+        let rough = flowkit::testing::tolerance::roughness(&burn::tensor::Device::default());
         match precision {
             Precision::Double => Self {
                 z: 1e-10,

@@ -9,6 +9,9 @@
 //! The floor of 1 is there for log-determinants and losses near 0, which are differences of numbers of that size. NaN anywhere is an
 //! infinite error.
 
+use burn::tensor::Device;
+use flowkit::testing::tolerance::roughness;
+
 use super::Precision;
 
 /// Largest error in float64, where only the order of operations differs.
@@ -22,7 +25,7 @@ pub const SINGLE: f64 = 5e-6;
 pub fn limit(precision: Precision) -> f64 {
     match precision {
         Precision::Double => DOUBLE,
-        Precision::Single => SINGLE * crate::roughness::roughness(),
+        Precision::Single => SINGLE * roughness(&Device::default()),
     }
 }
 

@@ -1,15 +1,18 @@
 //! Densities integrate to 1, and likelihoods of discrete data are anchored.
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdfConfig};
 use flowkit::{
     Activation, BoundFlow, Coupling, CouplingConfig, Flow, Half, Logit, LogitConfig, Mlp, MlpConfig, StandardNormal,
     Swap, Uniform, UniformDequantizationConfig,
 };
 
-use crate::table::device;
-use crate::table::numbers::{device_rng, normal, numbers, rng, tensor};
-use crate::table::parameters::change;
+use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::parameters::change;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
 
 type Layer = Coupling<flowkit::law::MixLogCdf, Mlp>;
 
@@ -19,9 +22,9 @@ fn couplings(dtype: DType) -> Vec<Layer> {
     let law = MixLogCdfConfig::new(3).init();
     let net = MlpConfig::new(1, 1, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
     let layer = |kept| CouplingConfig::new().with_kept(kept).init(law.clone(), net.init(&device()));
-    let mut rng = rng(1);
     let layers: Vec<Layer> = [Half::First, Half::Second, Half::First, Half::Second].map(layer).into();
-    change(layers, dtype, |_, old| normal(&mut rng, old.len(), 0.4))
+    let mut draws = normal(1, 10_000, 0.4).into_iter();
+    change(layers, dtype, |_, old| draws.by_ref().take(old.len()).collect())
 }
 
 #[test]

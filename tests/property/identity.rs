@@ -6,23 +6,23 @@ use flowkit::{
     Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, MadeConfig, MaskedAutoregressive, MlpConfig, ResNetConfig,
 };
 
-use crate::table::numbers::{device_rng, distance, largest, normal, numbers, rng, tensor};
-use crate::table::{device, tolerance};
+use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};
+use flowkit::testing::tolerance::{Kind, tolerance};
 
 fn check<const D: usize>(layer: impl Bijector<D>, shape: [usize; D]) {
     let _guard = device_rng();
     let n = shape.iter().product();
     // The first parameters of a network are float32.
-    let x: Tensor<D> = tensor(normal(&mut rng(1), n, 3.0), shape, DType::F32, &device());
+    let x: Tensor<D> = tensor(normal(1, n, 3.0), shape, DType::F32, &Device::flex().autodiff());
     let (z, log_det) = layer.forward(x.clone(), &());
-    let bound = tolerance::tolerance(tolerance::Kind::Regrouped, DType::F32);
+    let bound = tolerance(Kind::Regrouped, DType::F32);
     assert!(distance(&numbers(&x), &numbers(&z)) <= bound * largest(&numbers(&x)));
     assert!(largest(&numbers(&log_det)) <= bound * n as f64);
 }
 
 #[test]
 fn layers_start_as_the_identity() {
-    let device: Device = device();
+    let device = Device::flex().autodiff();
     let laws: [AnyLawConfig; 4] = [
         AffineConfig::new(AffineForm::Exponential).into(),
         AffineConfig::new(AffineForm::Additive).into(),

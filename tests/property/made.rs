@@ -1,11 +1,14 @@
 //! What depends on what in a masked network, by its Jacobian.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use flowkit::{Activation, AutoregressiveNet, Conditioner, Made, MadeConfig, Ordering};
 
-use crate::table::device;
-use crate::table::numbers::{device_rng, normal, numbers, rng, tensor};
-use crate::table::parameters::change;
+use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
+use flowkit::testing::parameters::change;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
 
 /// Numbers of the vector, parameters of each, numbers of the condition.
 const SIZES: [usize; 3] = [5, 3, 2];
@@ -16,8 +19,7 @@ fn net(ordering: Ordering, hidden: Vec<usize>, d_context: Option<usize>) -> Made
     let config = MadeConfig::new(dims, n_params).with_ordering(ordering).with_hidden(hidden);
     let config = config.with_activation(Activation::Tanh).with_d_context(d_context);
     let _guard = device_rng();
-    let mut rng = rng(7);
-    change(config.init(&device()), DType::F64, |_, old| normal(&mut rng, old.len(), 1.0))
+    change(config.init(&device()), DType::F64, |index, old| normal(7 + index as u64, old.len(), 1.0))
 }
 
 /// Whether parameters of each number depend on each number of `leaf`, by autodiff: `[number][number of the leaf]`.
@@ -40,7 +42,7 @@ fn depends(theta: impl Fn(Tensor<2>) -> Tensor<3>, leaf: &Tensor<2>) -> Vec<Vec<
 #[test]
 fn parameters_depend_on_the_numbers_before_and_on_all_of_them() {
     let [dims, _, d_context] = SIZES;
-    let draw = |n: usize, seed| tensor(normal(&mut rng(seed), n, 1.0), [1, n], DType::F64, &device());
+    let draw = |n: usize, seed| tensor(normal(seed, n, 1.0), [1, n], DType::F64, &device());
     let (x, context) = (draw(dims, 1), draw(d_context, 2));
     // The widths leave no degree out; 16 and 9 are no multiples of the number of degrees.
     for ordering in [Ordering::Natural, Ordering::Reversed, Ordering::Random { seed: 5 }] {

@@ -1,14 +1,9 @@
-//! Properties: one file for each kind.
+//! Properties: those that every entry of the table is checked for, and those of single bijectors.
 
+mod boxed;
+mod conformance;
 mod density;
 mod dropout;
-mod gradient;
 mod identity;
-mod layers;
-mod log_det;
 mod made;
-mod record;
-mod round_trip;
-mod shape;
 mod start;
-mod walk;

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineForm, Law, RationalQuadraticSplineConfig};
+use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
 use super::Case;
-use super::Inputs::Real;
 use super::cases::{affine, case, given, mixture};
 
 /// An autoregressive layer of `dims` numbers.

@@ -5,10 +5,10 @@ use flowkit::law::{
     Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
     RationalQuadraticSplineConfig,
 };
+use flowkit::testing::Inputs::{Positive, Real, Symmetric};
 use flowkit::*;
 
 use super::Case;
-use super::Inputs::{Positive, Real, Symmetric};
 use super::cases::{case, given};
 
 fn affine() -> Affine {

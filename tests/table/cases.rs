@@ -2,15 +2,16 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::testing::Inputs::{self, Closed, Open, Real};
+use flowkit::testing::{Condition, Conformance};
 use flowkit::*;
 
-use super::Inputs::{Closed, Open, Real};
+use super::Case;
 use super::autoregressive::autoregressive;
 use super::blocks::blocks;
 use super::flow_plus_plus::flow_plus_plus;
 use super::networks::networks;
 use super::scales::{glow, multi_scale};
-use super::{Case, Condition, Entry, Inputs};
 
 /// Without condition.
 pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
@@ -18,11 +19,8 @@ pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
     shape: [usize; D],
     inputs: Inputs,
     make: impl Fn(&Device) -> B + Clone + 'static,
-) -> Case
-where
-    Case: From<Entry<D, ()>>,
-{
-    Entry::<D, ()>::new(name, shape, inputs, (), make).into()
+) -> Case {
+    Case::new(Conformance::new(name, shape, make).inputs(inputs))
 }
 
 /// With a condition `C`, of the given shape for one example.
@@ -32,11 +30,8 @@ pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
     inputs: Inputs,
     context: C::Shape,
     make: impl Fn(&Device) -> B + Clone + 'static,
-) -> Case
-where
-    Case: From<Entry<D, C>>,
-{
-    Entry::<D, C>::new(name, shape, inputs, context, make).into()
+) -> Case {
+    Case::new(Conformance::<D, C>::given(name, shape, context, make).inputs(inputs))
 }
 
 pub fn affine(form: AffineForm) -> Affine {
@@ -227,7 +222,8 @@ fn composed() -> Vec<Case> {
         case("tuple of 4", [1, 1, 2, 4], size, |d| {
             (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(4, d), conv(4, d), Swap::new())
         }),
-        case("tuple of 8", [1, 4], size, |d| {
+        // The sigmoid at the end rounds to 1 from 17 on.
+        case("tuple of 8", [1, 4], Real(3.0), |d| {
             let half = |kept| coupling(affine(AffineForm::Sigmoid), kept, 4, 0, d);
             let (a, b, c) = (half(Half::First), half(Half::Second), half(Half::First));
             (act_norm::<2>(4, d), a, Swap::new(), b, conv(4, d), c, act_norm::<2>(4, d), Sigmoid::new())

@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineForm, Law};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
+use flowkit::testing::Inputs::{Closed, Real};
 use flowkit::*;
 
 use super::Case;
-use super::Inputs::{Closed, Real};
 use super::cases::{ATTENTION, affine, case, given, mixture, net, partition, squeeze};
 
 /// A step of Flow++ on halves of the given shape.

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
 use super::Case;
-use super::Inputs::Real;
 use super::cases::{case, given};
 
 fn affine() -> Affine {

@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineForm, Law};
 use flowkit::model::glow::{GlowConfig, GlowLayers, GlowMixing, GlowPermutation, GlowPrior, TopPrior};
+use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
 use super::Case;
-use super::Inputs::Real;
 use super::cases::{act_norm, affine, case, conv, coupling, given, image_coupling, squeeze};
 
 fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
@@ -67,6 +67,7 @@ pub fn glow() -> Vec<Case> {
     let classes = GlowPrior::Classes { n_classes: 3 };
     vec![
         case("Coupling, normal", [1, 4], size, |d| coupling(affine(Normal), First, 4, 0, d)),
+        case("Coupling, bounded", [1, 4], size, |d| coupling(affine(AffineForm::Bounded), First, 4, 0, d)),
         case("Coupling with GlowNet", [1, 4, 1, 3], size, |d| glow_coupling(Sigmoid, First, 4, d)),
         case("Coupling with GlowNet, second kept", [1, 3, 2, 2], size, |d| glow_coupling(Additive, Second, 3, d)),
         case("Coupling with ZeroConv", [1, 4, 1, 3], size, |d| learned_prior(4, d)),

@@ -137,7 +137,7 @@ where
         let x = walk.member("squeezes", &self.squeezes, x, context);
         let x = walk.member("partition", &self.partition, x, context);
         let z = walk.member("steps", &self.steps, x, context);
-        self.partition.inverse(z, context)
+        walk.member("partition", &Invert::new(self.partition.clone()), z, context)
     }
 
     fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Walk<C>) -> (Tensor<4>, Tensor<1>) {

@@ -15,7 +15,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex().autodiff();
 //! let config = GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
-//! let x = Tensor::<4, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
+//! let x = Tensor::<1, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
 //! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
 //! let glow = config.init(&device).initialize_given(x.clone(), &class)?;
 //! let classifier = GlowClassifierConfig::new(&config)?.init(&device);

@@ -25,6 +25,8 @@ pub enum GlowCoupling {
     Additive,
     /// `(x + t)·σ(s + 2)`.
     Affine,
+    /// `(x + t)·(1 + σ(s + 2))/2`: as `Affine`, with an inverse that at most doubles. Not the paper's.
+    Bounded,
 }
 
 /// How a step mixes its channels.
@@ -104,6 +106,11 @@ impl GlowConfig {
         Self::new([3, 64, 64], 4, 48)
     }
 
+    /// The paper's model of LSUN at 64x64: 66,861,588 parameters.
+    pub fn lsun64() -> Self {
+        Self::new([3, 64, 64], 3, 48)
+    }
+
     /// The paper's model of CelebA-HQ at 256x256, with 5 bits and additive couplings: 175,099,620 parameters.
     pub fn celeba_hq256() -> Self {
         Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_bits(5)
@@ -111,12 +118,20 @@ impl GlowConfig {
 
     /// Eight steps at each scale with 128 filters, for one machine: 1,739,796 parameters.
     pub fn small() -> Self {
-        Self::new([3, 32, 32], 3, 8).with_n_filters(128).with_permutation(GlowPermutation::Plu)
+        Self::own(3, 8, 128)
     }
 
     /// A model that learns within minutes on two cores: 243,308 parameters, as many as the tiny Flow++.
     pub fn tiny() -> Self {
-        Self::new([3, 32, 32], 2, 8).with_n_filters(43).with_permutation(GlowPermutation::Plu)
+        Self::own(2, 8, 43)
+    }
+
+    /// A model of ours: PLU, which needs no host reads in training, and bounded couplings, which can be sampled after minutes of it.
+    fn own(n_scales: usize, n_steps: usize, n_filters: usize) -> Self {
+        Self::new([3, 32, 32], n_scales, n_steps)
+            .with_n_filters(n_filters)
+            .with_permutation(GlowPermutation::Plu)
+            .with_coupling(GlowCoupling::Bounded)
     }
 
     /// Whether the configuration describes a model.
@@ -146,6 +161,17 @@ impl GlowConfig {
             }
         }
         Ok(())
+    }
+
+    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
+    ///
+    /// # Errors
+    /// [`ShapeError::Example`] with both shapes.
+    pub fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError> {
+        if shape == self.image {
+            return Ok(());
+        }
+        Err(ShapeError::Example { layer: "Glow", expected: self.image.to_vec(), found: shape.to_vec() })
     }
 
     /// Number of parameters. Parameters are lazy, so that counting allocates none of them, PLU factors excepted.
@@ -228,6 +254,7 @@ impl GlowConfig {
         let form = match self.coupling {
             GlowCoupling::Additive => AffineForm::Additive,
             GlowCoupling::Affine => AffineForm::Sigmoid,
+            GlowCoupling::Bounded => AffineForm::Bounded,
         };
         let law = AffineConfig::new(form).init();
         let net = GlowNetConfig::new(c / 2, c / 2, law.n_params()).with_n_filters(self.n_filters).init(device);

@@ -11,6 +11,8 @@ use crate::linear::{ChannelMatrix, Conv1x1, Permutation};
 
 /// The channel mixing of a Glow step.
 #[derive(Module, Debug)]
+// Handles of tensors: a few hundred bytes a step, and a box would hide a module from burn.
+#[allow(clippy::large_enum_variant)]
 pub enum GlowMixing {
     /// A plain matrix.
     Matrix(ChannelMatrix),

@@ -9,12 +9,13 @@
 //! ```
 //! | preset | image | scales, steps | filters | coupling | parameters |
 //! |---|---|---|---|---|---|
-//! | [`GlowConfig::tiny`] | 3x32x32 | 2, 8 | 43 | affine | 243,308 |
-//! | [`GlowConfig::small`] | 3x32x32 | 3, 8 | 128 | affine | 1,739,796 |
+//! | [`GlowConfig::tiny`] | 3x32x32 | 2, 8 | 43 | bounded affine | 243,308 |
+//! | [`GlowConfig::small`] | 3x32x32 | 3, 8 | 128 | bounded affine | 1,739,796 |
 //! | [`GlowConfig::cifar10`] | 3x32x32 | 3, 32 | 512 | affine | 44,603,604 |
 //! | [`GlowConfig::cifar10_additive`] | 3x32x32 | 3, 32 | 512 | additive | 38,395,668 |
 //! | [`GlowConfig::imagenet32`] | 3x32x32 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::imagenet64`] | 3x64x64 | 4, 48 | 512 | affine | 112,377,540 |
+//! | [`GlowConfig::lsun64`] | 3x64x64 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::celeba_hq256`] | 3x256x256, 5 bits | 6, 32 | 512 | additive | 175,099,620 |
 //!
 //! [`Glow`] is a [`BoundFlow`]: `loss`, `evaluate`, `sample`, `round_trip` and `initialize` are there, and with classes the same names with
@@ -41,6 +42,10 @@
 //! # Start
 //! A started model normalises in every norm, outside and inside of the networks. The last layers are 0, so that an affine coupling multiplies
 //! by σ(2) = 0.881 (−0.127 nats for each number that changes) and every prior is standard.
+//!
+//! # Numerics
+//! An affine coupling's inverse divides by σ(s + 2), which has no lower bound: some samples of a model that has not learned for long overflow,
+//! and `sample` is then an error with their number. A lower temperature avoids most of that; [`GlowCoupling::Bounded`] all of it.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018; layers, starts and priors of the released code, the order of channels within a layer's output excepted.

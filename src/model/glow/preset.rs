@@ -18,11 +18,13 @@ pub enum Preset {
     /// The same with additive couplings.
     Cifar10Additive,
     /// The paper's model of ImageNet at 32x32.
-    ImageNet32,
+    Imagenet32,
     /// The paper's model of ImageNet at 64x64.
-    ImageNet64,
+    Imagenet64,
+    /// The paper's model of LSUN at 64x64.
+    Lsun64,
     /// The paper's model of CelebA-HQ at 256x256.
-    CelebAHq256,
+    CelebaHq256,
 }
 
 /// A name that is no preset's.
@@ -49,9 +51,10 @@ impl Display for Preset {
             Self::Small => "small",
             Self::Cifar10 => "cifar10",
             Self::Cifar10Additive => "cifar10-additive",
-            Self::ImageNet32 => "imagenet32",
-            Self::ImageNet64 => "imagenet64",
-            Self::CelebAHq256 => "celeba-hq256",
+            Self::Imagenet32 => "imagenet32",
+            Self::Imagenet64 => "imagenet64",
+            Self::Lsun64 => "lsun64",
+            Self::CelebaHq256 => "celeba-hq256",
         })
     }
 }
@@ -61,14 +64,15 @@ const EPOCH: u64 = 50_000;
 
 impl Preset {
     /// All presets.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Tiny,
         Self::Small,
         Self::Cifar10,
         Self::Cifar10Additive,
-        Self::ImageNet32,
-        Self::ImageNet64,
-        Self::CelebAHq256,
+        Self::Imagenet32,
+        Self::Imagenet64,
+        Self::Lsun64,
+        Self::CelebaHq256,
     ];
 
     /// The model.
@@ -78,9 +82,10 @@ impl Preset {
             Self::Small => GlowConfig::small(),
             Self::Cifar10 => GlowConfig::cifar10(),
             Self::Cifar10Additive => GlowConfig::cifar10_additive(),
-            Self::ImageNet32 => GlowConfig::imagenet32(),
-            Self::ImageNet64 => GlowConfig::imagenet64(),
-            Self::CelebAHq256 => GlowConfig::celeba_hq256(),
+            Self::Imagenet32 => GlowConfig::imagenet32(),
+            Self::Imagenet64 => GlowConfig::imagenet64(),
+            Self::Lsun64 => GlowConfig::lsun64(),
+            Self::CelebaHq256 => GlowConfig::celeba_hq256(),
         }
     }
 
@@ -108,9 +113,9 @@ impl Preset {
     pub fn batch_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 16,
-            Self::Cifar10 | Self::Cifar10Additive | Self::ImageNet32 => 64,
-            Self::ImageNet64 => 16,
-            Self::CelebAHq256 => 1,
+            Self::Cifar10 | Self::Cifar10Additive | Self::Imagenet32 => 64,
+            Self::Imagenet64 | Self::Lsun64 => 16,
+            Self::CelebaHq256 => 1,
         }
     }
 

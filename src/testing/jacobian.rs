@@ -5,8 +5,11 @@ use nalgebra::DMatrix;
 
 use super::numbers::numbers;
 
-/// `∂z/∂x` of one example.
-pub fn jacobian<const D: usize>(f: impl Fn(Tensor<D>) -> Tensor<D>, x: &Tensor<D>) -> DMatrix<f64> {
+/// `∂z/∂x` of one example: a differentiation for each number of `z`.
+///
+/// # Panics
+/// If `x` holds several examples.
+pub(super) fn jacobian<const D: usize>(f: impl Fn(Tensor<D>) -> Tensor<D>, x: &Tensor<D>) -> DMatrix<f64> {
     assert_eq!(x.dims()[0], 1, "one example");
     let n: usize = x.dims().iter().product();
     let rows: Vec<f64> = (0..n)
@@ -21,6 +24,6 @@ pub fn jacobian<const D: usize>(f: impl Fn(Tensor<D>) -> Tensor<D>, x: &Tensor<D
 }
 
 /// Largest row sum of sizes: what a matrix does to the largest element of a vector, at worst.
-pub fn row_sum_norm(matrix: &DMatrix<f64>) -> f64 {
+pub(super) fn row_sum_norm(matrix: &DMatrix<f64>) -> f64 {
     matrix.row_iter().map(|row| row.iter().map(|value| value.abs()).sum()).fold(0.0, f64::max)
 }

@@ -9,9 +9,13 @@ use super::numbers::{numbers, tensor};
 /// One float parameter.
 #[derive(Debug, Clone)]
 pub struct Parameter {
+    /// Path in the module, the segments joined by dots.
     pub path: String,
+    /// What an optimizer knows it by.
     pub id: ParamId,
+    /// Whether gradients are asked for.
     pub trained: bool,
+    /// Its numbers, row by row.
     pub values: Vec<f64>,
 }
 

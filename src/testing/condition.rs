@@ -1,17 +1,17 @@
-//! Conditions as lists of numbers, so that a property can draw, shift and compare them without knowing their type.
+//! Conditions as lists of numbers, so that a check can draw, shift and compare them without knowing their type.
 
 use burn::tensor::{DType, Device, Gradients, Tensor};
-use flowkit::Context;
-use rand::rngs::StdRng;
 
 use super::numbers::{normal, numbers, tensor};
+use crate::context::Context;
 
-/// A condition that properties can be checked under.
+/// A condition that a bijector can be checked under: nothing, a tensor, pairs of them.
 pub trait Condition: Context {
     /// Shape of the condition of one example.
     type Shape: Clone + 'static;
 
-    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, rng: &mut StdRng) -> Self;
+    /// Random conditions for `batch` examples.
+    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self;
 
     /// All numbers, outside any graph.
     fn values(&self) -> Vec<f64>;
@@ -35,7 +35,7 @@ pub trait Condition: Context {
 impl Condition for () {
     type Shape = ();
 
-    fn draw((): &(), _: usize, _: DType, _: &Device, _: &mut StdRng) {}
+    fn draw((): &(), _: usize, _: DType, _: &Device, _: u64) {}
 
     fn values(&self) -> Vec<f64> {
         Vec::new()
@@ -59,10 +59,10 @@ impl Condition for () {
 impl<const K: usize> Condition for Tensor<K> {
     type Shape = [usize; K];
 
-    fn draw(shape: &[usize; K], batch: usize, dtype: DType, device: &Device, rng: &mut StdRng) -> Self {
+    fn draw(shape: &[usize; K], batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
         let mut shape = *shape;
         shape[0] = batch;
-        tensor(normal(rng, shape.iter().product(), 1.0), shape, dtype, device)
+        tensor(normal(seed, shape.iter().product(), 1.0), shape, dtype, device)
     }
 
     fn values(&self) -> Vec<f64> {
@@ -95,8 +95,8 @@ impl<const K: usize> Condition for Tensor<K> {
 impl<A: Condition, B: Condition> Condition for (A, B) {
     type Shape = (A::Shape, B::Shape);
 
-    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, rng: &mut StdRng) -> Self {
-        (A::draw(&shape.0, batch, dtype, device, rng), B::draw(&shape.1, batch, dtype, device, rng))
+    fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
+        (A::draw(&shape.0, batch, dtype, device, seed), B::draw(&shape.1, batch, dtype, device, seed + 1))
     }
 
     fn values(&self) -> Vec<f64> {

@@ -1,0 +1,145 @@
+//! A bijector of your own: written, checked, trained in a stack with flowkit's, sampled. The template for a contribution; docs/extend.md goes
+//! through it step by step.
+//!
+//! ```text
+//! cargo run --release --example custom_bijector [-- --steps 300]
+//! ```
+//! Expected last line: `held-out log-likelihood: -4.62 nats with sinh-arcsinh, -5.29 without, -4.62 by the law of the data`, after 2 seconds
+//! on two cores of an Intel Xeon.
+//!
+//! # Sinh-arcsinh: skewness and weight of the tails, one of each per channel
+//! ```text
+//! u = asinh(x)·exp(d) + e
+//! forward   z = sinh(u)                    inverse   x = sinh((asinh(z) − e)·exp(−d))
+//! log_det   Σ ( d + ln cosh u − ½ ln(1 + x²) )
+//! ```
+//! `d < 0`: the data has heavier tails than the latents; `e` skews. Both 0: the identity.
+//! Numerics: `ln cosh u = |u| + ln(1 + exp(−2|u|)) − ln 2` does not overflow; `z` does from `|u| = 89` on in float32.
+//! Reference: Jones & Pewsey 2009, *Sinh-arcsinh distributions*, eq. 1, with `δ = exp(d)` and `e = −ε`.
+
+use std::f64::consts::LN_2;
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Distribution, Tensor};
+use clap::Parser;
+use flowkit::testing::{Conformance, Inputs};
+use flowkit::train::{Trainer, TrainerConfig};
+use flowkit::{
+    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Flow, Prior, ShapeError, StandardNormal, check_shape,
+};
+
+/// Configuration of [`SinhArcsinh`].
+#[derive(Config, Debug)]
+struct SinhArcsinhConfig {
+    /// Channels: length of axis 1.
+    n_channels: usize,
+}
+
+impl SinhArcsinhConfig {
+    /// Whether the configuration describes a bijector.
+    fn validate(&self) -> Result<(), ConfigError> {
+        match self.n_channels {
+            0 => Err(ConfigError::Zero { config: "SinhArcsinhConfig", field: "n_channels" }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The bijector, as the identity.
+    fn init<const D: usize>(&self, device: &Device) -> SinhArcsinh<D> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { self.n_channels } else { 1 });
+        SinhArcsinh { skew: Initializer::Zeros.init(shape, device), log_tail: Initializer::Zeros.init(shape, device) }
+    }
+}
+
+/// Sinh-arcsinh. The formulas head this file.
+#[derive(Module, Debug)]
+struct SinhArcsinh<const D: usize> {
+    /// `e`, `[1, C, 1, ...]`.
+    skew: Param<Tensor<D>>,
+    /// `d`, `[1, C, 1, ...]`.
+    log_tail: Param<Tensor<D>>,
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for SinhArcsinh<D> {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        let log_tail = self.log_tail.val();
+        let u = x.clone().asinh() * log_tail.clone().exp() + self.skew.val();
+        let size = u.clone().abs();
+        let log_cosh = (size.clone() + size.mul_scalar(-2.0).exp().log1p()).sub_scalar(LN_2);
+        let log_derivative = log_cosh + log_tail - x.square().log1p().mul_scalar(0.5);
+        (u.sinh(), flowkit::event::sum_event(log_derivative))
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        ((z.asinh() - self.skew.val()) * self.log_tail.val().neg().exp()).sinh()
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let expected = self.skew.lazy_shape()[1];
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "SinhArcsinh", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
+#[derive(Parser)]
+struct Args {
+    /// Updates of the training
+    #[arg(long, default_value_t = 300)]
+    steps: usize,
+}
+
+/// Skewed pairs with heavy tails, turned by 30°: normal numbers through a bijector with known parameters. And their log-likelihood.
+fn data(n: usize, device: &Device) -> (Tensor<2>, f64) {
+    let plain = device.clone().inner();
+    let truth: SinhArcsinh<2> = SinhArcsinh {
+        skew: Param::from_data([[0.6, -1.0]], &plain),
+        log_tail: Param::from_data([[-0.5, -0.2]], &plain),
+    };
+    let z = Tensor::<2>::random([n, 2], Distribution::Normal(0.0, 1.0), &plain);
+    let (x, log_det) = truth.inverse_with_log_det(z.clone(), &());
+    let log_prob = StandardNormal::new().log_prob(z, &()) - log_det;
+    let (sin, cos) = (30f32.to_radians().sin(), 30f32.to_radians().cos());
+    (x.matmul(Tensor::from_data([[cos, sin], [-sin, cos]], &plain)), log_prob.mean().into_scalar::<f64>())
+}
+
+/// Starts, trains and evaluates a stack on pairs of numbers.
+fn train<B: Bijector<2>>(
+    layers: B,
+    steps: usize,
+    device: &Device,
+) -> Result<(f64, Tensor<2>), Box<dyn std::error::Error>> {
+    device.seed(1);
+    let (x, (held_out, _)) = (data(2048, device).0, data(8192, device));
+    let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
+    let mut trainer = Trainer::new(flow, TrainerConfig::new(2).with_learning_rate(2e-2).with_warm_up(10))?;
+    for _ in 0..steps {
+        trainer.update(device, |flow| flow.log_prob(Tensor::from_inner(x.clone())).mean().neg())?;
+    }
+    let nats = trainer.average().evaluate(held_out)?.nats().to_vec();
+    Ok((nats.iter().sum::<f64>() / nats.len() as f64, trainer.average().sample(4, 1.0)?))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Args { steps } = Args::parse();
+    let make = |device: &Device| SinhArcsinhConfig::new(3).init::<4>(device);
+    println!("{}", Conformance::new("SinhArcsinh", [1, 3, 2, 2], make).inputs(Inputs::Real(1e3)).check()?);
+
+    let device = Device::default().autodiff();
+    let linear = || (Conv1x1Config::new(2).init(&device), ActNormConfig::new(2).init::<2>(&device));
+    let (with, samples) = train((linear(), SinhArcsinhConfig::new(2).init::<2>(&device)), steps, &device)?;
+    let (without, _) = train(linear(), steps, &device)?;
+    let (_, truth) = data(100_000, &device);
+    println!("four samples: {}", samples.into_data());
+    println!(
+        "held-out log-likelihood: {with:.2} nats with sinh-arcsinh, {without:.2} without, {truth:.2} by the law of the data"
+    );
+    Ok(())
+}

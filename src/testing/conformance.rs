@@ -1,0 +1,236 @@
+//! The bijector under test, and how it is made and fed.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Tensor};
+
+use super::check::{Check, Outcome, Report};
+use super::condition::Condition;
+use super::failure::{ConformanceError, Failure};
+use super::inputs::{Draw, Inputs};
+use super::numbers::{device_rng, normal, tensor};
+use super::parameters::{change, parameters};
+use crate::bijector::Bijector;
+use crate::boxed::BoxBijector;
+use crate::train::{Checkpoint, CheckpointError};
+
+/// Deviation of what is added to parameters: far from any special point, while matrices near the identity stay regular.
+const NOISE: f64 = 0.3;
+
+/// Makes a bijector on a device.
+type Make<const D: usize, C> = Box<dyn Fn(&Device) -> BoxBijector<D, C>>;
+
+/// Makes the checkpoint of a bijector that is not in a box, started from a batch.
+type Save<const D: usize, C> = Box<dyn Fn(&Randomness, Tensor<D>, &C) -> Result<Checkpoint, CheckpointError>>;
+
+/// A bijector of tensors with `D` axes under a condition `C`, to be checked.
+///
+/// Every check makes its bijectors anew, gives them random parameters and draws inputs from a generator of the host, all from fixed seeds:
+/// a failure repeats.
+pub struct Conformance<const D: usize, C: Condition = ()> {
+    name: String,
+    shape: [usize; D],
+    inputs: Inputs,
+    context: C::Shape,
+    device: Device,
+    frozen: Vec<String>,
+    make: Make<D, C>,
+    save: Save<D, C>,
+}
+
+impl<const D: usize> Conformance<D, ()> {
+    /// An unconditional bijector. `shape` is that of one example with the batch axis, `[1, ...]`; `make` builds the bijector on a device.
+    ///
+    /// Sizes should be small: Jacobians take one differentiation for each number of an example.
+    pub fn new<B: Bijector<D> + Sync + 'static>(
+        name: impl Into<String>,
+        shape: [usize; D],
+        make: impl Fn(&Device) -> B + Clone + 'static,
+    ) -> Self {
+        Self::given(name, shape, (), make)
+    }
+}
+
+impl<const D: usize, C: Condition> Conformance<D, C> {
+    /// As [`Conformance::new`], for a bijector with a condition, of the shape `context` for one example: `[1, ...]`, or a pair of such
+    /// shapes for a pair of tensors.
+    pub fn given<B: Bijector<D, C> + Sync + 'static>(
+        name: impl Into<String>,
+        shape: [usize; D],
+        context: C::Shape,
+        make: impl Fn(&Device) -> B + Clone + 'static,
+    ) -> Self {
+        let bare = make.clone();
+        let save = move |random: &Randomness, x: Tensor<D>, context: &C| {
+            let (started, _) = random.apply(&bare).initialize(x, context);
+            let mut checkpoint = Checkpoint::new(BTreeMap::new())?;
+            checkpoint.insert("bare", &started)?;
+            Ok(checkpoint)
+        };
+        let boxed = move |device: &Device| BoxBijector::new(make(device));
+        Self {
+            name: name.into(),
+            shape,
+            inputs: Inputs::Real(10.0),
+            context,
+            device: Device::default(),
+            frozen: Vec::new(),
+            make: Box::new(boxed),
+            save: Box::new(save),
+        }
+    }
+
+    /// Where the bijector is defined, and how far out the extreme inputs are. Default: `Inputs::Real(10.0)`.
+    pub fn inputs(mut self, inputs: Inputs) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    /// Device of the float32 checks. Default: burn's default device, which `BURN_DEVICE` names.
+    ///
+    /// Float64 is checked on burn's CPU backend where the feature `flex` is on, since GPUs may know no float64, and on this device
+    /// elsewhere.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Names a float parameter that is not trained, by its path. It keeps the values that `make` gives it; all others get random ones.
+    pub fn frozen(mut self, path: impl Into<String>) -> Self {
+        self.frozen.push(path.into());
+        self
+    }
+
+    /// Name of the bijector.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs all checks, whatever some of them find.
+    ///
+    /// # Errors
+    /// All failures.
+    pub fn check(&self) -> Result<Report, ConformanceError> {
+        let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+        for check in Check::ALL {
+            match self.run(check) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let name = self.name.clone();
+        if failures.is_empty() { Ok(Report { name, outcomes }) } else { Err(ConformanceError { name, failures }) }
+    }
+
+    /// Runs one check, as the function of its name does.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn run(&self, check: Check) -> Result<Outcome, Failure> {
+        check.run(self)
+    }
+
+    fn random(&self, seed: u64, dtype: DType) -> Randomness {
+        Randomness { seed, dtype, device: self.device_for(dtype), frozen: self.frozen.clone() }
+    }
+
+    /// The bijector with random parameters, as it is trained: layers that drop activations do.
+    pub fn build_training(&self, seed: u64, dtype: DType) -> BoxBijector<D, C> {
+        self.random(seed, dtype).apply(&self.make)
+    }
+
+    /// The bijector with random parameters, on a graph, with dropout off.
+    pub fn build(&self, seed: u64, dtype: DType) -> BoxBijector<D, C> {
+        still(self.build_training(seed, dtype))
+    }
+
+    /// A float32 bijector with its very numbers, in float64.
+    pub(super) fn widen(&self, bijector: &BoxBijector<D, C>) -> BoxBijector<D, C> {
+        change(bijector.clone().fork(&self.device_for(DType::F64)), DType::F64, |_, old| old)
+    }
+
+    /// A checkpoint of the started bijector outside of its box, in the section `bare`.
+    pub(super) fn checkpoint(&self, seed: u64, x: Tensor<D>, context: &C) -> Result<Checkpoint, CheckpointError> {
+        (self.save)(&self.random(seed, x.dtype()), x, context)
+    }
+
+    /// Paths of the parameters that are not trained.
+    pub(super) fn is_frozen(&self, path: &str) -> bool {
+        self.frozen.iter().any(|frozen| frozen == path)
+    }
+
+    /// Shape of `batch` examples.
+    pub(super) fn batch(&self, batch: usize) -> [usize; D] {
+        let mut shape = self.shape;
+        shape[0] = batch;
+        shape
+    }
+
+    /// Legal inputs.
+    pub fn draw(&self, draw: Draw, seed: u64, batch: usize, dtype: DType) -> Tensor<D> {
+        self.draw_shape(draw, seed, self.batch(batch), dtype)
+    }
+
+    /// Legal inputs of another shape.
+    pub(super) fn draw_shape(&self, draw: Draw, seed: u64, shape: [usize; D], dtype: DType) -> Tensor<D> {
+        let values = self.inputs.draw(draw, seed, shape.iter().product());
+        tensor(values, shape, dtype, &self.device_for(dtype))
+    }
+
+    /// A condition for `batch` examples.
+    pub fn condition(&self, seed: u64, batch: usize, dtype: DType) -> C {
+        // Another stream than that of the inputs.
+        C::draw(&self.context, batch, dtype, &self.device_for(dtype), seed ^ 0x00c0_de00)
+    }
+
+    /// The device for numbers of a type, with autodiff.
+    pub fn device_for(&self, dtype: DType) -> Device {
+        #[cfg(feature = "flex")]
+        if dtype == DType::F64 {
+            return Device::flex().autodiff();
+        }
+        let _ = dtype;
+        self.device.clone().autodiff()
+    }
+}
+
+/// How parameters are made random.
+struct Randomness {
+    seed: u64,
+    dtype: DType,
+    device: Device,
+    frozen: Vec<String>,
+}
+
+impl Randomness {
+    /// The device's generator is seeded too, for what cannot be set from outside (a permutation).
+    fn apply<M: Module>(&self, make: impl Fn(&Device) -> M) -> M {
+        let module = {
+            let _guard = device_rng();
+            self.device.seed(self.seed);
+            change(make(&self.device), DType::F32, |_, old| old)
+        };
+        let frozen: Vec<bool> = parameters(&module).iter().map(|p| self.frozen.contains(&p.path)).collect();
+        change(module, self.dtype, |index, old| {
+            if frozen[index] {
+                return old;
+            }
+            let noise = normal(self.seed.wrapping_mul(1000) + index as u64, old.len(), NOISE);
+            old.iter().zip(noise).map(|(old, noise)| old + noise).collect()
+        })
+    }
+}
+
+/// The module on its graph, with dropout off. `freeze` is what turns burn's training flags off there; what is trained is restored.
+fn still<M: Module>(module: M) -> M {
+    struct Thaw<I>(I);
+    impl<I: Iterator<Item = bool>> ModuleMapper for Thaw<I> {
+        fn map_float<const R: usize>(&mut self, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+            let trained = self.0.next().unwrap_or(true);
+            param.set_require_grad(trained)
+        }
+    }
+    let trained: Vec<bool> = parameters(&module).into_iter().map(|parameter| parameter.trained).collect();
+    module.freeze().map(&mut Thaw(trained.into_iter()))
+}

@@ -1,0 +1,216 @@
+//! What a check found wrong, and where.
+
+use std::fmt::{Display, Formatter, Result as FmtResult};
+
+use burn::tensor::DType;
+
+use super::check::Check;
+use super::inputs::Draw;
+use crate::error::ShapeError;
+use crate::train::CheckpointError;
+
+/// What one run of a check was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Type of the numbers.
+    pub dtype: DType,
+    /// Kind of the inputs.
+    pub draw: Draw,
+    /// Examples.
+    pub batch: usize,
+    /// Seed of parameters, inputs and condition.
+    pub seed: u64,
+}
+
+impl Setting {
+    pub(super) fn new(dtype: DType, draw: Draw, batch: usize, seed: u64) -> Self {
+        Self { dtype, draw, batch, seed }
+    }
+}
+
+impl Display for Setting {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let dtype = if self.dtype == DType::F64 { "float64" } else { "float32" };
+        let draw = if self.draw == Draw::Extreme { "extreme" } else { "ordinary" };
+        write!(f, "{dtype}, {draw} inputs, batch of {}, seed {}", self.batch, self.seed)
+    }
+}
+
+/// A promise that a bijector does not keep.
+#[derive(Debug, thiserror::Error)]
+#[error("{check} ({setting}): {fault}")]
+pub struct Failure {
+    /// The check that failed.
+    pub check: Check,
+    /// What it was run with.
+    pub setting: Setting,
+    /// What was wrong.
+    #[source]
+    pub fault: Box<Fault>,
+}
+
+/// What was wrong. Indices are counted from 0, the batch axis first.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Two numbers that should agree do not.
+    #[error("{what} at {index:?} is {found:e}, expected {expected:e}: off by {:.1e}, allowed {allowed:.1e}", (found - expected).abs())]
+    Differs {
+        /// What was compared.
+        what: String,
+        /// Place of the number that is furthest from what is allowed.
+        index: Vec<usize>,
+        /// What came out.
+        found: f64,
+        /// What should have come out.
+        expected: f64,
+        /// Largest difference that passes.
+        allowed: f64,
+    },
+    /// NaN or an infinity.
+    #[error("{what} at {index:?} is {found}")]
+    NotFinite {
+        /// What is not finite.
+        what: String,
+        /// Place of the first such number.
+        index: Vec<usize>,
+        /// The number.
+        found: f64,
+    },
+    /// A tensor of another shape than was announced.
+    #[error("{what} has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Which tensor.
+        what: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The announced shape.
+        expected: Vec<usize>,
+    },
+    /// A shape that the bijector is made for and refuses.
+    #[error("{what} refuses the shape that the bijector is made for: {error}")]
+    Refused {
+        /// `output_shape` or `input_shape`.
+        what: &'static str,
+        /// Why.
+        error: ShapeError,
+    },
+    /// A shape that `output_shape` or `input_shape` refuses and the map takes.
+    #[error("{what} takes shape {shape:?}, which is announced to be an error")]
+    Taken {
+        /// `forward` or `inverse`.
+        what: &'static str,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+    /// A shape that `output_shape` or `input_shape` takes and the map panics at.
+    #[error("{what} is announced to take shape {shape:?}, and panics: {message}")]
+    Misannounced {
+        /// `forward` or `inverse`.
+        what: &'static str,
+        /// The shape.
+        shape: Vec<usize>,
+        /// Text of the panic.
+        message: String,
+    },
+    /// Numbers of another type than the input's.
+    #[error("{what} is of type {found:?}, expected {expected:?}")]
+    Type {
+        /// Which tensor.
+        what: String,
+        /// Its type.
+        found: DType,
+        /// The input's type.
+        expected: DType,
+    },
+    /// Differences do not approach the gradient as the square of the step: it is wrong.
+    #[error(
+        "gradient of {of} through {through}: the error of the first-order model shrinks with slopes {slopes:.2?}, not 2"
+    )]
+    Slope {
+        /// Input, context or path of a parameter.
+        of: String,
+        /// What the loss is made of.
+        through: &'static str,
+        /// Slopes along several directions.
+        slopes: Vec<f64>,
+    },
+    /// A parameter that no gradient is asked for.
+    #[error("parameter {parameter} is not trained; name it in `frozen` if this is meant")]
+    NotTrained {
+        /// Its path.
+        parameter: String,
+    },
+    /// A parameter that gets no gradient, or none but zeros or NaN.
+    #[error("parameter {parameter} receives {gradient}")]
+    NoGradient {
+        /// Its path.
+        parameter: String,
+        /// What it receives.
+        gradient: String,
+    },
+    /// A gradient that is there in one of two ways and not in the other.
+    #[error("the gradient of {of} is there {there} and not {missing}")]
+    OneSided {
+        /// Input, context or path of a parameter.
+        of: String,
+        /// Where there is one.
+        there: &'static str,
+        /// Where there is none.
+        missing: &'static str,
+    },
+    /// A checkpoint that cannot be written or read back.
+    #[error("checkpoint: {0}")]
+    Record(String),
+    /// Something that burn or a start does to a module changed what it should keep.
+    #[error("{how} changed {what}")]
+    Changed {
+        /// What was done.
+        how: &'static str,
+        /// What changed.
+        what: &'static str,
+    },
+    /// A value that should be cut from the graph.
+    #[error("{0} still hangs on a graph")]
+    OnGraph(&'static str),
+    /// Layers whose paths and parameters are not those of the whole.
+    #[error("the visited layers hold the parameters {found:?}, the bijector {expected:?}")]
+    Layers {
+        /// Names of the layers' parameters.
+        found: Vec<String>,
+        /// Names of the bijector's.
+        expected: Vec<String>,
+    },
+    /// A Jacobian without inverse.
+    #[error("the Jacobian of example {example} is singular")]
+    Singular {
+        /// The example.
+        example: usize,
+    },
+    /// A panic inside of the bijector.
+    #[error("panicked: {0}")]
+    Panicked(String),
+}
+
+impl From<CheckpointError> for Fault {
+    fn from(error: CheckpointError) -> Self {
+        Self::Record(error.to_string())
+    }
+}
+
+/// Everything that a bijector does not keep to, in the order of [`Check::ALL`].
+#[derive(Debug, thiserror::Error)]
+#[error("{name} fails {} of {} checks{}", failures.len(), Check::ALL.len(), failures.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
+pub struct ConformanceError {
+    /// Name of the bijector.
+    pub name: String,
+    /// At least one.
+    pub failures: Vec<Failure>,
+}
+
+impl ConformanceError {
+    /// Whether a check failed.
+    pub fn failed(&self, check: Check) -> bool {
+        self.failures.iter().any(|failure| failure.check == check)
+    }
+}

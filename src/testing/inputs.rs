@@ -1,0 +1,51 @@
+//! What goes into the bijector under test.
+
+use super::numbers::normal;
+
+/// Where a bijector is defined.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Inputs {
+    /// All numbers; extreme ones are of this size.
+    Real(f64),
+    /// Positive numbers; extreme ones are of this size or its reciprocal.
+    Positive(f64),
+    /// From −1 to 1 without the ends.
+    Symmetric,
+    /// The unit interval, ends included.
+    Closed,
+    /// The unit interval without its ends.
+    Open,
+}
+
+/// Which inputs to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draw {
+    /// As data would be.
+    Ordinary,
+    /// Legal, no more.
+    Extreme,
+}
+
+impl Inputs {
+    /// `n` legal inputs.
+    pub(super) fn draw(self, draw: Draw, seed: u64, n: usize) -> Vec<f64> {
+        let extreme = match (draw, self) {
+            (Draw::Ordinary, Self::Real(_)) => return normal(seed, n, 1.0),
+            (Draw::Ordinary, Self::Positive(_)) => return normal(seed, n, 1.0).into_iter().map(f64::exp).collect(),
+            (Draw::Ordinary, Self::Symmetric) => {
+                return normal(seed, n, 1.0).into_iter().map(|x| 0.9 * x.sin()).collect();
+            }
+            (Draw::Ordinary, Self::Closed | Self::Open) => {
+                return normal(seed, n, 1.0).into_iter().map(|x| 0.5 + 0.45 * x.sin()).collect();
+            }
+            (Draw::Extreme, Self::Real(size)) => [size, -size, 0.0, 1e-6, -size / 3.0],
+            (Draw::Extreme, Self::Positive(size)) => [size, size.recip(), 1.0, 1e-6, size / 3.0],
+            (Draw::Extreme, Self::Symmetric) => [-0.9999, 0.9999, 0.0, 1e-6, 0.5],
+            (Draw::Extreme, Self::Closed) => [0.0, 1.0, 1e-6, 1.0 - 1e-6, 0.5],
+            (Draw::Extreme, Self::Open) => [1e-5, 1.0 - 1e-5, 1e-3, 0.999, 0.5],
+        };
+        // The shift by i/5 lets every element meet every extreme in some example.
+        (0..n).map(|i| extreme[(i + i / 5 + seed as usize) % 5]).collect()
+    }
+}

@@ -1,0 +1,77 @@
+//! Layers one at a time.
+
+use burn::tensor::{DType, Tensor};
+
+use super::check::{Check, Outcome};
+use super::condition::Condition;
+use super::conformance::Conformance;
+use super::failure::{Failure, Fault, Setting};
+use super::inputs::Draw;
+use super::numbers::{Numbers, largest, numbers};
+use super::parameters::parameters;
+use super::tolerance::{Kind, tolerance};
+use crate::bijector::Bijector;
+use crate::layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
+
+/// Visiting the layers one at a time is the forward pass, log-determinants add, every layer can be inverted, and a layer's path and its
+/// parameters' names together are those of the whole. In float64.
+///
+/// # Errors
+/// The first number or name that is off.
+pub fn layers<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+    Check::Layers.under([Setting::new(DType::F64, Draw::Ordinary, 2, 91)], |setting| visited(of, setting))
+}
+
+#[derive(Default)]
+struct Seen {
+    log_det: Vec<f64>,
+    parameters: Vec<(String, Vec<f64>)>,
+    num_params: usize,
+    round_trip: Option<Fault>,
+}
+
+impl<const D: usize> LayerVisitor<D> for Seen {
+    fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
+        let (z, log_det) = layer.forward(x.clone());
+        let part = numbers(&log_det);
+        self.log_det.resize(part.len(), 0.0);
+        self.log_det.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        let back = Numbers::of(&layer.inverse(z.clone()));
+        let x = Numbers::of(&x);
+        let allowed = tolerance(Kind::Walk, DType::F64) * (1.0 + largest(&x.values));
+        let off = back.near(&format!("x -> z -> x of layer `{path}`"), &x, |_| allowed).err();
+        self.round_trip = self.round_trip.take().or(off);
+        self.num_params += layer.num_params();
+        layer.parameters(&mut |name, value| {
+            let root = path.to_string();
+            let parts: Vec<&str> = [root.as_str(), name].into_iter().filter(|part| !part.is_empty()).collect();
+            self.parameters.push((parts.join("."), numbers(&value)));
+        });
+        z
+    }
+}
+
+fn visited<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+    let Setting { dtype, draw, batch, seed } = setting;
+    let bijector = of.build(seed, dtype);
+    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let (z, log_det) = bijector.forward(x.clone(), &context);
+    let mut seen = Seen::default();
+    let visited = bijector.visit_layers(x, &context, &mut LayerWalk::new(&mut seen));
+    Numbers::of(&visited).near("z of visit_layers, against forward,", &Numbers::of(&z), |_| 0.0)?;
+    seen.log_det.resize(batch, 0.0);
+    let log_det = Numbers::of(&log_det);
+    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&log_det.values));
+    let sum =
+        Numbers::list(seen.log_det).near("sum of the layers' log_dets, against forward,", &log_det, |_| allowed)?;
+    if let Some(fault) = seen.round_trip {
+        return Err(fault);
+    }
+    let all: Vec<_> = parameters(&bijector).into_iter().map(|own| (own.path, own.values)).collect();
+    let count: usize = all.iter().map(|(_, values)| values.len()).sum();
+    if seen.parameters == all && seen.num_params == count {
+        return Ok(sum);
+    }
+    let names = |list: Vec<(String, Vec<f64>)>| list.into_iter().map(|(name, _)| name).collect();
+    Err(Fault::Layers { found: names(seen.parameters), expected: names(all) })
+}

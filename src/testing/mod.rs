@@ -1,0 +1,86 @@
+//! Conformance checks for bijectors: what every bijector promises, as code that says where one does not keep it.
+//!
+//! They are the tests of this crate's own bijectors. A [`Conformance`] names a bijector, the shape of an example and where it is defined;
+//! [`Conformance::check`] runs everything, [`Conformance::run`] or a function of this module one check. Tolerances come from one table,
+//! [`tolerance`]. [`Check`] lists the checks:
+//!
+//! | check | promise |
+//! |---|---|
+//! | [`shapes()`] | shapes are what `output_shape` and `input_shape` say; wrong ones are refused |
+//! | [`finite()`] | nothing is NaN or infinite at extreme legal inputs |
+//! | [`round_trip()`] | forward and inverse undo each other |
+//! | [`log_det()`] | log-determinants are those of Jacobians |
+//! | [`gradients()`] | gradients are what differences approach |
+//! | [`training()`] | every parameter receives one |
+//! | [`evaluation()`] | `valid()` computes the same |
+//! | [`independence()`] | examples of a batch do not see each other |
+//! | [`precision()`] | float32 computes what float64 computes |
+//! | [`records()`] | what is saved comes back, bit for bit |
+//! | [`moves()`] | burn's clones, moves and boxes keep parameters |
+//! | [`walk()`] | the memory-saving backward gives the gradients of autodiff |
+//! | [`start()`] | data-dependent starts do what they say |
+//! | [`repeats()`] | random layers repeat their draws |
+//! | [`layers()`] | visiting the layers one at a time is the forward pass |
+//!
+//! ```
+//! use flowkit::testing::{Check, Conformance, Inputs};
+//! use flowkit::{ActNormConfig, Sigmoid};
+//!
+//! let norm = Conformance::new("ActNorm", [1, 4], |device| ActNormConfig::new(4).init::<2>(device));
+//! let report = norm.inputs(Inputs::Real(1e4)).check()?;
+//! assert_eq!(report.outcomes.len(), Check::ALL.len());
+//!
+//! // A sigmoid has no inverse in float32 where it has rounded to 1.
+//! let too_far = Conformance::new("Sigmoid", [1, 4], |_| Sigmoid::new()).inputs(Inputs::Real(40.0));
+//! let failure = too_far.run(Check::RoundTrip).unwrap_err();
+//! assert_eq!(failure.to_string(), "round trip (float32, extreme inputs, batch of 3, seed 5): x -> z -> x at [1, 0] is inf");
+//! # Ok::<(), flowkit::testing::ConformanceError>(())
+//! ```
+
+pub mod numbers;
+pub mod parameters;
+pub mod tolerance;
+
+mod check;
+mod condition;
+mod conformance;
+mod evaluation;
+mod failure;
+mod finite;
+mod gradients;
+mod independence;
+mod inputs;
+mod jacobian;
+mod layers;
+mod log_det;
+mod moves;
+mod panic;
+mod precision;
+mod records;
+mod repeats;
+mod round_trip;
+mod shapes;
+mod start;
+mod training;
+mod walk;
+
+pub use check::{Check, Outcome, Report};
+pub use condition::Condition;
+pub use conformance::Conformance;
+pub use evaluation::evaluation;
+pub use failure::{ConformanceError, Failure, Fault, Setting};
+pub use finite::finite;
+pub use gradients::gradients;
+pub use independence::independence;
+pub use inputs::{Draw, Inputs};
+pub use layers::layers;
+pub use log_det::log_det;
+pub use moves::moves;
+pub use precision::precision;
+pub use records::records;
+pub use repeats::repeats;
+pub use round_trip::round_trip;
+pub use shapes::shapes;
+pub use start::start;
+pub use training::training;
+pub use walk::walk;

@@ -1,0 +1,159 @@
+//! Between tensors and plain float64 numbers, and random numbers of the host: the device's seed is global, tests run in parallel.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::failure::Fault;
+
+/// Held by whoever draws from a device's generator (lazy parameters, dropout, noise), which all threads share. The checks hold it where they
+/// seed a device; hold it in tests of your own that run beside them and rely on a seed.
+pub fn device_rng() -> MutexGuard<'static, ()> {
+    static DEVICE_RNG: Mutex<()> = Mutex::new(());
+    DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `n` draws from a normal distribution with mean 0, from a generator of the host with this seed.
+pub fn normal(seed: u64, n: usize, deviation: f64) -> Vec<f64> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    (0..n).map(|_| deviation * Distribution::<f64>::sample(&StandardNormal, &mut rng)).collect()
+}
+
+/// A tensor of these numbers, row by row.
+///
+/// # Panics
+/// If their count is not that of the shape.
+pub fn tensor<const D: usize>(values: Vec<f64>, shape: [usize; D], dtype: DType, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (device, dtype))
+}
+
+/// The numbers of a tensor, row by row.
+pub fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
+    tensor.clone().inner().into_data().convert_dtype(DType::F64).iter::<f64>().collect()
+}
+
+/// `Σ a·b`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "lists of one length are multiplied");
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Largest size; NaN if any is NaN.
+pub fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |max, value| if value.is_nan() || value.abs() > max { value.abs() } else { max })
+}
+
+/// Largest difference; NaN if any is NaN.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "lists of one length are compared");
+    largest(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
+}
+
+/// The numbers of a tensor with their places.
+pub(super) struct Numbers {
+    pub(super) values: Vec<f64>,
+    dims: Vec<usize>,
+}
+
+impl Numbers {
+    pub(super) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        Self { values: numbers(tensor), dims: tensor.dims().to_vec() }
+    }
+
+    /// A parameter's numbers, whose shape is of no interest.
+    pub(super) fn list(values: Vec<f64>) -> Self {
+        Self { dims: vec![values.len()], values }
+    }
+
+    fn per_example(&self) -> usize {
+        (self.values.len() / self.dims[0].max(1)).max(1)
+    }
+
+    pub(super) fn example(&self, index: usize) -> &[f64] {
+        let n = self.per_example();
+        &self.values[index * n..(index + 1) * n]
+    }
+
+    /// Index along each axis of number `flat`.
+    fn place(&self, flat: usize) -> Vec<usize> {
+        let mut rest = flat;
+        let mut place: Vec<usize> = self.dims.iter().rev().map(|&length| (rest % length, rest /= length).0).collect();
+        place.reverse();
+        place
+    }
+
+    /// `Ok` if all are finite.
+    pub(super) fn finite(&self, what: &str) -> Result<(), Fault> {
+        match self.values.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(flat) => {
+                Err(Fault::NotFinite { what: what.to_owned(), index: self.place(flat), found: self.values[flat] })
+            }
+        }
+    }
+
+    /// Compares number by number, with what is allowed in each example. Largest share of the allowance that was used.
+    pub(super) fn near(&self, what: &str, expected: &Self, allowed: impl Fn(usize) -> f64) -> Result<f64, Fault> {
+        if self.dims != expected.dims {
+            let (found, expected) = (self.dims.clone(), expected.dims.clone());
+            return Err(Fault::Shape { what: what.to_owned(), found, expected });
+        }
+        let mut worst: Option<(f64, usize)> = None;
+        for (flat, (found, expected)) in self.values.iter().zip(&expected.values).enumerate() {
+            let allowed = allowed(flat / self.per_example());
+            let error = (found - expected).abs();
+            // Two equal infinities are no agreement: their difference is NaN.
+            let share = match error <= allowed {
+                true if error == 0.0 => 0.0,
+                true => error / allowed,
+                false if error.is_nan() || allowed.is_nan() => f64::INFINITY,
+                false => (error / allowed).max(1.0 + f64::EPSILON),
+            };
+            if worst.is_none_or(|(most, _)| share > most) {
+                worst = Some((share, flat));
+            }
+        }
+        match worst {
+            Some((share, flat)) if share > 1.0 && !self.values[flat].is_finite() => {
+                Err(Fault::NotFinite { what: what.to_owned(), index: self.place(flat), found: self.values[flat] })
+            }
+            Some((share, flat)) if share > 1.0 => Err(Fault::Differs {
+                what: what.to_owned(),
+                index: self.place(flat),
+                found: self.values[flat],
+                expected: expected.values[flat],
+                allowed: allowed(flat / self.per_example()),
+            }),
+            worst => Ok(worst.map_or(0.0, |(share, _)| share)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_number_is_named_by_its_place() {
+        let table = |values: Vec<f64>| Numbers { values, dims: vec![2, 3] };
+        let found = table(vec![0.0, 1.0, 2.0, 3.0, 4.5, 5.25]);
+        let expected = table(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(found.near("x", &expected, |_| 1.0), Ok(0.5));
+        let allowed = |example| if example == 0 { 0.0 } else { 0.3 };
+        let Err(Fault::Differs { index, found, allowed, .. }) = found.near("x", &expected, allowed) else {
+            panic!("0.5 is more than 0.3");
+        };
+        assert_eq!((index, found, allowed), (vec![1, 1], 4.5, 0.3));
+        assert!(table(vec![f64::NAN; 6]).near("x", &expected, |_| f64::INFINITY).is_err());
+        assert!(expected.near("x", &expected, |_| f64::NAN).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! What is saved comes back.
+
+use burn::tensor::DType;
+
+use super::check::{Check, Outcome};
+use super::condition::Condition;
+use super::conformance::Conformance;
+use super::failure::{Failure, Fault, Setting};
+use super::inputs::Draw;
+use super::numbers::Numbers;
+use crate::bijector::Bijector;
+use crate::boxed::BoxBijector;
+use crate::train::Checkpoint;
+
+/// A started bijector is saved and loaded into a differently seeded one that was started from other data: the outputs are those of the
+/// saved one, bit for bit, in float32 and float64.
+///
+/// State that is not a `Param` (a plain tensor, a number) is not saved by burn, and shows here where it depends on the seed or the data.
+/// The one is saved outside of a [`BoxBijector`] and the other is in one, which shows that names do not depend on the box.
+///
+/// # Errors
+/// The first number that is another one, or what the checkpoint says.
+pub fn records<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+    let settings = [DType::F32, DType::F64].map(|dtype| Setting::new(dtype, Draw::Ordinary, 4, 11));
+    Check::Records.under(settings, |setting| saved(of, setting))
+}
+
+fn saved<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+    let Setting { dtype, draw, batch, seed } = setting;
+    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let folder = tempfile::tempdir().map_err(|error| Fault::Record(error.to_string()))?;
+    let path = folder.path().join("bijector.safetensors");
+    of.checkpoint(seed, x.clone(), &context)?.save(&path)?;
+    let (saved, _) = of.build(seed, dtype).initialize(x.clone(), &context);
+    let (other, _) = of.build(seed + 3, dtype).initialize(of.draw(draw, seed + 4, batch, dtype), &context);
+    let loaded = Checkpoint::load(&path)?.apply("bare", other)?;
+    let outputs = |bijector: &BoxBijector<D, C>| {
+        let (z, log_det) = bijector.forward(x.clone(), &context);
+        let back = bijector.inverse(z.clone(), &context);
+        [("z", Numbers::of(&z)), ("log_det", Numbers::of(&log_det)), ("x of inverse", Numbers::of(&back))]
+    };
+    for ((what, expected), (_, found)) in outputs(&saved).into_iter().zip(outputs(&loaded)) {
+        found.near(&format!("{what} after loading"), &expected, |_| 0.0)?;
+    }
+    Ok(0.0)
+}

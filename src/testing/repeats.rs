@@ -1,0 +1,102 @@
+//! Random layers draw what a seed says, and nothing in evaluation.
+
+use burn::module::Module;
+use burn::tensor::{DType, Tensor};
+
+use super::check::{Check, Outcome};
+use super::condition::Condition;
+use super::conformance::Conformance;
+use super::failure::{Failure, Fault, Setting};
+use super::inputs::Draw;
+use super::numbers::{Numbers, device_rng, distance, dot, largest, normal, numbers, tensor};
+use super::parameters::{change, gradients_by_id, parameters};
+use super::tolerance::{Kind, tolerance};
+use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::boxed::BoxBijector;
+
+/// Step of the differences, and how far they may be off: the error of central differences is the step's square times third derivatives
+/// of some ten.
+const STEP: f64 = 1e-4;
+const ALLOWED: f64 = 1e-5;
+
+/// In evaluation nothing is drawn; a walk in training with one seed is the same walk again, bit for bit; and where another seed gives
+/// another walk (dropout), the way back sees what the way there dropped: the walk's gradients are those of its differences.
+///
+/// # Errors
+/// The first number that does not repeat.
+pub fn repeats<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+    Check::Repeats.under([Setting::new(DType::F64, Draw::Ordinary, 3, 61)], |setting| again(of, setting))
+}
+
+struct Walked {
+    z: Numbers,
+    x: Numbers,
+    grad_x: Numbers,
+    parameters: Vec<Option<Vec<f64>>>,
+    loss: f64,
+}
+
+/// There and back with the loss `⟨a, z⟩ + Σ log_det`.
+fn walked<const D: usize, C: Condition>(
+    bijector: &BoxBijector<D, C>,
+    x: &Tensor<D>,
+    context: &C,
+    a: &[f64],
+    seed: u64,
+) -> Walked {
+    let mut walk = Walk::new(seed);
+    let (z, log_det) = bijector.walk_forward(x.clone().inner(), context, &mut walk);
+    let grad_z = tensor(a.to_vec(), z.dims(), DType::F64, &z.device());
+    let loss = dot(a, &numbers(&z)) + numbers(&log_det).iter().sum::<f64>();
+    let back = Cotangent { z: z.clone(), grad_z, grad_log_det: log_det.ones_like() };
+    let back = bijector.walk_back(back, context, &mut walk);
+    let parameters = gradients_by_id(bijector, &walk.parameters);
+    Walked { z: Numbers::of(&z), x: Numbers::of(&back.z), grad_x: Numbers::of(&back.grad_z), parameters, loss }
+}
+
+fn again<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+    let Setting { dtype, draw, batch, seed } = setting;
+    let bijector = of.build_training(seed, dtype);
+    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let evaluated = || Numbers::of(&bijector.valid().forward(x.clone().inner(), &context.plain()).0);
+    evaluated().near("z of valid(), a second time,", &evaluated(), |_| 0.0)?;
+
+    let a = normal(seed + 3, numbers(&x).len(), 1.0);
+    let _guard = device_rng();
+    let first = walked(&bijector, &x, &context, &a, seed + 4);
+    let second = walked(&bijector, &x, &context, &a, seed + 4);
+    second.z.near("z of a second walk", &first.z, |_| 0.0)?;
+    second.grad_x.near("gradient of the input by a second walk", &first.grad_x, |_| 0.0)?;
+    if second.parameters != first.parameters {
+        return Err(Fault::Changed {
+            how: "a second walk with the seed of the first",
+            what: "gradients of parameters",
+        });
+    }
+    let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&numbers(&x)));
+    let used = first.x.near("x of walk_back, against the input,", &Numbers::of(&x), |_| allowed)?;
+    let other = walked(&bijector, &x, &context, &a, seed + 5);
+    if distance(&first.z.values, &other.z.values) == 0.0 {
+        return Ok(used);
+    }
+    // With the draws of one seed the loss is a function of the parameters.
+    for (block, parameter) in parameters(&bijector).into_iter().enumerate() {
+        let n = parameter.values.len();
+        let direction = normal(seed + 1000 + block as u64, n, 1.0 / (n as f64).sqrt());
+        let [plus, minus] = [STEP, -STEP].map(|h| {
+            let moved = change(bijector.clone(), dtype, |index, old| {
+                if index != block {
+                    return old;
+                }
+                old.iter().zip(&direction).map(|(old, v)| old + h * v).collect()
+            });
+            walked(&moved, &x, &context, &a, seed + 4).loss
+        });
+        let what = format!("slope of the loss along {} by a walk, against differences,", parameter.path);
+        let gradient = first.parameters[block].clone().unwrap_or_else(|| vec![0.0; n]);
+        let slope = Numbers::list(vec![dot(&gradient, &direction)]);
+        let difference = Numbers::list(vec![(plus - minus) / (2.0 * STEP)]);
+        slope.near(&what, &difference, |_| ALLOWED * (1.0 + largest(&difference.values)))?;
+    }
+    Ok(used)
+}

@@ -1,0 +1,68 @@
+//! Forward and inverse undo each other, up to what one rounding in between costs.
+
+use burn::module::Module;
+use burn::tensor::DType;
+use nalgebra::DMatrix;
+
+use super::check::{Check, Outcome};
+use super::condition::Condition;
+use super::conformance::Conformance;
+use super::failure::{Failure, Fault, Setting};
+use super::inputs::Draw;
+use super::jacobian::{jacobian, row_sum_norm};
+use super::numbers::{Numbers, largest};
+use super::tolerance::{Kind, roughness, tolerance};
+use crate::bijector::Bijector;
+
+/// Forward and inverse undo each other, both ways round: `x -> z -> x` and `z -> x -> z`, for one example and three, ordinary and extreme
+/// inputs, float32 and float64.
+///
+/// What is allowed is [`Kind::RoundTrip`] times the value's size and what one rounding of the value in between does to the result, by the
+/// Jacobian in float64: a badly conditioned map is not blamed for its condition.
+///
+/// # Errors
+/// The first number that is off.
+pub fn round_trip<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+    let settings = [DType::F32, DType::F64].into_iter().flat_map(|dtype| {
+        [Draw::Ordinary, Draw::Extreme]
+            .into_iter()
+            .flat_map(move |draw| [1, 3].map(|batch| Setting::new(dtype, draw, batch, 5)))
+    });
+    Check::RoundTrip.under(settings, |setting| there_and_back(of, setting))
+}
+
+fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+    let Setting { dtype, draw, batch, seed } = setting;
+    let trained = of.build(seed, dtype);
+    let precise = of.widen(&trained);
+    let bijector = trained.valid();
+    let x = of.draw(draw, seed + 1, batch, dtype).inner();
+    let context = of.condition(seed + 2, batch, dtype).plain();
+    let z = bijector.forward(x.clone(), &context).0;
+    let back = bijector.inverse(z.clone(), &context);
+    let again = bijector.forward(back.clone(), &context).0;
+    let (x, z, back, again) = (Numbers::of(&x), Numbers::of(&z), Numbers::of(&back), Numbers::of(&again));
+    // Before the Jacobian, which is singular where this fails.
+    z.finite("z")?;
+    back.finite("x -> z -> x")?;
+
+    let bound = tolerance(Kind::RoundTrip, dtype) * roughness(&of.device_for(dtype));
+    let (points, conditions) = (of.draw(draw, seed + 1, batch, DType::F64), of.condition(seed + 2, batch, DType::F64));
+    let (mut allowed_x, mut allowed_z) = (Vec::new(), Vec::new());
+    for example in 0..batch {
+        let (point, condition) = (points.clone().narrow(0, example, 1), conditions.example(example));
+        let forward = jacobian(|x| precise.forward(x, &condition).0, &point);
+        let inverse = forward.clone().try_inverse().ok_or(Fault::Singular { example })?;
+        let (size_x, size_z) = (largest(x.example(example)), largest(z.example(example)));
+        allowed_x.push(bound * conditioning(&inverse, size_x, size_z));
+        allowed_z.push(bound * conditioning(&forward, size_z, size_x));
+    }
+    let there = back.near("x -> z -> x", &x, |example| allowed_x[example])?;
+    let here = again.near("z -> x -> z", &z, |example| allowed_z[example])?;
+    Ok(there.max(here))
+}
+
+/// What one rounding of the value in between does to the value that comes back, in units of the type's spacing.
+fn conditioning(jacobian: &DMatrix<f64>, own: f64, between: f64) -> f64 {
+    own + row_sum_norm(jacobian) * (1.0 + between)
+}
