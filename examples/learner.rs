@@ -133,8 +133,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(error) = result.error {
         return Err(error.into());
     }
-    if let Some(interruption) = result.interrupted {
-        println!("interrupted: {}", interruption.reason.unwrap_or_default());
+    if let Some(reason) = result.model.failure() {
+        return Err(reason.into());
     }
 
     device.seed(seeds.seed(0, Purpose::Evaluation));

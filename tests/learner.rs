@@ -112,7 +112,7 @@ fn a_resumed_run_is_the_run_that_did_not_stop() {
     let _turn = turn();
     let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let expected = launch(training(whole.path(), 0, 4), started(1));
-    assert!(expected.error.is_none() && expected.interrupted.is_none());
+    assert!(expected.error.is_none() && expected.interrupted.is_none() && expected.model.failure().is_none());
 
     let first = launch(training(halves.path(), 0, 2), started(1));
     assert_ne!(nats(&first.model.model), nats(&expected.model.model));
@@ -182,7 +182,8 @@ fn a_loss_that_is_not_finite_stops_the_run_and_changes_nothing() {
     model = model.map(&mut Overflow);
     let before = bits(&model);
     let result = launch(training(folder.path(), 0, 3), model);
-    let reason = result.interrupted.expect("stopped").reason.expect("with a reason");
+    let reason = result.model.failure().expect("with a reason");
+    assert_eq!(result.interrupted.expect("stopped").reason.as_deref(), Some(reason));
     assert!(reason.contains("changed nothing") && (reason.contains("inf") || reason.contains("NaN")), "{reason}");
     assert_eq!(bits(&result.model), before);
 }

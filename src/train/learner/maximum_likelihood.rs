@@ -1,4 +1,5 @@
 use std::fmt::{Debug, Formatter, Result as FmtResult};
+use std::sync::{Arc, OnceLock};
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -16,9 +17,10 @@ use crate::train::{TrainError, clip_global_norm};
 /// ```
 /// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger than many gradients here.
 ///
-/// A loss or gradient that is not finite stops the training through the [`Interrupter`], with the reason in
-/// `LearningResult::interrupted`, and leaves the weights as they were. For that, `SupervisedTraining` must be given
-/// [`MaximumLikelihood::interrupter`].
+/// A loss or gradient that is not finite leaves the weights as they were and stops the training through the [`Interrupter`], which
+/// `SupervisedTraining` must be given: [`MaximumLikelihood::interrupter`]. Ask the model that comes back for its
+/// [`failure`](MaximumLikelihood::failure). `LearningResult::interrupted` has the reason too, but burn-train 0.22.1's dashboard clears it, and
+/// `LearningResult::error` with it, when the training ends.
 ///
 /// # Panics
 /// A step, on a batch that is none of the model's: burn's steps have no errors.
@@ -58,7 +60,7 @@ use crate::train::{TrainError, clip_global_norm};
 ///     .with_application_logger(None)
 ///     .num_epochs(2);
 /// let result = training.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), 1e-2));
-/// assert!(result.error.is_none() && result.interrupted.is_none());
+/// assert!(result.error.is_none() && result.model.failure().is_none());
 /// let flow = result.model.model; // in validation mode
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -72,20 +74,23 @@ pub struct MaximumLikelihood<const D: usize, M> {
     stop: Stop,
 }
 
-/// An interrupter that can be printed.
+/// What stops a training, and why it did. Clones of a model share it.
 #[derive(Clone)]
-struct Stop(Interrupter);
+struct Stop {
+    interrupter: Interrupter,
+    failure: Arc<OnceLock<String>>,
+}
 
 impl Debug for Stop {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        f.debug_tuple("Stop").field(&self.0.should_stop()).finish()
+        f.debug_tuple("Stop").field(&self.failure.get()).finish()
     }
 }
 
 impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     /// A started flow, its gradient clipped at a norm of 1 nat per example, which is Flow++'s.
     pub fn new(model: M) -> Self {
-        Self { model, max_norm: 1.0, stop: Stop(Interrupter::new()) }
+        Self { model, max_norm: 1.0, stop: Stop { interrupter: Interrupter::new(), failure: Arc::default() } }
     }
 
     /// Clips the gradient at another norm; infinity: not at all.
@@ -101,7 +106,12 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
 
     /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`.
     pub fn interrupter(&self) -> Interrupter {
-        self.stop.0.clone()
+        self.stop.interrupter.clone()
+    }
+
+    /// Why a step failed, if one did: of this model or of any of its clones, among which is the model that a training returns.
+    pub fn failure(&self) -> Option<&str> {
+        self.stop.failure.get().map(String::as_str)
     }
 
     fn log_likelihood(&self, data: M::Data) -> (Tensor<1>, usize) {
@@ -130,7 +140,8 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
     fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
         let (nats, dims) = self.log_likelihood(data);
         let grads = self.gradients(nats.clone().mean().neg()).unwrap_or_else(|reason| {
-            self.stop.0.stop(Some(&format!("a step failed and changed nothing: {reason}")));
+            let reason = self.stop.failure.get_or_init(|| format!("a step failed and changed nothing: {reason}"));
+            self.stop.interrupter.stop(Some(reason));
             // A parameter without a gradient is left alone.
             GradientsParams::new()
         });
