@@ -175,8 +175,9 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let before = weights(trainer.model());
     let x = Tensor::from_data([[0.5, -1.0], [2.0, 0.1]], &device());
     let error = trainer.update_on(&device(), &NegativeLogLikelihood::<2, _>::new(x)).unwrap_err();
-    // The kink has no parameters: the last ones before it are named. Not bijector.0.0, which is spoilt too, nor bijector.2 behind it.
-    let expected = TrainError::NonFiniteGradient { step: Some(1), parameter: "bijector.0.1.log_scale".into() };
+    // The kink has no parameters: those before it are named, and the search names it. Not bijector.2, which lies behind it.
+    let fault = Some(Fault { path: "bijector.1".into(), what: "Kink" });
+    let expected = TrainError::NonFiniteGradient { step: Some(1), parameter: "bijector.0.1.log_scale".into(), fault };
     assert_eq!(error, expected);
     assert_eq!((trainer.step_count(), weights(trainer.model())), (0, before));
 }

@@ -24,16 +24,18 @@ pub enum TrainError {
     },
     /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
     #[error(
-        "the gradient{} is not finite from `{parameter}` on back, the last such parameter in the order of the model: the fault lies \
-         there or in what comes between it and the next parameter",
-        of_update(step)
+        "the gradient{} is not finite from `{parameter}` on back, the last such parameter in the order of the model{}",
+        of_update(step),
+        at(fault)
     )]
     NonFiniteGradient {
         /// Number of the update, from 1, if a trainer took it.
         step: Option<u64>,
-        /// Path of the last such parameter in the order of the module. A layer without parameters is never named: if one is at fault, this
-        /// is the parameter before it.
+        /// Path of the last such parameter in the order of the module. A layer without parameters is never named here: if one is at fault,
+        /// this is the parameter before it.
         parameter: String,
+        /// The first layer on the way back that made it, if the loss is an [`Objective`](super::Objective).
+        fault: Option<Fault>,
     },
     /// More updates failed than the policy admits.
     #[error("gave up after {failures} failed updates, in a row or since the last checkpoint: {last}")]

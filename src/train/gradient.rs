@@ -156,7 +156,7 @@ struct CarefulNorm<'a> {
 
 impl CarefulNorm<'_> {
     fn extend<const D: usize>(&self, norm: f64, gradient: Tensor<D>) -> Result<f64, TrainError> {
-        let not_finite = || TrainError::NonFiniteGradient { step: None, parameter: self.path.join() };
+        let not_finite = || TrainError::NonFiniteGradient { step: None, parameter: self.path.join(), fault: None };
         let finite = gradient.clone().is_finite().all().try_into_scalar::<bool>().map_err(device_error)?;
         if !finite {
             return Err(not_finite());

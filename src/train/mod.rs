@@ -22,6 +22,7 @@ pub mod ema;
 mod error;
 pub mod fault;
 pub mod gradient;
+mod gradient_search;
 #[cfg(feature = "train")]
 pub mod learner;
 pub mod memory;

@@ -21,7 +21,7 @@ use super::error::TrainError;
 /// Policy for losses and gradients that are not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NonFinite {
-    /// Stop with an error that names the layer of a loss, or the parameter of a gradient.
+    /// Stop with an error that names the layer.
     Stop,
     /// Pass the batch over.
     Skip {

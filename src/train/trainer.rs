@@ -136,15 +136,22 @@ impl<M: Module> Trainer<M> {
     }
 
     /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
-    /// forward, whose output is not finite.
+    /// forward, whose output is not finite, and a gradient one that names the first layer on the way back that makes it so.
     ///
     /// # Errors
     /// As [`Trainer::update`].
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
         let mut attempt = self.attempt(device, |model| objective.loss(model));
-        if let Err(TrainError::NonFiniteLoss { fault, .. }) = &mut attempt {
-            self.seed(device);
-            *fault = objective.fault(&self.state.model);
+        match &mut attempt {
+            Err(TrainError::NonFiniteLoss { fault, .. }) => {
+                self.seed(device);
+                *fault = objective.fault(&self.state.model);
+            }
+            Err(TrainError::NonFiniteGradient { fault, .. }) => {
+                self.seed(device);
+                *fault = objective.gradient_fault(&self.state.model);
+            }
+            _ => {}
         }
         self.settle(attempt)
     }
@@ -189,7 +196,7 @@ impl<M: Module> Trainer<M> {
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let (gradients, norm) = clip_global_norm(gradients, model, max_norm).map_err(|error| match error {
             TrainError::NonFiniteGradient { parameter, .. } => {
-                TrainError::NonFiniteGradient { step: Some(step), parameter }
+                TrainError::NonFiniteGradient { step: Some(step), parameter, fault: None }
             }
             other => other,
         })?;
