@@ -123,7 +123,7 @@ pub use elementwise::{
 };
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
-pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
+pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
     HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,

@@ -1,5 +1,8 @@
 //! What a user can get wrong at the program's door: each a message that names what and where, a non-zero exit, and nothing half-written.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,17 +20,8 @@ use flowkit::{
     Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, StartedConvConfig, UniformDequantizationConfig,
 };
 
-/// The example, which `cargo test` builds beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap().join("examples");
-    let program = folder.join(format!("flowpp_cifar{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
-    program
-}
-
 fn run(arguments: &[&str], out: &Path) -> Output {
-    Command::new(program()).args(arguments).arg("--out").arg(out).output().unwrap()
+    Command::new(program::program()).args(arguments).arg("--out").arg(out).output().unwrap()
 }
 
 fn record(label: u8) -> Vec<u8> {

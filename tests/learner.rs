@@ -184,7 +184,10 @@ fn a_loss_that_is_not_finite_stops_the_run_and_changes_nothing() {
     let result = launch(training(folder.path(), 0, 3), model);
     let reason = result.interrupted.expect("stopped").reason.expect("with a reason");
     assert!(reason.contains("changed nothing") && (reason.contains("inf") || reason.contains("NaN")), "{reason}");
+    assert!(reason.contains("first not finite at `"), "{reason}");
     assert_eq!(bits(&result.model), before);
+    // Another training may be given it.
+    assert!(!result.model.interrupter().should_stop());
 }
 
 /// All parameters, bit for bit.

@@ -17,8 +17,10 @@ use crate::train::{TrainError, clip_global_norm};
 /// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger than many gradients here.
 ///
 /// A loss or gradient that is not finite stops the training through the [`Interrupter`], with the reason in
-/// `LearningResult::interrupted`, and leaves the weights as they were. For that, `SupervisedTraining` must be given
-/// [`MaximumLikelihood::interrupter`].
+/// `LearningResult::interrupted`, which names the layer that a loss failed at, and leaves the weights as they were. For that,
+/// `SupervisedTraining` must be given [`MaximumLikelihood::interrupter`]. With `grads_accumulation`, what was accumulated before the step
+/// that failed may still move the weights once: its gradients are finite, and none of the failed batch is among them. Each batch is clipped
+/// by itself then, not their sum.
 ///
 /// # Panics
 /// A step, on a batch that is none of the model's: burn's steps have no errors.
@@ -99,8 +101,10 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
         Ok(Self { max_norm, ..self })
     }
 
-    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`.
+    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`. It forgets an earlier stop, since one training
+    /// after another may be given the same model.
     pub fn interrupter(&self) -> Interrupter {
+        self.stop.0.reset();
         self.stop.0.clone()
     }
 
@@ -112,10 +116,11 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     }
 
     /// The gradients of a finite loss, clipped.
-    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams, String> {
+    fn gradients(&self, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
         let value = loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
         if !value.is_finite() {
-            return Err(format!("the loss is {value} nats"));
+            let place = self.model.fault(data).map_or(String::new(), |fault| format!(", first not finite at {fault}"));
+            return Err(format!("the loss is {value} nats{place}"));
         }
         let gradients = GradientsParams::from_grads(loss.backward(), self);
         let clipped = clip_global_norm(gradients, self, self.max_norm);
@@ -128,8 +133,8 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
-        let (nats, dims) = self.log_likelihood(data);
-        let grads = self.gradients(nats.clone().mean().neg()).unwrap_or_else(|reason| {
+        let (nats, dims) = self.log_likelihood(data.clone());
+        let grads = self.gradients(nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
             self.stop.0.stop(Some(&format!("a step failed and changed nothing: {reason}")));
             // A parameter without a gradient is left alone.
             GradientsParams::new()
