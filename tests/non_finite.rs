@@ -286,7 +286,10 @@ fn restoring_ends_when_a_run_gets_nowhere() {
     let ordinary = NegativeLogLikelihood::<2, _>::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
     broken.update_on(&run.device, &ordinary).unwrap();
     let error = broken.checkpoint(BTreeMap::new()).unwrap_err();
-    assert!(matches!(&error, CheckpointError::NonFiniteWeights { name } if name == "model.bijector.shift"), "{error}");
+    assert!(
+        matches!(&error, CheckpointError::NonFiniteWeights { name } if name.starts_with("model.bijector.")),
+        "{error}"
+    );
 }
 
 /// The batch that stopped a run comes again when it is resumed; under another policy the run gets past it.
