@@ -14,7 +14,7 @@ pub enum GradientUnit {
     BitsPerDim,
 }
 
-/// Configuration of a [`Trainer`].
+/// Configuration of a [`Trainer`](super::Trainer).
 #[derive(Config, Debug, PartialEq)]
 pub struct TrainerConfig {
     /// Numbers per example, which turn nats into bits/dim.
