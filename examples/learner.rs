@@ -30,6 +30,7 @@ use flowkit::metric::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::train::{Purpose, StepSeed};
+use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
 #[command(about = "Flow++ by burn's Learner")]
@@ -57,6 +58,33 @@ struct Args {
     out: PathBuf,
 }
 
+/// What order and noise follow from: a run that goes on with other values is another run.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Settings {
+    images: usize,
+    batch: usize,
+    seed: u64,
+}
+
+impl Settings {
+    /// Keeps them beside the checkpoints, or compares them with those that are kept there.
+    fn check(&self, args: &Args) -> Result<(), Box<dyn Error>> {
+        let file = args.out.join("settings.json");
+        if args.resume.is_none() {
+            std::fs::create_dir_all(&args.out)?;
+            return Ok(std::fs::write(&file, serde_json::to_string(self)?)?);
+        }
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let saved: Self = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let Self { images, batch, seed } = saved;
+        if saved != *self {
+            let begun = format!("--images {images} --batch {batch} --seed {seed}");
+            return Err(format!("--resume: the run in {} was begun with {begun}", args.out.display()).into());
+        }
+        Ok(())
+    }
+}
+
 type Batch = Tensor<4, Int>;
 
 fn loader(
@@ -73,6 +101,7 @@ fn loader(
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let device = Device::default();
     let graph = device.clone().autodiff();
+    Settings { images: args.images, batch: args.batch, seed: args.seed }.check(args)?;
     let (preset, seeds) = (Preset::Tiny, StepSeed::new(args.seed));
     let data = photographs();
     let train = data.train.select(&Batches::new(data.train.len(), args.images, args.seed)?.indices(0));

@@ -22,7 +22,7 @@ use clap::{Parser, ValueEnum};
 use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
-use flowkit::train::{Purpose, StepSeed, Trainer, TrainerConfig};
+use flowkit::train::{NegativeLogLikelihood, Purpose, StepSeed, Trainer, TrainerConfig};
 use flowkit::{BoxBijector, ConfigError, Flow, StandardNormal, VectorContext};
 use plane_run::{Failure, Row};
 use serde_json::json;
@@ -98,7 +98,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
         let rows: Vec<i64> = batches.indices(step as usize).into_iter().map(|index| index as i64).collect();
         let rows = Tensor::from_data(rows.as_slice(), &graph);
         let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
-        let update = trainer.update(&graph, |flow| flow.log_prob_given(x, &given).mean().neg())?;
+        let update = trainer.update_on(&graph, &NegativeLogLikelihood::<2, _, _>::given(x, given))?;
         if update.step.is_multiple_of(500) {
             println!("step {:>6}      {:.3} nats", update.step, -update.loss);
         }

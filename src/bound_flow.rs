@@ -245,13 +245,27 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D>,
         P: Prior<D>,
     {
-        self.check(&x, &())?;
+        self.round_trip_given(x, &())
+    }
+
+    /// As [`BoundFlow::round_trip`], given a condition.
+    pub fn round_trip_given<const D: usize, C: Context>(
+        &self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<(S::Data, f64), FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        self.check(&x, context)?;
         let model = self.valid();
         let noise = model.surjection.noise(&x, model.flow.dtype()).inner();
         let (y, _) = model.surjection.lift(x, noise);
         let y = y.inner();
-        let (z, _) = model.flow.bijector.forward(y.clone(), &());
-        let back = model.flow.bijector.inverse(z, &());
+        let (z, _) = model.flow.bijector.forward(y.clone(), context);
+        let back = model.flow.bijector.inverse(z, context);
         if let Some((count, total, example)) = non_finite(back.clone())? {
             return Err(FlowError::NotInverted { count, total, example });
         }

@@ -287,6 +287,12 @@ pub enum FlowError {
         /// The argument.
         what: &'static str,
     },
+    /// A temperature that is no factor of a spread.
+    #[error("the temperature must lie in [0, ∞), found {found}")]
+    Temperature {
+        /// What was found.
+        found: f64,
+    },
     /// The device did not deliver its results.
     #[error("reading from the device failed: {0}")]
     Device(String),

@@ -177,7 +177,7 @@ impl<B, P> Flow<B, P> {
     /// weights, without dropout and outside the graph.
     ///
     /// # Errors
-    /// If `n` is 0, or if some latents have no inverse in this precision.
+    /// If `n` is 0, if the temperature is negative or not finite, or if some latents have no inverse in this precision.
     pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<Tensor<D>, FlowError>
     where
         B: Bijector<D>,
@@ -199,6 +199,9 @@ impl<B, P> Flow<B, P> {
     {
         if n == 0 {
             return Err(FlowError::NoSamples { what: "n" });
+        }
+        if !(temperature >= 0.0 && temperature.is_finite()) {
+            return Err(FlowError::Temperature { found: temperature });
         }
         let flow = self.valid();
         flow.check_given(self.batch_shape(n), context)?;
@@ -234,7 +237,7 @@ impl<B, P> Flow<B, P> {
 }
 
 impl<B, P> Unstarted<Flow<B, P>> {
-    /// Data-dependent start of every layer, one after the other, from a batch.
+    /// Data-dependent start of every layer, one after the other, and of the prior, from a batch.
     ///
     /// # Errors
     /// If the batch has the wrong shape or holds a value that is not finite.
@@ -266,7 +269,8 @@ impl<B, P> Unstarted<Flow<B, P>> {
                 None => Ok(flow),
             }
         })?;
-        let (bijector, _) = bijector.initialize(x, context);
+        let (bijector, z) = bijector.initialize(x, context);
+        let prior = prior.initialize(z, context);
         Ok(Flow { bijector, prior, shape })
     }
 }

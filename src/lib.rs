@@ -34,7 +34,7 @@
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
 //! | conditions | [`Context`]: [`VectorContext`], [`MapContext`] |
-//! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`] |
+//! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
@@ -110,9 +110,9 @@ pub use compose::Invert;
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
     ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv,
-    GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, OutputActivation,
-    ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig, ZeroLinear,
-    ZeroLinearConfig, concat_elu,
+    GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, NormedConv,
+    OutputActivation, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig,
+    ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
@@ -123,7 +123,7 @@ pub use elementwise::{
 };
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
 pub use flow::Flow;
-pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
+pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
     HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,

@@ -198,8 +198,8 @@ impl<S> MultiScale<S> {
     /// The `z` that these latents are, for [`Bijector::inverse`].
     ///
     /// # Errors
-    /// If there are not as many latents as levels, or their shapes do not belong together.
-    pub fn pack<C: Context>(&self, latents: Latents, _: &C) -> Result<Tensor<4>, ShapeError>
+    /// If there are not as many latents as levels, their shapes do not belong together, or a level does not take the condition.
+    pub fn pack<C: Context>(&self, latents: Latents, context: &C) -> Result<Tensor<4>, ShapeError>
     where
         S: Bijector<4, C>,
     {
@@ -220,6 +220,7 @@ impl<S> MultiScale<S> {
             }
             let scale = Scale { input: level.input_shape(shape)?, output: shape };
             scale.check()?;
+            level.output_shape_given(scale.input, context)?;
             shape = scale.input;
             scales.push(scale);
         }

@@ -69,7 +69,9 @@ fn configurations_say_what_is_wrong() {
         (spline(4).with_min_height(0.0).validate(), "`min_height` must lie in [5e-7·n_bins, 1/n_bins), found 0"),
         (spline(4).with_min_slope(1.0).validate(), "`min_slope` must lie in [1e-6, 1), found 1"),
         (NormalMixtureConfig::new(0).validate(), "NormalMixtureConfig: `n_components` must be at least 1"),
-        (NormalMixtureConfig::new(2).with_spread(-1.0).validate(), "`spread` must lie in [0, ∞), found -1"),
+        (NormalMixtureConfig::new(2).with_spread(-1.0).validate(), "`spread` must lie in [1e-6, 1e6], found -1"),
+        (NormalMixtureConfig::new(2).with_spread(0.0).validate(), "`spread` must lie in [1e-6, 1e6], found 0"),
+        (NormalMixtureConfig::new(1).with_spread(1e300).validate(), "`spread` must lie in [0, 1e6], found 1000"),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();

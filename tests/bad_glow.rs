@@ -29,8 +29,8 @@ fn configurations_say_what_is_wrong() {
         (GlowConfig::new([3, 8, 8], 200, 1).validate(), "Glow: axis 2 must be a multiple of"),
         (minute().with_n_filters(0).validate(), "`n_filters`"),
         (minute().with_prior(GlowPrior::Classes { n_classes: 0 }).validate(), "`n_classes`"),
-        (GlowClassifierConfig::new(&minute()).map(|_| ()), "GlowClassifierConfig: `n_classes`"),
-        (GlowClassifierConfig::new(&minute().with_n_bits(9)).map(|_| ()), "`n_bits`"),
+        (GlowClassifierConfig::for_model(&minute()).map(|_| ()), "GlowClassifierConfig: `n_classes`"),
+        (GlowClassifierConfig::for_model(&minute().with_n_bits(9)).map(|_| ()), "`n_bits`"),
         (GlowClassifierConfig { n_channels: 0, n_classes: 2 }.validate(), "GlowClassifierConfig: `n_channels`"),
         (GlowNetConfig::new(0, 2, 2).validate(), "GlowNetConfig: `n_kept`"),
         (GlowNetConfig::new(2, 2, 2).with_n_filters(0).validate(), "GlowNetConfig: `n_filters`"),
@@ -38,7 +38,14 @@ fn configurations_say_what_is_wrong() {
         (ZeroConvConfig::new(2, 2, 0).validate(), "ZeroConvConfig: `n_params`"),
         (ZeroLinearConfig::new(0, 2).validate(), "ZeroLinearConfig: `n_inputs`"),
         (ZeroLinearConfig::new(2, 0).validate(), "ZeroLinearConfig: `n_outputs`"),
-        (ActNormConfig::new(2).with_log_scale_factor(0.0).validate(), "`log_scale_factor` must lie in (0, ∞), found 0"),
+        (
+            ActNormConfig::new(2).with_log_scale_factor(0.0).validate(),
+            "`log_scale_factor` must lie in [1e-3, 1e3], found 0",
+        ),
+        (
+            ActNormConfig::new(2).with_log_scale_factor(1e300).validate(),
+            "`log_scale_factor` must lie in [1e-3, 1e3], found 1000",
+        ),
         (ActNormConfig::new(2).with_log_scale_factor(f64::NAN).validate(), "found NaN"),
         (
             ChannelMatrixConfig::new(2).with_start(MatrixStart::NearIdentity { noise: 0.2 }).validate(),

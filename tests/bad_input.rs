@@ -1,5 +1,8 @@
 //! What a user can get wrong at the program's door: each a message that names what and where, a non-zero exit, and nothing half-written.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,17 +20,8 @@ use flowkit::{
     Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, StartedConvConfig, UniformDequantizationConfig,
 };
 
-/// The example, which `cargo test` builds beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap().join("examples");
-    let program = folder.join(format!("flowpp_cifar{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
-    program
-}
-
 fn run(arguments: &[&str], out: &Path) -> Output {
-    Command::new(program()).args(arguments).arg("--out").arg(out).output().unwrap()
+    Command::new(program::program()).args(arguments).arg("--out").arg(out).output().unwrap()
 }
 
 fn record(label: u8) -> Vec<u8> {
@@ -191,7 +185,7 @@ fn configurations_say_what_is_wrong() {
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (MixLogCdfConfig::new(0).validate(), "MixLogCdfConfig: `n_components` must be at least 1, found 0"),
         (MixLogCdfConfig::new(1).with_min_log_scale(-100.0).validate(), "must lie in [-80, 80], found -100"),
-        (LogitConfig::new().with_margin(0.5).validate(), "LogitConfig: `margin` must lie in [0, 0.5), found 0.5"),
+        (LogitConfig::new().with_margin(0.5).validate(), "LogitConfig: `margin` must lie in [0, 0.49], found 0.5"),
         (LogitConfig::new().with_margin(f64::NAN).validate(), "found NaN"),
         (ActNormConfig::new(0).validate(), "ActNormConfig: `n_channels`"),
         (PositionNormConfig::new().with_variance_floor(0.0).validate(), "`variance_floor` must lie in (0, ∞), found 0"),

@@ -1,5 +1,8 @@
 //! Runs that cannot be resumed say why, and leave what is there as it is.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +10,8 @@ use std::process::{Command, Output};
 
 use flowkit::train::{Checkpoint, Checkpoints};
 
-/// The example, which `cargo test` builds beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap().join("examples");
-    let program = folder.join(format!("flowpp_cifar{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
-    program
-}
-
 fn run(arguments: &[&str], out: &Path) -> Output {
-    Command::new(program()).args(arguments).arg("--out").arg(out).output().unwrap()
+    Command::new(program::program()).args(arguments).arg("--out").arg(out).output().unwrap()
 }
 
 /// Every file below a folder and what is in it.
@@ -76,9 +70,9 @@ fn a_run_that_cannot_be_resumed_says_why() {
         (&["--seed", "7"], &["--seed 7", "has 0"]),
         (&["--batch", "16"], &["--batch 16", "has 1"]),
         (&["--lr", "0.5"], &["--lr 0.5", "has 0.003"]),
-        (&["--ema", "0.5"], &["--ema 0.5", "the preset's"]),
+        (&["--ema", "0.5"], &["--ema 0.5", "has 0.999"]),
         (&["--steps", "1"], &["--steps 1", "2 updates behind it"]),
-        (&["--data", images.to_str().unwrap()], &["--data 2 images", "1024 images"]),
+        (&["--data", images.to_str().unwrap()], &["--data 2 training and 1 test images", "1024 training"]),
     ];
     for (flags, expected) in contradictions {
         let arguments = [&["--resume"], flags].concat();
@@ -105,11 +99,106 @@ fn a_run_that_cannot_be_resumed_says_why() {
     fs::write(&good.0, good.1).unwrap();
     assert_eq!(again.metadata("progress"), Checkpoint::load(good.0).unwrap().metadata("progress"));
 
-    // None can be read: it does not begin anew in silence.
-    for step in [1, 2] {
+    // None can be read: it does not begin anew in silence. All nine that the run was begun to keep are still there.
+    for step in [0, 1, 2] {
         damage(&out.join(format!("checkpoints/{step:010}.safetensors")));
     }
-    refuses(&["--resume"], &out, &["none of the 2", "0000000002.safetensors is damaged"]);
+    refuses(&["--resume"], &out, &["none of the 3", "0000000002.safetensors is damaged"]);
+}
+
+/// Updates with a checkpoint.
+fn saved(out: &Path) -> Vec<u64> {
+    Checkpoints::open(out.join("checkpoints"), 1).unwrap().steps().unwrap()
+}
+
+fn succeeds(arguments: &[&str], out: &Path) -> String {
+    let output = run(arguments, out);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Takes the newest checkpoint away, as if the run had been killed before it.
+fn take_back(out: &Path) {
+    let newest = *saved(out).last().unwrap();
+    fs::remove_file(out.join(format!("checkpoints/{newest:010}.safetensors"))).unwrap();
+}
+
+/// How far it goes, how often it saves and how much it keeps is all in the checkpoint.
+#[test]
+fn a_resume_needs_no_flag_but_out() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let begin = ["--steps", "4", "--batch", "1", "--save-every", "1", "--keep", "9"];
+    succeeds(&begin, &out);
+    take_back(&out);
+    take_back(&out);
+    // Begun anew, it would be lost; nor is it lost if the flag was merely forgotten.
+    refuses(&begin, &out, &["2 updates of 4", "--resume", "--overwrite", out.to_str().unwrap()]);
+    assert!(succeeds(&["--resume", "--ema", "0.999"], &out).contains("resumed         update 2"));
+    assert_eq!(saved(&out), [0, 1, 2, 3, 4]);
+    // A flag that is given holds from then on.
+    succeeds(&["--resume", "--steps", "6", "--keep", "2"], &out);
+    assert_eq!(saved(&out), [5, 6]);
+    take_back(&out);
+    succeeds(&["--resume"], &out);
+    assert_eq!(saved(&out), [5, 6]);
+    // One that is finished may be replaced, and one that is not if that is said.
+    succeeds(&["--steps", "1", "--batch", "1"], &out);
+    assert_eq!(saved(&out), [0, 1]);
+    take_back(&out);
+    succeeds(&["--steps", "2", "--batch", "1", "--overwrite"], &out);
+    assert_eq!(saved(&out), [0, 2]);
+    refuses(&["--resume", "--overwrite"], &out, &["--resume", "--overwrite"]);
+}
+
+/// A rate that no training survives: the first update spoils the weights, and every loss after it.
+#[test]
+fn a_run_that_stopped_on_a_nan_goes_on_under_another_policy() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let stopped = run(&["--lr", "1e12", "--batch", "1", "--steps", "4", "--save-every", "1", "--keep", "1"], &out);
+    let message = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(!stopped.status.success() && message.contains("of update 2 is"), "{message}");
+    let again = run(&["--resume"], &out);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("of update 2 is"), "the same batch comes again");
+    assert_eq!(saved(&out), [1]);
+    let skipped = run(&["--resume", "--non-finite", "skip"], &out);
+    let message = String::from_utf8_lossy(&skipped.stderr);
+    assert!(message.contains("update 2 was passed over") && message.contains("update 4 was passed over"), "{message}");
+    assert_eq!(saved(&out), [4]);
+    // What was passed over does not keep it from going on, and the policy is remembered.
+    let resumed = run(&["--resume", "--steps", "5"], &out);
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("update 5 was passed over"));
+    assert_eq!(saved(&out), [5]);
+}
+
+/// A run is evaluated on the images that it kept aside, wherever they came from, and the result says which.
+#[test]
+fn an_evaluation_names_its_data() {
+    let root = tempfile::tempdir().unwrap();
+    let [images, moved, out] = ["images", "moved", "run"].map(|name| root.path().join(name));
+    fs::create_dir(&images).unwrap();
+    for name in ["a.png", "b.png", "c.png"] {
+        image::RgbImage::new(32, 32).save(images.join(name)).unwrap();
+    }
+    succeeds(&["--steps", "1", "--batch", "1", "--data", images.to_str().unwrap()], &out);
+    let checkpoint = out.join("checkpoint.safetensors");
+    let evaluate = |more: &[&str]| -> serde_json::Value {
+        succeeds(&[&["--eval", checkpoint.to_str().unwrap()], more].concat(), &out);
+        serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap()
+    };
+    let found = evaluate(&[]);
+    assert_eq!(
+        (&found["data"], &found["images"]),
+        (&images.canonicalize().unwrap().to_str().unwrap().into(), &1.into())
+    );
+    // The same images in another place, which is noted for the next time.
+    fs::rename(&images, &moved).unwrap();
+    succeeds(&["--resume", "--steps", "2", "--data", moved.to_str().unwrap()], &out);
+    assert_eq!(evaluate(&[])["data"], moved.canonicalize().unwrap().to_str().unwrap());
+    // Other test images are other data, though those of the training are the same.
+    image::RgbImage::from_pixel(32, 32, image::Rgb([9; 3])).save(moved.join("c.png")).unwrap();
+    refuses(&["--resume", "--steps", "3"], &out, &["test images with CRC-32"]);
 }
 
 #[test]

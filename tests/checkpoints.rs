@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use flowkit::train::{Checkpoint, CheckpointError, Checkpoints};
@@ -97,7 +97,38 @@ fn the_last_good_one_is_never_deleted() {
         save(&checkpoints, 15);
         assert_eq!(latest(&checkpoints), Some((15, 0)));
         assert_eq!(checkpoints.steps().unwrap(), if keep == 1 { vec![15] } else { vec![10, 15] });
+        // What was damaged is there for whoever wants to look at it.
+        assert!(folder.path().join("0000000020.safetensors.damaged").exists());
     }
+}
+
+/// What cannot be read may be good: it is not passed over, and never deleted.
+#[test]
+fn an_error_of_the_disk_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
+    save(&checkpoints, 10);
+    // A folder in the place of a file gives an error of reading for every user, root too.
+    fs::create_dir(checkpoints.path(20)).unwrap();
+    let error = checkpoints.latest().unwrap_err();
+    assert!(matches!(&error, CheckpointError::Read { path, .. } if *path == checkpoints.path(20)), "{error}");
+    assert!(!error.is_damage());
+    save(&checkpoints, 11);
+    assert!(folder.path().join("0000000020.safetensors.damaged").is_dir());
+    assert_eq!(latest(&checkpoints), Some((11, 0)));
+}
+
+#[test]
+fn what_is_added_pushes_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 2).unwrap();
+    [10, 20].into_iter().for_each(|step| save(&checkpoints, step));
+    checkpoints.add(25, &checkpoint(25)).unwrap();
+    assert_eq!(checkpoints.steps().unwrap(), [10, 20, 25]);
+    let checkpoints = checkpoints.with_keep(3).unwrap();
+    save(&checkpoints, 30);
+    assert_eq!(checkpoints.steps().unwrap(), [20, 25, 30]);
+    assert!(matches!(checkpoints.with_keep(0), Err(CheckpointError::KeepNone)));
 }
 
 #[test]
@@ -135,9 +166,8 @@ fn at_every_moment_one_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
     save(&checkpoints, 0);
-    let done = AtomicBool::new(false);
+    let (done, seen) = (AtomicBool::new(false), AtomicUsize::new(0));
     let look = || {
-        let mut seen = 0;
         while !done.load(Ordering::Relaxed) {
             // Between listing and reading the file may have been replaced by a newer one.
             let newest = checkpoints.steps().unwrap();
@@ -151,15 +181,19 @@ fn at_every_moment_one_can_be_read() {
                     Err(error) => panic!("{error}"),
                 }
             }
-            seen += 1;
+            seen.fetch_add(1, Ordering::Relaxed);
         }
-        seen
     };
     thread::scope(|scope| {
         let looker = scope.spawn(look);
-        (1..60).for_each(|step| save(&checkpoints, step));
+        // Until both had enough turns, however slow the one or the other is.
+        let mut step = 0;
+        while step < 59 || (seen.load(Ordering::Relaxed) < 11 && !looker.is_finished()) {
+            step += 1;
+            save(&checkpoints, step);
+        }
         done.store(true, Ordering::Relaxed);
-        assert!(looker.join().unwrap() > 10);
+        looker.join().unwrap();
+        assert_eq!(latest(&checkpoints), Some((step, 0)));
     });
-    assert_eq!(latest(&checkpoints), Some((59, 0)));
 }

@@ -3,6 +3,9 @@
 //!
 //! Twenty lives of the example end by SIGKILL: most after a random time, some while a checkpoint is being written. The 21st finishes.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,22 +23,17 @@ use serde_json::Value;
 /// Lives that end by a kill, and those of them that end in the middle of a save.
 const KILLS: usize = 20;
 const KILLS_IN_A_SAVE: usize = 5;
+/// A save is short, and the kill may come after it: further lives, until one of all was caught in a save.
+const FURTHER_KILLS: usize = 8;
+/// Updates of a life: few enough for all lives together.
+const UPDATES: u64 = 2;
 /// Updates of the whole run.
 const STEPS: u64 = 60;
 /// A machine that needs longer for a single update fails the test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The example, which `cargo test` builds beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap().join("examples");
-    let program = folder.join(format!("flowpp_cifar{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is built by `cargo test` without `--test`", program.display());
-    program
-}
-
 fn command(out: &Path) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program::program());
     command.args(["--resume", "--batch", "2", "--seed", "5", "--save-every", "1", "--keep", "2", "--ema", "0.9"]);
     command.args(["--steps", &STEPS.to_string(), "--out"]).arg(out).stdout(Stdio::null()).stderr(Stdio::piped());
     command
@@ -141,14 +139,18 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
     }
     // Seconds of a life until it saved something: that of the life before, since a life that starts from data takes longer.
     let (mut in_a_save, mut moved, mut until_save) = (0, 0, first);
+    lives.extend([true; FURTHER_KILLS]);
     for (life, &wants_save) in lives.iter().enumerate() {
+        if life >= KILLS && in_a_save > 0 {
+            break;
+        }
         let before = saved(&killed).last().copied();
         let started = Instant::now();
         let child = command(&killed).spawn().unwrap();
         // Anywhere from the first instruction to some updates.
         let moment = rng.random_range(0.0..until_save + 3.0 * one);
         // The lives to come need updates too.
-        let budget = before.unwrap_or(0) + STEPS / KILLS as u64;
+        let budget = before.unwrap_or(0) + UPDATES;
         let mut saves_after = None;
         loop {
             let elapsed = started.elapsed();

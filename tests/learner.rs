@@ -183,9 +183,12 @@ fn a_loss_that_is_not_finite_stops_the_run_and_changes_nothing() {
     let before = bits(&model);
     let result = launch(training(folder.path(), 0, 3), model);
     let reason = result.model.failure().expect("with a reason");
-    assert_eq!(result.interrupted.expect("stopped").reason.as_deref(), Some(reason));
+    assert_eq!(result.interrupted.expect("stopped").reason.as_ref(), Some(&reason));
     assert!(reason.contains("changed nothing") && (reason.contains("inf") || reason.contains("NaN")), "{reason}");
+    assert!(reason.contains("first not finite at `"), "{reason}");
     assert_eq!(bits(&result.model), before);
+    // Another training may be given it.
+    assert!(!result.model.interrupter().should_stop());
 }
 
 /// All parameters, bit for bit.

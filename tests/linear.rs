@@ -270,3 +270,17 @@ fn condition_numbers_are_those_of_the_matrices() {
     norm.log_scale = parameter::set(norm.log_scale, value);
     assert!((norm.condition_number() - 3f64.exp()).abs() < 1e-5);
 }
+
+/// The reciprocal of the largest numbers is subnormal, which devices may take for 0.
+#[test]
+fn householder_takes_vectors_of_any_length() {
+    let device = Device::default();
+    let matrix = |size: f32| {
+        let vectors = Tensor::<2>::from_data([[size, -0.5 * size, 0.25 * size]], &device);
+        Householder { vectors: Param::from_tensor(vectors) }.matrix().into_data().iter::<f32>().collect::<Vec<_>>()
+    };
+    // Powers of two, so that the direction is the same to the last bit.
+    for exponent in [-99, -20, 20, 126, 127] {
+        assert_eq!(matrix(2f32.powi(exponent)), matrix(1.0), "2^{exponent}");
+    }
+}

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::train::Checkpoint;
-use flowkit::{Bijector, Conditioner, Half, Mask, MaskedCoupling, MaskedCouplingConfig, ShapeError};
+use flowkit::{
+    AutoregressiveNet, Bijector, Conditioner, Half, MadeConfig, Mask, MaskedAutoregressive, MaskedCoupling,
+    MaskedCouplingConfig, Ordering, ShapeError,
+};
 
 /// Shifts every number by 1 plus the sum of all that it sees.
 #[derive(Module, Debug)]
@@ -74,13 +77,28 @@ fn images_keep_a_checkerboard() {
     assert_eq!(numbers(z), [[8.0; 6], [1.0; 6], [8.0; 6], [1.0; 6]].concat());
 }
 
-/// A kept number that is not finite passes, and reaches neither the network's zeros nor the others' gradients.
+/// The network sees zeros where numbers change, so one that is not finite stays in its place, forward, back and in gradients.
 #[test]
 fn what_is_not_seen_does_not_leak() {
-    let coupling = coupling(&[2], Mask::Alternating, Half::First);
-    let x = vector([1.0, f32::INFINITY]);
-    let back = Bijector::<2>::inverse(&coupling, x, &());
-    assert_eq!(numbers(back), [1.0, f32::INFINITY]);
+    let coupling = coupling(&[4], Mask::Alternating, Half::First);
+    for value in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let x = Tensor::<2>::from_floats([[1.0, value, 4.0, 8.0]], &Device::default().autodiff()).require_grad();
+        let same = |found: Vec<f32>, expected: [f32; 4]| {
+            let equal = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
+            assert!(found.iter().zip(&expected).all(equal), "{value}: {found:?}");
+        };
+        let (z, log_det) = coupling.forward(x.clone(), &());
+        // The kept numbers add up to 5, so the others move by 6.
+        same(numbers(z.clone().inner()), [1.0, value, 4.0, 14.0]);
+        assert_eq!(numbers(log_det.clone().inner()), [0.0]);
+        let back = Bijector::<2>::inverse(&coupling, x.clone().inner(), &());
+        same(numbers(back), [1.0, value, 4.0, 2.0]);
+        // Of the changed number that is finite: its own, and what the network made of the kept ones.
+        let gradients = z.narrow(1, 3, 1).sum().backward();
+        assert_eq!(numbers(x.grad(&gradients).unwrap()), [1.0, 0.0, 1.0, 1.0], "{value}");
+        let gradients = coupling.forward(x.clone(), &()).0.narrow(1, 0, 1).sum().backward();
+        assert_eq!(numbers(x.grad(&gradients).unwrap()), [1.0, 0.0, 0.0, 0.0], "{value}");
+    }
 }
 
 #[test]
@@ -98,4 +116,35 @@ fn a_mask_is_saved() {
     assert_eq!(numbers(loaded.forward(x(), &()).0), numbers(saved.forward(x(), &()).0));
     // A mask that keeps another number of elements does not fit.
     assert!(checkpoint.apply("coupling", explicit([true, true, true, false])).is_err());
+}
+
+/// A net that is loaded into one of another ordering must not let weights live that were cut when they were trained.
+#[test]
+fn the_order_of_an_autoregressive_net_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made.safetensors");
+    let device = Device::default();
+    let x = || vector([1.0, -2.0, 0.5, 3.0]);
+    for hidden in [vec![], vec![9, 8]] {
+        let net = |ordering| {
+            let net = MadeConfig::new(4, 1).with_hidden(hidden.clone()).with_ordering(ordering).init(&device);
+            MaskedAutoregressive::new(AffineConfig::new(AffineForm::Additive).init(), net)
+        };
+        let saved = net(Ordering::Reversed);
+        let output = saved.net.output.linear.weight.clone();
+        let weight = output.val().random_like(Distribution::Normal(0.0, 1.0));
+        let mut saved = saved;
+        saved.net.output.linear.weight = Param::from_tensor(weight);
+        let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
+        checkpoint.insert("net", &saved).unwrap();
+        checkpoint.save(&path).unwrap();
+        let other = net(Ordering::Random { seed: 5 });
+        assert_ne!(AutoregressiveNet::<()>::order(&other.net), [3, 2, 1, 0]);
+        let loaded = Checkpoint::load(&path).unwrap().apply("net", other).unwrap();
+        assert_eq!(AutoregressiveNet::<()>::order(&loaded.net), [3, 2, 1, 0]);
+        let z = saved.forward(x(), &()).0;
+        assert_eq!(numbers(loaded.forward(x(), &()).0), numbers(z.clone()));
+        let back = numbers(Bijector::<2>::inverse(&loaded, z, &()));
+        assert!(back.iter().zip(numbers(x())).all(|(back, x)| (back - x).abs() < 1e-5), "{back:?}");
+    }
 }

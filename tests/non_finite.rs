@@ -10,7 +10,8 @@ use flowkit::model::flow_plus_plus::{
     VariationalConfig,
 };
 use flowkit::train::{
-    Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, Schedule, TrainError, Trainer, TrainerConfig,
+    CheckpointError, Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, Schedule, TrainError, Trainer,
+    TrainerConfig,
 };
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, StandardNormal, Unstarted,
@@ -174,8 +175,9 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let before = weights(trainer.model());
     let x = Tensor::from_data([[0.5, -1.0], [2.0, 0.1]], &device());
     let error = trainer.update_on(&device(), &NegativeLogLikelihood::<2, _>::new(x)).unwrap_err();
-    // Not bijector.0.0, which is spoilt too, nor bijector.2, which lies behind the kink.
-    let expected = TrainError::NonFiniteGradient { parameter: "bijector.0.1.log_scale".into() };
+    // The kink has no parameters: those before it are named, and the search names it. Not bijector.2, which lies behind it.
+    let fault = Some(Fault { path: "bijector.1".into(), what: "Kink" });
+    let expected = TrainError::NonFiniteGradient { step: Some(1), parameter: "bijector.0.1.log_scale".into(), fault };
     assert_eq!(error, expected);
     assert_eq!((trainer.step_count(), weights(trainer.model())), (0, before));
 }
@@ -238,7 +240,7 @@ fn a_batch_that_is_skipped_counts_and_changes_nothing() {
 #[test]
 fn restoring_goes_back_to_the_last_checkpoint() {
     let _turn = turn();
-    let mut run = Run::new(NonFinite::Restore { at_most: 1 });
+    let mut run = Run::new(NonFinite::Restore { at_most: 2 });
     let start = run.weights();
     run.updates(".");
     assert!(matches!(run.updates("x")[..], [Outcome::Restored(_)]));
@@ -246,6 +248,7 @@ fn restoring_goes_back_to_the_last_checkpoint() {
     run.updates("..");
     let saved = run.weights();
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
+    run.trainer.mark_saved();
     run.updates("..");
     assert_ne!(run.weights(), saved);
     assert!(matches!(run.updates("x")[..], [Outcome::Restored(_)]));
@@ -260,6 +263,52 @@ fn restoring_goes_back_to_the_last_checkpoint() {
     resumed.updates(rest);
     assert_eq!(resumed.weights(), run.weights());
     assert_eq!(resumed.trainer.step_count(), run.trainer.step_count());
+}
+
+/// Good updates between the failures do not help a run that never gets to its next checkpoint, and a failed save is none.
+#[test]
+fn restoring_ends_when_a_run_gets_nowhere() {
+    let _turn = turn();
+    let mut run = Run::new(NonFinite::Restore { at_most: 2 });
+    run.updates(".x.x.");
+    let nowhere = std::path::Path::new("/nowhere at all/file");
+    run.trainer.save(nowhere, BTreeMap::new()).unwrap_err();
+    let x = Tensor::<2>::full([2, 2], 1e30, &run.device);
+    let batch = NegativeLogLikelihood::<2, _>::new(x);
+    let error = run.trainer.update_on(&run.device, &batch).unwrap_err();
+    assert!(matches!(error, TrainError::GaveUp { failures: 2, .. }), "{error}");
+    // Once it is saved, the count begins again, here as in a run that is resumed.
+    let folder = tempfile::tempdir().unwrap();
+    run.trainer.save(folder.path().join("saved"), BTreeMap::new()).unwrap();
+    run.updates("x.x");
+    // Infinite weights are never gone back to.
+    let mut broken = run.trainer.with_learning_rate(f64::MAX).unwrap();
+    let ordinary = NegativeLogLikelihood::<2, _>::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
+    broken.update_on(&run.device, &ordinary).unwrap();
+    let error = broken.checkpoint(BTreeMap::new()).unwrap_err();
+    assert!(
+        matches!(&error, CheckpointError::NonFiniteWeights { name } if name.starts_with("model.bijector.")),
+        "{error}"
+    );
+}
+
+/// The batch that stopped a run comes again when it is resumed; under another policy the run gets past it.
+#[test]
+fn a_run_that_stopped_can_go_on_under_another_policy() {
+    let _turn = turn();
+    let mut run = Run::new(NonFinite::Stop);
+    run.updates("..");
+    let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
+    let batch = NegativeLogLikelihood::<2, _>::new(Tensor::<2>::full([2, 2], 1e30, &run.device));
+    let again = || Trainer::resume(&checkpoint, norm()).unwrap();
+    assert!(again().update_on(&run.device, &batch).unwrap_err().is_non_finite());
+    let trainer = again().with_non_finite(NonFinite::Skip { at_most: 1 }).with_learning_rate(0.01).unwrap();
+    let mut run = Run { trainer, device: device() };
+    assert!(matches!(run.updates("x")[..], [Outcome::Skipped(_)]));
+    let trainer = run.trainer.with_non_finite(NonFinite::Restore { at_most: 1 });
+    let mut run = Run { trainer, device: device() };
+    assert!(matches!(run.updates("x..")[..], [Outcome::Restored(_), Outcome::Done, Outcome::Done]));
+    assert_eq!((run.trainer.step_count(), run.trainer.config().learning_rate), (6, 0.01));
 }
 
 /// How many failures came before is a part of the checkpoint, and so is how often the average moved.

@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ConditionalNormal, Conditioner, DiagonalNormal, Flow, NormalMixture, NormalMixtureConfig, Prior, ShapeError,
-    StandardNormal, Swap,
+    ConditionalNormal, Conditioner, DiagonalNormal, Flow, FlowError, NormalMixture, NormalMixtureConfig, Prior,
+    ShapeError, StandardNormal, Swap,
 };
 
 /// Held by whoever draws: the device's generator is one for all tests.
@@ -59,7 +60,7 @@ fn mixture() -> NormalMixture {
     NormalMixture::from_parts([1, 2], double(&LOGITS, [2]), means, log_scales).unwrap()
 }
 
-/// `(μ, s) = linear(context)`.
+/// `(s, μ) = linear(context)`.
 #[derive(Module, Debug)]
 struct Network {
     linear: Linear,
@@ -87,7 +88,7 @@ impl Conditioner<2> for Network {
 
 /// Means `(c, 2c)`, log-scales `(c/4, -c/4)` of a number `c`.
 fn conditional(dtype: DType) -> ConditionalNormal<Network> {
-    let weight = TensorData::new(vec![1.0, 2.0, 0.25, -0.25], [1, 4]).convert_dtype(dtype);
+    let weight = TensorData::new(vec![0.25, -0.25, 1.0, 2.0], [1, 4]).convert_dtype(dtype);
     let linear = LinearConfig::new(1, 4).with_bias(false).init(&device());
     let weight = Param::from_tensor(Tensor::from_data(weight, (&device(), dtype)));
     ConditionalNormal::new(Network { linear: Linear { weight, ..linear } })
@@ -299,9 +300,74 @@ fn flows_sample_from_learned_priors() {
 #[test]
 fn a_mixture_far_out_stays_finite() {
     let prior = NormalMixtureConfig::new(4).init([1, 2], &Device::default());
+    // Squares that overflow leave a density of 0, as they do for one normal distribution.
+    for size in [1e20f32, f32::MAX] {
+        let z = Tensor::<2>::from_data([[size, -size], [0.0, 0.0]], &Device::default());
+        let nats = numbers(prior.log_prob(z.clone(), &()));
+        assert!(nats[0] == f64::NEG_INFINITY && nats[1].is_finite(), "{nats:?}");
+        assert_eq!(numbers(StandardNormal::new().log_prob(z, &()))[0], f64::NEG_INFINITY);
+    }
     for size in [1e3f32, 1e10, 1e18] {
         let z = Tensor::<2>::from_data([[size, -size]], &Device::default());
         let nats = numbers(prior.log_prob(z, &()))[0];
         assert!(nats.is_finite() && nats < -1e5, "{nats}");
     }
+}
+
+/// The theta of a network means the same in both: a number given another, by the law of a coupling and as the latent of a prior.
+#[test]
+fn the_normal_law_and_a_prior_of_one_network_agree() {
+    let law = AffineConfig::new(AffineForm::Normal).init();
+    let network = conditional(DType::F64).network;
+    let z = [0.1, -0.7, 2.0, 5.0];
+    let context = [0.5, -1.0];
+    let theta = network.forward(double(&context, [2, 1]), &());
+    let (latent, log_derivative) = law.forward(double(&z, [2, 2]), theta);
+    let density = StandardNormal::new().log_prob(latent, &()) + log_derivative.sum_dim(1).squeeze_dim::<1>(1);
+    let given = ConditionalNormal::new(network).log_prob(double(&z, [2, 2]), &double(&context, [2, 1]));
+    close(&numbers(density), &numbers(given));
+}
+
+/// Adds 1 to its mean whenever it is started.
+#[derive(Module, Debug)]
+struct Counted {
+    starts: Param<Tensor<1>>,
+}
+
+impl Conditioner<2> for Counted {
+    fn forward(&self, context: Tensor<2>, (): &()) -> Tensor<3> {
+        let [batch, _] = context.dims();
+        let mean = self.starts.val().reshape([1, 1, 1]).expand([batch, 1, 2]);
+        Tensor::cat(vec![mean.zeros_like(), mean], 1)
+    }
+
+    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+        Ok(())
+    }
+
+    fn initialize(self, context: Tensor<2>, (): &()) -> (Self, Tensor<3>) {
+        let started = Self { starts: Param::from_tensor((self.starts.val() + 1.0).detach()) };
+        let theta = started.forward(context, &()).detach();
+        (started, theta)
+    }
+}
+
+#[test]
+fn the_network_of_a_prior_is_started_with_the_flow() {
+    let network = Counted { starts: Param::from_tensor(Tensor::zeros([1], &device())) };
+    let flow = Flow::conditional::<2, Tensor<2>>(Swap::new(), ConditionalNormal::new(network), [1, 2]).unwrap();
+    let x = Tensor::<2>::from_data([[0.3, -0.4], [2.0, 1.0]], &device());
+    let flow = flow.initialize_given(x, &Tensor::<2>::zeros([2, 3], &device())).unwrap();
+    assert_eq!(numbers(flow.prior.network.starts.val()), [1.0]);
+}
+
+#[test]
+fn temperatures_are_finite_and_not_negative() {
+    let flow = Flow::new(Swap::new(), StandardNormal::new(), [1, 2]).unwrap().without_data();
+    for temperature in [f64::NAN, f64::INFINITY, -0.5] {
+        let error = flow.sample::<2>(3, temperature).unwrap_err();
+        assert!(matches!(error, FlowError::Temperature { .. }), "{error}");
+    }
+    let _guard = device_rng();
+    assert_eq!(numbers(flow.sample::<2>(3, 0.0).unwrap()), [0.0; 6]);
 }

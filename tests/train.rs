@@ -9,8 +9,8 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Bytes, DType, Device, Int, Tensor, TensorData};
 use flowkit::Unstarted;
 use flowkit::train::{
-    Checkpoint, Ema, EmaDecay, OptimizerConfig, Purpose, StepSeed, TrainError, Trainer, TrainerConfig, WarmUp,
-    clip_global_norm, global_norm,
+    Checkpoint, Ema, EmaDecay, GradientUnit, NonFinite, OptimizerConfig, Purpose, Schedule, StepSeed, TrainError,
+    Trainer, TrainerConfig, WarmUp, clip_global_norm, global_norm,
 };
 
 #[derive(Module, Debug)]
@@ -93,7 +93,10 @@ fn a_gradient_that_is_not_finite_is_named() {
     ];
     for (first, second, name) in cases {
         let error = clip_global_norm(gradients(&model, first, second), &model, 1.0).unwrap_err();
-        assert!(matches!(&error, TrainError::NonFiniteGradient { parameter } if parameter == name), "{error}");
+        assert!(
+            matches!(&error, TrainError::NonFiniteGradient { step: None, parameter, fault: None } if parameter == name),
+            "{error}"
+        );
     }
     for max_norm in [0.0, -1.0, f64::NAN] {
         let error = clip_global_norm(GradientsParams::new(), &model, max_norm).unwrap_err();
@@ -278,4 +281,65 @@ fn a_configuration_comes_back_bit_for_bit() {
     let checkpoint = Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
     let resumed = Trainer::resume(&checkpoint, Unstarted::new(model)).unwrap();
     assert_eq!(*resumed.config(), config);
+    // The text too: no two numbers are written alike.
+    let again = resumed.checkpoint(BTreeMap::new()).unwrap();
+    assert_eq!(again.metadata("trainer"), checkpoint.metadata("trainer"));
+}
+
+/// What `validate` admits can be written down and read again; what cannot be written is not admitted.
+#[test]
+fn every_valid_configuration_survives_its_checkpoint() {
+    let device = Device::flex().autodiff();
+    let config = || TrainerConfig::new(3);
+    let valid = [
+        config().with_max_norm(f64::MAX).with_norm_unit(GradientUnit::BitsPerDim),
+        config().with_max_norm(f64::MIN_POSITIVE).with_learning_rate(f64::MAX),
+        config().with_seed(u64::MAX).with_warm_up(u64::MAX).with_ema(EmaDecay::Constant(1.0 - f64::EPSILON)),
+        config().with_schedule(Schedule::Exponential { start: u64::MAX, decay: 5e-324, floor: 0.0 }),
+        config().with_schedule(Schedule::Cosine { start: 0, end: u64::MAX, floor: 0.1 + 0.2 }),
+        config().with_non_finite(NonFinite::Skip { at_most: u64::MAX }),
+        config().with_non_finite(NonFinite::Restore { at_most: 0 }).with_ema(EmaDecay::Warmed(0.0)),
+    ];
+    for config in valid {
+        let model: Linear = LinearConfig::new(1, 1).init(&device);
+        let checkpoint = Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
+        let resumed = Trainer::resume(&checkpoint, Unstarted::new(model)).unwrap();
+        assert_eq!(*resumed.config(), config);
+    }
+    for max_norm in [f64::INFINITY, f64::NAN, 0.0, -1.0] {
+        let error = config().with_max_norm(max_norm).validate().unwrap_err();
+        assert!(matches!(error, TrainError::UnboundedMaxNorm { .. }), "{error}");
+    }
+    for rate in [f64::INFINITY, f64::NAN, 0.0] {
+        let error = config().with_learning_rate(rate).validate().unwrap_err();
+        assert!(matches!(error, TrainError::InvalidLearningRate { .. }), "{error}");
+    }
+}
+
+/// Checkpoints of other versions: a field that was not there has its default, one from the future is named.
+#[test]
+fn fields_may_be_added_to_a_configuration() {
+    let device = Device::flex().autodiff();
+    let model: Linear = LinearConfig::new(1, 1).init(&device);
+    let resume = |trainer: &str| {
+        let start = Trainer::new(model.clone(), TrainerConfig::new(3)).unwrap();
+        let saved = start.checkpoint(BTreeMap::new()).unwrap();
+        let progress = saved.metadata("progress").unwrap().to_owned();
+        let metadata = BTreeMap::from([("trainer".into(), trainer.into()), ("progress".into(), progress)]);
+        let mut other = Checkpoint::new(metadata).unwrap();
+        other.insert("model", &model).unwrap();
+        other.insert("average", start.average()).unwrap();
+        other.insert_bytes("optimizer", saved.bytes("optimizer").unwrap().to_vec()).unwrap();
+        Trainer::resume(&other, Unstarted::new(model.clone())).map(|trainer| trainer.config().clone())
+    };
+    let older = resume(r#"{"dims": 3, "seed": 7}"#).unwrap();
+    assert_eq!(older, TrainerConfig::new(3).with_seed(7));
+    for (text, reason) in [
+        (r#"{"dims": 3, "momentum": 1}"#, "holds `momentum`, which this version does not know"),
+        (r#"{"seed": 3}"#, "holds no `dims`"),
+        ("[]", "is no object"),
+    ] {
+        let error = resume(text).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
 }

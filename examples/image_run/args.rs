@@ -1,19 +1,19 @@
 //! Arguments of the image examples.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use flowkit::data::image_folder::Labelling;
-use flowkit::data::{self, Batches, Images, Split};
-use flowkit::train::{EmaDecay, TrainerConfig};
+use flowkit::data::{self, Batches, Split};
+use flowkit::train::{EmaDecay, NonFinite, TrainerConfig};
 
+use super::conduct::Policy;
 use super::failure::Failure;
 use super::settings::{Setting, Settings};
 
 /// Setting that says where the images come from, and its values beside folders.
-const SOURCE: &str = "source of the data";
+pub const SOURCE: &str = "source of the data";
 const PHOTOGRAPHS: &str = "photographs";
 const DOWNLOAD: &str = "download";
 
@@ -28,7 +28,7 @@ pub struct RunArgs {
     /// Where to compute; wgpu and cuda need the feature of that name
     #[arg(long, default_value = "cpu")]
     pub device: DeviceName,
-    /// Updates in all, those before a resume among them [default: as many as fit in four minutes, at most 600]
+    /// Updates in all, those before a resume among them [default: the resumed run's, or as many as fit in four minutes, at most 600]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub steps: Option<u64>,
     /// Images of one update [default: the preset's]
@@ -44,14 +44,21 @@ pub struct RunArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Go on with the run in --out, from its newest checkpoint and with its settings; begin one if there is none
-    #[arg(long, conflicts_with_all = ["eval", "sample"])]
+    #[arg(long, conflicts_with_all = ["eval", "sample", "overwrite"])]
     pub resume: bool,
-    /// Updates between two checkpoints
-    #[arg(long, value_name = "UPDATES", default_value_t = 100, conflicts_with_all = ["eval", "sample"])]
-    pub save_every: u64,
-    /// Newest checkpoints to keep
-    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with_all = ["eval", "sample"])]
-    pub keep: usize,
+    /// Begin anew although --out holds a run that is not finished, which is deleted
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
+    pub overwrite: bool,
+    /// Updates between two checkpoints [default: the resumed run's, or 100]
+    #[arg(long, value_name = "UPDATES", conflicts_with_all = ["eval", "sample"])]
+    pub save_every: Option<u64>,
+    /// Newest checkpoints to keep [default: the resumed run's, or 2]
+    #[arg(long, value_name = "N", conflicts_with_all = ["eval", "sample"])]
+    pub keep: Option<usize>,
+    /// What to do about a loss or gradient that is not finite: stop, skip the batch, or go back to the last checkpoint. May be changed by
+    /// --resume, which gets a run that stopped past its batch [default: the resumed run's, or stop]
+    #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
+    pub non_finite: Option<Policy>,
     /// Do not train: evaluate this checkpoint on the test images
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "sample")]
     pub eval: Option<PathBuf>,
@@ -64,7 +71,7 @@ pub struct RunArgs {
     /// Spread of the samples' latents, with --sample
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, requires = "sample")]
     pub temperature: f64,
-    /// Where to write. Without --resume a run takes the place of the one there
+    /// Where to write. A new run takes the place of one that is finished
     #[arg(long, value_name = "DIR", default_value = concat!("out/", env!("CARGO_BIN_NAME")))]
     pub out: PathBuf,
 }
@@ -86,13 +93,6 @@ impl DeviceName {
     }
 }
 
-/// When a run ends.
-#[derive(Clone, Copy)]
-pub struct Limit {
-    pub steps: u64,
-    pub time: Option<Duration>,
-}
-
 impl RunArgs {
     /// Rules that clap does not know.
     pub fn validate(&self) -> Result<(), Failure> {
@@ -102,8 +102,8 @@ impl RunArgs {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         rule(self.steps != Some(0), "steps", "0".into(), "at least 1")?;
         rule(self.batch != Some(0), "batch", "0".into(), "at least 1")?;
-        rule(self.save_every != 0, "save-every", "0".into(), "at least 1")?;
-        rule(self.keep != 0, "keep", "0".into(), "at least 1")?;
+        rule(self.save_every != Some(0), "save-every", "0".into(), "at least 1")?;
+        rule(self.keep != Some(0), "keep", "0".into(), "at least 1")?;
         rule(self.importance_samples != 0, "importance-samples", "0".into(), "at least 1")?;
         if let Some(rate) = self.lr {
             rule(positive(rate), "lr", rate.to_string(), "a positive number")?;
@@ -115,13 +115,6 @@ impl RunArgs {
             temperature.to_string(),
             "0 or a positive number",
         )
-    }
-
-    pub fn limit(&self) -> Limit {
-        match self.steps {
-            Some(steps) => Limit { steps, time: None },
-            None => Limit { steps: 600, time: Some(Duration::from_secs(240)) },
-        }
     }
 
     /// The device, tried out: burn starts a GPU at its first use and panics where there is none.
@@ -158,7 +151,8 @@ impl RunArgs {
     pub fn training(&self, preset: TrainerConfig) -> TrainerConfig {
         let rate = self.lr.unwrap_or(preset.learning_rate);
         let ema = self.ema.map_or(preset.ema, EmaDecay::Warmed);
-        preset.with_seed(self.seed()).with_learning_rate(rate).with_ema(ema)
+        let policy = self.non_finite.map_or(preset.non_finite, NonFinite::from);
+        preset.with_seed(self.seed()).with_learning_rate(rate).with_ema(ema).with_non_finite(policy)
     }
 
     /// The flags of an example and those here that the course of a run depends on.
@@ -167,25 +161,33 @@ impl RunArgs {
         flags: Vec<Setting>,
         training: &TrainerConfig,
         batch: usize,
-        images: &Images,
+        Split { train, test }: &Split,
     ) -> Vec<Setting> {
         let mut crc = crc32fast::Hasher::new();
-        (0..images.len()).for_each(|i| crc.update(images.image(i)));
-        let described = format!("{} images with CRC-32 {:08x}", images.len(), crc.finalize());
+        for images in [train, test] {
+            (0..images.len()).for_each(|i| crc.update(images.image(i)));
+        }
+        let (n_train, n_test, crc) = (train.len(), test.len(), crc.finalize());
+        let described = format!("{n_train} training and {n_test} test images with CRC-32 {crc:08x}");
+        // What the flag asks for is warmed: the same decay from the beginning is another average.
+        let ema = match training.ema {
+            EmaDecay::Constant(decay) if decay > 0.0 => format!("{decay} from the first update on"),
+            EmaDecay::Warmed(decay) | EmaDecay::Constant(decay) => decay.to_string(),
+        };
         let mut flags = flags;
         flags.extend([
             Setting::new("seed", self.seed, 0),
             Setting::new("batch", self.batch, batch),
             Setting::new("lr", self.lr, training.learning_rate),
-            Setting::new("ema", self.ema, "the preset's"),
+            Setting::new("ema", self.ema, ema),
             Setting::new("data", Some(&described), ""),
             Setting::new(SOURCE, None::<String>, self.source(None)),
         ]);
         flags
     }
 
-    /// Where the images come from: this command line, or else the run that is resumed.
-    fn source(&self, saved: Option<&Settings>) -> String {
+    /// Where the images come from: this command line, or else the run that is resumed or evaluated.
+    pub fn source(&self, saved: Option<&Settings>) -> String {
         let saved = saved.and_then(|settings| settings.get(SOURCE));
         match (&self.data, saved) {
             (Some(folder), _) => folder.canonicalize().unwrap_or(folder.clone()).display().to_string(),

@@ -23,6 +23,11 @@ pub enum Failure {
     Picture { path: PathBuf, reason: String },
     #[error("--{flag} {given}: the run in {} has {saved}; leave the flag out, or choose another --out", out.display())]
     Contradiction { flag: &'static str, given: String, saved: String, out: PathBuf },
+    #[error(
+        "{} holds a run that is not finished: {done} updates of {} are done; go on with it by --resume, delete it by --overwrite, or \
+         choose another --out", out.display(), .of.map_or("as many as there is time for".into(), |steps| steps.to_string())
+    )]
+    Unfinished { out: PathBuf, done: u64, of: Option<u64> },
     #[error("{} holds no {name} model", path.display())]
     OtherModel { path: PathBuf, name: &'static str },
     #[error("{} was not saved by this program: its settings are missing", path.display())]

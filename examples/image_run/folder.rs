@@ -64,13 +64,30 @@ impl Folder {
         self.path("checkpoints")
     }
 
-    /// Deletes what a killed run left half written.
+    /// Deletes the checkpoints of an earlier run. Their folder goes in one step, so that no moment leaves a part of them to be resumed.
+    pub fn remove_checkpoints(&self) -> Result<(), Failure> {
+        let place = self.checkpoints();
+        let aside = self.path(&format!("{TEMPORARY}checkpoints"));
+        let fail = |source| Failure::Write { path: place.clone(), source };
+        fs::rename(&place, &aside).map_err(fail)?;
+        self.sync().map_err(fail)?;
+        fs::remove_dir_all(&aside).map_err(fail)
+    }
+
+    /// Makes the names in the folder durable, where a folder can be opened.
+    fn sync(&self) -> std::io::Result<()> {
+        if cfg!(unix) { fs::File::open(&self.path)?.sync_all() } else { Ok(()) }
+    }
+
+    /// Deletes what a killed run left half written or half deleted.
     pub fn remove_leftovers(&self) -> Result<(), Failure> {
         let fail = |source| Failure::Write { path: self.path.clone(), source };
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-                fs::remove_file(entry.path()).map_err(fail)?;
+                let folder = entry.file_type().map_err(fail)?.is_dir();
+                let remove = if folder { fs::remove_dir_all } else { fs::remove_file };
+                remove(entry.path()).map_err(fail)?;
             }
         }
         Ok(())
@@ -88,8 +105,10 @@ impl Folder {
         remove(&temporary)?;
         if fs::hard_link(checkpoint, &temporary).is_err() {
             fs::copy(checkpoint, &temporary).map_err(fail)?;
+            fs::File::open(&temporary).and_then(|copy| copy.sync_all()).map_err(fail)?;
         }
         fs::rename(&temporary, &path).map_err(fail)?;
+        self.sync().map_err(fail)?;
         // Renaming one name of a file to another of its names leaves both.
         remove(&temporary)
     }
@@ -125,11 +144,17 @@ impl Folder {
     }
 
     /// The result of an evaluation as JSON.
-    pub fn write_evaluation<P: Provenance>(&self, bits: &BitsPerDim<P>, images: usize) -> Result<(), Failure> {
+    pub fn write_evaluation<P: Provenance>(
+        &self,
+        bits: &BitsPerDim<P>,
+        images: usize,
+        source: &str,
+    ) -> Result<(), Failure> {
         let report = json!({
             "test_bits_per_dim": bits.value(),
             "bound": bits.provenance().to_string(),
             "images": images,
+            "data": source,
         });
         self.write("evaluation.json", "evaluation", serde_json::to_string_pretty(&report)?.as_bytes())
     }

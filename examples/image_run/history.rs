@@ -10,11 +10,13 @@ use super::failure::Failure;
 /// Section of a checkpoint.
 const SECTION: &str = "history";
 
-/// Bits/dim of every update and, now and then, of test images; and the time it took.
+/// Bits/dim of every update that was done and, now and then, of test images; and the time it took.
 #[derive(Default, Serialize, Deserialize)]
 pub struct History {
-    pub train: Vec<f64>,
-    pub test: Vec<(u64, f64)>,
+    /// `None` where the update was passed over.
+    pub train: Vec<Option<f64>>,
+    /// After which update, and `None` where it is not finite.
+    pub test: Vec<(u64, Option<f64>)>,
     /// Seconds of the updates alone.
     pub update_seconds: f64,
     /// Seconds of the whole run. A limit in time counts them, those before a resume too.
@@ -24,7 +26,7 @@ pub struct History {
 impl History {
     /// Mean of the last 50 updates.
     pub fn recent_train(&self) -> Option<f64> {
-        let recent = &self.train[self.train.len().saturating_sub(50)..];
+        let recent: Vec<f64> = self.train[self.train.len().saturating_sub(50)..].iter().flatten().copied().collect();
         (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
     }
 

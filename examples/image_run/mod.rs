@@ -1,6 +1,7 @@
 //! What the image examples share: arguments, evaluation, progress, and what they write.
 
 mod args;
+mod conduct;
 mod failure;
 mod folder;
 mod history;
@@ -38,19 +39,27 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
     let device = args.device()?;
     let seeds = StepSeed::new(args.seed());
     if let Some(path) = &args.sample {
-        let (model, config) = load::<C>(path, &device)?;
+        let (model, config, _) = load::<C>(path, &device)?;
         device.seed(seeds.seed(0, Purpose::Sampling));
         return folder.write_samples(&model, args.temperature, config.n_levels());
     }
     if let Some(path) = &args.eval {
-        let (model, config) = load::<C>(path, &device)?;
-        let data = fit(&config, args.read(None, config.image())?)?;
+        let (model, config, checkpoint) = load::<C>(path, &device)?;
+        // The images that the run kept aside; a checkpoint of another program may say nothing of them.
+        let saved = checkpoint.metadata(settings::KEY).map(|_| settings::read(&checkpoint, path)).transpose()?;
+        let source = args.source(saved.as_ref());
+        println!("evaluated on    {source}");
+        let data = fit(&config, args.read(saved.as_ref(), config.image())?)?;
         device.seed(seeds.seed(0, Purpose::Evaluation));
         let bits = evaluate_importance_weighted(&model, &data.test, args.importance_samples, &device)?;
         println!("test {bits}");
-        return folder.write_evaluation(&bits, data.test.len());
+        return folder.write_evaluation(&bits, data.test.len(), &source);
     }
-    let saved = if args.resume { Saved::find(&folder, args.keep)? } else { None };
+    let saved = if args.overwrite { None } else { Saved::find(&folder)? };
+    if let (false, Some(saved)) = (args.resume, &saved) {
+        saved.check_finished(&args.out)?;
+    }
+    let saved = saved.filter(|_| args.resume);
     let resumed = saved.as_ref().map(Saved::config::<C>).transpose()?;
     let config = resumed.as_ref().unwrap_or(&experiment.config);
     let data = fit(config, args.read(saved.as_ref().map(|saved| &saved.settings), config.image())?)?;
@@ -58,11 +67,12 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
     folder.write_all(&trained, &data, args, &device)
 }
 
-/// The averaged model of a checkpoint, without gradients.
-fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, C), Failure> {
+/// The averaged model of a checkpoint, without gradients, and its configuration.
+fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, C, Checkpoint), Failure> {
     let checkpoint = Checkpoint::load(path)?;
     let config: C = training::read_config(&checkpoint, path)?;
-    Ok((Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?, config))
+    let model = Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?;
+    Ok((model, config, checkpoint))
 }
 
 /// The data in as many levels as the model knows, or why the model cannot take it: known before a model is made.

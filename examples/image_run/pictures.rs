@@ -43,7 +43,7 @@ pub fn grid(images: Tensor<4, Int>, columns: u32) -> RgbImage {
 /// The learning curve as an SVG text.
 pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
     let fail = |reason: String| Failure::Picture { path: path.to_path_buf(), reason };
-    let values = curve.train.iter().copied().chain(curve.test.iter().map(|(_, bits)| *bits));
+    let values = curve.train.iter().flatten().copied().chain(curve.test.iter().filter_map(|(_, bits)| *bits));
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let steps = curve.train.len().max(2) as f64;
     let mut svg = String::new();
@@ -58,11 +58,11 @@ pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
             .map_err(|e| fail(e.to_string()))?;
         let mesh = chart.configure_mesh().x_desc("update").y_desc("bits/dim (one-sample bound)").draw();
         mesh.map_err(|e| fail(e.to_string()))?;
-        let train = curve.train.iter().enumerate().map(|(i, bits)| (i as f64 + 1.0, *bits));
+        let train = curve.train.iter().enumerate().filter_map(|(i, bits)| Some((i as f64 + 1.0, (*bits)?)));
         let drawn = chart.draw_series(LineSeries::new(train, BLUE.mix(0.5)));
         let drawn = drawn.map_err(|e| fail(e.to_string()))?;
         drawn.label("training batch").legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], BLUE));
-        let test = curve.test.iter().map(|(step, bits)| (*step as f64, *bits));
+        let test = curve.test.iter().filter_map(|(step, bits)| Some((*step as f64, (*bits)?)));
         let drawn = chart.draw_series(LineSeries::new(test, RED.stroke_width(2)));
         let drawn = drawn.map_err(|e| fail(e.to_string()))?;
         drawn.label("held-out, averaged weights").legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], RED));

@@ -1,21 +1,21 @@
 //! Progress of a run: a bar with rate, losses and time left.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::Limit;
+use super::conduct::Conduct;
 use super::history::History;
 
 pub struct Progress {
     bar: ProgressBar,
-    limit: Limit,
+    limit: Conduct,
     /// When the last look at the clock was taken.
     last: Instant,
 }
 
 impl Progress {
-    pub fn new(limit: Limit) -> Self {
+    pub fn new(limit: Conduct) -> Self {
         // With a limit in time the bar counts milliseconds, so that its estimate of the time left is right.
         let length = limit.time.map_or(limit.steps, |time| time.as_millis() as u64);
         let bar = ProgressBar::new(length);
@@ -41,21 +41,15 @@ impl Progress {
         result
     }
 
-    /// Whether the run is at its end.
-    pub fn is_over(&self, step: u64, history: &History) -> bool {
-        let elapsed = Duration::from_secs_f64(history.seconds);
-        step >= self.limit.steps || self.limit.time.is_some_and(|time| elapsed >= time)
-    }
-
-    /// Whether the test images are due after this update.
-    pub fn wants_test(&self, step: u64) -> bool {
-        step.is_multiple_of(25) || step == self.limit.steps
+    /// Whether the test images are due after this update. Where a life of the run ends makes no difference.
+    pub fn wants_test(step: u64) -> bool {
+        step.is_multiple_of(25)
     }
 
     pub fn show(&self, step: u64, history: &History) {
         let rate = step as f64 / history.update_seconds;
         let train = history.recent_train().map_or("-".into(), |bits| format!("{bits:.3}"));
-        let test = history.test.last().map_or("-".into(), |(_, bits)| format!("{bits:.3}"));
+        let test = history.test.last().and_then(|(_, bits)| *bits).map_or("-".into(), |bits| format!("{bits:.3}"));
         let message = format!("step {step}, {rate:.2} steps/s, bits/dim train {train} test {test}");
         let by_steps = step as f64 / self.limit.steps as f64;
         let position = match self.limit.time {

@@ -1,14 +1,15 @@
 //! The training loop of the image examples, and how a run is begun or taken up again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Split};
-use flowkit::train::{Checkpoint, Checkpoints, Purpose, StepSeed, Trainer, TrainerConfig};
+use flowkit::data::{Batches, ImageBatcher, Loader, LoaderConfig, Split};
+use flowkit::train::{Checkpoint, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
 
-use super::args::RunArgs;
+use super::args::{RunArgs, SOURCE};
+use super::conduct::{self, Conduct};
 use super::evaluate;
 use super::failure::Failure;
 use super::folder::{Folder, ModelRun};
@@ -37,25 +38,38 @@ const CURVE_IMAGES: usize = 32;
 pub struct Saved {
     checkpoints: Checkpoints,
     checkpoint: Checkpoint,
+    step: u64,
     path: PathBuf,
     pub settings: Settings,
+    conduct: Conduct,
 }
 
 impl Saved {
     /// The newest readable checkpoint of a folder, if there is one.
-    pub fn find(folder: &Folder, keep: usize) -> Result<Option<Self>, Failure> {
+    pub fn find(folder: &Folder) -> Result<Option<Self>, Failure> {
         let place = folder.checkpoints();
         if !place.exists() {
             return Ok(None);
         }
-        let checkpoints = Checkpoints::open(place, keep)?;
+        // How many are to be kept is known from the checkpoint.
+        let checkpoints = Checkpoints::open(place, 1)?;
         let Some(latest) = checkpoints.latest()? else { return Ok(None) };
         for damage in &latest.damaged {
             eprintln!("warning: {damage}; going on from update {}", latest.step);
         }
         let path = checkpoints.path(latest.step);
         let settings = settings::read(&latest.checkpoint, &path)?;
-        Ok(Some(Self { checkpoints, checkpoint: latest.checkpoint, path, settings }))
+        let conduct = Conduct::read(&latest.checkpoint, &path)?;
+        Ok(Some(Self { checkpoints, checkpoint: latest.checkpoint, step: latest.step, path, settings, conduct }))
+    }
+
+    /// An error if the run has not reached its end.
+    pub fn check_finished(&self, out: &Path) -> Result<(), Failure> {
+        if self.conduct.is_over(self.step, &History::read(&self.checkpoint, &self.path)?) {
+            return Ok(());
+        }
+        let of = self.conduct.time.is_none().then_some(self.conduct.steps);
+        Err(Failure::Unfinished { out: out.to_path_buf(), done: self.step, of })
     }
 
     /// The configuration of its model.
@@ -70,6 +84,7 @@ struct Run<'a, C: ImageModelConfig> {
     checkpoints: Checkpoints,
     config: C,
     settings: Settings,
+    conduct: Conduct,
     trainer: Trainer<C::Model>,
     history: History,
 }
@@ -79,12 +94,14 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
     fn begin(
         experiment: Experiment<C>,
         args: &RunArgs,
-        data: &Images,
+        split: &Split,
         device: &Device,
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
         let Experiment { config, training, batch_size, start_size, flags } = experiment;
-        let settings = settings::begin(args.settings(flags, &training, batch_size, data));
+        let settings = settings::begin(args.settings(flags, &training, batch_size, split));
+        let conduct = Conduct::default().with_flags(args);
+        let data = &split.train;
         let seed = args.seed();
         let training = args.training(training);
         training.validate()?;
@@ -93,10 +110,13 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let first = Batches::new(data.len(), start_size.min(data.len()), seed)?.indices(0);
         let model = C::Model::initialize(config.build(device)?, data.batch(&first, device))?;
         let trainer = Trainer::new(model, training)?;
-        let checkpoints = Checkpoints::open(folder.checkpoints(), args.keep)?;
         folder.remove_leftovers()?;
-        let mut run = Self { folder, checkpoints, config, settings, trainer, history: History::default() };
-        // What an earlier run left in the folder ends here, so that a resume cannot take it for this run.
+        let place = folder.checkpoints();
+        // What an earlier run left in the folder ends here, so that a resume cannot take it for this run, unless a process writes there.
+        drop(Checkpoints::open(&place, conduct.keep)?);
+        folder.remove_checkpoints()?;
+        let checkpoints = Checkpoints::open(&place, conduct.keep)?;
+        let mut run = Self { folder, checkpoints, config, settings, conduct, trainer, history: History::default() };
         run.save()?;
         Ok(run)
     }
@@ -106,16 +126,23 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         saved: Saved,
         experiment: Experiment<C>,
         args: &RunArgs,
-        data: &Images,
+        data: &Split,
         device: &Device,
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
-        let Saved { checkpoints, checkpoint, path, settings } = saved;
+        let Saved { checkpoints, checkpoint, path, mut settings, conduct, .. } = saved;
         let Experiment { training, batch_size, flags, .. } = experiment;
         let flags = args.settings(flags, &training, batch_size, data);
         settings::agree(&flags, &settings, &args.out)?;
+        // The same images in another place: it is there that the next resume looks.
+        settings.insert(SOURCE.into(), args.source(Some(&settings)));
+        let conduct = conduct.with_flags(args);
+        let checkpoints = checkpoints.with_keep(conduct.keep)?;
         let config: C = read_config(&checkpoint, &path)?;
-        let trainer = Trainer::resume(&checkpoint, config.build(device)?)?;
+        let mut trainer = Trainer::resume(&checkpoint, config.build(device)?)?;
+        if let Some(policy) = args.non_finite {
+            trainer = trainer.with_non_finite(policy.into());
+        }
         let done = trainer.step_count();
         if let Some(steps) = args.steps.filter(|&steps| steps < done) {
             let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));
@@ -125,23 +152,45 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         folder.publish(&path)?;
         println!("resumed         update {done}, {}", path.display());
         let history = History::read(&checkpoint, &path)?;
-        Ok(Self { folder, checkpoints, config, settings, trainer, history })
+        Ok(Self { folder, checkpoints, config, settings, conduct, trainer, history })
     }
 
     fn save(&mut self) -> Result<(), Failure> {
+        let path = self.checkpoints.save(self.trainer.step_count(), &self.checkpoint()?)?;
+        self.trainer.mark_saved();
+        self.folder.publish(&path)
+    }
+
+    /// Saves what was learned until an update failed, beside what is there.
+    fn save_after_failure(&self) -> Result<(), Failure> {
+        let path = self.checkpoints.add(self.trainer.step_count(), &self.checkpoint()?)?;
+        self.folder.publish(&path)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, Failure> {
         let metadata = BTreeMap::from([
             (C::KEY.to_string(), serde_json::to_string(&self.config)?),
             (settings::KEY.to_string(), serde_json::to_string(&self.settings)?),
+            (conduct::KEY.to_string(), serde_json::to_string(&self.conduct)?),
         ]);
         let mut checkpoint = self.trainer.checkpoint(metadata)?;
         self.history.write(&mut checkpoint)?;
-        let path = self.checkpoints.save(self.trainer.step_count(), &checkpoint)?;
-        self.folder.publish(&path)
+        Ok(checkpoint)
+    }
+
+    /// Bits/dim of the curve's test images now.
+    fn test(&mut self, data: &Split, device: &Device) -> Result<(), Failure> {
+        let step = self.trainer.step_count();
+        device.seed(StepSeed::new(self.trainer.config().seed).seed(step, Purpose::Evaluation));
+        let test = data.test.clone().take(CURVE_IMAGES);
+        let bits = evaluate(self.trainer.average(), &test, device)?.bits_per_dim().value();
+        self.history.test.push((step, bits.is_finite().then_some(bits)));
+        Ok(())
     }
 }
 
 /// The configuration of the model in a checkpoint.
-pub fn read_config<C: ImageModelConfig>(checkpoint: &Checkpoint, path: &std::path::Path) -> Result<C, Failure> {
+pub fn read_config<C: ImageModelConfig>(checkpoint: &Checkpoint, path: &Path) -> Result<C, Failure> {
     let other = || Failure::OtherModel { path: path.to_path_buf(), name: C::NAME };
     let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
     serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
@@ -157,8 +206,8 @@ pub fn train<C: ImageModelConfig>(
     folder: &Folder,
 ) -> Result<ModelRun<C::Model>, Failure> {
     let mut run = match saved {
-        Some(saved) => Run::resume(saved, experiment, args, &data.train, device, folder)?,
-        None => Run::begin(experiment, args, &data.train, device, folder)?,
+        Some(saved) => Run::resume(saved, experiment, args, data, device, folder)?,
+        None => Run::begin(experiment, args, data, device, folder)?,
     };
     let seed = run.trainer.config().seed;
     let batch_size = settings::number(&run.settings, "batch", &args.out)?;
@@ -169,29 +218,31 @@ pub fn train<C: ImageModelConfig>(
     let parameters = run.trainer.model().num_params();
     println!("{} {preset}: {parameters} parameters, batches of {batch_size}", C::NAME);
 
-    let mut progress = Progress::new(args.limit());
+    let mut progress = Progress::new(run.conduct);
     let mut saved_at = run.trainer.step_count();
-    while !progress.is_over(run.trainer.step_count(), &run.history)
+    while !run.conduct.is_over(run.trainer.step_count(), &run.history)
         && let Some(x) = batches.next().transpose()?
     {
         let update = match Progress::time(&mut run.history, || C::Model::update(&mut run.trainer, device, x)) {
             Ok(update) => update,
             Err(error) => {
-                // What was learned so far is not lost with the update that failed.
-                run.save()?;
+                // What was learned so far is not lost with the update that failed, which is what the user must hear of first.
+                if let Err(second) = run.save_after_failure() {
+                    eprintln!("warning: nor could the state before it be saved: {second}");
+                }
                 return Err(error.into());
             }
         };
-        run.history.train.push(update.bits_per_dim);
-        if progress.wants_test(update.step) {
-            device.seed(StepSeed::new(seed).seed(update.step, Purpose::Evaluation));
-            let test = data.test.clone().take(CURVE_IMAGES);
-            let bits = evaluate(run.trainer.average(), &test, device)?.bits_per_dim().value();
-            run.history.test.push((update.step, bits));
+        if let Outcome::Skipped(reason) | Outcome::Restored(reason) = &update.outcome {
+            eprintln!("warning: update {} was passed over: {reason}", update.step);
+        }
+        run.history.train.push((update.outcome == Outcome::Done).then_some(update.bits_per_dim));
+        if Progress::wants_test(update.step) {
+            run.test(data, device)?;
         }
         progress.clock(&mut run.history);
         progress.show(update.step, &run.history);
-        if update.step.is_multiple_of(args.save_every) {
+        if update.step.is_multiple_of(run.conduct.save_every) {
             run.save()?;
             saved_at = update.step;
         }
@@ -199,6 +250,10 @@ pub fn train<C: ImageModelConfig>(
     progress.finish();
     if run.trainer.step_count() != saved_at {
         run.save()?;
+    }
+    // The end of the curve is for the report alone: a run that goes on from here does not have it.
+    if run.history.test.last().is_none_or(|(step, _)| *step != run.trainer.step_count()) {
+        run.test(data, device)?;
     }
     let (model, last) = (run.trainer.average().clone(), run.trainer.model().valid());
     let (steps, n_levels) = (run.trainer.step_count(), run.config.n_levels());

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | number `order[i]` of `x`, and its parameters | `i + 1`, in `1..=D` |
 //! | the condition | 0 |
-//! | unit `k` of a hidden layer of width `w` | `least + ⌊k·(D − least)/w⌋`, in `least..D`, where `least` is 0 with a condition and else 1 |
+//! | unit `k` of a hidden layer of width `w` | `least + ⌊k·(D − least)/w⌋`, in `least..D`, where `least` is 0 with a condition or if `D = 1`, else 1 |
 //!
 //! A hidden unit is connected to what has its degree or less, the parameters of a number to hidden units of less than its degree: what they
 //! depend on has a smaller degree than the number itself. So the first number's parameters depend on the condition, or are constants. Units of
@@ -21,6 +21,10 @@
 //! Hidden layers uniform within `±1/√fan_in`, weights of the last layer 0, its bias `theta_start`, 0 unless configured
 //! ([`crate::conditioner::mlp`]).
 //!
+//! # Records
+//! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
+//! network that was built with another ordering.
+//!
 //! # Cost
 //! That of dense layers; the mask is applied to the weights, not to the batch.
 //!
@@ -28,10 +32,10 @@
 //! Germain et al. 2015. Differs: degrees of hidden units are spread evenly, not drawn; a condition has a degree of its own.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module};
-use burn::tensor::{Device, Tensor};
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Int, Tensor};
 
-use super::masked_linear::Cut;
+use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear, Ordering};
 use crate::conditioner::widths::Widths;
 use crate::conditioner::{Activation, Conditioner, theta_start};
@@ -105,6 +109,7 @@ impl MadeConfig {
         let zero = Some(Initializer::Zeros);
         let mut output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, zero, device);
         output.linear.bias = Some(theta_start::bias(&self.theta_start, self.n_params, self.dims, device));
+        let order = indices(&order, device);
         Made { hidden, output, order, activation: self.activation, widths: self.widths() }
     }
 }
@@ -116,8 +121,8 @@ pub struct Made {
     pub hidden: Vec<MaskedLinear>,
     /// Last layer, `-> params·D`.
     pub output: MaskedLinear,
-    #[module(skip)]
-    order: Vec<usize>,
+    /// Indices of the numbers, first to last, `[D]`.
+    pub order: Param<Tensor<1, Int>>,
     #[module(skip)]
     activation: Activation,
     #[module(skip)]
@@ -146,7 +151,7 @@ impl<C: VectorContext> Conditioner<2, C> for Made {
 }
 
 impl<C: VectorContext> AutoregressiveNet<C> for Made {
-    fn order(&self) -> &[usize] {
-        &self.order
+    fn order(&self) -> Vec<usize> {
+        self.order.val().into_data().iter::<i64>().map(|index| index as usize).collect()
     }
 }

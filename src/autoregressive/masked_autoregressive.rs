@@ -7,7 +7,8 @@
 //! The Jacobian is triangular in the net's order, with the law's derivatives on the diagonal.
 //!
 //! # Cost
-//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number. [`crate::Invert`] turns
+//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number, after one host read of the order.
+//! [`crate::Invert`] turns
 //! this round into the inverse autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose densities cost `D`.
 //!
 //! # Reference
@@ -83,7 +84,7 @@ where
         let [batch, _] = z.dims();
         // Numbers that are not known yet are read through weights that are cut: any finite one does.
         let mut x = z.zeros_like();
-        for &index in self.net.order() {
+        for index in self.net.order() {
             let theta = self.net.forward(x.clone(), context).narrow(2, index, 1);
             let number = self.law.inverse(z.clone().narrow(1, index, 1), theta);
             x = x.slice_assign([0..batch, index..index + 1], number);

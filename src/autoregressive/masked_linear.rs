@@ -3,12 +3,13 @@
 //! y_j = Σ_{i: degree_i ≤ degree_j} W[i, j]·x_i + b_j        hidden layers ([`Cut::Later`])
 //! y_j = Σ_{i: degree_i < degree_j} W[i, j]·x_i + b_j        last layer ([`Cut::SameAndLater`])
 //! ```
-//! The mask follows from the degrees and is no parameter; a weight that is cut is read as 0 and gets the gradient 0.
+//! The degrees are integer parameters, saved with the weights: a checkpoint cuts what it was trained without, also in a layer that was built
+//! with others. The mask follows from them; a weight that is cut is read as 0 and gets the gradient 0.
 
-use burn::module::{Initializer, Module};
+use burn::module::{Initializer, Module, Param, ParamId};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::module::linear;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Which connections are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +25,12 @@ pub enum Cut {
 pub struct MaskedLinear {
     /// The layer, weights `[in, out]`. Those that are cut hold values that are never used.
     pub linear: Linear,
-    /// True where a connection is cut, `[in, out]`.
-    cut: Tensor<2, Bool>,
+    /// Degrees of the inputs, `[in]`.
+    pub inputs: Param<Tensor<1, Int>>,
+    /// Degrees of the outputs, `[out]`.
+    pub outputs: Param<Tensor<1, Int>>,
+    #[module(skip)]
+    cut: Cut,
 }
 
 impl MaskedLinear {
@@ -37,23 +42,31 @@ impl MaskedLinear {
         initializer: Option<Initializer>,
         device: &Device,
     ) -> Self {
-        let is_cut = |from: usize, to: usize| match cut {
-            Cut::Later => from > to,
-            Cut::SameAndLater => from >= to,
-        };
-        let mask: Vec<bool> = inputs.iter().flat_map(|&i| outputs.iter().map(move |&j| is_cut(i, j))).collect();
-        let shape = [inputs.len(), outputs.len()];
-        let mut config = LinearConfig::new(shape[0], shape[1]);
+        let mut config = LinearConfig::new(inputs.len(), outputs.len());
         if let Some(initializer) = initializer {
             config = config.with_initializer(initializer);
         }
-        Self { linear: config.init(device), cut: Tensor::from_data(TensorData::new(mask, shape), device) }
+        Self { linear: config.init(device), inputs: indices(inputs, device), outputs: indices(outputs, device), cut }
     }
 
     /// # Shapes
     /// `[batch, in]` to `[batch, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let weight = self.linear.weight.val().mask_fill(self.cut.clone(), 0.0);
+        let weight = self.linear.weight.val();
+        let from = self.inputs.val().unsqueeze_dim::<2>(1).expand(weight.dims());
+        let to = self.outputs.val().unsqueeze_dim::<2>(0).expand(weight.dims());
+        let cut = match self.cut {
+            Cut::Later => from.greater(to),
+            Cut::SameAndLater => from.greater_equal(to),
+        };
+        let weight = weight.mask_fill(cut, 0.0);
         linear(x, weight, self.linear.bias.as_ref().map(|bias| bias.val()))
     }
+}
+
+/// Whole numbers that are saved with a module.
+pub(super) fn indices(values: &[usize], device: &Device) -> Param<Tensor<1, Int>> {
+    let data: Vec<i64> = values.iter().map(|&value| value as i64).collect();
+    let data = TensorData::new(data, [values.len()]);
+    Param::initialized(ParamId::new(), Tensor::from_data(data, device))
 }

@@ -18,5 +18,7 @@ pub use ordering::Ordering;
 /// As a [`Conditioner`] it is given the whole vector, `kept` and `other` being the same.
 pub trait AutoregressiveNet<C: Context = ()>: Conditioner<2, C> {
     /// Indices of the numbers, first to last: the parameters of number `order()[i]` depend on numbers `order()[..i]` and the condition.
-    fn order(&self) -> &[usize];
+    ///
+    /// Read by the host, where it is a parameter.
+    fn order(&self) -> Vec<usize>;
 }

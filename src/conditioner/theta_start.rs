@@ -12,7 +12,7 @@ pub(crate) fn validate(config: &'static str, start: &Option<Vec<f64>>, n_params:
     if start.len() != n_params {
         return Err(ConfigError::Length { config, field: FIELD, expected: n_params, found: start.len() });
     }
-    match start.iter().find(|value| !(value.abs() <= f64::from(f32::MAX))) {
+    match start.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX)) {
         None => Ok(()),
         Some(&found) => Err(ConfigError::OutOfRange { config, field: FIELD, range: "the float32 numbers", found }),
     }

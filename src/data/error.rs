@@ -183,7 +183,7 @@ pub enum DataError {
     },
 
     /// A file that goes on after the records that its header counts.
-    #[error("{}: {found} bytes, expected {expected} for the {records} records of the header", path.display())]
+    #[error("{} goes on after the {expected} bytes of the {records} records of its header", path.display())]
     TrailingBytes {
         /// The file, unpacked if it was packed.
         path: PathBuf,
@@ -191,8 +191,19 @@ pub enum DataError {
         records: usize,
         /// The bytes of header and records.
         expected: u64,
-        /// The bytes of the file.
-        found: u64,
+    },
+
+    /// A file whose header asks for more memory than any data set in its format needs.
+    #[error("{}: the {records} records of the header have {bytes} bytes, at most {max} are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The records that the header counts.
+        records: usize,
+        /// Their bytes.
+        bytes: u64,
+        /// The most that is read.
+        max: u64,
     },
 
     /// A file of labels that does not fit its file of images.

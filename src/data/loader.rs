@@ -7,7 +7,10 @@ use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress, batcher::
 use burn::data::dataset::{Dataset, DatasetError, transform::PartialDataset};
 use burn::tensor::Device;
 
-use super::{Augmentation, DataError, Image, Order, augmentation::augment, order::Plan, prefetch::Prefetch};
+use super::{
+    Augmentation, DataError, Image, Order, augmentation::augment, order::Plan, panic_message::panic_message,
+    prefetch::Prefetch,
+};
 
 /// Configuration of a [`Loader`].
 #[derive(Config, Debug, PartialEq)]
@@ -20,7 +23,7 @@ pub struct LoaderConfig {
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
-    /// Batches that a thread reads ahead; with 0 they are read where they are asked for. It changes no batch.
+    /// Batches that a thread reads ahead; with 0 they are read where they are asked for. It changes no batch and no error.
     #[config(default = 2)]
     pub prefetch: usize,
     /// Random changes of the images, in this order.
@@ -45,8 +48,9 @@ impl LoaderConfig {
 /// Batches of any data set of [`Image`]s, read ahead in a thread: the one loader for every source.
 ///
 /// The batch of a step is a function of the configuration and of the step's number. [`Loader::steps`] starts at any step, so a run
-/// that resumes sees exactly the batches that the uninterrupted run would have seen. The thread reads, decodes and augments; tensors
-/// are made by the thread that asks for them, so that a GPU's work stays on one stream.
+/// that resumes sees exactly the batches that the uninterrupted run would have seen. The thread asks the data set for
+/// images, which [`Images`](super::Images) holds decoded in memory and another may read and decode then, and augments them; tensors are
+/// made by the thread that asks for them, so that a GPU's work stays on one stream.
 ///
 /// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see [`Loader::starting_at_epoch`] for a resumed `Learner`.
 ///
@@ -132,7 +136,7 @@ impl<O> Loader<O> {
             Some(images)
         });
         let items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send> = match self.prefetch {
-            0 => Box::new(items),
+            0 => Box::new(guarded(items)),
             depth => Box::new(Prefetch::new(items, depth)?),
         };
         Ok(Steps { items, batcher: self.batcher.clone(), device: self.device.clone() })
@@ -163,6 +167,22 @@ impl<O> Iterator for Steps<O> {
         let images = self.items.next()?;
         Some(images.map(|images| self.batcher.batch(images, &self.device)))
     }
+}
+
+/// An iterator whose panic is its last item, an error, as it is where a thread reads ahead.
+fn guarded<T>(mut items: impl Iterator<Item = Result<T, DataError>>) -> impl Iterator<Item = Result<T, DataError>> {
+    let mut over = false;
+    std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
+        // What a panic leaves half done is not looked at again.
+        let next = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| items.next()));
+        next.unwrap_or_else(|panic| {
+            over = true;
+            Some(Err(DataError::Panicked { reason: panic_message(panic.as_ref()) }))
+        })
+    })
 }
 
 /// What the thread works with.

@@ -13,7 +13,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Images, Labels, Split, idx};
+use super::idx::Idx;
+use super::{DataError, Images, Labels, Split};
 
 /// Height and width of every image.
 const SIDE: usize = 28;
@@ -56,19 +57,22 @@ impl Form {
 /// # Errors
 ///
 /// For either file: [`DataError::Io`], [`DataError::Gzip`], [`DataError::TruncatedHeader`], [`DataError::IdxMagic`],
-/// [`DataError::NoRecords`], [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`]. [`DataError::ImageSize`] if images are not
+/// [`DataError::NoRecords`], [`DataError::TooLarge`], [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`]. [`DataError::ImageSize`] if images are not
 /// 28x28, [`DataError::CountsDiffer`] if the labels are more or fewer, [`DataError::LabelOutOfRange`].
 pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form) -> Result<Images, DataError> {
     let (path, labels_path) = (images.as_ref(), labels.as_ref());
-    let (n_images, pixels) = idx::read::<3>(path, "images", |size| {
+    let images = Idx::<3>::open(path, "images", |size| {
         let found = [size[0], size[1]];
         let expected = [SIDE, SIDE];
         if found == expected { Ok(()) } else { Err(DataError::ImageSize { path: path.into(), expected, found }) }
     })?;
-    let (n_labels, labels) = idx::read::<1>(labels_path, "labels", |_| Ok(()))?;
-    if n_labels != n_images {
-        return Err(DataError::CountsDiffer { path: labels_path.into(), expected: n_images, found: n_labels });
+    let labels = Idx::<1>::open(labels_path, "labels", |_| Ok(()))?;
+    // Known from the headers, before anything is unpacked.
+    if labels.n_records != images.n_records {
+        let (expected, found) = (images.n_records, labels.n_records);
+        return Err(DataError::CountsDiffer { path: labels_path.into(), expected, found });
     }
+    let (pixels, labels) = (images.records()?, labels.records()?);
     if let Some(record) = labels.iter().position(|&label| label >= N_CLASSES) {
         let (max, found) = (N_CLASSES - 1, labels[record]);
         return Err(DataError::LabelOutOfRange { path: labels_path.into(), record, max, found });

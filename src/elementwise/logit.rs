@@ -26,7 +26,7 @@ use crate::event::sum_event;
 /// Configuration of [`Logit`].
 #[derive(Config, Debug)]
 pub struct LogitConfig {
-    /// Margin `α` at both ends, in `[0, 1/2)`.
+    /// Margin `α` at both ends, in `[0, 0.49]`: towards 1/2 nothing is left of the data.
     #[config(default = 0.05)]
     pub margin: f64,
 }
@@ -34,10 +34,10 @@ pub struct LogitConfig {
 impl LogitConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if (0.0..0.5).contains(&self.margin) {
+        if (0.0..=0.49).contains(&self.margin) {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config: "LogitConfig", field: "margin", range: "[0, 0.5)", found: self.margin })
+        Err(ConfigError::OutOfRange { config: "LogitConfig", field: "margin", range: "[0, 0.49]", found: self.margin })
     }
 
     /// The bijector.

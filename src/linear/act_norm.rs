@@ -43,10 +43,11 @@ impl ActNormConfig {
         const NAME: &str = "ActNormConfig";
         ConfigError::positive(NAME, "n_channels", self.n_channels)?;
         let found = self.log_scale_factor;
-        if found.is_finite() && found > 0.0 {
+        // The start divides by it and gradients are multiplied by it: far from both ends of float32.
+        if (1e-3..=1e3).contains(&found) {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config: NAME, field: "log_scale_factor", range: "(0, ∞)", found })
+        Err(ConfigError::OutOfRange { config: NAME, field: "log_scale_factor", range: "[1e-3, 1e3]", found })
     }
 
     /// The bijector, as the identity until it is started from data.
@@ -116,6 +117,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        check_shape(Bijector::<D, C>::output_shape(&self, x.dims()));
         let data = x.clone().inner();
         let others: Vec<usize> = (0..D).filter(|&axis| axis != 1).collect();
         let mean = data.clone().mean_dims(&others);

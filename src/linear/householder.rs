@@ -104,8 +104,10 @@ impl Householder {
     pub fn matrix(&self) -> Tensor<2> {
         let vectors = self.vectors.val();
         let [n, c] = vectors.dims();
+        let none = vectors.clone().detach().abs().max_dim(1).lower_elem(SHORTEST);
+        // A sixteenth, which is exact, of any float32 number has a reciprocal that is not subnormal: devices may take those for 0.
+        let vectors = vectors.mul_scalar(0.0625);
         let largest = vectors.clone().detach().abs().max_dim(1);
-        let none = largest.clone().lower_elem(SHORTEST);
         let scaled = vectors.clone() * largest.mask_fill(none.clone(), 1.0).recip();
         let scaled = scaled.mask_fill(none.clone().expand([n, c]), 0.0);
         let squares = scaled.clone().square().sum_dim(1).mask_fill(none, 1.0);

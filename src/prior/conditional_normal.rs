@@ -1,11 +1,13 @@
 //! Independent normal latents whose means and log-scales a network gives from the condition.
 //! ```text
-//! (μ, s) = theta = network(context)                             [batch, 2, dims]
+//! (s, μ) = theta = network(context)                             [batch, 2, dims]
 //! ln p(z | context) = −Σ ( ½ ((z − μ)·exp(−s))² + s + ½ ln 2π )
 //! sample   μ + temperature·exp(s)·N(0, 1)
 //! ```
 //! The network is a [`Conditioner`] that takes the condition as its input and gives two parameters for each latent: the prior of a class, or
-//! of latents that were factored out given those that were not.
+//! of latents that were factored out given those that were not. The order of the parameters is that of the law
+//! [`AffineForm::Normal`](crate::law::AffineForm), so that a coupling of that law and this prior may share a network. A data-dependent start of
+//! the network happens when the flow is started.
 //!
 //! # Numerics
 //! `exp(−s)` overflows f32 at `s < −88`. A network whose last layer starts at zero starts at the standard normal distribution.
@@ -26,7 +28,7 @@
 //!     fn forward(&self, context: Tensor<2>, _: &()) -> Tensor<3> {
 //!         let batch = context.dims()[0];
 //!         let mean = context.reshape([batch, 1, 1]).expand([batch, 1, 2]);
-//!         Tensor::cat(vec![mean.clone(), mean.zeros_like()], 1)
+//!         Tensor::cat(vec![mean.zeros_like(), mean], 1)
 //!     }
 //!     fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
 //!         Ok(())
@@ -49,13 +51,13 @@ use super::diagonal_normal::log_normal;
 use crate::conditioner::Conditioner;
 use crate::error::{ShapeError, check_shape};
 
-/// Parameters of each latent: mean and log-scale.
+/// Parameters of each latent: log-scale and mean.
 const N_PARAMS: usize = 2;
 
 /// Normal prior given a condition. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ConditionalNormal<N> {
-    /// Gives means and log-scales from the condition.
+    /// Gives log-scales and means from the condition.
     pub network: N,
 }
 
@@ -88,7 +90,7 @@ impl<N> ConditionalNormal<N> {
         self.network.check(found, latents, N_PARAMS)
     }
 
-    /// Means and log-scales of latents of shape `dims`.
+    /// Log-scales and means of latents of shape `dims`.
     ///
     /// # Panics
     /// If the network does not give two parameters for each of them.
@@ -112,8 +114,14 @@ impl<const D: usize, const K: usize, N: Conditioner<K>> Prior<D, Tensor<K>> for 
         self.fits(shape, context)
     }
 
+    fn initialize(self, z: Tensor<D>, context: &Tensor<K>) -> Self {
+        check_shape(self.fits(z.dims(), context));
+        let (network, _) = self.network.initialize(context.clone(), &());
+        Self { network }
+    }
+
     fn log_prob(&self, z: Tensor<D>, context: &Tensor<K>) -> Tensor<1> {
-        let (mean, log_scale) = self.parameters(z.dims(), context);
+        let (log_scale, mean) = self.parameters(z.dims(), context);
         log_normal(z, mean, log_scale)
     }
 
@@ -125,7 +133,7 @@ impl<const D: usize, const K: usize, N: Conditioner<K>> Prior<D, Tensor<K>> for 
         device: &Device,
         dtype: DType,
     ) -> Tensor<D> {
-        let (mean, log_scale) = self.parameters(shape, context);
+        let (log_scale, mean) = self.parameters(shape, context);
         let draws = Tensor::<D>::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype));
         draws.mul_scalar(temperature) * log_scale.exp() + mean
     }

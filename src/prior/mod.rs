@@ -31,6 +31,12 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// Draws from the prior, its spread about the mean multiplied by `temperature`.
     fn sample(&self, shape: [usize; D], temperature: f64, context: &C, device: &Device, dtype: DType) -> Tensor<D>;
 
+    /// Data-dependent start, from the latents that the bijector makes of a first batch. The default serves priors that take nothing from data.
+    fn initialize(self, z: Tensor<D>, context: &C) -> Self {
+        let _ = (z, context);
+        self
+    }
+
     /// Whether the prior knows latents of this shape, batch axis included. The default serves priors of any shape.
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 //! Means from `N(0, spread²)`, scales 1, equal weights: components that are equal have equal gradients and would stay equal.
 //!
 //! # Numerics
-//! Nothing leaves log space: the sum over components is taken relative to the largest. `exp(−s)` overflows f32 at `s < −88`.
+//! Nothing leaves log space: the sum over components is taken relative to the largest. Where squares overflow the density is 0, `−∞` nats. `exp(−s)` overflows f32 at `s < −88`.
 //!
 //! # Cost
 //! `O(B·K·dims)` in time and memory.
@@ -49,7 +49,7 @@ use crate::event::{check_event, flatten};
 pub struct NormalMixtureConfig {
     /// Components `K`.
     pub n_components: usize,
-    /// Standard deviation of the means at the start.
+    /// Standard deviation of the means at the start; 0 for a single component alone.
     #[config(default = 1.0)]
     pub spread: f64,
 }
@@ -59,10 +59,12 @@ impl NormalMixtureConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "NormalMixtureConfig";
         ConfigError::positive(NAME, "n_components", self.n_components)?;
-        if self.spread >= 0.0 && self.spread.is_finite() {
+        // Squares of draws must be float32 numbers with room to spare; means that are equal would stay equal.
+        let (least, range) = if self.n_components > 1 { (1e-6, "[1e-6, 1e6]") } else { (0.0, "[0, 1e6]") };
+        if (least..=1e6).contains(&self.spread) {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config: NAME, field: "spread", range: "[0, ∞)", found: self.spread })
+        Err(ConfigError::OutOfRange { config: NAME, field: "spread", range, found: self.spread })
     }
 
     /// The prior of latents of shape `shape[1..]`, with means from the device's generator.
@@ -137,6 +139,8 @@ impl<const D: usize, C: Context> Prior<D, C> for NormalMixture {
         let joint = terms.sum_dim(2).squeeze_dim::<2>(2) + log_softmax(self.logits.val(), 0).unsqueeze::<2>();
         // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its own share.
         let largest = joint.clone().detach().max_dim(1);
+        // Where all are -∞, as of latents whose squares overflow, the sum is 0 and its logarithm -∞ again, not the NaN of -∞ + ∞.
+        let largest = largest.clone().mask_fill(largest.equal_elem(f32::NEG_INFINITY), 0.0);
         let sum = (joint - largest.clone()).exp().sum_dim(1).log() + largest;
         sum.squeeze_dim::<1>(1)
     }

@@ -1,17 +1,20 @@
 //! Checkpoints of a run: a folder with the newest few, of which one can always be read.
 //! ```text
 //! FOLDER/0000001200.safetensors     one file an update that was saved, named after its number
+//! FOLDER/0000001300.safetensors.damaged   one that could not be read, for its owner to look at
 //! FOLDER/.lock                      held by the process that writes there
 //! ```
 //! A file is written beside its place, flushed to the disk and renamed (see [`super::checkpoint`]); only when that is done and durable are
 //! older files deleted. Whatever moment a process dies at, the folder holds the checkpoint before or the new one.
 //!
-//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others.
+//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others. A file
+//! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. What is damaged is never deleted: it gets
+//! the ending `.damaged` when the run saves again.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{Checkpoint, remove_leftovers};
+use super::checkpoint::{Checkpoint, create_folder, remove_leftovers, sync_folder};
 use super::error::CheckpointError;
 
 /// What comes after the number of a file.
@@ -66,7 +69,7 @@ impl Checkpoints {
             return Err(CheckpointError::KeepNone);
         }
         let fail = |source| CheckpointError::Write { path: folder.clone(), source };
-        fs::create_dir_all(&folder).map_err(fail)?;
+        create_folder(&folder).map_err(fail)?;
         let lock = File::create(folder.join(".lock")).map_err(fail)?;
         // A file system without locks cannot tell; the run goes on as it would have without asking.
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
@@ -74,6 +77,14 @@ impl Checkpoints {
         }
         remove_leftovers(&folder).map_err(fail)?;
         Ok(Self { folder, keep, _lock: lock })
+    }
+
+    /// Keeps another number of checkpoints from now on.
+    ///
+    /// # Errors
+    /// [`CheckpointError::KeepNone`].
+    pub fn with_keep(self, keep: usize) -> Result<Self, CheckpointError> {
+        if keep == 0 { Err(CheckpointError::KeepNone) } else { Ok(Self { keep, ..self }) }
     }
 
     /// The file of the checkpoint after an update.
@@ -101,14 +112,14 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`CheckpointError::AllDamaged`] if there are some but none can be read, so that a run does not silently start anew;
-    /// [`CheckpointError::UnsupportedVersion`] of the newest readable file, which is not damaged.
+    /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] of the newest file that is not damaged.
     pub fn latest(&self) -> Result<Option<Latest>, CheckpointError> {
         let mut damaged = Vec::new();
         for step in self.steps()?.into_iter().rev() {
             match Checkpoint::load(self.path(step)) {
                 Ok(checkpoint) => return Ok(Some(Latest { step, checkpoint, damaged })),
-                Err(error @ CheckpointError::UnsupportedVersion { .. }) => return Err(error),
-                Err(error) => damaged.push(error),
+                Err(error) if error.is_damage() => damaged.push(error),
+                Err(error) => return Err(error),
             }
         }
         if damaged.is_empty() {
@@ -118,19 +129,50 @@ impl Checkpoints {
     }
 
     /// Saves the checkpoint of an update. When it is durable, deletes the ones before it but for the newest `keep − 1`, and all of later
-    /// updates: they belong to a course of events that this checkpoint has replaced, or are damaged.
+    /// updates: they belong to a course of events that this checkpoint has replaced. Those of them that cannot be read are renamed instead.
     ///
     /// # Errors
     /// [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
-        let path = self.path(step);
-        checkpoint.save(&path)?;
+        let path = self.add(step, checkpoint)?;
         let steps = self.steps()?;
-        let earlier = steps.iter().filter(|&&other| other < step).rev().skip(self.keep - 1);
-        for &old in steps.iter().filter(|&&other| other > step).chain(earlier) {
-            let path = self.path(old);
-            fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })?;
+        let mut gone = false;
+        // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
+        for &later in steps.iter().filter(|&&other| other > step).rev() {
+            match Checkpoint::load(self.path(later)) {
+                Ok(_) => self.remove(later)?,
+                Err(_) => self.set_aside(later)?,
+            }
+            gone = true;
+        }
+        for &earlier in steps.iter().filter(|&&other| other < step).rev().skip(self.keep - 1) {
+            self.remove(earlier)?;
+            gone = true;
+        }
+        if gone {
+            sync_folder(&self.folder).map_err(|source| CheckpointError::Write { path: self.folder.clone(), source })?;
         }
         Ok(path)
+    }
+
+    /// Saves the checkpoint of an update and deletes none: for a state that may be worth less than those before it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`].
+    pub fn add(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+        let path = self.path(step);
+        checkpoint.save(&path)?;
+        Ok(path)
+    }
+
+    fn remove(&self, step: u64) -> Result<(), CheckpointError> {
+        let path = self.path(step);
+        fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })
+    }
+
+    fn set_aside(&self, step: u64) -> Result<(), CheckpointError> {
+        let path = self.path(step);
+        let aside = self.folder.join(format!("{step:010}.{EXTENSION}.damaged"));
+        fs::rename(&path, aside).map_err(|source| CheckpointError::Write { path, source })
     }
 }

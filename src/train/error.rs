@@ -23,13 +23,22 @@ pub enum TrainError {
         fault: Option<Fault>,
     },
     /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
-    #[error("the gradient of `{parameter}` is not finite, the first one on the way back from the loss")]
+    #[error(
+        "the gradient{} is not finite from `{parameter}` on back, the last such parameter in the order of the model{}",
+        of_update(step),
+        at(fault)
+    )]
     NonFiniteGradient {
-        /// Path of the last such parameter in the order of the module, which is the first that the backward pass met.
+        /// Number of the update, from 1, if a trainer took it.
+        step: Option<u64>,
+        /// Path of the last such parameter in the order of the module. A layer without parameters is never named here: if one is at fault,
+        /// this is the parameter before it.
         parameter: String,
+        /// The first layer on the way back that made it, if the loss is an [`Objective`](super::Objective).
+        fault: Option<Fault>,
     },
     /// More updates failed than the policy admits.
-    #[error("gave up after {failures} failed updates without a good one: {last}")]
+    #[error("gave up after {failures} failed updates, in a row or since the last checkpoint: {last}")]
     GaveUp {
         /// Updates that failed before this one.
         failures: u64,
@@ -57,6 +66,12 @@ pub enum TrainError {
     /// The bound of a gradient norm must be positive.
     #[error("the largest gradient norm must be positive, found {max_norm}")]
     InvalidMaxNorm {
+        /// The bound that was given.
+        max_norm: f64,
+    },
+    /// A training's bound of a gradient norm must be positive and finite.
+    #[error("the largest gradient norm must be positive and finite, found {max_norm}; f64::MAX clips nothing")]
+    UnboundedMaxNorm {
         /// The bound that was given.
         max_norm: f64,
     },
@@ -90,6 +105,18 @@ impl TrainError {
 /// The end of a message that may know where something happened.
 fn at(fault: &Option<Fault>) -> String {
     fault.as_ref().map_or_else(String::new, |fault| format!(", first not finite at {fault}"))
+}
+
+impl CheckpointError {
+    /// Whether a file was read and its contents are not those of a checkpoint. A file that could not be read may be as it should.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::NotSafetensors { .. } | Self::NotCheckpoint { .. } | Self::Checksum { .. })
+    }
+}
+
+/// Which update something happened in, if that is known.
+fn of_update(step: &Option<u64>) -> String {
+    step.map_or_else(String::new, |step| format!(" of update {step}"))
 }
 
 /// A checkpoint that cannot be written, read or applied.
@@ -165,6 +192,12 @@ pub enum CheckpointError {
         folder: PathBuf,
         /// What is wrong with each, newest first.
         damaged: Vec<Self>,
+    },
+    /// A run cannot go on from weights that are not finite, so they are no checkpoint.
+    #[error("`{name}` holds a NaN or an infinity: not saved")]
+    NonFiniteWeights {
+        /// Section and path of the first such parameter.
+        name: String,
     },
     /// A metadata key lies in the range that the format keeps for itself.
     #[error(

@@ -2,8 +2,8 @@
 //!
 //! After a loss that is not finite, [`Objective::fault`](super::Objective::fault) runs the batch again with the same draws, layer by layer
 //! ([`crate::layer`]), and stops being surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first in
-//! the order of forward**, from data to latents. A gradient is searched the other way round, see
-//! [`clip_global_norm`](super::clip_global_norm).
+//! the order of forward**, from data to latents. A gradient is searched the other way round, from the loss back to the data
+//! ([`Objective::gradient_fault`](super::Objective::gradient_fault)).
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 

@@ -59,9 +59,10 @@ pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor
 ///
 /// # Errors
 /// - [`TrainError::InvalidMaxNorm`] unless `max_norm` is positive.
-/// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module, with a NaN or an infinity: the backward
-///   pass spreads one to all that comes before, so that the last one lies in the layer that made it. Such a gradient is never
-///   scaled: NaN would spread to every parameter, and an infinity would silently zero all others.
+/// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module, with a NaN or an infinity. In a module
+///   whose fields are in the order of its forward pass, the backward pass spreads one to all that comes before: the operation that made
+///   it then belongs to the layer of that parameter, or to one without parameters between it and the next. Such a gradient is
+///   never scaled: NaN would spread to every parameter, and an infinity would silently zero all others.
 /// - [`TrainError::Device`] if the device cannot give back the norm.
 pub fn clip_global_norm<M: Module>(
     gradients: GradientsParams,
@@ -155,7 +156,7 @@ struct CarefulNorm<'a> {
 
 impl CarefulNorm<'_> {
     fn extend<const D: usize>(&self, norm: f64, gradient: Tensor<D>) -> Result<f64, TrainError> {
-        let not_finite = || TrainError::NonFiniteGradient { parameter: self.path.join() };
+        let not_finite = || TrainError::NonFiniteGradient { step: None, parameter: self.path.join(), fault: None };
         let finite = gradient.clone().is_finite().all().try_into_scalar::<bool>().map_err(device_error)?;
         if !finite {
             return Err(not_finite());

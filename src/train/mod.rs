@@ -4,7 +4,7 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | how to put it together | [`Trainer`] |
+//! | how to put it together | [`Trainer`], [`TrainerConfig`] |
 //! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
 //! | which way to go | [`OptimizerConfig`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
@@ -22,6 +22,7 @@ pub mod ema;
 mod error;
 pub mod fault;
 pub mod gradient;
+mod gradient_search;
 #[cfg(feature = "train")]
 pub mod learner;
 pub mod memory;
@@ -32,7 +33,9 @@ mod parameter_path;
 pub mod schedule;
 pub mod step_seed;
 pub mod trainer;
+pub mod trainer_config;
 pub mod warm_up;
+mod weights;
 
 pub use adamax::Adamax;
 pub use checkpoint::Checkpoint;
@@ -47,5 +50,6 @@ pub use objective::{NegativeLogLikelihood, Objective};
 pub use optimizer::OptimizerConfig;
 pub use schedule::Schedule;
 pub use step_seed::{Purpose, StepSeed};
-pub use trainer::{GradientUnit, Trainer, TrainerConfig, Update};
+pub use trainer::{Trainer, Update};
+pub use trainer_config::{GradientUnit, TrainerConfig};
 pub use warm_up::WarmUp;

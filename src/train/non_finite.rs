@@ -6,9 +6,13 @@
 //! ```
 //! Batches and noise follow from the number of the update, so that neither policy meets the same batch again.
 //!
-//! `Restore` keeps a copy in memory of what [`Trainer::checkpoint`](super::Trainer::checkpoint) last wrote down (before the first: of the
-//! start), at the price of the weights three times. What it goes back to is thereby what a resumed run would have begun with, and a run
-//! that was killed and resumed restores the same state as one that was not.
+//! `Restore` keeps a copy in memory of the last checkpoint that was saved ([`Trainer::save`](super::Trainer::save), or
+//! [`Trainer::mark_saved`](super::Trainer::mark_saved) after a save by other means; before the first: of the start), at the price of the
+//! weights three times. What it goes back to is thereby what a resumed run would have begun with, and a run that was killed and resumed
+//! restores the same state as one that was not. Weights that are not finite are never saved, so that it never goes back to such.
+//!
+//! A run that stopped can go on under another policy or at another rate:
+//! [`Trainer::with_non_finite`](super::Trainer::with_non_finite), [`Trainer::with_learning_rate`](super::Trainer::with_learning_rate).
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +30,8 @@ pub enum NonFinite {
     },
     /// Pass the batch over and go back to the last checkpoint.
     Restore {
-        /// Failures without a good update between them; one more is an error.
+        /// Times to go back to the same checkpoint; one more is an error, however many good updates were between them, since a run that
+        /// fails again and again before it can save gets nowhere.
         at_most: u64,
     },
 }

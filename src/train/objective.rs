@@ -7,6 +7,7 @@
 use burn::tensor::Tensor;
 
 use super::fault::{Fault, FaultSearch};
+use super::gradient_search::GradientSearch;
 use crate::bijector::Bijector;
 use crate::bound_flow::BoundFlow;
 use crate::context::Context;
@@ -24,6 +25,10 @@ pub trait Objective<M> {
     /// The first place of the model where numbers are not finite, asked after a loss that is not, with the device seeded as it was for
     /// that loss. `None` if none is found.
     fn fault(&self, model: &M) -> Option<Fault>;
+
+    /// The layer at which the gradient of a finite loss stops being finite on its way back, asked and seeded in the same way. `None` if none
+    /// is found: the gradient of a parameter may be at fault where that of the layer's input is not.
+    fn gradient_fault(&self, model: &M) -> Option<Fault>;
 }
 
 /// Minus the mean log-likelihood of a batch, for a [`Flow`] or a [`BoundFlow`] of tensors with `D` axes.
@@ -73,6 +78,12 @@ where
         }
         search.fault
     }
+
+    fn gradient_fault(&self, model: &Flow<B, P>) -> Option<Fault> {
+        let mut search = GradientSearch::default();
+        let z = model.visit_layers(self.x.clone(), &self.context, &mut LayerWalk::new(&mut search));
+        search.fault(model.prior.log_prob(z, &self.context).mean().neg(), "prior")
+    }
 }
 
 impl<const D: usize, C, S, B, P> Objective<BoundFlow<S, B, P>> for NegativeLogLikelihood<D, S::Data, C>
@@ -98,5 +109,12 @@ where
             search.note("flow.prior".into(), "log-density");
         }
         search.fault
+    }
+
+    fn gradient_fault(&self, model: &BoundFlow<S, B, P>) -> Option<Fault> {
+        let mut search = GradientSearch::default();
+        let noise = model.surjection.noise(&self.x, model.flow.dtype());
+        let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut LayerWalk::new(&mut search));
+        search.fault(model.flow.prior.log_prob(z, &self.context).mean().neg(), "flow.prior")
     }
 }

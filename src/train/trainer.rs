@@ -20,81 +20,17 @@ use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::path::Path;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::weights::first_not_finite;
 use super::{
-    Checkpoint, CheckpointError, Ema, EmaDecay, NonFinite, Objective, OptimizerConfig, Outcome, Purpose, Schedule,
-    StepSeed, TrainError, WarmUp, clip_global_norm,
+    Checkpoint, CheckpointError, Ema, GradientUnit, NonFinite, Objective, Outcome, Purpose, StepSeed, TrainError,
+    TrainerConfig, WarmUp, clip_global_norm,
 };
 use crate::unstarted::Unstarted;
-
-/// Which loss the bound on the gradient's norm speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GradientUnit {
-    /// Nats per example.
-    Nats,
-    /// Bits per dimension.
-    BitsPerDim,
-}
-
-/// Configuration of a [`Trainer`].
-#[derive(Config, Debug, PartialEq)]
-pub struct TrainerConfig {
-    /// Numbers per example, which turn nats into bits/dim.
-    pub dims: usize,
-    /// Seed of the run: every draw of every step follows from it.
-    #[config(default = 0)]
-    pub seed: u64,
-    /// Learning rate after the warm-up.
-    #[config(default = 1e-3)]
-    pub learning_rate: f64,
-    /// Updates until the learning rate is reached.
-    #[config(default = 100)]
-    pub warm_up: u64,
-    /// Learning rate after that.
-    #[config(default = "Schedule::Constant")]
-    pub schedule: Schedule,
-    /// Bound on the global norm of the gradient.
-    #[config(default = 1.0)]
-    pub max_norm: f64,
-    /// Which loss that bound speaks of.
-    #[config(default = "GradientUnit::Nats")]
-    pub norm_unit: GradientUnit,
-    /// Optimizer.
-    #[config(default = "OptimizerConfig::Adam")]
-    pub optimizer: OptimizerConfig,
-    /// Decay of the moving average of the weights.
-    #[config(default = "EmaDecay::Warmed(0.999)")]
-    pub ema: EmaDecay,
-    /// What to do about a loss or gradient that is not finite.
-    #[config(default = "NonFinite::Stop")]
-    pub non_finite: NonFinite,
-}
-
-impl TrainerConfig {
-    /// Whether the configuration describes a training.
-    ///
-    /// # Errors
-    /// The first rule that is broken: `dims` of at least 1, a positive learning rate and norm, a schedule, decays in [0, 1).
-    pub fn validate(&self) -> Result<(), TrainError> {
-        if self.dims == 0 {
-            return Err(TrainError::NoDims);
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(TrainError::InvalidLearningRate { learning_rate: self.learning_rate });
-        }
-        if self.max_norm.is_nan() || self.max_norm <= 0.0 {
-            return Err(TrainError::InvalidMaxNorm { max_norm: self.max_norm });
-        }
-        self.schedule.validate()?;
-        self.optimizer.validate()?;
-        self.ema.validate()
-    }
-}
 
 /// What an update did.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,7 +64,7 @@ struct Progress {
     step: u64,
     /// Updates that went into the average.
     averaged: u64,
-    /// Updates passed over since the last good one.
+    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last checkpoint.
     failures: u64,
 }
 
@@ -160,7 +96,7 @@ impl<M: Module> Trainer<M> {
         let average = Ema::new(&model, config.ema)?;
         let optimizer = config.optimizer.init();
         let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step: 0, failures: 0 };
-        trainer.remember();
+        trainer.mark_saved();
         Ok(trainer)
     }
 
@@ -200,15 +136,22 @@ impl<M: Module> Trainer<M> {
     }
 
     /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
-    /// forward, whose output is not finite.
+    /// forward, whose output is not finite, and a gradient one that names the first layer on the way back that makes it so.
     ///
     /// # Errors
     /// As [`Trainer::update`].
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
         let mut attempt = self.attempt(device, |model| objective.loss(model));
-        if let Err(TrainError::NonFiniteLoss { fault, .. }) = &mut attempt {
-            self.seed(device);
-            *fault = objective.fault(&self.state.model);
+        match &mut attempt {
+            Err(TrainError::NonFiniteLoss { fault, .. }) => {
+                self.seed(device);
+                *fault = objective.fault(&self.state.model);
+            }
+            Err(TrainError::NonFiniteGradient { fault, .. }) => {
+                self.seed(device);
+                *fault = objective.gradient_fault(&self.state.model);
+            }
+            _ => {}
         }
         self.settle(attempt)
     }
@@ -249,11 +192,20 @@ impl<M: Module> Trainer<M> {
         let learning_rate = self.learning_rate();
         let State { model, average, optimizer } = &mut self.state;
         let gradients = GradientsParams::from_grads(loss.backward(), model);
-        let (gradients, norm) = clip_global_norm(gradients, model, self.config.max_norm * nats_per_unit)?;
+        // A bound near the largest number stays one.
+        let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
+        let (gradients, norm) = clip_global_norm(gradients, model, max_norm).map_err(|error| match error {
+            TrainError::NonFiniteGradient { parameter, .. } => {
+                TrainError::NonFiniteGradient { step: Some(step), parameter, fault: None }
+            }
+            other => other,
+        })?;
         *model = optimizer.step(learning_rate, model.clone(), gradients);
         *average = average.clone().update(model)?;
         self.step = step;
-        self.failures = 0;
+        if !matches!(self.config.non_finite, NonFinite::Restore { .. }) {
+            self.failures = 0;
+        }
         Ok(Update {
             step,
             loss: value,
@@ -292,18 +244,41 @@ impl<M: Module> Trainer<M> {
         Ok(Update { step: self.step, loss, bits_per_dim, gradient_norm: f64::NAN, learning_rate, outcome })
     }
 
-    /// Keeps the present state for [`NonFinite::Restore`]. Tensors are shared until the next update makes new ones.
-    fn remember(&mut self) {
+    /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`] goes back there and counts anew. Needless
+    /// after [`Trainer::save`]; to be called when a [`Trainer::checkpoint`] was saved by other means, such as
+    /// [`Checkpoints::save`](super::Checkpoints::save), and not if that failed.
+    pub fn mark_saved(&mut self) {
         if let NonFinite::Restore { .. } = self.config.non_finite {
+            // Tensors are shared until the next update makes new ones.
             self.good = Some(self.state.clone());
+            self.failures = 0;
         }
     }
 
-    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
-    /// caller's own can be added before it is saved.
+    /// Goes on under another policy, which begins to count here.
+    pub fn with_non_finite(mut self, policy: NonFinite) -> Self {
+        self.config.non_finite = policy;
+        (self.failures, self.good) = (0, None);
+        self.mark_saved();
+        self
+    }
+
+    /// Goes on at another learning rate (the peak, which warm-up and schedule scale).
     ///
-    /// [`NonFinite::Restore`] goes back to the state of the last call.
-    pub fn checkpoint(&mut self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
+    /// # Errors
+    /// [`TrainError::InvalidLearningRate`].
+    pub fn with_learning_rate(mut self, learning_rate: f64) -> Result<Self, TrainError> {
+        self.config.learning_rate = learning_rate;
+        self.config.validate()?;
+        Ok(self)
+    }
+
+    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
+    /// caller's own can be added before it is saved; after that, call [`Trainer::mark_saved`].
+    ///
+    /// # Errors
+    /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy; [`CheckpointError::Device`].
+    pub fn checkpoint(&self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
         if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
             return Err(CheckpointError::ReservedKey { key: key.into() });
         }
@@ -311,20 +286,28 @@ impl<M: Module> Trainer<M> {
         let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
         metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
         let State { model, average, optimizer } = &self.state;
-        let progress = Progress { step: self.step, averaged: average.updates(), failures: self.failures };
+        // A run that restores starts its count at each checkpoint, and so at this one.
+        let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
+        let progress = Progress { step: self.step, averaged: average.updates(), failures };
+        for (section, fault) in [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))] {
+            if let Some(path) = fault {
+                return Err(CheckpointError::NonFiniteWeights { name: format!("{section}.{path}") });
+            }
+        }
         metadata.insert(PROGRESS.into(), json(PROGRESS, serde_json::to_string(&progress))?);
         let mut checkpoint = Checkpoint::new(metadata)?;
         checkpoint.insert(MODEL, model)?;
         checkpoint.insert(AVERAGE, average.model())?;
         let optimizer = optimizer.into_bytes().map_err(|error| malformed(OPTIMIZER, error))?;
         checkpoint.insert_bytes(OPTIMIZER, optimizer.to_vec())?;
-        self.remember();
         Ok(checkpoint)
     }
 
     /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](super::Checkpoints) keeps several.
     pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
-        self.checkpoint(metadata)?.save(path)
+        self.checkpoint(metadata)?.save(path)?;
+        self.mark_saved();
+        Ok(())
     }
 
     /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on.
@@ -334,7 +317,7 @@ impl<M: Module> Trainer<M> {
     pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
-        let config: TrainerConfig = serde_json::from_str(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
+        let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
         config.validate().map_err(|error| malformed(TRAINER, error))?;
         let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
         let Progress { step, averaged, failures } = progress?;
@@ -344,7 +327,7 @@ impl<M: Module> Trainer<M> {
         let model = checkpoint.resume(MODEL, model)?;
         let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
         let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step, failures };
-        trainer.remember();
+        trainer.mark_saved();
         Ok(trainer)
     }
 

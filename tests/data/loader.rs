@@ -166,10 +166,14 @@ fn an_error_comes_out_where_it_belongs_and_is_the_last_item() {
         assert_eq!(epoch.len(), 4);
         assert!(epoch[3].as_ref().unwrap_err().to_string().contains("item 6 is gone"));
     }
-    let panicking: Loader<ImageBatch> =
-        Loader::new(Flaky::new(true), ImageBatcher, config, &Device::default()).unwrap();
-    let last = panicking.epoch(0).unwrap().last().unwrap();
-    assert_messages(vec![case!("a panic", last, DataError::Panicked { .. }, "item 6 is gone")]);
+    for prefetch in [0, 1, 5] {
+        let config = config.clone().with_prefetch(prefetch);
+        let panicking: Loader<ImageBatch> =
+            Loader::new(Flaky::new(true), ImageBatcher, config, &Device::default()).unwrap();
+        let mut steps = panicking.epoch(0).unwrap().skip(3);
+        assert_messages(vec![case!("a panic", steps.next().unwrap(), DataError::Panicked { .. }, "item 6 is gone")]);
+        assert!(steps.next().is_none());
+    }
 }
 
 #[test]

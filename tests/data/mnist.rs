@@ -147,6 +147,20 @@ fn bad_mnist_is_named() {
             "huge",
             u32::MAX
         ),
+        case!(
+            "more than fits in memory",
+            images("bomb", &header(2051, &[u32::MAX, 28, 28])),
+            DataError::TooLarge { records: 4_294_967_295, max: 1_073_741_824, .. },
+            "bomb",
+            "4294967295 records"
+        ),
+        case!(
+            "more images than labels, of which none is read",
+            images("million", &header(2051, &[1_000_000, 28, 28])),
+            DataError::CountsDiffer { expected: 1_000_000, found: 3, .. },
+            name(&labels),
+            "3 labels"
+        ),
         case!("no records", images("none", &header(2051, &[0, 28, 28])), DataError::NoRecords { .. }, "none"),
         case!(
             "part of a record",
@@ -167,15 +181,14 @@ fn bad_mnist_is_named() {
         case!(
             "trailing bytes",
             images("long", &[&good[..], &[0; 3]].concat()),
-            DataError::TrailingBytes { records: 3, expected: 2368, found: 2371, .. },
+            DataError::TrailingBytes { records: 3, expected: 2368, .. },
             "long",
-            "2371 bytes",
-            "2368 for the 3 records"
+            "after the 2368 bytes of the 3 records"
         ),
         case!(
             "trailing bytes, packed",
             images("long.gz", &packed(&[&good[..], &[0; 3]].concat())),
-            DataError::TrailingBytes { expected: 2368, found: 2371, .. },
+            DataError::TrailingBytes { expected: 2368, .. },
             "long.gz"
         ),
         case!(

@@ -48,7 +48,7 @@ fn parameters_depend_on_the_numbers_before_and_on_all_of_them() {
     for ordering in [Ordering::Natural, Ordering::Reversed, Ordering::Random { seed: 5 }] {
         for hidden in [vec![], vec![16], vec![16, 9, 16]] {
             let plain = net(ordering, hidden.clone(), None);
-            let order = AutoregressiveNet::<()>::order(&plain).to_vec();
+            let order = AutoregressiveNet::<()>::order(&plain);
             let place = |number: usize| order.iter().position(|&other| other == number).unwrap();
             let strictly_triangular = |seen: &[Vec<bool>]| {
                 for (number, row) in seen.iter().enumerate() {

@@ -18,7 +18,7 @@
 //! let x = Tensor::<1, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
 //! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
 //! let glow = config.init(&device).initialize_given(x.clone(), &class)?;
-//! let classifier = GlowClassifierConfig::new(&config)?.init(&device);
+//! let classifier = GlowClassifierConfig::for_model(&config)?.init(&device);
 //! let mut trainer = Trainer::new((glow, classifier), TrainerConfig::new(16))?;
 //! trainer.update(&device, |(glow, classifier)| classifier.loss(glow, x, &class, 0.01))?;
 //! # Ok(())
@@ -28,6 +28,7 @@
 //! # Reference
 //! `weight_y` of the code of Kingma & Dhariwal 2018.
 
+use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
@@ -41,7 +42,7 @@ use crate::prior::Prior;
 use crate::surjection::Surjection;
 
 /// Configuration of [`GlowClassifier`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Config, Debug, Copy, PartialEq, Eq)]
 pub struct GlowClassifierConfig {
     /// Channels of the deepest latents.
     pub n_channels: usize,
@@ -54,7 +55,7 @@ impl GlowClassifierConfig {
     ///
     /// # Errors
     /// If `model` describes no model, or one without classes.
-    pub fn new(model: &GlowConfig) -> Result<Self, ConfigError> {
+    pub fn for_model(model: &GlowConfig) -> Result<Self, ConfigError> {
         model.validate()?;
         let n_classes = match model.prior {
             GlowPrior::Classes { n_classes } => n_classes,
@@ -121,7 +122,7 @@ impl GlowClassifier {
     /// `[batch, n_classes]`.
     ///
     /// # Panics
-    /// If the shapes are not the model's.
+    /// If the shapes are not the model's, or the classes not those of the classifier.
     pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
         let noise = model.surjection.noise(&x, model.flow.dtype());
         let (y, log_weight) = model.surjection.lift(x, noise);
@@ -132,6 +133,10 @@ impl GlowClassifier {
             Ok(logits) => logits,
             Err(error) => panic!("{error}"),
         };
+        let (expected, found) = (logits.dims().to_vec(), class.dims().to_vec());
+        if expected != found {
+            panic!("{}", ShapeError::ConditionShape { layer: "GlowClassifier", expected, found });
+        }
         let cross_entropy = (class.clone() * log_softmax(logits, 1)).sum_dim(1).mean().neg();
         log_prob.mean().neg() + cross_entropy.mul_scalar(weight * model.flow.dims() as f64)
     }

@@ -153,7 +153,8 @@ impl GlowConfig {
             ConfigError::positive(NAME, "n_classes", n_classes)?;
         }
         // 2^n_scales must divide both sides; a shift that overflows divides nothing.
-        let factor = 1usize.checked_shl(self.n_scales as u32).unwrap_or(usize::MAX);
+        let factor =
+            u32::try_from(self.n_scales).ok().and_then(|scales| 1usize.checked_shl(scales)).unwrap_or(usize::MAX);
         for (axis, length) in [(2, h), (3, w)] {
             if !length.is_multiple_of(factor) {
                 let shape = vec![1, c, h, w];

@@ -39,8 +39,26 @@ pub(super) fn write(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Re
     drop(writer);
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Makes the names in a folder durable: those that were added, and those that were deleted.
+pub(in super::super) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Folders cannot be opened as files elsewhere, and need not be.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Makes a folder and those above it, and each of their names durable.
+pub(in super::super) fn create_folder(folder: &Path) -> io::Result<()> {
+    let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    std::fs::create_dir_all(folder)?;
+    for made in folder.ancestors().take(missing) {
+        match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent)?,
+            _ => sync_folder(Path::new("."))?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use burn::module::Module;
 
-pub(super) use self::atomic::remove_leftovers;
+pub(super) use self::atomic::{create_folder, remove_leftovers, sync_folder};
 use self::restore::Identity;
 use self::section::{Blob, Section};
 use super::error::CheckpointError;

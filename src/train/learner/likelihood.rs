@@ -8,13 +8,14 @@ use crate::flow::Flow;
 use crate::metric::{Exact, OneSampleBound, Provenance};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
+use crate::train::{Fault, NegativeLogLikelihood, Objective};
 
 /// A model whose log-likelihood, or a bound on it, can be differentiated: what [`MaximumLikelihood`](super::MaximumLikelihood) trains.
 ///
 /// The rank `D` is that of the tensors that the flow's bijector takes.
 pub trait Likelihood<const D: usize>: Module + ModuleDisplay {
     /// A batch.
-    type Data: Send + 'static;
+    type Data: Clone + Send + 'static;
 
     /// How its likelihoods are found.
     type Provenance: Provenance + Sync;
@@ -28,6 +29,9 @@ pub trait Likelihood<const D: usize>: Module + ModuleDisplay {
     /// # Errors
     /// If the batch is none of the model's.
     fn log_likelihood(&self, data: Self::Data) -> Result<(Tensor<1>, usize), FlowError>;
+
+    /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what only one draw met is not found.
+    fn fault(&self, data: Self::Data) -> Option<Fault>;
 }
 
 impl<const D: usize, B: Bijector<D>, P: Prior<D>> Likelihood<D> for Flow<B, P>
@@ -44,6 +48,10 @@ where
     fn log_likelihood(&self, data: Tensor<D>) -> Result<(Tensor<1>, usize), FlowError> {
         self.check(data.dims())?;
         Ok((self.log_prob(data), self.dims()))
+    }
+
+    fn fault(&self, data: Tensor<D>) -> Option<Fault> {
+        NegativeLogLikelihood::<D, _>::new(data).fault(self)
     }
 }
 
@@ -65,5 +73,9 @@ where
         let dims = self.check(&data, &())?;
         let noise = self.surjection.noise(&data, self.flow.dtype());
         Ok((self.log_weight(data, noise), dims))
+    }
+
+    fn fault(&self, data: S::Data) -> Option<Fault> {
+        NegativeLogLikelihood::<D, _>::new(data).fault(self)
     }
 }

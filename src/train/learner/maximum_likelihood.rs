@@ -1,5 +1,5 @@
 use std::fmt::{Debug, Formatter, Result as FmtResult};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -19,8 +19,10 @@ use crate::train::{TrainError, clip_global_norm};
 ///
 /// A loss or gradient that is not finite leaves the weights as they were and stops the training through the [`Interrupter`], which
 /// `SupervisedTraining` must be given: [`MaximumLikelihood::interrupter`]. Ask the model that comes back for its
-/// [`failure`](MaximumLikelihood::failure). `LearningResult::interrupted` has the reason too, but burn-train 0.22.1's dashboard clears it, and
-/// `LearningResult::error` with it, when the training ends.
+/// [`failure`](MaximumLikelihood::failure), which names the layer that a loss failed at. `LearningResult::interrupted` has it too, but
+/// burn-train 0.22.1's dashboard clears it, and `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was
+/// accumulated before the step that failed may still move the weights once: its gradients are finite, and none of the failed batch is among
+/// them. Each batch is clipped by itself then, not their sum.
 ///
 /// # Panics
 /// A step, on a batch that is none of the model's: burn's steps have no errors.
@@ -78,12 +80,25 @@ pub struct MaximumLikelihood<const D: usize, M> {
 #[derive(Clone)]
 struct Stop {
     interrupter: Interrupter,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Stop {
+    fn reason(&self) -> MutexGuard<'_, Option<String>> {
+        // Whole at any time: a panic elsewhere does not make it wrong.
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the first reason.
+    fn fail(&self, reason: String) {
+        let first = self.reason().get_or_insert(reason).clone();
+        self.interrupter.stop(Some(&first));
+    }
 }
 
 impl Debug for Stop {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        f.debug_tuple("Stop").field(&self.failure.get()).finish()
+        f.debug_tuple("Stop").field(&*self.reason()).finish()
     }
 }
 
@@ -104,14 +119,18 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
         Ok(Self { max_norm, ..self })
     }
 
-    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`.
+    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`. It forgets an earlier stop, since one training
+    /// after another may be given the same model.
     pub fn interrupter(&self) -> Interrupter {
+        self.stop.interrupter.reset();
+        *self.stop.reason() = None;
         self.stop.interrupter.clone()
     }
 
-    /// Why a step failed, if one did: of this model or of any of its clones, among which is the model that a training returns.
-    pub fn failure(&self) -> Option<&str> {
-        self.stop.failure.get().map(String::as_str)
+    /// Why a step failed, if one did since [`MaximumLikelihood::interrupter`] was called: of this model or of any of its clones, among which
+    /// is the model that a training returns.
+    pub fn failure(&self) -> Option<String> {
+        self.stop.reason().clone()
     }
 
     fn log_likelihood(&self, data: M::Data) -> (Tensor<1>, usize) {
@@ -122,10 +141,11 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     }
 
     /// The gradients of a finite loss, clipped.
-    fn gradients(&self, loss: Tensor<1>) -> Result<GradientsParams, String> {
+    fn gradients(&self, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
         let value = loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
         if !value.is_finite() {
-            return Err(format!("the loss is {value} nats"));
+            let place = self.model.fault(data).map_or(String::new(), |fault| format!(", first not finite at {fault}"));
+            return Err(format!("the loss is {value} nats{place}"));
         }
         let gradients = GradientsParams::from_grads(loss.backward(), self);
         let clipped = clip_global_norm(gradients, self, self.max_norm);
@@ -138,10 +158,9 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
-        let (nats, dims) = self.log_likelihood(data);
-        let grads = self.gradients(nats.clone().mean().neg()).unwrap_or_else(|reason| {
-            let reason = self.stop.failure.get_or_init(|| format!("a step failed and changed nothing: {reason}"));
-            self.stop.interrupter.stop(Some(reason));
+        let (nats, dims) = self.log_likelihood(data.clone());
+        let grads = self.gradients(nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
+            self.stop.fail(format!("a step failed and changed nothing: {reason}"));
             // A parameter without a gradient is left alone.
             GradientsParams::new()
         });
