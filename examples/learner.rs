@@ -25,7 +25,7 @@ use burn::train::checkpoint::{ComposedCheckpointingStrategy, KeepLastNCheckpoint
 use burn::train::metric::store::{Aggregate::Mean, Direction::Lowest, Split::Valid};
 use burn::train::{Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining};
 use clap::Parser;
-use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Order, photographs};
+use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
 use flowkit::metric::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
@@ -89,11 +89,11 @@ type Batch = Tensor<4, Int>;
 
 fn loader(
     images: Images,
-    order: Order,
+    order: Pass,
     args: &Args,
     device: &Device,
 ) -> Result<Arc<dyn DataLoader<Batch>>, Box<dyn Error>> {
-    let config = LoaderConfig::new(args.batch).with_order(order).with_seed(args.seed);
+    let config = LoaderConfig::new(args.batch).with_pass(order).with_seed(args.seed);
     let loader = Loader::new(images, ImageBatcher, config, device)?;
     Ok(Arc::new(loader.starting_at_epoch(args.resume.unwrap_or(0))))
 }
@@ -128,9 +128,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let model = MaximumLikelihood::<4, _>::new(flow).with_max_norm(max_norm)?;
 
     // Order and noise of every epoch follow from the seed, so a resumed run is the run that did not stop.
-    let train = loader(train, Order::Shuffled, args, &graph)?;
+    let train = loader(train, Pass::Shuffled, args, &graph)?;
     let train = Arc::new(SeededLoader::training(train, args.seed, args.resume.unwrap_or(0)));
-    let valid = loader(test.clone(), Order::Sequential, args, &device)?;
+    let valid = loader(test.clone(), Pass::Sequential, args, &device)?;
     let valid = Arc::new(SeededLoader::evaluation(valid, args.seed));
 
     let bits = LikelihoodMetric::bits_per_dim(OneSampleBound);

@@ -90,6 +90,7 @@ pub mod linear;
 pub mod metric;
 pub mod model;
 pub mod multi_scale;
+pub mod order;
 pub mod parameter;
 pub mod prior;
 pub mod quantize;
@@ -102,7 +103,7 @@ pub mod testing;
 pub mod train;
 pub mod unstarted;
 
-pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear, Ordering};
+pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
 pub use bijector::{Bijector, Cotangent, Walk};
 pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
@@ -126,10 +127,11 @@ pub use flow::Flow;
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
-    HouseholderConfig, MatrixStart, Order, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
+    HouseholderConfig, MatrixStart, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};
+pub use order::Order;
 pub use prior::{
     ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
 };

@@ -14,7 +14,7 @@ use burn::train::{
     InferenceStep, Learner, LearningResult, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining,
     TrainStep,
 };
-use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Order};
+use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::metric::{Exact, OneSampleBound};
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
@@ -58,15 +58,15 @@ fn batch(n: usize) -> Tensor<4, Int> {
     images(n).batch(&(0..n).collect::<Vec<_>>(), &Device::default())
 }
 
-fn loader(n: usize, order: Order, epoch: usize) -> Arc<dyn DataLoader<Tensor<4, Int>>> {
-    let config = LoaderConfig::new(8).with_order(order).with_seed(4);
+fn loader(n: usize, order: Pass, epoch: usize) -> Arc<dyn DataLoader<Tensor<4, Int>>> {
+    let config = LoaderConfig::new(8).with_pass(order).with_seed(4);
     Arc::new(Loader::new(images(n), ImageBatcher, config, &Device::default()).unwrap().starting_at_epoch(epoch))
 }
 
 /// A run in a folder, whose epochs so far are `from`.
 fn training(folder: &Path, from: usize, until: usize) -> SupervisedTraining<MaximumLikelihood<4, Model>> {
-    let train = SeededLoader::training(loader(40, Order::Shuffled, from), 4, from);
-    let valid = SeededLoader::evaluation(loader(20, Order::Sequential, 0), 4);
+    let train = SeededLoader::training(loader(40, Pass::Shuffled, from), 4, from);
+    let valid = SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4);
     let training = SupervisedTraining::new(folder, Arc::new(train), Arc::new(valid))
         .metrics((LikelihoodMetric::bits_per_dim(OneSampleBound), LikelihoodMetric::nats(OneSampleBound)))
         .with_application_logger(None)
@@ -146,7 +146,7 @@ fn the_metric_is_the_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     let result = launch(training(folder.path(), 0, 1), started(1));
     let model = result.model.model;
-    let (valid, mut all) = (SeededLoader::evaluation(loader(20, Order::Sequential, 0), 4), Vec::new());
+    let (valid, mut all) = (SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4), Vec::new());
     for data in valid.iter() {
         all.extend_from_slice(model.evaluate::<4>(data.unwrap()).unwrap().nats());
     }

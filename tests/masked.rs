@@ -8,7 +8,7 @@ use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::train::Checkpoint;
 use flowkit::{
     AutoregressiveNet, Bijector, Conditioner, Half, MadeConfig, Mask, MaskedAutoregressive, MaskedCoupling,
-    MaskedCouplingConfig, Ordering, ShapeError,
+    MaskedCouplingConfig, Order, ShapeError,
 };
 
 /// Shifts every number by 1 plus the sum of all that it sees.
@@ -118,7 +118,7 @@ fn a_mask_is_saved() {
     assert!(checkpoint.apply("coupling", explicit([true, true, true, false])).is_err());
 }
 
-/// A net that is loaded into one of another ordering must not let weights live that were cut when they were trained.
+/// A net that is loaded into one of another order must not let weights live that were cut when they were trained.
 #[test]
 fn the_order_of_an_autoregressive_net_is_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,11 +126,11 @@ fn the_order_of_an_autoregressive_net_is_saved() {
     let device = Device::default();
     let x = || vector([1.0, -2.0, 0.5, 3.0]);
     for hidden in [vec![], vec![9, 8]] {
-        let net = |ordering| {
-            let net = MadeConfig::new(4, 1).with_hidden(hidden.clone()).with_ordering(ordering).init(&device);
+        let net = |order| {
+            let net = MadeConfig::new(4, 1).with_hidden(hidden.clone()).with_order(order).init(&device);
             MaskedAutoregressive::new(AffineConfig::new(AffineForm::Additive).init(), net)
         };
-        let saved = net(Ordering::Reversed);
+        let saved = net(Order::Reversed);
         let output = saved.net.output.linear.weight.clone();
         let weight = output.val().random_like(Distribution::Normal(0.0, 1.0));
         let mut saved = saved;
@@ -138,7 +138,7 @@ fn the_order_of_an_autoregressive_net_is_saved() {
         let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
         checkpoint.insert("net", &saved).unwrap();
         checkpoint.save(&path).unwrap();
-        let other = net(Ordering::Random { seed: 5 });
+        let other = net(Order::Shuffled { seed: 5 });
         assert_ne!(AutoregressiveNet::<()>::order(&other.net), [3, 2, 1, 0]);
         let loaded = Checkpoint::load(&path).unwrap().apply("net", other).unwrap();
         assert_eq!(AutoregressiveNet::<()>::order(&loaded.net), [3, 2, 1, 0]);

@@ -23,7 +23,7 @@
 //!
 //! # Records
 //! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
-//! network that was built with another ordering.
+//! network that was built with another order.
 //!
 //! # Cost
 //! That of dense layers; the mask is applied to the weights, not to the batch.
@@ -36,11 +36,12 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::masked_linear::{Cut, indices};
-use super::{AutoregressiveNet, MaskedLinear, Ordering};
+use super::{AutoregressiveNet, MaskedLinear};
 use crate::conditioner::widths::Widths;
 use crate::conditioner::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::order::Order;
 
 /// Configuration of [`Made`].
 #[derive(Config, Debug)]
@@ -53,8 +54,8 @@ pub struct MadeConfig {
     #[config(default = "vec![64, 64]")]
     pub hidden: Vec<usize>,
     /// Which number comes first.
-    #[config(default = "Ordering::Natural")]
-    pub ordering: Ordering,
+    #[config(default = "Order::Natural")]
+    pub order: Order,
     /// Nonlinearity behind the hidden layers.
     #[config(default = "Activation::Silu")]
     pub activation: Activation,
@@ -92,7 +93,7 @@ impl MadeConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        let order = self.ordering.indices(self.dims);
+        let order = self.order.indices(self.dims);
         let mut numbers = vec![0; self.dims];
         for (place, &index) in order.iter().enumerate() {
             numbers[index] = place + 1;

@@ -18,11 +18,11 @@
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm, Law};
-//! use flowkit::{Bijector, Invert, MadeConfig, MaskedAutoregressive, Ordering};
+//! use flowkit::{Bijector, Invert, MadeConfig, MaskedAutoregressive, Order};
 //!
 //! let device = Device::flex();
 //! let law = AffineConfig::new(AffineForm::Exponential).init();
-//! let net = MadeConfig::new(3, law.n_params()).with_ordering(Ordering::Reversed).init(&device);
+//! let net = MadeConfig::new(3, law.n_params()).with_order(Order::Reversed).init(&device);
 //! let maf = MaskedAutoregressive::new(law, net);
 //! let x = Tensor::<2>::random([8, 3], Distribution::Normal(0.0, 1.0), &device);
 //! let (z, log_det) = maf.forward(x.clone(), &());

@@ -3,7 +3,6 @@
 pub mod made;
 pub mod masked_autoregressive;
 pub mod masked_linear;
-pub mod ordering;
 
 use crate::conditioner::Conditioner;
 use crate::context::Context;
@@ -11,7 +10,6 @@ use crate::context::Context;
 pub use made::{Made, MadeConfig};
 pub use masked_autoregressive::MaskedAutoregressive;
 pub use masked_linear::MaskedLinear;
-pub use ordering::Ordering;
 
 /// A network from a vector to parameters for each of its numbers, of which those for one number depend on the numbers before it alone.
 ///

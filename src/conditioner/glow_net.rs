@@ -24,7 +24,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::edge::edge_conv;
-use super::halves::Halves;
+use super::widths::Widths;
 use super::zero_conv::LOG_SCALE_FACTOR;
 use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
@@ -51,13 +51,13 @@ pub struct GlowNetConfig {
 impl GlowNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.halves().validate("GlowNetConfig")?;
+        self.widths().validate_channels("GlowNetConfig")?;
         theta_start::validate("GlowNetConfig", &self.theta_start, self.n_params)?;
         ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)
     }
 
-    fn halves(&self) -> Halves {
-        Halves { n_kept: self.n_kept, n_other: self.n_other, n_params: self.n_params }
+    fn widths(&self) -> Widths {
+        Widths { kept: self.n_kept, other: self.n_other, params: self.n_params, context: None }
     }
 
     fn output(&self) -> ZeroConvConfig {
@@ -77,7 +77,7 @@ impl GlowNetConfig {
             input: NormedConv::new([f, self.n_kept + 1, 3, 3], device),
             inner: NormedConv::new([f, f, 1, 1], device),
             output: self.output().init(device),
-            halves: self.halves(),
+            widths: self.widths(),
         }
     }
 }
@@ -132,22 +132,22 @@ pub struct GlowNet {
     /// 3x3, `F + 1 -> params·C`.
     pub output: ZeroConv,
     #[module(skip)]
-    halves: Halves,
+    widths: Widths,
 }
 
 impl<C: Context> Conditioner<4, C> for GlowNet {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
-        self.halves.theta(self.output.convolve(self.inner.forward(self.input.forward(kept))))
+        self.widths.theta(self.output.convolve(self.inner.forward(self.input.forward(kept))))
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.halves.check("GlowNet", kept, other, n_params)
+        self.widths.check("GlowNet", kept, other, n_params, 0)
     }
 
     fn initialize(self, kept: Tensor<4>, _: &C) -> (Self, Tensor<3>) {
         let (input, h) = self.input.initialize(kept);
         let (inner, h) = self.inner.initialize(h);
-        let theta = self.halves.theta(self.output.convolve(h)).detach();
+        let theta = self.widths.theta(self.output.convolve(h)).detach();
         (Self { input, inner, ..self }, theta)
     }
 }

@@ -9,7 +9,6 @@ pub mod gated_block;
 pub mod gated_conv;
 pub mod gated_net;
 pub mod glow_net;
-mod halves;
 pub mod mlp;
 pub mod res_net;
 pub mod started_conv;

@@ -19,7 +19,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::edge::{edge_conv, ring_conv};
-use super::halves::Halves;
+use super::widths::Widths;
 use super::{Conditioner, theta_start};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
@@ -43,12 +43,12 @@ pub struct ZeroConvConfig {
 impl ZeroConvConfig {
     /// Whether the configuration describes a layer.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.halves().validate("ZeroConvConfig")?;
+        self.widths().validate_channels("ZeroConvConfig")?;
         theta_start::validate("ZeroConvConfig", &self.theta_start, self.n_params)
     }
 
-    fn halves(&self) -> Halves {
-        Halves { n_kept: self.n_kept, n_other: self.n_other, n_params: self.n_params }
+    fn widths(&self) -> Widths {
+        Widths { kept: self.n_kept, other: self.n_other, params: self.n_params, context: None }
     }
 
     /// The layer.
@@ -59,13 +59,12 @@ impl ZeroConvConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        let halves = self.halves();
-        let outputs = halves.n_outputs();
+        let outputs = self.n_params * self.n_other;
         ZeroConv {
             weight: Initializer::Zeros.init([outputs, self.n_kept + 1, 3, 3], device),
-            bias: theta_start::bias(&self.theta_start, halves.n_params, halves.n_other, device),
+            bias: theta_start::bias(&self.theta_start, self.n_params, self.n_other, device),
             log_scale: Initializer::Zeros.init([outputs], device),
-            halves,
+            widths: self.widths(),
         }
     }
 }
@@ -80,7 +79,7 @@ pub struct ZeroConv {
     /// Log-scale over 3, `ℓ`, `[out]`.
     pub log_scale: Param<Tensor<1>>,
     #[module(skip)]
-    halves: Halves,
+    widths: Widths,
 }
 
 impl ZeroConv {
@@ -110,10 +109,10 @@ impl ZeroConv {
 
 impl<C: Context> Conditioner<4, C> for ZeroConv {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
-        self.halves.theta(self.convolve(kept))
+        self.widths.theta(self.convolve(kept))
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.halves.check("ZeroConv", kept, other, n_params)
+        self.widths.check("ZeroConv", kept, other, n_params, 0)
     }
 }

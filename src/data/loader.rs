@@ -8,7 +8,7 @@ use burn::data::dataset::{Dataset, DatasetError, transform::PartialDataset};
 use burn::tensor::Device;
 
 use super::{
-    Augmentation, DataError, Image, Order, augmentation::augment, order::Plan, panic_message::panic_message,
+    Augmentation, DataError, Image, Pass, augmentation::augment, panic_message::panic_message, pass::Plan,
     prefetch::Prefetch,
 };
 
@@ -18,8 +18,8 @@ pub struct LoaderConfig {
     /// Images of a batch.
     pub batch_size: usize,
     /// Which images each step gives.
-    #[config(default = "Order::Shuffled")]
-    pub order: Order,
+    #[config(default = "Pass::Shuffled")]
+    pub pass: Pass,
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
@@ -91,7 +91,7 @@ impl<O> Loader<O> {
         device: &Device,
     ) -> Result<Self, DataError> {
         config.validate()?;
-        let plan = Plan::new(config.order, dataset.len(), config.batch_size, config.seed)?;
+        let plan = Plan::new(config.pass, dataset.len(), config.batch_size, config.seed)?;
         let (prefetch, dataset) = (config.prefetch, Arc::new(dataset));
         let reader = Reader { dataset, plan, config: Arc::new(config) };
         Ok(Self { reader, prefetch, batcher: Arc::new(batcher), device: device.clone(), epoch: AtomicUsize::new(0) })
@@ -232,8 +232,8 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
         let end = if end == self.num_items() { self.reader.dataset.len() } else { end };
         let mut slice = self.with_device(&self.device);
-        let LoaderConfig { order, batch_size, seed, .. } = *self.reader.config;
-        slice.reader.plan = match Plan::new(order, end.saturating_sub(start), batch_size, seed) {
+        let LoaderConfig { pass, batch_size, seed, .. } = *self.reader.config;
+        slice.reader.plan = match Plan::new(pass, end.saturating_sub(start), batch_size, seed) {
             Ok(plan) => plan,
             Err(error) => panic!("the slice {start}..{end} of a loader: {error}"),
         };

@@ -48,8 +48,8 @@ mod images;
 mod labels;
 mod loader;
 pub mod mnist;
-mod order;
 mod panic_message;
+mod pass;
 #[cfg(feature = "image")]
 mod photographs;
 mod prefetch;
@@ -67,7 +67,7 @@ pub use image::Image;
 pub use images::Images;
 pub use labels::Labels;
 pub use loader::{Loader, LoaderConfig, Steps};
-pub use order::Order;
+pub use pass::Pass;
 #[cfg(feature = "image")]
 pub use photographs::photographs;
 pub use read::read;

@@ -13,5 +13,5 @@ pub use act_norm::{ActNorm, ActNormConfig};
 pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixStart};
 pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config};
 pub use householder::{Householder, HouseholderConfig};
-pub use permutation::{Order, Permutation, PermutationConfig};
+pub use permutation::{Permutation, PermutationConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};

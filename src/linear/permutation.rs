@@ -11,8 +11,7 @@
 //! [`crate::Conv1x1`] is the trained generalisation.
 //!
 //! `π` is an integer parameter, saved with the others: a checkpoint computes what it computed, also in a model that was built with another
-//! seed. A shuffle depends on its seed and the number of channels alone, on every device and platform: ChaCha with 8 rounds keyed with the
-//! seed, then Fisher-Yates.
+//! seed. A shuffle depends on its seed and the number of channels alone, on every device and platform.
 //!
 //! # Numerics
 //! Exact in both directions: numbers are moved, never computed with.
@@ -41,27 +40,12 @@
 use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::zero_log_det;
-use crate::shuffle::shuffled;
-
-/// Which channel of `x` each channel of `z` is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
-    /// The last first.
-    Reversed,
-    /// A random order, the same wherever and whenever it is made from the same seed.
-    Shuffled {
-        /// Seed of the order.
-        seed: u64,
-    },
-    /// `z[:, i] = x[:, indices[i]]`; each of `0..C` once.
-    Explicit(Vec<usize>),
-}
+use crate::order::Order;
 
 /// Configuration of [`Permutation`].
 #[derive(Config, Debug)]
@@ -78,14 +62,7 @@ impl PermutationConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "PermutationConfig";
         ConfigError::positive(NAME, "n_channels", self.n_channels)?;
-        let Order::Explicit(indices) = &self.order else { return Ok(()) };
-        let n = self.n_channels;
-        let mut sorted = indices.clone();
-        sorted.sort_unstable();
-        if sorted.into_iter().eq(0..n) {
-            return Ok(());
-        }
-        Err(ConfigError::NotPermutation { config: NAME, field: "order", n, found: indices.clone() })
+        self.order.validate(NAME, self.n_channels)
     }
 
     /// The bijector.
@@ -97,12 +74,8 @@ impl PermutationConfig {
             panic!("{error}");
         }
         let n = self.n_channels;
-        let order: Vec<usize> = match &self.order {
-            Order::Reversed => (0..n).rev().collect(),
-            Order::Shuffled { seed } => shuffled(n, *seed, 0),
-            Order::Explicit(indices) => indices.clone(),
-        };
-        let data = TensorData::new(order.into_iter().map(|index| index as i64).collect::<Vec<_>>(), [n]);
+        let data =
+            TensorData::new(self.order.indices(n).into_iter().map(|index| index as i64).collect::<Vec<_>>(), [n]);
         Permutation { indices: Param::initialized(ParamId::new(), Tensor::from_data(data, device)) }
     }
 }

@@ -31,11 +31,12 @@ use burn::tensor::Device;
 
 use super::between::{Between, BetweenLayers};
 use super::real_nvp::vector_flow;
-use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive, Ordering};
+use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive};
 use crate::conditioner::Activation;
 use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::order::Order;
 use crate::prior::StandardNormal;
 use crate::unstarted::Unstarted;
 
@@ -78,11 +79,11 @@ impl MafConfig {
     }
 
     fn net(&self, layer: usize) -> MadeConfig {
-        let ordering = if layer.is_multiple_of(2) { Ordering::Natural } else { Ordering::Reversed };
+        let order = if layer.is_multiple_of(2) { Order::Natural } else { Order::Reversed };
         let law = self.law.init();
         MadeConfig::new(self.dims, law.n_params())
             .with_hidden(self.hidden.clone())
-            .with_ordering(ordering)
+            .with_order(order)
             .with_activation(self.activation)
             .with_d_context(self.d_context)
             .with_theta_start(Some(law.theta_start()))

@@ -356,7 +356,7 @@ fn glow_affine_coupling_pixel(findings: &mut Findings, case: &Value) {
 }
 
 fn lr_imagenet32(findings: &mut Findings, case: &Value) {
-    let training = Preset::Imagenet32.training();
+    let training = Preset::ImageNet32.training();
     let warm_up = WarmUp { peak: training.learning_rate, steps: training.warm_up };
     let rate = |step| warm_up.lr(step) * training.schedule.factor(step);
     let points = [0, 2500, 5000, 50_000].map(rate);

@@ -7,7 +7,7 @@ use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::data::{
-    Augmentation, Batches, DataError, Image, ImageBatch, ImageBatcher, Images, Labels, Loader, LoaderConfig, Order,
+    Augmentation, Batches, DataError, Image, ImageBatch, ImageBatcher, Images, Labels, Loader, LoaderConfig, Pass,
 };
 
 use super::{assert_messages, case};
@@ -85,18 +85,18 @@ fn an_epoch_is_a_permutation_or_everything_in_order() {
     orders.dedup();
     assert_eq!(orders.len(), 5, "a fresh order each time");
 
-    let sequential = loader(LoaderConfig::new(3).with_order(Order::Sequential));
+    let sequential = loader(LoaderConfig::new(3).with_pass(Pass::Sequential));
     assert_eq!(sequential.steps_per_epoch(), 4);
     let batches: Vec<_> = sequential.epoch(2).unwrap().map(|batch| first(batch.unwrap())).collect();
     assert_eq!(batches, [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7, 8], vec![9, 10]]);
-    let large = loader(LoaderConfig::new(100).with_order(Order::Sequential));
+    let large = loader(LoaderConfig::new(100).with_pass(Pass::Sequential));
     assert_eq!(large.epoch(0).unwrap().map(|batch| first(batch.unwrap()).len()).collect::<Vec<_>>(), [11]);
 }
 
 #[test]
 fn augmentation_follows_from_seed_step_and_index() {
     let whole = |augmentations: Vec<Augmentation>, epoch: usize| -> Vec<i64> {
-        let config = LoaderConfig::new(11).with_order(Order::Sequential).with_augmentations(augmentations);
+        let config = LoaderConfig::new(11).with_pass(Pass::Sequential).with_augmentations(augmentations);
         loader(config).epoch(epoch).unwrap().flat_map(|batch| numbers(batch.unwrap()).0).collect()
     };
     let flip = vec![Augmentation::HorizontalFlip];
@@ -143,7 +143,7 @@ impl Dataset<Image> for Flaky {
 
 #[test]
 fn an_error_comes_out_where_it_belongs_and_is_the_last_item() {
-    let config = LoaderConfig::new(2).with_order(Order::Sequential);
+    let config = LoaderConfig::new(2).with_pass(Pass::Sequential);
     for prefetch in [0, 1, 5] {
         let config = config.clone().with_prefetch(prefetch);
         let flaky: Loader<ImageBatch> =
@@ -180,7 +180,7 @@ fn an_error_comes_out_where_it_belongs_and_is_the_last_item() {
 fn dropping_the_steps_stops_the_thread() {
     let flaky = Flaky::new(false);
     let reads = flaky.alive.clone();
-    let config = LoaderConfig::new(1).with_order(Order::Sequential).with_prefetch(3);
+    let config = LoaderConfig::new(1).with_pass(Pass::Sequential).with_prefetch(3);
     let loader: Loader<ImageBatch> = Loader::new(flaky, ImageBatcher, config, &Device::default()).unwrap();
     let mut steps = loader.steps(0).unwrap();
     assert!(steps.next().unwrap().is_ok());
@@ -199,7 +199,7 @@ fn bad_loaders_are_named() {
     };
     let shift = |fraction| LoaderConfig::new(2).with_augmentations(vec![Augmentation::Shift { fraction }]);
     let empty = Images::new(vec![], [1, 1, 1]).unwrap();
-    let sequential = LoaderConfig::new(2).with_order(Order::Sequential);
+    let sequential = LoaderConfig::new(2).with_pass(Pass::Sequential);
     let nothing: Result<Loader<Tensor<4, Int>>, _> = Loader::new(empty, ImageBatcher, sequential, &Device::default());
     assert_messages(vec![
         case!("batch of 0", make(LoaderConfig::new(0)), DataError::BatchOfZero, "batch size of 0"),
@@ -237,7 +237,7 @@ fn it_is_one_of_burns_loaders() {
     drop(iterator);
 
     // slices share out the images, with those of the incomplete batch
-    let sequential = loader(LoaderConfig::new(3).with_order(Order::Sequential));
+    let sequential = loader(LoaderConfig::new(3).with_pass(Pass::Sequential));
     let (left, right) = (sequential.slice(0, 5), sequential.slice(5, 11));
     assert_eq!((firsts(&*left), firsts(&*right)), ((0..5).collect(), (5..11).collect()));
     let mut last: Vec<i64> =

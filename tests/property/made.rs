@@ -1,7 +1,7 @@
 //! What depends on what in a masked network, by its Jacobian.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::{Activation, AutoregressiveNet, Conditioner, Made, MadeConfig, Ordering};
+use flowkit::{Activation, AutoregressiveNet, Conditioner, Made, MadeConfig, Order};
 
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
@@ -14,9 +14,9 @@ fn device() -> Device {
 const SIZES: [usize; 3] = [5, 3, 2];
 
 /// A network of which no parameter is 0, so that a path that exists is seen.
-fn net(ordering: Ordering, hidden: Vec<usize>, d_context: Option<usize>) -> Made {
+fn net(order: Order, hidden: Vec<usize>, d_context: Option<usize>) -> Made {
     let [dims, n_params, _] = SIZES;
-    let config = MadeConfig::new(dims, n_params).with_ordering(ordering).with_hidden(hidden);
+    let config = MadeConfig::new(dims, n_params).with_order(order).with_hidden(hidden);
     let config = config.with_activation(Activation::Tanh).with_d_context(d_context);
     let _guard = device_rng();
     change(config.init(&device()), DType::F64, |index, old| normal(7 + index as u64, old.len(), 1.0))
@@ -45,37 +45,37 @@ fn parameters_depend_on_the_numbers_before_and_on_all_of_them() {
     let draw = |n: usize, seed| tensor(normal(seed, n, 1.0), [1, n], DType::F64, &device());
     let (x, context) = (draw(dims, 1), draw(d_context, 2));
     // The widths leave no degree out; 16 and 9 are no multiples of the number of degrees.
-    for ordering in [Ordering::Natural, Ordering::Reversed, Ordering::Random { seed: 5 }] {
+    for order in [Order::Natural, Order::Reversed, Order::Shuffled { seed: 5 }] {
         for hidden in [vec![], vec![16], vec![16, 9, 16]] {
-            let plain = net(ordering, hidden.clone(), None);
-            let order = AutoregressiveNet::<()>::order(&plain);
-            let place = |number: usize| order.iter().position(|&other| other == number).unwrap();
+            let plain = net(order.clone(), hidden.clone(), None);
+            let places = AutoregressiveNet::<()>::order(&plain);
+            let place = |number: usize| places.iter().position(|&other| other == number).unwrap();
             let strictly_triangular = |seen: &[Vec<bool>]| {
                 for (number, row) in seen.iter().enumerate() {
                     for (other, &seen) in row.iter().enumerate() {
                         let before = place(other) < place(number);
-                        assert_eq!(seen, before, "{ordering:?} {hidden:?}: parameters of {number}, number {other}");
+                        assert_eq!(seen, before, "{order:?} {hidden:?}: parameters of {number}, number {other}");
                     }
                 }
             };
             strictly_triangular(&depends(|x| plain.forward(x, &()), &x));
-            let given = net(ordering, hidden.clone(), Some(d_context));
+            let given = net(order.clone(), hidden.clone(), Some(d_context));
             strictly_triangular(&depends(|x| given.forward(x, &context), &x));
             // Every number's parameters see the condition, the first number's too.
             let seen = depends(|context| given.forward(x.clone(), &context), &context);
-            assert!(seen.iter().flatten().all(|&seen| seen), "{ordering:?} {hidden:?}: {seen:?}");
+            assert!(seen.iter().flatten().all(|&seen| seen), "{order:?} {hidden:?}: {seen:?}");
         }
     }
 }
 
 #[test]
 fn orders_are_permutations_and_repeat() {
-    assert_eq!(Ordering::Natural.indices(4), [0, 1, 2, 3]);
-    assert_eq!(Ordering::Reversed.indices(4), [3, 2, 1, 0]);
-    let shuffled = |seed| Ordering::Random { seed }.indices(20);
+    assert_eq!(Order::Natural.indices(4), [0, 1, 2, 3]);
+    assert_eq!(Order::Reversed.indices(4), [3, 2, 1, 0]);
+    let shuffled = |seed| Order::Shuffled { seed }.indices(20);
     assert_eq!(shuffled(1), shuffled(1));
     assert_ne!(shuffled(1), shuffled(2));
     let mut sorted = shuffled(1);
     sorted.sort_unstable();
-    assert_eq!(sorted, Ordering::Natural.indices(20));
+    assert_eq!(sorted, Order::Natural.indices(20));
 }

@@ -11,24 +11,24 @@ use super::cases::{affine, case, given, mixture};
 /// An autoregressive layer of `dims` numbers.
 fn maf<L: Law>(
     law: L,
-    ordering: Ordering,
+    order: Order,
     dims: usize,
     d_context: Option<usize>,
     device: &Device,
 ) -> MaskedAutoregressive<L, Made> {
     let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
-    MaskedAutoregressive::new(law, net.with_ordering(ordering).with_d_context(d_context).init(device))
+    MaskedAutoregressive::new(law, net.with_order(order).with_d_context(d_context).init(device))
 }
 
 pub fn autoregressive() -> Vec<Case> {
-    use Ordering::{Natural, Random, Reversed};
+    use Order::{Natural, Reversed, Shuffled};
     let size = Real(50.0);
     let exponential = || affine(AffineForm::Exponential);
     vec![
         case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
         case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
         case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
-            maf(affine(AffineForm::Sigmoid), Random { seed: 3 }, 5, None, d)
+            maf(affine(AffineForm::Sigmoid), Shuffled { seed: 3 }, 5, None, d)
         }),
         given::<2, Tensor<2>, _>("MaskedAutoregressive of one number", [1, 1], size, [1, 2], |d| {
             maf(mixture(), Natural, 1, Some(2), d)
@@ -40,7 +40,7 @@ pub fn autoregressive() -> Vec<Case> {
             Invert::new(maf(exponential(), Natural, 3, None, d))
         }),
         given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
-            maf(mixture(), Random { seed: 1 }, 3, Some(2), d)
+            maf(mixture(), Shuffled { seed: 1 }, 3, Some(2), d)
         }),
         given::<2, (Tensor<2>, Tensor<2>), _>(
             "MaskedAutoregressive given two",

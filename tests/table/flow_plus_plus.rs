@@ -1,8 +1,8 @@
 //! Entries of Flow++'s steps and stages.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{AffineForm, Law};
-use flowkit::model::flow_plus_plus::{FlowPlusPlusLaw, FlowPlusPlusLayers, NoiseFlow, Stage, Step};
+use flowkit::law::{AffineForm, AnyLaw, Law};
+use flowkit::model::flow_plus_plus::{FlowPlusPlusLayers, NoiseFlow, Stage, Step};
 use flowkit::testing::Inputs::{Closed, Real};
 use flowkit::*;
 
@@ -12,7 +12,7 @@ use super::cases::{ATTENTION, affine, case, given, mixture, net, partition, sque
 /// A step of Flow++ on halves of the given shape.
 fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
+    let law = AnyLaw::MixLogCdf(mixture());
     let net = net(half, &law, n_context, ATTENTION, device);
     (
         PositionNormConfig::new().init([1, 2 * c, h, w], device),
@@ -25,7 +25,7 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
 /// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
 fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::MixLogCdf(mixture());
+    let law = AnyLaw::MixLogCdf(mixture());
     let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
         .with_n_context(n_context)
         .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
@@ -38,7 +38,7 @@ fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Devic
 /// The ablations: affine, no channel matrix, no attention.
 fn plain_step(half: [usize; 3], device: &Device) -> Step {
     let [c, h, w] = half;
-    let law = FlowPlusPlusLaw::Affine(affine(AffineForm::Exponential));
+    let law = AnyLaw::Affine(affine(AffineForm::Exponential));
     let net = net(half, &law, None, Mixing::Maxout, device);
     (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
 }

@@ -29,7 +29,6 @@
 
 pub mod config;
 pub mod encoder;
-pub mod law;
 pub mod preset;
 
 use burn::module::Module;
@@ -40,7 +39,6 @@ pub use config::{
     VariationalConfig,
 };
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
-pub use law::FlowPlusPlusLaw;
 pub use preset::{Preset, UnknownPreset};
 
 use crate::bijector::{Bijector, Cotangent, Walk};
@@ -51,6 +49,7 @@ use crate::context::Context;
 use crate::coupling::Coupling;
 use crate::elementwise::{Logit, Sigmoid};
 use crate::error::{FlowError, ShapeError};
+use crate::law::AnyLaw;
 use crate::layer::LayerWalk;
 use crate::linear::{ChannelMatrix, PositionNorm};
 use crate::prior::StandardNormal;
@@ -65,7 +64,7 @@ pub type FlowPlusPlus = BoundFlow<FlowPlusPlusDequantization, FlowPlusPlusLayers
 pub type FlowPlusPlusLayers = (Logit, Vec<Stage>);
 
 /// One coupling with what surrounds it.
-pub type Step = (PositionNorm<4>, Option<ChannelMatrix>, Coupling<FlowPlusPlusLaw, GatedNet>, Swap);
+pub type Step = (PositionNorm<4>, Option<ChannelMatrix>, Coupling<AnyLaw, GatedNet>, Swap);
 
 /// The flow of the dequantization noise.
 pub type NoiseFlow = (Partition, Vec<Step>, Invert<Partition>, Sigmoid);

@@ -16,13 +16,13 @@ pub enum Preset {
     /// The paper's CIFAR-10 model.
     Cifar10,
     /// The paper's model of 32x32 ImageNet.
-    Imagenet32,
+    ImageNet32,
     /// The paper's model of 64x64 ImageNet.
-    Imagenet64,
+    ImageNet64,
     /// The released model of 64x64 CelebA, 5 bits.
-    Celeba64,
+    CelebA64,
     /// The released model of 128x128 CelebA, 5 bits.
-    Celeba128,
+    CelebA128,
 }
 
 /// A name that is no preset's.
@@ -51,17 +51,17 @@ impl Display for Preset {
 impl Preset {
     /// All of them.
     pub const ALL: [Self; 7] =
-        [Self::Tiny, Self::Small, Self::Cifar10, Self::Imagenet32, Self::Imagenet64, Self::Celeba64, Self::Celeba128];
+        [Self::Tiny, Self::Small, Self::Cifar10, Self::ImageNet32, Self::ImageNet64, Self::CelebA64, Self::CelebA128];
 
     fn name(self) -> &'static str {
         match self {
             Self::Tiny => "tiny",
             Self::Small => "small",
             Self::Cifar10 => "cifar10",
-            Self::Imagenet32 => "imagenet32",
-            Self::Imagenet64 => "imagenet64",
-            Self::Celeba64 => "celeba64",
-            Self::Celeba128 => "celeba128",
+            Self::ImageNet32 => "imagenet32",
+            Self::ImageNet64 => "imagenet64",
+            Self::CelebA64 => "celeba64",
+            Self::CelebA128 => "celeba128",
         }
     }
 
@@ -71,10 +71,10 @@ impl Preset {
             Self::Tiny => FlowPlusPlusConfig::tiny(),
             Self::Small => FlowPlusPlusConfig::small(),
             Self::Cifar10 => FlowPlusPlusConfig::cifar10(),
-            Self::Imagenet32 => FlowPlusPlusConfig::imagenet32(),
-            Self::Imagenet64 => FlowPlusPlusConfig::imagenet64(),
-            Self::Celeba64 => FlowPlusPlusConfig::celeba64(),
-            Self::Celeba128 => FlowPlusPlusConfig::celeba128(),
+            Self::ImageNet32 => FlowPlusPlusConfig::imagenet32(),
+            Self::ImageNet64 => FlowPlusPlusConfig::imagenet64(),
+            Self::CelebA64 => FlowPlusPlusConfig::celeba64(),
+            Self::CelebA128 => FlowPlusPlusConfig::celeba128(),
         }
     }
 
@@ -103,13 +103,13 @@ impl Preset {
             Self::Tiny => config.with_learning_rate(3e-3).with_warm_up(50).with_norm_unit(GradientUnit::BitsPerDim),
             Self::Small => config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0)),
             Self::Cifar10 => released(3e-4, 2000),
-            Self::Imagenet32 => {
+            Self::ImageNet32 => {
                 let config = released(1e-3, 5000).with_ema(EmaDecay::Constant(0.999222));
                 config.with_schedule(decay(0.99995, 3e-4 / 1e-3))
             }
-            Self::Imagenet64 => released(4e-4, 10_000).with_schedule(decay(0.99995, 3e-4 / 4e-4)),
-            Self::Celeba64 => released(4e-5, 20_000).with_schedule(decay(0.9995, 1e-5 / 4e-5)),
-            Self::Celeba128 => released(1e-5, 50_000),
+            Self::ImageNet64 => released(4e-4, 10_000).with_schedule(decay(0.99995, 3e-4 / 4e-4)),
+            Self::CelebA64 => released(4e-5, 20_000).with_schedule(decay(0.9995, 1e-5 / 4e-5)),
+            Self::CelebA128 => released(1e-5, 50_000),
         }
     }
 
@@ -118,10 +118,10 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 16,
             Self::Cifar10 => 64,
-            Self::Imagenet32 => 32,
-            Self::Imagenet64 => 72,
-            Self::Celeba64 => 56,
-            Self::Celeba128 => 48,
+            Self::ImageNet32 => 32,
+            Self::ImageNet64 => 72,
+            Self::CelebA64 => 56,
+            Self::CelebA128 => 48,
         }
     }
 
@@ -130,10 +130,10 @@ impl Preset {
         match self {
             Self::Tiny | Self::Small => 64,
             Self::Cifar10 => 128,
-            Self::Imagenet32 => 32,
-            Self::Imagenet64 => 72,
-            Self::Celeba64 => 56,
-            Self::Celeba128 => 64,
+            Self::ImageNet32 => 32,
+            Self::ImageNet64 => 72,
+            Self::CelebA64 => 56,
+            Self::CelebA128 => 64,
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Preset {
     /// The paper's model of LSUN at 64x64.
     Lsun64,
     /// The paper's model of CelebA-HQ at 256x256.
-    CelebaHq256,
+    CelebAHq256,
 }
 
 /// A name that is no preset's.
@@ -54,7 +54,7 @@ impl Display for Preset {
             Self::Imagenet32 => "imagenet32",
             Self::Imagenet64 => "imagenet64",
             Self::Lsun64 => "lsun64",
-            Self::CelebaHq256 => "celeba-hq256",
+            Self::CelebAHq256 => "celeba-hq256",
         })
     }
 }
@@ -72,7 +72,7 @@ impl Preset {
         Self::Imagenet32,
         Self::Imagenet64,
         Self::Lsun64,
-        Self::CelebaHq256,
+        Self::CelebAHq256,
     ];
 
     /// The model.
@@ -85,7 +85,7 @@ impl Preset {
             Self::Imagenet32 => GlowConfig::imagenet32(),
             Self::Imagenet64 => GlowConfig::imagenet64(),
             Self::Lsun64 => GlowConfig::lsun64(),
-            Self::CelebaHq256 => GlowConfig::celeba_hq256(),
+            Self::CelebAHq256 => GlowConfig::celeba_hq256(),
         }
     }
 
@@ -115,7 +115,7 @@ impl Preset {
             Self::Tiny | Self::Small => 16,
             Self::Cifar10 | Self::Cifar10Additive | Self::Imagenet32 => 64,
             Self::Imagenet64 | Self::Lsun64 => 16,
-            Self::CelebaHq256 => 1,
+            Self::CelebAHq256 => 1,
         }
     }
 

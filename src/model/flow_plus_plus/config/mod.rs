@@ -12,14 +12,14 @@ pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
 pub use network::{ChannelMixing, CouplingLaw, NetStart};
 pub use stage::{Scale, StageConfig};
 
-use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, FlowPlusPlusLaw, Stage, Step};
+use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
 use crate::bound_flow::BoundFlow;
 use crate::compose::Invert;
 use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
 use crate::error::{ConfigError, ShapeError};
-use crate::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
+use crate::law::{AffineConfig, AffineForm, AnyLaw, Law, MixLogCdfConfig};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
@@ -173,12 +173,10 @@ impl FlowPlusPlusConfig {
         Ok([c / 2, h, w])
     }
 
-    fn law(&self) -> FlowPlusPlusLaw {
+    fn law(&self) -> AnyLaw {
         match self.law {
-            CouplingLaw::Affine => FlowPlusPlusLaw::Affine(AffineConfig::new(AffineForm::Exponential).init()),
-            CouplingLaw::MixLogCdf { n_components } => {
-                FlowPlusPlusLaw::MixLogCdf(MixLogCdfConfig::new(n_components).init())
-            }
+            CouplingLaw::Affine => AnyLaw::Affine(AffineConfig::new(AffineForm::Exponential).init()),
+            CouplingLaw::MixLogCdf { n_components } => AnyLaw::MixLogCdf(MixLogCdfConfig::new(n_components).init()),
         }
     }
 

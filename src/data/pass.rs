@@ -4,14 +4,14 @@ use super::{Batches, DataError};
 
 /// Which images a loader's step gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
+pub enum Pass {
     /// That of [`Batches`]: every epoch shuffled afresh, an incomplete last batch left out. For training.
     Shuffled,
     /// That of [`chunks`](super::chunks): every image once and in order, the last batch with what is left. For evaluation.
     Sequential,
 }
 
-/// An order with its numbers.
+/// A pass with its numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Plan {
     Shuffled(Batches),
@@ -19,12 +19,12 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn new(order: Order, n_items: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
-        match order {
-            Order::Shuffled => Ok(Self::Shuffled(Batches::new(n_items, batch_size, seed)?)),
-            Order::Sequential if batch_size == 0 => Err(DataError::BatchOfZero),
-            Order::Sequential if n_items == 0 => Err(DataError::BatchTooLarge { batch_size, n_items }),
-            Order::Sequential => Ok(Self::Sequential { n_items, batch_size }),
+    pub(super) fn new(pass: Pass, n_items: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
+        match pass {
+            Pass::Shuffled => Ok(Self::Shuffled(Batches::new(n_items, batch_size, seed)?)),
+            Pass::Sequential if batch_size == 0 => Err(DataError::BatchOfZero),
+            Pass::Sequential if n_items == 0 => Err(DataError::BatchTooLarge { batch_size, n_items }),
+            Pass::Sequential => Ok(Self::Sequential { n_items, batch_size }),
         }
     }
 
