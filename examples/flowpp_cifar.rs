@@ -107,7 +107,7 @@ impl Args {
             Setting::new("attention", self.attention.map(name), name(Switch::On)),
         ];
         let (batch_size, start_size) = (preset.batch_size(), preset.start_size());
-        Experiment { config, training: preset.training(), batch_size, start_size, flags }
+        Experiment { config, training: preset.training(), batch_size, start_size, augmentations: vec![], flags }
     }
 }
 

@@ -134,8 +134,9 @@ impl Args {
             Setting::new("prior", self.prior.map(name), name(Prior::Learned)),
             Setting::new("bits", self.bits, own.n_bits),
         ];
+        let (training, augmentations) = (preset.training(), preset.augmentations());
         let (batch_size, start_size) = (preset.batch_size(), preset.start_size());
-        Ok(Experiment { config, training: preset.training(), batch_size, start_size, flags })
+        Ok(Experiment { config, training, batch_size, start_size, augmentations, flags })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use flowkit::data::image_folder::Labelling;
-use flowkit::data::{self, Batches, Split};
+use flowkit::data::{self, Augmentation, Batches, Split};
 use flowkit::train::{EmaDecay, NonFinite, TrainerConfig};
 
 use super::conduct::Policy;
@@ -16,6 +16,9 @@ use super::settings::{Setting, Settings};
 pub const SOURCE: &str = "source of the data";
 const PHOTOGRAPHS: &str = "photographs";
 const DOWNLOAD: &str = "download";
+
+/// Setting that says what is done to training images: a list of [`Augmentation`]s.
+pub const AUGMENT: &str = "augment";
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -34,6 +37,9 @@ pub struct RunArgs {
     /// Images of one update [default: the preset's]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub batch: Option<usize>,
+    /// What is done to training images at random [default: the preset's]
+    #[arg(long, conflicts_with_all = ["eval", "sample"])]
+    pub augment: Option<Augment>,
     /// Learning rate after the warm-up [default: the preset's]
     #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["eval", "sample"])]
     pub lr: Option<f64>,
@@ -89,6 +95,26 @@ impl DeviceName {
             Self::Cpu => "cpu",
             Self::Wgpu => "wgpu",
             Self::Cuda => "cuda",
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Augment {
+    /// Nothing
+    None,
+    /// Mirrors every other image, left to right
+    Flip,
+    /// Moves images by up to a tenth of each side
+    Shift,
+}
+
+impl From<Augment> for Vec<Augmentation> {
+    fn from(augment: Augment) -> Self {
+        match augment {
+            Augment::None => vec![],
+            Augment::Flip => vec![Augmentation::HorizontalFlip],
+            Augment::Shift => vec![Augmentation::GLOW_SHIFT],
         }
     }
 }
@@ -161,8 +187,9 @@ impl RunArgs {
         flags: Vec<Setting>,
         training: &TrainerConfig,
         batch: usize,
+        augmentations: &[Augmentation],
         Split { train, test }: &Split,
-    ) -> Vec<Setting> {
+    ) -> Result<Vec<Setting>, Failure> {
         let mut crc = crc32fast::Hasher::new();
         for images in [train, test] {
             (0..images.len()).for_each(|i| crc.update(images.image(i)));
@@ -174,8 +201,10 @@ impl RunArgs {
             EmaDecay::Constant(decay) if decay > 0.0 => format!("{decay} from the first update on"),
             EmaDecay::Warmed(decay) | EmaDecay::Constant(decay) => decay.to_string(),
         };
+        let augment = self.augment.map(|augment| serde_json::to_string(&Vec::from(augment))).transpose()?;
         let mut flags = flags;
         flags.extend([
+            Setting::new(AUGMENT, augment, serde_json::to_string(augmentations)?),
             Setting::new("seed", self.seed, 0),
             Setting::new("batch", self.batch, batch),
             Setting::new("lr", self.lr, training.learning_rate),
@@ -183,7 +212,7 @@ impl RunArgs {
             Setting::new("data", Some(&described), ""),
             Setting::new(SOURCE, None::<String>, self.source(None)),
         ]);
-        flags
+        Ok(flags)
     }
 
     /// Where the images come from: this command line, or else the run that is resumed or evaluated.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flowkit::data::{Batches, ImageBatcher, Loader, LoaderConfig, Split};
+use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split};
 use flowkit::train::{Checkpoint, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
 
-use super::args::{RunArgs, SOURCE};
+use super::args::{AUGMENT, RunArgs, SOURCE};
 use super::conduct::{self, Conduct};
 use super::evaluate;
 use super::failure::Failure;
@@ -27,6 +27,8 @@ pub struct Experiment<C> {
     pub batch_size: usize,
     /// Images of the data-dependent start.
     pub start_size: usize,
+    /// What is done to training images, unless `--augment` says.
+    pub augmentations: Vec<Augmentation>,
     /// The flags of this example.
     pub flags: Vec<Setting>,
 }
@@ -98,8 +100,8 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         device: &Device,
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
-        let Experiment { config, training, batch_size, start_size, flags } = experiment;
-        let settings = settings::begin(args.settings(flags, &training, batch_size, split));
+        let Experiment { config, training, batch_size, start_size, augmentations, flags } = experiment;
+        let settings = settings::begin(args.settings(flags, &training, batch_size, &augmentations, split)?);
         let conduct = Conduct::default().with_flags(args);
         let data = &split.train;
         let seed = args.seed();
@@ -131,8 +133,8 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
         let Saved { checkpoints, checkpoint, path, mut settings, conduct, .. } = saved;
-        let Experiment { training, batch_size, flags, .. } = experiment;
-        let flags = args.settings(flags, &training, batch_size, data);
+        let Experiment { training, batch_size, augmentations, flags, .. } = experiment;
+        let flags = args.settings(flags, &training, batch_size, &augmentations, data)?;
         settings::agree(&flags, &settings, &args.out)?;
         // The same images in another place: it is there that the next resume looks.
         settings.insert(SOURCE.into(), args.source(Some(&settings)));
@@ -211,7 +213,11 @@ pub fn train<C: ImageModelConfig>(
     };
     let seed = run.trainer.config().seed;
     let batch_size = settings::number(&run.settings, "batch", &args.out)?;
-    let config = LoaderConfig::new(batch_size).with_seed(seed);
+    let augmentations: Vec<Augmentation> = match run.settings.get(AUGMENT) {
+        Some(text) => serde_json::from_str(text)?,
+        None => vec![], // a run from before there were any
+    };
+    let config = LoaderConfig::new(batch_size).with_seed(seed).with_augmentations(augmentations);
     let loader = Loader::new(data.train.clone(), ImageBatcher, config, device)?;
     let mut batches = loader.steps(run.trainer.step_count() as usize)?;
     let preset = run.settings.get("preset").map_or("", String::as_str);

@@ -9,7 +9,7 @@ use super::conformance::Conformance;
 use super::failure::{Failure, Fault, Setting};
 use super::inputs::Draw;
 use super::numbers::{Numbers, largest};
-use super::tolerance::{epsilon, roughness};
+use super::tolerance::repetition;
 use crate::bijector::Bijector;
 
 /// `valid()` computes the same without a graph: bit for bit on the CPU, while a GPU may fuse other operations there.
@@ -28,8 +28,7 @@ pub fn evaluation<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Resul
             return Err(Fault::OnGraph("z of valid()"));
         }
         let (z, log_det) = (Numbers::of(&z), Numbers::of(&log_det));
-        // Eight roundings of a device with coarse functions, none of one without.
-        let fused = epsilon(dtype) * (roughness(&of.device_for(dtype)) - 1.0);
+        let fused = repetition(dtype, &of.device_for(dtype));
         let allowed = |expected: &Numbers| fused * (1.0 + largest(&expected.values));
         let values = Numbers::of(&plain.0).near("z of valid()", &z, |_| allowed(&z))?;
         Ok(values.max(Numbers::of(&plain.1).near("log_det of valid()", &log_det, |_| allowed(&log_det))?))

@@ -7,13 +7,14 @@ use super::condition::Condition;
 use super::conformance::Conformance;
 use super::failure::{Failure, Fault, Setting};
 use super::inputs::Draw;
-use super::numbers::Numbers;
+use super::numbers::{Numbers, largest};
+use super::tolerance::repetition;
 use crate::bijector::Bijector;
 use crate::boxed::BoxBijector;
 use crate::train::Checkpoint;
 
 /// A started bijector is saved and loaded into a differently seeded one that was started from other data: the outputs are those of the
-/// saved one, bit for bit, in float32 and float64.
+/// saved one, in float32 and float64: bit for bit on the CPU, while a GPU may fuse other operations the second time.
 ///
 /// State that is not a `Param` (a plain tensor, a number) is not saved by burn, and shows here where it depends on the seed or the data.
 /// The one is saved outside of a [`BoxBijector`] and the other is in one, which shows that names do not depend on the box.
@@ -40,7 +41,8 @@ fn saved<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting)
         [("z", Numbers::of(&z)), ("log_det", Numbers::of(&log_det)), ("x of inverse", Numbers::of(&back))]
     };
     for ((what, expected), (_, found)) in outputs(&saved).into_iter().zip(outputs(&loaded)) {
-        found.near(&format!("{what} after loading"), &expected, |_| 0.0)?;
+        let allowed = repetition(dtype, &of.device_for(dtype)) * (1.0 + largest(&expected.values));
+        found.near(&format!("{what} after loading"), &expected, |_| allowed)?;
     }
     Ok(0.0)
 }

@@ -65,6 +65,12 @@ pub fn roughness(device: &Device) -> f64 {
     8.0
 }
 
+/// How far a value may be from the one that the same operations gave before, relative to `1 +` the largest: nothing on burn's CPU backend. Others
+/// may fuse them otherwise the second time, which regroups them.
+pub fn repetition(dtype: DType, device: &Device) -> f64 {
+    tolerance(Kind::Regrouped, dtype) * (roughness(device) - 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

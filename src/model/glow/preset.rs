@@ -4,6 +4,7 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::str::FromStr;
 
 use super::GlowConfig;
+use crate::data::Augmentation;
 use crate::train::{EmaDecay, GradientUnit, OptimizerConfig, TrainerConfig};
 
 /// A model and its training.
@@ -18,9 +19,9 @@ pub enum Preset {
     /// The same with additive couplings.
     Cifar10Additive,
     /// The paper's model of ImageNet at 32x32.
-    Imagenet32,
+    ImageNet32,
     /// The paper's model of ImageNet at 64x64.
-    Imagenet64,
+    ImageNet64,
     /// The paper's model of LSUN at 64x64.
     Lsun64,
     /// The paper's model of CelebA-HQ at 256x256.
@@ -51,8 +52,8 @@ impl Display for Preset {
             Self::Small => "small",
             Self::Cifar10 => "cifar10",
             Self::Cifar10Additive => "cifar10-additive",
-            Self::Imagenet32 => "imagenet32",
-            Self::Imagenet64 => "imagenet64",
+            Self::ImageNet32 => "imagenet32",
+            Self::ImageNet64 => "imagenet64",
             Self::Lsun64 => "lsun64",
             Self::CelebAHq256 => "celeba-hq256",
         })
@@ -69,8 +70,8 @@ impl Preset {
         Self::Small,
         Self::Cifar10,
         Self::Cifar10Additive,
-        Self::Imagenet32,
-        Self::Imagenet64,
+        Self::ImageNet32,
+        Self::ImageNet64,
         Self::Lsun64,
         Self::CelebAHq256,
     ];
@@ -82,8 +83,8 @@ impl Preset {
             Self::Small => GlowConfig::small(),
             Self::Cifar10 => GlowConfig::cifar10(),
             Self::Cifar10Additive => GlowConfig::cifar10_additive(),
-            Self::Imagenet32 => GlowConfig::imagenet32(),
-            Self::Imagenet64 => GlowConfig::imagenet64(),
+            Self::ImageNet32 => GlowConfig::imagenet32(),
+            Self::ImageNet64 => GlowConfig::imagenet64(),
             Self::Lsun64 => GlowConfig::lsun64(),
             Self::CelebAHq256 => GlowConfig::celeba_hq256(),
         }
@@ -109,12 +110,20 @@ impl Preset {
         }
     }
 
+    /// What happens to training images: shifts of CIFAR-10, as in the released code, and nothing to other images.
+    pub fn augmentations(self) -> Vec<Augmentation> {
+        match self {
+            Self::Cifar10 | Self::Cifar10Additive => vec![Augmentation::GLOW_SHIFT],
+            _ => vec![],
+        }
+    }
+
     /// Images of one update: 64 at 32x32, and as many pixels at other sizes.
     pub fn batch_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 16,
-            Self::Cifar10 | Self::Cifar10Additive | Self::Imagenet32 => 64,
-            Self::Imagenet64 | Self::Lsun64 => 16,
+            Self::Cifar10 | Self::Cifar10Additive | Self::ImageNet32 => 64,
+            Self::ImageNet64 | Self::Lsun64 => 16,
             Self::CelebAHq256 => 1,
         }
     }
