@@ -1,0 +1,8 @@
+//! The items of `kernels`.
+
+pub mod conv1x1;
+mod gap;
+pub mod mixture;
+pub mod network;
+pub mod operation;
+mod precision;
