@@ -17,15 +17,13 @@ pub fn reset_peak() {
     fs::write("/proc/self/clear_refs", "5").ok();
 }
 
-/// Seconds that the threads of this process ran, and that they waited for a core.
-pub fn ran_and_waited() -> Option<[f64; 2]> {
-    let mut total = [0.0; 2];
+/// Seconds that the threads of this process could have run but waited for a core.
+pub fn waited() -> Option<f64> {
+    let mut total = 0.0;
     for task in fs::read_dir("/proc/self/task").ok()? {
         // A thread may end in between.
         let Ok(text) = fs::read_to_string(task.ok()?.path().join("schedstat")) else { continue };
-        for (sum, nanoseconds) in total.iter_mut().zip(text.split_whitespace()) {
-            *sum += nanoseconds.parse::<f64>().ok()? * 1e-9;
-        }
+        total += text.split_whitespace().nth(1)?.parse::<f64>().ok()? * 1e-9;
     }
     Some(total)
 }

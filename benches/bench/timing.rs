@@ -3,6 +3,7 @@
 use std::env;
 use std::time::Instant;
 
+use cpu_time::ProcessTime;
 use serde_json::{Value, json};
 
 use super::{Notes, process};
@@ -32,16 +33,12 @@ fn variable(name: &str, default: f64) -> f64 {
 }
 
 fn sample(call: &mut dyn FnMut()) -> Sample {
-    let before = process::ran_and_waited();
-    let start = Instant::now();
+    let waited = process::waited();
+    let (cpu, start) = (ProcessTime::now(), Instant::now());
     call();
-    let seconds = start.elapsed().as_secs_f64();
-    match (before, process::ran_and_waited()) {
-        (Some([ran, waited]), Some([ran_after, waited_after])) => {
-            Sample { seconds, cpu: ran_after - ran, waited: (waited_after - waited) / seconds }
-        }
-        _ => Sample { seconds, cpu: f64::NAN, waited: 0.0 },
-    }
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
+    let waited = waited.zip(process::waited()).map_or(0.0, |(before, after)| after - before);
+    Sample { seconds, cpu, waited: waited / seconds }
 }
 
 /// Waits until less than 12 % of the machine is busy or `longest` seconds are over.
