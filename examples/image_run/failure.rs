@@ -15,6 +15,7 @@ pub enum Failure {
     DeviceNotBuilt { device: &'static str },
     #[error("--device {device} cannot be used: {reason}")]
     DeviceUnusable { device: &'static str, reason: String },
+    #[cfg(not(feature = "download"))]
     #[error("--download: this program was built without it; add `--features download`")]
     DownloadNotBuilt,
     #[error("cannot write to {}", path.display())]
