@@ -45,6 +45,7 @@
 //! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
+//! | fused operations | [`kernel`] |
 //! | what each layer does to a batch | [`Flow::diagnose`], [`mod@diagnose`] |
 //! | images | [`data`] |
 //!
@@ -84,6 +85,7 @@ pub mod event;
 mod finite;
 pub mod flow;
 mod graph;
+pub mod kernel;
 pub mod law;
 pub mod layer;
 pub mod linear;

@@ -14,7 +14,7 @@
 //! and everything else 0: within 0.06 of the identity for `|x| ≤ 3`, and for `K = 1` the identity.
 //!
 //! # Numerics
-//! See [`LogisticMixture`]. The clamp at `s_min` (−7, the official code's) keeps one component from becoming a step: at `s = −7` the
+//! See [`LogisticMixture`], and [`kernel::mixture_logistic`](crate::kernel::mixture_logistic) for the kernels that compute it. The clamp at `s_min` (−7, the official code's) keeps one component from becoming a step: at `s = −7` the
 //! slope is already `e^7`, and Newton steps of the parameters would make it a spike that no sample falls into. Its cost: the gradient of a
 //! clamped log-scale is 0.
 //!
@@ -27,8 +27,9 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Law, LogisticMixture, parameter};
+use super::{Law, LogisticMixture, Solution};
 use crate::error::ConfigError;
+use crate::kernel::mixture_logistic;
 
 /// Configuration of [`MixLogCdf`].
 #[derive(Config, Debug)]
@@ -78,15 +79,15 @@ pub struct MixLogCdf {
 impl MixLogCdf {
     /// Log-scale `α`, shift `b` and mixture of every number.
     pub fn parts(&self, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
-        let k = self.n_components;
-        let log_scale = parameter(&theta, 0).tanh();
-        let shift = parameter(&theta, 1);
-        let mixture = LogisticMixture {
-            logits: theta.clone().narrow(1, 2, k),
-            means: theta.clone().narrow(1, 2 + k, k),
-            log_scales: theta.narrow(1, 2 + 2 * k, k).clamp_min(self.min_log_scale),
-        };
-        (log_scale, shift, mixture)
+        mixture_logistic::reference::parts(theta, self.min_log_scale)
+    }
+
+    /// The inverse without a graph, with the residual `t(x) − t` of each element and whether it is solved.
+    ///
+    /// # Shapes
+    /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
+    pub fn solve(&self, z: Tensor<2>, theta: Tensor<3>) -> Solution {
+        mixture_logistic::solve(z, theta, self.min_log_scale)
     }
 }
 
@@ -106,13 +107,10 @@ impl Law for MixLogCdf {
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
-        let (log_scale, shift, mixture) = self.parts(theta);
-        let (t, log_derivative) = mixture.forward(x);
-        (t * log_scale.clone().exp() + shift, log_derivative + log_scale)
+        mixture_logistic::forward(x, theta, self.min_log_scale)
     }
 
     fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
-        let (log_scale, shift, mixture) = self.parts(theta);
-        mixture.inverse((z - shift) * log_scale.neg().exp())
+        mixture_logistic::inverse(z, theta, self.min_log_scale)
     }
 }

@@ -67,7 +67,11 @@ impl Comparison {
         let truth = source.read(&self.truth);
         let peer = source.read(&self.peer);
         let (error, peer) = (measure(&found, &truth), measure(&peer, &truth));
-        self.rows.push(Row { label: source.label(), error, peer, limit: self.limit });
+        let limit = match self.precision {
+            Precision::Double => self.limit,
+            Precision::Single => self.limit.max(tolerance::PEER * peer),
+        };
+        self.rows.push(Row { label: source.label(), error, peer, limit });
     }
 
     /// Compares the gradient of an input.

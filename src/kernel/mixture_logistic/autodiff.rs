@@ -1,0 +1,45 @@
+//! The node of the graph.
+
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+use crate::kernel::FlowOps;
+
+/// `z` and the log-derivative as one node, since burn's have one output each.
+#[derive(Debug)]
+struct MixtureLogistic;
+
+impl<B: FlowOps> Backward<B, 2> for MixtureLogistic {
+    /// `x`, `theta`, smallest log-scale: everything else is computed again.
+    type State = (FloatTensor<B>, FloatTensor<B>, f64);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (x, theta, min_log_scale) = ops.state;
+        let (x, theta) = B::mixture_logistic_backward(x, theta, gradient, min_log_scale);
+        for (node, gradient) in ops.parents.into_iter().zip([x, theta]) {
+            if let Some(node) = node {
+                gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+pub fn forward<B: FlowOps, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    theta: FloatTensor<Autodiff<B, C>>,
+    min_log_scale: f64,
+) -> FloatTensor<Autodiff<B, C>> {
+    let ((x, x_node), (theta, theta_node)) = (x.into_parts(), theta.into_parts());
+    match MixtureLogistic.prepare::<C>([x_node, theta_node]).compute_bound().stateful() {
+        OpsKind::Tracked(node) => {
+            let output = B::mixture_logistic(x.clone(), theta.clone(), min_log_scale);
+            node.finish((x, theta, min_log_scale), output)
+        }
+        OpsKind::UnTracked(node) => node.finish(B::mixture_logistic(x, theta, min_log_scale)),
+    }
+}

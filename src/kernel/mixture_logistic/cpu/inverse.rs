@@ -1,0 +1,344 @@
+//! The inverse on a block: a search per element, in chunks that stop when all of their elements have.
+//! ```text
+//! t = (z − b) e^−α     bracket [min_k, max_k](μ_k + e^s̄_k t)
+//! start    m + t √(3 V)/π, with the mixture's mean m and variance V: exact for one component
+//! step     δ/(1 + ½ δ c)     Halley's: Newton's δ = (t − t(x))/(dt/dx), bent by c = d(ln dt/dx)/dx
+//! c = (F − G)/W · dt/dx − (Σ w σ(z) σ(−z) (σ(z) − σ(−z)) q²)/D
+//! ```
+//! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest and the largest `z_k`.
+//! A step that would leave it, or that is longer than half the one before, is replaced by a bisection, and so is every eighth if the bracket
+//! has not halved by itself since the last.
+//!
+//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket is down to neighbouring numbers, which is where a steep
+//! law ends: there the last steps are lengthened to cross the root. Near the end the residual is rounding noise, which does not halve:
+//! steps from a residual of a few tolerances are taken as they come.
+//!
+//! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are kept.
+
+use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh};
+
+use super::MixtureLogistic;
+use super::linear_space::{Reach, Sums, tail_and_body};
+use super::log_space::Mixture;
+use super::tile::{Batch, Block, Packed, TILE_CHUNKS, Tile};
+
+/// Evaluations after which an element counts as unsolved: the bracket has shrunk by 2^64 at least.
+const MAX_EVALUATIONS: usize = 512;
+
+/// Evaluations in which the bracket is halved at least.
+const PERIOD: usize = 8;
+
+/// Log-scale from which on a component counts as that wide in the bracket, which its exponential keeps finite. The root may then lie outside:
+/// the residual must vouch for it.
+const WIDEST: f64 = 80.0;
+
+/// Residuals, in tolerances, from which steps are taken as they come. The rounding errors of `F` and `G` make some 2 of them.
+const NOISE: f64 = 8.0;
+
+/// The kernel. Outputs have the shape of the block.
+#[derive(Debug)]
+pub struct Inverse<'a, T> {
+    /// Law.
+    pub law: MixtureLogistic<T>,
+    /// Batch: its numbers are `z`.
+    pub batch: Batch<'a, T>,
+    /// Part of it.
+    pub block: Block,
+    /// Output `x`, or the best point found.
+    pub x: &'a mut [T],
+    /// Output `t(x) − t`.
+    pub residual: &'a mut [T],
+    /// Output: whether the residual is at rounding level or the bracket down to neighbouring numbers.
+    pub solved: &'a mut [bool],
+}
+
+impl<T: Reach> Kernel for Inverse<'_, T> {
+    /// Evaluations of a chunk, all together.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) -> usize {
+        let Self { law, batch, block, x, residual, solved } = self;
+        let n_chunks = TILE_CHUNKS.min(block.dims.len().div_ceil(LANES));
+        let mut packed = Packed::new(law.n_components);
+        let mut evaluator = Evaluator::new(law);
+        let mut points = vec![[T::zero(); LANES]; n_chunks];
+        let mut residuals = points.clone();
+        let mut all_solved = vec![[false; LANES]; n_chunks];
+        let mut n_evaluations = 0;
+        for piece in block.pieces(n_chunks) {
+            let tile = piece.tile(&batch, &mut packed);
+            for chunk in 0..tile.x.len() {
+                let mut search = evaluator.start::<M>(&tile, chunk);
+                for evaluation in 1..=MAX_EVALUATIONS {
+                    let point = evaluator.evaluate::<M>(&tile, chunk, &search);
+                    search.advance::<M>(&point, evaluation % PERIOD == 0);
+                    n_evaluations += 1;
+                    if search.ended == [true; LANES] {
+                        break;
+                    }
+                }
+                (points[chunk], all_solved[chunk]) = (search.best, search.solved());
+                residuals[chunk] = search.best_residual;
+            }
+            piece.store(points.as_flattened(), x);
+            piece.store(residuals.as_flattened(), residual);
+            piece.store(all_solved.as_flattened(), solved);
+        }
+        n_evaluations
+    }
+}
+
+/// What an evaluation needs of a component.
+#[derive(Debug, Clone, Copy)]
+struct Prepared<T> {
+    weight: Lanes<T>,
+    mean: Lanes<T>,
+    inverse_scale: Lanes<T>,
+}
+
+/// The mixture at a chunk.
+struct Evaluator<T> {
+    law: MixtureLogistic<T>,
+    components: Vec<Prepared<T>>,
+    log_space: Mixture<T>,
+    log_space_is_loaded: bool,
+}
+
+/// What a step needs to know.
+struct Point<T> {
+    /// `t(x) − t`.
+    residual: Lanes<T>,
+    /// `δ`.
+    newton: Lanes<T>,
+    /// `c`.
+    curvature: Lanes<T>,
+}
+
+impl<T: Reach> Evaluator<T> {
+    fn new(law: MixtureLogistic<T>) -> Self {
+        let zeros = [T::zero(); LANES];
+        let prepared = Prepared { weight: zeros, mean: zeros, inverse_scale: zeros };
+        Self {
+            law,
+            components: vec![prepared; law.n_components],
+            log_space: Mixture::new(law.n_components),
+            log_space_is_loaded: false,
+        }
+    }
+
+    /// Prepares a chunk.
+    #[inline(always)]
+    fn start<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize) -> Search<T> {
+        let zeros = [T::zero(); LANES];
+        let (reach, widest) = (T::of(T::REACH), T::of(WIDEST));
+        // Variance of a logistic distribution in squares of its scale, inverted.
+        let per_variance = T::of(3.0 / std::f64::consts::PI.powi(2));
+        let [a, b] = tile.affine().map(|row| &row[chunk]);
+        let mut t = zeros;
+        for lane in 0..LANES {
+            let (log_scale, _) = tanh::<T, M>(a[lane]);
+            t[lane] = (tile.x[chunk][lane] - b[lane]) * exp_in_range::<T, M>(-log_scale);
+        }
+        let mut low = [T::infinity(); LANES];
+        let mut high = [T::neg_infinity(); LANES];
+        let mut largest_log_scale = high;
+        let (mut total, mut mean_sum, mut square_sum) = (zeros, zeros, zeros);
+        for (index, prepared) in self.components.iter_mut().enumerate() {
+            let [logit, mean, log_scale] = tile.component(index).map(|row| row[chunk]);
+            let (mut weight, mut inverse_scale) = (zeros, zeros);
+            for lane in 0..LANES {
+                let log_scale = larger(log_scale[lane], self.law.min_log_scale);
+                let bounded = if log_scale > widest { widest } else { log_scale };
+                let scale = exp_in_range::<T, M>(bounded);
+                let inverse = exp_in_range::<T, M>(-bounded);
+                inverse_scale[lane] = if log_scale <= reach { inverse } else { T::nan() };
+                weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -reach, reach));
+                let alone = M::mul_add(scale, t[lane], mean[lane]);
+                low[lane] = if alone < low[lane] { alone } else { low[lane] };
+                high[lane] = larger(high[lane], alone);
+                largest_log_scale[lane] = larger(largest_log_scale[lane], log_scale);
+                let square = M::mul_add(per_variance * mean[lane], mean[lane], scale * scale);
+                total[lane] += weight[lane];
+                mean_sum[lane] = M::mul_add(weight[lane], mean[lane], mean_sum[lane]);
+                square_sum[lane] = M::mul_add(weight[lane], square, square_sum[lane]);
+            }
+            *prepared = Prepared { weight, mean, inverse_scale };
+        }
+        self.log_space_is_loaded = false;
+        let mut x = zeros;
+        let (mut clamped, mut ended) = ([false; LANES], [false; LANES]);
+        let mut allowance = zeros;
+        for lane in 0..LANES {
+            // Scales have relative errors of two roundings, and the sums of one: the root may be at the very end.
+            let bounded = if largest_log_scale[lane] > widest { widest } else { largest_log_scale[lane] };
+            let margin = T::epsilon() * T::of(2.0) * exp_in_range::<T, M>(bounded) * t[lane].abs();
+            low[lane] -= margin + T::epsilon() * low[lane].abs();
+            high[lane] += margin + T::epsilon() * high[lane].abs();
+            let mean = mean_sum[lane] / total[lane];
+            let square = square_sum[lane] / total[lane] - per_variance * mean * mean;
+            // A NaN, from a variance lost to cancellation or from one that overflows, is not within the bracket.
+            let start = M::mul_add(square.sqrt(), t[lane], mean);
+            let within = (start >= low[lane]) & (start <= high[lane]);
+            x[lane] = if within { start } else { middle(low[lane], high[lane]) };
+            allowance[lane] = high[lane] - low[lane];
+            // An infinite or undefined bracket cannot be narrowed.
+            ended[lane] = !allowance[lane].is_finite();
+            clamped[lane] = largest_log_scale[lane] > widest;
+        }
+        Search {
+            t,
+            x,
+            low,
+            high,
+            allowance,
+            pace: allowance,
+            stretch: [T::one(); LANES],
+            best: [T::nan(); LANES],
+            best_residual: [T::infinity(); LANES],
+            ended,
+            solved: [false; LANES],
+            clamped,
+        }
+    }
+
+    /// The mixture at the point that a search has reached.
+    #[inline(always)]
+    fn evaluate<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize, search: &Search<T>) -> Point<T> {
+        let mut sums = Sums::default();
+        let mut bend = [T::zero(); LANES];
+        let x = search.x;
+        for component in &self.components {
+            let Prepared { weight, mean, inverse_scale } = *component;
+            for lane in 0..LANES {
+                let z = (x[lane] - mean[lane]) * inverse_scale[lane];
+                let (tail, body) = tail_and_body::<T, M>(z);
+                let positive = z >= T::zero();
+                let (small, large) = (weight[lane] * tail, weight[lane] * body);
+                let density = small * body * inverse_scale[lane];
+                let lean = if positive { body - tail } else { tail - body };
+                sums.below[lane] += if positive { large } else { small };
+                sums.above[lane] += if positive { small } else { large };
+                sums.density[lane] += density;
+                bend[lane] = M::mul_add(density * inverse_scale[lane], lean, bend[lane]);
+            }
+        }
+        let zeros = [T::zero(); LANES];
+        let mut point = Point { residual: zeros, newton: zeros, curvature: zeros };
+        let mut settled = sums.are_valid(&self.law.validity);
+        for (lane, settled) in settled.iter_mut().enumerate() {
+            let (f, g, slope) = (sums.below[lane], sums.above[lane], sums.slope(lane));
+            let residual = ln::<T, M>(f / g) - search.t[lane];
+            point.residual[lane] = residual;
+            point.newton[lane] = -residual / slope;
+            point.curvature[lane] = (f - g) / (f + g) * slope - bend[lane] / sums.density[lane];
+            *settled |= search.ended[lane];
+        }
+        if settled != [true; LANES] {
+            if !self.log_space_is_loaded {
+                self.log_space.load::<M>(tile, chunk, self.law.min_log_scale);
+                self.log_space_is_loaded = true;
+            }
+            let totals = self.log_space.evaluate::<M>(&search.x);
+            for (lane, settled) in settled.into_iter().enumerate() {
+                if !settled {
+                    let residual = totals.t[lane] - search.t[lane];
+                    point.residual[lane] = residual;
+                    // Far out the law is nearly straight: Newton's step does without the curvature.
+                    point.newton[lane] = -residual * exp::<T, M>(-totals.log_slope[lane]);
+                    point.curvature[lane] = T::zero();
+                }
+            }
+        }
+        point
+    }
+}
+
+/// State of the searches of a chunk.
+struct Search<T> {
+    t: Lanes<T>,
+    /// Where to evaluate next.
+    x: Lanes<T>,
+    /// Bracket.
+    low: Lanes<T>,
+    high: Lanes<T>,
+    /// Twice the length that the next step may have.
+    allowance: Lanes<T>,
+    /// Width of the bracket when its shrinking was last looked at.
+    pace: Lanes<T>,
+    /// Spacings that the next step is long at least.
+    stretch: Lanes<T>,
+    /// Point with the smallest residual.
+    best: Lanes<T>,
+    best_residual: Lanes<T>,
+    ended: [bool; LANES],
+    solved: [bool; LANES],
+    /// Whether the bracket is of narrower components than the mixture's.
+    clamped: [bool; LANES],
+}
+
+impl<T: Reach> Search<T> {
+    /// Takes the values at `x` and moves on.
+    #[inline(always)]
+    fn advance<M: MultiplyAdd>(&mut self, point: &Point<T>, look: bool) {
+        let (zero, one, two, half) = (T::zero(), T::one(), T::of(2.0), T::of(0.5));
+        let epsilon = T::epsilon();
+        for lane in 0..LANES {
+            let (x, ended) = (self.x[lane], self.ended[lane]);
+            let (residual, newton) = (point.residual[lane], point.newton[lane]);
+            let better = !ended & (residual.abs() < self.best_residual[lane].abs());
+            self.best[lane] = if better { x } else { self.best[lane] };
+            self.best_residual[lane] = if better { residual } else { self.best_residual[lane] };
+
+            let low = if residual <= zero { x } else { self.low[lane] };
+            let high = if residual >= zero { x } else { self.high[lane] };
+            let tolerance = epsilon * (one + self.t[lane].abs());
+            let exact = residual.abs() <= tolerance;
+            let closed = high - low <= epsilon * larger(low.abs(), high.abs());
+            let undefined = residual.is_nan();
+            self.solved[lane] |= !ended & (exact | closed) & !undefined;
+
+            // Halley's factor is trusted within one half and two.
+            let bend = clamp(M::mul_add(half * newton, point.curvature[lane], one), half, two);
+            let step = newton / bend;
+            // Between a half and one and a half of the distance to the next number: the sum is that number.
+            let spacing = T::of(0.75) * epsilon * x.abs();
+            let short = step.abs() < spacing;
+            let stretched = spacing * self.stretch[lane];
+            let step = if short { if residual < zero { stretched } else { -stretched } } else { step };
+            let next = x + step;
+            let noise = residual.abs() <= T::of(NOISE) * tolerance;
+            let fitting = noise | (step.abs() <= half * self.allowance[lane]);
+            let width = high - low;
+            let slow = look & (width > half * self.pace[lane]);
+            let within = (next > low) & (next < high) & fitting & !slow;
+            self.x[lane] = if within { next } else { middle(low, high) };
+            self.allowance[lane] = if within { step.abs() } else { width };
+            self.pace[lane] = if look { width } else { self.pace[lane] };
+            self.stretch[lane] = if short { two * self.stretch[lane] } else { one };
+            self.low[lane] = low;
+            self.high[lane] = high;
+            self.ended[lane] = ended | exact | closed | undefined;
+        }
+    }
+
+    /// Which elements are.
+    #[inline(always)]
+    fn solved(&self) -> [bool; LANES] {
+        let mut solved = self.solved;
+        // Of the tolerance, for roots that no bracket vouches for: half of the digits.
+        let vouched = T::epsilon().sqrt();
+        for lane in 0..LANES {
+            let good = self.best_residual[lane].abs() <= vouched * (T::one() + self.t[lane].abs());
+            solved[lane] &= good | !self.clamped[lane];
+        }
+        solved
+    }
+}
+
+/// Midpoint that does not overflow.
+#[inline(always)]
+fn middle<T: Real>(low: T, high: T) -> T {
+    let half = T::of(0.5);
+    half * low + half * high
+}

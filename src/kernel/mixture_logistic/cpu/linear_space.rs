@@ -1,0 +1,207 @@
+//! Sums of the mixture without logarithms: three exponentials per component, valid where neither tail is extreme.
+//! ```text
+//! w = e^ℓ   q = e^−s̄   z = (x − μ) q
+//! F = Σ w σ(z)   G = Σ w σ(−z)   D = Σ w σ(z) σ(−z) q   W = F + G
+//! t = ln(F/G)    ln dt/dx = ln( D/min(F, G) · W/max(F, G) )
+//! ```
+//! # Validity
+//! Exponents are cut at `±R`, [`Reach::REACH`]: logits are clamped, `e^−|z|` is 0 beyond. A component's share of `F` or `G` is then off by at
+//! most `(w + 1) e^−R`, its share of `D` by that times the largest `q`, which is `e^−s_min`. So
+//! ```text
+//! min(F, G) ≥ (W + K) e^−R/loss    D ≥ (W + K) e^(−R − s_min)/loss
+//! ```
+//! bounds the relative error of all three by `loss`, a fraction of the rounding unit. A logit at the upper clamp would show in `W`, which must
+//! stay below. Log-scales above `R` make NaN, which fails every comparison, and so do NaN and infinite numbers. Elements that fail are left
+//! to [`super::log_space`].
+
+use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
+
+use super::tile::Tile;
+
+/// Range of the exponents of linear space.
+pub trait Reach: Real {
+    /// `R`. Products of three cut exponentials (of a logit, of `−|z|`, of a log-scale) hardly ever leave the normal numbers.
+    const REACH: f64;
+    /// Largest relative error that the cut may make: below a tenth of a rounding unit.
+    const LOSS: f64;
+}
+
+impl Reach for f32 {
+    const REACH: f64 = 60.0;
+    const LOSS: f64 = 5e-9;
+}
+
+impl Reach for f64 {
+    const REACH: f64 = 300.0;
+    const LOSS: f64 = 1e-17;
+}
+
+/// Bounds that the sums are held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Validity<T> {
+    n_components: T,
+    smallest_side: T,
+    smallest_density: T,
+    largest_total: T,
+}
+
+impl<T: Reach> Validity<T> {
+    /// Bounds of a law.
+    pub fn new(n_components: usize, min_log_scale: T) -> Self {
+        let side = (-T::REACH).exp() / T::LOSS;
+        let min_log_scale = min_log_scale.to_f64().unwrap_or(f64::NAN);
+        Self {
+            n_components: T::of(n_components as f64),
+            smallest_side: T::of(side),
+            smallest_density: T::of(side * (-min_log_scale).exp()),
+            // A clamped weight is above it, whatever its last bits.
+            largest_total: T::of((T::REACH - 0.1).exp()),
+        }
+    }
+}
+
+/// One component at the numbers of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Component<T> {
+    /// `w`.
+    pub weight: Lanes<T>,
+    /// `q`.
+    pub inverse_scale: Lanes<T>,
+    /// `z`.
+    pub z: Lanes<T>,
+    /// `σ(−|z|)`, at most 1/2.
+    pub tail: Lanes<T>,
+    /// `σ(|z|)`.
+    pub body: Lanes<T>,
+}
+
+impl<T: Real> Default for Component<T> {
+    fn default() -> Self {
+        let zeros = [T::zero(); LANES];
+        Self { weight: zeros, inverse_scale: zeros, z: zeros, tail: zeros, body: zeros }
+    }
+}
+
+impl<T: Reach> Component<T> {
+    /// A component at a chunk.
+    #[inline(always)]
+    pub fn at<M: MultiplyAdd>(
+        x: &Lanes<T>,
+        logit: &Lanes<T>,
+        mean: &Lanes<T>,
+        log_scale: &Lanes<T>,
+        min_log_scale: T,
+    ) -> Self {
+        let reach = T::of(T::REACH);
+        let mut part = Self::default();
+        for lane in 0..LANES {
+            let log_scale = larger(log_scale[lane], min_log_scale);
+            let inverse_scale = exp_in_range::<T, M>(-log_scale);
+            let inverse_scale = if log_scale <= reach { inverse_scale } else { T::nan() };
+            let z = (x[lane] - mean[lane]) * inverse_scale;
+            part.weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -reach, reach));
+            part.inverse_scale[lane] = inverse_scale;
+            part.z[lane] = z;
+            (part.tail[lane], part.body[lane]) = tail_and_body::<T, M>(z);
+        }
+        part
+    }
+}
+
+/// `σ(−|z|)` and `σ(|z|)`.
+#[inline(always)]
+pub fn tail_and_body<T: Reach, M: MultiplyAdd>(z: T) -> (T, T) {
+    let depth = -z.abs();
+    let e = exp_in_range::<T, M>(depth);
+    let e = if depth < T::of(-T::REACH) { T::zero() } else { e };
+    let body = T::one() / (T::one() + e);
+    (e * body, body)
+}
+
+/// `F`, `G` and `D` of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Sums<T> {
+    /// `F`.
+    pub below: Lanes<T>,
+    /// `G`.
+    pub above: Lanes<T>,
+    /// `D`.
+    pub density: Lanes<T>,
+}
+
+impl<T: Real> Default for Sums<T> {
+    fn default() -> Self {
+        let zeros = [T::zero(); LANES];
+        Self { below: zeros, above: zeros, density: zeros }
+    }
+}
+
+impl<T: Reach> Sums<T> {
+    /// Adds a component.
+    #[inline(always)]
+    pub fn add<M: MultiplyAdd>(&mut self, part: &Component<T>) {
+        for lane in 0..LANES {
+            let weight = part.weight[lane];
+            let (small, large) = (weight * part.tail[lane], weight * part.body[lane]);
+            let positive = part.z[lane] >= T::zero();
+            self.below[lane] += if positive { large } else { small };
+            self.above[lane] += if positive { small } else { large };
+            self.density[lane] = M::mul_add(small * part.body[lane], part.inverse_scale[lane], self.density[lane]);
+        }
+    }
+
+    /// Whether the sums are good to rounding.
+    #[inline(always)]
+    pub fn are_valid(&self, validity: &Validity<T>) -> [bool; LANES] {
+        let mut valid = [false; LANES];
+        for (lane, valid) in valid.iter_mut().enumerate() {
+            let (f, g, d) = (self.below[lane], self.above[lane], self.density[lane]);
+            let scale = f + g + validity.n_components;
+            let side = scale * validity.smallest_side;
+            let positive = (f >= side) & (g >= side) & (d >= scale * validity.smallest_density);
+            *valid = positive & (f + g <= validity.largest_total);
+        }
+        valid
+    }
+
+    /// `t` and `ln dt/dx`.
+    #[inline(always)]
+    pub fn values<M: MultiplyAdd>(&self) -> (Lanes<T>, Lanes<T>) {
+        let (mut t, mut log_slope) = ([T::zero(); LANES], [T::zero(); LANES]);
+        for lane in 0..LANES {
+            t[lane] = ln::<T, M>(self.below[lane] / self.above[lane]);
+            log_slope[lane] = ln::<T, M>(self.slope(lane));
+        }
+        (t, log_slope)
+    }
+
+    /// `dt/dx` at a lane: a product of two ratios, neither of which overflows.
+    #[inline(always)]
+    pub fn slope(&self, lane: usize) -> T {
+        let (f, g) = (self.below[lane], self.above[lane]);
+        let (smaller, larger) = if f < g { (f, g) } else { (g, f) };
+        (self.density[lane] / smaller) * ((f + g) / larger)
+    }
+}
+
+/// Adds all components of a tile, and hands each to `keep` (component, chunk).
+#[inline(always)]
+pub fn accumulate<T: Reach, M: MultiplyAdd>(
+    tile: &Tile<'_, T>,
+    n_components: usize,
+    min_log_scale: T,
+    sums: &mut [Sums<T>],
+    mut keep: impl FnMut(usize, usize, &Component<T>),
+) {
+    let n = sums.len();
+    sums.fill(Sums::default());
+    for index in 0..n_components {
+        let [logits, means, log_scales] = tile.component(index).map(|row| &row[..n]);
+        for (chunk, sums) in sums.iter_mut().enumerate() {
+            let (logit, mean, log_scale) = (&logits[chunk], &means[chunk], &log_scales[chunk]);
+            let part = Component::at::<M>(&tile.x[chunk], logit, mean, log_scale, min_log_scale);
+            sums.add::<M>(&part);
+            keep(index, chunk, &part);
+        }
+    }
+}

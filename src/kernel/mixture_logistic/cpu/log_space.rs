@@ -1,0 +1,244 @@
+//! The mixture in log space: nothing saturates, however far out. Five exponentials per component.
+//!
+//! `F` and `G` are summed relative to their largest terms. The density is summed over `F` or over `G`, whichever is the smaller one:
+//! ```text
+//! u_k = ℓ_k + min(z_k, 0) − max_j(…)    F ∝ Σ e^u_k σ(|z_k|)      v_k = ℓ_k − max(z_k, 0) − max_j(…)    G ∝ Σ e^v_k σ(|z_k|)
+//! ψ_k = u_k − max(z_k, 0) − s̄_k  or  v_k + min(z_k, 0) − s̄_k      D/F or D/G ∝ Σ e^ψ_k σ(|z_k|)²
+//! ln dt/dx = ln(D/F) + ln(1 + F/G)  or  ln(D/G) + ln(1 + G/F)     at most ln(1 + 2K) in the last term: nothing cancels
+//! ```
+//! `u` and `v` are differences of terms of one size before they meet anything else, which keeps their bits where `|z|` is large.
+
+use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
+
+use super::tile::Tile;
+
+/// Parameters of one component at a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameters<T> {
+    /// Relative to the largest of the mixture: what all of them have in common would cost bits of `t`.
+    pub logit: Lanes<T>,
+    /// `μ`.
+    pub mean: Lanes<T>,
+    /// `s̄`, clamped.
+    pub log_scale: Lanes<T>,
+    /// `q`.
+    pub inverse_scale: Lanes<T>,
+}
+
+/// One component at the numbers of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Share<T> {
+    /// `z`.
+    pub z: Lanes<T>,
+    /// `σ(−|z|)`.
+    pub tail: Lanes<T>,
+    /// `σ(|z|)`.
+    pub body: Lanes<T>,
+    /// Share of `F`, in units of [`Totals::below`].
+    pub below: Lanes<T>,
+    /// Share of `G`, in units of [`Totals::above`].
+    pub above: Lanes<T>,
+    /// Share of `D`, in units of [`Totals::density`].
+    pub density: Lanes<T>,
+    /// `ψ`.
+    exponent: Lanes<T>,
+}
+
+/// Sums over the components and what follows from them.
+#[derive(Debug, Clone, Copy)]
+pub struct Totals<T> {
+    /// `Σ` of [`Share::below`].
+    pub below: Lanes<T>,
+    /// `Σ` of [`Share::above`].
+    pub above: Lanes<T>,
+    /// `Σ` of [`Share::density`].
+    pub density: Lanes<T>,
+    /// `t`.
+    pub t: Lanes<T>,
+    /// `ln dt/dx`.
+    pub log_slope: Lanes<T>,
+}
+
+/// Mixture at a chunk, with space to evaluate it.
+#[derive(Debug)]
+pub struct Mixture<T> {
+    /// Per component.
+    pub parameters: Vec<Parameters<T>>,
+    /// Per component, as of the last evaluation.
+    pub shares: Vec<Share<T>>,
+}
+
+impl<T: Real> Mixture<T> {
+    /// Space for that many components.
+    pub fn new(n_components: usize) -> Self {
+        let zeros = [T::zero(); LANES];
+        let parameters = Parameters { logit: zeros, mean: zeros, log_scale: zeros, inverse_scale: zeros };
+        let share =
+            Share { z: zeros, tail: zeros, body: zeros, below: zeros, above: zeros, density: zeros, exponent: zeros };
+        Self { parameters: vec![parameters; n_components], shares: vec![share; n_components] }
+    }
+
+    /// Takes the parameters of a tile's chunk.
+    #[inline(always)]
+    pub fn load<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize, min_log_scale: T) {
+        let mut largest = [T::neg_infinity(); LANES];
+        for (index, parameters) in self.parameters.iter_mut().enumerate() {
+            let [logit, mean, mut log_scale] = tile.component(index).map(|row| row[chunk]);
+            let mut inverse_scale = [T::zero(); LANES];
+            for lane in 0..LANES {
+                largest[lane] = larger(largest[lane], logit[lane]);
+                log_scale[lane] = larger(log_scale[lane], min_log_scale);
+                inverse_scale[lane] = exp::<T, M>(-log_scale[lane]);
+            }
+            *parameters = Parameters { logit, mean, log_scale, inverse_scale };
+        }
+        for parameters in &mut self.parameters {
+            for (logit, &largest) in parameters.logit.iter_mut().zip(&largest) {
+                *logit -= largest;
+            }
+        }
+    }
+
+    /// Everything at `x`.
+    #[inline(always)]
+    pub fn evaluate<M: MultiplyAdd>(&mut self, x: &Lanes<T>) -> Totals<T> {
+        let zeros = [T::zero(); LANES];
+        let lowest = [T::neg_infinity(); LANES];
+        let (mut below_max, mut above_max, mut density_max) = (lowest, lowest, lowest);
+        let x = *x;
+        for (parameters, share) in self.parameters.iter().zip(&mut self.shares) {
+            let Parameters { logit, mean, inverse_scale, .. } = *parameters;
+            let mut z = zeros;
+            for lane in 0..LANES {
+                z[lane] = (x[lane] - mean[lane]) * inverse_scale[lane];
+                let (low, high) = parts(z[lane]);
+                below_max[lane] = larger(below_max[lane], logit[lane] + low);
+                above_max[lane] = larger(above_max[lane], logit[lane] - high);
+            }
+            share.z = z;
+        }
+        let (mut below, mut above, mut density) = (zeros, zeros, zeros);
+        for (parameters, kept) in self.parameters.iter().zip(&mut self.shares) {
+            let (parameters, mut share) = (*parameters, *kept);
+            for lane in 0..LANES {
+                let z = share.z[lane];
+                let (low, high) = parts(z);
+                let e = exp::<T, M>(-z.abs());
+                let body = T::one() / (T::one() + e);
+                let u = parameters.logit[lane] + low - below_max[lane];
+                let v = parameters.logit[lane] - high - above_max[lane];
+                let relative = if below_max[lane] < above_max[lane] { u - high } else { v + low };
+                let exponent = relative - parameters.log_scale[lane];
+                share.tail[lane] = e * body;
+                share.body[lane] = body;
+                share.below[lane] = exp::<T, M>(u) * body;
+                share.above[lane] = exp::<T, M>(v) * body;
+                share.exponent[lane] = exponent;
+                below[lane] += share.below[lane];
+                above[lane] += share.above[lane];
+                density_max[lane] = larger(density_max[lane], exponent);
+            }
+            *kept = share;
+        }
+        // The shares are those with σ(|z|) where the sums have σ(±z): the minimum or maximum in `u` and `v` is the rest of the sigmoid.
+        for share in &mut self.shares {
+            let Share { body, exponent, .. } = *share;
+            let mut part = zeros;
+            for lane in 0..LANES {
+                part[lane] = exp::<T, M>(exponent[lane] - density_max[lane]) * body[lane] * body[lane];
+                density[lane] += part[lane];
+            }
+            share.density = part;
+        }
+        let (mut t, mut log_slope) = (zeros, zeros);
+        for lane in 0..LANES {
+            let by_below = below_max[lane] < above_max[lane];
+            t[lane] = (below_max[lane] - above_max[lane]) + ln::<T, M>(below[lane] / above[lane]);
+            let (side, ratio) = if by_below { (below[lane], t[lane]) } else { (above[lane], -t[lane]) };
+            let other_side = ln::<T, M>(T::one() + exp::<T, M>(ratio));
+            log_slope[lane] = density_max[lane] + (ln::<T, M>(density[lane] / side) + other_side);
+        }
+        Totals { below, above, density, t, log_slope }
+    }
+}
+
+/// Gradient of a component's parameters at a chunk. That of `x` is the sum of the means', with the sign changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Gradient<T> {
+    /// Of the logit.
+    pub logit: Lanes<T>,
+    /// Of the mean.
+    pub mean: Lanes<T>,
+    /// Of the log-scale, as if it were not clamped.
+    pub log_scale: Lanes<T>,
+}
+
+impl<T: Real> Default for Gradient<T> {
+    fn default() -> Self {
+        let zeros = [T::zero(); LANES];
+        Self { logit: zeros, mean: zeros, log_scale: zeros }
+    }
+}
+
+/// Gradients of `t` and of `ln dt/dx`, and what they have in common for all components.
+#[derive(Debug)]
+pub struct Cotangent<'a, T> {
+    totals: &'a Totals<T>,
+    t: &'a Lanes<T>,
+    log_slope: &'a Lanes<T>,
+    total_weight: Lanes<T>,
+}
+
+impl<T: Real> Mixture<T> {
+    /// Prepares [`Mixture::gradient`] at the numbers last evaluated.
+    #[inline(always)]
+    pub fn cotangent<'a, M: MultiplyAdd>(
+        &self,
+        totals: &'a Totals<T>,
+        t: &'a Lanes<T>,
+        log_slope: &'a Lanes<T>,
+    ) -> Cotangent<'a, T> {
+        let mut total_weight = [T::zero(); LANES];
+        for parameters in &self.parameters {
+            for (total, &logit) in total_weight.iter_mut().zip(&parameters.logit) {
+                *total += exp::<T, M>(logit);
+            }
+        }
+        Cotangent { totals, t, log_slope, total_weight }
+    }
+
+    /// Gradient of one component.
+    ///
+    /// With the shares `p` of `F`, `v` of `G`, `d` of `D` and `ω` of `W`, which are divided, not multiplied by reciprocals: a component alone
+    /// has shares of exactly 1, and their differences vanish exactly.
+    #[inline(always)]
+    pub fn gradient<M: MultiplyAdd>(&self, index: usize, cotangent: &Cotangent<'_, T>) -> Gradient<T> {
+        let (parameters, share) = (&self.parameters[index], &self.shares[index]);
+        let totals = cotangent.totals;
+        let mut gradient = Gradient::default();
+        for lane in 0..LANES {
+            let (gt, gl) = (cotangent.t[lane], cotangent.log_slope[lane]);
+            let z = share.z[lane];
+            let p = share.below[lane] / totals.below[lane];
+            let v = share.above[lane] / totals.above[lane];
+            let d = share.density[lane] / totals.density[lane];
+            let weight = exp::<T, M>(parameters.logit[lane]) / cotangent.total_weight[lane];
+            let (body, tail) = (share.body[lane], share.tail[lane]);
+            let (sigmoid, complement) = if z >= T::zero() { (body, tail) } else { (tail, body) };
+            // Derivatives of ln F and −ln G with respect to z.
+            let (rise, fall) = (p * complement, v * sigmoid);
+            let of_z = gt * (rise + fall) + gl * ((fall - rise) - d * (sigmoid - complement));
+            gradient.logit[lane] = gt * (p - v) + gl * ((d - v) + (weight - p));
+            gradient.mean[lane] = -parameters.inverse_scale[lane] * of_z;
+            gradient.log_scale[lane] = -M::mul_add(z, of_z, gl * d);
+        }
+        gradient
+    }
+}
+
+/// `min(z, 0)` and `max(z, 0)`. NaN gives zeros: it shows in `e^−|z|`.
+#[inline(always)]
+fn parts<T: Real>(z: T) -> (T, T) {
+    let zero = T::zero();
+    (if z < zero { z } else { zero }, if z > zero { z } else { zero })
+}

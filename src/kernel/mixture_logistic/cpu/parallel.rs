@@ -1,0 +1,132 @@
+//! Whole batches, on all threads of rayon's pool.
+
+use rayon::prelude::*;
+
+use crate::kernel::simd::{InstructionSet, LANES};
+
+use super::MixtureLogistic;
+use super::backward::{Backward, ThetaGradient};
+use super::forward::Forward;
+use super::inverse::Inverse;
+use super::linear_space::Reach;
+use super::tile::{Batch, Block, n_rows};
+
+/// Components times numbers in a task at least: some 15 µs of work in f32, well above what handing it over costs.
+const SMALLEST_TASK: usize = 1 << 14;
+
+/// Tasks per thread, for threads of unequal speed and elements that need more steps of the inverse.
+const TASKS_PER_THREAD: usize = 4;
+
+impl<T: Reach> MixtureLogistic<T> {
+    /// `z` and `ln dz/dx`, each `[examples, dims]`. Outputs are written in full.
+    pub fn forward(&self, batch: &Batch<'_, T>, z: &mut [T], log_derivative: &mut [T]) {
+        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
+        let tasks: Vec<_> = split(&blocks, 1, z).zip(split(&blocks, 1, log_derivative)).zip(&blocks).collect();
+        each(tasks, |((z, log_derivative), block)| {
+            set.dispatch(Forward { law: *self, batch: *batch, block: block.clone(), z, log_derivative });
+        });
+    }
+
+    /// Gradients of `x`, `[examples, dims]`, and of the parameters, `[examples, rows, dims]`, from those of `z` and `ln dz/dx`. Outputs are
+    /// written in full.
+    pub fn backward(
+        &self,
+        batch: &Batch<'_, T>,
+        z_gradient: &[T],
+        log_derivative_gradient: &[T],
+        x_gradient: &mut [T],
+        theta_gradient: &mut [T],
+    ) {
+        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
+        let rows = n_rows(self.n_components);
+        let given = |block: &Block| {
+            let start = block.examples.start * batch.n_dims + block.dims.start;
+            let range = start..start + block.n_numbers();
+            (&z_gradient[range.clone()], &log_derivative_gradient[range])
+        };
+        if blocks.iter().all(|block| block.dims.len() == batch.n_dims) {
+            let outputs = split(&blocks, 1, x_gradient).zip(split(&blocks, rows, theta_gradient));
+            let tasks: Vec<_> = outputs.zip(&blocks).collect();
+            each(tasks, |((x_gradient, theta_gradient), block)| {
+                let (z_gradient, log_derivative_gradient) = given(block);
+                let theta_gradient = ThetaGradient::Whole(theta_gradient);
+                set.dispatch(Backward {
+                    law: *self,
+                    batch: *batch,
+                    block: block.clone(),
+                    z_gradient,
+                    log_derivative_gradient,
+                    x_gradient,
+                    theta_gradient,
+                });
+            });
+        } else {
+            let per_example = blocks.iter().filter(|block| block.examples.start == 0).count();
+            let width = blocks[0].dims.len();
+            let mut pieces: Vec<Vec<&mut [T]>> = blocks.iter().map(|_| Vec::with_capacity(rows)).collect();
+            for (example, gradient) in theta_gradient.chunks_mut(rows * batch.n_dims).enumerate() {
+                for row in gradient.chunks_mut(batch.n_dims) {
+                    for (index, piece) in row.chunks_mut(width).enumerate() {
+                        pieces[example * per_example + index].push(piece);
+                    }
+                }
+            }
+            let tasks: Vec<_> = split(&blocks, 1, x_gradient).zip(pieces).zip(&blocks).collect();
+            each(tasks, |((x_gradient, mut pieces), block)| {
+                let (z_gradient, log_derivative_gradient) = given(block);
+                let theta_gradient = ThetaGradient::Rows(&mut pieces);
+                set.dispatch(Backward {
+                    law: *self,
+                    batch: *batch,
+                    block: block.clone(),
+                    z_gradient,
+                    log_derivative_gradient,
+                    x_gradient,
+                    theta_gradient,
+                });
+            });
+        }
+    }
+
+    /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the residuals `t(x) − t`, and whether `x` is a solution.
+    pub fn solve(&self, batch: &Batch<'_, T>, x: &mut [T], residual: &mut [T], solved: &mut [bool]) {
+        let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
+        let outputs = split(&blocks, 1, x).zip(split(&blocks, 1, residual)).zip(split(&blocks, 1, solved));
+        let tasks: Vec<_> = outputs.zip(&blocks).collect();
+        each(tasks, |(((x, residual), solved), block)| {
+            set.dispatch(Inverse { law: *self, batch: *batch, block: block.clone(), x, residual, solved });
+        });
+    }
+
+    /// Tasks of about equal size: some examples each or, of few examples, some numbers of one. Their outputs follow each other.
+    fn blocks(&self, batch: &Batch<'_, T>) -> Vec<Block> {
+        let Batch { n_examples, n_dims, .. } = *batch;
+        let n_tasks = n_examples * n_dims * self.n_components / SMALLEST_TASK;
+        let n_tasks = n_tasks.clamp(1, TASKS_PER_THREAD * rayon::current_num_threads());
+        let pieces = |n: usize, size: usize| (0..n).step_by(size.max(1)).map(move |start| start..n.min(start + size));
+        if n_tasks <= n_examples {
+            let examples = pieces(n_examples, n_examples.div_ceil(n_tasks));
+            return examples.map(|examples| Block { examples, dims: 0..n_dims }).collect();
+        }
+        let n_dims_each = n_dims.div_ceil(n_tasks.div_ceil(n_examples.max(1))).next_multiple_of(LANES);
+        let of_example = |example| pieces(n_dims, n_dims_each).map(move |dims| (example, dims));
+        let all = (0..n_examples).flat_map(of_example);
+        all.map(|(example, dims)| Block { examples: example..example + 1, dims }).collect()
+    }
+}
+
+/// A slice in the parts that blocks write, `rows` of them for each of an example's numbers.
+fn split<'a, T>(blocks: &[Block], rows: usize, mut slice: &'a mut [T]) -> impl Iterator<Item = &'a mut [T]> {
+    blocks
+        .iter()
+        .map(move |block| slice.split_off_mut(..block.n_numbers() * rows).expect("outputs have the batch's shape"))
+}
+
+/// Runs tasks in parallel, or a single one in place.
+fn each<I: Send>(tasks: Vec<I>, run: impl Fn(I) + Send + Sync) {
+    if tasks.len() <= 1 {
+        tasks.into_iter().for_each(run);
+    } else {
+        tasks.into_par_iter().with_max_len(1).for_each(run);
+    }
+}

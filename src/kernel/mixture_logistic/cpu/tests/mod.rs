@@ -1,0 +1,8 @@
+//! The kernels of the mixture of logistics against plain evaluations.
+
+mod gradients;
+mod inverse;
+mod layout;
+mod plain;
+mod problem;
+mod values;

@@ -1,0 +1,89 @@
+//! The law in plain log-space arithmetic of f64.
+
+use crate::kernel::mixture_logistic::cpu::linear_space::Reach;
+
+use super::problem::{MIN_LOG_SCALE, Problem};
+
+/// A plain evaluation.
+pub struct Plain {
+    pub z: f64,
+    pub log_derivative: f64,
+    pub t: f64,
+    /// How much relative errors of the `z_k` and `ℓ_k` change `z` and the log-derivative.
+    pub slack_t: f64,
+    pub slack_l: f64,
+    /// Per component: `[p, v, d, w]`, shares of `F`, `G`, `D` and `W`.
+    pub shares: Vec<[f64; 4]>,
+    /// Per component.
+    pub standardised: Vec<f64>,
+    pub inverse_scales: Vec<f64>,
+    pub slope: f64,
+}
+
+fn log_sum_exp(terms: &[f64]) -> f64 {
+    let max = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    max + terms.iter().map(|x| (x - max).exp()).sum::<f64>().ln()
+}
+
+pub fn plain<T: Reach>(problem: &Problem<T>, index: usize) -> Plain {
+    let k = problem.k;
+    let x = problem.x[index].to_f64().unwrap();
+    let log_scale = problem.parameter(index, 0).tanh();
+    let top = (0..k).map(|j| problem.parameter(index, 2 + j)).fold(f64::NEG_INFINITY, f64::max);
+    let logits: Vec<f64> = (0..k).map(|j| problem.parameter(index, 2 + j) - top).collect();
+    let s: Vec<f64> = (0..k).map(|j| problem.parameter(index, 2 + 2 * k + j).max(MIN_LOG_SCALE)).collect();
+    let z: Vec<f64> = (0..k).map(|j| (x - problem.parameter(index, 2 + k + j)) * (-s[j]).exp()).collect();
+    let log_sigmoid = |z: f64| z.min(0.0) - (-z.abs()).exp().ln_1p();
+    let sums = |f: &dyn Fn(usize) -> f64| {
+        let terms: Vec<f64> = (0..k).map(f).collect();
+        let sum = log_sum_exp(&terms);
+        (sum, terms.iter().map(|term| (term - sum).exp()).collect::<Vec<f64>>())
+    };
+    let (f, p) = sums(&|j| logits[j] + log_sigmoid(z[j]));
+    let (g, v) = sums(&|j| logits[j] + log_sigmoid(-z[j]));
+    let (_, w) = sums(&|j| logits[j]);
+    let (rising, _) = sums(&|j| logits[j] + log_sigmoid(z[j]) - f + log_sigmoid(-z[j]) - s[j]);
+    let (falling, d) = sums(&|j| logits[j] + log_sigmoid(-z[j]) - g + log_sigmoid(z[j]) - s[j]);
+    let t = f - g;
+    let l = log_sum_exp(&[rising, falling]);
+    let (mut slack_t, mut slack_l) = (0.0, 0.0);
+    for j in 0..k {
+        let (rise, fall) = (p[j] * log_sigmoid(-z[j]).exp(), v[j] * log_sigmoid(z[j]).exp());
+        slack_t += (rise + fall) * z[j].abs() + (p[j] - v[j]).abs() * logits[j].abs();
+        slack_l += (fall - rise - d[j] * (0.5 * z[j]).tanh()).abs() * z[j].abs();
+        slack_l += (d[j] + w[j] - p[j] - v[j]).abs() * (logits[j].abs() + z[j].abs());
+    }
+    let scale = log_scale.exp();
+    Plain {
+        z: scale * t + problem.parameter(index, 1),
+        log_derivative: log_scale + l,
+        t,
+        slack_t: scale * slack_t,
+        slack_l,
+        shares: (0..k).map(|j| [p[j], v[j], d[j], w[j]]).collect(),
+        standardised: z,
+        inverse_scales: s.iter().map(|s| (-s).exp()).collect(),
+        slope: l.exp(),
+    }
+}
+
+impl Plain {
+    /// Largest sums of the absolute terms of the gradients of logits, means and log-scales, and how much relative errors of the `z_k` change
+    /// the shares in them, relatively.
+    pub fn gradient_terms(&self, gt: f64, gl: f64) -> ([f64; 3], f64) {
+        let mut largest = [0.0; 3];
+        let mut sensitivity = 0.0;
+        for ((&[p, v, d, w], &z), &q) in self.shares.iter().zip(&self.standardised).zip(&self.inverse_scales) {
+            let logit = gt.abs() * (p + v) + gl.abs() * (p + v + d + w);
+            let mean = d * ((gt.abs() + gl.abs()) * self.slope + gl.abs() * q);
+            let log_scale = z.abs() * mean / q + gl.abs() * d;
+            for (largest, terms) in largest.iter_mut().zip([logit, mean, log_scale]) {
+                *largest = f64::max(*largest, terms);
+            }
+            if p.max(v).max(d) > 1e-7 {
+                sensitivity = f64::max(sensitivity, z.abs());
+            }
+        }
+        (largest, sensitivity)
+    }
+}

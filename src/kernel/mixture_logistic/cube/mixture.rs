@@ -1,0 +1,176 @@
+//! The mixture of one element: its components and the sums over them, each weight relative to the largest.
+
+use cubecl::prelude::*;
+
+/// What a running maximum starts from: below every log-weight of a finite mixture, and finite, since WGSL may assume that all numbers are.
+pub const LOWEST: f32 = -3.0e38;
+
+/// Where an element's parameters are.
+#[derive(CubeType, Clone, Copy)]
+pub struct Place {
+    /// Its first parameter.
+    pub base: usize,
+    /// From one parameter to the next.
+    pub stride: usize,
+    /// Components of the mixture.
+    pub n_components: usize,
+}
+
+#[cube]
+impl Place {
+    pub fn row<F: Float, N: Float>(&self, theta: &Tensor<F>, row: usize) -> N {
+        N::cast_from(theta[self.base + row * self.stride])
+    }
+}
+
+/// One component at a point.
+#[derive(CubeType, Clone, Copy)]
+pub struct Component<N: Float> {
+    /// `ℓ − max ℓ`.
+    pub logit: N,
+    /// Whether the log-scale is above its bound.
+    pub free: bool,
+    pub log_scale: N,
+    /// `e^−s`.
+    pub slope: N,
+    /// `(x − μ)·e^−s`.
+    pub z: N,
+    /// `1/(1 + e^−|z|)`: `σ(z) = share·e^min(z, 0)`, `σ(−z) = share·e^−max(z, 0)`.
+    pub share: N,
+}
+
+#[cube]
+pub fn component<F: Float, N: Float>(
+    theta: &Tensor<F>,
+    place: &Place,
+    index: usize,
+    x: N,
+    max_logit: N,
+    min_log_scale: N,
+) -> Component<N> {
+    let logit = place.row::<F, N>(theta, 2 + index) - max_logit;
+    let mean = place.row::<F, N>(theta, 2 + place.n_components + index);
+    let raw = place.row::<F, N>(theta, 2 + 2 * place.n_components + index);
+    let log_scale = N::max(raw, min_log_scale);
+    let slope = N::exp(-log_scale);
+    let z = (x - mean) * slope;
+    let share = N::new(1.0) / (N::new(1.0) + N::exp(-N::abs(z)));
+    Component::<N> { logit, free: raw >= min_log_scale, log_scale, slope, z, share }
+}
+
+/// `min(z, 0)`.
+#[cube]
+pub fn negative<N: Float>(z: N) -> N {
+    N::min(z, N::new(0.0))
+}
+
+/// `max(z, 0)`.
+#[cube]
+pub fn positive<N: Float>(z: N) -> N {
+    N::max(z, N::new(0.0))
+}
+
+/// Sums over the components at a point.
+#[derive(CubeType, Clone, Copy)]
+pub struct Sums<N: Float> {
+    pub max_logit: N,
+    /// `Σ e^ℓ`, relative to the largest.
+    pub weight: N,
+    /// Largest `ℓ + min(z, 0)`, and `Σ e^ℓ σ(z)` relative to it.
+    pub below_max: N,
+    pub below: N,
+    /// Largest `ℓ − max(z, 0)`, and `Σ e^ℓ σ(−z)` relative to it.
+    pub above_max: N,
+    pub above: N,
+    /// Largest logarithm of a component's share of `F'/F`, and the sum of the shares relative to it.
+    pub rising_max: N,
+    pub rising: N,
+    /// The same of `F'/(1 − F)`.
+    pub falling_max: N,
+    pub falling: N,
+    /// Part of `F'/F` in `F'/F + F'/(1 − F)`.
+    pub rising_part: N,
+    /// Logarithm of that sum.
+    pub log_derivative: N,
+    /// The logit.
+    pub t: N,
+}
+
+#[cube]
+pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_scale: N) -> Sums<N> {
+    let k = place.n_components;
+    let mut max_logit = N::cast_from(LOWEST);
+    for i in 0..k {
+        max_logit = N::max(max_logit, place.row::<F, N>(theta, 2 + i));
+    }
+    let mut weight = N::new(0.0);
+    let mut below_max = N::cast_from(LOWEST);
+    let mut above_max = N::cast_from(LOWEST);
+    for i in 0..k {
+        let c = component::<F, N>(theta, place, i, x, max_logit, min_log_scale);
+        weight += N::exp(c.logit);
+        below_max = N::max(below_max, c.logit + negative::<N>(c.z));
+        above_max = N::max(above_max, c.logit - positive::<N>(c.z));
+    }
+    let mut below = N::new(0.0);
+    let mut above = N::new(0.0);
+    let mut rising_max = N::cast_from(LOWEST);
+    let mut falling_max = N::cast_from(LOWEST);
+    for i in 0..k {
+        let c = component::<F, N>(theta, place, i, x, max_logit, min_log_scale);
+        let low = (c.logit + negative::<N>(c.z)) - below_max;
+        let high = (c.logit - positive::<N>(c.z)) - above_max;
+        below += N::exp(low) * c.share;
+        above += N::exp(high) * c.share;
+        rising_max = N::max(rising_max, low - positive::<N>(c.z) - c.log_scale);
+        falling_max = N::max(falling_max, high + negative::<N>(c.z) - c.log_scale);
+    }
+    let mut rising = N::new(0.0);
+    let mut falling = N::new(0.0);
+    for i in 0..k {
+        let c = component::<F, N>(theta, place, i, x, max_logit, min_log_scale);
+        let low = (c.logit + negative::<N>(c.z)) - below_max;
+        let high = (c.logit - positive::<N>(c.z)) - above_max;
+        let shares = c.share * c.share;
+        rising += N::exp(low - positive::<N>(c.z) - c.log_scale - rising_max) * shares;
+        falling += N::exp(high + negative::<N>(c.z) - c.log_scale - falling_max) * shares;
+    }
+    // Each sum is at least a quarter, the largest term's share: the logarithms are finite.
+    let log_rising = rising_max + N::ln(rising) - N::ln(below);
+    let log_falling = falling_max + N::ln(falling) - N::ln(above);
+    let ratio = N::exp(-N::abs(log_rising - log_falling));
+    let smaller = ratio / (N::new(1.0) + ratio);
+    let rising_part = select(log_rising < log_falling, smaller, N::new(1.0) / (N::new(1.0) + ratio));
+    let log_derivative = N::max(log_rising, log_falling) + N::ln(N::new(1.0) + ratio);
+    let t = (below_max - above_max) + (N::ln(below) - N::ln(above));
+    Sums::<N> {
+        max_logit,
+        weight,
+        below_max,
+        below,
+        above_max,
+        above,
+        rising_max,
+        rising,
+        falling_max,
+        falling,
+        rising_part,
+        log_derivative,
+        t,
+    }
+}
+
+/// `tanh a` and its derivative, from `e^−2|a|`.
+#[cube]
+pub fn bounded<N: Float>(a: N) -> (N, N) {
+    let e = N::exp(N::new(-2.0) * N::abs(a));
+    let size = (N::new(1.0) - e) / (N::new(1.0) + e);
+    let value = select(a < N::new(0.0), -size, size);
+    (value, N::new(4.0) * e / ((N::new(1.0) + e) * (N::new(1.0) + e)))
+}
+
+#[cube]
+pub fn place(position: usize, dims: usize, n_components: usize) -> Place {
+    let base = position / dims * (2 + 3 * n_components) * dims + position % dims;
+    Place { base, stride: dims, n_components }
+}

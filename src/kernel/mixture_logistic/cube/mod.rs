@@ -1,0 +1,278 @@
+//! The kernels of the GPU backends: one unit for each element, which walks through its components row by row, so that neighbouring units read
+//! neighbouring numbers. `N` is the precision of the arithmetic: that of the tensors, or f32 for 16-bit floats.
+//!
+//! Sums run in log space, each weight relative to the largest, as in the reference. No `log1p`, `expm1` or comparison with NaN is used, which
+//! WGSL does not have or may assume away.
+
+mod mixture;
+
+use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{DType, Shape};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use self::mixture::{LOWEST, bounded, component, negative, place, positive, sums};
+use super::n_components;
+use crate::law::logistic_mixture::machine_epsilon;
+
+/// Units of a cube.
+const UNITS: u32 = 256;
+
+/// Steps of the inverse after which an element counts as unsolved, as many as the reference takes.
+const MAX_STEPS: u32 = 512;
+
+#[cube(launch)]
+fn forward_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    theta: &Tensor<F>,
+    output: &mut Tensor<F>,
+    dims: u32,
+    n_components: u32,
+    min_log_scale: InputScalar,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    if ABSOLUTE_POS >= x.len() {
+        terminate!();
+    }
+    let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
+    let sums = sums::<F, N>(theta, &place, N::cast_from(x[ABSOLUTE_POS]), min_log_scale.get::<N>());
+    let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
+    let shift = place.row::<F, N>(theta, 1);
+    output[ABSOLUTE_POS] = F::cast_from(N::exp(log_scale) * sums.t + shift);
+    output[x.len() + ABSOLUTE_POS] = F::cast_from(log_scale + sums.log_derivative);
+}
+
+#[cube(launch)]
+fn backward_kernel<F: Float, N: Float>(
+    x: &Tensor<F>,
+    theta: &Tensor<F>,
+    gradient: &Tensor<F>,
+    x_gradient: &mut Tensor<F>,
+    theta_gradient: &mut Tensor<F>,
+    dims: u32,
+    n_components: u32,
+    min_log_scale: InputScalar,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    if ABSOLUTE_POS >= x.len() {
+        terminate!();
+    }
+    let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
+    let (base, stride, k) = (place.base, place.stride, place.n_components);
+    let x_here = N::cast_from(x[ABSOLUTE_POS]);
+    let bound = min_log_scale.get::<N>();
+    let sums = sums::<F, N>(theta, &place, x_here, bound);
+    let (log_scale, steepness) = bounded::<N>(place.row::<F, N>(theta, 0));
+    let by_z = N::cast_from(gradient[ABSOLUTE_POS]);
+    let by_log = N::cast_from(gradient[x.len() + ABSOLUTE_POS]);
+    let by_t = by_z * N::exp(log_scale);
+    theta_gradient[base] = F::cast_from((by_t * sums.t + by_log) * steepness);
+    theta_gradient[base + stride] = F::cast_from(by_z);
+    let mut by_x = N::new(0.0);
+    for i in 0..k {
+        let c = component::<F, N>(theta, &place, i, x_here, sums.max_logit, bound);
+        let (plus, minus) = (N::exp(negative::<N>(c.z)) * c.share, N::exp(-positive::<N>(c.z)) * c.share);
+        let low = (c.logit + negative::<N>(c.z)) - sums.below_max;
+        let high = (c.logit - positive::<N>(c.z)) - sums.above_max;
+        // Shares of this component in F, 1 − F, F' and the weights.
+        let below = N::exp(low) * c.share / sums.below;
+        let above = N::exp(high) * c.share / sums.above;
+        // Each relative to its largest, like the sums: a component alone has a share of exactly 1.
+        let shares = c.share * c.share;
+        let rising = N::exp(low - positive::<N>(c.z) - c.log_scale - sums.rising_max) * shares / sums.rising;
+        let falling = N::exp(high + negative::<N>(c.z) - c.log_scale - sums.falling_max) * shares / sums.falling;
+        let density = sums.rising_part * rising + (N::new(1.0) - sums.rising_part) * falling;
+        let weight = N::exp(c.logit) / sums.weight;
+        let (from_below, from_above) = (below * minus, above * plus);
+        let by_logit = by_t * (below - above) + by_log * ((density - below) + (weight - above));
+        let by_point = by_t * (from_below + from_above) + by_log * (density * (minus - plus) - from_below + from_above);
+        let by_scale = select(c.free, -c.z * by_point - by_log * density, N::new(0.0));
+        by_x += c.slope * by_point;
+        theta_gradient[base + (2 + i) * stride] = F::cast_from(by_logit);
+        theta_gradient[base + (2 + k + i) * stride] = F::cast_from(-c.slope * by_point);
+        theta_gradient[base + (2 + 2 * k + i) * stride] = F::cast_from(by_scale);
+    }
+    x_gradient[ABSOLUTE_POS] = F::cast_from(by_x);
+}
+
+#[cube(launch)]
+fn inverse_kernel<F: Float, N: Float>(
+    z: &Tensor<F>,
+    theta: &Tensor<F>,
+    output: &mut Tensor<F>,
+    dims: u32,
+    n_components: u32,
+    max_steps: u32,
+    min_log_scale: InputScalar,
+    epsilon: InputScalar,
+    #[define(F)] _storage: ElemType,
+    #[define(N)] _arithmetic: ElemType,
+) {
+    if ABSOLUTE_POS >= z.len() {
+        terminate!();
+    }
+    let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
+    let k = place.n_components;
+    let (bound, epsilon) = (min_log_scale.get::<N>(), epsilon.get::<N>());
+    let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
+    let target = (N::cast_from(z[ABSOLUTE_POS]) - place.row::<F, N>(theta, 1)) * N::exp(-log_scale);
+    let largest = -N::cast_from(LOWEST);
+    // The exact bracket: there all components are below the target, or above.
+    let mut low = largest;
+    let mut high = -largest;
+    let mut widest = -largest;
+    for i in 0..k {
+        let log_scale = N::max(place.row::<F, N>(theta, 2 + 2 * k + i), bound);
+        let alone = place.row::<F, N>(theta, 2 + k + i) + N::exp(N::min(log_scale, N::new(80.0))) * target;
+        low = N::min(low, alone);
+        high = N::max(high, alone);
+        widest = N::max(widest, log_scale);
+    }
+    let tolerance = (N::abs(target) + N::new(1.0)) * epsilon;
+    let mut x = low * N::new(0.5) + high * N::new(0.5);
+    let mut width = high - low;
+    let bracketed = width < largest && N::abs(target) < largest;
+    let mut residual = width;
+    let mut solved = !bracketed;
+    let mut step = ABSOLUTE_POS as u32 * 0;
+    while step < max_steps && !solved {
+        let sums = sums::<F, N>(theta, &place, x, bound);
+        residual = sums.t - target;
+        if residual >= N::new(0.0) {
+            high = x;
+        }
+        if residual <= N::new(0.0) {
+            low = x;
+        }
+        let closed = high - low <= N::max(N::abs(low), N::abs(high)) * epsilon;
+        solved = closed || N::abs(residual) <= tolerance;
+        if !solved {
+            let newton = -residual * N::exp(-sums.log_derivative);
+            let next = x + newton;
+            let inside = next >= low && next <= high;
+            let shrinks = N::abs(newton) <= width * N::new(0.5);
+            let middle = low * N::new(0.5) + high * N::new(0.5);
+            // Every eighth step halves the bracket, whatever Newton's steps do.
+            let next = select(inside && shrinks && step % 8 != 7, next, middle);
+            width = N::abs(next - x);
+            x = next;
+        }
+        step += 1;
+    }
+    // A component wider than e^80 had its bracket clamped: the residual must vouch for the root.
+    let vouched = widest <= N::new(80.0) || N::abs(residual) <= tolerance / N::sqrt(epsilon);
+    output[ABSOLUTE_POS] = F::cast_from(x);
+    output[z.len() + ABSOLUTE_POS] = F::cast_from(residual);
+    output[2 * z.len() + ABSOLUTE_POS] = F::cast_from(select(bracketed && solved && vouched, N::new(1.0), N::new(0.0)));
+}
+
+/// The precision to compute in.
+fn arithmetic(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    }
+}
+
+/// A tensor beside another that is yet to be written.
+fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
+}
+
+pub fn forward(
+    x: FloatTensor<CubeBackend>,
+    theta: FloatTensor<CubeBackend>,
+    min_log_scale: f64,
+) -> FloatTensor<CubeBackend> {
+    x.assert_is_on_same_device(&theta);
+    let (x, theta) = (into_contiguous(x), into_contiguous(theta));
+    let [batch, dims] = x.meta.shape().dims();
+    let k = n_components(theta.meta.shape()[1]);
+    let output = empty(&x, [2, batch, dims].into());
+    let (dtype, precise) = (x.dtype, arithmetic(x.dtype));
+    let units = CubeDim::new_1d(UNITS);
+    let count = cubecl::calculate_cube_count_elemwise(&output.client, batch * dims, units);
+    forward_kernel::launch(
+        &output.client,
+        count,
+        units,
+        x.into_tensor_arg(),
+        theta.into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        dims as u32,
+        k as u32,
+        InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
+        dtype_to_storage_type(dtype),
+        dtype_to_storage_type(precise),
+    );
+    output
+}
+
+pub fn backward(
+    x: FloatTensor<CubeBackend>,
+    theta: FloatTensor<CubeBackend>,
+    gradient: FloatTensor<CubeBackend>,
+    min_log_scale: f64,
+) -> (FloatTensor<CubeBackend>, FloatTensor<CubeBackend>) {
+    let (x, theta, gradient) = (into_contiguous(x), into_contiguous(theta), into_contiguous(gradient));
+    let [batch, dims] = x.meta.shape().dims();
+    let k = n_components(theta.meta.shape()[1]);
+    let x_gradient = empty(&x, x.meta.shape().clone());
+    let theta_gradient = empty(&theta, theta.meta.shape().clone());
+    let (dtype, precise) = (x.dtype, arithmetic(x.dtype));
+    let units = CubeDim::new_1d(UNITS);
+    let count = cubecl::calculate_cube_count_elemwise(&x_gradient.client, batch * dims, units);
+    backward_kernel::launch(
+        &x_gradient.client,
+        count,
+        units,
+        x.into_tensor_arg(),
+        theta.into_tensor_arg(),
+        gradient.into_tensor_arg(),
+        x_gradient.clone().into_tensor_arg(),
+        theta_gradient.clone().into_tensor_arg(),
+        dims as u32,
+        k as u32,
+        InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
+        dtype_to_storage_type(dtype),
+        dtype_to_storage_type(precise),
+    );
+    (x_gradient, theta_gradient)
+}
+
+pub fn inverse(
+    z: FloatTensor<CubeBackend>,
+    theta: FloatTensor<CubeBackend>,
+    min_log_scale: f64,
+) -> FloatTensor<CubeBackend> {
+    z.assert_is_on_same_device(&theta);
+    let (z, theta) = (into_contiguous(z), into_contiguous(theta));
+    let [batch, dims] = z.meta.shape().dims();
+    let k = n_components(theta.meta.shape()[1]);
+    let output = empty(&z, [3, batch, dims].into());
+    let (dtype, precise) = (z.dtype, arithmetic(z.dtype));
+    let units = CubeDim::new_1d(UNITS);
+    let count = cubecl::calculate_cube_count_elemwise(&output.client, batch * dims, units);
+    inverse_kernel::launch(
+        &output.client,
+        count,
+        units,
+        z.into_tensor_arg(),
+        theta.into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        dims as u32,
+        k as u32,
+        MAX_STEPS,
+        InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
+        InputScalar::new(machine_epsilon(precise), dtype_to_storage_type(precise)),
+        dtype_to_storage_type(dtype),
+        dtype_to_storage_type(precise),
+    );
+    output
+}

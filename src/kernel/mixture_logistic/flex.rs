@@ -1,0 +1,159 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Bytes, DType, Element, Shape};
+use burn_flex::{FlexTensor, Layout};
+use bytemuck::Pod;
+
+use super::cpu::{Batch, MixtureLogistic, Reach};
+use super::n_components;
+
+/// Numbers that kernels run on, and how tensors hold them.
+trait Number: Reach + Element + Pod {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+pub fn forward(x: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
+    match x.dtype() {
+        DType::F32 => forward_in::<f32>(&x, &theta, min_log_scale),
+        DType::F64 => forward_in::<f64>(&x, &theta, min_log_scale),
+        dtype => narrow(forward_in::<f32>(&wide(x), &wide(theta), min_log_scale), dtype),
+    }
+}
+
+pub fn backward(
+    x: FloatTensor<Flex>,
+    theta: FloatTensor<Flex>,
+    gradient: FloatTensor<Flex>,
+    min_log_scale: f64,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    match x.dtype() {
+        DType::F32 => backward_in::<f32>(&x, &theta, &gradient, min_log_scale),
+        DType::F64 => backward_in::<f64>(&x, &theta, &gradient, min_log_scale),
+        dtype => {
+            let (x, theta) = backward_in::<f32>(&wide(x), &wide(theta), &wide(gradient), min_log_scale);
+            (narrow(x, dtype), narrow(theta, dtype))
+        }
+    }
+}
+
+pub fn inverse(z: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
+    match z.dtype() {
+        DType::F32 => inverse_in::<f32>(&z, &theta, min_log_scale),
+        DType::F64 => inverse_in::<f64>(&z, &theta, min_log_scale),
+        dtype => narrow(inverse_in::<f32>(&wide(z), &wide(theta), min_log_scale), dtype),
+    }
+}
+
+/// A 16-bit tensor in f32.
+fn wide(tensor: FlexTensor) -> FlexTensor {
+    Flex::float_cast(tensor, DType::F32.into())
+}
+
+/// And back.
+fn narrow(tensor: FlexTensor, dtype: DType) -> FlexTensor {
+    Flex::float_cast(tensor, dtype.into())
+}
+
+/// A tensor whose rows are read in place: the numbers of its last axis are neighbours.
+struct Rows {
+    tensor: FlexTensor,
+    start: usize,
+    /// Distances of neighbours on the other axes.
+    strides: Vec<usize>,
+}
+
+impl Rows {
+    /// As it lies, or a copy of it.
+    fn of(tensor: &FlexTensor) -> Self {
+        let layout = tensor.layout();
+        let inner = layout.strides().last() == Some(&1);
+        let tensor = if inner && layout.has_positive_strides() { tensor.clone() } else { tensor.to_contiguous() };
+        let layout = tensor.layout();
+        let strides = layout.strides().iter().map(|&stride| stride.unsigned_abs()).collect();
+        Self { start: layout.start_offset(), strides, tensor }
+    }
+
+    fn numbers<T: Number>(&self) -> &[T] {
+        &self.tensor.storage::<T>()[self.start..]
+    }
+}
+
+/// What all three operations need.
+struct Call {
+    x: Rows,
+    theta: Rows,
+    batch: usize,
+    dims: usize,
+    n_params: usize,
+}
+
+impl Call {
+    fn new(x: &FlexTensor, theta: &FlexTensor) -> Self {
+        let ([batch, dims], [_, n_params, _]) = (x.layout().shape().dims(), theta.layout().shape().dims());
+        Self { x: Rows::of(x), theta: Rows::of(theta), batch, dims, n_params }
+    }
+
+    fn batch<T: Number>(&self) -> Batch<'_, T> {
+        Batch {
+            n_examples: self.batch,
+            n_dims: self.dims,
+            x: self.x.numbers(),
+            x_stride: self.x.strides[0],
+            theta: self.theta.numbers(),
+            theta_stride: self.theta.strides[0],
+            row_stride: self.theta.strides[1],
+        }
+    }
+
+    fn law<T: Number>(&self, min_log_scale: f64) -> MixtureLogistic<T> {
+        MixtureLogistic::new(n_components(self.n_params), T::of(min_log_scale))
+    }
+}
+
+fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
+}
+
+fn forward_in<T: Number>(x: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {
+    let call = Call::new(x, theta);
+    let n = call.batch * call.dims;
+    let mut output = vec![T::zero(); 2 * n];
+    let (z, log_derivative) = output.split_at_mut(n);
+    call.law(min_log_scale).forward(&call.batch::<T>(), z, log_derivative);
+    tensor(output, [2, call.batch, call.dims])
+}
+
+fn backward_in<T: Number>(
+    x: &FlexTensor,
+    theta: &FlexTensor,
+    gradient: &FlexTensor,
+    min_log_scale: f64,
+) -> (FlexTensor, FlexTensor) {
+    let call = Call::new(x, theta);
+    let n = call.batch * call.dims;
+    let gradient = gradient.to_contiguous();
+    let gradients = gradient.as_slice::<T>().expect("contiguous, and of the type that was matched");
+    let (by_z, by_log_derivative) = gradients.split_at(n);
+    let mut x_gradient = vec![T::zero(); n];
+    let mut theta_gradient = vec![T::zero(); n * call.n_params];
+    let law = call.law(min_log_scale);
+    law.backward(&call.batch::<T>(), by_z, by_log_derivative, &mut x_gradient, &mut theta_gradient);
+    (tensor(x_gradient, [call.batch, call.dims]), tensor(theta_gradient, [call.batch, call.n_params, call.dims]))
+}
+
+fn inverse_in<T: Number>(z: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {
+    let call = Call::new(z, theta);
+    let n = call.batch * call.dims;
+    let mut output = vec![T::zero(); 3 * n];
+    let mut solved = vec![false; n];
+    let (x, rest) = output.split_at_mut(n);
+    let (residual, flags) = rest.split_at_mut(n);
+    call.law(min_log_scale).solve(&call.batch::<T>(), x, residual, &mut solved);
+    for (flag, solved) in flags.iter_mut().zip(solved) {
+        *flag = if solved { T::one() } else { T::zero() };
+    }
+    tensor(output, [3, call.batch, call.dims])
+}

@@ -1,0 +1,101 @@
+//! The MixLogCDF law in one pass over its parameters: logistic-mixture logit, then an affine map.
+//! ```text
+//! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)      α = tanh a,  s̄_k = max(s_k, s_min),  z_k = (x − μ_k)·e^−s̄_k
+//! F = Σ w_k σ(z_k)   G = Σ w_k σ(−z_k)   D = Σ w_k σ(z_k) σ(−z_k) e^−s̄_k   W = Σ w_k        w_k = e^(ℓ_k − max ℓ)
+//! forward   t = ln F − ln G,   z = e^α t + b,   log_derivative = α + ln D + ln W − ln F − ln G
+//! ```
+//! | tensor | shape |
+//! |---|---|
+//! | `x`, `z`, the log-derivative, the residual | `[batch, dims]` |
+//! | `theta` | `[batch, 2 + 3K, dims]` |
+//!
+//! # Backward
+//! With gradients `g_z` and `g_L` of the outputs, `g_t = e^α g_z`, and with the shares of a component in each sum,
+//! `u_k = w_k σ(z_k)/F`, `v_k = w_k σ(−z_k)/G`, `p_k = w_k σ(z_k) σ(−z_k) e^−s̄_k/D`, `ω_k = w_k/W`:
+//! ```text
+//! ∂/∂ℓ_k   g_t (u_k − v_k) + g_L (p_k + ω_k − u_k − v_k)
+//! ∂/∂z_k   g_t (u_k σ(−z_k) + v_k σ(z_k)) + g_L (p_k (σ(−z_k) − σ(z_k)) − u_k σ(−z_k) + v_k σ(z_k))  =: h_k
+//! ∂/∂μ_k   −e^−s̄_k h_k        ∂/∂s_k   −z_k h_k − g_L p_k, or 0 below s_min        ∂/∂x   Σ e^−s̄_k h_k
+//! ∂/∂b     g_z                ∂/∂a     (g_t t + g_L)(1 − α²)
+//! ```
+//! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and `theta`: a graph keeps those two.
+//!
+//! # Inverse
+//! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture), each element by itself until its residual is at rounding level or its bracket down to
+//! neighbouring numbers. Its gradient is that of [`forward`] at the solution, by the implicit function theorem.
+//!
+//! # Cost
+//! `O(batch·K·dims)`; memory: inputs and outputs.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.2.
+
+pub(super) mod autodiff;
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "_gpu")]
+pub(super) mod cube;
+#[cfg(feature = "flex")]
+pub(super) mod flex;
+pub mod reference;
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Tensor};
+
+use super::{FlowOps, serve};
+use crate::law::Solution;
+
+/// `K` of `2 + 3K` parameters.
+pub(crate) fn n_components(n_params: usize) -> usize {
+    (n_params - 2) / 3
+}
+
+/// `z` and the log-derivative, nats.
+///
+/// # Shapes
+/// `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to twice `[batch, dims]`.
+pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
+    if !serve(&x.device()) {
+        return reference::forward(x, theta, min_log_scale);
+    }
+    let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
+    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic(x, theta, min_log_scale));
+    (part(&output, 0), part(&output, 1))
+}
+
+/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without one in this precision are NaN.
+///
+/// # Shapes
+/// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]`.
+pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> {
+    let solution = solve(z.clone(), theta.clone(), min_log_scale);
+    let x = solution.x.mask_fill(solution.solved.bool_not(), f32::NAN);
+    if !z.is_autodiff() && !theta.is_autodiff() {
+        return x;
+    }
+    // dx = (dz − ∂z/∂θ dθ)/(∂z/∂x): one Newton step with a frozen slope has that differential; its value is subtracted again. The clamp
+    // touches slopes whose reciprocal would overflow in the step's product: their gradients come out too small, not infinite.
+    let steepest = if z.dtype() == DType::F64 { 700.0 } else { 80.0 };
+    let (reached, log_derivative) = forward(x.clone(), theta, min_log_scale);
+    let step = (z - reached) * log_derivative.detach().neg().clamp_max(steepest).exp();
+    x + (step.clone() - step.detach())
+}
+
+/// [`inverse`] without a graph, with the residual `t(x) − t` of each element and whether it is solved.
+///
+/// # Shapes
+/// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
+pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
+    let (z, theta) = (z.inner(), theta.inner());
+    if !serve(&z.device()) {
+        return reference::solve(z, theta, min_log_scale);
+    }
+    let (z, theta) = (z.into_dispatch(), theta.into_dispatch());
+    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic_inverse(z, theta, min_log_scale));
+    Solution { x: part(&output, 0), residual: part(&output, 1), solved: part(&output, 2).greater_elem(0.5) }
+}
+
+/// One of the stacked outputs.
+fn part(output: &Tensor<3>, index: usize) -> Tensor<2> {
+    output.clone().narrow(0, index, 1).squeeze_dim::<2>(0)
+}

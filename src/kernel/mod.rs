@@ -1,0 +1,80 @@
+//! Operations with kernels of their own, where burn's plain ones would spend their time on memory.
+//!
+//! One folder for each operation: its formulas, a reference of plain tensor operations, the CPU's and the GPU's kernels, and its backward. The
+//! reference is the definition, the oracle of the tests, and what runs on backends without kernels. Users meet none of this: laws and layers
+//! call it, and the device decides.
+//!
+//! | operation | serves |
+//! |---|---|
+//! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) |
+//!
+//! # Precision
+//! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with the reference's to rounding, and are not bit for bit
+//! the same on every instruction set.
+
+#[cfg(feature = "_gpu")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
+
+mod autodiff;
+pub mod mixture_logistic;
+#[cfg(feature = "flex")]
+mod simd;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, DispatchDevice, backend_extension};
+use burn::tensor::{Device, Shape};
+
+/// The kernels of a backend.
+///
+/// Implemented for burn's CPU backend, for its GPU backends (with and without fusion) and for autodiff around any of them. Tensors must be of
+/// the documented shapes: a kernel does not check them again.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    Cube: cfg(feature = "_gpu"),
+    Fusion: cfg(feature = "_gpu"),
+    Autodiff,
+)]
+pub trait FlowOps: Backend {
+    /// [`mixture_logistic::forward`]: `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `z` and the log-derivative, `[2, batch, dims]`.
+    #[fusion(dtype = x, shape = stacked(2, x))]
+    fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self>;
+
+    /// Gradients of `x` and `theta` from those of both outputs, `gradient [2, batch, dims]`.
+    #[fusion(meta = |x, theta, _gradient, _min_log_scale| (x.clone(), theta.clone()))]
+    fn mixture_logistic_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`mixture_logistic::solve`]: `z [batch, dims]` to `x`, the residual, and 1 or 0 for solved or not, `[3, batch, dims]`.
+    #[fusion(dtype = z, shape = stacked(3, z))]
+    fn mixture_logistic_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// `n` tensors of a shape in one.
+#[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
+fn stacked(n: usize, shape: &Shape) -> Shape {
+    let mut dims = vec![n];
+    dims.extend(shape.iter());
+    dims.into()
+}
+
+/// Whether tensors of a device have kernels here.
+pub(crate) fn serve(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "_gpu")]
+        DispatchDevice::Cube(_) => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
+}
