@@ -325,7 +325,7 @@ fn kernels_run_without_fusion() {
     let below = |tensor: TensorData| CubeBackend::float_from_data(tensor, plain);
     let output = CubeBackend::mixture_logistic(below(x.to_data()), below(theta.to_data()), MIN_LOG_SCALE);
     assert_eq!(output.shape().to_vec(), [2, 3, 13]);
-    let output = futures_lite::future::block_on(CubeBackend::float_into_data(output)).unwrap();
+    let output = burn::tensor::read_sync(CubeBackend::float_into_data(output)).unwrap();
     let (z, log_derivative) = mixture_logistic::forward(x, theta, MIN_LOG_SCALE);
     let expected = [numbers(z), numbers(log_derivative)].concat();
     assert_eq!(output.iter::<f64>().collect::<Vec<_>>(), expected);

@@ -14,6 +14,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::error::ConfigError;
+use crate::kernel::channel_norm;
+
+/// `ε`.
+const EPSILON: f64 = 1e-5;
 
 /// Configuration of [`ChannelNorm`].
 #[derive(Config, Debug)]
@@ -54,9 +58,6 @@ impl ChannelNorm {
     /// # Shapes
     /// `[B, C, H, W]` to the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = centred.clone().square().mean_dim(1);
-        let unit = centred * variance.add_scalar(1e-5).sqrt().recip();
-        unit * self.gain.val() + self.bias.val()
+        channel_norm::forward(x, self.gain.val(), self.bias.val(), EPSILON)
     }
 }

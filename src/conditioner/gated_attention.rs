@@ -9,7 +9,7 @@
 //! three values of the same convolution at the same position, with the same number of parameters.
 //!
 //! # Cost
-//! `O(B·heads·(H·W)²)` memory with a graph, `O(heads·(H·W)²)` without; `O(B·F·(H·W)²)` time.
+//! `O(B·F·(H·W)²)` time. Memory: on the CPU that of inputs and outputs; elsewhere `O(B·heads·(H·W)²)` with a graph, `O(heads·(H·W)²)` without.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
@@ -21,8 +21,9 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::kernel::{attention, gated_residual};
 
-use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, gated_residual};
+use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
 
 /// How positions are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,14 +116,14 @@ impl GatedAttention {
     pub fn forward(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
         let mixed = mix(self.projection.forward(x.clone() + positions), self.mixing);
         let h = self.gate.forward(self.dropout.forward(mixed));
-        gated_residual(x, h)
+        gated_residual::forward(x, h)
     }
 
     /// Starts the convolutions from a batch, one after the other.
     pub fn initialize(self, x: Tensor<4>, positions: Tensor<4>) -> (Self, Tensor<4>) {
         let (projection, projected) = self.projection.initialize(x.clone() + positions);
         let (gate, h) = self.gate.initialize(self.dropout.forward(mix(projected, self.mixing).detach()));
-        let y = gated_residual(x, h).detach();
+        let y = gated_residual::forward(x, h).detach();
         (Self { projection, gate, ..self }, y)
     }
 }
@@ -133,49 +134,6 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
     let (f, positions) = (channels / 3, h * w);
     match mixing {
         Mixing::Maxout => projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w]),
-        Mixing::Attention { heads } => {
-            let together = (MAX_SCORES / (heads * positions * positions)).max(1);
-            let parts = projected.split(together, 0).into_iter().map(|part| attend(part, heads)).collect();
-            Tensor::cat(parts, 0)
-        }
-    }
-}
-
-/// Scores in one buffer, 64 MiB in f32: examples of a larger batch attend in groups. WebGPU promises buffers of 128 MiB and no more.
-const MAX_SCORES: usize = 1 << 24;
-
-/// Attention of some examples: `[B, 3F, H, W]` to `[B, F, H, W]`.
-fn attend(projected: Tensor<4>, heads: usize) -> Tensor<4> {
-    let [b, channels, h, w] = projected.dims();
-    let (f, positions) = (channels / 3, h * w);
-    let d = f / heads;
-    let part = |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
-    let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
-    let scores = query.matmul(part(1));
-    // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d numbers a position, not H·W. The sum is
-    // at least 1, the largest term's share.
-    let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
-    let values = part(2).swap_dims(2, 3);
-    let ones = values.clone().narrow(3, 0, 1).detach().ones_like();
-    let sums = exponentials.matmul(Tensor::cat(vec![values, ones], 3));
-    let mixed = sums.clone().narrow(3, 0, d) / sums.narrow(3, d, 1);
-    mixed.swap_dims(2, 3).reshape([b, f, h, w])
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::Distribution;
-
-    use super::*;
-
-    #[test]
-    fn groups_attend_as_the_whole_does() {
-        let heads = 2;
-        // 2^17 scores an example, so 128 examples a group and three groups.
-        let x = Tensor::<4>::random([260, 6, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
-        assert!(260 * heads * 256 * 256 > 2 * MAX_SCORES);
-        let grouped = mix(x.clone(), Mixing::Attention { heads });
-        let difference = (grouped - attend(x, heads)).abs().max().into_scalar::<f32>();
-        assert!(difference < 1e-6, "{difference}");
+        Mixing::Attention { heads } => attention::forward(projected, heads),
     }
 }

@@ -14,8 +14,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::kernel::conv2d::Before;
+use crate::kernel::gated_residual;
 
-use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu, gated_residual};
+use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu};
 
 /// Kernel of the convolution that gives the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,14 +108,19 @@ impl GatedConv {
     /// # Panics
     /// If the block was built with a context and none is given, or the reverse.
     pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
-        let mut c = self.inner.forward(concat_elu(x.clone()));
+        let mut c = self.inner.forward_behind(x.clone(), Before::ConcatElu);
         match (&self.context, context) {
-            (Some(layer), Some(context)) => c = c + layer.forward(concat_elu(context.clone())),
+            (Some(layer), Some(context)) => c = c + layer.forward_behind(context.clone(), Before::ConcatElu),
             (None, None) => {}
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         }
-        let h = self.gate.forward(self.dropout.forward(concat_elu(c)));
-        gated_residual(x, h)
+        // Dropout stands between activation and convolution.
+        let h = if self.dropout.prob == 0.0 {
+            self.gate.forward_behind(c, Before::ConcatElu)
+        } else {
+            self.gate.forward(self.dropout.forward(concat_elu(c)))
+        };
+        gated_residual::forward(x, h)
     }
 
     /// Starts the convolutions from a batch, one after the other.
@@ -132,7 +139,7 @@ impl GatedConv {
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         };
         let (gate, h) = self.gate.initialize(self.dropout.forward(concat_elu(c)));
-        let y = gated_residual(x, h).detach();
+        let y = gated_residual::forward(x, h).detach();
         (Self { inner, context: layer, gate, dropout: self.dropout }, y)
     }
 }

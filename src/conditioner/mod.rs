@@ -35,6 +35,8 @@ pub(crate) use zero_conv::LOG_SCALE_FACTOR;
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
 pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 
+pub use crate::kernel::concat_elu::forward as concat_elu;
+
 use crate::context::Context;
 use crate::error::ShapeError;
 
@@ -60,27 +62,4 @@ pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay +
         let theta = self.forward(kept, context).detach();
         (self, theta)
     }
-}
-
-/// `elu(cat(x, −x))` on the channel axis: `[B, C, H, W]` to `[B, 2C, H, W]`.
-///
-/// `elu(x) = x₊ + exp(x₋) − 1` with `x₊ = (x + |x|)/2` and `x₋ = (x − |x|)/2`, whose derivative is 1 at 0 too. Nothing overflows: `exp` only
-/// sees `x₋ ≤ 0`.
-///
-/// Salimans et al. 2017 (PixelCNN++ code); order as in Flow++.
-pub fn concat_elu(x: Tensor<4>) -> Tensor<4> {
-    let positive = crate::softplus::positive_part(x.clone());
-    let negative = positive.clone() - x;
-    // elu(x) = x₊ + (e^{−n} − 1) with n = (−x)₊, and elu(−x) = n + (e^{−x₊} − 1).
-    let first = positive.clone() + negative.clone().neg().exp();
-    let second = negative + positive.neg().exp();
-    Tensor::cat(vec![first, second], 1).sub_scalar(1.0)
-}
-
-/// `x + h_a·σ(h_b)` with `h = (h_a, h_b)` halves of the channel axis: the gated residual of all blocks here.
-pub(crate) fn gated_residual(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
-    let channels = x.dims()[1];
-    let linear = h.clone().narrow(1, 0, channels);
-    let gate = burn::tensor::activation::sigmoid(h.narrow(1, channels, channels));
-    x + linear * gate
 }

@@ -28,11 +28,11 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, module::conv2d};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::kernel::conv2d::{self, Before};
 use crate::parameter;
 
 /// Where the first weights come from.
@@ -161,13 +161,21 @@ impl StartedConv {
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let Some(gain) = &self.gain else { return self.conv.forward(x) };
+        self.forward_behind(x, Before::Nothing)
+    }
+
+    /// The convolution of what an activation makes of `x`.
+    pub(crate) fn forward_behind(&self, x: Tensor<4>, before: Before) -> Tensor<4> {
+        conv2d::forward(x, self.weight(), self.conv.bias.as_ref().map(Param::val), before)
+    }
+
+    /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths.
+    fn weight(&self) -> Tensor<4> {
         let direction = self.conv.weight.val();
-        let [outputs, _, kernel, _] = direction.dims();
+        let Some(gain) = &self.gain else { return direction };
+        let outputs = direction.dims()[0];
         let inverse_norm = direction.clone().square().sum_dims(&[1, 2, 3]).add_scalar(1e-24).sqrt().recip();
-        let weight = direction * (gain.val().reshape([outputs, 1, 1, 1]) * inverse_norm);
-        let bias = self.conv.bias.as_ref().map(Param::val);
-        conv2d(x, weight, bias, ConvOptions::new([1, 1], [kernel / 2; 2], [1, 1], 1))
+        direction * (gain.val().reshape([outputs, 1, 1, 1]) * inverse_norm)
     }
 
     /// Input and output channels.

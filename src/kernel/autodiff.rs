@@ -1,10 +1,11 @@
 //! Kernels under automatic differentiation.
 
+use burn::backend::Backend;
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 
-use super::{FlowOps, mixture_logistic};
+use super::{FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, mixture_logistic};
 
 impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -33,7 +34,83 @@ impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
     }
 }
 
+impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
+    fn same_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        concat_elu: bool,
+    ) -> FloatTensor<Self> {
+        conv2d::autodiff::forward::<B, C>(x, weight, bias, concat_elu)
+    }
+
+    fn same_conv2d_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        concat_elu: bool,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [x, weight, gradient] = [x, weight, gradient].map(|tensor| tensor.into_primitive());
+        let (x, weight, bias) = B::same_conv2d_backward(x, weight, gradient, concat_elu, of_x);
+        (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
+    }
+
+    fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        concat_elu::autodiff::forward::<B, C>(x)
+    }
+
+    fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant::<B, C>(B::concat_elu_backward(x.into_primitive(), gradient.into_primitive()))
+    }
+
+    fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self> {
+        gated_residual::autodiff::forward::<B, C>(x, h)
+    }
+
+    fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        constant::<B, C>(B::gated_residual_backward(h.into_primitive(), gradient.into_primitive()))
+    }
+
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        channel_norm::autodiff::forward::<B, C>(x, gain, shift, epsilon)
+    }
+
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [x, gain, gradient] = [x, gain, gradient].map(|tensor| tensor.into_primitive());
+        let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
+        (constant::<B, C>(x), constant::<B, C>(gain), constant::<B, C>(shift))
+    }
+
+    fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (output, log_sums) = attention::autodiff::forward::<B, C>(projected, heads);
+        (output, constant::<B, C>(log_sums))
+    }
+
+    fn self_attention_backward(
+        projected: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let tensors = [projected, output, log_sums, gradient].map(|tensor| tensor.into_primitive());
+        let [projected, output, log_sums, gradient] = tensors;
+        constant::<B, C>(B::self_attention_backward(projected, output, log_sums, gradient, heads))
+    }
+}
+
 /// A tensor that no gradient flows through.
-fn constant<B: FlowOps, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
+fn constant<B: Backend, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
     <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(tensor)
 }

@@ -3,7 +3,8 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::{FlowOps, mixture_logistic};
+use super::host::with_number;
+use super::{FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, mixture_logistic};
 
 impl FlowOps for Flex {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -25,5 +26,84 @@ impl FlowOps for Flex {
         min_log_scale: f64,
     ) -> FloatTensor<Self> {
         mixture_logistic::flex::inverse(z, theta, min_log_scale)
+    }
+}
+
+impl NetworkOps for Flex {
+    fn same_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        concat_elu: bool,
+    ) -> FloatTensor<Self> {
+        use conv2d::flex::forward;
+        with_number!(x, forward(&x, &weight, &bias, concat_elu))
+    }
+
+    fn same_conv2d_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        concat_elu: bool,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        use conv2d::flex::backward;
+        with_number!(x, backward(&x, &weight, &gradient, concat_elu, of_x))
+    }
+
+    fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        use concat_elu::flex::forward;
+        with_number!(x, forward(&x))
+    }
+
+    fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        use concat_elu::flex::backward;
+        with_number!(x, backward(&x, &gradient))
+    }
+
+    fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self> {
+        use gated_residual::flex::forward;
+        with_number!(x, forward(&x, &h))
+    }
+
+    fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        use gated_residual::flex::backward;
+        with_number!(h, backward(&h, &gradient))
+    }
+
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        use channel_norm::flex::forward;
+        with_number!(x, forward(&x, &gain, &shift, epsilon))
+    }
+
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        use channel_norm::flex::backward;
+        with_number!(x, backward(&x, &gain, &gradient, epsilon))
+    }
+
+    fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        use attention::flex::forward;
+        with_number!(projected, forward(&projected, heads))
+    }
+
+    fn self_attention_backward(
+        projected: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        use attention::flex::backward;
+        with_number!(projected, backward(&projected, &output, &log_sums, &gradient, heads))
     }
 }

@@ -4,27 +4,51 @@
 //! reference is the definition, the oracle of the tests, and what runs on backends without kernels. Users meet none of this: laws and layers
 //! call it, and the device decides.
 //!
-//! | operation | serves |
-//! |---|---|
-//! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) |
+//! | operation | serves | kernels |
+//! |---|---|---|
+//! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) | CPU, GPU |
+//! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) | CPU |
+//! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
+//! | [`concat_elu`], [`gated_residual`], [`channel_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
 //!
 //! # Precision
 //! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with the reference's to rounding, and are not bit for bit
 //! the same on every instruction set.
 
+pub mod attention;
+mod autodiff;
+pub mod channel_norm;
+pub mod concat_elu;
+pub mod conv2d;
 #[cfg(feature = "_gpu")]
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
-
-mod autodiff;
+pub mod gated_residual;
+#[cfg(feature = "flex")]
+mod gates;
+#[cfg(feature = "flex")]
+mod host;
+#[cfg(feature = "flex")]
+mod lanes;
+#[cfg(feature = "flex")]
+mod matmul;
 pub mod mixture_logistic;
+mod network;
+#[cfg(feature = "flex")]
+mod parallel;
+#[cfg(feature = "flex")]
+mod scratch;
 #[cfg(feature = "flex")]
 mod simd;
+#[cfg(feature = "flex")]
+mod transpose;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DispatchDevice, backend_extension};
-use burn::tensor::{Device, Shape};
+use burn::tensor::{DType, Device, Shape};
+
+pub use network::NetworkOps;
 
 /// The kernels of a backend.
 ///
@@ -74,6 +98,16 @@ pub(crate) fn serve(device: &Device) -> bool {
         DispatchDevice::Flex(_) => true,
         #[cfg(feature = "_gpu")]
         DispatchDevice::Cube(_) => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
+}
+
+/// Whether tensors of a device and type have the kernels of networks.
+pub(crate) fn serve_networks(device: &Device, dtype: DType) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => matches!(dtype, DType::F32 | DType::F64),
         #[allow(unreachable_patterns)]
         _ => false,
     }

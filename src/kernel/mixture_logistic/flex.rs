@@ -3,17 +3,12 @@
 use burn::backend::Flex;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Bytes, DType, Element, Shape};
-use burn_flex::{FlexTensor, Layout};
-use bytemuck::Pod;
+use burn::tensor::DType;
+use burn_flex::FlexTensor;
 
-use super::cpu::{Batch, MixtureLogistic, Reach};
+use super::cpu::{Batch, MixtureLogistic};
 use super::n_components;
-
-/// Numbers that kernels run on, and how tensors hold them.
-trait Number: Reach + Element + Pod {}
-impl Number for f32 {}
-impl Number for f64 {}
+use crate::kernel::host::{Number, dims, tensor};
 
 pub fn forward(x: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
     match x.dtype() {
@@ -92,7 +87,7 @@ struct Call {
 
 impl Call {
     fn new(x: &FlexTensor, theta: &FlexTensor) -> Self {
-        let ([batch, dims], [_, n_params, _]) = (x.layout().shape().dims(), theta.layout().shape().dims());
+        let ([batch, dims], [_, n_params, _]) = (dims(x), dims(theta));
         Self { x: Rows::of(x), theta: Rows::of(theta), batch, dims, n_params }
     }
 
@@ -111,10 +106,6 @@ impl Call {
     fn law<T: Number>(&self, min_log_scale: f64) -> MixtureLogistic<T> {
         MixtureLogistic::new(n_components(self.n_params), T::of(min_log_scale))
     }
-}
-
-fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
 }
 
 fn forward_in<T: Number>(x: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {

@@ -39,6 +39,9 @@ pub(super) mod cube;
 pub(super) mod flex;
 pub mod reference;
 
+#[cfg(feature = "flex")]
+pub(super) use cpu::Reach;
+
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Tensor};
 

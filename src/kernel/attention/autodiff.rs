@@ -1,0 +1,38 @@
+//! The node of the graph.
+
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::tensor::FloatTensor;
+
+use crate::kernel::NetworkOps;
+
+#[derive(Debug)]
+struct Attention;
+
+impl<B: NetworkOps> Backward<B, 1> for Attention {
+    /// What went in and came out, the log-sums of the scores, and the heads: scores are computed again.
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
+            let (projected, output, log_sums, heads) = ops.state;
+            B::self_attention_backward(projected, output, log_sums, gradient, heads)
+        });
+    }
+}
+
+pub fn forward<B: NetworkOps, C: CheckpointStrategy>(
+    projected: FloatTensor<Autodiff<B, C>>,
+    heads: usize,
+) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<B>) {
+    let (projected, node) = projected.into_parts();
+    let (output, log_sums) = B::self_attention(projected.clone(), heads);
+    let tracked = match Attention.prepare::<C>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(node) => node.finish((projected, output.clone(), log_sums.clone(), heads), output),
+        OpsKind::UnTracked(node) => node.finish(output),
+    };
+    (tracked, log_sums)
+}

@@ -1,0 +1,34 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu;
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+
+pub fn forward<T: Number>(projected: &FloatTensor<Flex>, heads: usize) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let [batch, channels, positions] = dims(projected);
+    let shape @ [batch, filters, positions] = [batch, channels / 3, positions];
+    let mut output = vec![T::zero(); batch * filters * positions];
+    let mut log_sums = vec![T::zero(); batch * heads * positions];
+    cpu::forward::<T>(Contiguous::of(projected).numbers(), shape, heads, &mut output, &mut log_sums);
+    (tensor(output, shape), tensor(log_sums, [batch, heads, positions]))
+}
+
+pub fn backward<T: Number>(
+    projected: &FloatTensor<Flex>,
+    output: &FloatTensor<Flex>,
+    log_sums: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    heads: usize,
+) -> FloatTensor<Flex> {
+    let shape: [usize; 3] = dims(projected);
+    let mut of_projected = vec![T::zero(); shape.iter().product()];
+    let [projected, output, log_sums, gradient] = [projected, output, log_sums, gradient].map(Contiguous::of);
+    let (projected, output): (&[T], &[T]) = (projected.numbers(), output.numbers());
+    let (log_sums, gradient): (&[T], &[T]) = (log_sums.numbers(), gradient.numbers());
+    let [batch, channels, positions] = shape;
+    let filters = [batch, channels / 3, positions];
+    cpu::backward::<T>(projected, filters, heads, output, log_sums, gradient, &mut of_projected);
+    tensor(of_projected, shape)
+}

@@ -1,0 +1,40 @@
+//! Multi-head self-attention over the positions of an image.
+//! ```text
+//! (q, k, v) = thirds of the channels, each head-major, d = F/heads channels a head
+//! s_ij = Σ_c q_ci k_cj/√d       y_ci = Σ_j e^(s_ij) v_cj / Σ_j e^(s_ij)
+//! ```
+//! The kernel keeps no scores: what went in and came out and the logarithm of each sum are enough for the gradient, `O(B·F·P)` numbers for `P`
+//! positions. Time is `O(B·F·P²)`. The algorithm heads `cpu/mod.rs`.
+
+pub(super) mod autodiff;
+#[cfg(feature = "flex")]
+pub(super) mod cpu;
+#[cfg(feature = "flex")]
+pub(super) mod flex;
+mod reference;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+pub use reference::reference;
+
+use super::{NetworkOps, serve_networks};
+
+/// The mixed values.
+///
+/// # Shapes
+/// `[B, 3F, H, W]` to `[B, F, H, W]`; `heads` divides `F`.
+///
+/// # Panics
+/// If there are not three times a multiple of `heads` channels.
+pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [batch, channels, height, width] = projected.dims();
+    let fits = heads > 0 && channels.is_multiple_of(3 * heads);
+    assert!(fits, "attention: {channels} channels are not queries, keys and values of {heads} heads");
+    if !serve_networks(&projected.device(), projected.dtype()) {
+        return reference(projected, heads);
+    }
+    let projected = projected.reshape([batch, channels, height * width]).into_dispatch();
+    let (output, _) = <Dispatch as NetworkOps>::self_attention(projected, heads);
+    Tensor::<3>::from_dispatch(output).reshape([batch, channels / 3, height, width])
+}

@@ -1,0 +1,50 @@
+//! The operation in plain tensor operations: its definition.
+
+use burn::tensor::Tensor;
+
+/// Scores in one buffer, 64 MiB in f32: examples of a larger batch attend in groups. WebGPU promises buffers of 128 MiB and no more.
+const MAX_SCORES: usize = 1 << 24;
+
+/// [`forward`](super::forward) with scores in memory.
+pub fn reference(projected: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [_, _, h, w] = projected.dims();
+    let together = (MAX_SCORES / (heads * (h * w).pow(2))).max(1);
+    let parts = projected.split(together, 0).into_iter().map(|part| attend(part, heads)).collect();
+    Tensor::cat(parts, 0)
+}
+
+/// Attention of some examples: `[B, 3F, H, W]` to `[B, F, H, W]`.
+fn attend(projected: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [b, channels, h, w] = projected.dims();
+    let (f, positions) = (channels / 3, h * w);
+    let d = f / heads;
+    let part = |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
+    let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
+    let scores = query.matmul(part(1));
+    // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d numbers a position, not H·W. The sum is
+    // at least 1, the largest term's share.
+    let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
+    let values = part(2).swap_dims(2, 3);
+    let ones = values.clone().narrow(3, 0, 1).detach().ones_like();
+    let sums = exponentials.matmul(Tensor::cat(vec![values, ones], 3));
+    let mixed = sums.clone().narrow(3, 0, d) / sums.narrow(3, d, 1);
+    mixed.swap_dims(2, 3).reshape([b, f, h, w])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+
+    #[test]
+    fn groups_attend_as_the_whole_does() {
+        let heads = 2;
+        // 2^17 scores an example, so 128 examples a group and three groups.
+        let x = Tensor::<4>::random([260, 6, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
+        assert!(260 * heads * 256 * 256 > 2 * MAX_SCORES);
+        let grouped = reference(x.clone(), heads);
+        let difference = (grouped - attend(x, heads)).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-6, "{difference}");
+    }
+}

@@ -1,0 +1,46 @@
+//! The node of the graph.
+
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+use crate::kernel::NetworkOps;
+
+#[derive(Debug)]
+struct ChannelNorm;
+
+impl<B: NetworkOps> Backward<B, 3> for ChannelNorm {
+    /// `x`, the gain and `ε`: mean and variance are computed again.
+    type State = (FloatTensor<B>, FloatTensor<B>, f64);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (x, gain, epsilon) = ops.state;
+        let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
+        for (node, gradient) in ops.parents.into_iter().zip([x, gain, shift]) {
+            if let Some(node) = node {
+                gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+pub fn forward<B: NetworkOps, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    gain: FloatTensor<Autodiff<B, C>>,
+    shift: FloatTensor<Autodiff<B, C>>,
+    epsilon: f64,
+) -> FloatTensor<Autodiff<B, C>> {
+    let ((x, x_node), (gain, gain_node)) = (x.into_parts(), gain.into_parts());
+    let (shift, shift_node) = shift.into_parts();
+    match ChannelNorm.prepare::<C>([x_node, gain_node, shift_node]).compute_bound().stateful() {
+        OpsKind::Tracked(node) => {
+            let output = B::channel_norm(x.clone(), gain.clone(), shift, epsilon);
+            node.finish((x, gain, epsilon), output)
+        }
+        OpsKind::UnTracked(node) => node.finish(B::channel_norm(x, gain, shift, epsilon)),
+    }
+}

@@ -1,0 +1,65 @@
+//! Some positions of all channels.
+
+use crate::kernel::simd::{MultiplyAdd, Real};
+
+/// Positions of a tile: four vectors of f32 in AVX-512.
+pub const TILE: usize = 64;
+
+/// Numbers of one channel at the positions of a tile.
+pub type Tile<T> = [T; TILE];
+
+/// Up to [`TILE`] numbers, 0 behind them.
+#[inline(always)]
+pub fn read<T: Real>(numbers: &[T]) -> Tile<T> {
+    if let Some(tile) = numbers.first_chunk() {
+        return *tile;
+    }
+    let mut tile = [T::zero(); TILE];
+    tile[..numbers.len()].copy_from_slice(numbers);
+    tile
+}
+
+/// As many of the numbers as the slice has room for.
+#[inline(always)]
+pub fn write<T: Real>(tile: &Tile<T>, numbers: &mut [T]) {
+    if let Some(numbers) = numbers.first_chunk_mut() {
+        *numbers = *tile;
+        return;
+    }
+    let length = numbers.len();
+    numbers.copy_from_slice(&tile[..length]);
+}
+
+/// Gathers an example's numbers at `width` positions from `start` on: `tiles` has one for each channel.
+#[inline(always)]
+pub fn gather<T: Real>(x: &[T], positions: usize, start: usize, width: usize, tiles: &mut [Tile<T>]) {
+    for (tile, x) in tiles.iter_mut().zip(x.chunks_exact(positions)) {
+        *tile = read(&x[start..start + width]);
+    }
+}
+
+/// Centres the tiles over the channels and gives `1/√(var + ε)`.
+#[inline(always)]
+pub fn centre<T: Real, M: MultiplyAdd>(tiles: &mut [Tile<T>], epsilon: T) -> Tile<T> {
+    let share = T::of(1.0 / tiles.len() as f64);
+    let mut mean = [T::zero(); TILE];
+    for tile in tiles.iter() {
+        for lane in 0..TILE {
+            mean[lane] += tile[lane];
+        }
+    }
+    for mean in &mut mean {
+        *mean *= share;
+    }
+    let mut scale = [T::zero(); TILE];
+    for tile in tiles.iter_mut() {
+        for lane in 0..TILE {
+            tile[lane] -= mean[lane];
+            scale[lane] = M::mul_add(tile[lane], tile[lane], scale[lane]);
+        }
+    }
+    for scale in &mut scale {
+        *scale = T::one() / M::mul_add(*scale, share, epsilon).sqrt();
+    }
+    scale
+}

@@ -1,0 +1,42 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu::{ChannelNorm, Gradients};
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::simd::InstructionSet;
+
+fn norm(x: &FloatTensor<Flex>, epsilon: f64) -> ChannelNorm {
+    let [batch, channels, height, width] = dims(x);
+    ChannelNorm { batch, channels, positions: height * width, epsilon, set: InstructionSet::detect() }
+}
+
+pub fn forward<T: Number>(
+    x: &FloatTensor<Flex>,
+    gain: &FloatTensor<Flex>,
+    shift: &FloatTensor<Flex>,
+    epsilon: f64,
+) -> FloatTensor<Flex> {
+    let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
+    let mut y = vec![T::zero(); shape.iter().product()];
+    let [x, gain, shift] = [x, gain, shift].map(Contiguous::of);
+    norm.forward::<T>(x.numbers(), gain.numbers(), shift.numbers(), &mut y);
+    tensor(y, shape)
+}
+
+pub fn backward<T: Number>(
+    x: &FloatTensor<Flex>,
+    gain: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    epsilon: f64,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
+    let mut of_x = vec![T::zero(); shape.iter().product()];
+    let (mut of_gain, mut of_shift) = (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
+    let [x, gain, gradient] = [x, gain, gradient].map(Contiguous::of);
+    let gradients = Gradients { x: &mut of_x, gain: &mut of_gain, shift: &mut of_shift };
+    norm.backward::<T>(x.numbers(), gain.numbers(), gradient.numbers(), gradients);
+    let parameters = [1, norm.channels, 1, 1];
+    (tensor(of_x, shape), tensor(of_gain, parameters), tensor(of_shift, parameters))
+}

@@ -1,0 +1,35 @@
+//! Layer normalisation over the channels of every position.
+//! ```text
+//! y[b, :, p] = γ·(x − mean)/√(var + ε) + β      over the channels, biased      x, y [B, C, H, W], γ, β [1, C, 1, 1]
+//! ```
+//! The gradient keeps `x` and `γ`, and computes mean and variance again.
+
+pub(super) mod autodiff;
+#[cfg(feature = "flex")]
+pub(super) mod cpu;
+#[cfg(feature = "flex")]
+pub(super) mod flex;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use super::{NetworkOps, serve_networks};
+
+/// `y` from `x`.
+///
+/// # Shapes
+/// `x [B, C, H, W]`, `gain` and `shift` `[1, C, 1, 1]` to the shape of `x`.
+pub fn forward(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) -> Tensor<4> {
+    if !serve_networks(&x.device(), x.dtype()) {
+        return reference(x, gain, shift, epsilon);
+    }
+    let (x, gain, shift) = (x.into_dispatch(), gain.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_norm(x, gain, shift, epsilon))
+}
+
+/// The operation in plain tensor operations: its definition.
+pub fn reference(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) -> Tensor<4> {
+    let centred = x.clone() - x.mean_dim(1);
+    let variance = centred.clone().square().mean_dim(1);
+    centred * variance.add_scalar(epsilon).sqrt().recip() * gain + shift
+}

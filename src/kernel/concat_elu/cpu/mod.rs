@@ -1,0 +1,130 @@
+//! The activation of Flow++'s networks.
+//! ```text
+//! y = elu([x, −x])                                        elu(v) = v for v > 0, e^v − 1 below
+//! gx = gy₊·elu′(x) − gy₋·elu′(−x)                         elu′(v) = 1 for v ≥ 0, e^v below
+//! ```
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `x` | | `[B, C, P]`, any positions |
+//! | `y` | `x`'s half first | `[B, 2C, P]` |
+//!
+//! # Cost
+//! One exponential for the two halves: one of `x` and `−x` is not negative.
+//!
+//! # Numerics
+//! `e^v − 1` keeps its relative accuracy at small `v`. NaN gives NaN.
+
+use rayon::prelude::*;
+
+use crate::kernel::gates::{elu_pair, elu_pair_slopes};
+use crate::kernel::lanes::{load, store};
+use crate::kernel::parallel::items_per_task;
+use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+
+/// Operations of a number, about.
+const OPERATIONS: usize = 200;
+
+/// `y` from `x`; an example of `x` has `length` numbers.
+///
+/// # Panics
+/// If the lengths do not match.
+pub fn forward<T: Real>(set: InstructionSet, length: usize, x: &[T], y: &mut [T]) {
+    assert!(y.len() == 2 * x.len() && x.len().is_multiple_of(length), "concat_elu: lengths of x and y");
+    if x.is_empty() {
+        return;
+    }
+    let examples = x.par_chunks(length).zip(y.par_chunks_mut(2 * length));
+    examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|(x, y)| {
+        let (positive, negative) = y.split_at_mut(length);
+        set.dispatch(EluPairs { x, positive, negative });
+    });
+}
+
+/// `gx` from `gy`; an example of `x` has `length` numbers.
+///
+/// # Panics
+/// If the lengths do not match.
+pub fn backward<T: Real>(set: InstructionSet, length: usize, x: &[T], gy: &[T], gx: &mut [T]) {
+    let fits = gy.len() == 2 * x.len() && gx.len() == x.len();
+    assert!(fits && x.len().is_multiple_of(length), "concat_elu: lengths of x, gy and gx");
+    if x.is_empty() {
+        return;
+    }
+    let examples = x.par_chunks(length).zip(gy.par_chunks(2 * length)).zip(gx.par_chunks_mut(length));
+    examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|((x, gy), gx)| {
+        let (positive, negative) = gy.split_at(length);
+        set.dispatch(ApplySlopes { x, positive, negative, gx });
+    });
+}
+
+/// `elu(x)` and `elu(−x)`, slices of one length.
+pub struct EluPairs<'a, T> {
+    pub x: &'a [T],
+    pub positive: &'a mut [T],
+    pub negative: &'a mut [T],
+}
+
+impl<T: Real> Kernel for EluPairs<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let (chunks, rest) = self.x.as_chunks::<LANES>();
+        let (positive, positive_rest) = self.positive.as_chunks_mut::<LANES>();
+        let (negative, negative_rest) = self.negative.as_chunks_mut::<LANES>();
+        for ((x, positive), negative) in chunks.iter().zip(positive).zip(negative) {
+            for lane in 0..LANES {
+                (positive[lane], negative[lane]) = elu_pair::<T, M>(x[lane]);
+            }
+        }
+        if rest.is_empty() {
+            return;
+        }
+        let (x, mut positive, mut negative) = (load(rest), [T::zero(); LANES], [T::zero(); LANES]);
+        for lane in 0..LANES {
+            (positive[lane], negative[lane]) = elu_pair::<T, M>(x[lane]);
+        }
+        store(&positive, positive_rest);
+        store(&negative, negative_rest);
+    }
+}
+
+/// The gradient of `x` from those of `elu(x)` and `elu(−x)`, slices of one length.
+pub struct ApplySlopes<'a, T> {
+    pub x: &'a [T],
+    pub positive: &'a [T],
+    pub negative: &'a [T],
+    pub gx: &'a mut [T],
+}
+
+impl<T: Real> Kernel for ApplySlopes<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let (chunks, rest) = self.x.as_chunks::<LANES>();
+        let (positive, positive_rest) = self.positive.as_chunks::<LANES>();
+        let (negative, negative_rest) = self.negative.as_chunks::<LANES>();
+        let (gx, gx_rest) = self.gx.as_chunks_mut::<LANES>();
+        for (((x, positive), negative), gx) in chunks.iter().zip(positive).zip(negative).zip(gx) {
+            for lane in 0..LANES {
+                gx[lane] = input_gradient::<T, M>(x[lane], positive[lane], negative[lane]);
+            }
+        }
+        if rest.is_empty() {
+            return;
+        }
+        let (x, positive, negative) = (load(rest), load(positive_rest), load(negative_rest));
+        let mut gx = [T::zero(); LANES];
+        for lane in 0..LANES {
+            gx[lane] = input_gradient::<T, M>(x[lane], positive[lane], negative[lane]);
+        }
+        store(&gx, gx_rest);
+    }
+}
+
+#[inline(always)]
+fn input_gradient<T: Real, M: MultiplyAdd>(x: T, positive: T, negative: T) -> T {
+    let (of_positive, of_negative) = elu_pair_slopes::<T, M>(x);
+    M::mul_add(positive, of_positive, -(negative * of_negative))
+}

@@ -1,0 +1,25 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu;
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::simd::InstructionSet;
+
+pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
+    let [batch, channels, height, width] = dims(x);
+    let length = channels * height * width;
+    let mut y = vec![T::zero(); 2 * batch * length];
+    cpu::forward::<T>(InstructionSet::detect(), length, Contiguous::of(x).numbers(), &mut y);
+    tensor(y, [batch, 2 * channels, height, width])
+}
+
+pub fn backward<T: Number>(x: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) -> FloatTensor<Flex> {
+    let [batch, channels, height, width] = dims(x);
+    let length = channels * height * width;
+    let mut of_x = vec![T::zero(); batch * length];
+    let [x, gradient] = [x, gradient].map(Contiguous::of);
+    cpu::backward::<T>(InstructionSet::detect(), length, x.numbers(), gradient.numbers(), &mut of_x);
+    tensor(of_x, [batch, channels, height, width])
+}

@@ -1,0 +1,119 @@
+//! Gradients. Nothing is kept from the forward pass but its arguments.
+
+use rayon::prelude::*;
+
+use super::packed::{Out, Packed, tile_rows};
+use super::{Conv2d, ConvShape, PreActivation};
+use crate::kernel::concat_elu::cpu::ApplySlopes;
+use crate::kernel::lanes;
+use crate::kernel::parallel::items_per_task;
+use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
+
+/// Which gradients to compute, and where to.
+#[derive(Debug)]
+pub struct Gradients<'a, T> {
+    /// Of `x`.
+    pub x: Option<&'a mut [T]>,
+    /// Of the weights.
+    pub weight: Option<&'a mut [T]>,
+    /// Of the bias.
+    pub bias: Option<&'a mut [T]>,
+}
+
+impl Conv2d {
+    /// Gradients from that of `y`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn backward<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gradients: Gradients<'_, T>) {
+        self.check(x.len(), w.len(), gy.len());
+        let Gradients { x: gx, weight: gw, bias: gb } = gradients;
+        if let Some(gx) = gx {
+            assert_eq!(gx.len(), x.len(), "conv2d: length of the gradient of x");
+            if !self.is_empty() {
+                self.input_gradient(x, w, gy, gx);
+            } else {
+                gx.fill(T::zero());
+            }
+        }
+        if let Some(gw) = gw {
+            assert_eq!(gw.len(), w.len(), "conv2d: length of the gradient of the weights");
+            gw.fill(T::zero());
+            if !self.is_empty() {
+                self.weight_gradient(x, gy, gw);
+            }
+        }
+        if let Some(gb) = gb {
+            assert_eq!(gb.len(), self.shape.outputs, "conv2d: length of the gradient of the bias");
+            self.bias_gradient(gy, gb);
+        }
+    }
+
+    fn input_gradient<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gx: &mut [T]) {
+        let ConvShape { inputs, outputs, height, width, .. } = self.shape;
+        let packed = Packed::backward(self, w);
+        let (pixels, factor) = (self.pixels(), self.activation.factor());
+        // Channels of `x`.
+        let block = self.outputs_per_task(inputs).div_ceil(factor);
+        let tile = match self.activation {
+            PreActivation::Identity => 0,
+            PreActivation::ConcatElu => factor * block * tile_rows(height, width) * width,
+        };
+        let examples = gx.par_chunks_mut(self.example_length()).zip(x.par_chunks(self.example_length()));
+        let examples = examples.zip(gy.par_chunks(outputs * pixels));
+        examples.with_min_len(items_per_task(self.operations())).for_each(|((gx, x), gy)| {
+            let blocks = gx.par_chunks_mut(block * pixels).zip(x.par_chunks(block * pixels));
+            blocks.enumerate().for_each(|(index, (gx, x))| {
+                let first = index * block * factor;
+                let places = first..first + gx.len() / pixels * factor;
+                T::with_scratch(packed.scratch() + tile, |mut scratch| {
+                    let tile = cut(&mut scratch, tile);
+                    for rows in self.tiles() {
+                        let within = rows.start * width..rows.end * width;
+                        if self.activation == PreActivation::Identity {
+                            let out = Out { data: &mut gx[within.start..], stride: pixels };
+                            packed.run(gy, places.clone(), rows, scratch, out);
+                            continue;
+                        }
+                        let stride = within.len();
+                        packed.run(gy, places.clone(), rows, scratch, Out { data: &mut *tile, stride });
+                        let channels = gx.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+                        for ((gx, x), g) in channels.zip(tile.chunks_exact(2 * stride)) {
+                            let (positive, negative) = g.split_at(stride);
+                            let (x, gx) = (&x[within.clone()], &mut gx[within.clone()]);
+                            self.set.dispatch(ApplySlopes { x, positive, negative, gx });
+                        }
+                    }
+                });
+            });
+        });
+    }
+
+    fn bias_gradient<T: Real>(&self, gy: &[T], gb: &mut [T]) {
+        gb.fill(T::zero());
+        if !gy.is_empty() {
+            self.set.dispatch(BiasGradient { gy, gb, pixels: self.pixels() });
+        }
+    }
+}
+
+/// `gb[o] = Σ_{b, p} gy[b, o, p]`.
+struct BiasGradient<'a, T> {
+    gy: &'a [T],
+    gb: &'a mut [T],
+    pixels: usize,
+}
+
+impl<T: Real> Kernel for BiasGradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        for example in self.gy.chunks_exact(self.gb.len() * self.pixels) {
+            for (sum, gy) in self.gb.iter_mut().zip(example.chunks_exact(self.pixels)) {
+                *sum += lanes::sum(gy);
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Forward pass.
+
+use rayon::prelude::*;
+
+use super::packed::{Out, Packed};
+use super::{Conv2d, ConvShape};
+use crate::kernel::parallel::items_per_task;
+use crate::kernel::scratch::Scratch;
+use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
+
+/// Batches below this many examples split their output channels too.
+const FEW: usize = 4;
+
+impl Conv2d {
+    /// `y` from `x`.
+    ///
+    /// # Panics
+    /// If a slice does not have the length of its shape.
+    pub fn forward<T: Scratch>(&self, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+        self.check(x.len(), w.len(), y.len());
+        let ConvShape { outputs, .. } = self.shape;
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), outputs, "conv2d: length of the bias");
+        }
+        if self.is_empty() {
+            // Nothing to sum; there may be something to write.
+            for (index, y) in y.chunks_exact_mut(self.pixels().max(1)).enumerate() {
+                y.fill(bias.map_or(T::zero(), |bias| bias[index % outputs]));
+            }
+            return;
+        }
+        let packed = Packed::forward(self, w);
+        let pixels = self.pixels();
+        let block = self.outputs_per_task(outputs);
+        let examples = y.par_chunks_mut(outputs * pixels).zip(x.par_chunks(self.example_length()));
+        examples.with_min_len(items_per_task(self.operations())).for_each(|(y, x)| {
+            y.par_chunks_mut(block * pixels).enumerate().for_each(|(index, y)| {
+                let channels = index * block..index * block + y.len() / pixels;
+                let bias = bias.map(|bias| &bias[channels.clone()]);
+                T::with_scratch(packed.scratch(), |scratch| {
+                    for rows in self.tiles() {
+                        let data = &mut y[rows.start * self.shape.width..];
+                        packed.run(x, channels.clone(), rows, scratch, Out { data, stride: pixels });
+                    }
+                    if let Some(bias) = bias {
+                        self.set.dispatch(AddBias { y, bias, pixels });
+                    }
+                });
+            });
+        });
+    }
+
+    /// Channels of a result with so many that a task computes. Each task unrolls the input for itself: worth it only where examples are few.
+    pub(super) fn outputs_per_task(&self, channels: usize) -> usize {
+        let worth = items_per_task(self.operations() / channels.max(1)).max(32);
+        if self.shape.batch >= FEW { channels } else { channels.div_ceil(FEW).max(worth).min(channels) }
+    }
+}
+
+/// Behind the products: to start from the bias would let each of them read what the first one can overwrite.
+struct AddBias<'a, T> {
+    y: &'a mut [T],
+    bias: &'a [T],
+    pixels: usize,
+}
+
+impl<T: Real> Kernel for AddBias<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        for (y, &bias) in self.y.chunks_exact_mut(self.pixels).zip(self.bias) {
+            for y in y {
+                *y += bias;
+            }
+        }
+    }
+}

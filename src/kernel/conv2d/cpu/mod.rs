@@ -1,0 +1,134 @@
+//! Convolution with stride 1, zero "same" padding and an activation in front of it.
+//! ```text
+//! y[b, o, p] = Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o]        v = x or concat_elu(x), 0 outside of the image
+//! ```
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` in front of [`PreActivation::ConcatElu`] |
+//! | `w` | weights, both sides odd | `[O, C, kh, kw]` |
+//! | `bias` | | `[O]` |
+//! | `y` | | `[B, O, H, W]` |
+//!
+//! # Algorithm
+//! The columns of the kernel are unrolled, its rows are not: every channel is copied once for each column, shifted by it, with zero rows above
+//! and below. Then the pixels that a row of the kernel meets are one contiguous run of that copy, so the convolution is a matrix product of
+//! depth `C·kw` for each row, read in place. The copies are a third of those of an unrolling of both for a 3x3 kernel; the activation is
+//! applied while copying and is never stored. 1x1 kernels without activation read `x` itself.
+//!
+//! The gradient of `x` is the convolution of `gy` with the mirrored, transposed weights; that of `w` is a product of the unrolled `v`, which
+//! is computed anew, and the transposed `gy`, of depth `H·W`.
+//!
+//! # Cost
+//! `2·B·O·C·kh·kw·H·W` operations forward and for each of the two gradients. A thread holds a tile of an image: `64·kw` channels and about 512
+//! pixels.
+//!
+//! # Numerics
+//! Results do not depend on the number of threads: sums over the batch are taken in blocks fixed by the shape, added in order.
+
+mod backward;
+mod forward;
+mod packed;
+mod unroll;
+mod weight_gradient;
+
+pub use backward::Gradients;
+
+use crate::kernel::simd::InstructionSet;
+
+/// What stands in front of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreActivation {
+    /// Nothing.
+    Identity,
+    /// `elu([x, −x])`, twice the channels.
+    ConcatElu,
+}
+
+/// Sizes of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Examples `B`.
+    pub batch: usize,
+    /// Channels `C` that the weights meet: behind the activation.
+    pub inputs: usize,
+    /// Channels `O`.
+    pub outputs: usize,
+    /// Rows `H`.
+    pub height: usize,
+    /// Columns `W`.
+    pub width: usize,
+    /// Sides `[kh, kw]` of the kernel, odd.
+    pub kernel: [usize; 2],
+}
+
+/// Convolution. The formulas head this module.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2d {
+    shape: ConvShape,
+    activation: PreActivation,
+    set: InstructionSet,
+}
+
+impl Conv2d {
+    /// The convolution.
+    ///
+    /// # Panics
+    /// If a side of the kernel is even, or the inputs are odd in number behind [`PreActivation::ConcatElu`].
+    pub fn new(shape: ConvShape, activation: PreActivation, set: InstructionSet) -> Self {
+        let [kh, kw] = shape.kernel;
+        assert!(kh % 2 == 1 && kw % 2 == 1, "conv2d: kernel {:?} has an even side", shape.kernel);
+        let odd = activation == PreActivation::ConcatElu && shape.inputs % 2 == 1;
+        assert!(!odd, "conv2d: {} inputs do not come from concat_elu", shape.inputs);
+        Self { shape, activation, set }
+    }
+
+    fn pixels(&self) -> usize {
+        self.shape.height * self.shape.width
+    }
+
+    /// Numbers of an example of `x`.
+    fn example_length(&self) -> usize {
+        self.shape.inputs / self.activation.factor() * self.pixels()
+    }
+
+    fn weight_length(&self) -> usize {
+        let [kh, kw] = self.shape.kernel;
+        self.shape.outputs * self.shape.inputs * kh * kw
+    }
+
+    /// Operations of an example, forward.
+    fn operations(&self) -> usize {
+        2 * self.weight_length() * self.pixels()
+    }
+
+    /// Whether there is anything to sum or to write.
+    fn is_empty(&self) -> bool {
+        self.shape.batch * self.example_length() == 0 || self.shape.outputs == 0
+    }
+
+    fn check(&self, x: usize, w: usize, y: usize) {
+        let ConvShape { batch, outputs, .. } = self.shape;
+        assert_eq!(x, batch * self.example_length(), "conv2d: length of x for {:?}", self.shape);
+        assert_eq!(w, self.weight_length(), "conv2d: length of the weights for {:?}", self.shape);
+        assert_eq!(y, batch * outputs * self.pixels(), "conv2d: length of y for {:?}", self.shape);
+    }
+}
+
+impl PreActivation {
+    /// Channels behind it for one before it.
+    fn factor(self) -> usize {
+        match self {
+            Self::Identity => 1,
+            Self::ConcatElu => 2,
+        }
+    }
+
+    /// The channel at a place of the unrolled order, which keeps `elu(x)` and `elu(−x)` of a channel together, so that a block of channels
+    /// of `x` is a block of the order.
+    fn channel(self, place: usize, channels: usize) -> usize {
+        match self {
+            Self::Identity => place,
+            Self::ConcatElu => place / 2 + place % 2 * (channels / 2),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Convolution of one example with weights in the order of the products.
+
+use std::ops::Range;
+
+use super::unroll::Unroll;
+use super::{Conv2d, ConvShape, PreActivation};
+use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::simd::Real;
+
+/// Channels, before the activation doubles them, that are unrolled at once.
+const CHANNELS: usize = 64;
+/// Pixels of a tile, about.
+const PIXELS: usize = 512;
+
+/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of [`PreActivation::channel`].
+pub struct Packed<T> {
+    weights: Vec<T>,
+    inputs: usize,
+    outputs: usize,
+    unroll: Unroll,
+}
+
+impl<T: Real> Packed<T> {
+    /// The weights of the convolution itself.
+    pub fn forward(conv: &Conv2d, w: &[T]) -> Self {
+        let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
+        let mut weights = vec![T::zero(); w.len()];
+        for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
+            for (o, weights) in weights.chunks_exact_mut(inputs * kw).enumerate() {
+                for (place, weights) in weights.chunks_exact_mut(kw).enumerate() {
+                    let c = conv.activation.channel(place, inputs);
+                    weights.copy_from_slice(&w[((o * inputs + c) * kh + r) * kw..][..kw]);
+                }
+            }
+        }
+        Self { weights, inputs, outputs, unroll: conv.unroll(conv.activation) }
+    }
+
+    /// The weights of the convolution that takes the gradient of the outputs to that of the inputs: transposed and mirrored, the channels of
+    /// the result in the order of [`PreActivation::channel`].
+    pub fn backward(conv: &Conv2d, w: &[T]) -> Self {
+        let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
+        let mut weights = vec![T::zero(); w.len()];
+        for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
+            for (place, weights) in weights.chunks_exact_mut(outputs * kw).enumerate() {
+                let c = conv.activation.channel(place, inputs);
+                for (o, weights) in weights.chunks_exact_mut(kw).enumerate() {
+                    let mirrored = &w[((o * inputs + c) * kh + kh - 1 - r) * kw..][..kw];
+                    for (weight, &mirrored) in weights.iter_mut().zip(mirrored.iter().rev()) {
+                        *weight = mirrored;
+                    }
+                }
+            }
+        }
+        Self { weights, inputs: outputs, outputs: inputs, unroll: conv.unroll(PreActivation::Identity) }
+    }
+
+    /// Numbers that [`Packed::run`] computes in.
+    pub fn scratch(&self) -> usize {
+        self.unroll.scratch(self.inputs)
+    }
+
+    /// Some output channels of some rows: `out` has a row of `stride` numbers for each channel.
+    pub fn run(&self, x: &[T], channels: Range<usize>, rows: Range<usize>, scratch: &mut [T], out: Out<'_, T>) {
+        let Unroll { width, kernel: [kh, kw], .. } = self.unroll;
+        let (n, pixels) = (channels.len(), rows.len() * width);
+        let mut write = Write::Set;
+        for block in self.unroll.blocks(self.inputs) {
+            let unrolled = self.unroll.block(x, block.clone(), rows.clone(), scratch);
+            let depth = block.len() * kw;
+            for r in 0..kh {
+                let weights =
+                    &self.weights[(r * self.outputs + channels.start) * self.inputs * kw + block.start * kw..];
+                let weights = Matrix::new(weights, [n, depth], [self.inputs * kw, 1]);
+                let met = Matrix::new(&unrolled.data[r * width..], [depth, pixels], [unrolled.stride, 1]);
+                let out = MatrixMut::new(&mut *out.data, [n, pixels], [out.stride, 1]);
+                matmul(weights, met, out, write);
+                write = Write::Add;
+            }
+        }
+    }
+}
+
+/// Where a result goes.
+pub struct Out<'a, T> {
+    pub data: &'a mut [T],
+    pub stride: usize,
+}
+
+/// Unrolled channels: a row of `stride` numbers for each channel and column of the kernel.
+pub struct Unrolled<'a, T> {
+    pub data: &'a [T],
+    pub stride: usize,
+}
+
+impl Conv2d {
+    pub(super) fn unroll(&self, activation: PreActivation) -> Unroll {
+        let ConvShape { height, width, kernel, .. } = self.shape;
+        Unroll { height, width, kernel, activation, set: self.set }
+    }
+
+    /// Rows of an image in tiles of about [`PIXELS`].
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let ConvShape { height, width, .. } = self.shape;
+        let rows = tile_rows(height, width);
+        (0..height).step_by(rows).map(move |start| start..(start + rows).min(height))
+    }
+}
+
+/// Most rows of a tile.
+pub fn tile_rows(height: usize, width: usize) -> usize {
+    let tiles = (height * width).div_ceil(PIXELS).clamp(1, height.max(1));
+    height.div_ceil(tiles).max(1)
+}
+
+impl Unroll {
+    /// Whether the unrolled image is the image.
+    fn is_copy(&self) -> bool {
+        self.kernel == [1, 1] && self.activation == PreActivation::Identity
+    }
+
+    /// Places of the largest of [`Unroll::blocks`].
+    pub fn widest_block(&self, inputs: usize) -> usize {
+        if self.is_copy() { inputs } else { inputs.min(CHANNELS * self.activation.factor()) }
+    }
+
+    /// Numbers that [`Unroll::block`] writes, of a convolution with so many inputs.
+    pub fn scratch(&self, inputs: usize) -> usize {
+        if self.is_copy() {
+            return 0;
+        }
+        self.widest_block(inputs) * self.kernel[1] * self.plane(tile_rows(self.height, self.width))
+    }
+
+    /// Blocks of places of the unrolled order.
+    pub fn blocks(&self, inputs: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let size = self.widest_block(inputs).max(1);
+        (0..inputs).step_by(size).map(move |start| start..(start + size).min(inputs))
+    }
+
+    /// A block of an example, for output rows `rows`.
+    pub fn block<'a, T: Real>(
+        &self,
+        x: &'a [T],
+        block: Range<usize>,
+        rows: Range<usize>,
+        scratch: &'a mut [T],
+    ) -> Unrolled<'a, T> {
+        let (image, factor) = (self.height * self.width, self.activation.factor());
+        let x = &x[block.start / factor * image..block.end / factor * image];
+        if self.is_copy() {
+            return Unrolled { data: &x[rows.start * self.width..], stride: image };
+        }
+        let stride = self.plane(rows.len());
+        let out = &mut scratch[..block.len() * self.kernel[1] * stride];
+        self.run(x, rows, out);
+        Unrolled { data: out, stride }
+    }
+}

@@ -1,0 +1,147 @@
+//! Gradient of the weights.
+//! ```text
+//! gw[o, c, r, s] = Σ_{b, p} gy[b, o, p]·u[b, c, s, p + r·W]        u: the unrolled input
+//! ```
+//! A product wants one of its operands pixel by pixel: that one is transposed.
+
+use rayon::prelude::*;
+
+use super::packed::{Unrolled, tile_rows};
+use super::{Conv2d, ConvShape};
+use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::parallel::items_per_task;
+use crate::kernel::scratch::{Aligned, Scratch, cut};
+use crate::kernel::transpose::Transpose;
+
+/// Pixels that a block of the batch has at least: what its partial sums cost is then small beside the products.
+const PIXELS_PER_BLOCK: usize = 1024;
+/// Most blocks of a batch.
+const BLOCKS: usize = 16;
+
+/// Transposing a number costs as much as so many multiplications with additions in a product.
+const TRANSPOSITION: usize = 20;
+
+/// Which operand is transposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transposed {
+    /// The gradient: sums are `[kh][C·kw][O]`.
+    Gradient,
+    /// The unrolled input: sums are `[kh][O][C·kw]`.
+    Input,
+}
+
+impl Conv2d {
+    /// The cheaper of the two, by a pixel's time in units of a multiplication with addition in a product.
+    fn transposed(&self) -> Transposed {
+        let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
+        // Products round their columns up to vectors, and have no use for fewer than two.
+        let rounded = |columns: usize| columns.next_multiple_of(16).max(32);
+        let depth = inputs * kw;
+        let gradient = kh * depth * rounded(outputs) + TRANSPOSITION * outputs;
+        let input = kh * outputs * rounded(depth) + TRANSPOSITION * depth;
+        if input < gradient { Transposed::Input } else { Transposed::Gradient }
+    }
+
+    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are added in order.
+    pub(super) fn weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
+        let ConvShape { batch, outputs, .. } = self.shape;
+        let pixels = self.pixels();
+        let blocks = (batch * pixels / PIXELS_PER_BLOCK).clamp(1, BLOCKS.min(batch));
+        let examples = batch.div_ceil(blocks);
+        let mut sums = Aligned::zeros(batch.div_ceil(examples) * gw.len());
+        let xs = x.par_chunks(examples * self.example_length());
+        let gys = gy.par_chunks(examples * outputs * pixels);
+        let tasks = sums.par_chunks_mut(gw.len()).zip(xs).zip(gys);
+        tasks.with_min_len(items_per_task(examples * self.operations())).for_each(|((sum, x), gy)| {
+            match self.transposed() {
+                Transposed::Gradient => self.add_examples(x, gy, sum),
+                Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
+            }
+        });
+        let (total, rest) = sums.split_at_mut(gw.len());
+        for sum in rest.chunks_exact(total.len()) {
+            for (total, &sum) in total.iter_mut().zip(sum) {
+                *total += sum;
+            }
+        }
+        self.unpack(total, gw);
+    }
+
+    /// Adds the gradients of some examples to `sum`, `[kh][C·kw][O]`.
+    fn add_examples<T: Scratch>(&self, x: &[T], gy: &[T], sum: &mut [T]) {
+        let ConvShape { inputs, outputs, height, width, kernel: [kh, kw], .. } = self.shape;
+        let unroll = self.unroll(self.activation);
+        let length = outputs * tile_rows(height, width) * width;
+        T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
+            let transposed = cut(&mut scratch, length);
+            let examples = x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
+            for (x, gy) in examples {
+                for rows in self.tiles() {
+                    let (gy, stride, columns) = (&gy[rows.start * width..], self.pixels(), rows.len() * width);
+                    self.set.dispatch(Transpose { x: gy, rows: outputs, columns, stride, out: transposed });
+                    let gy = Matrix::row_major(transposed, [columns, outputs]);
+                    for block in unroll.blocks(inputs) {
+                        let Unrolled { data, stride } = unroll.block(x, block.clone(), rows.clone(), scratch);
+                        let depth = block.len() * kw;
+                        for r in 0..kh {
+                            let met = Matrix::new(&data[r * width..], [depth, columns], [stride, 1]);
+                            let sum = &mut sum[(r * inputs + block.start) * kw * outputs..];
+                            matmul(met, gy, MatrixMut::row_major(sum, [depth, outputs]), Write::Add);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Adds the gradients of some examples to `sum`, `[kh][O][C·kw]`.
+    fn add_examples_by_pixel<T: Scratch>(&self, x: &[T], gy: &[T], sum: &mut [T]) {
+        let ConvShape { inputs, outputs, height, width, kernel: [kh, kw], .. } = self.shape;
+        let unroll = self.unroll(self.activation);
+        let length = unroll.widest_block(inputs) * kw * unroll.plane(tile_rows(height, width));
+        T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
+            let transposed = cut(&mut scratch, length);
+            let examples = x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
+            for (x, gy) in examples {
+                for rows in self.tiles() {
+                    let pixels = rows.len() * width;
+                    let gy = Matrix::new(&gy[rows.start * width..], [outputs, pixels], [self.pixels(), 1]);
+                    for block in unroll.blocks(inputs) {
+                        let Unrolled { data, stride } = unroll.block(x, block.clone(), rows.clone(), scratch);
+                        let (depth, columns) = (block.len() * kw, unroll.plane(rows.len()));
+                        self.set.dispatch(Transpose { x: data, rows: depth, columns, stride, out: transposed });
+                        for r in 0..kh {
+                            let met = Matrix::row_major(&transposed[r * width * depth..], [pixels, depth]);
+                            let sum = &mut sum[r * inputs * kw * outputs + block.start * kw..];
+                            matmul(gy, met, MatrixMut::new(sum, [outputs, depth], [inputs * kw, 1]), Write::Add);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Puts sums into the order of the weights.
+    fn unpack<T: Scratch>(&self, sums: &[T], gw: &mut [T]) {
+        let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
+        let depth = inputs * kw;
+        T::with_scratch(outputs * depth, |scratch| {
+            for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
+                let sum = match self.transposed() {
+                    Transposed::Input => sum,
+                    Transposed::Gradient => {
+                        let (rows, columns, stride) = (depth, outputs, outputs);
+                        self.set.dispatch(Transpose { x: sum, rows, columns, stride, out: scratch });
+                        &*scratch
+                    }
+                };
+                for (gw, sum) in gw.chunks_exact_mut(kh * depth).zip(sum.chunks_exact(depth)) {
+                    for (place, sum) in sum.chunks_exact(kw).enumerate() {
+                        let c = self.activation.channel(place, inputs);
+                        gw[(c * kh + r) * kw..][..kw].copy_from_slice(sum);
+                    }
+                }
+            }
+        });
+    }
+}

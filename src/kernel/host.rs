@@ -1,0 +1,50 @@
+//! Tensors of burn's CPU backend as slices, and slices as tensors.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Bytes, Element, Shape};
+use burn_flex::{FlexTensor, Layout};
+use bytemuck::Pod;
+
+use super::mixture_logistic::Reach;
+use super::scratch::Scratch;
+
+/// Numbers that kernels run on, and how tensors hold them.
+pub trait Number: Reach + Scratch + Element + Pod {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// A tensor whose numbers lie one behind the other: as it is, or a copy of it.
+pub struct Contiguous(FlexTensor);
+
+impl Contiguous {
+    pub fn of(tensor: &FloatTensor<Flex>) -> Self {
+        Self(tensor.to_contiguous())
+    }
+
+    pub fn numbers<T: Number>(&self) -> &[T] {
+        self.0.as_slice().expect("contiguous, and of the type that was matched")
+    }
+}
+
+/// A tensor of these numbers.
+pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTensor<Flex> {
+    FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
+}
+
+/// The lengths of a tensor's axes.
+pub fn dims<const D: usize>(tensor: &FloatTensor<Flex>) -> [usize; D] {
+    tensor.layout().shape().dims()
+}
+
+/// Calls a function of a [`Number`] with the type of a tensor's numbers.
+macro_rules! with_number {
+    ($tensor:expr, $function:ident($($argument:expr),*)) => {
+        match $tensor.dtype() {
+            burn::tensor::DType::F64 => $function::<f64>($($argument),*),
+            burn::tensor::DType::F32 => $function::<f32>($($argument),*),
+            dtype => panic!("kernels of networks take float32 and float64, not {dtype:?}"),
+        }
+    };
+}
+pub(super) use with_number;

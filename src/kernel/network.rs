@@ -1,0 +1,68 @@
+//! The kernels of networks.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+
+/// Operations of image networks that have kernels on the CPU.
+///
+/// GPUs compute them by burn's own kernels, which fusion joins: callers ask [`serve_networks`](super::serve_networks) and take the plain operations
+/// where there is nothing better. Float32 and float64. Tensors must be of the documented shapes: a kernel does not check them again.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait NetworkOps: Backend {
+    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
+    fn same_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        concat_elu: bool,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if asked for, and empty otherwise.
+    fn same_conv2d_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        concat_elu: bool,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`concat_elu`](super::concat_elu): `[B, C, H, W]` to `[B, 2C, H, W]`.
+    fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Gradient of `x`.
+    fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// [`gated_residual`](super::gated_residual): `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape of `x`.
+    fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Gradient of `h`; that of `x` is the gradient itself.
+    fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` numbers to the shape of `x`.
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `x`, gain and shift.
+    fn channel_norm_backward(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the scores `[B, heads, P]`.
+    fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of `projected`, from what the forward pass gave.
+    fn self_attention_backward(
+        projected: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self>;
+}
