@@ -19,8 +19,6 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::relu;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::edge::edge_conv;
@@ -30,6 +28,7 @@ use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
+use crate::kernel::conv2d::{self, Before};
 use crate::linear::{ActNorm, ActNormConfig};
 
 /// Configuration of [`GlowNet`].
@@ -103,7 +102,7 @@ impl NormedConv {
         if weight.dims()[2] == 3 {
             return edge_conv(x, weight, bias);
         }
-        conv2d(x, weight, bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+        conv2d::forward(x, weight, bias, Before::Nothing)
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {

@@ -36,6 +36,7 @@ use super::widths::Widths;
 use super::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::kernel::linear::{self, After};
 
 /// Configuration of [`Mlp`].
 #[derive(Config, Debug)]
@@ -113,9 +114,12 @@ impl<C: VectorContext> Conditioner<2, C> for Mlp {
             Some(context) => Tensor::cat(vec![kept, context], 1),
             None => kept,
         };
-        let layer = |h: Tensor<2>, layer: &Linear| self.activation.forward(layer.forward(h));
+        let layer = |h: Tensor<2>, layer: &Linear| match self.activation {
+            Activation::Relu => linear::layer(h, layer, After::Relu),
+            activation => activation.forward(linear::layer(h, layer, After::Nothing)),
+        };
         let h = self.hidden.iter().fold(input, layer);
-        self.widths.theta(self.output.forward(h))
+        self.widths.theta(linear::layer(h, &self.output, After::Nothing))
     }
 
     fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {

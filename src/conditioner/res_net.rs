@@ -22,6 +22,7 @@ use super::widths::Widths;
 use super::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::kernel::linear::{After, layer};
 
 /// Configuration of [`ResNet`].
 #[derive(Config, Debug)]
@@ -121,10 +122,10 @@ pub struct ResNet {
 
 impl ResNet {
     fn block(&self, h: Tensor<2>, block: &ResBlock, context: Option<&Tensor<2>>) -> Tensor<2> {
-        let r = block.first.forward(self.activation.forward(h.clone()));
-        let r = block.second.forward(block.dropout.forward(self.activation.forward(r)));
+        let r = layer(self.activation.forward(h.clone()), &block.first, After::Nothing);
+        let r = layer(block.dropout.forward(self.activation.forward(r)), &block.second, After::Nothing);
         match (&block.gate, context) {
-            (Some(gate), Some(context)) => h + r * sigmoid(gate.forward(context.clone())),
+            (Some(gate), Some(context)) => h + r * sigmoid(layer(context.clone(), gate, After::Nothing)),
             // `check_context` lets no other pair through than one without both.
             _ => h + r,
         }
@@ -139,9 +140,9 @@ impl<C: VectorContext> Conditioner<2, C> for ResNet {
             Some(context) => Tensor::cat(vec![kept, context.clone()], 1),
             None => kept,
         };
-        let h = self.input.forward(input);
+        let h = layer(input, &self.input, After::Nothing);
         let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
-        self.widths.theta(self.output.forward(self.activation.forward(h)))
+        self.widths.theta(layer(self.activation.forward(h), &self.output, After::Nothing))
     }
 
     fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {

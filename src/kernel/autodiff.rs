@@ -5,7 +5,9 @@ use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 
-use super::{FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, mixture_logistic};
+use super::{
+    FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, linear, mixture_logistic,
+};
 
 impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -53,6 +55,28 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, weight, gradient] = [x, weight, gradient].map(|tensor| tensor.into_primitive());
         let (x, weight, bias) = B::same_conv2d_backward(x, weight, gradient, concat_elu, of_x);
+        (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
+    }
+
+    fn dense(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        linear::autodiff::forward::<B, C>(x, weight, bias, relu)
+    }
+
+    fn dense_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        relu: bool,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
+        let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, relu, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 

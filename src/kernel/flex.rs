@@ -4,7 +4,9 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::host::with_number;
-use super::{FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, mixture_logistic};
+use super::{
+    FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, linear, mixture_logistic,
+};
 
 impl FlowOps for Flex {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -49,6 +51,28 @@ impl NetworkOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use conv2d::flex::backward;
         with_number!(x, backward(&x, &weight, &gradient, concat_elu, of_x))
+    }
+
+    fn dense(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        use linear::flex::forward;
+        with_number!(x, forward(&x, &weight, &bias, relu))
+    }
+
+    fn dense_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        relu: bool,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        use linear::flex::backward;
+        with_number!(x, backward(&x, &weight, &y, &gradient, relu, of_x))
     }
 
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) | CPU, GPU |
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) | CPU |
+//! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
 //! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
 //!
@@ -31,6 +32,7 @@ mod gates;
 mod host;
 #[cfg(feature = "flex")]
 mod lanes;
+pub mod linear;
 #[cfg(feature = "flex")]
 mod matmul;
 pub mod mixture_logistic;

@@ -26,6 +26,20 @@ pub trait NetworkOps: Backend {
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// [`linear`](super::linear): `x [N, in]`, `weight [in, out]`, `bias [out]` to `[N, out]`.
+    fn dense(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, relu: bool)
+    -> FloatTensor<Self>;
+
+    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only computed if asked for, and empty otherwise.
+    fn dense_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        relu: bool,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     /// [`concat_elu`](super::concat_elu): `[B, C, H, W]` to `[B, 2C, H, W]`.
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 

@@ -1,0 +1,47 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::After;
+use super::cpu::{Gradients, Linear};
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::simd::InstructionSet;
+
+fn linear(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, relu: bool) -> Linear {
+    let ([rows, inputs], [_, outputs]) = (dims(x), dims(weight));
+    let after = if relu { After::Relu } else { After::Nothing };
+    Linear { rows, inputs, outputs, after, set: InstructionSet::detect() }
+}
+
+pub fn forward<T: Number>(
+    x: &FloatTensor<Flex>,
+    weight: &FloatTensor<Flex>,
+    bias: &FloatTensor<Flex>,
+    relu: bool,
+) -> FloatTensor<Flex> {
+    let linear = linear(x, weight, relu);
+    let mut y = vec![T::zero(); linear.rows * linear.outputs];
+    let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
+    linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers(), &mut y);
+    tensor(y, [linear.rows, linear.outputs])
+}
+
+pub fn backward<T: Number>(
+    x: &FloatTensor<Flex>,
+    weight: &FloatTensor<Flex>,
+    y: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    relu: bool,
+    of_x: bool,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let linear = linear(x, weight, relu);
+    let Linear { rows, inputs, outputs, .. } = linear;
+    let [x, weight, y, gradient] = [x, weight, y, gradient].map(Contiguous::of);
+    let rows = if of_x { rows } else { 0 };
+    let mut of_input = vec![T::zero(); rows * inputs];
+    let (mut of_weight, mut of_bias) = (vec![T::zero(); inputs * outputs], vec![T::zero(); outputs]);
+    let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), weight: &mut of_weight, bias: &mut of_bias };
+    linear.backward::<T>(x.numbers(), weight.numbers(), y.numbers(), gradient.numbers(), gradients);
+    (tensor(of_input, [rows, inputs]), tensor(of_weight, [inputs, outputs]), tensor(of_bias, [outputs]))
+}

@@ -1,0 +1,53 @@
+//! A dense layer, with or without a rectifier behind it.
+//! ```text
+//! y = x·W + β      or max(x·W + β, 0)      x [N, in], W [in, out], β [out], y [N, out]
+//! ```
+//! One pass over the result for bias and rectifier; the gradient of all three operands from `x`, `W` and `y`.
+
+pub(super) mod autodiff;
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "flex")]
+pub(super) mod flex;
+
+use burn::backend::Dispatch;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use super::{NetworkOps, serve_networks};
+
+/// What stands behind a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// `max(y, 0)`, with slope 0 at 0.
+    Relu,
+}
+
+/// `y` from `x`.
+///
+/// # Panics
+/// If the widths do not match.
+pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
+    if !serve_networks(&x.device(), x.dtype()) {
+        return reference(x, weight, bias, after);
+    }
+    let (found, expected) = (x.dims()[1], weight.dims()[0]);
+    assert_eq!(found, expected, "linear: the weights take {expected} inputs, not {found}");
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, after == After::Relu))
+}
+
+/// [`forward`] with the parameters of burn's layer, which has a bias.
+pub(crate) fn layer(x: Tensor<2>, layer: &Linear, after: After) -> Tensor<2> {
+    let bias = layer.bias.as_ref().expect("layers of networks have a bias");
+    forward(x, layer.weight.val(), bias.val(), after)
+}
+
+/// The operation in plain tensor operations: its definition.
+pub fn reference(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
+    let y = x.matmul(weight) + bias.unsqueeze::<2>();
+    if after == After::Relu { relu(y) } else { y }
+}

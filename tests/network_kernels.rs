@@ -1,0 +1,273 @@
+//! Kernels of networks against their references: values and the gradient of every operand, on sizes that no vector divides, in float64 and
+//! float32, with every operand a leaf or a constant.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use flowkit::kernel::conv2d::Before;
+use flowkit::kernel::linear::After;
+use flowkit::kernel::{attention, channel_norm, concat_elu, conv2d, gated_residual, linear};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+
+/// An operation of operands that are flat here and have their shapes there.
+type Operation = Box<dyn Fn(&[Tensor<1>]) -> Tensor<1>>;
+
+struct Case {
+    name: String,
+    shapes: Vec<Vec<usize>>,
+    kernel: Operation,
+    reference: Operation,
+}
+
+impl Case {
+    fn new(
+        name: String,
+        shapes: Vec<Vec<usize>>,
+        kernel: impl Fn(&[Tensor<1>]) -> Tensor<1> + 'static,
+        reference: impl Fn(&[Tensor<1>]) -> Tensor<1> + 'static,
+    ) -> Self {
+        Self { name, shapes, kernel: Box::new(kernel), reference: Box::new(reference) }
+    }
+}
+
+fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let n = tensor.shape().num_elements();
+    tensor.reshape([n])
+}
+
+fn images(shape: [usize; 4]) -> impl Fn(&Tensor<1>) -> Tensor<4> {
+    move |tensor| tensor.clone().reshape(shape)
+}
+
+/// Images `[B, H, W]`: one position, one row, sides that differ, more than a vector.
+const IMAGES: [[usize; 3]; 4] = [[1, 1, 1], [3, 1, 5], [2, 7, 3], [2, 6, 19]];
+
+fn convolutions() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [b, h, w] in IMAGES {
+        for (inputs, outputs, kernel) in [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5)] {
+            for before in [Before::Nothing, Before::ConcatElu] {
+                let channels = if before == Before::ConcatElu { inputs / 2 } else { inputs };
+                if channels == 0 {
+                    continue;
+                }
+                let (x, weight) = (images([b, channels, h, w]), images([outputs, inputs, kernel, kernel]));
+                let (x_too, weight_too) = (images([b, channels, h, w]), images([outputs, inputs, kernel, kernel]));
+                cases.push(Case::new(
+                    format!("conv2d {inputs} to {outputs}, side {kernel}, {before:?}, [{b}, {h}, {w}]"),
+                    vec![vec![b, channels, h, w], vec![outputs, inputs, kernel, kernel], vec![outputs]],
+                    move |p| flat(conv2d::forward(x(&p[0]), weight(&p[1]), Some(p[2].clone()), before)),
+                    move |p| flat(conv2d::reference(x_too(&p[0]), weight_too(&p[1]), Some(p[2].clone()), before)),
+                ));
+            }
+        }
+    }
+    cases
+}
+
+fn pointwise() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [b, h, w] in IMAGES {
+        for channels in [2, 3, 18] {
+            let [x, half, twice] = [[b, channels, h, w], [b, channels, h, w], [b, 2 * channels, h, w]];
+            let parameters = [1, channels, 1, 1];
+            let size = format!("{x:?}");
+            cases.push(Case::new(
+                format!("concat_elu {size}"),
+                vec![x.to_vec()],
+                move |p| flat(concat_elu::forward(images(x)(&p[0]))),
+                move |p| flat(concat_elu::reference(images(x)(&p[0]))),
+            ));
+            cases.push(Case::new(
+                format!("gated_residual {size}"),
+                vec![half.to_vec(), twice.to_vec()],
+                move |p| flat(gated_residual::forward(images(half)(&p[0]), images(twice)(&p[1]))),
+                move |p| flat(gated_residual::reference(images(half)(&p[0]), images(twice)(&p[1]))),
+            ));
+            let operands =
+                move |p: &[Tensor<1>]| (images(x)(&p[0]), images(parameters)(&p[1]), images(parameters)(&p[2]));
+            cases.push(Case::new(
+                format!("channel_norm {size}"),
+                vec![x.to_vec(), parameters.to_vec(), parameters.to_vec()],
+                move |p| {
+                    let (x, gain, shift) = operands(p);
+                    flat(channel_norm::forward(x, gain, shift, 1e-5))
+                },
+                move |p| {
+                    let (x, gain, shift) = operands(p);
+                    flat(channel_norm::reference(x, gain, shift, 1e-5))
+                },
+            ));
+        }
+    }
+    cases
+}
+
+fn attentions() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [b, h, w] in IMAGES {
+        for (filters, heads) in [(1, 1), (6, 2), (32, 4), (24, 1)] {
+            let shape = [b, 3 * filters, h, w];
+            cases.push(Case::new(
+                format!("attention of {heads} heads, {shape:?}"),
+                vec![shape.to_vec()],
+                move |p| flat(attention::forward(images(shape)(&p[0]), heads)),
+                move |p| flat(attention::reference(images(shape)(&p[0]), heads)),
+            ));
+        }
+    }
+    cases
+}
+
+fn layers() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (1100, 3, 17), (530, 33, 1)] {
+        for after in [After::Nothing, After::Relu] {
+            let (x, weight) = ([rows, inputs], [inputs, outputs]);
+            cases.push(Case::new(
+                format!("linear {rows} rows, {inputs} to {outputs}, {after:?}"),
+                vec![x.to_vec(), weight.to_vec(), vec![outputs]],
+                move |p| {
+                    flat(linear::forward(p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone(), after))
+                },
+                move |p| {
+                    flat(linear::reference(p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone(), after))
+                },
+            ));
+        }
+    }
+    cases
+}
+
+/// Numbers that float32 holds, so that the truth is that of the same numbers.
+fn normal(n: usize, rng: &mut StdRng) -> Vec<f64> {
+    let mut number = || {
+        let number: f64 = rng.sample(StandardNormal);
+        f64::from(number as f32)
+    };
+    (0..n).map(|_| number()).collect()
+}
+
+/// The output, and the gradient of each operand that is a leaf.
+fn outcome(
+    operation: &Operation,
+    operands: &[Vec<f64>],
+    weights: &[f64],
+    leaves: &[bool],
+    (device, dtype): (&Device, DType),
+) -> Vec<Vec<f64>> {
+    let tensor = |numbers: &[f64], device: &Device| {
+        let data = TensorData::new(numbers.to_vec(), [numbers.len()]).convert_dtype(dtype);
+        Tensor::<1>::from_data(data, (device, dtype))
+    };
+    let graph = device.clone().autodiff();
+    let leaf = |(numbers, leaf): (&Vec<f64>, &bool)| {
+        if *leaf { tensor(numbers, &graph).require_grad() } else { tensor(numbers, device) }
+    };
+    let operands: Vec<_> = operands.iter().zip(leaves).map(leaf).collect();
+    let output = operation(&operands);
+    assert_eq!(output.dtype(), dtype);
+    let numbers = |tensor: Tensor<1>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
+    let mut found = vec![numbers(output.clone().inner())];
+    let gradients = (output * tensor(weights, &graph)).sum().backward();
+    for (operand, _) in operands.iter().zip(leaves).filter(|(_, leaf)| **leaf) {
+        found.push(numbers(operand.grad(&gradients).expect("a leaf has a gradient")));
+    }
+    found
+}
+
+/// Largest error relative to the largest number.
+fn error(found: &[f64], truth: &[f64]) -> f64 {
+    assert_eq!(found.len(), truth.len());
+    let largest = truth.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
+    let errors = found.iter().zip(truth).map(|(found, truth)| (found - truth).abs() / largest);
+    errors.fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { error.max(worst) })
+}
+
+/// Kernels may lose twice what plain operations of the same precision lose, and some roundings more.
+fn check(cases: Vec<Case>) {
+    assert!(!cases.is_empty());
+    let mut rng = StdRng::seed_from_u64(7);
+    for Case { name, shapes, kernel, reference } in cases {
+        let operands: Vec<_> = shapes.iter().map(|shape| normal(shape.iter().product(), &mut rng)).collect();
+        let flex = Device::flex();
+        let all = vec![true; operands.len()];
+        let zeros: Vec<_> = operands.iter().map(|numbers| tensor_of(numbers, &flex)).collect();
+        let n = kernel(&zeros).dims()[0];
+        let weights = normal(n, &mut rng);
+        // Every operand a leaf, and each alone: the others' gradients are then not computed.
+        let alone = (0..operands.len()).map(|only| (0..operands.len()).map(|i| i == only).collect());
+        for leaves in std::iter::once(all).chain(alone) {
+            let truth = outcome(&reference, &operands, &weights, &leaves, (&flex, DType::F64));
+            for (device, dtype, epsilon) in
+                [(&flex, DType::F64, f64::EPSILON), (&Device::default(), DType::F32, f64::from(f32::EPSILON))]
+            {
+                let plain = outcome(&reference, &operands, &weights, &leaves, (device, dtype));
+                let found = outcome(&kernel, &operands, &weights, &leaves, (device, dtype));
+                for (index, ((found, plain), truth)) in found.iter().zip(&plain).zip(&truth).enumerate() {
+                    let (error, allowed) = (error(found, truth), 2.0 * error(plain, truth) + 16.0 * epsilon);
+                    assert!(error <= allowed, "{name}, {dtype:?}, {leaves:?}, {index}: {error:e} > {allowed:e}");
+                }
+            }
+        }
+    }
+}
+
+fn tensor_of(numbers: &[f64], device: &Device) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(numbers.to_vec(), [numbers.len()]), (device, DType::F64))
+}
+
+#[test]
+fn convolutions_are_their_reference() {
+    check(convolutions());
+}
+
+#[test]
+fn pointwise_operations_are_their_references() {
+    check(pointwise());
+}
+
+#[test]
+fn attention_is_its_reference() {
+    check(attentions());
+}
+
+#[test]
+fn dense_layers_are_their_reference() {
+    check(layers());
+}
+
+/// Views are read as what they show.
+#[test]
+fn views_are_read() {
+    let device = Device::flex();
+    let mut rng = StdRng::seed_from_u64(3);
+    let x = tensor_of(&normal(2 * 4 * 5 * 6, &mut rng), &device).reshape([2, 4, 5, 6]);
+    let turned = x.clone().swap_dims(2, 3);
+    let copy = Tensor::<4>::from_data(turned.to_data(), (&device, DType::F64));
+    assert_eq!(concat_elu::forward(turned.clone()).to_data(), concat_elu::forward(copy.clone()).to_data());
+    let part = x.clone().narrow(1, 1, 3);
+    let copy_of_part = Tensor::<4>::from_data(part.to_data(), (&device, DType::F64));
+    assert_eq!(attention::forward(part, 1).to_data(), attention::forward(copy_of_part, 1).to_data());
+    let weight = tensor_of(&normal(3 * 4 * 9, &mut rng), &device).reshape([3, 4, 3, 3]);
+    let found = conv2d::forward(turned, weight.clone().flip([2]), None, Before::Nothing);
+    let flipped = Tensor::<4>::from_data(weight.flip([2]).to_data(), (&device, DType::F64));
+    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, Before::Nothing).to_data());
+}
+
+/// One example's NaN is not another's, and large scores do not overflow.
+#[test]
+fn examples_stay_apart() {
+    let device = Device::flex();
+    let mut rng = StdRng::seed_from_u64(4);
+    let numbers = normal(2 * 6 * 20, &mut rng).iter().map(|number| 100.0 * number).collect::<Vec<_>>();
+    let clean = attention::forward(tensor_of(&numbers, &device).reshape([2, 6, 4, 5]), 2).into_data();
+    let clean: Vec<f64> = clean.iter().collect();
+    assert!(clean.iter().all(|value| value.is_finite()));
+    let mut spoiled = numbers;
+    spoiled[2 * 20 + 7] = f64::NAN; // a key of the first head, which every query meets
+    let found = attention::forward(tensor_of(&spoiled, &device).reshape([2, 6, 4, 5]), 2).into_data();
+    let found: Vec<f64> = found.iter().collect();
+    assert!(found[..20].iter().all(|value| value.is_nan()), "the spoiled head");
+    assert_eq!(found[20..], clean[20..], "the other head and the other example");
+}
