@@ -57,17 +57,6 @@ impl<'a, T> Matrix<'a, T> {
     pub fn row_major(data: &'a [T], shape: [usize; 2]) -> Self {
         Self::new(data, shape, [shape[1], 1])
     }
-
-    /// The slice.
-    pub fn numbers(self) -> &'a [T] {
-        self.data
-    }
-
-    /// The same numbers, rows and columns exchanged.
-    pub fn transposed(self) -> Self {
-        let ([rows, columns], [row, column]) = (self.shape, self.strides);
-        Self { data: self.data, shape: [columns, rows], strides: [column, row] }
-    }
 }
 
 impl<'a, T> MatrixMut<'a, T> {

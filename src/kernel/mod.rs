@@ -43,6 +43,8 @@ mod parallel;
 mod scratch;
 #[cfg(feature = "flex")]
 mod simd;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 #[cfg(feature = "flex")]
 mod transpose;
 

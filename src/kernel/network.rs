@@ -5,8 +5,8 @@ use burn::backend::{Backend, backend_extension};
 
 /// Operations of image networks that have kernels on the CPU.
 ///
-/// GPUs compute them by burn's own kernels, which fusion joins: callers ask [`serve_networks`](super::serve_networks) and take the plain operations
-/// where there is nothing better. Float32 and float64. Tensors must be of the documented shapes: a kernel does not check them again.
+/// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain operations there. Float32 and
+/// float64. Tensors must be of the documented shapes: a kernel does not check them again.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
     /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]`, `bias [O]` to `[B, O, H, W]`.

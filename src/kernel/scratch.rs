@@ -24,7 +24,7 @@ macro_rules! scratch {
         impl Scratch for $float {
             fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
                 thread_local! {
-                    static KEPT: Cell<Aligned<$float>> = const { Cell::new(Aligned { numbers: Vec::new(), start: 0 }) };
+                    static KEPT: Cell<Aligned<$float>> = const { Cell::new(Aligned::EMPTY) };
                 }
                 let mut buffer = KEPT.take();
                 if buffer.len() < length {
@@ -46,15 +46,18 @@ scratch!(f64);
 pub struct Aligned<T> {
     numbers: Vec<T>,
     start: usize,
+    length: usize,
 }
 
 impl<T: Real> Aligned<T> {
+    const EMPTY: Self = Self { numbers: Vec::new(), start: 0, length: 0 };
+
     /// So many zeros.
     pub fn zeros(length: usize) -> Self {
         let slack = ALIGNMENT / size_of::<T>();
         let numbers = vec![T::zero(); length + slack];
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(slack);
-        Self { numbers, start }
+        Self { numbers, start, length }
     }
 }
 
@@ -62,13 +65,13 @@ impl<T> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.numbers[self.start..]
+        &self.numbers[self.start..self.start + self.length]
     }
 }
 
 impl<T> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.numbers[self.start..]
+        &mut self.numbers[self.start..self.start + self.length]
     }
 }
 

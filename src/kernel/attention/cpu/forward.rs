@@ -4,104 +4,110 @@ use std::ops::Range;
 
 use crate::kernel::simd::{Kernel, MultiplyAdd, Real, larger, ln};
 
-use super::Head;
-use super::pack::{by_channel, by_position};
-use super::tile::{Panel, WIDTH, exp_of_negative, mul_add, outer_products, splat, zip};
+use super::head::Head;
+use super::pack::{fill, rows_of_channels, rows_of_positions};
+use super::tile::{Panel, Row, TILE, WIDTH, exp_of_negative, mul_add, outer_products, splat, zip};
 
-/// Keys whose scores are held at once, 8 KiB of f32.
-const BLOCK: usize = 128;
+/// Keys whose weights are held at once: 8 KiB of f32, and few enough rescalings not to matter.
+const BLOCK: usize = 64;
 
-/// The kernel: `R` keys or channels at once in the registers.
+/// Copies and sums of a task, kept for the next.
+#[derive(Debug, Default)]
+pub struct Buffers<T> {
+    keys: Vec<Row<T>>,
+    values: Vec<Row<T>>,
+    query: Vec<Panel<T>>,
+    weights: Vec<Panel<T>>,
+    mixed: Vec<[Panel<T>; TILE]>,
+}
+
+/// The kernel.
 #[derive(Debug)]
-pub struct Forward<'a, T, const R: usize> {
-    /// Queries, keys and values.
+pub struct Forward<'a, T> {
+    /// The head.
     pub head: Head<'a, T>,
     /// Positions of the queries.
     pub queries: Range<usize>,
-    /// A row of outputs per channel.
+    /// Outputs of the queries, for each channel.
     pub output: Vec<&'a mut [T]>,
-    /// A number per query.
+    /// `ln Σ_j e^{s_ij}` of the queries.
     pub log_sums: &'a mut [T],
+    /// Buffers.
+    pub buffers: &'a mut Buffers<T>,
 }
 
-impl<T: Real, const R: usize> Kernel for Forward<'_, T, R> {
+impl<T: Real> Kernel for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { head, queries, mut output, log_sums } = self;
-        let (n, d) = (head.n_positions, head.n_channels());
-        let (zero, scale) = (T::zero(), head.scale());
-        let keys = by_position::<T, R>(head.keys, n, T::one());
-        let values = by_channel::<T, R>(head.values, n, T::one());
-        let mut query = vec![splat(zero); d];
-        let mut weights = vec![splat(zero); BLOCK];
-        let mut totals = vec![[splat(zero); R]; d.div_ceil(R)];
+        let Self { head, queries, mut output, log_sums, buffers } = self;
+        let Buffers { keys, values, query, weights, mixed } = buffers;
+        let (n, d) = (head.positions, head.channels);
+        let (zero, one, scale) = (T::zero(), T::one(), head.scale());
+        rows_of_positions(keys, head.keys, n, one);
+        rows_of_channels(values, head.values, n, one);
+        fill(query, d, splat(zero));
+        fill(weights, BLOCK, splat(zero));
         for start in queries.clone().step_by(WIDTH) {
+            // Of a last panel that is not full, the rest of the lanes keep what they have: nothing crosses lanes.
             let width = WIDTH.min(queries.end - start);
-            for (panel, row) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
-                for (to, &from) in panel.as_flattened_mut().iter_mut().zip(&row[start..start + width]) {
+            for (panel, numbers) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
+                for (to, &from) in panel.0.as_flattened_mut().iter_mut().zip(&numbers[start..start + width]) {
                     *to = from * scale;
                 }
             }
-            totals.fill([splat(zero); R]);
-            let mut sum = splat(zero);
-            let mut highest = splat(T::neg_infinity());
+            fill(mixed, d.div_ceil(TILE), [splat(zero); TILE]);
+            let (mut sum, mut highest) = (splat(zero), splat(T::neg_infinity()));
             for first in (0..n).step_by(BLOCK) {
                 let n_keys = BLOCK.min(n - first);
-                let block = &keys[first / R * d..(first + n_keys).div_ceil(R) * d];
-                let new = scores::<T, M, R>(block, &query, &mut weights, n_keys, highest);
-                let factor = zip(highest, new, |old, new| exp_of_negative::<T, M>(old - new));
-                highest = new;
-                let block_sum = exponentials::<T, M>(&mut weights[..n_keys], highest);
-                sum = mul_add::<T, M>(sum, factor, block_sum);
-                for (total, values) in totals.iter_mut().zip(values.chunks_exact(n)) {
-                    let products = outer_products::<T, M, R>(&values[first..first + n_keys], &weights[..n_keys]);
-                    for (total, product) in total.iter_mut().zip(products) {
-                        *total = mul_add::<T, M>(*total, factor, product);
+                let rows = &keys[first / TILE * d..(first + n_keys).div_ceil(TILE) * d];
+                scores::<T, M>(rows, query, weights);
+                let weights = &mut weights[..n_keys];
+                let before = highest;
+                // A loop: `fold` need not be inlined.
+                for &score in &*weights {
+                    highest = zip(highest, score, larger);
+                }
+                let factor = zip(before, highest, |before, highest| exp_of_negative::<T, M>(before - highest));
+                sum = mul_add::<T, M>(sum, factor, exponentials::<T, M>(weights, highest));
+                for (mixed, values) in mixed.iter_mut().zip(values.chunks_exact(n)) {
+                    let products = outer_products::<T, M>(&values[first..first + n_keys], weights);
+                    for (mixed, product) in mixed.iter_mut().zip(products) {
+                        *mixed = mul_add::<T, M>(*mixed, factor, product);
                     }
                 }
             }
             let range = start - queries.start..start - queries.start + width;
-            let inverse = zip(sum, sum, |sum, _| T::one() / sum);
-            for (row, &total) in output.iter_mut().zip(totals.as_flattened()) {
-                let mixed = zip(total, inverse, |total, inverse| total * inverse);
-                row[range.clone()].copy_from_slice(&mixed.as_flattened()[..width]);
+            let reciprocal = zip(sum, sum, |sum, _| one / sum);
+            for (to, &mixed) in output.iter_mut().zip(mixed.as_flattened()) {
+                let mixed = zip(mixed, reciprocal, |mixed, reciprocal| mixed * reciprocal);
+                to[range.clone()].copy_from_slice(&mixed.0.as_flattened()[..width]);
             }
             let log_sum = zip(highest, sum, |highest, sum| highest + ln::<T, M>(sum));
-            log_sums[range].copy_from_slice(&log_sum.as_flattened()[..width]);
+            log_sums[range].copy_from_slice(&log_sum.0.as_flattened()[..width]);
         }
     }
 }
 
-/// Scores of some queries with a block of keys, and the largest of them and of `highest`.
+/// Scores of a panel of queries with keys.
 #[inline(always)]
-fn scores<T: Real, M: MultiplyAdd, const R: usize>(
-    keys: &[[T; R]],
-    query: &[Panel<T>],
-    scores: &mut [Panel<T>],
-    n_keys: usize,
-    highest: Panel<T>,
-) -> Panel<T> {
-    let tiles = scores.as_chunks_mut::<R>().0.iter_mut().zip(keys.chunks_exact(query.len()));
-    for (tile, keys) in tiles {
-        *tile = outer_products::<T, M, R>(keys, query);
+fn scores<T: Real, M: MultiplyAdd>(keys: &[Row<T>], query: &[Panel<T>], scores: &mut [Panel<T>]) {
+    for (scores, keys) in scores.as_chunks_mut::<TILE>().0.iter_mut().zip(keys.chunks_exact(query.len())) {
+        *scores = outer_products::<T, M>(keys, query);
     }
-    let mut highest = highest;
-    for &score in &scores[..n_keys] {
-        highest = zip(highest, score, larger);
-    }
-    highest
 }
 
-/// `e^{x − highest}` in place, and the sum.
+/// Scores to `e^{s − highest}`, with their sum.
 #[inline(always)]
-fn exponentials<T: Real, M: MultiplyAdd>(x: &mut [Panel<T>], highest: Panel<T>) -> Panel<T> {
+fn exponentials<T: Real, M: MultiplyAdd>(scores: &mut [Panel<T>], highest: Panel<T>) -> Panel<T> {
     let mut sum = splat(T::zero());
-    for x in x {
-        let weight = zip(*x, highest, |x, highest| exp_of_negative::<T, M>(x - highest));
-        *x = weight;
+    for score in scores {
+        let weight = zip(*score, highest, |score, highest| exp_of_negative::<T, M>(score - highest));
+        *score = weight;
         sum = zip(sum, weight, |sum, weight| sum + weight);
     }
     sum
 }
+
+const _: () = assert!(BLOCK.is_multiple_of(TILE));

@@ -1,55 +1,65 @@
-//! Copies of an example's head, `[channels, positions]`, in the order that the products read.
+//! Copies of matrices `[channels, positions]` in the order in which the products read them.
+//!
+//! They are written to buffers that serve one head after the other: pages that were new for each head would take a fifth of the time.
 
-use crate::kernel::simd::{LANES, Real};
+use crate::kernel::simd::Real;
 
-use super::tile::{Panel, WIDTH, splat};
+use super::tile::{Panel, Row, TILE, WIDTH, splat};
 
-/// Blocks of `N` positions: for each block, for each channel, the channel's numbers there times `scale`. Zeros follow the last position.
+/// Gives a buffer that length, filled.
 #[inline(always)]
-pub fn by_position<T: Real, const N: usize>(head: &[T], n_positions: usize, scale: T) -> Vec<[T; N]> {
-    let n_channels = head.len() / n_positions;
-    let mut packed = vec![[T::zero(); N]; n_positions.div_ceil(N) * n_channels];
-    for (channel, row) in head.chunks_exact(n_positions).enumerate() {
-        for (block, numbers) in row.chunks(N).enumerate() {
+pub fn fill<T: Copy>(buffer: &mut Vec<T>, len: usize, value: T) {
+    buffer.clear();
+    buffer.resize(len, value);
+}
+
+/// For each [`TILE`] positions, for each channel, the numbers times `scale`. Zeros follow the last position.
+#[inline(always)]
+pub fn rows_of_positions<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_positions: usize, scale: T) {
+    let n_channels = matrix.len() / n_positions;
+    fill(packed, n_positions.div_ceil(TILE) * n_channels, [T::zero(); TILE]);
+    for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
+        for (block, numbers) in numbers.chunks(TILE).enumerate() {
             for (to, &from) in packed[block * n_channels + channel].iter_mut().zip(numbers) {
                 *to = from * scale;
             }
         }
     }
-    packed
 }
 
-/// Blocks of `C` channels: for each block, for each position, the numbers of the channels there times `scale`. Zeros follow the last channel.
+/// For each [`TILE`] channels, for each position, the numbers times `scale`. Zeros follow the last channel.
 #[inline(always)]
-pub fn by_channel<T: Real, const C: usize>(head: &[T], n_positions: usize, scale: T) -> Vec<[T; C]> {
-    let n_channels = head.len() / n_positions;
-    let mut packed = vec![[T::zero(); C]; n_channels.div_ceil(C) * n_positions];
-    for (channel, row) in head.chunks_exact(n_positions).enumerate() {
-        let block = &mut packed[channel / C * n_positions..][..n_positions];
-        for (to, &from) in block.iter_mut().zip(row) {
-            to[channel % C] = from * scale;
+pub fn rows_of_channels<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_positions: usize, scale: T) {
+    let n_channels = matrix.len() / n_positions;
+    fill(packed, n_channels.div_ceil(TILE) * n_positions, [T::zero(); TILE]);
+    for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
+        let block = &mut packed[channel / TILE * n_positions..][..n_positions];
+        for (to, &from) in block.iter_mut().zip(numbers) {
+            to[channel % TILE] = from * scale;
         }
     }
-    packed
 }
 
-/// Panels of some positions: for each panel, for each of `n_channels` channels, the channel's numbers. Zeros follow the last position and the
-/// last channel of `head`.
+/// For each [`WIDTH`] positions, for each of `n_channels` channels, the numbers. Zeros follow the last position and the last channel of the
+/// matrix.
 #[inline(always)]
-pub fn panels<T: Real>(head: &[T], n_positions: usize, n_channels: usize) -> Vec<Panel<T>> {
-    let mut packed = vec![splat(T::zero()); n_positions.div_ceil(WIDTH) * n_channels];
-    for (channel, row) in head.chunks_exact(n_positions).enumerate() {
-        for (block, numbers) in row.chunks(WIDTH).enumerate() {
-            load(&mut packed[block * n_channels + channel], numbers);
+pub fn panels<T: Real>(packed: &mut Vec<Panel<T>>, matrix: &[T], n_positions: usize, n_channels: usize) {
+    fill(packed, n_positions.div_ceil(WIDTH) * n_channels, splat(T::zero()));
+    for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
+        for (block, numbers) in numbers.chunks(WIDTH).enumerate() {
+            let panel = packed[block * n_channels + channel].0.as_flattened_mut();
+            panel[..numbers.len()].copy_from_slice(numbers);
         }
     }
-    packed
 }
 
-/// Copies the first numbers of a panel.
+/// Inverse of [`panels`].
 #[inline(always)]
-pub fn load<T: Copy>(panel: &mut Panel<T>, numbers: &[T]) {
-    panel.as_flattened_mut()[..numbers.len()].copy_from_slice(numbers);
+pub fn unpack<T: Copy>(packed: &[Panel<T>], n_channels: usize, matrix: &mut [T], n_positions: usize) {
+    for (channel, numbers) in matrix.chunks_exact_mut(n_positions).enumerate() {
+        for (block, numbers) in numbers.chunks_mut(WIDTH).enumerate() {
+            let panel = packed[block * n_channels + channel].0.as_flattened();
+            numbers.copy_from_slice(&panel[..numbers.len()]);
+        }
+    }
 }
-
-const _: () = assert!(WIDTH == 2 * LANES);

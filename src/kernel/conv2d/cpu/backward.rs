@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::packed::{Out, Packed, tile_rows};
+use super::packed::{Out, Packed};
 use super::{Conv2d, ConvShape, PreActivation};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
 use crate::kernel::lanes;
@@ -28,9 +28,11 @@ impl Conv2d {
     /// If a slice does not have the length of its shape.
     pub fn backward<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gradients: Gradients<'_, T>) {
         self.check(x.len(), w.len(), gy.len());
+        let lengths = |gradient: &Option<&mut [T]>, length| gradient.as_ref().is_none_or(|g| g.len() == length);
+        let fits = lengths(&gradients.x, x.len()) && lengths(&gradients.weight, w.len());
+        assert!(fits && lengths(&gradients.bias, self.shape.outputs), "conv2d: lengths of the gradients");
         let Gradients { x: gx, weight: gw, bias: gb } = gradients;
         if let Some(gx) = gx {
-            assert_eq!(gx.len(), x.len(), "conv2d: length of the gradient of x");
             if !self.is_empty() {
                 self.input_gradient(x, w, gy, gx);
             } else {
@@ -38,27 +40,25 @@ impl Conv2d {
             }
         }
         if let Some(gw) = gw {
-            assert_eq!(gw.len(), w.len(), "conv2d: length of the gradient of the weights");
             gw.fill(T::zero());
             if !self.is_empty() {
                 self.weight_gradient(x, gy, gw);
             }
         }
         if let Some(gb) = gb {
-            assert_eq!(gb.len(), self.shape.outputs, "conv2d: length of the gradient of the bias");
             self.bias_gradient(gy, gb);
         }
     }
 
     fn input_gradient<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gx: &mut [T]) {
-        let ConvShape { inputs, outputs, height, width, .. } = self.shape;
+        let ConvShape { inputs, outputs, width, .. } = self.shape;
         let packed = Packed::backward(self, w);
         let (pixels, factor) = (self.pixels(), self.activation.factor());
         // Channels of `x`.
         let block = self.outputs_per_task(inputs).div_ceil(factor);
         let tile = match self.activation {
             PreActivation::Identity => 0,
-            PreActivation::ConcatElu => factor * block * tile_rows(height, width) * width,
+            PreActivation::ConcatElu => factor * block * packed.tile_rows() * width,
         };
         let examples = gx.par_chunks_mut(self.example_length()).zip(x.par_chunks(self.example_length()));
         let examples = examples.zip(gy.par_chunks(outputs * pixels));
@@ -69,7 +69,7 @@ impl Conv2d {
                 let places = first..first + gx.len() / pixels * factor;
                 T::with_scratch(packed.scratch() + tile, |mut scratch| {
                     let tile = cut(&mut scratch, tile);
-                    for rows in self.tiles() {
+                    for rows in self.tiles(packed.tile_rows()) {
                         let within = rows.start * width..rows.end * width;
                         if self.activation == PreActivation::Identity {
                             let out = Out { data: &mut gx[within.start..], stride: pixels };

@@ -38,7 +38,7 @@ impl Conv2d {
                 let channels = index * block..index * block + y.len() / pixels;
                 let bias = bias.map(|bias| &bias[channels.clone()]);
                 T::with_scratch(packed.scratch(), |scratch| {
-                    for rows in self.tiles() {
+                    for rows in self.tiles(packed.tile_rows()) {
                         let data = &mut y[rows.start * self.shape.width..];
                         packed.run(x, channels.clone(), rows, scratch, Out { data, stride: pixels });
                     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::unroll::Unroll;
+use super::winograd::Winograd;
 use super::{Conv2d, ConvShape, PreActivation};
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::simd::Real;
@@ -11,9 +12,21 @@ use crate::kernel::simd::Real;
 const CHANNELS: usize = 64;
 /// Pixels of a tile, about.
 const PIXELS: usize = 512;
+/// Fewest channels, on both sides, for which Winograd's algorithm gains.
+const WINOGRAD_CHANNELS: usize = 32;
+/// Fewest tiles of an image for which it gains.
+const WINOGRAD_TILES: usize = 32;
 
-/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of [`PreActivation::channel`].
-pub struct Packed<T> {
+/// Weights in the order of the products. Inputs in the order of [`PreActivation::channel`].
+pub enum Packed<T> {
+    /// For sums as they stand.
+    Direct(Direct<T>),
+    /// For 3x3 kernels between many channels.
+    Winograd(Winograd<T>),
+}
+
+/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel.
+pub struct Direct<T> {
     weights: Vec<T>,
     inputs: usize,
     outputs: usize,
@@ -29,11 +42,11 @@ impl<T: Real> Packed<T> {
             for (o, weights) in weights.chunks_exact_mut(inputs * kw).enumerate() {
                 for (place, weights) in weights.chunks_exact_mut(kw).enumerate() {
                     let c = conv.activation.channel(place, inputs);
-                    weights.copy_from_slice(&w[((o * inputs + c) * kh + r) * kw..][..kw]);
+                    copy_row(&w[((o * inputs + c) * kh + r) * kw..][..kw], weights);
                 }
             }
         }
-        Self { weights, inputs, outputs, unroll: conv.unroll(conv.activation) }
+        Self::new(weights, inputs, outputs, conv.unroll(conv.activation))
     }
 
     /// The weights of the convolution that takes the gradient of the outputs to that of the inputs: transposed and mirrored, the channels of
@@ -46,22 +59,50 @@ impl<T: Real> Packed<T> {
                 let c = conv.activation.channel(place, inputs);
                 for (o, weights) in weights.chunks_exact_mut(kw).enumerate() {
                     let mirrored = &w[((o * inputs + c) * kh + kh - 1 - r) * kw..][..kw];
-                    for (weight, &mirrored) in weights.iter_mut().zip(mirrored.iter().rev()) {
-                        *weight = mirrored;
-                    }
+                    copy_row(mirrored, weights);
+                    weights.reverse();
                 }
             }
         }
-        Self { weights, inputs: outputs, outputs: inputs, unroll: conv.unroll(PreActivation::Identity) }
+        Self::new(weights, outputs, inputs, conv.unroll(PreActivation::Identity))
+    }
+
+    fn new(weights: Vec<T>, inputs: usize, outputs: usize, unroll: Unroll) -> Self {
+        let tiles = unroll.height.div_ceil(2) * unroll.width.div_ceil(2);
+        // Not a matter of the batch, so that an example's results are not either.
+        if unroll.kernel == [3, 3] && inputs.min(outputs) >= WINOGRAD_CHANNELS && tiles >= WINOGRAD_TILES {
+            return Self::Winograd(Winograd::new(&weights, inputs, outputs, unroll));
+        }
+        Self::Direct(Direct { weights, inputs, outputs, unroll })
     }
 
     /// Numbers that [`Packed::run`] computes in.
     pub fn scratch(&self) -> usize {
-        self.unroll.scratch(self.inputs)
+        match self {
+            Self::Direct(direct) => direct.unroll.scratch(direct.inputs),
+            Self::Winograd(winograd) => winograd.scratch(),
+        }
     }
 
-    /// Some output channels of some rows: `out` has a row of `stride` numbers for each channel.
+    /// Most rows of [`Packed::run`].
+    pub fn tile_rows(&self) -> usize {
+        match self {
+            Self::Direct(direct) => tile_rows(direct.unroll.height, direct.unroll.width),
+            Self::Winograd(winograd) => winograd.tile_rows(),
+        }
+    }
+
+    /// Some output channels of a tile's rows: `out` has a row of `stride` numbers for each channel.
     pub fn run(&self, x: &[T], channels: Range<usize>, rows: Range<usize>, scratch: &mut [T], out: Out<'_, T>) {
+        match self {
+            Self::Direct(direct) => direct.run(x, channels, rows, scratch, out),
+            Self::Winograd(winograd) => winograd.run(x, channels, rows, scratch, out),
+        }
+    }
+}
+
+impl<T: Real> Direct<T> {
+    fn run(&self, x: &[T], channels: Range<usize>, rows: Range<usize>, scratch: &mut [T], out: Out<'_, T>) {
         let Unroll { width, kernel: [kh, kw], .. } = self.unroll;
         let (n, pixels) = (channels.len(), rows.len() * width);
         let mut write = Write::Set;
@@ -78,6 +119,15 @@ impl<T: Real> Packed<T> {
                 write = Write::Add;
             }
         }
+    }
+}
+
+/// Copies a row of a kernel. One of known length is a few instructions, not a call.
+#[inline]
+fn copy_row<T: Copy>(from: &[T], to: &mut [T]) {
+    match (from.as_array::<3>(), to.as_mut_array::<3>()) {
+        (Some(from), Some(to)) => *to = *from,
+        _ => to.copy_from_slice(from),
     }
 }
 
@@ -99,15 +149,14 @@ impl Conv2d {
         Unroll { height, width, kernel, activation, set: self.set }
     }
 
-    /// Rows of an image in tiles of about [`PIXELS`].
-    pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let ConvShape { height, width, .. } = self.shape;
-        let rows = tile_rows(height, width);
+    /// The rows of an image in tiles of at most so many.
+    pub(super) fn tiles(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let height = self.shape.height;
         (0..height).step_by(rows).map(move |start| start..(start + rows).min(height))
     }
 }
 
-/// Most rows of a tile.
+/// Most rows of a tile of about [`PIXELS`].
 pub fn tile_rows(height: usize, width: usize) -> usize {
     let tiles = (height * width).div_ceil(PIXELS).clamp(1, height.max(1));
     height.div_ceil(tiles).max(1)

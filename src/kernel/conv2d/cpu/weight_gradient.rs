@@ -76,7 +76,7 @@ impl Conv2d {
             let transposed = cut(&mut scratch, length);
             let examples = x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
             for (x, gy) in examples {
-                for rows in self.tiles() {
+                for rows in self.tiles(tile_rows(height, width)) {
                     let (gy, stride, columns) = (&gy[rows.start * width..], self.pixels(), rows.len() * width);
                     self.set.dispatch(Transpose { x: gy, rows: outputs, columns, stride, out: transposed });
                     let gy = Matrix::row_major(transposed, [columns, outputs]);
@@ -103,7 +103,7 @@ impl Conv2d {
             let transposed = cut(&mut scratch, length);
             let examples = x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
             for (x, gy) in examples {
-                for rows in self.tiles() {
+                for rows in self.tiles(tile_rows(height, width)) {
                     let pixels = rows.len() * width;
                     let gy = Matrix::new(&gy[rows.start * width..], [outputs, pixels], [self.pixels(), 1]);
                     for block in unroll.blocks(inputs) {

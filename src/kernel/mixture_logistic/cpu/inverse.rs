@@ -328,9 +328,9 @@ impl<T: Reach> Search<T> {
         let mut solved = self.solved;
         // Of the tolerance, for roots that no bracket vouches for: half of the digits.
         let vouched = T::epsilon().sqrt();
-        for lane in 0..LANES {
+        for (lane, solved) in solved.iter_mut().enumerate() {
             let good = self.best_residual[lane].abs() <= vouched * (T::one() + self.t[lane].abs());
-            solved[lane] &= good | !self.clamped[lane];
+            *solved &= good | !self.clamped[lane];
         }
         solved
     }

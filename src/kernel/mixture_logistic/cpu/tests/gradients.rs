@@ -1,6 +1,6 @@
 //! Gradients.
 
-use crate::kernel::mixture_logistic::cpu::tile::{Batch, n_rows};
+use crate::kernel::mixture_logistic::cpu::tile::n_rows;
 use crate::kernel::simd::InstructionSet;
 
 use super::plain::plain;

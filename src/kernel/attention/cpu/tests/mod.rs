@@ -1,0 +1,5 @@
+//! Attention against plain loops.
+
+mod gradients;
+mod naive;
+mod values;
