@@ -23,11 +23,11 @@
 //!
 //! # Cost
 //! `2d` multiply-adds and an exponential a pair of positions forward, `5d` and one backward. Memory a head beside packed copies of the inputs:
-//! the scores of a block, forward with [`WIDTH`](tile::WIDTH) queries, backward with all keys. On one core with AVX-512, 512 positions, f32:
+//! the scores of a block, forward with 32 queries, backward with all keys. On one core with AVX-512, 512 positions, f32:
 //! ```text
 //! examples  heads   d     forward    backward
-//!    16       4      8     6.1 ms     11.4 ms
-//!     8       4     24     6.3 ms     16.8 ms
+//!    16       4      8     5.8 ms     11.0 ms
+//!     8       4     24     5.9 ms     14.3 ms
 //! ```
 //!
 //! # Numerics

@@ -1,6 +1,6 @@
 //! Copies of matrices `[channels, positions]` in the order in which the products read them.
 //!
-//! They are written to buffers that serve one head after the other: pages that were new for each head would take a fifth of the time.
+//! They are written to buffers that serve one head after the other: pages that were new for each head would take a sixth of the time.
 
 use crate::kernel::simd::Real;
 

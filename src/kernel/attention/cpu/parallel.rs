@@ -23,7 +23,7 @@ pub fn forward<T: Real>(projected: &[T], shape: [usize; 3], heads: usize, output
     forward_with(InstructionSet::detect(), Dims::new(shape, heads), projected, output, log_sums);
 }
 
-/// Gradient of `projected` from that of the output. `output` and `log_sums` are those of [`forward`]. The result is written in full.
+/// Gradient of `projected` from that of the output. `output` and `log_sums` are those of [`forward()`]. The result is written in full.
 ///
 /// # Panics
 /// If the heads do not divide the filters, or a slice does not have its shape's length.
@@ -40,7 +40,7 @@ pub fn backward<T: Real>(
     backward_with(set, dims, projected, output, log_sums, gradient, projected_gradient);
 }
 
-/// [`forward`] in a given instruction set.
+/// [`forward()`] in a given instruction set.
 pub fn forward_with<T: Real>(set: InstructionSet, dims: Dims, projected: &[T], output: &mut [T], log_sums: &mut [T]) {
     let n = dims.positions;
     check(&dims, projected, output, log_sums);
@@ -66,7 +66,7 @@ pub fn forward_with<T: Real>(set: InstructionSet, dims: Dims, projected: &[T], o
     });
 }
 
-/// [`backward`] in a given instruction set.
+/// [`backward()`] in a given instruction set.
 pub fn backward_with<T: Real>(
     set: InstructionSet,
     dims: Dims,

@@ -10,8 +10,8 @@ pub const WIDTH: usize = 2 * LANES;
 #[repr(align(64))]
 pub struct Panel<T>(pub [Lanes<T>; 2]);
 
-/// Panels of sums that are held at once: 8 of the 32 registers of AVX-512 in f32, all 16 of AVX2. Twice as many make AVX-512 5 to 10% faster
-/// and, since they leave the registers, AVX2 half as fast.
+/// Panels of sums that are held at once: 8 of the 32 registers of AVX-512 in f32, all 16 of AVX2. Twice as many gain at most a tenth with
+/// AVX-512 and, since they leave the registers, make AVX2 half as fast.
 pub const TILE: usize = 4;
 
 /// Numbers that are broadcast, of successive positions or channels.
