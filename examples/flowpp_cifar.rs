@@ -1,11 +1,11 @@
 //! Trains Flow++ on images, shows what it learned, and evaluates or samples what was trained before.
 //!
 //! ```text
-//! cargo run --release --example flowpp_cifar                      photographs that come with the crate, a few minutes on two cores
+//! cargo run --release --example flowpp_cifar                      photographs that come with the crate, two minutes on two cores
 //! cargo run --release --example flowpp_cifar -- --help            everything else
 //! ```
-//! Expected last line: `report          out/flowpp_cifar/report.json`, after 4.5 minutes, which are the same on any machine: a faster one
-//! takes more updates (330 on two cores of an Intel Xeon).
+//! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute on two cores of an Intel
+//! Xeon; a slower machine stops after four minutes of updates.
 //!
 //! What it teaches: a preset and its overrides, and what the image examples need of a model. The data-dependent start, the training loop,
 //! averaged weights, checkpoints and how a run goes on after it was killed are in `image_run/training.rs`.
