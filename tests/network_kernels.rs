@@ -2,7 +2,7 @@
 //! float32, with every operand a leaf or a constant.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flowkit::kernel::conv2d::Before;
+use flowkit::kernel::conv2d::PreActivation;
 use flowkit::kernel::linear::After;
 use flowkit::kernel::{attention, channel_norm, concat_elu, conv2d, gated_residual, linear};
 use rand::rngs::StdRng;
@@ -46,8 +46,8 @@ fn convolutions() -> Vec<Case> {
     let mut cases = Vec::new();
     for [b, h, w] in IMAGES {
         for (inputs, outputs, kernel) in [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5)] {
-            for before in [Before::Nothing, Before::ConcatElu] {
-                let channels = if before == Before::ConcatElu { inputs / 2 } else { inputs };
+            for before in [PreActivation::Identity, PreActivation::ConcatElu] {
+                let channels = if before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
                 if channels == 0 {
                     continue;
                 }
@@ -250,9 +250,9 @@ fn views_are_read() {
     let copy_of_part = Tensor::<4>::from_data(part.to_data(), (&device, DType::F64));
     assert_eq!(attention::forward(part, 1).to_data(), attention::forward(copy_of_part, 1).to_data());
     let weight = tensor_of(&normal(3 * 4 * 9, &mut rng), &device).reshape([3, 4, 3, 3]);
-    let found = conv2d::forward(turned, weight.clone().flip([2]), None, Before::Nothing);
+    let found = conv2d::forward(turned, weight.clone().flip([2]), None, PreActivation::Identity);
     let flipped = Tensor::<4>::from_data(weight.flip([2]).to_data(), (&device, DType::F64));
-    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, Before::Nothing).to_data());
+    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, PreActivation::Identity).to_data());
 }
 
 /// One example's NaN is not another's, and large scores do not overflow.

@@ -12,14 +12,14 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Shape, Tensor};
 
-use crate::kernel::conv2d::{Before, forward as same_conv2d};
+use crate::kernel::conv2d::{PreActivation, forward as same_conv2d};
 
 /// # Shapes
 /// `x [B, in, H, W]`, `weight [out, in + 1, 3, 3]`, `bias [out]` to `[B, out, H, W]`.
 pub(super) fn edge_conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     let [_, inputs, h, w] = x.dims();
     let own = weight.clone().narrow(1, 0, inputs);
-    same_conv2d(x, own, None, Before::Nothing) + ring_conv([h, w], weight, bias)
+    same_conv2d(x, own, None, PreActivation::Identity) + ring_conv([h, w], weight, bias)
 }
 
 /// What [`edge_conv`] gives for an image of zeros.

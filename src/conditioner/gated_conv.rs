@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::kernel::conv2d::Before;
+use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_residual;
 
 use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu};
@@ -108,15 +108,15 @@ impl GatedConv {
     /// # Panics
     /// If the block was built with a context and none is given, or the reverse.
     pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
-        let mut c = self.inner.forward_behind(x.clone(), Before::ConcatElu);
+        let mut c = self.inner.forward_behind(x.clone(), PreActivation::ConcatElu);
         match (&self.context, context) {
-            (Some(layer), Some(context)) => c = c + layer.forward_behind(context.clone(), Before::ConcatElu),
+            (Some(layer), Some(context)) => c = c + layer.forward_behind(context.clone(), PreActivation::ConcatElu),
             (None, None) => {}
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         }
         // Dropout stands between activation and convolution.
         let h = if self.dropout.prob == 0.0 {
-            self.gate.forward_behind(c, Before::ConcatElu)
+            self.gate.forward_behind(c, PreActivation::ConcatElu)
         } else {
             self.gate.forward(self.dropout.forward(concat_elu(c)))
         };

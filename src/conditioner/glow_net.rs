@@ -28,7 +28,7 @@ use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
-use crate::kernel::conv2d::{self, Before};
+use crate::kernel::conv2d::{self, PreActivation};
 use crate::linear::{ActNorm, ActNormConfig};
 
 /// Configuration of [`GlowNet`].
@@ -102,7 +102,7 @@ impl NormedConv {
         if weight.dims()[2] == 3 {
             return edge_conv(x, weight, bias);
         }
-        conv2d::forward(x, weight, bias, Before::Nothing)
+        conv2d::forward(x, weight, bias, PreActivation::Identity)
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {

@@ -32,7 +32,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::kernel::conv2d::{self, Before};
+use crate::kernel::conv2d::{self, PreActivation};
 use crate::parameter;
 
 /// Where the first weights come from.
@@ -161,11 +161,11 @@ impl StartedConv {
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.forward_behind(x, Before::Nothing)
+        self.forward_behind(x, PreActivation::Identity)
     }
 
     /// The convolution of what an activation makes of `x`.
-    pub(crate) fn forward_behind(&self, x: Tensor<4>, before: Before) -> Tensor<4> {
+    pub(crate) fn forward_behind(&self, x: Tensor<4>, before: PreActivation) -> Tensor<4> {
         conv2d::forward(x, self.weight(), self.conv.bias.as_ref().map(Param::val), before)
     }
 

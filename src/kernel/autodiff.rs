@@ -3,8 +3,12 @@
 use burn::backend::Backend;
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::FloatTensor;
 
+use super::conv2d::PreActivation;
+use super::linear::After;
 use super::{
     FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, linear, mixture_logistic,
 };
@@ -41,20 +45,20 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        concat_elu: bool,
+        before: PreActivation,
     ) -> FloatTensor<Self> {
-        conv2d::autodiff::forward::<B, C>(x, weight, bias, concat_elu)
+        conv2d::autodiff::forward::<B, C>(x, weight, bias, before)
     }
 
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        concat_elu: bool,
+        before: PreActivation,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, weight, gradient] = [x, weight, gradient].map(|tensor| tensor.into_primitive());
-        let (x, weight, bias) = B::same_conv2d_backward(x, weight, gradient, concat_elu, of_x);
+        let (x, weight, bias) = B::same_conv2d_backward(x, weight, gradient, before, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 
@@ -62,9 +66,9 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        relu: bool,
+        after: After,
     ) -> FloatTensor<Self> {
-        linear::autodiff::forward::<B, C>(x, weight, bias, relu)
+        linear::autodiff::forward::<B, C>(x, weight, bias, after)
     }
 
     fn dense_backward(
@@ -72,11 +76,11 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        relu: bool,
+        after: After,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
-        let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, relu, of_x);
+        let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, after, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 
@@ -137,4 +141,20 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
 /// A tensor that no gradient flows through.
 fn constant<B: Backend, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
     <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(tensor)
+}
+
+/// Gives the operands of a node their gradients, computed from the node's state, its own gradient, and which of them are asked for: burn's `unary`
+/// for any number of operands.
+pub(super) fn backward<B: Backend, S, const N: usize>(
+    ops: Ops<S, N>,
+    gradients: &mut Gradients,
+    of: impl FnOnce(S, FloatTensor<B>, [bool; N]) -> [FloatTensor<B>; N],
+) {
+    let gradient = gradients.consume::<B>(&ops.node);
+    let wanted = std::array::from_fn(|index| ops.parents[index].is_some());
+    for (node, gradient) in ops.parents.into_iter().zip(of(ops.state, gradient, wanted)) {
+        if let Some(node) = node {
+            gradients.register::<B>(node.id, gradient);
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::conv2d::PreActivation;
 use super::host::with_number;
+use super::linear::After;
 use super::{
     FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, linear, mixture_logistic,
 };
@@ -36,31 +38,31 @@ impl NetworkOps for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        concat_elu: bool,
+        before: PreActivation,
     ) -> FloatTensor<Self> {
         use conv2d::flex::forward;
-        with_number!(x, forward(&x, &weight, &bias, concat_elu))
+        with_number!(x, forward(&x, &weight, &bias, before))
     }
 
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        concat_elu: bool,
+        before: PreActivation,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use conv2d::flex::backward;
-        with_number!(x, backward(&x, &weight, &gradient, concat_elu, of_x))
+        with_number!(x, backward(&x, &weight, &gradient, before, of_x))
     }
 
     fn dense(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        relu: bool,
+        after: After,
     ) -> FloatTensor<Self> {
         use linear::flex::forward;
-        with_number!(x, forward(&x, &weight, &bias, relu))
+        with_number!(x, forward(&x, &weight, &bias, after))
     }
 
     fn dense_backward(
@@ -68,11 +70,11 @@ impl NetworkOps for Flex {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        relu: bool,
+        after: After,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use linear::flex::backward;
-        with_number!(x, backward(&x, &weight, &y, &gradient, relu, of_x))
+        with_number!(x, backward(&x, &weight, &y, &gradient, after, of_x))
     }
 
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {

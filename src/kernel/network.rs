@@ -3,6 +3,9 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
+use super::conv2d::PreActivation;
+use super::linear::After;
+
 /// Operations of image networks that have kernels on the CPU.
 ///
 /// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain operations there. Float32 and
@@ -14,7 +17,7 @@ pub trait NetworkOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        concat_elu: bool,
+        before: PreActivation,
     ) -> FloatTensor<Self>;
 
     /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if asked for, and empty otherwise.
@@ -22,13 +25,17 @@ pub trait NetworkOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        concat_elu: bool,
+        before: PreActivation,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// [`linear`](super::linear): `x [N, in]`, `weight [in, out]`, `bias [out]` to `[N, out]`.
-    fn dense(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, relu: bool)
-    -> FloatTensor<Self>;
+    fn dense(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        after: After,
+    ) -> FloatTensor<Self>;
 
     /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only computed if asked for, and empty otherwise.
     fn dense_backward(
@@ -36,7 +43,7 @@ pub trait NetworkOps: Backend {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        relu: bool,
+        after: After,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 

@@ -79,7 +79,14 @@ pub struct MixLogCdf {
 impl MixLogCdf {
     /// Log-scale `α`, shift `b` and mixture of every number.
     pub fn parts(&self, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
-        mixture_logistic::reference::parts(theta, self.min_log_scale)
+        mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
+    }
+
+    /// Parameters of as many components as the law has: the operation takes any number.
+    fn own(&self, theta: Tensor<3>) -> Tensor<3> {
+        let (found, expected) = (theta.dims()[1], self.n_params());
+        assert_eq!(found, expected, "MixLogCdf: {expected} parameters for each number, not {found}");
+        theta
     }
 
     /// The inverse without a graph, with the residual `t(x) − t` of each element and whether it is solved.
@@ -87,7 +94,7 @@ impl MixLogCdf {
     /// # Shapes
     /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
     pub fn solve(&self, z: Tensor<2>, theta: Tensor<3>) -> Solution {
-        mixture_logistic::solve(z, theta, self.min_log_scale)
+        mixture_logistic::solve(z, self.own(theta), self.min_log_scale)
     }
 }
 
@@ -107,10 +114,10 @@ impl Law for MixLogCdf {
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
-        mixture_logistic::forward(x, theta, self.min_log_scale)
+        mixture_logistic::forward(x, self.own(theta), self.min_log_scale)
     }
 
     fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2> {
-        mixture_logistic::inverse(z, theta, self.min_log_scale)
+        mixture_logistic::inverse(z, self.own(theta), self.min_log_scale)
     }
 }

@@ -8,6 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::kernel::NetworkOps;
+use crate::kernel::autodiff::backward;
 
 #[derive(Debug)]
 struct ChannelNorm;
@@ -17,14 +18,10 @@ impl<B: NetworkOps> Backward<B, 3> for ChannelNorm {
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = gradients.consume::<B>(&ops.node);
-        let (x, gain, epsilon) = ops.state;
-        let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
-        for (node, gradient) in ops.parents.into_iter().zip([x, gain, shift]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        backward::<B, _, 3>(ops, gradients, |(x, gain, epsilon), gradient, _| {
+            let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
+            [x, gain, shift]
+        });
     }
 }
 

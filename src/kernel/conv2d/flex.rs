@@ -3,24 +3,24 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::cpu::{Conv2d, ConvShape, Gradients, PreActivation};
+use super::PreActivation;
+use super::cpu::{Conv2d, ConvShape, Gradients};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
 
-fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, concat_elu: bool) -> (Conv2d, ConvShape) {
+fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, before: PreActivation) -> (Conv2d, ConvShape) {
     let ([batch, _, height, width], [outputs, inputs, kh, kw]) = (dims(x), dims(weight));
     let shape = ConvShape { batch, inputs, outputs, height, width, kernel: [kh, kw] };
-    let activation = if concat_elu { PreActivation::ConcatElu } else { PreActivation::Identity };
-    (Conv2d::new(shape, activation, InstructionSet::detect()), shape)
+    (Conv2d::new(shape, before, InstructionSet::detect()), shape)
 }
 
 pub fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
     bias: &FloatTensor<Flex>,
-    concat_elu: bool,
+    before: PreActivation,
 ) -> FloatTensor<Flex> {
-    let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, concat_elu);
+    let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, before);
     let mut y = vec![T::zero(); batch * outputs * height * width];
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
     conv.forward::<T>(x.numbers(), weight.numbers(), Some(bias.numbers()), &mut y);
@@ -31,10 +31,10 @@ pub fn backward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
-    concat_elu: bool,
+    before: PreActivation,
     of_x: bool,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let (conv, ConvShape { outputs, .. }) = conv(x, weight, concat_elu);
+    let (conv, ConvShape { outputs, .. }) = conv(x, weight, before);
     let (x_shape, weight_shape): ([usize; 4], [usize; 4]) = (dims(x), dims(weight));
     let [x, weight, gradient] = [x, weight, gradient].map(Contiguous::of);
     let mut of_input = vec![T::zero(); if of_x { x.numbers::<T>().len() } else { 0 }];

@@ -27,9 +27,9 @@ use super::{NetworkOps, concat_elu, serve_networks};
 
 /// What stands in front of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
+pub enum PreActivation {
     /// Nothing.
-    Nothing,
+    Identity,
     /// [`concat_elu`]: twice the channels.
     ConcatElu,
 }
@@ -38,21 +38,21 @@ pub enum Before {
 ///
 /// # Panics
 /// If a side of the kernel is even or the channels do not match.
-pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before: Before) -> Tensor<4> {
+pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before: PreActivation) -> Tensor<4> {
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, weight, bias, before);
     }
-    let activated = before == Before::ConcatElu;
-    let (found, expected) = (x.dims()[1] * if activated { 2 } else { 1 }, weight.dims()[1]);
+    let factor = if before == PreActivation::ConcatElu { 2 } else { 1 };
+    let (found, expected) = (x.dims()[1] * factor, weight.dims()[1]);
     assert_eq!(found, expected, "conv2d: the weights take {expected} channels, not {found}");
     let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, activated))
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, before))
 }
 
 /// The operation in plain tensor operations: its definition.
-pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before: Before) -> Tensor<4> {
-    let x = if before == Before::ConcatElu { concat_elu::reference(x) } else { x };
+pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before: PreActivation) -> Tensor<4> {
+    let x = if before == PreActivation::ConcatElu { concat_elu::reference(x) } else { x };
     let [_, _, height, width] = weight.dims();
     module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [height / 2, width / 2], [1, 1], 1))
 }

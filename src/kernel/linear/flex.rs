@@ -8,9 +8,8 @@ use super::cpu::{Gradients, Linear};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
 
-fn linear(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, relu: bool) -> Linear {
+fn linear(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, after: After) -> Linear {
     let ([rows, inputs], [_, outputs]) = (dims(x), dims(weight));
-    let after = if relu { After::Relu } else { After::Nothing };
     Linear { rows, inputs, outputs, after, set: InstructionSet::detect() }
 }
 
@@ -18,9 +17,9 @@ pub fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
     bias: &FloatTensor<Flex>,
-    relu: bool,
+    after: After,
 ) -> FloatTensor<Flex> {
-    let linear = linear(x, weight, relu);
+    let linear = linear(x, weight, after);
     let mut y = vec![T::zero(); linear.rows * linear.outputs];
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
     linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers(), &mut y);
@@ -32,10 +31,10 @@ pub fn backward<T: Number>(
     weight: &FloatTensor<Flex>,
     y: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
-    relu: bool,
+    after: After,
     of_x: bool,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let linear = linear(x, weight, relu);
+    let linear = linear(x, weight, after);
     let Linear { rows, inputs, outputs, .. } = linear;
     let [x, weight, y, gradient] = [x, weight, y, gradient].map(Contiguous::of);
     let rows = if of_x { rows } else { 0 };

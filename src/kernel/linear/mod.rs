@@ -36,8 +36,10 @@ pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -
     }
     let (found, expected) = (x.dims()[1], weight.dims()[0]);
     assert_eq!(found, expected, "linear: the weights take {expected} inputs, not {found}");
+    let (found, expected) = (bias.dims()[0], weight.dims()[1]);
+    assert_eq!(found, expected, "linear: {expected} outputs have a bias each, not {found}");
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, after == After::Relu))
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, after))
 }
 
 /// [`forward`] with the parameters of burn's layer, which has a bias.

@@ -8,6 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::kernel::FlowOps;
+use crate::kernel::autodiff::backward;
 
 /// `z` and the log-derivative as one node, since burn's have one output each.
 #[derive(Debug)]
@@ -18,14 +19,10 @@ impl<B: FlowOps> Backward<B, 2> for MixtureLogistic {
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = gradients.consume::<B>(&ops.node);
-        let (x, theta, min_log_scale) = ops.state;
-        let (x, theta) = B::mixture_logistic_backward(x, theta, gradient, min_log_scale);
-        for (node, gradient) in ops.parents.into_iter().zip([x, theta]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        backward::<B, _, 2>(ops, gradients, |(x, theta, min_log_scale), gradient, _| {
+            let (x, theta) = B::mixture_logistic_backward(x, theta, gradient, min_log_scale);
+            [x, theta]
+        });
     }
 }
 

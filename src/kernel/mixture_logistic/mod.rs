@@ -57,7 +57,11 @@ pub(crate) fn n_components(n_params: usize) -> usize {
 ///
 /// # Shapes
 /// `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to twice `[batch, dims]`.
+///
+/// # Panics
+/// If shapes or types do not match.
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
+    check(&x, &theta);
     if !serve(&x.device()) {
         return reference::forward(x, theta, min_log_scale);
     }
@@ -70,6 +74,9 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
 ///
 /// # Shapes
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]`.
+///
+/// # Panics
+/// As [`forward`].
 pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> {
     let solution = solve(z.clone(), theta.clone(), min_log_scale);
     let x = solution.x.mask_fill(solution.solved.bool_not(), f32::NAN);
@@ -88,7 +95,11 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
 ///
 /// # Shapes
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
+///
+/// # Panics
+/// As [`forward`].
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
+    check(&z, &theta);
     let (z, theta) = (z.inner(), theta.inner());
     if !serve(&z.device()) {
         return reference::solve(z, theta, min_log_scale);
@@ -96,6 +107,15 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     let (z, theta) = (z.into_dispatch(), theta.into_dispatch());
     let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic_inverse(z, theta, min_log_scale));
     Solution { x: part(&output, 0), residual: part(&output, 1), solved: part(&output, 2).greater_elem(0.5) }
+}
+
+/// Kernels read by these shapes and do not look again.
+fn check(x: &Tensor<2>, theta: &Tensor<3>) {
+    let ([batch, dims], [theta_batch, n_params, theta_dims]) = (x.dims(), theta.dims());
+    let fits = theta_batch == batch && theta_dims == dims && n_params >= 5 && (n_params - 2).is_multiple_of(3);
+    assert!(fits, "mixture_logistic: theta {:?} is not [{batch}, 2 + 3K, {dims}]", theta.dims());
+    let (found, expected) = (theta.dtype(), x.dtype());
+    assert_eq!(found, expected, "mixture_logistic: theta is of {found:?}, the numbers of {expected:?}");
 }
 
 /// One of the stacked outputs.

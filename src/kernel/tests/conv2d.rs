@@ -1,7 +1,8 @@
 //! Convolution against plain loops in f64.
 
 use super::drawn::{cast, error, numbers, on_threads};
-use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients, PreActivation};
+use crate::kernel::conv2d::PreActivation;
+use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::InstructionSet;
 

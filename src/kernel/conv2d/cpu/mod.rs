@@ -36,16 +36,8 @@ mod winograd;
 
 pub use backward::Gradients;
 
+use super::PreActivation;
 use crate::kernel::simd::InstructionSet;
-
-/// What stands in front of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PreActivation {
-    /// Nothing.
-    Identity,
-    /// `elu([x, −x])`, twice the channels.
-    ConcatElu,
-}
 
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
