@@ -85,6 +85,7 @@ pub mod event;
 mod finite;
 pub mod flow;
 mod graph;
+mod half;
 pub mod kernel;
 pub mod law;
 pub mod layer;

@@ -2,9 +2,11 @@
 //! float32, with every operand a leaf or a constant.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use flowkit::coupling::Half;
 use flowkit::kernel::conv2d::PreActivation;
 use flowkit::kernel::linear::After;
-use flowkit::kernel::{attention, channel_norm, concat_elu, conv2d, gated_residual, linear};
+use flowkit::kernel::{affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_residual, linear};
+use flowkit::law::AffineForm;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -60,6 +62,42 @@ fn convolutions() -> Vec<Case> {
                     move |p| flat(conv2d::reference(x_too(&p[0]), weight_too(&p[1]), Some(p[2].clone()), before)),
                 ));
             }
+        }
+    }
+    cases
+}
+
+const FORMS: [AffineForm; 5] =
+    [AffineForm::Exponential, AffineForm::Sigmoid, AffineForm::Bounded, AffineForm::Normal, AffineForm::Additive];
+
+fn couplings() -> Vec<Case> {
+    let mut cases = Vec::new();
+    // One number each, fewer than a vector, no multiple of it, more than one block of examples.
+    for shape @ [b, c, p] in [[1, 2, 1], [37, 2, 1], [5, 5, 2], [3, 6, 19], [9000, 3, 1]] {
+        for (form, kept) in FORMS.into_iter().flat_map(|form| [(form, Half::First), (form, Half::Second)]) {
+            let theta = [b, form.n_params(), kept.widths(c).1 * p];
+            let read =
+                move |numbers: &[Tensor<1>]| (numbers[0].clone().reshape(shape), numbers[1].clone().reshape(theta));
+            let both = |(z, log_det): (Tensor<3>, Tensor<1>)| Tensor::cat(vec![flat(z), log_det], 0);
+            let shapes = vec![shape.to_vec(), theta.to_vec()];
+            cases.push(Case::new(
+                format!("affine_coupling {form:?}, {kept:?} kept, {shape:?}"),
+                shapes.clone(),
+                move |p| both(affine_coupling::forward(read(p).0, read(p).1, form, kept)),
+                move |p| both(affine_coupling::reference::forward(read(p).0, read(p).1, form, kept)),
+            ));
+            cases.push(Case::new(
+                format!("inverse of affine_coupling {form:?}, {kept:?} kept, {shape:?}"),
+                shapes,
+                move |p| {
+                    let (z, theta) = read(p);
+                    let plain = affine_coupling::inverse(z.clone().inner(), theta.clone().inner(), form, kept);
+                    let x = affine_coupling::inverse(z, theta, form, kept);
+                    // The kernel's values with the plain operations' gradients.
+                    flat(x.clone() + Tensor::from_inner(plain) - x.detach())
+                },
+                move |p| flat(affine_coupling::reference::inverse(read(p).0, read(p).1, form, kept)),
+            ));
         }
     }
     cases
@@ -121,7 +159,7 @@ fn attentions() -> Vec<Case> {
 
 fn layers() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (1100, 3, 17), (530, 33, 1)] {
+    for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (1100, 3, 17), (530, 33, 1), (7, 5, 6), (1100, 17, 35)] {
         for after in [After::Nothing, After::Relu] {
             let (x, weight) = ([rows, inputs], [inputs, outputs]);
             cases.push(Case::new(
@@ -225,6 +263,48 @@ fn convolutions_are_their_reference() {
 #[test]
 fn pointwise_operations_are_their_references() {
     check(pointwise());
+}
+
+#[test]
+fn affine_couplings_are_their_reference() {
+    check(couplings());
+}
+
+/// Where the scale's logarithm is large, the kernel goes wherever the definition goes in float64, as far as float32 reaches.
+#[test]
+fn affine_couplings_hold_at_the_ends() {
+    let device = Device::flex();
+    let scales = [-300.0, -90.0, -30.0, -2.0, -1e-6, 0.0, 1e-6, 2.0, 30.0, 85.0];
+    let shape = [scales.len(), 2, 1];
+    let x: Vec<f64> = scales.iter().flat_map(|_| [0.5, -3.0]).collect();
+    let theta: Vec<f64> = scales.iter().flat_map(|&s| [s, 1.25]).collect();
+    for form in FORMS.into_iter().filter(|form| form.n_params() == 2) {
+        let [wide, single] = [DType::F64, DType::F32].map(|dtype| {
+            let tensor = |numbers: &[f64], shape: [usize; 3]| tensor_of(numbers, &device).reshape(shape).cast(dtype);
+            let (x, theta) = (tensor(&x, shape), tensor(&theta, shape));
+            let ((z, log_det), inverse) = match dtype {
+                DType::F64 => (
+                    affine_coupling::reference::forward(x.clone(), theta.clone(), form, Half::First),
+                    affine_coupling::reference::inverse(x, theta, form, Half::First),
+                ),
+                _ => (
+                    affine_coupling::forward(x.clone(), theta.clone(), form, Half::First),
+                    affine_coupling::inverse(x, theta, form, Half::First),
+                ),
+            };
+            [flat(z), log_det, flat(inverse)].map(|numbers| numbers.into_data().iter::<f64>().collect::<Vec<_>>())
+        });
+        for (index, (single, wide)) in single.iter().flatten().zip(wide.iter().flatten()).enumerate() {
+            let reach = f64::from(f32::MAX);
+            let agree = if wide.abs() > reach {
+                *single == f64::INFINITY.copysign(*wide)
+            } else {
+                // A number below the normal ones may come out as 0.
+                (single - wide).abs() <= 4e-7 * wide.abs() + 1e-7
+            };
+            assert!(agree, "{form:?}, number {index}: {single:e}, not {wide:e}");
+        }
+    }
 }
 
 #[test]

@@ -17,8 +17,8 @@ pub mod masked_coupling;
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
+pub use crate::half::Half;
 pub use mask::Mask;
 pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
@@ -30,26 +30,6 @@ use crate::event::{flatten, sum_event};
 use crate::finite::all_finite;
 use crate::law::Law;
 use crate::layer::See;
-
-/// One half of the channel axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Half {
-    /// Channels `0..⌈C/2⌉`.
-    First,
-    /// Channels `⌈C/2⌉..C`.
-    Second,
-}
-
-impl Half {
-    /// Channels of this half and of the other, out of `channels`: what a network for a coupling that keeps this half is built for.
-    pub fn widths(self, channels: usize) -> (usize, usize) {
-        let first = channels.div_ceil(2);
-        match self {
-            Self::First => (first, channels - first),
-            Self::Second => (channels - first, first),
-        }
-    }
-}
 
 /// Configuration of [`Coupling`].
 #[derive(Config, Debug)]
@@ -78,29 +58,11 @@ pub struct Coupling<L, N> {
 }
 
 impl<L, N> Coupling<L, N> {
-    /// The kept half and the other.
-    fn split<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
-        let channels = x.dims()[1];
-        let n = channels.div_ceil(2);
-        let (first, second) = (x.clone().narrow(1, 0, n), x.narrow(1, n, channels - n));
-        match self.kept {
-            Half::First => (first, second),
-            Half::Second => (second, first),
-        }
-    }
-
     /// Shapes of the kept half and of the other.
     fn half_shapes<const D: usize>(&self, shape: [usize; D]) -> ([usize; D], [usize; D]) {
         let half = |channels: usize| std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] });
         let (kept, other) = self.kept.widths(shape[1]);
         (half(kept), half(other))
-    }
-
-    fn join<const D: usize>(&self, kept: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
-        match self.kept {
-            Half::First => Tensor::cat(vec![kept, other], 1),
-            Half::Second => Tensor::cat(vec![other, kept], 1),
-        }
     }
 }
 
@@ -116,30 +78,27 @@ where
 
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
-        let (kept, other) = self.split(x);
-        let dims = other.dims();
-        let theta = self.conditioner.forward(kept.clone(), context);
+        let dims = x.dims();
+        let theta = self.conditioner.forward(self.kept.of(x.clone()), context);
         see("conditioner", &|| all_finite(&theta));
-        let (z, log_derivative) = self.law.forward(flatten(other), theta);
-        (self.join(kept, z.reshape(dims)), sum_event(log_derivative))
+        let (z, log_det) = self.law.forward_half(positions(x), theta, self.kept);
+        (z.reshape(dims), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
         check_shape(self.output_shape_given(z.dims(), context));
-        let (kept, other) = self.split(z);
-        let dims = other.dims();
-        let theta = self.conditioner.forward(kept.clone(), context);
-        let x = self.law.inverse(flatten(other), theta);
-        self.join(kept, x.reshape(dims))
+        let dims = z.dims();
+        let theta = self.conditioner.forward(self.kept.of(z.clone()), context);
+        self.law.inverse_half(positions(z), theta, self.kept).reshape(dims)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(z.dims(), context));
-        let (kept, other) = self.split(z);
+        let (kept, other) = self.kept.split(z);
         let dims = other.dims();
         let theta = self.conditioner.forward(kept.clone(), context);
         let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(other), theta);
-        (self.join(kept, x.reshape(dims)), sum_event(log_derivative))
+        (self.kept.join(kept, x.reshape(dims)), sum_event(log_derivative))
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
@@ -159,12 +118,18 @@ where
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         check_shape(self.output_shape_given(x.dims(), context));
-        let (kept, other) = self.split(x);
+        let (kept, other) = self.kept.split(x);
         let dims = other.dims();
         let (conditioner, theta) = self.conditioner.initialize(kept.clone(), context);
         let (z, _) = self.law.forward(flatten(other), theta);
         let started = Self { law: self.law, conditioner, kept: self.kept };
-        let z = started.join(kept, z.reshape(dims)).detach();
+        let z = started.kept.join(kept, z.reshape(dims)).detach();
         (started, z)
     }
+}
+
+/// All positions of a channel in a row: `[batch, channels, ...]` to `[batch, channels, positions]`.
+fn positions<const D: usize>(x: Tensor<D>) -> Tensor<3> {
+    let dims = x.dims();
+    x.reshape([dims[0], dims[1], dims[2..].iter().product()])
 }

@@ -10,8 +10,11 @@ use burn::backend::tensor::FloatTensor;
 use super::conv2d::PreActivation;
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, linear, mixture_logistic,
+    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_residual, linear,
+    mixture_logistic,
 };
+use crate::coupling::Half;
+use crate::law::AffineForm;
 
 impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -82,6 +85,49 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
         let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, after, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
+    }
+
+    fn affine_coupling(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> FloatTensor<Self> {
+        affine_coupling::autodiff::coupling::<B, C>(x, theta, form, kept)
+    }
+
+    fn affine_coupling_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [x, theta, gradient] = [x, theta, gradient].map(|tensor| tensor.into_primitive());
+        let (x, theta) = B::affine_coupling_backward(x, theta, gradient, form, kept);
+        (constant::<B, C>(x), constant::<B, C>(theta))
+    }
+
+    fn affine_coupling_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> FloatTensor<Self> {
+        // Callers that want its gradient take the plain operations.
+        constant::<B, C>(B::affine_coupling_inverse(z.into_primitive(), theta.into_primitive(), form, kept))
+    }
+
+    fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self> {
+        affine_coupling::autodiff::log_det::<B, C>(theta, form)
+    }
+
+    fn affine_log_det_backward(
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+    ) -> FloatTensor<Self> {
+        constant::<B, C>(B::affine_log_det_backward(theta.into_primitive(), gradient.into_primitive(), form))
     }
 
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -7,8 +7,11 @@ use super::conv2d::PreActivation;
 use super::host::with_number;
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, attention, channel_norm, concat_elu, conv2d, gated_residual, linear, mixture_logistic,
+    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_residual, linear,
+    mixture_logistic,
 };
+use crate::coupling::Half;
+use crate::law::AffineForm;
 
 impl FlowOps for Flex {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -75,6 +78,51 @@ impl NetworkOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use linear::flex::backward;
         with_number!(x, backward(&x, &weight, &y, &gradient, after, of_x))
+    }
+
+    fn affine_coupling(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> FloatTensor<Self> {
+        use affine_coupling::flex::forward;
+        with_number!(x, forward(&x, &theta, form, kept))
+    }
+
+    fn affine_coupling_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        use affine_coupling::flex::backward;
+        with_number!(x, backward(&x, &theta, &gradient, form, kept))
+    }
+
+    fn affine_coupling_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> FloatTensor<Self> {
+        use affine_coupling::flex::inverse;
+        with_number!(z, inverse(&z, &theta, form, kept))
+    }
+
+    fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self> {
+        use affine_coupling::flex::log_det;
+        with_number!(theta, log_det(&theta, form))
+    }
+
+    fn affine_log_det_backward(
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+    ) -> FloatTensor<Self> {
+        use affine_coupling::flex::log_det_backward;
+        with_number!(theta, log_det_backward(&theta, &gradient, form))
     }
 
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {

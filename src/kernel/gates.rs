@@ -1,6 +1,6 @@
 //! Functions of networks, made from the exponential: without branches or calls, so that loops over them vectorise.
 
-use super::simd::{MultiplyAdd, Real, exp_in_range, larger};
+use super::simd::{MultiplyAdd, Real, exp_in_range, larger, ln};
 
 /// `(e^x − 1, e^x)` for `x ≤ 0`; NaN gives NaN.
 ///
@@ -20,6 +20,15 @@ pub fn exp_m1_of_negative<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
     let growth = M::mul_add(r * r, q, r);
     let power = rounded.power_of_low_bits();
     (M::mul_add(power, growth, power - T::one()), M::mul_add(power, growth, power))
+}
+
+/// `ln(1 + e)` for `e` in `[0, 1]`; NaN gives NaN.
+///
+/// The sum rounds; what it loses, `e − (u − 1)` with `u = 1 + e`, is exact and is given back to first order: the rest is its square.
+#[inline(always)]
+pub fn log1p_of_unit<T: Real, M: MultiplyAdd>(e: T) -> T {
+    let u = T::one() + e;
+    ln::<T, M>(u) + (e - (u - T::one())) / u
 }
 
 /// `(elu(x), elu(−x))` with `elu(v) = v` for `v > 0`, `e^v − 1` below. One exponential serves both: one of the arguments is not negative.
@@ -74,6 +83,22 @@ mod tests {
                 assert!((power / x.exp() - 1.0).abs() < 5e-16);
             }
         }
+    }
+
+    #[test]
+    fn log1p_keeps_its_bits_near_zero() {
+        for x in arguments() {
+            let e = x.exp();
+            let single = e as f32;
+            let truth = f64::from(single).ln_1p();
+            for found in [log1p_of_unit::<f32, Fused>(single), log1p_of_unit::<f32, Unfused>(single)] {
+                assert!((f64::from(found) - truth).abs() <= 2e-7 * truth, "{single:e}: {found:e}");
+            }
+            for found in [log1p_of_unit::<f64, Fused>(e), log1p_of_unit::<f64, Unfused>(e)] {
+                assert!((found - e.ln_1p()).abs() <= 5e-16 * e.ln_1p(), "{e:e}: {found:e}");
+            }
+        }
+        assert!(log1p_of_unit::<f32, Fused>(f32::NAN).is_nan());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) | CPU, GPU |
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) | CPU |
+//! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) | CPU |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
 //! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
@@ -16,6 +17,7 @@
 //! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with the reference's to rounding, and are not bit for bit
 //! the same on every instruction set.
 
+pub mod affine_coupling;
 pub mod attention;
 mod autodiff;
 pub mod channel_norm;

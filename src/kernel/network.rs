@@ -5,8 +5,10 @@ use burn::backend::{Backend, backend_extension};
 
 use super::conv2d::PreActivation;
 use super::linear::After;
+use crate::coupling::Half;
+use crate::law::AffineForm;
 
-/// Operations of image networks that have kernels on the CPU.
+/// Operations of networks and of the affine law that have kernels on the CPU.
 ///
 /// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain operations there. Float32 and
 /// float64. Tensors must be of the documented shapes: a kernel does not check them again.
@@ -46,6 +48,41 @@ pub trait NetworkOps: Backend {
         after: After,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`affine_coupling`](super::affine_coupling): `x [B, C, P]`, `theta [B, 2, dims]` to `z [B, C, P]`. Not for the additive form, here and below.
+    fn affine_coupling(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `x` and `theta` from that of `z`.
+    fn affine_coupling_backward(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `z [B, C, P]` to `x`.
+    fn affine_coupling_inverse(
+        z: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        form: AffineForm,
+        kept: Half,
+    ) -> FloatTensor<Self>;
+
+    /// Log-determinant `[B]` of `theta [B, 2, dims]`.
+    fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self>;
+
+    /// Gradient of `theta`.
+    fn affine_log_det_backward(
+        theta: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        form: AffineForm,
+    ) -> FloatTensor<Self>;
 
     /// [`concat_elu`](super::concat_elu): `[B, C, H, W]` to `[B, 2C, H, W]`.
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self>;

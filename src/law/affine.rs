@@ -26,6 +26,8 @@ use burn::tensor::activation::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use super::{Law, parameter};
+use crate::coupling::Half;
+use crate::kernel::affine_coupling;
 use crate::softplus::softplus;
 
 /// How scale and shift act.
@@ -41,6 +43,16 @@ pub enum AffineForm {
     Normal,
     /// `x + t` (NICE, Glow).
     Additive,
+}
+
+impl AffineForm {
+    /// Parameters for each number.
+    pub fn n_params(self) -> usize {
+        match self {
+            Self::Additive => 1,
+            _ => 2,
+        }
+    }
 }
 
 /// Configuration of [`Affine`].
@@ -80,10 +92,15 @@ impl Affine {
 
 impl Law for Affine {
     fn n_params(&self) -> usize {
-        match self.form {
-            AffineForm::Additive => 1,
-            _ => 2,
-        }
+        self.form.n_params()
+    }
+
+    fn forward_half(&self, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
+        affine_coupling::forward(x, theta, self.form, kept)
+    }
+
+    fn inverse_half(&self, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
+        affine_coupling::inverse(z, theta, self.form, kept)
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Affine, AffineConfig, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig,
 };
+use crate::coupling::Half;
 use crate::error::ConfigError;
 
 /// Configuration of [`AnyLaw`].
@@ -94,6 +95,22 @@ impl Law for AnyLaw {
             Self::Affine(law) => law.forward(x, theta),
             Self::MixLogCdf(law) => law.forward(x, theta),
             Self::RationalQuadraticSpline(law) => law.forward(x, theta),
+        }
+    }
+
+    fn forward_half(&self, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
+        match self {
+            Self::Affine(law) => law.forward_half(x, theta, kept),
+            Self::MixLogCdf(law) => law.forward_half(x, theta, kept),
+            Self::RationalQuadraticSpline(law) => law.forward_half(x, theta, kept),
+        }
+    }
+
+    fn inverse_half(&self, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
+        match self {
+            Self::Affine(law) => law.inverse_half(z, theta, kept),
+            Self::MixLogCdf(law) => law.inverse_half(z, theta, kept),
+            Self::RationalQuadraticSpline(law) => law.inverse_half(z, theta, kept),
         }
     }
 

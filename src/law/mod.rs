@@ -12,6 +12,9 @@ pub mod rational_quadratic_spline;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::coupling::Half;
+use crate::event::{flatten, sum_event};
+
 pub use affine::{Affine, AffineConfig, AffineForm};
 pub use any_law::{AnyLaw, AnyLawConfig};
 pub use logistic_mixture::{LogisticMixture, Solution};
@@ -41,6 +44,24 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// `x [batch, dims]`, `theta [batch, n_params, dims]` to `(z, log_derivative)`, both `[batch, dims]`.
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>);
 
+    /// The law on that half of the channels which is not `kept`, the other half unchanged, with its log-determinant. Serves couplings; a law
+    /// that can do it in one pass overrides it.
+    ///
+    /// # Shapes
+    /// `x [batch, channels, positions]`, `theta [batch, n_params, dims]` with the `dims` numbers of the half that changes to `z [batch, channels, positions]` and
+    /// `[batch]`.
+    fn forward_half(&self, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
+        forward_half(self, x, theta, kept)
+    }
+
+    /// The inverse of [`Law::forward_half`].
+    ///
+    /// # Shapes
+    /// As there.
+    fn inverse_half(&self, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
+        inverse_half(self, z, theta, kept)
+    }
+
     /// Maps latents to data; elements without an inverse in this precision are NaN.
     ///
     /// # Shapes
@@ -53,6 +74,22 @@ pub trait Law: Module + ModuleDisplay + 'static {
         let (_, log_derivative) = self.forward(x.clone(), theta);
         (x, log_derivative.neg())
     }
+}
+
+/// [`Law::forward_half`] of any law.
+pub(crate) fn forward_half<L: Law>(law: &L, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
+    let (half, other) = kept.split(x);
+    let dims = other.dims();
+    let (z, log_derivative) = law.forward(flatten(other), theta);
+    (kept.join(half, z.reshape(dims)), sum_event(log_derivative))
+}
+
+/// [`Law::inverse_half`] of any law.
+pub(crate) fn inverse_half<L: Law>(law: &L, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
+    let (half, other) = kept.split(z);
+    let dims = other.dims();
+    let x = law.inverse(flatten(other), theta);
+    kept.join(half, x.reshape(dims))
 }
 
 /// Parameter `index` of every number: `[batch, params, dims]` to `[batch, dims]`.

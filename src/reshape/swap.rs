@@ -26,7 +26,13 @@ impl Swap {
 
 /// Puts the first `n` channels behind the others.
 fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
-    let rest = x.dims()[1] - n;
+    let dims = x.dims();
+    let rest = dims[1] - n;
+    if rest == n {
+        // Two halves in the other order: one operation each way, where cuts and their gradients are eight.
+        let halves = x.reshape([dims[0], 2, n * dims[2..].iter().product::<usize>()]);
+        return halves.flip([1]).reshape(dims);
+    }
     Tensor::cat(vec![x.clone().narrow(1, n, rest), x.narrow(1, 0, n)], 1)
 }
 

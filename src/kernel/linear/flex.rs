@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::After;
-use super::cpu::{Gradients, Linear};
+use super::cpu::{Gradients, Linear, Tape};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
 
@@ -20,9 +20,8 @@ pub fn forward<T: Number>(
     after: After,
 ) -> FloatTensor<Flex> {
     let linear = linear(x, weight, after);
-    let mut y = vec![T::zero(); linear.rows * linear.outputs];
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
-    linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers(), &mut y);
+    let y = linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers());
     tensor(y, [linear.rows, linear.outputs])
 }
 
@@ -41,6 +40,7 @@ pub fn backward<T: Number>(
     let mut of_input = vec![T::zero(); rows * inputs];
     let (mut of_weight, mut of_bias) = (vec![T::zero(); inputs * outputs], vec![T::zero(); outputs]);
     let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), weight: &mut of_weight, bias: &mut of_bias };
-    linear.backward::<T>(x.numbers(), weight.numbers(), y.numbers(), gradient.numbers(), gradients);
+    let tape = Tape { x: x.numbers(), weight: weight.numbers(), y: y.numbers(), gradient: gradient.numbers() };
+    linear.backward::<T>(tape, gradients);
     (tensor(of_input, [rows, inputs]), tensor(of_weight, [inputs, outputs]), tensor(of_bias, [outputs]))
 }

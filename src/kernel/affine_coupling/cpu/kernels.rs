@@ -1,0 +1,150 @@
+//! The passes, compiled for each form and instruction set. Examples of `theta` hold `s`, then `t`.
+
+use std::marker::PhantomData;
+
+use super::AffineCoupling;
+use super::form::Form;
+use super::tile::Tile;
+use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
+
+pub struct Forward<'a, T, F> {
+    pub at: AffineCoupling,
+    pub theta: &'a [T],
+    pub z: &'a mut [T],
+    pub form: PhantomData<F>,
+}
+
+impl<T: Real, F: Form> Kernel for Forward<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { at: AffineCoupling { example, start, dims, .. }, theta, z, .. } = self;
+        let (before, behind) = (T::of(F::BEFORE), T::of(F::BEHIND));
+        let n = z.len() / example;
+        for index in 0..Tile::number(n, dims) {
+            let tile = Tile::new(index, n, dims);
+            let mut x = tile.read(z, example, start);
+            let (s, t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
+            for lane in 0..LANES {
+                let (scale, _) = F::scale::<T, M>(s[lane]);
+                x[lane] = M::mul_add(M::mul_add(before, t[lane], x[lane]), scale, behind * t[lane]);
+            }
+            tile.write(&x, z, example, start);
+        }
+    }
+}
+
+pub struct Inverse<'a, T, F> {
+    pub at: AffineCoupling,
+    pub theta: &'a [T],
+    pub x: &'a mut [T],
+    pub form: PhantomData<F>,
+}
+
+impl<T: Real, F: Form> Kernel for Inverse<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { at: AffineCoupling { example, start, dims, .. }, theta, x, .. } = self;
+        let (before, behind) = (T::of(F::BEFORE), T::of(F::BEHIND));
+        let n = x.len() / example;
+        for index in 0..Tile::number(n, dims) {
+            let tile = Tile::new(index, n, dims);
+            let mut z = tile.read(x, example, start);
+            let (s, t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
+            for lane in 0..LANES {
+                let scale = F::inverse_scale::<T, M>(s[lane]);
+                z[lane] = M::mul_add(z[lane] - behind * t[lane], scale, -before * t[lane]);
+            }
+            tile.write(&z, x, example, start);
+        }
+    }
+}
+
+pub struct Backward<'a, T, F> {
+    pub at: AffineCoupling,
+    pub x: &'a [T],
+    pub theta: &'a [T],
+    pub of_x: &'a mut [T],
+    pub of_theta: &'a mut [T],
+    pub form: PhantomData<F>,
+}
+
+impl<T: Real, F: Form> Kernel for Backward<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { at: AffineCoupling { example, start, dims, .. }, x, theta, of_x, of_theta, .. } = self;
+        let (before, behind) = (T::of(F::BEFORE), T::of(F::BEHIND));
+        let n = x.len() / example;
+        for index in 0..Tile::number(n, dims) {
+            let tile = Tile::new(index, n, dims);
+            let (x, mut g) = (tile.read(x, example, start), tile.read(of_x, example, start));
+            let (mut s, mut t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
+            for lane in 0..LANES {
+                let (scale, slope) = F::scale::<T, M>(s[lane]);
+                let scaled = g[lane] * scale;
+                s[lane] = scaled * M::mul_add(before, t[lane], x[lane]) * slope;
+                t[lane] = M::mul_add(before, scaled, behind * g[lane]);
+                g[lane] = scaled;
+            }
+            tile.write(&g, of_x, example, start);
+            tile.write(&s, of_theta, 2 * dims, 0);
+            tile.write(&t, of_theta, 2 * dims, dims);
+        }
+    }
+}
+
+pub struct LogDet<'a, T, F> {
+    pub at: AffineCoupling,
+    pub theta: &'a [T],
+    pub sums: &'a mut [T],
+    pub form: PhantomData<F>,
+}
+
+impl<T: Real, F: Form> Kernel for LogDet<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { at: AffineCoupling { dims, .. }, theta, sums, .. } = self;
+        let n = sums.len();
+        for index in 0..Tile::number(n, dims) {
+            let tile = Tile::new(index, n, dims);
+            let mut s = tile.read(theta, 2 * dims, 0);
+            for s in &mut s {
+                *s = F::log_scale::<T, M>(*s);
+            }
+            tile.gather(&s, sums);
+        }
+    }
+}
+
+pub struct LogDetBackward<'a, T, F> {
+    pub at: AffineCoupling,
+    pub theta: &'a [T],
+    pub gradient: &'a [T],
+    pub of_theta: &'a mut [T],
+    pub form: PhantomData<F>,
+}
+
+impl<T: Real, F: Form> Kernel for LogDetBackward<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { at: AffineCoupling { dims, .. }, theta, gradient, of_theta, .. } = self;
+        let n = gradient.len();
+        for index in 0..Tile::number(n, dims) {
+            let tile = Tile::new(index, n, dims);
+            let (mut s, gradient) = (tile.read(theta, 2 * dims, 0), tile.spread(gradient));
+            for lane in 0..LANES {
+                s[lane] = gradient[lane] * F::scale::<T, M>(s[lane]).1;
+            }
+            tile.write(&s, of_theta, 2 * dims, 0);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The operation on slices.
+
+mod form;
+mod kernels;
+mod tile;
+
+use rayon::prelude::*;
+
+use crate::kernel::parallel::items_per_task;
+use crate::kernel::simd::{InstructionSet, Real};
+use crate::law::AffineForm;
+use form::{Bounded, Exponential, Normal, Sigmoid};
+use kernels::{Backward, Forward, Inverse, LogDet, LogDetBackward};
+
+/// Operations of a number, about.
+const OPERATIONS: usize = 200;
+
+/// Where the numbers that change lie, and the form, which is not the additive one.
+#[derive(Debug, Clone, Copy)]
+pub struct AffineCoupling {
+    /// Numbers of an example.
+    pub example: usize,
+    /// The first of them that changes.
+    pub start: usize,
+    /// How many change.
+    pub dims: usize,
+    pub form: AffineForm,
+    pub set: InstructionSet,
+}
+
+/// Runs a kernel of the form.
+macro_rules! dispatch {
+    ($coupling:expr, $kernel:ident $fields:tt) => {
+        match $coupling.form {
+            AffineForm::Exponential => $coupling.set.dispatch(dispatch!(@ $kernel, Exponential, $fields)),
+            AffineForm::Sigmoid => $coupling.set.dispatch(dispatch!(@ $kernel, Sigmoid, $fields)),
+            AffineForm::Bounded => $coupling.set.dispatch(dispatch!(@ $kernel, Bounded, $fields)),
+            AffineForm::Normal => $coupling.set.dispatch(dispatch!(@ $kernel, Normal, $fields)),
+            AffineForm::Additive => unreachable!("the additive form has no kernel"),
+        }
+    };
+    (@ $kernel:ident, $form:ident, { $($field:ident),* }) => {
+        $kernel { $($field,)* form: std::marker::PhantomData::<$form> }
+    };
+}
+
+impl AffineCoupling {
+    /// Turns `x`, in `z`, into `z`.
+    pub fn forward<T: Real>(&self, theta: &[T], z: &mut [T]) {
+        if self.dims == 0 || z.is_empty() {
+            return;
+        }
+        let at = *self;
+        let blocks = z.par_chunks_mut(self.block() * self.example).zip(theta.par_chunks(self.block() * 2 * self.dims));
+        blocks.for_each(|(z, theta)| dispatch!(self, Forward { at, theta, z }));
+    }
+
+    /// Turns `z`, in `x`, into `x`.
+    pub fn inverse<T: Real>(&self, theta: &[T], x: &mut [T]) {
+        if self.dims == 0 || x.is_empty() {
+            return;
+        }
+        let at = *self;
+        let blocks = x.par_chunks_mut(self.block() * self.example).zip(theta.par_chunks(self.block() * 2 * self.dims));
+        blocks.for_each(|(x, theta)| dispatch!(self, Inverse { at, theta, x }));
+    }
+
+    /// Turns the gradient of `z`, in `of_x`, into that of `x`.
+    pub fn backward<T: Real>(&self, x: &[T], theta: &[T], of_x: &mut [T], of_theta: &mut [T]) {
+        if self.dims == 0 || x.is_empty() {
+            return;
+        }
+        let at = *self;
+        let (example, parameters) = (self.block() * self.example, self.block() * 2 * self.dims);
+        let blocks = x.par_chunks(example).zip(theta.par_chunks(parameters)).zip(of_x.par_chunks_mut(example));
+        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(|(((x, theta), of_x), of_theta)| {
+            dispatch!(self, Backward { at, x, theta, of_x, of_theta });
+        });
+    }
+
+    /// Sums of log-scales, added to `sums`.
+    pub fn log_det<T: Real>(&self, theta: &[T], sums: &mut [T]) {
+        if self.dims == 0 {
+            return;
+        }
+        let at = *self;
+        let blocks = theta.par_chunks(self.block() * 2 * self.dims).zip(sums.par_chunks_mut(self.block()));
+        blocks.for_each(|(theta, sums)| dispatch!(self, LogDet { at, theta, sums }));
+    }
+
+    /// The gradient of `s` in `of_theta`, whose half of `t` keeps its zeros.
+    pub fn log_det_backward<T: Real>(&self, theta: &[T], gradient: &[T], of_theta: &mut [T]) {
+        if self.dims == 0 {
+            return;
+        }
+        let at = *self;
+        let parameters = self.block() * 2 * self.dims;
+        let blocks = theta.par_chunks(parameters).zip(gradient.par_chunks(self.block()));
+        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(|((theta, gradient), of_theta)| {
+            dispatch!(self, LogDetBackward { at, theta, gradient, of_theta });
+        });
+    }
+
+    /// Examples of a task.
+    fn block(&self) -> usize {
+        items_per_task(OPERATIONS * self.dims)
+    }
+}

@@ -1,0 +1,86 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu::AffineCoupling;
+use crate::coupling::Half;
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::simd::InstructionSet;
+use crate::law::AffineForm;
+
+fn coupling(x: [usize; 3], form: AffineForm, kept: Half) -> AffineCoupling {
+    let [_, channels, positions] = x;
+    AffineCoupling {
+        example: channels * positions,
+        start: kept.other_start(channels) * positions,
+        dims: kept.widths(channels).1 * positions,
+        form,
+        set: InstructionSet::detect(),
+    }
+}
+
+/// The numbers that change, alone.
+fn parameters([_, _, n_dims]: [usize; 3], form: AffineForm) -> AffineCoupling {
+    AffineCoupling { example: n_dims, start: 0, dims: n_dims, form, set: InstructionSet::detect() }
+}
+
+pub fn forward<T: Number>(
+    x: &FloatTensor<Flex>,
+    theta: &FloatTensor<Flex>,
+    form: AffineForm,
+    kept: Half,
+) -> FloatTensor<Flex> {
+    let shape = dims(x);
+    let [x, theta] = [x, theta].map(Contiguous::of);
+    let mut z = x.numbers::<T>().to_vec();
+    coupling(shape, form, kept).forward(theta.numbers(), &mut z);
+    tensor(z, shape)
+}
+
+pub fn inverse<T: Number>(
+    z: &FloatTensor<Flex>,
+    theta: &FloatTensor<Flex>,
+    form: AffineForm,
+    kept: Half,
+) -> FloatTensor<Flex> {
+    let shape = dims(z);
+    let [z, theta] = [z, theta].map(Contiguous::of);
+    let mut x = z.numbers::<T>().to_vec();
+    coupling(shape, form, kept).inverse(theta.numbers(), &mut x);
+    tensor(x, shape)
+}
+
+pub fn backward<T: Number>(
+    x: &FloatTensor<Flex>,
+    theta: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    form: AffineForm,
+    kept: Half,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
+    let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
+    let mut of_x = gradient.numbers::<T>().to_vec();
+    let mut of_theta = vec![T::zero(); theta_shape.iter().product()];
+    coupling(shape, form, kept).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
+    (tensor(of_x, shape), tensor(of_theta, theta_shape))
+}
+
+pub fn log_det<T: Number>(theta: &FloatTensor<Flex>, form: AffineForm) -> FloatTensor<Flex> {
+    let shape @ [batch, _, _] = dims(theta);
+    let mut sums = vec![T::zero(); batch];
+    parameters(shape, form).log_det(Contiguous::of(theta).numbers(), &mut sums);
+    tensor(sums, [batch])
+}
+
+pub fn log_det_backward<T: Number>(
+    theta: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    form: AffineForm,
+) -> FloatTensor<Flex> {
+    let shape = dims::<3>(theta);
+    let [theta, gradient] = [theta, gradient].map(Contiguous::of);
+    let mut of_theta = vec![T::zero(); shape.iter().product()];
+    parameters(shape, form).log_det_backward(theta.numbers(), gradient.numbers(), &mut of_theta);
+    tensor(of_theta, shape)
+}

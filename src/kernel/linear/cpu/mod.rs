@@ -1,0 +1,102 @@
+//! The operation on slices.
+//!
+//! # Algorithm
+//! Blocks of rows, fixed by the shape: results do not depend on the number of threads. The gradients of weights and bias are summed by block,
+//! then over the blocks in order. Layers with few inputs or few outputs go without products.
+
+mod narrow;
+mod product;
+
+use super::After;
+use crate::kernel::scratch::Scratch;
+use crate::kernel::simd::InstructionSet;
+use narrow::NARROW;
+
+/// Fewest rows of a block.
+const ROWS: usize = 512;
+
+/// Most blocks: each has sums of its own for the weights.
+const BLOCKS: usize = 8;
+
+/// Sizes, and what stands behind the sum. The formulas head the module above.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear {
+    pub rows: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub after: After,
+    pub set: InstructionSet,
+}
+
+/// What gradients come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Tape<'a, T> {
+    pub x: &'a [T],
+    pub weight: &'a [T],
+    pub y: &'a [T],
+    /// Of `y`.
+    pub gradient: &'a [T],
+}
+
+/// Where gradients go. All are written.
+#[derive(Debug)]
+pub struct Gradients<'a, T> {
+    /// Of `x`, if it is asked for.
+    pub x: Option<&'a mut [T]>,
+    pub weight: &'a mut [T],
+    pub bias: &'a mut [T],
+}
+
+impl Linear {
+    /// `y` from `x`.
+    pub fn forward<T: Scratch>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+        if self.rows * self.outputs == 0 {
+            return Vec::new();
+        }
+        if self.inputs.min(self.outputs) <= NARROW {
+            return narrow::forward(self, x, weight, bias);
+        }
+        // Products are added to the bias.
+        let mut y = repeated(bias, self.rows);
+        product::forward(self, x, weight, &mut y);
+        y
+    }
+
+    /// Gradients from that of `y`, and from `y` itself.
+    pub fn backward<T: Scratch>(&self, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
+        gradients.weight.fill(T::zero());
+        gradients.bias.fill(T::zero());
+        if tape.y.is_empty() {
+            return;
+        }
+        if self.inputs.min(self.outputs) <= NARROW {
+            narrow::backward(self, tape, gradients);
+        } else {
+            product::backward(self, tape, gradients);
+        }
+    }
+
+    /// Rows of a block.
+    fn block(&self) -> usize {
+        self.rows.div_ceil(BLOCKS).max(ROWS)
+    }
+}
+
+/// One row `times` times.
+fn repeated<T: Copy>(row: &[T], times: usize) -> Vec<T> {
+    let length = row.len() * times;
+    let mut rows = Vec::with_capacity(length);
+    rows.extend_from_slice(row);
+    while rows.len() < length {
+        rows.extend_from_within(..rows.len().min(length - rows.len()));
+    }
+    rows
+}
+
+/// A block's part of the gradient of `x`, or nothing for each of them.
+fn of_blocks<T>(of_x: Option<&mut [T]>, length: usize, blocks: usize) -> Vec<&mut [T]> {
+    match of_x {
+        Some(of_x) => of_x.chunks_mut(length).collect(),
+        None => (0..blocks).map(|_| Default::default()).collect(),
+    }
+}

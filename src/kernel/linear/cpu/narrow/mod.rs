@@ -1,0 +1,116 @@
+//! Layers with few inputs or few outputs: rows of the wide side are read and written once, where products would pack them first.
+//!
+//! A wide row is `W` numbers in chunks of [`LANES`]; weights lie here as `N` wide rows, padded to whole chunks.
+//! ```text
+//! few inputs     y_r = b + Σ_k x_rk w_k                 few outputs     y_rk = b_k + x_r·w_k
+//!                ∂w_k = Σ_r x_rk g_r,  ∂x_rk = g_r·w_k                  ∂w_k = Σ_r g_rk x_r,  ∂x_r = Σ_k g_rk w_k
+//! ```
+
+mod kernels;
+
+use rayon::prelude::*;
+
+use super::{Gradients, Linear, Tape, of_blocks};
+use crate::kernel::lanes::load;
+use crate::kernel::simd::{LANES, Lanes, Real};
+use crate::kernel::transpose::Transpose;
+use kernels::{Narrow, NarrowBackward, Widen, WidenBackward};
+
+/// Most numbers of a narrow row.
+pub const NARROW: usize = 4;
+
+/// Runs a kernel for so many numbers of a narrow row.
+macro_rules! by_number {
+    ($set:expr, $n:expr, $kernel:ident $fields:tt) => {
+        match $n {
+            1 => $set.dispatch(by_number!(@ $kernel, 1, $fields)),
+            2 => $set.dispatch(by_number!(@ $kernel, 2, $fields)),
+            3 => $set.dispatch(by_number!(@ $kernel, 3, $fields)),
+            4 => $set.dispatch(by_number!(@ $kernel, 4, $fields)),
+            n => unreachable!("{n} numbers are none or not few"),
+        }
+    };
+    (@ $kernel:ident, $n:literal, { $($field:ident),* }) => {
+        $kernel::<_, $n> { $($field),* }
+    };
+}
+
+/// Whether it is the inputs that are few.
+fn widens(linear: &Linear) -> bool {
+    linear.inputs <= linear.outputs
+}
+
+/// Weights as rows of the wide side.
+fn wide_rows<T: Real>(linear: &Linear, weight: &[T]) -> Vec<Lanes<T>> {
+    let Linear { inputs, outputs, set, .. } = *linear;
+    if widens(linear) {
+        return padded(weight, outputs);
+    }
+    let mut transposed = vec![T::zero(); weight.len()];
+    set.dispatch(Transpose { x: weight, rows: inputs, columns: outputs, stride: outputs, out: &mut transposed });
+    padded(&transposed, inputs)
+}
+
+/// Rows of `width` numbers as chunks.
+fn padded<T: Real>(rows: &[T], width: usize) -> Vec<Lanes<T>> {
+    rows.chunks_exact(width).flat_map(|row| row.chunks(LANES)).map(load).collect()
+}
+
+/// `y` from `x`.
+pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+    let Linear { rows, inputs, outputs, after, set } = *linear;
+    let weight = &wide_rows(linear, weight)[..];
+    let mut y = vec![T::zero(); rows * outputs];
+    let block = linear.block();
+    y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
+        if widens(linear) {
+            by_number!(set, inputs, Widen { x, weight, bias, after, y });
+        } else {
+            by_number!(set, outputs, Narrow { x, inputs, weight, bias, after, y });
+        }
+    });
+    y
+}
+
+/// Gradients; those of the weights and of the bias are added to what is there.
+pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
+    let Linear { rows, inputs, outputs, after, set } = *linear;
+    let Tape { x, weight, y, gradient } = tape;
+    let weight = &wide_rows(linear, weight)[..];
+    let block = linear.block();
+    let n_blocks = rows.div_ceil(block);
+    // Behind the rows of weights, one for the bias; where the outputs are few it is read as so many numbers.
+    let chunks = inputs.max(outputs).div_ceil(LANES);
+    let size = weight.len() + chunks;
+    let mut sums = vec![[T::zero(); LANES]; n_blocks * size];
+    let of_x = of_blocks(gradients.x, block * inputs, n_blocks);
+    let blocks = x.par_chunks(block * inputs).zip(y.par_chunks(block * outputs));
+    let blocks = blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
+    blocks.for_each(|((((x, y), gradient), of_x), sums)| {
+        let (sums, of_bias) = sums.split_at_mut(weight.len());
+        if widens(linear) {
+            by_number!(set, inputs, WidenBackward { x, weight, outputs, after, y, gradient, of_x, sums, of_bias });
+        } else {
+            let of_bias = of_bias.as_flattened_mut();
+            by_number!(set, outputs, NarrowBackward { x, inputs, weight, after, y, gradient, of_x, sums, of_bias });
+        }
+    });
+    for sums in sums.chunks_exact(size) {
+        let (of_rows, of_bias) = sums.split_at(weight.len());
+        for (sum, &part) in gradients.bias.iter_mut().zip(of_bias.as_flattened()) {
+            *sum += part;
+        }
+        for (k, row) in of_rows.chunks_exact(chunks).enumerate() {
+            let row = row.as_flattened();
+            if widens(linear) {
+                for (sum, &part) in gradients.weight[k * outputs..][..outputs].iter_mut().zip(row) {
+                    *sum += part;
+                }
+            } else {
+                for (input, &part) in row[..inputs].iter().enumerate() {
+                    gradients.weight[input * outputs + k] += part;
+                }
+            }
+        }
+    }
+}

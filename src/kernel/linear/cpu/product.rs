@@ -1,0 +1,108 @@
+//! Layers as matrix products.
+
+use rayon::prelude::*;
+
+use super::{After, Gradients, Linear, Tape, of_blocks};
+use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
+use crate::kernel::transpose::Transpose;
+
+/// `y`, which holds the bias in each row.
+pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], y: &mut [T]) {
+    let Linear { inputs, outputs, after, set, .. } = *linear;
+    let block = linear.block();
+    y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
+        let rows = y.len() / outputs;
+        let (x, weight) = (Matrix::row_major(x, [rows, inputs]), Matrix::row_major(weight, [inputs, outputs]));
+        matmul(x, weight, MatrixMut::row_major(y, [rows, outputs]), Write::Add);
+        if after == After::Relu {
+            set.dispatch(Relu { y });
+        }
+    });
+}
+
+/// Gradients; those of the weights and of the bias are added to what is there.
+pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
+    let Linear { rows, inputs, outputs, after, set } = *linear;
+    let Tape { x, weight, y, gradient } = tape;
+    let block = linear.block();
+    let n_blocks = rows.div_ceil(block);
+    let size = (inputs + 1) * outputs;
+    // With rows of weights as columns a product reads both operands in order.
+    let mut transposed = vec![T::zero(); weight.len()];
+    set.dispatch(Transpose { x: weight, rows: inputs, columns: outputs, stride: outputs, out: &mut transposed });
+    let mut sums = vec![T::zero(); n_blocks * size];
+    let of_x = of_blocks(gradients.x, block * inputs, n_blocks);
+    let blocks = x.par_chunks(block * inputs).zip(y.par_chunks(block * outputs));
+    let blocks = blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
+    blocks.for_each(|((((x, y), gradient), of_x), sums)| {
+        let rows = y.len() / outputs;
+        let (of_weight, of_bias) = sums.split_at_mut(inputs * outputs);
+        T::with_scratch(rows * outputs, |mut scratch| {
+            let inner = cut(&mut scratch, rows * outputs);
+            set.dispatch(Start { y, gradient, after, inner, of_bias });
+            let inner = Matrix::row_major(inner, [rows, outputs]);
+            let columns = Matrix::new(x, [inputs, rows], [1, inputs]);
+            matmul(columns, inner, MatrixMut::row_major(of_weight, [inputs, outputs]), Write::Set);
+            if !of_x.is_empty() {
+                let weight = Matrix::row_major(&transposed, [outputs, inputs]);
+                matmul(inner, weight, MatrixMut::row_major(of_x, [rows, inputs]), Write::Set);
+            }
+        });
+    });
+    for sums in sums.chunks_exact(size) {
+        let (weight, bias) = sums.split_at(inputs * outputs);
+        for (sum, &part) in gradients.weight.iter_mut().zip(weight).chain(gradients.bias.iter_mut().zip(bias)) {
+            *sum += part;
+        }
+    }
+}
+
+/// The activation behind the products.
+struct Relu<'a, T> {
+    y: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Relu<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        for y in self.y {
+            // Keeps NaN.
+            *y = if *y < T::zero() { T::zero() } else { *y };
+        }
+    }
+}
+
+/// The gradient in front of the activation, and its sum over the rows.
+struct Start<'a, T> {
+    y: &'a [T],
+    gradient: &'a [T],
+    after: After,
+    inner: &'a mut [T],
+    of_bias: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Start<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { y, gradient, after, inner, of_bias } = self;
+        match after {
+            After::Nothing => inner.copy_from_slice(gradient),
+            After::Relu => {
+                for ((inner, &y), &gradient) in inner.iter_mut().zip(y).zip(gradient) {
+                    *inner = if y <= T::zero() { T::zero() } else { gradient };
+                }
+            }
+        }
+        for row in inner.chunks_exact(of_bias.len()) {
+            for (sum, &inner) in of_bias.iter_mut().zip(row) {
+                *sum += inner;
+            }
+        }
+    }
+}
