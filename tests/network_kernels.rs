@@ -4,8 +4,11 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::coupling::Half;
 use flowkit::kernel::conv2d::PreActivation;
+use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::linear::After;
-use flowkit::kernel::{affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_residual, linear};
+use flowkit::kernel::{
+    affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear,
+};
 use flowkit::law::AffineForm;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -141,6 +144,37 @@ fn pointwise() -> Vec<Case> {
     cases
 }
 
+fn gates() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [b, h, w] in IMAGES {
+        for (channels, before, side) in
+            [(18, PreActivation::Identity, 1), (6, PreActivation::ConcatElu, 1), (5, PreActivation::Identity, 3)]
+        {
+            let (x, inputs) = ([b, channels, h, w], if side == 1 { 2 * channels } else { channels });
+            let c = [b, if before == PreActivation::ConcatElu { channels } else { inputs }, h, w];
+            let (weight, parameters) = ([2 * channels, inputs, side, side], [1, channels, 1, 1]);
+            let operands = move |p: &[Tensor<1>]| {
+                let read = |index: usize, shape: [usize; 4]| p[index].clone().reshape(shape);
+                let norm = Norm { gain: read(4, parameters), shift: read(5, parameters), epsilon: 1e-5 };
+                (read(0, x), read(1, c), (read(2, weight), Some(p[3].clone())), norm, before)
+            };
+            cases.push(Case::new(
+                format!("gated_norm of {x:?} behind {before:?}, side {side}"),
+                vec![x.to_vec(), c.to_vec(), weight.to_vec(), vec![2 * channels], vec![channels], vec![channels]],
+                move |p| {
+                    let (x, c, conv, norm, before) = operands(p);
+                    flat(gated_norm::forward(x, c, conv, norm, before))
+                },
+                move |p| {
+                    let (x, c, conv, norm, before) = operands(p);
+                    flat(gated_norm::reference(x, c, conv, norm, before))
+                },
+            ));
+        }
+    }
+    cases
+}
+
 fn attentions() -> Vec<Case> {
     let mut cases = Vec::new();
     for [b, h, w] in IMAGES {
@@ -263,6 +297,11 @@ fn convolutions_are_their_reference() {
 #[test]
 fn pointwise_operations_are_their_references() {
     check(pointwise());
+}
+
+#[test]
+fn gates_and_norms_in_one_are_their_reference() {
+    check(gates());
 }
 
 #[test]

@@ -13,8 +13,11 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::StartedConv;
 use crate::error::ConfigError;
 use crate::kernel::channel_norm;
+use crate::kernel::conv2d::PreActivation;
+use crate::kernel::gated_norm::{self, Norm};
 
 /// `ε`.
 const EPSILON: f64 = 1e-5;
@@ -59,5 +62,17 @@ impl ChannelNorm {
     /// `[B, C, H, W]` to the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         channel_norm::forward(x, self.gain.val(), self.bias.val(), EPSILON)
+    }
+
+    /// The norm of `x` with a gate added, which `gate` makes of `c` behind `before`.
+    pub(crate) fn forward_gated(
+        &self,
+        x: Tensor<4>,
+        gate: &StartedConv,
+        c: Tensor<4>,
+        before: PreActivation,
+    ) -> Tensor<4> {
+        let norm = Norm { gain: self.gain.val(), shift: self.bias.val(), epsilon: EPSILON };
+        gated_norm::forward(x, c, gate.parameters(), norm, before)
     }
 }

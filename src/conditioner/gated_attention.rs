@@ -21,9 +21,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::kernel::conv2d::PreActivation;
 use crate::kernel::{attention, gated_residual};
 
-use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
+use super::{ChannelNorm, ConvStart, ConvWeight, StartedConv, StartedConvConfig};
 
 /// How positions are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,9 +115,19 @@ impl GatedAttention {
     /// # Shapes
     /// `x [B, F, H, W]`, `positions [1, F, H, W]` to the shape of `x`.
     pub fn forward(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
-        let mixed = mix(self.projection.forward(x.clone() + positions), self.mixing);
-        let h = self.gate.forward(self.dropout.forward(mixed));
+        let h = self.gate.forward(self.inside(x.clone(), positions));
         gated_residual::forward(x, h)
+    }
+
+    /// [`GatedAttention::forward`], then a norm.
+    pub(crate) fn forward_normed(&self, x: Tensor<4>, positions: Tensor<4>, norm: &ChannelNorm) -> Tensor<4> {
+        let mixed = self.inside(x.clone(), positions);
+        norm.forward_gated(x, &self.gate, mixed, PreActivation::Identity)
+    }
+
+    /// What the gate is made of.
+    fn inside(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
+        self.dropout.forward(mix(self.projection.forward(x + positions), self.mixing))
     }
 
     /// Starts the convolutions from a batch, one after the other.

@@ -107,9 +107,9 @@ impl GatedBlock {
     /// # Panics
     /// If the block mixes positions and is given none, or the reverse, and as [`GatedConv::forward`].
     pub fn forward(&self, x: Tensor<4>, positions: Option<&Tensor<4>>, context: Option<&Tensor<4>>) -> Tensor<4> {
-        let h = self.conv_norm.forward(self.conv.forward(x, context));
+        let h = self.conv.forward_normed(x, context, &self.conv_norm);
         match (&self.attention, &self.attention_norm, positions) {
-            (Some(attention), Some(norm), Some(positions)) => norm.forward(attention.forward(h, positions.clone())),
+            (Some(attention), Some(norm), Some(positions)) => attention.forward_normed(h, positions.clone(), norm),
             (None, None, None) => h,
             _ => panic!("GatedBlock: {}", mismatch(positions.is_some())),
         }

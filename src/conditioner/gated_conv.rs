@@ -17,7 +17,7 @@ use crate::error::ConfigError;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_residual;
 
-use super::{ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu};
+use super::{ChannelNorm, ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu};
 
 /// Kernel of the convolution that gives the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,19 +108,30 @@ impl GatedConv {
     /// # Panics
     /// If the block was built with a context and none is given, or the reverse.
     pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
-        let mut c = self.inner.forward_behind(x.clone(), PreActivation::ConcatElu);
+        let (c, before) = self.inside(x.clone(), context);
+        gated_residual::forward(x, self.gate.forward_behind(c, before))
+    }
+
+    /// [`GatedConv::forward`], then a norm.
+    pub(crate) fn forward_normed(&self, x: Tensor<4>, context: Option<&Tensor<4>>, norm: &ChannelNorm) -> Tensor<4> {
+        let (c, before) = self.inside(x.clone(), context);
+        norm.forward_gated(x, &self.gate, c, before)
+    }
+
+    /// What the gate is made of, and the activation that is still to come.
+    fn inside(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Tensor<4>, PreActivation) {
+        let mut c = self.inner.forward_behind(x, PreActivation::ConcatElu);
         match (&self.context, context) {
             (Some(layer), Some(context)) => c = c + layer.forward_behind(context.clone(), PreActivation::ConcatElu),
             (None, None) => {}
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         }
         // Dropout stands between activation and convolution.
-        let h = if self.dropout.prob == 0.0 {
-            self.gate.forward_behind(c, PreActivation::ConcatElu)
+        if self.dropout.prob == 0.0 {
+            (c, PreActivation::ConcatElu)
         } else {
-            self.gate.forward(self.dropout.forward(concat_elu(c)))
-        };
-        gated_residual::forward(x, h)
+            (self.dropout.forward(concat_elu(c)), PreActivation::Identity)
+        }
     }
 
     /// Starts the convolutions from a batch, one after the other.

@@ -166,7 +166,13 @@ impl StartedConv {
 
     /// The convolution of what an activation makes of `x`.
     pub(crate) fn forward_behind(&self, x: Tensor<4>, before: PreActivation) -> Tensor<4> {
-        conv2d::forward(x, self.weight(), self.conv.bias.as_ref().map(Param::val), before)
+        let (weight, bias) = self.parameters();
+        conv2d::forward(x, weight, bias, before)
+    }
+
+    /// Weights `[out, in, k, k]` and bias `[out]` of the convolution.
+    pub(crate) fn parameters(&self) -> (Tensor<4>, Option<Tensor<1>>) {
+        (self.weight(), self.conv.bias.as_ref().map(Param::val))
     }
 
     /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths.

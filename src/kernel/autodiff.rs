@@ -10,8 +10,8 @@ use burn::backend::tensor::FloatTensor;
 use super::conv2d::PreActivation;
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_residual, linear,
-    mixture_logistic,
+    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual,
+    linear, mixture_logistic,
 };
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -164,6 +164,42 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         let [x, gain, gradient] = [x, gain, gradient].map(|tensor| tensor.into_primitive());
         let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
         (constant::<B, C>(x), constant::<B, C>(gain), constant::<B, C>(shift))
+    }
+
+    fn gated_norm(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        gated_norm::autodiff::forward::<B, C>(x, c, weight, bias, gain, shift, before, epsilon)
+    }
+
+    fn gated_norm_backward(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        let tensors = [x, c, weight, bias, gain, gradient].map(|tensor| tensor.into_primitive());
+        let [x, c, weight, bias, gain, gradient] = tensors;
+        let gradients = B::gated_norm_backward(x, c, weight, bias, gain, gradient, before, epsilon);
+        <[_; 6]>::from(gradients).map(constant::<B, C>).into()
     }
 
     fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {

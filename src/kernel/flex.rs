@@ -7,8 +7,8 @@ use super::conv2d::PreActivation;
 use super::host::with_number;
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_residual, linear,
-    mixture_logistic,
+    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual,
+    linear, mixture_logistic,
 };
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -163,6 +163,43 @@ impl NetworkOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use channel_norm::flex::backward;
         with_number!(x, backward(&x, &gain, &gradient, epsilon))
+    }
+
+    fn gated_norm(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        use gated_norm::flex::forward;
+        let arguments = [&x, &c, &weight, &bias, &gain];
+        with_number!(x, forward(arguments, &shift, before, epsilon))
+    }
+
+    fn gated_norm_backward(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        use gated_norm::flex::backward;
+        let arguments = [&x, &c, &weight, &bias, &gain];
+        with_number!(x, backward(arguments, &gradient, before, epsilon)).into()
     }
 
     fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {

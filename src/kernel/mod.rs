@@ -11,7 +11,7 @@
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) | CPU |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
 //! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
-//! | [`concat_elu`], [`gated_residual`], [`channel_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
+//! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
 //!
 //! # Precision
 //! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with the reference's to rounding, and are not bit for bit
@@ -27,6 +27,7 @@ pub mod conv2d;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod gated_norm;
 pub mod gated_residual;
 #[cfg(feature = "flex")]
 mod gates;

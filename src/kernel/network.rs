@@ -112,6 +112,40 @@ pub trait NetworkOps: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a convolution to `2F` channels, gain and shift of `F`
+    /// numbers to the shape of `x`.
+    #[allow(clippy::too_many_arguments)]
+    fn gated_norm(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `x`, `c`, weights, bias, gain and shift.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+    fn gated_norm_backward(
+        x: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        before: PreActivation,
+        epsilon: f64,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    );
+
     /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the scores `[B, heads, P]`.
     fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>);
 

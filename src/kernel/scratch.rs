@@ -15,7 +15,7 @@ const ALIGNMENT: usize = 64;
 pub trait Scratch: Real {
     /// Runs `work` on a buffer that starts at a cache line and holds arbitrary numbers.
     ///
-    /// Nested calls work, but the inner one's buffer is not kept.
+    /// Calls nest: a thread keeps a buffer for each depth.
     fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [Self]) -> R) -> R;
 }
 
@@ -24,14 +24,18 @@ macro_rules! scratch {
         impl Scratch for $float {
             fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
                 thread_local! {
-                    static KEPT: Cell<Aligned<$float>> = const { Cell::new(Aligned::EMPTY) };
+                    static KEPT: Cell<Vec<Aligned<$float>>> = const { Cell::new(Vec::new()) };
                 }
-                let mut buffer = KEPT.take();
+                let mut kept = KEPT.take();
+                let mut buffer = kept.pop().unwrap_or_default();
+                KEPT.set(kept);
                 if buffer.len() < length {
                     buffer = Aligned::zeros(length);
                 }
                 let result = work(&mut buffer[..length]);
-                KEPT.set(buffer);
+                let mut kept = KEPT.take();
+                kept.push(buffer);
+                KEPT.set(kept);
                 result
             }
         }
@@ -50,8 +54,6 @@ pub struct Aligned<T> {
 }
 
 impl<T: Real> Aligned<T> {
-    const EMPTY: Self = Self { numbers: Vec::new(), start: 0, length: 0 };
-
     /// So many zeros.
     pub fn zeros(length: usize) -> Self {
         let slack = ALIGNMENT / size_of::<T>();

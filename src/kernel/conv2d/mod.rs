@@ -34,6 +34,16 @@ pub enum PreActivation {
     ConcatElu,
 }
 
+impl PreActivation {
+    /// How many channels it makes of one.
+    pub(crate) fn factor(self) -> usize {
+        match self {
+            Self::Identity => 1,
+            Self::ConcatElu => 2,
+        }
+    }
+}
+
 /// `y` from `x`.
 ///
 /// # Panics
@@ -42,8 +52,7 @@ pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before:
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, weight, bias, before);
     }
-    let factor = if before == PreActivation::ConcatElu { 2 } else { 1 };
-    let (found, expected) = (x.dims()[1] * factor, weight.dims()[1]);
+    let (found, expected) = (x.dims()[1] * before.factor(), weight.dims()[1]);
     assert_eq!(found, expected, "conv2d: the weights take {expected} channels, not {found}");
     let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());

@@ -140,6 +140,11 @@ fn meets_plain_loops() {
         [1, 33, 32, 45, 16],
         [1, 32, 33, 3, 64],
         [21, 5, 34, 7, 5],
+        [33, 13, 17, 4, 4],
+        [5, 48, 20, 8, 8],
+        [3, 16, 35, 2, 9],
+        [2, 19, 16, 21, 2],
+        [9, 26, 12, 3, 3],
     ];
     for size in sizes {
         for kernel in [[1, 1], [3, 3], [5, 3], [1, 7]] {
@@ -173,12 +178,31 @@ fn shapes_of_networks() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    for size in [[1, 96, 96, 16, 16], [7, 24, 48, 16, 16], [33, 4, 8, 9, 8]] {
+    for size in [[1, 96, 96, 16, 16], [7, 24, 48, 16, 16], [33, 4, 8, 9, 8], [16, 48, 20, 4, 4], [3, 64, 32, 32, 16]] {
         for activation in ACTIVATIONS {
             let case = Case::new(size, [3, 3], activation);
             let run = || case.run::<f32>(InstructionSet::detect());
             let one = on_threads(1, run);
             assert!(one == on_threads(2, run) && one == on_threads(5, run));
+        }
+    }
+}
+
+#[test]
+fn examples_do_not_touch_each_other() {
+    for size in [[7, 32, 24, 4, 4], [6, 24, 33, 9, 7], [3, 64, 32, 32, 16], [5, 192, 96, 16, 16], [4, 8, 9, 6, 6]] {
+        for activation in ACTIVATIONS {
+            let case = Case::new(size, [3, 3], activation);
+            let together = case.run::<f32>(InstructionSet::detect());
+            let batch = case.shape.batch;
+            let (of_x, of_y) = (case.x.len() / batch, case.gy.len() / batch);
+            for b in 0..batch {
+                let (x, gy) = (case.x[b * of_x..][..of_x].to_vec(), case.gy[b * of_y..][..of_y].to_vec());
+                let (w, bias, shape) = (case.w.clone(), case.bias.clone(), ConvShape { batch: 1, ..case.shape });
+                let alone = Case { shape, activation, x, w, bias, gy }.run::<f32>(InstructionSet::detect());
+                assert!(alone.y == together.y[b * of_y..][..of_y], "{shape:?} {activation:?}: y");
+                assert!(alone.gx == together.gx[b * of_x..][..of_x], "{shape:?} {activation:?}: gx");
+            }
         }
     }
 }

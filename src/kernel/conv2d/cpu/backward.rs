@@ -10,6 +10,9 @@ use crate::kernel::parallel::items_per_task;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
 
+/// Outputs that a task sums the gradient of the bias for.
+const BIASES: usize = 8;
+
 /// Which gradients to compute, and where to.
 #[derive(Debug)]
 pub struct Gradients<'a, T> {
@@ -33,15 +36,20 @@ impl Conv2d {
         assert!(fits && lengths(&gradients.bias, self.shape.outputs), "conv2d: lengths of the gradients");
         let Gradients { x: gx, weight: gw, bias: gb } = gradients;
         if let Some(gx) = gx {
-            if !self.is_empty() {
-                self.input_gradient(x, w, gy, gx);
-            } else {
+            if self.is_empty() {
                 gx.fill(T::zero());
+            } else if self.suits_winograd() {
+                self.winograd_input_gradient(x, w, gy, gx);
+            } else {
+                self.input_gradient(x, w, gy, gx);
             }
         }
         if let Some(gw) = gw {
-            gw.fill(T::zero());
-            if !self.is_empty() {
+            if self.is_empty() {
+                gw.fill(T::zero());
+            } else if self.suits_winograd() {
+                self.winograd_weight_gradient(x, gy, gw);
+            } else {
                 self.weight_gradient(x, gy, gw);
             }
         }
@@ -92,15 +100,23 @@ impl Conv2d {
 
     fn bias_gradient<T: Real>(&self, gy: &[T], gb: &mut [T]) {
         gb.fill(T::zero());
-        if !gy.is_empty() {
-            self.set.dispatch(BiasGradient { gy, gb, pixels: self.pixels() });
+        if gy.is_empty() {
+            return;
         }
+        let (pixels, length) = (self.pixels(), gb.len() * self.pixels());
+        let tasks = gb.par_chunks_mut(BIASES).enumerate();
+        // About 4 operations for a number, were they as fast as a product's.
+        tasks.with_min_len(items_per_task(4 * BIASES * self.shape.batch * pixels)).for_each(|(index, gb)| {
+            self.set.dispatch(BiasGradient { gy: &gy[index * BIASES * pixels..], length, gb, pixels });
+        });
     }
 }
 
-/// `gb[o] = Σ_{b, p} gy[b, o, p]`.
+/// `gb[o] = Σ_{b, p} gy[b, o, p]` for some outputs.
 struct BiasGradient<'a, T> {
+    /// From the first of them on; an example has `length` numbers.
     gy: &'a [T],
+    length: usize,
     gb: &'a mut [T],
     pixels: usize,
 }
@@ -110,7 +126,7 @@ impl<T: Real> Kernel for BiasGradient<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        for example in self.gy.chunks_exact(self.gb.len() * self.pixels) {
+        for example in self.gy.chunks(self.length) {
             for (sum, gy) in self.gb.iter_mut().zip(example.chunks_exact(self.pixels)) {
                 *sum += lanes::sum(gy);
             }

@@ -29,6 +29,9 @@ impl Conv2d {
             }
             return;
         }
+        if self.suits_winograd() {
+            return self.winograd_forward(x, w, bias, y);
+        }
         let packed = Packed::forward(self, w);
         let pixels = self.pixels();
         let block = self.outputs_per_task(outputs);

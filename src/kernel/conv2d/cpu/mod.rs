@@ -13,19 +13,21 @@
 //! The columns of the kernel are unrolled, its rows are not: every channel is copied once for each column, shifted by it, with zero rows above
 //! and below. Then the pixels that a row of the kernel meets are one contiguous run of that copy, so the convolution is a matrix product of
 //! depth `C·kw` for each row, read in place. The copies are a third of those of an unrolling of both for a 3x3 kernel; the activation is
-//! applied while copying and is never stored. 1x1 kernels without activation read `x` itself. 3x3 kernels from 32 channels on both sides and
-//! 8 by 16 pixels on go through Winograd's algorithm instead, which has 4/9 of the multiplications.
+//! applied while copying and is never stored. 1x1 kernels without activation read `x` itself. 3x3 kernels between some tens of channels, or
+//! a dozen for small images, go through Winograd's algorithm instead, which has 4/9 of the multiplications: forward and for both gradients.
 //!
 //! The gradient of `x` is the convolution of `gy` with the mirrored, transposed weights, computed in the same ways; that of `w` is a product of
 //! the unrolled `v`, which is computed anew, and `gy`, of depth `H·W`.
 //!
 //! # Cost
 //! `2·B·O·C·kh·kw·H·W` operations forward and for each of the two gradients, less with Winograd's algorithm. A thread holds a tile of an
-//! image: `64·kw` channels and about 512 pixels, or 16 numbers for each of 64 channels and 128 tiles of 2x2 pixels.
+//! image: `64·kw` channels and about 512 pixels, or 16 numbers for each channel of both sides and 32 to about 128 tiles of 2x2 pixels, and for
+//! the gradient of the weights 16 sums for each pair of channels.
 //!
 //! # Numerics
-//! Results do not depend on the number of threads: sums over the batch are taken in blocks fixed by the shape, added in order. In
-//! float32, errors are about 3e-7 of the largest number, with Winograd's algorithm as with direct sums.
+//! Results do not depend on the number of threads: sums over the batch are taken in blocks fixed by the shape, added in order. `y` and the
+//! gradient of `x` do not depend on the other examples of a batch. In float32, errors are 3e-7 to 7e-7 of the largest number, with Winograd's
+//! algorithm as with direct sums.
 
 mod backward;
 mod forward;
@@ -110,14 +112,6 @@ impl Conv2d {
 }
 
 impl PreActivation {
-    /// Channels behind it for one before it.
-    fn factor(self) -> usize {
-        match self {
-            Self::Identity => 1,
-            Self::ConcatElu => 2,
-        }
-    }
-
     /// The channel at a place of the unrolled order, which keeps `elu(x)` and `elu(−x)` of a channel together, so that a block of channels
     /// of `x` is a block of the order.
     fn channel(self, place: usize, channels: usize) -> usize {

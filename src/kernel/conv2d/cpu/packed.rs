@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::unroll::Unroll;
-use super::winograd::Winograd;
 use super::{Conv2d, ConvShape, PreActivation};
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::simd::Real;
@@ -12,21 +11,8 @@ use crate::kernel::simd::Real;
 const CHANNELS: usize = 64;
 /// Pixels of a tile, about.
 const PIXELS: usize = 512;
-/// Fewest channels, on both sides, for which Winograd's algorithm gains.
-const WINOGRAD_CHANNELS: usize = 32;
-/// Fewest tiles of an image for which it gains.
-const WINOGRAD_TILES: usize = 32;
-
-/// Weights in the order of the products. Inputs in the order of [`PreActivation::channel`].
-pub enum Packed<T> {
-    /// For sums as they stand.
-    Direct(Direct<T>),
-    /// For 3x3 kernels between many channels.
-    Winograd(Winograd<T>),
-}
-
-/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel.
-pub struct Direct<T> {
+/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of [`PreActivation::channel`].
+pub struct Packed<T> {
     weights: Vec<T>,
     inputs: usize,
     outputs: usize,
@@ -46,7 +32,7 @@ impl<T: Real> Packed<T> {
                 }
             }
         }
-        Self::new(weights, inputs, outputs, conv.unroll(conv.activation))
+        Self { weights, inputs, outputs, unroll: conv.unroll(conv.activation) }
     }
 
     /// The weights of the convolution that takes the gradient of the outputs to that of the inputs: transposed and mirrored, the channels of
@@ -64,45 +50,21 @@ impl<T: Real> Packed<T> {
                 }
             }
         }
-        Self::new(weights, outputs, inputs, conv.unroll(PreActivation::Identity))
-    }
-
-    fn new(weights: Vec<T>, inputs: usize, outputs: usize, unroll: Unroll) -> Self {
-        let tiles = unroll.height.div_ceil(2) * unroll.width.div_ceil(2);
-        // Not a matter of the batch, so that an example's results are not either.
-        if unroll.kernel == [3, 3] && inputs.min(outputs) >= WINOGRAD_CHANNELS && tiles >= WINOGRAD_TILES {
-            return Self::Winograd(Winograd::new(&weights, inputs, outputs, unroll));
-        }
-        Self::Direct(Direct { weights, inputs, outputs, unroll })
+        Self { weights, inputs: outputs, outputs: inputs, unroll: conv.unroll(PreActivation::Identity) }
     }
 
     /// Numbers that [`Packed::run`] computes in.
     pub fn scratch(&self) -> usize {
-        match self {
-            Self::Direct(direct) => direct.unroll.scratch(direct.inputs),
-            Self::Winograd(winograd) => winograd.scratch(),
-        }
+        self.unroll.scratch(self.inputs)
     }
 
     /// Most rows of [`Packed::run`].
     pub fn tile_rows(&self) -> usize {
-        match self {
-            Self::Direct(direct) => tile_rows(direct.unroll.height, direct.unroll.width),
-            Self::Winograd(winograd) => winograd.tile_rows(),
-        }
+        tile_rows(self.unroll.height, self.unroll.width)
     }
 
     /// Some output channels of a tile's rows: `out` has a row of `stride` numbers for each channel.
     pub fn run(&self, x: &[T], channels: Range<usize>, rows: Range<usize>, scratch: &mut [T], out: Out<'_, T>) {
-        match self {
-            Self::Direct(direct) => direct.run(x, channels, rows, scratch, out),
-            Self::Winograd(winograd) => winograd.run(x, channels, rows, scratch, out),
-        }
-    }
-}
-
-impl<T: Real> Direct<T> {
-    fn run(&self, x: &[T], channels: Range<usize>, rows: Range<usize>, scratch: &mut [T], out: Out<'_, T>) {
         let Unroll { width, kernel: [kh, kw], .. } = self.unroll;
         let (n, pixels) = (channels.len(), rows.len() * width);
         let mut write = Write::Set;

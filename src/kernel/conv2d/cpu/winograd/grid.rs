@@ -1,0 +1,111 @@
+//! Tiles of images, and the chunks of them that tasks compute.
+
+use std::ops::Range;
+
+/// Most tiles of a chunk, about.
+const TILES: usize = 128;
+/// Numbers for each place that a chunk holds, about, on both sides: more would leave the second cache.
+const NUMBERS: usize = 16_384;
+/// Fewest, about, to which chunks shrink to be [`CHUNKS`]: products of fewer rows are slow.
+const FEWEST: usize = 32;
+/// Chunks that a batch is cut into where it has the tiles.
+const CHUNKS: usize = 4;
+
+/// Images cut into tiles of 2x2 pixels, the last row and column of which may lie outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    pub height: usize,
+    pub width: usize,
+    /// Images of a chunk, which has all of their rows unless it is one.
+    images: usize,
+    /// Rows of tiles of a chunk.
+    rows: usize,
+}
+
+/// Some rows of tiles of some images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub images: Range<usize>,
+    /// Rows of tiles.
+    pub rows: Range<usize>,
+}
+
+impl Grid {
+    /// For a batch of images of so many channels on both sides.
+    pub fn new(batch: usize, height: usize, width: usize, [inputs, outputs]: [usize; 2]) -> Self {
+        let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
+        let tiles = rows * columns;
+        let channels = inputs + outputs;
+        // Every chunk reads the weights again: they are not to weigh more than half of what it holds.
+        let fit = (NUMBERS / channels).max(2 * inputs * outputs / channels);
+        let most = (batch * tiles / CHUNKS).min(fit).clamp(FEWEST, TILES);
+        let images = (most / tiles).clamp(1, batch.max(1));
+        let parts = tiles.div_ceil(most).min(rows);
+        Self { height, width, images, rows: rows.div_ceil(parts) }
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Columns of tiles.
+    pub fn columns(&self) -> usize {
+        self.width.div_ceil(2)
+    }
+
+    /// Most tiles of a chunk.
+    pub fn most_tiles(&self) -> usize {
+        self.images * self.rows * self.columns()
+    }
+
+    /// Most pixels of an image in a chunk, with the rows above and below it.
+    pub fn most_pixels(&self) -> usize {
+        (2 * self.rows + 2).min(self.height) * self.width
+    }
+
+    /// Tiles of an image in a chunk.
+    pub fn tiles(&self, chunk: &Chunk) -> usize {
+        chunk.rows.len() * self.columns()
+    }
+
+    /// Rows of pixels of a chunk.
+    pub fn rows(&self, chunk: &Chunk) -> Range<usize> {
+        2 * chunk.rows.start..(2 * chunk.rows.end).min(self.height)
+    }
+
+    /// The same and those that the kernel meets beside them.
+    pub fn rows_met(&self, chunk: &Chunk) -> Range<usize> {
+        (2 * chunk.rows.start).saturating_sub(1)..(2 * chunk.rows.end + 1).min(self.height)
+    }
+
+    /// The chunks of a batch.
+    pub fn chunks(&self, batch: usize) -> Vec<Chunk> {
+        let total = self.height.div_ceil(2);
+        let mut chunks = Vec::new();
+        for first in (0..batch).step_by(self.images) {
+            for row in (0..total).step_by(self.rows) {
+                let images = first..(first + self.images).min(batch);
+                chunks.push(Chunk { images, rows: row..(row + self.rows).min(total) });
+            }
+        }
+        chunks
+    }
+
+    /// The chunks of a batch with what they own of its images: for each image and channel a slice of pixels.
+    pub fn cut<'a, T>(&self, data: &'a mut [T], batch: usize) -> Vec<(Chunk, Vec<&'a mut [T]>)> {
+        let channels = data.len() / (batch * self.pixels());
+        let chunks = self.chunks(batch);
+        let mut cut: Vec<(Chunk, Vec<&'a mut [T]>)> = chunks.into_iter().map(|chunk| (chunk, Vec::new())).collect();
+        let of_images = cut.chunks_mut(self.height.div_ceil(2).div_ceil(self.rows));
+        for (data, chunks) in data.chunks_mut(self.images * channels * self.pixels()).zip(of_images) {
+            for mut rest in data.chunks_exact_mut(self.pixels()) {
+                for (chunk, slices) in &mut *chunks {
+                    let (slice, after) = rest.split_at_mut(self.rows(chunk).len() * self.width);
+                    slices.push(slice);
+                    rest = after;
+                }
+            }
+        }
+        cut
+    }
+}

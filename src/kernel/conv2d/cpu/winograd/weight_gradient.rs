@@ -1,0 +1,197 @@
+//! Gradient of the weights.
+
+use rayon::prelude::*;
+
+use super::PLACES;
+use super::grid::{Chunk, Grid};
+use super::layout::{Channels, ToPixels, step};
+use super::load::{Load, Places};
+use super::tiles::{Layout, OfResults};
+use super::transform::to_weights;
+use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
+use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+
+/// Tiles that a block of the batch has at least: what its partial sums cost is then small beside the products.
+const TILES: usize = 128;
+/// Most blocks of a batch.
+const BLOCKS: usize = 8;
+/// Tasks that channels are split for if there are fewer blocks.
+const TASKS: usize = 4;
+/// Fewest channels of a split.
+const SPLIT: usize = 16;
+
+impl Conv2d {
+    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are added in order.
+    pub(in super::super) fn winograd_weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
+        let ConvShape { batch, height, width, inputs, .. } = self.shape;
+        let (grid, met, made) = (self.grid(), self.met(), self.made());
+        let chunks = grid.chunks(batch);
+        let tiles = batch * height.div_ceil(2) * width.div_ceil(2);
+        let blocks = (tiles / TILES).clamp(1, BLOCKS.min(chunks.len()));
+        let blocks: Vec<&[Chunk]> = chunks.chunks(chunks.len().div_ceil(blocks)).collect();
+        // Channels, before the activation, of a task.
+        let split = met.n.div_ceil(TASKS.div_ceil(blocks.len())).max(SPLIT).min(met.n);
+        let splits = met.n.div_ceil(split);
+        let size = 9 * split * met.parts * made.stride();
+        T::with_scratch(blocks.len() * splits * size, |sums| {
+            let tasks = sums.par_chunks_exact_mut(size).enumerate();
+            tasks.for_each(|(index, sums)| {
+                let first = index % splits * split;
+                let met = Channels { n: split.min(met.n - first), parts: met.parts };
+                let block = Block { set: self.set, grid, met, made, channels: self.met().n, first };
+                T::with_scratch(block.scratch(), |scratch| {
+                    let (places, scratch) = scratch.split_at_mut(block.places());
+                    for (turn, chunk) in blocks[index / splits].iter().enumerate() {
+                        block.add(x, gy, chunk, if turn == 0 { Write::Set } else { Write::Add }, places, scratch);
+                    }
+                    self.set.dispatch(ToWeights { places, rows: block.met.total(), stride: made.stride(), sums });
+                });
+            });
+            let sums = Sums { sums, size, splits, split, channels: met };
+            gw.par_chunks_mut(LANES * inputs * 9).enumerate().for_each(|(index, gw)| {
+                self.set.dispatch(Total { sums, index, gw });
+            });
+        });
+    }
+}
+
+/// Some channels of `v` and all of `y`.
+struct Block {
+    set: InstructionSet,
+    grid: Grid,
+    met: Channels,
+    made: Channels,
+    /// Channels of `x`, and the first one of the block.
+    channels: usize,
+    first: usize,
+}
+
+impl Block {
+    /// Numbers of the sums for each place.
+    fn places(&self) -> usize {
+        PLACES * step(self.met.total() * self.made.stride())
+    }
+
+    fn scratch(&self) -> usize {
+        let tiles = self.grid.most_tiles();
+        let pixels = Load::scratch(&self.grid, self.met).max(self.grid.most_pixels() * self.made.pitch());
+        PLACES * (step(tiles * self.met.stride()) + step(tiles * self.made.stride())) + pixels + self.places()
+    }
+
+    /// Adds a chunk's products to the sums, `[16][channels of v][stride]`.
+    fn add<T: Scratch>(&self, x: &[T], gy: &[T], chunk: &Chunk, write: Write, sums: &mut [T], mut scratch: &mut [T]) {
+        let Self { set, grid, met, made, channels, first } = *self;
+        let per_image = grid.tiles(chunk);
+        let tiles = chunk.images.len() * per_image;
+        let (met_step, made_step) = (step(tiles * met.stride()), step(tiles * made.stride()));
+        let of_x = cut(&mut scratch, PLACES * met_step);
+        let of_y = cut(&mut scratch, PLACES * made_step);
+        let rows = grid.rows(chunk);
+        for (index, image) in chunk.images.clone().enumerate() {
+            let x = &x[(image * channels + first) * grid.pixels()..][..met.n * grid.pixels()];
+            let places = Places { numbers: &mut of_x[index * per_image * met.stride()..], step: met_step };
+            Load { set, grid, channels: met, chunk }.run(x, places, scratch);
+            let gy = &gy[image * made.n * grid.pixels()..][..made.n * grid.pixels()];
+            let (x, pixels, pitch) = (&gy[rows.start * grid.width..], rows.len() * grid.width, made.pitch());
+            set.dispatch(ToPixels { x, stride: grid.pixels(), channels: made.n, pixels, out: scratch, pitch });
+            let (stride, step) = (made.stride(), made_step);
+            let layout = Layout { height: grid.height, width: grid.width, first: rows.start, pitch, stride, step };
+            let places = &mut of_y[index * per_image * stride..];
+            set.dispatch(OfResults { layout, image: scratch, rows: chunk.rows.clone(), places });
+        }
+        for place in 0..PLACES {
+            let (rows, columns) = (met.total(), made.stride());
+            let of_x = Matrix::new(&of_x[place * met_step..], [rows, tiles], [1, met.stride()]);
+            let of_y = Matrix::new(&of_y[place * made_step..], [tiles, columns], [made.stride(), 1]);
+            let sums =
+                MatrixMut::new(&mut sums[place * step(rows * made.stride())..], [rows, columns], [made.stride(), 1]);
+            matmul(of_x, of_y, sums, write);
+        }
+    }
+}
+
+/// `Gᵀ m G` of sums, `[16][rows][stride]` to `[stride / 16][rows][9][16]`: in the order in which they are added to those of other blocks.
+struct ToWeights<'a, T> {
+    places: &'a [T],
+    rows: usize,
+    stride: usize,
+    sums: &'a mut [T],
+}
+
+impl<T: Real> Kernel for ToWeights<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { places, rows, stride, sums } = self;
+        let apart = step(rows * stride);
+        for (index, sums) in sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<9>().0.iter_mut().enumerate() {
+            let (column, row) = (index / rows * LANES, index % rows);
+            if column >= stride {
+                break;
+            }
+            let mut half = [[[T::zero(); LANES]; 4]; 3];
+            for s in 0..4 {
+                let mut m = [[T::zero(); LANES]; 4];
+                for (r, m) in m.iter_mut().enumerate() {
+                    m.copy_from_slice(&places[(4 * r + s) * apart + row * stride + column..][..LANES]);
+                }
+                [half[0][s], half[1][s], half[2][s]] = to_weights(&m);
+            }
+            for (half, sums) in half.iter().zip(sums.as_chunks_mut::<3>().0) {
+                *sums = to_weights(half);
+            }
+        }
+    }
+}
+
+/// The tasks' sums, `size` numbers each: those of a block's splits lie together.
+#[derive(Debug, Clone, Copy)]
+struct Sums<'a, T> {
+    sums: &'a [T],
+    size: usize,
+    splits: usize,
+    split: usize,
+    channels: Channels,
+}
+
+/// Adds the sums of all blocks, for a vector of outputs.
+struct Total<'a, T> {
+    sums: Sums<'a, T>,
+    /// The vector.
+    index: usize,
+    /// `[outputs][inputs][9]`.
+    gw: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Total<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { sums: Sums { sums, size, splits, split, channels: Channels { n, parts } }, index, gw } = self;
+        let inputs = n * parts;
+        for c in 0..inputs {
+            let (part, channel) = (c / n, c % n);
+            let (task, within) = (channel / split, channel % split);
+            let width = split.min(n - task * split);
+            let at = (index * width * parts + part * width + within) * 9 * LANES;
+            let mut total = [[T::zero(); LANES]; 9];
+            for sums in sums[task * size..].chunks(splits * size) {
+                let sums = sums[at..][..9 * LANES].as_chunks::<LANES>().0;
+                for (total, sum) in total.iter_mut().zip(sums) {
+                    for lane in 0..LANES {
+                        total[lane] += sum[lane];
+                    }
+                }
+            }
+            for (lane, gw) in gw.chunks_exact_mut(inputs * 9).enumerate() {
+                for (gw, total) in gw[c * 9..][..9].iter_mut().zip(&total) {
+                    *gw = total[lane];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Weights to places.
+
+use rayon::prelude::*;
+
+use super::PLACES;
+use super::layout::step;
+use super::transform::of_weights;
+use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+
+/// Rows of weights of a task.
+const ROWS: usize = 8;
+
+/// Where the kernels of a matrix of channels are: `[rows][columns]`, 9 numbers each.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernels {
+    pub rows: usize,
+    pub columns: usize,
+    /// Numbers from a kernel to that of the next row and of the next column.
+    pub strides: [usize; 2],
+    /// Whether they are turned by half a turn.
+    pub mirrored: bool,
+}
+
+/// `G w Gᵀ`, `[16][rows][stride]`.
+pub fn transform<T: Real>(set: InstructionSet, w: &[T], kernels: Kernels, stride: usize, places: &mut [T]) {
+    let Kernels { rows, .. } = kernels;
+    let mut tasks: Vec<Vec<&mut [T]>> = (0..rows.div_ceil(ROWS)).map(|_| Vec::with_capacity(PLACES)).collect();
+    for place in places.chunks_exact_mut(step(rows * stride)).take(PLACES) {
+        for (task, rows) in tasks.iter_mut().zip(place[..rows * stride].chunks_mut(ROWS * stride)) {
+            task.push(rows);
+        }
+    }
+    // About 100 operations for a kernel, were they as fast as a product's.
+    let worth = (40_000 / (ROWS * kernels.columns)).max(1);
+    tasks.into_par_iter().enumerate().with_min_len(worth).for_each(|(index, mut places)| {
+        set.dispatch(OfWeights { w, kernels, first: index * ROWS, stride, places: &mut places });
+    });
+}
+
+struct OfWeights<'a, 'b, T> {
+    w: &'a [T],
+    kernels: Kernels,
+    first: usize,
+    stride: usize,
+    /// Some rows of each place.
+    places: &'a mut [&'b mut [T]],
+}
+
+impl<T: Real> Kernel for OfWeights<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { w, kernels, first, stride, places } = self;
+        let Kernels { columns, strides: [down, right], mirrored, .. } = kernels;
+        let rows = places[0].len() / stride;
+        for row in 0..rows {
+            for column in (0..columns).step_by(LANES) {
+                let mut taps = [[T::zero(); LANES]; 9];
+                for lane in 0..LANES.min(columns - column) {
+                    let from = (first + row) * down + (column + lane) * right;
+                    let kernel: &[T; 9] = w[from..].first_chunk().expect("nine weights");
+                    for (taps, &weight) in taps.iter_mut().zip(kernel) {
+                        taps[lane] = weight;
+                    }
+                }
+                let mut half = [[[T::zero(); LANES]; 4]; 3];
+                for (half, taps) in half.iter_mut().zip(taps.as_chunks::<3>().0) {
+                    *half = of_weights(taps);
+                }
+                for s in 0..4 {
+                    for (r, place) in of_weights(&[half[0][s], half[1][s], half[2][s]]).iter().enumerate() {
+                        // A turn swaps the ends, and leaves their sum.
+                        let turned = [3, 1, 2, 0];
+                        let at = if mirrored { 4 * turned[r] + turned[s] } else { 4 * r + s };
+                        places[at][row * stride + column..][..LANES].copy_from_slice(place);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The operation on slices, one example after the other: what lies between its parts stays in the cache, and is never a tensor.
+//!
+//! # Numerics
+//! Those of the parts. The gradients of parameters are summed by block of examples, fixed by the shape, then over the blocks in order.
+
+use rayon::prelude::*;
+
+use crate::kernel::channel_norm::cpu as channel_norm;
+use crate::kernel::channel_norm::cpu::ChannelNorm;
+use crate::kernel::conv2d::cpu as conv2d;
+use crate::kernel::conv2d::cpu::Conv2d;
+use crate::kernel::gated_residual::cpu as gated_residual;
+use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::simd::InstructionSet;
+
+/// Most blocks of examples: each has sums of its own for the parameters.
+const BLOCKS: usize = 16;
+
+/// The parts, for one example.
+#[derive(Debug, Clone, Copy)]
+pub struct GatedNorm {
+    /// From `c` to the gate.
+    pub conv: Conv2d,
+    pub norm: ChannelNorm,
+    /// Numbers of `x`.
+    pub length: usize,
+    /// Numbers of `c`.
+    pub c_length: usize,
+    pub set: InstructionSet,
+}
+
+/// What is computed from.
+#[derive(Debug, Clone, Copy)]
+pub struct Operands<'a, T> {
+    pub x: &'a [T],
+    pub c: &'a [T],
+    pub weight: &'a [T],
+    pub bias: &'a [T],
+    pub gain: &'a [T],
+}
+
+/// Where the gradients go. All are written.
+#[derive(Debug)]
+pub struct Gradients<'a, T> {
+    pub x: &'a mut [T],
+    pub c: &'a mut [T],
+    pub weight: &'a mut [T],
+    pub bias: &'a mut [T],
+    pub gain: &'a mut [T],
+    pub shift: &'a mut [T],
+}
+
+impl GatedNorm {
+    /// `y` of a batch.
+    pub fn forward<T: Scratch>(&self, operands: Operands<'_, T>, shift: &[T], y: &mut [T]) {
+        let Operands { x, c, weight, bias, gain } = operands;
+        let Self { conv, norm, length, c_length, set } = *self;
+        if y.is_empty() {
+            return;
+        }
+        let examples = y.par_chunks_mut(length).zip(x.par_chunks(length)).zip(c.par_chunks(c_length));
+        examples.for_each(|((y, x), c)| {
+            T::with_scratch(3 * length, |mut scratch| {
+                let (h, sum) = (cut(&mut scratch, 2 * length), cut(&mut scratch, length));
+                conv.forward(c, weight, Some(bias), h);
+                gated_residual::forward(set, length, x, h, sum);
+                norm.forward(sum, gain, shift, y);
+            });
+        });
+    }
+
+    /// Gradients from that of `y`.
+    pub fn backward<T: Scratch>(&self, operands: Operands<'_, T>, gradient: &[T], gradients: Gradients<'_, T>) {
+        let Operands { x, c, weight, bias, gain } = operands;
+        let Self { conv, norm, length, c_length, set } = *self;
+        let sizes = [weight.len(), bias.len(), gain.len(), gain.len()];
+        let size: usize = sizes.iter().sum();
+        let mut totals = [gradients.weight, gradients.bias, gradients.gain, gradients.shift];
+        totals.iter_mut().for_each(|total| total.fill(T::zero()));
+        if x.is_empty() {
+            return;
+        }
+        let examples = (x.len() / length).div_ceil(BLOCKS);
+        let (block, c_block) = (examples * length, examples * c_length);
+        let mut sums = vec![T::zero(); x.len().div_ceil(block) * size];
+        let inputs = x.par_chunks(block).zip(c.par_chunks(c_block)).zip(gradient.par_chunks(block));
+        let outputs = gradients.x.par_chunks_mut(block).zip(gradients.c.par_chunks_mut(c_block));
+        inputs.zip(outputs).zip(sums.par_chunks_mut(size)).for_each(|((((x, c), gradient), (of_x, of_c)), sums)| {
+            T::with_scratch(5 * length + size, |mut scratch| {
+                let (h, of_h) = (cut(&mut scratch, 2 * length), cut(&mut scratch, 2 * length));
+                let (sum, part) = (cut(&mut scratch, length), scratch);
+                let examples = x.chunks_exact(length).zip(c.chunks_exact(c_length)).zip(gradient.chunks_exact(length));
+                let outputs = of_x.chunks_exact_mut(length).zip(of_c.chunks_exact_mut(c_length));
+                for (((x, c), gradient), (of_x, of_c)) in examples.zip(outputs) {
+                    conv.forward(c, weight, Some(bias), h);
+                    gated_residual::forward(set, length, x, h, sum);
+                    let mut rest = &mut part[..];
+                    let [weight_part, bias_part, gain_part, shift_part] = sizes.map(|size| cut(&mut rest, size));
+                    let of_norm = channel_norm::Gradients { x: of_x, gain: gain_part, shift: shift_part };
+                    norm.backward(sum, gain, gradient, of_norm);
+                    gated_residual::backward(set, length, h, of_x, of_h);
+                    let of_conv = conv2d::Gradients { x: Some(of_c), weight: Some(weight_part), bias: Some(bias_part) };
+                    conv.backward(c, weight, of_h, of_conv);
+                    for (sum, &part) in sums.iter_mut().zip(&*part) {
+                        *sum += part;
+                    }
+                }
+            });
+        });
+        for sums in sums.chunks_exact(size) {
+            for (total, &sum) in totals.iter_mut().flat_map(|total| total.iter_mut()).zip(sums) {
+                *total += sum;
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu::{GatedNorm, Gradients, Operands};
+use crate::kernel::channel_norm::cpu::ChannelNorm;
+use crate::kernel::conv2d::PreActivation;
+use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::simd::InstructionSet;
+
+/// The operands but the shift: `x`, `c`, weights, bias, gain.
+pub type Arguments<'a> = [&'a FloatTensor<Flex>; 5];
+
+fn gated_norm([x, c, weight, _, _]: Arguments<'_>, before: PreActivation, epsilon: f64) -> GatedNorm {
+    let ([_, channels, height, width], [_, c_channels, _, _]) = (dims(x), dims(c));
+    let [outputs, inputs, kh, kw] = dims(weight);
+    let set = InstructionSet::detect();
+    let positions = height * width;
+    let shape = ConvShape { batch: 1, inputs, outputs, height, width, kernel: [kh, kw] };
+    GatedNorm {
+        conv: Conv2d::new(shape, before, set),
+        norm: ChannelNorm { batch: 1, channels, positions, epsilon, set },
+        length: channels * positions,
+        c_length: c_channels * positions,
+        set,
+    }
+}
+
+fn operands<T: Number>(arguments: &[Contiguous; 5]) -> Operands<'_, T> {
+    let [x, c, weight, bias, gain] = arguments.each_ref().map(|argument| argument.numbers());
+    Operands { x, c, weight, bias, gain }
+}
+
+pub fn forward<T: Number>(
+    arguments: Arguments<'_>,
+    shift: &FloatTensor<Flex>,
+    before: PreActivation,
+    epsilon: f64,
+) -> FloatTensor<Flex> {
+    let shape: [usize; 4] = dims(arguments[0]);
+    let mut y = vec![T::zero(); shape.iter().product()];
+    let gated_norm = gated_norm(arguments, before, epsilon);
+    let arguments = arguments.map(Contiguous::of);
+    gated_norm.forward::<T>(operands(&arguments), Contiguous::of(shift).numbers(), &mut y);
+    tensor(y, shape)
+}
+
+/// Of `x`, `c`, weights, bias, gain and shift.
+pub fn backward<T: Number>(
+    arguments: Arguments<'_>,
+    gradient: &FloatTensor<Flex>,
+    before: PreActivation,
+    epsilon: f64,
+) -> [FloatTensor<Flex>; 6] {
+    let [x, c, weight, _, gain] = arguments;
+    let [x, c, weight, gain] = [x, c, weight, gain].map(dims::<4>);
+    let bias = [weight[0]];
+    let gated_norm = gated_norm(arguments, before, epsilon);
+    let zeros = |shape: &[usize]| vec![T::zero(); shape.iter().product()];
+    let [mut of_x, mut of_c, mut of_weight] = [x, c, weight].map(|shape| zeros(&shape));
+    let [mut of_bias, mut of_gain, mut of_shift] = [zeros(&bias), zeros(&gain), zeros(&gain)];
+    let gradients = Gradients {
+        x: &mut of_x,
+        c: &mut of_c,
+        weight: &mut of_weight,
+        bias: &mut of_bias,
+        gain: &mut of_gain,
+        shift: &mut of_shift,
+    };
+    let arguments = arguments.map(Contiguous::of);
+    gated_norm.backward::<T>(operands(&arguments), Contiguous::of(gradient).numbers(), gradients);
+    let [of_x, of_c, of_weight] =
+        [(of_x, x), (of_c, c), (of_weight, weight)].map(|(numbers, shape)| tensor(numbers, shape));
+    [of_x, of_c, of_weight, tensor(of_bias, bias), tensor(of_gain, gain), tensor(of_shift, gain)]
+}
