@@ -13,6 +13,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::storage::{self, cast};
 use crate::error::ConfigError;
 use crate::kernel::channel_norm;
 
@@ -55,9 +56,13 @@ pub struct ChannelNorm {
 }
 
 impl ChannelNorm {
+    /// Means and variances of a half type are taken in float32.
+    ///
     /// # Shapes
     /// `[B, C, H, W]` to the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        channel_norm::forward(x, self.gain.val(), self.bias.val(), EPSILON)
+        let dtype = x.dtype();
+        let [x, gain, bias] = [x, self.gain.val(), self.bias.val()].map(|value| cast(value, storage::wide(dtype)));
+        cast(channel_norm::forward(x, gain, bias, EPSILON), dtype)
     }
 }
