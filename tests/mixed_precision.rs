@@ -195,6 +195,31 @@ fn every_network_makes_a_flow_in_half_precision() {
     check_bijector("GatedNet", shaken(coupling().init(law(), net)), maps);
 }
 
+/// All of it at once: mixtures of logistics, their inverse, a variational dequantization, attention.
+#[test]
+fn flow_plus_plus_in_half_precision_gives_images_back() {
+    let _turn = turn();
+    let device = Device::default();
+    device.seed(8);
+    let levels = Tensor::<4>::random([4, 3, 32, 32], Distribution::Uniform(0.0, 255.99), &device);
+    let images: Tensor<4, Int> = levels.int();
+    let model = Preset::Tiny.model().try_init(&device).unwrap().initialize(images.clone()).unwrap();
+    let bits = |model: &flowkit::model::flow_plus_plus::FlowPlusPlus| {
+        Device::default().seed(21);
+        model.evaluate::<4>(images.clone()).unwrap().bits_per_dim().value()
+    };
+    let expected = bits(&model);
+    for half in halves() {
+        let working = half.working_copy(&model);
+        let found = bits(&working);
+        println!("{half:?}: {found:.4} bits/dim, {expected:.4} in float32");
+        assert!(found != expected && (found - expected).abs() < 0.02, "{half:?}: {found}, in float32 {expected}");
+        let (back, error) = working.round_trip::<4>(images.clone()).unwrap();
+        assert_eq!(back.into_data(), images.clone().into_data(), "{half:?}");
+        assert!(error < 1e-4, "{half:?}: {error}");
+    }
+}
+
 /// In float16 the squares of these numbers are infinite, and in bfloat16 their variance is 0 or 16.
 #[test]
 fn layer_norms_take_their_sums_in_float32() {

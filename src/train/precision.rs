@@ -6,7 +6,7 @@
 //! ```
 //! | in the half type | in float32 |
 //! |---|---|
-//! | weights, biases, activations of a network, position embeddings | data, latents, theta, log-determinants, the law, the prior, the loss |
+//! | weights, biases, activations of a network, position embeddings | data, latents, log-determinants, the law, the prior, the loss; theta, once the last layer has rounded it |
 //! | convolutions and matrix products | layer norms, softmax with its two products, lengths of weight normalisation, Glow's scales |
 //! | gradients between the layers of a network | gradients between the layers of the flow; sums, clip, optimizer |
 //!
