@@ -214,16 +214,17 @@ impl<B, P> Flow<B, P> {
         }
     }
 
-    /// Type of the parameters; float32 where there are none.
+    /// Type of data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks may store theirs in a half
+    /// type, which no density survives.
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
         P: Module,
     {
-        let mut first = FirstDType(None);
-        self.bijector.visit(&mut first);
-        self.prior.visit(&mut first);
-        first.0.unwrap_or(DType::F32)
+        let mut widest = Widest(DType::F32);
+        self.bijector.visit(&mut widest);
+        self.prior.visit(&mut widest);
+        widest.0
     }
 
     /// Device of the parameters; the default device where there are none.
@@ -275,13 +276,13 @@ impl<B, P> Unstarted<Flow<B, P>> {
     }
 }
 
-/// Type of the first float parameter of a module.
-struct FirstDType(Option<DType>);
+/// Float32, or float64 if a parameter of a module is.
+struct Widest(DType);
 
-impl ModuleVisitor for FirstDType {
+impl ModuleVisitor for Widest {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.0.is_none() {
-            self.0 = Some(param.val().dtype());
+        if param.val().dtype() == DType::F64 {
+            self.0 = DType::F64;
         }
     }
 }

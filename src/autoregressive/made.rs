@@ -37,6 +37,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear};
+use crate::conditioner::storage::{self, cast};
 use crate::conditioner::widths::Widths;
 use crate::conditioner::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
@@ -138,8 +139,9 @@ impl<C: VectorContext> Conditioner<2, C> for Made {
             None => kept,
         };
         let layer = |h: Tensor<2>, layer: &MaskedLinear| self.activation.forward(layer.forward(h));
-        let h = self.hidden.iter().fold(input, layer);
-        self.widths.theta(self.output.forward(h))
+        let dtype = input.dtype();
+        let h = self.hidden.iter().fold(cast(input, storage::of(&self.output.linear.weight)), layer);
+        cast(self.widths.theta(self.output.forward(h)), dtype)
     }
 
     fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {

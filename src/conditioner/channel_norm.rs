@@ -14,8 +14,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::StartedConv;
+use super::storage::{self, cast};
 use crate::error::ConfigError;
 use crate::kernel::channel_norm;
+use crate::kernel::gated_residual;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_norm::{self, Norm};
 
@@ -58,10 +60,14 @@ pub struct ChannelNorm {
 }
 
 impl ChannelNorm {
+    /// Means and variances of a half type are taken in float32.
+    ///
     /// # Shapes
     /// `[B, C, H, W]` to the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        channel_norm::forward(x, self.gain.val(), self.bias.val(), EPSILON)
+        let dtype = x.dtype();
+        let [x, gain, bias] = [x, self.gain.val(), self.bias.val()].map(|value| cast(value, storage::wide(dtype)));
+        cast(channel_norm::forward(x, gain, bias, EPSILON), dtype)
     }
 
     /// The norm of `x` with a gate added, which `gate` makes of `c` behind `before`.
@@ -72,7 +78,11 @@ impl ChannelNorm {
         c: Tensor<4>,
         before: PreActivation,
     ) -> Tensor<4> {
-        let norm = Norm { gain: self.gain.val(), shift: self.bias.val(), epsilon: EPSILON };
-        gated_norm::forward(x, c, gate.parameters(), norm, before)
+        let dtype = x.dtype();
+        if storage::wide(dtype) != dtype {
+            return self.forward(gated_residual::forward(x, gate.forward_behind(c, before)));
+        }
+        let norm = Norm { gain: cast(self.gain.val(), dtype), shift: cast(self.bias.val(), dtype), epsilon: EPSILON };
+        gated_norm::forward(x, c, gate.parameters(dtype), norm, before)
     }
 }

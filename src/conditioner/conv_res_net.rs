@@ -21,6 +21,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 
+use super::storage::{self, cast};
 use super::widths::Widths;
 use super::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig, theta_start,
@@ -158,10 +159,11 @@ impl ConvResNet {
 impl<C: MapContext> Conditioner<4, C> for ConvResNet {
     fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
-        let context = context.map();
-        let h = self.input.forward(kept);
+        let (dtype, own) = (kept.dtype(), storage::of(&self.input.conv.weight));
+        let context = context.map().map(|context| cast(context, own));
+        let h = self.input.forward(cast(kept, own));
         let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
-        self.widths.theta(self.output.forward(self.activation.forward(self.norm.forward(h))))
+        cast(self.widths.theta(self.output.forward(self.activation.forward(self.norm.forward(h)))), dtype)
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {

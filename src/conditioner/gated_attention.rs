@@ -24,6 +24,7 @@ use crate::error::ConfigError;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::{attention, gated_residual};
 
+use super::storage::{self, cast};
 use super::{ChannelNorm, ConvStart, ConvWeight, StartedConv, StartedConvConfig};
 
 /// How positions are mixed.
@@ -145,6 +146,10 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
     let (f, positions) = (channels / 3, h * w);
     match mixing {
         Mixing::Maxout => projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w]),
-        Mixing::Attention { heads } => attention::forward(projected, heads),
+        Mixing::Attention { heads } => {
+            // Scores of a half type are off by more than the differences between them.
+            let dtype = projected.dtype();
+            cast(attention::forward(cast(projected, storage::wide(dtype)), heads), dtype)
+        }
     }
 }

@@ -23,6 +23,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::storage::{self, cast};
 use super::widths::Widths;
 use super::{
     Conditioner, ConvStart, ConvWeight, GatedBlock, GatedBlockConfig, Mixing, StartedConv, StartedConvConfig,
@@ -155,12 +156,14 @@ impl GatedNet {
         }
     }
 
-    fn run(&self, kept: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<3> {
+    fn run(&self, kept: Tensor<4>, context: Option<Tensor<4>>) -> Tensor<3> {
         let c = kept.dims()[1];
+        let (dtype, own) = (kept.dtype(), storage::of(&self.input.conv.weight));
+        let (kept, context) = (cast(kept, own), context.map(|context| cast(context, own)));
         let positions = self.positions.as_ref().map(Param::val);
         let h = self.input.forward(kept);
-        let h = self.blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), context));
-        theta(self.output.forward(self.activate(h)), c)
+        let h = self.blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), context.as_ref()));
+        cast(theta(self.output.forward(self.activate(h)), c), dtype)
     }
 
     fn start(self, kept: Tensor<4>, context: Option<&Tensor<4>>) -> (Self, Tensor<3>) {
@@ -200,7 +203,7 @@ fn theta(output: Tensor<4>, c: usize) -> Tensor<3> {
 impl<C: MapContext> Conditioner<4, C> for GatedNet {
     fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
-        self.run(kept, context.map().as_ref())
+        self.run(kept, context.map())
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {

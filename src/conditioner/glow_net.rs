@@ -22,6 +22,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::edge::edge_conv;
+use super::storage::{self, cast};
 use super::widths::Widths;
 use super::zero_conv::LOG_SCALE_FACTOR;
 use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
@@ -110,8 +111,9 @@ impl NormedConv {
         let scale = self.norm.effective_log_scale().exp();
         // (W·x + b)·e^s = (e^s W)·x + e^s b
         let bias = (self.norm.bias.val() * scale.clone()).reshape([outputs]);
-        let weight = self.weight.val() * scale.reshape([outputs, 1, 1, 1]);
-        relu(Self::conv(x, weight, Some(bias)))
+        let weight = cast(self.weight.val(), scale.dtype()) * scale.reshape([outputs, 1, 1, 1]);
+        let dtype = x.dtype();
+        relu(Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype))))
     }
 
     fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
@@ -136,7 +138,9 @@ pub struct GlowNet {
 
 impl<C: Context> Conditioner<4, C> for GlowNet {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
-        self.widths.theta(self.output.convolve(self.inner.forward(self.input.forward(kept))))
+        let dtype = kept.dtype();
+        let kept = cast(kept, storage::of(&self.input.weight));
+        cast(self.widths.theta(self.output.convolve(self.inner.forward(self.input.forward(kept)))), dtype)
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {

@@ -32,6 +32,7 @@ use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
+use super::storage::{self, cast};
 use super::widths::Widths;
 use super::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
@@ -118,8 +119,9 @@ impl<C: VectorContext> Conditioner<2, C> for Mlp {
             Activation::Relu => linear::layer(h, layer, After::Relu),
             activation => activation.forward(linear::layer(h, layer, After::Nothing)),
         };
-        let h = self.hidden.iter().fold(input, layer);
-        self.widths.theta(linear::layer(h, &self.output, After::Nothing))
+        let dtype = input.dtype();
+        let h = self.hidden.iter().fold(cast(input, storage::of(&self.output.weight)), layer);
+        cast(self.widths.theta(linear::layer(h, &self.output, After::Nothing)), dtype)
     }
 
     fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {

@@ -12,6 +12,7 @@ pub mod glow_net;
 pub mod mlp;
 pub mod res_net;
 pub mod started_conv;
+pub(crate) mod storage;
 pub(crate) mod theta_start;
 pub(crate) mod widths;
 pub mod zero_conv;

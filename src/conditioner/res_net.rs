@@ -18,6 +18,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
+use super::storage::{self, cast};
 use super::widths::Widths;
 use super::{Activation, Conditioner, theta_start};
 use crate::context::VectorContext;
@@ -135,14 +136,15 @@ impl ResNet {
 impl<C: VectorContext> Conditioner<2, C> for ResNet {
     fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
-        let context = context.vector();
+        let (dtype, own) = (kept.dtype(), storage::of(&self.input.weight));
+        let (kept, context) = (cast(kept, own), context.vector().map(|context| cast(context, own)));
         let input = match &context {
             Some(context) => Tensor::cat(vec![kept, context.clone()], 1),
             None => kept,
         };
         let h = layer(input, &self.input, After::Nothing);
         let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
-        self.widths.theta(layer(self.activation.forward(h), &self.output, After::Nothing))
+        cast(self.widths.theta(layer(self.activation.forward(h), &self.output, After::Nothing)), dtype)
     }
 
     fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {

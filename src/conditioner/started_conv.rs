@@ -31,6 +31,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::storage::{self, cast};
 use crate::error::ConfigError;
 use crate::kernel::conv2d::{self, PreActivation};
 use crate::parameter;
@@ -166,22 +167,25 @@ impl StartedConv {
 
     /// The convolution of what an activation makes of `x`.
     pub(crate) fn forward_behind(&self, x: Tensor<4>, before: PreActivation) -> Tensor<4> {
-        let (weight, bias) = self.parameters();
+        let (weight, bias) = self.parameters(x.dtype());
         conv2d::forward(x, weight, bias, before)
     }
 
-    /// Weights `[out, in, k, k]` and bias `[out]` of the convolution.
-    pub(crate) fn parameters(&self) -> (Tensor<4>, Option<Tensor<1>>) {
-        (self.weight(), self.conv.bias.as_ref().map(Param::val))
+    /// Weights `[out, in, k, k]` and bias `[out]` of the convolution, for numbers of a type.
+    pub(crate) fn parameters(&self, dtype: DType) -> (Tensor<4>, Option<Tensor<1>>) {
+        let bias = self.conv.bias.as_ref().map(|bias| cast(bias.val(), dtype));
+        (cast(self.weight(), dtype), bias)
     }
 
-    /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths.
+    /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths, which a half type computes in float32.
     fn weight(&self) -> Tensor<4> {
         let direction = self.conv.weight.val();
         let Some(gain) = &self.gain else { return direction };
         let outputs = direction.dims()[0];
+        let dtype = storage::wide(direction.dtype());
+        let (direction, gain) = (cast(direction, dtype), cast(gain.val(), dtype));
         let inverse_norm = direction.clone().square().sum_dims(&[1, 2, 3]).add_scalar(1e-24).sqrt().recip();
-        direction * (gain.val().reshape([outputs, 1, 1, 1]) * inverse_norm)
+        direction * (gain.reshape([outputs, 1, 1, 1]) * inverse_norm)
     }
 
     /// Input and output channels.

@@ -19,6 +19,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::edge::{edge_conv, ring_conv};
+use super::storage::{self, cast};
 use super::widths::Widths;
 use super::{Conditioner, theta_start};
 use crate::context::Context;
@@ -87,7 +88,8 @@ impl ZeroConv {
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = self.scaled();
-        edge_conv(x, weight, Some(bias))
+        let dtype = x.dtype();
+        edge_conv(x, cast(weight, dtype), Some(cast(bias, dtype)))
     }
 
     /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the ring's weights.
@@ -99,17 +101,20 @@ impl ZeroConv {
         ring_conv(size, weight, Some(bias))
     }
 
-    /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output.
+    /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output. Those of a half type in float32.
     fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
-        let scale = self.log_scale.val().mul_scalar(LOG_SCALE_FACTOR).exp();
+        let dtype = storage::wide(storage::of(&self.weight));
+        let scale = cast(self.log_scale.val(), dtype).mul_scalar(LOG_SCALE_FACTOR).exp();
         let outputs = scale.dims()[0];
-        (self.weight.val() * scale.clone().reshape([outputs, 1, 1, 1]), self.bias.val() * scale)
+        let weight = cast(self.weight.val(), dtype) * scale.clone().reshape([outputs, 1, 1, 1]);
+        (weight, cast(self.bias.val(), dtype) * scale)
     }
 }
 
 impl<C: Context> Conditioner<4, C> for ZeroConv {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
-        self.widths.theta(self.convolve(kept))
+        let dtype = kept.dtype();
+        cast(self.widths.theta(self.convolve(cast(kept, storage::of(&self.weight)))), dtype)
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {

@@ -54,6 +54,24 @@ pub enum DataError {
     #[error("a batch size of 0: a batch holds at least 1 item")]
     BatchOfZero,
 
+    /// A batch that cannot be cut into equal parts, one for each device.
+    #[error("a batch of {batch_size} examples cannot be cut into {n_parts} equal parts")]
+    UnequalParts {
+        /// The batch size.
+        batch_size: usize,
+        /// The parts.
+        n_parts: usize,
+    },
+
+    /// No parts, or more than there are examples.
+    #[error("an epoch of {n_items} examples cannot be cut into {n_parts} parts")]
+    Parts {
+        /// The examples.
+        n_items: usize,
+        /// The parts.
+        n_parts: usize,
+    },
+
     /// A batch larger than the set.
     #[error("a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch")]
     BatchTooLarge {

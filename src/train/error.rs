@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use burn::tensor::DType;
 
 use super::fault::Fault;
+use super::loss_scale::LossScale;
 use super::schedule::Schedule;
 
 /// A training step that cannot go on.
@@ -80,6 +81,29 @@ pub enum TrainError {
     InvalidDecay {
         /// The decay that was given.
         decay: f64,
+    },
+    /// A loss scale is a power of two in a range, and grows after a number of updates.
+    #[error("{scale:?} is no loss scale: `exponent` must be at most 60 and `growth` at least 1")]
+    InvalidLossScale {
+        /// The scale that was given.
+        scale: LossScale,
+    },
+    /// A device has no numbers of the type that networks are to be trained in.
+    #[error("the device {device} has no arithmetic in {dtype:?}")]
+    UnsupportedPrecision {
+        /// The type.
+        dtype: DType,
+        /// The device.
+        device: String,
+    },
+    /// A gradient is put together from at least one part.
+    #[error("the parts of a gradient must be at least 1, found 0")]
+    NoParts,
+    /// burn's learner has no place for a loss scale that changes.
+    #[error("burn's checkpoints cannot keep the loss scale {scale:?}: only a fixed one serves here, or a `Trainer`")]
+    ChangingLossScale {
+        /// The scale that was given.
+        scale: LossScale,
     },
     /// A moving average met a model that it was not made from.
     #[error("the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape")]

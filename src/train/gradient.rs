@@ -84,6 +84,14 @@ pub fn clip_global_norm<M: Module>(
     Ok((scale.gradients, norm))
 }
 
+/// Every gradient of `module` times `factor`, computed in float32 at least.
+#[cfg(feature = "train")]
+pub(super) fn scale<M: Module>(gradients: GradientsParams, module: &M, factor: f64) -> GradientsParams {
+    let mut scale = Scale { gradients, seen: HashSet::new(), factor };
+    module.visit(&mut scale);
+    scale.gradients
+}
+
 fn device_error(error: impl std::fmt::Display) -> TrainError {
     TrainError::Device { reason: error.to_string() }
 }

@@ -9,6 +9,7 @@
 //! | which way to go | [`OptimizerConfig`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
 //! | which weights to evaluate | [`Ema`] |
+//! | in which type networks are trained | [`Precision`], [`LossScale`] |
 //! | which noise step t draws | [`StepSeed`] |
 //! | what to do about a NaN, and where it came from | [`NonFinite`], [`Fault`], [`Objective`] |
 //! | how to stop and go on | [`Checkpoint`], [`Checkpoints`] |
@@ -25,15 +26,18 @@ pub mod gradient;
 mod gradient_search;
 #[cfg(feature = "train")]
 pub mod learner;
+pub mod loss_scale;
 pub mod memory;
 pub mod non_finite;
 pub mod objective;
 pub mod optimizer;
 mod parameter_path;
+pub mod precision;
 pub mod schedule;
 pub mod step_seed;
 pub mod trainer;
 pub mod trainer_config;
+pub mod update;
 pub mod warm_up;
 mod weights;
 
@@ -44,12 +48,15 @@ pub use ema::{Ema, EmaDecay};
 pub use error::{CheckpointError, TrainError};
 pub use fault::Fault;
 pub use gradient::{clip_global_norm, global_norm};
+pub use loss_scale::LossScale;
 pub use memory::peak_rss_bytes;
 pub use non_finite::{NonFinite, Outcome};
 pub use objective::{NegativeLogLikelihood, Objective};
 pub use optimizer::OptimizerConfig;
+pub use precision::Precision;
 pub use schedule::Schedule;
 pub use step_seed::{Purpose, StepSeed};
-pub use trainer::{Trainer, Update};
+pub use trainer::Trainer;
 pub use trainer_config::{GradientUnit, TrainerConfig};
+pub use update::Update;
 pub use warm_up::WarmUp;

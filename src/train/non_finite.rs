@@ -45,4 +45,6 @@ pub enum Outcome {
     Skipped(TrainError),
     /// The batch was passed over, for this reason, and the weights are those of the last checkpoint.
     Restored(TrainError),
+    /// The batch was passed over under every policy: a gradient in float16 overflowed, and the [loss scale](super::LossScale) was halved.
+    Overflowed,
 }

@@ -25,29 +25,13 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::loss_scale::ScaleState;
 use super::weights::first_not_finite;
 use super::{
-    Checkpoint, CheckpointError, Ema, GradientUnit, NonFinite, Objective, Outcome, Purpose, StepSeed, TrainError,
-    TrainerConfig, WarmUp, clip_global_norm,
+    Checkpoint, CheckpointError, Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, Purpose, StepSeed,
+    TrainError, TrainerConfig, Update, WarmUp, clip_global_norm,
 };
 use crate::unstarted::Unstarted;
-
-/// What an update did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Update {
-    /// Number of this update, from 1.
-    pub step: u64,
-    /// Loss before it, nats per example. Finite if the update was done.
-    pub loss: f64,
-    /// Loss before it, bits per dimension. Finite if the update was done.
-    pub bits_per_dim: f64,
-    /// Global norm of the gradient before the clip, in the unit of the configuration; NaN if the update was not done.
-    pub gradient_norm: f64,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Whether it was done. Always, under [`NonFinite::Stop`].
-    pub outcome: Outcome,
-}
 
 /// What an update changes.
 #[derive(Clone)]
@@ -66,6 +50,9 @@ struct Progress {
     averaged: u64,
     /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last checkpoint.
     failures: u64,
+    /// In float16.
+    #[serde(default)]
+    scale: Option<ScaleState>,
 }
 
 /// A model in training with its optimizer and its moving average.
@@ -77,6 +64,7 @@ pub struct Trainer<M: Module> {
     config: TrainerConfig,
     step: u64,
     failures: u64,
+    scale: Option<ScaleState>,
 }
 
 /// Sections and keys of a trainer's checkpoint.
@@ -90,12 +78,15 @@ impl<M: Module> Trainer<M> {
     /// Starts the training of a model, after its data-dependent start.
     ///
     /// # Errors
-    /// If [`TrainerConfig::validate`] is one.
+    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`].
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
         config.validate()?;
+        config.precision.check(&model)?;
         let average = Ema::new(&model, config.ema)?;
         let optimizer = config.optimizer.init();
-        let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step: 0, failures: 0 };
+        let scale = config.precision.loss_scale().map(ScaleState::new);
+        let state = State { model, average, optimizer };
+        let mut trainer = Self { state, good: None, config, step: 0, failures: 0, scale };
         trainer.mark_saved();
         Ok(trainer)
     }
@@ -145,11 +136,11 @@ impl<M: Module> Trainer<M> {
         match &mut attempt {
             Err(TrainError::NonFiniteLoss { fault, .. }) => {
                 self.seed(device);
-                *fault = objective.fault(&self.state.model);
+                *fault = objective.fault(&self.working_copy());
             }
-            Err(TrainError::NonFiniteGradient { fault, .. }) => {
+            Err(TrainError::NonFiniteGradient { fault, .. }) if self.smaller_scale().is_none() => {
                 self.seed(device);
-                *fault = objective.gradient_fault(&self.state.model);
+                *fault = objective.gradient_fault(&self.working_copy());
             }
             _ => {}
         }
@@ -158,6 +149,21 @@ impl<M: Module> Trainer<M> {
 
     fn seed(&self, device: &Device) {
         device.seed(StepSeed::new(self.config.seed).seed(self.step, Purpose::Training));
+    }
+
+    /// The model in the types that an update computes in.
+    fn working_copy(&self) -> M {
+        self.config.precision.working_copy(&self.state.model)
+    }
+
+    /// The next loss scale, if that may be why a gradient is not finite.
+    fn smaller_scale(&self) -> Option<ScaleState> {
+        self.scale?.overflowed(self.config.precision.loss_scale()?)
+    }
+
+    /// The factor on the loss.
+    fn loss_scale(&self) -> f64 {
+        self.scale.map_or(1.0, ScaleState::factor)
     }
 
     /// The rate of the next update.
@@ -171,7 +177,8 @@ impl<M: Module> Trainer<M> {
     fn attempt(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
         let step = self.step + 1;
         self.seed(device);
-        let loss = loss(&self.state.model);
+        let working = self.working_copy();
+        let loss = loss(&working);
         if !loss.is_tracked() {
             return Err(TrainError::NoGraph);
         }
@@ -189,9 +196,11 @@ impl<M: Module> Trainer<M> {
             GradientUnit::Nats => 1.0,
             GradientUnit::BitsPerDim => self.config.dims as f64 * LN_2,
         };
-        let learning_rate = self.learning_rate();
+        let (learning_rate, precision, loss_scale) = (self.learning_rate(), self.config.precision, self.loss_scale());
         let State { model, average, optimizer } = &mut self.state;
-        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        let scaled = if loss_scale == 1.0 { loss } else { loss.mul_scalar(loss_scale) };
+        let gradients = GradientsParams::from_grads(scaled.backward(), &working);
+        let gradients = precision.master_gradients(gradients, model, loss_scale);
         // A bound near the largest number stays one.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let (gradients, norm) = clip_global_norm(gradients, model, max_norm).map_err(|error| match error {
@@ -203,6 +212,7 @@ impl<M: Module> Trainer<M> {
         *model = optimizer.step(learning_rate, model.clone(), gradients);
         *average = average.clone().update(model)?;
         self.step = step;
+        self.scale = self.scale.zip(precision.loss_scale()).map(|(state, scale)| state.good(scale));
         if !matches!(self.config.non_finite, NonFinite::Restore { .. }) {
             self.failures = 0;
         }
@@ -212,6 +222,7 @@ impl<M: Module> Trainer<M> {
             bits_per_dim: value / (self.config.dims as f64 * LN_2),
             gradient_norm: norm / nats_per_unit,
             learning_rate,
+            loss_scale,
             outcome: Outcome::Done,
         })
     }
@@ -222,6 +233,11 @@ impl<M: Module> Trainer<M> {
             Err(error) if error.is_non_finite() => error,
             settled => return settled,
         };
+        if let (TrainError::NonFiniteGradient { .. }, Some(smaller)) = (&error, self.smaller_scale()) {
+            let passed_over = self.passed_over(f64::NAN, Outcome::Overflowed);
+            self.scale = Some(smaller);
+            return Ok(passed_over);
+        }
         let at_most = match self.config.non_finite {
             NonFinite::Stop => return Err(error),
             NonFinite::Skip { at_most } | NonFinite::Restore { at_most } => at_most,
@@ -230,8 +246,6 @@ impl<M: Module> Trainer<M> {
             return Err(TrainError::GaveUp { failures: self.failures, last: Box::new(error) });
         }
         let loss = if let TrainError::NonFiniteLoss { value, .. } = error { value } else { f64::NAN };
-        let learning_rate = self.learning_rate();
-        self.step += 1;
         self.failures += 1;
         let outcome = match &self.good {
             Some(good) => {
@@ -240,8 +254,16 @@ impl<M: Module> Trainer<M> {
             }
             None => Outcome::Skipped(error),
         };
+        Ok(self.passed_over(loss, outcome))
+    }
+
+    /// Counts an update that changed nothing.
+    fn passed_over(&mut self, loss: f64, outcome: Outcome) -> Update {
+        let (learning_rate, loss_scale) = (self.learning_rate(), self.loss_scale());
+        self.step += 1;
         let bits_per_dim = loss / (self.config.dims as f64 * LN_2);
-        Ok(Update { step: self.step, loss, bits_per_dim, gradient_norm: f64::NAN, learning_rate, outcome })
+        let gradient_norm = f64::NAN;
+        Update { step: self.step, loss, bits_per_dim, gradient_norm, learning_rate, loss_scale, outcome }
     }
 
     /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`] goes back there and counts anew. Needless
@@ -273,6 +295,18 @@ impl<M: Module> Trainer<M> {
         Ok(self)
     }
 
+    /// Goes on in another precision, with a new loss scale.
+    ///
+    /// # Errors
+    /// Those of [`Precision::validate`] and [`Precision::check`].
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, TrainError> {
+        precision.validate()?;
+        precision.check(&self.state.model)?;
+        self.config.precision = precision;
+        self.scale = precision.loss_scale().map(ScaleState::new);
+        Ok(self)
+    }
+
     /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
     /// caller's own can be added before it is saved; after that, call [`Trainer::mark_saved`].
     ///
@@ -288,7 +322,7 @@ impl<M: Module> Trainer<M> {
         let State { model, average, optimizer } = &self.state;
         // A run that restores starts its count at each checkpoint, and so at this one.
         let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
-        let progress = Progress { step: self.step, averaged: average.updates(), failures };
+        let progress = Progress { step: self.step, averaged: average.updates(), failures, scale: self.scale };
         for (section, fault) in [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))] {
             if let Some(path) = fault {
                 return Err(CheckpointError::NonFiniteWeights { name: format!("{section}.{path}") });
@@ -320,13 +354,17 @@ impl<M: Module> Trainer<M> {
         let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
         config.validate().map_err(|error| malformed(TRAINER, error))?;
         let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
-        let Progress { step, averaged, failures } = progress?;
+        let Progress { step, averaged, failures, scale } = progress?;
+        config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
+        // A file that was written before there were scales begins with a new one.
+        let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
         let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
         let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| malformed(OPTIMIZER, error))?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         let model = checkpoint.resume(MODEL, model)?;
         let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
-        let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step, failures };
+        let state = State { model, average, optimizer };
+        let mut trainer = Self { state, good: None, config, step, failures, scale };
         trainer.mark_saved();
         Ok(trainer)
     }

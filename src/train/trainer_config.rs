@@ -3,7 +3,7 @@
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::{EmaDecay, NonFinite, OptimizerConfig, Schedule, TrainError};
+use super::{EmaDecay, NonFinite, OptimizerConfig, Precision, Schedule, TrainError};
 
 /// Which loss the bound on the gradient's norm speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct TrainerConfig {
     /// What to do about a loss or gradient that is not finite.
     #[config(default = "NonFinite::Stop")]
     pub non_finite: NonFinite,
+    /// The type that networks are trained in.
+    #[config(default = "Precision::Full")]
+    pub precision: Precision,
 }
 
 impl TrainerConfig {
@@ -66,6 +69,7 @@ impl TrainerConfig {
         }
         self.schedule.validate()?;
         self.optimizer.validate()?;
+        self.precision.validate()?;
         self.ema.validate()
     }
 

@@ -19,6 +19,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
+use crate::conditioner::storage::{self, cast};
 use crate::conditioner::{
     ConvStart, ConvWeight, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, Mixing, StartedConv,
     StartedConvConfig,
@@ -152,9 +153,12 @@ impl Encoder<4> for FlowPlusPlusEncoder {
 
     fn encode(&self, x: Tensor<4>) -> Tensor<4> {
         let positions = self.positions.as_ref().map(Param::val);
-        let h = self.input.forward(self.halves(x));
+        let dtype = x.dtype();
+        let h = self.input.forward(cast(self.halves(x), storage::of(&self.input.conv.weight)));
         let h = self.blocks.iter().fold(h, |h, block| block.forward(h, None));
-        self.normed_blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), None))
+        let h = self.normed_blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), None));
+        // Gradients of the code are added up over the couplings, in this type.
+        cast(h, dtype)
     }
 
     fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {

@@ -8,7 +8,7 @@ use burn::train::{InferenceStep, Interrupter, TrainOutput, TrainStep};
 
 use super::likelihood::Likelihood;
 use super::step_likelihood::StepLikelihood;
-use crate::train::{TrainError, clip_global_norm};
+use crate::train::{LossScale, Precision, TrainError, clip_global_norm};
 
 /// A flow with the steps of burn's `Learner`: it is fitted by maximum likelihood.
 /// ```text
@@ -73,6 +73,8 @@ pub struct MaximumLikelihood<const D: usize, M> {
     #[module(skip)]
     max_norm: f64,
     #[module(skip)]
+    precision: Precision,
+    #[module(skip)]
     stop: Stop,
 }
 
@@ -105,7 +107,12 @@ impl Debug for Stop {
 impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     /// A started flow, its gradient clipped at a norm of 1 nat per example, which is Flow++'s.
     pub fn new(model: M) -> Self {
-        Self { model, max_norm: 1.0, stop: Stop { interrupter: Interrupter::new(), failure: Arc::default() } }
+        Self {
+            model,
+            max_norm: 1.0,
+            precision: Precision::Full,
+            stop: Stop { interrupter: Interrupter::new(), failure: Arc::default() },
+        }
     }
 
     /// Clips the gradient at another norm; infinity: not at all.
@@ -117,6 +124,29 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
             return Err(TrainError::InvalidMaxNorm { max_norm });
         }
         Ok(Self { max_norm, ..self })
+    }
+
+    /// Trains networks in another precision. The weights that the optimizer sees stay as they are.
+    ///
+    /// # Errors
+    /// Those of [`Precision::validate`] and [`Precision::check`]; [`TrainError::ChangingLossScale`], since nothing of burn's would save one.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, TrainError> {
+        precision.validate()?;
+        precision.check(&self.model)?;
+        if let Some(scale @ LossScale::Dynamic { .. }) = precision.loss_scale() {
+            return Err(TrainError::ChangingLossScale { scale });
+        }
+        Ok(Self { precision, ..self })
+    }
+
+    /// The norm that the gradient is clipped at.
+    pub fn max_norm(&self) -> f64 {
+        self.max_norm
+    }
+
+    /// Stops the training for a reason.
+    pub(super) fn fail(&self, reason: &str) {
+        self.stop.fail(format!("a step failed and changed nothing: {reason}"));
     }
 
     /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`. It forgets an earlier stop, since one training
@@ -133,21 +163,24 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
         self.stop.reason().clone()
     }
 
-    fn log_likelihood(&self, data: M::Data) -> (Tensor<1>, usize) {
-        match self.model.log_likelihood(data) {
+    fn log_likelihood(model: &M, data: M::Data) -> (Tensor<1>, usize) {
+        match model.log_likelihood(data) {
             Ok(likelihood) => likelihood,
             Err(error) => panic!("{error}"),
         }
     }
 
     /// The gradients of a finite loss, clipped.
-    fn gradients(&self, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
+    fn gradients(&self, working: &M, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
         let value = loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
         if !value.is_finite() {
-            let place = self.model.fault(data).map_or(String::new(), |fault| format!(", first not finite at {fault}"));
+            let place = working.fault(data).map_or(String::new(), |fault| format!(", first not finite at {fault}"));
             return Err(format!("the loss is {value} nats{place}"));
         }
-        let gradients = GradientsParams::from_grads(loss.backward(), self);
+        let scale = self.precision.loss_scale().map_or(1.0, LossScale::start);
+        let scaled = if scale == 1.0 { loss } else { loss.mul_scalar(scale) };
+        let gradients = GradientsParams::from_grads(scaled.backward(), working);
+        let gradients = self.precision.master_gradients(gradients, &self.model, scale);
         let clipped = clip_global_norm(gradients, self, self.max_norm);
         clipped.map(|(gradients, _)| gradients).map_err(|error| error.to_string())
     }
@@ -158,9 +191,10 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
-        let (nats, dims) = self.log_likelihood(data.clone());
-        let grads = self.gradients(nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
-            self.stop.fail(format!("a step failed and changed nothing: {reason}"));
+        let working = self.precision.working_copy(&self.model);
+        let (nats, dims) = Self::log_likelihood(&working, data.clone());
+        let grads = self.gradients(&working, nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
+            self.fail(&reason);
             // A parameter without a gradient is left alone.
             GradientsParams::new()
         });
@@ -173,7 +207,7 @@ impl<const D: usize, M: Likelihood<D>> InferenceStep for MaximumLikelihood<D, M>
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> Self::Output {
-        let (nats, dims) = self.log_likelihood(data);
+        let (nats, dims) = Self::log_likelihood(&self.model, data);
         StepLikelihood::new(nats, dims, M::provenance())
     }
 }

@@ -9,6 +9,7 @@
 //! | the output of a step | [`StepLikelihood`] |
 //! | metrics | [`LikelihoodMetric`], in bits/dim or in nats, with its provenance |
 //! | data loaders | [`Loader`](crate::data::Loader), or burn's with [`ImageBatcher`](crate::data::ImageBatcher) |
+//! | several devices | [`DataParallel`], with a [`ShardedLoader`] |
 //! | noise that does not depend on what ran before | [`SeededLoader`] |
 //! | a renderer where there is no terminal | [`EpochLog`] |
 //!
@@ -26,16 +27,20 @@
 //!
 //! A checkpoint that does not fit is a panic of burn's, and a checkpoint is three files without a checksum.
 
+mod data_parallel;
 mod epoch_log;
 mod likelihood;
 mod likelihood_metric;
 mod maximum_likelihood;
 mod seeded_loader;
+mod sharded_loader;
 mod step_likelihood;
 
+pub use data_parallel::DataParallel;
 pub use epoch_log::EpochLog;
 pub use likelihood::Likelihood;
 pub use likelihood_metric::LikelihoodMetric;
 pub use maximum_likelihood::MaximumLikelihood;
 pub use seeded_loader::SeededLoader;
+pub use sharded_loader::{Shard, ShardedLoader};
 pub use step_likelihood::StepLikelihood;

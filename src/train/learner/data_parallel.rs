@@ -1,0 +1,134 @@
+use burn::module::{Module, Param, ParamId};
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer, MultiGradientsParams};
+use burn::tensor::{Int, Tensor};
+use burn::train::{InferenceStep, TrainOutput, TrainStep};
+
+use super::likelihood::Likelihood;
+use super::maximum_likelihood::MaximumLikelihood;
+use super::step_likelihood::StepLikelihood;
+use crate::train::gradient::scale;
+use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm};
+
+/// A flow with the steps of burn's `Learner` on several devices: its update is that of one device that saw the joined batch.
+/// ```text
+/// worker i     g_i = gradient of the mean loss of its part of the batch, with weights copied from the first device
+/// burn         g = Σ_i g_i                        burn-train 0.22.1 adds the parts up; it does not average them
+/// here         g ← g/n, clipped to a global norm; optimizer; average ← average − (1 − d)·(average − weights)
+/// ```
+/// All of it happens once, on the first device, in `TrainStep::optimize`, which burn calls there: workers clip nothing, so that the clip is
+/// that of the joined gradient. The moving average is part of the module, so that burn's checkpointers write it and bring it back, and
+/// nothing in a checkpoint depends on the number of devices. Validation uses the average.
+///
+/// The parts must be equally large: give the training's loader to a [`ShardedLoader`](super::ShardedLoader). The model is started from data
+/// before it comes here, once, and every worker's copy is made from it.
+///
+/// | strategy of burn | `n_parts` |
+/// |---|---|
+/// | `ExecutionStrategy::single` | 1 |
+/// | `ExecutionStrategy::multi` on `n` devices | `n` |
+/// | `grads_accumulation(k)` | times `k` |
+/// | `ExecutionStrategy::ddp` with `ReduceOperation::Mean` | 1: the parts are averaged on the way back already |
+///
+/// Draws: a generator of burn's is global to a backend, and workers take from it in the order in which they happen to come. What is random
+/// within a step, such as dequantization noise, is therefore another in each run on several devices; order and augmentation of the data are not.
+///
+/// A part that is not finite stops the training and the update does not happen: see [`MaximumLikelihood`].
+#[derive(Module, Debug)]
+pub struct DataParallel<const D: usize, M> {
+    /// The flow in training.
+    pub learned: MaximumLikelihood<D, M>,
+    /// The flow with averaged weights, for evaluation and sampling.
+    pub average: M,
+    /// Updates that went into the average, `[1]`.
+    pub updates: Param<Tensor<1, Int>>,
+    #[module(skip)]
+    decay: EmaDecay,
+    #[module(skip)]
+    max_norm: f64,
+    #[module(skip)]
+    n_parts: usize,
+}
+
+impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
+    /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at becomes that of the joined gradient.
+    ///
+    /// # Errors
+    /// [`TrainError::NoParts`] if there are none; [`TrainError::InvalidDecay`].
+    pub fn new(model: MaximumLikelihood<D, M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
+        if n_parts == 0 {
+            return Err(TrainError::NoParts);
+        }
+        decay.validate()?;
+        let max_norm = model.max_norm();
+        let learned = model.with_max_norm(f64::INFINITY)?;
+        let average = learned.model.valid();
+        let device = learned.devices().into_iter().next().unwrap_or_default().without_autodiff();
+        let updates = Param::initialized(ParamId::new(), Tensor::from_data([0], &device));
+        Ok(Self { learned, average, updates, decay, max_norm, n_parts })
+    }
+
+    /// The update that a joined gradient makes, or why it makes none.
+    fn moved(
+        &self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        sum: GradientsParams,
+    ) -> Result<Self, TrainError> {
+        let mean = if self.n_parts == 1 { sum } else { scale(sum, &self.learned, 1.0 / self.n_parts as f64) };
+        let (gradients, _) = clip_global_norm(mean, &self.learned, self.max_norm)?;
+        let updates = self.updates.val().into_data().iter::<i64>().sum::<i64>();
+        let learned = optimizer.step(rate, self.learned.clone(), gradients);
+        let average = Ema::resume(self.average.clone(), self.decay, updates.unsigned_abs())?;
+        let average = average.update(&learned.model)?.into_model();
+        let updates = self.updates.clone().map(|updates| updates.add_scalar(1));
+        Ok(Self { learned, average, updates, ..self.clone() })
+    }
+}
+
+impl<const D: usize, M: Likelihood<D>> TrainStep for DataParallel<D, M> {
+    type Input = M::Data;
+    type Output = StepLikelihood<M::Provenance>;
+
+    fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
+        TrainStep::step(&self.learned, data)
+    }
+
+    fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, sum: GradientsParams) -> Self {
+        // The sum lacks the part that failed.
+        if self.learned.failure().is_some() {
+            return self;
+        }
+        self.moved(optimizer, rate, sum).unwrap_or_else(|error| {
+            self.learned.fail(&error.to_string());
+            self
+        })
+    }
+
+    /// What burn would have each device do for some of the parameters, on the first device for all of them: the clip needs them all.
+    fn optimize_multi(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        parts: MultiGradientsParams,
+    ) -> Self {
+        let mut sum = GradientsAccumulator::new();
+        let first = self.updates.val().device();
+        for (part, _) in parts.grads {
+            sum.accumulate(&self.learned, part.to_device(&first, &self.learned));
+        }
+        self.optimize(optimizer, rate, sum.grads())
+    }
+}
+
+impl<const D: usize, M: Likelihood<D>> InferenceStep for DataParallel<D, M> {
+    type Input = M::Data;
+    type Output = StepLikelihood<M::Provenance>;
+
+    fn step(&self, data: M::Data) -> Self::Output {
+        match self.average.log_likelihood(data) {
+            Ok((nats, dims)) => StepLikelihood::new(nats, dims, M::provenance()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Loss scale: a factor that keeps float16 gradients in their range.
+//! ```text
+//! gradient      ∇(s·loss) in float16, then / s in float32
+//! overflow      a gradient that is not finite: s ← s/2, the update is passed over
+//! growth        after n good updates without one: s ← 2s
+//! ```
+//! Every factor is a power of two, so that multiplying and dividing by it rounds nothing. A scale of 1 that still overflows is no matter of
+//! the scale any more: it is left to [`NonFinite`](super::NonFinite), like a loss that is not finite before any gradient.
+//!
+//! The scale and its count are in the checkpoint. An update that is passed over counts as one: its number, and with it batch and noise, move on.
+//!
+//! # Reference
+//! Micikevicius et al. 2018 §3.2; start and growth are those of PyTorch's `GradScaler`: 2^16 and 2000.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+
+/// The factor on the loss of a training in float16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LossScale {
+    /// Always `2^exponent`; an overflow is a gradient that is not finite, like any other.
+    Fixed {
+        /// The exponent, 0 to 60.
+        exponent: u8,
+    },
+    /// Begins at `2^exponent`, halves at an overflow, doubles after `growth` good updates in a row.
+    Dynamic {
+        /// The exponent at the start, 0 to 60.
+        exponent: u8,
+        /// Good updates before it doubles, at least 1.
+        growth: u64,
+    },
+}
+
+impl Default for LossScale {
+    fn default() -> Self {
+        Self::Dynamic { exponent: 16, growth: 2000 }
+    }
+}
+
+/// The largest exponent: `2^60` times any loss that float32 can tell from infinity's neighbours is far beyond what float16 could need.
+const LARGEST: u8 = 60;
+
+impl LossScale {
+    /// # Errors
+    /// [`TrainError::InvalidLossScale`] unless the exponent is at most 60 and the growth at least 1.
+    pub fn validate(self) -> Result<(), TrainError> {
+        match self {
+            Self::Fixed { exponent } | Self::Dynamic { exponent, growth: 1.. } if exponent <= LARGEST => Ok(()),
+            scale => Err(TrainError::InvalidLossScale { scale }),
+        }
+    }
+}
+
+#[cfg(feature = "train")]
+impl LossScale {
+    /// The factor at the start.
+    pub(super) fn start(self) -> f64 {
+        ScaleState::new(self).factor()
+    }
+}
+
+/// A scale in use: what a checkpoint keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ScaleState {
+    exponent: u8,
+    /// Good updates since it last changed.
+    good: u64,
+}
+
+impl ScaleState {
+    pub(super) fn new(scale: LossScale) -> Self {
+        let (LossScale::Fixed { exponent } | LossScale::Dynamic { exponent, .. }) = scale;
+        Self { exponent, good: 0 }
+    }
+
+    pub(super) fn factor(self) -> f64 {
+        f64::from(self.exponent).exp2()
+    }
+
+    /// After an update that was done.
+    pub(super) fn good(self, scale: LossScale) -> Self {
+        match scale {
+            LossScale::Fixed { .. } => self,
+            LossScale::Dynamic { growth, .. } if self.good + 1 >= growth => {
+                Self { exponent: (self.exponent + 1).min(LARGEST), good: 0 }
+            }
+            LossScale::Dynamic { .. } => Self { good: self.good + 1, ..self },
+        }
+    }
+
+    /// After a gradient that is not finite; `None` if the scale cannot help.
+    pub(super) fn overflowed(self, scale: LossScale) -> Option<Self> {
+        match scale {
+            LossScale::Fixed { .. } => None,
+            LossScale::Dynamic { .. } => Some(Self { exponent: self.exponent.checked_sub(1)?, good: 0 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_doubles_and_halves() {
+        let scale = LossScale::Dynamic { exponent: 3, growth: 2 };
+        let mut state = ScaleState::new(scale);
+        let mut factors = vec![];
+        for good in [true, true, true, false, true, true, true] {
+            state = if good { state.good(scale) } else { state.overflowed(scale).unwrap() };
+            factors.push(state.factor());
+        }
+        assert_eq!(factors, [8.0, 16.0, 16.0, 8.0, 8.0, 16.0, 16.0]);
+    }
+
+    #[test]
+    fn a_scale_of_one_and_a_fixed_one_cannot_help() {
+        let dynamic = LossScale::Dynamic { exponent: 0, growth: 2 };
+        assert_eq!(ScaleState::new(dynamic).overflowed(dynamic), None);
+        let fixed = LossScale::Fixed { exponent: 10 };
+        assert_eq!(ScaleState::new(fixed).overflowed(fixed), None);
+        assert_eq!(ScaleState::new(fixed).good(fixed), ScaleState::new(fixed));
+    }
+
+    #[test]
+    fn scales_are_validated() {
+        assert!(LossScale::default().validate().is_ok());
+        let broken = [
+            LossScale::Fixed { exponent: 61 },
+            LossScale::Dynamic { exponent: 61, growth: 1 },
+            LossScale::Dynamic { exponent: 1, growth: 0 },
+        ];
+        for scale in broken {
+            let error = scale.validate().unwrap_err().to_string();
+            assert!(error.contains(&format!("{scale:?}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Mixed precision: networks in a half type, everything that is a density in float32.
+//! ```text
+//! master      float32: weights, moments, average; what a checkpoint holds
+//! working     a copy for one update, weights of networks in the half type: W₁₆ = round(W)
+//! gradient    of the working copy, cast to float32; the master moves by it
+//! ```
+//! | in the half type | in float32 |
+//! |---|---|
+//! | weights, biases, activations of a network, position embeddings | data, latents, log-determinants, the law, the prior, the loss; theta, once the last layer has rounded it |
+//! | convolutions and matrix products | layer norms, softmax with its two products, lengths of weight normalisation, Glow's scales |
+//! | gradients between the layers of a network | gradients between the layers of the flow; sums, clip, optimizer |
+//!
+//! Data never is in a half type: bfloat16 has 8 bits, so that a pixel of 256 levels would lose its dequantization noise, and the map from
+//! data to latents would not be one to one. What a network reads may be rounded: forward and inverse round the same half in the same way.
+//!
+//! Networks are known by name: those of this crate in `NETWORKS`. A network of your own stays in float32.
+//!
+//! # Numerics
+//! bfloat16 has the range of float32 and 8 bits, float16 has 11 bits and ends at 65504 and 6e-8. Gradients of likelihoods pass 65504 easily
+//! (of a loss of 8,000 nats, say) and underflow at the other end, hence [`LossScale`].
+//!
+//! # Cost
+//! Half the memory of a network's activations and, once more, half of its weights. On the CPU it is slower: there are no kernels for half
+//! types, and burn-flex widens products itself.
+//!
+//! # Reference
+//! Micikevicius et al. 2018, *Mixed precision training*.
+
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+use super::loss_scale::LossScale;
+use crate::graph::lift;
+
+/// Modules whose parameters a working copy stores in the half type.
+const NETWORKS: [&str; 8] = [
+    "Struct:ConvResNet",
+    "Struct:FlowPlusPlusEncoder",
+    "Struct:GatedNet",
+    "Struct:GlowNet",
+    "Struct:Made",
+    "Struct:Mlp",
+    "Struct:ResNet",
+    "Struct:ZeroConv",
+];
+
+/// Modules within a network whose parameters stay in float32: they are few, and used in float32.
+const WIDE: [&str; 2] = ["Struct:ActNorm", "Struct:ChannelNorm"];
+
+/// The type that networks are trained in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub enum Precision {
+    /// That of the parameters.
+    #[default]
+    Full,
+    /// bfloat16.
+    BF16,
+    /// float16, with the loss multiplied before the way back.
+    F16(LossScale),
+}
+
+impl Precision {
+    /// # Errors
+    /// Those of [`LossScale::validate`].
+    pub fn validate(self) -> Result<(), TrainError> {
+        if let Self::F16(scale) = self { scale.validate() } else { Ok(()) }
+    }
+
+    /// The half type; `None` for [`Precision::Full`].
+    pub fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Full => None,
+            Self::BF16 => Some(DType::BF16),
+            Self::F16(_) => Some(DType::F16),
+        }
+    }
+
+    /// The factor on the loss, where there is one.
+    pub fn loss_scale(self) -> Option<LossScale> {
+        if let Self::F16(scale) = self { Some(scale) } else { None }
+    }
+
+    /// Whether every device of a module has the type.
+    ///
+    /// # Errors
+    /// [`TrainError::UnsupportedPrecision`], with the first device that has it not.
+    pub fn check<M: Module>(self, module: &M) -> Result<(), TrainError> {
+        let Some(dtype) = self.dtype() else { return Ok(()) };
+        let lacks = |device: &Device| !device.supports_dtype(dtype);
+        match module.devices().into_iter().find(lacks) {
+            None => Ok(()),
+            Some(device) => Err(TrainError::UnsupportedPrecision { dtype, device: format!("{device:?}") }),
+        }
+    }
+
+    /// The module with the weights of its networks in the half type, as leaves of the graph with the same identities; the module itself for
+    /// [`Precision::Full`].
+    pub fn working_copy<M: Module>(self, master: &M) -> M {
+        match self.dtype() {
+            None => master.clone(),
+            Some(dtype) => master.clone().map(&mut Narrow { dtype, inside: Vec::new() }),
+        }
+    }
+
+    /// Gradients of a working copy, of a loss that was multiplied by `scale`, as gradients of the master: in its types, divided by `scale`.
+    /// A factor that is a power of two changes no digit.
+    pub fn master_gradients<M: Module>(self, gradients: GradientsParams, master: &M, scale: f64) -> GradientsParams {
+        if self == Self::Full {
+            return gradients;
+        }
+        let mut widen = Widen { gradients, factor: scale.recip(), seen: HashSet::new() };
+        master.visit(&mut widen);
+        widen.gradients
+    }
+}
+
+/// Casts what lies within a network.
+struct Narrow {
+    dtype: DType,
+    /// For each module on the way down: whether its parameters are cast.
+    inside: Vec<bool>,
+}
+
+impl ModuleMapper for Narrow {
+    fn enter_module(&mut self, _name: &str, container_type: &str) {
+        let inherited = self.inside.last().is_some_and(|&inside| inside);
+        let inside = (inherited || NETWORKS.contains(&container_type)) && !WIDE.contains(&container_type);
+        self.inside.push(inside);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.inside.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !self.inside.last().is_some_and(|&inside| inside) {
+            return param;
+        }
+        param.map(|value| {
+            let (device, trained, graph) = (value.device(), value.is_require_grad(), value.is_autodiff());
+            let narrow = value.inner().cast(self.dtype);
+            if graph { lift(narrow, &device).set_require_grad(trained) } else { narrow }
+        })
+    }
+}
+
+/// Casts gradients to the type of their parameters.
+struct Widen {
+    gradients: GradientsParams,
+    factor: f64,
+    /// A parameter that occurs twice has one gradient.
+    seen: HashSet<ParamId>,
+}
+
+impl ModuleVisitor for Widen {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.seen.insert(param.id) {
+            return;
+        }
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
+        let dtype = param.val().dtype();
+        let gradient = if gradient.dtype() == dtype { gradient } else { gradient.cast(dtype) };
+        let gradient = if self.factor == 1.0 { gradient } else { gradient.mul_scalar(self.factor) };
+        self.gradients.register(param.id, gradient);
+    }
+}
