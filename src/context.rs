@@ -23,6 +23,10 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
+
+    /// `⟨self, gradient⟩`, `[1]`: its derivative hands a gradient that a walk collected on to what this condition was made by. `None` where
+    /// there is nothing to hand on.
+    fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
 }
 
 /// A condition that networks for vectors can read: nothing, a vector, or several side by side.
@@ -134,6 +138,10 @@ impl Context for () {
     fn leaf(&self, _: &Device) {}
 
     fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
+
+    fn pair(&self, (): ()) -> Option<Tensor<1>> {
+        None
+    }
 }
 
 impl<const K: usize> Context for Tensor<K> {
@@ -155,6 +163,10 @@ impl<const K: usize> Context for Tensor<K> {
             });
         }
     }
+
+    fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>> {
+        gradient.map(|gradient| (self.clone() * lift(gradient, &self.device())).sum())
+    }
 }
 
 impl<A: Context, B: Context> Context for (A, B) {
@@ -171,5 +183,12 @@ impl<A: Context, B: Context> Context for (A, B) {
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
         A::collect(&leaf.0, gradients, &mut into.0);
         B::collect(&leaf.1, gradients, &mut into.1);
+    }
+
+    fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>> {
+        match (self.0.pair(gradient.0), self.1.pair(gradient.1)) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        }
     }
 }

@@ -28,8 +28,10 @@ use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::{flatten, sum_event};
 use crate::finite::all_finite;
+use crate::graph::lift;
 use crate::law::Law;
 use crate::layer::See;
+use crate::walk::{Cotangent, Walk, graph_device};
 
 /// One half of the channel axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +142,37 @@ where
         let theta = self.conditioner.forward(kept.clone(), context);
         let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(other), theta);
         (self.join(kept, x.reshape(dims)), sum_event(log_derivative))
+    }
+
+    /// The network sees the kept half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
+        let Cotangent { z, grad_z, grad_log_det } = back;
+        let device = graph_device(self, &z);
+        walk.leave(&device);
+        let condition = context.leaf(&device);
+        let (kept, z_other) = self.split(z);
+        let dims = z_other.dims();
+        let kept_leaf = lift(kept.clone(), &device).require_grad();
+        let theta = self.conditioner.forward(kept_leaf.clone(), &condition);
+        let x = walk.input(self, || {
+            let other = self.law.inverse(flatten(z_other), theta.clone().inner());
+            self.join(kept, other.reshape(dims))
+        });
+        let other = lift(flatten(self.split(x.clone()).1), &device).require_grad();
+        let (z_other, log_derivative) = self.law.forward(other.clone(), theta);
+        let (grad_kept, grad_other) = self.split(grad_z);
+        let log_det = sum_event(log_derivative);
+        let outward = (z_other * lift(flatten(grad_other), &device)).sum()
+            + (log_det * lift(grad_log_det.clone(), &device)).sum();
+        let mut gradients = outward.backward();
+        let Some(through_other) = other.grad_remove(&mut gradients) else { unreachable!("a law depends on its input") };
+        // A network may ignore what it is given.
+        let grad_kept = match kept_leaf.grad_remove(&mut gradients) {
+            Some(through_network) => grad_kept + through_network,
+            None => grad_kept,
+        };
+        walk.collect(self, &condition, &mut gradients);
+        Cotangent { z: x, grad_z: self.join(grad_kept, through_other.reshape(dims)), grad_log_det }
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

@@ -84,8 +84,8 @@ pub fn clip_global_norm<M: Module>(
     Ok((scale.gradients, norm))
 }
 
-fn device_error(error: impl std::fmt::Display) -> TrainError {
-    TrainError::Device { reason: error.to_string() }
+pub(super) fn device_error(error: impl std::fmt::Display) -> TrainError {
+    TrainError::Device { reason: error.to_string(), backward: None }
 }
 
 struct SumOfSquares<'a> {

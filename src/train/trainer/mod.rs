@@ -16,21 +16,19 @@
 //! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in bits/dim, so that the clip is active at
 //! nearly every step.
 
-use std::collections::BTreeMap;
+mod saved;
+
 use std::f64::consts::LN_2;
-use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Tensor};
-use serde::{Deserialize, Serialize};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
 
-use super::weights::first_not_finite;
+use super::batch_gradient::{BatchGradient, Pass};
 use super::{
-    Checkpoint, CheckpointError, Ema, GradientUnit, NonFinite, Objective, Outcome, Purpose, StepSeed, TrainError,
-    TrainerConfig, WarmUp, clip_global_norm,
+    Ema, GradientUnit, NonFinite, Objective, Outcome, StepSeed, TrainError, TrainerConfig, WarmUp, clip_global_norm,
 };
-use crate::unstarted::Unstarted;
+use crate::walk::{Backward, DriftGuard};
 
 /// What an update did.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +43,8 @@ pub struct Update {
     pub gradient_norm: f64,
     /// Learning rate.
     pub learning_rate: f64,
+    /// Largest drift of the rebuilt inputs that were compared, as [`DriftGuard`] defines it; `None` where none was.
+    pub drift: Option<f64>,
     /// Whether it was done. Always, under [`NonFinite::Stop`].
     pub outcome: Outcome,
 }
@@ -55,17 +55,7 @@ struct State<M: Module> {
     model: M,
     average: Ema<M>,
     optimizer: ModuleOptimizer,
-}
-
-/// How far a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Progress {
-    /// Updates, those that were passed over among them.
-    step: u64,
-    /// Updates that went into the average.
-    averaged: u64,
-    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last checkpoint.
-    failures: u64,
+    guard: Option<DriftGuard>,
 }
 
 /// A model in training with its optimizer and its moving average.
@@ -79,13 +69,6 @@ pub struct Trainer<M: Module> {
     failures: u64,
 }
 
-/// Sections and keys of a trainer's checkpoint.
-const MODEL: &str = "model";
-const AVERAGE: &str = "average";
-const OPTIMIZER: &str = "optimizer";
-const TRAINER: &str = "trainer";
-const PROGRESS: &str = "progress";
-
 impl<M: Module> Trainer<M> {
     /// Starts the training of a model, after its data-dependent start.
     ///
@@ -95,7 +78,8 @@ impl<M: Module> Trainer<M> {
         config.validate()?;
         let average = Ema::new(&model, config.ema)?;
         let optimizer = config.optimizer.init();
-        let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step: 0, failures: 0 };
+        let mut trainer =
+            Self { state: State { model, average, optimizer, guard: None }, good: None, config, step: 0, failures: 0 };
         trainer.mark_saved();
         Ok(trainer)
     }
@@ -120,44 +104,82 @@ impl<M: Module> Trainer<M> {
         &self.config
     }
 
+    /// What is known of the model's inverses, under [`Backward::Reversible`] and after the first update: which layers are recomputed.
+    pub fn guard(&self) -> Option<&DriftGuard> {
+        self.state.guard.as_ref()
+    }
+
     /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows them.
     ///
     /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded for this update first,
     /// so that its noise does not depend on what ran before. Take the batch from [`Trainer::step_count`] for the same reason.
     ///
-    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot.
+    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and knows policies other than
+    /// [`Backward::Store`].
     ///
     /// # Errors
-    /// [`TrainError::NoGraph`], [`TrainError::Device`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`] and
-    /// [`TrainError::NonFiniteGradient`]; under the other policies [`TrainError::GaveUp`]. The trainer is then as it was before.
+    /// [`TrainError::NoGraph`], [`TrainError::Device`], [`TrainError::NotWalkable`] under other policies than [`Backward::Store`], and under
+    /// [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`] and [`TrainError::NonFiniteGradient`]; under the other policies
+    /// [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
-        let attempt = self.attempt(device, loss);
+        let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
+        let pass = self.pass(device, seeds, &mut guard);
+        let found = match pass.backward {
+            Backward::Store => {
+                pass.seed();
+                pass.store(&self.state.model, loss(&self.state.model))
+            }
+            backward => Err(TrainError::NotWalkable { backward }),
+        };
+        let attempt = found.and_then(|found| self.apply(found, guard));
         self.settle(attempt)
     }
 
     /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
     /// forward, whose output is not finite, and a gradient one that names the first layer on the way back that makes it so.
     ///
+    /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
+    ///
     /// # Errors
     /// As [`Trainer::update`].
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
-        let mut attempt = self.attempt(device, |model| objective.loss(model));
-        match &mut attempt {
-            Err(TrainError::NonFiniteLoss { fault, .. }) => {
-                self.seed(device);
-                *fault = objective.fault(&self.state.model);
-            }
-            Err(TrainError::NonFiniteGradient { fault, .. }) => {
-                self.seed(device);
-                *fault = objective.gradient_fault(&self.state.model);
-            }
-            _ => {}
-        }
-        self.settle(attempt)
+        self.update_on_parts(device, std::slice::from_ref(objective))
     }
 
-    fn seed(&self, device: &Device) {
-        device.seed(StepSeed::new(self.config.seed).seed(self.step, Purpose::Training));
+    /// [`Trainer::update_on`] on a batch in parts, of which only one is in work at a time: its loss and gradient are those of the whole
+    /// batch, the mean over all examples. Each part draws noise of its own, the first that of a whole batch.
+    ///
+    /// # Errors
+    /// As [`Trainer::update`], and [`TrainError::NoBatch`].
+    pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
+        let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
+        let model = &self.state.model;
+        let found =
+            BatchGradient::of(model, parts, seeds, |seeds, part| self.pass(device, seeds, &mut guard).run(model, part));
+        let mut attempt = match found {
+            Ok(found) => self.apply(found, guard).map_err(|error| (0, error)),
+            Err(failed) => Err(failed),
+        };
+        if let Err((index, error)) = &mut attempt {
+            let search = || self.pass(device, seeds.part(*index as u64), &mut None).seed();
+            match error {
+                TrainError::NonFiniteLoss { fault, .. } => {
+                    search();
+                    *fault = parts[*index].fault(&self.state.model);
+                }
+                TrainError::NonFiniteGradient { fault, .. } => {
+                    search();
+                    *fault = parts[*index].gradient_fault(&self.state.model);
+                }
+                _ => {}
+            }
+        }
+        self.settle(attempt.map_err(|(_, error)| error))
+    }
+
+    /// How the next update finds its gradient.
+    fn pass<'a>(&self, device: &'a Device, seeds: StepSeed, guard: &'a mut Option<DriftGuard>) -> Pass<'a> {
+        Pass { device, seeds, step: self.step, backward: self.config.backward, guard }
     }
 
     /// The rate of the next update.
@@ -168,30 +190,15 @@ impl<M: Module> Trainer<M> {
     }
 
     /// An update that is done, or an error and nothing changed.
-    fn attempt(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
+    fn apply(&mut self, found: BatchGradient, guard: Option<DriftGuard>) -> Result<Update, TrainError> {
         let step = self.step + 1;
-        self.seed(device);
-        let loss = loss(&self.state.model);
-        if !loss.is_tracked() {
-            return Err(TrainError::NoGraph);
-        }
-        let value: f64 = loss
-            .clone()
-            .inner()
-            .try_into_data()
-            .map_err(|error| TrainError::Device { reason: error.to_string() })?
-            .iter::<f64>()
-            .sum();
-        if !value.is_finite() {
-            return Err(TrainError::NonFiniteLoss { step, value, fault: None });
-        }
+        let BatchGradient { loss, gradients, drift } = found;
         let nats_per_unit = match self.config.norm_unit {
             GradientUnit::Nats => 1.0,
             GradientUnit::BitsPerDim => self.config.dims as f64 * LN_2,
         };
         let learning_rate = self.learning_rate();
-        let State { model, average, optimizer } = &mut self.state;
-        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        let State { model, average, optimizer, guard: known } = &mut self.state;
         // A bound near the largest number stays one.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let (gradients, norm) = clip_global_norm(gradients, model, max_norm).map_err(|error| match error {
@@ -202,16 +209,18 @@ impl<M: Module> Trainer<M> {
         })?;
         *model = optimizer.step(learning_rate, model.clone(), gradients);
         *average = average.clone().update(model)?;
+        *known = guard;
         self.step = step;
         if !matches!(self.config.non_finite, NonFinite::Restore { .. }) {
             self.failures = 0;
         }
         Ok(Update {
             step,
-            loss: value,
-            bits_per_dim: value / (self.config.dims as f64 * LN_2),
+            loss,
+            bits_per_dim: loss / (self.config.dims as f64 * LN_2),
             gradient_norm: norm / nats_per_unit,
             learning_rate,
+            drift,
             outcome: Outcome::Done,
         })
     }
@@ -220,6 +229,9 @@ impl<M: Module> Trainer<M> {
     fn settle(&mut self, attempt: Result<Update, TrainError>) -> Result<Update, TrainError> {
         let error = match attempt {
             Err(error) if error.is_non_finite() => error,
+            Err(TrainError::Device { reason, .. }) => {
+                return Err(TrainError::Device { reason, backward: Some(self.config.backward) });
+            }
             settled => return settled,
         };
         let at_most = match self.config.non_finite {
@@ -241,7 +253,8 @@ impl<M: Module> Trainer<M> {
             None => Outcome::Skipped(error),
         };
         let bits_per_dim = loss / (self.config.dims as f64 * LN_2);
-        Ok(Update { step: self.step, loss, bits_per_dim, gradient_norm: f64::NAN, learning_rate, outcome })
+        let (step, gradient_norm) = (self.step, f64::NAN);
+        Ok(Update { step, loss, bits_per_dim, gradient_norm, learning_rate, drift: None, outcome })
     }
 
     /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`] goes back there and counts anew. Needless
@@ -263,6 +276,20 @@ impl<M: Module> Trainer<M> {
         self
     }
 
+    /// Goes on under another policy of the backward pass. What was known of the model's inverses is forgotten.
+    ///
+    /// # Errors
+    /// [`TrainError::InvalidTolerance`].
+    pub fn with_backward(mut self, backward: Backward) -> Result<Self, TrainError> {
+        self.config.backward = backward;
+        self.config.validate()?;
+        self.state.guard = None;
+        if let Some(good) = &mut self.good {
+            good.guard = None;
+        }
+        Ok(self)
+    }
+
     /// Goes on at another learning rate (the peak, which warm-up and schedule scale).
     ///
     /// # Errors
@@ -272,74 +299,4 @@ impl<M: Module> Trainer<M> {
         self.config.validate()?;
         Ok(self)
     }
-
-    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
-    /// caller's own can be added before it is saved; after that, call [`Trainer::mark_saved`].
-    ///
-    /// # Errors
-    /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy; [`CheckpointError::Device`].
-    pub fn checkpoint(&self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
-        if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
-            return Err(CheckpointError::ReservedKey { key: key.into() });
-        }
-        let mut metadata = metadata;
-        let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
-        metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
-        let State { model, average, optimizer } = &self.state;
-        // A run that restores starts its count at each checkpoint, and so at this one.
-        let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
-        let progress = Progress { step: self.step, averaged: average.updates(), failures };
-        for (section, fault) in [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))] {
-            if let Some(path) = fault {
-                return Err(CheckpointError::NonFiniteWeights { name: format!("{section}.{path}") });
-            }
-        }
-        metadata.insert(PROGRESS.into(), json(PROGRESS, serde_json::to_string(&progress))?);
-        let mut checkpoint = Checkpoint::new(metadata)?;
-        checkpoint.insert(MODEL, model)?;
-        checkpoint.insert(AVERAGE, average.model())?;
-        let optimizer = optimizer.into_bytes().map_err(|error| malformed(OPTIMIZER, error))?;
-        checkpoint.insert_bytes(OPTIMIZER, optimizer.to_vec())?;
-        Ok(checkpoint)
-    }
-
-    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](super::Checkpoints) keeps several.
-    pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
-        self.checkpoint(metadata)?.save(path)?;
-        self.mark_saved();
-        Ok(())
-    }
-
-    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on.
-    ///
-    /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture.
-    pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
-        let model = model.without_data();
-        let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
-        let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
-        config.validate().map_err(|error| malformed(TRAINER, error))?;
-        let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
-        let Progress { step, averaged, failures } = progress?;
-        let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
-        let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| malformed(OPTIMIZER, error))?;
-        let average = checkpoint.resume(AVERAGE, model.valid())?;
-        let model = checkpoint.resume(MODEL, model)?;
-        let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
-        let mut trainer = Self { state: State { model, average, optimizer }, good: None, config, step, failures };
-        trainer.mark_saved();
-        Ok(trainer)
-    }
-
-    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives the architecture.
-    ///
-    /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture.
-    pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
-        model.map(|model| model.valid()).load(checkpoint, AVERAGE)
-    }
-}
-
-fn malformed(key: &'static str, reason: impl ToString) -> CheckpointError {
-    CheckpointError::Metadata { key, reason: reason.to_string() }
 }
