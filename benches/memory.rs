@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, Scale, StageConfig};
-use flowkit::model::glow::GlowConfig;
+use flowkit::model::flow_plus_plus::{FlowPlusPlus, FlowPlusPlusConfig, Scale, StageConfig};
+use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Objective, Trainer, TrainerConfig};
 use flowkit::{Backward, Unstarted};
@@ -39,7 +39,7 @@ fn deep(n: usize) -> FlowPlusPlusConfig {
 }
 
 /// A step of a model that has started.
-fn step<M: Module>(
+fn step<M: Module + 'static>(
     device: &Device,
     dims: usize,
     backward: Backward,
@@ -62,7 +62,7 @@ fn step<M: Module>(
 }
 
 /// Starts a model on few images, and makes its step on `batch`.
-fn item<M: Module>(
+fn item<M: Module + 'static>(
     name: String,
     (image, n_levels): ([usize; 3], usize),
     batch: usize,
@@ -86,13 +86,13 @@ where
 
 fn flow_plus_plus(name: String, config: FlowPlusPlusConfig, batch: usize, backward: Backward) -> Item {
     let data = (config.image, config.n_levels);
-    let start = |model: Unstarted<_>, x| model.initialize(x).expect("images of this shape");
+    let start = |model: Unstarted<FlowPlusPlus>, x| model.initialize(x).expect("images of this shape");
     item(name, data, batch, backward, move |device| config.init(device), start)
 }
 
 fn glow(name: String, config: GlowConfig, batch: usize, backward: Backward) -> Item {
     let data = (config.image, 1 << config.n_bits);
-    let start = |model: Unstarted<_>, x| model.initialize(x).expect("images of this shape");
+    let start = |model: Unstarted<Glow>, x| model.initialize(x).expect("images of this shape");
     item(name, data, batch, backward, move |device| config.init(device), start)
 }
 

@@ -123,10 +123,8 @@ impl DriftGuard {
             return Verdict::Again;
         }
         let share = self.tolerance / self.spacing as f64;
-        let at_fault: Vec<_> = found
-            .iter()
-            .filter(|(drift, size)| probed.contains(&drift.place) && drift.layers == 1 && !within(*size, share))
-            .collect();
+        let at_fault: Vec<_> =
+            found.iter().filter(|(drift, size)| probed.contains(&drift.place) && !within(*size, share)).collect();
         if at_fault.is_empty() {
             // At a spacing of 1 every input is compared with nothing but its own layer's error, which is at fault then.
             self.spacing = (self.spacing / 2).max(1);

@@ -101,7 +101,7 @@ impl<C: Context> Walk<C> {
 
     /// What [`Walk::stash`] kept for the leaf that was left last; `None` if nothing of that type.
     pub fn stashed<T: 'static>(&mut self) -> Option<T> {
-        self.trail.kept()
+        self.trail.stashed()
     }
 
     /// Seeds the device for the leaf at this place again.

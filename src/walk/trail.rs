@@ -82,8 +82,14 @@ impl Trail {
     }
 
     /// What was kept for the leaf that was left last. Once.
-    pub(super) fn kept<T: 'static>(&mut self) -> Option<T> {
+    fn kept<T: 'static>(&mut self) -> Option<T> {
         self.current.take().and_then(|value| value.downcast::<T>().ok()).map(|value| *value)
+    }
+
+    /// [`Trail::kept`] of a value that the walk goes on from: what comes next on the way back is exact again.
+    pub(super) fn stashed<T: 'static>(&mut self) -> Option<T> {
+        self.exact = self.place;
+        self.kept()
     }
 
     /// The input of the leaf that was left last: what was kept, or else what `rebuild` makes.
