@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::ShapeError;
 use crate::graph::lift;
 use crate::layer::{LayerWalk, See};
-use crate::walk::{Cotangent, Walk, graph_device};
+use crate::walk::{Cotangent, Walk, graph_device, without_graph};
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -96,7 +96,8 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
         let device = graph_device(self, &x);
         walk.enter(&device);
         walk.keep(&x);
-        let (z, log_det) = self.forward(lift(x, &device), context);
+        let constant = context.constant(&device);
+        let (z, log_det) = without_graph(self).forward(lift(x, &device), &constant);
         (z.inner(), log_det.inner())
     }
 

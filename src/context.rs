@@ -16,6 +16,9 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// The same values as new leaves of the graphs on `device`.
     fn leaf(&self, device: &Device) -> Self;
 
+    /// The same values as constants of the graphs on `device`, without a graph of their own.
+    fn constant(&self, device: &Device) -> Self;
+
     /// Whether every number in it is finite. Asked after a fault, to tell where it came from; a condition that does not say is taken to be.
     fn is_finite(&self) -> bool {
         true
@@ -137,6 +140,8 @@ impl Context for () {
 
     fn leaf(&self, _: &Device) {}
 
+    fn constant(&self, _: &Device) {}
+
     fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
 
     fn pair(&self, (): ()) -> Option<Tensor<1>> {
@@ -149,6 +154,10 @@ impl<const K: usize> Context for Tensor<K> {
 
     fn leaf(&self, device: &Device) -> Self {
         lift(self.clone(), device).require_grad()
+    }
+
+    fn constant(&self, device: &Device) -> Self {
+        lift(self.clone(), device)
     }
 
     fn is_finite(&self) -> bool {
@@ -174,6 +183,10 @@ impl<A: Context, B: Context> Context for (A, B) {
 
     fn leaf(&self, device: &Device) -> Self {
         (self.0.leaf(device), self.1.leaf(device))
+    }
+
+    fn constant(&self, device: &Device) -> Self {
+        (self.0.constant(device), self.1.constant(device))
     }
 
     fn is_finite(&self) -> bool {

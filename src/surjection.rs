@@ -16,7 +16,7 @@ use burn::tensor::{DType, Tensor};
 use crate::error::FlowError;
 use crate::graph::lift;
 use crate::layer::LayerWalk;
-use crate::walk::{Cotangent, Walk, graph_device};
+use crate::walk::{Cotangent, Walk, graph_device, without_graph};
 
 /// A deterministic map from continuous tensors with `D` axes to data, with a random lift back.
 pub trait Surjection<const D: usize>: Module + ModuleDisplay {
@@ -50,7 +50,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Walk<()>) -> (Tensor<D>, Tensor<1>) {
         let device = graph_device(self, &noise);
         walk.enter(&device);
-        let (y, log_weight) = self.lift(x, lift(noise, &device));
+        let (y, log_weight) = without_graph(self).lift(x, lift(noise, &device));
         (y.inner(), log_weight.inner())
     }
 

@@ -24,7 +24,7 @@ use crate::graph::lift;
 use crate::layer::LayerWalk;
 use crate::prior::{Prior, StandardNormal};
 use crate::surjection::Surjection;
-use crate::walk::{Cotangent, Walk, graph_device};
+use crate::walk::{Cotangent, Walk, graph_device, without_graph};
 
 /// A network that makes a condition of data scaled to [−½, ½).
 pub trait Encoder<const D: usize>: Module + ModuleDisplay {
@@ -116,8 +116,7 @@ where
         let device = graph_device(self, &noise);
         let (x, scaled) = self.scaled(x, &noise);
         walk.enter(&device);
-        // A new leaf: the encoder's graph ends here.
-        let code = self.encoder.encode(lift(scaled, &device)).leaf(&device);
+        let code = without_graph(&self.encoder).encode(lift(scaled, &device)).constant(&device);
         let noise = noise.inner();
         let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
         let through = |walk: &mut Walk<N::Code>| self.flow.walk_forward(noise, &code, walk);

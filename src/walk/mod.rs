@@ -152,6 +152,22 @@ pub(crate) fn graph_device<const D: usize, M: Module>(layer: &M, x: &Tensor<D>) 
     layer.devices().into_iter().next().unwrap_or_else(|| x.device()).autodiff()
 }
 
+/// A module that records no graph, with dropout as it is. burn 0.22.1 frees a graph that nobody has gone back through only with the next
+/// backward pass, so that a way there with graphs would hold all of them at its end.
+pub(crate) fn without_graph<M: Module>(module: &M) -> M {
+    // Clones of parameters that are not there yet would each draw their own.
+    module.visit(&mut Touch);
+    module.clone().no_grad()
+}
+
+struct Touch;
+
+impl ModuleVisitor for Touch {
+    fn visit_float<const E: usize>(&mut self, param: &Param<Tensor<E>>) {
+        param.val();
+    }
+}
+
 struct Collect<'a> {
     gradients: &'a mut Gradients,
     into: &'a mut GradientsParams,
