@@ -176,7 +176,9 @@ impl Diagnosis {
     /// [`DiagnosisConfig::depth`].
     pub fn recomputed(&self, tolerance: f64) -> impl Iterator<Item = &LayerDiagnosis> {
         let scale = |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
-        self.layers.iter().filter(move |layer| !(layer.own.max / scale(layer) <= tolerance))
+        // An error that is not a number is beyond every tolerance.
+        let within = move |layer: &LayerDiagnosis| layer.own.max / scale(layer) <= tolerance;
+        self.layers.iter().filter(move |layer| !within(layer))
     }
 
     /// The first layer that makes numbers that are not finite of such that are.
