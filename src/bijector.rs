@@ -1,13 +1,13 @@
 //! The one trait of the crate: an invertible map with an exact log-determinant.
 
-use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
 
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::graph::lift;
 use crate::layer::{LayerWalk, See};
+use crate::walk::{Cotangent, Walk, graph_device, without_graph};
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -95,19 +95,22 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
         let device = graph_device(self, &x);
         walk.enter(&device);
-        let (z, log_det) = self.forward(lift(x, &device), context);
+        walk.keep(&x);
+        let constant = context.constant(&device);
+        let (z, log_det) = without_graph(self).forward(lift(x, &device), &constant);
         (z.inner(), log_det.inner())
     }
 
     /// Walks back through this map: from `z` and the gradients there to `x` and the gradient there, collecting the gradients of
     /// parameters and condition in `walk`. Compositions walk through their members in reverse.
     ///
-    /// The default rebuilds `x` by the inverse, runs this layer alone with a graph and differentiates it: memory is that of one layer.
+    /// The default takes `x` from the walk, which kept it or has it rebuilt by the inverse, runs this layer alone with a graph and
+    /// differentiates it: memory is that of one layer.
     fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
         walk.leave(&device);
-        let x = self.inverse(lift(z, &device), context).inner();
+        let x = walk.input(self, || self.inverse(lift(z, &device), context).inner());
         walk.seed(&device);
         let leaf = lift(x.clone(), &device).require_grad();
         let condition = context.leaf(&device);
@@ -116,79 +119,7 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
         let mut gradients = outward.backward();
         // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
         let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
-        C::collect(&condition, &mut gradients, &mut walk.context);
-        self.visit(&mut Collect { gradients: &mut gradients, into: &mut walk.parameters });
+        walk.collect(self, &condition, &mut gradients);
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
-    }
-}
-
-/// A point on the way back through a flow: the value there and the gradients of the loss with respect to it.
-#[derive(Debug, Clone)]
-pub struct Cotangent<const D: usize> {
-    /// Output of the map that is walked through next.
-    pub z: Tensor<D>,
-    /// Gradient of the loss with respect to `z`.
-    pub grad_z: Tensor<D>,
-    /// Gradient of the loss with respect to the total log-determinant, `[batch]`. The same all the way, since log-dets add.
-    pub grad_log_det: Tensor<1>,
-}
-
-/// What is carried through a walk: the gradients found so far and the place in the stream of random draws.
-#[derive(Debug)]
-pub struct Walk<C: Context> {
-    /// Gradients of the parameters, by id.
-    pub parameters: GradientsParams,
-    /// Gradient of the condition.
-    pub context: C::Gradient,
-    seed: u64,
-    place: u64,
-}
-
-impl<C: Context> Walk<C> {
-    /// A walk whose random layers draw from streams derived from `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self { parameters: GradientsParams::new(), context: C::Gradient::default(), seed, place: 0 }
-    }
-
-    /// Seeds the device for the next leaf and moves on. A leaf that overrides [`Bijector::walk_forward`] calls it once, first.
-    pub fn enter(&mut self, device: &Device) {
-        self.seed(device);
-        self.place += 1;
-    }
-
-    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A leaf that overrides [`Bijector::walk_back`]
-    /// calls it once, first.
-    pub fn leave(&mut self, device: &Device) {
-        self.place = self.place.saturating_sub(1);
-        self.seed(device);
-    }
-
-    /// Seeds the device for the leaf at this place again.
-    pub fn seed(&self, device: &Device) {
-        // Weyl step of SplitMix64 (Steele et al. 2014): distinct seeds for distinct places.
-        device.seed(self.seed.wrapping_add(self.place.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    }
-}
-
-/// The device of a layer's graphs: that of its parameters, or of `x` where it has none.
-fn graph_device<const D: usize, M: Module>(layer: &M, x: &Tensor<D>) -> Device {
-    layer.devices().into_iter().next().unwrap_or_else(|| x.device()).autodiff()
-}
-
-struct Collect<'a> {
-    gradients: &'a mut Gradients,
-    into: &'a mut GradientsParams,
-}
-
-impl ModuleVisitor for Collect<'_> {
-    fn visit_float<const E: usize>(&mut self, param: &Param<Tensor<E>>) {
-        if let Some(gradient) = param.val().grad_remove(self.gradients) {
-            // A parameter that two layers share is visited twice.
-            let sum = match self.into.remove::<E>(param.id) {
-                Some(earlier) => earlier + gradient,
-                None => gradient,
-            };
-            self.into.register(param.id, sum);
-        }
     }
 }

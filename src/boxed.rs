@@ -12,10 +12,11 @@ use burn::module::{
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::layer::{LayerWalk, See};
+use crate::walk::{Cotangent, Walk};
 
 /// A bijector behind a pointer: `Vec<BoxBijector<D>>` is a stack from a configuration file.
 pub struct BoxBijector<const D: usize, C: Context = ()>(Box<dyn DynBijector<D, C>>);

@@ -6,11 +6,12 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::zero_log_det;
 use crate::layer::LayerWalk;
+use crate::walk::{Cotangent, Walk};
 
 /// Runs `$step` on the indices of a tuple in reverse order.
 macro_rules! reversed {
@@ -77,13 +78,18 @@ macro_rules! tuple {
 
             fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
                 let log_det = zero_log_det(&x);
-                $( let (x, part) = self.$i.walk_forward(x, context, walk); let log_det = log_det + part; )+
+                $(
+                    let (x, part) = walk.within($i, |walk| self.$i.walk_forward(x, context, walk));
+                    let log_det = log_det + part;
+                )+
                 (x, log_det)
             }
 
             fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
                 let mut back = back;
-                macro_rules! step { ($j:tt) => { back = self.$j.walk_back(back, context, walk) }; }
+                macro_rules! step { ($j:tt) => {
+                    back = walk.within($j, |walk| self.$j.walk_back(back, context, walk))
+                }; }
                 reversed!([] step $($i)+);
                 back
             }
@@ -151,8 +157,8 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
         let mut log_det = zero_log_det(&x);
         let mut x = x;
-        for member in self {
-            let (z, part) = member.walk_forward(x, context, walk);
+        for (index, member) in self.iter().enumerate() {
+            let (z, part) = walk.within(index, |walk| member.walk_forward(x, context, walk));
             x = z;
             log_det = log_det + part;
         }
@@ -160,7 +166,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
     }
 
     fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
-        self.iter().rev().fold(back, |back, member| member.walk_back(back, context, walk))
+        self.iter()
+            .enumerate()
+            .rev()
+            .fold(back, |back, (index, member)| walk.within(index, |walk| member.walk_back(back, context, walk)))
     }
 }
 

@@ -16,6 +16,9 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// The same values as new leaves of the graphs on `device`.
     fn leaf(&self, device: &Device) -> Self;
 
+    /// The same values as constants of the graphs on `device`, without a graph of their own.
+    fn constant(&self, device: &Device) -> Self;
+
     /// Whether every number in it is finite. Asked after a fault, to tell where it came from; a condition that does not say is taken to be.
     fn is_finite(&self) -> bool {
         true
@@ -23,6 +26,10 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
+
+    /// `⟨self, gradient⟩`, `[1]`: its derivative hands a gradient that a walk collected on to what this condition was made by. `None` where
+    /// there is nothing to hand on.
+    fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
 }
 
 /// A condition that networks for vectors can read: nothing, a vector, or several side by side.
@@ -133,7 +140,13 @@ impl Context for () {
 
     fn leaf(&self, _: &Device) {}
 
+    fn constant(&self, _: &Device) {}
+
     fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
+
+    fn pair(&self, (): ()) -> Option<Tensor<1>> {
+        None
+    }
 }
 
 impl<const K: usize> Context for Tensor<K> {
@@ -141,6 +154,10 @@ impl<const K: usize> Context for Tensor<K> {
 
     fn leaf(&self, device: &Device) -> Self {
         lift(self.clone(), device).require_grad()
+    }
+
+    fn constant(&self, device: &Device) -> Self {
+        lift(self.clone(), device)
     }
 
     fn is_finite(&self) -> bool {
@@ -155,6 +172,10 @@ impl<const K: usize> Context for Tensor<K> {
             });
         }
     }
+
+    fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>> {
+        gradient.map(|gradient| (self.clone() * lift(gradient, &self.device())).sum())
+    }
 }
 
 impl<A: Context, B: Context> Context for (A, B) {
@@ -164,6 +185,10 @@ impl<A: Context, B: Context> Context for (A, B) {
         (self.0.leaf(device), self.1.leaf(device))
     }
 
+    fn constant(&self, device: &Device) -> Self {
+        (self.0.constant(device), self.1.constant(device))
+    }
+
     fn is_finite(&self) -> bool {
         self.0.is_finite() && self.1.is_finite()
     }
@@ -171,5 +196,12 @@ impl<A: Context, B: Context> Context for (A, B) {
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
         A::collect(&leaf.0, gradients, &mut into.0);
         B::collect(&leaf.1, gradients, &mut into.1);
+    }
+
+    fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>> {
+        match (self.0.pair(gradient.0), self.1.pair(gradient.1)) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        }
     }
 }

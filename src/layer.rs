@@ -152,9 +152,7 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
     for Leaf<L, X>
 {
     fn name(&self) -> &'static str {
-        let full = std::any::type_name::<B>();
-        let plain = full.split('<').next().unwrap_or(full);
-        plain.rsplit("::").next().unwrap_or(plain)
+        type_name::<B>()
     }
 
     fn num_params(&self) -> usize {
@@ -184,6 +182,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
     fn to_owned(&self) -> Box<dyn Layer<D>> {
         Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(C::clone(&self.context)) })
     }
+}
+
+/// Name of a type, without modules and type parameters.
+pub(crate) fn type_name<B: ?Sized>() -> &'static str {
+    let full = std::any::type_name::<B>();
+    let plain = full.split('<').next().unwrap_or(full);
+    plain.rsplit("::").next().unwrap_or(plain)
 }
 
 struct Parameters<'a> {

@@ -105,9 +105,10 @@ pub mod surjection;
 pub mod testing;
 pub mod train;
 pub mod unstarted;
+pub mod walk;
 
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
-pub use bijector::{Bijector, Cotangent, Walk};
+pub use bijector::Bijector;
 pub use bound_flow::BoundFlow;
 pub use boxed::BoxBijector;
 pub use compose::Invert;
@@ -145,6 +146,7 @@ pub use quantize::{
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
 pub use surjection::Surjection;
 pub use unstarted::Unstarted;
+pub use walk::{Backward, Cotangent, DriftGuard, RecomputedLayer, Walk};
 
 /// Programs of the README and of the pages in `docs` are tests.
 #[cfg(doctest)]

@@ -56,11 +56,12 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::zero_log_det;
 use crate::layer::LayerWalk;
+use crate::walk::{Cotangent, Walk};
 
 /// Levels with factored-out latents. Picture and formulas head this module.
 #[derive(Module, Debug)]
@@ -328,7 +329,9 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
         let scales = self.checked(x.dims(), context);
         let mut log_det = zero_log_det(&x);
         let parts = Parts::descend(scales.len(), x, |index, h| {
-            let (z, part) = self.levels[index].walk_forward(h, context, walk);
+            let level = &self.levels[index];
+            let (z, part) =
+                walk.within("levels", |walk| walk.within(index, |walk| level.walk_forward(h, context, walk)));
             log_det = log_det.clone() + part;
             z
         });
@@ -345,7 +348,8 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
                 grad = Tensor::cat(vec![grad.clone(), left], 1);
             }
             let back = Cotangent { z: h, grad_z: grad.clone(), grad_log_det: grad_log_det.clone() };
-            let back = self.levels[index].walk_back(back, context, walk);
+            let level = &self.levels[index];
+            let back = walk.within("levels", |walk| walk.within(index, |walk| level.walk_back(back, context, walk)));
             grad = back.grad_z;
             back.z
         });

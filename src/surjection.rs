@@ -14,7 +14,9 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Tensor};
 
 use crate::error::FlowError;
+use crate::graph::lift;
 use crate::layer::LayerWalk;
+use crate::walk::{Cotangent, Walk, graph_device, without_graph};
 
 /// A deterministic map from continuous tensors with `D` axes to data, with a random lift back.
 pub trait Surjection<const D: usize>: Module + ModuleDisplay {
@@ -42,6 +44,27 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {
         let (y, _) = self.lift(x, noise);
         (self, y.detach())
+    }
+
+    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight`, plain tensors. A surjection with flows inside walks through them.
+    fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Walk<()>) -> (Tensor<D>, Tensor<1>) {
+        let device = graph_device(self, &noise);
+        walk.enter(&device);
+        let (y, log_weight) = without_graph(self).lift(x, lift(noise, &device));
+        (y.inner(), log_weight.inner())
+    }
+
+    /// Walks back through [`Surjection::walk_lift`]: from the gradients at `y` and the log-weight (`grad_log_det` of `back`) to those of the
+    /// parameters, collected in `walk`. The default lifts once more with a graph.
+    fn walk_back(&self, x: Self::Data, noise: Tensor<D>, back: Cotangent<D>, walk: &mut Walk<()>) {
+        let device = graph_device(self, &noise);
+        walk.leave(&device);
+        let (y, log_weight) = self.lift(x, lift(noise, &device));
+        let outward = (y * lift(back.grad_z, &device)).sum() + (log_weight * lift(back.grad_log_det, &device)).sum();
+        // Without parameters there is nothing to differentiate.
+        if outward.is_tracked() {
+            walk.collect(self, &(), &mut outward.backward());
+        }
     }
 
     /// Lifts a batch and shows the layers of flows inside to the visitor of `walk`. Returns what was lifted.

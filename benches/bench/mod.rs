@@ -65,7 +65,14 @@ impl Work {
 }
 
 /// The program: does what the command line asks for.
+#[allow(dead_code)]
 pub fn run(program: &str, items: Vec<Item>) -> ExitCode {
     memory::keep();
+    child::main(program, &items)
+}
+
+/// [`run`] with an allocator that gives pages back: what is resident is what is in use.
+#[allow(dead_code)]
+pub fn run_thrifty(program: &str, items: Vec<Item>) -> ExitCode {
     child::main(program, &items)
 }

@@ -17,9 +17,9 @@ use super::StartedConv;
 use super::storage::{self, cast};
 use crate::error::ConfigError;
 use crate::kernel::channel_norm;
-use crate::kernel::gated_residual;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_norm::{self, Norm};
+use crate::kernel::gated_residual;
 
 /// `ε`.
 const EPSILON: f64 = 1e-5;

@@ -63,9 +63,11 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten, sum_event};
 use crate::finite::all_finite;
+use crate::graph::lift;
 use crate::law::Law;
 use crate::layer::See;
 use crate::linear::permutation::inverse_order;
+use crate::walk::{Cotangent, Walk, graph_device};
 
 /// Configuration of [`MaskedCoupling`].
 #[derive(Config, Debug)]
@@ -200,6 +202,40 @@ where
         let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
         let (x, log_derivative) = self.law.inverse_with_log_derivative(parts.changed.clone(), theta);
         (parts.join(x, dims), sum_event(log_derivative))
+    }
+
+    /// As that of [`crate::Coupling`]: the network runs once, with a graph.
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
+        let Cotangent { z, grad_z, grad_log_det } = back;
+        let device = graph_device(self, &z);
+        walk.leave(&device);
+        let condition = context.leaf(&device);
+        let dims = z.dims();
+        let Parts { kept, changed: z_changed, places } = self.parts(z);
+        let kept_leaf = lift(kept.clone(), &device).require_grad();
+        let leaves =
+            Parts { kept: kept_leaf.clone(), changed: lift(z_changed.clone(), &device), places: places.clone() };
+        let theta = self.conditioner.forward(leaves.masked(dims), &condition).select(2, self.changed.val());
+        let whole = Parts { kept, changed: z_changed.clone(), places };
+        let x = walk.input(self, || whole.join(self.law.inverse(z_changed, theta.clone().inner()), dims));
+        let changed = lift(self.parts(x.clone()).changed, &device).require_grad();
+        let (z_changed, log_derivative) = self.law.forward(changed.clone(), theta);
+        let grads = self.parts(grad_z);
+        let log_det = sum_event(log_derivative);
+        let outward =
+            (z_changed * lift(grads.changed, &device)).sum() + (log_det * lift(grad_log_det.clone(), &device)).sum();
+        let mut gradients = outward.backward();
+        let Some(through_changed) = changed.grad_remove(&mut gradients) else {
+            unreachable!("a law depends on its input")
+        };
+        // A network may ignore what it is given.
+        let kept = match kept_leaf.grad_remove(&mut gradients) {
+            Some(through_network) => grads.kept + through_network,
+            None => grads.kept,
+        };
+        walk.collect(self, &condition, &mut gradients);
+        let grad_z = Parts { kept, changed: through_changed.clone(), places: grads.places }.join(through_changed, dims);
+        Cotangent { z: x, grad_z, grad_log_det }
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

@@ -28,8 +28,10 @@ use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::{flatten, sum_event};
 use crate::finite::all_finite;
+use crate::graph::lift;
 use crate::law::Law;
 use crate::layer::See;
+use crate::walk::{Cotangent, Walk, graph_device};
 
 /// Configuration of [`Coupling`].
 #[derive(Config, Debug)]
@@ -99,6 +101,37 @@ where
         let theta = self.conditioner.forward(kept.clone(), context);
         let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(other), theta);
         (self.kept.join(kept, x.reshape(dims)), sum_event(log_derivative))
+    }
+
+    /// The network sees the kept half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
+        let Cotangent { z, grad_z, grad_log_det } = back;
+        let device = graph_device(self, &z);
+        walk.leave(&device);
+        let condition = context.leaf(&device);
+        let dims = z.dims();
+        let kept = lift(self.kept.of(z.clone()), &device).require_grad();
+        let theta = self.conditioner.forward(kept.clone(), &condition);
+        let x =
+            walk.input(self, || self.law.inverse_half(positions(z), theta.clone().inner(), self.kept).reshape(dims));
+        let leaf = lift(x.clone(), &device).require_grad();
+        let (z, log_det) = self.law.forward_half(positions(leaf.clone()), theta, self.kept);
+        let outward =
+            (z.reshape(dims) * lift(grad_z, &device)).sum() + (log_det * lift(grad_log_det.clone(), &device)).sum();
+        let mut gradients = outward.backward();
+        let Some(through_law) = leaf.grad_remove(&mut gradients) else {
+            unreachable!("a coupling depends on its input")
+        };
+        // A network may ignore what it is given.
+        let grad_x = match kept.grad_remove(&mut gradients) {
+            Some(through_network) => {
+                let (grad_kept, grad_other) = self.kept.split(through_law);
+                self.kept.join(grad_kept + through_network, grad_other)
+            }
+            None => through_law,
+        };
+        walk.collect(self, &condition, &mut gradients);
+        Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

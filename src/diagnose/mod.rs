@@ -171,6 +171,16 @@ impl Diagnosis {
         self.layers.iter().filter(|layer| layer.input_finite).max_by(|a, b| size(a).total_cmp(&size(b)))
     }
 
+    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of their input or to 1: those that
+    /// [`Backward::Reversible`](crate::Backward) recomputes, as far as this batch shows. Rows of one layer each, see
+    /// [`DiagnosisConfig::depth`].
+    pub fn recomputed(&self, tolerance: f64) -> impl Iterator<Item = &LayerDiagnosis> {
+        let scale = |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
+        // An error that is not a number is beyond every tolerance.
+        let within = move |layer: &LayerDiagnosis| layer.own.max / scale(layer) <= tolerance;
+        self.layers.iter().filter(move |layer| !within(layer))
+    }
+
     /// The first layer that makes numbers that are not finite of such that are.
     pub fn first_non_finite(&self) -> Option<&LayerDiagnosis> {
         self.layers.iter().find(|layer| layer.input_finite && layer.non_finite > 0)

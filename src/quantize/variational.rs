@@ -20,9 +20,11 @@ use super::{check_levels, check_n_levels, quantize};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
+use crate::graph::lift;
 use crate::layer::LayerWalk;
 use crate::prior::{Prior, StandardNormal};
 use crate::surjection::Surjection;
+use crate::walk::{Cotangent, Walk, graph_device, without_graph};
 
 /// A network that makes a condition of data scaled to [−½, ½).
 pub trait Encoder<const D: usize>: Module + ModuleDisplay {
@@ -106,6 +108,43 @@ where
         let (u, log_det) = self.flow.forward(noise, &code);
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         ((x + u).div_scalar(levels), log_weight)
+    }
+
+    fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Walk<()>) -> (Tensor<D>, Tensor<1>) {
+        let n: usize = x.dims()[1..].iter().product();
+        let levels = self.n_levels as f64;
+        let device = graph_device(self, &noise);
+        let (x, scaled) = self.scaled(x, &noise);
+        walk.enter(&device);
+        let code = without_graph(&self.encoder).encode(lift(scaled, &device)).constant(&device);
+        let noise = noise.inner();
+        let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
+        let through = |walk: &mut Walk<N::Code>| self.flow.walk_forward(noise, &code, walk);
+        let ((u, log_det), _) = walk.conditioned(|walk| walk.within("flow", through));
+        let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
+        let y = (x.inner() + u.clone()).div_scalar(levels);
+        // Back from `y` the noise would be known to the spacing of the levels times 1e-7.
+        walk.enter(&device);
+        walk.stash((u, code));
+        (y, log_weight)
+    }
+
+    fn walk_back(&self, x: Self::Data, noise: Tensor<D>, back: Cotangent<D>, walk: &mut Walk<()>) {
+        let device = graph_device(self, &noise);
+        walk.leave(&device);
+        let Some((z, code)) = walk.stashed::<(Tensor<D>, N::Code)>() else {
+            unreachable!("walk_lift stashed it at this place");
+        };
+        let Cotangent { grad_z, grad_log_det, .. } = back;
+        let back = Cotangent { z, grad_z: grad_z.div_scalar(self.n_levels as f64), grad_log_det };
+        let through = |walk: &mut Walk<N::Code>| self.flow.walk_back(back, &code, walk);
+        let (_, grad_code) = walk.conditioned(|walk| walk.within("flow", through));
+        walk.leave(&device);
+        let (_, scaled) = self.scaled(x, &noise);
+        let outward = self.encoder.encode(lift(scaled, &device)).pair(grad_code);
+        if let Some(outward) = outward.filter(Tensor::is_tracked) {
+            walk.collect(&self.encoder, &(), &mut outward.backward());
+        }
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {

@@ -11,8 +11,9 @@ use super::inputs::Draw;
 use super::numbers::{Numbers, device_rng, distance, dot, largest, normal, numbers, tensor};
 use super::parameters::{change, gradients_by_id, parameters};
 use super::tolerance::{Kind, tolerance};
-use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::bijector::Bijector;
 use crate::boxed::BoxBijector;
+use crate::walk::{Cotangent, Walk};
 
 /// Step of the differences, and how far they may be off: the error of central differences is the step's square times third derivatives
 /// of some ten.

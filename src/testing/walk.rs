@@ -10,10 +10,13 @@ use super::inputs::Draw;
 use super::numbers::{Numbers, device_rng, largest, normal, tensor};
 use super::parameters::{gradients, gradients_by_id, parameters};
 use super::tolerance::{Kind, tolerance};
-use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::bijector::Bijector;
+use crate::boxed::BoxBijector;
+use crate::walk::{Cotangent, DriftGuard, Walk};
 
 /// `walk_forward` computes what `forward` computes, and `walk_back` rebuilds the input and gives the gradients of plain autodiff: of
-/// input, condition and every parameter. In float64, within [`Kind::Walk`].
+/// input, condition and every parameter. In float64, within [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of
+/// rebuilt, and where a guard lets none of the rebuilt ones pass.
 ///
 /// # Errors
 /// The first number that is off.
@@ -37,38 +40,77 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
 
     // Walks seed the device.
     let _guard = device_rng();
-    let mut walk = Walk::new(seed + 5);
-    let (walked, walked_log_det) = bijector.walk_forward(x.clone().inner(), &context, &mut walk);
-    Numbers::of(&walked).near("z of walk_forward, against forward,", &Numbers::of(&z), |_| 0.0)?;
-    Numbers::of(&walked_log_det).near("log_det of walk_forward, against forward,", &Numbers::of(&log_det), |_| 0.0)?;
-    let back = bijector.walk_back(Cotangent { z: walked, grad_z, grad_log_det }, &context, &mut walk);
-
-    let near = |what: &str, found: &Numbers, expected: &Numbers| {
-        let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&expected.values));
-        found.near(what, expected, |_| allowed)
+    let expected = Expected {
+        z: Numbers::of(&z),
+        log_det: Numbers::of(&log_det),
+        x: Numbers::of(&x),
+        // A map that moves nothing need not touch the graph.
+        grad_x: leaf.grad(&found).map_or_else(|| Numbers::of(&x.zeros_like()), |gradient| Numbers::of(&gradient)),
+        parameters: gradients(&bijector, &found),
+        condition: condition.gradient(&found),
     };
-    let mut used = near("x of walk_back, against the input,", &Numbers::of(&back.z), &Numbers::of(&x))?;
-    // A map that moves nothing need not touch the graph.
-    let expected = leaf.grad(&found).map_or_else(|| Numbers::of(&x.zeros_like()), |gradient| Numbers::of(&gradient));
-    used = used.max(near("gradient of the input by walk_back", &Numbers::of(&back.grad_z), &expected)?);
-
-    let expected = gradients(&bijector, &found);
-    let walked = gradients_by_id(&bijector, &walk.parameters);
-    let paths = parameters(&bijector).into_iter().map(|parameter| parameter.path);
-    let mut pairs: Vec<_> = paths.zip(expected.into_iter().zip(walked)).collect();
-    pairs.push(("the condition".to_owned(), (condition.gradient(&found), C::collected(walk.context))));
-    for (path, (expected, found)) in pairs {
-        match (expected, found) {
-            (Some(expected), Some(found)) => {
-                let what = format!("gradient of {path} by walk_back");
-                used = used.max(near(&what, &Numbers::list(found), &Numbers::list(expected))?);
-            }
-            (None, None) => {}
-            (Some(_), None) => return Err(one_sided(path, "by plain autodiff", "by walk_back")),
-            (None, Some(_)) => return Err(one_sided(path, "by walk_back", "by plain autodiff")),
-        }
+    // No guard is needed where every input is compared, and none helps where the tolerance is nothing.
+    let strict = DriftGuard::new(f64::MIN_POSITIVE);
+    let walks = [
+        (Walk::new(seed + 5), Kind::Walk, "x of walk_back"),
+        (Walk::recomputing(seed + 5), Kind::Regrouped, "x that walk_back was given"),
+        (Walk::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded walk_back"),
+    ];
+    let mut used = 0.0f64;
+    for (mut walk, kind, name) in walks {
+        let (walked, walked_log_det) = bijector.walk_forward(x.clone().inner(), &context, &mut walk);
+        Numbers::of(&walked).near("z of walk_forward, against forward,", &expected.z, |_| 0.0)?;
+        Numbers::of(&walked_log_det).near("log_det of walk_forward, against forward,", &expected.log_det, |_| 0.0)?;
+        let back = Cotangent { z: walked, grad_z: grad_z.clone(), grad_log_det: grad_log_det.clone() };
+        let back = bijector.walk_back(back, &context, &mut walk);
+        used = used.max(expected.compare(&bijector, back, walk, tolerance(kind, dtype), name)?);
     }
     Ok(used)
+}
+
+/// What plain autodiff gives.
+struct Expected {
+    z: Numbers,
+    log_det: Numbers,
+    x: Numbers,
+    grad_x: Numbers,
+    parameters: Vec<Option<Vec<f64>>>,
+    condition: Option<Vec<f64>>,
+}
+
+impl Expected {
+    /// The share of the tolerance that a walk used.
+    fn compare<const D: usize, C: Condition>(
+        &self,
+        bijector: &BoxBijector<D, C>,
+        back: Cotangent<D>,
+        walk: Walk<C>,
+        tolerance: f64,
+        name: &str,
+    ) -> Result<f64, Fault> {
+        let near = |what: &str, found: &Numbers, expected: &Numbers| {
+            let allowed = tolerance * (1.0 + largest(&expected.values));
+            found.near(what, expected, |_| allowed)
+        };
+        let mut used = near(&format!("{name}, against the input,"), &Numbers::of(&back.z), &self.x)?;
+        used = used.max(near("gradient of the input by walk_back", &Numbers::of(&back.grad_z), &self.grad_x)?);
+        let walked = gradients_by_id(bijector, &walk.parameters);
+        let paths = parameters(bijector).into_iter().map(|parameter| parameter.path);
+        let mut pairs: Vec<_> = paths.zip(self.parameters.clone().into_iter().zip(walked)).collect();
+        pairs.push(("the condition".to_owned(), (self.condition.clone(), C::collected(walk.context))));
+        for (path, (expected, found)) in pairs {
+            match (expected, found) {
+                (Some(expected), Some(found)) => {
+                    let what = format!("gradient of {path} by walk_back");
+                    used = used.max(near(&what, &Numbers::list(found), &Numbers::list(expected))?);
+                }
+                (None, None) => {}
+                (Some(_), None) => return Err(one_sided(path, "by plain autodiff", "by walk_back")),
+                (None, Some(_)) => return Err(one_sided(path, "by walk_back", "by plain autodiff")),
+            }
+        }
+        Ok(used)
+    }
 }
 
 fn one_sided(of: String, there: &'static str, missing: &'static str) -> Fault {

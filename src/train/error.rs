@@ -8,6 +8,7 @@ use burn::tensor::DType;
 use super::fault::Fault;
 use super::loss_scale::LossScale;
 use super::schedule::Schedule;
+use crate::walk::Backward;
 
 /// A training step that cannot go on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -111,12 +112,40 @@ pub enum TrainError {
         /// Path of the parameter in the average.
         parameter: String,
     },
-    /// The device could not give back a number.
-    #[error("the device gave no result: {reason}")]
+    /// A rebuilt input must be allowed to be off by something.
+    #[error("the tolerance of rebuilt inputs must be a positive number, found {tolerance}")]
+    InvalidTolerance {
+        /// The tolerance that was given.
+        tolerance: f64,
+    },
+    /// The loss cannot be walked, which every policy but [`Backward::Store`] needs.
+    #[error(
+        "the loss knows no walk, which {backward:?} needs: use `update_on` with an objective that does, or `Backward::Store`"
+    )]
+    NotWalkable {
+        /// The policy.
+        backward: Backward,
+    },
+    /// An update needs at least one batch.
+    #[error("an update needs at least one batch, found none")]
+    NoBatch,
+    /// The device could not give back a number: it is lost, or out of memory.
+    #[error("the device gave no result: {reason}{}", instead_of(backward))]
     Device {
         /// What the device reported.
         reason: String,
+        /// The policy of the update, if a trainer took it.
+        backward: Option<Backward>,
     },
+}
+
+/// What to try where memory may have run out.
+fn instead_of(backward: &Option<Backward>) -> String {
+    match backward.map(Backward::thriftier) {
+        None => String::new(),
+        Some(Some(other)) => format!("; nothing has changed, if memory ran out: resume under {other:?}"),
+        Some(None) => "; nothing has changed, if memory ran out: resume with smaller micro-batches".into(),
+    }
 }
 
 impl TrainError {

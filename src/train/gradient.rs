@@ -92,8 +92,8 @@ pub(super) fn scale<M: Module>(gradients: GradientsParams, module: &M, factor: f
     scale.gradients
 }
 
-fn device_error(error: impl std::fmt::Display) -> TrainError {
-    TrainError::Device { reason: error.to_string() }
+pub(super) fn device_error(error: impl std::fmt::Display) -> TrainError {
+    TrainError::Device { reason: error.to_string(), backward: None }
 }
 
 struct SumOfSquares<'a> {

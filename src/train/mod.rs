@@ -5,6 +5,7 @@
 //! | question | answer |
 //! |---|---|
 //! | how to put it together | [`Trainer`], [`TrainerConfig`] |
+//! | what the backward pass keeps in memory | [`Backward`](crate::Backward), [`Trainer::update_on_parts`] |
 //! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
 //! | which way to go | [`OptimizerConfig`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
@@ -17,6 +18,7 @@
 //! | what it costs | [`peak_rss_bytes`] |
 
 pub mod adamax;
+mod batch_gradient;
 pub mod checkpoint;
 pub mod checkpoints;
 pub mod ema;

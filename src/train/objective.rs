@@ -16,11 +16,22 @@ use crate::flow::Flow;
 use crate::layer::LayerWalk;
 use crate::prior::Prior;
 use crate::surjection::Surjection;
+use crate::walk::Walk;
 
 /// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
 pub trait Objective<M> {
     /// Mean loss of a batch in nats per example, `[1]`.
     fn loss(&self, model: &M) -> Tensor<1>;
+
+    /// Loss of the batch by a walk there and back, without a graph, and its gradients in `walk`: what memory-saving policies run instead of
+    /// [`Objective::loss`]. A loss that is not finite has no gradients. `None` for an objective that knows no walk.
+    fn walk(&self, model: &M, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+        let _ = (model, walk);
+        None
+    }
+
+    /// Examples of the batch: its weight among the micro-batches of one update.
+    fn examples(&self, model: &M) -> usize;
 
     /// The first place of the model where numbers are not finite, asked after a loss that is not, with the device seeded as it was for
     /// that loss. `None` if none is found.
@@ -64,6 +75,15 @@ where
         model.log_prob_given(self.x.clone(), &self.context).mean().neg()
     }
 
+    fn walk(&self, model: &Flow<B, P>, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+        let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), None, &self.context, walk).0);
+        Some(loss)
+    }
+
+    fn examples(&self, _: &Flow<B, P>) -> usize {
+        self.x.dims()[0]
+    }
+
     fn fault(&self, model: &Flow<B, P>) -> Option<Fault> {
         let mut search = FaultSearch::default();
         if !all_finite(&self.x) {
@@ -95,6 +115,16 @@ where
 {
     fn loss(&self, model: &BoundFlow<S, B, P>) -> Tensor<1> {
         model.loss_given(self.x.clone(), &self.context)
+    }
+
+    fn walk(&self, model: &BoundFlow<S, B, P>, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+        let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), &self.context, walk));
+        Some(loss)
+    }
+
+    fn examples(&self, model: &BoundFlow<S, B, P>) -> usize {
+        // Data that the surjection does not know has no weight, and no loss either.
+        model.surjection.check(&self.x).map_or(0, |(lifted, _)| lifted[0])
     }
 
     fn fault(&self, model: &BoundFlow<S, B, P>) -> Option<Fault> {

@@ -27,6 +27,8 @@ pub enum Purpose {
     Evaluation,
     /// Draws from the model.
     Sampling,
+    /// Dropout of a training step that is walked layer by layer.
+    Layers,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Purpose::Training => 2,
             Purpose::Evaluation => 3,
             Purpose::Sampling => 4,
+            Purpose::Layers => 5,
         }
     }
 }
@@ -69,6 +72,15 @@ impl StepSeed {
     /// The seed of the run.
     pub const fn run(&self) -> u64 {
         self.run
+    }
+
+    /// The seeds of micro-batch `index` of every step. The first has those of the run itself, so that one micro-batch is the whole batch.
+    pub const fn part(self, index: u64) -> Self {
+        match index {
+            0 => self,
+            // A tag that is no purpose's.
+            _ => Self { run: split_mix(mix(self.run ^ mix(u64::MAX)), index) },
+        }
     }
 
     /// The seed of one step for one purpose.
@@ -108,12 +120,13 @@ mod tests {
 
     #[test]
     fn runs_steps_and_purposes_do_not_meet() {
-        let purposes = [Purpose::Initialization, Purpose::Training, Purpose::Evaluation, Purpose::Sampling];
+        use Purpose::{Evaluation, Initialization, Layers, Sampling, Training};
         let mut seen = HashSet::new();
         for run in 0..8 {
-            for purpose in purposes {
-                for step in 0..500 {
-                    assert!(seen.insert(StepSeed::new(run).seed(step, purpose)), "{run} {step} {purpose:?}");
+            for purpose in [Initialization, Training, Evaluation, Sampling, Layers] {
+                for (step, part) in (0..500).flat_map(|step| [0, 1, 2].map(|part| (step, part))) {
+                    let seeds = StepSeed::new(run).part(part);
+                    assert!(seen.insert(seeds.seed(step, purpose)), "{run} {part} {step} {purpose:?}");
                 }
             }
         }

@@ -4,6 +4,7 @@ use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::{EmaDecay, NonFinite, OptimizerConfig, Precision, Schedule, TrainError};
+use crate::walk::Backward;
 
 /// Which loss the bound on the gradient's norm speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,13 +50,17 @@ pub struct TrainerConfig {
     /// The type that networks are trained in.
     #[config(default = "Precision::Full")]
     pub precision: Precision,
+    /// What the backward pass keeps of the way there.
+    #[config(default = "Backward::Store")]
+    pub backward: Backward,
 }
 
 impl TrainerConfig {
     /// Whether the configuration describes a training.
     ///
     /// # Errors
-    /// The first rule that is broken: `dims` of at least 1, a positive and finite learning rate and norm, a schedule, decays in [0, 1).
+    /// The first rule that is broken: `dims` of at least 1, a positive and finite learning rate, norm and tolerance, a schedule, decays in
+    /// [0, 1).
     pub fn validate(&self) -> Result<(), TrainError> {
         if self.dims == 0 {
             return Err(TrainError::NoDims);
@@ -66,6 +71,9 @@ impl TrainerConfig {
         // JSON, in which a checkpoint keeps this, has no infinity.
         if !(self.max_norm.is_finite() && self.max_norm > 0.0) {
             return Err(TrainError::UnboundedMaxNorm { max_norm: self.max_norm });
+        }
+        if let (Backward::Reversible { tolerance }, false) = (self.backward, self.backward.is_valid()) {
+            return Err(TrainError::InvalidTolerance { tolerance });
         }
         self.schedule.validate()?;
         self.optimizer.validate()?;

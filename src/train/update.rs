@@ -17,6 +17,8 @@ pub struct Update {
     pub learning_rate: f64,
     /// Factor on the loss on its way back; 1 unless [`Precision::F16`](super::Precision::F16).
     pub loss_scale: f64,
+    /// Largest drift of the rebuilt inputs that were compared, as [`DriftGuard`](crate::DriftGuard) defines it; `None` where none was.
+    pub drift: Option<f64>,
     /// Whether it was done. Always, under [`NonFinite::Stop`](super::NonFinite::Stop) and without [`Precision::F16`](super::Precision::F16).
     pub outcome: Outcome,
 }

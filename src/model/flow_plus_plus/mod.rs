@@ -41,7 +41,7 @@ pub use config::{
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
 pub use preset::{Preset, UnknownPreset};
 
-use crate::bijector::{Bijector, Cotangent, Walk};
+use crate::bijector::Bijector;
 use crate::bound_flow::BoundFlow;
 use crate::compose::Invert;
 use crate::conditioner::GatedNet;
@@ -56,6 +56,7 @@ use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantization, VariationalDequantization};
 use crate::reshape::{Partition, Squeeze, Swap};
 use crate::surjection::Surjection;
+use crate::walk::{Cotangent, Walk};
 
 /// The model. Built by [`FlowPlusPlusConfig::init`].
 pub type FlowPlusPlus = BoundFlow<FlowPlusPlusDequantization, FlowPlusPlusLayers, StandardNormal>;
@@ -142,7 +143,7 @@ where
     fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Walk<C>) -> (Tensor<4>, Tensor<1>) {
         let (x, _) = self.squeezes.forward(x, context);
         let (x, _) = self.partition.forward(x, context);
-        let (z, log_det) = self.steps.walk_forward(x, context, walk);
+        let (z, log_det) = walk.within("steps", |walk| self.steps.walk_forward(x, context, walk));
         (self.partition.inverse(z, context), log_det)
     }
 
@@ -151,7 +152,8 @@ where
         let Cotangent { z, grad_z, grad_log_det } = back;
         let (z, _) = self.partition.forward(z, context);
         let (grad_z, _) = self.partition.forward(grad_z, context);
-        let back = self.steps.walk_back(Cotangent { z, grad_z, grad_log_det }, context, walk);
+        let back = Cotangent { z, grad_z, grad_log_det };
+        let back = walk.within("steps", |walk| self.steps.walk_back(back, context, walk));
         let undo = |t| self.squeezes.inverse(self.partition.inverse(t, context), context);
         Cotangent { z: undo(back.z), grad_z: undo(back.grad_z), grad_log_det: back.grad_log_det }
     }
@@ -192,6 +194,20 @@ impl Surjection<4> for FlowPlusPlusDequantization {
         match self {
             Self::Uniform(inner) => inner.lift(x, noise),
             Self::Variational(inner) => inner.lift(x, noise),
+        }
+    }
+
+    fn walk_lift(&self, x: Self::Data, noise: Tensor<4>, walk: &mut Walk<()>) -> (Tensor<4>, Tensor<1>) {
+        match self {
+            Self::Uniform(inner) => walk.within("Uniform", |walk| inner.walk_lift(x, noise, walk)),
+            Self::Variational(inner) => walk.within("Variational", |walk| inner.walk_lift(x, noise, walk)),
+        }
+    }
+
+    fn walk_back(&self, x: Self::Data, noise: Tensor<4>, back: Cotangent<4>, walk: &mut Walk<()>) {
+        match self {
+            Self::Uniform(inner) => walk.within("Uniform", |walk| inner.walk_back(x, noise, back, walk)),
+            Self::Variational(inner) => walk.within("Variational", |walk| inner.walk_back(x, noise, back, walk)),
         }
     }
 

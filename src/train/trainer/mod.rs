@@ -16,22 +16,21 @@
 //! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in bits/dim, so that the clip is active at
 //! nearly every step.
 
-use std::collections::BTreeMap;
+mod saved;
+
 use std::f64::consts::LN_2;
-use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Tensor};
-use serde::{Deserialize, Serialize};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
 
+use super::batch_gradient::{BatchGradient, Pass};
 use super::loss_scale::ScaleState;
-use super::weights::first_not_finite;
 use super::{
-    Checkpoint, CheckpointError, Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, Purpose, StepSeed,
-    TrainError, TrainerConfig, Update, WarmUp, clip_global_norm,
+    Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, StepSeed, TrainError, TrainerConfig, Update, WarmUp,
+    clip_global_norm,
 };
-use crate::unstarted::Unstarted;
+use crate::walk::{Backward, DriftGuard};
 
 /// What an update changes.
 #[derive(Clone)]
@@ -39,20 +38,7 @@ struct State<M: Module> {
     model: M,
     average: Ema<M>,
     optimizer: ModuleOptimizer,
-}
-
-/// How far a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Progress {
-    /// Updates, those that were passed over among them.
-    step: u64,
-    /// Updates that went into the average.
-    averaged: u64,
-    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last checkpoint.
-    failures: u64,
-    /// In float16.
-    #[serde(default)]
-    scale: Option<ScaleState>,
+    guard: Option<DriftGuard>,
 }
 
 /// A model in training with its optimizer and its moving average.
@@ -67,13 +53,6 @@ pub struct Trainer<M: Module> {
     scale: Option<ScaleState>,
 }
 
-/// Sections and keys of a trainer's checkpoint.
-const MODEL: &str = "model";
-const AVERAGE: &str = "average";
-const OPTIMIZER: &str = "optimizer";
-const TRAINER: &str = "trainer";
-const PROGRESS: &str = "progress";
-
 impl<M: Module> Trainer<M> {
     /// Starts the training of a model, after its data-dependent start.
     ///
@@ -85,7 +64,7 @@ impl<M: Module> Trainer<M> {
         let average = Ema::new(&model, config.ema)?;
         let optimizer = config.optimizer.init();
         let scale = config.precision.loss_scale().map(ScaleState::new);
-        let state = State { model, average, optimizer };
+        let state = State { model, average, optimizer, guard: None };
         let mut trainer = Self { state, good: None, config, step: 0, failures: 0, scale };
         trainer.mark_saved();
         Ok(trainer)
@@ -111,49 +90,98 @@ impl<M: Module> Trainer<M> {
         &self.config
     }
 
+    /// What is known of the model's inverses, under [`Backward::Reversible`] and after the first update: which layers are recomputed.
+    pub fn guard(&self) -> Option<&DriftGuard> {
+        self.state.guard.as_ref()
+    }
+
     /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows them.
     ///
     /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded for this update first,
     /// so that its noise does not depend on what ran before. Take the batch from [`Trainer::step_count`] for the same reason.
     ///
-    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot.
+    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and knows policies other than
+    /// [`Backward::Store`].
     ///
     /// # Errors
-    /// [`TrainError::NoGraph`], [`TrainError::Device`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`] and
-    /// [`TrainError::NonFiniteGradient`]; under the other policies [`TrainError::GaveUp`]. The trainer is then as it was before.
+    /// [`TrainError::NoGraph`], [`TrainError::Device`], [`TrainError::NotWalkable`] under other policies than [`Backward::Store`], and under
+    /// [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`] and [`TrainError::NonFiniteGradient`]; under the other policies
+    /// [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
-        let attempt = self.attempt(device, loss);
+        let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
+        let pass = self.pass(device, seeds, &mut guard);
+        let found = match pass.backward {
+            Backward::Store => {
+                pass.seed();
+                let model = self.working_copy();
+                pass.store(&model, loss(&model)).map(|found| self.master(found))
+            }
+            backward => Err(TrainError::NotWalkable { backward }),
+        };
+        let attempt = found.and_then(|found| self.apply(found, guard));
         self.settle(attempt)
     }
 
     /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
     /// forward, whose output is not finite, and a gradient one that names the first layer on the way back that makes it so.
     ///
+    /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
+    ///
     /// # Errors
     /// As [`Trainer::update`].
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
-        let mut attempt = self.attempt(device, |model| objective.loss(model));
-        match &mut attempt {
-            Err(TrainError::NonFiniteLoss { fault, .. }) => {
-                self.seed(device);
-                *fault = objective.fault(&self.working_copy());
-            }
-            Err(TrainError::NonFiniteGradient { fault, .. }) if self.smaller_scale().is_none() => {
-                self.seed(device);
-                *fault = objective.gradient_fault(&self.working_copy());
-            }
-            _ => {}
-        }
-        self.settle(attempt)
+        self.update_on_parts(device, std::slice::from_ref(objective))
     }
 
-    fn seed(&self, device: &Device) {
-        device.seed(StepSeed::new(self.config.seed).seed(self.step, Purpose::Training));
+    /// [`Trainer::update_on`] on a batch in parts, of which only one is in work at a time: its loss and gradient are those of the whole
+    /// batch, the mean over all examples. Each part draws noise of its own, the first that of a whole batch.
+    ///
+    /// # Errors
+    /// As [`Trainer::update`], and [`TrainError::NoBatch`].
+    pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
+        let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
+        let model = &self.working_copy();
+        let found = BatchGradient::of(model, parts, seeds, |seeds, part| {
+            let found = self.pass(device, seeds, &mut guard).run(model, part)?;
+            Ok(self.master(found))
+        });
+        let mut attempt = match found {
+            Ok(found) => self.apply(found, guard).map_err(|error| (0, error)),
+            Err(failed) => Err(failed),
+        };
+        if let Err((index, error)) = &mut attempt {
+            let search = || self.pass(device, seeds.part(*index as u64), &mut None).seed();
+            match error {
+                TrainError::NonFiniteLoss { fault, .. } => {
+                    search();
+                    *fault = parts[*index].fault(model);
+                }
+                TrainError::NonFiniteGradient { fault, .. } if self.smaller_scale().is_none() => {
+                    search();
+                    *fault = parts[*index].gradient_fault(model);
+                }
+                _ => {}
+            }
+        }
+        self.settle(attempt.map_err(|(_, error)| error))
+    }
+
+    /// How the next update finds its gradient.
+    fn pass<'a>(&self, device: &'a Device, seeds: StepSeed, guard: &'a mut Option<DriftGuard>) -> Pass<'a> {
+        let (backward, loss_scale) = (self.config.backward, self.loss_scale());
+        Pass { device, seeds, step: self.step, backward, loss_scale, guard }
     }
 
     /// The model in the types that an update computes in.
     fn working_copy(&self) -> M {
         self.config.precision.working_copy(&self.state.model)
+    }
+
+    /// The gradient of a working copy as that of the model.
+    fn master(&self, found: BatchGradient) -> BatchGradient {
+        let (precision, model) = (self.config.precision, &self.state.model);
+        let gradients = precision.master_gradients(found.gradients, model, self.loss_scale());
+        BatchGradient { gradients, ..found }
     }
 
     /// The next loss scale, if that may be why a gradient is not finite.
@@ -174,33 +202,15 @@ impl<M: Module> Trainer<M> {
     }
 
     /// An update that is done, or an error and nothing changed.
-    fn attempt(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
+    fn apply(&mut self, found: BatchGradient, guard: Option<DriftGuard>) -> Result<Update, TrainError> {
         let step = self.step + 1;
-        self.seed(device);
-        let working = self.working_copy();
-        let loss = loss(&working);
-        if !loss.is_tracked() {
-            return Err(TrainError::NoGraph);
-        }
-        let value: f64 = loss
-            .clone()
-            .inner()
-            .try_into_data()
-            .map_err(|error| TrainError::Device { reason: error.to_string() })?
-            .iter::<f64>()
-            .sum();
-        if !value.is_finite() {
-            return Err(TrainError::NonFiniteLoss { step, value, fault: None });
-        }
+        let BatchGradient { loss, gradients, drift } = found;
         let nats_per_unit = match self.config.norm_unit {
             GradientUnit::Nats => 1.0,
             GradientUnit::BitsPerDim => self.config.dims as f64 * LN_2,
         };
         let (learning_rate, precision, loss_scale) = (self.learning_rate(), self.config.precision, self.loss_scale());
-        let State { model, average, optimizer } = &mut self.state;
-        let scaled = if loss_scale == 1.0 { loss } else { loss.mul_scalar(loss_scale) };
-        let gradients = GradientsParams::from_grads(scaled.backward(), &working);
-        let gradients = precision.master_gradients(gradients, model, loss_scale);
+        let State { model, average, optimizer, guard: known } = &mut self.state;
         // A bound near the largest number stays one.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let (gradients, norm) = clip_global_norm(gradients, model, max_norm).map_err(|error| match error {
@@ -211,6 +221,7 @@ impl<M: Module> Trainer<M> {
         })?;
         *model = optimizer.step(learning_rate, model.clone(), gradients);
         *average = average.clone().update(model)?;
+        *known = guard;
         self.step = step;
         self.scale = self.scale.zip(precision.loss_scale()).map(|(state, scale)| state.good(scale));
         if !matches!(self.config.non_finite, NonFinite::Restore { .. }) {
@@ -218,11 +229,12 @@ impl<M: Module> Trainer<M> {
         }
         Ok(Update {
             step,
-            loss: value,
-            bits_per_dim: value / (self.config.dims as f64 * LN_2),
+            loss,
+            bits_per_dim: loss / (self.config.dims as f64 * LN_2),
             gradient_norm: norm / nats_per_unit,
             learning_rate,
             loss_scale,
+            drift,
             outcome: Outcome::Done,
         })
     }
@@ -231,6 +243,9 @@ impl<M: Module> Trainer<M> {
     fn settle(&mut self, attempt: Result<Update, TrainError>) -> Result<Update, TrainError> {
         let error = match attempt {
             Err(error) if error.is_non_finite() => error,
+            Err(TrainError::Device { reason, .. }) => {
+                return Err(TrainError::Device { reason, backward: Some(self.config.backward) });
+            }
             settled => return settled,
         };
         if let (TrainError::NonFiniteGradient { .. }, Some(smaller)) = (&error, self.smaller_scale()) {
@@ -262,8 +277,8 @@ impl<M: Module> Trainer<M> {
         let (learning_rate, loss_scale) = (self.learning_rate(), self.loss_scale());
         self.step += 1;
         let bits_per_dim = loss / (self.config.dims as f64 * LN_2);
-        let gradient_norm = f64::NAN;
-        Update { step: self.step, loss, bits_per_dim, gradient_norm, learning_rate, loss_scale, outcome }
+        let (step, gradient_norm) = (self.step, f64::NAN);
+        Update { step, loss, bits_per_dim, gradient_norm, learning_rate, loss_scale, drift: None, outcome }
     }
 
     /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`] goes back there and counts anew. Needless
@@ -283,6 +298,20 @@ impl<M: Module> Trainer<M> {
         (self.failures, self.good) = (0, None);
         self.mark_saved();
         self
+    }
+
+    /// Goes on under another policy of the backward pass. What was known of the model's inverses is forgotten.
+    ///
+    /// # Errors
+    /// [`TrainError::InvalidTolerance`].
+    pub fn with_backward(mut self, backward: Backward) -> Result<Self, TrainError> {
+        self.config.backward = backward;
+        self.config.validate()?;
+        self.state.guard = None;
+        if let Some(good) = &mut self.good {
+            good.guard = None;
+        }
+        Ok(self)
     }
 
     /// Goes on at another learning rate (the peak, which warm-up and schedule scale).
@@ -306,78 +335,4 @@ impl<M: Module> Trainer<M> {
         self.scale = precision.loss_scale().map(ScaleState::new);
         Ok(self)
     }
-
-    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
-    /// caller's own can be added before it is saved; after that, call [`Trainer::mark_saved`].
-    ///
-    /// # Errors
-    /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy; [`CheckpointError::Device`].
-    pub fn checkpoint(&self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
-        if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
-            return Err(CheckpointError::ReservedKey { key: key.into() });
-        }
-        let mut metadata = metadata;
-        let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
-        metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
-        let State { model, average, optimizer } = &self.state;
-        // A run that restores starts its count at each checkpoint, and so at this one.
-        let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
-        let progress = Progress { step: self.step, averaged: average.updates(), failures, scale: self.scale };
-        for (section, fault) in [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))] {
-            if let Some(path) = fault {
-                return Err(CheckpointError::NonFiniteWeights { name: format!("{section}.{path}") });
-            }
-        }
-        metadata.insert(PROGRESS.into(), json(PROGRESS, serde_json::to_string(&progress))?);
-        let mut checkpoint = Checkpoint::new(metadata)?;
-        checkpoint.insert(MODEL, model)?;
-        checkpoint.insert(AVERAGE, average.model())?;
-        let optimizer = optimizer.into_bytes().map_err(|error| malformed(OPTIMIZER, error))?;
-        checkpoint.insert_bytes(OPTIMIZER, optimizer.to_vec())?;
-        Ok(checkpoint)
-    }
-
-    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](super::Checkpoints) keeps several.
-    pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
-        self.checkpoint(metadata)?.save(path)?;
-        self.mark_saved();
-        Ok(())
-    }
-
-    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on.
-    ///
-    /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture.
-    pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
-        let model = model.without_data();
-        let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
-        let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
-        config.validate().map_err(|error| malformed(TRAINER, error))?;
-        let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
-        let Progress { step, averaged, failures, scale } = progress?;
-        config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
-        // A file that was written before there were scales begins with a new one.
-        let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
-        let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
-        let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| malformed(OPTIMIZER, error))?;
-        let average = checkpoint.resume(AVERAGE, model.valid())?;
-        let model = checkpoint.resume(MODEL, model)?;
-        let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
-        let state = State { model, average, optimizer };
-        let mut trainer = Self { state, good: None, config, step, failures, scale };
-        trainer.mark_saved();
-        Ok(trainer)
-    }
-
-    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives the architecture.
-    ///
-    /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture.
-    pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
-        model.map(|model| model.valid()).load(checkpoint, AVERAGE)
-    }
-}
-
-fn malformed(key: &'static str, reason: impl ToString) -> CheckpointError {
-    CheckpointError::Metadata { key, reason: reason.to_string() }
 }

@@ -1,0 +1,171 @@
+//! Loss and gradient of one update: under a policy, over its micro-batches.
+//! ```text
+//! loss       Σ_k w_k L_k                 w_k = examples of micro-batch k / examples of all: the mean over all
+//! gradient   Σ_k w_k ∇L_k                one micro-batch after the other; a second gradient is all that more of them need
+//! ```
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+
+use super::gradient::device_error;
+use super::{Objective, Purpose, StepSeed, TrainError};
+use crate::walk::{Backward, DriftGuard, Verdict, Walk, scaled};
+
+/// What a model's weights are moved by.
+pub(super) struct BatchGradient {
+    /// Nats per example.
+    pub loss: f64,
+    pub gradients: GradientsParams,
+    /// Largest drift of a rebuilt input; `None` where none is rebuilt.
+    pub drift: Option<f64>,
+}
+
+/// How an update finds its gradient.
+pub(super) struct Pass<'a> {
+    pub device: &'a Device,
+    /// Of the micro-batch.
+    pub seeds: StepSeed,
+    /// Updates before this one.
+    pub step: u64,
+    pub backward: Backward,
+    /// Factor on the loss on its way back, which the gradients found hold.
+    pub loss_scale: f64,
+    /// What is known of the model's inverses, under [`Backward::Reversible`].
+    pub guard: &'a mut Option<DriftGuard>,
+}
+
+impl Pass<'_> {
+    /// Seeds the device for this micro-batch.
+    pub fn seed(&self) {
+        self.device.seed(self.seeds.seed(self.step, Purpose::Training));
+    }
+
+    /// By plain autodiff.
+    pub fn store<M: Module>(&self, model: &M, loss: Tensor<1>) -> Result<BatchGradient, TrainError> {
+        if !loss.is_tracked() {
+            return Err(TrainError::NoGraph);
+        }
+        let value = self.finite(loss.clone().inner())?;
+        let gradients = GradientsParams::from_grads(scaled(loss, self.loss_scale).backward(), model);
+        Ok(BatchGradient { loss: value, gradients, drift: None })
+    }
+
+    /// Of one micro-batch.
+    pub fn run<M: Module>(&mut self, model: &M, objective: &impl Objective<M>) -> Result<BatchGradient, TrainError> {
+        self.seed();
+        let Backward::Reversible { tolerance } = self.backward else {
+            return match self.backward {
+                Backward::Store => self.store(model, objective.loss(model)),
+                _ => {
+                    let mut walk = Walk::recomputing(self.layers()).with_loss_scale(self.loss_scale);
+                    let loss = self.walk(model, objective, &mut walk)?;
+                    Ok(BatchGradient { loss, gradients: walk.parameters, drift: None })
+                }
+            };
+        };
+        let mut guard = self.guard.take().unwrap_or_else(|| DriftGuard::new(tolerance));
+        let found = loop {
+            let mut walk = Walk::guarded(self.layers(), guard.clone(), self.step).with_loss_scale(self.loss_scale);
+            let loss = self.walk(model, objective, &mut walk)?;
+            let verdict = walk.examine(&mut guard).map_err(device_error)?;
+            if let Verdict::Holds(drift) = verdict {
+                break BatchGradient { loss, gradients: walk.parameters, drift: Some(drift) };
+            }
+            // The same noise once more.
+            drop(walk);
+            self.seed();
+        };
+        *self.guard = Some(guard);
+        Ok(found)
+    }
+
+    fn layers(&self) -> u64 {
+        self.seeds.seed(self.step, Purpose::Layers)
+    }
+
+    fn walk<M: Module>(
+        &self,
+        model: &M,
+        objective: &impl Objective<M>,
+        walk: &mut Walk<()>,
+    ) -> Result<f64, TrainError> {
+        if !model.devices().iter().any(Device::is_autodiff) {
+            return Err(TrainError::NoGraph);
+        }
+        let loss = objective.walk(model, walk).ok_or(TrainError::NotWalkable { backward: self.backward })?;
+        self.finite(loss)
+    }
+
+    /// A loss on the host.
+    fn finite(&self, loss: Tensor<1>) -> Result<f64, TrainError> {
+        let value: f64 = loss.try_into_data().map_err(device_error)?.iter::<f64>().sum();
+        if value.is_finite() {
+            return Ok(value);
+        }
+        Err(TrainError::NonFiniteLoss { step: self.step + 1, value, fault: None })
+    }
+}
+
+/// Shares of the micro-batches in the loss.
+pub(super) fn shares<M, O: Objective<M>>(model: &M, parts: &[O]) -> Vec<f64> {
+    if let [_] = parts {
+        return vec![1.0];
+    }
+    let examples: Vec<usize> = parts.iter().map(|part| part.examples(model)).collect();
+    let all: usize = examples.iter().sum();
+    examples.into_iter().map(|n| n as f64 / all as f64).collect()
+}
+
+impl BatchGradient {
+    /// Over all micro-batches, of which there is at least one; with an error, the number of the one that failed.
+    pub fn of<M: Module, O: Objective<M>>(
+        model: &M,
+        parts: &[O],
+        seeds: StepSeed,
+        mut pass: impl FnMut(StepSeed, &O) -> Result<Self, TrainError>,
+    ) -> Result<Self, (usize, TrainError)> {
+        let mut total: Option<Self> = None;
+        for (index, (part, share)) in parts.iter().zip(shares(model, parts)).enumerate() {
+            let found = pass(seeds.part(index as u64), part).map_err(|error| (index, error))?;
+            total = Some(match total {
+                // One whole batch stays as it is, bit for bit.
+                None if share == 1.0 => found,
+                total => Self::sum(model, total, found, share),
+            });
+        }
+        total.ok_or((0, TrainError::NoBatch))
+    }
+
+    /// `total + share·more`.
+    fn sum<M: Module>(model: &M, total: Option<Self>, more: Self, share: f64) -> Self {
+        let (loss, into, drift) = match total {
+            Some(total) => (total.loss, total.gradients, total.drift),
+            None => (0.0, GradientsParams::new(), None),
+        };
+        let mut add = Add { from: more.gradients, into, share };
+        model.visit(&mut add);
+        let drift = drift.into_iter().chain(more.drift).reduce(f64::max);
+        Self { loss: loss + share * more.loss, gradients: add.into, drift }
+    }
+}
+
+/// Moves gradients over, multiplied. What was moved is gone, so that a parameter that occurs twice counts once.
+struct Add {
+    from: GradientsParams,
+    into: GradientsParams,
+    share: f64,
+}
+
+impl ModuleVisitor for Add {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.from.remove::<D>(param.id) {
+            let gradient = gradient.mul_scalar(self.share);
+            let sum = match self.into.remove::<D>(param.id) {
+                Some(earlier) => earlier + gradient,
+                None => gradient,
+            };
+            self.into.register(param.id, sum);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A trainer's checkpoint: what it writes, and how it goes on from there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{State, Trainer};
+use crate::train::loss_scale::ScaleState;
+use crate::train::weights::first_not_finite;
+use crate::train::{Checkpoint, CheckpointError, Ema, NonFinite, TrainerConfig};
+use crate::unstarted::Unstarted;
+use crate::walk::DriftGuard;
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Progress {
+    /// Updates, those that were passed over among them.
+    step: u64,
+    /// Updates that went into the average.
+    averaged: u64,
+    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last checkpoint.
+    failures: u64,
+    /// What is known of the model's inverses. Absent in checkpoints of older versions.
+    #[serde(default)]
+    guard: Option<DriftGuard>,
+    /// In float16. Absent in checkpoints of older versions.
+    #[serde(default)]
+    scale: Option<ScaleState>,
+}
+
+/// Sections and keys of a trainer's checkpoint.
+const MODEL: &str = "model";
+const AVERAGE: &str = "average";
+const OPTIMIZER: &str = "optimizer";
+const TRAINER: &str = "trainer";
+const PROGRESS: &str = "progress";
+
+impl<M: Module> Trainer<M> {
+    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
+    /// caller's own can be added before it is saved; after that, call [`Trainer::mark_saved`].
+    ///
+    /// # Errors
+    /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy; [`CheckpointError::Device`].
+    pub fn checkpoint(&self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
+        if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
+            return Err(CheckpointError::ReservedKey { key: key.into() });
+        }
+        let mut metadata = metadata;
+        let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
+        metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
+        let State { model, average, optimizer, guard } = &self.state;
+        // A run that restores starts its count at each checkpoint, and so at this one.
+        let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
+        let (averaged, guard) = (average.updates(), guard.clone());
+        let progress = Progress { step: self.step, averaged, failures, guard, scale: self.scale };
+        for (section, fault) in [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))] {
+            if let Some(path) = fault {
+                return Err(CheckpointError::NonFiniteWeights { name: format!("{section}.{path}") });
+            }
+        }
+        metadata.insert(PROGRESS.into(), json(PROGRESS, serde_json::to_string(&progress))?);
+        let mut checkpoint = Checkpoint::new(metadata)?;
+        checkpoint.insert(MODEL, model)?;
+        checkpoint.insert(AVERAGE, average.model())?;
+        let optimizer = optimizer.into_bytes().map_err(|error| malformed(OPTIMIZER, error))?;
+        checkpoint.insert_bytes(OPTIMIZER, optimizer.to_vec())?;
+        Ok(checkpoint)
+    }
+
+    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](super::Checkpoints) keeps several.
+    pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
+        self.checkpoint(metadata)?.save(path)?;
+        self.mark_saved();
+        Ok(())
+    }
+
+    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on.
+    ///
+    /// # Errors
+    /// If the checkpoint is not a trainer's, or not of this architecture.
+    pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
+        let model = model.without_data();
+        let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
+        let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
+        config.validate().map_err(|error| malformed(TRAINER, error))?;
+        let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
+        let Progress { step, averaged, failures, guard, scale } = progress?;
+        config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
+        // A file that was written before there were scales begins with a new one.
+        let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
+        let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
+        let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| malformed(OPTIMIZER, error))?;
+        let average = checkpoint.resume(AVERAGE, model.valid())?;
+        let model = checkpoint.resume(MODEL, model)?;
+        let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
+        let state = State { model, average, optimizer, guard };
+        let mut trainer = Self { state, good: None, config, step, failures, scale };
+        trainer.mark_saved();
+        Ok(trainer)
+    }
+
+    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives the architecture.
+    ///
+    /// # Errors
+    /// If the checkpoint is not a trainer's, or not of this architecture.
+    pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
+        model.map(|model| model.valid()).load(checkpoint, AVERAGE)
+    }
+}
+
+fn malformed(key: &'static str, reason: impl ToString) -> CheckpointError {
+    CheckpointError::Metadata { key, reason: reason.to_string() }
+}

@@ -1,0 +1,190 @@
+//! Drift guard: how far inputs that inverses have rebuilt may be from those that were there.
+//! ```text
+//! drift         max |x' − x| / max(1, max |x|)                      x' rebuilt, x kept
+//! checkpoints   the inputs of layers p with (p + t) mod n = 0        in update t, of layers 0, 1, 2, ... in the order of forward
+//! promise       drift ≤ tolerance at every checkpoint of an update whose gradient is used
+//! ```
+//! On the way there the inputs of the checkpoints are kept. On the way back each is compared with what the inverses of up to `n` layers have made,
+//! and takes its place, so that errors do not add up beyond `n` layers. The checkpoints move by a layer with every update: each layer's input is
+//! compared once in `n` updates.
+//!
+//! # What happens beyond the tolerance
+//! The gradient is not used, and the update's way is gone again with the same draws. First with every input of the `n` layers kept, which gives each
+//! layer's own error. A layer whose error is above `tolerance / n`, its share, is **recomputed** from then on: its input is kept and its inverse
+//! not called. If no layer is, their errors have been enlarged on the way, and `n` is halved. Neither is ever taken back, so
+//! that repetitions end, and after the first updates there are none.
+//!
+//! What the guard has learned is a part of a trainer's checkpoint: a resumed run treats layers as the one that never stopped.
+//!
+//! # Cost
+//! An input in `n` layers, a comparison for each, and one read from the device an update.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::{FloatDType, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Layers between two checkpoints at the beginning: a sixteenth of what keeping all inputs takes.
+const SPACING: u64 = 16;
+
+/// A layer that is recomputed since its inverse is too inexact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecomputedLayer {
+    /// Names from the root of the model down to it.
+    pub path: String,
+    /// Name of its type.
+    pub layer: String,
+    /// Its own drift when it was found; `None` where its inverse gave numbers that are not finite.
+    pub drift: Option<f64>,
+}
+
+/// What is known of the inverses of a model. The rules head this module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftGuard {
+    tolerance: f64,
+    spacing: u64,
+    /// By place, in the order of forward.
+    recomputed: BTreeMap<u64, RecomputedLayer>,
+    /// Places whose inputs are kept in the next attempt, to find the layer at fault.
+    #[serde(skip)]
+    probed: BTreeSet<u64>,
+}
+
+/// A comparison of a rebuilt input with the one that was kept.
+#[derive(Debug)]
+pub(super) struct Drift {
+    /// Of the layer, in the order of forward.
+    pub place: u64,
+    pub path: String,
+    pub layer: &'static str,
+    /// Layers since the last exact value, this one included.
+    pub layers: u64,
+    /// `[1]`, NaN where the rebuilt input is not finite.
+    pub size: Tensor<1>,
+}
+
+impl Drift {
+    /// How far a rebuilt input is off, on the device.
+    pub(super) fn between<const D: usize>(rebuilt: Tensor<D>, kept: &Tensor<D>) -> Tensor<1> {
+        let difference = (rebuilt - kept.clone()).abs();
+        // A maximum may pass over a NaN, a sum does not.
+        let poison = difference.clone().sum().mul_scalar(0.0);
+        let scale = kept.clone().abs().max().clamp_min(1.0);
+        (difference.max() / scale + poison).cast(FloatDType::F32)
+    }
+}
+
+/// What an examination came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    /// The gradient holds; the largest drift, 0 where nothing was compared.
+    Holds(f64),
+    /// The guard is tighter now, and the way has to be gone again.
+    Again,
+}
+
+impl DriftGuard {
+    /// A guard that knows nothing yet.
+    pub fn new(tolerance: f64) -> Self {
+        Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: BTreeSet::new() }
+    }
+
+    /// Layers between two checkpoints.
+    pub fn spacing(&self) -> u64 {
+        self.spacing
+    }
+
+    /// Layers that are recomputed, in the order of forward.
+    pub fn recomputed(&self) -> impl Iterator<Item = &RecomputedLayer> {
+        self.recomputed.values()
+    }
+
+    /// Whether the input of a layer is kept.
+    pub(super) fn keeps(&self, place: u64, phase: u64) -> bool {
+        place.wrapping_add(phase).is_multiple_of(self.spacing) || !self.inverts(place) || self.probed.contains(&place)
+    }
+
+    /// Whether the inverse of a layer is called.
+    pub(super) fn inverts(&self, place: u64) -> bool {
+        !self.recomputed.contains_key(&place)
+    }
+
+    /// Judges the comparisons of one way, sizes on the host.
+    pub(super) fn examine(&mut self, found: &[(Drift, f64)]) -> Verdict {
+        // NaN is beyond every tolerance.
+        let within = |size: f64, bound: f64| size <= bound;
+        let probed = std::mem::take(&mut self.probed);
+        let beyond: Vec<_> = found.iter().filter(|(_, size)| !within(*size, self.tolerance)).collect();
+        if probed.is_empty() {
+            if beyond.is_empty() {
+                return Verdict::Holds(found.iter().fold(0.0, |largest, (_, size)| size.max(largest)));
+            }
+            self.probed = beyond.iter().flat_map(|(drift, _)| drift.place..drift.place + drift.layers).collect();
+            return Verdict::Again;
+        }
+        let share = self.tolerance / self.spacing as f64;
+        let at_fault: Vec<_> =
+            found.iter().filter(|(drift, size)| probed.contains(&drift.place) && !within(*size, share)).collect();
+        if at_fault.is_empty() {
+            // At a spacing of 1 every input is compared with nothing but its own layer's error, which is at fault then.
+            self.spacing = (self.spacing / 2).max(1);
+        }
+        for (drift, size) in at_fault {
+            let (path, layer) = (drift.path.clone(), drift.layer.to_owned());
+            let layer = RecomputedLayer { path, layer, drift: size.is_finite().then_some(*size) };
+            self.recomputed.insert(drift.place, layer);
+        }
+        Verdict::Again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn drift(place: u64, layers: u64, size: f64) -> (Drift, f64) {
+        let zero = Tensor::zeros([1], &Device::flex());
+        (Drift { place, path: format!("{place}"), layer: "Layer", layers, size: zero }, size)
+    }
+
+    #[test]
+    fn a_layer_above_its_share_is_recomputed() {
+        let mut guard = DriftGuard::new(1e-3);
+        assert_eq!(guard.examine(&[drift(0, 16, 2e-4), drift(16, 16, 9e-4)]), Verdict::Holds(9e-4));
+        assert_eq!(guard.examine(&[drift(0, 16, 2e-4), drift(16, 16, f64::NAN)]), Verdict::Again);
+        assert!((16..32).all(|place| guard.keeps(place, 5)) && !guard.keeps(33, 5) && guard.keeps(43, 5));
+        assert_eq!(guard.examine(&[drift(16, 1, 1e-7), drift(17, 1, 0.1), drift(18, 1, f64::NAN)]), Verdict::Again);
+        let found: Vec<_> = guard.recomputed().map(|layer| (layer.path.as_str(), layer.drift)).collect();
+        assert_eq!(found, [("17", Some(0.1)), ("18", None)]);
+        assert!(!guard.inverts(17) && guard.inverts(16) && guard.spacing() == 16);
+    }
+
+    #[test]
+    fn errors_that_grow_on_the_way_halve_the_spacing() {
+        let mut guard = DriftGuard::new(1e-3);
+        assert_eq!(guard.examine(&[drift(0, 16, 0.1)]), Verdict::Again);
+        assert_eq!(guard.examine(&[drift(3, 1, 1e-6)]), Verdict::Again);
+        assert_eq!((guard.spacing(), guard.recomputed().count()), (8, 0));
+    }
+
+    #[test]
+    fn a_guard_comes_back_from_json() {
+        let mut guard = DriftGuard::new(1e-3);
+        guard.examine(&[drift(4, 1, f64::NAN)]);
+        guard.examine(&[drift(4, 1, f64::NAN)]);
+        let json = serde_json::to_string(&guard).unwrap();
+        assert_eq!(serde_json::from_str::<DriftGuard>(&json).unwrap(), guard);
+    }
+
+    #[test]
+    fn a_drift_is_relative_and_not_blind_to_nan() {
+        let row = |values: [f32; 3]| Tensor::<1>::from_data(values, &Device::flex());
+        let size = |a, b| Drift::between(row(a), &row(b)).into_scalar::<f32>();
+        assert_eq!(size([0.5, 4.0, -8.0], [0.5, 3.0, -8.0]), 0.125);
+        assert_eq!(size([0.25, 0.0, 0.0], [0.5, 0.0, 0.0]), 0.25);
+        assert!(size([0.5, f32::NAN, 1.0], [0.5, 3.0, 1.0]).is_nan());
+        assert!(size([0.5, f32::INFINITY, 1.0], [0.5, 3.0, 1.0]).is_nan());
+    }
+}
