@@ -32,17 +32,21 @@ const STEPS: u64 = 60;
 /// A machine that needs longer for a single update fails the test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn command(out: &Path) -> Command {
+fn command(out: &Path, backward: &str) -> Command {
     let mut command = Command::new(program::program());
     command.args(["--resume", "--batch", "2", "--seed", "5", "--save-every", "1", "--keep", "2", "--ema", "0.9"]);
-    command.args(["--steps", &STEPS.to_string(), "--out"]).arg(out).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(["--backward", backward, "--steps", &STEPS.to_string(), "--out"])
+        .arg(out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
 /// Lets a run end. Seconds until it saved its first update, and those that the next one took; of no meaning for a run that is resumed.
-fn finish(out: &Path) -> (f64, f64) {
+fn finish(out: &Path, backward: &str) -> (f64, f64) {
     let started = Instant::now();
-    let child = command(out).spawn().unwrap();
+    let child = command(out, backward).spawn().unwrap();
     let reached = |step: u64| {
         while saved(out).last().is_none_or(|&last| last < step) && started.elapsed() < PATIENCE {
             sleep(Duration::from_millis(1));
@@ -126,7 +130,7 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
     let root = tempfile::tempdir().unwrap();
     let (whole, killed) = (root.path().join("whole"), root.path().join("killed"));
     let begun = Instant::now();
-    let (first, one) = finish(&whole);
+    let (first, one) = finish(&whole, "store");
     println!(
         "never stopped: {:.1} s, {first:.2} s to the first save, {one:.3} s an update",
         begun.elapsed().as_secs_f64()
@@ -146,7 +150,7 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
         }
         let before = saved(&killed).last().copied();
         let started = Instant::now();
-        let child = command(&killed).spawn().unwrap();
+        let child = command(&killed, "store").spawn().unwrap();
         // Anywhere from the first instruction to some updates.
         let moment = rng.random_range(0.0..until_save + 3.0 * one);
         // The lives to come need updates too.
@@ -178,7 +182,7 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
     }
     println!("{in_a_save} kills left half a checkpoint, {moved} lives saved one");
     assert!(in_a_save >= 1 && moved >= KILLS_IN_A_SAVE, "{in_a_save} {moved}");
-    finish(&killed);
+    finish(&killed, "store");
     for folder in [killed.clone(), killed.join("checkpoints")] {
         let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         let left: Vec<String> = names.filter(|name| name.starts_with('.') && name != ".lock").collect();
@@ -191,10 +195,37 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
     };
     assert_eq!(curve(&whole), curve(&killed));
 
-    let (whole, killed) = (contents(&last(&whole)), contents(&last(&killed)));
+    assert_same(&last(&whole), &last(&killed));
+}
+
+/// Every number of two checkpoints.
+fn assert_same(whole: &Path, killed: &Path) {
+    let (whole, killed) = (contents(whole), contents(killed));
     assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
     assert!(whole.keys().filter(|name| name.starts_with("moments.")).count() > 100);
     for (name, value) in &whole {
         assert!(*value == killed[name], "{name} differs");
+    }
+}
+
+/// What a drift guard has learned is saved with the rest.
+#[test]
+fn a_thrifty_run_that_is_killed_is_the_run_that_never_was() {
+    let root = tempfile::tempdir().unwrap();
+    let mut rng = StdRng::seed_from_u64(21);
+    for backward in ["recompute", "reversible"] {
+        let (whole, killed) = (root.path().join(format!("{backward}-whole")), root.path().join(backward));
+        finish(&whole, backward);
+        for life in 0..3 {
+            let before = saved(&killed).last().copied().unwrap_or(0);
+            let (started, some) = (Instant::now(), before + rng.random_range(1..8u64));
+            let child = command(&killed, backward).spawn().unwrap();
+            while saved(&killed).last().is_none_or(|&step| step < some) && started.elapsed() < PATIENCE {
+                sleep(Duration::from_millis(1));
+            }
+            assert!(kill(child), "{backward}: life {life} finished");
+        }
+        finish(&killed, backward);
+        assert_same(&last(&whole), &last(&killed));
     }
 }

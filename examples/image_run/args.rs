@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
+use flowkit::Backward;
 use flowkit::data::image_folder::Labelling;
 use flowkit::data::{self, Augmentation, Batches, Split};
 use flowkit::train::{EmaDecay, NonFinite, TrainerConfig};
 
-use super::conduct::Policy;
+use super::conduct::{Keep, Policy};
 use super::failure::Failure;
 use super::settings::{Setting, Settings};
 
@@ -65,6 +66,10 @@ pub struct RunArgs {
     /// --resume, which gets a run that stopped past its batch [default: the resumed run's, or stop]
     #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
     pub non_finite: Option<Policy>,
+    /// What the backward pass keeps of the way there: less takes less memory and more time. May be changed by --resume [default: the
+    /// resumed run's, or store]
+    #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
+    pub backward: Option<Keep>,
     /// Do not train: evaluate this checkpoint on the test images
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "sample")]
     pub eval: Option<PathBuf>,
@@ -178,7 +183,9 @@ impl RunArgs {
         let rate = self.lr.unwrap_or(preset.learning_rate);
         let ema = self.ema.map_or(preset.ema, EmaDecay::Warmed);
         let policy = self.non_finite.map_or(preset.non_finite, NonFinite::from);
-        preset.with_seed(self.seed()).with_learning_rate(rate).with_ema(ema).with_non_finite(policy)
+        let backward = self.backward.map_or(preset.backward, Backward::from);
+        let training = preset.with_seed(self.seed()).with_learning_rate(rate).with_ema(ema);
+        training.with_non_finite(policy).with_backward(backward)
     }
 
     /// The flags of an example and those here that the course of a run depends on.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use flowkit::Backward;
 use flowkit::train::{Checkpoint, NonFinite};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,27 @@ pub enum Policy {
     Stop,
     Skip,
     Restore,
+}
+
+/// What the backward pass keeps.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Keep {
+    /// Every graph: the fastest
+    Store,
+    /// Each layer's input
+    Recompute,
+    /// Next to nothing: inputs by the inverses
+    Reversible,
+}
+
+impl From<Keep> for Backward {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Store => Self::Store,
+            Keep::Recompute => Self::Recompute,
+            Keep::Reversible => Self::REVERSIBLE,
+        }
+    }
 }
 
 impl From<Policy> for NonFinite {

@@ -145,6 +145,9 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         if let Some(policy) = args.non_finite {
             trainer = trainer.with_non_finite(policy.into());
         }
+        if let Some(keep) = args.backward {
+            trainer = trainer.with_backward(keep.into())?;
+        }
         let done = trainer.step_count();
         if let Some(steps) = args.steps.filter(|&steps| steps < done) {
             let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));

@@ -56,10 +56,7 @@ impl Linear {
         if self.inputs.min(self.outputs) <= NARROW {
             return narrow::forward(self, x, weight, bias);
         }
-        // Products are added to the bias.
-        let mut y = repeated(bias, self.rows);
-        product::forward(self, x, weight, &mut y);
-        y
+        product::forward(self, x, weight, bias)
     }
 
     /// Gradients from that of `y`, and from `y` itself.
@@ -80,17 +77,6 @@ impl Linear {
     fn block(&self) -> usize {
         self.rows.div_ceil(BLOCKS).max(ROWS)
     }
-}
-
-/// One row `times` times.
-fn repeated<T: Copy>(row: &[T], times: usize) -> Vec<T> {
-    let length = row.len() * times;
-    let mut rows = Vec::with_capacity(length);
-    rows.extend_from_slice(row);
-    while rows.len() < length {
-        rows.extend_from_within(..rows.len().min(length - rows.len()));
-    }
-    rows
 }
 
 /// A block's part of the gradient of `x`, or nothing for each of them.

@@ -8,18 +8,18 @@ use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
 use crate::kernel::transpose::Transpose;
 
-/// `y`, which holds the bias in each row.
-pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], y: &mut [T]) {
-    let Linear { inputs, outputs, after, set, .. } = *linear;
+/// `y` from `x`.
+pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+    let Linear { rows, inputs, outputs, after, set } = *linear;
+    let mut y = vec![T::zero(); rows * outputs];
     let block = linear.block();
     y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
         let rows = y.len() / outputs;
         let (x, weight) = (Matrix::row_major(x, [rows, inputs]), Matrix::row_major(weight, [inputs, outputs]));
-        matmul(x, weight, MatrixMut::row_major(y, [rows, outputs]), Write::Add);
-        if after == After::Relu {
-            set.dispatch(Relu { y });
-        }
+        matmul(x, weight, MatrixMut::row_major(y, [rows, outputs]), Write::Set);
+        set.dispatch(Finish { y, bias, after });
     });
+    y
 }
 
 /// Gradients; those of the weights and of the bias are added to what is there.
@@ -59,19 +59,29 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     }
 }
 
-/// The activation behind the products.
-struct Relu<'a, T> {
+/// Bias and activation behind the products. A product that is added to the bias would round in an order that depends on the number of rows.
+struct Finish<'a, T> {
     y: &'a mut [T],
+    bias: &'a [T],
+    after: After,
 }
 
-impl<T: Real> Kernel for Relu<'_, T> {
+impl<T: Real> Kernel for Finish<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        for y in self.y {
-            // Keeps NaN.
-            *y = if *y < T::zero() { T::zero() } else { *y };
+        let Self { y, bias, after } = self;
+        for row in y.chunks_exact_mut(bias.len()) {
+            for (y, &bias) in row.iter_mut().zip(bias) {
+                *y += bias;
+            }
+        }
+        if after == After::Relu {
+            for y in y {
+                // Keeps NaN.
+                *y = if *y < T::zero() { T::zero() } else { *y };
+            }
         }
     }
 }
