@@ -254,9 +254,9 @@ fn the_classifier_learns() {
     let class = classes(0, 12, &device);
     let model = config.init(&device).initialize_given(x.clone(), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
-    let training = TrainerConfig::new(192).with_learning_rate(1e-2).with_warm_up(1);
+    let training = TrainerConfig::new(192).with_learning_rate(2e-3).with_warm_up(10);
     let mut trainer = Trainer::new((model, classifier), training).unwrap();
-    for _ in 0..40 {
+    for _ in 0..200 {
         let update = |(model, classifier): &(Glow, _)| -> Tensor<1> {
             let classifier: &flowkit::model::glow::GlowClassifier = classifier;
             classifier.loss(model, x.clone(), &class, 0.1)
