@@ -93,7 +93,7 @@ fn components_part_in_training() {
                 let nearest =
                     values.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, other)| (value - other).abs());
                 let nearest = nearest.fold(f64::INFINITY, f64::min);
-                assert!(nearest > 1e-4, "{name}: {what} {values:?}");
+                assert!(nearest > 1e-6, "{name}: {what} {values:?}");
             }
         }
     };
