@@ -283,7 +283,7 @@ impl<M: Module> Trainer<M> {
 
     /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`] goes back there and counts anew. Needless
     /// after [`Trainer::save`]; to be called when a [`Trainer::checkpoint`] was saved by other means, such as
-    /// [`Checkpoints::save`](super::Checkpoints::save), and not if that failed.
+    /// [`Checkpoints::save`](crate::train::Checkpoints::save), and not if that failed.
     pub fn mark_saved(&mut self) {
         if let NonFinite::Restore { .. } = self.config.non_finite {
             // Tensors are shared until the next update makes new ones.

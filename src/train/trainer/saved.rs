@@ -70,7 +70,7 @@ impl<M: Module> Trainer<M> {
         Ok(checkpoint)
     }
 
-    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](super::Checkpoints) keeps several.
+    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](crate::train::Checkpoints) keeps several.
     pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
         self.checkpoint(metadata)?.save(path)?;
         self.mark_saved();
