@@ -14,7 +14,10 @@ use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
 use flowkit::testing::numbers::numbers;
 use flowkit::testing::parameters::parameters;
-use flowkit::train::{EmaDecay, Fault, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig, Update};
+use flowkit::train::{
+    Checkpoint, EmaDecay, Fault, NegativeLogLikelihood, Objective, Precision, TrainError, Trainer, TrainerConfig,
+    Update,
+};
 use flowkit::{Backward, Bijector, BoundFlow, Context, DriftGuard, Flow, ShapeError, StandardNormal, Unstarted, Walk};
 
 /// Steps seed the device, which is one for all tests of a process.
@@ -265,7 +268,7 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
             trainer.update_on(&device(), &objective).unwrap();
         }
         trainer.save(&path, BTreeMap::new()).unwrap();
-        let checkpoint = flowkit::train::Checkpoint::load(&path).unwrap();
+        let checkpoint = Checkpoint::load(&path).unwrap();
         let mut resumed = Trainer::resume(&checkpoint, stack(0.25).0).unwrap();
         assert_eq!(resumed.config().backward, policy);
         assert_eq!(resumed.guard(), trainer.guard());
@@ -278,21 +281,28 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
     }
 }
 
-/// A checkpoint of a version without policies.
+/// A checkpoint of a version without policies goes on as it was made: storing.
 #[test]
 fn a_run_without_a_policy_stores() {
     let _turn = turn();
     let (flow, x) = stack(0.25);
     let trainer = Trainer::new(flow.initialize(x).unwrap(), config(Backward::REVERSIBLE)).unwrap();
-    let checkpoint = trainer.checkpoint(BTreeMap::new()).unwrap();
-    let without = |key: &str, field: &str| {
-        let mut value: serde_json::Value = serde_json::from_str(checkpoint.metadata(key).unwrap()).unwrap();
-        assert!(value.as_object_mut().unwrap().remove(field).is_some(), "{key} has {field}");
-        value.to_string()
+    let new = trainer.checkpoint(BTreeMap::new()).unwrap();
+    let without = |key: &str, fields: &[&str]| {
+        let mut value: serde_json::Value = serde_json::from_str(new.metadata(key).unwrap()).unwrap();
+        for field in fields {
+            assert!(value.as_object_mut().unwrap().remove(*field).is_some(), "{key} has {field}");
+        }
+        (key.to_owned(), value.to_string())
     };
-    let config: serde_json::Value = serde_json::from_str(&without("trainer", "backward")).unwrap();
-    assert!(config.get("learning_rate").is_some());
-    without("progress", "guard");
+    let metadata = [without("trainer", &["backward", "precision"]), without("progress", &["guard", "scale"])];
+    let mut old = Checkpoint::new(metadata.into()).unwrap();
+    old.insert("model", trainer.model()).unwrap();
+    old.insert("average", trainer.average()).unwrap();
+    old.insert_bytes("optimizer", new.bytes("optimizer").unwrap().to_vec()).unwrap();
+    let resumed = Trainer::resume(&old, stack(0.25).0).unwrap();
+    assert_eq!((resumed.config().backward, resumed.config().precision), (Backward::Store, Precision::Full));
+    assert!(resumed.guard().is_none());
 }
 
 /// A loss that knows no walk.
