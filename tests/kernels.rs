@@ -9,6 +9,11 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 
 mod common;
+#[path = "common/poison.rs"]
+mod poison;
+
+#[global_allocator]
+static ALLOCATOR: poison::Poison = poison::Poison;
 
 /// Sizes `(batch, dims)`.
 const SIZES: [(usize, usize); 5] = [(1, 1), (2, 7), (3, 13), (5, 129), (2, 1030)];

@@ -14,6 +14,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 
+#[path = "common/poison.rs"]
+mod poison;
+
+#[global_allocator]
+static ALLOCATOR: poison::Poison = poison::Poison;
+
 /// An operation of operands that are flat here and have their shapes there.
 type Operation = Box<dyn Fn(&[Tensor<1>]) -> Tensor<1>>;
 

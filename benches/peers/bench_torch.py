@@ -113,12 +113,12 @@ for tag, filt, blocks in (("f96b10", 96, 10), ("f32b2", 32, 2)):
 
 
 # ------------------------------------------------------------------ c. small Flow++
-def small_flowpp(shape):
+def small_flowpp(shape, batch=16, **more):
     import flowpp_torch as fp
     torch.manual_seed(0)
-    cfg = fp.Config(shape=shape, filters=32, blocks=2, components=8, dequant_filters=32, dequant_blocks=2)
+    cfg = fp.Config(shape=shape, filters=32, blocks=2, components=8, dequant_filters=32, dequant_blocks=2, **more)
     m = fp.FlowPP(cfg)
-    x = torch.randint(0, 256, (16, *shape)).float()
+    x = torch.randint(0, 256, (batch, *shape)).float()
     with torch.no_grad():
         m.loss(x, init=True)
     return fp, m, x
@@ -153,6 +153,23 @@ for tag, shape in (("cifar", (3, 32, 32)), ("mnist", (1, 28, 28))):
             def run():
                 return m.sample(16, z)
             return run, {}
+
+# ------------------------------------------------------------------ m. memory against depth and batch
+def memory_item(name, batch, **more):
+    @item(name)
+    def _(comp):
+        fp, m, x = small_flowpp((3, 32, 32), batch, **more)
+        opt = torch.optim.Adam(m.parameters(), lr=3e-4)
+        def run():
+            return fp.train_step(m, opt, x, m.loss)
+        return run, {"params": nparams(m), "batch": batch}
+
+
+for n in (8, 16, 32, 64):
+    # Half of the couplings at full resolution, half behind the squeeze.
+    memory_item(f"m.depth.{n}.store", 16, layers=(n // 2, n // 2, 0))
+for n in (4, 8, 16, 32):
+    memory_item(f"m.batch.{n}.store", n)
 
 # ------------------------------------------------------------------ d. Glow
 SH = (3, 32, 32)

@@ -50,6 +50,8 @@ mod simd;
 mod tests;
 #[cfg(feature = "flex")]
 mod transpose;
+#[cfg(feature = "flex")]
+mod unwritten;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DispatchDevice, backend_extension};

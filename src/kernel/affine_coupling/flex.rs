@@ -7,6 +7,7 @@ use super::cpu::AffineCoupling;
 use crate::coupling::Half;
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
 use crate::law::AffineForm;
 
 fn coupling(x: [usize; 3], form: AffineForm, kept: Half) -> AffineCoupling {
@@ -61,7 +62,7 @@ pub fn backward<T: Number>(
     let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
     let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
     let mut of_x = gradient.numbers::<T>().to_vec();
-    let mut of_theta = vec![T::zero(); theta_shape.iter().product()];
+    let mut of_theta = unwritten(theta_shape.iter().product());
     coupling(shape, form, kept).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
     (tensor(of_x, shape), tensor(of_theta, theta_shape))
 }

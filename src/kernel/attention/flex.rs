@@ -5,11 +5,12 @@ use burn::backend::tensor::FloatTensor;
 
 use super::cpu;
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::unwritten::unwritten;
 
 pub fn forward<T: Number>(projected: &FloatTensor<Flex>, heads: usize) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
     let [batch, channels, positions] = dims(projected);
     let shape @ [batch, filters, positions] = [batch, channels / 3, positions];
-    let mut output = vec![T::zero(); batch * filters * positions];
+    let mut output = unwritten(batch * filters * positions);
     let mut log_sums = vec![T::zero(); batch * heads * positions];
     cpu::forward::<T>(Contiguous::of(projected).numbers(), shape, heads, &mut output, &mut log_sums);
     (tensor(output, shape), tensor(log_sums, [batch, heads, positions]))
@@ -23,7 +24,7 @@ pub fn backward<T: Number>(
     heads: usize,
 ) -> FloatTensor<Flex> {
     let shape: [usize; 3] = dims(projected);
-    let mut of_projected = vec![T::zero(); shape.iter().product()];
+    let mut of_projected = unwritten(shape.iter().product());
     let [projected, output, log_sums, gradient] = [projected, output, log_sums, gradient].map(Contiguous::of);
     let (projected, output): (&[T], &[T]) = (projected.numbers(), output.numbers());
     let (log_sums, gradient): (&[T], &[T]) = (log_sums.numbers(), gradient.numbers());

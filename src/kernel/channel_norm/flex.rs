@@ -6,6 +6,7 @@ use burn::backend::tensor::FloatTensor;
 use super::cpu::{ChannelNorm, Gradients};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
 
 fn norm(x: &FloatTensor<Flex>, epsilon: f64) -> ChannelNorm {
     let [batch, channels, height, width] = dims(x);
@@ -19,7 +20,7 @@ pub fn forward<T: Number>(
     epsilon: f64,
 ) -> FloatTensor<Flex> {
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
-    let mut y = vec![T::zero(); shape.iter().product()];
+    let mut y = unwritten(shape.iter().product());
     let [x, gain, shift] = [x, gain, shift].map(Contiguous::of);
     norm.forward::<T>(x.numbers(), gain.numbers(), shift.numbers(), &mut y);
     tensor(y, shape)
@@ -32,7 +33,7 @@ pub fn backward<T: Number>(
     epsilon: f64,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
-    let mut of_x = vec![T::zero(); shape.iter().product()];
+    let mut of_x = unwritten(shape.iter().product());
     let (mut of_gain, mut of_shift) = (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
     let [x, gain, gradient] = [x, gain, gradient].map(Contiguous::of);
     let gradients = Gradients { x: &mut of_x, gain: &mut of_gain, shift: &mut of_shift };

@@ -6,11 +6,12 @@ use burn::backend::tensor::FloatTensor;
 use super::cpu;
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
 
 pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
-    let mut y = vec![T::zero(); 2 * batch * length];
+    let mut y = unwritten(2 * batch * length);
     cpu::forward::<T>(InstructionSet::detect(), length, Contiguous::of(x).numbers(), &mut y);
     tensor(y, [batch, 2 * channels, height, width])
 }
@@ -18,7 +19,7 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
 pub fn backward<T: Number>(x: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
-    let mut of_x = vec![T::zero(); batch * length];
+    let mut of_x = unwritten(batch * length);
     let [x, gradient] = [x, gradient].map(Contiguous::of);
     cpu::backward::<T>(InstructionSet::detect(), length, x.numbers(), gradient.numbers(), &mut of_x);
     tensor(of_x, [batch, channels, height, width])

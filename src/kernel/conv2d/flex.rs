@@ -7,6 +7,7 @@ use super::PreActivation;
 use super::cpu::{Conv2d, ConvShape, Gradients};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
 
 fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, before: PreActivation) -> (Conv2d, ConvShape) {
     let ([batch, _, height, width], [outputs, inputs, kh, kw]) = (dims(x), dims(weight));
@@ -21,7 +22,7 @@ pub fn forward<T: Number>(
     before: PreActivation,
 ) -> FloatTensor<Flex> {
     let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, before);
-    let mut y = vec![T::zero(); batch * outputs * height * width];
+    let mut y = unwritten(batch * outputs * height * width);
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
     conv.forward::<T>(x.numbers(), weight.numbers(), Some(bias.numbers()), &mut y);
     tensor(y, [batch, outputs, height, width])
@@ -37,9 +38,9 @@ pub fn backward<T: Number>(
     let (conv, ConvShape { outputs, .. }) = conv(x, weight, before);
     let (x_shape, weight_shape): ([usize; 4], [usize; 4]) = (dims(x), dims(weight));
     let [x, weight, gradient] = [x, weight, gradient].map(Contiguous::of);
-    let mut of_input = vec![T::zero(); if of_x { x.numbers::<T>().len() } else { 0 }];
-    let mut of_weight = vec![T::zero(); weight.numbers::<T>().len()];
-    let mut of_bias = vec![T::zero(); outputs];
+    let mut of_input = unwritten(if of_x { x.numbers::<T>().len() } else { 0 });
+    let mut of_weight = unwritten(weight.numbers::<T>().len());
+    let mut of_bias = unwritten(outputs);
     let gradients =
         Gradients { x: of_x.then_some(&mut of_input[..]), weight: Some(&mut of_weight), bias: Some(&mut of_bias) };
     conv.backward::<T>(x.numbers(), weight.numbers(), gradient.numbers(), gradients);

@@ -9,6 +9,7 @@ use crate::kernel::conv2d::PreActivation;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
 
 /// The operands but the shift: `x`, `c`, weights, bias, gain.
 pub type Arguments<'a> = [&'a FloatTensor<Flex>; 5];
@@ -40,7 +41,7 @@ pub fn forward<T: Number>(
     epsilon: f64,
 ) -> FloatTensor<Flex> {
     let shape: [usize; 4] = dims(arguments[0]);
-    let mut y = vec![T::zero(); shape.iter().product()];
+    let mut y = unwritten(shape.iter().product());
     let gated_norm = gated_norm(arguments, before, epsilon);
     let arguments = arguments.map(Contiguous::of);
     gated_norm.forward::<T>(operands(&arguments), Contiguous::of(shift).numbers(), &mut y);
@@ -58,9 +59,9 @@ pub fn backward<T: Number>(
     let [x, c, weight, gain] = [x, c, weight, gain].map(dims::<4>);
     let bias = [weight[0]];
     let gated_norm = gated_norm(arguments, before, epsilon);
-    let zeros = |shape: &[usize]| vec![T::zero(); shape.iter().product()];
-    let [mut of_x, mut of_c, mut of_weight] = [x, c, weight].map(|shape| zeros(&shape));
-    let [mut of_bias, mut of_gain, mut of_shift] = [zeros(&bias), zeros(&gain), zeros(&gain)];
+    let [mut of_x, mut of_c, mut of_weight] = [x, c, weight].map(|shape| unwritten(shape.iter().product()));
+    let [mut of_bias, mut of_gain, mut of_shift] =
+        [bias[0], gain.iter().product(), gain.iter().product()].map(unwritten);
     let gradients = Gradients {
         x: &mut of_x,
         c: &mut of_c,

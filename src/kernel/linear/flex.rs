@@ -7,6 +7,7 @@ use super::After;
 use super::cpu::{Gradients, Linear, Tape};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
 
 fn linear(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, after: After) -> Linear {
     let ([rows, inputs], [_, outputs]) = (dims(x), dims(weight));
@@ -21,7 +22,8 @@ pub fn forward<T: Number>(
 ) -> FloatTensor<Flex> {
     let linear = linear(x, weight, after);
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
-    let y = linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers());
+    let mut y = unwritten(linear.rows * linear.outputs);
+    linear.forward::<T>(x.numbers(), weight.numbers(), bias.numbers(), &mut y);
     tensor(y, [linear.rows, linear.outputs])
 }
 
@@ -37,7 +39,7 @@ pub fn backward<T: Number>(
     let Linear { rows, inputs, outputs, .. } = linear;
     let [x, weight, y, gradient] = [x, weight, y, gradient].map(Contiguous::of);
     let rows = if of_x { rows } else { 0 };
-    let mut of_input = vec![T::zero(); rows * inputs];
+    let mut of_input = unwritten(rows * inputs);
     let (mut of_weight, mut of_bias) = (vec![T::zero(); inputs * outputs], vec![T::zero(); outputs]);
     let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), weight: &mut of_weight, bias: &mut of_bias };
     let tape = Tape { x: x.numbers(), weight: weight.numbers(), y: y.numbers(), gradient: gradient.numbers() };

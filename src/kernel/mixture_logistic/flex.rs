@@ -9,6 +9,7 @@ use burn_flex::FlexTensor;
 use super::cpu::{Batch, MixtureLogistic};
 use super::n_components;
 use crate::kernel::host::{Number, dims, tensor};
+use crate::kernel::unwritten::unwritten;
 
 pub fn forward(x: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
     match x.dtype() {
@@ -111,7 +112,7 @@ impl Call {
 fn forward_in<T: Number>(x: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {
     let call = Call::new(x, theta);
     let n = call.batch * call.dims;
-    let mut output = vec![T::zero(); 2 * n];
+    let mut output = unwritten(2 * n);
     let (z, log_derivative) = output.split_at_mut(n);
     call.law(min_log_scale).forward(&call.batch::<T>(), z, log_derivative);
     tensor(output, [2, call.batch, call.dims])
@@ -128,8 +129,8 @@ fn backward_in<T: Number>(
     let gradient = gradient.to_contiguous();
     let gradients = gradient.as_slice::<T>().expect("contiguous, and of the type that was matched");
     let (by_z, by_log_derivative) = gradients.split_at(n);
-    let mut x_gradient = vec![T::zero(); n];
-    let mut theta_gradient = vec![T::zero(); n * call.n_params];
+    let mut x_gradient = unwritten(n);
+    let mut theta_gradient = unwritten(n * call.n_params);
     let law = call.law(min_log_scale);
     law.backward(&call.batch::<T>(), by_z, by_log_derivative, &mut x_gradient, &mut theta_gradient);
     (tensor(x_gradient, [call.batch, call.dims]), tensor(theta_gradient, [call.batch, call.n_params, call.dims]))
@@ -138,7 +139,7 @@ fn backward_in<T: Number>(
 fn inverse_in<T: Number>(z: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {
     let call = Call::new(z, theta);
     let n = call.batch * call.dims;
-    let mut output = vec![T::zero(); 3 * n];
+    let mut output = unwritten(3 * n);
     let mut solved = vec![false; n];
     let (x, rest) = output.split_at_mut(n);
     let (residual, flags) = rest.split_at_mut(n);

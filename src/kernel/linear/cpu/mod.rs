@@ -48,15 +48,16 @@ pub struct Gradients<'a, T> {
 }
 
 impl Linear {
-    /// `y` from `x`.
-    pub fn forward<T: Scratch>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-        if self.rows * self.outputs == 0 {
-            return Vec::new();
+    /// `y` from `x`. All of it is written.
+    pub fn forward<T: Scratch>(&self, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
+        if y.is_empty() {
+            return;
         }
         if self.inputs.min(self.outputs) <= NARROW {
-            return narrow::forward(self, x, weight, bias);
+            narrow::forward(self, x, weight, bias, y);
+        } else {
+            product::forward(self, x, weight, bias, y);
         }
-        product::forward(self, x, weight, bias)
     }
 
     /// Gradients from that of `y`, and from `y` itself.
@@ -64,6 +65,7 @@ impl Linear {
         gradients.weight.fill(T::zero());
         gradients.bias.fill(T::zero());
         if tape.y.is_empty() {
+            gradients.x.into_iter().for_each(|of_x| of_x.fill(T::zero()));
             return;
         }
         if self.inputs.min(self.outputs) <= NARROW {

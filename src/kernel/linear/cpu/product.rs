@@ -9,9 +9,8 @@ use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
 use crate::kernel::transpose::Transpose;
 
 /// `y` from `x`.
-pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-    let Linear { rows, inputs, outputs, after, set } = *linear;
-    let mut y = vec![T::zero(); rows * outputs];
+pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
+    let Linear { inputs, outputs, after, set, .. } = *linear;
     let block = linear.block();
     y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
         let rows = y.len() / outputs;
@@ -19,7 +18,6 @@ pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T]) -
         matmul(x, weight, MatrixMut::row_major(y, [rows, outputs]), Write::Set);
         set.dispatch(Finish { y, bias, after });
     });
-    y
 }
 
 /// Gradients; those of the weights and of the bias are added to what is there.

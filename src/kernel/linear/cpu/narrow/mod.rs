@@ -57,10 +57,9 @@ fn padded<T: Real>(rows: &[T], width: usize) -> Vec<Lanes<T>> {
 }
 
 /// `y` from `x`.
-pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-    let Linear { rows, inputs, outputs, after, set } = *linear;
+pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
+    let Linear { inputs, outputs, after, set, .. } = *linear;
     let weight = &wide_rows(linear, weight)[..];
-    let mut y = vec![T::zero(); rows * outputs];
     let block = linear.block();
     y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
         if widens(linear) {
@@ -69,7 +68,6 @@ pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T]) -> V
             by_number!(set, outputs, Narrow { x, inputs, weight, bias, after, y });
         }
     });
-    y
 }
 
 /// Gradients; those of the weights and of the bias are added to what is there.
