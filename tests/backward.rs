@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::conditioner::Mixing;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
@@ -12,7 +12,6 @@ use flowkit::model::flow_plus_plus::{
 };
 use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
-use flowkit::testing::numbers::numbers;
 use flowkit::testing::parameters::parameters;
 use flowkit::train::{
     Checkpoint, EmaDecay, Fault, NegativeLogLikelihood, Objective, Precision, TrainError, Trainer, TrainerConfig,
@@ -20,14 +19,15 @@ use flowkit::train::{
 };
 use flowkit::{Backward, Bijector, BoundFlow, Context, DriftGuard, Flow, ShapeError, StandardNormal, Unstarted, Walk};
 
+#[path = "common/gradient.rs"]
+mod gradient;
+
+use gradient::{agree, device, gradient, relative};
+
 /// Steps seed the device, which is one for all tests of a process.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn device() -> Device {
-    Device::flex().autodiff()
 }
 
 const POLICIES: [Backward; 3] = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE];
@@ -92,41 +92,6 @@ fn trained<M: Module>(
     let mut trainer = Trainer::new(model, config(backward)).unwrap();
     let updates = (0..steps).map(|_| trainer.update_on(&device(), objective).unwrap()).collect();
     (updates, parameters(trainer.model()).into_iter().map(|parameter| parameter.values).collect())
-}
-
-/// Loss and gradients, the latter in a row.
-fn gradient<M: Module>(model: &M, objective: &impl Objective<M>, walk: Option<Walk<()>>) -> (f64, Vec<f64>) {
-    use burn::optim::GradientsParams;
-    device().seed(11);
-    let (loss, gradients) = match walk {
-        None => {
-            let loss = objective.loss(model);
-            (loss.clone().inner(), GradientsParams::from_grads(loss.backward(), model))
-        }
-        Some(mut walk) => (objective.walk(model, &mut walk).unwrap(), walk.parameters),
-    };
-    let all = flowkit::testing::parameters::gradients_by_id(model, &gradients);
-    (numbers(&loss)[0], all.into_iter().flatten().flatten().collect())
-}
-
-fn relative(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied())
-}
-
-fn agree<M: Module>(name: &str, model: &M, objective: &impl Objective<M>, exact: bool) {
-    let (loss, expected) = gradient(model, objective, None);
-    for (policy, walk, tolerance) in [("Recompute", Walk::recomputing(5), 1e-5), ("Reversible", Walk::new(5), 1e-3)] {
-        let (walked, found) = gradient(model, objective, Some(walk));
-        let off = relative(&found, &expected);
-        println!("{name} {policy}: gradient off by {off:.1e}, loss {loss} and {walked}");
-        assert_eq!(walked, loss, "{name} {policy}");
-        assert!(off < tolerance, "{name} {policy}: {off}");
-        if exact && policy == "Recompute" {
-            assert!(found == expected, "{name}: not bit for bit");
-        }
-    }
 }
 
 #[test]
