@@ -44,4 +44,7 @@ pub struct Args {
     pub item: Option<String>,
     #[arg(long, hide = true)]
     pub phase: Option<Phase>,
+    /// Calls the item of a child process so often and measures nothing: for `benches/instructions`
+    #[arg(long, hide = true, requires = "item")]
+    pub calls: Option<u32>,
 }

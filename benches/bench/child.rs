@@ -52,6 +52,10 @@ fn work(item: &Item, phase: Phase, args: &Args) -> Notes {
                 (work.call)();
                 device.sync().expect("the device finishes what it was given");
             };
+            if let Some(calls) = args.calls {
+                (0..calls).for_each(|_| call());
+                return Notes::from_iter([("calls".to_owned(), json!(calls))]);
+            }
             let mut line = Timing { budget: args.budget, once: args.smoke }.measure(&mut call);
             line.append(&mut work.notes);
             line.insert("load1".into(), json!(process::load()));
