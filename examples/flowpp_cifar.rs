@@ -20,8 +20,6 @@ use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlus
 use flowkit::{ConfigError, Mixing, ShapeError, Unstarted};
 use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 
-image_run::keep_memory!();
-
 #[derive(Parser)]
 #[command(about = "Flow++ on images: train, evaluate, sample")]
 struct Args {
@@ -112,7 +110,7 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    keep_memory();
+    image_run::keep_memory();
     let args = Args::parse();
     image_run::report(image_run::run(&args.run, args.experiment()))
 }

@@ -20,8 +20,6 @@ use flowkit::model::glow::{Glow, GlowConfig, GlowCoupling, GlowPermutation, Glow
 use flowkit::{ConfigError, ShapeError, Unstarted};
 use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 
-image_run::keep_memory!();
-
 #[derive(Parser)]
 #[command(about = "Glow on images: train, evaluate, sample")]
 struct Args {
@@ -141,7 +139,7 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    keep_memory();
+    image_run::keep_memory();
     let args = Args::parse();
     let experiment = args.experiment().map_err(image_run::Failure::from);
     image_run::report(experiment.and_then(|experiment| image_run::run(&args.run, experiment)))

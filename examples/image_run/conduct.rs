@@ -49,6 +49,16 @@ impl From<Keep> for Backward {
     }
 }
 
+impl From<Backward> for Keep {
+    fn from(backward: Backward) -> Self {
+        match backward {
+            Backward::Store => Self::Store,
+            Backward::Recompute => Self::Recompute,
+            Backward::Reversible { .. } => Self::Reversible,
+        }
+    }
+}
+
 impl From<Policy> for NonFinite {
     fn from(policy: Policy) -> Self {
         match policy {

@@ -5,6 +5,7 @@ mod conduct;
 mod failure;
 mod folder;
 mod history;
+mod memory;
 mod model;
 mod pictures;
 mod progress;
@@ -22,6 +23,7 @@ use flowkit::{BitsPerDim, FlowError, LogLikelihood};
 
 pub use args::RunArgs;
 pub use failure::Failure;
+pub use memory::keep_memory;
 pub use model::{ImageModel, ImageModelConfig};
 pub use settings::Setting;
 pub use training::Experiment;
@@ -129,24 +131,3 @@ pub fn report(result: Result<(), Failure>) -> ExitCode {
     }
     ExitCode::FAILURE
 }
-
-/// Makes the program's allocator keep what it once had.
-///
-/// A training step allocates and frees the same large buffers over and over. Most allocators give them back to the system, which clears
-/// every page when it hands them out again: a third of the time of a step here.
-macro_rules! keep_memory {
-    () => {
-        #[global_allocator]
-        static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-        /// Never return memory to the system.
-        #[allow(unsafe_code)]
-        fn keep_memory() {
-            /// `mi_option_purge_delay` of mimalloc.h (2.x and 3.x), which the bindings do not name.
-            const PURGE_DELAY: i32 = 15;
-            // SAFETY: sets one entry of mimalloc's own table of options, from the only thread that runs yet.
-            unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) }
-        }
-    };
-}
-pub(crate) use keep_memory;

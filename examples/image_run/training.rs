@@ -14,6 +14,7 @@ use super::evaluate;
 use super::failure::Failure;
 use super::folder::{Folder, ModelRun};
 use super::history::History;
+use super::memory;
 use super::model::{ImageModel, ImageModelConfig};
 use super::progress::Progress;
 use super::settings::{self, Setting, Settings};
@@ -214,6 +215,7 @@ pub fn train<C: ImageModelConfig>(
         Some(saved) => Run::resume(saved, experiment, args, data, device, folder)?,
         None => Run::begin(experiment, args, data, device, folder)?,
     };
+    memory::advise(run.trainer.config().backward);
     let seed = run.trainer.config().seed;
     let batch_size = settings::number(&run.settings, "batch", &args.out)?;
     let augmentations: Vec<Augmentation> = match run.settings.get(AUGMENT) {
