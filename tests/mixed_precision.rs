@@ -221,7 +221,6 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
         let off = (back - images.clone()).abs().max().into_data().iter::<i64>().sum::<i64>();
         assert!(off <= 1, "{half:?}: a level is off by {off}");
         // In steps of a level. What an inverse rebuilds to a rounding of float32 may round to a neighbour in the half type in the next network.
-        println!("{half:?}: numbers come back to {error:.1e} of a level");
         assert!(error < 4e-3, "{half:?}: {error}");
     }
 }
