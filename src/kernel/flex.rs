@@ -3,12 +3,13 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::adam::Rates;
 use super::conv2d::PreActivation;
 use super::host::with_number;
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual,
-    linear, mixture_logistic,
+    FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm,
+    gated_residual, linear, mixture_logistic, moving_average,
 };
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -216,5 +217,23 @@ impl NetworkOps for Flex {
     ) -> FloatTensor<Self> {
         use attention::flex::backward;
         with_number!(projected, backward(&projected, &output, &log_sums, &gradient, heads))
+    }
+}
+
+impl TrainingOps for Flex {
+    fn adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        rates: Rates,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        use adam::flex::update;
+        with_number!(parameter, update(&parameter, &gradient, mean, square, rates))
+    }
+
+    fn moving_average(average: FloatTensor<Self>, value: FloatTensor<Self>, rate: f64) -> FloatTensor<Self> {
+        use moving_average::flex::update;
+        with_number!(average, update(&average, &value, rate))
     }
 }

@@ -32,6 +32,15 @@ pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTenso
     FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
 }
 
+/// The numbers of a tensor, to be changed: where they are, if no one else holds them and they lie one behind the other; in a copy otherwise.
+pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
+    let length = tensor.layout().num_elements();
+    if tensor.as_slice::<T>().is_none_or(|numbers| numbers.len() != tensor.storage::<T>().len()) {
+        *tensor = self::tensor(Contiguous::of(tensor).numbers::<T>().to_vec(), tensor.layout().shape().clone());
+    }
+    &mut tensor.storage_mut()[..length]
+}
+
 /// The lengths of a tensor's axes.
 pub fn dims<const D: usize>(tensor: &FloatTensor<Flex>) -> [usize; D] {
     tensor.layout().shape().dims()

@@ -12,11 +12,13 @@
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
 //! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
 //! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
+//! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) | CPU |
 //!
 //! # Precision
 //! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with the reference's to rounding, and are not bit for bit
 //! the same on every instruction set.
 
+pub mod adam;
 pub mod affine_coupling;
 pub mod attention;
 mod autodiff;
@@ -39,6 +41,7 @@ pub mod linear;
 #[cfg(feature = "flex")]
 mod matmul;
 pub mod mixture_logistic;
+pub mod moving_average;
 mod network;
 #[cfg(feature = "flex")]
 mod parallel;
@@ -48,6 +51,7 @@ mod scratch;
 mod simd;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
+mod training;
 #[cfg(feature = "flex")]
 mod transpose;
 #[cfg(feature = "flex")]
@@ -58,6 +62,7 @@ use burn::backend::{Backend, DispatchDevice, backend_extension};
 use burn::tensor::{DType, Device, Shape};
 
 pub use network::NetworkOps;
+pub use training::TrainingOps;
 
 /// The kernels of a backend.
 ///

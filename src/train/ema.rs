@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::parameter_path::ParameterPath;
+use crate::kernel::moving_average;
 
 /// How much of the average survives one update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -218,8 +219,7 @@ impl ModuleMapper for Step {
         let Some(value) = self.current.get::<Tensor<D>>(param.id) else { return param };
         param.map(|average| {
             let value = value.to_device(&average.device()).cast(average.dtype());
-            let step = average.clone().sub(value).mul_scalar(self.rate);
-            average.sub(step)
+            moving_average::update(average, value, self.rate)
         })
     }
 

@@ -7,7 +7,7 @@
 //! | how to put it together | [`Trainer`], [`TrainerConfig`] |
 //! | what the backward pass keeps in memory | [`Backward`](crate::Backward), [`Trainer::update_on_parts`] |
 //! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
-//! | which way to go | [`OptimizerConfig`], [`Adamax`] |
+//! | which way to go | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
 //! | which weights to evaluate | [`Ema`] |
 //! | in which type networks are trained | [`Precision`], [`LossScale`] |
@@ -17,6 +17,7 @@
 //! | how to train by burn's own `Learner` instead | `learner` (feature `train`) |
 //! | what it costs | [`peak_rss_bytes`] |
 
+pub mod adam;
 pub mod adamax;
 mod batch_gradient;
 pub mod checkpoint;
@@ -43,6 +44,7 @@ pub mod update;
 pub mod warm_up;
 mod weights;
 
+pub use adam::Adam;
 pub use adamax::Adamax;
 pub use checkpoint::Checkpoint;
 pub use checkpoints::{Checkpoints, Latest};

@@ -1,14 +1,14 @@
 //! Which optimizer a trainer uses.
 
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
-use super::{Adamax, TrainError};
+use super::{Adam, Adamax, TrainError};
 
 /// The optimizer of a [`Trainer`](super::Trainer).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum OptimizerConfig {
-    /// Adam with β 0.9 and 0.999, ε 1e-8 (Flow++).
+    /// [`Adam`] with β 0.9 and 0.999, ε 1e-8 (Flow++).
     Adam,
     /// [`Adamax`] with β₁ 0.9 (Glow).
     Adamax {
@@ -30,7 +30,7 @@ impl OptimizerConfig {
     /// The optimizer, without a state.
     pub(super) fn init(self) -> ModuleOptimizer {
         match self {
-            Self::Adam => AdamConfig::new().with_epsilon(1e-8).init(),
+            Self::Adam => Adam::default().init(),
             Self::Adamax { beta_2 } => Adamax::new(beta_2).init(),
         }
     }

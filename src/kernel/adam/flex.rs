@@ -1,0 +1,25 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::Rates;
+use super::cpu::{self, Moved};
+use crate::kernel::host::{Contiguous, Number, in_place, tensor};
+use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
+
+pub fn update<T: Number>(
+    parameter: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    mut mean: FloatTensor<Flex>,
+    mut square: FloatTensor<Flex>,
+    rates: Rates,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let shape = parameter.layout().shape().clone();
+    let [parameter, gradient] = [parameter, gradient].map(Contiguous::of);
+    let mut moved = unwritten(parameter.numbers::<T>().len());
+    let to = Moved { parameter: &mut moved, mean: in_place(&mut mean), square: in_place(&mut square) };
+    cpu::update::<T>(InstructionSet::detect(), rates, parameter.numbers(), gradient.numbers(), to);
+    (tensor(moved, shape), mean, square)
+}

@@ -1,0 +1,78 @@
+//! An update of a parameter by Adam.
+//! ```text
+//! m ← β₁·m + (1 − β₁)·g            v ← β₂·v + (1 − β₂)·g²
+//! θ ← θ − rate·m/(√v + ε)          rate = r·√(1 − β₂^t)/(1 − β₁^t),  ε = ε₀·√(1 − β₂^t)
+//! ```
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `θ` | parameter | any |
+//! | `g` | its gradient | of `θ` |
+//! | `m`, `v` | decayed means of the gradient and of its square | of `θ` |
+//!
+//! As plain operations this is some ten passes over the memory of the parameters; here it is one.
+
+#[cfg(feature = "flex")]
+pub(super) mod cpu;
+#[cfg(feature = "flex")]
+pub(super) mod flex;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use super::{TrainingOps, serve_networks};
+
+/// The factors of an update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// `β₁`, decay of the mean.
+    pub beta_1: f64,
+    /// `β₂`, decay of the mean of squares.
+    pub beta_2: f64,
+    /// Step, corrected for the zeros that the means start from.
+    pub rate: f64,
+    /// `ε`, corrected as the root beside it.
+    pub epsilon: f64,
+}
+
+/// `θ`, `m` and `v`, moved.
+///
+/// # Shapes
+/// All of one.
+///
+/// # Panics
+/// If the shapes differ, or a tensor is in a graph.
+pub fn update<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    mean: Tensor<D>,
+    square: Tensor<D>,
+    rates: Rates,
+) -> [Tensor<D>; 3] {
+    let (shape, dtype) = (parameter.dims(), parameter.dtype());
+    for other in [&gradient, &mean, &square] {
+        assert_eq!(other.dims(), shape, "adam: shapes");
+        assert!(!other.is_autodiff() && !parameter.is_autodiff(), "adam: a tensor in a graph");
+    }
+    let one_type = [&gradient, &mean, &square].iter().all(|other| other.dtype() == dtype);
+    if !one_type || !serve_networks(&parameter.device(), dtype) {
+        return reference(parameter, gradient, mean, square, rates);
+    }
+    let [parameter, gradient, mean, square] = [parameter, gradient, mean, square].map(Tensor::into_dispatch);
+    let (parameter, mean, square) = <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, rates);
+    [parameter, mean, square].map(Tensor::from_dispatch)
+}
+
+/// The operation in plain tensor operations: its definition.
+pub fn reference<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    mean: Tensor<D>,
+    square: Tensor<D>,
+    rates: Rates,
+) -> [Tensor<D>; 3] {
+    let Rates { beta_1, beta_2, rate, epsilon } = rates;
+    let mean = mean.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1);
+    let square = square.mul_scalar(beta_2) + gradient.square().mul_scalar(1.0 - beta_2);
+    let change = mean.clone().mul_scalar(rate) / square.clone().sqrt().add_scalar(epsilon);
+    [parameter - change, mean, square]
+}

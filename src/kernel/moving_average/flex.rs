@@ -1,0 +1,17 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu;
+use crate::kernel::host::{Contiguous, Number, tensor};
+use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
+
+pub fn update<T: Number>(average: &FloatTensor<Flex>, value: &FloatTensor<Flex>, rate: f64) -> FloatTensor<Flex> {
+    let shape = average.layout().shape().clone();
+    let [average, value] = [average, value].map(Contiguous::of);
+    let mut moved = unwritten(average.numbers::<T>().len());
+    cpu::update::<T>(InstructionSet::detect(), T::of(rate), average.numbers(), value.numbers(), &mut moved);
+    tensor(moved, shape)
+}

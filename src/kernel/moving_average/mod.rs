@@ -1,0 +1,38 @@
+//! A step of an exponential moving average.
+//! ```text
+//! average ← average − rate·(average − value)      rate = 1 − decay
+//! ```
+//! Written as a step towards the value, so that equal numbers stay equal bit for bit.
+
+#[cfg(feature = "flex")]
+pub(super) mod cpu;
+#[cfg(feature = "flex")]
+pub(super) mod flex;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use super::{TrainingOps, serve_networks};
+
+/// The average, moved.
+///
+/// # Shapes
+/// Both of one, on one device and of one type.
+///
+/// # Panics
+/// If the shapes differ, or a tensor is in a graph.
+pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
+    assert_eq!(average.dims(), value.dims(), "moving_average: shapes");
+    assert!(!average.is_autodiff() && !value.is_autodiff(), "moving_average: a tensor in a graph");
+    if !serve_networks(&average.device(), average.dtype()) {
+        return reference(average, value, rate);
+    }
+    let (average, value) = (average.into_dispatch(), value.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as TrainingOps>::moving_average(average, value, rate))
+}
+
+/// The operation in plain tensor operations: its definition.
+pub fn reference<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
+    let step = average.clone().sub(value).mul_scalar(rate);
+    average.sub(step)
+}

@@ -1,0 +1,81 @@
+//! Adam in one pass over the parameters.
+//! ```text
+//! m ← β₁·m + (1 − β₁)·g                    v ← β₂·v + (1 − β₂)·g²
+//! θ ← θ − rate/(1 − β₁^t) · m/(√(v/(1 − β₂^t)) + ε)
+//! ```
+//! `t` counts the updates of a parameter from 1; `m` and `v` start at 0.
+//!
+//! The same updates as burn's `Adam` without its options, and the same state in checkpoints, so that a run may change from one to the other. On
+//! the CPU a kernel makes an update on all threads; elsewhere it is plain operations.
+//!
+//! # Numerics
+//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it where it is. In float32 the squares of gradients below 1e-22 round to 0,
+//! which such an `ε` hides: they would move their parameter by `rate·m/ε` either way.
+//!
+//! # Reference
+//! Kingma & Ba 2015, algorithm 1.
+
+use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
+use burn::tensor::{Device, Tensor};
+
+use crate::kernel::adam::{self, Rates};
+
+/// Adam. The formulas head this module.
+#[derive(Debug, Clone, Copy)]
+pub struct Adam {
+    beta_1: f64,
+    beta_2: f64,
+    epsilon: f64,
+}
+
+impl Default for Adam {
+    /// The paper's: β 0.9 and 0.999, ε 1e-8.
+    fn default() -> Self {
+        Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+impl Adam {
+    /// With the decays `β₁` and `β₂`, in `[0, 1)`, and a positive `ε`.
+    pub fn new(beta_1: f64, beta_2: f64, epsilon: f64) -> Self {
+        Self { beta_1, beta_2, epsilon }
+    }
+
+    /// For all parameters of a module.
+    pub fn init(self) -> ModuleOptimizer {
+        ModuleOptimizer::from(self)
+    }
+}
+
+impl Optimizer for Adam {
+    /// Burn's.
+    type State<const D: usize> = AdamState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let Self { beta_1, beta_2, epsilon } = *self;
+        let (time, mean, square) = match state.map(|state| state.momentum) {
+            None => (1, gradient.zeros_like(), gradient.zeros_like()),
+            Some(state) => (state.time + 1, state.moment_1, state.moment_2),
+        };
+        let root = (1.0 - beta_2.powf(time as f64)).sqrt();
+        let rates = Rates {
+            beta_1,
+            beta_2,
+            // √(v/(1 − β₂^t)) + ε with both times the root.
+            rate: rate * root / (1.0 - beta_1.powf(time as f64)),
+            epsilon: epsilon * root,
+        };
+        let [parameter, mean, square] = adam::update(parameter, gradient, mean, square, rates);
+        (parameter, Some(AdamState::new(AdaptiveMomentumState::new(time, mean, square))))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        AdamState::new(state.momentum.to_device(device))
+    }
+}
