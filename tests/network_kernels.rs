@@ -1,50 +1,27 @@
 //! Kernels of networks against their references: values and the gradient of every operand, on sizes that no vector divides, in float64 and
 //! float32, with every operand a leaf or a constant.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use flowkit::coupling::Half;
-use flowkit::kernel::conv2d::PreActivation;
+use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::linear::After;
 use flowkit::kernel::{
     affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear,
 };
 use flowkit::law::AffineForm;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
 
+#[path = "common/kernel_case.rs"]
+mod kernel_case;
 #[path = "common/poison.rs"]
 mod poison;
 
+use kernel_case::{Case, check, flat, normal, tensor_of};
+
 #[global_allocator]
 static ALLOCATOR: poison::Poison = poison::Poison;
-
-/// An operation of operands that are flat here and have their shapes there.
-type Operation = Box<dyn Fn(&[Tensor<1>]) -> Tensor<1>>;
-
-struct Case {
-    name: String,
-    shapes: Vec<Vec<usize>>,
-    kernel: Operation,
-    reference: Operation,
-}
-
-impl Case {
-    fn new(
-        name: String,
-        shapes: Vec<Vec<usize>>,
-        kernel: impl Fn(&[Tensor<1>]) -> Tensor<1> + 'static,
-        reference: impl Fn(&[Tensor<1>]) -> Tensor<1> + 'static,
-    ) -> Self {
-        Self { name, shapes, kernel: Box::new(kernel), reference: Box::new(reference) }
-    }
-}
-
-fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
-    let n = tensor.shape().num_elements();
-    tensor.reshape([n])
-}
 
 fn images(shape: [usize; 4]) -> impl Fn(&Tensor<1>) -> Tensor<4> {
     move |tensor| tensor.clone().reshape(shape)
@@ -53,22 +30,34 @@ fn images(shape: [usize; 4]) -> impl Fn(&Tensor<1>) -> Tensor<4> {
 /// Images `[B, H, W]`: one position, one row, sides that differ, more than a vector.
 const IMAGES: [[usize; 3]; 4] = [[1, 1, 1], [3, 1, 5], [2, 7, 3], [2, 6, 19]];
 
+/// What stands in front and behind, and what lies around.
+const CONVOLUTIONS: [Form; 5] = [
+    Form::PLAIN,
+    Form::behind(PreActivation::ConcatElu),
+    Form { after: After::Relu, ..Form::PLAIN },
+    Form { edge: Edge::Ring, after: After::Relu, ..Form::PLAIN },
+    Form { edge: Edge::Ring, ..Form::behind(PreActivation::ConcatElu) },
+];
+
 fn convolutions() -> Vec<Case> {
     let mut cases = Vec::new();
     for [b, h, w] in IMAGES {
-        for (inputs, outputs, kernel) in [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5)] {
-            for before in [PreActivation::Identity, PreActivation::ConcatElu] {
-                let channels = if before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
+        for (inputs, outputs, kernel) in [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3)] {
+            for form in CONVOLUTIONS {
+                let ring = if form.edge == Edge::Ring { 1 } else { 0 };
+                let channels = if form.before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
                 if channels == 0 {
                     continue;
                 }
-                let (x, weight) = (images([b, channels, h, w]), images([outputs, inputs, kernel, kernel]));
-                let (x_too, weight_too) = (images([b, channels, h, w]), images([outputs, inputs, kernel, kernel]));
+                let shapes = [[b, channels, h, w], [outputs, inputs + ring, kernel, kernel]];
+                let read = move |p: &[Tensor<1>]| {
+                    (p[0].clone().reshape(shapes[0]), p[1].clone().reshape(shapes[1]), Some(p[2].clone()))
+                };
                 cases.push(Case::new(
-                    format!("conv2d {inputs} to {outputs}, side {kernel}, {before:?}, [{b}, {h}, {w}]"),
-                    vec![vec![b, channels, h, w], vec![outputs, inputs, kernel, kernel], vec![outputs]],
-                    move |p| flat(conv2d::forward(x(&p[0]), weight(&p[1]), Some(p[2].clone()), before)),
-                    move |p| flat(conv2d::reference(x_too(&p[0]), weight_too(&p[1]), Some(p[2].clone()), before)),
+                    format!("conv2d {inputs} to {outputs}, side {kernel}, {form:?}, [{b}, {h}, {w}]"),
+                    vec![shapes[0].to_vec(), shapes[1].to_vec(), vec![outputs]],
+                    move |p| flat(conv2d::forward(read(p).0, read(p).1, read(p).2, form)),
+                    move |p| flat(conv2d::reference(read(p).0, read(p).1, read(p).2, form)),
                 ));
             }
         }
@@ -217,84 +206,6 @@ fn layers() -> Vec<Case> {
     cases
 }
 
-/// Numbers that float32 holds, so that the truth is that of the same numbers.
-fn normal(n: usize, rng: &mut StdRng) -> Vec<f64> {
-    let mut number = || {
-        let number: f64 = rng.sample(StandardNormal);
-        f64::from(number as f32)
-    };
-    (0..n).map(|_| number()).collect()
-}
-
-/// The output, and the gradient of each operand that is a leaf.
-fn outcome(
-    operation: &Operation,
-    operands: &[Vec<f64>],
-    weights: &[f64],
-    leaves: &[bool],
-    (device, dtype): (&Device, DType),
-) -> Vec<Vec<f64>> {
-    let tensor = |numbers: &[f64], device: &Device| {
-        let data = TensorData::new(numbers.to_vec(), [numbers.len()]).convert_dtype(dtype);
-        Tensor::<1>::from_data(data, (device, dtype))
-    };
-    let graph = device.clone().autodiff();
-    let leaf = |(numbers, leaf): (&Vec<f64>, &bool)| {
-        if *leaf { tensor(numbers, &graph).require_grad() } else { tensor(numbers, device) }
-    };
-    let operands: Vec<_> = operands.iter().zip(leaves).map(leaf).collect();
-    let output = operation(&operands);
-    assert_eq!(output.dtype(), dtype);
-    let numbers = |tensor: Tensor<1>| tensor.into_data().iter::<f64>().collect::<Vec<_>>();
-    let mut found = vec![numbers(output.clone().inner())];
-    let gradients = (output * tensor(weights, &graph)).sum().backward();
-    for (operand, _) in operands.iter().zip(leaves).filter(|(_, leaf)| **leaf) {
-        found.push(numbers(operand.grad(&gradients).expect("a leaf has a gradient")));
-    }
-    found
-}
-
-/// Largest error relative to the largest number.
-fn error(found: &[f64], truth: &[f64]) -> f64 {
-    assert_eq!(found.len(), truth.len());
-    let largest = truth.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
-    let errors = found.iter().zip(truth).map(|(found, truth)| (found - truth).abs() / largest);
-    errors.fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { error.max(worst) })
-}
-
-/// Kernels may lose twice what plain operations of the same precision lose, and some roundings more.
-fn check(cases: Vec<Case>) {
-    assert!(!cases.is_empty());
-    let mut rng = StdRng::seed_from_u64(7);
-    for Case { name, shapes, kernel, reference } in cases {
-        let operands: Vec<_> = shapes.iter().map(|shape| normal(shape.iter().product(), &mut rng)).collect();
-        let flex = Device::flex();
-        let all = vec![true; operands.len()];
-        let zeros: Vec<_> = operands.iter().map(|numbers| tensor_of(numbers, &flex)).collect();
-        let n = kernel(&zeros).dims()[0];
-        let weights = normal(n, &mut rng);
-        // Every operand a leaf, and each alone: the others' gradients are then not computed.
-        let alone = (0..operands.len()).map(|only| (0..operands.len()).map(|i| i == only).collect());
-        for leaves in std::iter::once(all).chain(alone) {
-            let truth = outcome(&reference, &operands, &weights, &leaves, (&flex, DType::F64));
-            for (device, dtype, epsilon) in
-                [(&flex, DType::F64, f64::EPSILON), (&Device::default(), DType::F32, f64::from(f32::EPSILON))]
-            {
-                let plain = outcome(&reference, &operands, &weights, &leaves, (device, dtype));
-                let found = outcome(&kernel, &operands, &weights, &leaves, (device, dtype));
-                for (index, ((found, plain), truth)) in found.iter().zip(&plain).zip(&truth).enumerate() {
-                    let (error, allowed) = (error(found, truth), 2.0 * error(plain, truth) + 16.0 * epsilon);
-                    assert!(error <= allowed, "{name}, {dtype:?}, {leaves:?}, {index}: {error:e} > {allowed:e}");
-                }
-            }
-        }
-    }
-}
-
-fn tensor_of(numbers: &[f64], device: &Device) -> Tensor<1> {
-    Tensor::from_data(TensorData::new(numbers.to_vec(), [numbers.len()]), (device, DType::F64))
-}
-
 #[test]
 fn convolutions_are_their_reference() {
     check(convolutions());
@@ -375,9 +286,9 @@ fn views_are_read() {
     let copy_of_part = Tensor::<4>::from_data(part.to_data(), (&device, DType::F64));
     assert_eq!(attention::forward(part, 1).to_data(), attention::forward(copy_of_part, 1).to_data());
     let weight = tensor_of(&normal(3 * 4 * 9, &mut rng), &device).reshape([3, 4, 3, 3]);
-    let found = conv2d::forward(turned, weight.clone().flip([2]), None, PreActivation::Identity);
+    let found = conv2d::forward(turned, weight.clone().flip([2]), None, Form::PLAIN);
     let flipped = Tensor::<4>::from_data(weight.flip([2]).to_data(), (&device, DType::F64));
-    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, PreActivation::Identity).to_data());
+    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, Form::PLAIN).to_data());
 }
 
 /// One example's NaN is not another's, and large scores do not overflow.

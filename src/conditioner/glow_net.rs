@@ -21,7 +21,6 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::edge::edge_conv;
 use super::storage::{self, cast};
 use super::widths::Widths;
 use super::zero_conv::LOG_SCALE_FACTOR;
@@ -29,7 +28,7 @@ use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
-use crate::kernel::conv2d::{self, PreActivation};
+use crate::kernel::conv2d::{self, After, Edge, Form};
 use crate::linear::{ActNorm, ActNormConfig};
 
 /// Configuration of [`GlowNet`].
@@ -99,11 +98,9 @@ impl NormedConv {
         Self { weight, norm }
     }
 
-    fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-        if weight.dims()[2] == 3 {
-            return edge_conv(x, weight, bias);
-        }
-        conv2d::forward(x, weight, bias, PreActivation::Identity)
+    fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, after: After) -> Tensor<4> {
+        let edge = if weight.dims()[2] == 3 { Edge::Ring } else { Edge::Zeros };
+        conv2d::forward(x, weight, bias, Form { edge, after, ..Form::PLAIN })
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -113,11 +110,11 @@ impl NormedConv {
         let bias = (self.norm.bias.val() * scale.clone()).reshape([outputs]);
         let weight = cast(self.weight.val(), scale.dtype()) * scale.reshape([outputs, 1, 1, 1]);
         let dtype = x.dtype();
-        relu(Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype))))
+        Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype)), After::Relu)
     }
 
     fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
-        let y = Self::conv(x, self.weight.val(), None).detach();
+        let y = Self::conv(x, self.weight.val(), None, After::Nothing).detach();
         let (norm, y) = Bijector::<4>::initialize(self.norm, y, &());
         (Self { weight: self.weight, norm }, relu(y))
     }

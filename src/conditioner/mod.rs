@@ -3,7 +3,6 @@
 pub mod activation;
 pub mod channel_norm;
 pub mod conv_res_net;
-mod edge;
 pub mod gated_attention;
 pub mod gated_block;
 pub mod gated_conv;

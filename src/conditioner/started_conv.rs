@@ -168,7 +168,7 @@ impl StartedConv {
     /// The convolution of what an activation makes of `x`.
     pub(crate) fn forward_behind(&self, x: Tensor<4>, before: PreActivation) -> Tensor<4> {
         let (weight, bias) = self.parameters(x.dtype());
-        conv2d::forward(x, weight, bias, before)
+        conv2d::forward(x, weight, bias, conv2d::Form::behind(before))
     }
 
     /// Weights `[out, in, k, k]` and bias `[out]` of the convolution, for numbers of a type.

@@ -18,12 +18,12 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::edge::{edge_conv, ring_conv};
 use super::storage::{self, cast};
 use super::widths::Widths;
 use super::{Conditioner, theta_start};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
+use crate::kernel::conv2d::{self, Edge, Form};
 
 /// Factor on the trained log-scales, the released code's.
 pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
@@ -89,7 +89,7 @@ impl ZeroConv {
     pub fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = self.scaled();
         let dtype = x.dtype();
-        edge_conv(x, cast(weight, dtype), Some(cast(bias, dtype)))
+        conv2d::forward(x, cast(weight, dtype), Some(cast(bias, dtype)), Form { edge: Edge::Ring, ..Form::PLAIN })
     }
 
     /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the ring's weights.
@@ -98,7 +98,7 @@ impl ZeroConv {
     /// `[1, out, H, W]`.
     pub fn of_zeros(&self, size: [usize; 2]) -> Tensor<4> {
         let (weight, bias) = self.scaled();
-        ring_conv(size, weight, Some(bias))
+        conv2d::ring(weight, size, Some(bias))
     }
 
     /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output. Those of a half type in float32.

@@ -7,7 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::FloatTensor;
 
-use super::conv2d::PreActivation;
+use super::conv2d::{Form, PreActivation};
 use super::linear::After;
 use super::{
     FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual,
@@ -48,20 +48,21 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        before: PreActivation,
+        form: Form,
     ) -> FloatTensor<Self> {
-        conv2d::autodiff::forward::<B, C>(x, weight, bias, before)
+        conv2d::autodiff::forward::<B, C>(x, weight, bias, form)
     }
 
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        before: PreActivation,
+        form: Form,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [x, weight, gradient] = [x, weight, gradient].map(|tensor| tensor.into_primitive());
-        let (x, weight, bias) = B::same_conv2d_backward(x, weight, gradient, before, of_x);
+        let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
+        let (x, weight, bias) = B::same_conv2d_backward(x, weight, y, gradient, form, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 

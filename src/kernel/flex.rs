@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::adam::Rates;
-use super::conv2d::PreActivation;
+use super::conv2d::{Form, PreActivation};
 use super::host::with_number;
 use super::linear::After;
 use super::{
@@ -42,21 +42,22 @@ impl NetworkOps for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        before: PreActivation,
+        form: Form,
     ) -> FloatTensor<Self> {
         use conv2d::flex::forward;
-        with_number!(x, forward(&x, &weight, &bias, before))
+        with_number!(x, forward(&x, &weight, &bias, form))
     }
 
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        before: PreActivation,
+        form: Form,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use conv2d::flex::backward;
-        with_number!(x, backward(&x, &weight, &gradient, before, of_x))
+        with_number!(x, backward(&x, &weight, &y, gradient, form, of_x))
     }
 
     fn dense(

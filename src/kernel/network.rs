@@ -3,7 +3,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
-use super::conv2d::PreActivation;
+use super::conv2d::{Form, PreActivation};
 use super::linear::After;
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -19,15 +19,17 @@ pub trait NetworkOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        before: PreActivation,
+        form: Form,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if asked for, and empty otherwise.
+    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if asked for, and empty otherwise. `y` is the result if there is a
+    /// rectifier behind, and any tensor otherwise.
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        before: PreActivation,
+        form: Form,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 

@@ -3,25 +3,26 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::PreActivation;
-use super::cpu::{Conv2d, ConvShape, Gradients};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use super::cpu::{Conv2d, ConvShape, Gradients, mask};
+use super::{After, Form};
+use crate::kernel::host::{Contiguous, Number, dims, in_place, tensor};
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
 
-fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, before: PreActivation) -> (Conv2d, ConvShape) {
+fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, form: Form) -> (Conv2d, ConvShape) {
     let ([batch, _, height, width], [outputs, inputs, kh, kw]) = (dims(x), dims(weight));
+    let inputs = inputs - form.edge.channels();
     let shape = ConvShape { batch, inputs, outputs, height, width, kernel: [kh, kw] };
-    (Conv2d::new(shape, before, InstructionSet::detect()), shape)
+    (Conv2d::new(shape, form, InstructionSet::detect()), shape)
 }
 
 pub fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
     bias: &FloatTensor<Flex>,
-    before: PreActivation,
+    form: Form,
 ) -> FloatTensor<Flex> {
-    let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, before);
+    let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, form);
     let mut y = unwritten(batch * outputs * height * width);
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
     conv.forward::<T>(x.numbers(), weight.numbers(), Some(bias.numbers()), &mut y);
@@ -31,13 +32,17 @@ pub fn forward<T: Number>(
 pub fn backward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
-    gradient: &FloatTensor<Flex>,
-    before: PreActivation,
+    y: &FloatTensor<Flex>,
+    mut gradient: FloatTensor<Flex>,
+    form: Form,
     of_x: bool,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let (conv, ConvShape { outputs, .. }) = conv(x, weight, before);
+    let (conv, ConvShape { outputs, .. }) = conv(x, weight, form);
     let (x_shape, weight_shape): ([usize; 4], [usize; 4]) = (dims(x), dims(weight));
-    let [x, weight, gradient] = [x, weight, gradient].map(Contiguous::of);
+    if form.after == After::Relu {
+        mask(InstructionSet::detect(), Contiguous::of(y).numbers(), in_place::<T>(&mut gradient));
+    }
+    let [x, weight, gradient] = [x, weight, &gradient].map(Contiguous::of);
     let mut of_input = unwritten(if of_x { x.numbers::<T>().len() } else { 0 });
     let mut of_weight = unwritten(weight.numbers::<T>().len());
     let mut of_bias = unwritten(outputs);

@@ -1,11 +1,13 @@
-//! Convolution of stride 1 with zero "same" padding, of `x` or of `concat_elu(x)`.
+//! Convolution of stride 1 with "same" padding, with what stands in front of it and behind.
 //! ```text
-//! y[b, o, p] = Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o]        v = x or concat_elu(x), 0 outside of the image
+//! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])      v = x or concat_elu(x), 0 outside of the image; f(h) = h or max(h, 0)
 //! ```
+//! With [`Edge::Ring`], `v` has one more channel, which is 1 outside of the image and 0 inside.
+//!
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` in front of `concat_elu` |
-//! | `w` | weights, both sides odd | `[O, C, kh, kw]` |
+//! | `w` | weights, both sides odd | `[O, C, kh, kw]`, or `[O, C + 1, kh, kw]` with a ring |
 //! | `bias` | | `[O]` |
 //! | `y` | | `[B, O, H, W]` |
 //!
@@ -19,10 +21,12 @@ pub(super) mod cpu;
 pub(super) mod flex;
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use burn::tensor::module;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::ops::{ConvOptions, PadMode};
+use burn::tensor::{Shape, Tensor};
 
+pub use super::linear::After;
 use super::{NetworkOps, concat_elu, serve_networks};
 
 /// What stands in front of a convolution.
@@ -44,24 +48,114 @@ impl PreActivation {
     }
 }
 
+/// What a convolution sees outside of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// Zeros.
+    Zeros,
+    /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a zero of the data look alike. It is the last
+    /// channel that the weights take, and not in `x`.
+    Ring,
+}
+
+impl Edge {
+    /// How many channels it adds to those of `x`.
+    pub(crate) fn channels(self) -> usize {
+        match self {
+            Self::Zeros => 0,
+            Self::Ring => 1,
+        }
+    }
+}
+
+/// What belongs to a convolution besides its weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// What stands in front.
+    pub before: PreActivation,
+    /// What lies around.
+    pub edge: Edge,
+    /// What stands behind.
+    pub after: After,
+}
+
+impl Form {
+    /// Nothing in front, zeros around and nothing behind.
+    pub const PLAIN: Self = Self::behind(PreActivation::Identity);
+
+    /// Zeros around and nothing behind.
+    pub const fn behind(before: PreActivation) -> Self {
+        Self { before, edge: Edge::Zeros, after: After::Nothing }
+    }
+}
+
 /// `y` from `x`.
 ///
 /// # Panics
 /// If a side of the kernel is even or the channels do not match.
-pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before: PreActivation) -> Tensor<4> {
+pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Form) -> Tensor<4> {
     if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, weight, bias, before);
+        return reference(x, weight, bias, form);
     }
-    let (found, expected) = (x.dims()[1] * before.factor(), weight.dims()[1]);
+    let (found, expected) = (x.dims()[1] * form.before.factor(), weight.dims()[1] - form.edge.channels());
     assert_eq!(found, expected, "conv2d: the weights take {expected} channels, not {found}");
     let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, before))
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, form))
 }
 
 /// The operation in plain tensor operations: its definition.
-pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, before: PreActivation) -> Tensor<4> {
-    let x = if before == PreActivation::ConcatElu { concat_elu::reference(x) } else { x };
-    let [_, _, height, width] = weight.dims();
-    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [height / 2, width / 2], [1, 1], 1))
+pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Form) -> Tensor<4> {
+    let x = if form.before == PreActivation::ConcatElu { concat_elu::reference(x) } else { x };
+    let [_, inputs, kh, kw] = weight.dims();
+    let options = |padding| ConvOptions::new([1, 1], padding, [1, 1], 1);
+    let y = match form.edge {
+        Edge::Zeros => module::conv2d(x, weight, bias, options([kh / 2, kw / 2])),
+        // The ring's share is the same for every example.
+        Edge::Ring => {
+            let [_, _, height, width] = x.dims();
+            let own = weight.clone().narrow(1, 0, inputs - 1);
+            let shared = ring(weight, [height, width], bias);
+            module::conv2d(x, own, None, options([kh / 2, kw / 2])) + shared
+        }
+    };
+    if form.after == After::Relu { relu(y) } else { y }
+}
+
+/// What a convolution with a ring gives for an image of zeros, with nothing behind it: `[1, O, H, W]`.
+pub fn ring(weight: Tensor<4>, [height, width]: [usize; 2], bias: Option<Tensor<1>>) -> Tensor<4> {
+    let [_, inputs, kh, kw] = weight.dims();
+    let inside = Tensor::<4>::zeros(Shape::new([1, 1, height, width]), (&weight.device(), weight.dtype()));
+    let ring = inside.pad((kw / 2, kw / 2, kh / 2, kh / 2), PadMode::Constant(1.0));
+    module::conv2d(ring, weight.narrow(1, inputs - 1, 1), bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+
+    /// The definition, channel and padding written out.
+    #[test]
+    fn the_ring_is_one_more_channel() {
+        let device = Device::flex();
+        for [h, w] in [[4, 3], [2, 2], [1, 1]] {
+            let normal = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+            let (x, weight) = (normal([2, 3, h, w]), normal([5, 4, 3, 3]));
+            let padded = x.clone().pad((1, 1, 1, 1), PadMode::Constant(0.0));
+            let inside = Tensor::<4>::ones([2, 1, h, w], &device).pad((1, 1, 1, 1), PadMode::Constant(0.0));
+            let whole = Tensor::cat(vec![padded, inside.neg().add_scalar(1.0)], 1);
+            let bias = Tensor::<1>::from_data([1.0f32, 2.0, 3.0, 4.0, 5.0], &device);
+            let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+            let expected = module::conv2d(whole, weight.clone(), Some(bias.clone()), options);
+            let form = Form { edge: Edge::Ring, ..Form::PLAIN };
+            for conv in [forward, reference] {
+                let found = conv(x.clone(), weight.clone(), Some(bias.clone()), form);
+                assert!((found - expected.clone()).abs().max().into_scalar::<f32>() < 1e-5);
+            }
+            let dark = reference(x.zeros_like(), weight.clone(), Some(bias.clone()), form);
+            assert!((ring(weight, [h, w], Some(bias)) - dark).abs().max().into_scalar::<f32>() < 1e-6);
+        }
+    }
 }

@@ -5,8 +5,8 @@ use burn::backend::tensor::FloatTensor;
 
 use super::cpu::{GatedNorm, Gradients, Operands};
 use crate::kernel::channel_norm::cpu::ChannelNorm;
-use crate::kernel::conv2d::PreActivation;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
+use crate::kernel::conv2d::{Form, PreActivation};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
@@ -21,7 +21,7 @@ fn gated_norm([x, c, weight, _, _]: Arguments<'_>, before: PreActivation, epsilo
     let positions = height * width;
     let shape = ConvShape { batch: 1, inputs, outputs, height, width, kernel: [kh, kw] };
     GatedNorm {
-        conv: Conv2d::new(shape, before, set),
+        conv: Conv2d::new(shape, Form::behind(before), set),
         norm: ChannelNorm { batch: 1, channels, positions, epsilon, set },
         length: channels * positions,
         c_length: c_channels * positions,

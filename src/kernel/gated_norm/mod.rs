@@ -66,6 +66,6 @@ pub fn reference(
     norm: Norm,
     before: PreActivation,
 ) -> Tensor<4> {
-    let h = conv2d::reference(c, weight, bias, before);
+    let h = conv2d::reference(c, weight, bias, conv2d::Form::behind(before));
     channel_norm::reference(gated_residual::reference(x, h), norm.gain, norm.shift, norm.epsilon)
 }

@@ -1,8 +1,8 @@
 //! Convolution against plain loops in f64.
 
 use super::drawn::{cast, error, numbers, on_threads};
-use crate::kernel::conv2d::PreActivation;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
+use crate::kernel::conv2d::{Form, PreActivation};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::InstructionSet;
 
@@ -92,7 +92,7 @@ impl Case {
     }
 
     fn run<T: Scratch>(&self, set: InstructionSet) -> Results<T> {
-        let conv = Conv2d::new(self.shape, self.activation, set);
+        let conv = Conv2d::new(self.shape, Form::behind(self.activation), set);
         let (x, w, bias, gy) = (cast::<T>(&self.x), cast::<T>(&self.w), cast::<T>(&self.bias), cast::<T>(&self.gy));
         let fresh = |length: usize| vec![T::nan(); length];
         let mut results = Results { y: fresh(gy.len()), gx: fresh(x.len()), gw: fresh(w.len()), gb: fresh(bias.len()) };
@@ -210,7 +210,7 @@ fn examples_do_not_touch_each_other() {
 #[test]
 fn parts_are_optional() {
     let case = Case::new([2, 4, 5, 6, 7], [3, 3], PreActivation::ConcatElu);
-    let conv = Conv2d::new(case.shape, case.activation, InstructionSet::detect());
+    let conv = Conv2d::new(case.shape, Form::behind(case.activation), InstructionSet::detect());
     let mut y = vec![f64::NAN; case.gy.len()];
     conv.forward(&case.x, &case.w, None, &mut y);
     let with_bias = case.naive().y;
@@ -226,7 +226,7 @@ fn parts_are_optional() {
 fn nothing_to_do() {
     for (batch, inputs, outputs) in [(0, 2, 3), (2, 2, 0), (2, 0, 3)] {
         let shape = ConvShape { batch, inputs, outputs, height: 2, width: 2, kernel: [3, 3] };
-        let conv = Conv2d::new(shape, PreActivation::Identity, InstructionSet::detect());
+        let conv = Conv2d::new(shape, Form::PLAIN, InstructionSet::detect());
         let (x, w, gy) =
             (vec![1.0f32; batch * inputs * 4], vec![1.0; inputs * outputs * 9], vec![1.0; batch * outputs * 4]);
         let bias = vec![2.0; outputs];

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::packed::{Out, Packed};
-use super::{Conv2d, ConvShape, PreActivation};
+use super::{Conv2d, ConvShape, Edge, PreActivation};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
 use crate::kernel::lanes;
 use crate::kernel::parallel::items_per_task;
@@ -25,7 +25,7 @@ pub struct Gradients<'a, T> {
 }
 
 impl Conv2d {
-    /// Gradients from that of `y`.
+    /// Gradients from that of the sums: [`mask`](super::mask) takes that of what is rectified to it.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -34,7 +34,7 @@ impl Conv2d {
         let lengths = |gradient: &Option<&mut [T]>, length| gradient.as_ref().is_none_or(|g| g.len() == length);
         let fits = lengths(&gradients.x, x.len()) && lengths(&gradients.weight, w.len());
         assert!(fits && lengths(&gradients.bias, self.shape.outputs), "conv2d: lengths of the gradients");
-        let Gradients { x: gx, weight: gw, bias: gb } = gradients;
+        let Gradients { x: gx, weight: mut gw, bias: gb } = gradients;
         if let Some(gx) = gx {
             if self.is_empty() {
                 gx.fill(T::zero());
@@ -44,7 +44,7 @@ impl Conv2d {
                 self.input_gradient(x, w, gy, gx);
             }
         }
-        if let Some(gw) = gw {
+        if let Some(gw) = &mut gw {
             if self.is_empty() {
                 gw.fill(T::zero());
             } else if self.suits_winograd() {
@@ -53,18 +53,20 @@ impl Conv2d {
                 self.weight_gradient(x, gy, gw);
             }
         }
-        if let Some(gb) = gb {
-            self.bias_gradient(gy, gb);
+        match (self.form.edge, gb) {
+            (Edge::Ring, gb) => self.ring_gradient(gy, gb, gw),
+            (Edge::Zeros, Some(gb)) => self.bias_gradient(gy, gb),
+            (Edge::Zeros, None) => {}
         }
     }
 
     fn input_gradient<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gx: &mut [T]) {
         let ConvShape { inputs, outputs, width, .. } = self.shape;
         let packed = Packed::backward(self, w);
-        let (pixels, factor) = (self.pixels(), self.activation.factor());
+        let (pixels, factor) = (self.pixels(), self.form.before.factor());
         // Channels of `x`.
         let block = self.outputs_per_task(inputs).div_ceil(factor);
-        let tile = match self.activation {
+        let tile = match self.form.before {
             PreActivation::Identity => 0,
             PreActivation::ConcatElu => factor * block * packed.tile_rows() * width,
         };
@@ -79,7 +81,7 @@ impl Conv2d {
                     let tile = cut(&mut scratch, tile);
                     for rows in self.tiles(packed.tile_rows()) {
                         let within = rows.start * width..rows.end * width;
-                        if self.activation == PreActivation::Identity {
+                        if self.form.before == PreActivation::Identity {
                             let out = Out { data: &mut gx[within.start..], stride: pixels };
                             packed.run(gy, places.clone(), rows, scratch, out);
                             continue;

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
+use super::behind::{Bias, Finish};
 use super::packed::{Out, Packed};
-use super::{Conv2d, ConvShape};
+use super::{Conv2d, ConvShape, Edge, Form};
 use crate::kernel::parallel::items_per_task;
 use crate::kernel::scratch::Scratch;
-use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
 
 /// Batches below this many examples split their output channels too.
 const FEW: usize = 4;
@@ -22,10 +22,24 @@ impl Conv2d {
         if let Some(bias) = bias {
             assert_eq!(bias.len(), outputs, "conv2d: length of the bias");
         }
+        let winograd = self.suits_winograd() && !self.is_empty();
+        match self.form.edge {
+            Edge::Zeros => self.forward_with(x, w, bias.map_or(Bias::Nothing, Bias::Outputs), y),
+            Edge::Ring => {
+                let pitch = winograd.then(|| self.made().pitch());
+                self.with_ring(w, bias, pitch, |bias| self.forward_with(x, w, bias, y));
+            }
+        }
+    }
+
+    /// Biases of pixels are `[P][pitch]` for Winograd's algorithm, and `[O][P]` otherwise.
+    fn forward_with<T: Scratch>(&self, x: &[T], w: &[T], bias: Bias<'_, T>, y: &mut [T]) {
+        let (ConvShape { outputs, .. }, Form { after, .. }) = (self.shape, self.form);
         if self.is_empty() {
             // Nothing to sum; there may be something to write.
-            for (index, y) in y.chunks_exact_mut(self.pixels().max(1)).enumerate() {
-                y.fill(bias.map_or(T::zero(), |bias| bias[index % outputs]));
+            y.fill(T::zero());
+            for y in y.chunks_exact_mut((outputs * self.pixels()).max(1)) {
+                self.set.dispatch(Finish { y, bias, pixels: self.pixels(), after });
             }
             return;
         }
@@ -39,15 +53,13 @@ impl Conv2d {
         examples.with_min_len(items_per_task(self.operations())).for_each(|(y, x)| {
             y.par_chunks_mut(block * pixels).enumerate().for_each(|(index, y)| {
                 let channels = index * block..index * block + y.len() / pixels;
-                let bias = bias.map(|bias| &bias[channels.clone()]);
+                let bias = bias.of(channels.clone(), pixels);
                 T::with_scratch(packed.scratch(), |scratch| {
                     for rows in self.tiles(packed.tile_rows()) {
                         let data = &mut y[rows.start * self.shape.width..];
                         packed.run(x, channels.clone(), rows, scratch, Out { data, stride: pixels });
                     }
-                    if let Some(bias) = bias {
-                        self.set.dispatch(AddBias { y, bias, pixels });
-                    }
+                    self.set.dispatch(Finish { y, bias, pixels, after });
                 });
             });
         });
@@ -57,25 +69,5 @@ impl Conv2d {
     pub(super) fn outputs_per_task(&self, channels: usize) -> usize {
         let worth = items_per_task(self.operations() / channels.max(1)).max(32);
         if self.shape.batch >= FEW { channels } else { channels.div_ceil(FEW).max(worth).min(channels) }
-    }
-}
-
-/// Behind the products: to start from the bias would let each of them read what the first one can overwrite.
-struct AddBias<'a, T> {
-    y: &'a mut [T],
-    bias: &'a [T],
-    pixels: usize,
-}
-
-impl<T: Real> Kernel for AddBias<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<M: MultiplyAdd>(self) {
-        for (y, &bias) in self.y.chunks_exact_mut(self.pixels).zip(self.bias) {
-            for y in y {
-                *y += bias;
-            }
-        }
     }
 }

@@ -1,11 +1,11 @@
-//! Convolution with stride 1, zero "same" padding and an activation in front of it.
+//! Convolution with stride 1, "same" padding, an activation in front of it and a rectifier behind.
 //! ```text
-//! y[b, o, p] = Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o]        v = x or concat_elu(x), 0 outside of the image
+//! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])      v = x or concat_elu(x), 0 outside of the image; f(h) = h or max(h, 0)
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` in front of [`PreActivation::ConcatElu`] |
-//! | `w` | weights, both sides odd | `[O, C, kh, kw]` |
+//! | `w` | weights, both sides odd | `[O, C, kh, kw]`, or `[O, C + 1, kh, kw]` with [`Edge::Ring`] |
 //! | `bias` | | `[O]` |
 //! | `y` | | `[B, O, H, W]` |
 //!
@@ -15,6 +15,9 @@
 //! depth `C·kw` for each row, read in place. The copies are a third of those of an unrolling of both for a 3x3 kernel; the activation is
 //! applied while copying and is never stored. 1x1 kernels without activation read `x` itself. 3x3 kernels between some tens of channels, or
 //! a dozen for small images, go through Winograd's algorithm instead, which has 4/9 of the multiplications: forward and for both gradients.
+//!
+//! What the ring adds is the same for every example: a bias of each pixel, computed once. Bias and rectifier are applied to results that are in
+//! the cache.
 //!
 //! The gradient of `x` is the convolution of `gy` with the mirrored, transposed weights, computed in the same ways; that of `w` is a product of
 //! the unrolled `v`, which is computed anew, and `gy`, of depth `H·W`.
@@ -30,6 +33,8 @@
 //! algorithm as with direct sums.
 
 mod backward;
+mod behind;
+mod edge;
 mod forward;
 mod packed;
 mod unroll;
@@ -37,8 +42,9 @@ mod weight_gradient;
 mod winograd;
 
 pub use backward::Gradients;
+pub use behind::mask;
 
-use super::PreActivation;
+use super::{Edge, Form, PreActivation};
 use crate::kernel::simd::InstructionSet;
 
 /// Sizes of a convolution.
@@ -46,7 +52,7 @@ use crate::kernel::simd::InstructionSet;
 pub struct ConvShape {
     /// Examples `B`.
     pub batch: usize,
-    /// Channels `C` that the weights meet: behind the activation.
+    /// Channels `C` that the weights meet: behind the activation, and without the ring.
     pub inputs: usize,
     /// Channels `O`.
     pub outputs: usize,
@@ -62,7 +68,7 @@ pub struct ConvShape {
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d {
     shape: ConvShape,
-    activation: PreActivation,
+    form: Form,
     set: InstructionSet,
 }
 
@@ -71,12 +77,12 @@ impl Conv2d {
     ///
     /// # Panics
     /// If a side of the kernel is even, or the inputs are odd in number behind [`PreActivation::ConcatElu`].
-    pub fn new(shape: ConvShape, activation: PreActivation, set: InstructionSet) -> Self {
+    pub fn new(shape: ConvShape, form: Form, set: InstructionSet) -> Self {
         let [kh, kw] = shape.kernel;
         assert!(kh % 2 == 1 && kw % 2 == 1, "conv2d: kernel {:?} has an even side", shape.kernel);
-        let odd = activation == PreActivation::ConcatElu && shape.inputs % 2 == 1;
+        let odd = form.before == PreActivation::ConcatElu && shape.inputs % 2 == 1;
         assert!(!odd, "conv2d: {} inputs do not come from concat_elu", shape.inputs);
-        Self { shape, activation, set }
+        Self { shape, form, set }
     }
 
     fn pixels(&self) -> usize {
@@ -85,17 +91,24 @@ impl Conv2d {
 
     /// Numbers of an example of `x`.
     fn example_length(&self) -> usize {
-        self.shape.inputs / self.activation.factor() * self.pixels()
+        self.shape.inputs / self.form.before.factor() * self.pixels()
     }
 
-    fn weight_length(&self) -> usize {
+    /// Weights of an output, those of the ring included.
+    fn weight_stride(&self) -> usize {
+        let [kh, kw] = self.shape.kernel;
+        (self.shape.inputs + self.form.edge.channels()) * kh * kw
+    }
+
+    /// All weights but those of the ring.
+    fn own_weights(&self) -> usize {
         let [kh, kw] = self.shape.kernel;
         self.shape.outputs * self.shape.inputs * kh * kw
     }
 
     /// Operations of an example, forward.
     fn operations(&self) -> usize {
-        2 * self.weight_length() * self.pixels()
+        2 * self.own_weights() * self.pixels()
     }
 
     /// Whether there is anything to sum or to write.
@@ -106,7 +119,7 @@ impl Conv2d {
     fn check(&self, x: usize, w: usize, y: usize) {
         let ConvShape { batch, outputs, .. } = self.shape;
         assert_eq!(x, batch * self.example_length(), "conv2d: length of x for {:?}", self.shape);
-        assert_eq!(w, self.weight_length(), "conv2d: length of the weights for {:?}", self.shape);
+        assert_eq!(w, outputs * self.weight_stride(), "conv2d: length of the weights for {:?}", self.shape);
         assert_eq!(y, batch * outputs * self.pixels(), "conv2d: length of y for {:?}", self.shape);
     }
 }

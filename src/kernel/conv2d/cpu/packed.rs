@@ -6,6 +6,7 @@ use super::unroll::Unroll;
 use super::{Conv2d, ConvShape, PreActivation};
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::simd::Real;
+use crate::kernel::transpose::Transpose;
 
 /// Channels, before the activation doubles them, that are unrolled at once.
 const CHANNELS: usize = 64;
@@ -23,34 +24,39 @@ impl<T: Real> Packed<T> {
     /// The weights of the convolution itself.
     pub fn forward(conv: &Conv2d, w: &[T]) -> Self {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
-        let mut weights = vec![T::zero(); w.len()];
+        let (mut weights, stride) = (vec![T::zero(); conv.own_weights()], conv.weight_stride());
         for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
             for (o, weights) in weights.chunks_exact_mut(inputs * kw).enumerate() {
                 for (place, weights) in weights.chunks_exact_mut(kw).enumerate() {
-                    let c = conv.activation.channel(place, inputs);
-                    copy_row(&w[((o * inputs + c) * kh + r) * kw..][..kw], weights);
+                    let c = conv.form.before.channel(place, inputs);
+                    copy_row(&w[o * stride + (c * kh + r) * kw..][..kw], weights);
                 }
             }
         }
-        Self { weights, inputs, outputs, unroll: conv.unroll(conv.activation) }
+        Self { weights, inputs, outputs, unroll: conv.unroll(conv.form.before) }
     }
 
     /// The weights of the convolution that takes the gradient of the outputs to that of the inputs: transposed and mirrored, the channels of
     /// the result in the order of [`PreActivation::channel`].
     pub fn backward(conv: &Conv2d, w: &[T]) -> Self {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
-        let mut weights = vec![T::zero(); w.len()];
+        let (mut weights, stride) = (vec![T::zero(); conv.own_weights()], conv.weight_stride());
+        let unroll = conv.unroll(PreActivation::Identity);
+        if unroll.is_copy() && conv.form.before == PreActivation::Identity {
+            conv.set.dispatch(Transpose { x: w, rows: outputs, columns: inputs, stride, out: &mut weights });
+            return Self { weights, inputs: outputs, outputs: inputs, unroll };
+        }
         for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
             for (place, weights) in weights.chunks_exact_mut(outputs * kw).enumerate() {
-                let c = conv.activation.channel(place, inputs);
+                let c = conv.form.before.channel(place, inputs);
                 for (o, weights) in weights.chunks_exact_mut(kw).enumerate() {
-                    let mirrored = &w[((o * inputs + c) * kh + kh - 1 - r) * kw..][..kw];
+                    let mirrored = &w[o * stride + (c * kh + kh - 1 - r) * kw..][..kw];
                     copy_row(mirrored, weights);
                     weights.reverse();
                 }
             }
         }
-        Self { weights, inputs: outputs, outputs: inputs, unroll: conv.unroll(PreActivation::Identity) }
+        Self { weights, inputs: outputs, outputs: inputs, unroll }
     }
 
     /// Numbers that [`Packed::run`] computes in.
@@ -86,10 +92,13 @@ impl<T: Real> Packed<T> {
 
 /// Copies a row of a kernel. One of known length is a few instructions, not a call.
 #[inline]
-fn copy_row<T: Copy>(from: &[T], to: &mut [T]) {
-    match (from.as_array::<3>(), to.as_mut_array::<3>()) {
-        (Some(from), Some(to)) => *to = *from,
-        _ => to.copy_from_slice(from),
+pub fn copy_row<T: Copy>(from: &[T], to: &mut [T]) {
+    if let (Some(from), Some(to)) = (from.as_array::<3>(), to.as_mut_array::<3>()) {
+        *to = *from;
+    } else if let ([from], [to]) = (from, &mut *to) {
+        *to = *from;
+    } else {
+        to.copy_from_slice(from);
     }
 }
 

@@ -6,17 +6,21 @@
 
 use rayon::prelude::*;
 
-use super::packed::{Unrolled, tile_rows};
+use super::packed::{Unrolled, copy_row, tile_rows};
 use super::{Conv2d, ConvShape};
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::parallel::items_per_task;
-use crate::kernel::scratch::{Aligned, Scratch, cut};
+use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::simd::LANES;
 use crate::kernel::transpose::Transpose;
 
 /// Pixels that a block of the batch has at least: what its partial sums cost is then small beside the products.
 const PIXELS_PER_BLOCK: usize = 1024;
 /// Most blocks of a batch.
 const BLOCKS: usize = 16;
+
+/// Sums of the batch's blocks that a task adds up.
+const CHUNK: usize = 1 << 12;
 
 /// Transposing a number costs as much as so many multiplications with additions in a product.
 const TRANSPOSITION: usize = 20;
@@ -48,29 +52,34 @@ impl Conv2d {
         let pixels = self.pixels();
         let blocks = (batch * pixels / PIXELS_PER_BLOCK).clamp(1, BLOCKS.min(batch));
         let examples = batch.div_ceil(blocks);
-        let mut sums = Aligned::zeros(batch.div_ceil(examples) * gw.len());
-        let xs = x.par_chunks(examples * self.example_length());
-        let gys = gy.par_chunks(examples * outputs * pixels);
-        let tasks = sums.par_chunks_mut(gw.len()).zip(xs).zip(gys);
-        tasks.with_min_len(items_per_task(examples * self.operations())).for_each(|((sum, x), gy)| {
-            match self.transposed() {
-                Transposed::Gradient => self.add_examples(x, gy, sum),
-                Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
-            }
+        let size = self.own_weights();
+        T::with_scratch(batch.div_ceil(examples) * size, |sums| {
+            let xs = x.par_chunks(examples * self.example_length());
+            let gys = gy.par_chunks(examples * outputs * pixels);
+            let tasks = sums.par_chunks_mut(size).zip(xs).zip(gys);
+            tasks.with_min_len(items_per_task(examples * self.operations())).for_each(|((sum, x), gy)| {
+                sum.fill(T::zero());
+                match self.transposed() {
+                    Transposed::Gradient => self.add_examples(x, gy, sum),
+                    Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
+                }
+            });
+            let (total, rest) = sums.split_at_mut(size);
+            total.par_chunks_mut(CHUNK).enumerate().for_each(|(index, total)| {
+                for sum in rest.chunks_exact(size) {
+                    for (total, &sum) in total.iter_mut().zip(&sum[index * CHUNK..]) {
+                        *total += sum;
+                    }
+                }
+            });
+            self.unpack(total, gw);
         });
-        let (total, rest) = sums.split_at_mut(gw.len());
-        for sum in rest.chunks_exact(total.len()) {
-            for (total, &sum) in total.iter_mut().zip(sum) {
-                *total += sum;
-            }
-        }
-        self.unpack(total, gw);
     }
 
     /// Adds the gradients of some examples to `sum`, `[kh][C·kw][O]`.
     fn add_examples<T: Scratch>(&self, x: &[T], gy: &[T], sum: &mut [T]) {
         let ConvShape { inputs, outputs, height, width, kernel: [kh, kw], .. } = self.shape;
-        let unroll = self.unroll(self.activation);
+        let unroll = self.unroll(self.form.before);
         let length = outputs * tile_rows(height, width) * width;
         T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
             let transposed = cut(&mut scratch, length);
@@ -97,7 +106,7 @@ impl Conv2d {
     /// Adds the gradients of some examples to `sum`, `[kh][O][C·kw]`.
     fn add_examples_by_pixel<T: Scratch>(&self, x: &[T], gy: &[T], sum: &mut [T]) {
         let ConvShape { inputs, outputs, height, width, kernel: [kh, kw], .. } = self.shape;
-        let unroll = self.unroll(self.activation);
+        let unroll = self.unroll(self.form.before);
         let length = unroll.widest_block(inputs) * kw * unroll.plane(tile_rows(height, width));
         T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
             let transposed = cut(&mut scratch, length);
@@ -124,24 +133,29 @@ impl Conv2d {
     /// Puts sums into the order of the weights.
     fn unpack<T: Scratch>(&self, sums: &[T], gw: &mut [T]) {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
-        let depth = inputs * kw;
-        T::with_scratch(outputs * depth, |scratch| {
-            for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
-                let sum = match self.transposed() {
-                    Transposed::Input => sum,
-                    Transposed::Gradient => {
-                        let (rows, columns, stride) = (depth, outputs, outputs);
-                        self.set.dispatch(Transpose { x: sum, rows, columns, stride, out: scratch });
-                        &*scratch
-                    }
-                };
-                for (gw, sum) in gw.chunks_exact_mut(kh * depth).zip(sum.chunks_exact(depth)) {
-                    for (place, sum) in sum.chunks_exact(kw).enumerate() {
-                        let c = self.activation.channel(place, inputs);
-                        gw[(c * kh + r) * kw..][..kw].copy_from_slice(sum);
+        let (depth, stride) = (inputs * kw, self.weight_stride());
+        // About as much as so many operations of a product for a number.
+        let worth = items_per_task(LANES * kh * depth * TRANSPOSITION);
+        gw.par_chunks_mut(LANES * stride).enumerate().with_min_len(worth).for_each(|(index, gw)| {
+            let (first, n) = (index * LANES, gw.len() / stride);
+            T::with_scratch(n * depth, |scratch| {
+                for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
+                    let sum = match self.transposed() {
+                        Transposed::Input => &sum[first * depth..][..n * depth],
+                        Transposed::Gradient => {
+                            let (x, rows, columns) = (&sum[first..], depth, n);
+                            self.set.dispatch(Transpose { x, rows, columns, stride: outputs, out: scratch });
+                            &*scratch
+                        }
+                    };
+                    for (gw, sum) in gw.chunks_exact_mut(stride).zip(sum.chunks_exact(depth)) {
+                        for (place, sum) in sum.chunks_exact(kw).enumerate() {
+                            let c = self.form.before.channel(place, inputs);
+                            copy_row(sum, &mut gw[(c * kh + r) * kw..][..kw]);
+                        }
                     }
                 }
-            }
+            });
         });
     }
 }

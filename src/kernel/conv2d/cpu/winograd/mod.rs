@@ -56,12 +56,12 @@ impl Conv2d {
 
     /// Channels of `v`.
     fn met(&self) -> Channels {
-        let parts = self.activation.factor();
+        let parts = self.form.before.factor();
         Channels { n: self.shape.inputs / parts, parts }
     }
 
     /// Channels of `y`.
-    fn made(&self) -> Channels {
+    pub(super) fn made(&self) -> Channels {
         Channels { n: self.shape.outputs, parts: 1 }
     }
 }

@@ -9,6 +9,8 @@ use super::load::{Load, Places};
 use super::tiles::{Layout, ToResults};
 use super::weights::{Kernels, transform};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
+use crate::kernel::conv2d::After;
+use crate::kernel::conv2d::cpu::behind::Bias;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::scratch::{Scratch, cut};
@@ -25,15 +27,17 @@ struct Pass<'a, T> {
     to: Channels,
     /// Places of the weights, `[16][from][to]`.
     weights: &'a [T],
-    bias: Option<&'a [T]>,
+    /// Of pixels: `[P][pitch]`.
+    bias: Bias<'a, T>,
+    after: After,
     /// The images that an activation in front of the results saw, if their gradient goes through it.
     slopes: Option<&'a [T]>,
 }
 
 impl Conv2d {
-    pub(in super::super) fn winograd_forward<T: Scratch>(&self, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+    pub(in super::super) fn winograd_forward<T: Scratch>(&self, x: &[T], w: &[T], bias: Bias<'_, T>, y: &mut [T]) {
         let ConvShape { inputs, outputs, .. } = self.shape;
-        let kernels = Kernels { rows: inputs, columns: outputs, strides: [9, 9 * inputs], mirrored: false };
+        let kernels = Kernels { rows: inputs, columns: outputs, strides: [9, self.weight_stride()], mirrored: false };
         self.winograd(w, kernels, [self.met(), self.made()], |weights| {
             let pass = Pass {
                 set: self.set,
@@ -42,6 +46,7 @@ impl Conv2d {
                 to: self.made(),
                 weights,
                 bias,
+                after: self.form.after,
                 slopes: None,
             };
             pass.run(x, y, self.shape.batch);
@@ -50,7 +55,7 @@ impl Conv2d {
 
     pub(in super::super) fn winograd_input_gradient<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gx: &mut [T]) {
         let ConvShape { inputs, outputs, .. } = self.shape;
-        let kernels = Kernels { rows: outputs, columns: inputs, strides: [9 * inputs, 9], mirrored: true };
+        let kernels = Kernels { rows: outputs, columns: inputs, strides: [self.weight_stride(), 9], mirrored: true };
         self.winograd(w, kernels, [self.made(), self.met()], |weights| {
             let slopes = (self.met().parts == 2).then_some(x);
             let pass = Pass {
@@ -59,7 +64,8 @@ impl Conv2d {
                 from: self.made(),
                 to: self.met(),
                 weights,
-                bias: None,
+                bias: Bias::Nothing,
+                after: After::Nothing,
                 slopes,
             };
             pass.run(gy, gx, self.shape.batch);
@@ -119,7 +125,7 @@ impl<T: Scratch> Pass<'_, T> {
 
     /// Results of an image of a chunk, some rows after the other: what is transposed is then still in the first cache.
     fn store(&self, places: Places<&[T]>, chunk: &Chunk, image: usize, y: &mut [&mut [T]], mut scratch: &mut [T]) {
-        let Self { set, grid, to, bias, .. } = *self;
+        let Self { set, grid, to, bias, after, .. } = *self;
         let (pitch, stride, step) = (to.pitch(), to.stride(), places.step);
         let strip = strip(&grid);
         let size = 2 * strip * grid.width * pitch;
@@ -134,7 +140,7 @@ impl<T: Scratch> Pass<'_, T> {
             for (part, image) in parts[..to.parts * size].chunks_exact_mut(size).enumerate() {
                 let tile = (first - chunk.rows.start) * grid.columns();
                 let places = &places.numbers[tile * stride + part * to.n..];
-                set.dispatch(ToResults { layout, places, bias, rows: strip.rows.clone(), image });
+                set.dispatch(ToResults { layout, places, bias, after, rows: strip.rows.clone(), image });
             }
             let Some(x) = self.slopes else {
                 set.dispatch(FromPixels { x: &parts[..size], pitch, start, out: y });

@@ -3,6 +3,9 @@
 use std::ops::Range;
 
 use super::transform::{of_pixels, of_results, to_results};
+use crate::kernel::conv2d::After;
+use crate::kernel::conv2d::cpu::behind::{Bias, rectified};
+use crate::kernel::lanes::load;
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
 /// Tiles of an image's part, and where their places are.
@@ -123,12 +126,14 @@ impl<T: Real> Kernel for OfResults<'_, T> {
     }
 }
 
-/// `Aᵀ m A`, and a bias: tiles of 2x2 results.
+/// `Aᵀ m A`, a bias and a rectifier: tiles of 2x2 results.
 pub struct ToResults<'a, T> {
     pub layout: Layout,
     /// From the first tile on.
     pub places: &'a [T],
-    pub bias: Option<&'a [T]>,
+    /// Of pixels: `[P][pitch]`.
+    pub bias: Bias<'a, T>,
+    pub after: After,
     pub rows: Range<usize>,
     pub image: &'a mut [T],
 }
@@ -138,12 +143,12 @@ impl<T: Real> Kernel for ToResults<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { layout, places, bias, rows, image } = self;
+        let Self { layout, places, bias, after, rows, image } = self;
         let Layout { height, width, first, pitch, stride, step } = layout;
         let columns = width.div_ceil(2);
         for (index, row) in rows.enumerate() {
             for c in (0..pitch).step_by(LANES) {
-                let bias: Lanes<T> = bias.map_or([T::zero(); LANES], |bias| crate::kernel::lanes::load(&bias[c..]));
+                let everywhere = if let Bias::Outputs(bias) = bias { load(&bias[c..]) } else { [T::zero(); LANES] };
                 for x in 0..columns {
                     let at = (index * columns + x) * stride + c;
                     let mut half = [[[T::zero(); LANES]; 4]; 2];
@@ -158,8 +163,17 @@ impl<T: Real> Kernel for ToResults<'_, T> {
                         for (s, result) in to_results(half).iter_mut().enumerate() {
                             let (y, x) = (2 * row + r, 2 * x + s);
                             if y < height && x < width {
+                                let mut here = everywhere;
+                                if let Bias::Pixels(bias) = bias {
+                                    here.copy_from_slice(&bias[(y * width + x) * pitch + c..][..LANES]);
+                                }
                                 for lane in 0..LANES {
-                                    result[lane] += bias[lane];
+                                    result[lane] += here[lane];
+                                }
+                                if after == After::Relu {
+                                    for lane in 0..LANES {
+                                        result[lane] = rectified(result[lane]);
+                                    }
                                 }
                                 image[((y - first) * width + x) * pitch + c..][..LANES].copy_from_slice(result);
                             }

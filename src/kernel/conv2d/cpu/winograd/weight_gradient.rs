@@ -25,7 +25,7 @@ const SPLIT: usize = 16;
 impl Conv2d {
     /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are added in order.
     pub(in super::super) fn winograd_weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
-        let ConvShape { batch, height, width, inputs, .. } = self.shape;
+        let ConvShape { batch, height, width, .. } = self.shape;
         let (grid, met, made) = (self.grid(), self.met(), self.made());
         let chunks = grid.chunks(batch);
         let tiles = batch * height.div_ceil(2) * width.div_ceil(2);
@@ -50,8 +50,9 @@ impl Conv2d {
                 });
             });
             let sums = Sums { sums, size, splits, split, channels: met };
-            gw.par_chunks_mut(LANES * inputs * 9).enumerate().for_each(|(index, gw)| {
-                self.set.dispatch(Total { sums, index, gw });
+            let stride = self.weight_stride();
+            gw.par_chunks_mut(LANES * stride).enumerate().for_each(|(index, gw)| {
+                self.set.dispatch(Total { sums, index, gw, stride });
             });
         });
     }
@@ -164,6 +165,8 @@ struct Total<'a, T> {
     index: usize,
     /// `[outputs][inputs][9]`.
     gw: &'a mut [T],
+    /// Numbers from an output to the next one.
+    stride: usize,
 }
 
 impl<T: Real> Kernel for Total<'_, T> {
@@ -171,7 +174,8 @@ impl<T: Real> Kernel for Total<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { sums: Sums { sums, size, splits, split, channels: Channels { n, parts } }, index, gw } = self;
+        let Self { sums: Sums { sums, size, splits, split, channels: Channels { n, parts } }, index, gw, stride } =
+            self;
         let inputs = n * parts;
         for c in 0..inputs {
             let (part, channel) = (c / n, c % n);
@@ -187,7 +191,7 @@ impl<T: Real> Kernel for Total<'_, T> {
                     }
                 }
             }
-            for (lane, gw) in gw.chunks_exact_mut(inputs * 9).enumerate() {
+            for (lane, gw) in gw.chunks_exact_mut(stride).enumerate() {
                 for (gw, total) in gw[c * 9..][..9].iter_mut().zip(&total) {
                     *gw = total[lane];
                 }

@@ -1,0 +1,97 @@
+//! What follows the sums: a bias and a rectifier.
+
+use rayon::prelude::*;
+
+use super::super::After;
+use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
+
+/// Numbers of a task: some 20 µs of memory traffic.
+const TASK: usize = 1 << 14;
+
+/// What is added to the sums.
+#[derive(Debug, Clone, Copy)]
+pub enum Bias<'a, T> {
+    /// Nothing.
+    Nothing,
+    /// A number for each output, `[O]`.
+    Outputs(&'a [T]),
+    /// A number for each output and pixel, in the order of the results.
+    Pixels(&'a [T]),
+}
+
+/// `max(h, 0)`; NaN stays NaN.
+#[inline(always)]
+pub fn rectified<T: Real>(h: T) -> T {
+    if h < T::zero() { T::zero() } else { h }
+}
+
+/// Adds the bias to planes of results and rectifies them.
+///
+/// Behind the products: to start from the bias would let each of them read what the first one can overwrite.
+pub struct Finish<'a, T> {
+    /// Planes of `pixels` numbers.
+    pub y: &'a mut [T],
+    /// Of these planes alone.
+    pub bias: Bias<'a, T>,
+    pub pixels: usize,
+    pub after: After,
+}
+
+impl<'a, T> Bias<'a, T> {
+    /// That of some outputs with planes of so many pixels.
+    pub fn of(self, outputs: std::ops::Range<usize>, pixels: usize) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Outputs(bias) => Self::Outputs(&bias[outputs]),
+            Self::Pixels(bias) => Self::Pixels(&bias[outputs.start * pixels..outputs.end * pixels]),
+        }
+    }
+}
+
+impl<T: Real> Kernel for Finish<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { y, bias, pixels, after } = self;
+        match bias {
+            Bias::Nothing => {}
+            Bias::Outputs(bias) => {
+                for (y, &bias) in y.chunks_exact_mut(pixels).zip(bias) {
+                    y.iter_mut().for_each(|y| *y += bias);
+                }
+            }
+            Bias::Pixels(bias) => y.iter_mut().zip(bias).for_each(|(y, &bias)| *y += bias),
+        }
+        if after == After::Relu {
+            y.iter_mut().for_each(|y| *y = rectified(*y));
+        }
+    }
+}
+
+/// The gradient of a rectifier's input from that of its result `y`: 0 where that is 0.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn mask<T: Real>(set: InstructionSet, y: &[T], gradient: &mut [T]) {
+    assert_eq!(y.len(), gradient.len(), "conv2d: length of the gradient");
+    gradient.par_chunks_mut(TASK).zip(y.par_chunks(TASK)).for_each(|(gradient, y)| {
+        set.dispatch(Mask { y, gradient });
+    });
+}
+
+struct Mask<'a, T> {
+    y: &'a [T],
+    gradient: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Mask<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        for (gradient, &y) in self.gradient.iter_mut().zip(self.y) {
+            *gradient = if y <= T::zero() { T::zero() } else { *gradient };
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a ring around the image adds to the results, and the gradient of its weights.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::behind::Bias;
+use super::{Conv2d, ConvShape};
+use crate::kernel::lanes;
+use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::transpose::Transpose;
+
+impl Conv2d {
+    /// Runs `work` on the bias of each pixel, `[P][pitch]`, or `[O][P]` for no pitch.
+    pub(super) fn with_ring<T: Scratch>(
+        &self,
+        w: &[T],
+        bias: Option<&[T]>,
+        pitch: Option<usize>,
+        work: impl FnOnce(Bias<'_, T>),
+    ) {
+        let (ConvShape { outputs, .. }, pixels) = (self.shape, self.pixels());
+        let width = pitch.unwrap_or_else(|| outputs.next_multiple_of(LANES));
+        let turned = if pitch.is_none() { outputs * pixels } else { 0 };
+        let taps = self.taps();
+        T::with_scratch((1 + taps + pixels) * width + turned, |mut scratch| {
+            let start = cut(&mut scratch, width);
+            let weights = cut(&mut scratch, taps * width);
+            let map = cut(&mut scratch, pixels * width);
+            start.fill(T::zero());
+            weights.fill(T::zero());
+            if let Some(bias) = bias {
+                start[..outputs].copy_from_slice(bias);
+            }
+            for (o, w) in w.chunks_exact(self.weight_stride()).enumerate() {
+                for (tap, &w) in w[w.len() - taps..].iter().enumerate() {
+                    weights[tap * width + o] = w;
+                }
+            }
+            self.set.dispatch(Map { conv: *self, start, weights, map, width });
+            if pitch.is_some() {
+                return work(Bias::Pixels(map));
+            }
+            self.set.dispatch(Transpose { x: map, rows: pixels, columns: outputs, stride: width, out: scratch });
+            work(Bias::Pixels(scratch));
+        });
+    }
+
+    /// Places of the kernel.
+    fn taps(&self) -> usize {
+        let [kh, kw] = self.shape.kernel;
+        kh * kw
+    }
+
+    /// For a place of the kernel, the pixels for which it lies inside of the image: rows and columns.
+    fn inside(&self, tap: usize) -> [Range<usize>; 2] {
+        let ConvShape { height, width, kernel: [kh, kw], .. } = self.shape;
+        let along = |place: usize, side: usize, length: usize| {
+            let (before, behind) = ((side / 2).saturating_sub(place), place.saturating_sub(side / 2));
+            before.min(length)..length.saturating_sub(behind).max(before.min(length))
+        };
+        [along(tap / kw, kh, height), along(tap % kw, kw, width)]
+    }
+
+    /// Gradients of the bias and of the ring's weights, which stand behind the others of an output.
+    pub(super) fn ring_gradient<T: Scratch>(&self, gy: &[T], gb: Option<&mut [T]>, gw: Option<&mut [T]>) {
+        let (ConvShape { outputs, .. }, pixels, taps) = (self.shape, self.pixels(), self.taps());
+        T::with_scratch(outputs * (1 + taps), |found| {
+            found.par_chunks_exact_mut(1 + taps).enumerate().for_each(|(output, found)| {
+                T::with_scratch(pixels, |sum| {
+                    sum.fill(T::zero());
+                    for gy in gy.chunks_exact(outputs * pixels) {
+                        self.set.dispatch(Add { sum, numbers: &gy[output * pixels..][..pixels] });
+                    }
+                    found[0] = lanes::sum(sum);
+                    for (tap, found) in found[1..].iter_mut().enumerate() {
+                        *found = self.outside(tap, sum);
+                    }
+                });
+            });
+            let found = || found.chunks_exact(1 + taps);
+            if let Some(gb) = gb {
+                gb.iter_mut().zip(found()).for_each(|(gb, found)| *gb = found[0]);
+            }
+            if let Some(gw) = gw {
+                for (gw, found) in gw.chunks_exact_mut(self.weight_stride()).zip(found()) {
+                    let own = gw.len() - taps;
+                    gw[own..].copy_from_slice(&found[1..]);
+                }
+            }
+        });
+    }
+
+    /// The sum over the pixels for which a place of the kernel lies outside.
+    fn outside<T: Real>(&self, tap: usize, image: &[T]) -> T {
+        let [rows, columns] = self.inside(tap);
+        let mut sum = T::zero();
+        for (y, row) in image.chunks_exact(self.shape.width).enumerate() {
+            let columns = if rows.contains(&y) { columns.clone() } else { 0..0 };
+            sum += row[..columns.start].iter().chain(&row[columns.end..]).copied().sum();
+        }
+        sum
+    }
+}
+
+/// The bias of each pixel, `[P][width]`.
+struct Map<'a, T> {
+    conv: Conv2d,
+    /// Of a pixel that no edge is near to.
+    start: &'a [T],
+    /// `[kh·kw][width]`.
+    weights: &'a [T],
+    map: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Real> Kernel for Map<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        let Self { conv, start, weights, map, width } = self;
+        let columns = conv.shape.width;
+        for row in map.chunks_exact_mut(width) {
+            row.copy_from_slice(start);
+        }
+        for (tap, weights) in weights.chunks_exact(width).enumerate() {
+            let [inside_rows, inside_columns] = conv.inside(tap);
+            for (y, row) in map.chunks_exact_mut(columns * width).enumerate() {
+                let inside = if inside_rows.contains(&y) { inside_columns.clone() } else { 0..0 };
+                for x in (0..inside.start).chain(inside.end..columns) {
+                    for (bias, &weight) in row[x * width..][..width].iter_mut().zip(weights) {
+                        *bias += weight;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds numbers to sums.
+struct Add<'a, T> {
+    sum: &'a mut [T],
+    numbers: &'a [T],
+}
+
+impl<T: Real> Kernel for Add<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: MultiplyAdd>(self) {
+        for (sum, &number) in self.sum.iter_mut().zip(self.numbers) {
+            *sum += number;
+        }
+    }
+}
