@@ -7,7 +7,7 @@ use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::linear::After;
 use flowkit::kernel::{
-    affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear,
+    affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear,
 };
 use flowkit::law::AffineForm;
 use rand::SeedableRng;
@@ -204,6 +204,26 @@ fn layers() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One number a plane, fewer than a vector, whole vectors, more; one example, many.
+fn channels() -> Vec<Case> {
+    let shapes = [[2, 3, 1], [1, 1, 2], [3, 5, 19], [1, 33, 9], [2, 18, 114], [40, 3, 32]];
+    let cases = shapes.into_iter().map(|shape| {
+        let read = move |p: &[Tensor<1>]| (p[0].clone().reshape(shape), p[1].clone(), p[2].clone());
+        Case::new(
+            format!("channel_affine {shape:?}"),
+            vec![shape.to_vec(), vec![shape[1]], vec![shape[1]]],
+            move |p| flat(channel_affine::forward(read(p).0, read(p).1, read(p).2)),
+            move |p| flat(channel_affine::reference(read(p).0, read(p).1, read(p).2)),
+        )
+    });
+    cases.collect()
+}
+
+#[test]
+fn channels_are_shifted_and_scaled_as_in_the_reference() {
+    check(channels());
 }
 
 #[test]

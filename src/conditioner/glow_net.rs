@@ -23,7 +23,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::storage::{self, cast};
 use super::widths::Widths;
-use super::zero_conv::LOG_SCALE_FACTOR;
+use super::zero_conv::{LOG_SCALE_FACTOR, scaled};
 use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
 use crate::context::Context;
@@ -108,7 +108,7 @@ impl NormedConv {
         let scale = self.norm.effective_log_scale().exp();
         // (W·x + b)·e^s = (e^s W)·x + e^s b
         let bias = (self.norm.bias.val() * scale.clone()).reshape([outputs]);
-        let weight = cast(self.weight.val(), scale.dtype()) * scale.reshape([outputs, 1, 1, 1]);
+        let weight = scaled(cast(self.weight.val(), scale.dtype()), scale.reshape([outputs]));
         let dtype = x.dtype();
         Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype)), After::Relu)
     }

@@ -23,6 +23,7 @@ use super::widths::Widths;
 use super::{Conditioner, theta_start};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
+use crate::kernel::channel_affine;
 use crate::kernel::conv2d::{self, Edge, Form};
 
 /// Factor on the trained log-scales, the released code's.
@@ -105,10 +106,16 @@ impl ZeroConv {
     fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
         let dtype = storage::wide(storage::of(&self.weight));
         let scale = cast(self.log_scale.val(), dtype).mul_scalar(LOG_SCALE_FACTOR).exp();
-        let outputs = scale.dims()[0];
-        let weight = cast(self.weight.val(), dtype) * scale.clone().reshape([outputs, 1, 1, 1]);
+        let weight = scaled(cast(self.weight.val(), dtype), scale.clone());
         (weight, cast(self.bias.val(), dtype) * scale)
     }
+}
+
+/// Weights `[out, ...]`, each output's multiplied by its scale.
+pub(super) fn scaled(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
+    let dims @ [outputs, inputs, kh, kw] = weight.dims();
+    let rows = weight.reshape([1, outputs, inputs * kh * kw]);
+    channel_affine::forward(rows, scale.zeros_like(), scale).reshape(dims)
 }
 
 impl<C: Context> Conditioner<4, C> for ZeroConv {

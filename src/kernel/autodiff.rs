@@ -10,8 +10,8 @@ use burn::backend::tensor::FloatTensor;
 use super::conv2d::{Form, PreActivation};
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm, gated_residual,
-    linear, mixture_logistic,
+    FlowOps, NetworkOps, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
+    gated_residual, linear, mixture_logistic,
 };
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -86,6 +86,22 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
         let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, after, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
+    }
+
+    fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self> {
+        channel_affine::autodiff::forward::<B, C>(x, shift, scale)
+    }
+
+    fn channel_affine_backward(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(|tensor| tensor.into_primitive());
+        let (x, shift, scale) = B::channel_affine_backward(x, shift, scale, gradient, of_x);
+        (constant::<B, C>(x), constant::<B, C>(shift), constant::<B, C>(scale))
     }
 
     fn affine_coupling(

@@ -8,8 +8,8 @@ use super::conv2d::{Form, PreActivation};
 use super::host::with_number;
 use super::linear::After;
 use super::{
-    FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_norm, concat_elu, conv2d, gated_norm,
-    gated_residual, linear, mixture_logistic, moving_average,
+    FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu,
+    conv2d, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
 };
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -80,6 +80,22 @@ impl NetworkOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use linear::flex::backward;
         with_number!(x, backward(&x, &weight, &y, &gradient, after, of_x))
+    }
+
+    fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self> {
+        use channel_affine::flex::forward;
+        with_number!(x, forward(&x, &shift, &scale))
+    }
+
+    fn channel_affine_backward(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        use channel_affine::flex::backward;
+        with_number!(x, backward(&x, &shift, &scale, &gradient, of_x))
     }
 
     fn affine_coupling(

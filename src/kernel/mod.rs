@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`mixture_logistic`] | [`MixLogCdf`](crate::law::MixLogCdf) | CPU, GPU |
 //! | [`conv2d`] | convolutions of [`GatedNet`](crate::GatedNet) and [`GlowNet`](crate::GlowNet) | CPU |
+//! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks | CPU |
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) | CPU |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
 //! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
@@ -22,6 +23,7 @@ pub mod adam;
 pub mod affine_coupling;
 pub mod attention;
 mod autodiff;
+pub mod channel_affine;
 pub mod channel_norm;
 pub mod concat_elu;
 pub mod conv2d;

@@ -51,6 +51,18 @@ pub trait NetworkOps: Backend {
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// [`channel_affine`](super::channel_affine): `x [N, C, P]`, `shift [C]`, `scale [C]` to `z [N, C, P]`.
+    fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Gradients of `x`, `shift` and `scale`; that of `x` is only computed if asked for, and empty otherwise.
+    fn channel_affine_backward(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        of_x: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     /// [`affine_coupling`](super::affine_coupling): `x [B, C, P]`, `theta [B, 2, dims]` to `z [B, C, P]`. Not for the additive form, here and below.
     fn affine_coupling(
         x: FloatTensor<Self>,

@@ -25,6 +25,7 @@ use super::matrix::condition_number_of_scales;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::kernel::channel_affine;
 use crate::parameter;
 
 /// Configuration of [`ActNorm`].
@@ -79,6 +80,10 @@ pub struct ActNorm<const D: usize> {
 }
 
 impl<const D: usize> ActNorm<D> {
+    fn n_channels(&self) -> usize {
+        self.bias.lazy_shape()[1]
+    }
+
     /// The log-scale `s`, `[1, C, 1, ...]`.
     pub fn effective_log_scale(&self) -> Tensor<D> {
         // With a factor of 1 there is nothing to multiply by.
@@ -100,7 +105,9 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         let positions: usize = dims[2..].iter().product();
         let log_scale = self.effective_log_scale();
         let log_det = log_scale.clone().sum().mul_scalar(positions as f64).expand([dims[0]]);
-        ((x + self.bias.val()) * log_scale.exp(), log_det)
+        let columns = x.reshape([dims[0], self.n_channels(), positions]);
+        let [shift, scale] = [self.bias.val(), log_scale.exp()].map(|channels| channels.reshape([self.n_channels()]));
+        (channel_affine::forward(columns, shift, scale).reshape(dims), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
@@ -109,7 +116,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        let expected = self.bias.lazy_shape()[1];
+        let expected = self.n_channels();
         if shape[1] == expected {
             return Ok(shape);
         }

@@ -107,8 +107,8 @@ impl Conv2d {
         }
         let (pixels, length) = (self.pixels(), gb.len() * self.pixels());
         let tasks = gb.par_chunks_mut(BIASES).enumerate();
-        // About 4 operations for a number, were they as fast as a product's.
-        tasks.with_min_len(items_per_task(4 * BIASES * self.shape.batch * pixels)).for_each(|(index, gb)| {
+        // As slow as so many operations of a product for each number.
+        tasks.with_min_len(items_per_task(16 * BIASES * self.shape.batch * pixels)).for_each(|(index, gb)| {
             self.set.dispatch(BiasGradient { gy: &gy[index * BIASES * pixels..], length, gb, pixels });
         });
     }

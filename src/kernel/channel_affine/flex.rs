@@ -1,0 +1,45 @@
+//! The operation on tensors of burn's CPU backend.
+
+use burn::backend::Flex;
+use burn::backend::tensor::FloatTensor;
+
+use super::cpu::{ChannelAffine, Gradients, Operands};
+use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::simd::InstructionSet;
+use crate::kernel::unwritten::unwritten;
+
+fn affine(x: &FloatTensor<Flex>) -> ChannelAffine {
+    let [_, channels, positions] = dims(x);
+    ChannelAffine { channels, positions, set: InstructionSet::detect() }
+}
+
+pub fn forward<T: Number>(
+    x: &FloatTensor<Flex>,
+    shift: &FloatTensor<Flex>,
+    scale: &FloatTensor<Flex>,
+) -> FloatTensor<Flex> {
+    let (affine, shape): (_, [usize; 3]) = (affine(x), dims(x));
+    let [x, shift, scale] = [x, shift, scale].map(Contiguous::of);
+    let mut z = unwritten(x.numbers::<T>().len());
+    let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
+    affine.forward(operands, &mut z);
+    tensor(z, shape)
+}
+
+pub fn backward<T: Number>(
+    x: &FloatTensor<Flex>,
+    shift: &FloatTensor<Flex>,
+    scale: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    of_x: bool,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let (affine, [n, channels, positions]) = (affine(x), dims(x));
+    let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(Contiguous::of);
+    let n = if of_x { n } else { 0 };
+    let (mut of_input, mut of_shift, mut of_scale) =
+        (unwritten(n * channels * positions), unwritten(channels), unwritten(channels));
+    let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), shift: &mut of_shift, scale: &mut of_scale };
+    let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
+    affine.backward(operands, gradient.numbers(), gradients);
+    (tensor(of_input, [n, channels, positions]), tensor(of_shift, [channels]), tensor(of_scale, [channels]))
+}
