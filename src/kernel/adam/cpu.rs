@@ -9,8 +9,8 @@ use super::Rates;
 use crate::kernel::lanes::{load, store};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// Numbers of a task: some 30 µs of memory traffic.
-const TASK: usize = 1 << 14;
+/// Numbers of a task: some 90 µs of memory traffic; to hand out less is no gain.
+const TASK: usize = 1 << 16;
 
 /// What an update writes.
 #[derive(Debug)]

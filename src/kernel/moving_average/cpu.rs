@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 
-/// Numbers of a task: some 20 µs of memory traffic.
-const TASK: usize = 1 << 14;
+/// Numbers of a task: some 50 µs of memory traffic; to hand out less is no gain.
+const TASK: usize = 1 << 16;
 
 /// `moved` from the average and the value.
 ///

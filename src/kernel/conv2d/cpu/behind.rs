@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::super::After;
 use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 
-/// Numbers of a task: some 20 µs of memory traffic.
-const TASK: usize = 1 << 14;
+/// Numbers of a task: some 50 µs of memory traffic; to hand out less is no gain.
+const TASK: usize = 1 << 16;
 
 /// What is added to the sums.
 #[derive(Debug, Clone, Copy)]
