@@ -171,9 +171,7 @@ impl<T: Real> Kernel for ToResults<'_, T> {
                                     result[lane] += here[lane];
                                 }
                                 if after == After::Relu {
-                                    for lane in 0..LANES {
-                                        result[lane] = rectified(result[lane]);
-                                    }
+                                    *result = result.map(rectified);
                                 }
                                 image[((y - first) * width + x) * pitch + c..][..LANES].copy_from_slice(result);
                             }
