@@ -41,8 +41,10 @@ const CONVOLUTIONS: [Form; 5] = [
 
 fn convolutions() -> Vec<Case> {
     let mut cases = Vec::new();
-    for [b, h, w] in IMAGES {
-        for (inputs, outputs, kernel) in [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3)] {
+    let kernels = [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3), (128, 64, 1)];
+    // The last one is worth more than one task and more than one block.
+    for [b, h, w] in IMAGES.into_iter().chain([[2, 40, 33]]) {
+        for (inputs, outputs, kernel) in kernels {
             for form in CONVOLUTIONS {
                 let ring = if form.edge == Edge::Ring { 1 } else { 0 };
                 let channels = if form.before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
@@ -208,7 +210,7 @@ fn layers() -> Vec<Case> {
 
 /// One number a plane, fewer than a vector, whole vectors, more; one example, many.
 fn channels() -> Vec<Case> {
-    let shapes = [[2, 3, 1], [1, 1, 2], [3, 5, 19], [1, 33, 9], [2, 18, 114], [40, 3, 32]];
+    let shapes = [[2, 3, 1], [1, 1, 2], [3, 5, 19], [1, 33, 9], [2, 18, 114], [40, 3, 32], [3, 700, 400]];
     let cases = shapes.into_iter().map(|shape| {
         let read = move |p: &[Tensor<1>]| (p[0].clone().reshape(shape), p[1].clone(), p[2].clone());
         Case::new(

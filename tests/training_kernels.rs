@@ -18,7 +18,7 @@ mod poison;
 static ALLOCATOR: poison::Poison = poison::Poison;
 
 /// One number, less than a vector, one vector, more, several tasks.
-const LENGTHS: [usize; 6] = [0, 1, 15, 16, 37, 40_001];
+const LENGTHS: [usize; 6] = [0, 1, 15, 16, 37, 140_001];
 
 const RATES: Rates = Rates { beta_1: 0.9, beta_2: 0.999, rate: 1e-3, epsilon: 1e-8 };
 

@@ -14,7 +14,7 @@ use crate::law::AffineForm;
 /// float64. Tensors must be of the documented shapes: a kernel does not check them again.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
-    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
+    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a ring `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
     fn same_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

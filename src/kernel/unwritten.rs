@@ -4,7 +4,7 @@ use super::host::Number;
 
 /// So many arbitrary numbers, for a result that is then written in full: clearing it first took 3 to 5 % of a step.
 ///
-/// `tests/network_kernels.rs` and `tests/kernels.rs` run under an allocator that hands out NaN, so a number that a kernel leaves out is seen.
+/// `tests/kernels.rs`, `tests/network_kernels.rs` and `tests/training_kernels.rs` run under an allocator that hands out NaN, so a number that a kernel leaves out is seen.
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 #[allow(unsafe_code, clippy::uninit_vec)]
 pub fn unwritten<T: Number>(length: usize) -> Vec<T> {

@@ -59,6 +59,7 @@ impl Optimizer for Adam {
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
         let Self { beta_1, beta_2, epsilon } = *self;
+        let gradient = gradient.without_autodiff();
         let (time, mean, square) = match state.map(|state| state.momentum) {
             None => (1, gradient.zeros_like(), gradient.zeros_like()),
             Some(state) => (state.time + 1, state.moment_1, state.moment_2),

@@ -17,14 +17,14 @@ use super::{TrainingOps, serve_networks};
 /// The average, moved.
 ///
 /// # Shapes
-/// Both of one, on one device and of one type.
+/// Both of one.
 ///
 /// # Panics
 /// If the shapes differ, or a tensor is in a graph.
 pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
     assert_eq!(average.dims(), value.dims(), "moving_average: shapes");
     assert!(!average.is_autodiff() && !value.is_autodiff(), "moving_average: a tensor in a graph");
-    if !serve_networks(&average.device(), average.dtype()) {
+    if average.dtype() != value.dtype() || !serve_networks(&average.device(), average.dtype()) {
         return reference(average, value, rate);
     }
     let (average, value) = (average.into_dispatch(), value.into_dispatch());

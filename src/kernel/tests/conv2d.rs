@@ -2,7 +2,7 @@
 
 use super::drawn::{cast, error, numbers, on_threads};
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
-use crate::kernel::conv2d::{Form, PreActivation};
+use crate::kernel::conv2d::{Edge, Form, PreActivation};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::InstructionSet;
 
@@ -224,17 +224,27 @@ fn parts_are_optional() {
 
 #[test]
 fn nothing_to_do() {
-    for (batch, inputs, outputs) in [(0, 2, 3), (2, 2, 0), (2, 0, 3)] {
-        let shape = ConvShape { batch, inputs, outputs, height: 2, width: 2, kernel: [3, 3] };
-        let conv = Conv2d::new(shape, Form::PLAIN, InstructionSet::detect());
-        let (x, w, gy) =
-            (vec![1.0f32; batch * inputs * 4], vec![1.0; inputs * outputs * 9], vec![1.0; batch * outputs * 4]);
-        let bias = vec![2.0; outputs];
-        let (mut y, mut gx, mut gw, mut gb) = (gy.clone(), x.clone(), w.clone(), bias.clone());
-        conv.forward(&x, &w, Some(&bias), &mut y);
-        assert!(y.iter().all(|&y| y == 2.0));
-        conv.backward(&x, &w, &gy, Gradients { x: Some(&mut gx), weight: Some(&mut gw), bias: Some(&mut gb) });
-        assert!(gx.iter().chain(&gw).all(|&g| g == 0.0));
-        assert!(gb.iter().all(|&g| g == (batch * 4) as f32));
+    let ring = Form { edge: Edge::Ring, ..Form::PLAIN };
+    for (form, channels) in [(Form::PLAIN, 0), (ring, 1)] {
+        for [batch, inputs, outputs, height] in [[0, 2, 3, 2], [2, 2, 0, 2], [2, 0, 3, 2], [2, 2, 3, 0]] {
+            let shape = ConvShape { batch, inputs, outputs, height, width: 2, kernel: [3, 3] };
+            let conv = Conv2d::new(shape, form, InstructionSet::detect());
+            let pixels = 2 * height;
+            let (x, gy) = (vec![1.0f32; batch * inputs * pixels], vec![1.0; batch * outputs * pixels]);
+            // The ring's weights are 0, so that the bias alone is left.
+            let (w, bias) = (vec![0.0; outputs * (inputs + channels) * 9], vec![2.0; outputs]);
+            let (mut y, mut gx, mut gw, mut gb) = (gy.clone(), x.clone(), vec![1.0; w.len()], bias.clone());
+            conv.forward(&x, &w, Some(&bias), &mut y);
+            assert!(y.iter().all(|&y| y == 2.0));
+            conv.backward(&x, &w, &gy, Gradients { x: Some(&mut gx), weight: Some(&mut gw), bias: Some(&mut gb) });
+            assert!(gx.iter().all(|&g| g == 0.0));
+            let own = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[..inputs * 9]);
+            assert!(own.copied().all(|g| g == 0.0));
+            // For 2x2 pixels, a corner of the kernel lies outside for three and the others for two, but for the centre.
+            let ring = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[inputs * 9..]);
+            let outside = if batch * height == 0 { [0.0; 9] } else { [6.0, 4.0, 6.0, 4.0, 0.0, 4.0, 6.0, 4.0, 6.0] };
+            assert!(ring.zip(outside.iter().cycle()).all(|(found, expected)| found == expected));
+            assert!(gb.iter().all(|&g| g == (batch * pixels) as f32));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::edge::SUMMING;
 use super::packed::{Out, Packed};
 use super::{Conv2d, ConvShape, Edge, PreActivation};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
@@ -107,8 +108,7 @@ impl Conv2d {
         }
         let (pixels, length) = (self.pixels(), gb.len() * self.pixels());
         let tasks = gb.par_chunks_mut(BIASES).enumerate();
-        // As slow as so many operations of a product for each number.
-        tasks.with_min_len(items_per_task(16 * BIASES * self.shape.batch * pixels)).for_each(|(index, gb)| {
+        tasks.with_min_len(items_per_task(SUMMING * BIASES * self.shape.batch * pixels)).for_each(|(index, gb)| {
             self.set.dispatch(BiasGradient { gy: &gy[index * BIASES * pixels..], length, gb, pixels });
         });
     }

@@ -7,9 +7,13 @@ use rayon::prelude::*;
 use super::behind::Bias;
 use super::{Conv2d, ConvShape};
 use crate::kernel::lanes;
-use crate::kernel::scratch::{Scratch, cut};
+use crate::kernel::parallel::items_per_task;
+use crate::kernel::scratch::{Aligned, Scratch, cut};
 use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
 use crate::kernel::transpose::Transpose;
+
+/// What it costs to sum a number up, in operations as fast as a product's.
+pub const SUMMING: usize = 16;
 
 impl Conv2d {
     /// Runs `work` on the bias of each pixel, `[P][pitch]`, or `[O][P]` for no pitch.
@@ -24,27 +28,26 @@ impl Conv2d {
         let width = pitch.unwrap_or_else(|| outputs.next_multiple_of(LANES));
         let turned = if pitch.is_none() { outputs * pixels } else { 0 };
         let taps = self.taps();
-        T::with_scratch((1 + taps + pixels) * width + turned, |mut scratch| {
-            let start = cut(&mut scratch, width);
-            let weights = cut(&mut scratch, taps * width);
-            let map = cut(&mut scratch, pixels * width);
-            start.fill(T::zero());
-            weights.fill(T::zero());
-            if let Some(bias) = bias {
-                start[..outputs].copy_from_slice(bias);
+        // Not a thread's own memory: with many outputs it is as large as an image of results.
+        let mut zeros = Aligned::zeros((1 + taps + pixels) * width + turned);
+        let mut rest = &mut zeros[..];
+        let start = cut(&mut rest, width);
+        let weights = cut(&mut rest, taps * width);
+        let map = cut(&mut rest, pixels * width);
+        if let Some(bias) = bias {
+            start[..outputs].copy_from_slice(bias);
+        }
+        for (o, w) in w.chunks_exact(self.weight_stride()).enumerate() {
+            for (tap, &w) in w[w.len() - taps..].iter().enumerate() {
+                weights[tap * width + o] = w;
             }
-            for (o, w) in w.chunks_exact(self.weight_stride()).enumerate() {
-                for (tap, &w) in w[w.len() - taps..].iter().enumerate() {
-                    weights[tap * width + o] = w;
-                }
-            }
-            self.set.dispatch(Map { conv: *self, start, weights, map, width });
-            if pitch.is_some() {
-                return work(Bias::Pixels(map));
-            }
-            self.set.dispatch(Transpose { x: map, rows: pixels, columns: outputs, stride: width, out: scratch });
-            work(Bias::Pixels(scratch));
-        });
+        }
+        self.set.dispatch(Map { conv: *self, start, weights, map, width });
+        if pitch.is_some() {
+            return work(Bias::Pixels(map));
+        }
+        self.set.dispatch(Transpose { x: map, rows: pixels, columns: outputs, stride: width, out: rest });
+        work(Bias::Pixels(rest));
     }
 
     /// Places of the kernel.
@@ -65,9 +68,15 @@ impl Conv2d {
 
     /// Gradients of the bias and of the ring's weights, which stand behind the others of an output.
     pub(super) fn ring_gradient<T: Scratch>(&self, gy: &[T], gb: Option<&mut [T]>, gw: Option<&mut [T]>) {
-        let (ConvShape { outputs, .. }, pixels, taps) = (self.shape, self.pixels(), self.taps());
+        let (ConvShape { batch, outputs, .. }, pixels, taps) = (self.shape, self.pixels(), self.taps());
+        if gy.is_empty() {
+            gb.into_iter().for_each(|gb| gb.fill(T::zero()));
+            let rows = gw.into_iter().flat_map(|gw| gw.chunks_exact_mut(self.weight_stride()));
+            return rows.for_each(|gw| gw[self.weight_stride() - taps..].fill(T::zero()));
+        }
         T::with_scratch(outputs * (1 + taps), |found| {
-            found.par_chunks_exact_mut(1 + taps).enumerate().for_each(|(output, found)| {
+            let tasks = found.par_chunks_exact_mut(1 + taps).enumerate();
+            tasks.with_min_len(items_per_task(SUMMING * batch * pixels)).for_each(|(output, found)| {
                 T::with_scratch(pixels, |sum| {
                     sum.fill(T::zero());
                     for gy in gy.chunks_exact(outputs * pixels) {

@@ -22,6 +22,9 @@ impl Conv2d {
         if let Some(bias) = bias {
             assert_eq!(bias.len(), outputs, "conv2d: length of the bias");
         }
+        if y.is_empty() {
+            return;
+        }
         let winograd = self.suits_winograd() && !self.is_empty();
         match self.form.edge {
             Edge::Zeros => self.forward_with(x, w, bias.map_or(Bias::Nothing, Bias::Outputs), y),

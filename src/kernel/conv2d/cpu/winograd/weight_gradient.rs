@@ -163,7 +163,7 @@ struct Total<'a, T> {
     sums: Sums<'a, T>,
     /// The vector.
     index: usize,
-    /// `[outputs][inputs][9]`.
+    /// `[outputs][stride]`, of which `[inputs][9]` are written.
     gw: &'a mut [T],
     /// Numbers from an output to the next one.
     stride: usize,
