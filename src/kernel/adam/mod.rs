@@ -40,7 +40,7 @@ pub struct Rates {
 /// All of one.
 ///
 /// # Panics
-/// If the shapes differ, or a tensor is in a graph.
+/// If the shapes differ, or a tensor is on a device with autodiff.
 pub fn update<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -51,7 +51,7 @@ pub fn update<const D: usize>(
     let (shape, dtype) = (parameter.dims(), parameter.dtype());
     for other in [&gradient, &mean, &square] {
         assert_eq!(other.dims(), shape, "adam: shapes");
-        assert!(!other.is_autodiff() && !parameter.is_autodiff(), "adam: a tensor in a graph");
+        assert!(!other.is_autodiff() && !parameter.is_autodiff(), "adam: a tensor on a device with autodiff");
     }
     let one_type = [&gradient, &mean, &square].iter().all(|other| other.dtype() == dtype);
     if !one_type || !serve_networks(&parameter.device(), dtype) {

@@ -54,7 +54,7 @@ pub enum Edge {
     /// Zeros.
     Zeros,
     /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a zero of the data look alike. It is the last
-    /// channel that the weights take, and not in `x`.
+    /// channel that the weights take, and not in `x`. The `edge_bias` of Glow's released code.
     Ring,
 }
 

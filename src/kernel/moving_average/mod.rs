@@ -20,10 +20,10 @@ use super::{TrainingOps, serve_networks};
 /// Both of one.
 ///
 /// # Panics
-/// If the shapes differ, or a tensor is in a graph.
+/// If the shapes differ, or a tensor is on a device with autodiff.
 pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
     assert_eq!(average.dims(), value.dims(), "moving_average: shapes");
-    assert!(!average.is_autodiff() && !value.is_autodiff(), "moving_average: a tensor in a graph");
+    assert!(!average.is_autodiff() && !value.is_autodiff(), "moving_average: a tensor on a device with autodiff");
     if average.dtype() != value.dtype() || !serve_networks(&average.device(), average.dtype()) {
         return reference(average, value, rate);
     }

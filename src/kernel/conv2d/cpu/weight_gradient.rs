@@ -65,7 +65,9 @@ impl Conv2d {
                 }
             });
             let (total, rest) = sums.split_at_mut(size);
-            total.par_chunks_mut(CHUNK).enumerate().for_each(|(index, total)| {
+            // Of one block there is nothing to add up.
+            let worth = if rest.is_empty() { size } else { 1 };
+            total.par_chunks_mut(CHUNK).enumerate().with_min_len(worth).for_each(|(index, total)| {
                 for sum in rest.chunks_exact(size) {
                     for (total, &sum) in total.iter_mut().zip(&sum[index * CHUNK..]) {
                         *total += sum;
