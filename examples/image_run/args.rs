@@ -195,7 +195,7 @@ impl RunArgs {
         training: &TrainerConfig,
         batch: usize,
         augmentations: &[Augmentation],
-        Split { train, test }: &Split,
+        Split { train, test, .. }: &Split,
     ) -> Result<Vec<Setting>, Failure> {
         let mut crc = crc32fast::Hasher::new();
         for images in [train, test] {
@@ -256,6 +256,9 @@ impl RunArgs {
             split.test = split.test.select(&order);
         }
         println!("data: {} training and {} test images", split.train.len(), split.test.len());
+        if !split.report.is_empty() {
+            split.report.to_string().lines().for_each(|line| println!("data: {line}"));
+        }
         Ok(split)
     }
 }

@@ -80,7 +80,8 @@ fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, 
 /// The data in as many levels as the model knows, or why the model cannot take it: known before a model is made.
 fn fit<C: ImageModelConfig>(config: &C, data: Split) -> Result<Split, Failure> {
     config.check_images(data.train.shape()).map_err(FlowError::from)?;
-    Ok(Split { train: data.train.coarsened(config.n_levels())?, test: data.test.coarsened(config.n_levels())? })
+    let [train, test] = [data.train.coarsened(config.n_levels())?, data.test.coarsened(config.n_levels())?];
+    Ok(Split { train, test, ..data })
 }
 
 /// One-sample bound of a set of images.

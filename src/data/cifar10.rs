@@ -7,12 +7,13 @@
 //! Reference: Krizhevsky, *Learning multiple layers of features from tiny images*, 2009; the format is described at
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version".
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use super::{DataError, Images, Labels, Split};
+use super::{
+    DataError, Images, Labels, Remark, Split,
+    folder::{Found, Kind, entries, not_in_set},
+    report::Entry,
+};
 
 /// `[channels, height, width]` of every CIFAR-10 image.
 pub const SHAPE: [usize; 3] = [3, 32, 32];
@@ -24,6 +25,12 @@ pub const CLASSES: [&str; 10] =
 const RECORD: usize = 1 + 3 * 32 * 32;
 const MAX_LABEL: u8 = CLASSES.len() as u8 - 1;
 const TEST_FILE: &str = "test_batch.bin";
+
+/// What the archive holds beside its records.
+const COMPANIONS: [&str; 2] = ["batches.meta.txt", "readme.html"];
+
+/// Training files of the whole set.
+const N_TRAIN_FILES: usize = 5;
 
 /// The images and labels of one file of records, in file order.
 ///
@@ -59,7 +66,8 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
         let start = record * RECORD;
         let label = bytes[start];
         if label > MAX_LABEL {
-            return Err(DataError::LabelOutOfRange { path: path.into(), record, max: MAX_LABEL, found: label });
+            let (min, max) = (0, MAX_LABEL);
+            return Err(DataError::LabelOutOfRange { path: path.into(), record, min, max, found: label });
         }
         labels.push(u16::from(label));
         bytes.copy_within(start + 1..start + RECORD, record * (RECORD - 1));
@@ -69,27 +77,41 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     Images::new(bytes, SHAPE)?.with_labels(labels)
 }
 
-/// The CIFAR-10 folder: the training images of however many `data_batch_*.bin` there are, in order of name, and the test
+/// The CIFAR-10 folder: the training images of however many `data_batch_*.bin` there are, in order of their numbers, and the test
 /// images of `test_batch.bin`.
+///
+/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out, and are in the [`Report`](super::Report) of the set;
+/// so are those of the five training files that are missing.
 ///
 /// # Errors
 ///
-/// [`DataError::NoTrainBatches`], [`DataError::NoTestBatch`], and the errors of [`read_file`].
+/// [`DataError::NoTrainBatches`], [`DataError::NoTestBatch`],
+/// [`LayoutError::NotAFolder`](super::LayoutError::NotAFolder), and the errors of [`read_file`].
 pub fn read_dir(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let dir = dir.as_ref();
-    let mut files = train_files(dir)?.into_iter();
-    let first = files.next().ok_or_else(|| DataError::NoTrainBatches { path: dir.into() })?;
+    let entries = entries(dir)?;
+    let train_files = train_files(&entries);
+    let mut files = train_files.iter();
+    let (_, first) = files.next().ok_or_else(|| DataError::NoTrainBatches { path: dir.into() })?;
     let test_file = dir.join(TEST_FILE);
     if !test_file.exists() {
         return Err(DataError::NoTestBatch { path: test_file });
     }
-    let train = files.try_fold(read_file(first)?, |train, file| train.concat(&read_file(file)?))?;
-    Ok(Split { train, test: read_file(test_file)? })
+    let train = files.try_fold(read_file(&first.path)?, |train, (_, file)| train.concat(&read_file(&file.path)?))?;
+    let is_read = |entry: &Found| {
+        let is_companion = COMPANIONS.iter().any(|name| entry.name == *name);
+        is_companion || entry.path == test_file || train_files.iter().any(|(_, file)| file.path == entry.path)
+    };
+    let mut remarks = not_in_set(&entries, is_read);
+    let missing = (1..=N_TRAIN_FILES as u64).filter(|number| train_files.iter().all(|(found, _)| found != number));
+    let path = |number| dir.join(format!("data_batch_{number}.bin"));
+    remarks.extend(missing.map(|number| Entry { remark: Remark::Missing, path: path(number) }));
+    Ok(Split { train, test: read_file(&test_file)?, report: remarks.into_iter().collect() })
 }
 
 /// Whether `dir` holds any file of the CIFAR-10 folder.
 pub(super) fn recognizes(dir: &Path) -> Result<bool, DataError> {
-    Ok(!train_files(dir)?.is_empty() || dir.join(TEST_FILE).exists())
+    Ok(!train_files(&entries(dir)?).is_empty() || dir.join(TEST_FILE).is_file())
 }
 
 /// What [`recognizes`] looks for.
@@ -97,15 +119,15 @@ pub(super) fn looked_for() -> String {
     format!("data_batch_*.bin and {TEST_FILE} (CIFAR-10)")
 }
 
-fn train_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let is_batch = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("data_batch_") && name.ends_with(".bin")
+/// The training files with their numbers, in order of them.
+fn train_files(entries: &[Found]) -> Vec<(u64, &Found)> {
+    let number = |entry: &Found| {
+        let digits = entry.name.to_str()?.strip_prefix("data_batch_")?.strip_suffix(".bin")?;
+        digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()))
     };
-    let entries = fs::read_dir(dir).map_err(DataError::io(dir))?;
-    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
-    let mut paths = paths.map_err(DataError::io(dir))?;
-    paths.retain(is_batch);
-    paths.sort();
-    Ok(paths)
+    let is_file = |entry: &&Found| entry.kind == Kind::File;
+    let mut files: Vec<(u64, &Found)> =
+        entries.iter().filter(is_file).filter_map(|entry| Some((number(entry)?, entry))).collect();
+    files.sort_by_key(|(number, _)| *number);
+    files
 }

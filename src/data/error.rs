@@ -3,6 +3,8 @@ use std::{io, path::PathBuf};
 use burn::data::dataset::DatasetError;
 use thiserror::Error;
 
+use super::{LayoutError, Report};
+
 /// What can be wrong with data: one variant per broken rule, carrying what was expected and what came.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -17,9 +19,7 @@ pub enum DataError {
     },
 
     /// An image shape `[channels, height, width]` with a zero in it, or of more bytes than can be counted.
-    #[error(
-        "an image of shape {found:?} (channels, height, width): every dimension must be at least 1, and fit in memory"
-    )]
+    #[error("an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory")]
     ImageShape {
         /// The shape.
         found: [usize; 3],
@@ -140,13 +140,19 @@ pub enum DataError {
         reason: String,
     },
 
+    /// A data set laid out in a way that could be read wrong.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+
     /// A folder that holds none of the known layouts.
-    #[error("{}: no data set. Looked for {}", path.display(), looked_for.join("; "))]
+    #[error("{}: no data set. Looked for {}; {left_out}", path.display(), looked_for.join("; "))]
     Unrecognized {
         /// The folder.
         path: PathBuf,
         /// Each layout, with the names of its files.
         looked_for: Vec<String>,
+        /// What the folder holds instead of images.
+        left_out: Report,
     },
 
     /// A file that must be there.
@@ -258,13 +264,15 @@ pub enum DataError {
     },
 
     /// A label that the format does not have, so the file is something else.
-    #[error("{}: record {record} (from 0) has label {found}, expected 0 to {max}", path.display())]
+    #[error("{}: record {record} (from 0) has label {found}, expected {min} to {max}", path.display())]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
         /// The number of the record, from 0.
         record: usize,
-        /// The largest legal label.
+        /// The smallest legal label.
+        min: u8,
+        /// The largest.
         max: u8,
         /// The label.
         found: u8,
@@ -285,12 +293,14 @@ pub enum DataError {
     },
 
     /// A folder without image files.
-    #[error("{}: no image, expected files ending in {expected}", path.display())]
+    #[error("{}: no image, expected files ending in {expected}; {left_out}", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
         /// The endings looked for.
         expected: String,
+        /// What the folder holds instead.
+        left_out: Report,
     },
 
     /// An image whose folder does not name its class.
@@ -309,8 +319,8 @@ pub enum DataError {
         found: usize,
     },
 
-    /// A folder with one of `train` and `test` but not the other.
-    #[error("{}: has a {found} folder but no {missing} folder", path.display())]
+    /// A folder with a training or a test folder but not the other.
+    #[error("{}: has a {found} folder but no {missing} folder (or {missing}ing, in either case)", path.display())]
     HalfSplit {
         /// The folder.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The idx format of MNIST, as it is or packed by gzip: a big-endian header of a magic number and the dimensions, then bytes.
+//! The idx format of MNIST, as it is or packed by gzip (in one member or several, padded with zeros or not): a big-endian header of a magic number and the dimensions, then bytes.
 //!
 //! The magic number is two zeros, the type of the elements (8: unsigned bytes) and the number of dimensions. What a file holds decides
 //! whether it is unpacked, not its name.
@@ -11,9 +11,7 @@ use std::{
     path::Path,
 };
 
-use flate2::bufread::MultiGzDecoder;
-
-use super::DataError;
+use super::{DataError, gzip};
 
 /// Unsigned bytes in this many dimensions.
 const fn magic(n_dims: u32) -> u32 {
@@ -45,8 +43,8 @@ impl<'a, const N: usize> Idx<'a, N> {
         check: impl Fn(&[usize]) -> Result<(), DataError>,
     ) -> Result<Self, DataError> {
         let mut file = BufReader::new(File::open(path).map_err(DataError::io(path))?);
-        let packed = file.fill_buf().map_err(DataError::io(path))?.starts_with(&[0x1f, 0x8b]); // RFC 1952, 2.3.1
-        let of: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let packed = file.fill_buf().map_err(DataError::io(path))?.starts_with(&gzip::MAGIC);
+        let of: Box<dyn Read> = if packed { Box::new(gzip::Members::new(file)) } else { Box::new(file) };
         let mut source = Source { path, packed, of };
         let header = source.read(Self::HEADER as u64, 0)?;
         let mut words = header.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().expect("four bytes")));

@@ -177,6 +177,23 @@ impl Images {
         Ok(self)
     }
 
+    /// These images with rows for columns: the pixel in row `y`, column `x` goes to row `x`, column `y`. EMNIST's images are so.
+    ///
+    /// ```
+    /// # use flowkit::data::Images;
+    /// let turned = Images::new(vec![1, 2, 3, 4, 5, 6], [1, 2, 3])?.transposed();
+    /// assert_eq!((turned.image(0), turned.shape()), (&[1, 4, 2, 5, 3, 6][..], [1, 3, 2]));
+    /// # Ok::<(), flowkit::data::DataError>(())
+    /// ```
+    pub fn transposed(self) -> Self {
+        let [channels, height, width] = self.shape;
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for plane in self.pixels.chunks_exact(height * width) {
+            pixels.extend((0..width).flat_map(|x| (0..height).map(move |y| plane[y * width + x])));
+        }
+        Self { pixels: Arc::new(pixels), shape: [channels, width, height], labels: self.labels }
+    }
+
     /// The images at `indices` as a tensor `[indices.len(), channels, height, width]` of the device's default integer
     /// type, levels 0 to 255.
     ///

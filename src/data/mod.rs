@@ -13,10 +13,13 @@
 //! |---|---|---|
 //! | [`read`] | a folder of any of the three kinds below | |
 //! | [`cifar10`] | the CIFAR-10 binary format | yes |
-//! | [`mnist`] | the idx format of MNIST, packed or not | yes |
+//! | [`mnist`] | the idx format of MNIST and EMNIST, packed or not | yes |
 //! | `image_folder` | a folder of PNG and JPEG files (feature `image`) | if asked for |
 //! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) | |
 //! | `download` | CIFAR-10 from the network (feature `download`) | yes |
+//!
+//! Nothing is left out in silence: [`Split::report`] says which files a reader did not read and why, and a folder that could be read wrong
+//! is an error. What is hidden, or made by an operating system, is not data.
 //!
 //! # Example
 //!
@@ -40,12 +43,15 @@ pub mod cifar10;
 #[cfg(feature = "download")]
 pub mod download;
 mod error;
+mod folder;
+mod gzip;
 mod idx;
 mod image;
 #[cfg(feature = "image")]
 pub mod image_folder;
 mod images;
 mod labels;
+mod layout_error;
 mod loader;
 pub mod mnist;
 mod panic_message;
@@ -54,6 +60,7 @@ mod pass;
 mod photographs;
 mod prefetch;
 mod read;
+mod report;
 #[cfg(feature = "image")]
 mod rgb;
 mod split;
@@ -66,10 +73,12 @@ pub use error::DataError;
 pub use image::Image;
 pub use images::Images;
 pub use labels::Labels;
+pub use layout_error::LayoutError;
 pub use loader::{Loader, LoaderConfig, Steps};
 pub use pass::Pass;
 #[cfg(feature = "image")]
 pub use photographs::photographs;
 pub use read::read;
+pub use report::{Entry, Remark, Report};
 pub use split::Split;
 pub use two_moons::TwoMoons;

@@ -31,7 +31,9 @@ const TILE: u32 = 32;
 ///
 /// Never: the bytes are part of the crate, and a test decodes them.
 pub fn photographs() -> Split {
-    Split { train: tiles(include_bytes!("photographs/train.png")), test: tiles(include_bytes!("photographs/test.png")) }
+    let sheets = [&include_bytes!("photographs/train.png")[..], include_bytes!("photographs/test.png")];
+    let [train, test] = sheets.map(tiles);
+    Split::new(train, test)
 }
 
 /// The tiles of a sheet, row after row of them.

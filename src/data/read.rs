@@ -10,19 +10,20 @@ use super::{
 /// | the folder holds | it is read by |
 /// |---|---|
 /// | any `data_batch_*.bin`, or a `test_batch.bin` | [`cifar10::read_dir`] |
-/// | any of MNIST's four files, with or without `.gz` | [`mnist::read_dir`], as [`Form::PaddedRgb`]; ask it for gray images |
+/// | any of MNIST's four files, or of a set with its names | [`mnist::read_dir`], as [`Form::PaddedRgb`]; ask it for gray images |
 /// | PNG and JPEG files, at any depth | `image_folder::read_dir`, without labels; ask it for them (feature `image`) |
 ///
 /// # Errors
 ///
-/// Those of the reader that the folder called for. [`DataError::Io`] if there is no such folder, [`DataError::Unrecognized`] with what
-/// was looked for if it holds none of the three.
+/// Those of the reader that the folder called for. [`DataError::Io`] if there is no such folder,
+/// [`LayoutError::NotAFolder`](super::LayoutError::NotAFolder) if it is a file, [`DataError::Unrecognized`] with what
+/// was looked for and what was found if it holds none of the three.
 pub fn read(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if cifar10::recognizes(dir)? {
         return cifar10::read_dir(dir);
     }
-    if mnist::recognizes(dir) {
+    if mnist::recognizes(dir)? {
         return mnist::read_dir(dir, Form::PaddedRgb);
     }
     read_image_folder(dir)
@@ -34,9 +35,9 @@ fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
 
     match image_folder::read_dir(dir, [cifar10::SHAPE[1], cifar10::SHAPE[2]], Labelling::Nothing) {
         // Of the folder itself, not of its `train` or `test`.
-        Err(DataError::NoImages { path, .. }) if path == dir => {
+        Err(DataError::NoImages { path, left_out, .. }) if path == dir => {
             let looked_for = vec![cifar10::looked_for(), mnist::looked_for(), image_folder::looked_for()];
-            Err(DataError::Unrecognized { path, looked_for })
+            Err(DataError::Unrecognized { path, looked_for, left_out })
         }
         read => read,
     }
@@ -44,9 +45,12 @@ fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
 
 #[cfg(not(feature = "image"))]
 fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
+    use super::Report;
+
     let images = "image files (which need the feature `image`)".to_owned();
     Err(DataError::Unrecognized {
         path: dir.into(),
         looked_for: vec![cifar10::looked_for(), mnist::looked_for(), images],
+        left_out: Report::default(),
     })
 }

@@ -7,25 +7,42 @@
 //! | `t10k-images-idx3-ubyte` | test images |
 //! | `t10k-labels-idx1-ubyte` | their labels |
 //!
-//! Each may have the ending `.gz`. Fashion-MNIST and KMNIST have the same files and are read too.
+//! Each may have the ending `.gz`, `.idx` for `-idx`, `test` for `t10k`, and capital letters. Fashion-MNIST and KMNIST have the same files
+//! and are read too.
 //!
-//! Reference: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*.
+//! # EMNIST
+//!
+//! EMNIST's files have the name of the set in front, `emnist-letters-train-images-idx3-ubyte.gz`, and its folder holds six sets: [`read_set`]
+//! reads one of them, and knows its classes by its name (see [`LabelSet`]). Its images are transposed, rows for columns, and are given as
+//! they are in the files. [`Images::transposed`] turns them:
+//!
+//! ```no_run
+//! use flowkit::data::{Split, mnist};
+//!
+//! let split = mnist::read_set("data/emnist", "emnist-letters", mnist::Form::Padded)?;
+//! let split = Split { train: split.train.transposed(), test: split.test.transposed(), ..split };
+//! # Ok::<(), flowkit::data::DataError>(())
+//! ```
+//!
+//! References: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*; Cohen, Afshar, Tapson & van Schaik 2017, "EMNIST: an
+//! extension of MNIST to handwritten letters".
+
+mod file_names;
+mod label_set;
 
 use std::path::{Path, PathBuf};
 
 use super::idx::Idx;
 use super::{DataError, Images, Labels, Split};
+pub(super) use file_names::looked_for;
+use file_names::{FileName, Sets};
+pub use label_set::LabelSet;
 
 /// Height and width of every image.
 const SIDE: usize = 28;
 
 /// Pixels that [`Form::Padded`] puts on every side.
 const MARGIN: usize = 2;
-
-const N_CLASSES: u8 = 10;
-
-const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
-const TEST: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
 /// What becomes of an image of 28x28.
 ///
@@ -52,14 +69,32 @@ impl Form {
     }
 }
 
-/// The images and labels of one pair of files, in file order.
+/// The images and labels of one pair of files, in file order. The labels' classes are those of the set that their file is named after, and
+/// the ten digits if it is named after none: see [`read_labelled`] for others.
 ///
 /// # Errors
 ///
 /// For either file: [`DataError::Io`], [`DataError::Gzip`], [`DataError::TruncatedHeader`], [`DataError::IdxMagic`],
-/// [`DataError::NoRecords`], [`DataError::TooLarge`], [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`]. [`DataError::ImageSize`] if images are not
+/// [`DataError::NoRecords`], [`DataError::TooLarge`], [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`].
+/// [`DataError::ImageSize`] if images are not
 /// 28x28, [`DataError::CountsDiffer`] if the labels are more or fewer, [`DataError::LabelOutOfRange`].
 pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form) -> Result<Images, DataError> {
+    let name = labels.as_ref().file_name().and_then(FileName::of);
+    let label_set = name.map_or(LabelSet::Digits, |name| LabelSet::of(&name.set));
+    read_labelled(images, labels, form, label_set)
+}
+
+/// The images and labels of one pair of files, in file order, whatever the files are called.
+///
+/// # Errors
+///
+/// Those of [`read_files`].
+pub fn read_labelled(
+    images: impl AsRef<Path>,
+    labels: impl AsRef<Path>,
+    form: Form,
+    label_set: LabelSet,
+) -> Result<Images, DataError> {
     let (path, labels_path) = (images.as_ref(), labels.as_ref());
     let images = Idx::<3>::open(path, "images", |size| {
         let found = [size[0], size[1]];
@@ -73,12 +108,17 @@ pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form
         return Err(DataError::CountsDiffer { path: labels_path.into(), expected, found });
     }
     let (pixels, labels) = (images.records()?, labels.records()?);
-    if let Some(record) = labels.iter().position(|&label| label >= N_CLASSES) {
-        let (max, found) = (N_CLASSES - 1, labels[record]);
-        return Err(DataError::LabelOutOfRange { path: labels_path.into(), record, max, found });
-    }
-    let names = (0..N_CLASSES).map(|digit| digit.to_string()).collect();
-    let labels = Labels::new(labels.into_iter().map(u16::from).collect(), names)?;
+    let (names, min) = (label_set.names(), label_set.first());
+    let class = |(record, &found): (usize, &u8)| match found.checked_sub(min).map(u16::from) {
+        Some(class) if usize::from(class) < names.len() => Ok(class),
+        _ => {
+            // At most 256 names: a byte counts them from 0.
+            let max = (names.len() + usize::from(min)).saturating_sub(1) as u8;
+            Err(DataError::LabelOutOfRange { path: labels_path.into(), record, min, max, found })
+        }
+    };
+    let classes = labels.iter().enumerate().map(class).collect::<Result<_, _>>()?;
+    let labels = Labels::new(classes, names)?;
     Images::new(formed(pixels, form), form.shape())?.with_labels(labels)
 }
 
@@ -86,7 +126,7 @@ pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form
 ///
 /// # Errors
 ///
-/// [`DataError::MissingFile`] for the first of the four that is not there under either name; and the errors of [`read_files`].
+/// [`LayoutError::SeveralSets`](super::LayoutError::SeveralSets) if it holds files of more than one set; and the errors of [`read_set`].
 ///
 /// # Example
 ///
@@ -99,29 +139,31 @@ pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form
 /// # Ok::<(), flowkit::data::DataError>(())
 /// ```
 pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
-    let dir = dir.as_ref();
-    let [train_images, train_labels] = [file(dir, TRAIN[0])?, file(dir, TRAIN[1])?];
-    let [test_images, test_labels] = [file(dir, TEST[0])?, file(dir, TEST[1])?];
-    Ok(Split {
-        train: read_files(train_images, train_labels, form)?,
-        test: read_files(test_images, test_labels, form)?,
-    })
+    let sets = Sets::of(dir.as_ref())?;
+    read(&sets, &sets.only()?, form)
 }
 
-/// Whether `dir` holds any file of the MNIST folder.
-pub(super) fn recognizes(dir: &Path) -> bool {
-    TRAIN.iter().chain(&TEST).any(|name| file(dir, name).is_ok())
+/// The set of a folder whose files begin with `set` and a hyphen, such as `emnist-letters`; an empty name is MNIST.
+///
+/// Of files that are the same but for their spelling, the first is read that is not packed, or else the first of MNIST's own spelling; the
+/// others are in the [`Report`](super::Report).
+///
+/// # Errors
+///
+/// [`DataError::MissingFile`] for the first of the four that is not there under any of its names; and the errors of [`read_files`].
+pub fn read_set(dir: impl AsRef<Path>, set: &str, form: Form) -> Result<Split, DataError> {
+    read(&Sets::of(dir.as_ref())?, set, form)
 }
 
-/// What [`recognizes`] looks for.
-pub(super) fn looked_for() -> String {
-    format!("{} and so on, with or without .gz (MNIST)", TRAIN[0])
+fn read(sets: &Sets<'_>, set: &str, form: Form) -> Result<Split, DataError> {
+    let ([train, test], report) = sets.files(set)?;
+    let read = |[images, labels]: [PathBuf; 2]| read_files(images, labels, form);
+    Ok(Split { train: read(train)?, test: read(test)?, report })
 }
 
-fn file(dir: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let [plain, packed] = [dir.join(name), dir.join(format!("{name}.gz"))];
-    let found = [plain, packed].into_iter().find(|path| path.is_file());
-    found.ok_or_else(|| DataError::MissingFile { path: dir.into(), expected: format!("{name} or {name}.gz") })
+/// Whether `dir` holds any file of a set in MNIST's format.
+pub(super) fn recognizes(dir: &Path) -> Result<bool, DataError> {
+    Ok(!Sets::of(dir)?.is_empty())
 }
 
 fn formed(pixels: Vec<u8>, form: Form) -> Vec<u8> {

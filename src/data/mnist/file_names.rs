@@ -1,0 +1,128 @@
+//! The names that files in MNIST's format have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use crate::data::{
+    DataError, LayoutError, Report,
+    folder::{Found, Kind, entries, not_in_set},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Train,
+    Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Content {
+    Images,
+    Labels,
+}
+
+/// What a file holds by its name, `[set-]part-content-idxN-ubyte[.gz]`, in either case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileName {
+    /// In lower case, empty for MNIST's own names.
+    pub(super) set: String,
+    pub(super) part: Part,
+    pub(super) content: Content,
+    /// Of several files that are the same to us, the first is read: an unpacked one, of MNIST's own spelling.
+    rank: [bool; 3],
+}
+
+impl FileName {
+    pub(super) fn of(name: &OsStr) -> Option<Self> {
+        let name = name.to_str()?.to_ascii_lowercase();
+        let (packed, rest) = name.strip_suffix(".gz").map_or((false, &*name), |rest| (true, rest));
+        let (rest, content) = match (rest.strip_suffix("idx3-ubyte"), rest.strip_suffix("idx1-ubyte")) {
+            (Some(rest), _) => (rest, Content::Images),
+            (_, Some(rest)) => (rest, Content::Labels),
+            _ => return None,
+        };
+        // Some unpackers make `train-images.idx3-ubyte` of it.
+        let (dotted, rest) = match rest.strip_suffix('.') {
+            Some(rest) => (true, rest),
+            None => (false, rest.strip_suffix('-')?),
+        };
+        let rest = match content {
+            Content::Images => rest.strip_suffix("-images")?,
+            Content::Labels => rest.strip_suffix("-labels")?,
+        };
+        let parts = [("train", Part::Train), ("t10k", Part::Test), ("test", Part::Test)];
+        let (word, part) = parts.into_iter().find(|(word, _)| rest.ends_with(word))?;
+        let set = rest.strip_suffix(word)?;
+        let set = if set.is_empty() { set } else { set.strip_suffix('-')? };
+        Some(Self { set: set.into(), part, content, rank: [packed, dotted, word == "test"] })
+    }
+}
+
+/// The files of MNIST's format in a folder.
+pub(super) struct Sets<'a> {
+    dir: &'a Path,
+    entries: Vec<Found>,
+    files: BTreeMap<FileName, PathBuf>,
+}
+
+impl<'a> Sets<'a> {
+    pub(super) fn of(dir: &'a Path) -> Result<Self, DataError> {
+        let entries = entries(dir)?;
+        let named = entries.iter().filter(|entry| entry.kind == Kind::File && entry.foreign().is_none());
+        let files = named.filter_map(|entry| Some((FileName::of(&entry.name)?, entry.path.clone()))).collect();
+        Ok(Self { dir, entries, files })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The only set; MNIST itself where there is none, so that its files are what is missing.
+    pub(super) fn only(&self) -> Result<String, DataError> {
+        let sets: BTreeSet<&String> = self.files.keys().map(|name| &name.set).collect();
+        if sets.len() > 1 {
+            let found = sets.into_iter().map(|set| format!("{set:?}")).collect();
+            return Err(LayoutError::SeveralSets { path: self.dir.into(), found }.into());
+        }
+        Ok(sets.first().map(|set| set.to_string()).unwrap_or_default())
+    }
+
+    /// Images and labels of the training set, then of the test set, and what else the folder holds.
+    pub(super) fn files(&self, set: &str) -> Result<([[PathBuf; 2]; 2], Report), DataError> {
+        let set = set.to_ascii_lowercase();
+        let file = |part, content| self.file(&set, part, content);
+        let pair = |part| Ok::<_, DataError>([file(part, Content::Images)?, file(part, Content::Labels)?]);
+        let files = [pair(Part::Train)?, pair(Part::Test)?];
+        let is_read = |entry: &Found| files.as_flattened().contains(&entry.path);
+        let report = not_in_set(&self.entries, is_read).into_iter().collect();
+        Ok((files, report))
+    }
+
+    fn file(&self, set: &str, part: Part, content: Content) -> Result<PathBuf, DataError> {
+        // In order of name, so of rank.
+        let mut fitting =
+            self.files.iter().filter(|(name, _)| (&*name.set, name.part, name.content) == (set, part, content));
+        let found = fitting.next().map(|(_, path)| path.clone());
+        found.ok_or_else(|| DataError::MissingFile { path: self.dir.into(), expected: expected(set, part, content) })
+    }
+}
+
+fn expected(set: &str, part: Part, content: Content) -> String {
+    let set = if set.is_empty() { String::new() } else { format!("{set}-") };
+    let end = match content {
+        Content::Images => "images-idx3-ubyte",
+        Content::Labels => "labels-idx1-ubyte",
+    };
+    let (name, other) = match part {
+        Part::Train => (format!("{set}train-{end}"), String::new()),
+        Part::Test => (format!("{set}t10k-{end}"), format!(" or {set}test-{end}")),
+    };
+    format!("{name} or {name}.gz{other} (or `.idx` for `-idx`)")
+}
+
+/// What [`Sets`] looks for.
+pub(in crate::data) fn looked_for() -> String {
+    "train-images-idx3-ubyte and so on, with or without .gz (MNIST), or with a name in front (EMNIST)".into()
+}
