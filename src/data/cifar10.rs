@@ -94,7 +94,7 @@ pub fn read_dir(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let mut files = train_files.iter();
     let (_, first) = files.next().ok_or_else(|| DataError::NoTrainBatches { path: dir.into() })?;
     let test_file = dir.join(TEST_FILE);
-    if !test_file.exists() {
+    if !test_file.is_file() {
         return Err(DataError::NoTestBatch { path: test_file });
     }
     let train = files.try_fold(read_file(&first.path)?, |train, (_, file)| train.concat(&read_file(&file.path)?))?;

@@ -12,21 +12,21 @@ use tempfile::TempDir;
 use super::{assert_messages, case, file, folder};
 
 /// Pixel `(x, y)` is `[level, x, y]`.
-fn picture(level: u8, height: u32, width: u32) -> DynamicImage {
+pub(super) fn picture(level: u8, height: u32, width: u32) -> DynamicImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([level, x as u8, y as u8])).into()
 }
 
-fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+pub(super) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
-fn png(level: u8) -> Vec<u8> {
+pub(super) fn png(level: u8) -> Vec<u8> {
     encoded(&picture(level, 2, 3), ImageFormat::Png)
 }
 
-fn levels(images: &Images) -> Vec<u8> {
+pub(super) fn levels(images: &Images) -> Vec<u8> {
     (0..images.len()).map(|i| images.image(i)[0]).collect()
 }
 

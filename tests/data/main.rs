@@ -9,11 +9,18 @@ use flowkit::data::DataError;
 use tempfile::TempDir;
 
 mod cifar10;
+mod emnist;
+#[cfg(feature = "image")]
+mod foreign;
 #[cfg(feature = "image")]
 mod image_folder;
 mod loader;
 mod mnist;
+#[cfg(feature = "image")]
+mod pictures;
 mod sets;
+#[cfg(feature = "image")]
+mod split_folders;
 
 /// `(what, the error, fragments of its message)`: the variant is checked by `matches!` where the case is made.
 type Case = (&'static str, DataError, Vec<String>);

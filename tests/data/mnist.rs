@@ -21,16 +21,16 @@ fn header(magic: u32, dims: &[u32]) -> Vec<u8> {
 }
 
 /// Pixel `j` of image `i` is `100 i + j`, modulo 256.
-fn image_bytes(n: u32) -> Vec<u8> {
+pub(super) fn image_bytes(n: u32) -> Vec<u8> {
     let pixels = (0..n).flat_map(|i| (0..784).map(move |j| (100 * i + j) as u8));
     header(2051, &[n, 28, 28]).into_iter().chain(pixels).collect()
 }
 
-fn label_bytes(labels: &[u8]) -> Vec<u8> {
+pub(super) fn label_bytes(labels: &[u8]) -> Vec<u8> {
     [header(2049, &[labels.len() as u32]), labels.to_vec()].concat()
 }
 
-fn packed(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -61,7 +61,7 @@ fn packed_or_not_the_folder_is_the_same() {
     // the names do not decide
     let misnamed = whole(packed, "");
     assert_eq!(read_dir(&misnamed, Form::Original).unwrap(), split);
-    // two gzip members are one stream
+    // several gzip members are one stream
     let (first, second) = (packed(&image_bytes(3)[..500]), packed(&image_bytes(3)[500..]));
     let images = file(gzip.path(), "members.gz", &[first, second].concat());
     let labels = gzip.path().join(format!("{LABELS}.gz"));
