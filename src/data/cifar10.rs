@@ -12,7 +12,7 @@ use std::{fs, path::Path};
 use super::{
     DataError, Images, Labels, Remark, Split,
     folder::{Found, Kind, entries, not_in_set},
-    report::Entry,
+    report::ReportEntry,
 };
 
 /// `[channels, height, width]` of every CIFAR-10 image.
@@ -77,11 +77,11 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     Images::new(bytes, SHAPE)?.with_labels(labels)
 }
 
-/// The CIFAR-10 folder: the training images of however many `data_batch_*.bin` there are, in order of their numbers, and the test
-/// images of `test_batch.bin`.
+/// The CIFAR-10 folder: the training images of however many `data_batch_*.bin` there are, in order of their numbers,
+/// and the test images of `test_batch.bin`.
 ///
-/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out, and are in the [`Report`](super::Report) of the set;
-/// so are those of the five training files that are missing.
+/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out, and are in the
+/// [`Report`](super::Report) of the set; so are those of the five training files that are missing.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ pub fn read_dir(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let mut remarks = not_in_set(&entries, is_read);
     let missing = (1..=N_TRAIN_FILES as u64).filter(|number| train_files.iter().all(|(found, _)| found != number));
     let path = |number| dir.join(format!("data_batch_{number}.bin"));
-    remarks.extend(missing.map(|number| Entry { remark: Remark::Missing, path: path(number) }));
+    remarks.extend(missing.map(|number| ReportEntry { remark: Remark::Missing, path: path(number) }));
     Ok(Split { train, test: read_file(&test_file)?, report: remarks.into_iter().collect() })
 }
 

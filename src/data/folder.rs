@@ -52,17 +52,13 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn is_folder(&self) -> bool {
-        matches!(self.kind, Kind::Folder | Kind::LinkedFolder)
-    }
-
     /// Why it is not the user's data, whatever it holds.
     pub(super) fn foreign(&self) -> Option<Remark> {
         foreign(&self.name)
     }
 
-    pub(super) fn remarked(&self, remark: Remark) -> report::Entry {
-        report::Entry { remark, path: self.path.clone() }
+    pub(super) fn remarked(&self, remark: Remark) -> report::ReportEntry {
+        report::ReportEntry { remark, path: self.path.clone() }
     }
 }
 
@@ -97,7 +93,7 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Found>, DataError> {
 }
 
 /// Remarks on the entries of `dir` that `is_read` does not know.
-pub(super) fn not_in_set(entries: &[Found], is_read: impl Fn(&Found) -> bool) -> Vec<report::Entry> {
+pub(super) fn not_in_set(entries: &[Found], is_read: impl Fn(&Found) -> bool) -> Vec<report::ReportEntry> {
     let others = entries.iter().filter(|entry| !is_read(entry));
     others.map(|entry| entry.remarked(entry.foreign().unwrap_or(Remark::NotInSet))).collect()
 }

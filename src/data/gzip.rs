@@ -1,6 +1,7 @@
 //! Gzip files: members one behind the other, with zeros after any of them.
 //!
-//! Tapes and some writers pad a file with zeros to a whole number of blocks; gzip and Python skip them, `MultiGzDecoder` does not.
+//! Tapes and some writers pad a file with zeros to a whole number of blocks; gzip and Python skip them,
+//! `MultiGzDecoder` does not.
 //!
 //! Reference: RFC 1952; the gzip manual, "Using gzip on tapes".
 

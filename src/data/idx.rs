@@ -1,4 +1,5 @@
-//! The idx format of MNIST, as it is or packed by gzip (in one member or several, padded with zeros or not): a big-endian header of a magic number and the dimensions, then bytes.
+//! The idx format of MNIST, as it is or packed by gzip (in one member or several, padded with zeros or not): a
+//! big-endian header of a magic number and the dimensions, then bytes.
 //!
 //! The magic number is two zeros, the type of the elements (8: unsigned bytes) and the number of dimensions. What a file holds decides
 //! whether it is unpacked, not its name.

@@ -79,6 +79,6 @@ pub use pass::Pass;
 #[cfg(feature = "image")]
 pub use photographs::photographs;
 pub use read::read;
-pub use report::{Entry, Remark, Report};
+pub use report::{Remark, Report, ReportEntry};
 pub use split::Split;
 pub use two_moons::TwoMoons;

@@ -73,7 +73,7 @@ impl Remark {
 
 /// A remark and what it is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct ReportEntry {
     /// What is said.
     pub remark: Remark,
     /// The file or folder.
@@ -100,12 +100,12 @@ pub struct Entry {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    entries: Vec<Entry>,
+    entries: Vec<ReportEntry>,
 }
 
 impl Report {
     /// All remarks.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[ReportEntry] {
         &self.entries
     }
 
@@ -120,14 +120,14 @@ impl Report {
     }
 
     /// Everything that was not read.
-    pub fn left_out(&self) -> impl Iterator<Item = &Entry> {
+    pub fn left_out(&self) -> impl Iterator<Item = &ReportEntry> {
         self.entries.iter().filter(|entry| entry.remark.is_left_out())
     }
 }
 
-impl FromIterator<Entry> for Report {
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        let mut entries: Vec<Entry> = entries.into_iter().collect();
+impl FromIterator<ReportEntry> for Report {
+    fn from_iter<I: IntoIterator<Item = ReportEntry>>(entries: I) -> Self {
+        let mut entries: Vec<ReportEntry> = entries.into_iter().collect();
         entries.sort();
         entries.dedup();
         Self { entries }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::data::{DataError, Labels, LayoutError, Remark, report::Entry};
+use crate::data::{DataError, Labels, LayoutError, Remark, report::ReportEntry};
 
 /// The labels of a training and a test set, each of files below a folder. The classes are those of both, in order of name, byte by byte:
 /// a folder's name as the file system has it, so that two folders are never one class.
@@ -14,7 +14,7 @@ pub(super) fn labels(
     dir: &Path,
     files: [&[PathBuf]; 2],
     roots: [&Path; 2],
-) -> Result<([Labels; 2], Vec<Entry>), DataError> {
+) -> Result<([Labels; 2], Vec<ReportEntry>), DataError> {
     let classes = [classes(files[0], roots[0])?, classes(files[1], roots[1])?];
     let own: [BTreeSet<&OsStr>; 2] = [classes[0].iter().copied().collect(), classes[1].iter().copied().collect()];
     let all: BTreeSet<&OsStr> = own[0].union(&own[1]).copied().collect();
@@ -25,8 +25,8 @@ pub(super) fn labels(
     };
     let labels =
         |classes: &[&OsStr]| Labels::new(classes.iter().map(label).collect::<Result<_, DataError>>()?, names.clone());
-    let only = |own: &BTreeSet<&OsStr>, other: &BTreeSet<&OsStr>, root: &Path, remark| -> Vec<Entry> {
-        own.difference(other).map(|class| Entry { remark, path: root.join(class) }).collect()
+    let only = |own: &BTreeSet<&OsStr>, other: &BTreeSet<&OsStr>, root: &Path, remark| -> Vec<ReportEntry> {
+        own.difference(other).map(|class| ReportEntry { remark, path: root.join(class) }).collect()
     };
     let mut remarks = only(&own[0], &own[1], roots[0], Remark::Untested);
     remarks.extend(only(&own[1], &own[0], roots[1], Remark::Untrained));

@@ -6,7 +6,7 @@ use std::{
 use crate::data::{
     DataError, Remark, Report,
     folder::{Found, Kind, entries},
-    report::Entry,
+    report::ReportEntry,
 };
 
 /// Endings of the files that are read: all JPEG but the first.
@@ -51,10 +51,10 @@ impl Listing {
         let is_named = |folder: &Path| folder == dir || full.contains(folder);
         let empty = visited.into_iter().filter(|folder| !full.contains(folder.as_path()));
         let empty = empty.filter(|folder| folder.parent().is_some_and(is_named));
-        remarks.extend(empty.map(|path| Entry { remark: Remark::NoImages, path }));
+        remarks.extend(empty.map(|path| ReportEntry { remark: Remark::NoImages, path }));
         let mut stems = HashSet::new();
         let twice = files.iter().filter(|file| !stems.insert(file.with_extension("")));
-        remarks.extend(twice.map(|path| Entry { remark: Remark::SameStem, path: path.clone() }));
+        remarks.extend(twice.map(|path| ReportEntry { remark: Remark::SameStem, path: path.clone() }));
         Ok(Self { files, report: remarks.into_iter().collect() })
     }
 

@@ -47,7 +47,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DataError, Images, LayoutError, Remark, Split, report::Entry};
+use super::{DataError, Images, LayoutError, Remark, Split, report::ReportEntry};
 pub use listing::Listing;
 pub(super) use listing::looked_for;
 
@@ -159,7 +159,7 @@ fn held_out(dir: &Path, listing: Listing, size: [usize; 2], labelling: Labelling
     Ok(with_remarks(split, report.entries().to_vec()))
 }
 
-fn with_remarks(Split { train, test, report }: Split, remarks: Vec<Entry>) -> Split {
+fn with_remarks(Split { train, test, report }: Split, remarks: Vec<ReportEntry>) -> Split {
     Split { train, test, report: report.entries().iter().cloned().chain(remarks).collect() }
 }
 
@@ -184,18 +184,18 @@ fn load_two(
     }
     let known: HashSet<&[u8]> = (0..train.len()).map(|i| train.image(i)).collect();
     let again = files[1].iter().enumerate().filter(|(i, _)| known.contains(test.image(*i)));
-    remarks.extend(again.map(|(_, file)| Entry { remark: Remark::InTraining, path: file.clone() }));
+    remarks.extend(again.map(|(_, file)| ReportEntry { remark: Remark::InTraining, path: file.clone() }));
     Ok(Split { report: remarks.into_iter().collect(), train, test })
 }
 
 /// The images of some files, and remarks on those that were turned.
-fn load(files: &[PathBuf], size: [usize; 2]) -> Result<(Images, Vec<Entry>), DataError> {
+fn load(files: &[PathBuf], size: [usize; 2]) -> Result<(Images, Vec<ReportEntry>), DataError> {
     let shape = [3, size[0], size[1]];
     let mut pixels = Images::new(Vec::new(), shape).map(|_| Vec::new())?;
     let mut turned = Vec::new();
     for file in files {
         if decode::push_file(&mut pixels, file, size)? {
-            turned.push(Entry { remark: Remark::Turned, path: file.clone() });
+            turned.push(ReportEntry { remark: Remark::Turned, path: file.clone() });
         }
     }
     Ok((Images::new(pixels, shape)?, turned))

@@ -8,7 +8,7 @@ use std::{
 
 use crate::data::{
     DataError, LayoutError, Remark, Report,
-    folder::{Found, entries},
+    folder::{Found, Kind, entries},
 };
 
 /// Names, in lower case, that are taken: in any case, one of each.
@@ -77,13 +77,12 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
     let entries = entries(dir)?;
     let named = |names: [&str; 2]| -> Vec<&Found> {
         let is_named =
-            |entry: &&Found| entry.is_folder() && names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
+            |entry: &&Found| is_folder(entry) && names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
         entries.iter().filter(is_named).collect()
     };
     let half = |found, missing, role| {
         // What may be the missing one.
-        let other =
-            |entry: &&Found| entry.is_folder() && entry.foreign().is_none() && within(&entry.name) == Some(role);
+        let other = |entry: &&Found| is_folder(entry) && entry.foreign().is_none() && within(&entry.name) == Some(role);
         let others: Vec<&OsStr> = entries.iter().filter(other).map(|entry| entry.name.as_os_str()).collect();
         let taken = named(TRAIN).into_iter().chain(named(TEST)).map(|entry| entry.name.as_os_str());
         match others.is_empty() {
@@ -122,6 +121,10 @@ pub(super) fn check_one_set(folders: &[PathBuf]) -> Result<(), DataError> {
         }
     }
     Ok(())
+}
+
+fn is_folder(entry: &Found) -> bool {
+    matches!(entry.kind, Kind::Folder | Kind::LinkedFolder)
 }
 
 fn unclear<'a>(path: &Path, found: impl Iterator<Item = &'a OsStr>) -> DataError {

@@ -31,6 +31,11 @@
 //! Results do not depend on the number of threads: sums over the batch are taken in blocks fixed by the shape, added in order. `y` and the
 //! gradient of `x` do not depend on the other examples of a batch. In float32, errors are 3e-7 to 7e-7 of the largest number, with Winograd's
 //! algorithm as with direct sums.
+//!
+//! In comparison with the sum of the absolute terms of a single result they differ where one pixel is far larger than
+//! its neighbours. Direct sums lose at most `√n·ε` of it, `n` the number of terms. Winograd's algorithm multiplies sums
+//! of weights by sums of pixels, so each pixel of a window counts with all nine weights of its channel and not only
+//! with the one that it meets: see `winograd/mod.rs`.
 
 mod backward;
 mod behind;
