@@ -320,7 +320,7 @@ pub enum DataError {
     },
 
     /// A folder with a training or a test folder but not the other.
-    #[error("{}: has a {found} folder but no {missing} folder (or {missing}ing, in either case)", path.display())]
+    #[error("{}: has a {found} folder but no {missing} folder; call `read_held_out` if it is no split", path.display())]
     HalfSplit {
         /// The folder.
         path: PathBuf,

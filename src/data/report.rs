@@ -47,6 +47,7 @@ pub enum Remark {
 impl Remark {
     /// Whether it says that something was not read.
     pub fn is_left_out(self) -> bool {
+        // Those that say so stand first.
         self <= Self::NotInSet
     }
 

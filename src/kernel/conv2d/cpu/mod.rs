@@ -33,9 +33,9 @@
 //! algorithm as with direct sums.
 //!
 //! In comparison with the sum of the absolute terms of a single result they differ where one pixel is far larger than
-//! its neighbours. Direct sums lose at most `√n·ε` of it, `n` the number of terms. Winograd's algorithm multiplies sums
-//! of weights by sums of pixels, so each pixel of a window counts with all nine weights of its channel and not only
-//! with the one that it meets: see `winograd/mod.rs`.
+//! its neighbours. Direct sums of `n` terms lose about `ε` of it and less than `√n·ε`, as roundings of either sign do.
+//! Winograd's algorithm multiplies sums of weights by sums of pixels, so each pixel of a window counts with all nine
+//! weights of its channel and not only with the one that it meets: see `winograd/mod.rs`.
 
 mod backward;
 mod behind;

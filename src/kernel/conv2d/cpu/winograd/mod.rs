@@ -23,7 +23,7 @@
 //! ```
 //! and for the gradient of `x` as for `y`. Direct sums are known to a few `ε` of `Σ abs w·abs x` over the pairs that
 //! meet. The difference shows where a pixel is far larger than its neighbours and meets a weight that is far smaller
-//! than its own: a pixel of 10⁴ among ones, and one weight in nine a thousandth of the others, cost up to 6e-5 of the
+//! than the others of its channel: a pixel of 10⁴ among ones, and one weight in nine a thousandth of the others, cost up to 6e-5 of the
 //! sum of absolute terms in windows that hold the pixel, and 10⁶ up to 2e-3, where direct sums lose 1e-6. Windows
 //! without the pixel lose nothing. `tests/convolution_errors.rs` holds both to their bounds; `docs/design.md` says why
 //! the data's spread does not choose the algorithm.
