@@ -13,7 +13,7 @@
 //! |---|---|
 //! | one folder `train` or `training` and one `test` or `testing`, in either case | they are the split; the rest is left out |
 //! | one of the two | [`DataError::HalfSplit`] |
-//! | folders that may be parts of a split, at any depth: `val`, `dev`, `holdout`, `train_set`, `test2017`, ... | [`LayoutError::UnclearSplit`](super::LayoutError::UnclearSplit) |
+//! | folders that may be parts of a split, at any depth: `val`, `dev`, `holdout`, `train_set`, `test2017`, ... | [`LayoutError::UnclearSplit`] |
 //! | nothing of the kind | every tenth image is held out |
 //!
 //! [`read_split`] takes two folders whatever they are called, and [`read_held_out`] one.
