@@ -30,6 +30,7 @@ use flowkit::metric::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::train::{Purpose, StepSeed};
+use flowkit::whole_file;
 use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
@@ -72,7 +73,8 @@ impl Settings {
         let file = args.out.join("settings.json");
         if args.resume.is_none() {
             std::fs::create_dir_all(&args.out)?;
-            return Ok(std::fs::write(&file, serde_json::to_string(self)?)?);
+            let text = serde_json::to_string(self)?;
+            return Ok(whole_file::write(&file, |file| file.write_all(text.as_bytes()))?);
         }
         let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         let saved: Self = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;

@@ -106,6 +106,7 @@ pub mod testing;
 pub mod train;
 pub mod unstarted;
 pub mod walk;
+pub mod whole_file;
 
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
 pub use bijector::Bijector;

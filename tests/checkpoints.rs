@@ -136,11 +136,11 @@ fn what_a_killed_process_left_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
     save(&checkpoints, 1);
-    fs::write(folder.path().join(".checkpoint-AbCdEf"), b"half").unwrap();
+    fs::write(folder.path().join(".writing-AbCdEf"), b"half").unwrap();
     drop(checkpoints);
     let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".checkpoint")), "{names:?}");
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".writing-")), "{names:?}");
     assert_eq!(latest(&checkpoints), Some((1, 0)));
 }
 

@@ -84,7 +84,7 @@ fn saved(out: &Path) -> Vec<u64> {
 /// Whether a checkpoint is half written.
 fn half_written(out: &Path) -> bool {
     let files = fs::read_dir(out.join("checkpoints"));
-    files.is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with(".checkpoint-")))
+    files.is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with(".writing-")))
 }
 
 /// Everything of a checkpoint that a run depends on, free of the random identities of a process.
@@ -105,7 +105,7 @@ fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
 
     // The moments are kept by identity; the list of sections says whose it is.
     let sections: Value = serde_json::from_str(&metadata["flowkit.sections"]).unwrap();
-    let parameters = sections["model"]["module"].as_object().unwrap();
+    let parameters = sections["model"]["module"]["parameters"].as_object().unwrap();
     let paths: BTreeMap<String, &String> = parameters.iter().map(|(path, id)| (id.to_string(), path)).collect();
     let owner = |name: &str| {
         let (id, rest) = name.split_once('.').unwrap();

@@ -6,7 +6,7 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
-use burn::tensor::{Bytes, DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::Unstarted;
 use flowkit::train::{
     Adam, Checkpoint, Ema, EmaDecay, GradientUnit, NonFinite, OptimizerConfig, Purpose, Schedule, StepSeed, TrainError,
@@ -249,7 +249,7 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
     let mut checkpoint = Checkpoint::new(BTreeMap::from([("ema.updates".into(), updates)])).unwrap();
     checkpoint.insert("model", &half.model).unwrap();
     checkpoint.insert("ema", half.ema.model()).unwrap();
-    checkpoint.insert_bytes("optimizer", half.optimizer.into_bytes().unwrap().to_vec()).unwrap();
+    checkpoint.insert_optimizer("optimizer", &half.optimizer, &half.model).unwrap();
     checkpoint.save(&path).unwrap();
     let whole = half.steps(5..10, &device);
 
@@ -259,8 +259,7 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
     let average = checkpoint.resume("ema", fresh.ema.into_model()).unwrap();
     let updates = checkpoint.metadata("ema.updates").unwrap().parse().unwrap();
     let ema = Ema::resume(average, EmaDecay::Warmed(0.99), updates).unwrap();
-    let bytes = Bytes::from_bytes_vec(checkpoint.bytes("optimizer").unwrap().to_vec());
-    let optimizer = fresh.optimizer.from_bytes(bytes).unwrap();
+    let optimizer = checkpoint.optimizer("optimizer", fresh.optimizer, &model).unwrap();
     let resumed = Run { model, ema, optimizer }.steps(5..10, &device);
 
     assert_eq!(resumed.model.weight.val().into_data(), whole.model.weight.val().into_data());

@@ -1,7 +1,7 @@
 //! The folder that a run writes, file by file, each whole or absent.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
@@ -9,6 +9,7 @@ use flowkit::BitsPerDim;
 use flowkit::data::Split;
 use flowkit::metric::{OneSampleBound, Provenance};
 use flowkit::train::{Purpose, StepSeed, peak_rss_bytes};
+use flowkit::whole_file::{self, TEMPORARY};
 use image::{ImageFormat, RgbImage};
 use serde_json::json;
 
@@ -35,9 +36,6 @@ pub struct ModelRun<M> {
     /// Levels of a pixel.
     pub n_levels: usize,
 }
-
-/// How the names of temporary files start.
-const TEMPORARY: &str = ".writing-";
 
 /// The newest checkpoint's name in the folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -116,15 +114,7 @@ impl Folder {
     fn write(&self, name: &str, what: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(name);
         let fail = |source| Failure::Write { path: path.clone(), source };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY);
-        // A picture is for everyone that the user's umask lets see it; temporary files are private.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(&self.path).map_err(fail)?;
-        file.write_all(bytes).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(&path).map_err(|error| fail(error.error))?;
+        whole_file::write(&path, |file| file.write_all(bytes)).map_err(fail)?;
         println!("{what:<15} {}", path.display());
         Ok(())
     }

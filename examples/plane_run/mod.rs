@@ -2,14 +2,14 @@
 
 mod picture;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{error, f64::consts::PI, fs};
 
 use burn::tensor::Tensor;
 use flowkit::train::TrainError;
-use flowkit::{ConfigError, FlowError, ShapeError};
+use flowkit::{ConfigError, FlowError, ShapeError, whole_file};
 use nalgebra::{Matrix2, Vector2};
 
 pub use picture::{Row, grid, picture};
@@ -47,13 +47,7 @@ pub fn create(folder: &Path) -> Result<(), Failure> {
 pub fn write(folder: &Path, name: &str, what: &str, text: &str) -> Result<(), Failure> {
     let path = folder.join(name);
     let fail = |source| Failure::Write { path: path.clone(), source };
-    let mut builder = tempfile::Builder::new();
-    // For everyone that the user's umask lets see it; temporary files are private.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    file.write_all(text.as_bytes()).map_err(fail)?;
-    file.persist(&path).map_err(|error| fail(error.error))?;
+    whole_file::write(&path, |file| file.write_all(text.as_bytes())).map_err(fail)?;
     println!("{what:<15} {}", path.display());
     Ok(())
 }

@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Diagnosis, LayerDiagnosis};
+use crate::whole_file;
 
 /// A picture that could not be drawn or written.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,7 @@ impl Diagnosis {
         let path = path.as_ref();
         let fail = |reason: String| PlotError { path: path.to_owned(), reason };
         let svg = self.svg().map_err(fail)?;
-        std::fs::write(path, svg).map_err(|error| fail(error.to_string()))
+        whole_file::write(path, |file| file.write_all(svg.as_bytes())).map_err(|error| fail(error.to_string()))
     }
 
     fn svg(&self) -> Result<String, String> {

@@ -9,8 +9,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
 use super::gradient::device_error;
+use super::trained::no_gradient;
 use super::{Objective, Purpose, StepSeed, TrainError};
-use crate::walk::{Backward, DriftGuard, Verdict, Walk, scaled};
+use crate::walk::{Backward, DriftGuard, Verdict, Walk, parameter_gradients, scaled};
 
 /// What a model's weights are moved by.
 pub(super) struct BatchGradient {
@@ -44,10 +45,13 @@ impl Pass<'_> {
     /// By plain autodiff.
     pub fn store<M: Module>(&self, model: &M, loss: Tensor<1>) -> Result<BatchGradient, TrainError> {
         if !loss.is_tracked() {
-            return Err(TrainError::NoGraph);
+            return Err(no_gradient(model));
         }
         let value = self.finite(loss.clone().inner())?;
-        let gradients = GradientsParams::from_grads(scaled(loss, self.loss_scale).backward(), model);
+        let gradients = parameter_gradients(model, scaled(loss, self.loss_scale).backward());
+        if gradients.is_empty() {
+            return Err(no_gradient(model));
+        }
         Ok(BatchGradient { loss: value, gradients, drift: None })
     }
 
@@ -94,7 +98,8 @@ impl Pass<'_> {
             return Err(TrainError::NoGraph);
         }
         let loss = objective.walk(model, walk).ok_or(TrainError::NotWalkable { backward: self.backward })?;
-        self.finite(loss)
+        let value = self.finite(loss)?;
+        if walk.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }
     }
 
     /// A loss on the host.

@@ -4,18 +4,32 @@
 //! FOLDER/0000001300.safetensors.damaged   one that could not be read, for its owner to look at
 //! FOLDER/.lock                      held by the process that writes there
 //! ```
-//! A file is written beside its place, flushed to the disk and renamed (see [`super::checkpoint`]); only when that is done and durable are
+//! A file is written beside its place, flushed to the disk and renamed (see [`whole_file`](crate::whole_file)); only when that is done and durable are
 //! older files deleted. Whatever moment a process dies at, the folder holds the checkpoint before or the new one.
 //!
 //! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others. A file
 //! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. What is damaged is never deleted: it gets
 //! the ending `.damaged` when the run saves again.
+//!
+//! # Whose they are
+//! A run deletes its own checkpoints and no others:
+//!
+//! | checkpoint in the folder | whose |
+//! |---|---|
+//! | saved through this [`Checkpoints`] | this run's |
+//! | of the update that [`Checkpoints::latest`] gave, or of an earlier one | this run's, which goes on from there |
+//! | any other | another run's: kept, and not counted; one of a later update than that to be saved is an error, and nothing is written |
+//!
+//! A run that is to take the place of another says so by [`Checkpoints::replacing`].
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::checkpoint::{Checkpoint, create_folder, remove_leftovers, sync_folder};
-use super::error::CheckpointError;
+use super::checkpoint::{Checkpoint, create_folder, remove_leftovers};
+use super::checkpoint_error::CheckpointError;
+use crate::whole_file::{self, sync_folder};
 
 /// What comes after the number of a file.
 const EXTENSION: &str = "safetensors";
@@ -42,8 +56,31 @@ const EXTENSION: &str = "safetensors";
 pub struct Checkpoints {
     folder: PathBuf,
     keep: usize,
+    own: Mutex<Own>,
     /// Holds the lock, which the system lets go of when the process ends, however it ends.
     _lock: File,
+}
+
+/// Which checkpoints are this run's.
+#[derive(Debug, Default)]
+struct Own {
+    /// Up to this update, those that the run went on from.
+    taken_over: Option<u64>,
+    saved: BTreeSet<u64>,
+    /// All.
+    replacing: bool,
+}
+
+impl Own {
+    /// Whether a checkpoint of an earlier update may be deleted.
+    fn earlier(&self, step: u64) -> bool {
+        self.replacing || self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
+    }
+
+    /// Whether a checkpoint of a later update than that being saved may be. One that was merely looked at may not.
+    fn later(&self, step: u64) -> bool {
+        self.replacing || self.saved.contains(&step)
+    }
 }
 
 /// The newest checkpoint that can be read.
@@ -70,13 +107,27 @@ impl Checkpoints {
         }
         let fail = |source| CheckpointError::Write { path: folder.clone(), source };
         create_folder(&folder).map_err(fail)?;
-        let lock = File::create(folder.join(".lock")).map_err(fail)?;
+        let lock = whole_file::target(&folder.join(".lock"))
+            .and_then(|lock| File::options().create(true).write(true).truncate(false).open(lock))
+            .map_err(fail)?;
         // A file system without locks cannot tell; the run goes on as it would have without asking.
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             return Err(CheckpointError::InUse { folder });
         }
         remove_leftovers(&folder).map_err(fail)?;
-        Ok(Self { folder, keep, _lock: lock })
+        Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
+    }
+
+    /// Takes the place of whatever run is in the folder: its checkpoints count as this run's, and those of later updates are deleted by the
+    /// first save.
+    pub fn replacing(self) -> Self {
+        self.own().replacing = true;
+        self
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        // Whole at any time: a panic elsewhere does not make it wrong.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps another number of checkpoints from now on.
@@ -108,7 +159,8 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that can be read; `None` if the folder holds none.
+    /// The newest checkpoint that can be read; `None` if the folder holds none. The run goes on from it: it and those of earlier updates are
+    /// this run's from now on.
     ///
     /// # Errors
     /// [`CheckpointError::AllDamaged`] if there are some but none can be read, so that a run does not silently start anew;
@@ -117,7 +169,10 @@ impl Checkpoints {
         let mut damaged = Vec::new();
         for step in self.steps()?.into_iter().rev() {
             match Checkpoint::load(self.path(step)) {
-                Ok(checkpoint) => return Ok(Some(Latest { step, checkpoint, damaged })),
+                Ok(checkpoint) => {
+                    self.own().taken_over = Some(step);
+                    return Ok(Some(Latest { step, checkpoint, damaged }));
+                }
                 Err(error) if error.is_damage() => damaged.push(error),
                 Err(error) => return Err(error),
             }
@@ -128,24 +183,35 @@ impl Checkpoints {
         Err(CheckpointError::AllDamaged { folder: self.folder.clone(), damaged })
     }
 
-    /// Saves the checkpoint of an update. When it is durable, deletes the ones before it but for the newest `keep − 1`, and all of later
-    /// updates: they belong to a course of events that this checkpoint has replaced. Those of them that cannot be read are renamed instead.
+    /// Saves the checkpoint of an update. When it is durable, deletes of this run's checkpoints the ones before it but for the newest
+    /// `keep − 1`, and those of later updates: they belong to a course of events that this checkpoint has replaced. Checkpoints of later
+    /// updates that cannot be read are renamed instead.
     ///
     /// # Errors
+    /// [`CheckpointError::LaterCheckpoint`] for one of a later update that can be read and is not this run's: nothing was written.
     /// [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+        // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
+        let mut damaged = Vec::new();
+        for later in self.steps()?.into_iter().filter(|&other| other > step).rev() {
+            match Checkpoint::load(self.path(later)) {
+                // One of another version is no less a checkpoint.
+                Ok(_) | Err(CheckpointError::UnsupportedVersion { .. }) if !self.own().later(later) => {
+                    return Err(CheckpointError::LaterCheckpoint { folder: self.folder.clone(), step, later });
+                }
+                Ok(_) | Err(CheckpointError::UnsupportedVersion { .. }) => {}
+                Err(_) => damaged.push(later),
+            }
+        }
         let path = self.add(step, checkpoint)?;
         let steps = self.steps()?;
         let mut gone = false;
-        // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
         for &later in steps.iter().filter(|&&other| other > step).rev() {
-            match Checkpoint::load(self.path(later)) {
-                Ok(_) => self.remove(later)?,
-                Err(_) => self.set_aside(later)?,
-            }
+            if damaged.contains(&later) { self.set_aside(later)? } else { self.remove(later)? }
             gone = true;
         }
-        for &earlier in steps.iter().filter(|&&other| other < step).rev().skip(self.keep - 1) {
+        let own: Vec<u64> = steps.into_iter().filter(|&other| other < step && self.own().earlier(other)).collect();
+        for &earlier in own.iter().rev().skip(self.keep - 1) {
             self.remove(earlier)?;
             gone = true;
         }
@@ -162,6 +228,7 @@ impl Checkpoints {
     pub fn add(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let path = self.path(step);
         checkpoint.save(&path)?;
+        self.own().saved.insert(step);
         Ok(path)
     }
 
@@ -172,7 +239,15 @@ impl Checkpoints {
 
     fn set_aside(&self, step: u64) -> Result<(), CheckpointError> {
         let path = self.path(step);
-        let aside = self.folder.join(format!("{step:010}.{EXTENSION}.damaged"));
+        let name = |more: &str| self.folder.join(format!("{step:010}.{EXTENSION}.damaged{more}"));
+        let mut aside = name("");
+        // What was set aside before stays.
+        for number in 2.. {
+            if aside.symlink_metadata().is_err() {
+                break;
+            }
+            aside = name(&format!("-{number}"));
+        }
         fs::rename(&path, aside).map_err(|source| CheckpointError::Write { path, source })
     }
 }

@@ -60,7 +60,7 @@ impl EmaDecay {
 
 /// An exponential moving average of the float parameters of a module.
 ///
-/// Parameters are matched by their [`ParamId`]. Integer and boolean parameters (flags, permutations) are taken over as
+/// Parameters are matched by their [`ParamId`], and those that occur at several places by their order. Integer and boolean parameters (flags, permutations) are taken over as
 /// they are. All float parameters are averaged, frozen ones too: start the average after a data-dependent
 /// initialisation, not before. The average has the element type of the parameters; in half precision a decay of 0.999
 /// rounds small steps away.
@@ -114,12 +114,12 @@ impl<M: Module> Ema<M> {
     pub fn update(self, model: &M) -> Result<Self, TrainError> {
         let mut current = Current::default();
         model.visit(&mut current);
-        let mut check = Check { current: &current, path: ParameterPath::default(), foreign: None };
+        let mut check = Check { current: &current, places: Places::default(), path: ParameterPath::default(), foreign: None };
         self.average.visit(&mut check);
         if let Some(parameter) = check.foreign {
             return Err(TrainError::ForeignParameter { parameter });
         }
-        let mut step = Step { current, rate: 1.0 - self.decay.at(self.updates) };
+        let mut step = Step { current, places: Places::default(), rate: 1.0 - self.decay.at(self.updates) };
         Ok(Self { average: self.average.map(&mut step), decay: self.decay, updates: self.updates + 1 })
     }
 
@@ -144,33 +144,53 @@ impl<M: Module> Ema<M> {
     }
 }
 
-/// The present parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>` without autodiff.
+/// The present parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>` without autodiff. A parameter has as many
+/// as there are places of it, in their order.
 #[derive(Default)]
-struct Current(HashMap<ParamId, Box<dyn Any>>);
+struct Current(HashMap<ParamId, Vec<Box<dyn Any>>>);
 
 impl Current {
-    fn get<T: Any + Clone>(&self, id: ParamId) -> Option<T> {
-        self.0.get(&id)?.downcast_ref::<T>().cloned()
+    fn insert<T: Any>(&mut self, id: ParamId, value: T) {
+        self.0.entry(id).or_default().push(Box::new(value));
+    }
+
+    /// The value at a place.
+    fn get<T: Any + Clone>(&self, id: ParamId, place: usize) -> Option<T> {
+        self.0.get(&id)?.get(place)?.downcast_ref::<T>().cloned()
+    }
+}
+
+/// How often each parameter was met.
+#[derive(Default)]
+struct Places(HashMap<ParamId, usize>);
+
+impl Places {
+    /// Which place of a parameter this is, from 0.
+    fn next(&mut self, id: ParamId) -> usize {
+        let met = self.0.entry(id).or_default();
+        *met += 1;
+        *met - 1
     }
 }
 
 impl ModuleVisitor for Current {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.insert(param.id, Box::new(param.base().without_autodiff()));
+        self.insert(param.id, param.base().without_autodiff());
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        self.0.insert(param.id, Box::new(param.base().without_autodiff()));
+        self.insert(param.id, param.base().without_autodiff());
     }
 
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        self.0.insert(param.id, Box::new(param.base().without_autodiff()));
+        self.insert(param.id, param.base().without_autodiff());
     }
 }
 
 /// Finds the first parameter of the average that the model lacks.
 struct Check<'a> {
     current: &'a Current,
+    places: Places,
     path: ParameterPath,
     foreign: Option<String>,
 }
@@ -193,17 +213,17 @@ impl ModuleVisitor for Check<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let current = self.current.get::<Tensor<D>>(param.id);
+        let current = self.current.get::<Tensor<D>>(param.id, self.places.next(param.id));
         self.expect(current.is_some_and(|value| value.dims() == param.base().dims()));
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        let current = self.current.get::<Tensor<D, Int>>(param.id);
+        let current = self.current.get::<Tensor<D, Int>>(param.id, self.places.next(param.id));
         self.expect(current.is_some_and(|value| value.dims() == param.base().dims()));
     }
 
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        let current = self.current.get::<Tensor<D, Bool>>(param.id);
+        let current = self.current.get::<Tensor<D, Bool>>(param.id, self.places.next(param.id));
         self.expect(current.is_some_and(|value| value.dims() == param.base().dims()));
     }
 }
@@ -211,12 +231,13 @@ impl ModuleVisitor for Check<'_> {
 /// One update of the average, after [`Check`] found every parameter.
 struct Step {
     current: Current,
+    places: Places,
     rate: f64,
 }
 
 impl ModuleMapper for Step {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(value) = self.current.get::<Tensor<D>>(param.id) else { return param };
+        let Some(value) = self.current.get::<Tensor<D>>(param.id, self.places.next(param.id)) else { return param };
         param.map(|average| {
             let value = value.to_device(&average.device()).cast(average.dtype());
             moving_average::update(average, value, self.rate)
@@ -224,12 +245,12 @@ impl ModuleMapper for Step {
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id) else { return param };
+        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id, self.places.next(param.id)) else { return param };
         param.map(|average| value.to_device(&average.device()))
     }
 
     fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
-        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id) else { return param };
+        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id, self.places.next(param.id)) else { return param };
         param.map(|average| value.to_device(&average.device()))
     }
 }

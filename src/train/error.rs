@@ -1,8 +1,5 @@
 //! What can go wrong in training, one variant per broken rule.
 
-use std::io;
-use std::path::PathBuf;
-
 use burn::tensor::DType;
 
 use super::fault::Fault;
@@ -50,6 +47,34 @@ pub enum TrainError {
     /// A loss does not depend on parameters that are trained.
     #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
     NoGraph,
+    /// A model has no parameter that is trained.
+    #[error("no parameter is trained: those that the loss depends on are frozen (`set_require_grad(false)`), or there are none")]
+    NothingTrained,
+    /// A parameter occurs at two places which do not agree, as those of a clone that went its own way: training would move one of them.
+    #[error(
+        "`{first}` and `{second}` are one parameter by their identity, as clones are, but not by what they hold: {differ}; build one of them \
+         anew"
+    )]
+    Clones {
+        /// Path of the first.
+        first: String,
+        /// Path of the second.
+        second: String,
+        /// In what they differ.
+        differ: &'static str,
+    },
+    /// An update would have made numbers that are not finite. It was not done.
+    #[error("update {step} at the learning rate {learning_rate:e} would make the {what} of `{parameter}` not finite")]
+    NonFiniteUpdate {
+        /// Number of the update, from 1.
+        step: u64,
+        /// `"weights"`, `"average"` or `"moments"`.
+        what: &'static str,
+        /// Path of the first such parameter.
+        parameter: String,
+        /// The rate.
+        learning_rate: f64,
+    },
     /// Examples hold at least one number.
     #[error("the numbers per example must be at least 1, found 0")]
     NoDims,
@@ -151,7 +176,7 @@ fn instead_of(backward: &Option<Backward>) -> String {
 impl TrainError {
     /// Whether numbers were not finite, which [`NonFinite`](super::NonFinite) decides about.
     pub fn is_non_finite(&self) -> bool {
-        matches!(self, Self::NonFiniteLoss { .. } | Self::NonFiniteGradient { .. })
+        matches!(self, Self::NonFiniteLoss { .. } | Self::NonFiniteGradient { .. } | Self::NonFiniteUpdate { .. })
     }
 }
 
@@ -160,184 +185,7 @@ fn at(fault: &Option<Fault>) -> String {
     fault.as_ref().map_or_else(String::new, |fault| format!(", first not finite at {fault}"))
 }
 
-impl CheckpointError {
-    /// Whether a file was read and its contents are not those of a checkpoint. A file that could not be read may be as it should.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::NotSafetensors { .. } | Self::NotCheckpoint { .. } | Self::Checksum { .. })
-    }
-}
-
 /// Which update something happened in, if that is known.
 fn of_update(step: &Option<u64>) -> String {
     step.map_or_else(String::new, |step| format!(" of update {step}"))
-}
-
-/// A checkpoint that cannot be written, read or applied.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The file could not be written. An earlier file of that name is as it was, unless only the last step failed:
-    /// asking the system to make the new name durable.
-    #[error("cannot write the checkpoint {}: {source}", path.display())]
-    Write {
-        /// The target file.
-        path: PathBuf,
-        /// What the system reported.
-        source: io::Error,
-    },
-    /// The file could not be read.
-    #[error("cannot read the checkpoint {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system reported.
-        source: io::Error,
-    },
-    /// The file is cut short, or is no safetensors file.
-    #[error("{} is truncated or not a safetensors file: {reason}", path.display())]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// The first rule of the format that it breaks.
-        reason: String,
-    },
-    /// The file is a safetensors file, but not one that [`Checkpoint`](super::Checkpoint) wrote.
-    #[error("{} is not a flowkit checkpoint: {reason}", path.display())]
-    NotCheckpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is missing or malformed.
-        reason: String,
-    },
-    /// The file was written in a layout that this version does not know.
-    #[error("{} has the checkpoint format `{found}`, this version reads `{supported}`", path.display())]
-    UnsupportedVersion {
-        /// The file.
-        path: PathBuf,
-        /// The format named in the file.
-        found: String,
-        /// The format that this version reads and writes.
-        supported: &'static str,
-    },
-    /// The contents are not what was written.
-    #[error("{} is damaged: CRC-32 {expected:08x} was written, {found:08x} was read", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The checksum stored in the file.
-        expected: u32,
-        /// The checksum of what was read.
-        found: u32,
-    },
-    /// Another process writes to the folder.
-    #[error("{} is in use: another process writes checkpoints there", folder.display())]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// At least one checkpoint must be kept.
-    #[error("the checkpoints to keep must be at least 1, found 0")]
-    KeepNone,
-    /// A folder holds checkpoints, and none of them can be read.
-    #[error("none of the {} checkpoints in {} can be read; the newest: {}", damaged.len(), folder.display(), damaged[0])]
-    AllDamaged {
-        /// The folder.
-        folder: PathBuf,
-        /// What is wrong with each, newest first.
-        damaged: Vec<Self>,
-    },
-    /// A run cannot go on from weights that are not finite, so they are no checkpoint.
-    #[error("`{name}` holds a NaN or an infinity: not saved")]
-    NonFiniteWeights {
-        /// Section and path of the first such parameter.
-        name: String,
-    },
-    /// A metadata key lies in the range that the format keeps for itself.
-    #[error(
-        "the metadata key `{key}` is reserved: `trainer`, `progress` and keys that start with `flowkit.` are written by the crate"
-    )]
-    ReservedKey {
-        /// The key.
-        key: String,
-    },
-    /// A section name is empty or holds a dot, which separates it from the paths of its parameters.
-    #[error("`{name}` cannot name a section: a name must not be empty and must not hold a dot")]
-    InvalidSection {
-        /// The name.
-        name: String,
-    },
-    /// Two tensors, or two sections, would have the same name.
-    #[error("`{name}` occurs twice")]
-    DuplicatePath {
-        /// The name.
-        name: String,
-    },
-    /// There is no section of that name and kind.
-    #[error("the checkpoint holds no {kind} `{name}`, only {available:?}")]
-    MissingSection {
-        /// `"module"` or `"bytes"`.
-        kind: &'static str,
-        /// The name that was asked for.
-        name: String,
-        /// The sections of that kind that exist.
-        available: Vec<String>,
-    },
-    /// The module has a parameter that the checkpoint lacks.
-    #[error("the checkpoint lacks `{name}` of shape {shape:?}")]
-    MissingTensor {
-        /// Section and path of the parameter.
-        name: String,
-        /// The shape of the parameter.
-        shape: Vec<usize>,
-    },
-    /// The checkpoint has tensors that the module lacks.
-    #[error("the module has no place for {names:?}")]
-    UnexpectedTensors {
-        /// Sections and paths of the tensors.
-        names: Vec<String>,
-    },
-    /// A parameter and its stored tensor differ in shape.
-    #[error("`{name}`: the module expects the shape {expected:?}, the checkpoint holds {found:?}")]
-    ShapeMismatch {
-        /// Section and path of the parameter.
-        name: String,
-        /// The shape of the parameter.
-        expected: Vec<usize>,
-        /// The shape of the stored tensor.
-        found: Vec<usize>,
-    },
-    /// A parameter and its stored tensor differ in element type.
-    #[error("`{name}`: the module expects elements of type {expected:?}, the checkpoint holds {found:?}")]
-    DTypeMismatch {
-        /// Section and path of the parameter.
-        name: String,
-        /// The element type of the parameter.
-        expected: DType,
-        /// The element type of the stored tensor.
-        found: DType,
-    },
-    /// A piece of metadata or optimizer state is missing or cannot be read or written.
-    #[error("`{key}` of the checkpoint {reason}")]
-    Metadata {
-        /// Its key.
-        key: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The parameter has an element type that safetensors cannot hold (quantized or Flex32).
-    #[error("`{name}`: elements of type {dtype:?} cannot be stored")]
-    UnsupportedDType {
-        /// Section and path of the parameter.
-        name: String,
-        /// The element type of the parameter.
-        dtype: DType,
-    },
-    /// The device could not give back a parameter.
-    #[error("`{name}` cannot be read from its device: {reason}")]
-    Device {
-        /// Section and path of the parameter.
-        name: String,
-        /// What the device reported.
-        reason: String,
-    },
 }

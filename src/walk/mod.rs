@@ -17,7 +17,7 @@ use std::fmt::Display;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, FloatDType, Gradients, Tensor};
 
 pub use backward::Backward;
 pub(crate) use guard::Verdict;
@@ -182,6 +182,13 @@ impl ModuleVisitor for Touch {
     }
 }
 
+/// Gradients by the identity of their parameter, summed over the places of one that occurs at several.
+pub(crate) fn parameter_gradients<M: Module>(module: &M, mut gradients: Gradients) -> GradientsParams {
+    let mut into = GradientsParams::new();
+    module.visit(&mut Collect { gradients: &mut gradients, into: &mut into });
+    into
+}
+
 struct Collect<'a> {
     gradients: &'a mut Gradients,
     into: &'a mut GradientsParams,
@@ -189,10 +196,16 @@ struct Collect<'a> {
 
 impl ModuleVisitor for Collect<'_> {
     fn visit_float<const E: usize>(&mut self, param: &Param<Tensor<E>>) {
+        // Of a tensor outside of any graph burn cannot be asked for a gradient.
+        if !param.base().is_require_grad() {
+            return;
+        }
         if let Some(gradient) = param.val().grad_remove(self.gradients) {
             // A parameter that two layers share is visited twice.
             let sum = match self.into.remove::<E>(param.id) {
-                Some(earlier) => earlier + gradient,
+                Some(earlier) if earlier.dtype() == gradient.dtype() => earlier + gradient,
+                // One of the places is in a network of a half type.
+                Some(earlier) => earlier.cast(FloatDType::F32) + gradient.cast(FloatDType::F32),
                 None => gradient,
             };
             self.into.register(param.id, sum);

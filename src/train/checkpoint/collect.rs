@@ -1,25 +1,37 @@
 //! From a module to named bytes.
 
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
-use super::super::error::CheckpointError;
+use super::super::checkpoint_error::CheckpointError;
 use super::super::parameter_path::ParameterPath;
-use super::section::{Blob, StoredTensor, Tensors, stored_dtype};
+use super::section::{Blob, StoredModule, StoredTensor, Tensors, stored_dtype};
+use super::{architecture, identity};
 
-/// Reads all parameters of `module`; `section` only names them in errors.
-pub(super) fn collect<M: Module>(section: &str, module: &M) -> Result<Tensors, CheckpointError> {
-    let mut collector = Collector { section, path: ParameterPath::default(), tensors: Tensors::new(), outcome: Ok(()) };
+/// Reads all parameters of `module`, and what it is beside them; `section` only names them in errors.
+pub(super) fn collect<M: Module>(section: &str, module: &M) -> Result<StoredModule, CheckpointError> {
+    let mut collector = Collector {
+        section,
+        path: ParameterPath::default(),
+        numbers: identity::numbers(module),
+        tensors: Tensors::new(),
+        frozen: None,
+        outcome: Ok(()),
+    };
     module.visit(&mut collector);
-    collector.outcome.map(|()| collector.tensors)
+    let Collector { tensors, frozen, outcome, .. } = collector;
+    outcome.map(|()| StoredModule { tensors, frozen, architecture: Some(architecture::of(module)) })
 }
 
 struct Collector<'a> {
     section: &'a str,
     path: ParameterPath,
+    numbers: HashMap<u64, u64>,
     tensors: Tensors,
+    frozen: Option<BTreeSet<String>>,
     outcome: Result<(), CheckpointError>,
 }
 
@@ -55,7 +67,7 @@ impl Collector<'_> {
         slot.insert(StoredTensor {
             dtype: stored,
             shape: data.shape().to_vec(),
-            id: id.val(),
+            number: self.numbers[&id.val()],
             bytes: Blob::new(bytes),
         });
         Ok(())
@@ -74,6 +86,12 @@ impl ModuleVisitor for Collector<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.record(param.id, || param.transform_for_save().val().without_autodiff().try_into_data());
+        if param.lazy_device().is_autodiff() {
+            let frozen = self.frozen.get_or_insert_default();
+            if !param.base().is_require_grad() {
+                frozen.insert(self.path.join());
+            }
+        }
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {

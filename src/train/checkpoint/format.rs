@@ -1,6 +1,6 @@
 //! The bytes of a checkpoint: header, checksum, tensors.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::super::error::CheckpointError;
-use super::section::{Blob, Section, StoredTensor, Tensors, burn_dtype};
+use super::super::checkpoint_error::CheckpointError;
+use super::architecture::Architecture;
+use super::section::{Blob, Section, StoredModule, StoredTensor, Tensors, burn_dtype};
 
 /// The start of all metadata keys of the format.
 pub(super) const RESERVED: &str = "flowkit.";
@@ -19,7 +20,7 @@ pub(super) const METADATA: &str = "__metadata__";
 const FORMAT: &str = "flowkit.format";
 const SECTIONS: &str = "flowkit.sections";
 const CHECKSUM: &str = "flowkit.crc32";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// The length field before the header, and the alignment after it, which safetensors asks for.
 const WORD: usize = 8;
 
@@ -30,8 +31,15 @@ const _: () = assert!(cfg!(target_endian = "little"), "checkpoints are written o
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Index {
-    /// The identity of each parameter, by path.
-    Module(BTreeMap<String, u64>),
+    Module {
+        /// The number of each parameter, by path: the same where it is the same parameter.
+        parameters: BTreeMap<String, u64>,
+        /// Float parameters that are not trained.
+        #[serde(default)]
+        frozen: Option<BTreeSet<String>>,
+        #[serde(default)]
+        architecture: Option<Architecture>,
+    },
     Bytes,
 }
 
@@ -49,7 +57,7 @@ fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
     let mut views = Vec::new();
     for (name, section) in sections {
         match section {
-            Section::Module(tensors) => views.extend(tensors.iter().map(|(path, tensor)| {
+            Section::Module(module) => views.extend(module.tensors.iter().map(|(path, tensor)| {
                 let StoredTensor { dtype, shape, bytes, .. } = tensor;
                 (format!("{name}.{path}"), View { dtype: *dtype, shape, bytes: bytes.as_slice() })
             })),
@@ -96,9 +104,10 @@ pub(super) fn write(
     let index: BTreeMap<&String, Index> = sections
         .iter()
         .map(|(name, section)| match section {
-            Section::Module(tensors) => {
-                let ids = tensors.iter().map(|(path, tensor)| (path.clone(), tensor.id));
-                (name, Index::Module(ids.collect()))
+            Section::Module(StoredModule { tensors, frozen, architecture }) => {
+                let parameters = tensors.iter().map(|(path, tensor)| (path.clone(), tensor.number)).collect();
+                let (frozen, architecture) = (frozen.clone(), architecture.clone());
+                (name, Index::Module { parameters, frozen, architecture })
             }
             Section::Bytes(_) => (name, Index::Bytes),
         })
@@ -181,13 +190,13 @@ fn sections(
     for (name, kind) in index {
         let section = match kind {
             Index::Bytes => Section::Bytes(take(&name)?.2),
-            Index::Module(ids) => {
+            Index::Module { parameters, frozen, architecture } => {
                 let mut tensors = Tensors::new();
-                for (path, id) in ids {
+                for (path, number) in parameters {
                     let (dtype, shape, bytes) = take(&format!("{name}.{path}"))?;
-                    tensors.insert(path, StoredTensor { dtype, shape, id, bytes });
+                    tensors.insert(path, StoredTensor { dtype, shape, number, bytes });
                 }
-                Section::Module(tensors)
+                Section::Module(StoredModule { tensors, frozen, architecture })
             }
         };
         sections.insert(name, section);

@@ -6,26 +6,46 @@
 //!            "<section>"                              plain bytes (u8), such as the state of an optimizer
 //! metadata   what the caller gave, and
 //!            flowkit.format     layout version
-//!            flowkit.sections   JSON: kind of every section, identity of every parameter
+//!            flowkit.sections   JSON: for a module its architecture, the numbers of its parameters, and which are frozen
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
-//! The same contents give the same bytes. Writing goes to a temporary file in the folder of the target, which is
-//! flushed to the disk and then renamed over the target, so that a crash leaves the earlier checkpoint or the new one.
+//! The same contents give the same bytes: identities of parameters, which are random in every process, are not in a file, but numbers that
+//! say which parameters are the same. Writing goes by [`whole_file`](crate::whole_file), so that a crash leaves the earlier checkpoint or
+//! the new one.
+//!
+//! # Architecture
+//! Tensors of equal shapes fit into modules that compute another function: another activation, another bound of a spline, another law of
+//! equal width. So a module is stored with its architecture ([`Checkpoint::architecture`]): the type of each module in it and the value of
+//! each field that is no parameter, by path. A module that differs takes nothing from the file, and the error names the field and both
+//! values. A file of another writer that holds no architecture is refused too: write one through [`Checkpoint::insert`].
+//!
+//! | part of the architecture | not part of it |
+//! |---|---|
+//! | types of modules, `#[module(skip)]` fields, constants: activations, bounds, floors, orders, forms, levels | parameters (integers and booleans among them), which are in the file |
+//! | the probability of dropout, how a layer starts from data: the run would be another one | whether dropout is on, devices, plain tensors |
+//!
+//! It is read off `Debug`: a type that hides a field there hides it here.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::{Entry, VacantEntry};
 use std::path::Path;
 
 use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Bytes;
 
-pub(super) use self::atomic::{create_folder, remove_leftovers, sync_folder};
-use self::restore::Identity;
-use self::section::{Blob, Section};
-use super::error::CheckpointError;
+pub(super) use self::folder::{create_folder, remove_leftovers};
+use self::restore::Extent;
+use self::section::{Blob, Section, StoredModule};
+use super::checkpoint_error::CheckpointError;
+use crate::whole_file;
 
-mod atomic;
+mod architecture;
 mod collect;
+mod folder;
 mod format;
+mod identity;
+pub(super) mod moments;
 mod restore;
 mod section;
 
@@ -89,9 +109,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Puts plain bytes into the section `name`: the state of an optimizer from `ModuleOptimizer::into_bytes`, say.
-    ///
-    /// burn keys the state of an optimizer by parameter identity: restore the model by [`Checkpoint::resume`].
+    /// Puts plain bytes into the section `name`. The state of an optimizer is for [`Checkpoint::insert_optimizer`].
     ///
     /// # Errors
     /// [`CheckpointError::InvalidSection`] and [`CheckpointError::DuplicatePath`] as for [`Checkpoint::insert`].
@@ -99,6 +117,24 @@ impl Checkpoint {
         let slot = self.vacant(name)?;
         slot.insert(Section::Bytes(Blob::new(bytes)));
         Ok(())
+    }
+
+    /// Puts the state of an optimizer of `module`'s parameters into the section `name`, as burn's record with the numbers of the parameters
+    /// in the place of their identities.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::insert_bytes`]; [`CheckpointError::Optimizer`] if it holds the state of a parameter that `module` lacks.
+    pub fn insert_optimizer<M: Module>(
+        &mut self,
+        name: &str,
+        optimizer: &ModuleOptimizer,
+        module: &M,
+    ) -> Result<(), CheckpointError> {
+        let fail = |reason| CheckpointError::Optimizer { name: name.to_owned(), reason };
+        let numbers = identity::numbers(module);
+        let bytes = optimizer.into_bytes().map_err(|error| fail(error.to_string()))?;
+        let bytes = moments::rename(&bytes, |id| numbers.get(&id).copied()).map_err(fail)?;
+        self.insert_bytes(name, bytes)
     }
 
     fn vacant(&mut self, name: &str) -> Result<VacantEntry<'_, String, Section>, CheckpointError> {
@@ -118,7 +154,7 @@ impl Checkpoint {
     /// step failed, which makes the renamed entry of the folder durable.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
         let path = path.as_ref();
-        atomic::write(path, |file| format::write(file, &self.metadata, &self.sections))
+        whole_file::write(path, |file| format::write(file, &self.metadata, &self.sections))
             .map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
     }
 
@@ -151,6 +187,31 @@ impl Checkpoint {
         }
     }
 
+    /// `optimizer` with the state in the section `name`, for the parameters of `module`: the one that went through [`Checkpoint::resume`].
+    ///
+    /// # Errors
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if it is no state of an optimizer of such a module.
+    pub fn optimizer<M: Module>(
+        &self,
+        name: &str,
+        optimizer: ModuleOptimizer,
+        module: &M,
+    ) -> Result<ModuleOptimizer, CheckpointError> {
+        let fail = |reason| CheckpointError::Optimizer { name: name.to_owned(), reason };
+        let ids: BTreeMap<u64, u64> = identity::numbers(module).into_iter().map(|(id, number)| (number, id)).collect();
+        let bytes = moments::rename(self.bytes(name)?, |number| ids.get(&number).copied()).map_err(fail)?;
+        optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| fail(error.to_string()))
+    }
+
+    /// What the module in the section `name` is beside its parameters: types and values by path.
+    ///
+    /// # Errors
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::NoArchitecture`].
+    pub fn architecture(&self, name: &str) -> Result<&BTreeMap<String, String>, CheckpointError> {
+        let none = || CheckpointError::NoArchitecture { section: name.to_owned() };
+        self.module(name)?.architecture.as_ref().ok_or_else(none)
+    }
+
     /// Puts the stored values into `module`, which keeps the identity, device and `require_grad` of each parameter.
     ///
     /// All is checked before anything changes. A lazy parameter is filled without being initialised first; its element
@@ -160,25 +221,27 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::MissingSection`], [`CheckpointError::MissingTensor`],
     /// [`CheckpointError::UnexpectedTensors`], [`CheckpointError::ShapeMismatch`],
-    /// [`CheckpointError::DTypeMismatch`], [`CheckpointError::DuplicatePath`].
+    /// [`CheckpointError::DTypeMismatch`], [`CheckpointError::DuplicatePath`], [`CheckpointError::OtherArchitecture`],
+    /// [`CheckpointError::NoArchitecture`].
     pub fn apply<M: Module>(&self, name: &str, module: M) -> Result<M, CheckpointError> {
-        self.restore(name, module, Identity::OfModule)
+        restore::restore(name, self.module(name)?, module, Extent::Values)
     }
 
-    /// Like [`Checkpoint::apply`], and also gives every parameter the identity that it was stored with.
+    /// Like [`Checkpoint::apply`], for a run that goes on: which parameters are frozen is as it was saved (unless the module was saved outside
+    /// of any graph), and a parameter that occurred at several places must do so at the same ones.
     ///
-    /// burn draws identities at random in every process, and both optimizers and [`Ema`](super::Ema) find their
-    /// parameters by them: a run that goes on must restore the model, its average and then the optimizer this way.
+    /// Optimizers and [`Ema`](super::Ema) find parameters by identity, which stays that of `module`: resume the model, its average from
+    /// `model.valid()`, and the optimizer by [`Checkpoint::optimizer`].
     ///
     /// # Errors
-    /// As [`Checkpoint::apply`].
+    /// As [`Checkpoint::apply`], and [`CheckpointError::OtherTies`].
     pub fn resume<M: Module>(&self, name: &str, module: M) -> Result<M, CheckpointError> {
-        self.restore(name, module, Identity::Stored)
+        restore::restore(name, self.module(name)?, module, Extent::Training)
     }
 
-    fn restore<M: Module>(&self, name: &str, module: M, identity: Identity) -> Result<M, CheckpointError> {
+    fn module(&self, name: &str) -> Result<&StoredModule, CheckpointError> {
         match self.sections.get(name) {
-            Some(Section::Module(tensors)) => restore::restore(name, tensors, module, identity),
+            Some(Section::Module(module)) => Ok(module),
             _ => Err(self.missing("module", name)),
         }
     }

@@ -2,29 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Bool, BoolStore, DType, Int, Tensor};
 
-use super::super::error::CheckpointError;
+use super::super::checkpoint_error::CheckpointError;
 use super::super::parameter_path::ParameterPath;
-use super::section::{StoredTensor, Tensors, burn_dtype};
+use super::section::{StoredModule, StoredTensor, Tensors, burn_dtype};
+use super::{architecture, identity};
 
-/// Which identity a restored parameter has.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Identity {
-    /// The one that it has in the module.
-    OfModule,
-    /// The one that it was stored with.
-    Stored,
+/// What is restored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Extent {
+    /// Values.
+    Values,
+    /// Values, and which parameters are trained; parameters are the same at the same places.
+    Training,
 }
 
-/// Puts `tensors` into `module`; `section` only names them in errors.
+/// Puts `stored` into `module`; `section` only names it in errors.
 pub(super) fn restore<M: Module>(
     section: &str,
-    tensors: &Tensors,
+    stored: &StoredModule,
     module: M,
-    identity: Identity,
+    extent: Extent,
 ) -> Result<M, CheckpointError> {
+    let StoredModule { tensors, frozen, architecture } = stored;
     let mut check = Check { section, tensors, path: ParameterPath::default(), seen: BTreeSet::new(), outcome: Ok(()) };
     module.visit(&mut check);
     check.outcome?;
@@ -33,7 +35,29 @@ pub(super) fn restore<M: Module>(
     if !names.is_empty() {
         return Err(CheckpointError::UnexpectedTensors { names });
     }
-    Ok(module.map(&mut Fill { tensors, path: ParameterPath::default(), identity }))
+    let Some(architecture) = architecture else {
+        return Err(CheckpointError::NoArchitecture { section: section.to_owned() });
+    };
+    if let Some(difference) = architecture::difference(&architecture::of(&module), architecture) {
+        let architecture::Difference { path, left: expected, right: found, more } = difference;
+        return Err(CheckpointError::OtherArchitecture { name: name(section, &path), expected, found, more });
+    }
+    let mut fill = Fill { tensors, path: ParameterPath::default(), frozen: None };
+    if extent == Extent::Training {
+        let places = identity::identities(&module);
+        let known = places.iter().filter_map(|(path, id)| Some((path.as_str(), id.val(), tensors.get(path)?.number)));
+        if let Some((first, second, in_file)) = identity::other_ties(known) {
+            let (first, second) = (name(section, first), name(section, second));
+            return Err(CheckpointError::OtherTies { first, second, in_file });
+        }
+        fill.frozen = frozen.as_ref();
+    }
+    Ok(module.map(&mut fill))
+}
+
+/// The name of a place in a section.
+fn name(section: &str, path: &str) -> String {
+    if path.is_empty() { section.to_owned() } else { format!("{section}.{path}") }
 }
 
 /// Finds the first parameter that the stored tensors do not fit.
@@ -121,17 +145,13 @@ impl ModuleVisitor for Check<'_> {
 struct Fill<'a> {
     tensors: &'a Tensors,
     path: ParameterPath,
-    identity: Identity,
+    /// What is not to be trained; `None`: as it is in the module.
+    frozen: Option<&'a BTreeSet<String>>,
 }
 
 impl<'a> Fill<'a> {
-    fn take(&self, id: ParamId) -> Option<(&'a StoredTensor, ParamId)> {
-        let stored = self.tensors.get(&self.path.join())?;
-        let id = match self.identity {
-            Identity::OfModule => id,
-            Identity::Stored => ParamId::from(stored.id),
-        };
-        Some((stored, id))
+    fn take(&self) -> Option<&'a StoredTensor> {
+        self.tensors.get(&self.path.join())
     }
 }
 
@@ -147,20 +167,25 @@ impl ModuleMapper for Fill<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some((stored, id)) = self.take(param.id) else { return param };
-        let tensor = Tensor::from_data(stored.data(), (&param.lazy_device(), found_dtype(stored)));
-        param.transform_for_load(tensor, id)
+        let Some(stored) = self.take() else { return param };
+        let (id, device) = (param.id, param.lazy_device());
+        let tensor = Tensor::from_data(stored.data(), (&device, found_dtype(stored)));
+        let param = param.transform_for_load(tensor, id);
+        match self.frozen {
+            Some(frozen) if device.is_autodiff() => param.set_require_grad(!frozen.contains(&self.path.join())),
+            _ => param,
+        }
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let Some((stored, id)) = self.take(param.id) else { return param };
-        let tensor = Tensor::from_data(stored.data(), (&param.lazy_device(), found_dtype(stored)));
+        let Some(stored) = self.take() else { return param };
+        let (id, tensor) = (param.id, Tensor::from_data(stored.data(), (&param.lazy_device(), found_dtype(stored))));
         param.transform_for_load(tensor, id)
     }
 
     fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
-        let Some((stored, id)) = self.take(param.id) else { return param };
-        let tensor = Tensor::from_data(stored.data(), &param.lazy_device());
+        let Some(stored) = self.take() else { return param };
+        let (id, tensor) = (param.id, Tensor::from_data(stored.data(), &param.lazy_device()));
         param.transform_for_load(tensor, id)
     }
 }

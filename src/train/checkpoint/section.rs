@@ -1,11 +1,13 @@
-//! What a checkpoint holds in memory: tensors with their identities, and bytes.
+//! What a checkpoint holds in memory: modules with their tensors, and bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{BoolStore, DType, TensorData};
 use safetensors::Dtype;
+
+use super::architecture::Architecture;
 
 /// Parameters by path, in the order of their names.
 pub(super) type Tensors = BTreeMap<String, StoredTensor>;
@@ -13,8 +15,18 @@ pub(super) type Tensors = BTreeMap<String, StoredTensor>;
 /// One named part of a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Section {
-    Module(Tensors),
+    Module(StoredModule),
     Bytes(Blob),
+}
+
+/// A module.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StoredModule {
+    pub(super) tensors: Tensors,
+    /// Paths of the float parameters that are not trained; `None` of a module outside of any graph, which does not say.
+    pub(super) frozen: Option<BTreeSet<String>>,
+    /// `None` in a file of another writer.
+    pub(super) architecture: Option<Architecture>,
 }
 
 impl Section {
@@ -32,7 +44,8 @@ impl Section {
 pub(super) struct StoredTensor {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    pub(super) id: u64,
+    /// That stands for its identity.
+    pub(super) number: u64,
     pub(super) bytes: Blob,
 }
 

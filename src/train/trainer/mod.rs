@@ -5,7 +5,8 @@
 //! update     Adam or Adamax, rate warmed up linearly, then by a schedule
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
-//! A loss or gradient that is not finite never reaches the weights; what happens instead is for [`NonFinite`] to say.
+//! A loss or gradient that is not finite never reaches the weights, and an update that would make weights, average or moments not finite is not
+//! done; what happens instead is for [`NonFinite`] to say.
 //!
 //! # Going on
 //! Weights, average, moments and the number of the update are all that an update depends on beside its batch: its noise, its rate and (with
@@ -21,14 +22,16 @@ mod saved;
 use std::f64::consts::LN_2;
 
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 
 use super::batch_gradient::{BatchGradient, Pass};
+use super::headroom::{Headroom, Overflow};
 use super::loss_scale::ScaleState;
+use super::tied::{self, tie};
 use super::{
     Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, StepSeed, TrainError, TrainerConfig, Update, WarmUp,
-    clip_global_norm,
+    clip_global_norm, trained,
 };
 use crate::walk::{Backward, DriftGuard};
 
@@ -39,6 +42,18 @@ struct State<M: Module> {
     average: Ema<M>,
     optimizer: ModuleOptimizer,
     guard: Option<DriftGuard>,
+    headroom: Headroom,
+}
+
+impl<M: Module> State<M> {
+    /// Moves weights and average.
+    fn advance(&mut self, rate: f64, gradients: GradientsParams, tied: bool) -> Result<(), TrainError> {
+        let model = self.optimizer.step(rate, self.model.clone(), gradients);
+        // An optimizer moves a parameter at its first place.
+        self.model = if tied { tie(model) } else { model };
+        self.average = self.average.clone().update(&self.model)?;
+        Ok(())
+    }
 }
 
 /// A model in training with its optimizer and its moving average.
@@ -48,24 +63,31 @@ pub struct Trainer<M: Module> {
     /// What [`NonFinite::Restore`] goes back to.
     good: Option<State<M>>,
     config: TrainerConfig,
+    /// Whether a parameter occurs at several places.
+    tied: bool,
     step: u64,
     failures: u64,
     scale: Option<ScaleState>,
 }
 
 impl<M: Module> Trainer<M> {
-    /// Starts the training of a model, after its data-dependent start.
+    /// Starts the training of a model, after its data-dependent start. A parameter that occurs at several places, as that of a clone does, is
+    /// trained as one.
     ///
     /// # Errors
-    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`].
+    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`]; [`TrainError::NothingTrained`] if all is frozen;
+    /// [`TrainError::Clones`] for clones of a layer that differ; [`TrainError::Device`].
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
         config.validate()?;
         config.precision.check(&model)?;
+        trained::check(&model)?;
+        let tied = tied::check(&model)?;
         let average = Ema::new(&model, config.ema)?;
         let optimizer = config.optimizer.init();
         let scale = config.precision.loss_scale().map(ScaleState::new);
-        let state = State { model, average, optimizer, guard: None };
-        let mut trainer = Self { state, good: None, config, step: 0, failures: 0, scale };
+        let headroom = Headroom::new(&model, average.model(), &optimizer)?;
+        let state = State { model, average, optimizer, guard: None, headroom };
+        let mut trainer = Self { state, good: None, config, tied, step: 0, failures: 0, scale };
         trainer.mark_saved();
         Ok(trainer)
     }
@@ -104,9 +126,9 @@ impl<M: Module> Trainer<M> {
     /// [`Backward::Store`].
     ///
     /// # Errors
-    /// [`TrainError::NoGraph`], [`TrainError::Device`], [`TrainError::NotWalkable`] under other policies than [`Backward::Store`], and under
-    /// [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`] and [`TrainError::NonFiniteGradient`]; under the other policies
-    /// [`TrainError::GaveUp`]. The trainer is then as it was before.
+    /// [`TrainError::NoGraph`], [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`] under other policies than
+    /// [`Backward::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
+    /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
         let pass = self.pass(device, seeds, &mut guard);
@@ -210,18 +232,35 @@ impl<M: Module> Trainer<M> {
             GradientUnit::BitsPerDim => self.config.dims as f64 * LN_2,
         };
         let (learning_rate, precision, loss_scale) = (self.learning_rate(), self.config.precision, self.loss_scale());
-        let State { model, average, optimizer, guard: known } = &mut self.state;
+        let (tied, state) = (self.tied, &mut self.state);
         // A bound near the largest number stays one.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
-        let (gradients, norm) = clip_global_norm(gradients, model, max_norm).map_err(|error| match error {
+        let (gradients, norm) = clip_global_norm(gradients, &state.model, max_norm).map_err(|error| match error {
             TrainError::NonFiniteGradient { parameter, .. } => {
                 TrainError::NonFiniteGradient { step: Some(step), parameter, fault: None }
             }
             other => other,
         })?;
-        *model = optimizer.step(learning_rate, model.clone(), gradients);
-        *average = average.clone().update(model)?;
-        *known = guard;
+        match state.headroom.after(learning_rate, norm.min(max_norm)) {
+            Some(headroom) => {
+                state.advance(learning_rate, gradients, tied)?;
+                state.headroom = headroom;
+            }
+            None => {
+                let mut attempt = state.clone();
+                attempt.advance(learning_rate, gradients, tied)?;
+                let State { model, average, optimizer, .. } = &attempt;
+                let measured = Headroom::measure(model, average.model(), optimizer)?;
+                attempt.headroom = measured.map_err(|Overflow { what, parameter }| TrainError::NonFiniteUpdate {
+                    step,
+                    what,
+                    parameter,
+                    learning_rate,
+                })?;
+                *state = attempt;
+            }
+        }
+        state.guard = guard;
         self.step = step;
         self.scale = self.scale.zip(precision.loss_scale()).map(|(state, scale)| state.good(scale));
         if !matches!(self.config.non_finite, NonFinite::Restore { .. }) {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{State, Trainer};
+use crate::train::headroom::{Headroom, Overflow};
 use crate::train::loss_scale::ScaleState;
 use crate::train::weights::first_not_finite;
-use crate::train::{Checkpoint, CheckpointError, Ema, NonFinite, TrainerConfig};
+use crate::train::{Checkpoint, CheckpointError, Ema, NonFinite, TrainerConfig, tied, trained};
 use crate::unstarted::Unstarted;
 use crate::walk::DriftGuard;
 
@@ -51,7 +51,7 @@ impl<M: Module> Trainer<M> {
         let mut metadata = metadata;
         let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
         metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
-        let State { model, average, optimizer, guard } = &self.state;
+        let State { model, average, optimizer, guard, .. } = &self.state;
         // A run that restores starts its count at each checkpoint, and so at this one.
         let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
         let (averaged, guard) = (average.updates(), guard.clone());
@@ -65,8 +65,7 @@ impl<M: Module> Trainer<M> {
         let mut checkpoint = Checkpoint::new(metadata)?;
         checkpoint.insert(MODEL, model)?;
         checkpoint.insert(AVERAGE, average.model())?;
-        let optimizer = optimizer.into_bytes().map_err(|error| malformed(OPTIMIZER, error))?;
-        checkpoint.insert_bytes(OPTIMIZER, optimizer.to_vec())?;
+        checkpoint.insert_optimizer(OPTIMIZER, optimizer, model)?;
         Ok(checkpoint)
     }
 
@@ -77,10 +76,10 @@ impl<M: Module> Trainer<M> {
         Ok(())
     }
 
-    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on.
+    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on. What was frozen is frozen again.
     ///
     /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture.
+    /// If the checkpoint is not a trainer's, or not of this architecture; [`CheckpointError::Training`] for what [`Trainer::new`] refuses.
     pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
@@ -91,13 +90,20 @@ impl<M: Module> Trainer<M> {
         config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
         // A file that was written before there were scales begins with a new one.
         let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
-        let bytes = Bytes::from_bytes_vec(checkpoint.bytes(OPTIMIZER)?.to_vec());
-        let optimizer = config.optimizer.init().from_bytes(bytes).map_err(|error| malformed(OPTIMIZER, error))?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         let model = checkpoint.resume(MODEL, model)?;
+        let optimizer = checkpoint.optimizer(OPTIMIZER, config.optimizer.init(), &model)?;
+        let untrained = |source| CheckpointError::Training { source };
+        trained::check(&model).map_err(untrained)?;
+        let tied = tied::check(&model).map_err(untrained)?;
         let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
-        let state = State { model, average, optimizer, guard };
-        let mut trainer = Self { state, good: None, config, step, failures, scale };
+        let measured = Headroom::measure(&model, average.model(), &optimizer).map_err(untrained)?;
+        let headroom = measured.map_err(|Overflow { what, parameter }| {
+            let section = if what == "weights" { MODEL } else if what == "average" { AVERAGE } else { OPTIMIZER };
+            CheckpointError::NonFiniteWeights { name: format!("{section}.{parameter}") }
+        })?;
+        let state = State { model, average, optimizer, guard, headroom };
+        let mut trainer = Self { state, good: None, config, tied, step, failures, scale };
         trainer.mark_saved();
         Ok(trainer)
     }

@@ -1,0 +1,30 @@
+//! The folder that checkpoints are in.
+
+use std::io;
+use std::path::Path;
+
+use crate::whole_file::{TEMPORARY, sync_folder};
+
+/// Deletes the temporary files in `folder`, which a process that was killed while it wrote could not.
+pub(in super::super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it, and each of their names durable.
+pub(in super::super) fn create_folder(folder: &Path) -> io::Result<()> {
+    let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    std::fs::create_dir_all(folder)?;
+    for made in folder.ancestors().take(missing) {
+        match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent)?,
+            _ => sync_folder(Path::new("."))?,
+        }
+    }
+    Ok(())
+}

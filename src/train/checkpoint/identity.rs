@@ -1,0 +1,74 @@
+//! Identities of parameters, which are random in every process, and the numbers that stand for them in a file.
+//! ```text
+//! number     of the first visit, from 0; a parameter that occurs at several places has one number
+//! ```
+//! So equal runs write equal files. What comes from a file keeps the identities of the module that it is put into, so that two models from
+//! one file are two.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Bool, Int, Tensor};
+
+use super::super::parameter_path::ParameterPath;
+
+/// Path and identity of each parameter, in the order of the module.
+pub(super) fn identities<M: Module>(module: &M) -> Vec<(String, ParamId)> {
+    let mut search = Search { path: ParameterPath::default(), found: Vec::new() };
+    module.visit(&mut search);
+    search.found
+}
+
+/// The number of each identity.
+pub(super) fn numbers<M: Module>(module: &M) -> HashMap<u64, u64> {
+    let mut numbers = HashMap::new();
+    for (_, id) in identities(module) {
+        let next = numbers.len() as u64;
+        numbers.entry(id.val()).or_insert(next);
+    }
+    numbers
+}
+
+/// The first two places of which one side says that they hold the same parameter and the other not; whether the second side says so. Sides
+/// are the identity in a module and the number in a file.
+pub(super) fn other_ties<'a>(places: impl Iterator<Item = (&'a str, u64, u64)>) -> Option<(&'a str, &'a str, bool)> {
+    let (mut by_id, mut by_number) = (HashMap::new(), HashMap::new());
+    for (path, id, number) in places {
+        let (first, of_number) = *by_id.entry(id).or_insert((path, number));
+        if of_number != number {
+            return Some((first, path, false));
+        }
+        let (first, of_id) = *by_number.entry(number).or_insert((path, id));
+        if of_id != id {
+            return Some((first, path, true));
+        }
+    }
+    None
+}
+
+struct Search {
+    path: ParameterPath,
+    found: Vec<(String, ParamId)>,
+}
+
+impl ModuleVisitor for Search {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.found.push((self.path.join(), param.id));
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.found.push((self.path.join(), param.id));
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.found.push((self.path.join(), param.id));
+    }
+}

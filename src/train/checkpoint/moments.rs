@@ -1,0 +1,60 @@
+//! The state of an optimizer as bytes: burn's record with numbers in the place of identities.
+
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Bytes, TensorData};
+use burn_pack::{Reader, Tensor, Writer};
+
+/// A record whose identities are renamed; the reason if one has no other name, or if it is no record. Equal contents give equal bytes.
+pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<Vec<u8>, String> {
+    let reader = reader(bytes)?;
+    let renamed = |key: &str| -> Result<String, String> {
+        let (id, rest) = split(key);
+        let id = id.parse().ok().and_then(&name).ok_or_else(|| format!("holds `{key}`, which is no parameter's"))?;
+        Ok(if rest.is_empty() { id.to_string() } else { format!("{id}.{rest}") })
+    };
+    let (scalars, paths) = (reader.scalars().clone(), reader.metadata().clone());
+    let mut tensors = Vec::new();
+    for tensor in reader.into_tensors().map_err(text)? {
+        let (key, dtype, shape, id, bytes) = tensor.into_parts().map_err(text)?;
+        let id = id.map(|id| name(id).ok_or_else(|| format!("holds `{key}`, which is no parameter's")));
+        tensors.push(Tensor::new(renamed(&key)?, dtype, shape, id.transpose()?, bytes));
+    }
+    tensors.sort_by(|left, right| left.name.cmp(&right.name));
+    let mut writer = Writer::new(tensors);
+    for (key, value) in scalars {
+        writer = writer.with_scalar(&renamed(&key)?, value);
+    }
+    for (key, path) in paths {
+        writer = writer.with_metadata(&renamed(&key)?, &path);
+    }
+    Ok(writer.into_bytes().map_err(text)?.to_vec())
+}
+
+/// Identity and largest magnitude of each tensor in the state of an optimizer: NaN where one holds a NaN or an infinity. Reads all of it
+/// from the device.
+pub(in super::super) fn magnitudes(optimizer: &ModuleOptimizer) -> Result<Vec<(u64, f64)>, String> {
+    let bytes = optimizer.into_bytes().map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    for tensor in reader(&bytes)?.into_tensors().map_err(text)? {
+        let (_, dtype, shape, id, bytes) = tensor.into_parts().map_err(text)?;
+        let largest = TensorData::from_bytes(bytes, shape, dtype).iter::<f64>().fold(0.0, |largest: f64, value| {
+            // A comparison passes over a NaN.
+            if largest.is_nan() || !value.is_finite() { f64::NAN } else { largest.max(value.abs()) }
+        });
+        found.push((id.unwrap_or(u64::MAX), largest));
+    }
+    Ok(found)
+}
+
+fn reader(bytes: &[u8]) -> Result<Reader, String> {
+    Reader::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).map_err(text)
+}
+
+fn text(error: burn_pack::Error) -> String {
+    error.to_string()
+}
+
+/// Identity and the rest of a key.
+fn split(key: &str) -> (&str, &str) {
+    key.split_once('.').unwrap_or((key, ""))
+}

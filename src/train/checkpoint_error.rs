@@ -1,0 +1,268 @@
+//! What can go wrong with checkpoints, one variant per broken rule.
+
+use std::io;
+use std::path::PathBuf;
+
+use burn::tensor::DType;
+
+use super::error::TrainError;
+
+/// A checkpoint that cannot be written, read or applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file could not be written. An earlier file of that name is as it was, unless only the last step failed:
+    /// asking the system to make the new name durable.
+    #[error("cannot write the checkpoint {}: {source}", path.display())]
+    Write {
+        /// The target file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The file could not be read.
+    #[error("cannot read the checkpoint {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system reported.
+        source: io::Error,
+    },
+    /// The file is cut short, or is no safetensors file.
+    #[error("{} is truncated or not a safetensors file: {reason}", path.display())]
+    NotSafetensors {
+        /// The file.
+        path: PathBuf,
+        /// The first rule of the format that it breaks.
+        reason: String,
+    },
+    /// The file is a safetensors file, but not one that [`Checkpoint`](super::Checkpoint) wrote.
+    #[error("{} is not a flowkit checkpoint: {reason}", path.display())]
+    NotCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or malformed.
+        reason: String,
+    },
+    /// The file was written in a layout that this version does not know.
+    #[error(
+        "{} has the checkpoint format `{found}`, this version reads `{supported}`: read it by the version that wrote it, or train again",
+        path.display()
+    )]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// The format named in the file.
+        found: String,
+        /// The format that this version reads and writes.
+        supported: &'static str,
+    },
+    /// The contents are not what was written.
+    #[error("{} is damaged: CRC-32 {expected:08x} was written, {found:08x} was read", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The checksum stored in the file.
+        expected: u32,
+        /// The checksum of what was read.
+        found: u32,
+    },
+    /// Another process writes to the folder.
+    #[error("{} is in use: another process writes checkpoints there", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// At least one checkpoint must be kept.
+    #[error("the checkpoints to keep must be at least 1, found 0")]
+    KeepNone,
+    /// A folder holds checkpoints, and none of them can be read.
+    #[error("none of the {} checkpoints in {} can be read; the newest: {}", damaged.len(), folder.display(), damaged[0])]
+    AllDamaged {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with each, newest first.
+        damaged: Vec<Self>,
+    },
+    /// A run cannot go on from weights or moments that are not finite, so they are no checkpoint.
+    #[error("`{name}` holds a NaN or an infinity: no run can go on from it")]
+    NonFiniteWeights {
+        /// Section and path of the first such parameter.
+        name: String,
+    },
+    /// A metadata key lies in the range that the format keeps for itself.
+    #[error(
+        "the metadata key `{key}` is reserved: `trainer`, `progress` and keys that start with `flowkit.` are written by the crate"
+    )]
+    ReservedKey {
+        /// The key.
+        key: String,
+    },
+    /// A section name is empty or holds a dot, which separates it from the paths of its parameters.
+    #[error("`{name}` cannot name a section: a name must not be empty and must not hold a dot")]
+    InvalidSection {
+        /// The name.
+        name: String,
+    },
+    /// Two tensors, or two sections, would have the same name.
+    #[error("`{name}` occurs twice")]
+    DuplicatePath {
+        /// The name.
+        name: String,
+    },
+    /// There is no section of that name and kind.
+    #[error("the checkpoint holds no {kind} `{name}`, only {available:?}")]
+    MissingSection {
+        /// `"module"` or `"bytes"`.
+        kind: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// The sections of that kind that exist.
+        available: Vec<String>,
+    },
+    /// The module has a parameter that the checkpoint lacks.
+    #[error("the checkpoint lacks `{name}` of shape {shape:?}")]
+    MissingTensor {
+        /// Section and path of the parameter.
+        name: String,
+        /// The shape of the parameter.
+        shape: Vec<usize>,
+    },
+    /// The checkpoint has tensors that the module lacks.
+    #[error("the module has no place for {names:?}")]
+    UnexpectedTensors {
+        /// Sections and paths of the tensors.
+        names: Vec<String>,
+    },
+    /// A parameter and its stored tensor differ in shape.
+    #[error("`{name}`: the module expects the shape {expected:?}, the checkpoint holds {found:?}")]
+    ShapeMismatch {
+        /// Section and path of the parameter.
+        name: String,
+        /// The shape of the parameter.
+        expected: Vec<usize>,
+        /// The shape of the stored tensor.
+        found: Vec<usize>,
+    },
+    /// A parameter and its stored tensor differ in element type.
+    #[error("`{name}`: the module expects elements of type {expected:?}, the checkpoint holds {found:?}")]
+    DTypeMismatch {
+        /// Section and path of the parameter.
+        name: String,
+        /// The element type of the parameter.
+        expected: DType,
+        /// The element type of the stored tensor.
+        found: DType,
+    },
+    /// The module computes another function than the one that was saved, or starts or trains in another way.
+    #[error(
+        "`{name}`: the module has {}, the checkpoint was saved with {}{}",
+        value(expected),
+        value(found),
+        further(more)
+    )]
+    OtherArchitecture {
+        /// Section and path of the first field, or module, that differs.
+        name: String,
+        /// Its value, or type, in the module; `None` if it is not there.
+        expected: Option<String>,
+        /// Its value, or type, in the checkpoint.
+        found: Option<String>,
+        /// How many more differ.
+        more: usize,
+    },
+    /// Another writer put the module into the file without its architecture.
+    #[error(
+        "the checkpoint does not say what the module in `{section}` is beside its parameters: write it by `Checkpoint::insert`"
+    )]
+    NoArchitecture {
+        /// The section.
+        section: String,
+    },
+    /// One parameter at two places, in the module or in the checkpoint and not in the other.
+    #[error(
+        "`{first}` and `{second}` are {}: a run goes on with the same parameters only",
+        if *in_file { "one parameter in the checkpoint and two in the module" } else { "one parameter in the module and two in the checkpoint" }
+    )]
+    OtherTies {
+        /// Section and path of the first place.
+        first: String,
+        /// Section and path of the second place.
+        second: String,
+        /// Whether it is the checkpoint in which they are one.
+        in_file: bool,
+    },
+    /// The state of an optimizer cannot be read or written.
+    #[error("the optimizer's state `{name}` {reason}")]
+    Optimizer {
+        /// Its section.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model of the checkpoint cannot be trained.
+    #[error("the run cannot go on: {source}")]
+    Training {
+        /// Why.
+        source: TrainError,
+    },
+    /// A folder holds checkpoints of later updates that this run did not write.
+    #[error(
+        "{} holds the checkpoint of update {later}, which is not this run's: update {step} is not saved beside it; go on from it, choose \
+         another folder, or have it replaced (`Checkpoints::replacing`)",
+        folder.display()
+    )]
+    LaterCheckpoint {
+        /// The folder.
+        folder: PathBuf,
+        /// The update that was to be saved.
+        step: u64,
+        /// The newest of them.
+        later: u64,
+    },
+    /// A piece of metadata is missing or cannot be read or written.
+    #[error("`{key}` of the checkpoint {reason}")]
+    Metadata {
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The parameter has an element type that safetensors cannot hold (quantized or Flex32).
+    #[error("`{name}`: elements of type {dtype:?} cannot be stored")]
+    UnsupportedDType {
+        /// Section and path of the parameter.
+        name: String,
+        /// The element type of the parameter.
+        dtype: DType,
+    },
+    /// The device could not give back a parameter.
+    #[error("`{name}` cannot be read from its device: {reason}")]
+    Device {
+        /// Section and path of the parameter.
+        name: String,
+        /// What the device reported.
+        reason: String,
+    },
+}
+
+impl CheckpointError {
+    /// Whether a file was read and its contents are not those of a checkpoint. A file that could not be read may be as it should.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::NotSafetensors { .. } | Self::NotCheckpoint { .. } | Self::Checksum { .. })
+    }
+}
+
+/// A side of a difference.
+fn value(value: &Option<String>) -> String {
+    value.as_ref().map_or_else(|| "nothing".into(), |value| format!("`{value}`"))
+}
+
+/// The differences that are not named.
+fn further(more: &usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => "; 1 more difference".into(),
+        more => format!("; {more} more differences"),
+    }
+}

@@ -1,0 +1,124 @@
+//! Tied parameters: one parameter at several places of a model.
+//! ```text
+//! gradient   the sum over its places
+//! update     once, by one state of the optimizer; every place holds the new value
+//! ```
+//! Places are one parameter if they have one identity, which a clone shares with what it was cloned from: `(layer.clone(), layer)` is a layer
+//! that runs twice. Clones that hold different values are no such thing: optimizers find a parameter by its identity, and would move one of
+//! them. They are an error.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+
+use super::error::TrainError;
+use super::gradient::device_error;
+use super::parameter_path::ParameterPath;
+
+/// Whether a parameter of the model occurs at several places. Values are read from the device for those alone.
+///
+/// # Errors
+/// [`TrainError::Clones`] if they do not agree there; [`TrainError::Device`].
+pub(super) fn check<M: Module>(model: &M) -> Result<bool, TrainError> {
+    let mut search = Search { path: ParameterPath::default(), first: HashMap::new(), tied: false, outcome: Ok(()) };
+    model.visit(&mut search);
+    search.outcome.map(|()| search.tied)
+}
+
+/// Gives every place of a parameter the value of the first.
+pub(super) fn tie<M: Module>(model: M) -> M {
+    model.map(&mut Tie(HashMap::new()))
+}
+
+struct Search {
+    path: ParameterPath,
+    /// Path, value and whether it is trained.
+    first: HashMap<ParamId, (String, Box<dyn Any>, bool)>,
+    tied: bool,
+    outcome: Result<(), TrainError>,
+}
+
+impl Search {
+    fn place<T: Any + Clone>(
+        &mut self,
+        id: ParamId,
+        value: T,
+        trained: bool,
+        data: impl Fn(T) -> Result<TensorData, TrainError>,
+    ) {
+        if self.outcome.is_err() {
+            return;
+        }
+        let (first, known, known_trained) = match self.first.entry(id) {
+            Entry::Vacant(slot) => {
+                slot.insert((self.path.join(), Box::new(value), trained));
+                return;
+            }
+            Entry::Occupied(slot) => slot.into_mut(),
+        };
+        self.tied = true;
+        let differ = match known.downcast_ref::<T>() {
+            None => Ok(Some("different kinds")),
+            Some(_) if *known_trained != trained => Ok(Some("only one of them is trained")),
+            Some(known) => data(known.clone()).and_then(|known| Ok(differ(&known, &data(value)?))),
+        };
+        self.outcome = match differ {
+            Ok(None) => Ok(()),
+            Ok(Some(differ)) => {
+                Err(TrainError::Clones { first: first.clone(), second: self.path.join(), differ })
+            }
+            Err(error) => Err(error),
+        };
+    }
+}
+
+/// In what two tensors differ.
+fn differ(left: &TensorData, right: &TensorData) -> Option<&'static str> {
+    if left.shape() != right.shape() || left.dtype() != right.dtype() {
+        return Some("different shapes or types");
+    }
+    (left.bytes() != right.bytes()).then_some("different values")
+}
+
+impl ModuleVisitor for Search {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let trained = param.base().is_require_grad();
+        self.place(param.id, param.base().without_autodiff(), trained, |value| {
+            value.try_into_data().map_err(device_error)
+        });
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.place(param.id, param.base(), false, |value| value.try_into_data().map_err(device_error));
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.place(param.id, param.base(), false, |value| value.try_into_data().map_err(device_error));
+    }
+}
+
+/// The value at the first place of each parameter.
+struct Tie(HashMap<ParamId, Box<dyn Any>>);
+
+impl ModuleMapper for Tie {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.0.get(&param.id).and_then(|first| first.downcast_ref::<Tensor<D>>()) {
+            Some(first) => param.map(|_| first.clone()),
+            None => {
+                self.0.insert(param.id, Box::new(param.base()));
+                param
+            }
+        }
+    }
+}

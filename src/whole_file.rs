@@ -1,0 +1,117 @@
+//! Writing a file whole: it is replaced in one step, or stays as it was.
+//! ```text
+//! 1. a temporary file in the folder of the target      what is written, flushed to the disk
+//! 2. renamed over the target                            a reader finds the earlier contents or the new ones
+//! 3. the folder flushed to the disk                     the new name survives a power failure
+//! ```
+//! Renaming would replace whatever has the name. So a symbolic link is followed to the file that it names, and what is there and no regular
+//! file (a folder, a device such as `/dev/null`, a pipe, a socket, a link that leads nowhere) is an error, and untouched.
+//!
+//! All files of this crate are written this way.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Error, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// How the names of temporary files start. What a killed process left half written can be found, and deleted, by it.
+pub const TEMPORARY: &str = ".writing-";
+
+/// Writes a file by `contents`, whole or not at all. The rules head this module.
+///
+/// ```
+/// use std::io::Write;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("report.json");
+/// flowkit::whole_file::write(&path, |file| file.write_all(b"{}"))?;
+/// assert_eq!(std::fs::read(&path)?, b"{}");
+/// // What is no regular file is left alone.
+/// assert!(flowkit::whole_file::write(folder.path(), |file| file.write_all(b"{}")).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// What `contents` or the system report, and [`ErrorKind::InvalidInput`] for a target that is no regular file. The temporary file is removed
+/// when anything fails before the rename.
+pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let path = target(path.as_ref())?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // A private file would surprise whoever shares the folder; the umask of the user still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let temporary = builder.tempfile_in(folder)?;
+    let mut writer = BufWriter::new(temporary.as_file());
+    contents(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    // Renamed before it is flushed, the file could be found empty after a power failure.
+    temporary.as_file().sync_all()?;
+    temporary.persist(&path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// The regular file that a path names, or the path itself where nothing is.
+pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
+    let refused = |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("{what} is in its place")));
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => fs::canonicalize(path),
+        Ok(found) => refused(kind(found.file_type())),
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            refused("a symbolic link that leads nowhere")
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The name of what is no regular file.
+fn kind(found: fs::FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if found.is_char_device() || found.is_block_device() {
+            return "a device";
+        }
+        if found.is_fifo() {
+            return "a pipe";
+        }
+        if found.is_socket() {
+            return "a socket";
+        }
+    }
+    if found.is_dir() { "a folder" } else { "something that is no regular file" }
+}
+
+/// Makes the names in a folder durable: those that were added, and those that were deleted.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Folders cannot be opened as files elsewhere, and need not be.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_half_way_leaves_the_earlier_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, |file| file.write_all(b"earlier")).unwrap();
+        let error = write(&path, |file| {
+            file.write_all(&[0; 100_000])?;
+            Err(Error::other("the disk is full"))
+        });
+        assert_eq!(error.unwrap_err().to_string(), "the disk is full");
+        assert_eq!(fs::read(&path).unwrap(), b"earlier");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        write(&path, |file| file.write_all(b"later")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"later");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
