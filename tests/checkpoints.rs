@@ -197,3 +197,125 @@ fn at_every_moment_one_can_be_read() {
         assert_eq!(latest(&checkpoints), Some((step, 0)));
     });
 }
+
+/// A run that begins in the folder of another one deletes nothing of it.
+#[test]
+fn another_runs_checkpoints_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Checkpoints::open(folder.path(), 2).unwrap();
+    let finished = open();
+    [100, 200, 300].into_iter().for_each(|step| save(&finished, step));
+    drop(finished);
+
+    // Begun anew: there are later ones, and nothing is written. To have looked at them makes no difference.
+    for look in [false, true] {
+        let begun = open();
+        if look {
+            assert_eq!(latest(&begun), Some((300, 0)));
+        }
+        let error = begun.save(10, &checkpoint(10)).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, CheckpointError::LaterCheckpoint { step: 10, later: 300, .. }), "{text}");
+        assert!(text.contains("update 300") && text.contains("replacing"), "{text}");
+        assert_eq!(begun.steps().unwrap(), [200, 300]);
+    }
+    // Begun anew at a later update: what was there is neither deleted nor counted.
+    let begun = open();
+    [400, 500, 600].into_iter().for_each(|step| save(&begun, step));
+    assert_eq!(begun.steps().unwrap(), [200, 300, 500, 600]);
+    // One that goes back over its own is not in its own way, and stops at another's.
+    save(&begun, 550);
+    assert_eq!(begun.steps().unwrap(), [200, 300, 500, 550]);
+    let error = begun.save(250, &checkpoint(250)).unwrap_err();
+    assert!(matches!(error, CheckpointError::LaterCheckpoint { later: 300, .. }), "{error}");
+    assert_eq!(begun.steps().unwrap(), [200, 300, 500, 550]);
+}
+
+#[test]
+fn a_resumed_run_takes_over_what_it_goes_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Checkpoints::open(folder.path(), 2).unwrap();
+    let stopped = open();
+    [100, 200].into_iter().for_each(|step| save(&stopped, step));
+    drop(stopped);
+    let resumed = open();
+    assert_eq!(latest(&resumed), Some((200, 0)));
+    save(&resumed, 300);
+    assert_eq!(resumed.steps().unwrap(), [200, 300]);
+    drop(resumed);
+    // Told to, a run takes the place of another.
+    let replacing = open().replacing();
+    save(&replacing, 250);
+    assert_eq!(replacing.steps().unwrap(), [200, 250]);
+    save(&replacing, 7);
+    assert_eq!(replacing.steps().unwrap(), [7]);
+}
+
+/// What was set aside before is not written over.
+#[test]
+fn two_damaged_ones_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 2).unwrap();
+    for _ in 0..2 {
+        save(&checkpoints, 20);
+        damage(&checkpoints.path(20));
+        save(&checkpoints, 10);
+    }
+    for name in ["0000000020.safetensors.damaged", "0000000020.safetensors.damaged-2"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+/// A save follows a link to its file, and replaces nothing that is no regular file.
+#[test]
+#[cfg(unix)]
+fn only_regular_files_are_replaced() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("elsewhere")).unwrap();
+    fs::write(at("elsewhere/file"), b"earlier").unwrap();
+    symlink("elsewhere/file", at("link")).unwrap();
+    symlink("link", at("link to a link")).unwrap();
+    for name in ["link", "link to a link"] {
+        checkpoint(3).save(at(name)).unwrap();
+        assert!(at(name).is_symlink());
+        assert_eq!(Checkpoint::load(at("elsewhere/file")).unwrap(), checkpoint(3));
+        fs::write(at("elsewhere/file"), b"earlier").unwrap();
+    }
+    fs::create_dir(at("folder")).unwrap();
+    symlink("nowhere", at("dangling")).unwrap();
+    symlink("folder", at("link to a folder")).unwrap();
+    let _socket = UnixListener::bind(at("socket")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    let mut cases = vec![
+        ("folder", "a folder"),
+        ("link to a folder", "a folder"),
+        ("dangling", "a symbolic link that leads nowhere"),
+        ("socket", "a socket"),
+        ("pipe", "a pipe"),
+    ];
+    // The numbers of /dev/null; only root may make devices.
+    if Command::new("mknod").arg(at("device")).args(["c", "1", "3"]).status().is_ok_and(|made| made.success()) {
+        cases.push(("device", "a device"));
+    }
+    let names = || fs::read_dir(folder.path()).unwrap().count();
+    let before = names();
+    for (name, kind) in cases {
+        let found = fs::symlink_metadata(at(name)).unwrap().file_type();
+        let error = checkpoint(3).save(at(name)).unwrap_err();
+        assert!(matches!(&error, CheckpointError::Write { path, .. } if *path == at(name)), "{error}");
+        assert!(error.to_string().contains(kind), "{name}: {error}");
+        let after = fs::symlink_metadata(at(name)).unwrap().file_type();
+        assert_eq!(after, found, "{name} was replaced");
+        assert_eq!((after.is_fifo(), names()), (name == "pipe", before), "{name}");
+    }
+    // The lock of a folder is no way to empty a file of someone's.
+    fs::create_dir(at("run")).unwrap();
+    symlink("../elsewhere/file", at("run/.lock")).unwrap();
+    Checkpoints::open(at("run"), 1).unwrap();
+    assert_eq!(fs::read(at("elsewhere/file")).unwrap(), b"earlier");
+}

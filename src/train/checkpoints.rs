@@ -207,7 +207,11 @@ impl Checkpoints {
         let steps = self.steps()?;
         let mut gone = false;
         for &later in steps.iter().filter(|&&other| other > step).rev() {
-            if damaged.contains(&later) { self.set_aside(later)? } else { self.remove(later)? }
+            if damaged.contains(&later) {
+                self.set_aside(later)?
+            } else {
+                self.remove(later)?
+            }
             gone = true;
         }
         let own: Vec<u64> = steps.into_iter().filter(|&other| other < step && self.own().earlier(other)).collect();

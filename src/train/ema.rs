@@ -114,7 +114,8 @@ impl<M: Module> Ema<M> {
     pub fn update(self, model: &M) -> Result<Self, TrainError> {
         let mut current = Current::default();
         model.visit(&mut current);
-        let mut check = Check { current: &current, places: Places::default(), path: ParameterPath::default(), foreign: None };
+        let mut check =
+            Check { current: &current, places: Places::default(), path: ParameterPath::default(), foreign: None };
         self.average.visit(&mut check);
         if let Some(parameter) = check.foreign {
             return Err(TrainError::ForeignParameter { parameter });
@@ -245,12 +246,16 @@ impl ModuleMapper for Step {
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id, self.places.next(param.id)) else { return param };
+        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id, self.places.next(param.id)) else {
+            return param;
+        };
         param.map(|average| value.to_device(&average.device()))
     }
 
     fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
-        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id, self.places.next(param.id)) else { return param };
+        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id, self.places.next(param.id)) else {
+            return param;
+        };
         param.map(|average| value.to_device(&average.device()))
     }
 }

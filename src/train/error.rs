@@ -48,7 +48,9 @@ pub enum TrainError {
     #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
     NoGraph,
     /// A model has no parameter that is trained.
-    #[error("no parameter is trained: those that the loss depends on are frozen (`set_require_grad(false)`), or there are none")]
+    #[error(
+        "no parameter is trained: those that the loss depends on are frozen (`set_require_grad(false)`), or there are none"
+    )]
     NothingTrained,
     /// A parameter occurs at two places which do not agree, as those of a clone that went its own way: training would move one of them.
     #[error(
@@ -64,16 +66,16 @@ pub enum TrainError {
         differ: &'static str,
     },
     /// An update would have made numbers that are not finite. It was not done.
-    #[error("update {step} at the learning rate {learning_rate:e} would make the {what} of `{parameter}` not finite")]
+    #[error("the update{}{} would make the {what} of `{parameter}` not finite", numbered(step), at_rate(learning_rate))]
     NonFiniteUpdate {
-        /// Number of the update, from 1.
-        step: u64,
+        /// Number of the update, from 1, if a trainer took it.
+        step: Option<u64>,
         /// `"weights"`, `"average"` or `"moments"`.
         what: &'static str,
         /// Path of the first such parameter.
         parameter: String,
-        /// The rate.
-        learning_rate: f64,
+        /// The rate, if a trainer took it.
+        learning_rate: Option<f64>,
     },
     /// Examples hold at least one number.
     #[error("the numbers per example must be at least 1, found 0")]
@@ -183,6 +185,16 @@ impl TrainError {
 /// The end of a message that may know where something happened.
 fn at(fault: &Option<Fault>) -> String {
     fault.as_ref().map_or_else(String::new, |fault| format!(", first not finite at {fault}"))
+}
+
+/// The number of an update, if it is known.
+fn numbered(step: &Option<u64>) -> String {
+    step.map_or_else(String::new, |step| format!(" {step}"))
+}
+
+/// The rate of an update, if it is known.
+fn at_rate(rate: &Option<f64>) -> String {
+    rate.map_or_else(String::new, |rate| format!(" at the learning rate {rate:e}"))
 }
 
 /// Which update something happened in, if that is known.

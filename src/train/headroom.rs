@@ -66,23 +66,17 @@ impl Headroom {
         average: &M,
         optimizer: &ModuleOptimizer,
     ) -> Result<Result<Self, Overflow>, TrainError> {
-        let (mut trained, mut limit) = (Trained::default(), f64::MAX / 8.0);
-        model.visit(&mut trained);
+        let (trained, mut limit) = (Trained::of(model), f64::MAX / 8.0);
         if trained.types.iter().any(|dtype| *dtype != DType::F64) {
             limit = f64::from(f32::MAX) / 8.0;
         }
         if trained.types.iter().any(|dtype| !matches!(dtype, DType::F64 | DType::F32)) {
             limit = 0.0;
         }
-        let (mut weights, mut moments) = (0.0, 0.0);
-        for (what, module) in [("weights", model), ("average", average)] {
-            for (parameter, size) in Sizes::of(module, &trained.paths)? {
-                if !size.is_finite() {
-                    return Ok(Err(Overflow { what, parameter }));
-                }
-                weights = size.max(weights);
-            }
-        }
+        let (weights, mut moments) = match trained.largest(model, average)? {
+            Ok(largest) => (largest, 0.0),
+            Err(overflow) => return Ok(Err(overflow)),
+        };
         for (id, size) in moments::magnitudes(optimizer).map_err(device_error)? {
             if !size.is_finite() {
                 let parameter = trained.paths.get(&ParamId::from(id)).cloned().unwrap_or_default();
@@ -104,12 +98,44 @@ impl Headroom {
     }
 }
 
+/// An error where the weights of a model or their average are not finite, after an update by an optimizer whose steps have no known bound. One
+/// read from the device.
+#[cfg(feature = "train")]
+pub(super) fn check<M: Module>(model: &M, average: &M) -> Result<(), TrainError> {
+    let overflow = |Overflow { what, parameter }| {
+        Err(TrainError::NonFiniteUpdate { step: None, what, parameter, learning_rate: None })
+    };
+    Trained::of(model).largest(model, average)?.map_or_else(overflow, |_| Ok(()))
+}
+
 /// The trained parameters of a model, and their types.
 #[derive(Default)]
 struct Trained {
     path: ParameterPath,
     paths: HashMap<ParamId, String>,
     types: HashSet<DType>,
+}
+
+impl Trained {
+    fn of<M: Module>(model: &M) -> Self {
+        let mut trained = Self::default();
+        model.visit(&mut trained);
+        trained
+    }
+
+    /// The largest magnitude of a weight and of an average.
+    fn largest<M: Module>(&self, model: &M, average: &M) -> Result<Result<f64, Overflow>, TrainError> {
+        let mut largest = 0.0;
+        for (what, module) in [("weights", model), ("average", average)] {
+            for (parameter, size) in Sizes::of(module, &self.paths)? {
+                if !size.is_finite() {
+                    return Ok(Err(Overflow { what, parameter }));
+                }
+                largest = size.max(largest);
+            }
+        }
+        Ok(Ok(largest))
+    }
 }
 
 impl ModuleVisitor for Trained {

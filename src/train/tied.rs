@@ -67,9 +67,7 @@ impl Search {
         };
         self.outcome = match differ {
             Ok(None) => Ok(()),
-            Ok(Some(differ)) => {
-                Err(TrainError::Clones { first: first.clone(), second: self.path.join(), differ })
-            }
+            Ok(Some(differ)) => Err(TrainError::Clones { first: first.clone(), second: self.path.join(), differ }),
             Err(error) => Err(error),
         };
     }

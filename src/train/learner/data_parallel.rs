@@ -8,7 +8,8 @@ use super::likelihood::Likelihood;
 use super::maximum_likelihood::MaximumLikelihood;
 use super::step_likelihood::StepLikelihood;
 use crate::train::gradient::scale;
-use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm};
+use crate::train::tied::{self, tie};
+use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, trained};
 
 /// A flow with the steps of burn's `Learner` on several devices: its update is that of one device that saw the joined batch.
 /// ```text
@@ -54,12 +55,15 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
     /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at becomes that of the joined gradient.
     ///
     /// # Errors
-    /// [`TrainError::NoParts`] if there are none; [`TrainError::InvalidDecay`].
+    /// [`TrainError::NoParts`] if there are none; [`TrainError::InvalidDecay`]; [`TrainError::NothingTrained`], [`TrainError::Clones`] and
+    /// [`TrainError::Device`] as for [`Trainer::new`](crate::train::Trainer::new).
     pub fn new(model: MaximumLikelihood<D, M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
         if n_parts == 0 {
             return Err(TrainError::NoParts);
         }
         decay.validate()?;
+        trained::check(&model.model)?;
+        tied::check(&model.model)?;
         let max_norm = model.max_norm();
         let learned = model.with_max_norm(f64::INFINITY)?;
         let average = learned.model.valid();
@@ -78,9 +82,11 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
         let mean = if self.n_parts == 1 { sum } else { scale(sum, &self.learned, 1.0 / self.n_parts as f64) };
         let (gradients, _) = clip_global_norm(mean, &self.learned, self.max_norm)?;
         let updates = self.updates.val().into_data().iter::<i64>().sum::<i64>();
-        let learned = optimizer.step(rate, self.learned.clone(), gradients);
+        // An optimizer moves a parameter at its first place.
+        let learned = tie(optimizer.step(rate, self.learned.clone(), gradients));
         let average = Ema::resume(self.average.clone(), self.decay, updates.unsigned_abs())?;
         let average = average.update(&learned.model)?.into_model();
+        headroom::check(&learned.model, &average)?;
         let updates = self.updates.clone().map(|updates| updates.add_scalar(1));
         Ok(Self { learned, average, updates, ..self.clone() })
     }

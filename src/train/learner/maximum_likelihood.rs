@@ -2,13 +2,17 @@ use std::fmt::{Debug, Formatter, Result as FmtResult};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
 use burn::tensor::Tensor;
 use burn::train::{InferenceStep, Interrupter, TrainOutput, TrainStep};
 
 use super::likelihood::Likelihood;
 use super::step_likelihood::StepLikelihood;
-use crate::train::{LossScale, Precision, TrainError, clip_global_norm};
+use crate::train::tied::{self, tie};
+use crate::train::trained::{self, no_gradient};
+use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom};
+use crate::walk::parameter_gradients;
 
 /// A flow with the steps of burn's `Learner`: it is fitted by maximum likelihood.
 /// ```text
@@ -17,7 +21,8 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm};
 /// ```
 /// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger than many gradients here.
 ///
-/// A loss or gradient that is not finite leaves the weights as they were and stops the training through the [`Interrupter`], which
+/// A loss, a gradient or new weights that are not finite (of the optimizer's own state nothing is known here), a model of which nothing is
+/// trained, and clones of a layer that differ: each leaves the weights as they were and stops the training through the [`Interrupter`], which
 /// `SupervisedTraining` must be given: [`MaximumLikelihood::interrupter`]. Ask the model that comes back for its
 /// [`failure`](MaximumLikelihood::failure), which names the layer that a loss failed at. `LearningResult::interrupted` has it too, but
 /// burn-train 0.22.1's dashboard clears it, and `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was
@@ -172,17 +177,35 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
 
     /// The gradients of a finite loss, clipped.
     fn gradients(&self, working: &M, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
+        let text = |error: TrainError| error.to_string();
+        trained::check(&self.model).and_then(|()| tied::check(&self.model)).map_err(text)?;
         let value = loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
         if !value.is_finite() {
             let place = working.fault(data).map_or(String::new(), |fault| format!(", first not finite at {fault}"));
             return Err(format!("the loss is {value} nats{place}"));
         }
         let scale = self.precision.loss_scale().map_or(1.0, LossScale::start);
+        if !loss.is_tracked() {
+            return Err(text(no_gradient(working)));
+        }
         let scaled = if scale == 1.0 { loss } else { loss.mul_scalar(scale) };
-        let gradients = GradientsParams::from_grads(scaled.backward(), working);
+        let gradients = parameter_gradients(working, scaled.backward());
         let gradients = self.precision.master_gradients(gradients, &self.model, scale);
         let clipped = clip_global_norm(gradients, self, self.max_norm);
-        clipped.map(|(gradients, _)| gradients).map_err(|error| error.to_string())
+        clipped.map(|(gradients, _)| gradients).map_err(text)
+    }
+
+    /// The model after an update; as it was, and the training stopped, if there are weights that are not finite.
+    fn settled(self, moved: Self) -> Self {
+        // An optimizer moves a parameter at its first place.
+        let moved = tie(moved);
+        match headroom::check(&moved, &moved) {
+            Ok(()) => moved,
+            Err(error) => {
+                self.fail(&error.to_string());
+                self
+            }
+        }
     }
 }
 
@@ -199,6 +222,21 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
             GradientsParams::new()
         });
         TrainOutput { grads, item: StepLikelihood::new(nats, dims, M::provenance()) }
+    }
+
+    fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, gradients: GradientsParams) -> Self {
+        let moved = optimizer.step(rate, self.clone(), gradients);
+        self.settled(moved)
+    }
+
+    fn optimize_multi(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        gradients: MultiGradientsParams,
+    ) -> Self {
+        let moved = optimizer.step_multi(rate, self.clone(), gradients);
+        self.settled(moved)
     }
 }
 

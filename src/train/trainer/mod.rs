@@ -252,10 +252,10 @@ impl<M: Module> Trainer<M> {
                 let State { model, average, optimizer, .. } = &attempt;
                 let measured = Headroom::measure(model, average.model(), optimizer)?;
                 attempt.headroom = measured.map_err(|Overflow { what, parameter }| TrainError::NonFiniteUpdate {
-                    step,
+                    step: Some(step),
                     what,
                     parameter,
-                    learning_rate,
+                    learning_rate: Some(learning_rate),
                 })?;
                 *state = attempt;
             }

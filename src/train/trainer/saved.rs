@@ -99,7 +99,13 @@ impl<M: Module> Trainer<M> {
         let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
         let measured = Headroom::measure(&model, average.model(), &optimizer).map_err(untrained)?;
         let headroom = measured.map_err(|Overflow { what, parameter }| {
-            let section = if what == "weights" { MODEL } else if what == "average" { AVERAGE } else { OPTIMIZER };
+            let section = if what == "weights" {
+                MODEL
+            } else if what == "average" {
+                AVERAGE
+            } else {
+                OPTIMIZER
+            };
             CheckpointError::NonFiniteWeights { name: format!("{section}.{parameter}") }
         })?;
         let state = State { model, average, optimizer, guard, headroom };

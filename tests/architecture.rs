@@ -1,0 +1,267 @@
+//! A checkpoint goes into the architecture that it was saved from and into no other, however equal the shapes are.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use flowkit::law::{
+    Affine, AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
+use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
+use flowkit::*;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn stored<M: Module>(module: &M) -> Checkpoint {
+    let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
+    checkpoint.insert("model", module).unwrap();
+    checkpoint
+}
+
+/// `other` takes nothing from a file of `saved`, nor the other way round, and the error names the place and both values; each takes its own.
+fn refused<M: Module, N: Module>(saved: impl Fn() -> M, other: impl Fn() -> N, place: &str, values: [&str; 2]) {
+    let there = stored(&saved());
+    let back = stored(&other());
+    there.apply("model", saved()).unwrap();
+    there.resume("model", saved()).unwrap();
+    let [of_saved, of_other] = values;
+    let errors = [
+        (there.apply("model", other()).unwrap_err(), of_other, of_saved),
+        (there.resume("model", other()).unwrap_err(), of_other, of_saved),
+        (back.apply("model", saved()).unwrap_err(), of_saved, of_other),
+        (back.resume("model", saved()).unwrap_err(), of_saved, of_other),
+    ];
+    for (error, module, file) in errors {
+        let text = error.to_string();
+        let CheckpointError::OtherArchitecture { name, expected, found, .. } = error else { panic!("{text}") };
+        assert_eq!(name, place);
+        assert_eq!((expected.as_deref(), found.as_deref()), (Some(module), Some(file)), "{name}");
+        assert!(text.contains(place) && text.contains(module) && text.contains(file), "{text}");
+    }
+}
+
+fn spline() -> RationalQuadraticSplineConfig {
+    RationalQuadraticSplineConfig::new(5)
+}
+
+fn mlp(activation: Activation) -> Mlp {
+    MlpConfig::new(2, 2, 2).with_hidden(vec![7]).with_activation(activation).init(&device())
+}
+
+fn affine(form: AffineForm) -> Affine {
+    AffineConfig::new(form).init()
+}
+
+fn coupling(law: Affine, kept: Half) -> Coupling<Affine, Mlp> {
+    CouplingConfig::new().with_kept(kept).init(law, mlp(Activation::Silu))
+}
+
+#[test]
+fn laws_of_equal_width_are_told_apart() {
+    let exponential = || affine(AffineForm::Exponential);
+    refused(exponential, || affine(AffineForm::Sigmoid), "model.form", ["Exponential", "Sigmoid"]);
+    refused(exponential, || affine(AffineForm::Bounded), "model.form", ["Exponential", "Bounded"]);
+    refused(|| spline().init(), || spline().with_bound(4.5).init(), "model.bound", ["3.0", "4.5"]);
+    refused(|| spline().init(), || spline().with_min_slope(2e-3).init(), "model.min_slope", ["0.001", "0.002"]);
+    refused(|| spline().init(), || spline().with_min_width(2e-3).init(), "model.min_width", ["0.001", "0.002"]);
+    refused(|| spline().init(), || spline().with_min_height(2e-3).init(), "model.min_height", ["0.001", "0.002"]);
+    let third = || spline().with_bound(0.1 + 0.2).init();
+    refused(third, || spline().with_bound(0.3).init(), "model.bound", ["0.30000000000000004", "0.3"]);
+    let mixture = || MixLogCdfConfig::new(2);
+    let floor = "model.min_log_scale";
+    refused(|| mixture().init(), || mixture().with_min_log_scale(-6.5).init(), floor, ["-7.0", "-6.5"]);
+
+    // 3·5 − 1 = 14 = 2 + 3·4 parameters of a number each.
+    let (spline, mixture) = (spline().init(), MixLogCdfConfig::new(4).init());
+    assert_eq!(spline.n_params(), mixture.n_params());
+    let layer = |law| ElementwiseConfig::new().init::<2, AnyLaw>(law, [1, 3], &device());
+    let spline = || layer(AnyLawConfig::RationalQuadraticSpline(self::spline()).init());
+    let mixture = || layer(AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(4)).init());
+    refused(spline, mixture, "model.law", ["RationalQuadraticSpline", "MixLogCdf"]);
+}
+
+#[test]
+fn networks_are_told_apart() {
+    let elu = ["Silu", "Elu"];
+    refused(|| mlp(Activation::Silu), || mlp(Activation::Elu), "model.activation", elu);
+    let res_net = || ResNetConfig::new(2, 2, 2).with_d_hidden(5);
+    let relu = || res_net().with_activation(Activation::Relu).init(&device());
+    refused(|| res_net().init(&device()), relu, "model.activation", ["Silu", "Relu"]);
+    let made = || MadeConfig::new(3, 2).with_hidden(vec![5]);
+    let tanh = || made().with_activation(Activation::Tanh).init(&device());
+    refused(|| made().init(&device()), tanh, "model.activation", ["Silu", "Tanh"]);
+    let conv = || ConvResNetConfig::new(1, 1, 2).with_n_filters(4).with_n_blocks(1);
+    let elu = || conv().with_activation(Activation::Elu).init(&device());
+    refused(|| conv().init(&device()), elu, "model.activation", ["Relu", "Elu"]);
+    let gated = || GatedNetConfig::new([1, 2, 2], 2, 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
+    let heads = || gated().with_mixing(Some(Mixing::Attention { heads: 4 })).init(&device());
+    let place = "model.blocks.0.attention.mixing.heads";
+    refused(|| gated().init(&device()), heads, place, ["2", "4"]);
+    // Dropout is part of it: the run would be another one.
+    let dropped = || res_net().with_dropout(0.25).init(&device());
+    refused(|| res_net().init(&device()), dropped, "model.blocks.0.dropout.prob", ["0.0", "0.25"]);
+}
+
+#[test]
+fn layers_without_parameters_are_told_apart() {
+    let squeeze = |order| move || SqueezeConfig::new(order).init();
+    let orders = ["ChannelMajor", "BlockMajor"];
+    refused(squeeze(ChannelOrder::ChannelMajor), squeeze(ChannelOrder::BlockMajor), "model.order", orders);
+    let partition = |pattern| move || PartitionConfig::new(pattern).init();
+    refused(partition(Pattern::Channels), partition(Pattern::Stripes), "model.pattern", ["Channels", "Stripes"]);
+    let layers = || (Sigmoid::new(), Tanh::new());
+    refused(layers, || (Tanh::new(), Tanh::new()), "model.0", ["Sigmoid", "Tanh"]);
+    refused(
+        || LogitConfig::new().init(),
+        || LogitConfig::new().with_margin(0.01).init(),
+        "model.margin",
+        ["0.05", "0.01"],
+    );
+    let leaky = |slope| move || LeakyReluConfig::new().with_negative_slope(slope).init();
+    refused(leaky(0.01), leaky(0.2), "model.negative_slope", ["0.01", "0.2"]);
+    let scalar = |shift| move || ScalarAffineConfig::new(2.0, shift).init();
+    refused(scalar(1.0), scalar(-1.0), "model.shift", ["1.0", "-1.0"]);
+    let levels = |n| move || UniformDequantizationConfig::new().with_n_levels(n).init();
+    refused(levels(256), levels(32), "model.n_levels", ["256", "32"]);
+    refused(|| StandardNormal::new(), Uniform::new, "model", ["StandardNormal", "Uniform"]);
+}
+
+#[test]
+fn layers_with_parameters_are_told_apart() {
+    let free = || Conv1x1Config::new(3).init(&device());
+    let bounded = |max_log_scale| {
+        move || {
+            let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale };
+            Conv1x1Config::new(3).with_conditioning(conditioning).init(&device())
+        }
+    };
+    refused(free, bounded(1.0), "model.conditioning", ["Free", "Bounded"]);
+    refused(bounded(1.0), bounded(1.5), "model.conditioning.max_log_scale", ["1.0", "1.5"]);
+    let norm = |factor| move || ActNormConfig::new(3).with_log_scale_factor(factor).init::<2>(&device());
+    refused(norm(1.0), norm(3.0), "model.log_scale_factor", ["1.0", "3.0"]);
+    let floor = |floor| move || PositionNormConfig::new().with_variance_floor(floor).init([1, 3], &device());
+    refused(floor(1e-8), floor(1e-2), "model.variance_floor", ["1e-8", "0.01"]);
+    let half = |kept| move || coupling(affine(AffineForm::Exponential), kept);
+    refused(half(Half::First), half(Half::Second), "model.kept", ["First", "Second"]);
+}
+
+/// The order of a permutation and the degrees of a mask are parameters: they come from the file.
+#[test]
+fn integers_come_with_the_file() {
+    let order = |order: [usize; 3]| PermutationConfig::new(3).with_order(Order::Explicit(order.into())).init(&device());
+    let loaded = stored(&order([2, 0, 1])).apply("model", order([1, 2, 0])).unwrap();
+    let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &Device::flex());
+    let z = loaded.valid().forward(x, &()).0;
+    assert_eq!(z.into_data().iter::<f32>().collect::<Vec<_>>(), [3.0, 1.0, 2.0]);
+}
+
+/// A kind of layer that another crate wrote.
+#[derive(Module, Debug)]
+struct Foreign {
+    weight: Param<Tensor<1>>,
+    inner: Option<Kind>,
+    list: Vec<Kind>,
+    sharpness: f32,
+    #[module(skip)]
+    rule: Rule,
+}
+
+#[derive(Module, Debug)]
+enum Kind {
+    Soft(Sigmoid),
+    Hard(Tanh),
+}
+
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "seen by Debug")]
+struct Rule {
+    steps: usize,
+    choice: Result<f64, String>,
+}
+
+fn foreign(steps: usize) -> Foreign {
+    Foreign {
+        weight: Param::from_data([1.0], &device()),
+        inner: Some(Kind::Soft(Sigmoid::new())),
+        list: vec![Kind::Soft(Sigmoid::new()), Kind::Hard(Tanh::new())],
+        sharpness: 0.1,
+        rule: Rule { steps, choice: Ok(2.5) },
+    }
+}
+
+#[test]
+fn it_is_seen_through_wrappers_and_crates() {
+    let right = || foreign(3);
+    refused(right, || foreign(4), "model.rule.steps", ["3", "4"]);
+    refused(right, || Foreign { sharpness: 0.2, ..foreign(3) }, "model.sharpness", ["0.1", "0.2"]);
+    refused(right, || Foreign { inner: Some(Kind::Hard(Tanh::new())), ..foreign(3) }, "model.inner", ["Soft", "Hard"]);
+    refused(right, || Foreign { inner: None, ..foreign(3) }, "model.inner", ["Soft", "None"]);
+    let list = || vec![Kind::Soft(Sigmoid::new()), Kind::Soft(Sigmoid::new())];
+    refused(right, || Foreign { list: list(), ..foreign(3) }, "model.list.1", ["Hard", "Soft"]);
+    let rule = || Rule { steps: 3, choice: Err("x".into()) };
+    refused(right, || Foreign { rule: rule(), ..foreign(3) }, "model.rule.choice", ["Ok", "Err"]);
+
+    let boxed = |bound: f64| {
+        move || {
+            let law = RationalQuadraticSplineConfig::new(4).with_bound(bound).init();
+            let inner = ElementwiseConfig::new().init::<2, _>(law, [1, 2], &device());
+            vec![Some(BoxBijector::<2>::new(Invert::new(BoxBijector::<2>::new(inner))))]
+        }
+    };
+    refused(boxed(3.0), boxed(5.0), "model.0.inner.law.bound", ["3.0", "5.0"]);
+    let turned = || vec![Some(BoxBijector::<2>::new(Sigmoid::new()))];
+    let round = || vec![Some(BoxBijector::<2>::new(Invert::new(Sigmoid::new())))];
+    refused(turned, round, "model.0", ["Sigmoid", "Invert"]);
+}
+
+/// Boxed or not, as a tuple or a list: a stack has one file.
+#[test]
+fn wrappers_that_compute_nothing_do_not_count() {
+    let norm = || ActNormConfig::new(2).init::<2>(&device());
+    let tuple = stored(&(norm(), Sigmoid::new()));
+    let list = || vec![BoxBijector::<2>::new(norm()), BoxBijector::new(Sigmoid::new())];
+    tuple.apply("model", list()).unwrap();
+    stored(&list()).apply("model", (Some(norm()), Some(Sigmoid::new()))).unwrap();
+    // Nor do modes, devices and lives: a mode of evaluation on a plain device.
+    let net = || ResNetConfig::new(2, 2, 2).with_d_hidden(5).with_dropout(0.5).init(&device());
+    stored(&net()).apply("model", net().valid()).unwrap();
+}
+
+#[test]
+fn the_first_difference_is_named_and_the_others_counted() {
+    let spline = || spline().with_bound(2.0).with_min_slope(0.1).with_min_width(0.01).init();
+    let error = stored(&self::spline().init()).apply("model", spline()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`model.bound`: the module has `2.0`, the checkpoint was saved with `3.0`; 2 more differences"
+    );
+}
+
+/// Where users meet it: `resume`, `load` and `load_average`, through a file, in which it can be read.
+#[test]
+fn every_way_out_of_a_file_is_guarded() {
+    let flow = |activation: Activation| {
+        let layers = CouplingConfig::new().init(affine(AffineForm::Exponential), mlp(activation));
+        Flow::new::<2>(layers, StandardNormal::new(), [1, 4]).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let mut trainer = Trainer::new(flow(Activation::Tanh).without_data(), TrainerConfig::new(4)).unwrap();
+    trainer.save(&path, BTreeMap::new()).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    assert_eq!(checkpoint.architecture("model").unwrap()["bijector.conditioner.activation"], "Tanh");
+    assert_eq!(checkpoint.architecture("average").unwrap()["bijector.law.form"], "Exponential");
+    let errors = [
+        Trainer::resume(&checkpoint, flow(Activation::Silu)).err().unwrap(),
+        Trainer::load_average(&checkpoint, flow(Activation::Silu)).err().unwrap(),
+        flow(Activation::Silu).load(&checkpoint, "model").err().unwrap(),
+    ];
+    for error in errors {
+        let text = error.to_string();
+        assert!(matches!(error, CheckpointError::OtherArchitecture { more: 0, .. }), "{text}");
+        assert!(text.contains("bijector.conditioner.activation"), "{text}");
+    }
+    Trainer::resume(&checkpoint, flow(Activation::Tanh)).unwrap();
+}
