@@ -19,8 +19,9 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::metric::{Exact, OneSampleBound};
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::{
-    ActNormConfig, BoundFlow, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Flow, GatedNetConfig,
-    LogitConfig, Mixing, SqueezeConfig, StandardNormal, UniformDequantization, UniformDequantizationConfig, Unstarted,
+    ActNorm, ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Flow,
+    GatedNetConfig, LogitConfig, Mixing, SqueezeConfig, StandardNormal, UniformDequantization,
+    UniformDequantizationConfig, Unstarted,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -229,4 +230,49 @@ fn a_flow_without_a_bound_is_exact() {
     let step = std::panic::AssertUnwindSafe(|| TrainStep::step(&model, wrong));
     let panic = std::panic::catch_unwind(step).err().expect("a wrong shape");
     assert!(panic.downcast_ref::<String>().unwrap().contains('5'));
+}
+
+/// A step that must not be made changes nothing and says why; places of one parameter are moved together.
+#[test]
+fn a_step_that_makes_no_sense_stops_the_run() {
+    let device = Device::default().autodiff();
+    let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [2.0, 6.0]], &device);
+    type Norm = ActNorm<2>;
+    let norm = |x: &Tensor<2>| ActNormConfig::new(2).init::<2>(&device).initialize(x.clone(), &()).0;
+    let model = |layers: (Norm, Norm)| {
+        MaximumLikelihood::<2, _>::new(Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data())
+    };
+    let values = |layer: &Norm| {
+        let both = Tensor::cat(vec![layer.bias.val().inner(), layer.log_scale.val().inner()], 0);
+        both.into_data().iter::<f32>().collect::<Vec<_>>()
+    };
+    let shared = norm(&x);
+    let apart = shared.clone().initialize(x.clone().mul_scalar(3.0), &()).0;
+    for (layers, reason) in [
+        ((shared.clone(), apart), "are one parameter by their identity"),
+        ((shared.clone().no_grad(), norm(&x).no_grad()), "no parameter is trained"),
+    ] {
+        let model = model(layers);
+        let step = TrainStep::step(&model, x.clone());
+        assert!(step.grads.is_empty());
+        let failure = model.failure().expect("a reason");
+        assert!(failure.contains(reason), "{failure}");
+    }
+    let tied = model((shared.clone(), shared.clone()));
+    let grads = TrainStep::step(&tied, x.clone()).grads;
+    let moved = TrainStep::optimize(tied, &mut AdamConfig::new().init(), 0.1.into(), grads);
+    let (first, second) = &moved.model.bijector;
+    assert_eq!(values(first), values(second));
+    assert!(values(first).iter().zip(values(&shared)).all(|(moved, before)| *moved != before));
+    assert_eq!(moved.failure(), None);
+
+    let grads = TrainStep::step(&moved, x).grads;
+    let before = values(first);
+    let stopped = TrainStep::optimize(moved.clone(), &mut AdamConfig::new().init(), 1e300.into(), grads);
+    assert_eq!(values(&stopped.model.bijector.1), before);
+    let failure = stopped.failure().expect("a reason");
+    assert!(
+        failure.contains("would make the weights of `model.bijector.0.") && failure.contains("not finite"),
+        "{failure}"
+    );
 }

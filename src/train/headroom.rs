@@ -73,7 +73,7 @@ impl Headroom {
         if trained.types.iter().any(|dtype| !matches!(dtype, DType::F64 | DType::F32)) {
             limit = 0.0;
         }
-        let (weights, mut moments) = match trained.largest(model, average)? {
+        let (weights, mut moments) = match trained.largest(model, Some(average))? {
             Ok(largest) => (largest, 0.0),
             Err(overflow) => return Ok(Err(overflow)),
         };
@@ -98,10 +98,10 @@ impl Headroom {
     }
 }
 
-/// An error where the weights of a model or their average are not finite, after an update by an optimizer whose steps have no known bound. One
+/// An error where the weights of a model, or their average where there is one, are not finite, after an update by an optimizer whose steps have no known bound. One
 /// read from the device.
 #[cfg(feature = "train")]
-pub(super) fn check<M: Module>(model: &M, average: &M) -> Result<(), TrainError> {
+pub(super) fn check<M: Module>(model: &M, average: Option<&M>) -> Result<(), TrainError> {
     let overflow = |Overflow { what, parameter }| {
         Err(TrainError::NonFiniteUpdate { step: None, what, parameter, learning_rate: None })
     };
@@ -124,9 +124,10 @@ impl Trained {
     }
 
     /// The largest magnitude of a weight and of an average.
-    fn largest<M: Module>(&self, model: &M, average: &M) -> Result<Result<f64, Overflow>, TrainError> {
+    fn largest<M: Module>(&self, model: &M, average: Option<&M>) -> Result<Result<f64, Overflow>, TrainError> {
         let mut largest = 0.0;
-        for (what, module) in [("weights", model), ("average", average)] {
+        let average = average.map(|average| ("average", average));
+        for (what, module) in [("weights", model)].into_iter().chain(average) {
             for (parameter, size) in Sizes::of(module, &self.paths)? {
                 if !size.is_finite() {
                     return Ok(Err(Overflow { what, parameter }));

@@ -1,4 +1,5 @@
-//! What happens after a loss or a gradient that is not finite. The weights never see it, whatever the policy.
+//! What happens after a loss or a gradient that is not finite, or an update that would make weights, their average or moments so. The weights
+//! never see it, whatever the policy.
 //! ```text
 //! Stop      the update is an error, and everything is as it was before it
 //! Skip      the batch is passed over: its number counts, weights, moments and average stay as they were
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 
-/// Policy for losses and gradients that are not finite.
+/// Policy for losses, gradients and updates that are not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NonFinite {
     /// Stop with an error that names the layer.

@@ -15,12 +15,16 @@
 //! | plain tensors and devices | values and places, not kinds; what a tensor outside of a `Param` holds is never saved |
 //! | the kind of list (tuple, `Vec`, array), boxes and `Some` | they do not change what is computed |
 //! | addresses in memory, the order of a hash map | they are others in every process |
+//! | a field named `started` | whether a layer has started from data is a state |
 //!
 //! The probability of dropout is part of it, and so is how a layer starts from data: the run would be another one.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::str::Lines;
+
+/// Fields that are a state and no kind.
+const STATES: [&str; 1] = ["started"];
 
 /// Types and values by path.
 pub(super) type Architecture = BTreeMap<String, String>;
@@ -80,7 +84,11 @@ impl<'a> Value<'a> {
                 Some((key, value)) => (Some(key), value),
                 None => (None, line),
             };
-            members.push((key, Self::read(value, lines)));
+            let value = Self::read(value, lines);
+            if !name.is_empty() && key.is_some_and(|key| STATES.contains(&key)) {
+                continue;
+            }
+            members.push((key, value));
         }
         Self::Group { name, bracket, members }
     }
@@ -173,6 +181,7 @@ mod tests {
         set: HashSet<u8>,
         pointer: fn(f64) -> f64,
         unit: (),
+        started: Choice,
     }
 
     fn whole(order: [u8; 3]) -> Whole {
@@ -188,6 +197,7 @@ mod tests {
             set: order.into_iter().collect(),
             pointer: f64::sqrt,
             unit: (),
+            started: if order[0] == 9 { Choice::Plain } else { Choice::With(1.0) },
         }
     }
 

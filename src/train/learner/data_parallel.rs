@@ -86,7 +86,7 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
         let learned = tie(optimizer.step(rate, self.learned.clone(), gradients));
         let average = Ema::resume(self.average.clone(), self.decay, updates.unsigned_abs())?;
         let average = average.update(&learned.model)?.into_model();
-        headroom::check(&learned.model, &average)?;
+        headroom::check(&learned.model, Some(&average))?;
         let updates = self.updates.clone().map(|updates| updates.add_scalar(1));
         Ok(Self { learned, average, updates, ..self.clone() })
     }

@@ -199,7 +199,7 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     fn settled(self, moved: Self) -> Self {
         // An optimizer moves a parameter at its first place.
         let moved = tie(moved);
-        match headroom::check(&moved, &moved) {
+        match headroom::check(&moved, None) {
             Ok(()) => moved,
             Err(error) => {
                 self.fail(&error.to_string());
