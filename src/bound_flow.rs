@@ -7,15 +7,16 @@
 //! # Reference
 //! Ho et al. 2019 §3.1, Burda et al. 2016.
 
+mod evaluation;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError};
-use crate::flow::{Flow, non_finite, read_likelihood};
+use crate::flow::{Flow, Numbers, SampledRows, non_finite_counts, not_inverted};
 use crate::layer::LayerWalk;
-use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
 use crate::unstarted::Unstarted;
@@ -69,7 +70,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// A batch of data and its noise to `[batch]`.
     ///
     /// # Panics
-    /// If the lifted data does not have the flow's shape.
+    /// If the lifted data does not have the flow's shape, or the noise not its type or device.
     pub fn log_weight<const D: usize>(&self, x: S::Data, noise: Tensor<D>) -> Tensor<1>
     where
         S: Surjection<D>,
@@ -79,16 +80,19 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.log_weight_given(x, noise, &())
     }
 
-    /// As [`BoundFlow::log_weight`], given a condition.
+    /// As [`BoundFlow::log_weight`], given a condition: a row for each example, or one row for all of them.
     ///
     /// # Panics
-    /// If the lifted data does not have the flow's shape.
+    /// As [`BoundFlow::log_weight`], or if a layer cannot take the condition.
     pub fn log_weight_given<const D: usize, C: Context>(&self, x: S::Data, noise: Tensor<D>, context: &C) -> Tensor<1>
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
+        if let Err(error) = self.expect("noise", &noise) {
+            panic!("{error}");
+        }
         let (y, log_weight) = self.surjection.lift(x, noise);
         self.flow.log_prob_given(y, context) + log_weight
     }
@@ -140,77 +144,6 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.log_weight_given(x, noise, context).mean().neg()
     }
 
-    /// One-sample bound of every example on the host, without dropout and checked.
-    pub fn evaluate<const D: usize>(&self, x: S::Data) -> Result<LogLikelihood<OneSampleBound>, FlowError>
-    where
-        S: Surjection<D>,
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.evaluate_given(x, &())
-    }
-
-    /// As [`BoundFlow::evaluate`], given a condition.
-    pub fn evaluate_given<const D: usize, C: Context>(
-        &self,
-        x: S::Data,
-        context: &C,
-    ) -> Result<LogLikelihood<OneSampleBound>, FlowError>
-    where
-        S: Surjection<D>,
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let dims = self.check(&x, context)?;
-        let model = self.valid();
-        let noise = model.surjection.noise(&x, model.flow.dtype());
-        let nats = read_likelihood(model.log_weight_given(x, noise, context))?;
-        Ok(LogLikelihood::new(nats, dims, OneSampleBound))
-    }
-
-    /// Importance-weighted bound of every example from `samples` draws of the noise, without dropout. The draws are taken one after the
-    /// other: memory does not grow with their number.
-    pub fn evaluate_importance_weighted<const D: usize>(
-        &self,
-        x: S::Data,
-        samples: usize,
-    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>
-    where
-        S: Surjection<D>,
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.evaluate_importance_weighted_given(x, samples, &())
-    }
-
-    /// As [`BoundFlow::evaluate_importance_weighted`], given a condition.
-    pub fn evaluate_importance_weighted_given<const D: usize, C: Context>(
-        &self,
-        x: S::Data,
-        samples: usize,
-        context: &C,
-    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>
-    where
-        S: Surjection<D>,
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        if samples == 0 {
-            return Err(FlowError::NoSamples { what: "samples" });
-        }
-        let dims = self.check(&x, context)?;
-        let model = self.valid();
-        let mut means: Vec<LogMeanExp> = Vec::new();
-        for _ in 0..samples {
-            let noise = model.surjection.noise(&x, model.flow.dtype());
-            let weights = read_likelihood(model.log_weight_given(x.clone(), noise, context))?;
-            means.resize(weights.len(), LogMeanExp::new());
-            means.iter_mut().zip(weights).for_each(|(mean, weight)| mean.push(weight));
-        }
-        let nats = means.iter().map(LogMeanExp::value).collect();
-        Ok(LogLikelihood::new(nats, dims, ImportanceWeightedBound { samples }))
-    }
-
     /// `n` samples at a temperature. See [`Flow::sample`].
     pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<S::Data, FlowError>
     where
@@ -221,7 +154,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.sample_given(n, temperature, &())
     }
 
-    /// As [`BoundFlow::sample`], given a condition for each of the `n` samples.
+    /// As [`BoundFlow::sample`], given a condition: a row for each of the `n` samples, or one row for all of them.
     pub fn sample_given<const D: usize, C: Context>(
         &self,
         n: usize,
@@ -234,6 +167,36 @@ impl<S, B, P> BoundFlow<S, B, P> {
         P: Prior<D, C>,
     {
         Ok(self.surjection.lower(self.flow.sample_given::<D, C>(n, temperature, context)?))
+    }
+
+    /// [`BoundFlow::sample`] row by row: samples whose latents have no inverse are left out. See [`Flow::sample_rows`].
+    pub fn sample_rows<const D: usize>(
+        &self,
+        n: usize,
+        temperature: f64,
+    ) -> Result<SampledRows<S::Data>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.sample_rows_given(n, temperature, &())
+    }
+
+    /// As [`BoundFlow::sample_rows`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    pub fn sample_rows_given<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<SampledRows<S::Data>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let rows = self.flow.sample_rows_given::<D, C>(n, temperature, context)?;
+        Ok(rows.map(|y| self.surjection.lower(y)))
     }
 
     /// Lifts a batch, maps it to latents and back: the data that comes out, and the largest difference of the lifted numbers.
@@ -259,31 +222,63 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        self.check(&x, context)?;
         let model = self.valid();
-        let noise = model.surjection.noise(&x, model.flow.dtype()).inner();
+        let x = model.surjection.plain(x);
+        let Admitted { noise, context, .. } = model.admit(&x, &context.plain())?;
         let (y, _) = model.surjection.lift(x, noise);
-        let y = y.inner();
-        let (z, _) = model.flow.bijector.forward(y.clone(), context);
-        let back = model.flow.bijector.inverse(z, context);
-        if let Some((count, total, example)) = non_finite(back.clone())? {
-            return Err(FlowError::NotInverted { count, total, example });
+        let (z, _) = model.flow.bijector.forward(y.clone(), &context);
+        let back = model.flow.bijector.inverse(z, &context);
+        if let Some(error) = not_inverted(&back, &non_finite_counts(back.clone())?) {
+            return Err(error);
         }
         let error = (back.clone() - y).abs().max().try_into_data();
         let error = error.map_err(|error| FlowError::Device(error.to_string()))?.iter::<f64>().sum();
         Ok((model.surjection.lower(back), error))
     }
 
-    pub(crate) fn check<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<usize, FlowError>
+    /// Whether surjection and flow take a batch with a condition.
+    pub(crate) fn admit<const D: usize, C: Context>(
+        &self,
+        x: &S::Data,
+        context: &C,
+    ) -> Result<Admitted<C, D>, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
         let (lifted, dims) = self.surjection.check(x)?;
-        self.flow.check_given(lifted, context)?;
-        Ok(dims)
+        let noise = self.surjection.noise(x, self.flow.dtype());
+        // Noise is where the data is.
+        self.expect("data", &noise)?;
+        let context = self.flow.admit_condition(lifted, &Numbers::of(&noise), context)?;
+        Ok(Admitted { dims, noise, context })
     }
+
+    /// Whether numbers have the type and device of the model.
+    fn expect<const D: usize>(&self, what: &'static str, found: &Tensor<D>) -> Result<(), FlowError>
+    where
+        S: Module,
+        B: Module,
+        P: Module,
+    {
+        let found = Numbers::of(found);
+        Numbers::of_modules(&self.flow.bijector, &self.flow.prior, &found)?.expect(what, &found)?;
+        match self.surjection.devices().into_iter().next() {
+            Some(device) => Numbers { device, ..found.clone() }.expect(what, &found),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A batch that a model takes.
+pub(crate) struct Admitted<C, const D: usize> {
+    /// Numbers per example of the data.
+    pub dims: usize,
+    /// Fresh noise.
+    pub noise: Tensor<D>,
+    /// The condition as the layers take it.
+    pub context: C,
 }
 
 impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
@@ -315,11 +310,11 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
         P: Prior<D, C>,
     {
         self.start(|BoundFlow { surjection, flow }| {
-            let (lifted, _) = surjection.check(&x)?;
-            flow.check_given(lifted, context)?;
-            let noise = surjection.noise(&x, flow.dtype());
+            let model = BoundFlow { surjection, flow };
+            let Admitted { noise, context, .. } = model.admit(&x, context)?;
+            let BoundFlow { surjection, flow } = model;
             let (surjection, y) = surjection.initialize(x, noise);
-            let flow = Unstarted::new(flow).initialize_given(y, context)?;
+            let flow = Unstarted::new(flow).initialize_given(y, &context)?;
             Ok(BoundFlow { surjection, flow })
         })
     }

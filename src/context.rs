@@ -1,6 +1,8 @@
 //! What a flow is conditioned on: nothing, a tensor, or several.
 
-use burn::tensor::{Device, Gradients, Tensor};
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, Gradients, Int, Tensor};
 
 use crate::finite::all_finite;
 use crate::graph::lift;
@@ -8,7 +10,10 @@ use crate::graph::lift;
 /// A condition that every layer of a flow is given beside its input.
 ///
 /// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`) and feature maps (`Tensor<4>`);
-/// pairs nest. The methods let a memory-saving backward cut the graph at a layer and collect the gradient of the condition there.
+/// pairs nest. The methods let a flow check a condition and cut it along with a batch, and a memory-saving backward cut the graph at a layer
+/// and collect the gradient of the condition there.
+///
+/// The first axis of every tensor in it is the batch: a row for each example. A flow takes a single row as that of every example.
 pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Gradient with respect to the condition, summed over layers.
     type Gradient: Default + Send + std::fmt::Debug;
@@ -18,6 +23,29 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 
     /// The same values as constants of the graphs on `device`, without a graph of their own.
     fn constant(&self, device: &Device) -> Self;
+
+    /// The same values outside of any graph.
+    fn plain(&self) -> Self;
+
+    /// The rows with these numbers, in this order.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    fn select(&self, rows: &[usize]) -> Self;
+
+    /// The rows of a range.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    fn rows(&self, range: Range<usize>) -> Self {
+        self.select(&range.collect::<Vec<_>>())
+    }
+
+    /// The condition of `batch` examples: each tensor of one row is expanded to `batch` rows, others stay as they are.
+    fn for_batch(&self, batch: usize) -> Self;
+
+    /// Shape, type and device of each tensor in it.
+    fn parts(&self) -> Vec<ContextPart>;
 
     /// Whether every number in it is finite. Asked after a fault, to tell where it came from; a condition that does not say is taken to be.
     fn is_finite(&self) -> bool {
@@ -30,6 +58,17 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// `⟨self, gradient⟩`, `[1]`: its derivative hands a gradient that a walk collected on to what this condition was made by. `None` where
     /// there is nothing to hand on.
     fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
+}
+
+/// What a flow checks of a tensor of a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContextPart {
+    /// Shape, with the batch first.
+    pub shape: Vec<usize>,
+    /// Type of the numbers.
+    pub dtype: DType,
+    /// Where they are.
+    pub device: Device,
 }
 
 /// A condition that networks for vectors can read: nothing, a vector, or several side by side.
@@ -142,6 +181,16 @@ impl Context for () {
 
     fn constant(&self, _: &Device) {}
 
+    fn plain(&self) {}
+
+    fn select(&self, _: &[usize]) {}
+
+    fn for_batch(&self, _: usize) {}
+
+    fn parts(&self) -> Vec<ContextPart> {
+        Vec::new()
+    }
+
     fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
 
     fn pair(&self, (): ()) -> Option<Tensor<1>> {
@@ -158,6 +207,40 @@ impl<const K: usize> Context for Tensor<K> {
 
     fn constant(&self, device: &Device) -> Self {
         lift(self.clone(), device)
+    }
+
+    fn plain(&self) -> Self {
+        self.clone().inner()
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        let n = self.dims()[0];
+        if let Some(row) = rows.iter().find(|&&row| row >= n) {
+            panic!("row {row} of a condition of {n} rows");
+        }
+        // An index fits, since a tensor's length does.
+        let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &self.device());
+        Tensor::select(self.clone(), 0, rows)
+    }
+
+    fn rows(&self, range: Range<usize>) -> Self {
+        let n = self.dims()[0];
+        assert!(range.start <= range.end && range.end <= n, "rows {range:?} of a condition of {n} rows");
+        self.clone().narrow(0, range.start, range.len())
+    }
+
+    fn for_batch(&self, batch: usize) -> Self {
+        let mut shape = self.dims();
+        if shape[0] != 1 || batch == 1 {
+            return self.clone();
+        }
+        shape[0] = batch;
+        self.clone().expand(shape)
+    }
+
+    fn parts(&self) -> Vec<ContextPart> {
+        vec![ContextPart { shape: self.dims().to_vec(), dtype: self.dtype(), device: self.device() }]
     }
 
     fn is_finite(&self) -> bool {
@@ -187,6 +270,26 @@ impl<A: Context, B: Context> Context for (A, B) {
 
     fn constant(&self, device: &Device) -> Self {
         (self.0.constant(device), self.1.constant(device))
+    }
+
+    fn plain(&self) -> Self {
+        (self.0.plain(), self.1.plain())
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        (self.0.select(rows), self.1.select(rows))
+    }
+
+    fn rows(&self, range: Range<usize>) -> Self {
+        (self.0.rows(range.clone()), self.1.rows(range))
+    }
+
+    fn for_batch(&self, batch: usize) -> Self {
+        (self.0.for_batch(batch), self.1.for_batch(batch))
+    }
+
+    fn parts(&self) -> Vec<ContextPart> {
+        [self.0.parts(), self.1.parts()].concat()
     }
 
     fn is_finite(&self) -> bool {

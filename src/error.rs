@@ -1,5 +1,7 @@
 //! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside their readers.
 
+use burn::tensor::DType;
+
 /// A tensor shape that a bijector, prior or conditioner cannot take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -234,8 +236,19 @@ impl ConfigError {
     }
 }
 
+/// Numbers of examples in words; of many, the first ones.
+fn listed(rows: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<String> = rows.iter().take(SHOWN).map(usize::to_string).collect();
+    let more = match rows.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("example{} {}{more}", if rows.len() == 1 { "" } else { "s" }, names.join(", "))
+}
+
 /// What can go wrong when a flow is evaluated or sampled.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
     /// The batch does not have the flow's shape.
@@ -261,15 +274,36 @@ pub enum FlowError {
     },
     /// Latents that the inverse could not map to data.
     #[error(
-        "{count} of {total} elements are undefined because latents could not be inverted, the first in example {example}"
+        "{count} of {total} elements are undefined because latents could not be inverted, in {}",
+        listed(rows)
     )]
     NotInverted {
         /// Number of elements that have no inverse in this precision.
         count: usize,
         /// Number of all elements.
         total: usize,
-        /// First sample that holds one.
-        example: usize,
+        /// Samples that hold one, in order.
+        rows: Vec<usize>,
+    },
+    /// Numbers of another type than the model's.
+    #[error("{what}: expected numbers of type {expected:?}, found {found:?}")]
+    Type {
+        /// What came: data, condition, noise or latents.
+        what: &'static str,
+        /// Type that the model computes in.
+        expected: DType,
+        /// Type that came.
+        found: DType,
+    },
+    /// Numbers on another device than the model's.
+    #[error("{what}: expected on device {expected}, found on device {found}")]
+    OtherDevice {
+        /// What came: data, condition, noise or latents.
+        what: &'static str,
+        /// Device of the model.
+        expected: String,
+        /// Device of what came.
+        found: String,
     },
     /// A level outside of those that the quantization knows.
     #[error("example {example} holds level {found}; quantization to {levels} levels takes 0..={}", levels - 1)]

@@ -4,14 +4,27 @@
 //! sample            x = f⁻¹(z | context),  z ~ prior at a temperature
 //! ```
 
-use burn::module::{Module, ModuleVisitor, Param};
+mod door;
+mod evaluation;
+mod rows;
+mod sampling;
+
+use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
+
+use door::widest;
+
+pub(crate) use door::Numbers;
+pub(crate) use evaluation::{non_finite, non_finite_counts, read};
+pub(crate) use sampling::not_inverted;
+
+pub use rows::{FailedRow, RowFault, RowLikelihoods, SampledRows};
+pub use sampling::Samples;
 
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError, check_shape};
 use crate::layer::LayerWalk;
-use crate::metric::{Exact, LogLikelihood};
 use crate::prior::Prior;
 use crate::unstarted::Unstarted;
 
@@ -103,7 +116,7 @@ impl<B, P> Flow<B, P> {
     /// `[batch, ...]` to `[batch]`.
     ///
     /// # Panics
-    /// If the shape of `x` is not the flow's.
+    /// If `x` has not the flow's shape, type or device.
     pub fn log_prob<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
     where
         B: Bijector<D>,
@@ -112,16 +125,25 @@ impl<B, P> Flow<B, P> {
         self.log_prob_given(x, &())
     }
 
-    /// `ln p(x | context)` in nats, differentiable.
+    /// `ln p(x | context)` in nats, differentiable. The condition has a row for each example, or one row for all of them.
     ///
     /// # Panics
-    /// If the shape of `x` is not the flow's, or a layer cannot take the condition.
+    /// As [`Flow::log_prob`], or if a layer cannot take the condition.
     pub fn log_prob_given<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
     where
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        check_shape(self.check_given(x.dims(), context));
+        let context = self.expect_admitted(&x, context);
+        self.density(x, &context)
+    }
+
+    /// [`Flow::log_prob_given`] of a batch and condition that were admitted.
+    pub(crate) fn density<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
         let (z, log_det) = self.bijector.forward(x, context);
         self.prior.log_prob(z, context) + log_det
     }
@@ -139,79 +161,9 @@ impl<B, P> Flow<B, P> {
     where
         B: Bijector<D, C>,
     {
-        if let Err(error) = self.check(x.dims()) {
-            panic!("{error}");
-        }
-        walk.member("bijector", &self.bijector, x, context)
-    }
-
-    /// `ln p` of every example on the host, without dropout and checked: a wrong shape, an input that is not finite and a likelihood that
-    /// is not finite are errors that name the example.
-    pub fn evaluate<const D: usize>(&self, x: Tensor<D>) -> Result<LogLikelihood<Exact>, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.evaluate_given(x, &())
-    }
-
-    /// As [`Flow::evaluate`], given a condition.
-    pub fn evaluate_given<const D: usize, C: Context>(
-        &self,
-        x: Tensor<D>,
-        context: &C,
-    ) -> Result<LogLikelihood<Exact>, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        self.check_given(x.dims(), context)?;
-        if let Some((count, total, example)) = non_finite(x.clone())? {
-            return Err(FlowError::NonFiniteInput { count, total, example });
-        }
-        let nats = read_likelihood(self.valid().log_prob_given(x, context))?;
-        Ok(LogLikelihood::new(nats, self.dims(), Exact))
-    }
-
-    /// `n` samples at a temperature: the latents' spread is multiplied by it. Samples of a model in training come from its current
-    /// weights, without dropout and outside the graph.
-    ///
-    /// # Errors
-    /// If `n` is 0, if the temperature is negative or not finite, or if some latents have no inverse in this precision.
-    pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<Tensor<D>, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.sample_given(n, temperature, &())
-    }
-
-    /// As [`Flow::sample`], given a condition for each of the `n` samples. The condition's tensors must not carry a graph.
-    pub fn sample_given<const D: usize, C: Context>(
-        &self,
-        n: usize,
-        temperature: f64,
-        context: &C,
-    ) -> Result<Tensor<D>, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        if n == 0 {
-            return Err(FlowError::NoSamples { what: "n" });
-        }
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            return Err(FlowError::Temperature { found: temperature });
-        }
-        let flow = self.valid();
-        flow.check_given(self.batch_shape(n), context)?;
-        let shape = flow.bijector.output_shape(self.batch_shape(n))?;
-        let z = flow.prior.sample(shape, temperature, context, &flow.device(), flow.dtype());
-        let x = flow.bijector.inverse(z, context);
-        match non_finite(x.clone())? {
-            None => Ok(x),
-            Some((count, total, example)) => Err(FlowError::NotInverted { count, total, example }),
-        }
+        check_shape(self.check(x.dims()));
+        let batch = x.dims()[0];
+        walk.member("bijector", &self.bijector, x, &context.for_batch(batch))
     }
 
     /// Type of data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks may store theirs in a half
@@ -221,10 +173,7 @@ impl<B, P> Flow<B, P> {
         B: Module,
         P: Module,
     {
-        let mut widest = Widest(DType::F32);
-        self.bijector.visit(&mut widest);
-        self.prior.visit(&mut widest);
-        widest.0
+        widest(&self.bijector, &self.prior).unwrap_or(DType::F32)
     }
 
     /// Device of the parameters; the default device where there are none.
@@ -241,7 +190,7 @@ impl<B, P> Unstarted<Flow<B, P>> {
     /// Data-dependent start of every layer, one after the other, and of the prior, from a batch.
     ///
     /// # Errors
-    /// If the batch has the wrong shape or holds a value that is not finite.
+    /// If the batch has the wrong shape, type or device, or holds a value that is not finite.
     pub fn initialize<const D: usize>(self, x: Tensor<D>) -> Result<Flow<B, P>, FlowError>
     where
         B: Bijector<D>,
@@ -263,47 +212,15 @@ impl<B, P> Unstarted<Flow<B, P>> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        let Flow { bijector, prior, shape } = self.start(|flow| {
-            flow.check_given(x.dims(), context)?;
+        let (Flow { bijector, prior, shape }, context) = self.start(|flow| {
+            let context = flow.admit(&x, context)?;
             match non_finite(x.clone())? {
                 Some((count, total, example)) => Err(FlowError::NonFiniteInput { count, total, example }),
-                None => Ok(flow),
+                None => Ok((flow, context)),
             }
         })?;
-        let (bijector, z) = bijector.initialize(x, context);
-        let prior = prior.initialize(z, context);
+        let (bijector, z) = bijector.initialize(x, &context);
+        let prior = prior.initialize(z, &context);
         Ok(Flow { bijector, prior, shape })
-    }
-}
-
-/// Float32, or float64 if a parameter of a module is.
-struct Widest(DType);
-
-impl ModuleVisitor for Widest {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.val().dtype() == DType::F64 {
-            self.0 = DType::F64;
-        }
-    }
-}
-
-/// How many elements are not finite, of how many, and the first example that holds one; `None` if all are. One read.
-pub(crate) fn non_finite<const D: usize>(x: Tensor<D>) -> Result<Option<(usize, usize, usize)>, FlowError> {
-    let dims = x.dims();
-    let total: usize = dims.iter().product();
-    let finite = x.inner().is_finite().int().reshape([dims[0], total / dims[0]]).sum_dim(1);
-    let data = finite.try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
-    let per_example = total / dims[0];
-    let missing: Vec<usize> = data.iter::<i64>().map(|n| per_example - n as usize).collect();
-    Ok(missing.iter().position(|&n| n > 0).map(|example| (missing.iter().sum(), total, example)))
-}
-
-/// Log-likelihoods on the host, all finite.
-pub(crate) fn read_likelihood(log_prob: Tensor<1>) -> Result<Vec<f64>, FlowError> {
-    let data = log_prob.inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
-    let nats: Vec<f64> = data.iter::<f64>().collect();
-    match nats.iter().position(|value| !value.is_finite()) {
-        None => Ok(nats),
-        Some(example) => Err(FlowError::NonFiniteLikelihood { example, value: nats[example] }),
     }
 }

@@ -28,7 +28,7 @@
 //! ```
 
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -75,6 +75,12 @@ pub trait Layer<const D: usize> {
 
     /// The same layer with its condition, to keep after the visit. Parameters are shared, not copied.
     fn to_owned(&self) -> Box<dyn Layer<D>>;
+
+    /// The same layer with the condition of some examples of the batch, for those examples. Parameters are shared, not copied.
+    ///
+    /// # Panics
+    /// If the condition has no such rows.
+    fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>>;
 }
 
 /// Names from the root of a model down to a layer.
@@ -181,6 +187,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
 
     fn to_owned(&self) -> Box<dyn Layer<D>> {
         Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(C::clone(&self.context)) })
+    }
+
+    fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>> {
+        Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(self.context.rows(range)) })
     }
 }
 

@@ -23,7 +23,11 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// What it lowers to.
     type Data: Clone;
 
-    /// Noise for a batch, of the kind that [`Surjection::lift`] takes, from the device's generator, in the type of the flow's
+    /// The same data outside of any graph: what a model that answers with numbers on the host looks at. Data that is a tensor drops its graph
+    /// by [`Tensor::inner`].
+    fn plain(&self, x: Self::Data) -> Self::Data;
+
+    /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the device's generator, in the type of the flow's
     /// parameters.
     fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D>;
 

@@ -85,7 +85,11 @@ impl<const D: usize> Chains<D> {
                 steps => {
                     let n = x.dims()[0].min(config.probed_examples);
                     let (x, z) = (x.clone().narrow(0, 0, n), z.clone().narrow(0, 0, n));
-                    log_singular_values(&|x| forward(x).0, &inverse, x, z, steps)?
+                    // The layers with the condition of these examples alone.
+                    let layers: Vec<Box<dyn Layer<D>>> = links.iter().map(|link| link.layer.rows(0..n)).collect();
+                    let forward = |x: Tensor<D>| layers.iter().fold(x, |x, layer| layer.forward(x).0);
+                    let inverse = |z: Tensor<D>| layers.iter().rev().fold(z, |z, layer| layer.inverse(z));
+                    log_singular_values(&forward, &inverse, x, z, steps)?
                 }
             };
             Ok(LayerDiagnosis {

@@ -49,12 +49,12 @@ use burn::tensor::Tensor;
 use serde::Serialize;
 
 use crate::bijector::Bijector;
-use crate::bound_flow::BoundFlow;
+use crate::bound_flow::{Admitted, BoundFlow};
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError};
 use crate::flow::{Flow, non_finite};
 use crate::layer::LayerWalk;
-use crate::prior::Prior;
+use crate::prior::{Prior, StandardNormal};
 use crate::surjection::Surjection;
 
 use chain::Chains;
@@ -200,9 +200,11 @@ pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     x: Tensor<D>,
     context: &C,
 ) -> Result<Diagnosis, FlowError> {
-    let bijector = bijector.valid();
-    bijector.output_shape_given(x.dims(), context)?;
-    visit(config, x, |x, walk| bijector.visit_layers(x, context, walk))
+    // A bijector alone is a flow whose prior has no parameters and takes every shape.
+    let flow = Flow::conditional::<D, C>(bijector.valid(), StandardNormal::new(), x.dims())?.without_data();
+    let x = x.inner();
+    let context = flow.admit(&x, &context.plain())?;
+    visit(config, x, |x, walk| flow.bijector.visit_layers(x, &context, walk))
 }
 
 /// Runs the visit, then measures what it saw.
@@ -219,7 +221,7 @@ fn visit<const D: usize>(
     }
     let mut chains = Chains::new(config.depth);
     let examples = x.dims()[0];
-    run(x.inner(), &mut LayerWalk::new(&mut chains));
+    run(x, &mut LayerWalk::new(&mut chains));
     Ok(Diagnosis { layers: chains.measure(config)?, examples })
 }
 
@@ -253,9 +255,10 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        self.check_given(x.dims(), context)?;
         let flow = self.valid();
-        visit(config, x, |x, walk| flow.visit_layers(x, context, walk))
+        let x = x.inner();
+        let context = flow.admit(&x, &context.plain())?;
+        visit(config, x, |x, walk| flow.visit_layers(x, &context, walk))
     }
 }
 
@@ -292,9 +295,9 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        self.check(&x, context)?;
         let model = self.valid();
-        let noise = model.surjection.noise(&x, model.flow.dtype());
-        visit(config, noise, |noise, walk| model.visit_layers(x, noise, context, walk))
+        let x = model.surjection.plain(x);
+        let Admitted { noise, context, .. } = model.admit(&x, &context.plain())?;
+        visit(config, noise, |noise, walk| model.visit_layers(x, noise, &context, walk))
     }
 }

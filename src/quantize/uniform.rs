@@ -54,6 +54,10 @@ impl UniformDequantization {
 impl<const D: usize> Surjection<D> for UniformDequantization {
     type Data = Tensor<D, Int>;
 
+    fn plain(&self, x: Self::Data) -> Self::Data {
+        x.inner()
+    }
+
     fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D> {
         Tensor::random(x.dims(), Distribution::Uniform(0.0, 1.0), (&x.device(), dtype))
     }

@@ -95,6 +95,10 @@ where
 {
     type Data = Tensor<D, Int>;
 
+    fn plain(&self, x: Self::Data) -> Self::Data {
+        x.inner()
+    }
+
     fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D> {
         Tensor::random(x.dims(), Distribution::Normal(0.0, 1.0), (&x.device(), dtype))
     }

@@ -20,10 +20,9 @@ pub trait Condition: Context {
     fn with(&self, values: &mut &[f64]) -> Self;
 
     /// Example `index` alone.
-    fn example(&self, index: usize) -> Self;
-
-    /// Without autodiff.
-    fn plain(&self) -> Self;
+    fn example(&self, index: usize) -> Self {
+        self.rows(index..index + 1)
+    }
 
     /// Gradient of a leaf made by [`Context::leaf`]; `None` in front of what got none.
     fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>>;
@@ -42,10 +41,6 @@ impl Condition for () {
     }
 
     fn with(&self, _: &mut &[f64]) {}
-
-    fn example(&self, _: usize) {}
-
-    fn plain(&self) {}
 
     fn gradient(&self, _: &Gradients) -> Option<Vec<f64>> {
         Some(Vec::new())
@@ -75,14 +70,6 @@ impl<const K: usize> Condition for Tensor<K> {
         tensor(own.to_vec(), self.dims(), self.dtype(), &self.device())
     }
 
-    fn example(&self, index: usize) -> Self {
-        self.clone().narrow(0, index, 1)
-    }
-
-    fn plain(&self) -> Self {
-        self.clone().inner()
-    }
-
     fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>> {
         self.grad(gradients).map(|gradient| numbers(&gradient))
     }
@@ -105,14 +92,6 @@ impl<A: Condition, B: Condition> Condition for (A, B) {
 
     fn with(&self, values: &mut &[f64]) -> Self {
         (self.0.with(values), self.1.with(values))
-    }
-
-    fn example(&self, index: usize) -> Self {
-        (self.0.example(index), self.1.example(index))
-    }
-
-    fn plain(&self) -> Self {
-        (self.0.plain(), self.1.plain())
     }
 
     fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>> {

@@ -5,6 +5,7 @@ use burn::tensor::DType;
 use super::fault::Fault;
 use super::loss_scale::LossScale;
 use super::schedule::Schedule;
+use crate::error::FlowError;
 use crate::walk::Backward;
 
 /// A training step that cannot go on.
@@ -153,6 +154,9 @@ pub enum TrainError {
         /// The policy.
         backward: Backward,
     },
+    /// A batch that the model does not take. Nothing was computed.
+    #[error(transparent)]
+    Batch(#[from] FlowError),
     /// An update needs at least one batch.
     #[error("an update needs at least one batch, found none")]
     NoBatch,

@@ -11,6 +11,7 @@ use super::gradient_search::GradientSearch;
 use crate::bijector::Bijector;
 use crate::bound_flow::BoundFlow;
 use crate::context::Context;
+use crate::error::FlowError;
 use crate::finite::all_finite;
 use crate::flow::Flow;
 use crate::layer::LayerWalk;
@@ -28,6 +29,15 @@ pub trait Objective<M> {
     fn walk(&self, model: &M, walk: &mut Walk<()>) -> Option<Tensor<1>> {
         let _ = (model, walk);
         None
+    }
+
+    /// Whether the model takes the batch, asked before anything is computed. The default serves losses that check by themselves.
+    ///
+    /// # Errors
+    /// What is wrong with the batch: its shape, type or device, or those of its condition.
+    fn check(&self, model: &M) -> Result<(), FlowError> {
+        let _ = model;
+        Ok(())
     }
 
     /// Examples of the batch: its weight among the micro-batches of one update.
@@ -80,6 +90,10 @@ where
         Some(loss)
     }
 
+    fn check(&self, model: &Flow<B, P>) -> Result<(), FlowError> {
+        model.admit(&self.x, &self.context).map(drop)
+    }
+
     fn examples(&self, _: &Flow<B, P>) -> usize {
         self.x.dims()[0]
     }
@@ -93,7 +107,7 @@ where
             search.note("context".into(), "condition");
         }
         let z = model.visit_layers(self.x.clone(), &self.context, &mut LayerWalk::new(&mut search));
-        if !all_finite(&model.prior.log_prob(z, &self.context)) {
+        if !all_finite(&model.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
             search.note("prior".into(), "log-density");
         }
         search.fault
@@ -102,7 +116,8 @@ where
     fn gradient_fault(&self, model: &Flow<B, P>) -> Option<Fault> {
         let mut search = GradientSearch::default();
         let z = model.visit_layers(self.x.clone(), &self.context, &mut LayerWalk::new(&mut search));
-        search.fault(model.prior.log_prob(z, &self.context).mean().neg(), "prior")
+        let context = self.context.for_batch(z.dims()[0]);
+        search.fault(model.prior.log_prob(z, &context).mean().neg(), "prior")
     }
 }
 
@@ -122,6 +137,11 @@ where
         Some(loss)
     }
 
+    fn check(&self, model: &BoundFlow<S, B, P>) -> Result<(), FlowError> {
+        // Fresh noise says where the data is. The update seeds the device after this.
+        model.admit(&self.x, &self.context).map(drop)
+    }
+
     fn examples(&self, model: &BoundFlow<S, B, P>) -> usize {
         // Data that the surjection does not know has no weight, and no loss either.
         model.surjection.check(&self.x).map_or(0, |(lifted, _)| lifted[0])
@@ -135,7 +155,7 @@ where
         // The same order of draws as in the loss: first the noise, then what the layers drop.
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
         let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut LayerWalk::new(&mut search));
-        if !all_finite(&model.flow.prior.log_prob(z, &self.context)) {
+        if !all_finite(&model.flow.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
             search.note("flow.prior".into(), "log-density");
         }
         search.fault
@@ -145,6 +165,7 @@ where
         let mut search = GradientSearch::default();
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
         let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut LayerWalk::new(&mut search));
-        search.fault(model.flow.prior.log_prob(z, &self.context).mean().neg(), "flow.prior")
+        let context = self.context.for_batch(z.dims()[0]);
+        search.fault(model.flow.prior.log_prob(z, &context).mean().neg(), "flow.prior")
     }
 }

@@ -6,7 +6,6 @@ use super::{Cotangent, Walk, graph_device, scaled};
 use crate::bijector::Bijector;
 use crate::bound_flow::BoundFlow;
 use crate::context::Context;
-use crate::error::check_shape;
 use crate::finite::all_finite;
 use crate::flow::Flow;
 use crate::graph::lift;
@@ -18,8 +17,10 @@ impl<B, P> Flow<B, P> {
     /// walk goes on back; the gradients of the parameters are in `walk`. There is no such point where the loss is not finite, and nothing was
     /// differentiated.
     ///
+    /// A condition of one row holds for every example. Its gradient then has a row for each of them, whose sum is that of the one row.
+    ///
     /// # Panics
-    /// If the shape of `x` is not the flow's, or a layer cannot take the condition.
+    /// If `x` has not the flow's shape, type or device, or a layer cannot take the condition.
     pub fn walk<const D: usize, C: Context>(
         &self,
         x: Tensor<D>,
@@ -31,7 +32,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        check_shape(self.check_given(x.dims(), context));
+        let context = &self.expect_admitted(&x, context);
         let through = |walk: &mut Walk<C>| self.bijector.walk_forward(x.inner(), context, walk);
         let (z, log_det) = walk.within("bijector", through);
         // The prior has a graph of its own, with latents and log-determinant as leaves. The order of the sums is that of `log_prob`.

@@ -183,6 +183,13 @@ impl FlowPlusPlusDequantization {
 impl Surjection<4> for FlowPlusPlusDequantization {
     type Data = Tensor<4, Int>;
 
+    fn plain(&self, x: Self::Data) -> Self::Data {
+        match self {
+            Self::Uniform(inner) => Surjection::<4>::plain(inner, x),
+            Self::Variational(inner) => inner.plain(x),
+        }
+    }
+
     fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<4> {
         match self {
             Self::Uniform(inner) => inner.noise(x, dtype),

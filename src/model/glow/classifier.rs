@@ -37,7 +37,8 @@ use super::{Glow, GlowConfig, GlowLayers, GlowPrior, TopPrior};
 use crate::bijector::Bijector;
 use crate::conditioner::{ZeroLinear, ZeroLinearConfig};
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::error::{ConfigError, FlowError, ShapeError};
+use crate::flow::Numbers;
 use crate::prior::Prior;
 use crate::surjection::Surjection;
 
@@ -92,17 +93,22 @@ pub struct GlowClassifier {
 }
 
 impl GlowClassifier {
-    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`.
+    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`, differentiable. The condition has a row for each
+    /// example, or one row for all of them.
     ///
     /// # Shapes
     /// `z [batch, C, H, W]` to `[batch, n_classes]`.
     ///
     /// # Errors
-    /// If `z` does not have the model's shape.
-    pub fn logits<C: Context>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, ShapeError>
+    /// If `z` does not have the model's shape, or latents or condition not its type or device.
+    pub fn logits<C: Context>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, FlowError>
     where
         TopPrior: Bijector<4, C>,
     {
+        let found = Numbers::of(&z);
+        Numbers::of_modules(layers, &self.linear, &found)?.expect("latents", &found)?;
+        found.expect_condition(context)?;
+        let context = &context.for_batch(z.dims()[0]);
         let latents = layers.1.latents(z.clone(), context)?;
         let top = latents.levels.into_iter().next_back().unwrap_or(z);
         let top = match layers.1.levels.last() {
@@ -113,20 +119,20 @@ impl GlowClassifier {
         let expected = self.linear.n_inputs();
         if c != expected {
             let (layer, shape) = ("GlowClassifier", top.dims().to_vec());
-            return Err(ShapeError::Axis { layer, axis: 1, expected, shape });
+            return Err(ShapeError::Axis { layer, axis: 1, expected, shape }.into());
         }
         Ok(self.linear.forward(top.mean_dims(&[2, 3]).reshape([batch, c])))
     }
 
     /// Training loss of a class-conditional model with this classifier: nats per example, `[1]`, with fresh noise. `class` is one-hot,
-    /// `[batch, n_classes]`.
+    /// `[batch, n_classes]`, or one row for all examples.
     ///
     /// # Panics
-    /// If the shapes are not the model's, or the classes not those of the classifier.
+    /// If the shapes, types or devices are not the model's, or the classes not those of the classifier.
     pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
         let noise = model.surjection.noise(&x, model.flow.dtype());
         let (y, log_weight) = model.surjection.lift(x, noise);
-        check_shape(model.flow.check(y.dims()));
+        let class = &model.flow.expect_admitted(&y, class);
         let (z, log_det) = model.flow.bijector.forward(y, class);
         let log_prob = model.flow.prior.log_prob(z.clone(), class) + log_det + log_weight;
         let logits = match self.logits(&model.flow.bijector, z, class) {

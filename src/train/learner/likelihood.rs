@@ -2,7 +2,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
-use crate::bound_flow::BoundFlow;
+use crate::bound_flow::{Admitted, BoundFlow};
 use crate::error::FlowError;
 use crate::flow::Flow;
 use crate::metric::{Exact, OneSampleBound, Provenance};
@@ -30,6 +30,9 @@ pub trait Likelihood<const D: usize>: Module + ModuleDisplay {
     /// If the batch is none of the model's.
     fn log_likelihood(&self, data: Self::Data) -> Result<(Tensor<1>, usize), FlowError>;
 
+    /// The same batch outside of any graph, for likelihoods that are not differentiated.
+    fn plain(&self, data: Self::Data) -> Self::Data;
+
     /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what only one draw met is not found.
     fn fault(&self, data: Self::Data) -> Option<Fault>;
 }
@@ -46,8 +49,12 @@ where
     }
 
     fn log_likelihood(&self, data: Tensor<D>) -> Result<(Tensor<1>, usize), FlowError> {
-        self.check(data.dims())?;
-        Ok((self.log_prob(data), self.dims()))
+        self.admit(&data, &())?;
+        Ok((self.density(data, &()), self.dims()))
+    }
+
+    fn plain(&self, data: Tensor<D>) -> Tensor<D> {
+        data.inner()
     }
 
     fn fault(&self, data: Tensor<D>) -> Option<Fault> {
@@ -70,9 +77,12 @@ where
     }
 
     fn log_likelihood(&self, data: S::Data) -> Result<(Tensor<1>, usize), FlowError> {
-        let dims = self.check(&data, &())?;
-        let noise = self.surjection.noise(&data, self.flow.dtype());
+        let Admitted { dims, noise, .. } = self.admit(&data, &())?;
         Ok((self.log_weight(data, noise), dims))
+    }
+
+    fn plain(&self, data: S::Data) -> S::Data {
+        self.surjection.plain(data)
     }
 
     fn fault(&self, data: S::Data) -> Option<Fault> {

@@ -245,7 +245,10 @@ impl<const D: usize, M: Likelihood<D>> InferenceStep for MaximumLikelihood<D, M>
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> Self::Output {
-        let (nats, dims) = Self::log_likelihood(&self.model, data);
+        // burn would keep the graph of an evaluation until the next backward pass.
+        let model = self.model.valid();
+        let data = model.plain(data);
+        let (nats, dims) = Self::log_likelihood(&model, data);
         StepLikelihood::new(nats, dims, M::provenance())
     }
 }

@@ -150,7 +150,7 @@ impl<M: Module> Trainer<M> {
     /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
     ///
     /// # Errors
-    /// As [`Trainer::update`].
+    /// As [`Trainer::update`], and [`TrainError::Batch`] if the model does not take the batch.
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
         self.update_on_parts(device, std::slice::from_ref(objective))
     }
@@ -159,10 +159,11 @@ impl<M: Module> Trainer<M> {
     /// batch, the mean over all examples. Each part draws noise of its own, the first that of a whole batch.
     ///
     /// # Errors
-    /// As [`Trainer::update`], and [`TrainError::NoBatch`].
+    /// As [`Trainer::update_on`], and [`TrainError::NoBatch`].
     pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
         let model = &self.working_copy();
+        parts.iter().try_for_each(|part| part.check(model))?;
         let found = BatchGradient::of(model, parts, seeds, |seeds, part| {
             let found = self.pass(device, seeds, &mut guard).run(model, part)?;
             Ok(self.master(found))

@@ -1,0 +1,145 @@
+//! The door of a flow: shapes, types and devices of data and conditions are checked before the first operation.
+//! ```text
+//! data        the flow's shape;  the type of its parameters;  their device, with or without autodiff
+//! condition   one row, or one for each example;  the type and device of the data
+//! ```
+//! A flow without parameters works in float32 and in float64, wherever its data is.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Tensor};
+
+use super::Flow;
+use crate::bijector::Bijector;
+use crate::context::{Context, ContextPart};
+use crate::error::{FlowError, ShapeError};
+use crate::prior::Prior;
+
+/// Type and device of numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Numbers {
+    pub dtype: DType,
+    pub device: Device,
+}
+
+impl Numbers {
+    pub(crate) fn of<const D: usize>(x: &Tensor<D>) -> Self {
+        Self { dtype: x.dtype(), device: x.device() }
+    }
+
+    /// Whether `found` can be combined with these. Devices that differ in autodiff alone are one.
+    ///
+    /// # Errors
+    /// [`FlowError::Type`] or [`FlowError::OtherDevice`].
+    pub(crate) fn expect(&self, what: &'static str, found: &Self) -> Result<(), FlowError> {
+        if found.dtype != self.dtype {
+            return Err(FlowError::Type { what, expected: self.dtype, found: found.dtype });
+        }
+        if found.device != self.device {
+            let name = |device: &Device| format!("{:?}", device.clone().inner());
+            return Err(FlowError::OtherDevice { what, expected: name(&self.device), found: name(&found.device) });
+        }
+        Ok(())
+    }
+
+    /// [`Numbers::expect`] of every tensor of a condition.
+    pub(crate) fn expect_condition<C: Context>(&self, context: &C) -> Result<(), FlowError> {
+        let mut parts = context.parts().into_iter();
+        parts.try_for_each(|ContextPart { dtype, device, .. }| self.expect("condition", &Self { dtype, device }))
+    }
+
+    /// What modules compute with data such as `data`: the type and device of their parameters, or of the data where they have none.
+    ///
+    /// # Errors
+    /// [`FlowError::Type`] for data in a half type where no parameter says another.
+    pub(crate) fn of_modules(module: &impl Module, prior: &impl Module, data: &Self) -> Result<Self, FlowError> {
+        let dtype = match widest(module, prior) {
+            Some(dtype) => dtype,
+            None if data.dtype == DType::F64 => DType::F64,
+            // No density survives a half type.
+            None => DType::F32,
+        };
+        let device = module.devices().into_iter().chain(prior.devices()).next();
+        Ok(Self { dtype, device: device.unwrap_or_else(|| data.device.clone()) })
+    }
+}
+
+/// Float64 if a float parameter is, float32 if another is: networks may store theirs in a half type, which no density survives. `None`
+/// without parameters.
+pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType> {
+    let mut widest = Widest(None);
+    module.visit(&mut widest);
+    prior.visit(&mut widest);
+    widest.0
+}
+
+struct Widest(Option<DType>);
+
+impl ModuleVisitor for Widest {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // The type of what is stored: an effective weight would be computed for nothing.
+        let double = param.base().dtype() == DType::F64 || self.0 == Some(DType::F64);
+        self.0 = Some(if double { DType::F64 } else { DType::F32 });
+    }
+}
+
+/// Whether the tensors of a condition have a row for each of `batch` examples: layers that ignore a condition do not look.
+pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), ShapeError> {
+    match context.parts().into_iter().find(|part| part.shape.first().is_some_and(|&rows| rows != batch)) {
+        None => Ok(()),
+        Some(ContextPart { shape: found, .. }) => {
+            let mut expected = found.clone();
+            expected[0] = batch;
+            Err(ShapeError::ConditionShape { layer: "Flow", expected, found })
+        }
+    }
+}
+
+impl<B, P> Flow<B, P> {
+    /// Whether the flow takes a batch with a condition; the condition as the layers take it, with a row for each example.
+    ///
+    /// # Errors
+    /// What the head of this module lists.
+    pub(crate) fn admit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        self.check(x.dims())?;
+        let found = Numbers::of(x);
+        Numbers::of_modules(&self.bijector, &self.prior, &found)?.expect("data", &found)?;
+        self.admit_condition(x.dims(), &found, context)
+    }
+
+    /// [`Flow::admit`] of the condition alone, beside data of a shape and of `numbers`.
+    pub(crate) fn admit_condition<const D: usize, C: Context>(
+        &self,
+        shape: [usize; D],
+        numbers: &Numbers,
+        context: &C,
+    ) -> Result<C, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        numbers.expect_condition(context)?;
+        let context = context.for_batch(shape[0]);
+        self.check_given(shape, &context)?;
+        check_rows(shape[0], &context)?;
+        Ok(context)
+    }
+
+    /// [`Flow::admit`] for methods whose contract is a panic.
+    ///
+    /// # Panics
+    /// With the text of the error.
+    pub(crate) fn expect_admitted<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> C
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        match self.admit(x, context) {
+            Ok(context) => context,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Sampling from a flow: alone or with log-densities, a whole batch or row by row.
+//! ```text
+//! z ~ prior at a temperature,  x = f⁻¹(z | context)
+//! ln p(x | context) = ln p_prior(z | context) − ln|det ∂f⁻¹/∂z|                    [batch], nats
+//! ```
+//! The log-density is that of the model, which is the prior's at temperature 1, whatever the temperature of the samples: what
+//! [`Flow::evaluate`] would give with exact numbers. It comes from the latents, not from `x`. A sample that rounds to the end of an interval, 1
+//! of a [`Logit`](crate::Logit), has lost how close it is, and `evaluate` no density for it; its latents still have both.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::Flow;
+use super::door::Numbers;
+use super::evaluation::{non_finite_counts, read};
+use super::rows::{FailedRow, RowFault, SampledRows};
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::FlowError;
+use crate::metric::{Exact, LogLikelihood};
+use crate::prior::Prior;
+
+/// Samples and their log-density. The formulas head this module.
+#[derive(Debug, Clone)]
+pub struct Samples<const D: usize> {
+    /// `[n, ...]`.
+    pub x: Tensor<D>,
+    /// `ln p` of each under the model itself, at temperature 1.
+    pub log_likelihood: LogLikelihood<Exact>,
+}
+
+/// A flow in evaluation, the condition of every sample, and latents.
+type Drawn<F, C, const D: usize> = (F, C, Tensor<D>);
+
+impl<B, P> Flow<B, P> {
+    /// `n` samples at a temperature: the latents' spread is multiplied by it. Samples of a model in training come from its current
+    /// weights, without dropout and outside the graph.
+    ///
+    /// # Errors
+    /// If `n` is 0, if the temperature is negative or not finite, or if some latents have no inverse in this precision:
+    /// [`Flow::sample_rows`] gives the others.
+    pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<Tensor<D>, FlowError>
+    where
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.sample_given(n, temperature, &())
+    }
+
+    /// As [`Flow::sample`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    ///
+    /// # Errors
+    /// As [`Flow::sample`], and if a layer cannot take the condition.
+    pub fn sample_given<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<Tensor<D>, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let (flow, context, z) = self.draw(n, temperature, context)?;
+        let x = flow.bijector.inverse(z, &context);
+        not_inverted(&x, &non_finite_counts(x.clone())?).map_or(Ok(x), Err)
+    }
+
+    /// As [`Flow::sample`], with the log-density of each sample under the model itself.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use flowkit::{Flow, Invert, StandardNormal, Tanh};
+    ///
+    /// // Samples in (−1, 1), of which some round to the ends at this temperature.
+    /// let flow = Flow::new(Invert::new(Tanh::new()), StandardNormal::new(), [1, 2])?.without_data();
+    /// let samples = flow.sample_with_log_prob::<2>(64, 5.0)?;
+    /// assert!(samples.log_likelihood.nats().iter().all(|nats| nats.is_finite()));
+    /// assert!(flow.evaluate(samples.x).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Flow::sample`], and if a log-density is not finite: latents that a temperature above 1 takes out of the support of
+    /// a [`Uniform`](crate::Uniform) prior, say.
+    pub fn sample_with_log_prob<const D: usize>(&self, n: usize, temperature: f64) -> Result<Samples<D>, FlowError>
+    where
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.sample_with_log_prob_given(n, temperature, &())
+    }
+
+    /// As [`Flow::sample_with_log_prob`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    ///
+    /// # Errors
+    /// As [`Flow::sample_with_log_prob`], and if a layer cannot take the condition.
+    pub fn sample_with_log_prob_given<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<Samples<D>, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let (flow, context, z) = self.draw(n, temperature, context)?;
+        let (x, nats) = flow.invert_with_density(z, &context)?;
+        if let Some(error) = not_inverted(&x, &non_finite_counts(x.clone())?) {
+            return Err(error);
+        }
+        if let Some(example) = nats.iter().position(|value| !value.is_finite()) {
+            return Err(FlowError::NonFiniteLikelihood { example, value: nats[example] });
+        }
+        Ok(Samples { x, log_likelihood: LogLikelihood::new(nats, self.dims(), Exact) })
+    }
+
+    /// [`Flow::sample`] row by row: samples whose latents have no inverse are left out.
+    ///
+    /// # Errors
+    /// As [`Flow::sample`], but [`FlowError::NotInverted`] only if no sample is left.
+    pub fn sample_rows<const D: usize>(
+        &self,
+        n: usize,
+        temperature: f64,
+    ) -> Result<SampledRows<Tensor<D>>, FlowError>
+    where
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.sample_rows_given(n, temperature, &())
+    }
+
+    /// As [`Flow::sample_rows`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    ///
+    /// # Errors
+    /// As [`Flow::sample_rows`], and if a layer cannot take the condition.
+    pub fn sample_rows_given<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<SampledRows<Tensor<D>>, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let (flow, context, z) = self.draw(n, temperature, context)?;
+        let x = flow.bijector.inverse(z, &context);
+        let counts = non_finite_counts(x.clone())?;
+        let (rows, failed) = self.sort(&counts, None);
+        match not_inverted(&x, &counts) {
+            Some(error) if rows.is_empty() => Err(error),
+            _ => Ok(SampledRows { samples: Context::select(&x, &rows), rows, failed }),
+        }
+    }
+
+    /// [`Flow::sample_with_log_prob`] row by row: samples whose latents have no inverse, or whose log-density is not finite, are left out.
+    ///
+    /// # Errors
+    /// As [`Flow::sample_with_log_prob`], but for failed rows only if no sample is left.
+    pub fn sample_rows_with_log_prob<const D: usize>(
+        &self,
+        n: usize,
+        temperature: f64,
+    ) -> Result<SampledRows<Samples<D>>, FlowError>
+    where
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.sample_rows_with_log_prob_given(n, temperature, &())
+    }
+
+    /// As [`Flow::sample_rows_with_log_prob`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    ///
+    /// # Errors
+    /// As [`Flow::sample_rows_with_log_prob`], and if a layer cannot take the condition.
+    pub fn sample_rows_with_log_prob_given<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<SampledRows<Samples<D>>, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let (flow, context, z) = self.draw(n, temperature, context)?;
+        let (x, nats) = flow.invert_with_density(z, &context)?;
+        let counts = non_finite_counts(x.clone())?;
+        let (rows, failed) = self.sort(&counts, Some(&nats));
+        if rows.is_empty() {
+            let likelihood = || FlowError::NonFiniteLikelihood { example: 0, value: nats[0] };
+            return Err(not_inverted(&x, &counts).unwrap_or_else(likelihood));
+        }
+        let good = rows.iter().map(|&row| nats[row]).collect();
+        let log_likelihood = LogLikelihood::new(good, self.dims(), Exact);
+        Ok(SampledRows { samples: Samples { x: Context::select(&x, &rows), log_likelihood }, rows, failed })
+    }
+
+    /// Checks what a sample is asked by, and draws latents.
+    fn draw<const D: usize, C: Context>(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<Drawn<Self, C, D>, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        if n == 0 {
+            return Err(FlowError::NoSamples { what: "n" });
+        }
+        if !(temperature >= 0.0 && temperature.is_finite()) {
+            return Err(FlowError::Temperature { found: temperature });
+        }
+        let flow = self.valid();
+        let numbers = Numbers { dtype: flow.dtype(), device: flow.device() };
+        let context = flow.admit_condition(self.batch_shape(n), &numbers, &context.plain())?;
+        let shape = flow.bijector.output_shape(self.batch_shape(n))?;
+        let z = flow.prior.sample(shape, temperature, &context, &numbers.device, numbers.dtype);
+        Ok((flow, context, z))
+    }
+
+    /// Samples from latents, and their log-densities on the host.
+    fn invert_with_density<const D: usize, C: Context>(
+        &self,
+        z: Tensor<D>,
+        context: &C,
+    ) -> Result<(Tensor<D>, Vec<f64>), FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let (x, log_det) = self.bijector.inverse_with_log_det(z.clone(), context);
+        let nats = read(self.prior.log_prob(z, context) - log_det)?;
+        Ok((x, nats))
+    }
+
+    /// The rows that are good, and what is wrong with the others.
+    fn sort(&self, counts: &[usize], nats: Option<&[f64]>) -> (Vec<usize>, Vec<FailedRow>) {
+        let total = self.dims();
+        let (mut rows, mut failed) = (Vec::with_capacity(counts.len()), Vec::new());
+        for (row, &count) in counts.iter().enumerate() {
+            match nats.map(|nats| nats[row]) {
+                _ if count > 0 => failed.push(FailedRow { row, fault: RowFault::NotInverted { count, total } }),
+                Some(value) if !value.is_finite() => {
+                    failed.push(FailedRow { row, fault: RowFault::Likelihood { value } });
+                }
+                _ => rows.push(row),
+            }
+        }
+        (rows, failed)
+    }
+}
+
+/// The error of a batch with elements that are not finite; `None` if all are.
+pub(crate) fn not_inverted<const D: usize>(x: &Tensor<D>, counts: &[usize]) -> Option<FlowError> {
+    let rows: Vec<usize> = (0..counts.len()).filter(|&row| counts[row] > 0).collect();
+    let (count, total) = (counts.iter().sum(), x.dims().iter().product());
+    (!rows.is_empty()).then_some(FlowError::NotInverted { count, total, rows })
+}
