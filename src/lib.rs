@@ -120,7 +120,7 @@ pub use conditioner::{
     OutputActivation, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig,
     ZeroLinear, ZeroLinearConfig, concat_elu,
 };
-pub use context::{Context, MapContext, VectorContext};
+pub use context::{Context, ContextPart, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
 pub use elementwise::{
@@ -128,7 +128,7 @@ pub use elementwise::{
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
-pub use flow::Flow;
+pub use flow::{FailedRow, Flow, RowFault, RowLikelihoods, SampledRows, Samples};
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,

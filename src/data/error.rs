@@ -72,6 +72,15 @@ pub enum DataError {
         n_parts: usize,
     },
 
+    /// An epoch whose steps have numbers that cannot be counted to.
+    #[error("epoch {epoch} is past the last one whose steps have numbers, {largest}")]
+    EpochTooLarge {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The last one that there is.
+        largest: usize,
+    },
+
     /// A batch larger than the set.
     #[error("a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch")]
     BatchTooLarge {

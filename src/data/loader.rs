@@ -1,4 +1,4 @@
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,7 +23,8 @@ pub struct LoaderConfig {
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
-    /// Batches that a thread reads ahead; with 0 they are read where they are asked for. It changes no batch and no error.
+    /// Batches that a thread reads ahead, at most those of an epoch; with 0 they are read where they are asked for. It changes no batch and
+    /// no error.
     #[config(default = 2)]
     pub prefetch: usize,
     /// Random changes of the images, in this order.
@@ -107,27 +108,29 @@ impl<O> Loader<O> {
         self.reader.plan.steps_per_epoch()
     }
 
-    /// The batches of `step`, `step + 1` and so on, through the epochs and without end. Steps count from 0.
+    /// The batches of `step`, `step + 1` and so on, through the epochs, up to the step `usize::MAX`. Steps count from 0.
     ///
     /// # Errors
     ///
     /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or [`DataError::Panicked`]. An error
     /// is the last item.
     pub fn steps(&self, step: usize) -> Result<Steps<O>, DataError> {
-        self.range(step..usize::MAX)
+        self.range(step..=usize::MAX)
     }
 
     /// The batches of one epoch, which counts from 0.
     ///
     /// # Errors
     ///
-    /// As [`Loader::steps`].
+    /// As [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose steps have no numbers.
     pub fn epoch(&self, epoch: usize) -> Result<Steps<O>, DataError> {
         let n_steps = self.steps_per_epoch();
-        self.range(epoch * n_steps..(epoch + 1) * n_steps)
+        let end = epoch.checked_add(1).and_then(|next| next.checked_mul(n_steps));
+        let end = end.ok_or(DataError::EpochTooLarge { epoch, largest: usize::MAX / n_steps - 1 })?;
+        self.range(end - n_steps..=end - 1)
     }
 
-    fn range(&self, steps: Range<usize>) -> Result<Steps<O>, DataError> {
+    fn range(&self, steps: RangeInclusive<usize>) -> Result<Steps<O>, DataError> {
         let reader = self.reader.clone();
         let mut failed = false;
         let items = steps.map_while(move |step| {
@@ -137,7 +140,7 @@ impl<O> Loader<O> {
         });
         let items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send> = match self.prefetch {
             0 => Box::new(guarded(items)),
-            depth => Box::new(Prefetch::new(items, depth)?),
+            depth => Box::new(Prefetch::new(items, depth.min(self.steps_per_epoch()))?),
         };
         Ok(Steps { items, batcher: self.batcher.clone(), device: self.device.clone() })
     }
@@ -206,7 +209,7 @@ impl Reader {
 impl<O: Send + 'static> DataLoader<O> for Loader<O> {
     /// The next epoch.
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
-        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
+        let epoch = next_epoch(&self.epoch);
         let (steps, failed) = match self.epoch(epoch) {
             Ok(steps) => (Some(steps), None),
             Err(error) => (None, Some(error)),
@@ -228,9 +231,11 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
     ///
     /// # Panics
     ///
-    /// If the slice does not hold one complete batch.
+    /// If the slice ends after the data set, or does not hold one complete batch.
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
-        let end = if end == self.num_items() { self.reader.dataset.len() } else { end };
+        let n_items = self.reader.dataset.len();
+        let end = if end == self.num_items() { n_items } else { end };
+        assert!(end <= n_items, "the slice {start}..{end} of a loader of {n_items} items");
         let mut slice = self.with_device(&self.device);
         let LoaderConfig { pass, batch_size, seed, .. } = *self.reader.config;
         slice.reader.plan = match Plan::new(pass, end.saturating_sub(start), batch_size, seed) {
@@ -240,6 +245,13 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
         slice.reader.dataset = Arc::new(PartialDataset::new(self.reader.dataset.clone(), start, end));
         Arc::new(slice)
     }
+}
+
+/// The number of the next epoch, which then counts as given. The last number stays.
+pub(crate) fn next_epoch(epoch: &AtomicUsize) -> usize {
+    let next = |epoch: usize| Some(epoch.saturating_add(1));
+    // `next` is never `None`, so that both are the number before.
+    epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|epoch| epoch)
 }
 
 /// An epoch as burn's loaders give it.

@@ -75,6 +75,8 @@ pub use images::Images;
 pub use labels::Labels;
 pub use layout_error::LayoutError;
 pub use loader::{Loader, LoaderConfig, Steps};
+#[cfg(feature = "train")]
+pub(crate) use loader::next_epoch;
 pub use pass::Pass;
 #[cfg(feature = "image")]
 pub use photographs::photographs;

@@ -5,6 +5,7 @@ use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 
+use crate::data::{DataError, next_epoch};
 use crate::train::{Purpose, StepSeed};
 
 /// Any of burn's loaders, which seeds the device before it hands out a batch: the noise of a step then follows from the seed and the step,
@@ -46,10 +47,11 @@ impl<O> SeededLoader<O> {
 
 impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
-        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
+        let epoch = next_epoch(&self.epoch);
         // A number of its own for each step of each epoch: no epoch has 2^32 steps.
-        let step = if self.purpose == Purpose::Training { (epoch as u64) << 32 } else { 0 };
-        Box::new(SeededEpoch { batches: self.loader.iter(), loader: self, step })
+        let first = if self.purpose == Purpose::Training { (epoch as u64).checked_mul(1 << 32) } else { Some(0) };
+        let failed = first.is_none().then_some(DataError::EpochTooLarge { epoch, largest: LAST_EPOCH });
+        Box::new(SeededEpoch { batches: self.loader.iter(), loader: self, step: first.unwrap_or(0), failed, over: false })
     }
 
     fn num_items(&self) -> usize {
@@ -65,16 +67,29 @@ impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
     }
 }
 
+/// The last epoch whose steps have numbers of their own.
+const LAST_EPOCH: usize = u32::MAX as usize;
+
 struct SeededEpoch<'a, O> {
     batches: Box<dyn DataLoaderIterator<O> + 'a>,
     loader: &'a SeededLoader<O>,
     step: u64,
+    /// Why there are no batches: the first item, and the last.
+    failed: Option<DataError>,
+    over: bool,
 }
 
 impl<O> Iterator for SeededEpoch<'_, O> {
     type Item = Result<O, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            self.over = true;
+            return Some(Err(DatasetError::new(error)));
+        }
+        if self.over {
+            return None;
+        }
         let batch = self.batches.next()?;
         // Behind the batch, which may draw too.
         self.loader.device.seed(self.loader.seeds.seed(self.step, self.loader.purpose));

@@ -1,0 +1,186 @@
+//! What evaluating, sampling and training leave behind: nothing.
+//!
+//! burn registers every operation on a device with autodiff, tracked or not, in a graph of the process, and frees what nobody has gone
+//! back through only with a later backward pass. Methods that answer on the host must not leave any.
+//!
+//! One test in this program, since the allocator counts for all threads.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::law::{Law, MixLogCdfConfig};
+use flowkit::model::flow_plus_plus::{
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig, VariationalConfig,
+};
+use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
+use flowkit::testing::numbers::normal;
+use flowkit::train::{Ema, EmaDecay, NegativeLogLikelihood, Trainer, TrainerConfig};
+use flowkit::{
+    ActNormConfig, Backward, CouplingConfig, DiagnosisConfig, Flow, MlpConfig, Pattern, StandardNormal, diagnose,
+};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const CALLS: usize = 200;
+
+/// Bytes that all calls together may leave: less than the smallest node of a graph each.
+const ALLOWED: isize = 16 * 1024;
+
+fn assert_flat(what: &str, calls: usize, mut call: impl FnMut()) {
+    // Threads, caches and buffers that grow once.
+    (0..calls / 10 + 2).for_each(|_| call());
+    let before = ALLOCATOR.current_usage() as isize;
+    (0..calls).for_each(|_| call());
+    let grown = ALLOCATOR.current_usage() as isize - before;
+    println!("{what}: {grown} bytes after {calls} calls");
+    assert!(grown <= ALLOWED, "{what}: {grown} bytes more after {calls} calls");
+}
+
+/// The same numbers without autodiff, on a device with it, and tracked.
+fn placed<const D: usize>(seed: u64, shape: [usize; D]) -> [(&'static str, Tensor<D>); 3] {
+    let numbers: Vec<f32> = normal(seed, shape.iter().product(), 1.0).into_iter().map(|value| value as f32).collect();
+    let on = |device: &Device| Tensor::<D>::from_data(TensorData::new(numbers.clone(), shape), device);
+    let graph = Device::flex().autodiff();
+    [("plain", on(&Device::flex())), ("autodiff", on(&graph)), ("tracked", on(&graph).require_grad())]
+}
+
+fn levels(n: usize, shape: [usize; 3], device: &Device) -> Tensor<4, Int> {
+    let [c, h, w] = shape;
+    let values: Vec<i64> = (0..(n * c * h * w) as i64).map(|i| (i * 53 + i * i * 7) % 256).collect();
+    Tensor::from_data(TensorData::new(values, [n, c, h, w]), device)
+}
+
+/// A flow on vectors, in training, with and without a condition.
+fn vectors(graph: &Device) {
+    let law = MixLogCdfConfig::new(2).init();
+    let layers = |d_context| {
+        let net = MlpConfig::new(2, 2, law.n_params()).with_d_context(d_context).init(graph);
+        (ActNormConfig::new(4).init::<2>(graph), CouplingConfig::new().init(law.clone(), net))
+    };
+    let [(_, first), ..] = placed(1, [8, 4]);
+    let flow = Flow::new(layers(None), StandardNormal::new(), [1, 4]).unwrap().initialize(first.clone()).unwrap();
+    let given = Flow::conditional::<2, Tensor<2>>(layers(Some(3)), StandardNormal::new(), [1, 4]).unwrap();
+    let given = given.initialize_given(first, &placed(2, [8, 3])[0].1).unwrap();
+    let few = DiagnosisConfig::new().with_power_steps(1);
+    assert_flat("sample", CALLS, || drop(flow.sample::<2>(8, 1.0).unwrap()));
+    assert_flat("sample_with_log_prob", CALLS, || drop(flow.sample_with_log_prob::<2>(8, 1.0).unwrap()));
+    assert_flat("sample_rows", CALLS, || drop(flow.sample_rows::<2>(8, 1.0).unwrap()));
+    for (place, x) in placed(3, [8, 4]) {
+        let what = |name: &str| format!("{name}, data {place}");
+        assert_flat(&what("evaluate"), CALLS, || drop(flow.evaluate(x.clone()).unwrap()));
+        assert_flat(&what("evaluate_rows"), CALLS, || drop(flow.evaluate_rows(x.clone()).unwrap()));
+        assert_flat(&what("diagnose"), CALLS, || drop(flow.diagnose_given(&few, x.clone(), &()).unwrap()));
+        let alone = || drop(diagnose(&few, &flow.bijector, x.clone(), &()).unwrap());
+        assert_flat(&what("diagnose of a bijector"), CALLS, alone);
+        for (context_place, context) in placed(4, [8, 3]) {
+            let what = |name: &str| format!("{name}, data {place}, condition {context_place}");
+            let one = context.clone().narrow(0, 0, 1);
+            assert_flat(&what("evaluate_given"), CALLS, || drop(given.evaluate_given(x.clone(), &context).unwrap()));
+            assert_flat(&what("evaluate_given one"), CALLS, || drop(given.evaluate_given(x.clone(), &one).unwrap()));
+            let sample = || drop(given.sample_given::<2, _>(8, 1.0, &context).unwrap());
+            assert_flat(&what("sample_given"), CALLS, sample);
+            let rows = || drop(given.sample_rows_with_log_prob_given::<2, _>(8, 1.0, &context).unwrap());
+            assert_flat(&what("sample_rows_with_log_prob_given"), CALLS, rows);
+            let diagnosed = || drop(given.diagnose_given(&few, x.clone(), &context).unwrap());
+            assert_flat(&what("diagnose_given"), CALLS, diagnosed);
+        }
+        for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
+            let training = TrainerConfig::new(4).with_backward(backward);
+            let mut trainer = Trainer::new(flow.clone(), training.clone()).unwrap();
+            let batch = NegativeLogLikelihood::<2, _>::new(x.clone());
+            let what = |name: &str| format!("{name} under {backward:?}, data {place}");
+            let mut update = || drop(trainer.update_on(graph, &batch).unwrap());
+            assert_flat(&what("update_on"), CALLS, &mut update);
+            assert_flat(&what("update_on and evaluate"), CALLS, || {
+                drop(trainer.update_on(graph, &batch).unwrap());
+                drop(trainer.model().evaluate(x.clone()).unwrap());
+                drop(trainer.average().sample::<2>(4, 1.0).unwrap());
+            });
+            let mut trainer = Trainer::new(given.clone(), training).unwrap();
+            let context = placed(5, [8, 3])[2].1.clone();
+            let batch = NegativeLogLikelihood::<2, _, _>::given(x.clone(), context);
+            let update = || drop(trainer.update_on(graph, &batch).unwrap());
+            assert_flat(&what("update_on with a condition"), CALLS, update);
+        }
+        let mut trainer = Trainer::new(flow.clone(), TrainerConfig::new(4)).unwrap();
+        let closure = || drop(trainer.update(graph, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap());
+        assert_flat(&what("update"), CALLS, closure);
+    }
+    let mut ema = Some(Ema::new(&flow, EmaDecay::Constant(0.9)).unwrap());
+    assert_flat("Ema::update", CALLS, || ema = ema.take().map(|ema| ema.update(&flow).unwrap()));
+}
+
+/// Glow with classes and its classifier.
+fn glow(graph: &Device) {
+    let config = GlowConfig::new([2, 4, 4], 2, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 3 });
+    let [(_, first), ..] = placed(6, [4, 3]);
+    let glow = config.init(graph).initialize_given(levels(4, [2, 4, 4], graph), &first).unwrap();
+    let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(graph);
+    for device in [Device::flex(), graph.clone()] {
+        let x = levels(4, [2, 4, 4], &device);
+        for (place, class) in placed(6, [4, 3]) {
+            let what = |name: &str| format!("Glow {name}, data autodiff: {}, class {place}", device.is_autodiff());
+            let calls = CALLS / 2;
+            assert_flat(&what("bound"), calls, || drop(glow.evaluate_given(x.clone(), &class).unwrap()));
+            let weighted = || drop(glow.evaluate_importance_weighted_given(x.clone(), 2, &class).unwrap());
+            assert_flat(&what("importance-weighted"), calls, weighted);
+            assert_flat(&what("round trip"), calls, || drop(glow.round_trip_given(x.clone(), &class).unwrap()));
+            assert_flat(&what("sample"), calls, || drop(glow.sample_given::<4, _>(4, 0.7, &class).unwrap()));
+            assert_flat(&what("sample_rows"), calls, || drop(glow.sample_rows_given::<4, _>(4, 0.7, &class).unwrap()));
+            let none = DiagnosisConfig::new().with_power_steps(0);
+            assert_flat(&what("diagnosis"), calls, || drop(glow.diagnose_given(&none, x.clone(), &class).unwrap()));
+            let training = TrainerConfig::new(32);
+            let mut trainer = Trainer::new((glow.clone(), classifier.clone()), training).unwrap();
+            let step = || {
+                let loss = |(glow, classifier): &(_, flowkit::model::glow::GlowClassifier)| {
+                    classifier.loss(glow, x.clone(), &class, 0.01)
+                };
+                drop(trainer.update(graph, loss).unwrap());
+            };
+            assert_flat(&what("classifier"), calls, step);
+        }
+    }
+}
+
+/// Flow++ with a flow inside its dequantization.
+fn flow_plus_plus(graph: &Device) {
+    let pattern = Pattern::Checkerboard;
+    let noise = VariationalConfig {
+        pattern,
+        n_couplings: 1,
+        n_filters: 4,
+        n_blocks: 1,
+        n_context: 2,
+        mixing: NoiseMixing::AsFlow,
+        n_encoder_blocks: 1,
+        encoder_block: EncoderBlock::Conv,
+    };
+    let stages = vec![StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 }];
+    let config = FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise));
+    let config = config.with_n_filters(4).with_n_blocks(1);
+    let model = config.init(graph).initialize(levels(4, [1, 4, 4], graph)).unwrap();
+    for device in [Device::flex(), graph.clone()] {
+        let x = levels(4, [1, 4, 4], &device);
+        let what = |name: &str| format!("Flow++ {name}, data autodiff: {}", device.is_autodiff());
+        let calls = CALLS / 2;
+        assert_flat(&what("bound"), calls, || drop(model.evaluate(x.clone()).unwrap()));
+        let weighted = || drop(model.evaluate_importance_weighted(x.clone(), 2).unwrap());
+        assert_flat(&what("importance-weighted"), calls, weighted);
+        assert_flat(&what("sample"), calls, || drop(model.sample::<4>(4, 0.7).unwrap()));
+        for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
+            let training = TrainerConfig::new(16).with_backward(backward);
+            let mut trainer = Trainer::new(model.clone(), training).unwrap();
+            let batch = NegativeLogLikelihood::<4, _>::new(x.clone());
+            let update = || drop(trainer.update_on(graph, &batch).unwrap());
+            assert_flat(&what(&format!("update_on under {backward:?}")), calls, update);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let graph = Device::flex().autodiff();
+    vectors(&graph);
+    glow(&graph);
+    flow_plus_plus(&graph);
+}
