@@ -170,11 +170,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     }
 
     /// [`BoundFlow::sample`] row by row: samples whose latents have no inverse are left out. See [`Flow::sample_rows`].
-    pub fn sample_rows<const D: usize>(
-        &self,
-        n: usize,
-        temperature: f64,
-    ) -> Result<SampledRows<S::Data>, FlowError>
+    pub fn sample_rows<const D: usize>(&self, n: usize, temperature: f64) -> Result<SampledRows<S::Data>, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D>,

@@ -273,10 +273,7 @@ pub enum FlowError {
         value: f64,
     },
     /// Latents that the inverse could not map to data.
-    #[error(
-        "{count} of {total} elements are undefined because latents could not be inverted, in {}",
-        listed(rows)
-    )]
+    #[error("{count} of {total} elements are undefined because latents could not be inverted, in {}", listed(rows))]
     NotInverted {
         /// Number of elements that have no inverse in this precision.
         count: usize,

@@ -10,7 +10,7 @@ use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoxBijector, Context, Conv1x1Config, CouplingConfig, Diagnosis, DiagnosisConfig,
-    Flow, FlowError, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, StandardNormal, diagnose,
+    Flow, FlowError, GatedNetConfig, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, StandardNormal, diagnose,
 };
 
 fn device() -> Device {
@@ -169,6 +169,81 @@ fn a_condition_is_passed_on() {
     let context: Tensor<2> = tensor(normal(2, 9, 1.0), [3, 3], DType::F32, &device());
     let diagnosis = flow.diagnose_given(&DiagnosisConfig::new().with_probed_examples(3), batch(3), &context).unwrap();
     assert_eq!(diagnosis.layers[1].layer, "Coupling");
+}
+
+/// `z = x·exp(c)` for a condition `[batch, 1]`.
+#[derive(Module, Debug)]
+struct Stretch {}
+
+impl Bijector<2, Tensor<2>> for Stretch {
+    fn forward(&self, x: Tensor<2>, context: &Tensor<2>) -> (Tensor<2>, Tensor<1>) {
+        assert_eq!(x.dims()[0], context.dims()[0], "a row of the condition for each example");
+        (x * context.clone().exp(), context.clone().squeeze_dim::<1>(1).mul_scalar(4.0))
+    }
+    fn inverse(&self, z: Tensor<2>, context: &Tensor<2>) -> Tensor<2> {
+        assert_eq!(z.dims()[0], context.dims()[0], "a row of the condition for each example");
+        z * context.clone().neg().exp()
+    }
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Ok(shape)
+    }
+}
+
+/// Singular values are sought at the first examples, under their own conditions, however many there are. Those of `Stretch` are `exp(c)`.
+#[test]
+fn the_condition_is_cut_along_with_the_batch() {
+    let flow = Flow::conditional::<2, Tensor<2>>((Stretch {}, Stretch {}), StandardNormal::new(), [1, 4]);
+    let flow = flow.unwrap().without_data();
+    let c = |row: usize| (row * 5 % 13) as f32 * 0.125 - 0.5;
+    for (n, probed) in [(1, 8), (8, 8), (9, 8), (30, 8), (30, 3), (5, 1), (30, 100)] {
+        let rows: Vec<f32> = (0..n).map(c).collect();
+        let context = Tensor::<2>::from_data(burn::tensor::TensorData::new(rows, [n, 1]), &device());
+        let seen: Vec<f64> = (0..n.min(probed)).map(|row| f64::from(c(row))).collect();
+        let high = seen.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let low = seen.iter().copied().fold(f64::INFINITY, f64::min);
+        let mean = (0..n).map(|row| 4.0 * f64::from(c(row))).sum::<f64>() / n as f64;
+        for (depth, layers) in [(None, 1.0), (Some(1), 2.0)] {
+            let config = DiagnosisConfig::new().with_probed_examples(probed).with_depth(depth);
+            let diagnosis = flow.diagnose_given(&config, batch(n), &context).unwrap();
+            let first = &diagnosis.layers[0];
+            let found = (first.log_scale.max / layers, first.log_scale.min / layers, first.log_det / layers);
+            assert!((found.0 - high).abs() < 1e-4, "{n}, {probed}: {found:?} {high}");
+            assert!((found.1 - low).abs() < 1e-4, "{n}, {probed}: {found:?} {low}");
+            assert!((found.2 - mean).abs() < 1e-5, "{n}, {probed}: {found:?} {mean}");
+            assert!((first.condition - 1.0).abs() < 1e-4, "{first:?}");
+        }
+        let config = DiagnosisConfig::new().with_probed_examples(probed);
+        let alone = diagnose(&config, &flow.bijector, batch(n), &context).unwrap();
+        assert!((alone.layers[1].log_scale.max - high).abs() < 1e-4, "{n}, {probed}: {alone} {high}");
+        // Of one row, every example has its condition.
+        let one = diagnose(&DiagnosisConfig::new(), &flow.bijector, batch(n), &context.narrow(0, 0, 1)).unwrap();
+        assert!((one.layers[0].log_scale.max - f64::from(c(0))).abs() < 1e-4);
+    }
+}
+
+/// More rows than are probed, with vectors, maps and pairs as conditions, of networks.
+#[test]
+fn conditions_of_every_kind_are_cut() {
+    let _guard = device_rng();
+    let n = 11;
+    let maps: Tensor<4> = tensor(normal(5, n * 16, 1.0), [n, 1, 4, 4], DType::F32, &device());
+    let vectors: Tensor<2> = tensor(normal(6, n * 2, 1.0), [n, 2], DType::F32, &device());
+    fn check<C: flowkit::MapContext>(n_context: usize, context: &C) {
+        let law = MixLogCdfConfig::new(2).init();
+        let net = GatedNetConfig::new([1, 4, 4], law.n_params(), 4, 1).with_n_context(Some(n_context));
+        let coupling = CouplingConfig::new().init(law, net.init(&device()));
+        let flow = Flow::conditional::<4, C>(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap().without_data();
+        let x: Tensor<4> = tensor(normal(7, 11 * 32, 1.0), [11, 2, 4, 4], DType::F32, &device());
+        let all = flow.diagnose_given(&DiagnosisConfig::new(), x.clone(), context).unwrap();
+        let eight = flow.diagnose_given(&DiagnosisConfig::new(), x.narrow(0, 0, 8), &context.rows(0..8)).unwrap();
+        let (all, eight) = (&all.layers[0], &eight.layers[0]);
+        assert!((all.log_scale.max - eight.log_scale.max).abs() < 1e-4, "{all:?} {eight:?}");
+        assert!((all.log_scale.min - eight.log_scale.min).abs() < 1e-4, "{all:?} {eight:?}");
+    }
+    check(1, &maps);
+    check(2, &vectors);
+    check(3, &(maps.clone(), vectors.clone()));
+    check(5, &((vectors.clone(), maps), vectors));
 }
 
 fn model() -> FlowPlusPlusConfig {

@@ -11,9 +11,9 @@ use flowkit::testing::numbers::{normal, numbers, tensor};
 use flowkit::testing::parameters::{change, parameters};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Backward, BoundFlow, Context, Coupling, CouplingConfig, DiagnosisConfig, Flow,
-    FlowError, GatedNet, GatedNetConfig, LogitConfig, MapContext, Mlp, MlpConfig, StandardNormal,
-    UniformDequantization, UniformDequantizationConfig, Unstarted, VectorContext, diagnose,
+    ActNorm, ActNormConfig, Backward, BoundFlow, Context, Coupling, CouplingConfig, DiagnosisConfig, Flow, FlowError,
+    GatedNet, GatedNetConfig, LogitConfig, MapContext, Mlp, MlpConfig, StandardNormal, UniformDequantization,
+    UniformDequantizationConfig, Unstarted, VectorContext, diagnose,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -42,6 +42,7 @@ type Vectors = Flow<(ActNorm<2>, Coupling<flowkit::law::MixLogCdf, Mlp>), Standa
 /// A flow on four numbers with a condition of three.
 fn unstarted<C: VectorContext>(dtype: DType) -> Unstarted<Vectors> {
     let device = plain().autodiff();
+    device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
     let net = MlpConfig::new(2, 2, flowkit::law::Law::n_params(&law)).with_d_context(Some(3)).init(&device);
     let layers = (ActNormConfig::new(4).init::<2>(&device), CouplingConfig::new().init(law, net));
@@ -52,16 +53,19 @@ fn vectors<C: VectorContext>(dtype: DType) -> Vectors {
     unstarted::<C>(dtype).without_data()
 }
 
-type Maps = BoundFlow<UniformDequantization, (flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>), StandardNormal>;
+type Maps =
+    BoundFlow<UniformDequantization, (flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>), StandardNormal>;
 
 /// A model of images `[2, 4, 4]` with a condition of three maps.
 fn maps<C: MapContext>() -> Maps {
     let device = plain().autodiff();
+    device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
     let net = GatedNetConfig::new([1, 4, 4], flowkit::law::Law::n_params(&law), 8, 1).with_n_context(Some(3));
     let layers = (LogitConfig::new().init(), CouplingConfig::new().init(law, net.init(&device)));
     let dequantization = UniformDequantizationConfig::new().init();
-    let flow = BoundFlow::conditional::<4, C>(dequantization, moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4]);
+    let flow =
+        BoundFlow::conditional::<4, C>(dequantization, moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4]);
     flow.unwrap().without_data()
 }
 
@@ -230,7 +234,7 @@ fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
     assert_eq!(log_det(&one), log_det(&many));
     let started = |context: &C| unstarted::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
     let values = |flow: &Vectors| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
-    assert_eq!(values(&started(&one)), values(&started(&many)));
+    assert!(values(&started(&one)) == values(&started(&many)), "the starts differ");
     for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
         let trained = |context: &C| {
             let training = TrainerConfig::new(4).with_backward(backward).with_warm_up(0);
@@ -239,7 +243,7 @@ fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
             (0..2).for_each(|_| drop(trainer.update_on(&device, &batch).unwrap()));
             values(trainer.model())
         };
-        assert_eq!(trained(&one), trained(&many), "{backward:?}");
+        assert!(trained(&one) == trained(&many), "trainings under {backward:?} differ");
     }
     // Neither one row nor one for each example.
     let two = many.rows(0..2);

@@ -266,7 +266,8 @@ fn evaluation_marks_rows() {
     let error = rows.whole().unwrap_err();
     assert_eq!(error, FlowError::NonFiniteInput { count: 2, total: 2, example: 1 });
     // A batch without a good row still has its faults.
-    let nothing = flow.evaluate_rows_given(Tensor::<2>::full([1, 2], f32::NAN, &device()), &Context::rows(&context, 0..1));
+    let nothing =
+        flow.evaluate_rows_given(Tensor::<2>::full([1, 2], f32::NAN, &device()), &Context::rows(&context, 0..1));
     let nothing = nothing.unwrap();
     assert!(nothing.good().is_empty() && nothing.log_likelihood().is_none() && nothing.failed().len() == 1);
 }

@@ -77,6 +77,7 @@ pub use layout_error::LayoutError;
 pub use loader::{Loader, LoaderConfig, Steps};
 #[cfg(feature = "train")]
 pub(crate) use loader::next_epoch;
+pub use loader::{Loader, LoaderConfig, Steps};
 pub use pass::Pass;
 #[cfg(feature = "image")]
 pub use photographs::photographs;

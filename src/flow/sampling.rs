@@ -120,11 +120,7 @@ impl<B, P> Flow<B, P> {
     ///
     /// # Errors
     /// As [`Flow::sample`], but [`FlowError::NotInverted`] only if no sample is left.
-    pub fn sample_rows<const D: usize>(
-        &self,
-        n: usize,
-        temperature: f64,
-    ) -> Result<SampledRows<Tensor<D>>, FlowError>
+    pub fn sample_rows<const D: usize>(&self, n: usize, temperature: f64) -> Result<SampledRows<Tensor<D>>, FlowError>
     where
         B: Bijector<D>,
         P: Prior<D>,

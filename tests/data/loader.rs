@@ -246,6 +246,47 @@ fn it_is_one_of_burns_loaders() {
     assert!(last.len() == 12 && last.iter().all(|i| (4..11).contains(i)), "{last:?}");
 }
 
+/// Epochs and steps up to the largest number: the right batches or an error, never none.
+#[test]
+fn epochs_and_steps_are_counted_without_wrapping() {
+    for (pass, prefetch) in [(Pass::Shuffled, 0), (Pass::Shuffled, 2), (Pass::Sequential, 2)] {
+        let config = LoaderConfig::new(3).with_seed(9).with_pass(pass).with_prefetch(prefetch);
+        let n_steps = if pass == Pass::Shuffled { 3 } else { 4 };
+        let loader = loader(config.clone());
+        let largest = usize::MAX / n_steps - 1;
+        let expected: Vec<_> = loader.steps(largest * n_steps).unwrap().take(n_steps).map(Result::unwrap).collect();
+        let found: Vec<_> = loader.epoch(largest).unwrap().map(Result::unwrap).collect();
+        let all = |batches: Vec<ImageBatch>| batches.into_iter().map(numbers).collect::<Vec<_>>();
+        let found = all(found);
+        assert_eq!((found.len(), &found), (n_steps, &all(expected)));
+        for epoch in [largest + 1, largest + 2, usize::MAX / 2 + 1, usize::MAX - 1, usize::MAX] {
+            let error = loader.epoch(epoch).err().expect("an epoch without steps").to_string();
+            assert_eq!(error, format!("epoch {epoch} is past the last one whose steps have numbers, {largest}"));
+        }
+        // The last step is one, and the last.
+        assert_eq!(loader.steps(usize::MAX).unwrap().map(Result::unwrap).count(), 1);
+        assert_eq!(loader.steps(usize::MAX - 2).unwrap().map(Result::unwrap).count(), 3);
+        // As one of burn's loaders: the error is the one item, and no epoch follows the last number.
+        let late = self::loader(config).starting_at_epoch(usize::MAX);
+        for _ in 0..2 {
+            let items: Vec<_> = late.iter().collect();
+            assert!(items.len() == 1 && items[0].is_err());
+        }
+    }
+    let one = Loader::<ImageBatch>::new(images(2), ImageBatcher, LoaderConfig::new(2), &Device::default()).unwrap();
+    assert_eq!(one.epoch(usize::MAX - 1).unwrap().count(), 1);
+    assert!(matches!(one.epoch(usize::MAX), Err(DataError::EpochTooLarge { .. })));
+    // Room for more batches than can be made is not asked for.
+    let ahead = loader(LoaderConfig::new(3).with_seed(9).with_prefetch(usize::MAX));
+    assert_eq!(ahead.epoch(1).unwrap().map(Result::unwrap).count(), 3);
+}
+
+#[test]
+#[should_panic(expected = "the slice 4..12 of a loader of 11 items")]
+fn a_slice_past_the_end_is_named() {
+    loader(LoaderConfig::new(3)).slice(4, 12);
+}
+
 #[test]
 fn burns_loader_takes_the_sets() {
     let build = |workers: usize| -> Arc<dyn DataLoader<ImageBatch>> {

@@ -51,7 +51,13 @@ impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
         // A number of its own for each step of each epoch: no epoch has 2^32 steps.
         let first = if self.purpose == Purpose::Training { (epoch as u64).checked_mul(1 << 32) } else { Some(0) };
         let failed = first.is_none().then_some(DataError::EpochTooLarge { epoch, largest: LAST_EPOCH });
-        Box::new(SeededEpoch { batches: self.loader.iter(), loader: self, step: first.unwrap_or(0), failed, over: false })
+        Box::new(SeededEpoch {
+            batches: self.loader.iter(),
+            loader: self,
+            step: first.unwrap_or(0),
+            failed,
+            over: false,
+        })
     }
 
     fn num_items(&self) -> usize {

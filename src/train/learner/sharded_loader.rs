@@ -112,7 +112,11 @@ impl<O: Shard> DataLoader<O> for ShardedLoader<O> {
         let (all, n) = (self.num_items(), self.n_parts);
         let length = all / n;
         let part = start / length;
-        let expected = part * length..if part.checked_add(1) == Some(n) { all } else { part.saturating_add(1).saturating_mul(length) };
+        let expected = part * length..if part.checked_add(1) == Some(n) {
+            all
+        } else {
+            part.saturating_add(1).saturating_mul(length)
+        };
         assert!(
             self.part.is_none() && expected == (start..end),
             "ShardedLoader: {start}..{end} of {all} examples is no part of {n}: it was made for {n} devices"
