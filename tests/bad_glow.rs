@@ -153,8 +153,8 @@ fn classes_are_checked_at_the_door() {
     let model = minute().with_prior(CLASSES).init(&device).initialize_given(x.clone(), &class(2, 3)).unwrap();
     let error = model.evaluate_given(x.clone(), &class(2, 4)).unwrap_err().to_string();
     assert!(error.contains("TopPrior: expected length 3 along axis 1, found shape [2, 4]"), "{error}");
-    let error = model.evaluate_given(x, &class(1, 3)).unwrap_err().to_string();
-    assert!(error.contains("TopPrior: expected length 2 along axis 0, found shape [1, 3]"), "{error}");
+    let error = model.evaluate_given(x, &class(3, 3)).unwrap_err().to_string();
+    assert!(error.contains("TopPrior: expected length 2 along axis 0, found shape [3, 3]"), "{error}");
     let error = model.sample_given::<4, _>(3, 1.0, &class(2, 3)).unwrap_err().to_string();
     assert!(error.contains("TopPrior: expected length 3 along axis 0"), "{error}");
 }

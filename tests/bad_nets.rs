@@ -110,8 +110,8 @@ fn conditions_that_do_not_fit_are_named() {
     assert!(matches!(&error, FlowError::Shape(error) if *error == expected), "{error}");
     assert_eq!(error.to_string(), "Mlp: expected a condition of shape [4, 2], found [4, 5]");
     let message = |error: FlowError| error.to_string();
-    let batch = flow.evaluate_given(zeros([4, 3]), &zeros([1, 2])).unwrap_err();
-    assert_eq!(message(batch), "Mlp: expected a condition of shape [4, 2], found [1, 2]");
+    let batch = flow.evaluate_given(zeros([4, 3]), &zeros([3, 2])).unwrap_err();
+    assert_eq!(message(batch), "Mlp: expected a condition of shape [4, 2], found [3, 2]");
     let samples = flow.sample_given::<2, _>(7, 1.0, &zeros([4, 2])).unwrap_err();
     assert_eq!(message(samples), "Mlp: expected a condition of shape [7, 2], found [4, 2]");
     let start = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device);
