@@ -13,11 +13,12 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
-use crate::context::Context;
+use crate::context::{Context, check_finite};
 use crate::error::{FlowError, ShapeError};
 use crate::flow::{Flow, Numbers, SampledRows, non_finite_counts, not_inverted};
 use crate::layer::LayerWalk;
 use crate::prior::Prior;
+use crate::start::{check_surjection, within};
 use crate::surjection::Surjection;
 use crate::unstarted::Unstarted;
 
@@ -232,8 +233,24 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
-    /// Whether surjection and flow take a batch with a condition.
+    /// [`BoundFlow::fit`], and whether the condition is finite: a read from its device.
     pub(crate) fn admit<const D: usize, C: Context>(
+        &self,
+        x: &S::Data,
+        context: &C,
+    ) -> Result<Admitted<C, D>, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let admitted = self.fit(x, context)?;
+        check_finite(context)?;
+        Ok(admitted)
+    }
+
+    /// Whether surjection and flow take a batch with a condition.
+    pub(crate) fn fit<const D: usize, C: Context>(
         &self,
         x: &S::Data,
         context: &C,
@@ -247,7 +264,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         let noise = self.surjection.noise(x, self.flow.dtype());
         // Noise is where the data is.
         self.expect("data", &noise)?;
-        let context = self.flow.admit_condition(lifted, &Numbers::of(&noise), context)?;
+        let context = self.flow.fit_condition(lifted, &Numbers::of(&noise), context)?;
         Ok(Admitted { dims, noise, context })
     }
 
@@ -281,7 +298,8 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     /// Data-dependent start of surjection and flow, in one pass from a batch.
     ///
     /// # Errors
-    /// If the batch has the wrong shape, or holds data that the surjection does not know.
+    /// If the batch has the wrong shape or holds data that the surjection does not know, or a layer cannot start from it:
+    /// [`FlowError::Start`] names the layer.
     pub fn initialize<const D: usize>(self, x: S::Data) -> Result<BoundFlow<S, B, P>, FlowError>
     where
         S: Surjection<D>,
@@ -294,7 +312,7 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     /// As [`Unstarted::initialize`], given a condition.
     ///
     /// # Errors
-    /// As [`Unstarted::initialize`].
+    /// As [`Unstarted::initialize`], and if the condition is not finite.
     pub fn initialize_given<const D: usize, C: Context>(
         self,
         x: S::Data,
@@ -309,8 +327,9 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
             let model = BoundFlow { surjection, flow };
             let Admitted { noise, context, .. } = model.admit(&x, context)?;
             let BoundFlow { surjection, flow } = model;
-            let (surjection, y) = surjection.initialize(x, noise);
-            let flow = Unstarted::new(flow).initialize_given(y, &context)?;
+            let (surjection, y) = surjection.initialize(x.clone(), noise.clone());
+            check_surjection(&surjection, x, noise, &y)?;
+            let flow = Unstarted::new(flow).initialize_given(y, &context).map_err(|error| within("flow", error))?;
             Ok(BoundFlow { surjection, flow })
         })
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Gradients, Int, Tensor};
 
-use crate::finite::all_finite;
+use crate::finite::{NonFiniteCondition, all_finite, non_finite_row};
 use crate::graph::lift;
 
 /// A condition that every layer of a flow is given beside its input.
@@ -50,6 +50,11 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Whether every number in it is finite. Asked after a fault, to tell where it came from; a condition that does not say is taken to be.
     fn is_finite(&self) -> bool {
         true
+    }
+
+    /// The first row that is not finite: evaluation, sampling, start and training refuse it. The default asks [`Context::is_finite`] and names no row.
+    fn non_finite(&self) -> Option<NonFiniteCondition> {
+        (!self.is_finite()).then(|| NonFiniteCondition::new(None))
     }
 
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
@@ -247,6 +252,10 @@ impl<const K: usize> Context for Tensor<K> {
         all_finite(self)
     }
 
+    fn non_finite(&self) -> Option<NonFiniteCondition> {
+        non_finite_row(self).map(|row| NonFiniteCondition::new(Some(row)))
+    }
+
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
         if let Some(gradient) = leaf.grad_remove(gradients) {
             *into = Some(match into.take() {
@@ -296,6 +305,11 @@ impl<A: Context, B: Context> Context for (A, B) {
         self.0.is_finite() && self.1.is_finite()
     }
 
+    fn non_finite(&self) -> Option<NonFiniteCondition> {
+        let first = self.0.non_finite().map(|found| found.within(0));
+        first.or_else(|| self.1.non_finite().map(|found| found.within(1)))
+    }
+
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient) {
         A::collect(&leaf.0, gradients, &mut into.0);
         B::collect(&leaf.1, gradients, &mut into.1);
@@ -307,4 +321,9 @@ impl<A: Context, B: Context> Context for (A, B) {
             (a, b) => a.or(b),
         }
     }
+}
+
+/// `Ok` if every number of a condition is finite.
+pub(crate) fn check_finite<C: Context>(context: &C) -> Result<(), NonFiniteCondition> {
+    context.non_finite().map_or(Ok(()), Err)
 }

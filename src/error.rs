@@ -1,6 +1,8 @@
 //! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside their readers.
 
 use burn::tensor::DType;
+use crate::finite::NonFiniteCondition;
+use crate::start::StartProblem;
 
 /// A tensor shape that a bijector, prior or conditioner cannot take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -263,6 +265,19 @@ pub enum FlowError {
         total: usize,
         /// First example of the batch that holds one.
         example: usize,
+    },
+    /// The condition holds NaN or an infinity.
+    #[error(transparent)]
+    NonFiniteCondition(#[from] NonFiniteCondition),
+    /// A layer that cannot start from a batch, or does not make finite numbers of it once started.
+    #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
+    Start {
+        /// Path from the root of the model, as in the names of its parameters: `flow.bijector.1.0.steps.3.2`.
+        path: String,
+        /// Type of the layer.
+        layer: &'static str,
+        /// What is wrong.
+        problem: StartProblem,
     },
     /// A log-likelihood came out as NaN or an infinity.
     #[error("log-likelihood of example {example} is {value}")]

@@ -26,6 +26,7 @@ use crate::context::Context;
 use crate::error::{FlowError, ShapeError, check_shape};
 use crate::layer::LayerWalk;
 use crate::prior::Prior;
+use crate::start::check_flow;
 use crate::unstarted::Unstarted;
 
 /// A bijector and the prior of its latents.
@@ -190,7 +191,8 @@ impl<B, P> Unstarted<Flow<B, P>> {
     /// Data-dependent start of every layer, one after the other, and of the prior, from a batch.
     ///
     /// # Errors
-    /// If the batch has the wrong shape, type or device, or holds a value that is not finite.
+    /// If the batch has the wrong shape, type or device, if it or the condition holds a value that is not finite, or if a layer cannot start
+    /// from it: [`FlowError::Start`] names the layer.
     pub fn initialize<const D: usize>(self, x: Tensor<D>) -> Result<Flow<B, P>, FlowError>
     where
         B: Bijector<D>,
@@ -202,7 +204,7 @@ impl<B, P> Unstarted<Flow<B, P>> {
     /// As [`Unstarted::initialize`], given a condition.
     ///
     /// # Errors
-    /// As [`Unstarted::initialize`].
+    /// As [`Unstarted::initialize`], and if the condition is not finite.
     pub fn initialize_given<const D: usize, C: Context>(
         self,
         x: Tensor<D>,
@@ -219,8 +221,10 @@ impl<B, P> Unstarted<Flow<B, P>> {
                 None => Ok((flow, context)),
             }
         })?;
-        let (bijector, z) = bijector.initialize(x, &context);
-        let prior = prior.initialize(z, &context);
-        Ok(Flow { bijector, prior, shape })
+        let (bijector, z) = bijector.initialize(x.clone(), &context);
+        let prior = prior.initialize(z.clone(), &context);
+        let flow = Flow { bijector, prior, shape };
+        check_flow(&flow, x, &z, &context)?;
+        Ok(flow)
     }
 }

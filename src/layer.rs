@@ -35,6 +35,7 @@ use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
 use crate::context::Context;
+use crate::start::StartProblem;
 
 /// Is given what arises inside a layer: its name, and a way to ask whether all of its numbers are finite.
 pub type See<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
@@ -69,6 +70,9 @@ pub trait Layer<const D: usize> {
 
     /// [`Bijector::inverse_with_log_det`].
     fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Bijector::start_problem`].
+    fn start_problem(&self, x: &Tensor<D>) -> Option<StartProblem>;
 
     /// Shows each float parameter: its name within the layer, its numbers in a row, without a graph.
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
@@ -179,6 +183,10 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
 
     fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
         self.layer.inverse_with_log_det(z, &self.context)
+    }
+
+    fn start_problem(&self, x: &Tensor<D>) -> Option<StartProblem> {
+        self.layer.start_problem(x, &self.context)
     }
 
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>)) {

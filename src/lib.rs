@@ -92,6 +92,7 @@ pub mod layer;
 pub mod linear;
 pub mod metric;
 pub mod model;
+mod moments;
 pub mod multi_scale;
 pub mod order;
 pub mod parameter;
@@ -100,6 +101,7 @@ pub mod quantize;
 pub mod reshape;
 mod shuffle;
 pub mod softplus;
+pub mod start;
 pub mod surjection;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -128,11 +130,12 @@ pub use elementwise::{
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{ConfigError, FlowError, ShapeError, check_shape};
+pub use finite::NonFiniteCondition;
 pub use flow::{FailedRow, Flow, RowFault, RowLikelihoods, SampledRows, Samples};
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, Conv1x1, Conv1x1Config, Householder,
-    HouseholderConfig, MatrixStart, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel, Conv1x1, Conv1x1Config,
+    Householder, HouseholderConfig, MatrixStart, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
 };
 pub use metric::{BitsPerDim, LogLikelihood};
 pub use multi_scale::{Latents, MultiScale};
@@ -145,6 +148,7 @@ pub use quantize::{
     VariationalDequantizationConfig,
 };
 pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
+pub use start::StartProblem;
 pub use surjection::Surjection;
 pub use unstarted::Unstarted;
 pub use walk::{Backward, Cotangent, DriftGuard, RecomputedLayer, Walk};

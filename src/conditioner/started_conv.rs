@@ -12,8 +12,10 @@
 //!
 //! # Start
 //! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output channel over batch
-//! and positions, `W ← W·scale/√(v + 1e-8)` and `bias ← −m·scale/√(v + 1e-8)`: outputs have mean 0 and deviation `scale`. With weight
-//! normalisation it is `g` that is multiplied.
+//! and positions, in float64 ([`crate::moments`]), `W ← W·scale/u` and `bias ← −m·scale/u`, `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and
+//! deviation `scale`. With weight normalisation it is `g` that is multiplied. A channel that is constant in the batch has no deviation to divide by:
+//! `u = max(1, |m|)`, so that convolutions in a row multiply nothing. Where a channel has a single number, in a batch of one example and one
+//! position, weights and bias become NaN.
 //! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
 //! from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias 0.
 //!
@@ -22,7 +24,8 @@
 //! 1e-24 is below the spacing of float64; `k²·in` weights from `N(0, 0.05²)` have one of about `0.05·k·√in`.
 //!
 //! # Reference
-//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8).
+//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8). Differs in the start of constant
+//! channels, and in that the 1e-8 never exceeds a millionth of the variance.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -34,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use super::storage::{self, cast};
 use crate::error::ConfigError;
 use crate::kernel::conv2d::{self, PreActivation};
+use crate::moments::{Moments, on_device};
 use crate::parameter;
 
 /// Where the first weights come from.
@@ -208,12 +212,22 @@ impl StartedConv {
         };
         layer.conv.bias = layer.conv.bias.map(zeros);
         let y = layer.forward(x).inner();
-        let mean = y.clone().mean_dims(&[0, 2, 3]);
-        let variance = (y.clone() - mean.clone()).square().mean_dims(&[0, 2, 3]);
-        let factor = variance.add_scalar(1e-8).sqrt().recip().mul_scalar(scale);
-        let y = (y - mean.clone()) * factor.clone();
-        let shift = (mean.neg() * factor.clone()).reshape([outputs]);
-        layer.conv.bias = layer.conv.bias.map(|bias| parameter::set(bias, shift));
+        let moments = Moments::of_channels(&y);
+        let unit = |channel: usize| {
+            let (mean, deviation) = (moments.mean[channel], moments.deviation[channel]);
+            let variance = deviation * deviation;
+            match moments.count {
+                0 | 1 => f64::NAN,
+                _ if deviation <= moments.resolution[channel] => mean.abs().max(1.0),
+                _ => (variance + (1e-6 * variance).min(1e-8)).sqrt(),
+            }
+        };
+        let factors: Vec<f64> = (0..outputs).map(|channel| scale / unit(channel)).collect();
+        let shifts = moments.mean.iter().zip(&factors).map(|(mean, factor)| -mean * factor).collect();
+        let channels = |values: Vec<f64>| on_device(values, [1, outputs, 1, 1], &y.device(), y.dtype());
+        let (mean, factor) = (channels(moments.mean.clone()), channels(factors));
+        let y = (y - mean) * factor.clone();
+        layer.conv.bias = layer.conv.bias.map(|bias| parameter::set_values(bias, shifts));
         match layer.gain {
             Some(gain) => {
                 let lengths = gain.val().inner() * factor.reshape([outputs]);

@@ -74,7 +74,6 @@ pub use image::Image;
 pub use images::Images;
 pub use labels::Labels;
 pub use layout_error::LayoutError;
-pub use loader::{Loader, LoaderConfig, Steps};
 #[cfg(feature = "train")]
 pub(crate) use loader::next_epoch;
 pub use loader::{Loader, LoaderConfig, Steps};

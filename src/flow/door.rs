@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::Flow;
 use crate::bijector::Bijector;
-use crate::context::{Context, ContextPart};
+use crate::context::{Context, ContextPart, check_finite};
 use crate::error::{FlowError, ShapeError};
 use crate::prior::Prior;
 
@@ -99,7 +99,7 @@ impl<B, P> Flow<B, P> {
     ///
     /// # Errors
     /// What the head of this module lists.
-    pub(crate) fn admit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
+    pub(crate) fn fit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
     where
         B: Bijector<D, C>,
         P: Prior<D, C>,
@@ -107,11 +107,11 @@ impl<B, P> Flow<B, P> {
         self.check(x.dims())?;
         let found = Numbers::of(x);
         Numbers::of_modules(&self.bijector, &self.prior, &found)?.expect("data", &found)?;
-        self.admit_condition(x.dims(), &found, context)
+        self.fit_condition(x.dims(), &found, context)
     }
 
-    /// [`Flow::admit`] of the condition alone, beside data of a shape and of `numbers`.
-    pub(crate) fn admit_condition<const D: usize, C: Context>(
+    /// [`Flow::fit`] of the condition alone, beside data of a shape and of `numbers`.
+    pub(crate) fn fit_condition<const D: usize, C: Context>(
         &self,
         shape: [usize; D],
         numbers: &Numbers,
@@ -128,7 +128,18 @@ impl<B, P> Flow<B, P> {
         Ok(context)
     }
 
-    /// [`Flow::admit`] for methods whose contract is a panic.
+    /// [`Flow::fit`], and whether the condition is finite: a read from its device.
+    pub(crate) fn admit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let fitting = self.fit(x, context)?;
+        check_finite(context)?;
+        Ok(fitting)
+    }
+
+    /// [`Flow::fit`] for methods whose contract is a panic.
     ///
     /// # Panics
     /// With the text of the error.
@@ -137,7 +148,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        match self.admit(x, context) {
+        match self.fit(x, context) {
             Ok(context) => context,
             Err(error) => panic!("{error}"),
         }

@@ -15,7 +15,7 @@ use super::door::Numbers;
 use super::evaluation::{non_finite_counts, read};
 use super::rows::{FailedRow, RowFault, SampledRows};
 use crate::bijector::Bijector;
-use crate::context::Context;
+use crate::context::{Context, check_finite};
 use crate::error::FlowError;
 use crate::metric::{Exact, LogLikelihood};
 use crate::prior::Prior;
@@ -214,7 +214,9 @@ impl<B, P> Flow<B, P> {
         }
         let flow = self.valid();
         let numbers = Numbers { dtype: flow.dtype(), device: flow.device() };
-        let context = flow.admit_condition(self.batch_shape(n), &numbers, &context.plain())?;
+        let plain = context.plain();
+        let context = flow.fit_condition(self.batch_shape(n), &numbers, &plain)?;
+        check_finite(&plain)?;
         let shape = flow.bijector.output_shape(self.batch_shape(n))?;
         let z = flow.prior.sample(shape, temperature, &context, &numbers.device, numbers.dtype);
         Ok((flow, context, z))

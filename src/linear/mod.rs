@@ -7,6 +7,7 @@ pub mod householder;
 mod matrix;
 pub mod permutation;
 pub mod position_norm;
+pub mod standardize;
 mod triangular;
 
 pub use act_norm::{ActNorm, ActNormConfig};
@@ -15,3 +16,4 @@ pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config};
 pub use householder::{Householder, HouseholderConfig};
 pub use permutation::{Permutation, PermutationConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};
+pub use standardize::ConstantChannel;

@@ -2,6 +2,7 @@
 //! ```text
 //! forward   z = x·exp(g) + b               inverse   x = (z − b)·exp(−g)
 //! log_det   Σ g
+//! computed  z = (x + c)·exp(g),  x = z·exp(−g) − c,  c = b·exp(−g)
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
@@ -9,8 +10,14 @@
 //! | `b` | shift | `[1, ...]`, an example | yes |
 //!
 //! # Start
-//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased. `v` is `variance_floor`: at a position that is constant in the
-//! batch (a border of MNIST) it bounds the scale by `v^−½`.
+//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64 ([`crate::moments`]): z has mean 0 and variance
+//! `var/(var + v)`, `v` being `variance_floor`. A single example has no variance: the start is an error. An element that is constant in the batch (a
+//! border of MNIST) is bounded or refused: [`ConstantChannel`].
+//!
+//! # Numerics
+//! `x·exp(g)` of data far from 0 rounds off what `x + c` keeps: that is exact where x is within a factor of 2 of the mean. `b` starts such that `c` is as
+//! near to minus the mean as its own rounding admits, so that what stays of the mean of z is at most the spacing of the type's numbers at the
+//! mean, over the deviation.
 //!
 //! # Reference
 //! The norm of Flow++'s released code, which differs from Glow's by not sharing over space. Differs: the code trains `exp(g)` itself and
@@ -21,10 +28,13 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::matrix::condition_number_of_scales;
+use super::standardize::{ConstantChannel, Standardize};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::moments::{Moments, on_device};
 use crate::parameter;
+use crate::start::StartProblem;
 
 /// Configuration of [`PositionNorm`].
 #[derive(Config, Debug)]
@@ -32,20 +42,23 @@ pub struct PositionNormConfig {
     /// What is added to the variance at the start.
     #[config(default = 1e-8)]
     pub variance_floor: f64,
+    /// What an element starts with that is constant in the batch.
+    #[config(default = "ConstantChannel::Bounded")]
+    pub constant: ConstantChannel,
+    /// Deviation up to which an element counts as constant. At 0 it is what rounding makes of a constant.
+    #[config(default = 0.0)]
+    pub least_deviation: f64,
 }
 
 impl PositionNormConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.variance_floor > 0.0 && self.variance_floor.is_finite() {
-            return Ok(());
+        const NAME: &str = "PositionNormConfig";
+        let found = self.variance_floor;
+        if !(found > 0.0 && found.is_finite()) {
+            return Err(ConfigError::OutOfRange { config: NAME, field: "variance_floor", range: "(0, ∞)", found });
         }
-        Err(ConfigError::OutOfRange {
-            config: "PositionNormConfig",
-            field: "variance_floor",
-            range: "(0, ∞)",
-            found: self.variance_floor,
-        })
+        Standardize::validate(NAME, self.least_deviation)
     }
 
     /// The bijector for examples of shape `shape[1..]`, as the identity until it is started from data.
@@ -62,6 +75,7 @@ impl PositionNormConfig {
             log_scale: Initializer::Zeros.init(one, device),
             bias: Initializer::Zeros.init(one, device),
             variance_floor: self.variance_floor,
+            start: Standardize { constant: self.constant, least_deviation: self.least_deviation, what: "element" },
         }
     }
 }
@@ -74,9 +88,16 @@ pub struct PositionNorm<const D: usize> {
     /// Shift `b`, `[1, ...]`.
     pub bias: Param<Tensor<D>>,
     variance_floor: f64,
+    #[module(skip)]
+    start: Standardize,
 }
 
 impl<const D: usize> PositionNorm<D> {
+    /// What is added to x: `c = b·exp(−g)`.
+    fn shift(&self) -> Tensor<D> {
+        self.bias.val() * self.log_scale.val().neg().exp()
+    }
+
     /// The largest over the smallest scale, `exp(max g − min g)`, on the host: the condition number of the layer as a matrix.
     pub fn condition_number(&self) -> f64 {
         condition_number_of_scales(self.log_scale.val())
@@ -89,12 +110,12 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         let batch = x.dims()[0];
         let log_scale = self.log_scale.val();
         let log_det = log_scale.clone().sum().expand([batch]);
-        (x * log_scale.exp() + self.bias.val(), log_det)
+        ((x + self.shift()) * log_scale.exp(), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        (z - self.bias.val()) * self.log_scale.val().neg().exp()
+        z * self.log_scale.val().neg().exp() - self.shift()
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
@@ -113,16 +134,26 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
-        let data = x.clone().inner();
-        let mean = data.clone().mean_dim(0);
-        let variance = (data - mean.clone()).square().mean_dim(0);
-        let log_scale = variance.add_scalar(self.variance_floor).log().mul_scalar(-0.5);
-        let started = Self {
-            bias: parameter::set(self.bias, mean.neg() * log_scale.clone().exp()),
-            log_scale: parameter::set(self.log_scale, log_scale),
-            variance_floor: self.variance_floor,
-        };
+        check_shape(Bijector::<D, C>::output_shape(&self, x.dims()));
+        let moments = Moments::of_elements(&x);
+        let scales =
+            self.start.log_scales(&moments, |deviation| deviation.mul_add(deviation, self.variance_floor).sqrt());
+        let mut started = Self { log_scale: parameter::set_values(self.log_scale, scales), ..self };
+        let log_scale = started.log_scale.val().inner();
+        let shift = moments.mean.into_iter().map(|mean| -mean).collect();
+        let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
+        let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
+        let mut bias = shift.clone() * scale.clone();
+        // Scale and its reciprocal are rounded: two corrections bring `b·exp(−g)` as near to the shift as a step of `b` can.
+        for _ in 0..2 {
+            bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();
+        }
+        started.bias = parameter::set(started.bias, bias);
         let (z, _) = started.forward(x, context);
         (started, z.detach())
+    }
+
+    fn start_problem(&self, x: &Tensor<D>, _: &C) -> Option<StartProblem> {
+        self.start.problem(&Moments::of_elements(x))
     }
 }

@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::loss_scale::LossScale;
 use super::schedule::Schedule;
 use crate::error::FlowError;
+use crate::finite::NonFiniteCondition;
 use crate::walk::Backward;
 
 /// A training step that cannot go on.
@@ -21,6 +22,14 @@ pub enum TrainError {
         value: f64,
         /// The first place that made it, if the loss is an [`Objective`](super::Objective).
         fault: Option<Fault>,
+    },
+    /// The condition of a batch holds NaN or an infinity.
+    #[error("update {step}: {condition}")]
+    NonFiniteCondition {
+        /// Number of the update, from 1.
+        step: u64,
+        /// Where it does.
+        condition: NonFiniteCondition,
     },
     /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
     #[error(
@@ -182,7 +191,13 @@ fn instead_of(backward: &Option<Backward>) -> String {
 impl TrainError {
     /// Whether numbers were not finite, which [`NonFinite`](super::NonFinite) decides about.
     pub fn is_non_finite(&self) -> bool {
-        matches!(self, Self::NonFiniteLoss { .. } | Self::NonFiniteGradient { .. } | Self::NonFiniteUpdate { .. })
+        matches!(
+            self,
+            Self::NonFiniteLoss { .. }
+                | Self::NonFiniteCondition { .. }
+                | Self::NonFiniteGradient { .. }
+                | Self::NonFiniteUpdate { .. }
+        )
     }
 }
 

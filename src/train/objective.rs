@@ -12,7 +12,7 @@ use crate::bijector::Bijector;
 use crate::bound_flow::BoundFlow;
 use crate::context::Context;
 use crate::error::FlowError;
-use crate::finite::all_finite;
+use crate::finite::{NonFiniteCondition, all_finite};
 use crate::flow::Flow;
 use crate::layer::LayerWalk;
 use crate::prior::Prior;
@@ -38,6 +38,11 @@ pub trait Objective<M> {
     fn check(&self, model: &M) -> Result<(), FlowError> {
         let _ = model;
         Ok(())
+    }
+
+    /// What is not finite in the condition of the batch, asked before the loss. `None` without a condition.
+    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
+        None
     }
 
     /// Examples of the batch: its weight among the micro-batches of one update.
@@ -91,7 +96,11 @@ where
     }
 
     fn check(&self, model: &Flow<B, P>) -> Result<(), FlowError> {
-        model.admit(&self.x, &self.context).map(drop)
+        model.fit(&self.x, &self.context).map(drop)
+    }
+
+    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
+        self.context.non_finite()
     }
 
     fn examples(&self, _: &Flow<B, P>) -> usize {
@@ -139,7 +148,11 @@ where
 
     fn check(&self, model: &BoundFlow<S, B, P>) -> Result<(), FlowError> {
         // Fresh noise says where the data is. The update seeds the device after this.
-        model.admit(&self.x, &self.context).map(drop)
+        model.fit(&self.x, &self.context).map(drop)
+    }
+
+    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
+        self.context.non_finite()
     }
 
     fn examples(&self, model: &BoundFlow<S, B, P>) -> usize {

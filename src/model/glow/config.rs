@@ -212,6 +212,12 @@ impl GlowConfig {
         })
     }
 
+    /// Deviation up to which a channel shows one level and its noise: half as much again as the noise's, which is uniform over a level. A norm that
+    /// made 1 of it would start a model of black images to which all others are impossible.
+    fn flat(&self) -> f64 {
+        1.5 / (12f64.sqrt() * f64::from(1u32 << self.n_bits))
+    }
+
     /// Channels of the steps of a scale: four times as many after each squeeze, half of them after each scale.
     fn channels(&self, scale: usize) -> usize {
         self.image[0] << (scale + 2)
@@ -260,7 +266,10 @@ impl GlowConfig {
         };
         let law = AffineConfig::new(form).init();
         let net = GlowNetConfig::new(c / 2, c / 2, law.n_params()).with_n_filters(self.n_filters).init(device);
-        let norm = ActNormConfig::new(c).with_log_scale_factor(LOG_SCALE_FACTOR).init(device);
+        let norm = ActNormConfig::new(c)
+            .with_log_scale_factor(LOG_SCALE_FACTOR)
+            .with_least_deviation(self.flat())
+            .init(device);
         (norm, mixing, CouplingConfig::new().init(law, net))
     }
 }

@@ -150,7 +150,7 @@ impl<M: Module> Trainer<M> {
     /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
     ///
     /// # Errors
-    /// As [`Trainer::update`], and [`TrainError::Batch`] if the model does not take the batch.
+    /// As [`Trainer::update`]; [`TrainError::Batch`] if the model does not take the batch; [`TrainError::NonFiniteCondition`], which the policy of [`NonFinite`] treats like a loss that is not finite.
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
         self.update_on_parts(device, std::slice::from_ref(objective))
     }
@@ -165,6 +165,9 @@ impl<M: Module> Trainer<M> {
         let model = &self.working_copy();
         parts.iter().try_for_each(|part| part.check(model))?;
         let found = BatchGradient::of(model, parts, seeds, |seeds, part| {
+            if let Some(condition) = part.non_finite_condition() {
+                return Err(TrainError::NonFiniteCondition { step: self.step + 1, condition });
+            }
             let found = self.pass(device, seeds, &mut guard).run(model, part)?;
             Ok(self.master(found))
         });

@@ -143,7 +143,7 @@ impl FlowPlusPlusConfig {
             stages.push(Stage {
                 squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
                 partition: PartitionConfig::new(stage.pattern).init(),
-                steps: (0..stage.n_couplings).map(|_| self.step(&net, device)).collect(),
+                steps: (0..stage.n_couplings).map(|_| self.step(&net, self.flat(), device)).collect(),
             });
         }
         let layers = (LogitConfig::new().init(), stages);
@@ -160,7 +160,7 @@ impl FlowPlusPlusConfig {
         let net = self.noise_net(half, noise);
         let partition = || PartitionConfig::new(noise.pattern).init();
         let encoder = self.encoder(half, noise).init(device);
-        let steps = (0..noise.n_couplings).map(|_| self.step(&net, device)).collect();
+        let steps = (0..noise.n_couplings).map(|_| self.step(&net, 0.0, device)).collect();
         let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
         let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
         Ok(FlowPlusPlusDequantization::Variational(dequantization.init(encoder, flow)))
@@ -171,6 +171,14 @@ impl FlowPlusPlusConfig {
         let partition = PartitionConfig::new(pattern).init();
         let [_, c, h, w] = crate::bijector::Bijector::<4>::output_shape(&partition, [1, c, h, w])?;
         Ok([c / 2, h, w])
+    }
+
+    /// Deviation up to which a position shows one level and its noise: half as much again as that of uniform noise where the logit is steepest, and
+    /// where levels are so few that this is wide, a tenth.
+    fn flat(&self) -> f64 {
+        let LogitConfig { margin } = LogitConfig::new();
+        let steepest = (1.0 - 2.0 * margin) / (margin * (1.0 - margin));
+        (1.5 * steepest / (12f64.sqrt() * self.n_levels as f64)).min(0.1)
     }
 
     fn law(&self) -> AnyLaw {
@@ -213,14 +221,16 @@ impl FlowPlusPlusConfig {
             .with_weight(self.weight)
     }
 
-    fn step(&self, net: &GatedNetConfig, device: &Device) -> Step {
+    /// A coupling and what precedes it; a position that deviates by `flat` or less starts as constant.
+    fn step(&self, net: &GatedNetConfig, flat: f64, device: &Device) -> Step {
         let [c, h, w] = net.half;
         let matrix = match self.channel_mixing {
             ChannelMixing::Matrix => Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
             ChannelMixing::None => None,
         };
+        let norm = PositionNormConfig::new().with_variance_floor(self.variance_floor).with_least_deviation(flat);
         (
-            PositionNormConfig::new().with_variance_floor(self.variance_floor).init([1, 2 * c, h, w], device),
+            norm.init([1, 2 * c, h, w], device),
             matrix,
             CouplingConfig::new().init(self.law(), net.init(device)),
             Swap::new(),

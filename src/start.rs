@@ -1,0 +1,240 @@
+//! What came of a data-dependent start: every parameter and every latent must be finite, or the first layer that is at fault is named.
+//!
+//! A start never guesses: a layer that can take no parameters from a batch takes NaN. Then the batch is sent through the started layers one at a
+//! time, in the order of forward, and the first whose parameters or output are not finite is named, by the path of its parameters.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::FlowError;
+use crate::finite::all_finite;
+use crate::flow::Flow;
+use crate::layer::{Layer, LayerPath, LayerVisitor, LayerWalk, type_name};
+use crate::prior::Prior;
+use crate::surjection::Surjection;
+
+/// Why a batch starts no layer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartProblem {
+    /// A variance is made of at least two numbers.
+    #[error("a variance needs at least 2 numbers for each {what}, the batch holds {found}")]
+    TooFew {
+        /// What there is a variance of: `"channel"`, or `"element"` of an example.
+        what: &'static str,
+        /// Numbers of each in the batch.
+        found: usize,
+    },
+    /// A norm that was configured to refuse constant channels met one.
+    #[error("{what} {index} is constant in the batch: {value}, with a deviation of {deviation}")]
+    Constant {
+        /// `"channel"`, or `"element"` of an example.
+        what: &'static str,
+        /// Its number, from 0.
+        index: usize,
+        /// Its mean.
+        value: f64,
+        /// Its deviation.
+        deviation: f64,
+    },
+    /// What a norm is given has no mean or no variance.
+    #[error("{what} {index} has no variance: its mean is {mean}")]
+    NoMoments {
+        /// `"channel"`, or `"element"` of an example.
+        what: &'static str,
+        /// Its number, from 0.
+        index: usize,
+        /// Its mean.
+        mean: f64,
+    },
+    /// A parameter started as NaN or an infinity.
+    #[error("`{parameter}` started with {value} at index {index}")]
+    Parameter {
+        /// Path of the parameter within the layer.
+        parameter: String,
+        /// The first such element, in the order of memory. Of a parameter with one number a channel, that is the channel.
+        index: usize,
+        /// What is there.
+        value: f64,
+    },
+    /// The started layer makes numbers of the batch that are not finite.
+    #[error("its output is {value} in example {example}, channel {channel}")]
+    Output {
+        /// First example with such an element.
+        example: usize,
+        /// Its channel: index along axis 1.
+        channel: usize,
+        /// What came out.
+        value: f64,
+    },
+    /// A network that is no layer, such as a dequantization's, gives numbers that are not finite.
+    #[error("its output is not finite")]
+    Network,
+}
+
+/// The first element that is not finite: its place in a row of all, and its value. One read where all are finite.
+fn first_non_finite<const D: usize>(x: &Tensor<D>) -> Result<Option<(usize, f64)>, FlowError> {
+    if all_finite(x) {
+        return Ok(None);
+    }
+    let data = x.clone().inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
+    Ok(data.iter::<f64>().enumerate().find(|(_, value)| !value.is_finite()))
+}
+
+/// The first parameter that is not finite.
+struct Parameters {
+    path: Vec<String>,
+    found: Result<Option<(String, usize, f64)>, FlowError>,
+}
+
+impl ModuleVisitor for Parameters {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+        if let Ok(None) = self.found {
+            let name = || self.path.join(".");
+            self.found = first_non_finite(&param.val()).map(|at| at.map(|(index, value)| (name(), index, value)));
+        }
+    }
+}
+
+fn first_bad_parameter<M: Module>(module: &M) -> Result<Option<(String, usize, f64)>, FlowError> {
+    let mut parameters = Parameters { path: Vec::new(), found: Ok(None) };
+    module.visit(&mut parameters);
+    parameters.found
+}
+
+/// Finds the first layer at fault. Runs every layer, so that what comes after it keeps its shape.
+#[derive(Default)]
+struct Search {
+    found: Option<FlowError>,
+}
+
+impl Search {
+    fn note(&mut self, path: &LayerPath, layer: &'static str, problem: Result<Option<StartProblem>, FlowError>) {
+        let found = match problem {
+            Ok(None) => return,
+            Ok(Some(problem)) => FlowError::Start { path: path.to_string(), layer, problem },
+            Err(error) => error,
+        };
+        self.found.get_or_insert(found);
+    }
+}
+
+/// What is wrong with a started layer that made `z` of `x`.
+fn problem<const D: usize>(
+    layer: &dyn Layer<D>,
+    x: &Tensor<D>,
+    z: &Tensor<D>,
+) -> Result<Option<StartProblem>, FlowError> {
+    let mut bad = Ok(None);
+    layer.parameters(&mut |name, values| {
+        if let Ok(None) = bad {
+            bad = first_non_finite(&values).map(|at| at.map(|(index, value)| (name.to_owned(), index, value)));
+        }
+    });
+    if let Some((parameter, index, value)) = bad? {
+        let dims = x.dims();
+        let found = dims[0] * dims[2..].iter().product::<usize>();
+        return Ok(Some(match layer.start_problem(x) {
+            Some(problem) => problem,
+            // Its network takes statistics, and there are none of one number.
+            None if found < 2 => StartProblem::TooFew { what: "channel", found },
+            None => StartProblem::Parameter { parameter, index, value },
+        }));
+    }
+    let Some((index, value)) = first_non_finite(z)? else { return Ok(None) };
+    let dims = z.dims();
+    let positions: usize = dims[2..].iter().product();
+    let (example, channel) = (index / (dims[1] * positions), index / positions % dims[1]);
+    Ok(Some(StartProblem::Output { example, channel, value }))
+}
+
+impl<const D: usize> LayerVisitor<D> for Search {
+    fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
+        let (z, _) = layer.forward(x.clone());
+        // One layer's graph at a time.
+        let z = z.detach();
+        if self.found.is_none() {
+            self.note(path, layer.name(), problem(layer, &x, &z));
+        }
+        z
+    }
+
+    fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
+        if self.found.is_none() && !finite() {
+            self.note(path, "network", Ok(Some(StartProblem::Network)));
+        }
+    }
+}
+
+/// `Ok` if all that a start set and made is finite.
+fn check<M: Module, const D: usize>(
+    started: &M,
+    made: &Tensor<D>,
+    visit: impl FnOnce(&mut Search),
+) -> Result<(), FlowError> {
+    let bad = first_bad_parameter(started)?;
+    if bad.is_none() && all_finite(made) {
+        return Ok(());
+    }
+    let mut search = Search::default();
+    visit(&mut search);
+    if let Some(found) = search.found {
+        return Err(found);
+    }
+    // What no layer shows: a prior, or a layer whose start passes something else on than its forward makes.
+    let layer = type_name::<M>();
+    Err(match bad {
+        Some((path, index, value)) => {
+            let (path, parameter) = path.rsplit_once('.').unwrap_or(("", &path));
+            let problem = StartProblem::Parameter { parameter: parameter.to_owned(), index, value };
+            FlowError::Start { path: path.to_owned(), layer, problem }
+        }
+        None => FlowError::Start { path: String::new(), layer, problem: StartProblem::Network },
+    })
+}
+
+/// Whether the parameters of a started flow are finite, and the latents `z` that its start made of `x`.
+pub(crate) fn check_flow<const D: usize, C: Context, B: Bijector<D, C>, P: Prior<D, C>>(
+    flow: &Flow<B, P>,
+    x: Tensor<D>,
+    z: &Tensor<D>,
+    context: &C,
+) -> Result<(), FlowError> {
+    check(flow, z, |search| {
+        flow.visit_layers(x, context, &mut LayerWalk::new(search));
+    })
+}
+
+/// Whether the parameters of a started surjection are finite, and the `y` that its start made of `x`.
+pub(crate) fn check_surjection<const D: usize, S: Surjection<D>>(
+    surjection: &S,
+    x: S::Data,
+    noise: Tensor<D>,
+    y: &Tensor<D>,
+) -> Result<(), FlowError> {
+    let found = check(surjection, y, |search| {
+        surjection.visit_layers(x, noise, &mut LayerWalk::new(search));
+    });
+    found.map_err(|error| within("surjection", error))
+}
+
+/// The error with the name of the member that it arose in before its path.
+pub(crate) fn within(member: &str, error: FlowError) -> FlowError {
+    match error {
+        FlowError::Start { path, layer, problem } => {
+            let path = if path.is_empty() { member.to_owned() } else { format!("{member}.{path}") };
+            FlowError::Start { path, layer, problem }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,164 @@
+//! A condition that is not finite is refused at every door, by a name and a row of its own.
+
+use burn::tensor::{Device, Tensor};
+use flowkit::law::{AffineConfig, AffineForm, Law};
+use flowkit::model::glow::{Glow, GlowConfig, GlowPrior};
+use flowkit::model::{RealNvp, RealNvpConfig};
+use flowkit::train::{NegativeLogLikelihood, NonFinite, Outcome, TrainError, Trainer, TrainerConfig};
+use flowkit::{
+    Context, CouplingConfig, DiagnosisConfig, Flow, FlowError, MlpConfig, NonFiniteCondition, StandardNormal, diagnose,
+};
+
+use super::{around, device, device_rng, levels, scattered, tensor};
+
+const ROWS: usize = 6;
+
+/// One number in a row is not finite, and another in a later one.
+fn spoiled(row: usize, value: f32) -> Tensor<2> {
+    let mut values = around(9, ROWS * 2, 0.0, 1.0);
+    (values[2 * row + 1], values[2 * ROWS - 1]) = (value, f32::NAN);
+    tensor(values, [ROWS, 2])
+}
+
+fn whole() -> Tensor<2> {
+    tensor(around(10, ROWS * 2, 0.0, 1.0), [ROWS, 2])
+}
+
+fn x() -> Tensor<2> {
+    tensor(around(11, ROWS * 3, 0.0, 1.0), [ROWS, 3])
+}
+
+fn refused<T>(result: Result<T, FlowError>, path: &str, row: usize) {
+    let expected = NonFiniteCondition { path: path.into(), row: Some(row) };
+    match result.map(drop) {
+        Err(FlowError::NonFiniteCondition(found)) => assert_eq!(found, expected),
+        Err(other) => panic!("{other}"),
+        Ok(()) => panic!("went through"),
+    }
+}
+
+fn vectors() -> RealNvp {
+    RealNvpConfig::new(3).with_d_context(Some(2)).init(&device()).initialize_given(x(), &whole()).unwrap()
+}
+
+#[test]
+fn flows_refuse_it() {
+    let _guard = device_rng();
+    let flow = vectors();
+    for (row, value) in [(0, f32::NAN), (3, f32::INFINITY), (5, f32::NEG_INFINITY)] {
+        let bad = spoiled(row, value);
+        refused(flow.evaluate_given(x(), &bad), "condition", row);
+        refused(flow.sample_given::<2, _>(ROWS, 1.0, &bad), "condition", row);
+        refused(flow.diagnose_given(&DiagnosisConfig::new(), x(), &bad), "condition", row);
+        refused(diagnose(&DiagnosisConfig::new(), &flow.bijector, x(), &bad), "condition", row);
+        let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device());
+        refused(unstarted.initialize_given(x(), &bad), "condition", row);
+    }
+    let error = flow.evaluate_given(x(), &spoiled(2, f32::NAN)).unwrap_err().to_string();
+    assert_eq!(error, "the condition is not finite: the first such element is in row 2");
+    // Large is finite.
+    let large = whole().mul_scalar(1e20);
+    assert!(flow.evaluate_given(x(), &large).is_ok());
+    let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device());
+    assert!(unstarted.initialize_given(x(), &large).is_ok());
+}
+
+#[test]
+fn a_part_of_a_pair_is_named() {
+    let _guard = device_rng();
+    let law = AffineConfig::new(AffineForm::Exponential).init();
+    let net = MlpConfig::new(1, 2, law.n_params()).with_d_context(Some(6)).init(&device());
+    type Three = (Tensor<2>, (Tensor<2>, Tensor<2>));
+    let flow = Flow::conditional::<2, Three>(CouplingConfig::new().init(law, net), StandardNormal::new(), [1, 3]);
+    let flow = flow.unwrap().initialize_given(x(), &(whole(), (whole(), whole()))).unwrap();
+    let bad = || spoiled(1, f32::NAN);
+    refused(flow.evaluate_given(x(), &(bad(), (whole(), bad()))), "condition.0", 1);
+    refused(flow.evaluate_given(x(), &(whole(), (bad(), whole()))), "condition.1.0", 1);
+    refused(flow.sample_given::<2, _>(ROWS, 0.5, &(whole(), (whole(), bad()))), "condition.1.1", 1);
+    // Maps have rows too, and nothing holds nothing that is not finite.
+    let map = bad().reshape([ROWS, 1, 1, 2]);
+    assert_eq!(Context::non_finite(&map), Some(NonFiniteCondition { path: "condition".into(), row: Some(1) }));
+    assert_eq!(Context::non_finite(&()), None);
+    assert_eq!(Context::non_finite(&Tensor::<2>::zeros([0, 2], &Device::flex())), None);
+}
+
+/// A condition of a user's own, which says whether it is finite and no more.
+#[test]
+fn a_condition_of_ones_own_may_name_no_row() {
+    use burn::tensor::Gradients;
+    #[derive(Clone, Debug)]
+    struct Own(bool);
+    impl Context for Own {
+        type Gradient = ();
+        fn leaf(&self, _: &Device) -> Self {
+            self.clone()
+        }
+        fn constant(&self, _: &Device) -> Self {
+            self.clone()
+        }
+        fn is_finite(&self) -> bool {
+            self.0
+        }
+        fn collect(_: &Self, _: &mut Gradients, _: &mut ()) {}
+        fn pair(&self, (): ()) -> Option<Tensor<1>> {
+            None
+        }
+    }
+    let flow = Flow::conditional::<2, Own>(flowkit::Swap::new(), StandardNormal::new(), [1, 2]).unwrap();
+    let flow = flow.without_data();
+    let z = Tensor::<2>::zeros([2, 2], &device());
+    assert!(flow.evaluate_given(z.clone(), &Own(true)).is_ok());
+    let error = flow.evaluate_given(z, &Own(false)).unwrap_err();
+    assert_eq!(error.to_string(), "the condition is not finite");
+}
+
+fn glow() -> (GlowConfig, Glow) {
+    let config = GlowConfig::new([3, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
+    let model = config.init(&device()).initialize_given(levels([ROWS, 3, 4, 4], scattered), &whole()).unwrap();
+    (config, model)
+}
+
+#[test]
+fn bounds_refuse_it() {
+    let _guard = device_rng();
+    let (config, model) = glow();
+    let x = || levels([ROWS, 3, 4, 4], scattered);
+    let bad = spoiled(4, f32::INFINITY);
+    refused(model.evaluate_given(x(), &bad), "condition", 4);
+    refused(model.evaluate_importance_weighted_given(x(), 2, &bad), "condition", 4);
+    refused(model.round_trip_given(x(), &bad), "condition", 4);
+    refused(model.sample_given::<4, _>(ROWS, 1.0, &bad), "condition", 4);
+    refused(model.diagnose_given(&DiagnosisConfig::new(), x(), &bad), "condition", 4);
+    refused(config.init(&device()).initialize_given(x(), &bad), "condition", 4);
+}
+
+#[test]
+fn training_refuses_it() {
+    let _guard = device_rng();
+    let condition = NonFiniteCondition { path: "condition".into(), row: Some(2) };
+    let bad = || spoiled(2, f32::NEG_INFINITY);
+    let batch = |context| NegativeLogLikelihood::<2, _, _>::given(x(), context);
+    let mut trainer = Trainer::new(vectors(), TrainerConfig::new(3)).unwrap();
+    let error = trainer.update_on(&device(), &batch(bad())).unwrap_err();
+    assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition: condition.clone() });
+    assert!(error.is_non_finite());
+    assert_eq!(trainer.step_count(), 0);
+    assert_eq!(error.to_string(), "update 1: the condition is not finite: the first such element is in row 2");
+    trainer.update_on(&device(), &batch(whole())).unwrap();
+    // In the second part of a batch too.
+    let error = trainer.update_on_parts(&device(), &[batch(whole()), batch(bad())]).unwrap_err();
+    assert_eq!(error, TrainError::NonFiniteCondition { step: 2, condition: condition.clone() });
+    // The policy for what is not finite decides.
+    let mut trainer = trainer.with_non_finite(NonFinite::Skip { at_most: 1 });
+    let passed = trainer.update_on(&device(), &batch(bad())).unwrap();
+    assert_eq!(
+        passed.outcome,
+        Outcome::Skipped(TrainError::NonFiniteCondition { step: 2, condition: condition.clone() })
+    );
+
+    let (_, model) = glow();
+    let mut trainer = Trainer::new(model, TrainerConfig::new(48)).unwrap();
+    let batch = NegativeLogLikelihood::<4, _, _>::given(levels([ROWS, 3, 4, 4], scattered), bad());
+    let error = trainer.update_on(&device(), &batch).unwrap_err();
+    assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition });
+}

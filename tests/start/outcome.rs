@@ -1,0 +1,122 @@
+//! Batches that start nothing: the error names the layer, and the channel or parameter.
+
+use burn::tensor::{Device, Tensor};
+use flowkit::law::{AffineConfig, AffineForm};
+use flowkit::model::glow::GlowConfig;
+use flowkit::model::{MafConfig, RealNvpConfig};
+use flowkit::{
+    ActNormConfig, BoundFlow, CouplingConfig, Exp, Flow, FlowError, GatedNetConfig, LogitConfig, PositionNormConfig,
+    ScalarAffineConfig, StandardNormal, StartProblem, UniformDequantizationConfig,
+};
+
+use super::{around, device, device_rng, failed, levels, numbers, table, tensor};
+
+fn act(n: usize) -> flowkit::ActNorm<2> {
+    ActNormConfig::new(n).init(&device())
+}
+
+#[test]
+fn one_row_starts_no_norm() {
+    let _guard = device_rng();
+    let row = || table(&[vec![0.3], vec![-8.0], vec![2.0]]);
+    let too_few = || StartProblem::TooFew { what: "channel", found: 1 };
+    let start = RealNvpConfig::new(3).init(&Device::flex()).initialize(row());
+    assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm", too_few()));
+    assert_eq!(failed(MafConfig::new(3).init(&Device::flex()).initialize(row())).2, too_few());
+    // Without norms there is nothing to take from data.
+    assert!(RealNvpConfig::plane().init(&Device::flex()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok());
+
+    let image = tensor(around(1, 12, 0.0, 1.0), [1, 3, 2, 2]);
+    let norm = PositionNormConfig::new().init([1, 3, 2, 2], &device());
+    let flow = Flow::new(norm, StandardNormal::new(), [1, 3, 2, 2]).unwrap();
+    let expected = StartProblem::TooFew { what: "element", found: 1 };
+    assert_eq!(failed(flow.initialize(image.clone())), ("bijector".into(), "PositionNorm", expected));
+    // The positions of one image have a variance, that of one pixel has none.
+    let act = |size| Flow::new(ActNormConfig::new(3).init::<4>(&device()), StandardNormal::new(), [1, 3, size, size]);
+    assert!(act(2).unwrap().initialize(image.clone()).is_ok());
+    let pixel = image.narrow(2, 0, 1).narrow(3, 0, 1);
+    assert_eq!(failed(act(1).unwrap().initialize(pixel)).2, too_few());
+    // The deepest of these is one pixel, and two images have two.
+    let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&Device::flex());
+    let (path, layer, problem) = failed(glow().initialize(levels([1, 1, 4, 4], super::scattered)));
+    assert_eq!((path.as_str(), layer, problem), ("flow.bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
+    assert!(glow().initialize(levels([2, 1, 4, 4], super::scattered)).is_ok());
+}
+
+/// The statistics of a network are those of its layer.
+#[test]
+fn one_pixel_starts_no_network() {
+    let _guard = device_rng();
+    let net = GatedNetConfig::new([1, 1, 1], 2, 8, 1).init(&device());
+    let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Exponential).init(), net);
+    let flow = Flow::new(vec![coupling], StandardNormal::new(), [1, 2, 1, 1]).unwrap();
+    let start = flow.initialize(tensor(vec![0.3, 0.4], [1, 2, 1, 1]));
+    let expected = StartProblem::TooFew { what: "channel", found: 1 };
+    assert_eq!(failed(start), ("bijector.0".into(), "Coupling", expected));
+}
+
+/// The image of a layer before the norm is not finite: that layer is named, with the element, not the prior and not the norm.
+#[test]
+fn a_layer_that_overflows_is_named() {
+    let column = |index: usize, value: f32| {
+        let mut column = around(index as u64, 10, 0.5, 0.1);
+        column[4] = value;
+        column
+    };
+    let x = table(&[around(1, 10, 0.0, 1.0), column(2, 200.0)]);
+    let flow = Flow::new((act(2), Exp::new(), act(2)), StandardNormal::new(), [1, 2]).unwrap();
+    // A norm in front brings 200 to 3.
+    assert!(flow.initialize(x.clone()).is_ok());
+    let flow = Flow::new((Exp::new(), act(2)), StandardNormal::new(), [1, 2]).unwrap();
+    let output = StartProblem::Output { example: 4, channel: 1, value: f64::INFINITY };
+    assert_eq!(failed(flow.initialize(x)), ("bijector.0".into(), "Exp", output));
+
+    let ends = table(&[around(3, 10, 0.5, 0.05), column(4, 0.0)]);
+    let layers = (ScalarAffineConfig::new(1.0, 0.0).init(), vec![LogitConfig::new().with_margin(0.0).init()], act(2));
+    let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
+    let output = StartProblem::Output { example: 4, channel: 1, value: f64::NEG_INFINITY };
+    let (path, layer, problem) = failed(flow.initialize(ends));
+    assert_eq!((path.as_str(), layer, problem), ("bijector.1.0", "Logit", output));
+
+    // Behind a dequantization the path begins at the model.
+    let images = BoundFlow::new(
+        UniformDequantizationConfig::new().with_n_levels(2).init(),
+        (ScalarAffineConfig::new(1e25, 0.0).init(), Exp::new(), ActNormConfig::new(1).init::<4>(&device())),
+        StandardNormal::new(),
+        [1, 1, 2, 2],
+    );
+    let (path, layer, problem) = failed(images.unwrap().initialize(levels([3, 1, 2, 2], |_| 1)));
+    assert_eq!((path.as_str(), layer), ("flow.bijector.1", "Exp"));
+    let first = StartProblem::Output { example: 0, channel: 0, value: f64::INFINITY };
+    assert_eq!(problem, first);
+    let error = FlowError::Start { path, layer, problem };
+    let expected = "`flow.bijector.1` (Exp) cannot start from this batch: its output is inf in example 0, channel 0";
+    assert_eq!(error.to_string(), expected);
+}
+
+/// A marker for missing values is data: large, and no reason to fail.
+#[test]
+fn markers_and_huge_numbers_start() {
+    let _guard = device_rng();
+    let mut marked = around(1, 500, 3.0, 1.0);
+    marked[7] = 1e20;
+    let x = table(&[marked, around(2, 500, 0.0, 1e18), around(3, 500, 2e30, 1e30)]);
+    let flow = RealNvpConfig::new(3).init(&Device::flex()).initialize(x.clone()).unwrap();
+    assert!(flow.evaluate(x).unwrap().nats().iter().all(|nats| nats.is_finite() && *nats > -1e4));
+}
+
+/// Data that is not finite is the batch's fault, as before.
+#[test]
+fn data_is_checked_before_it_starts_anything() {
+    let x = table(&[vec![1.0, 2.0, f32::NAN], vec![1.0, 2.0, 3.0]]);
+    let error = Flow::new(act(2), StandardNormal::new(), [1, 2]).unwrap().initialize(x).unwrap_err();
+    assert!(matches!(error, FlowError::NonFiniteInput { count: 1, total: 6, example: 2 }), "{error}");
+}
+
+/// A start by hand, without the checks of a flow, guesses nothing.
+#[test]
+fn a_norm_without_statistics_is_not_a_number() {
+    use flowkit::Bijector;
+    let (norm, z): (_, Tensor<2>) = act(2).initialize(table(&[vec![1.0], vec![2.0]]), &());
+    assert!(numbers(&norm.log_scale.val()).iter().chain(&numbers(&z)).all(|number| number.is_nan()));
+}
