@@ -69,15 +69,16 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
 
     /// Data-dependent start: sets parameters from a batch and passes the image of the batch on, cut from the graph.
     ///
-    /// Consumes and returns the module, so that a start can neither happen twice by accident nor hide inside `forward`. Parameters that the batch
-    /// cannot tell become NaN, never a guess; [`crate::Unstarted`] turns them into an error that names the layer.
+    /// Consumes and returns the module, so that a start can neither happen twice by accident nor hide inside `forward`.
+    /// Parameters that the batch cannot tell become NaN, never a guess; [`crate::Unstarted`] turns them into an error
+    /// that names the layer.
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         let (z, _) = self.forward(x, context);
         (self, z.detach())
     }
 
-    /// Why a start from `x` leaves this layer without parameters, asked after one that did. By default nothing is known, and the parameter itself is
-    /// named.
+    /// Why a start from `x` leaves this layer without parameters, asked after one that did. By default nothing is
+    /// known, and the parameter itself is named.
     fn start_problem(&self, x: &Tensor<D>, context: &C) -> Option<StartProblem> {
         let _ = (x, context);
         None

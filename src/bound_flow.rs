@@ -298,8 +298,8 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     /// Data-dependent start of surjection and flow, in one pass from a batch.
     ///
     /// # Errors
-    /// If the batch has the wrong shape or holds data that the surjection does not know, or a layer cannot start from it:
-    /// [`FlowError::Start`] names the layer.
+    /// If the batch has the wrong shape or holds data that the surjection does not know, or a layer cannot start from
+    /// it: [`FlowError::Start`] names the layer.
     pub fn initialize<const D: usize>(self, x: S::Data) -> Result<BoundFlow<S, B, P>, FlowError>
     where
         S: Surjection<D>,

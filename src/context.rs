@@ -52,7 +52,8 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
         true
     }
 
-    /// The first row that is not finite: evaluation, sampling, start and training refuse it. The default asks [`Context::is_finite`] and names no row.
+    /// The first row that is not finite: evaluation, sampling, start and training refuse it. The default asks
+    /// [`Context::is_finite`] and names no row.
     fn non_finite(&self) -> Option<NonFiniteCondition> {
         (!self.is_finite()).then(|| NonFiniteCondition::new(None))
     }

@@ -5,8 +5,9 @@
 //! deviation     √(S/n)                                         biased
 //! ```
 //! # Numerics
-//! Float64 holds the square of every float32 and the sum of 10⁹ of them: the result is that of the numbers as they are, whatever their offset,
-//! scale and count. A channel that is constant has a deviation of exactly 0, since `x − k` is. What a device cannot deliver is NaN.
+//! Float64 holds the square of every float32 and the sum of 10⁹ of them: the result is that of the numbers as they are,
+//! whatever their offset, scale and count. A channel that is constant has a deviation of exactly 0, since `x − k` is.
+//! What a device cannot deliver is NaN.
 //!
 //! # Cost
 //! One device-to-host copy of the batch, in blocks of [`BLOCK`] elements: memory does not grow with the batch.
@@ -19,8 +20,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 /// Elements of a block, unless one example has more.
 const BLOCK: usize = 1 << 20;
 
-/// Below this share of its largest number a deviation is rounding: an eighth of the spacing of the type's numbers or less, such as fewer than
-/// one number in 64 that is off by one unit in the last place.
+/// Below this share of its largest number a deviation is rounding: an eighth of the spacing of the type's numbers or
+/// less, such as fewer than one number in 64 that is off by one unit in the last place.
 fn resolution(dtype: DType) -> f64 {
     let digits = if dtype == DType::F64 { 52 } else { 23 };
     (-f64::from(digits + 4)).exp2()
@@ -126,11 +127,14 @@ impl Sums {
         let all = (self.count + more.count) as f64;
         // The first block stands as it is, bit for bit.
         let share = if self.count == 0 { 1.0 } else { more.count as f64 / all };
-        for channel in 0..self.mean.len() {
-            let apart = more.mean[channel] - self.mean[channel];
-            self.squares[channel] += more.squares[channel] + apart * apart * share * self.count as f64;
-            self.mean[channel] = if share == 1.0 { more.mean[channel] } else { self.mean[channel] + apart * share };
-            self.largest[channel] = self.largest[channel].max(more.largest[channel]);
+        let squares = self.squares.iter_mut().zip(more.squares);
+        for ((mean, other), (squares, others)) in self.mean.iter_mut().zip(more.mean).zip(squares) {
+            let apart = other - *mean;
+            *squares += others + apart * apart * share * self.count as f64;
+            *mean = if share == 1.0 { other } else { *mean + apart * share };
+        }
+        for (largest, other) in self.largest.iter_mut().zip(more.largest) {
+            *largest = largest.max(other);
         }
         self.count += more.count;
     }
@@ -174,10 +178,8 @@ mod tests {
         }
         let whole = Sums::of(&values, channels, positions);
         assert_eq!(joined.count, whole.count);
-        for channel in 0..channels {
-            assert!((joined.mean[channel] - whole.mean[channel]).abs() < 1e-9);
-            assert!((joined.squares[channel] / whole.squares[channel] - 1.0).abs() < 1e-12);
-        }
+        assert!(joined.mean.iter().zip(&whole.mean).all(|(a, b)| (a - b).abs() < 1e-9));
+        assert!(joined.squares.iter().zip(&whole.squares).all(|(a, b)| (a / b - 1.0).abs() < 1e-12));
         let own = |i: &usize| (i / positions) % channels == 0;
         let first: Vec<f64> = (0..values.len()).filter(own).map(|i| values[i]).collect();
         assert!((first.iter().sum::<f64>() / first.len() as f64 - whole.mean[0]).abs() < 1e-9);

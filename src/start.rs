@@ -1,7 +1,9 @@
-//! What came of a data-dependent start: every parameter and every latent must be finite, or the first layer that is at fault is named.
+//! What came of a data-dependent start: every parameter and every latent must be finite, or the first layer that is at
+//! fault is named.
 //!
-//! A start never guesses: a layer that can take no parameters from a batch takes NaN. Then the batch is sent through the started layers one at a
-//! time, in the order of forward, and the first whose parameters or output are not finite is named, by the path of its parameters.
+//! A start never guesses: a layer that can take no parameters from a batch takes NaN. Then the batch is sent through
+//! the started layers one at a time, in the order of forward, and the first whose parameters or output are not finite
+//! is named, by the path of its parameters.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -54,7 +56,8 @@ pub enum StartProblem {
     Parameter {
         /// Path of the parameter within the layer.
         parameter: String,
-        /// The first such element, in the order of memory. Of a parameter with one number a channel, that is the channel.
+        /// The first such element, in the order of memory. Of a parameter with one number a channel, that is the
+        /// channel.
         index: usize,
         /// What is there.
         value: f64,

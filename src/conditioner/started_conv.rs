@@ -12,10 +12,11 @@
 //!
 //! # Start
 //! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output channel over batch
-//! and positions, in float64 ([`crate::moments`]), `W ← W·scale/u` and `bias ← −m·scale/u`, `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and
-//! deviation `scale`. With weight normalisation it is `g` that is multiplied. A channel that is constant in the batch has no deviation to divide by:
-//! `u = max(1, |m|)`, so that convolutions in a row multiply nothing. Where a channel has a single number, in a batch of one example and one
-//! position, weights and bias become NaN.
+//! and positions, in float64, `W ← W·scale/u` and `bias ← −m·scale/u`, `u = √(v + min(1e-8, 1e-6·v))`: outputs have
+//! mean 0 and deviation `scale`. With weight normalisation it is `g` that is multiplied. A channel that is constant in
+//! the batch has no deviation to divide by:
+//! `u = max(1, |m|)`, so that convolutions in a row multiply nothing. Where a channel has a single number, in a batch
+//! of one example and one position, weights and bias become NaN.
 //! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
 //! from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias 0.
 //!
@@ -24,8 +25,8 @@
 //! 1e-24 is below the spacing of float64; `k²·in` weights from `N(0, 0.05²)` have one of about `0.05·k·√in`.
 //!
 //! # Reference
-//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8). Differs in the start of constant
-//! channels, and in that the 1e-8 never exceeds a millionth of the variance.
+//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8). Differs
+//! in the start of constant channels, and in that the 1e-8 never exceeds a millionth of the variance.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};

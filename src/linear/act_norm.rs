@@ -10,19 +10,22 @@
 //! | `ℓ` | log-scale over `f` | `[1, C, 1, ...]` | yes |
 //!
 //! # Start
-//! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions, biased and in float64 ([`crate::moments`]): z has mean 0 and variance 1 per
-//! channel, at any offset and scale of the data and for any number of examples. A single number per channel has no variance: the start is an
-//! error. A channel that is constant in the batch is bounded or refused: [`ConstantChannel`].
+//! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions, biased and in float64: z has mean 0 and
+//! variance 1 per channel, at any offset and scale of the data and for any number of examples. A single number per
+//! channel has no variance: the start is an error. A channel that is constant in the batch is bounded or refused:
+//! [`ConstantChannel`].
 //!
 //! # Numerics
-//! `b` is the number of its type nearest to minus the mean, and `x + b` is exact where x is within a factor of 2 of the mean. What stays of the mean of
-//! z is thus at most half the spacing of the type's numbers at the mean, over the deviation: 0.064 for float32 seconds since 1970 that spread over
-//! 1000. Data of that kind is better centred before it is rounded to float32.
+//! `b` is the number of its type nearest to minus the mean, and `x + b` is exact where x is within a factor of 2 of the
+//! mean. What stays of the mean of z is thus at most half the spacing of the type's numbers at the mean, over the
+//! deviation: 0.064 for float32 seconds since 1970 that spread over 1000. Data of that kind is better centred before it
+//! is rounded to float32.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not depend on the gradient's size then moves the
-//! log-scale three times as fast. Its start is `−ln(std + 1e-6)`. Differs: here the 1e-6 is a share of deviations below 1, so that data of small scale
-//! starts with variance 1 too, and constant channels, which it is meant for there, have a rule of their own.
+//! log-scale three times as fast. Its start is `−ln(std + 1e-6)`. Differs: here the 1e-6 is a share of deviations below
+//! 1, so that data of small scale starts with variance 1 too, and constant channels, which it is meant for there, have
+//! a rule of their own.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};

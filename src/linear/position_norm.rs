@@ -10,14 +10,14 @@
 //! | `b` | shift | `[1, ...]`, an example | yes |
 //!
 //! # Start
-//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64 ([`crate::moments`]): z has mean 0 and variance
-//! `var/(var + v)`, `v` being `variance_floor`. A single example has no variance: the start is an error. An element that is constant in the batch (a
-//! border of MNIST) is bounded or refused: [`ConstantChannel`].
+//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64: z has mean 0 and variance
+//! `var/(var + v)`, `v` being `variance_floor`. A single example has no variance: the start is an error. An element
+//! that is constant in the batch (a border of MNIST) is bounded or refused: [`ConstantChannel`].
 //!
 //! # Numerics
-//! `x·exp(g)` of data far from 0 rounds off what `x + c` keeps: that is exact where x is within a factor of 2 of the mean. `b` starts such that `c` is as
-//! near to minus the mean as its own rounding admits, so that what stays of the mean of z is at most the spacing of the type's numbers at the
-//! mean, over the deviation.
+//! `x·exp(g)` of data far from 0 rounds off what `x + c` keeps: that is exact where x is within a factor of 2 of the
+//! mean. `b` starts such that `c` is as near to minus the mean as the roundings of `b` and `exp(−g)` admit: what stays
+//! of the mean of z is at most one and a half times the spacing of the type's numbers at the mean, over the deviation.
 //!
 //! # Reference
 //! The norm of Flow++'s released code, which differs from Glow's by not sharing over space. Differs: the code trains `exp(g)` itself and
@@ -144,7 +144,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
         let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
         let mut bias = shift.clone() * scale.clone();
-        // Scale and its reciprocal are rounded: two corrections bring `b·exp(−g)` as near to the shift as a step of `b` can.
+        // Scale and its reciprocal are rounded: two corrections bring `b·exp(−g)` as near to the shift as a step of `b`
+        // can.
         for _ in 0..2 {
             bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();
         }

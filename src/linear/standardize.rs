@@ -1,8 +1,8 @@
 //! The start of a norm: what gives a channel mean 0 and variance 1, and what becomes of one that is constant.
 //!
-//! A channel that is constant in the first batch has no scale. The reciprocal of a small floor, which is what released codes take, is taken
-//! anew by every norm of a stack: the channel leaves each as 0, and data that differs later is multiplied by all of them.
-//! [`ConstantChannel`] says what happens instead.
+//! A channel that is constant in the first batch has no scale. The reciprocal of a small floor, which is what released
+//! codes take, is taken anew by every norm of a stack: the channel leaves each as 0, and data that differs later is
+//! multiplied by all of them. [`ConstantChannel`] says what happens instead.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,12 @@ use crate::error::ConfigError;
 use crate::moments::Moments;
 use crate::start::StartProblem;
 
-/// What a norm starts a channel with that is constant in the first batch: one whose deviation is at most the configured `least_deviation`, or
-/// `2^-27` of its largest number in float32, which is rounding.
+/// What a norm starts a channel with that is constant in the first batch: one whose deviation is at most the configured
+/// `least_deviation`, or `2^-27` of its largest number (`2^-56` in float64), which is rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConstantChannel {
-    /// It is centred, and scaled by `1/max(1, |mean|)`: never enlarged, so that norms in a row multiply nothing, and data that later differs by
-    /// as much as the constant itself gives a latent of about 1.
+    /// It is centred, and scaled by `1/max(1, |mean|)`: never enlarged, so that norms in a row multiply nothing, and
+    /// data that later differs by as much as the constant itself gives a latent of about 1.
     Bounded,
     /// The start is an error that names the channel.
     Error,
@@ -47,7 +47,8 @@ impl Standardize {
         moments.deviation[channel] <= moments.resolution[channel].max(self.least_deviation)
     }
 
-    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where the start has none to give.
+    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where the start has none to
+    /// give.
     pub fn log_scales(&self, moments: &Moments, unit: impl Fn(f64) -> f64) -> Vec<f64> {
         let log_scale = |channel: usize| match self.constant {
             _ if moments.count < LEAST => f64::NAN,

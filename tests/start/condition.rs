@@ -67,7 +67,7 @@ fn flows_refuse_it() {
 fn a_part_of_a_pair_is_named() {
     let _guard = device_rng();
     let law = AffineConfig::new(AffineForm::Exponential).init();
-    let net = MlpConfig::new(1, 2, law.n_params()).with_d_context(Some(6)).init(&device());
+    let net = MlpConfig::new(2, 1, law.n_params()).with_d_context(Some(6)).init(&device());
     type Three = (Tensor<2>, (Tensor<2>, Tensor<2>));
     let flow = Flow::conditional::<2, Three>(CouplingConfig::new().init(law, net), StandardNormal::new(), [1, 3]);
     let flow = flow.unwrap().initialize_given(x(), &(whole(), (whole(), whole()))).unwrap();

@@ -2,7 +2,6 @@
 
 use std::f64::consts::PI;
 
-use burn::tensor::Device;
 use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, NetStart, Scale, StageConfig};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
@@ -17,14 +16,15 @@ fn log_normal(x: f64, mean: f64, deviation: f64) -> f64 {
     -0.5 * ((x - mean) / deviation).powi(2) - deviation.ln() - 0.5 * (2.0 * PI).ln()
 }
 
-/// Eight norms start as one: the flow is the product of normal densities, that of the constant column as wide as the constant.
+/// Eight norms start as one: the flow is the product of normal densities, that of the constant column as wide as the
+/// constant.
 #[test]
 fn a_constant_column_has_a_sane_density_behind_many_norms() {
     let _guard = device_rng();
     for value in [7.0, 0.0, 1e-6, 273.15, -1e18, 1e30] {
         let rows = 200;
         let batch = [around(1, rows, 3.0, 2.0), vec![value as f32; rows], around(2, rows, -50.0, 0.1)];
-        let flow = RealNvpConfig::new(3).init(&Device::flex()).initialize(table(&batch)).unwrap();
+        let flow = RealNvpConfig::new(3).init(&device()).initialize(table(&batch)).unwrap();
         for (norm, _) in flow.bijector.iter().map(|(between, ..)| between) {
             let norm = norm.as_ref().unwrap();
             let log_scale = numbers(&norm.effective_log_scale())[1];
@@ -44,7 +44,7 @@ fn a_constant_column_has_a_sane_density_behind_many_norms() {
     }
     // Rows that are all alike are constant throughout.
     let alike = table(&[vec![2.0; 9], vec![-3.5; 9]]);
-    let flow = MafConfig::new(2).init(&Device::flex()).initialize(alike.clone()).unwrap();
+    let flow = MafConfig::new(2).init(&device()).initialize(alike.clone()).unwrap();
     assert!(flow.evaluate(alike + 1.0).unwrap().nats().iter().all(|nats| nats.abs() < 20.0));
 }
 
@@ -92,8 +92,8 @@ fn a_refused_channel_is_named() {
     // Two channels deviate by less than 0.01.
     let flow = Flow::new(act().with_least_deviation(0.01).init::<2>(&device()), StandardNormal::new(), [1, 3]).unwrap();
     let error = flow.initialize(x.clone().flip([1])).unwrap_err().to_string();
-    let expected = "`bijector` (ActNorm) cannot start from this batch: channel 0 is constant in the batch: 9";
-    assert!(error.starts_with(&expected[..expected.len() - 1]), "{error}");
+    let expected = "`bijector` (ActNorm) cannot start from this batch: channel 0 is constant in the batch: ";
+    assert!(error.starts_with(expected), "{error}");
     let position = PositionNormConfig::new().with_constant(ConstantChannel::Error).init([1, 3], &device());
     let flow = Flow::new(position, StandardNormal::new(), [1, 3]).unwrap();
     let expected = StartProblem::Constant { what: "element", index: 1, value: 4.0, deviation: 0.0 };
@@ -128,7 +128,7 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
     let shape = [8, 3, 8, 8];
     for (bits, black) in [(8, 0), (8, 255), (5, 7)] {
         let config = GlowConfig::new([3, 8, 8], 2, 4).with_n_bits(bits).with_n_filters(12);
-        let model = config.init(&Device::flex()).initialize(levels(shape, |_| black)).unwrap();
+        let model = config.init(&device()).initialize(levels(shape, |_| black)).unwrap();
         let noise = levels(shape, |index| scattered(index) >> (8 - bits));
         let found = model.evaluate(noise).unwrap().bits_per_dim().value();
         assert!((0.0..16.0).contains(&found), "{bits} bits, {black}: {found} bits/dim");
@@ -136,7 +136,7 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
     }
     // Images that differ by more than their noise are normalised.
     let x = levels(shape, |index| 3 * (scattered(index) % 2));
-    let model = GlowConfig::new([3, 8, 8], 1, 1).with_n_filters(12).init(&Device::flex()).initialize(x).unwrap();
+    let model = GlowConfig::new([3, 8, 8], 1, 1).with_n_filters(12).init(&device()).initialize(x).unwrap();
     let norm = &model.flow.bijector.1.levels[0].1[0].0;
     // Levels 0 and 3 at random deviate by 1.5 levels, the noise by 0.29.
     let deviation = (1.5f64.powi(2) + 1.0 / 12.0).sqrt() / 256.0;
@@ -157,7 +157,7 @@ fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
         .with_start(NetStart::FanIn);
     let border = |index: usize| index % 8 < 2 || index / 8 % 8 < 2;
     let x = levels([32, 1, 8, 8], |index| if border(index) { 0 } else { scattered(index) });
-    let model = config.init(&Device::flex()).initialize(x).unwrap();
+    let model = config.init(&device()).initialize(x).unwrap();
     let found = model.evaluate(levels([8, 1, 8, 8], scattered)).unwrap().bits_per_dim().value();
     assert!((0.0..60.0).contains(&found), "{found} bits/dim");
 }

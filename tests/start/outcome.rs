@@ -1,6 +1,6 @@
 //! Batches that start nothing: the error names the layer, and the channel or parameter.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
@@ -20,11 +20,11 @@ fn one_row_starts_no_norm() {
     let _guard = device_rng();
     let row = || table(&[vec![0.3], vec![-8.0], vec![2.0]]);
     let too_few = || StartProblem::TooFew { what: "channel", found: 1 };
-    let start = RealNvpConfig::new(3).init(&Device::flex()).initialize(row());
+    let start = RealNvpConfig::new(3).init(&device()).initialize(row());
     assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm", too_few()));
-    assert_eq!(failed(MafConfig::new(3).init(&Device::flex()).initialize(row())).2, too_few());
+    assert_eq!(failed(MafConfig::new(3).init(&device()).initialize(row())).2, too_few());
     // Without norms there is nothing to take from data.
-    assert!(RealNvpConfig::plane().init(&Device::flex()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok());
+    assert!(RealNvpConfig::plane().init(&device()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok());
 
     let image = tensor(around(1, 12, 0.0, 1.0), [1, 3, 2, 2]);
     let norm = PositionNormConfig::new().init([1, 3, 2, 2], &device());
@@ -37,7 +37,7 @@ fn one_row_starts_no_norm() {
     let pixel = image.narrow(2, 0, 1).narrow(3, 0, 1);
     assert_eq!(failed(act(1).unwrap().initialize(pixel)).2, too_few());
     // The deepest of these is one pixel, and two images have two.
-    let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&Device::flex());
+    let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&device());
     let (path, layer, problem) = failed(glow().initialize(levels([1, 1, 4, 4], super::scattered)));
     assert_eq!((path.as_str(), layer, problem), ("flow.bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
     assert!(glow().initialize(levels([2, 1, 4, 4], super::scattered)).is_ok());
@@ -55,7 +55,8 @@ fn one_pixel_starts_no_network() {
     assert_eq!(failed(start), ("bijector.0".into(), "Coupling", expected));
 }
 
-/// The image of a layer before the norm is not finite: that layer is named, with the element, not the prior and not the norm.
+/// The image of a layer before the norm is not finite: that layer is named, with the element, not the prior and not the
+/// norm.
 #[test]
 fn a_layer_that_overflows_is_named() {
     let column = |index: usize, value: f32| {
@@ -101,7 +102,7 @@ fn markers_and_huge_numbers_start() {
     let mut marked = around(1, 500, 3.0, 1.0);
     marked[7] = 1e20;
     let x = table(&[marked, around(2, 500, 0.0, 1e18), around(3, 500, 2e30, 1e30)]);
-    let flow = RealNvpConfig::new(3).init(&Device::flex()).initialize(x.clone()).unwrap();
+    let flow = RealNvpConfig::new(3).init(&device()).initialize(x.clone()).unwrap();
     assert!(flow.evaluate(x).unwrap().nats().iter().all(|nats| nats.is_finite() && *nats > -1e4));
 }
 

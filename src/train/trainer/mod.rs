@@ -150,7 +150,8 @@ impl<M: Module> Trainer<M> {
     /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
     ///
     /// # Errors
-    /// As [`Trainer::update`]; [`TrainError::Batch`] if the model does not take the batch; [`TrainError::NonFiniteCondition`], which the policy of [`NonFinite`] treats like a loss that is not finite.
+    /// As [`Trainer::update`]; [`TrainError::Batch`] if the model does not take the batch; [`TrainError::NonFiniteCondition`], which the
+    /// policy of [`NonFinite`] treats like a loss that is not finite.
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
         self.update_on_parts(device, std::slice::from_ref(objective))
     }

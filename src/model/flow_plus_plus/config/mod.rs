@@ -26,6 +26,10 @@ use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConf
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
 use crate::unstarted::Unstarted;
 
+/// Deviation up to which a position counts as constant at the start, a tenth of what a norm makes of the others. Behind
+/// the logit one black level of 256 and its noise deviate by 0.02, seven grey levels by 0.1.
+const FLAT: f64 = 0.1;
+
 /// Configuration of [`FlowPlusPlus`].
 #[derive(Config, Debug, PartialEq)]
 pub struct FlowPlusPlusConfig {
@@ -143,7 +147,7 @@ impl FlowPlusPlusConfig {
             stages.push(Stage {
                 squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
                 partition: PartitionConfig::new(stage.pattern).init(),
-                steps: (0..stage.n_couplings).map(|_| self.step(&net, self.flat(), device)).collect(),
+                steps: (0..stage.n_couplings).map(|_| self.step(&net, FLAT, device)).collect(),
             });
         }
         let layers = (LogitConfig::new().init(), stages);
@@ -171,14 +175,6 @@ impl FlowPlusPlusConfig {
         let partition = PartitionConfig::new(pattern).init();
         let [_, c, h, w] = crate::bijector::Bijector::<4>::output_shape(&partition, [1, c, h, w])?;
         Ok([c / 2, h, w])
-    }
-
-    /// Deviation up to which a position shows one level and its noise: half as much again as that of uniform noise where the logit is steepest, and
-    /// where levels are so few that this is wide, a tenth.
-    fn flat(&self) -> f64 {
-        let LogitConfig { margin } = LogitConfig::new();
-        let steepest = (1.0 - 2.0 * margin) / (margin * (1.0 - margin));
-        (1.5 * steepest / (12f64.sqrt() * self.n_levels as f64)).min(0.1)
     }
 
     fn law(&self) -> AnyLaw {
