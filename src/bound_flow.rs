@@ -260,6 +260,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
+        self.surjection.check_dtype(self.flow.dtype())?;
         let (lifted, dims) = self.surjection.check(x)?;
         let noise = self.surjection.noise(x, self.flow.dtype());
         // Noise is where the data is.

@@ -208,6 +208,55 @@ pub enum ConfigError {
         /// All elements.
         total: usize,
     },
+    /// More levels of discrete data than a type carries with noise.
+    #[error(
+        "{config}: `n_levels` = {found} are too many for {dtype:?}, which carries {most}: a level must hold 256 of its numbers, or \
+         a flow learns them apart and its bound is none; take a float64 flow and `with_dtype(DType::F64)`, or drop bits"
+    )]
+    Levels {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Levels that were asked for.
+        found: usize,
+        /// Type of the flow's numbers.
+        dtype: DType,
+        /// Levels that it carries.
+        most: usize,
+    },
+    /// A network that gives parameters for another law.
+    #[error("{network}: gives {found} parameters for each number, the law takes {expected}")]
+    Parameters {
+        /// Type of the network.
+        network: &'static str,
+        /// Parameters of the law.
+        expected: usize,
+        /// Parameters that the network gives.
+        found: usize,
+    },
+    /// A start at which components of a law are equal.
+    #[error(
+        "{network}: `theta_start` makes components {first} and {second} of {law} equal; their gradients are equal too, so that they would \
+         stay one; name different ones, or leave `theta_start` out for the law's own"
+    )]
+    EqualComponents {
+        /// Type of the network.
+        network: &'static str,
+        /// Type of the law.
+        law: &'static str,
+        /// The first of two equal components, counted from 0.
+        first: usize,
+        /// The second.
+        second: usize,
+    },
+    /// An autoregressive layer of one number, with an affine law and no condition: its scale and shift are constants.
+    #[error(
+        "{config}: one number, an affine law and no condition: a normal distribution whatever is learned; take a law that bends \
+         (`RationalQuadraticSpline`, `MixLogCdf` with components), or give a condition"
+    )]
+    OnlyNormal {
+        /// Type of the configuration or network.
+        config: &'static str,
+    },
     /// The layers do not fit the data or one another.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -256,6 +305,9 @@ pub enum FlowError {
     /// The batch does not have the flow's shape.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// A part of the model is not made for the flow's numbers.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The input holds NaN or an infinity.
     #[error("input is not finite: {count} of {total} elements, the first in example {example}")]
     NonFiniteInput {

@@ -119,8 +119,8 @@ pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
     ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv,
     GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, NormedConv,
-    OutputActivation, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ZeroConv, ZeroConvConfig,
-    ZeroLinear, ZeroLinearConfig, concat_elu,
+    OutputActivation, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ThetaStart, ZeroConv,
+    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, ContextPart, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};

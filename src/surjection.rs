@@ -44,6 +44,12 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// not know. May read from the device.
     fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError>;
 
+    /// Whether what it lifts to can be told apart by numbers of a type: that of the flow behind. By default it can.
+    fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
+        let _ = dtype;
+        Ok(())
+    }
+
     /// Data-dependent start; passes the lifted batch on, cut from the graph.
     fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {
         let (y, _) = self.lift(x, noise);

@@ -193,7 +193,10 @@ fn configurations_say_what_is_wrong() {
             ChannelMatrixConfig::new(5).with_n_groups(2).validate(),
             "`n_channels` = 5 must be a multiple of `n_groups` = 2",
         ),
-        (UniformDequantizationConfig::new().with_n_levels(1).validate(), "`n_levels` must lie in [2, 2^24], found 1"),
+        (UniformDequantizationConfig::new().with_n_levels(1).validate(), "`n_levels` must lie in [2, ∞), found 1"),
+        (flow().with_n_levels(1 << 20).validate(), "`n_levels` = 1048576 are too many for F32, which carries 65536"),
+        (MixLogCdfConfig::new(1).with_max_log_scale(Some(1.0)).validate(), "must lie in [max(2, min_log_scale), 80]"),
+        (MixLogCdfConfig::new(1).with_max_log_scale(Some(f64::NAN)).validate(), "`max_log_scale` must lie in"),
         (GatedNetConfig::new([2, 4, 4], 3, 10, 1).validate(), "`n_filters` = 10 must be a multiple of `heads` = 4"),
         (GatedNetConfig::new([2, 4, 4], 3, 8, 1).with_dropout(1.0).validate(), "`dropout` must lie in [0, 1), found 1"),
         (GatedNetConfig::new([0, 4, 4], 3, 8, 1).validate(), "`half[0]` must be at least 1"),
@@ -234,8 +237,8 @@ fn shapes_and_values_are_checked_at_the_door() {
 
     let affine = AffineConfig::new(AffineForm::Exponential).init();
     let net = GatedNetConfig::new([1, 4, 4], 3, 8, 1).init(&device);
-    let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
-    assert!(unfit.to_string().contains("GatedNet: expected length 3 along axis 1"), "{unfit}");
+    let unfit = CouplingConfig::new().try_init(affine, net).unwrap_err();
+    assert_eq!(unfit.to_string(), "GatedNet: gives 3 parameters for each number, the law takes 2");
 
     let affine = AffineConfig::new(AffineForm::Exponential).init();
     let net = GatedNetConfig::new([1, 4, 4], 2, 8, 1).with_n_context(Some(3)).init(&device);

@@ -4,16 +4,22 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
-use flowkit::law::{Affine, AffineConfig, AffineForm};
+use flowkit::law::{Affine, AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    AutoregressiveNet, Bijector, Conditioner, Half, MadeConfig, Mask, MaskedAutoregressive, MaskedCoupling,
-    MaskedCouplingConfig, Order, ShapeError,
+    AutoregressiveNet, Bijector, Conditioner, ConfigError, Half, MadeConfig, Mask, MaskedAutoregressive,
+    MaskedCoupling, MaskedCouplingConfig, Order, ShapeError, ThetaStart,
 };
 
 /// Shifts every number by 1 plus the sum of all that it sees.
 #[derive(Module, Debug)]
 struct Sum {}
+
+impl ThetaStart for Sum {
+    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+        Ok(self)
+    }
+}
 
 impl Conditioner<2> for Sum {
     fn forward(&self, kept: Tensor<2>, (): &()) -> Tensor<3> {

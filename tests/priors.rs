@@ -10,8 +10,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ConditionalNormal, Conditioner, DiagonalNormal, Flow, FlowError, NormalMixture, NormalMixtureConfig, Prior,
-    ShapeError, StandardNormal, Swap,
+    ConditionalNormal, Conditioner, ConfigError, DiagonalNormal, Flow, FlowError, NormalMixture, NormalMixtureConfig,
+    Prior, ShapeError, StandardNormal, Swap, ThetaStart,
 };
 
 /// Held by whoever draws: the device's generator is one for all tests.
@@ -64,6 +64,12 @@ fn mixture() -> NormalMixture {
 #[derive(Module, Debug)]
 struct Network {
     linear: Linear,
+}
+
+impl ThetaStart for Network {
+    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+        Ok(self)
+    }
 }
 
 impl Conditioner<2> for Network {
@@ -332,6 +338,12 @@ fn the_normal_law_and_a_prior_of_one_network_agree() {
 #[derive(Module, Debug)]
 struct Counted {
     starts: Param<Tensor<1>>,
+}
+
+impl ThetaStart for Counted {
+    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+        Ok(self)
+    }
 }
 
 impl Conditioner<2> for Counted {

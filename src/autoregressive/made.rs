@@ -18,8 +18,8 @@
 //! several times `D` are usual.
 //!
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in`, weights of the last layer 0, its bias `theta_start`, 0 unless configured
-//! ([`crate::conditioner::mlp`]).
+//! Hidden layers uniform within `±1/√fan_in`, weights of the last layer 0, its bias the law's start
+//! ([`ThetaStart`]).
 //!
 //! # Records
 //! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
@@ -38,10 +38,12 @@ use burn::tensor::{Device, Int, Tensor};
 use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear};
 use crate::conditioner::storage::{self, cast};
+use crate::conditioner::theta_start::{self, LastLayer};
 use crate::conditioner::widths::Widths;
-use crate::conditioner::{Activation, Conditioner, theta_start};
+use crate::conditioner::{Activation, Conditioner, ThetaStart};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::law::Law;
 use crate::order::Order;
 
 /// Configuration of [`Made`].
@@ -62,7 +64,8 @@ pub struct MadeConfig {
     pub activation: Activation,
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
-    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
+    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -112,7 +115,8 @@ impl MadeConfig {
         let mut output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, zero, device);
         output.linear.bias = Some(theta_start::bias(&self.theta_start, self.n_params, self.dims, device));
         let order = indices(&order, device);
-        Made { hidden, output, order, activation: self.activation, widths: self.widths() }
+        let (widths, theta_start) = (self.widths(), self.theta_start.clone());
+        Made { hidden, output, order, activation: self.activation, widths, theta_start }
     }
 }
 
@@ -129,6 +133,24 @@ pub struct Made {
     activation: Activation,
     #[module(skip)]
     widths: Widths,
+    #[module(skip)]
+    theta_start: Option<Vec<f64>>,
+}
+
+impl ThetaStart for Made {
+    /// # Errors
+    /// For an affine law of one number without a condition too ([`ConfigError::OnlyNormal`]).
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        if self.widths.kept == 1 && self.widths.context.is_none() && law.is_affine() {
+            return Err(ConfigError::OnlyNormal { config: "Made" });
+        }
+        let mut net = self;
+        let linear = &mut net.output.linear;
+        let (widths, own, weight) = (&net.widths, &net.theta_start, &linear.weight);
+        let last = LastLayer { network: "Made", widths, own, weight };
+        linear.bias = linear.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        Ok(net)
+    }
 }
 
 impl<C: VectorContext> Conditioner<2, C> for Made {

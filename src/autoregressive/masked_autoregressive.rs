@@ -38,8 +38,9 @@ use burn::tensor::Tensor;
 
 use super::AutoregressiveNet;
 use crate::bijector::Bijector;
+use crate::conditioner::ThetaStart;
 use crate::context::Context;
-use crate::error::{ShapeError, check_shape};
+use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::sum_event;
 use crate::finite::all_finite;
 use crate::law::Law;
@@ -54,10 +55,25 @@ pub struct MaskedAutoregressive<L, N> {
     pub net: N,
 }
 
-impl<L: Law, N> MaskedAutoregressive<L, N> {
-    /// The layer of `law`, with parameters from `net`.
+impl<L: Law, N: ThetaStart> MaskedAutoregressive<L, N> {
+    /// The layer of `law`, with parameters from `net`, which start where the law says ([`ThetaStart`]).
+    ///
+    /// # Panics
+    /// If the two do not fit. [`MaskedAutoregressive::try_new`] returns the error.
     pub fn new(law: L, net: N) -> Self {
-        Self { law, net }
+        match Self::try_new(law, net) {
+            Ok(layer) => layer,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The layer, or why law and network do not fit.
+    ///
+    /// # Errors
+    /// Those of [`ThetaStart::start_at`]; for [`super::Made`] an affine law of one number without a condition is one.
+    pub fn try_new(law: L, net: N) -> Result<Self, ConfigError> {
+        let net = net.start_at(&law)?;
+        Ok(Self { law, net })
     }
 }
 

@@ -9,7 +9,7 @@
 //! all positions, and pairs of them.
 //!
 //! # Start
-//! The last convolution has weights of 0 and the bias `theta_start`, 0 unless configured ([`super::mlp`]); all others start uniform within
+//! The last convolution has weights of 0 and the law's start as bias ([`ThetaStart`]); all others start uniform within
 //! `±1/√fan_in`, without data.
 //!
 //! # Reference
@@ -22,12 +22,14 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::storage::{self, cast};
+use super::theta_start::{self, LastLayer};
 use super::widths::Widths;
 use super::{
-    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig, theta_start,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig, ThetaStart,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::law::Law;
 
 /// Configuration of [`ConvResNet`].
 #[derive(Config, Debug)]
@@ -52,7 +54,8 @@ pub struct ConvResNetConfig {
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
+    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -106,6 +109,7 @@ impl ConvResNetConfig {
             output,
             activation: self.activation,
             widths,
+            theta_start: self.theta_start.clone(),
         }
     }
 }
@@ -141,6 +145,8 @@ pub struct ConvResNet {
     activation: Activation,
     #[module(skip)]
     widths: Widths,
+    #[module(skip)]
+    theta_start: Option<Vec<f64>>,
 }
 
 impl ConvResNet {
@@ -153,6 +159,16 @@ impl ConvResNet {
         };
         let r = self.activation.forward(block.second_norm.forward(r));
         h + block.second.forward(block.dropout.forward(r))
+    }
+}
+
+impl ThetaStart for ConvResNet {
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        let mut net = self;
+        let (widths, own, weight) = (&net.widths, &net.theta_start, &net.output.conv.weight);
+        let last = LastLayer { network: "ConvResNet", widths, own, weight };
+        net.output.conv.bias = net.output.conv.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        Ok(net)
     }
 }
 

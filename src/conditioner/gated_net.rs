@@ -3,7 +3,7 @@
 //! h = conv3x3(kept)                                       F channels
 //! blocks times   h = norm(gated_conv(h, context));  h = norm(gated_attention(h, p))
 //! h = celu(h)                                             2F channels; OutputActivation::None leaves it out
-//! theta = conv3x3(h)                                      params·C channels, start at deviation 0.1
+//! theta = conv3x3(h)                                      params·C channels, start at deviation 0.1, whatever the law
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
@@ -24,13 +24,15 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::storage::{self, cast};
+use super::theta_start::{LastLayer, check_n_params};
 use super::widths::Widths;
 use super::{
     Conditioner, ConvStart, ConvWeight, GatedBlock, GatedBlockConfig, Mixing, StartedConv, StartedConvConfig,
-    concat_elu,
+    ThetaStart, concat_elu,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::law::Law;
 
 /// What stands before the last convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +200,23 @@ impl GatedNet {
 fn theta(output: Tensor<4>, c: usize) -> Tensor<3> {
     let [b, channels, h, w] = output.dims();
     output.reshape([b, channels / c, c * h * w])
+}
+
+impl ThetaStart for GatedNet {
+    /// The last convolution starts at random, as in the paper, and the components of a law apart by that: it keeps its start, unless that
+    /// is [`ConvStart::Zero`].
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        let mut net = self;
+        let widths = net.widths();
+        if !net.output.starts_at_zero() {
+            check_n_params("GatedNet", widths.params, law)?;
+            return Ok(net);
+        }
+        let conv = &mut net.output.conv;
+        let last = LastLayer { network: "GatedNet", widths: &widths, own: &None, weight: &conv.weight };
+        conv.bias = conv.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        Ok(net)
+    }
 }
 
 impl<C: MapContext> Conditioner<4, C> for GatedNet {

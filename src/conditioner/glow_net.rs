@@ -5,8 +5,8 @@
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
 //! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of its own. `ring` is a
-//! channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`], at 0 or at
-//! `theta_start`, so that every coupling starts at those parameters of the law. Paper and code differ in that the paper does not mention the norms.
+//! channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`], at the law's
+//! start. Paper and code differ in that the paper does not mention the norms.
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
 //! `2c` is `C + c` and its `2c + 1` is `c`.
@@ -24,11 +24,12 @@ use burn::tensor::{Device, Tensor};
 use super::storage::{self, cast};
 use super::widths::Widths;
 use super::zero_conv::{LOG_SCALE_FACTOR, scaled};
-use super::{Conditioner, ZeroConv, ZeroConvConfig, theta_start};
+use super::{Conditioner, ThetaStart, ZeroConv, ZeroConvConfig, theta_start};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::conv2d::{self, After, Edge, Form};
+use crate::law::Law;
 use crate::linear::{ActNorm, ActNormConfig};
 
 /// Configuration of [`GlowNet`].
@@ -43,7 +44,8 @@ pub struct GlowNetConfig {
     /// Filters `F`.
     #[config(default = 512)]
     pub n_filters: usize,
-    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
+    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -131,6 +133,13 @@ pub struct GlowNet {
     pub output: ZeroConv,
     #[module(skip)]
     widths: Widths,
+}
+
+impl ThetaStart for GlowNet {
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        let output = self.output.start_within("GlowNet", law)?;
+        Ok(Self { output, ..self })
+    }
 }
 
 impl<C: Context> Conditioner<4, C> for GlowNet {

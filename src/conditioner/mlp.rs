@@ -5,10 +5,9 @@
 //! theta = W·h + b                                           params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is `theta_start`, 0 unless configured: a coupling of a law
+//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start ([`ThetaStart`]): a coupling of a law
 //! whose 0 is the identity ([`crate::law::Affine`] as `Exponential` or `Additive`, [`crate::law::RationalQuadraticSpline`]) starts as the
-//! identity. A law with components that are equal at 0 ([`crate::law::MixLogCdf`]) needs its
-//! [`theta_start`](crate::law::Law::theta_start): equal components have equal gradients and would stay equal.
+//! identity, one of [`crate::law::MixLogCdf`] near it, with components that differ.
 //!
 //! # Example
 //! ```
@@ -33,11 +32,13 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::storage::{self, cast};
+use super::theta_start::{self, LastLayer};
 use super::widths::Widths;
-use super::{Activation, Conditioner, theta_start};
+use super::{Activation, Conditioner, ThetaStart};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{self, After};
+use crate::law::Law;
 
 /// Configuration of [`Mlp`].
 #[derive(Config, Debug)]
@@ -56,7 +57,8 @@ pub struct MlpConfig {
     pub activation: Activation,
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
-    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
+    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -91,7 +93,7 @@ impl MlpConfig {
         let output = LinearConfig::new(inputs, widths.params * widths.other).with_initializer(Initializer::Zeros);
         let mut output: Linear = output.init(device);
         output.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
-        Mlp { hidden, output, activation: self.activation, widths }
+        Mlp { hidden, output, activation: self.activation, widths, theta_start: self.theta_start.clone() }
     }
 }
 
@@ -106,6 +108,18 @@ pub struct Mlp {
     activation: Activation,
     #[module(skip)]
     widths: Widths,
+    #[module(skip)]
+    theta_start: Option<Vec<f64>>,
+}
+
+impl ThetaStart for Mlp {
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        let mut net = self;
+        let (widths, own, weight) = (&net.widths, &net.theta_start, &net.output.weight);
+        let last = LastLayer { network: "Mlp", widths, own, weight };
+        net.output.bias = net.output.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        Ok(net)
+    }
 }
 
 impl<C: VectorContext> Conditioner<2, C> for Mlp {

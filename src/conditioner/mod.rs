@@ -12,7 +12,7 @@ pub mod mlp;
 pub mod res_net;
 pub mod started_conv;
 pub(crate) mod storage;
-pub(crate) mod theta_start;
+pub mod theta_start;
 pub(crate) mod widths;
 pub mod zero_conv;
 pub mod zero_linear;
@@ -31,6 +31,7 @@ pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
 pub use mlp::{Mlp, MlpConfig};
 pub use res_net::{ResBlock, ResNet, ResNetConfig};
 pub use started_conv::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
+pub use theta_start::ThetaStart;
 pub(crate) use zero_conv::LOG_SCALE_FACTOR;
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
 pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
@@ -41,7 +42,9 @@ use crate::context::Context;
 use crate::error::ShapeError;
 
 /// A network that gives the parameters of a law from the kept half of a coupling and the context.
-pub trait Conditioner<const D: usize, C: Context = ()>: Module + ModuleDisplay + 'static {
+///
+/// Where its parameters start is said once for all axes and conditions, by [`ThetaStart`].
+pub trait Conditioner<const D: usize, C: Context = ()>: ThetaStart + Module + ModuleDisplay + 'static {
     /// Parameters of every number of the half that changes.
     ///
     /// # Shapes

@@ -6,7 +6,7 @@
 //! theta = W_o·φ(h) + b_o                                    params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! `W_o = 0` and `b_o` is `theta_start`, 0 unless configured ([`super::mlp`]). `W_2` and `b_2` start within ±1e-3, so that a block starts near the
+//! `W_o = 0` and `b_o` is the law's start ([`ThetaStart`]). `W_2` and `b_2` start within ±1e-3, so that a block starts near the
 //! identity whatever their number; all others uniform within `±1/√fan_in`.
 //!
 //! # Reference
@@ -19,11 +19,13 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::storage::{self, cast};
+use super::theta_start::{self, LastLayer};
 use super::widths::Widths;
-use super::{Activation, Conditioner, theta_start};
+use super::{Activation, Conditioner, ThetaStart};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{After, layer};
+use crate::law::Law;
 
 /// Configuration of [`ResNet`].
 #[derive(Config, Debug)]
@@ -48,7 +50,8 @@ pub struct ResNetConfig {
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
+    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -90,6 +93,7 @@ impl ResNetConfig {
             output,
             activation: self.activation,
             widths,
+            theta_start: self.theta_start.clone(),
         }
     }
 }
@@ -119,6 +123,8 @@ pub struct ResNet {
     activation: Activation,
     #[module(skip)]
     widths: Widths,
+    #[module(skip)]
+    theta_start: Option<Vec<f64>>,
 }
 
 impl ResNet {
@@ -130,6 +136,16 @@ impl ResNet {
             // `check_context` lets no other pair through than one without both.
             _ => h + r,
         }
+    }
+}
+
+impl ThetaStart for ResNet {
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        let mut net = self;
+        let (widths, own, weight) = (&net.widths, &net.theta_start, &net.output.weight);
+        let last = LastLayer { network: "ResNet", widths, own, weight };
+        net.output.bias = net.output.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        Ok(net)
     }
 }
 

@@ -1,9 +1,50 @@
-//! Where the parameters that a network gives start: the bias of its last layer, whose weights start at 0.
+//! Where the parameters that a network gives start.
+//! ```text
+//! last layer at its start   W = 0,  b = theta_start of the configuration, or else of the law        theta = b for every input
+//! ```
+//! A layer calls [`ThetaStart::start_at`] when it is made of a law and a network, so that no caller has to remember it. A mixture needs that: at
+//! zeros its components are equal, have equal gradients and stay equal, and one component is all that ever learns.
 
 use burn::module::{Initializer, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::widths::Widths;
 use crate::error::ConfigError;
+use crate::law::Law;
+
+/// What every network of a law does when it meets the law.
+///
+/// A part of [`Conditioner`](super::Conditioner) that knows neither axes nor conditions. Without a default, for a network that forgets it would
+/// let a mixture start, and stay, with equal components.
+pub trait ThetaStart: Sized {
+    /// The network with its parameters at [`Law::theta_start`], where its last layer starts at 0 and the configuration names no other start. A last layer
+    /// that starts at random keeps its start, as does one that has been trained.
+    ///
+    /// ```
+    /// use burn::module::Module;
+    /// use burn::nn::Linear;
+    /// use burn::tensor::Tensor;
+    /// use flowkit::law::Law;
+    /// use flowkit::{ConfigError, ThetaStart};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Net {
+    ///     hidden: Linear,
+    ///     last: Linear, // from burn's own start, at random
+    /// }
+    ///
+    /// impl ThetaStart for Net {
+    ///     fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+    ///         Ok(self)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the network gives another number of parameters than the law takes, or its own start is one that the law refuses
+    /// ([`Law::check_start`]).
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError>;
+}
 
 /// Whether `start` is `None` or names a finite number for each of `n_params` parameters.
 pub(crate) fn validate(config: &'static str, start: &Option<Vec<f64>>, n_params: usize) -> Result<(), ConfigError> {
@@ -20,12 +61,61 @@ pub(crate) fn validate(config: &'static str, start: &Option<Vec<f64>>, n_params:
 
 /// The bias of `n_params·n_other` outputs, ordered by parameter, at which every number's parameters are `start`; `None`: 0.
 pub(crate) fn bias(start: &Option<Vec<f64>>, n_params: usize, n_other: usize, device: &Device) -> Param<Tensor<1>> {
+    let zeros = Initializer::Zeros.init([n_params * n_other], device);
     match start {
-        Some(start) if start.iter().any(|&value| value != 0.0) => {
-            let values: Vec<f32> = start.iter().flat_map(|&value| vec![value as f32; n_other]).collect();
-            Param::from_tensor(Tensor::from_data(TensorData::new(values, [n_params * n_other]), device))
-        }
-        // Lazy, as all other parameters.
-        _ => Initializer::Zeros.init([n_params * n_other], device),
+        None => zeros,
+        Some(start) => at(zeros, start, n_other),
     }
+}
+
+/// A bias at `start`, lazy if it was. Everything else that the parameter is stays: id, device, type.
+fn at(bias: Param<Tensor<1>>, start: &[f64], n_other: usize) -> Param<Tensor<1>> {
+    if start.iter().all(|&value| value == 0.0) {
+        return bias;
+    }
+    let values: Vec<f64> = start.iter().flat_map(|&value| vec![value; n_other]).collect();
+    let n = values.len();
+    bias.init_mapper(move |zeros: Tensor<1>| {
+        let device = zeros.device();
+        let start = Tensor::from_data(TensorData::new(values.clone(), [n]), (&device, zeros.dtype()));
+        start.set_require_grad(zeros.is_require_grad())
+    })
+}
+
+/// The last layer of a network, for [`ThetaStart::start_at`].
+pub(crate) struct LastLayer<'a, const D: usize> {
+    /// Type of the network.
+    pub network: &'static str,
+    /// Its widths.
+    pub widths: &'a Widths,
+    /// The start that the configuration names.
+    pub own: &'a Option<Vec<f64>>,
+    /// The weights.
+    pub weight: &'a Param<Tensor<D>>,
+}
+
+impl<const D: usize> LastLayer<'_, D> {
+    /// Its bias, at the law's start if it is still at 0 and no other start was named.
+    pub fn start_at<L: Law>(&self, bias: Param<Tensor<1>>, law: &L) -> Result<Param<Tensor<1>>, ConfigError> {
+        check_n_params(self.network, self.widths.params, law)?;
+        match self.own {
+            Some(own) => law.check_start(self.network, own).map(|()| bias),
+            None if is_zero(&bias) && is_zero(self.weight) => Ok(at(bias, &law.theta_start(), self.widths.other)),
+            // Trained, loaded or set: not a start any more.
+            None => Ok(bias),
+        }
+    }
+}
+
+/// Whether a network gives as many parameters as the law takes.
+pub(crate) fn check_n_params<L: Law>(network: &'static str, found: usize, law: &L) -> Result<(), ConfigError> {
+    match law.n_params() {
+        expected if expected == found => Ok(()),
+        expected => Err(ConfigError::Parameters { network, expected, found }),
+    }
+}
+
+/// Whether a parameter whose start is 0 is still there. Without a value it is; a value is read from the device.
+fn is_zero<const D: usize>(parameter: &Param<Tensor<D>>) -> bool {
+    !parameter.is_initialized() || parameter.val().inner().into_data().iter::<f64>().all(|value| value == 0.0)
 }

@@ -5,7 +5,7 @@
 //! | symbol | meaning | shape | trained | start |
 //! |---|---|---|---|---|
 //! | `W` | weights; the last input channel is the `ring`: 1 around the image, 0 in it | `[out, in + 1, 3, 3]` | yes | 0 |
-//! | `β` | bias | `[out]` | yes | `theta_start`, 0 unless configured |
+//! | `β` | bias | `[out]` | yes | 0, in a layer the law's start ([`ThetaStart`]) |
 //! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
 //!
 //! As a [`Conditioner`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code interleaves them,
@@ -19,12 +19,14 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::storage::{self, cast};
+use super::theta_start::{self, LastLayer};
 use super::widths::Widths;
-use super::{Conditioner, theta_start};
+use super::{Conditioner, ThetaStart};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::channel_affine;
 use crate::kernel::conv2d::{self, Edge, Form};
+use crate::law::Law;
 
 /// Factor on the trained log-scales, the released code's.
 pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
@@ -38,7 +40,8 @@ pub struct ZeroConvConfig {
     pub n_other: usize,
     /// Parameters of the law for each number of it.
     pub n_params: usize,
-    /// Where the law's parameters start, one value for each, the same for every number ([`crate::law::Law::theta_start`]); `None`: 0.
+    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
+    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -67,6 +70,7 @@ impl ZeroConvConfig {
             bias: theta_start::bias(&self.theta_start, self.n_params, self.n_other, device),
             log_scale: Initializer::Zeros.init([outputs], device),
             widths: self.widths(),
+            theta_start: self.theta_start.clone(),
         }
     }
 }
@@ -82,6 +86,8 @@ pub struct ZeroConv {
     pub log_scale: Param<Tensor<1>>,
     #[module(skip)]
     widths: Widths,
+    #[module(skip)]
+    theta_start: Option<Vec<f64>>,
 }
 
 impl ZeroConv {
@@ -116,6 +122,22 @@ pub(super) fn scaled(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
     let dims @ [outputs, inputs, kh, kw] = weight.dims();
     let rows = weight.reshape([1, outputs, inputs * kh * kw]);
     channel_affine::forward(rows, scale.zeros_like(), scale).reshape(dims)
+}
+
+impl ZeroConv {
+    /// [`ThetaStart::start_at`] of a network that ends in this layer.
+    pub(super) fn start_within<L: Law>(self, network: &'static str, law: &L) -> Result<Self, ConfigError> {
+        let last = LastLayer { network, widths: &self.widths, own: &self.theta_start, weight: &self.weight };
+        // The scale of the outputs is 1 at the start, so that the bias is theta.
+        let bias = last.start_at(self.bias.clone(), law)?;
+        Ok(Self { bias, ..self })
+    }
+}
+
+impl ThetaStart for ZeroConv {
+    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+        self.start_within("ZeroConv", law)
+    }
 }
 
 impl<C: Context> Conditioner<4, C> for ZeroConv {

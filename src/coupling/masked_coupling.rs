@@ -25,12 +25,17 @@
 //! ```
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
-//! use flowkit::law::{AffineConfig, AffineForm};
-//! use flowkit::{Bijector, Conditioner, Mask, MaskedCouplingConfig, ShapeError};
+//! use flowkit::law::{AffineConfig, AffineForm, Law};
+//! use flowkit::{Bijector, Conditioner, ConfigError, Mask, MaskedCouplingConfig, ShapeError, ThetaStart};
 //!
 //! /// Shifts every number by the sum of the kept ones.
 //! #[derive(Module, Debug)]
 //! struct Sum {}
+//! impl ThetaStart for Sum {
+//!     fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+//!         Ok(self)
+//!     }
+//! }
 //! impl Conditioner<2> for Sum {
 //!     fn forward(&self, kept: Tensor<2>, _: &()) -> Tensor<3> {
 //!         let [batch, dims] = kept.dims();
@@ -58,7 +63,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{Half, Mask};
 use crate::bijector::Bijector;
-use crate::conditioner::Conditioner;
+use crate::conditioner::{Conditioner, ThetaStart};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten, sum_event};
@@ -105,20 +110,36 @@ impl MaskedCouplingConfig {
         (0..first.len() as i64).partition(|&element| first[element as usize] == (self.kept == Half::First))
     }
 
-    /// The coupling of `law`, with parameters from `conditioner`.
+    /// The coupling of `law`, with parameters from `conditioner`, which start where the law says ([`ThetaStart`]).
     ///
     /// # Panics
-    /// If [`MaskedCouplingConfig::validate`] is an error.
-    pub fn init<L: Law, N>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
+    /// If [`MaskedCouplingConfig::validate`] is an error, or law and network do not fit. [`MaskedCouplingConfig::try_init`] returns the error.
+    pub fn init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
+        match self.try_init(law, conditioner, device) {
+            Ok(coupling) => coupling,
+            Err(error) => panic!("{error}"),
         }
+    }
+
+    /// The coupling, or why the configuration describes none.
+    ///
+    /// # Errors
+    /// That of [`MaskedCouplingConfig::validate`], and those of [`ThetaStart::start_at`].
+    pub fn try_init<L: Law, N: ThetaStart>(
+        &self,
+        law: L,
+        conditioner: N,
+        device: &Device,
+    ) -> Result<MaskedCoupling<L, N>, ConfigError> {
+        self.validate()?;
+        let conditioner = conditioner.start_at(&law)?;
         let (kept, changed) = self.elements();
         let fixed = |indices: Vec<i64>| {
             let n = indices.len();
             Param::initialized(ParamId::new(), Tensor::<1, Int>::from_data(TensorData::new(indices, [n]), device))
         };
-        MaskedCoupling { law, conditioner, kept: fixed(kept), changed: fixed(changed), shape: self.shape.clone() }
+        let shape = self.shape.clone();
+        Ok(MaskedCoupling { law, conditioner, kept: fixed(kept), changed: fixed(changed), shape })
     }
 }
 

@@ -23,9 +23,9 @@ pub use mask::Mask;
 pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
 use crate::bijector::Bijector;
-use crate::conditioner::Conditioner;
+use crate::conditioner::{Conditioner, ThetaStart};
 use crate::context::Context;
-use crate::error::{ShapeError, check_shape};
+use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{flatten, sum_event};
 use crate::finite::all_finite;
 use crate::graph::lift;
@@ -42,9 +42,24 @@ pub struct CouplingConfig {
 }
 
 impl CouplingConfig {
-    /// The coupling of `law`, with parameters from `conditioner`.
-    pub fn init<L: Law, N>(&self, law: L, conditioner: N) -> Coupling<L, N> {
-        Coupling { law, conditioner, kept: self.kept }
+    /// The coupling of `law`, with parameters from `conditioner`, which start where the law says ([`ThetaStart`]).
+    ///
+    /// # Panics
+    /// If the two do not fit. [`CouplingConfig::try_init`] returns the error.
+    pub fn init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N) -> Coupling<L, N> {
+        match self.try_init(law, conditioner) {
+            Ok(coupling) => coupling,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The coupling, or why law and network do not fit.
+    ///
+    /// # Errors
+    /// Those of [`ThetaStart::start_at`].
+    pub fn try_init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N) -> Result<Coupling<L, N>, ConfigError> {
+        let conditioner = conditioner.start_at(&law)?;
+        Ok(Coupling { law, conditioner, kept: self.kept })
     }
 }
 

@@ -13,8 +13,7 @@
 //! [`ScalarAffine`].
 //!
 //! # Start
-//! Normal numbers of deviation `noise`. Components of a mixture that are equal have equal gradients and would stay equal, so 0 serves laws
-//! without components only.
+//! [`Law::theta_start`] and normal numbers of deviation `noise`, so that the components of a mixture differ without noise too.
 //!
 //! # Example
 //! ```
@@ -40,7 +39,7 @@ pub mod tanh;
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 pub use exp::Exp;
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
@@ -59,7 +58,7 @@ use crate::law::Law;
 /// Configuration of [`Elementwise`].
 #[derive(Config, Debug)]
 pub struct ElementwiseConfig {
-    /// Standard deviation of the parameters at the start.
+    /// Standard deviation of the parameters at the start, about the law's own.
     #[config(default = 0.1)]
     pub noise: f64,
 }
@@ -83,8 +82,20 @@ impl ElementwiseConfig {
         }
         let normal = Initializer::Normal { mean: 0.0, std: self.noise };
         let theta = normal.init([1, law.n_params(), shape[1..].iter().product()], device);
+        let theta = around(theta, law.theta_start());
         Elementwise { law, theta, shape: shape[1..].to_vec() }
     }
+}
+
+/// Parameters about a start instead of 0, lazy as they were.
+fn around(theta: Param<Tensor<3>>, start: Vec<f64>) -> Param<Tensor<3>> {
+    if start.iter().all(|&value| value == 0.0) {
+        return theta;
+    }
+    theta.init_mapper(move |noise: Tensor<3>| {
+        let data = TensorData::new(start.clone(), [1, start.len(), 1]);
+        noise.clone() + Tensor::from_data(data, (&noise.device(), noise.dtype()))
+    })
 }
 
 /// A law with parameters of its own for each element. The formulas head this module.

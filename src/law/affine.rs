@@ -95,6 +95,10 @@ impl Law for Affine {
         self.form.n_params()
     }
 
+    fn is_affine(&self) -> bool {
+        true
+    }
+
     fn forward_half(&self, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
         affine_coupling::forward(x, theta, self.form, kept)
     }

@@ -90,6 +90,22 @@ impl Law for AnyLaw {
         }
     }
 
+    fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
+        match self {
+            Self::Affine(law) => law.check_start(network, theta),
+            Self::MixLogCdf(law) => law.check_start(network, theta),
+            Self::RationalQuadraticSpline(law) => law.check_start(network, theta),
+        }
+    }
+
+    fn is_affine(&self) -> bool {
+        match self {
+            Self::Affine(law) => law.is_affine(),
+            Self::MixLogCdf(law) => law.is_affine(),
+            Self::RationalQuadraticSpline(law) => law.is_affine(),
+        }
+    }
+
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         match self {
             Self::Affine(law) => law.forward(x, theta),

@@ -1,12 +1,15 @@
 //! MixLogCDF law of Flow++: a logistic mixture's distribution function, its logit, then an affine map.
 //! ```text
-//! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)         α = tanh a,  s̄_k = max(s_k, s_min)
+//! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)         α = tanh a,  s̄_k = max(bounded(s_k), s_min)
+//! bounded(s) = s                                   for s ≤ s_max − 2
+//!            = s_max − 2/(1 + r + r²)              above, with r = (s − s_max + 2)/2
 //! forward   z = e^α · t(x) + b                   t: the logistic-mixture law with log-scales s̄
 //! inverse   x = t⁻¹((z − b)·e^−α)
 //! log_derivative   α + ln ∂t/∂x
 //! ```
 //! # Start
-//! Theta of zeros is the identity, with `K` equal components, which have equal gradients and would stay equal. [`Law::theta_start`] sets them apart:
+//! Theta of zeros is the identity, with `K` equal components, which have equal gradients and would stay equal. Every layer starts from
+//! [`Law::theta_start`], which sets them apart:
 //! ```text
 //! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
 //! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
@@ -27,6 +30,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::upper_bound::bounded;
 use super::{Law, LogisticMixture, Solution};
 use crate::error::ConfigError;
 use crate::kernel::mixture_logistic;
@@ -39,6 +43,9 @@ pub struct MixLogCdfConfig {
     /// Smallest log-scale.
     #[config(default = -7.0)]
     pub min_log_scale: f64,
+    /// Bound of log-scales from above, approached smoothly from 2 below it on; `None`: no bound, as in the paper.
+    #[config(default = "Some(7.0)")]
+    pub max_log_scale: Option<f64>,
 }
 
 impl MixLogCdfConfig {
@@ -54,7 +61,14 @@ impl MixLogCdfConfig {
                 found: self.min_log_scale,
             });
         }
-        Ok(())
+        // From 2 on the start, whose log-scales are 0 at most, is below the knee.
+        match self.max_log_scale {
+            Some(found) if !(found >= self.min_log_scale.max(2.0) && found <= 80.0) => {
+                let range = "[max(2, min_log_scale), 80]";
+                Err(ConfigError::OutOfRange { config: "MixLogCdfConfig", field: "max_log_scale", range, found })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The law.
@@ -65,7 +79,8 @@ impl MixLogCdfConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        MixLogCdf { n_components: self.n_components, min_log_scale: self.min_log_scale }
+        let Self { n_components, min_log_scale, max_log_scale } = *self;
+        MixLogCdf { n_components, min_log_scale, max_log_scale }
     }
 }
 
@@ -74,6 +89,7 @@ impl MixLogCdfConfig {
 pub struct MixLogCdf {
     n_components: usize,
     min_log_scale: f64,
+    max_log_scale: Option<f64>,
 }
 
 impl MixLogCdf {
@@ -82,11 +98,14 @@ impl MixLogCdf {
         mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
     }
 
-    /// Parameters of as many components as the law has: the operation takes any number.
+    /// Parameters of as many components as the law has, with log-scales bounded from above: the operation takes any number of any size.
     fn own(&self, theta: Tensor<3>) -> Tensor<3> {
         let (found, expected) = (theta.dims()[1], self.n_params());
         assert_eq!(found, expected, "MixLogCdf: {expected} parameters for each number, not {found}");
-        theta
+        let Some(max) = self.max_log_scale else { return theta };
+        let k = self.n_components;
+        let log_scales = bounded(theta.clone().narrow(1, 2 + 2 * k, k), max);
+        Tensor::cat(vec![theta.narrow(1, 0, 2 + 2 * k), log_scales], 1)
     }
 
     /// The inverse without a graph, with the residual `t(x) − t` of each element and whether it is solved.
@@ -111,6 +130,26 @@ impl Law for MixLogCdf {
         let variance = means.iter().map(|mean| mean * mean).sum::<f64>() / k as f64;
         let log_scale = 0.5 * (1.0 - 3.0 / PI.powi(2) * variance).ln();
         [vec![0.0; 2 + k], means, vec![log_scale.max(self.min_log_scale); k]].concat()
+    }
+
+    fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
+        let k = self.n_components;
+        // As the float32 numbers that they become, and log-scales as the law bounds them.
+        let component = |index: usize| {
+            let [logit, mean, log_scale] = [0, 1, 2].map(|part| theta[2 + part * k + index]);
+            [logit, mean, log_scale.max(self.min_log_scale)].map(|value| value as f32)
+        };
+        for second in 1..k {
+            if let Some(first) = (0..second).find(|&first| component(first) == component(second)) {
+                return Err(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_affine(&self) -> bool {
+        // The logit of the distribution function of one logistic is `(x − μ)e^−s`.
+        self.n_components == 1
     }
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {

@@ -8,11 +8,13 @@ pub mod any_law;
 pub mod logistic_mixture;
 pub mod mix_log_cdf;
 pub mod rational_quadratic_spline;
+mod upper_bound;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::coupling::Half;
+use crate::error::ConfigError;
 use crate::event::{flatten, sum_event};
 
 pub use affine::{Affine, AffineConfig, AffineForm};
@@ -30,12 +32,28 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
 
-    /// Parameters that a network, or a layer that has them as its own, should start from; 0 by default.
+    /// Parameters that every layer of the law starts from, unless the configuration of its network names others; 0 by default.
     ///
     /// A law with interchangeable components gives them different values here: where they are equal, so are their gradients, and no training
     /// would tell them apart.
     fn theta_start(&self) -> Vec<f64> {
         vec![0.0; self.n_params()]
+    }
+
+    /// Whether training can leave a start that the configuration of `network` names. A law with interchangeable components refuses those at
+    /// which two are equal; by default every start will do.
+    ///
+    /// # Errors
+    /// [`ConfigError::EqualComponents`].
+    fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
+        let _ = (network, theta);
+        Ok(())
+    }
+
+    /// Whether `z` is a linear function of `x` whatever theta is, so that a layer of one number and no condition is a normal distribution behind a
+    /// normal prior. By default it is not.
+    fn is_affine(&self) -> bool {
+        false
     }
 
     /// Maps data to latents.

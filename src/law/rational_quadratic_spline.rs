@@ -10,7 +10,8 @@
 //! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')
 //!           ξ = 2s η/(t + r + 2s η) if r ≥ 0,   (t − r)/(t − r + 2s η') if r < 0
 //! ```
-//! Theta of zeros is the identity. `K` bins have `3K − 1` parameters; the slopes at ±B are 1, so that value and slope are continuous there.
+//! Theta of zeros is the identity. One bin would be nothing else: with `w = h = 2B`, `s = d = e = 1`, `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`; so
+//! there are at least two. `K` bins have `3K − 1` parameters; the slopes at ±B are 1, so that value and slope are continuous there.
 //!
 //! # Numerics
 //! Everything is a sum of positive terms, so nothing cancels. `q ≥ s/2`, since `ξ² + ξ'² ≥ 1/2`. The quadratic of the inverse, in the paper's
@@ -77,9 +78,10 @@ impl RationalQuadraticSplineConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "RationalQuadraticSplineConfig";
         let out_of_range = |field, range, found| Err(ConfigError::OutOfRange { config: NAME, field, range, found });
-        // One bin is the identity whatever theta is.
-        if self.n_bins < 2 {
-            return out_of_range("n_bins", "[2, ∞)", self.n_bins as f64);
+        ConfigError::positive(NAME, "n_bins", self.n_bins)?;
+        if self.n_bins == 1 {
+            let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is the identity whatever theta is";
+            return Err(ConfigError::Choice { config: NAME, field: "n_bins", found: "1", needs });
         }
         // Squares of widths and heights must be float32 numbers with room to spare.
         if !(1e-3..=1e6).contains(&self.bound) {

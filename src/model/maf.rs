@@ -49,7 +49,7 @@ pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
 /// Configuration of [`Maf`].
 #[derive(Config, Debug)]
 pub struct MafConfig {
-    /// Numbers of a vector.
+    /// Numbers of a vector. One number needs a law that bends or a condition: affine layers of it are a normal distribution.
     pub dims: usize,
     /// Autoregressive layers.
     #[config(default = 5)]
@@ -75,7 +75,11 @@ impl MafConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::positive("MafConfig", "n_layers", self.n_layers)?;
         self.law.validate()?;
-        self.net(0).validate()
+        self.net(0).validate()?;
+        if self.dims == 1 && self.d_context.is_none() && self.law.init().is_affine() {
+            return Err(ConfigError::OnlyNormal { config: "MafConfig" });
+        }
+        Ok(())
     }
 
     fn net(&self, layer: usize) -> MadeConfig {
@@ -86,7 +90,6 @@ impl MafConfig {
             .with_order(order)
             .with_activation(self.activation)
             .with_d_context(self.d_context)
-            .with_theta_start(Some(law.theta_start()))
     }
 
     /// The layers, for a flow with another prior or as a part of a larger one.

@@ -99,7 +99,6 @@ impl RealNvpConfig {
             .with_hidden(self.hidden.clone())
             .with_activation(self.activation)
             .with_d_context(self.d_context)
-            .with_theta_start(Some(law.theta_start()))
     }
 
     /// The layers, for a flow with another prior or as a part of a larger one.

@@ -19,11 +19,17 @@
 //! ```
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
-//! use flowkit::{Conditioner, ConditionalNormal, Prior, ShapeError};
+//! use flowkit::law::Law;
+//! use flowkit::{ConditionalNormal, Conditioner, ConfigError, Prior, ShapeError, ThetaStart};
 //!
 //! /// Mean `(c, c)`, scale 1.
 //! #[derive(Module, Debug)]
 //! struct Mean {}
+//! impl ThetaStart for Mean {
+//!     fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+//!         Ok(self)
+//!     }
+//! }
 //! impl Conditioner<2> for Mean {
 //!     fn forward(&self, context: Tensor<2>, _: &()) -> Tensor<3> {
 //!         let batch = context.dims()[0];

@@ -4,8 +4,20 @@
 //! lower    x = ⌊M·y⌋, cut to 0..M−1
 //! ```
 //! `M` levels are known here and nowhere else: the flow behind sees numbers in [0, 1].
+//!
+//! # Numerics
+//! `y` never rounds to another level's: `lower(lift(x))` is `x` for every noise in [0, 1]. The file `cell.rs` says how, and what it costs.
+//!
+//! | type of the flow | levels at most | such as |
+//! |---|---|---|
+//! | float32 | 2^16 | images of 16 bits |
+//! | float64 | 2^45 | |
+//!
+//! More are refused: a level of a few numbers has no room for noise, and what is then evaluated is no bound. A float64 flow takes
+//! `with_dtype(DType::F64)`; otherwise drop bits first. The readers of [`crate::data`] hold bytes; deeper images come as `Int` tensors of your own.
 
 pub mod bit_depth;
+mod cell;
 pub mod uniform;
 pub mod variational;
 
@@ -15,12 +27,7 @@ pub use bit_depth::BitDepth;
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
 pub use variational::{Encoder, VariationalDequantization, VariationalDequantizationConfig};
 
-use crate::error::{ConfigError, FlowError, ShapeError};
-
-/// `⌊M·y⌋`, cut to the levels: the inverse of a flow may leave [0, 1], and `y` may round to 1.
-pub(crate) fn quantize<const D: usize>(y: Tensor<D>, n_levels: usize) -> Tensor<D, Int> {
-    y.mul_scalar(n_levels as f64).floor().clamp(0.0, (n_levels - 1) as f64).int()
-}
+use crate::error::{FlowError, ShapeError};
 
 /// Whether every level is one of `0..n_levels`; shape and numbers per example.
 pub(crate) fn check_levels<const D: usize>(
@@ -40,13 +47,4 @@ pub(crate) fn check_levels<const D: usize>(
         None => Ok((dims, per_example)),
         Some((index, found)) => Err(FlowError::Level { example: index / 2, found, levels: n_levels }),
     }
-}
-
-/// Discrete data has two levels at least.
-pub(crate) fn check_n_levels(config: &'static str, n_levels: usize) -> Result<(), ConfigError> {
-    // 2^24: above, f32 does not tell levels apart.
-    if (2..=1 << 24).contains(&n_levels) {
-        return Ok(());
-    }
-    Err(ConfigError::OutOfRange { config, field: "n_levels", range: "[2, 2^24]", found: n_levels as f64 })
 }

@@ -8,9 +8,11 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{DType, Distribution, Int, Tensor};
 
-use super::{check_levels, check_n_levels, quantize};
+use super::{cell, check_levels};
 use crate::error::{ConfigError, FlowError};
 use crate::surjection::Surjection;
+
+const NAME: &str = "UniformDequantizationConfig";
 
 /// Configuration of [`UniformDequantization`].
 #[derive(Config, Debug)]
@@ -18,12 +20,15 @@ pub struct UniformDequantizationConfig {
     /// Levels `M` of the data.
     #[config(default = 256)]
     pub n_levels: usize,
+    /// Type of the flow's numbers, which limits the levels.
+    #[config(default = "DType::F32")]
+    pub dtype: DType,
 }
 
 impl UniformDequantizationConfig {
     /// Whether the configuration describes a dequantization.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_n_levels("UniformDequantizationConfig", self.n_levels)
+        cell::check(NAME, self.n_levels, self.dtype)
     }
 
     /// The dequantization.
@@ -67,15 +72,18 @@ impl<const D: usize> Surjection<D> for UniformDequantization {
         let n: usize = dims[1..].iter().product();
         let levels = self.n_levels as f64;
         let log_weight = Tensor::full([dims[0]], -(n as f64) * levels.ln(), (&noise.device(), noise.dtype()));
-        let y = (x.float().cast(noise.dtype()) + noise).div_scalar(levels);
-        (y, log_weight)
+        (cell::place(cell::numbers(x, noise.dtype()), noise, self.n_levels), log_weight)
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {
-        quantize(y, self.n_levels)
+        cell::level(y, self.n_levels)
     }
 
     fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
         check_levels(x, self.n_levels)
+    }
+
+    fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
+        Ok(cell::check(NAME, self.n_levels, dtype)?)
     }
 }

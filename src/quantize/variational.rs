@@ -7,7 +7,7 @@
 //! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its inverse is never needed.
 //!
 //! # Numerics
-//! In f32 `u` may round to 1, so that `y` is that of the next level's start; the density there is finite, and so is the log-determinant.
+//! In f32 `u` may round to 1; `y` stays below the next level all the same. The density there is finite, and so is the log-determinant.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1.
@@ -16,7 +16,7 @@ use burn::config::Config;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Distribution, Int, Tensor};
 
-use super::{check_levels, check_n_levels, quantize};
+use super::{cell, check_levels};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
@@ -38,18 +38,23 @@ pub trait Encoder<const D: usize>: Module + ModuleDisplay {
     fn initialize(self, x: Tensor<D>) -> (Self, Self::Code);
 }
 
+const NAME: &str = "VariationalDequantizationConfig";
+
 /// Configuration of [`VariationalDequantization`].
 #[derive(Config, Debug)]
 pub struct VariationalDequantizationConfig {
     /// Levels `M` of the data.
     #[config(default = 256)]
     pub n_levels: usize,
+    /// Type of the flow's numbers, which limits the levels.
+    #[config(default = "DType::F32")]
+    pub dtype: DType,
 }
 
 impl VariationalDequantizationConfig {
     /// Whether the configuration describes a dequantization.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        check_n_levels("VariationalDequantizationConfig", self.n_levels)
+        cell::check(NAME, self.n_levels, self.dtype)
     }
 
     /// The dequantization by `flow`, which `encoder` conditions.
@@ -82,8 +87,8 @@ impl<N, B> VariationalDequantization<N, B> {
 
     /// Levels as numbers of `noise`'s type, and scaled for the encoder.
     fn scaled<const D: usize>(&self, x: Tensor<D, Int>, noise: &Tensor<D>) -> (Tensor<D>, Tensor<D>) {
-        let x = x.float().cast(noise.dtype());
-        let scaled = x.clone().div_scalar(self.n_levels as f64).sub_scalar(0.5);
+        let x = cell::numbers(x, noise.dtype());
+        let scaled = x.clone().mul_scalar(1.0 / self.n_levels as f64).sub_scalar(0.5);
         (x, scaled)
     }
 }
@@ -111,7 +116,7 @@ where
         let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
         let (u, log_det) = self.flow.forward(noise, &code);
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
-        ((x + u).div_scalar(levels), log_weight)
+        (cell::place(x, u, self.n_levels), log_weight)
     }
 
     fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Walk<()>) -> (Tensor<D>, Tensor<1>) {
@@ -126,7 +131,7 @@ where
         let through = |walk: &mut Walk<N::Code>| self.flow.walk_forward(noise, &code, walk);
         let ((u, log_det), _) = walk.conditioned(|walk| walk.within("flow", through));
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
-        let y = (x.inner() + u.clone()).div_scalar(levels);
+        let y = cell::place(x.inner(), u.clone(), self.n_levels);
         // Back from `y` the noise would be known to the spacing of the levels times 1e-7.
         walk.enter(&device);
         walk.stash((u, code));
@@ -140,7 +145,7 @@ where
             unreachable!("walk_lift stashed it at this place");
         };
         let Cotangent { grad_z, grad_log_det, .. } = back;
-        let back = Cotangent { z, grad_z: grad_z.div_scalar(self.n_levels as f64), grad_log_det };
+        let back = Cotangent { z, grad_z: grad_z.mul_scalar(1.0 / self.n_levels as f64), grad_log_det };
         let through = |walk: &mut Walk<N::Code>| self.flow.walk_back(back, &code, walk);
         let (_, grad_code) = walk.conditioned(|walk| walk.within("flow", through));
         walk.leave(&device);
@@ -152,7 +157,7 @@ where
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {
-        quantize(y, self.n_levels)
+        cell::level(y, self.n_levels)
     }
 
     fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
@@ -167,12 +172,16 @@ where
         }
     }
 
+    fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
+        Ok(cell::check(NAME, self.n_levels, dtype)?)
+    }
+
     fn initialize(self, x: Self::Data, noise: Tensor<D>) -> (Self, Tensor<D>) {
-        let levels = self.n_levels as f64;
+        let n_levels = self.n_levels;
         let (x, scaled) = self.scaled(x, &noise);
         let (encoder, code) = self.encoder.initialize(scaled);
         let (flow, u) = self.flow.initialize(noise, &code);
-        (Self { encoder, flow, n_levels: self.n_levels }, (x + u).div_scalar(levels).detach())
+        (Self { encoder, flow, n_levels }, cell::place(x, u, n_levels).detach())
     }
 
     fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
@@ -180,6 +189,6 @@ where
         let code = self.encoder.encode(scaled);
         walk.part("encoder", || code.is_finite());
         let u = walk.member("flow", &self.flow, noise, &code);
-        (x + u).div_scalar(self.n_levels as f64)
+        cell::place(x, u, self.n_levels)
     }
 }

@@ -5,7 +5,8 @@ use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use flowkit::{Conditioner, ShapeError};
+use flowkit::law::Law;
+use flowkit::{Conditioner, ConfigError, ShapeError, ThetaStart};
 
 /// Glow's network, as a user of the crate would write it.
 #[derive(Module, Debug)]
@@ -26,6 +27,13 @@ impl ConvNet {
             second: conv(n_hidden, n_hidden, 1),
             third: conv(n_hidden, n_outputs, 3),
         }
+    }
+}
+
+/// Every layer starts at random, the last one too.
+impl ThetaStart for ConvNet {
+    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+        Ok(self)
     }
 }
 

@@ -234,6 +234,13 @@ impl Surjection<4> for FlowPlusPlusDequantization {
         }
     }
 
+    fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
+        match self {
+            Self::Uniform(inner) => Surjection::<4>::check_dtype(inner, dtype),
+            Self::Variational(inner) => Surjection::<4>::check_dtype(inner, dtype),
+        }
+    }
+
     fn initialize(self, x: Self::Data, noise: Tensor<4>) -> (Self, Tensor<4>) {
         match self {
             Self::Uniform(inner) => {
