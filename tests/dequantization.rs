@@ -1,5 +1,5 @@
-//! Dequantization: every level comes back from every noise, in each type and with as many levels as the type carries; the noise has the mean that
-//! it should, bounds of known densities come out, and more levels are refused.
+//! Dequantization: every level comes back from every noise, in each type and with as many levels as the type carries;
+//! the noise has the mean that it should, bounds of known densities come out, and more levels are refused.
 
 use std::f64::consts::LN_2;
 
@@ -126,7 +126,8 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / n
 }
 
-/// The noise stays uniform: what is kept from the next level shifts the mean by 2^-17 of a level at most, and no number of a level is left out.
+/// The noise stays uniform: what is kept from the next level shifts the mean by 2^-17 of a level at most, and no number
+/// of a level is left out.
 #[test]
 fn the_noise_keeps_its_mean() {
     for n_levels in [256, 1000, 4096, 65_535, 65_536] {

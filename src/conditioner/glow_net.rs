@@ -4,9 +4,9 @@
 //! h = relu(norm(conv1x1(h)))                              F channels, no bias
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
-//! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of its own. `ring` is a
-//! channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`], at the law's
-//! start. Paper and code differ in that the paper does not mention the norms.
+//! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of
+//! its own. `ring` is a channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the
+//! last layer, a [`ZeroConv`], at the law's start. Paper and code differ in that the paper does not mention the norms.
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
 //! `2c` is `C + c` and its `2c + 1` is `c`.

@@ -5,9 +5,10 @@
 //! theta = W·h + b                                           params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start ([`ThetaStart`]): a coupling of a law
-//! whose 0 is the identity ([`crate::law::Affine`] as `Exponential` or `Additive`, [`crate::law::RationalQuadraticSpline`]) starts as the
-//! identity, one of [`crate::law::MixLogCdf`] near it, with components that differ.
+//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start ([`ThetaStart`]):
+//! a coupling of a law whose 0 is the identity ([`crate::law::Affine`] as `Exponential` or `Additive`,
+//! [`crate::law::RationalQuadraticSpline`]) starts as the identity, one of [`crate::law::MixLogCdf`] near it, with
+//! components that differ.
 //!
 //! # Example
 //! ```

@@ -6,8 +6,8 @@
 //! theta = W_o·φ(h) + b_o                                    params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! `W_o = 0` and `b_o` is the law's start ([`ThetaStart`]). `W_2` and `b_2` start within ±1e-3, so that a block starts near the
-//! identity whatever their number; all others uniform within `±1/√fan_in`.
+//! `W_o = 0` and `b_o` is the law's start ([`ThetaStart`]). `W_2` and `b_2` start within ±1e-3, so that a block starts
+//! near the identity whatever their number; all others uniform within `±1/√fan_in`.
 //!
 //! # Reference
 //! Durkan et al. 2019 (neural spline flows), §5 and its code: the same block with the gate and the 1e-3. Differs: theirs may normalise batches.

@@ -2,8 +2,9 @@
 //! ```text
 //! last layer at its start   W = 0,  b = theta_start of the configuration, or else of the law        theta = b for every input
 //! ```
-//! A layer calls [`ThetaStart::start_at`] when it is made of a law and a network, so that no caller has to remember it. A mixture needs that: at
-//! zeros its components are equal, have equal gradients and stay equal, and one component is all that ever learns.
+//! A layer calls [`ThetaStart::start_at`] when it is made of a law and a network, so that no caller has to remember it.
+//! A mixture needs that: at zeros its components are equal, have equal gradients and stay equal, and one component is
+//! all that ever learns.
 
 use burn::module::{Initializer, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -14,35 +15,46 @@ use crate::law::Law;
 
 /// What every network of a law does when it meets the law.
 ///
-/// A part of [`Conditioner`](super::Conditioner) that knows neither axes nor conditions. Without a default, for a network that forgets it would
-/// let a mixture start, and stay, with equal components.
+/// A part of [`Conditioner`](super::Conditioner) that knows neither axes nor conditions. Without a default, for a
+/// network that forgets it would let a mixture start, and stay, with equal components.
 pub trait ThetaStart: Sized {
-    /// The network with its parameters at [`Law::theta_start`], where its last layer starts at 0 and the configuration names no other start. A last layer
-    /// that starts at random keeps its start, as does one that has been trained.
+    /// The network with its parameters at [`Law::theta_start`], where its last layer starts at 0 and the configuration
+    /// names no other start. A last layer that starts at random keeps its start, as does one that has been trained.
     ///
     /// ```
-    /// use burn::module::Module;
-    /// use burn::nn::Linear;
-    /// use burn::tensor::Tensor;
-    /// use flowkit::law::Law;
-    /// use flowkit::{ConfigError, ThetaStart};
+    /// use burn::module::{Initializer, Module};
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use flowkit::law::{Law, MixLogCdfConfig};
+    /// use flowkit::{ConfigError, ThetaStart, parameter};
     ///
+    /// /// Of one number, so that the bias of the last layer is theta.
     /// #[derive(Module, Debug)]
     /// struct Net {
-    ///     hidden: Linear,
-    ///     last: Linear, // from burn's own start, at random
+    ///     last: Linear,
     /// }
     ///
     /// impl ThetaStart for Net {
-    ///     fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
-    ///         Ok(self)
+    ///     fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+    ///         let mut net = self;
+    ///         let start: Vec<f32> = law.theta_start().into_iter().map(|value| value as f32).collect();
+    ///         let start = Tensor::from_data(start.as_slice(), &net.last.weight.lazy_device());
+    ///         net.last.bias = net.last.bias.map(|bias| parameter::set(bias, start));
+    ///         Ok(net) // or `Ok(self)`, where the last layer starts at random
     ///     }
     /// }
+    ///
+    /// let law = MixLogCdfConfig::new(2).init();
+    /// let last = LinearConfig::new(3, law.n_params()).with_initializer(Initializer::Zeros).init(&Device::flex());
+    /// let theta = Net { last }.start_at(&law)?.last.forward(Tensor::<2>::ones([1, 3], &Device::flex()));
+    /// // The second mean: half a quartile of the logistic distribution.
+    /// assert!((theta.slice([0..1, 5..6]).into_scalar::<f32>() - 0.5 * 3f32.ln()).abs() < 1e-6);
+    /// # Ok::<(), ConfigError>(())
     /// ```
     ///
     /// # Errors
-    /// If the network gives another number of parameters than the law takes, or its own start is one that the law refuses
-    /// ([`Law::check_start`]).
+    /// If the network gives another number of parameters than the law takes, or its own start is one that the law
+    /// refuses ([`Law::check_start`]).
     fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError>;
 }
 

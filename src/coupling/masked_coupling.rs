@@ -113,7 +113,8 @@ impl MaskedCouplingConfig {
     /// The coupling of `law`, with parameters from `conditioner`, which start where the law says ([`ThetaStart`]).
     ///
     /// # Panics
-    /// If [`MaskedCouplingConfig::validate`] is an error, or law and network do not fit. [`MaskedCouplingConfig::try_init`] returns the error.
+    /// If [`MaskedCouplingConfig::validate`] is an error, or law and network do not fit.
+    /// [`MaskedCouplingConfig::try_init`] returns the error.
     pub fn init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
         match self.try_init(law, conditioner, device) {
             Ok(coupling) => coupling,

@@ -13,7 +13,8 @@
 //! [`ScalarAffine`].
 //!
 //! # Start
-//! [`Law::theta_start`] and normal numbers of deviation `noise`, so that the components of a mixture differ without noise too.
+//! [`Law::theta_start`] and normal numbers of deviation `noise`, so that the components of a mixture differ without
+//! noise too.
 //!
 //! # Example
 //! ```

@@ -8,8 +8,8 @@
 //! log_derivative   α + ln ∂t/∂x
 //! ```
 //! # Start
-//! Theta of zeros is the identity, with `K` equal components, which have equal gradients and would stay equal. Every layer starts from
-//! [`Law::theta_start`], which sets them apart:
+//! Theta of zeros is the identity, with `K` equal components, which have equal gradients and would stay equal. Every
+//! layer starts from [`Law::theta_start`], which sets them apart:
 //! ```text
 //! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
 //! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
@@ -20,6 +20,10 @@
 //! See [`LogisticMixture`], and [`kernel::mixture_logistic`](crate::kernel::mixture_logistic) for the kernels that compute it. The clamp at `s_min` (−7, the official code's) keeps one component from becoming a step: at `s = −7` the
 //! slope is already `e^7`, and Newton steps of the parameters would make it a spike that no sample falls into. Its cost: the gradient of a
 //! clamped log-scale is 0.
+//!
+//! The bound at `s_max` (7, its mirror) keeps the law from being flat: a network that extrapolates asks for log-scales
+//! of hundreds, where float32 has no inverse. It is the identity to the bit up to `s_max − 2`, and beyond that value,
+//! slope and curvature are continuous and the slope positive. `None` is the authors' formula.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is channel-major.
@@ -98,7 +102,8 @@ impl MixLogCdf {
         mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
     }
 
-    /// Parameters of as many components as the law has, with log-scales bounded from above: the operation takes any number of any size.
+    /// Parameters of as many components as the law has, with log-scales bounded from above: the operation takes any
+    /// number of any size.
     fn own(&self, theta: Tensor<3>) -> Tensor<3> {
         let (found, expected) = (theta.dims()[1], self.n_params());
         assert_eq!(found, expected, "MixLogCdf: {expected} parameters for each number, not {found}");

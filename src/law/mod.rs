@@ -32,7 +32,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
 
-    /// Parameters that every layer of the law starts from, unless the configuration of its network names others; 0 by default.
+    /// Parameters that every layer of the law starts from, unless the configuration of its network names others; 0 by
+    /// default.
     ///
     /// A law with interchangeable components gives them different values here: where they are equal, so are their gradients, and no training
     /// would tell them apart.
@@ -40,8 +41,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
         vec![0.0; self.n_params()]
     }
 
-    /// Whether training can leave a start that the configuration of `network` names. A law with interchangeable components refuses those at
-    /// which two are equal; by default every start will do.
+    /// Whether training can leave a start that the configuration of `network` names. A law with interchangeable
+    /// components refuses those at which two are equal; by default every start will do.
     ///
     /// # Errors
     /// [`ConfigError::EqualComponents`].
@@ -50,8 +51,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether `z` is a linear function of `x` whatever theta is, so that a layer of one number and no condition is a normal distribution behind a
-    /// normal prior. By default it is not.
+    /// Whether `z` is a linear function of `x` whatever theta is, so that a layer of one number and no condition is a
+    /// normal distribution behind a normal prior. By default it is not.
     fn is_affine(&self) -> bool {
         false
     }

@@ -6,15 +6,17 @@
 //! `M` levels are known here and nowhere else: the flow behind sees numbers in [0, 1].
 //!
 //! # Numerics
-//! `y` never rounds to another level's: `lower(lift(x))` is `x` for every noise in [0, 1]. The file `cell.rs` says how, and what it costs.
+//! `y` never rounds to another level's: `lower(lift(x))` is `x` for every noise in [0, 1]. The file `cell.rs` says how,
+//! and what it costs.
 //!
 //! | type of the flow | levels at most | such as |
 //! |---|---|---|
 //! | float32 | 2^16 | images of 16 bits |
 //! | float64 | 2^45 | |
 //!
-//! More are refused: a level of a few numbers has no room for noise, and what is then evaluated is no bound. A float64 flow takes
-//! `with_dtype(DType::F64)`; otherwise drop bits first. The readers of [`crate::data`] hold bytes; deeper images come as `Int` tensors of your own.
+//! More are refused: a level of a few numbers has no room for noise, and what is then evaluated is no bound. A float64
+//! flow takes `with_dtype(DType::F64)`; otherwise drop bits first. The readers of [`crate::data`] hold bytes; deeper
+//! images come as `Int` tensors of your own.
 
 pub mod bit_depth;
 mod cell;

@@ -7,7 +7,8 @@
 //! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its inverse is never needed.
 //!
 //! # Numerics
-//! In f32 `u` may round to 1; `y` stays below the next level all the same. The density there is finite, and so is the log-determinant.
+//! In f32 `u` may round to 1; `y` stays below the next level all the same. The density there is finite, and so is the
+//! log-determinant.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1.

@@ -93,6 +93,6 @@ impl StackConfig {
         let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
         let net = MlpConfig::new(own, other, law.n_params()).with_hidden(hidden.to_vec());
         net.validate()?;
-        Ok(BoxBijector::new(CouplingConfig::new().with_kept(kept).init(law, net.init(device))))
+        Ok(BoxBijector::new(CouplingConfig::new().with_kept(kept).try_init(law, net.init(device))?))
     }
 }

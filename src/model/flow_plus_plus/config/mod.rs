@@ -180,7 +180,8 @@ impl FlowPlusPlusConfig {
     fn law(&self) -> AnyLaw {
         match self.law {
             CouplingLaw::Affine => AnyLaw::Affine(AffineConfig::new(AffineForm::Exponential).init()),
-            // As published. The networks' norms keep theta from growing with what they see, which is what a bound is for.
+            // As published. The networks' norms keep theta from growing with what they see, which is what a bound is
+            // for.
             CouplingLaw::MixLogCdf { n_components } => {
                 AnyLaw::MixLogCdf(MixLogCdfConfig::new(n_components).with_max_log_scale(None).init())
             }
