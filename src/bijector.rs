@@ -101,13 +101,14 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
     /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.
     ///
     /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the walk's seed and the
-    /// layer's place in it, so that [`Bijector::walk_back`] sees the same draws.
+    /// layer's place in it, so that [`Bijector::walk_back`] sees the same draws. The caller's stream goes on after the layer ([`Walk`]).
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
         let device = graph_device(self, &x);
         walk.enter(&device);
         walk.keep(&x);
         let constant = context.constant(&device);
         let (z, log_det) = without_graph(self).forward(lift(x, &device), &constant);
+        walk.release();
         (z.inner(), log_det.inner())
     }
 
@@ -130,6 +131,7 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
         // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
         let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
         walk.collect(self, &condition, &mut gradients);
+        walk.release();
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 }

@@ -3,6 +3,17 @@
 use chacha20::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
+/// The odd integer nearest to 2^64 / golden ratio, the increment of SplitMix64.
+pub(crate) const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Stafford's variant 13: a bijection of 64-bit integers in which each input bit flips each output bit about half of
+/// the time.
+pub(crate) const fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
 /// ChaCha with 8 rounds whose key is the little-endian bytes of the four words.
 pub(crate) fn generator(key: [u64; 4]) -> ChaCha8Rng {
     let mut bytes = [0; 32];

@@ -42,6 +42,7 @@
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
 //! | before the start | [`Unstarted`] |
+//! | random starts, draws from a seed | [`parameter`], [`random`] |
 //! | looking at layers | [`layer`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
 //! | training | [`train`] |
@@ -98,6 +99,7 @@ pub mod order;
 pub mod parameter;
 pub mod prior;
 pub mod quantize;
+pub mod random;
 pub mod reshape;
 mod shuffle;
 pub mod softplus;

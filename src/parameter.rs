@@ -1,10 +1,113 @@
-//! Setting a parameter's value without touching what the optimizer knows it by.
+//! Parameters: random starts, and setting a value without touching what the optimizer knows it by.
+//!
+//! burn's `Initializer` draws a parameter from the device's generator where it is first used, so that a model depends on what was drawn
+//! between `init` and then. The starts of this module are fixed at `init`:
+//! ```text
+//! key      eight numbers from the device's generator, at init
+//! values   from ChaCha with 8 rounds under that key, on the host, when they are first asked for; rounded to the device's float type
+//! ```
+//! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key gives one start on every device. All modules of
+//! this crate start so; a network of your own can, with [`normal`] and [`uniform`].
+//!
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::parameter;
+//!
+//! let device = Device::flex();
+//! let start = |between: usize| {
+//!     device.seed(1);
+//!     let weight = parameter::normal([3, 2], 0.05, &device);
+//!     let _ = Tensor::<1>::random([between], Distribution::Default, &device);
+//!     weight.val().into_data()
+//! };
+//! assert_eq!(start(1), start(100));
+//! ```
 
-use burn::module::Param;
-use burn::tensor::Tensor;
+use std::iter::repeat_with;
 
+use burn::module::{Param, ParamId};
+use burn::nn::Linear;
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use chacha20::ChaCha8Rng;
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::draw::generator;
 use crate::graph::lift;
 use crate::moments::on_device;
+use crate::random;
+
+/// Keys of parameters, apart from those of shuffles and augmentations.
+const PARAMETERS: u64 = 1;
+
+/// A trained parameter that starts with independent draws from `N(0, deviation²)`, fixed now.
+///
+/// # Panics
+/// If the device gives no numbers.
+pub fn normal<const D: usize>(shape: [usize; D], deviation: f64, device: &Device) -> Param<Tensor<D>> {
+    // The 0 makes no other number of a draw, and 0 of −0.
+    drawn(shape, device, move |generator| normals(generator).map(move |z| 0.0 + deviation * z))
+}
+
+/// A trained parameter that starts with independent draws from the uniform distribution on `[−bound, bound)`, fixed now.
+///
+/// # Panics
+/// If the device gives no numbers.
+pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
+    drawn(shape, device, move |mut generator| {
+        // The upper 53 bits, as many as a float64 has.
+        repeat_with(move || (generator.next_u64() >> 11) as f64 * 2f64.powi(-53)).map(move |u| bound * (2.0 * u - 1.0))
+    })
+}
+
+/// Draws from `N(0, 1)`.
+pub(crate) fn normals(generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
+    Distribution::<f64>::sample_iter(StandardNormal, generator)
+}
+
+/// Dense layer whose weights and bias are uniform within `±bound`.
+pub(crate) fn linear(inputs: usize, outputs: usize, bound: f64, device: &Device) -> Linear {
+    Linear { weight: uniform([inputs, outputs], bound, device), bias: Some(uniform([outputs], bound, device)) }
+}
+
+/// Dense layer with burn's start, which is PyTorch's: uniform within `±1/√inputs`.
+pub(crate) fn fan_in_linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
+    linear(inputs, outputs, 1.0 / (inputs as f64).sqrt(), device)
+}
+
+/// A generator of the host, fixed by the state of the device's.
+///
+/// # Panics
+/// If the device gives no numbers.
+pub(crate) fn host_generator(device: &Device) -> ChaCha8Rng {
+    match random::key(device) {
+        Ok(key) => generator([key, 0, 0, PARAMETERS]),
+        Err(reason) => panic!("a start is drawn from the device, which gave no numbers: {reason}"),
+    }
+}
+
+/// A trained parameter whose first numbers, row by row, are those that `values` makes of a generator that is fixed now.
+pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
+    shape: [usize; D],
+    device: &Device,
+    values: impl FnOnce(ChaCha8Rng) -> I + Send + Sync + 'static,
+) -> Param<Tensor<D>> {
+    let generator = host_generator(device);
+    let start = move |device: &Device, require_grad: bool| {
+        let values = values(generator).take(shape.iter().product());
+        let dtype = device.settings().float_dtype;
+        // Half types round from float32, as burn's own draws do.
+        let data = match dtype {
+            FloatDType::F64 => TensorData::new(values.collect::<Vec<f64>>(), shape),
+            _ => TensorData::new(values.map(|value| value as f32).collect::<Vec<f32>>(), shape),
+        };
+        device.memory_persistent_allocations(data, |data| {
+            let value = Tensor::from_data(data, (device, DType::from(dtype)));
+            if require_grad { value.require_grad() } else { value }
+        })
+    };
+    Param::uninitialized(ParamId::new(), start, device.clone(), true, shape.into())
+}
 
 /// `parameter` with another value, for a data-dependent start: id, device, type and whether it is trained stay.
 ///

@@ -61,6 +61,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         let device = graph_device(self, &noise);
         walk.enter(&device);
         let (y, log_weight) = without_graph(self).lift(x, lift(noise, &device));
+        walk.release();
         (y.inner(), log_weight.inner())
     }
 
@@ -75,6 +76,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         if outward.is_tracked() {
             walk.collect(self, &(), &mut outward.backward());
         }
+        walk.release();
     }
 
     /// Lifts a batch and shows the layers of flows inside to the visitor of `walk`. Returns what was lifted.

@@ -33,6 +33,7 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::masked_linear::{Cut, indices};
@@ -45,6 +46,7 @@ use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
 use crate::order::Order;
+use crate::parameter;
 
 /// Configuration of [`Made`].
 #[derive(Config, Debug)]
@@ -107,13 +109,15 @@ impl MadeConfig {
         let mut hidden = Vec::with_capacity(self.hidden.len());
         for &width in &self.hidden {
             let degrees = self.degrees(width);
-            hidden.push(MaskedLinear::new(&inputs, &degrees, Cut::Later, None, device));
+            let linear = parameter::fan_in_linear(inputs.len(), width, device);
+            hidden.push(MaskedLinear::new(&inputs, &degrees, Cut::Later, linear, device));
             inputs = degrees;
         }
         let outputs = numbers.repeat(self.n_params);
-        let zero = Some(Initializer::Zeros);
-        let mut output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, zero, device);
-        output.linear.bias = Some(theta_start::bias(&self.theta_start, self.n_params, self.dims, device));
+        let linear = LinearConfig::new(inputs.len(), outputs.len()).with_initializer(Initializer::Zeros);
+        let mut linear: Linear = linear.init(device);
+        linear.bias = Some(theta_start::bias(&self.theta_start, self.n_params, self.dims, device));
+        let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, linear, device);
         let order = indices(&order, device);
         let (widths, theta_start) = (self.widths(), self.theta_start.clone());
         Made { hidden, output, order, activation: self.activation, widths, theta_start }

@@ -6,8 +6,8 @@
 //! The degrees are integer parameters, saved with the weights: a checkpoint cuts what it was trained without, also in a layer that was built
 //! with others. The mask follows from them; a weight that is cut is read as 0 and gets the gradient 0.
 
-use burn::module::{Initializer, Module, Param, ParamId};
-use burn::nn::{Linear, LinearConfig};
+use burn::module::{Module, Param, ParamId};
+use burn::nn::Linear;
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -34,19 +34,9 @@ pub struct MaskedLinear {
 }
 
 impl MaskedLinear {
-    /// A layer between units of the given degrees.
-    pub(crate) fn new(
-        inputs: &[usize],
-        outputs: &[usize],
-        cut: Cut,
-        initializer: Option<Initializer>,
-        device: &Device,
-    ) -> Self {
-        let mut config = LinearConfig::new(inputs.len(), outputs.len());
-        if let Some(initializer) = initializer {
-            config = config.with_initializer(initializer);
-        }
-        Self { linear: config.init(device), inputs: indices(inputs, device), outputs: indices(outputs, device), cut }
+    /// A dense layer between units of the given degrees.
+    pub(crate) fn new(inputs: &[usize], outputs: &[usize], cut: Cut, linear: Linear, device: &Device) -> Self {
+        Self { linear, inputs: indices(inputs, device), outputs: indices(outputs, device), cut }
     }
 
     /// # Shapes

@@ -19,7 +19,7 @@
 //! leaves it unread.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,7 @@ use super::{
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
+use crate::parameter;
 
 /// What stands before the last convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +125,7 @@ impl GatedNetConfig {
         };
         GatedNet {
             input: conv(c, f, self.start),
-            positions: self.mixing.map(|_| Initializer::Normal { mean: 0.0, std: 0.01 }.init([1, f, h, w], device)),
+            positions: self.mixing.map(|_| parameter::normal([1, f, h, w], 0.01, device)),
             blocks: (0..self.n_blocks).map(|_| self.block().init(device)).collect(),
             output: conv(width, self.n_params * c, self.output_start),
             half: self.half,

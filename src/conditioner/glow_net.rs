@@ -17,7 +17,7 @@
 //! Kingma & Dhariwal 2018 §3.3; layers and starts of the released code.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
@@ -31,6 +31,7 @@ use crate::error::{ConfigError, ShapeError};
 use crate::kernel::conv2d::{self, After, Edge, Form};
 use crate::law::Law;
 use crate::linear::{ActNorm, ActNormConfig};
+use crate::parameter;
 
 /// Configuration of [`GlowNet`].
 #[derive(Config, Debug)]
@@ -95,7 +96,7 @@ pub struct NormedConv {
 impl NormedConv {
     fn new(shape: [usize; 4], device: &Device) -> Self {
         // 0.05: the released code's.
-        let weight = Initializer::Normal { mean: 0.0, std: 0.05 }.init(shape, device);
+        let weight = parameter::normal(shape, 0.05, device);
         let norm = ActNormConfig::new(shape[0]).with_log_scale_factor(LOG_SCALE_FACTOR).init(device);
         Self { weight, norm }
     }

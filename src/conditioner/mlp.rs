@@ -40,6 +40,7 @@ use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{self, After};
 use crate::law::Law;
+use crate::parameter;
 
 /// Configuration of [`Mlp`].
 #[derive(Config, Debug)]
@@ -86,7 +87,7 @@ impl MlpConfig {
         let widths = self.widths();
         let mut inputs = widths.kept + widths.d_context();
         let hidden = self.hidden.iter().map(|&width| {
-            let layer = LinearConfig::new(inputs, width).init(device);
+            let layer = parameter::fan_in_linear(inputs, width, device);
             inputs = width;
             layer
         });

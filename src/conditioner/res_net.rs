@@ -26,6 +26,7 @@ use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{After, layer};
 use crate::law::Law;
+use crate::parameter;
 
 /// Configuration of [`ResNet`].
 #[derive(Config, Debug)]
@@ -77,18 +78,17 @@ impl ResNetConfig {
             panic!("{error}");
         }
         let (widths, f) = (self.widths(), self.d_hidden);
-        let small = Initializer::Uniform { min: -1e-3, max: 1e-3 };
         let block = |_| ResBlock {
-            first: LinearConfig::new(f, f).init(device),
-            second: LinearConfig::new(f, f).with_initializer(small.clone()).init(device),
-            gate: self.d_context.map(|width| LinearConfig::new(width, f).init(device)),
+            first: parameter::fan_in_linear(f, f, device),
+            second: parameter::linear(f, f, 1e-3, device),
+            gate: self.d_context.map(|width| parameter::fan_in_linear(width, f, device)),
             dropout: DropoutConfig::new(self.dropout).init(),
         };
         let output = LinearConfig::new(f, widths.params * widths.other).with_initializer(Initializer::Zeros);
         let mut output: Linear = output.init(device);
         output.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
         ResNet {
-            input: LinearConfig::new(widths.kept + widths.d_context(), f).init(device),
+            input: parameter::fan_in_linear(widths.kept + widths.d_context(), f, device),
             blocks: (0..self.n_blocks).map(block).collect(),
             output,
             activation: self.activation,

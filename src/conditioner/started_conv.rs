@@ -128,22 +128,22 @@ impl StartedConvConfig {
         }
         let fan_in = (self.n_inputs * self.kernel * self.kernel) as f64;
         let bound = 1.0 / fan_in.sqrt();
-        let initializer = match self.start {
-            ConvStart::DataDependent { .. } => Initializer::Normal { mean: 0.0, std: 0.05 },
-            ConvStart::FanIn => Initializer::Uniform { min: -bound, max: bound },
-            ConvStart::Normal { deviation } => Initializer::Normal { mean: 0.0, std: deviation },
-            ConvStart::Zero => Initializer::Zeros,
-        };
-        let bias = match self.start {
-            ConvStart::FanIn => initializer.clone(),
-            _ => Initializer::Zeros,
-        };
         let pad = self.kernel / 2;
         let mut conv = Conv2dConfig::new([self.n_inputs, self.n_outputs], [self.kernel, self.kernel])
             .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-            .with_initializer(initializer)
+            .with_initializer(Initializer::Zeros)
             .init(device);
-        conv.bias = Some(bias.init([self.n_outputs], device));
+        let shape = [self.n_outputs, self.n_inputs, self.kernel, self.kernel];
+        // Zeros are what burn has made already.
+        match self.start {
+            ConvStart::DataDependent { .. } => conv.weight = parameter::normal(shape, 0.05, device),
+            ConvStart::Normal { deviation } => conv.weight = parameter::normal(shape, deviation, device),
+            ConvStart::FanIn => {
+                conv.weight = parameter::uniform(shape, bound, device);
+                conv.bias = Some(parameter::uniform([self.n_outputs], bound, device));
+            }
+            ConvStart::Zero => {}
+        }
         let gain = match self.weight {
             ConvWeight::Plain => None,
             ConvWeight::WeightNorm => Some(Initializer::Ones.init([self.n_outputs], device)),

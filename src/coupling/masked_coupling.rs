@@ -256,6 +256,7 @@ where
             None => grads.kept,
         };
         walk.collect(self, &condition, &mut gradients);
+        walk.release();
         let grad_z = Parts { kept, changed: through_changed.clone(), places: grads.places }.join(through_changed, dims);
         Cotangent { z: x, grad_z, grad_log_det }
     }

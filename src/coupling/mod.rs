@@ -146,6 +146,7 @@ where
             None => through_law,
         };
         walk.collect(self, &condition, &mut gradients);
+        walk.release();
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 

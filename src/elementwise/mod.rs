@@ -39,7 +39,7 @@ pub mod softplus;
 pub mod tanh;
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 pub use exp::Exp;
@@ -55,6 +55,7 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten, sum_event};
 use crate::law::Law;
+use crate::parameter;
 
 /// Configuration of [`Elementwise`].
 #[derive(Config, Debug)]
@@ -81,8 +82,7 @@ impl ElementwiseConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        let normal = Initializer::Normal { mean: 0.0, std: self.noise };
-        let theta = normal.init([1, law.n_params(), shape[1..].iter().product()], device);
+        let theta = parameter::normal([1, law.n_params(), shape[1..].iter().product()], self.noise, device);
         let theta = around(theta, law.theta_start());
         Elementwise { law, theta, shape: shape[1..].to_vec() }
     }

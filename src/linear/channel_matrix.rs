@@ -23,9 +23,12 @@
 //! Kingma & Dhariwal 2018 §3.2; the orthogonal start is Glow's, the halves and the start near the
 //! identity are those of Flow++'s released code.
 
+use std::iter::repeat_with;
+
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
+use chacha20::ChaCha8Rng;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,7 @@ use super::matrix::{Factored, condition_number, mix_channels};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::parameter;
 
 /// Where the first matrices come from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -47,26 +51,22 @@ pub enum MatrixStart {
 }
 
 impl MatrixStart {
-    /// `[groups, channels, channels]` from the generator of `device`.
-    fn draw(self, groups: usize, channels: usize, device: &Device) -> Tensor<3> {
-        let shape = [groups, channels, channels];
-        let normal = Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), device);
-        match self {
+    /// Matrices of `channels` rows, one after the other, row by row.
+    fn draw(self, channels: usize, generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
+        let mut normal = parameter::normals(generator);
+        let square = channels * channels;
+        let matrix = move || match self {
             Self::NearIdentity { noise } => {
-                let identity = Tensor::<2>::eye(channels, device).unsqueeze::<3>().expand(shape);
-                identity + normal.mul_scalar(noise)
+                let on_diagonal = |place: usize| if place % (channels + 1) == 0 { 1.0 } else { 0.0 };
+                normal.by_ref().take(square).enumerate().map(|(place, z)| on_diagonal(place) + noise * z).collect()
             }
             Self::Orthogonal => {
-                let numbers: Vec<f64> = normal.into_data().iter::<f64>().collect();
-                let factors = numbers
-                    .chunks(channels * channels)
-                    .map(|rows| DMatrix::from_row_slice(channels, channels, rows).qr().q());
+                let rows = DMatrix::from_row_iterator(channels, channels, normal.by_ref().take(square));
                 // nalgebra stores columns: the transpose's columns are the rows.
-                let rows: Vec<f32> =
-                    factors.flat_map(|q| q.transpose().as_slice().to_vec()).map(|v| v as f32).collect();
-                Tensor::from_data(TensorData::new(rows, shape), device)
+                rows.qr().q().transpose().as_slice().to_vec()
             }
-        }
+        };
+        repeat_with(matrix).flat_map(|matrix: Vec<f64>| matrix)
     }
 }
 
@@ -117,17 +117,8 @@ impl ChannelMatrixConfig {
         }
         let (groups, channels) = (self.n_groups, self.n_channels / self.n_groups);
         let start = self.start;
-        let matrices = Param::uninitialized(
-            burn::module::ParamId::new(),
-            move |device: &Device, require_grad| {
-                let value = start.draw(groups, channels, device);
-                if require_grad { value.require_grad() } else { value }
-            },
-            device.clone(),
-            true,
-            [groups, channels, channels].into(),
-        );
-        ChannelMatrix { matrices }
+        let draw = move |generator| start.draw(channels, generator);
+        ChannelMatrix { matrices: parameter::drawn([groups, channels, channels], device, draw) }
     }
 }
 

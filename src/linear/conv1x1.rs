@@ -57,7 +57,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,7 @@ use super::triangular::inverse_of_lower;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::parameter;
 
 /// What keeps the matrix from becoming badly conditioned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -128,9 +129,8 @@ impl Conv1x1Config {
             panic!("{error}");
         }
         let n = self.n_channels;
-        let plain = device.clone().inner();
-        let draws = Tensor::<2>::random([n, n], Distribution::Normal(0.0, 1.0), &plain).into_data();
-        let normal = DMatrix::<f64>::from_row_iterator(n, n, draws.iter::<f64>());
+        let draws = parameter::normals(parameter::host_generator(device));
+        let normal = DMatrix::<f64>::from_row_iterator(n, n, draws.take(n * n));
         let lu = normal.qr().q().lu();
         // nalgebra factors P'·W = L·U: applying the row swaps to 0..n tells which row of W each row of L·U is.
         let mut rows = DMatrix::<f64>::from_fn(n, 1, |row, _| row as f64);

@@ -46,7 +46,7 @@
 //! ```
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::matrix::mix_channels;
@@ -54,6 +54,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::zero_log_det;
+use crate::parameter;
 
 /// Vectors whose numbers are all smaller than this reflect nothing. Its reciprocal, which gradients are multiplied by, is a finite f32.
 const SHORTEST: f64 = 1e-30;
@@ -87,8 +88,7 @@ impl HouseholderConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        let normal = Initializer::Normal { mean: 0.0, std: 1.0 };
-        Householder { vectors: normal.init([self.n_reflections, self.n_channels], device) }
+        Householder { vectors: parameter::normal([self.n_reflections, self.n_channels], 1.0, device) }
     }
 }
 

@@ -43,6 +43,7 @@ use super::Prior;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten};
+use crate::parameter;
 
 /// Configuration of [`NormalMixture`].
 #[derive(Config, Debug)]
@@ -79,7 +80,7 @@ impl NormalMixtureConfig {
         let dims = shape[1..].iter().product();
         NormalMixture {
             logits: Initializer::Zeros.init([k], device),
-            means: Initializer::Normal { mean: 0.0, std: self.spread }.init([k, dims], device),
+            means: parameter::normal([k, dims], self.spread, device),
             log_scales: Initializer::Zeros.init([k, dims], device),
             shape: shape[1..].to_vec(),
         }

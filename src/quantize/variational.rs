@@ -136,6 +136,7 @@ where
         // Back from `y` the noise would be known to the spacing of the levels times 1e-7.
         walk.enter(&device);
         walk.stash((u, code));
+        walk.release();
         (y, log_weight)
     }
 
@@ -155,6 +156,7 @@ where
         if let Some(outward) = outward.filter(Tensor::is_tracked) {
             walk.collect(&self.encoder, &(), &mut outward.backward());
         }
+        walk.release();
     }
 
     fn lower(&self, y: Tensor<D>) -> Self::Data {

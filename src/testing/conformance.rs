@@ -13,6 +13,7 @@ use super::numbers::{device_rng, normal, tensor};
 use super::parameters::{change, parameters};
 use crate::bijector::Bijector;
 use crate::boxed::BoxBijector;
+use crate::random::Seeded;
 use crate::train::{Checkpoint, CheckpointError};
 
 /// Deviation of what is added to parameters: far from any special point, while matrices near the identity stay regular.
@@ -204,11 +205,11 @@ struct Randomness {
 }
 
 impl Randomness {
-    /// The device's generator is seeded too, for what cannot be set from outside (a permutation).
+    /// The device draws from the seed too, for what cannot be set from outside (a permutation).
     fn apply<M: Module>(&self, make: impl Fn(&Device) -> M) -> M {
         let module = {
             let _guard = device_rng();
-            self.device.seed(self.seed);
+            let _scope = Seeded::new(&self.device, self.seed);
             change(make(&self.device), DType::F32, |_, old| old)
         };
         let frozen: Vec<bool> = parameters(&module).iter().map(|p| self.frozen.contains(&p.path)).collect();

@@ -37,7 +37,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Seeds the device for this micro-batch.
+    /// Seeds the device for this micro-batch, in the scope of the update.
     pub fn seed(&self) {
         self.device.seed(self.seeds.seed(self.step, Purpose::Training));
     }
@@ -62,7 +62,7 @@ impl Pass<'_> {
             return match self.backward {
                 Backward::Store => self.store(model, objective.loss(model)),
                 _ => {
-                    let mut walk = Walk::recomputing(self.layers()).with_loss_scale(self.loss_scale);
+                    let mut walk = Walk::recomputing(self.layers()).within_scope().with_loss_scale(self.loss_scale);
                     let loss = self.walk(model, objective, &mut walk)?;
                     Ok(BatchGradient { loss, gradients: walk.parameters, drift: None })
                 }
@@ -70,7 +70,8 @@ impl Pass<'_> {
         };
         let mut guard = self.guard.take().unwrap_or_else(|| DriftGuard::new(tolerance));
         let found = loop {
-            let mut walk = Walk::guarded(self.layers(), guard.clone(), self.step).with_loss_scale(self.loss_scale);
+            let walk = Walk::guarded(self.layers(), guard.clone(), self.step);
+            let mut walk = walk.within_scope().with_loss_scale(self.loss_scale);
             let loss = self.walk(model, objective, &mut walk)?;
             let verdict = walk.examine(&mut guard).map_err(device_error)?;
             if let Verdict::Holds(drift) = verdict {

@@ -11,8 +11,7 @@
 //! Steele, Lea & Flood 2014, *Fast splittable pseudorandom number generators*; the constants of `mix` are variant 13
 //! of Stafford 2011, *Better bit mixing*.
 
-/// The odd integer nearest to 2^64 / golden ratio, the increment of SplitMix64.
-const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+use crate::draw::{GAMMA, mix};
 
 /// What the noise of a step is for. Different purposes draw unrelated noise, so that evaluating more often does not
 /// change the training.
@@ -46,9 +45,12 @@ impl Purpose {
 
 /// Derives the seed of a step from the seed of the run, without state.
 ///
-/// A generator that is seeded once forgets where it was when a run stops. With `device.seed(seeds.seed(step, ..))` at
-/// the head of every step, a resumed run draws the noise that the uninterrupted run would have drawn. The device seed
-/// is global to the process in burn: two runs in one process disturb each other.
+/// A generator that is seeded once forgets where it was when a run stops. With a scope
+/// [`Seeded::new(&device, seeds.seed(step, ..))`](crate::random::Seeded) around every step, a resumed run draws the noise
+/// that the uninterrupted run would have drawn, and what is drawn between the steps (another model, a batch, samples)
+/// depends on what the caller seeded and not on these seeds. A [`Trainer`](super::Trainer) opens such a scope itself.
+///
+/// A device's generator is global to the process in burn: two runs on two threads of one process disturb each other.
 ///
 /// ```
 /// use flowkit::train::{Purpose, StepSeed};
@@ -92,14 +94,6 @@ impl StepSeed {
 /// Output number `index` (from 0) of the SplitMix64 generator that starts at `state`.
 const fn split_mix(state: u64, index: u64) -> u64 {
     mix(state.wrapping_add(index.wrapping_add(1).wrapping_mul(GAMMA)))
-}
-
-/// Stafford's variant 13: a bijection of 64-bit integers in which each input bit flips each output bit about half of
-/// the time.
-const fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

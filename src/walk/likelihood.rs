@@ -33,6 +33,21 @@ impl<B, P> Flow<B, P> {
         P: Prior<D, C>,
     {
         let context = &self.expect_admitted(&x, context);
+        let device = x.device();
+        walk.scoped(&device, |walk| self.walk_scoped(x, log_weight, context, walk))
+    }
+
+    fn walk_scoped<const D: usize, C: Context>(
+        &self,
+        x: Tensor<D>,
+        log_weight: Option<Tensor<1>>,
+        context: &C,
+        walk: &mut Walk<C>,
+    ) -> (Tensor<1>, Option<Cotangent<D>>)
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
         let through = |walk: &mut Walk<C>| self.bijector.walk_forward(x.inner(), context, walk);
         let (z, log_det) = walk.within("bijector", through);
         // The prior has a graph of its own, with latents and log-determinant as leaves. The order of the sums is that of `log_prob`.
@@ -74,18 +89,22 @@ impl<S, B, P> BoundFlow<S, B, P> {
     {
         let Self { surjection, flow } = self;
         let noise = surjection.noise(&x, flow.dtype()).inner();
-        let lift = |walk: &mut Walk<()>| {
-            walk.within("surjection", |walk| surjection.walk_lift(x.clone(), noise.clone(), walk))
-        };
-        let ((y, log_weight), ()) = walk.conditioned(lift);
-        let through = |walk: &mut Walk<C>| flow.walk(y, Some(log_weight), context, walk);
-        let (loss, back) = walk.within("flow", through);
-        if let Some(back) = back {
-            let lower = |walk: &mut Walk<()>| {
-                walk.within("surjection", |walk| surjection.walk_back(x.clone(), noise.clone(), back, walk))
+        // The noise is the caller's draw, as in `loss_given`.
+        let device = noise.device();
+        walk.scoped(&device, |walk| {
+            let lift = |walk: &mut Walk<()>| {
+                walk.within("surjection", |walk| surjection.walk_lift(x.clone(), noise.clone(), walk))
             };
-            walk.conditioned(lower);
-        }
-        loss
+            let ((y, log_weight), ()) = walk.conditioned(lift);
+            let through = |walk: &mut Walk<C>| flow.walk(y, Some(log_weight), context, walk);
+            let (loss, back) = walk.within("flow", through);
+            if let Some(back) = back {
+                let lower = |walk: &mut Walk<()>| {
+                    walk.within("surjection", |walk| surjection.walk_back(x.clone(), noise.clone(), back, walk))
+                };
+                walk.conditioned(lower);
+            }
+            loss
+        })
     }
 }

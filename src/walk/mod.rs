@@ -39,6 +39,10 @@ pub struct Cotangent<const D: usize> {
 }
 
 /// What is carried through a walk: the gradients found so far, what was kept, and the place in the stream of random draws.
+///
+/// A leaf draws from a seed that depends on the walk's and on the leaf's place. After the leaf the device's stream goes on in a way that
+/// depends on its state before and not on the walk, as after a [`Seeded`](crate::random::Seeded) scope. [`Flow::walk`](crate::Flow::walk)
+/// and [`BoundFlow::walk`](crate::BoundFlow::walk) read that state once; a walk through a bijector alone reads it at every leaf.
 #[derive(Debug)]
 pub struct Walk<C: Context> {
     /// Gradients of the parameters, by id.
@@ -76,8 +80,24 @@ impl<C: Context> Walk<C> {
         Self { loss_scale: factor, ..self }
     }
 
+    /// A walk in a scope that gives the caller's stream back by itself.
+    pub(crate) fn within_scope(mut self) -> Self {
+        self.trail.within_scope();
+        self
+    }
+
+    /// Runs a whole pass, after which the caller's stream is given back.
+    fn scoped<T>(&mut self, device: &Device, pass: impl FnOnce(&mut Self) -> T) -> T {
+        let outermost = self.trail.open(device);
+        let result = pass(self);
+        if outermost {
+            self.trail.close();
+        }
+        result
+    }
+
     /// Seeds the device for the next leaf and moves on. A leaf that overrides [`Bijector::walk_forward`](crate::Bijector::walk_forward)
-    /// calls it once, first.
+    /// calls it once, first, and [`Walk::release`] last.
     pub fn enter(&mut self, device: &Device) {
         self.trail.enter(device);
     }
@@ -95,7 +115,7 @@ impl<C: Context> Walk<C> {
     }
 
     /// Steps back to the leaf that was entered last, and seeds the device as it was then. A leaf that overrides
-    /// [`Bijector::walk_back`](crate::Bijector::walk_back) calls it once, first.
+    /// [`Bijector::walk_back`](crate::Bijector::walk_back) calls it once, first, and [`Walk::release`] last.
     pub fn leave(&mut self, device: &Device) {
         self.trail.leave(device);
     }
@@ -113,8 +133,14 @@ impl<C: Context> Walk<C> {
     }
 
     /// Seeds the device for the leaf at this place again.
-    pub fn seed(&self, device: &Device) {
+    pub fn seed(&mut self, device: &Device) {
         self.trail.seed(device);
+    }
+
+    /// Gives the device's stream back to the caller at the end of a leaf. Without it the stream is the walk's until the composition around
+    /// the leaf, or the walk itself, is done.
+    pub fn release(&mut self) {
+        self.trail.release();
     }
 
     /// Runs a part of the walk one name further down, for reports. Compositions name their members as [`LayerWalk`](crate::LayerWalk) does;
@@ -123,6 +149,7 @@ impl<C: Context> Walk<C> {
         self.trail.push_name(name.to_string());
         let result = walk(self);
         self.trail.pop_name();
+        self.trail.release();
         result
     }
 

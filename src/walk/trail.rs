@@ -5,6 +5,8 @@ use std::any::Any;
 use burn::tensor::{Device, Tensor};
 
 use super::guard::{Drift, DriftGuard};
+use crate::draw::GAMMA;
+use crate::random::Seeded;
 
 /// Which inputs are kept.
 #[derive(Debug, Default)]
@@ -22,6 +24,10 @@ pub(super) enum Keeping {
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     seed: u64,
+    /// The caller's stream, while the walk draws from its own.
+    caller: Option<Seeded>,
+    /// Whether that is given back at the end of a whole pass, and not after each leaf.
+    whole: bool,
     /// Leaves that were entered and not left.
     place: u64,
     keeping: Keeping,
@@ -40,6 +46,40 @@ impl Trail {
         Self { seed, keeping, ..Self::default() }
     }
 
+    /// Begins a pass at whose end the caller's stream is given back; whether it is the outermost.
+    pub(super) fn open(&mut self, device: &Device) -> bool {
+        if self.whole {
+            return false;
+        }
+        self.hold(device);
+        self.whole = true;
+        true
+    }
+
+    /// Ends the outermost pass.
+    pub(super) fn close(&mut self) {
+        self.whole = false;
+        self.release();
+    }
+
+    /// Somebody else gives the caller's stream back.
+    pub(super) fn within_scope(&mut self) {
+        self.whole = true;
+    }
+
+    /// Gives the caller's stream back after a leaf.
+    pub(super) fn release(&mut self) {
+        if !self.whole {
+            self.caller = None;
+        }
+    }
+
+    fn hold(&mut self, device: &Device) {
+        if !self.whole && self.caller.is_none() {
+            self.caller = Some(Seeded::hold(device));
+        }
+    }
+
     pub(super) fn enter(&mut self, device: &Device) {
         self.seed(device);
         self.place += 1;
@@ -53,9 +93,10 @@ impl Trail {
         self.seed(device);
     }
 
-    pub(super) fn seed(&self, device: &Device) {
+    pub(super) fn seed(&mut self, device: &Device) {
+        self.hold(device);
         // Weyl step of SplitMix64 (Steele et al. 2014): distinct seeds for distinct places.
-        device.seed(self.seed.wrapping_add(self.place.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        device.seed(self.seed.wrapping_add(self.place.wrapping_mul(GAMMA)));
     }
 
     pub(super) fn push_name(&mut self, name: String) {

@@ -14,7 +14,7 @@
 //! The released code of Ho et al. 2019: three `Conv` for CIFAR-10, eight `Attention` for 32x32 ImageNet, five `NormedConv` for larger images.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,7 @@ use crate::conditioner::{
     StartedConvConfig,
 };
 use crate::error::ConfigError;
+use crate::parameter;
 use crate::quantize::Encoder;
 use crate::reshape::{Partition, PartitionConfig, Pattern};
 
@@ -118,7 +119,7 @@ impl FlowPlusPlusEncoderConfig {
             EncoderBlock::Conv => (None, (0..self.n_blocks).map(|_| self.conv().init(device)).collect(), vec![]),
             EncoderBlock::NormedConv => (None, vec![], normed(None)),
             EncoderBlock::Attention { heads } => {
-                let positions = Initializer::Normal { mean: 0.0, std: 0.01 }.init([1, self.n_context, h, w], device);
+                let positions = parameter::normal([1, self.n_context, h, w], 0.01, device);
                 (Some(positions), vec![], normed(Some(Mixing::Attention { heads })))
             }
         };

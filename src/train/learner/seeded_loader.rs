@@ -6,12 +6,17 @@ use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 
 use crate::data::{DataError, next_epoch};
+use crate::random::Seeded;
 use crate::train::{Purpose, StepSeed};
 
 /// Any of burn's loaders, which seeds the device before it hands out a batch: the noise of a step then follows from the seed and the step,
 /// and not from what ran before.
 ///
 /// Training draws fresh noise in each epoch. Evaluation draws the same in every epoch, so that two epochs differ by their weights alone.
+///
+/// The device's generator is the loader's from `iter()` until the iterator is dropped, which burn does at the end of an epoch: what else is
+/// drawn meanwhile (by a metric, by a batcher) follows from seed and step as well. Afterwards the device's stream goes on in a way that
+/// depends on its state before the epoch and on nothing of the epoch, as after a [`Seeded`] scope.
 ///
 /// The generator of a device is global to the process, so this serves one device: the workers of a strategy with several would disturb
 /// each other.
@@ -57,6 +62,7 @@ impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
             step: first.unwrap_or(0),
             failed,
             over: false,
+            _scope: Seeded::hold(&self.device),
         })
     }
 
@@ -83,6 +89,7 @@ struct SeededEpoch<'a, O> {
     /// Why there are no batches: the first item, and the last.
     failed: Option<DataError>,
     over: bool,
+    _scope: Seeded,
 }
 
 impl<O> Iterator for SeededEpoch<'_, O> {

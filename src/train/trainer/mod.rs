@@ -33,6 +33,7 @@ use super::{
     Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, StepSeed, TrainError, TrainerConfig, Update, WarmUp,
     clip_global_norm, trained,
 };
+use crate::random::Seeded;
 use crate::walk::{Backward, DriftGuard};
 
 /// What an update changes.
@@ -120,7 +121,11 @@ impl<M: Module> Trainer<M> {
     /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows them.
     ///
     /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded for this update first,
-    /// so that its noise does not depend on what ran before. Take the batch from [`Trainer::step_count`] for the same reason.
+    /// so that the noise of `loss` depends on [`TrainerConfig::seed`] and [`Trainer::step_count`] and not on what ran before. Take the batch
+    /// from the step count for the same reason: a run that is resumed then sees the batches of the one that did not stop.
+    ///
+    /// After the update, whatever became of it, the device's stream goes on in a way that depends on its state before and on nothing of the
+    /// update, as after a [`Seeded`] scope.
     ///
     /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and knows policies other than
     /// [`Backward::Store`].
@@ -130,6 +135,7 @@ impl<M: Module> Trainer<M> {
     /// [`Backward::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
     /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
+        let _scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
         let pass = self.pass(device, seeds, &mut guard);
         let found = match pass.backward {
@@ -162,6 +168,7 @@ impl<M: Module> Trainer<M> {
     /// # Errors
     /// As [`Trainer::update_on`], and [`TrainError::NoBatch`].
     pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
+        let _scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
         let model = &self.working_copy();
         parts.iter().try_for_each(|part| part.check(model))?;
