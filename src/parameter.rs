@@ -54,10 +54,12 @@ pub fn normal<const D: usize>(shape: [usize; D], deviation: f64, device: &Device
 /// # Panics
 /// If the device gives no numbers.
 pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
-    drawn(shape, device, move |mut generator| {
-        // The upper 53 bits, as many as a float64 has.
-        repeat_with(move || (generator.next_u64() >> 11) as f64 * 2f64.powi(-53)).map(move |u| bound * (2.0 * u - 1.0))
-    })
+    drawn(shape, device, move |generator| uniforms(generator).map(move |u| bound * (2.0 * u - 1.0)))
+}
+
+/// Draws from `[0, 1)`: the upper 53 bits of 64, as many as a float64 has.
+fn uniforms(mut generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
+    repeat_with(move || (generator.next_u64() >> 11) as f64 * 2f64.powi(-53))
 }
 
 /// Draws from `N(0, 1)`.
@@ -127,4 +129,18 @@ pub(crate) fn set_values<const D: usize>(parameter: Param<Tensor<D>>, values: Ve
     let old = parameter.val();
     let value = on_device(values, old.dims(), &old.device(), old.dtype());
     set(parameter, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the little-endian words of the stream under the key `[11, 0, 0, 1]`.
+    #[test]
+    fn uniform_draws_are_the_documented_ones() {
+        let draws: Vec<f64> =
+            uniforms(generator([11, 0, 0, PARAMETERS])).map(|u| 0.3 * (2.0 * u - 1.0)).take(10).collect();
+        assert_eq!(draws[..4], [-0.001373049094982881, -0.2638169379125962, 0.15231301649289475, 0.2987054075087542]);
+        assert_eq!(draws[8..], [-0.12098406870263713, 0.26063881260115296]);
+    }
 }

@@ -7,7 +7,7 @@ use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::AdamConfig;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Distribution, Int, Tensor};
 use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::{
@@ -275,4 +275,37 @@ fn a_step_that_makes_no_sense_stops_the_run() {
         failure.contains("would make the weights of `model.bijector.0.") && failure.contains("not finite"),
         "{failure}"
     );
+}
+
+/// What is drawn after an epoch, however it ended, depends on the device's state before it, and not on the run or on what was drawn within.
+#[test]
+fn an_epoch_gives_the_devices_stream_back() {
+    let _turn = turn();
+    let draw = || Tensor::<1>::random([4], Distribution::Default, &Device::default()).into_data();
+    let after = |before: u64, batches: usize, seeded: SeededLoader<Tensor<4, Int>>| {
+        Device::default().seed(before);
+        let mut noise = Vec::new();
+        for batch in seeded.iter().take(batches) {
+            batch.unwrap();
+            noise.push(draw());
+        }
+        (noise, draw())
+    };
+    let train = |run| SeededLoader::training(loader(40, Pass::Shuffled, 0), run, 3);
+    let (noise, expected) = after(1, 5, train(4));
+    assert_eq!((noise.len(), after(2, 5, train(4)).0), (5, noise.clone()), "within: the run's seed");
+    assert_ne!(after(2, 5, train(4)).1, expected);
+    assert_ne!(after(1, 5, train(5)).0, noise);
+    for (batches, seeded) in [(5, train(5)), (2, train(4)), (0, train(4))] {
+        assert_eq!(after(1, batches, seeded).1, expected);
+    }
+    let valid = || SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4);
+    assert_eq!(after(1, 9, valid()).1, expected);
+
+    let trained = |seed| {
+        let folder = tempfile::tempdir().unwrap();
+        drop(launch(training(folder.path(), 0, 1), started(seed)));
+        draw()
+    };
+    assert_ne!(trained(1), trained(2));
 }

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use flowkit::BitsPerDim;
 use flowkit::data::Split;
 use flowkit::metric::{OneSampleBound, Provenance};
+use flowkit::random::Seeded;
 use flowkit::train::{Purpose, StepSeed, peak_rss_bytes};
 use flowkit::whole_file::{self, TEMPORARY};
 use image::{ImageFormat, RgbImage};
@@ -161,7 +162,7 @@ impl Folder {
         let seeds = StepSeed::new(*seed);
         let test = data.test.clone().take(TEST_IMAGES);
         let measure = |model: &M| -> Result<BitsPerDim<OneSampleBound>, Failure> {
-            device.seed(seeds.seed(*steps, Purpose::Evaluation));
+            let _noise = Seeded::new(device, seeds.seed(*steps, Purpose::Evaluation));
             Ok(evaluate(model, &test, device)?.bits_per_dim())
         };
         let bits = measure(&run.model)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split};
+use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
 
 use super::args::{AUGMENT, RunArgs, SOURCE};
@@ -187,7 +188,8 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
     /// Bits/dim of the curve's test images now.
     fn test(&mut self, data: &Split, device: &Device) -> Result<(), Failure> {
         let step = self.trainer.step_count();
-        device.seed(StepSeed::new(self.trainer.config().seed).seed(step, Purpose::Evaluation));
+        let seeds = StepSeed::new(self.trainer.config().seed);
+        let _noise = Seeded::new(device, seeds.seed(step, Purpose::Evaluation));
         let test = data.test.clone().take(CURVE_IMAGES);
         let bits = evaluate(self.trainer.average(), &test, device)?.bits_per_dim().value();
         self.history.test.push((step, bits.is_finite().then_some(bits)));

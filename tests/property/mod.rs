@@ -4,6 +4,7 @@ mod boxed;
 mod conformance;
 mod density;
 mod dropout;
+mod fixed_start;
 mod identity;
 mod made;
 mod start;

@@ -20,7 +20,7 @@ pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
     inputs: Inputs,
     make: impl Fn(&Device) -> B + Clone + 'static,
 ) -> Case {
-    Case::new(Conformance::new(name, shape, make).inputs(inputs))
+    Case::new(Conformance::new(name, shape, make.clone()).inputs(inputs), make)
 }
 
 /// With a condition `C`, of the given shape for one example.
@@ -31,7 +31,7 @@ pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
     context: C::Shape,
     make: impl Fn(&Device) -> B + Clone + 'static,
 ) -> Case {
-    Case::new(Conformance::<D, C>::given(name, shape, context, make).inputs(inputs))
+    Case::new(Conformance::<D, C>::given(name, shape, context, make.clone()).inputs(inputs), make)
 }
 
 pub fn affine(form: AffineForm) -> Affine {

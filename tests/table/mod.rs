@@ -7,6 +7,10 @@ mod flow_plus_plus;
 mod networks;
 mod scales;
 
+use burn::tensor::{Device, Distribution, Tensor};
+use flowkit::Bijector;
+use flowkit::testing::numbers::device_rng;
+use flowkit::testing::parameters::parameters;
 use flowkit::testing::{Check, Condition, Conformance, Failure, Outcome};
 
 pub use cases::cases;
@@ -15,11 +19,33 @@ pub use cases::cases;
 pub struct Case {
     name: String,
     run: Box<dyn Fn(Check) -> Result<Outcome, Failure>>,
+    start: Box<dyn Fn(u64, usize) -> Vec<f64>>,
 }
 
 impl Case {
-    pub fn new<const D: usize, C: Condition>(conformance: Conformance<D, C>) -> Self {
-        Self { name: conformance.name().to_owned(), run: Box::new(move |check| conformance.run(check)) }
+    pub fn new<const D: usize, C: Condition, B: Bijector<D, C>>(
+        conformance: Conformance<D, C>,
+        make: impl Fn(&Device) -> B + 'static,
+    ) -> Self {
+        let start = move |seed, between| {
+            let device = Device::default().autodiff();
+            let _guard = device_rng();
+            device.seed(seed);
+            let bijector = make(&device);
+            let _ = Tensor::<1>::random([between], Distribution::Default, &device).into_data();
+            parameters(&bijector).into_iter().flat_map(|parameter| parameter.values).collect()
+        };
+        let name = conformance.name().to_owned();
+        Self { name, run: Box::new(move |check| conformance.run(check)), start: Box::new(start) }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The parameters of the bijector that is made under a seed of the device, read after so many further draws.
+    pub fn start(&self, seed: u64, between: usize) -> Vec<f64> {
+        (self.start)(seed, between)
     }
 }
 

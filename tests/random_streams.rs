@@ -1,0 +1,381 @@
+//! What is drawn from a device after a step, a walk or a check depends on what was there before it, and not on the step.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use flowkit::model::RealNvp;
+use flowkit::model::real_nvp::RealNvpConfig;
+use flowkit::random::Seeded;
+use flowkit::testing::parameters::parameters;
+use flowkit::testing::{Conformance, Inputs};
+use flowkit::train::{
+    Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Outcome, Precision, Trainer, TrainerConfig,
+};
+use flowkit::{
+    ActNormConfig, Backward, Bijector, BoundFlow, Context, Cotangent, CouplingConfig, GatedNetConfig, Mixing,
+    ShapeError, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig, Walk,
+};
+
+/// The generator is global to the process, so tests take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static DRAWS: Mutex<()> = Mutex::new(());
+    DRAWS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn draw() -> Vec<f32> {
+    Tensor::<1>::random([6], Distribution::Default, &Device::flex()).into_data().iter().collect()
+}
+
+/// What is drawn after `step` where the device was seeded with `before` first.
+fn after(before: u64, step: impl FnOnce()) -> Vec<f32> {
+    device().seed(before);
+    step();
+    draw()
+}
+
+fn weights<M: Module>(model: &M) -> Vec<f64> {
+    parameters(model).into_iter().flat_map(|parameter| parameter.values).collect()
+}
+
+/// All are different, and none is nearly another.
+fn distinct(lists: &[Vec<f64>]) {
+    for (index, a) in lists.iter().enumerate() {
+        for b in &lists[..index] {
+            assert!(a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() > 1e-3 * a.len() as f64);
+        }
+    }
+}
+
+fn points(n: usize) -> Tensor<2> {
+    let values: Vec<f32> = (0..3 * n).map(|i| (1.7 * i as f32).sin() + 0.1 * i as f32 / n as f32).collect();
+    Tensor::<1>::from_data(values.as_slice(), &device()).reshape([n, 3])
+}
+
+fn real_nvp() -> RealNvp {
+    RealNvpConfig::new(3).with_n_couplings(3).with_hidden(vec![8]).init(&device()).initialize(points(16)).unwrap()
+}
+
+fn likelihood(n: usize) -> NegativeLogLikelihood<2, Tensor<2>> {
+    NegativeLogLikelihood::new(points(n))
+}
+
+#[test]
+fn members_of_an_ensemble_are_different_models() {
+    let _turn = turn();
+    device().seed(5);
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
+        starts.push(weights(trainer.model()));
+        for _ in 0..10 {
+            trainer.update_on(&device(), &likelihood(16)).unwrap();
+        }
+        ends.push(weights(trainer.model()));
+    }
+    distinct(&starts);
+    distinct(&ends);
+}
+
+/// One layer that drops activations and is drawn at random, behind noise.
+type Dropping = BoundFlow<UniformDequantization, Vec<flowkit::BoxBijector<4>>, StandardNormal>;
+
+fn dropping() -> Dropping {
+    let net = GatedNetConfig::new([1, 2, 2], 2, 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
+    let law = flowkit::law::AffineConfig::new(flowkit::law::AffineForm::Exponential).init();
+    let coupling = || CouplingConfig::new().init(law.clone(), net.clone().with_dropout(0.4).init(&device()));
+    let layers = vec![
+        flowkit::BoxBijector::new(ActNormConfig::new(2).init::<4>(&device())),
+        flowkit::BoxBijector::new((coupling(), Swap::new(), coupling())),
+    ];
+    let surjection = UniformDequantizationConfig::new().init();
+    BoundFlow::new(surjection, layers, StandardNormal::new(), [1, 2, 2, 2]).unwrap().initialize(levels(12)).unwrap()
+}
+
+fn levels(n: usize) -> Tensor<4, Int> {
+    let values: Vec<i32> = (0..8 * n as i32).map(|i| (i * 37 + i * i * 11) % 256).collect();
+    Tensor::<1, Int>::from_data(values.as_slice(), &device()).reshape([n, 2, 2, 2])
+}
+
+fn images(n: usize) -> NegativeLogLikelihood<4, Tensor<4, Int>> {
+    NegativeLogLikelihood::new(levels(n))
+}
+
+fn config(seed: u64, backward: Backward) -> TrainerConfig {
+    TrainerConfig::new(8).with_seed(seed).with_backward(backward).with_warm_up(0)
+}
+
+const POLICIES: [Backward; 3] = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE];
+
+/// Every kind of update, from one state of the device: all leave the same behind, from another state something else.
+#[test]
+fn what_follows_an_update_depends_on_the_state_before_it_alone() {
+    let _turn = turn();
+    device().seed(1);
+    let model = dropping();
+    let updated = |before: u64, seed: u64, backward: Backward, steps: u64, parts: &[usize]| {
+        let mut trainer = Trainer::new(model.clone(), config(seed, backward)).unwrap();
+        let parts: Vec<_> = parts.iter().map(|&n| images(n)).collect();
+        after(before, || (0..steps).for_each(|_| drop(trainer.update_on_parts(&device(), &parts).unwrap())))
+    };
+    let expected = updated(1, 0, Backward::Store, 1, &[12]);
+    assert_ne!(updated(2, 0, Backward::Store, 1, &[12]), expected);
+    assert_ne!(updated(1, 0, Backward::Store, 2, &[12]), expected, "the stream goes on");
+    // Under the last, an update is tried several times.
+    for backward in POLICIES.into_iter().chain([Backward::Reversible { tolerance: 1e-12 }]) {
+        for (seed, parts) in [(0, vec![12]), (9, vec![12]), (9, vec![4]), (3, vec![3, 2, 5])] {
+            assert_eq!(updated(1, seed, backward, 1, &parts), expected, "{backward:?}, seed {seed}, {parts:?}");
+        }
+    }
+    // In float16 the first loss scale overflows.
+    for precision in [Precision::BF16, Precision::F16(LossScale::Dynamic { exponent: 60, growth: 9 })] {
+        let mut trainer = Trainer::new(model.clone(), config(3, Backward::Store).with_precision(precision)).unwrap();
+        assert_eq!(after(1, || drop(trainer.update_on(&device(), &images(4)).unwrap())), expected, "{precision:?}");
+    }
+    let closure = |before: u64, draws: usize| {
+        let mut trainer = Trainer::new(model.clone(), config(4, Backward::Store)).unwrap();
+        after(before, || {
+            let loss = |model: &Dropping| {
+                Tensor::<1>::random([draws], Distribution::Default, &device());
+                model.loss(levels(3))
+            };
+            trainer.update(&device(), loss).unwrap();
+        })
+    };
+    assert_eq!([closure(1, 1), closure(1, 1000)], [expected.clone(), expected.clone()]);
+    assert_ne!(closure(2, 1), expected);
+}
+
+#[test]
+fn updates_that_fail_give_the_stream_back_too() {
+    let _turn = turn();
+    device().seed(1);
+    let model = dropping();
+    let mut good = Trainer::new(model.clone(), config(0, Backward::Store)).unwrap();
+    let expected = after(1, || drop(good.update_on(&device(), &images(2)).unwrap()));
+    let other = after(2, || drop(good.update_on(&device(), &images(2)).unwrap()));
+    let nan = |model: &Dropping| model.loss(levels(2)).mul_scalar(f64::NAN);
+    for (before, expected) in [(1, &expected), (2, &other)] {
+        for backward in POLICIES {
+            let mut trainer = Trainer::new(model.clone(), config(6, backward)).unwrap();
+            // No batch; and a closure, which only `Store` takes.
+            assert_eq!(
+                &after(before, || assert!(
+                    trainer.update_on_parts::<NegativeLogLikelihood<4, Tensor<4, Int>>>(&device(), &[]).is_err()
+                )),
+                expected
+            );
+            assert_eq!(&after(before, || assert!(trainer.update(&device(), nan).is_err())), expected);
+        }
+        let skipping = config(6, Backward::Store).with_non_finite(NonFinite::Skip { at_most: 1 });
+        let mut trainer = Trainer::new(model.clone(), skipping).unwrap();
+        let skipped = || assert!(matches!(trainer.update(&device(), nan).unwrap().outcome, Outcome::Skipped(_)));
+        assert_eq!(&after(before, skipped), expected);
+        let panics = || {
+            let update = |_: &Dropping| -> Tensor<1> { panic!("the loss has none") };
+            assert!(catch_unwind(AssertUnwindSafe(|| trainer.update(&device(), update))).is_err());
+        };
+        assert_eq!(&after(before, panics), expected);
+    }
+    // A fault is searched for with the noise of the step.
+    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
+    let spoilt = NegativeLogLikelihood::new(points(4).mul_scalar(f64::INFINITY));
+    assert_eq!(after(1, || assert!(trainer.update_on(&device(), &spoilt).is_err())), expected);
+    assert_eq!(after(2, || assert!(trainer.update_on(&device(), &spoilt).is_err())), other);
+}
+
+/// A training that draws each batch from the device: batches, losses and where the weights end.
+fn drawn_batches(before: u64, seed: u64) -> (Vec<Vec<f64>>, Vec<f64>, Vec<f64>) {
+    device().seed(before);
+    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3).with_seed(seed)).unwrap();
+    let (mut batches, mut losses) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let x = Tensor::<2>::random([8, 3], Distribution::Normal(0.0, 1.0), &device());
+        batches.push(x.to_data().iter::<f64>().collect());
+        losses.push(trainer.update_on(&device(), &NegativeLogLikelihood::<2, _>::new(x)).unwrap().loss);
+    }
+    (batches, losses, weights(trainer.model()))
+}
+
+#[test]
+fn batches_drawn_between_updates_are_the_callers() {
+    let _turn = turn();
+    let run = drawn_batches(1, 0);
+    assert_eq!(drawn_batches(1, 0), run, "the same seed is the same run");
+    assert_eq!(drawn_batches(1, 8).0, run.0, "the run's seed is for what is within a step");
+    distinct(&run.0);
+    let other = drawn_batches(2, 0);
+    for update in [2, 3, 10] {
+        distinct(&[run.0[update - 1].clone(), other.0[update - 1].clone()]);
+    }
+    assert_ne!(other.2, run.2);
+}
+
+/// Noise and dropout of a step, from whatever state of the device.
+#[test]
+fn what_a_step_draws_follows_from_seed_and_step() {
+    let _turn = turn();
+    device().seed(1);
+    let model = dropping();
+    for backward in POLICIES {
+        let losses = |before: u64, seed: u64| {
+            let mut trainer = Trainer::new(model.clone(), config(seed, backward)).unwrap();
+            device().seed(before);
+            (0..4).map(|_| trainer.update_on(&device(), &images(6)).unwrap().loss).collect::<Vec<_>>()
+        };
+        assert_eq!(losses(2, 5), losses(1, 5), "{backward:?}");
+        assert!(losses(1, 5).iter().zip(losses(1, 6)).all(|(a, b)| *a != b), "{backward:?}");
+    }
+}
+
+/// Of a layer that a walk asks for its own way back, and that knows nothing of what it could give back.
+#[derive(Module, Debug)]
+struct Own {
+    release: bool,
+}
+
+impl<C: Context> Bijector<4, C> for Own {
+    fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
+        let n = x.dims()[0];
+        let noise = Tensor::<4>::random(x.dims(), Distribution::Default, &x.device());
+        let zero = Tensor::zeros([n], (&x.device(), x.dtype()));
+        (x + noise.mul_scalar(0.0), zero)
+    }
+    fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
+        z
+    }
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        Ok(shape)
+    }
+    fn walk_back(&self, back: Cotangent<4>, _: &C, walk: &mut Walk<C>) -> Cotangent<4> {
+        walk.leave(&back.z.device());
+        draw();
+        if self.release {
+            walk.release();
+        }
+        back
+    }
+}
+
+/// There and back through a bijector alone; what is drawn while the walk is still there.
+fn walked<B: Bijector<4>>(bijector: &B, before: u64, seed: u64) -> [Vec<f32>; 2] {
+    device().seed(before);
+    let mut walk = Walk::new(seed);
+    let x = levels(3).float().div_scalar(256.0).inner();
+    let (z, log_det) = bijector.walk_forward(x, &(), &mut walk);
+    let between = draw();
+    let back = Cotangent { grad_z: z.ones_like(), grad_log_det: log_det.ones_like(), z };
+    bijector.walk_back(back, &(), &mut walk);
+    [between, draw()]
+}
+
+#[test]
+fn walks_give_the_stream_back() {
+    let _turn = turn();
+    device().seed(1);
+    let model = dropping();
+    let layers = &model.flow.bijector;
+    let (own, forgetful) = (vec![Own { release: true }], vec![Own { release: false }]);
+    for walked in [
+        &(|before, seed| walked(layers, before, seed)) as &dyn Fn(u64, u64) -> [Vec<f32>; 2],
+        &|before, seed| walked(&layers[0], before, seed),
+        &|before, seed| walked(&own[0], before, seed),
+        &|before, seed| walked(&own, before, seed),
+        &|before, seed| walked(&forgetful, before, seed),
+    ] {
+        let [between, after] = walked(1, 3);
+        assert_eq!(walked(1, 4), [between.clone(), after.clone()], "not the walk's seed");
+        let other = walked(2, 3);
+        assert!(between != after && other[0] != between && other[1] != after);
+    }
+    // One that says nothing gives the stream back with the walk.
+    let alone = |before, seed| after(before, || drop(walked(&forgetful[0], before, seed)));
+    assert_eq!(alone(1, 3), alone(1, 4));
+    assert_ne!(alone(1, 3), alone(2, 3));
+
+    let whole = |before, seed| after(before, || drop(model.walk(levels(3), &(), &mut Walk::new(seed))));
+    assert_eq!(whole(1, 3), whole(1, 4));
+    assert_ne!(whole(1, 3), whole(2, 3));
+    let x = levels(3).float().div_scalar(256.0);
+    let exact = |before, seed| {
+        let mut walk = Walk::<()>::recomputing(seed);
+        after(before, || drop(model.flow.walk(x.clone(), None, &(), &mut walk)))
+    };
+    assert_eq!(exact(1, 3), exact(1, 4));
+    assert_ne!(exact(1, 3), exact(2, 3));
+}
+
+/// Draws of a walk's layers are the walk's all the same.
+#[test]
+fn a_walk_draws_from_its_seed() {
+    let _turn = turn();
+    device().seed(1);
+    let model = dropping();
+    let x = levels(3).float().div_scalar(256.0).inner();
+    let z = |before: u64, seed: u64| {
+        device().seed(before);
+        let layers = &model.flow.bijector;
+        layers.walk_forward(x.clone(), &(), &mut Walk::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
+    };
+    assert_eq!(z(1, 3), z(2, 3));
+    assert_ne!(z(1, 3), z(1, 4));
+}
+
+#[test]
+fn checks_diagnoses_and_evaluations_go_on_from_the_callers_stream() {
+    let _turn = turn();
+    device().seed(1);
+    let (model, flow) = (dropping(), real_nvp());
+    let check = || {
+        let norm = Conformance::new("ActNorm", [1, 2], |device| ActNormConfig::new(2).init::<2>(device));
+        norm.inputs(Inputs::Real(10.0)).check().unwrap();
+    };
+    let diagnosis = || drop(flow.diagnose(points(8)).unwrap());
+    let evaluation = || drop(model.evaluate::<4>(levels(3)).unwrap());
+    let sample = || drop(model.sample::<4>(2, 1.0).unwrap());
+    for run in [&check as &dyn Fn(), &diagnosis, &evaluation, &sample] {
+        assert_eq!(after(1, run), after(1, run));
+        assert_ne!(after(1, run), after(2, run));
+    }
+}
+
+/// Parameters draw once, where they are made.
+#[test]
+fn first_use_and_loading_draw_nothing() {
+    let _turn = turn();
+    let config = RealNvpConfig::new(3);
+    let unused = after(1, || drop(config.init(&device())));
+    assert_eq!(after(1, || drop(weights(&config.init(&device()).without_data()))), unused);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
+    trainer.save(&path, Default::default()).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    let config = config.with_n_couplings(3).with_hidden(vec![8]);
+    let unused = after(1, || drop(config.init(&device())));
+    assert_eq!(after(1, || drop(config.init(&device()).load(&checkpoint, "model").unwrap())), unused);
+    assert_eq!(after(1, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())), unused);
+    assert_ne!(after(2, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())), unused);
+}
+
+#[test]
+fn scopes_lie_within_each_other() {
+    let _turn = turn();
+    let nested = |before: u64, inner: u64| {
+        let mut within = Vec::new();
+        let after = after(before, || {
+            let _outer = Seeded::new(&device(), 3);
+            drop(Seeded::new(&device(), inner));
+            within = draw();
+        });
+        (within, after)
+    };
+    assert_eq!(nested(1, 4), nested(1, 5));
+    assert_eq!(nested(1, 4).0, nested(2, 4).0, "the outer scope's own stream goes on");
+    assert_ne!(nested(1, 4).1, nested(2, 4).1);
+}
