@@ -79,7 +79,11 @@ pub fn glow() -> Vec<Case> {
         }),
         case("TopPrior", [1, 4, 1, 2], size, |d| top_prior(GlowPrior::Learned, d)),
         given::<4, Tensor<2>, _>("TopPrior given a class", [1, 4, 1, 2], size, [1, 3], move |d| top_prior(classes, d)),
-        case("GlowLayers", [1, 1, 4, 4], size, |d| glow_layers(glow_config([4, 4], 2), d)),
+        // Two learned priors make three starts of four too badly conditioned for an inverse, once noise is added. This one is not.
+        case("GlowLayers", [1, 1, 4, 4], size, |d| {
+            d.seed(0);
+            glow_layers(glow_config([4, 4], 2), d)
+        }),
         case("GlowLayers, PLU, standard prior", [1, 1, 2, 4], size, |d| {
             let config = glow_config([2, 4], 1).with_permutation(GlowPermutation::Plu);
             glow_layers(config.with_prior(GlowPrior::Standard), d)
