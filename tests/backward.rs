@@ -186,7 +186,8 @@ impl<C: Context> Bijector<2, C> for Coarse {
 type Stack = Flow<(Vec<flowkit::ActNorm<2>>, Coarse, Vec<flowkit::ActNorm<2>>), StandardNormal>;
 
 fn stack(grid: f64) -> (Unstarted<Stack>, Tensor<2>) {
-    let norms = || vec![flowkit::ActNormConfig::new(2).init::<2>(&device()); 20];
+    // Each by itself: `vec![norm; 20]` would be 20 clones, which are one parameter.
+    let norms = || (0..20).map(|_| flowkit::ActNormConfig::new(2).init::<2>(&device())).collect::<Vec<_>>();
     let x = Tensor::<2>::from_data([[0.3, -1.2], [0.77, 2.1], [-0.5, 0.1]], &device());
     (Flow::new((norms(), Coarse { grid }, norms()), StandardNormal::new(), [1, 2]).unwrap(), x)
 }

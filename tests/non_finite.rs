@@ -284,8 +284,13 @@ fn restoring_ends_when_a_run_gets_nowhere() {
     // Infinite weights are never gone back to.
     let mut broken = run.trainer.with_learning_rate(f64::MAX).unwrap();
     let ordinary = NegativeLogLikelihood::<2, _>::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
-    broken.update_on(&run.device, &ordinary).unwrap();
-    let error = broken.checkpoint(BTreeMap::new()).unwrap_err();
+    let error = broken.update_on(&run.device, &ordinary).unwrap_err();
+    assert!(
+        matches!(&error, TrainError::GaveUp { last, .. } if matches!(**last, TrainError::NonFiniteUpdate { what: "weights", .. })),
+        "{error}"
+    );
+    let spoilt = spoil(broken.model().clone(), "bijector.bias", f32::INFINITY);
+    let error = Trainer::new(spoilt, TrainerConfig::new(2)).unwrap().checkpoint(BTreeMap::new()).unwrap_err();
     assert!(
         matches!(&error, CheckpointError::NonFiniteWeights { name } if name.starts_with("model.bijector.")),
         "{error}"

@@ -110,8 +110,10 @@ impl<'a> Value<'a> {
         }
         // Numbers in a row are one value.
         let line = |member: &Self| if let Self::Line(line) = member { constant(line) } else { None };
+        let number = |line: &String| line.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         if name.is_empty() && bracket != '{' {
-            let values: Option<Vec<String>> = members.iter().map(|(_, member)| line(member)).collect();
+            let numbers = members.iter().map(|(_, member)| line(member).filter(number));
+            let values: Option<Vec<String>> = numbers.collect();
             if let Some(values) = values.filter(|values| !values.is_empty()) {
                 found.insert(path, format!("[{}]", values.join(", ")));
                 return;
