@@ -86,6 +86,7 @@ fn a_part_of_a_pair_is_named() {
 #[test]
 fn a_condition_of_ones_own_may_name_no_row() {
     use burn::tensor::Gradients;
+    use flowkit::context::ContextPart;
     #[derive(Clone, Debug)]
     struct Own(bool);
     impl Context for Own {
@@ -95,6 +96,18 @@ fn a_condition_of_ones_own_may_name_no_row() {
         }
         fn constant(&self, _: &Device) -> Self {
             self.clone()
+        }
+        fn plain(&self) -> Self {
+            self.clone()
+        }
+        fn select(&self, _: &[usize]) -> Self {
+            self.clone()
+        }
+        fn for_batch(&self, _: usize) -> Self {
+            self.clone()
+        }
+        fn parts(&self) -> Vec<ContextPart> {
+            Vec::new()
         }
         fn is_finite(&self) -> bool {
             self.0
