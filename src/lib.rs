@@ -102,6 +102,7 @@ pub mod quantize;
 pub mod random;
 pub mod reshape;
 mod shuffle;
+pub mod smooth;
 pub mod softplus;
 pub mod start;
 pub mod surjection;

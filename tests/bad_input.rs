@@ -185,7 +185,7 @@ fn configurations_say_what_is_wrong() {
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (MixLogCdfConfig::new(0).validate(), "MixLogCdfConfig: `n_components` must be at least 1, found 0"),
         (MixLogCdfConfig::new(1).with_min_log_scale(-100.0).validate(), "must lie in [-80, 80], found -100"),
-        (LogitConfig::new().with_margin(0.5).validate(), "LogitConfig: `margin` must lie in [0, 0.49], found 0.5"),
+        (LogitConfig::new().with_margin(0.5).validate(), "LogitConfig: `margin` must lie in [0, 0.499], found 0.5"),
         (LogitConfig::new().with_margin(f64::NAN).validate(), "found NaN"),
         (ActNormConfig::new(0).validate(), "ActNormConfig: `n_channels`"),
         (PositionNormConfig::new().with_variance_floor(0.0).validate(), "`variance_floor` must lie in (0, ∞), found 0"),

@@ -5,6 +5,8 @@
 #[path = "cases/blocks.rs"]
 mod blocks;
 mod common;
+#[path = "cases/digits.rs"]
+mod digits;
 #[path = "cases/mixture.rs"]
 mod mixture;
 #[path = "cases/training.rs"]

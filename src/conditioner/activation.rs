@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, silu};
 use serde::{Deserialize, Serialize};
 
-use crate::softplus::positive_part;
+use crate::smooth::{elu, tanh};
 
 /// A function of every number of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,17 +23,14 @@ impl Activation {
     /// The function of every element.
     ///
     /// # Numerics
-    /// `Elu` takes `exp` of nothing positive, so neither it nor its gradient overflows, and its derivative is 1 at 0 too.
+    /// `Elu` takes `exp` of nothing positive, so neither it nor its gradient overflows, and its derivative is 1 at 0
+    /// too. The derivatives of `Tanh` and `Elu` keep their digits where they saturate ([`crate::smooth`]).
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),
-            Self::Tanh => x.tanh(),
+            Self::Tanh => tanh(x),
             Self::Silu => silu(x),
-            Self::Elu => {
-                let positive = positive_part(x.clone());
-                let negative = positive.clone() - x;
-                positive + negative.neg().exp().sub_scalar(1.0)
-            }
+            Self::Elu => elu(x),
         }
     }
 }

@@ -15,7 +15,6 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::storage::{self, cast};
@@ -27,6 +26,7 @@ use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{After, layer};
 use crate::law::Law;
 use crate::parameter;
+use crate::smooth::sigmoid;
 
 /// Configuration of [`ResNet`].
 #[derive(Config, Debug)]

@@ -1,17 +1,24 @@
 //! Logit of data in [0, 1], kept off the ends.
 //! ```text
-//! p = α + (1 − 2α)·x
+//! p = α + (1 − 2α)·x                      y = p − (1 − p) = (1 − 2α)·(2x − 1)
 //! forward   z = ln p − ln(1 − p)          inverse   x = (σ(z) − α) / (1 − 2α)
+//!             = ln(1 + y) − ln(1 − y)                 = ½ + ½ tanh(z/2) / (1 − 2α)
 //! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )          of the inverse  Σ ( ln σ(z) + ln σ(−z) − ln(1 − 2α) )
 //! ```
 //! # Numerics
 //! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0` the ends of the interval map to ±∞, so
 //! data must lie inside. Data outside of `[0, 1]` is an error of the caller and gives NaN once `p` leaves `(0, 1)`.
 //!
+//! Forward takes the second line where `|y| ≤ ½`, the inverse where `|z| ≤ 1`: towards `α = ½` all of the data is
+//! there, `p` and `σ(z)` are near ½, and their differences from it have lost the digits that `x` and `z` should have.
+//! All first derivatives keep their digits too.
+//!
 //! The inverse reaches `(−α/(1 − 2α), 1 + α/(1 − 2α))`, a little more than [0, 1]: whoever makes images of it cuts there.
 //!
 //! # Reference
 //! Dinh et al. 2017 §4.1; constants of Ho et al. 2019's code.
+
+use std::f64::consts::LN_2;
 
 use burn::config::Config;
 use burn::module::Module;
@@ -22,11 +29,12 @@ use crate::context::Context;
 use crate::elementwise::sigmoid::Sigmoid;
 use crate::error::{ConfigError, ShapeError};
 use crate::event::sum_event;
+use crate::smooth::{logit_of_difference, sigmoid, tanh};
 
 /// Configuration of [`Logit`].
 #[derive(Config, Debug)]
 pub struct LogitConfig {
-    /// Margin `α` at both ends, in `[0, 0.49]`: towards 1/2 nothing is left of the data.
+    /// Margin `α` at both ends, in `[0, 0.499]`: towards 1/2 nothing is left of the data.
     #[config(default = 0.05)]
     pub margin: f64,
 }
@@ -34,10 +42,10 @@ pub struct LogitConfig {
 impl LogitConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if (0.0..=0.49).contains(&self.margin) {
+        if (0.0..=0.499).contains(&self.margin) {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config: "LogitConfig", field: "margin", range: "[0, 0.49]", found: self.margin })
+        Err(ConfigError::OutOfRange { config: "LogitConfig", field: "margin", range: "[0, 0.499]", found: self.margin })
     }
 
     /// The bijector.
@@ -61,16 +69,27 @@ pub struct Logit {
 impl<const D: usize, C: Context> Bijector<D, C> for Logit {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let width = 1.0 - 2.0 * self.margin;
+        let y = x.clone().mul_scalar(2.0).sub_scalar(1.0).mul_scalar(width);
+        let middle = y.clone().abs().lower_equal_elem(0.5);
+        let y = y.mask_fill(middle.clone().bool_not(), 0.0);
+        // p(1 − p) = (1 − y²)/4
+        let log_product = y.clone().square().neg().log1p().sub_scalar(2.0 * LN_2);
+        let near = logit_of_difference(y);
+        let x = x.mask_fill(middle.clone(), 0.5);
         let log_p = x.clone().mul_scalar(width).add_scalar(self.margin).log();
         // 1 − p is formed from 1 − x, which is exact for x in [1/2, 1].
         let log_q = x.neg().add_scalar(1.0).mul_scalar(width).add_scalar(self.margin).log();
-        let log_det = sum_event((log_p.clone() + log_q.clone()).neg().add_scalar(width.ln()));
-        (log_p - log_q, log_det)
+        let log_product = (log_p.clone() + log_q.clone()).mask_where(middle.clone(), log_product);
+        ((log_p - log_q).mask_where(middle, near), sum_event(log_product.neg().add_scalar(width.ln())))
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         // Multiplied, not divided: the gradient of burn's `div_scalar` rounds the divisor to f32, also in float64.
-        burn::tensor::activation::sigmoid(z).sub_scalar(self.margin).mul_scalar(1.0 / (1.0 - 2.0 * self.margin))
+        let stretch = 1.0 / (1.0 - 2.0 * self.margin);
+        let middle = z.clone().abs().lower_equal_elem(1.0);
+        let near = tanh(z.clone().mask_fill(middle.clone().bool_not(), 0.0).mul_scalar(0.5));
+        let near = near.mul_scalar(0.5 * stretch).add_scalar(0.5);
+        sigmoid(z).sub_scalar(self.margin).mul_scalar(stretch).mask_where(middle, near)
     }
 
     /// Of `z`, not of the rebuilt `x`: `1 − p` has rounded off what `z` still knows.

@@ -1,11 +1,30 @@
 //! Logistic sigmoid: from the real line to (0, 1).
 //! ```text
 //! forward   z = σ(x)                       inverse   x = ln z − ln(1 − z)
-//! log_det   −Σ ( |x| + 2 ln(1 + exp(−|x|)) )         = −Σ ( softplus(x) + softplus(−x) )
+//! log_det   −Σ ( |x| + 2 ln(1 + exp(−|x|)) )         = Σ ( ln(1 − tanh²(x/2)) − ln 4 )
 //! ```
 //! # Numerics
-//! The log-determinant is exact for every `x`. `z` itself rounds to 1 from `x ≈ 17` (f32) on, and to 0 below −104; the inverse of such a
-//! `z` is ±∞.
+//! The log-determinant and all first derivatives keep their digits for every `x` ([`crate::smooth`]). The inverse of
+//! `z` in [¼, ¾] is `ln(1 + y) − ln(1 − y)` with `y = 2z − 1`, which is exact there, so that `x` near 0 keeps its
+//! digits. `z` itself rounds to 1 from `x ≈ 17` (f32) on, and to 0 below −104; the inverse of such a `z` is ±∞, and
+//! that of a `z` outside of [0, 1] NaN.
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{Bijector, Sigmoid};
+//!
+//! let device = Device::flex().autodiff();
+//! let x = Tensor::<2>::from_data([[0.0, 30.0]], &device).require_grad();
+//! let (z, log_det) = Sigmoid::new().forward(x.clone(), &());
+//! assert_eq!(z.to_data(), Tensor::<2>::from_data([[0.5, 1.0]], &device).to_data());
+//! assert!((f64::from(log_det.into_scalar::<f32>()) - (0.25f64.ln() - 30.0)).abs() < 1e-5);
+//! // σ′ = σ(x)·σ(−x), also where z has rounded to 1.
+//! let slope = x.grad(&z.sum().backward()).unwrap().into_data().iter::<f64>().collect::<Vec<_>>();
+//! assert!((slope[1] / (-30f64).exp() - 1.0).abs() < 1e-6);
+//! ```
+
+use std::f64::consts::LN_2;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -14,6 +33,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::sum_event;
+use crate::smooth::{log_tanh_slope, logit_of_difference, sigmoid};
 
 /// Logistic sigmoid. The formulas head this module.
 #[derive(Module, Debug, Default)]
@@ -28,13 +48,16 @@ impl Sigmoid {
 
 impl<const D: usize, C: Context> Bijector<D, C> for Sigmoid {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        let size = x.clone().abs();
-        let log_det = sum_event((size.clone() + size.neg().exp().log1p().mul_scalar(2.0)).neg());
-        (burn::tensor::activation::sigmoid(x), log_det)
+        let log_slope = log_tanh_slope(x.clone().mul_scalar(0.5)).sub_scalar(2.0 * LN_2);
+        (sigmoid(x), sum_event(log_slope))
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        z.clone().log() - z.neg().log1p()
+        let y = z.clone().mul_scalar(2.0).sub_scalar(1.0);
+        let middle = y.clone().abs().lower_equal_elem(0.5);
+        let near = logit_of_difference(y.mask_fill(middle.clone().bool_not(), 0.0));
+        let z = z.mask_fill(middle.clone(), 0.5);
+        (z.clone().log() - z.neg().log1p()).mask_where(middle, near)
     }
 
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {

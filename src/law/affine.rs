@@ -17,17 +17,15 @@
 //! `|s| > 88`. A network asks for such an `s` where latents are sampled that no data came near, and what its coupling makes of them is
 //! farther out still: samples of a Glow that had learned for minutes overflowed (`docs/results.md`). `Bounded` at most doubles.
 
-use std::f64::consts::LN_2;
-
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use super::{Law, parameter};
 use crate::coupling::Half;
 use crate::kernel::affine_coupling;
+use crate::smooth::{sigmoid, tanh};
 use crate::softplus::softplus;
 
 /// How scale and shift act.
@@ -80,10 +78,10 @@ impl Affine {
     /// Log-scale of every number; `None` where it is 0.
     fn log_scale(&self, theta: &Tensor<3>) -> Option<Tensor<2>> {
         match self.form {
-            AffineForm::Exponential => Some(parameter(theta, 0).tanh()),
+            AffineForm::Exponential => Some(tanh(parameter(theta, 0))),
             AffineForm::Sigmoid => Some(softplus(parameter(theta, 0).add_scalar(2.0).neg()).neg()),
-            // 1 + σ lies in [1, 2]: nothing cancels.
-            AffineForm::Bounded => Some(sigmoid(parameter(theta, 0).add_scalar(2.0)).log1p().sub_scalar(LN_2)),
+            // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]: far out, what is missing to 1 keeps its digits.
+            AffineForm::Bounded => Some(sigmoid(parameter(theta, 0).add_scalar(2.0).neg()).mul_scalar(-0.5).log1p()),
             AffineForm::Normal => Some(parameter(theta, 0).neg()),
             AffineForm::Additive => None,
         }

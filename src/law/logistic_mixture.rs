@@ -13,13 +13,22 @@
 //! | `s` | log-scales | `[batch, K, dims]` |
 //!
 //! # Numerics
-//! Nothing leaves log space, so nothing saturates: `1 − F` is summed from `σ(−z_k)`, not subtracted. The derivative is a sum of positive
-//! terms, `f/F + f/(1−F)` with the common factors divided out, so nothing cancels. Each weight is formed relative to the largest before
-//! it meets anything else, which keeps its bits where `|z|` is large. `exp(−s)` confines f32 to `|s| < 87`.
+//! Nothing leaves log space, so nothing saturates: `1 − F` is summed from `σ(−z_k)`, not subtracted. The derivative is
+//! a sum of positive terms, `f/F + f/(1−F)` with the common factors divided out, so nothing cancels. Each weight is
+//! formed relative to the largest before it meets anything else, which keeps its bits where `|z|` is large. `e^−s` is
+//! applied as `e^{−s/2}` twice, which keeps `z`, and `z` times a gradient, in range wherever they are themselves: in
+//! f32 for `|s| < 174`.
 //!
-//! The bracket of the inverse is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest and
-//! the largest `z_k`; at the lower end every `z_k ≤ t`, at the upper every `z_k ≥ t`. Within it, Newton steps, with a bisection wherever a
-//! step would leave the bracket or fail to halve the previous one (the guard of rtsafe, Press et al., *Numerical Recipes* §9.4), and at every eighth step.
+//! Gradients keep their digits too. That of `ln σ(z)` is `σ(−z)` on either side of a mask, never a difference of
+//! numbers near 1/2, so what autodiff adds up are the shares of the components: terms of the size of the result, unless
+//! the result itself is a difference.
+//!
+//! The bracket of the inverse is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between
+//! the smallest and the largest `z_k`; at the lower end every `z_k ≤ t`, at the upper every `z_k ≥ t`. Within it,
+//! Newton steps, with a bisection wherever a step would leave the bracket or fail to halve the previous one (the guard
+//! of rtsafe, Press et al., *Numerical Recipes* §9.4), and at every eighth step. An end of the bracket that overflows
+//! is put at a quarter of the largest number: roots beyond it are left unsolved. A bracket that spans orders of
+//! magnitude above 2^64 is halved in its logarithm.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.2. Differs: the paper's code forms `F` and its logit in linear space, which is infinite in f32 from `t ≈ 17` on, and
@@ -27,7 +36,7 @@
 
 use burn::tensor::{Bool, DType, Tensor};
 
-use crate::softplus::positive_part;
+use crate::softplus::softplus;
 
 /// Newton or bisection steps between two looks at whether all elements are solved: the only times that the host waits.
 const STEPS_PER_ROUND: usize = 8;
@@ -35,6 +44,9 @@ const STEPS_PER_ROUND: usize = 8;
 /// Rounds after which an element counts as unsolved. Each ends with a bisection, so the bracket shrinks by 2^64 at least; with the
 /// guarded steps between, elements take 1 to 6 rounds in f32.
 const MAX_ROUNDS: usize = 64;
+
+/// Width, 2^64, above which a bracket that spans orders of magnitude is halved in its logarithm.
+const WIDE: f64 = 18_446_744_073_709_551_616.0;
 
 /// Parameters of a logistic mixture for each number.
 #[derive(Debug, Clone)]
@@ -73,8 +85,9 @@ impl LogisticMixture {
     }
 
     fn evaluate(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let z = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * self.log_scales.clone().neg().exp();
-        let (log_below, log_above) = log_sigmoids(z);
+        let root = self.log_scales.clone().mul_scalar(-0.5).exp();
+        let z = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * root.clone() * root;
+        let (log_below, log_above) = (softplus(z.clone().neg()).neg(), softplus(z).neg());
         let (below, below_max) = relative(self.logits.clone() + log_below.clone());
         let (above, above_max) = relative(self.logits.clone() + log_above.clone());
         // Each sum is at least 1, the largest term's share, and at most K: its logarithm is finite.
@@ -97,19 +110,15 @@ impl LogisticMixture {
         if !t.is_autodiff() && !parameters.iter().any(|parameter| parameter.is_autodiff()) {
             return x;
         }
-        // dx = (dt − ∂t/∂θ dθ) / (∂t/∂x): one Newton step with a frozen slope has that differential; its value is subtracted again. The
-        // clamp touches slopes whose reciprocal would overflow in the step's product: their gradients come out too small, not infinite.
-        let steepest = if t.dtype() == DType::F64 { 700.0 } else { 80.0 };
         let (reached, log_derivative) = self.forward(x.clone());
-        let step = (t - reached) * log_derivative.detach().neg().clamp_max(steepest).exp();
-        x + (step.clone() - step.detach())
+        implicit(x, t, reached, log_derivative)
     }
 
     /// [`LogisticMixture::inverse`] without a graph, with the residual of each element and whether it is solved.
     ///
     /// Every element stops by itself. The host looks once in eight steps whether any is left.
     pub fn solve(&self, t: Tensor<2>) -> Solution {
-        let epsilon = machine_epsilon(t.dtype());
+        let (epsilon, largest) = (machine_epsilon(t.dtype()), 0.25 * largest_number(t.dtype()));
         let t = t.inner();
         let mixture = Self {
             logits: self.logits.clone().inner(),
@@ -117,17 +126,19 @@ impl LogisticMixture {
             log_scales: self.log_scales.clone().inner(),
         }
         .normalised();
-        // The clamp keeps the bracket finite where a component is wider than e^80. The root may then lie outside: below, the residual must
-        // vouch for it.
-        let scales = mixture.log_scales.clone().clamp_max(80.0).exp();
-        let alone = mixture.means.clone() + scales * t.clone().unsqueeze_dim::<3>(1);
+        // In two factors: `e^s·t` may be a number where `e^s` is not. Each is kept finite, so that `t = 0` gives the
+        // mean.
+        let root = mixture.log_scales.clone().mul_scalar(0.5).clamp_max(largest.ln()).exp();
+        let alone = mixture.means.clone() + root.clone() * (root * t.clone().unsqueeze_dim::<3>(1));
+        // What overflows is beyond every root that is a number. The quarter leaves the width of the bracket finite.
+        let alone = alone.clamp(-largest, largest);
         let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
         let mut high = alone.max_dim(1).squeeze_dim::<2>(1);
         let tolerance = t.clone().abs().add_scalar(1.0).mul_scalar(epsilon);
         let mut x = middle(&low, &high);
         let mut width = high.clone() - low.clone();
-        // An infinite or undefined bracket cannot be narrowed: such elements are left unsolved at once.
-        let hopeless = width.clone().is_finite().bool_not();
+        // Without a finite target or bracket there is nothing to find: such elements are left unsolved at once.
+        let hopeless = width.clone().is_finite().bool_and(t.clone().is_finite()).bool_not();
         let mut solution = Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
         for _ in 0..MAX_ROUNDS {
             for step in 1..=STEPS_PER_ROUND {
@@ -151,24 +162,33 @@ impl LogisticMixture {
                 x = next.mask_where(solved.clone(), kept.clone());
                 solution = Solution { x: kept, residual, solved };
             }
-            if solution.solved.clone().bool_or(hopeless.clone()).all().into_scalar::<bool>() {
+            // NaN among the parameters.
+            let undefined = solution.residual.clone().is_nan();
+            if solution.solved.clone().bool_or(hopeless.clone()).bool_or(undefined).all().into_scalar::<bool>() {
                 break;
             }
         }
-        let clamped = mixture.log_scales.max_dim(1).squeeze_dim::<2>(1).greater_elem(80.0);
-        let unvouched = solution.residual.clone().abs().greater(tolerance.mul_scalar(epsilon.powf(-0.5)));
-        let lost = hopeless.bool_or(clamped.bool_and(unvouched));
-        solution.solved = solution.solved.bool_and(lost.bool_not());
+        // A bracket that closed at the largest numbers closed where its end was put, not at a root. Comparisons with
+        // NaN are false.
+        let inside = solution.x.clone().abs().lower_elem(0.999 * largest);
+        let exact = solution.residual.clone().abs().lower_equal(tolerance);
+        let known = solution.residual.clone().abs().lower_equal_elem(4.0 * largest);
+        let found = inside.bool_and(known).bool_or(exact).bool_and(hopeless.bool_not());
+        solution.solved = solution.solved.bool_and(found);
         solution
     }
 }
 
-/// `(ln σ(z), ln σ(−z))`, with derivative 1/2 in size at 0.
-fn log_sigmoids(z: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-    let tail = z.clone().abs().neg().exp().log1p();
-    let below = positive_part(z.clone().neg()).neg() - tail.clone();
-    let above = positive_part(z).neg() - tail;
-    (below, above)
+/// The root `x` with the gradient of the implicit function theorem, from `t` and the values that the law has at `x`.
+///
+/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a frozen slope has that differential. Its residual is exactly 0,
+/// so that its value is too, whatever the slope. Where `1/(∂t/∂x)` is above e^85 (f64: e^700), gradients come out too
+/// small rather than infinite.
+pub(crate) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_derivative: Tensor<2>) -> Tensor<2> {
+    let flattest = if t.dtype() == DType::F64 { 700.0 } else { 85.0 };
+    let residual = t - reached;
+    let nothing = residual.clone() - residual.detach();
+    x + nothing * log_derivative.detach().neg().clamp_max(flattest).exp()
 }
 
 /// `x − max_k x` and the maximum, which is a constant to the gradient: it cancels wherever both are used.
@@ -189,15 +209,31 @@ fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     ((a - max.clone()).exp() + (b - max.clone()).exp()).log() + max
 }
 
-/// Midpoint that does not overflow.
+/// Midpoint that does not overflow; of a wide bracket, that of the logarithms `sign(x)·ln(1 + |x|)` of its ends.
 fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
-    low.clone().mul_scalar(0.5) + high.clone().mul_scalar(0.5)
+    let middle = low.clone().mul_scalar(0.5) + high.clone().mul_scalar(0.5);
+    let width = high.clone() - low.clone();
+    let size = low.clone().abs().max_pair(high.clone().abs());
+    let wide = width.clone().greater_elem(WIDE).bool_and(width.greater(size.mul_scalar(0.5)));
+    let log = |x: &Tensor<2>| x.clone().sign() * x.clone().abs().log1p();
+    let log_middle = (log(low) + log(high)).mul_scalar(0.5);
+    middle.mask_where(wide, log_middle.clone().sign() * log_middle.abs().exp().sub_scalar(1.0))
 }
 
 /// Whether the bracket has at most one number strictly inside.
 fn neighbours(low: &Tensor<2>, high: &Tensor<2>, epsilon: f64) -> Tensor<2, Bool> {
     let size = low.clone().abs().max_pair(high.clone().abs());
     (high.clone() - low.clone()).lower_equal(size.mul_scalar(epsilon))
+}
+
+/// The largest finite number.
+pub(crate) fn largest_number(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::MAX,
+        DType::F16 => 65504.0,
+        DType::BF16 => 3.389e38,
+        _ => f64::from(f32::MAX),
+    }
 }
 
 /// Distance from 1 to the next number.

@@ -67,6 +67,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::parameter;
+use crate::smooth::tanh;
 
 /// What keeps the matrix from becoming badly conditioned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -198,7 +199,7 @@ impl Conv1x1 {
         match self.conditioning {
             Conditioning::Free => log_scale,
             Conditioning::Bounded { max_log_scale, .. } => {
-                log_scale.mul_scalar(1.0 / max_log_scale).tanh().mul_scalar(max_log_scale)
+                tanh(log_scale.mul_scalar(1.0 / max_log_scale)).mul_scalar(max_log_scale)
             }
         }
     }

@@ -12,9 +12,9 @@ pub(super) mod flex;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 
 use super::{NetworkOps, serve_networks};
+use crate::smooth::sigmoid;
 
 /// `y` from `x` and `h`.
 ///

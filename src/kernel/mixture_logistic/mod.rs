@@ -21,8 +21,9 @@
 //! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and `theta`: a graph keeps those two.
 //!
 //! # Inverse
-//! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture), each element by itself until its residual is at rounding level or its bracket down to
-//! neighbouring numbers. Its gradient is that of [`forward`] at the solution, by the implicit function theorem.
+//! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture), each element by itself until its
+//! residual is at rounding level or its bracket down to neighbouring numbers. A root beyond a quarter of the largest
+//! number is left unsolved. Its gradient is that of [`forward`] at the solution, by the implicit function theorem.
 //!
 //! # Cost
 //! `O(batch·K·dims)`; memory: inputs and outputs.
@@ -43,10 +44,11 @@ pub mod reference;
 pub(super) use cpu::Reach;
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 use super::{FlowOps, serve};
 use crate::law::Solution;
+use crate::law::logistic_mixture::implicit;
 
 /// `K` of `2 + 3K` parameters.
 pub(crate) fn n_components(n_params: usize) -> usize {
@@ -83,12 +85,8 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
     if !z.is_autodiff() && !theta.is_autodiff() {
         return x;
     }
-    // dx = (dz − ∂z/∂θ dθ)/(∂z/∂x): one Newton step with a frozen slope has that differential; its value is subtracted again. The clamp
-    // touches slopes whose reciprocal would overflow in the step's product: their gradients come out too small, not infinite.
-    let steepest = if z.dtype() == DType::F64 { 700.0 } else { 80.0 };
     let (reached, log_derivative) = forward(x.clone(), theta, min_log_scale);
-    let step = (z - reached) * log_derivative.detach().neg().clamp_max(steepest).exp();
-    x + (step.clone() - step.detach())
+    implicit(x, z, reached, log_derivative)
 }
 
 /// [`inverse`] without a graph, with the residual `t(x) − t` of each element and whether it is solved.

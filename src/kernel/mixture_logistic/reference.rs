@@ -4,11 +4,12 @@ use burn::tensor::Tensor;
 
 use super::n_components;
 use crate::law::{LogisticMixture, Solution, parameter};
+use crate::smooth::tanh;
 
 /// Log-scale `α`, shift `b` and mixture of every number.
 pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
     let k = n_components(theta.dims()[1]);
-    let log_scale = parameter(&theta, 0).tanh();
+    let log_scale = tanh(parameter(&theta, 0));
     let shift = parameter(&theta, 1);
     let mixture = LogisticMixture {
         logits: theta.clone().narrow(1, 2, k),

@@ -6,8 +6,9 @@
 //! g_z_k = h (A + C) − h q (σ(z) − σ(−z)) E
 //! g_μ = −q g_z_k   g_s = −z g_z_k − h q E   g_x = Σ q g_z_k
 //! ```
-//! where the log-scale is not clamped; where it is, `g_s` is 0. Nothing is kept from the forward pass: the sums are formed again, and the
-//! components of a tile are kept from there to the second pass over it. Elements whose sums are not valid are done again in log space.
+//! where the log-scale is not clamped; where it is, `g_s` is 0. Nothing is kept from the forward pass: the sums are
+//! formed again, and the components of a tile are kept from there to the second pass over it. Elements whose sums are
+//! not valid for gradients are done again in log space.
 
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
 
@@ -260,7 +261,7 @@ struct Factors<T> {
     log_slope_gradient: Lanes<T>,
     /// `1 − α²`.
     complement: Lanes<T>,
-    /// Whether the sums are.
+    /// Whether gradients made of the sums are.
     valid: [bool; LANES],
 }
 
@@ -289,7 +290,7 @@ impl<T: Reach> Factors<T> {
         log_derivative_gradient: &Lanes<T>,
         affine_log_scale: &Lanes<T>,
     ) -> Self {
-        let valid = sums.are_valid(&law.validity);
+        let valid = sums.have_valid_gradients(&law.validity);
         let mut factors = Self { valid, log_slope_gradient: *log_derivative_gradient, ..Self::default() };
         for lane in 0..LANES {
             let (log_scale, complement) = tanh::<T, M>(affine_log_scale[lane]);

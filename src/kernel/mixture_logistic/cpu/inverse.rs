@@ -5,13 +5,16 @@
 //! step     δ/(1 + ½ δ c)     Halley's: Newton's δ = (t − t(x))/(dt/dx), bent by c = d(ln dt/dx)/dx
 //! c = (F − G)/W · dt/dx − (Σ w σ(z) σ(−z) (σ(z) − σ(−z)) q²)/D
 //! ```
-//! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest and the largest `z_k`.
-//! A step that would leave it, or that is longer than half the one before, is replaced by a bisection, and so is every eighth if the bracket
-//! has not halved by itself since the last.
+//! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest
+//! and the largest `z_k`. A step that would leave it, or that is longer than half the one before, is replaced by a
+//! bisection, and so is every eighth if the bracket has not halved by itself since the last. An end that overflows is
+//! put at `L`, a quarter of the largest number, and a bracket that spans orders of magnitude above 2^64 is bisected in
+//! the logarithm.
 //!
-//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket is down to neighbouring numbers, which is where a steep
-//! law ends: there the last steps are lengthened to cross the root. Near the end the residual is rounding noise, which does not halve:
-//! steps from a residual of a few tolerances are taken as they come.
+//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket is down to neighbouring numbers,
+//! which is where a steep law ends: there the last steps are lengthened to cross the root. Near the end the residual is
+//! rounding noise, which does not halve: steps from a residual of a few tolerances are taken as they come. A bracket
+//! that closes at `L` has found the end and no root: such an element is unsolved.
 //!
 //! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are kept.
 
@@ -28,9 +31,8 @@ const MAX_EVALUATIONS: usize = 512;
 /// Evaluations in which the bracket is halved at least.
 const PERIOD: usize = 8;
 
-/// Log-scale from which on a component counts as that wide in the bracket, which its exponential keeps finite. The root may then lie outside:
-/// the residual must vouch for it.
-const WIDEST: f64 = 80.0;
+/// Width, 2^64, above which a bracket that spans orders of magnitude is bisected in the logarithm.
+const WIDE: f64 = 18_446_744_073_709_551_616.0;
 
 /// Residuals, in tolerances, from which steps are taken as they come. The rounding errors of `F` and `G` make some 2 of them.
 const NOISE: f64 = 8.0;
@@ -78,7 +80,7 @@ impl<T: Reach> Kernel for Inverse<'_, T> {
                         break;
                     }
                 }
-                (points[chunk], all_solved[chunk]) = (search.best, search.solved());
+                (points[chunk], all_solved[chunk]) = (search.best, search.solved);
                 residuals[chunk] = search.best_residual;
             }
             piece.store(points.as_flattened(), x);
@@ -131,7 +133,7 @@ impl<T: Reach> Evaluator<T> {
     #[inline(always)]
     fn start<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize) -> Search<T> {
         let zeros = [T::zero(); LANES];
-        let (reach, widest) = (T::of(T::REACH), T::of(WIDEST));
+        let reach = T::of(T::REACH);
         // Variance of a logistic distribution in squares of its scale, inverted.
         let per_variance = T::of(3.0 / std::f64::consts::PI.powi(2));
         let [a, b] = tile.affine().map(|row| &row[chunk]);
@@ -142,22 +144,25 @@ impl<T: Reach> Evaluator<T> {
         }
         let mut low = [T::infinity(); LANES];
         let mut high = [T::neg_infinity(); LANES];
-        let mut largest_log_scale = high;
+        // Of a distance: exponentials have errors of two roundings, and there are three. The root may be at the very
+        // end.
+        let slack = T::of(8.0) * T::epsilon();
         let (mut total, mut mean_sum, mut square_sum) = (zeros, zeros, zeros);
         for (index, prepared) in self.components.iter_mut().enumerate() {
             let [logit, mean, log_scale] = tile.component(index).map(|row| row[chunk]);
             let (mut weight, mut inverse_scale) = (zeros, zeros);
             for lane in 0..LANES {
                 let log_scale = larger(log_scale[lane], self.law.min_log_scale);
-                let bounded = if log_scale > widest { widest } else { log_scale };
-                let scale = exp_in_range::<T, M>(bounded);
-                let inverse = exp_in_range::<T, M>(-bounded);
+                // In two factors: e^s·t may be a number where e^s is not.
+                let root = scale_root::<T, M>(log_scale);
+                let scale = root * root;
+                let inverse = exp_in_range::<T, M>(-log_scale);
                 inverse_scale[lane] = if log_scale <= reach { inverse } else { T::nan() };
                 weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -reach, reach));
-                let alone = M::mul_add(scale, t[lane], mean[lane]);
-                low[lane] = if alone < low[lane] { alone } else { low[lane] };
-                high[lane] = larger(high[lane], alone);
-                largest_log_scale[lane] = larger(largest_log_scale[lane], log_scale);
+                let distance = root * (root * t[lane]);
+                let (alone, slack) = (mean[lane] + distance, slack * distance.abs());
+                low[lane] = if alone - slack < low[lane] { alone - slack } else { low[lane] };
+                high[lane] = larger(high[lane], alone + slack);
                 let square = M::mul_add(per_variance * mean[lane], mean[lane], scale * scale);
                 total[lane] += weight[lane];
                 mean_sum[lane] = M::mul_add(weight[lane], mean[lane], mean_sum[lane]);
@@ -166,25 +171,24 @@ impl<T: Reach> Evaluator<T> {
             *prepared = Prepared { weight, mean, inverse_scale };
         }
         self.log_space_is_loaded = false;
-        let mut x = zeros;
-        let (mut clamped, mut ended) = ([false; LANES], [false; LANES]);
-        let mut allowance = zeros;
+        let furthest = furthest::<T>();
         for lane in 0..LANES {
-            // Scales have relative errors of two roundings, and the sums of one: the root may be at the very end.
-            let bounded = if largest_log_scale[lane] > widest { widest } else { largest_log_scale[lane] };
-            let margin = T::epsilon() * T::of(2.0) * exp_in_range::<T, M>(bounded) * t[lane].abs();
-            low[lane] -= margin + T::epsilon() * low[lane].abs();
-            high[lane] += margin + T::epsilon() * high[lane].abs();
+            // What overflows is beyond every root that is a number.
+            low[lane] = clamp(low[lane] - T::epsilon() * low[lane].abs(), -furthest, furthest);
+            high[lane] = clamp(high[lane] + T::epsilon() * high[lane].abs(), -furthest, furthest);
+        }
+        let middle = middles::<T, M>(&low, &high);
+        let (mut x, mut allowance, mut ended) = (zeros, zeros, [false; LANES]);
+        for lane in 0..LANES {
             let mean = mean_sum[lane] / total[lane];
             let square = square_sum[lane] / total[lane] - per_variance * mean * mean;
             // A NaN, from a variance lost to cancellation or from one that overflows, is not within the bracket.
             let start = M::mul_add(square.sqrt(), t[lane], mean);
             let within = (start >= low[lane]) & (start <= high[lane]);
-            x[lane] = if within { start } else { middle(low[lane], high[lane]) };
+            x[lane] = if within { start } else { middle[lane] };
             allowance[lane] = high[lane] - low[lane];
-            // An infinite or undefined bracket cannot be narrowed.
-            ended[lane] = !allowance[lane].is_finite();
-            clamped[lane] = largest_log_scale[lane] > widest;
+            // Without a finite target or bracket there is nothing to find.
+            ended[lane] = !(allowance[lane].is_finite() & t[lane].is_finite());
         }
         Search {
             t,
@@ -198,7 +202,6 @@ impl<T: Reach> Evaluator<T> {
             best_residual: [T::infinity(); LANES],
             ended,
             solved: [false; LANES],
-            clamped,
         }
     }
 
@@ -273,8 +276,6 @@ struct Search<T> {
     best_residual: Lanes<T>,
     ended: [bool; LANES],
     solved: [bool; LANES],
-    /// Whether the bracket is of narrower components than the mixture's.
-    clamped: [bool; LANES],
 }
 
 impl<T: Reach> Search<T> {
@@ -282,7 +283,14 @@ impl<T: Reach> Search<T> {
     #[inline(always)]
     fn advance<M: MultiplyAdd>(&mut self, point: &Point<T>, look: bool) {
         let (zero, one, two, half) = (T::zero(), T::one(), T::of(2.0), T::of(0.5));
-        let epsilon = T::epsilon();
+        let (epsilon, end) = (T::epsilon(), T::of(0.999) * furthest::<T>());
+        let (mut low, mut high) = (self.low, self.high);
+        for lane in 0..LANES {
+            let (x, residual) = (self.x[lane], point.residual[lane]);
+            low[lane] = if residual <= zero { x } else { low[lane] };
+            high[lane] = if residual >= zero { x } else { high[lane] };
+        }
+        let middle = middles::<T, M>(&low, &high);
         for lane in 0..LANES {
             let (x, ended) = (self.x[lane], self.ended[lane]);
             let (residual, newton) = (point.residual[lane], point.newton[lane]);
@@ -290,13 +298,12 @@ impl<T: Reach> Search<T> {
             self.best[lane] = if better { x } else { self.best[lane] };
             self.best_residual[lane] = if better { residual } else { self.best_residual[lane] };
 
-            let low = if residual <= zero { x } else { self.low[lane] };
-            let high = if residual >= zero { x } else { self.high[lane] };
+            let (low, high) = (low[lane], high[lane]);
             let tolerance = epsilon * (one + self.t[lane].abs());
             let exact = residual.abs() <= tolerance;
             let closed = high - low <= epsilon * larger(low.abs(), high.abs());
             let undefined = residual.is_nan();
-            self.solved[lane] |= !ended & (exact | closed) & !undefined;
+            self.solved[lane] |= !ended & (exact | (closed & (x.abs() < end))) & !undefined;
 
             // Halley's factor is trusted within one half and two.
             let bend = clamp(M::mul_add(half * newton, point.curvature[lane], one), half, two);
@@ -312,7 +319,7 @@ impl<T: Reach> Search<T> {
             let width = high - low;
             let slow = look & (width > half * self.pace[lane]);
             let within = (next > low) & (next < high) & fitting & !slow;
-            self.x[lane] = if within { next } else { middle(low, high) };
+            self.x[lane] = if within { next } else { middle[lane] };
             self.allowance[lane] = if within { step.abs() } else { width };
             self.pace[lane] = if look { width } else { self.pace[lane] };
             self.stretch[lane] = if short { two * self.stretch[lane] } else { one };
@@ -321,24 +328,45 @@ impl<T: Reach> Search<T> {
             self.ended[lane] = ended | exact | closed | undefined;
         }
     }
-
-    /// Which elements are.
-    #[inline(always)]
-    fn solved(&self) -> [bool; LANES] {
-        let mut solved = self.solved;
-        // Of the tolerance, for roots that no bracket vouches for: half of the digits.
-        let vouched = T::epsilon().sqrt();
-        for (lane, solved) in solved.iter_mut().enumerate() {
-            let good = self.best_residual[lane].abs() <= vouched * (T::one() + self.t[lane].abs());
-            *solved &= good | !self.clamped[lane];
-        }
-        solved
-    }
 }
 
-/// Midpoint that does not overflow.
+/// `e^{s/2}`, kept finite: with it `t = 0` gives the mean however wide the component is.
 #[inline(always)]
-fn middle<T: Real>(low: T, high: T) -> T {
-    let half = T::of(0.5);
-    half * low + half * high
+fn scale_root<T: Real, M: MultiplyAdd>(log_scale: T) -> T {
+    let widest = T::EXP_RANGE.1 - T::one();
+    let half = T::of(0.5) * log_scale;
+    exp_in_range::<T, M>(if half > widest { widest } else { half })
+}
+
+/// `L`. The quarter keeps the width of a bracket finite.
+#[inline(always)]
+fn furthest<T: Real>() -> T {
+    T::of(0.25) * T::max_value()
+}
+
+/// Midpoints that do not overflow; of wide brackets, those of the logarithms `sign(x)·ln(1 + |x|)` of their ends.
+#[inline(always)]
+fn middles<T: Real, M: MultiplyAdd>(low: &Lanes<T>, high: &Lanes<T>) -> Lanes<T> {
+    let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));
+    let mut middles = [zero; LANES];
+    let mut wide = [false; LANES];
+    for lane in 0..LANES {
+        let (low, high) = (low[lane], high[lane]);
+        middles[lane] = half * low + half * high;
+        let width = high - low;
+        wide[lane] = (width > T::of(WIDE)) & (width > half * larger(low.abs(), high.abs()));
+    }
+    if wide != [false; LANES] {
+        for lane in 0..LANES {
+            let [low, high] = [low[lane], high[lane]].map(|end| {
+                let size = ln::<T, M>(one + end.abs());
+                if end < zero { -size } else { size }
+            });
+            let middle = half * low + half * high;
+            let size = exp::<T, M>(middle.abs()) - one;
+            let middle = if middle < zero { -size } else { size };
+            middles[lane] = if wide[lane] { middle } else { middles[lane] };
+        }
+    }
+    middles
 }

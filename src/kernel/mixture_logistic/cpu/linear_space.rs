@@ -10,9 +10,27 @@
 //! ```text
 //! min(F, G) ≥ (W + K) e^−R/loss    D ≥ (W + K) e^(−R − s_min)/loss
 //! ```
-//! bounds the relative error of all three by `loss`, a fraction of the rounding unit. A logit at the upper clamp would show in `W`, which must
-//! stay below. Log-scales above `R` make NaN, which fails every comparison, and so do NaN and infinite numbers. Elements that fail are left
-//! to [`super::log_space`].
+//! bounds the relative error of all three by `loss`, a fraction of the rounding unit. `D` must also be so large that
+//! terms which underflow do not count. A logit at the upper clamp would show in `W`, which must stay below. Log-scales
+//! above `R` make NaN, which fails every comparison, and so do NaN and infinite numbers. Elements that fail are left to
+//! [`super::log_space`].
+//!
+//! # Validity of gradients
+//! Gradients of logits and log-scales are sums of shares of `F`, `G` and `D`, which the bounds above cover. Those of
+//! `x` and of the means carry one more `q`. With `h_k = w σ(z) σ(−z)`, cut by `c_k ≤ (w + 1) e^−R`, the gradient of `x`
+//! is a sum of
+//! ```text
+//! (g_t − g_L) Σ q h/F + (g_t + g_L) Σ q h/G          off by at most (|g_t| + |g_L|)(1/F + 1/G) Σ q c
+//! g_L Σ q² h (σ(−z) − σ(z))/D                        off by at most |g_L| Σ q² c/D
+//! ```
+//! Its natural size, the sum of the absolute terms, is at least that of the first line, `(|g_t| + |g_L|)(1/F + 1/G) D`,
+//! for `Σ q h = D`. Relative to it, the first error is at most `Σ q c/D ≤ loss` by the bound on `D`. The second is at
+//! most `Σ q² c/D` over `(1/F + 1/G) D ≥ D/min(F, G)`, and `q ≤ e^−s_min`, so that
+//! ```text
+//! D · D/min(F, G) ≥ (W + K) e^(−R − 2 s_min)/loss
+//! ```
+//! makes it at most `loss` too. It fails only where the density is small beside the square of the steepest slope: in
+//! the tail of a wide component, where one that is narrow and e^R lighter may hide.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
 
@@ -42,18 +60,21 @@ pub struct Validity<T> {
     n_components: T,
     smallest_side: T,
     smallest_density: T,
+    smallest_steepness: T,
     largest_total: T,
 }
 
 impl<T: Reach> Validity<T> {
     /// Bounds of a law.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
+        // In f64, which has room for all bounds.
         let side = (-T::REACH).exp() / T::LOSS;
         let min_log_scale = min_log_scale.to_f64().unwrap_or(f64::NAN);
         Self {
             n_components: T::of(n_components as f64),
             smallest_side: T::of(side),
-            smallest_density: T::of(side * (-min_log_scale).exp()),
+            smallest_density: larger(T::of(side * (-min_log_scale).exp()), T::min_positive_value() / T::of(T::LOSS)),
+            smallest_steepness: T::of(side * (-2.0 * min_log_scale).exp()),
             // A clamped weight is above it, whatever its last bits.
             largest_total: T::of((T::REACH - 0.1).exp()),
         }
@@ -160,6 +181,18 @@ impl<T: Reach> Sums<T> {
             let side = scale * validity.smallest_side;
             let positive = (f >= side) & (g >= side) & (d >= scale * validity.smallest_density);
             *valid = positive & (f + g <= validity.largest_total);
+        }
+        valid
+    }
+
+    /// Whether gradients made of the sums are good to rounding, too.
+    #[inline(always)]
+    pub fn have_valid_gradients(&self, validity: &Validity<T>) -> [bool; LANES] {
+        let mut valid = self.are_valid(validity);
+        for (lane, valid) in valid.iter_mut().enumerate() {
+            let (f, g, d) = (self.below[lane], self.above[lane], self.density[lane]);
+            let smaller = if f < g { f } else { g };
+            *valid &= d * (d / smaller) >= (f + g + validity.n_components) * validity.smallest_steepness;
         }
         valid
     }

@@ -1,4 +1,5 @@
-//! The mixture in log space: nothing saturates, however far out. Five exponentials per component.
+//! The mixture in log space: nothing saturates, however far out. Five exponentials per component, and four more for its
+//! gradient.
 //!
 //! `F` and `G` are summed relative to their largest terms. The density is summed over `F` or over `G`, whichever is the smaller one:
 //! ```text
@@ -7,6 +8,10 @@
 //! ln dt/dx = ln(D/F) + ln(1 + F/G)  or  ln(D/G) + ln(1 + G/F)     at most ln(1 + 2K) in the last term: nothing cancels
 //! ```
 //! `u` and `v` are differences of terms of one size before they meet anything else, which keeps their bits where `|z|` is large.
+//!
+//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so that `z` is a number wherever it should be, and to shares in their
+//! exponents: the share of a narrow component may be too small for a number where its product with `q`, the gradient,
+//! is not.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
 
@@ -21,8 +26,8 @@ pub struct Parameters<T> {
     pub mean: Lanes<T>,
     /// `s̄`, clamped.
     pub log_scale: Lanes<T>,
-    /// `q`.
-    pub inverse_scale: Lanes<T>,
+    /// `√q`.
+    pub inverse_root: Lanes<T>,
 }
 
 /// One component at the numbers of a chunk.
@@ -40,8 +45,12 @@ pub struct Share<T> {
     pub above: Lanes<T>,
     /// Share of `D`, in units of [`Totals::density`].
     pub density: Lanes<T>,
-    /// `ψ`.
-    exponent: Lanes<T>,
+    /// `u`.
+    below_exponent: Lanes<T>,
+    /// `v`.
+    above_exponent: Lanes<T>,
+    /// `ψ`, less the largest of them.
+    density_exponent: Lanes<T>,
 }
 
 /// Sums over the components and what follows from them.
@@ -72,9 +81,18 @@ impl<T: Real> Mixture<T> {
     /// Space for that many components.
     pub fn new(n_components: usize) -> Self {
         let zeros = [T::zero(); LANES];
-        let parameters = Parameters { logit: zeros, mean: zeros, log_scale: zeros, inverse_scale: zeros };
-        let share =
-            Share { z: zeros, tail: zeros, body: zeros, below: zeros, above: zeros, density: zeros, exponent: zeros };
+        let parameters = Parameters { logit: zeros, mean: zeros, log_scale: zeros, inverse_root: zeros };
+        let share = Share {
+            z: zeros,
+            tail: zeros,
+            body: zeros,
+            below: zeros,
+            above: zeros,
+            density: zeros,
+            below_exponent: zeros,
+            above_exponent: zeros,
+            density_exponent: zeros,
+        };
         Self { parameters: vec![parameters; n_components], shares: vec![share; n_components] }
     }
 
@@ -84,13 +102,13 @@ impl<T: Real> Mixture<T> {
         let mut largest = [T::neg_infinity(); LANES];
         for (index, parameters) in self.parameters.iter_mut().enumerate() {
             let [logit, mean, mut log_scale] = tile.component(index).map(|row| row[chunk]);
-            let mut inverse_scale = [T::zero(); LANES];
+            let mut inverse_root = [T::zero(); LANES];
             for lane in 0..LANES {
                 largest[lane] = larger(largest[lane], logit[lane]);
                 log_scale[lane] = larger(log_scale[lane], min_log_scale);
-                inverse_scale[lane] = exp::<T, M>(-log_scale[lane]);
+                inverse_root[lane] = exp::<T, M>(T::of(-0.5) * log_scale[lane]);
             }
-            *parameters = Parameters { logit, mean, log_scale, inverse_scale };
+            *parameters = Parameters { logit, mean, log_scale, inverse_root };
         }
         for parameters in &mut self.parameters {
             for (logit, &largest) in parameters.logit.iter_mut().zip(&largest) {
@@ -107,10 +125,10 @@ impl<T: Real> Mixture<T> {
         let (mut below_max, mut above_max, mut density_max) = (lowest, lowest, lowest);
         let x = *x;
         for (parameters, share) in self.parameters.iter().zip(&mut self.shares) {
-            let Parameters { logit, mean, inverse_scale, .. } = *parameters;
+            let Parameters { logit, mean, inverse_root, .. } = *parameters;
             let mut z = zeros;
             for lane in 0..LANES {
-                z[lane] = (x[lane] - mean[lane]) * inverse_scale[lane];
+                z[lane] = (x[lane] - mean[lane]) * inverse_root[lane] * inverse_root[lane];
                 let (low, high) = parts(z[lane]);
                 below_max[lane] = larger(below_max[lane], logit[lane] + low);
                 above_max[lane] = larger(above_max[lane], logit[lane] - high);
@@ -133,7 +151,9 @@ impl<T: Real> Mixture<T> {
                 share.body[lane] = body;
                 share.below[lane] = exp::<T, M>(u) * body;
                 share.above[lane] = exp::<T, M>(v) * body;
-                share.exponent[lane] = exponent;
+                share.below_exponent[lane] = u;
+                share.above_exponent[lane] = v;
+                share.density_exponent[lane] = exponent;
                 below[lane] += share.below[lane];
                 above[lane] += share.above[lane];
                 density_max[lane] = larger(density_max[lane], exponent);
@@ -142,13 +162,14 @@ impl<T: Real> Mixture<T> {
         }
         // The shares are those with σ(|z|) where the sums have σ(±z): the minimum or maximum in `u` and `v` is the rest of the sigmoid.
         for share in &mut self.shares {
-            let Share { body, exponent, .. } = *share;
+            let Share { body, density_exponent: mut exponent, .. } = *share;
             let mut part = zeros;
             for lane in 0..LANES {
-                part[lane] = exp::<T, M>(exponent[lane] - density_max[lane]) * body[lane] * body[lane];
+                exponent[lane] -= density_max[lane];
+                part[lane] = exp::<T, M>(exponent[lane]) * body[lane] * body[lane];
                 density[lane] += part[lane];
             }
-            share.density = part;
+            (share.density, share.density_exponent) = (part, exponent);
         }
         let (mut t, mut log_slope) = (zeros, zeros);
         for lane in 0..LANES {
@@ -225,12 +246,26 @@ impl<T: Real> Mixture<T> {
             let weight = exp::<T, M>(parameters.logit[lane]) / cotangent.total_weight[lane];
             let (body, tail) = (share.body[lane], share.tail[lane]);
             let (sigmoid, complement) = if z >= T::zero() { (body, tail) } else { (tail, body) };
-            // Derivatives of ln F and −ln G with respect to z.
-            let (rise, fall) = (p * complement, v * sigmoid);
-            let of_z = gt * (rise + fall) + gl * ((fall - rise) - d * (sigmoid - complement));
+            // From the shares, derivatives of ln F and −ln G with respect to z, and what they make of the gradients.
+            let of_z = |p: T, v: T, d: T| {
+                let (rise, fall) = (p * complement, v * sigmoid);
+                gt * (rise + fall) + gl * ((fall - rise) - d * (sigmoid - complement))
+            };
             gradient.logit[lane] = gt * (p - v) + gl * ((d - v) + (weight - p));
-            gradient.mean[lane] = -parameters.inverse_scale[lane] * of_z;
-            gradient.log_scale[lane] = -M::mul_add(z, of_z, gl * d);
+            // The shares times q, in units of the largest of the three, so that those of a component alone are still
+            // exactly 1.
+            let log_scale = parameters.log_scale[lane];
+            let steep = |exponent: T, rest: T| exp::<T, M>(exponent - log_scale) * rest;
+            let steep_p = steep(share.below_exponent[lane], body / totals.below[lane]);
+            let steep_v = steep(share.above_exponent[lane], body / totals.above[lane]);
+            let steep_d = steep(share.density_exponent[lane], body * body / totals.density[lane]);
+            let largest = larger(larger(steep_p, steep_v), steep_d);
+            let unit = if largest > T::zero() { largest } else { T::one() };
+            gradient.mean[lane] = -unit * of_z(steep_p / unit, steep_v / unit, steep_d / unit);
+            let of_z = of_z(p, v, d);
+            // z may be infinite where shares and tails have vanished.
+            let of_z_times_z = if of_z == T::zero() { of_z } else { z * of_z };
+            gradient.log_scale[lane] = -(of_z_times_z + gl * d);
         }
         gradient
     }

@@ -17,7 +17,7 @@
 //!
 //! # Undefined values
 //! A NaN among an element's numbers makes the element NaN and no other. `x = ±∞` gives NaN, as the differences of infinities in log space
-//! do. `e^−s̄` is 0 for `s̄ > 87` in f32: such a component is constant at 1/2.
+//! do.
 
 mod backward;
 mod forward;

@@ -31,8 +31,6 @@ pub struct Component<N: Float> {
     /// Whether the log-scale is above its bound.
     pub free: bool,
     pub log_scale: N,
-    /// `e^−s`.
-    pub slope: N,
     /// `(x − μ)·e^−s`.
     pub z: N,
     /// `1/(1 + e^−|z|)`: `σ(z) = share·e^min(z, 0)`, `σ(−z) = share·e^−max(z, 0)`.
@@ -52,10 +50,11 @@ pub fn component<F: Float, N: Float>(
     let mean = place.row::<F, N>(theta, 2 + place.n_components + index);
     let raw = place.row::<F, N>(theta, 2 + 2 * place.n_components + index);
     let log_scale = N::max(raw, min_log_scale);
-    let slope = N::exp(-log_scale);
-    let z = (x - mean) * slope;
+    // In two factors: `z` may be a number where `e^−s` is not.
+    let root = N::exp(log_scale * N::new(-0.5));
+    let z = (x - mean) * root * root;
     let share = N::new(1.0) / (N::new(1.0) + N::exp(-N::abs(z)));
-    Component::<N> { logit, free: raw >= min_log_scale, log_scale, slope, z, share }
+    Component::<N> { logit, free: raw >= min_log_scale, log_scale, z, share }
 }
 
 /// `min(z, 0)`.
@@ -158,6 +157,29 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
         log_derivative,
         t,
     }
+}
+
+/// What the gradient in `z_k` is made of: shares in `F`, `1 − F` and `F'`, or these times `e^−s`, and `σ(z)`, `σ(−z)`.
+#[cube]
+pub fn by_point<N: Float>(by_t: N, by_log: N, below: N, above: N, density: N, plus: N, minus: N) -> N {
+    let (from_below, from_above) = (below * minus, above * plus);
+    by_t * (from_below + from_above) + by_log * ((from_above - from_below) - density * (plus - minus))
+}
+
+/// Midpoint that does not overflow; of a bracket wider than 2^64 that spans orders of magnitude, that of the logarithms
+/// `sign(x)·ln(1 + |x|)` of its ends.
+#[cube]
+pub fn middle<N: Float>(low: N, high: N) -> N {
+    let half = N::new(0.5);
+    let width = high - low;
+    let wide = width > N::new(18446744073709551616.0) && width > half * N::max(N::abs(low), N::abs(high));
+    let log_low = N::ln(N::abs(low) + N::new(1.0));
+    let log_high = N::ln(N::abs(high) + N::new(1.0));
+    let log_low = select(low < N::new(0.0), -log_low, log_low);
+    let log_high = select(high < N::new(0.0), -log_high, log_high);
+    let log_middle = half * log_low + half * log_high;
+    let size = N::exp(N::abs(log_middle)) - N::new(1.0);
+    select(wide, select(log_middle < N::new(0.0), -size, size), half * low + half * high)
 }
 
 /// `tanh a` and its derivative, from `e^−2|a|`.

@@ -15,9 +15,9 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use self::mixture::{LOWEST, bounded, component, negative, place, positive, sums};
+use self::mixture::{bounded, by_point, component, middle, negative, place, positive, sums};
 use super::n_components;
-use crate::law::logistic_mixture::machine_epsilon;
+use crate::law::logistic_mixture::{largest_number, machine_epsilon};
 
 /// Units of a cube.
 const UNITS: u32 = 256;
@@ -85,17 +85,31 @@ fn backward_kernel<F: Float, N: Float>(
         let above = N::exp(high) * c.share / sums.above;
         // Each relative to its largest, like the sums: a component alone has a share of exactly 1.
         let shares = c.share * c.share;
-        let rising = N::exp(low - positive::<N>(c.z) - c.log_scale - sums.rising_max) * shares / sums.rising;
-        let falling = N::exp(high + negative::<N>(c.z) - c.log_scale - sums.falling_max) * shares / sums.falling;
-        let density = sums.rising_part * rising + (N::new(1.0) - sums.rising_part) * falling;
+        let rising_exponent = low - positive::<N>(c.z) - c.log_scale - sums.rising_max;
+        let falling_exponent = high + negative::<N>(c.z) - c.log_scale - sums.falling_max;
+        let (rising_rest, falling_rest) = (shares / sums.rising, shares / sums.falling);
+        let falling_part = N::new(1.0) - sums.rising_part;
+        let density = sums.rising_part * N::exp(rising_exponent) * rising_rest
+            + falling_part * N::exp(falling_exponent) * falling_rest;
         let weight = N::exp(c.logit) / sums.weight;
-        let (from_below, from_above) = (below * minus, above * plus);
         let by_logit = by_t * (below - above) + by_log * ((density - below) + (weight - above));
-        let by_point = by_t * (from_below + from_above) + by_log * (density * (minus - plus) - from_below + from_above);
-        let by_scale = select(c.free, -c.z * by_point - by_log * density, N::new(0.0));
-        by_x += c.slope * by_point;
+        let by_z = by_point::<N>(by_t, by_log, below, above, density, plus, minus);
+        // z may be infinite where shares and tails have vanished.
+        let by_z_times_z = select(by_z == N::new(0.0), by_z, c.z * by_z);
+        let by_scale = select(c.free, -by_z_times_z - by_log * density, N::new(0.0));
+        // The shares times e^−s, formed in their exponents, since a share may be too small for a number where its
+        // product is not; in units of the largest of them, so that those of a component alone are still exactly 1.
+        let steep_below = N::exp(low - c.log_scale) * (c.share / sums.below);
+        let steep_above = N::exp(high - c.log_scale) * (c.share / sums.above);
+        let steep_density = sums.rising_part * N::exp(rising_exponent - c.log_scale) * rising_rest
+            + falling_part * N::exp(falling_exponent - c.log_scale) * falling_rest;
+        let largest = N::max(N::max(steep_below, steep_above), steep_density);
+        let unit = select(largest > N::new(0.0), largest, N::new(1.0));
+        let (steep_below, steep_above) = (steep_below / unit, steep_above / unit);
+        let by_mean = -unit * by_point::<N>(by_t, by_log, steep_below, steep_above, steep_density / unit, plus, minus);
+        by_x -= by_mean;
         theta_gradient[base + (2 + i) * stride] = F::cast_from(by_logit);
-        theta_gradient[base + (2 + k + i) * stride] = F::cast_from(-c.slope * by_point);
+        theta_gradient[base + (2 + k + i) * stride] = F::cast_from(by_mean);
         theta_gradient[base + (2 + 2 * k + i) * stride] = F::cast_from(by_scale);
     }
     x_gradient[ABSOLUTE_POS] = F::cast_from(by_x);
@@ -111,6 +125,7 @@ fn inverse_kernel<F: Float, N: Float>(
     max_steps: u32,
     min_log_scale: InputScalar,
     epsilon: InputScalar,
+    furthest: InputScalar,
     #[define(F)] _storage: ElemType,
     #[define(N)] _arithmetic: ElemType,
 ) {
@@ -119,25 +134,29 @@ fn inverse_kernel<F: Float, N: Float>(
     }
     let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
     let k = place.n_components;
-    let (bound, epsilon) = (min_log_scale.get::<N>(), epsilon.get::<N>());
+    let (bound, epsilon, furthest) = (min_log_scale.get::<N>(), epsilon.get::<N>(), furthest.get::<N>());
     let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
     let target = (N::cast_from(z[ABSOLUTE_POS]) - place.row::<F, N>(theta, 1)) * N::exp(-log_scale);
-    let largest = -N::cast_from(LOWEST);
-    // The exact bracket: there all components are below the target, or above.
-    let mut low = largest;
-    let mut high = -largest;
-    let mut widest = -largest;
+    // The exact bracket: there all components are below the target, or above. What would overflow is beyond every root
+    // that is a number, and is put at a quarter of the largest one, which keeps the width of the bracket finite.
+    let mut low = furthest;
+    let mut high = -furthest;
+    let log_furthest = N::ln(furthest);
+    let log_size = N::ln(N::max(N::abs(target), N::new(1.0e-37)));
+    let end = select(target < N::new(0.0), -furthest, furthest);
     for i in 0..k {
         let log_scale = N::max(place.row::<F, N>(theta, 2 + 2 * k + i), bound);
-        let alone = place.row::<F, N>(theta, 2 + k + i) + N::exp(N::min(log_scale, N::new(80.0))) * target;
+        let root = N::exp(N::min(log_scale * N::new(0.5), log_furthest));
+        let distance = select(log_scale + log_size > log_furthest, end, root * (root * target));
+        let alone = place.row::<F, N>(theta, 2 + k + i) + distance;
+        let alone = N::min(N::max(alone, -furthest), furthest);
         low = N::min(low, alone);
         high = N::max(high, alone);
-        widest = N::max(widest, log_scale);
     }
     let tolerance = (N::abs(target) + N::new(1.0)) * epsilon;
-    let mut x = low * N::new(0.5) + high * N::new(0.5);
+    let mut x = middle::<N>(low, high);
     let mut width = high - low;
-    let bracketed = width < largest && N::abs(target) < largest;
+    let bracketed = width <= N::new(2.0) * furthest && N::abs(target) < N::new(3.5) * furthest;
     let mut residual = width;
     let mut solved = !bracketed;
     let mut step = ABSOLUTE_POS as u32 * 0;
@@ -157,19 +176,19 @@ fn inverse_kernel<F: Float, N: Float>(
             let next = x + newton;
             let inside = next >= low && next <= high;
             let shrinks = N::abs(newton) <= width * N::new(0.5);
-            let middle = low * N::new(0.5) + high * N::new(0.5);
             // Every eighth step halves the bracket, whatever Newton's steps do.
-            let next = select(inside && shrinks && step % 8 != 7, next, middle);
+            let next = select(inside && shrinks && step % 8 != 7, next, middle::<N>(low, high));
             width = N::abs(next - x);
             x = next;
         }
         step += 1;
     }
-    // A component wider than e^80 had its bracket clamped: the residual must vouch for the root.
-    let vouched = widest <= N::new(80.0) || N::abs(residual) <= tolerance / N::sqrt(epsilon);
+    // A bracket that closed at its furthest end closed where that was put, not at a root.
+    let inside = N::abs(x) < N::new(0.999) * furthest && N::abs(residual) < N::new(3.5) * furthest;
+    let found = inside || N::abs(residual) <= tolerance;
     output[ABSOLUTE_POS] = F::cast_from(x);
     output[z.len() + ABSOLUTE_POS] = F::cast_from(residual);
-    output[2 * z.len() + ABSOLUTE_POS] = F::cast_from(select(bracketed && solved && vouched, N::new(1.0), N::new(0.0)));
+    output[2 * z.len() + ABSOLUTE_POS] = F::cast_from(select(bracketed && solved && found, N::new(1.0), N::new(0.0)));
 }
 
 /// The precision to compute in.
@@ -271,6 +290,7 @@ pub fn inverse(
         MAX_STEPS,
         InputScalar::new(min_log_scale, dtype_to_storage_type(precise)),
         InputScalar::new(machine_epsilon(precise), dtype_to_storage_type(precise)),
+        InputScalar::new(0.25 * largest_number(precise), dtype_to_storage_type(precise)),
         dtype_to_storage_type(dtype),
         dtype_to_storage_type(precise),
     );

@@ -1,0 +1,184 @@
+//! The MixLogCDF law where digits are easily lost: valleys, tails, narrow components hidden in them, scales that are no
+//! float32 numbers.
+//!
+//! `mixture_digits.py` makes the cases in 60 digits. It also defines the *natural size* of a gradient, the sum of its
+//! absolute terms: what an error is relative to. The kernel of the device and the plain form are held to the same
+//! limits.
+
+use burn::tensor::{Device, Tensor};
+use flowkit::kernel::mixture_logistic::reference;
+use flowkit::law::{Law, LogisticMixture, MixLogCdfConfig};
+use flowkit::testing::tolerance::roughness;
+use serde_json::Value;
+
+use super::common::{Precision, values};
+use super::{number, numbers};
+
+/// Smallest log-scale that a [`MixLogCdfConfig`] takes: the plain form takes any.
+const LOWEST: f64 = -80.0;
+
+/// Roundings that a standardised point `z_k`, a logit and an exponent have gone through.
+const ROUNDINGS: f64 = 2.0;
+
+/// Cases of a kind that a precision can hold.
+fn cases(kind: &str, precision: Precision) -> Vec<Value> {
+    let text = include_str!("mixture_digits.json");
+    let all: Vec<Value> = serde_json::from_str(text).unwrap();
+    let name = if precision == Precision::Single { "single" } else { "double" };
+    let holds = |case: &Value| case["precisions"].as_array().unwrap().iter().any(|precision| precision == name);
+    let found: Vec<Value> = all.into_iter().filter(|case| case["kind"] == kind && holds(case)).collect();
+    assert!(found.len() > 50, "{} cases of {kind}", found.len());
+    found
+}
+
+fn epsilon(precision: Precision) -> f64 {
+    match precision {
+        Precision::Double => f64::EPSILON,
+        Precision::Single => f64::from(f32::EPSILON) * roughness(&Device::default()),
+    }
+}
+
+/// Largest error of a value beside 1 and its size, and of a gradient beside its natural size.
+fn limit(precision: Precision) -> f64 {
+    match precision {
+        Precision::Double => 1e-10,
+        Precision::Single => 5e-6 * roughness(&Device::default()),
+    }
+}
+
+fn theta(case: &Value, precision: Precision) -> Tensor<3> {
+    let keys = ["a", "b", "logits", "means", "log_scales"];
+    let theta: Vec<f64> = keys.iter().flat_map(|key| numbers(&case["theta"][*key])).collect();
+    let n = theta.len();
+    precision.leaf(theta, [1, n, 1])
+}
+
+fn bound(case: &Value) -> f64 {
+    number(&case["theta"]["min_log_scale"])
+}
+
+/// An operation with the signature of [`reference::forward`].
+type Forward = fn(Tensor<2>, Tensor<3>, f64) -> (Tensor<2>, Tensor<2>);
+
+fn kernel(x: Tensor<2>, theta: Tensor<3>, bound: f64) -> (Tensor<2>, Tensor<2>) {
+    let k = (theta.dims()[1] - 2) / 3;
+    MixLogCdfConfig::new(k).with_min_log_scale(bound).init().forward(x, theta)
+}
+
+/// What a value or a gradient may be off by.
+struct Allowed {
+    precision: Precision,
+    /// Shares below the cut of linear space, relative to all components: a tenth of a rounding unit.
+    cut: f64,
+}
+
+impl Allowed {
+    /// Of a gradient with that natural size, among parameters with the sizes `all`, whose shares are known to `slack`
+    /// roundings.
+    fn gradient(&self, size: f64, all: &[f64], slack: f64) -> f64 {
+        let epsilon = epsilon(self.precision);
+        // What underflows is 0.
+        let smallest = if self.precision == Precision::Single { 1e-36 } else { 1e-300 };
+        (limit(self.precision) + ROUNDINGS * epsilon * slack) * size + self.cut * all.iter().sum::<f64>() + smallest
+    }
+}
+
+fn forward(form: &str, operation: Forward, precision: Precision, case: &Value, failures: &mut Vec<String>) {
+    let name = format!("{form}, {precision:?}, {}", case["name"].as_str().unwrap());
+    let cut = if form == "plain" { 0.0 } else { 0.1 * epsilon(precision) };
+    let allowed = Allowed { precision, cut };
+    let slack = numbers(&case["slack"]);
+    let k = slack.len();
+    for output in ["z", "log_derivative"] {
+        let truth = &case[output];
+        let x = precision.leaf(numbers(&case["x"]), [1, 1]);
+        let theta = theta(case, precision);
+        let (z, log_derivative) = operation(x.clone(), theta.clone(), bound(case));
+        let found = if output == "z" { z } else { log_derivative };
+        let mut check = |what: String, found: f64, truth: f64, allowed: f64| {
+            let close = (found - truth).abs() <= allowed;
+            if !close {
+                failures.push(format!("{name}: {what}: {found:e} for {truth:e}, allowed {allowed:.1e}"));
+            }
+        };
+        let value = number(&truth["value"]);
+        let of_value =
+            limit(precision) * (1.0 + value.abs()) + ROUNDINGS * epsilon(precision) * number(&truth["shift"]);
+        check(output.to_owned(), values(found.clone())[0], value, of_value);
+        let gradients = found.sum().backward();
+        let of_x = x.grad(&gradients).map_or(vec![0.0], values);
+        let of_theta = values(theta.grad(&gradients).unwrap());
+        let groups = [
+            ("a", 0..1),
+            ("b", 1..2),
+            ("logits", 2..2 + k),
+            ("means", 2 + k..2 + 2 * k),
+            ("log_scales", 2 + 2 * k..2 + 3 * k),
+        ];
+        let most = slack.iter().copied().fold(0.0, f64::max);
+        for (key, range) in groups {
+            let (expected, sizes) = (numbers(&truth["gradient"][key]), numbers(&truth["size"][key]));
+            for (i, found) in of_theta[range].iter().enumerate() {
+                let slack = if expected.len() == k && k > 1 { slack[i] } else { most };
+                check(format!("∂{output}/∂{key}[{i}]"), *found, expected[i], allowed.gradient(sizes[i], &sizes, slack));
+            }
+        }
+        let (expected, sizes) = (numbers(&truth["gradient"]["x"]), numbers(&truth["size"]["x"]));
+        let means = numbers(&truth["size"]["means"]);
+        let of_slack = means.iter().zip(&slack).map(|(size, slack)| size * slack).sum::<f64>() / sizes[0].max(1e-300);
+        check(format!("∂{output}/∂x"), of_x[0], expected[0], allowed.gradient(sizes[0], &sizes, of_slack.min(most)));
+    }
+}
+
+#[test]
+fn values_and_gradients_keep_their_digits() {
+    let mut failures = Vec::new();
+    for precision in Precision::BOTH {
+        for case in cases("forward", precision) {
+            forward("plain", reference::forward, precision, &case, &mut failures);
+            if bound(&case) >= LOWEST {
+                forward("kernel", kernel, precision, &case, &mut failures);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The root, or NaN, from the kernel and from the plain form: each within what its precision can tell apart, and found
+/// wherever it is a number that the precision holds.
+#[test]
+fn roots_are_right_or_unsolved() {
+    let mut failures = Vec::new();
+    for precision in Precision::BOTH {
+        for case in cases("inverse", precision) {
+            let (name, theta) = (case["name"].as_str().unwrap(), theta(&case, precision).inner());
+            let z = precision.tensor(numbers(&case["z"]), [1, 1]).inner();
+            let k = (theta.dims()[1] - 2) / 3;
+            let (log_scale, shift, mixture) = reference::parts(theta.clone(), bound(&case));
+            let t = (z.clone() - shift) * log_scale.neg().exp();
+            let mut found = vec![("plain", LogisticMixture::inverse(&mixture, t))];
+            if bound(&case) >= LOWEST {
+                let law = MixLogCdfConfig::new(k).with_min_log_scale(bound(&case)).init();
+                found.push(("kernel", law.inverse(z, theta)));
+            }
+            let interval = &case["interval"][if precision == Precision::Single { "single" } else { "double" }];
+            for (form, x) in found {
+                let x = values(x)[0];
+                let right = match interval {
+                    // The root is no number of this precision.
+                    Value::Null => x.is_nan(),
+                    ends => {
+                        let (low, high) = (number(&ends[0]), number(&ends[1]));
+                        let rough =
+                            if precision == Precision::Single { roughness(&Device::default()) - 1.0 } else { 0.0 };
+                        (low - rough * (high - low)..=high + rough * (high - low)).contains(&x)
+                    }
+                };
+                if !right {
+                    failures.push(format!("{form}, {precision:?}, {name}: {x:e}, not {} in {interval}", case["x"]));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
