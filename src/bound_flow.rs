@@ -250,11 +250,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     }
 
     /// Whether surjection and flow take a batch with a condition.
-    pub(crate) fn fit<const D: usize, C: Context>(
-        &self,
-        x: &S::Data,
-        context: &C,
-    ) -> Result<Admitted<C, D>, FlowError>
+    pub(crate) fn fit<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<Admitted<C, D>, FlowError>
     where
         S: Surjection<D>,
         B: Bijector<D, C>,

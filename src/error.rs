@@ -1,8 +1,8 @@
 //! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside their readers.
 
-use burn::tensor::DType;
 use crate::finite::NonFiniteCondition;
 use crate::start::StartProblem;
+use burn::tensor::DType;
 
 /// A tensor shape that a bijector, prior or conditioner cannot take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
