@@ -27,7 +27,8 @@ struct Case {
 impl Case {
     /// The peers' distributions: `x`, weights and means from N(0, 1), log-scales from N(−1, 0.5²).
     fn new(batch: usize, device: &Device) -> Self {
-        let law = MixLogCdfConfig::new(COMPONENTS).init();
+        // The peers' formula, which has no upper bound of log-scales.
+        let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
         let normal = |params, mean, deviation| {
             Tensor::<3>::random([batch, params, DIMS], Distribution::Normal(mean, deviation), device)
         };

@@ -39,7 +39,8 @@ struct Case {
 
 impl Case {
     fn new(size: Size, device: &Device) -> Self {
-        let law = MixLogCdfConfig::new(COMPONENTS).init();
+        // The peers' formula, which has no upper bound of log-scales.
+        let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
         // The peers' starts: all weights count, and the outputs are small.
         let net = GatedNetConfig::new(HALF, law.n_params(), size.filters, size.blocks)
             .with_start(ConvStart::FanIn)

@@ -47,7 +47,10 @@ use crate::law::Law;
 use crate::layer::See;
 
 /// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
+///
+/// Made by [`MaskedAutoregressive::new`], which sets the network's start: no literal goes around it.
 #[derive(Module, Debug)]
+#[non_exhaustive]
 pub struct MaskedAutoregressive<L, N> {
     /// The law of every number.
     pub law: L,
