@@ -1,6 +1,6 @@
 //! Numbers computed elsewhere, with more digits: the MixLogCDF law, and small cases of every block.
 //!
-//! `FLOWKIT_CASES` names another file of MixLogCDF cases with the same layout.
+//! `FLOWKIT_CASES` and `FLOWKIT_DIGITS` name other files of MixLogCDF cases with the same layouts.
 
 #[path = "cases/blocks.rs"]
 mod blocks;

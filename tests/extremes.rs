@@ -256,7 +256,11 @@ fn components_wider_than_the_bracket_can_hold_are_reported_or_solved() {
     let sigma = 1.0 / (1.0 + (-1.0f64).exp());
     let p = 2.0 * (sigma - 0.25);
     assert!((x - (p / (1.0 - p)).ln()).abs() < 1e-4, "{x}");
-    // Roots at 5·e^85 and beyond e^85: no number stands in for them.
-    assert!(solve(&[85.0], 5.0).is_nan());
-    assert!(solve(&[0.0, 85.0], 20.0).is_nan());
+    // A root that is a number: 5·e^85.
+    let x = solve(&[85.0], 5.0);
+    assert!((x / (5.0 * 85f64.exp()) - 1.0).abs() < 1e-4, "{x}");
+    // Roots at 5·e^88, beyond e^87 and at e^−9·e^100: no number stands in for them.
+    assert!(solve(&[88.0], 5.0).is_nan());
+    assert!(solve(&[0.0, 87.0], 20.0).is_nan());
+    assert!(solve(&[100.0], (-9.0f64).exp()).is_nan());
 }

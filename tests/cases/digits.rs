@@ -22,8 +22,10 @@ const ROUNDINGS: f64 = 2.0;
 
 /// Cases of a kind that a precision can hold.
 fn cases(kind: &str, precision: Precision) -> Vec<Value> {
-    let text = include_str!("mixture_digits.json");
-    let all: Vec<Value> = serde_json::from_str(text).unwrap();
+    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/mixture_digits.json").into();
+    let path = std::env::var_os("FLOWKIT_DIGITS").unwrap_or_else(own);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let name = if precision == Precision::Single { "single" } else { "double" };
     let holds = |case: &Value| case["precisions"].as_array().unwrap().iter().any(|precision| precision == name);
     let found: Vec<Value> = all.into_iter().filter(|case| case["kind"] == kind && holds(case)).collect();
@@ -181,4 +183,53 @@ fn roots_are_right_or_unsolved() {
         }
     }
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// One component: `x = e^s·t` with `t = (z − b)·e^−tanh a`, and so its derivatives, as far as they are numbers.
+#[test]
+fn gradients_of_roots_are_those_of_the_affine_map() {
+    for precision in Precision::BOTH {
+        let scales: &[f64] = match precision {
+            Precision::Single => &[-60.0, -7.0, 0.0, 40.0, 62.0, 79.0, 82.0, 84.0],
+            Precision::Double => &[-79.0, -7.0, 0.0, 82.0, 290.0, 305.0, 650.0],
+        };
+        for &s in scales {
+            for (a, z) in [(0.0, 0.25), (0.5, -3.0), (-9.0, 0.01)] {
+                let law = MixLogCdfConfig::new(1).with_min_log_scale(LOWEST).init();
+                let single = |value: f64| f64::from(value as f32);
+                let (a, z, b) = (single(a), single(z), 0.125);
+                let of = |kernel: bool| {
+                    let z = precision.leaf(vec![z], [1, 1]);
+                    let theta = precision.leaf(vec![a, b, 0.5, 0.0, s], [1, 5, 1]);
+                    let x = if kernel {
+                        law.inverse(z.clone(), theta.clone())
+                    } else {
+                        let (log_scale, shift, mixture) = reference::parts(theta.clone(), LOWEST);
+                        mixture.inverse((z.clone() - shift) * log_scale.neg().exp())
+                    };
+                    let gradients = x.clone().sum().backward();
+                    let parts = [values(z.grad(&gradients).unwrap()), values(theta.grad(&gradients).unwrap())];
+                    [values(x), parts.concat()].concat()
+                };
+                let alpha = a.tanh();
+                let t = (z - b) * (-alpha).exp();
+                let (slope, e) = ((s - alpha).exp(), (-2.0 * a.abs()).exp());
+                let bend = 4.0 * e / (1.0 + e).powi(2);
+                // x, then the derivatives in z, a, b, ℓ, μ and s.
+                let truth = [s.exp() * t, slope, -s.exp() * t * bend, -slope, 0.0, 1.0, s.exp() * t];
+                let rounding = epsilon(precision) * (8.0 + 4.0 * s.abs());
+                for (form, found) in [("kernel", of(true)), ("plain", of(false))] {
+                    for (index, (found, truth)) in found.iter().zip(truth).enumerate() {
+                        // The gradient of the mean is a quotient of slopes, that of the logit a difference of equal shares.
+                        let size = if index == 4 { slope } else { truth.abs() };
+                        let close = (found - truth).abs() <= 4.0 * rounding * size;
+                        assert!(
+                            close,
+                            "{form}, {precision:?}, s = {s}, a = {a}, z = {z}, {index}: {found:e} for {truth:e}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }
