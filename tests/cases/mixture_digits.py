@@ -173,9 +173,10 @@ def forwards():
     for i, (light, narrow, wide, above) in enumerate([
             (64.0, -7.0, 6.0, 1.2), (62.5, -7.0, 8.0, 1.5), (75.0, -7.0, 10.0, 1.1), (61.0, -7.0, 12.0, 2.0), (66.0, -7.0, 10.0, 40.0),
             (64.0, -12.0, 4.0, 1.2), (70.0, -12.0, 8.0, 1.5), (61.5, -12.0, 10.0, 30.0), (80.0, -18.0, 3.0, 1.3)]):
-        x = single((math.log(5e-9 / 3 / above) + 60 + narrow - wide) * math.exp(wide))
+        # At x = 0, so that float32 resolves the narrow one.
+        far = (math.log(5e-9 / 3 / above) + 60 + narrow - wide) * math.exp(wide)
         for j, (sign, step) in enumerate([(1, 1.5), (-1, -0.8), (1, -5.0)]):
-            yield (f"hidden, at the bound {i}.{j}", sign * x, theta([0.0, -light], [0.0, sign * x + step * math.exp(narrow)],
+            yield (f"hidden, at the bound {i}.{j}", 0.0, theta([0.0, -light], [-sign * far, step * math.exp(narrow)],
                    [wide, narrow], narrow, 0.2, 1.0), both)
     for i, (light, narrow, wide, z) in enumerate([(300.0, -7.0, 3.0, 200.0), (305.0, -40.0, 5.0, 150.0), (298.0, -60.0, 2.0, -100.0), (330.0, -80.0, 4.0, 60.0)]):
         x = z * math.exp(wide)
