@@ -17,14 +17,12 @@ pub enum DataError {
         /// The reason.
         source: io::Error,
     },
-
     /// An image shape `[channels, height, width]` with a zero in it, or of more bytes than can be counted.
     #[error("an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory")]
     ImageShape {
         /// The shape.
         found: [usize; 3],
     },
-
     /// Bytes that are not a whole number of images.
     #[error("{found} bytes are not a whole number of images of {expected} bytes")]
     PixelCount {
@@ -33,7 +31,6 @@ pub enum DataError {
         /// The bytes that came.
         found: usize,
     },
-
     /// Two sets that were to be joined, of different image shapes.
     #[error("images of shape {found:?} cannot join a set of shape {expected:?} (channels, height, width)")]
     ShapesDiffer {
@@ -42,18 +39,15 @@ pub enum DataError {
         /// The shape of what was to join it.
         found: [usize; 3],
     },
-
     /// A number of levels that bytes do not divide into evenly.
     #[error("bytes cannot be reduced to {found} levels: a power of two from 2 to 256 is needed")]
     Levels {
         /// The number.
         found: usize,
     },
-
     /// A batch size of zero.
     #[error("a batch size of 0: a batch holds at least 1 item")]
     BatchOfZero,
-
     /// A batch that cannot be cut into equal parts, one for each device.
     #[error("a batch of {batch_size} examples cannot be cut into {n_parts} equal parts")]
     UnequalParts {
@@ -62,7 +56,6 @@ pub enum DataError {
         /// The parts.
         n_parts: usize,
     },
-
     /// No parts, or more than there are examples.
     #[error("an epoch of {n_items} examples cannot be cut into {n_parts} parts")]
     Parts {
@@ -71,7 +64,6 @@ pub enum DataError {
         /// The parts.
         n_parts: usize,
     },
-
     /// An epoch whose steps have numbers that cannot be counted to.
     #[error("epoch {epoch} is past the last one whose steps have numbers, {largest}")]
     EpochTooLarge {
@@ -80,7 +72,6 @@ pub enum DataError {
         /// The last one that there is.
         largest: usize,
     },
-
     /// A batch larger than the set.
     #[error("a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch")]
     BatchTooLarge {
@@ -89,7 +80,6 @@ pub enum DataError {
         /// The size of the set.
         n_items: usize,
     },
-
     /// Labels whose number is not that of the images.
     #[error("{found} labels for {expected} images")]
     LabelCount {
@@ -98,7 +88,6 @@ pub enum DataError {
         /// The number of labels.
         found: usize,
     },
-
     /// A label without a class.
     #[error("label {found} of item {item} (from 0): there are {n_classes} classes, from 0")]
     NoSuchClass {
@@ -109,7 +98,6 @@ pub enum DataError {
         /// The label.
         found: u16,
     },
-
     /// Two sets that were to be joined, of different classes.
     #[error("images of the classes {found:?} cannot join a set of the classes {expected:?}")]
     ClassesDiffer {
@@ -118,14 +106,12 @@ pub enum DataError {
         /// The classes of what was to join it.
         found: Vec<String>,
     },
-
     /// A shift that could move the whole image out of its frame, or is no number.
     #[error("a shift by up to {found} of the image's side: expected at least 0 and less than 1")]
     ShiftFraction {
         /// The fraction.
         found: f64,
     },
-
     /// An item that its data set could not give.
     #[error("step {step}: {source}")]
     Dataset {
@@ -134,25 +120,21 @@ pub enum DataError {
         /// What the data set reported.
         source: DatasetError,
     },
-
     /// The system has no thread left to read ahead with.
     #[error("no thread to read ahead with: {source}")]
     NoThread {
         /// The reason.
         source: io::Error,
     },
-
     /// A panic in the thread that reads ahead: a bug of the data set.
     #[error("reading ahead panicked: {reason}")]
     Panicked {
         /// The panic's message.
         reason: String,
     },
-
     /// A data set laid out in a way that could be read wrong.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-
     /// A folder that holds none of the known layouts.
     #[error("{}: no data set. Looked for {}; {left_out}", path.display(), looked_for.join("; "))]
     Unrecognized {
@@ -163,7 +145,6 @@ pub enum DataError {
         /// What the folder holds instead of images.
         left_out: Report,
     },
-
     /// A file that must be there.
     #[error("{}: no file {expected}", path.display())]
     MissingFile {
@@ -172,7 +153,6 @@ pub enum DataError {
         /// The file's names, any of which would do.
         expected: String,
     },
-
     /// A gzip file that cannot be unpacked to its end.
     #[error("{}: cannot be unpacked beyond byte {unpacked}: {reason}", path.display())]
     Gzip {
@@ -183,7 +163,6 @@ pub enum DataError {
         /// What the decoder said.
         reason: String,
     },
-
     /// A file that ends inside its header.
     #[error("{}: truncated, the header has {found} of {expected} bytes", path.display())]
     TruncatedHeader {
@@ -194,7 +173,6 @@ pub enum DataError {
         /// The bytes that are there.
         found: usize,
     },
-
     /// A file that does not begin as an idx file of its kind does.
     #[error("{}: not an idx file of {what}, magic number {found:#010x} where {expected:#010x} was expected", path.display())]
     IdxMagic {
@@ -207,14 +185,12 @@ pub enum DataError {
         /// The number at the head of the file.
         found: u32,
     },
-
     /// A file whose header counts no records.
     #[error("{}: holds no records", path.display())]
     NoRecords {
         /// The file.
         path: PathBuf,
     },
-
     /// A file that goes on after the records that its header counts.
     #[error("{} goes on after the {expected} bytes of the {records} records of its header", path.display())]
     TrailingBytes {
@@ -225,7 +201,6 @@ pub enum DataError {
         /// The bytes of header and records.
         expected: u64,
     },
-
     /// A file whose header asks for more memory than any data set in its format needs.
     #[error("{}: the {records} records of the header have {bytes} bytes, at most {max} are read", path.display())]
     TooLarge {
@@ -238,7 +213,6 @@ pub enum DataError {
         /// The most that is read.
         max: u64,
     },
-
     /// A file of labels that does not fit its file of images.
     #[error("{}: {found} labels, expected {expected}, one for each image", path.display())]
     CountsDiffer {
@@ -249,7 +223,6 @@ pub enum DataError {
         /// The number of labels.
         found: usize,
     },
-
     /// A CIFAR-10 file with nothing in it.
     #[error("{}: empty file, expected CIFAR-10 records of {expected} bytes", path.display())]
     EmptyFile {
@@ -258,7 +231,6 @@ pub enum DataError {
         /// The bytes of one record.
         expected: usize,
     },
-
     /// A file that ends inside a record, or before the last of those that its header counts.
     #[error("{}: truncated, record {record} (from 0) has {found} of {expected} bytes", path.display())]
     TruncatedRecord {
@@ -271,7 +243,6 @@ pub enum DataError {
         /// The bytes that are there.
         found: usize,
     },
-
     /// A label that the format does not have, so the file is something else.
     #[error("{}: record {record} (from 0) has label {found}, expected {min} to {max}", path.display())]
     LabelOutOfRange {
@@ -286,21 +257,18 @@ pub enum DataError {
         /// The label.
         found: u8,
     },
-
     /// A CIFAR-10 folder without any `data_batch_*.bin`.
     #[error("{}: no training images, expected at least one data_batch_*.bin", path.display())]
     NoTrainBatches {
         /// The folder.
         path: PathBuf,
     },
-
     /// A CIFAR-10 folder without its test file.
     #[error("{}: no test images, expected this file", path.display())]
     NoTestBatch {
         /// Where the file should be.
         path: PathBuf,
     },
-
     /// A folder without image files.
     #[error("{}: no image, expected files ending in {expected}; {left_out}", path.display())]
     NoImages {
@@ -311,14 +279,12 @@ pub enum DataError {
         /// What the folder holds instead.
         left_out: Report,
     },
-
     /// An image whose folder does not name its class.
     #[error("{}: not in a folder named after its class", path.display())]
     NoClassFolder {
         /// The file.
         path: PathBuf,
     },
-
     /// More folders than there are labels.
     #[error("{}: {found} classes, expected at most 65536", path.display())]
     TooManyClasses {
@@ -327,7 +293,6 @@ pub enum DataError {
         /// The number of classes.
         found: usize,
     },
-
     /// A folder with a training or a test folder but not the other.
     #[error("{}: has a {found} folder but no {missing} folder; call `read_held_out` if it is no split", path.display())]
     HalfSplit {
@@ -338,7 +303,6 @@ pub enum DataError {
         /// The subfolder that is not.
         missing: &'static str,
     },
-
     /// A folder with too few images to hold one out as the test set.
     #[error("{}: {found} image, expected at least 2 to hold one out for testing", path.display())]
     NothingToHoldOut {
@@ -347,7 +311,6 @@ pub enum DataError {
         /// The number of images.
         found: usize,
     },
-
     /// An image of the wrong size.
     #[error("{}: {} high and {} wide, expected {} high and {} wide", path.display(), found[0], found[1], expected[0], expected[1])]
     ImageSize {
@@ -358,7 +321,6 @@ pub enum DataError {
         /// `[height, width]` of the image.
         found: [usize; 2],
     },
-
     /// An image with other channels than 8-bit red, green and blue.
     #[error("{}: colour type {found}, expected {expected}; convert it first", path.display())]
     ColorType {
@@ -369,7 +331,6 @@ pub enum DataError {
         /// The colour type of the image, as the `image` crate names it.
         found: String,
     },
-
     /// A file that does not decode as an image.
     #[error("{}: cannot be decoded: {reason}", path.display())]
     Undecodable {
@@ -378,7 +339,6 @@ pub enum DataError {
         /// What the decoder said.
         reason: String,
     },
-
     /// A download that failed.
     #[error("the download of {what} failed: {reason}")]
     Download {
@@ -387,7 +347,6 @@ pub enum DataError {
         /// What the downloader said.
         reason: String,
     },
-
     /// A download that left less on disk than it should have.
     #[error("{}: {found:?} images (train, test), expected {expected:?}; delete the folder and download again", path.display())]
     DownloadIncomplete {
