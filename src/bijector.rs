@@ -67,18 +67,18 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
         }
     }
 
-    /// Data-dependent start: sets parameters from a batch and passes the image of the batch on, cut from the graph.
+    /// Data-dependent start: sets parameters from a batch and returns the image of the batch, detached from the graph.
     ///
     /// Consumes and returns the module, so that a start can neither happen twice by accident nor hide inside `forward`.
-    /// Parameters that the batch cannot tell become NaN, never a guess; [`crate::Unstarted`] turns them into an error
-    /// that names the layer.
+    /// Parameters that the batch does not determine become NaN, never a guess. `initialize` of [`crate::Unstarted`]
+    /// turns them into an error that names the layer.
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         let (z, _) = self.forward(x, context);
         (self, z.detach())
     }
 
-    /// Why a start from `x` leaves this layer without parameters, asked after one that did. By default nothing is
-    /// known, and the parameter itself is named.
+    /// Why the start from `x` left this layer with parameters that are not finite. It is called only after such a
+    /// start. The default gives no reason, and the error then names the parameter.
     fn start_problem(&self, x: &Tensor<D>, context: &C) -> Option<StartProblem> {
         let _ = (x, context);
         None
@@ -100,8 +100,9 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
 
     /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.
     ///
-    /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the walk's seed and the
-    /// layer's place in it, so that [`Bijector::walk_back`] sees the same draws. The caller's stream goes on after the layer ([`Walk`]).
+    /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the walk's seed
+    /// and the layer's place in it, so that [`Bijector::walk_back`] sees the same draws. The caller's random stream is
+    /// restored after the layer ([`Walk`]).
     fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Walk<C>) -> (Tensor<D>, Tensor<1>) {
         let device = graph_device(self, &x);
         walk.enter(&device);

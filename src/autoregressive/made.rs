@@ -18,8 +18,8 @@
 //! several times `D` are usual.
 //!
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in`, weights of the last layer 0, its bias the law's start
-//! ([`ThetaStart`]).
+//! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its bias at the law's
+//! start ([`ThetaStart`]).
 //!
 //! # Records
 //! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
@@ -66,8 +66,8 @@ pub struct MadeConfig {
     pub activation: Activation,
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
-    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
-    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
+    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -143,7 +143,7 @@ pub struct Made {
 
 impl ThetaStart for Made {
     /// # Errors
-    /// For an affine law of one number without a condition too ([`ConfigError::OnlyNormal`]).
+    /// Also for an affine law of one element without a condition ([`ConfigError::OnlyNormal`]).
     fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         if self.widths.kept == 1 && self.widths.context.is_none() && law.is_affine() {
             return Err(ConfigError::OnlyNormal { config: "Made" });

@@ -7,9 +7,9 @@
 //! The Jacobian is triangular in the net's order, with the law's derivatives on the diagonal.
 //!
 //! # Cost
-//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number, after one host read of the order.
-//! [`crate::Invert`] turns
-//! this round into the inverse autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose densities cost `D`.
+//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number, after one
+//! device-to-host copy of the order. [`crate::Invert`] turns this round into the inverse autoregressive flow of Kingma
+//! et al. 2016, whose samples cost one pass and whose densities cost `D`.
 //!
 //! # Reference
 //! Papamakarios et al. 2017; with laws other than the affine one, Huang et al. 2018 and Durkan et al. 2019.
@@ -48,7 +48,8 @@ use crate::layer::See;
 
 /// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
 ///
-/// Made by [`MaskedAutoregressive::new`], which sets the network's start: no literal goes around it.
+/// Build it with [`MaskedAutoregressive::new`], which sets the network's start. The struct is `non_exhaustive`, because
+/// a struct literal would skip that.
 #[derive(Module, Debug)]
 #[non_exhaustive]
 pub struct MaskedAutoregressive<L, N> {
@@ -59,7 +60,7 @@ pub struct MaskedAutoregressive<L, N> {
 }
 
 impl<L: Law, N: ThetaStart> MaskedAutoregressive<L, N> {
-    /// The layer of `law`, with parameters from `net`, which start where the law says ([`ThetaStart`]).
+    /// The layer of `law`, with parameters from `net`, which start at the law's start ([`ThetaStart`]).
     ///
     /// # Panics
     /// If the two do not fit. [`MaskedAutoregressive::try_new`] returns the error.
@@ -73,7 +74,7 @@ impl<L: Law, N: ThetaStart> MaskedAutoregressive<L, N> {
     /// The layer, or why law and network do not fit.
     ///
     /// # Errors
-    /// Those of [`ThetaStart::start_at`]; for [`super::Made`] an affine law of one number without a condition is one.
+    /// Those of [`ThetaStart::start_at`]; for [`super::Made`] also an affine law of one element without a condition.
     pub fn try_new(law: L, net: N) -> Result<Self, ConfigError> {
         let net = net.start_at(&law)?;
         Ok(Self { law, net })

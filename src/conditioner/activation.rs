@@ -23,8 +23,8 @@ impl Activation {
     /// The function of every element.
     ///
     /// # Numerics
-    /// `Elu` takes `exp` of nothing positive, so neither it nor its gradient overflows, and its derivative is 1 at 0
-    /// too. The derivatives of `Tanh` and `Elu` keep their digits where they saturate ([`crate::smooth`]).
+    /// `Elu` never takes `exp` of a positive number, so neither its value nor its gradient overflows. Its derivative at
+    /// 0 is 1. The derivatives of `Tanh` and `Elu` stay accurate where the functions saturate ([`crate::smooth`]).
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),

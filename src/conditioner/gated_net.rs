@@ -204,8 +204,8 @@ fn theta(output: Tensor<4>, c: usize) -> Tensor<3> {
 }
 
 impl ThetaStart for GatedNet {
-    /// The last convolution starts at random, as in the paper, and the components of a law apart by that: it keeps its
-    /// start, unless that is [`ConvStart::Zero`].
+    /// The last convolution starts at random, as in the paper, so the components of a law already differ. It keeps that
+    /// start, unless it is [`ConvStart::Zero`].
     fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         let mut net = self;
         let widths = net.widths();

@@ -1,12 +1,13 @@
 //! The network of Glow's couplings.
 //! ```text
-//! h = relu(norm(conv3x3(kept)))                           F channels, with the ring, no bias
+//! h = relu(norm(conv3x3(kept)))                           F channels, with the border, no bias
 //! h = relu(norm(conv1x1(h)))                              F channels, no bias
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
 //! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of
-//! its own. `ring` is a channel that is 1 around the image. Weights start at `N(0, 0.05²)`, norms from data, and the
-//! last layer, a [`ZeroConv`], at the law's start. Paper and code differ in that the paper does not mention the norms.
+//! its own. `border` is a border channel: 1 around the image and 0 inside. Weights start from `N(0, 0.05²)`, norms from
+//! data, and the last layer, a [`ZeroConv`], at the law's start. Paper and code differ in that the paper does not
+//! mention the norms.
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
 //! `2c` is `C + c` and its `2c + 1` is `c`.
@@ -45,8 +46,8 @@ pub struct GlowNetConfig {
     /// Filters `F`.
     #[config(default = 512)]
     pub n_filters: usize,
-    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
-    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
+    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 

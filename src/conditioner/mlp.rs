@@ -5,10 +5,10 @@
 //! theta = W·h + b                                           params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! Hidden layers uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start ([`ThetaStart`]):
-//! a coupling of a law whose 0 is the identity ([`crate::law::Affine`] as `Exponential` or `Additive`,
-//! [`crate::law::RationalQuadraticSpline`]) starts as the identity, one of [`crate::law::MixLogCdf`] near it, with
-//! components that differ.
+//! Hidden layers start uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start
+//! ([`ThetaStart`]). A coupling of a law that is the identity at theta = 0 ([`crate::law::Affine`] as `Exponential` or
+//! `Additive`, [`crate::law::RationalQuadraticSpline`]) starts as the identity. One of [`crate::law::MixLogCdf`] starts
+//! near it, with components that differ.
 //!
 //! # Example
 //! ```
@@ -59,8 +59,8 @@ pub struct MlpConfig {
     pub activation: Activation,
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
-    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
-    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
+    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 

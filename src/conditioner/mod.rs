@@ -43,7 +43,7 @@ use crate::error::ShapeError;
 
 /// A network that gives the parameters of a law from the kept half of a coupling and the context.
 ///
-/// Where its parameters start is said once for all axes and conditions, by [`ThetaStart`].
+/// [`ThetaStart`] sets where the law's parameters start, once for all axes and conditions.
 pub trait Conditioner<const D: usize, C: Context = ()>: ThetaStart + Module + ModuleDisplay + 'static {
     /// Parameters of every number of the half that changes.
     ///

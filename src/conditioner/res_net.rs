@@ -51,8 +51,8 @@ pub struct ResNetConfig {
     /// Probability that an activation is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
-    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
+    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 

@@ -11,14 +11,15 @@
 //! | `g` | length of the weights of each output channel, `gain` | `[out]` | 1; absent when plain |
 //!
 //! # Start
-//! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output channel over batch
-//! and positions, in float64, `W ← W·scale/u` and `bias ← −m·scale/u`, `u = √(v + min(1e-8, 1e-6·v))`: outputs have
-//! mean 0 and deviation `scale`. With weight normalisation it is `g` that is multiplied. A channel that is constant in
-//! the batch has no deviation to divide by:
-//! `u = max(1, |m|)`, so that convolutions in a row multiply nothing. Where a channel has a single number, in a batch
-//! of one example and one position, weights and bias become NaN.
-//! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored. [`ConvStart::Normal`]: weights
-//! from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias 0.
+//! [`ConvStart::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output
+//! channel over batch and positions, in float64, `W ← W·scale/u` and `bias ← −m·scale/u`,
+//! `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and deviation `scale`. With weight normalisation `g` is
+//! multiplied instead of `W`. A channel that is constant in the batch has no deviation to divide by: then
+//! `u = max(1, |m|)`, so that a stack of convolutions amplifies nothing. In a batch of one example and one position
+//! each channel has a single element; weights and bias then become NaN, which makes `initialize` an error.
+//! [`ConvStart::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored.
+//! [`ConvStart::Normal`]: weights from `N(0, deviation²)`, bias 0, data ignored. [`ConvStart::Zero`]: weights and bias
+//! 0.
 //!
 //! # Numerics
 //! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not NaN. Beside a norm of 1e-4 or more the
@@ -26,7 +27,7 @@
 //!
 //! # Reference
 //! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8). Differs
-//! in the start of constant channels, and in that the 1e-8 never exceeds a millionth of the variance.
+//! in the start of constant channels, and in the term 1e-8, which here never exceeds a millionth of the variance.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -134,7 +135,7 @@ impl StartedConvConfig {
             .with_initializer(Initializer::Zeros)
             .init(device);
         let shape = [self.n_outputs, self.n_inputs, self.kernel, self.kernel];
-        // Zeros are what burn has made already.
+        // burn has already made zeros.
         match self.start {
             ConvStart::DataDependent { .. } => conv.weight = parameter::normal(shape, 0.05, device),
             ConvStart::Normal { deviation } => conv.weight = parameter::normal(shape, deviation, device),

@@ -1,10 +1,11 @@
-//! Where the parameters that a network gives start.
+//! The start of the law's parameters that a network outputs.
 //! ```text
-//! last layer at its start   W = 0,  b = theta_start of the configuration, or else of the law        theta = b for every input
+//! last layer at its start   W = 0,  b = theta_start of the configuration, or else of the law
+//!                           so theta = b for every input
 //! ```
-//! A layer calls [`ThetaStart::start_at`] when it is made of a law and a network, so that no caller has to remember it.
-//! A mixture needs that: at zeros its components are equal, have equal gradients and stay equal, and one component is
-//! all that ever learns.
+//! A layer calls [`ThetaStart::start_at`] when it is built from a law and a network, so that no caller has to remember
+//! it. A mixture needs it: at theta = 0 its components are equal, so their gradients are equal and they never separate.
+//! The mixture would learn as a single component.
 
 use burn::module::{Initializer, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -13,13 +14,13 @@ use super::widths::Widths;
 use crate::error::ConfigError;
 use crate::law::Law;
 
-/// What every network of a law does when it meets the law.
+/// How a network initialises the law's parameters that it outputs.
 ///
-/// A part of [`Conditioner`](super::Conditioner) that knows neither axes nor conditions. Without a default, for a
-/// network that forgets it would let a mixture start, and stay, with equal components.
+/// The part of [`Conditioner`](super::Conditioner) that does not depend on axes or condition. It has no default
+/// implementation: a network that forgot it would let a mixture start, and stay, with equal components.
 pub trait ThetaStart: Sized {
-    /// The network with its parameters at [`Law::theta_start`], where its last layer starts at 0 and the configuration
-    /// names no other start. A last layer that starts at random keeps its start, as does one that has been trained.
+    /// The network with the law's parameters at [`Law::theta_start`], if its last layer is at 0 and its configuration
+    /// names no other start. A last layer that starts at random is left unchanged, and so is one that has been trained.
     ///
     /// ```
     /// use burn::module::{Initializer, Module};
@@ -28,7 +29,7 @@ pub trait ThetaStart: Sized {
     /// use flowkit::law::{Law, MixLogCdfConfig};
     /// use flowkit::{ConfigError, ThetaStart, parameter};
     ///
-    /// /// Of one number, so that the bias of the last layer is theta.
+    /// /// A network for one element, so that the bias of the last layer is theta.
     /// #[derive(Module, Debug)]
     /// struct Net {
     ///     last: Linear,
@@ -47,14 +48,14 @@ pub trait ThetaStart: Sized {
     /// let law = MixLogCdfConfig::new(2).init();
     /// let last = LinearConfig::new(3, law.n_params()).with_initializer(Initializer::Zeros).init(&Device::flex());
     /// let theta = Net { last }.start_at(&law)?.last.forward(Tensor::<2>::ones([1, 3], &Device::flex()));
-    /// // The second mean: half a quartile of the logistic distribution.
+    /// // The second mean: half the upper quartile of the logistic distribution.
     /// assert!((theta.slice([0..1, 5..6]).into_scalar::<f32>() - 0.5 * 3f32.ln()).abs() < 1e-6);
     /// # Ok::<(), ConfigError>(())
     /// ```
     ///
     /// # Errors
-    /// If the network gives another number of parameters than the law takes, or its own start is one that the law
-    /// refuses ([`Law::check_start`]).
+    /// If the network outputs a different number of parameters than the law takes ([`ConfigError::Parameters`]), or if
+    /// the law refuses the start that the configuration names ([`Law::check_start`]).
     fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError>;
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn bias(start: &Option<Vec<f64>>, n_params: usize, n_other: usize, de
     }
 }
 
-/// A bias at `start`, lazy if it was. Everything else that the parameter is stays: id, device, type.
+/// A bias at `start`; a lazy one stays lazy. The parameter keeps its id, device and type.
 fn at(bias: Param<Tensor<1>>, start: &[f64], n_other: usize) -> Param<Tensor<1>> {
     if start.iter().all(|&value| value == 0.0) {
         return bias;
@@ -113,13 +114,13 @@ impl<const D: usize> LastLayer<'_, D> {
         match self.own {
             Some(own) => law.check_start(self.network, own).map(|()| bias),
             None if is_zero(&bias) && is_zero(self.weight) => Ok(at(bias, &law.theta_start(), self.widths.other)),
-            // Trained, loaded or set: not a start any more.
+            // Trained, loaded or set: no longer at its start.
             None => Ok(bias),
         }
     }
 }
 
-/// Whether a network gives as many parameters as the law takes.
+/// Whether a network outputs as many parameters as the law takes.
 pub(crate) fn check_n_params<L: Law>(network: &'static str, found: usize, law: &L) -> Result<(), ConfigError> {
     match law.n_params() {
         expected if expected == found => Ok(()),
@@ -127,7 +128,7 @@ pub(crate) fn check_n_params<L: Law>(network: &'static str, found: usize, law: &
     }
 }
 
-/// Whether a parameter whose start is 0 is still there. Without a value it is; a value is read from the device.
+/// Whether a parameter that starts at 0 is still 0. A lazy one without a value is; a value is copied from the device.
 fn is_zero<const D: usize>(parameter: &Param<Tensor<D>>) -> bool {
     !parameter.is_initialized() || parameter.val().inner().into_data().iter::<f64>().all(|value| value == 0.0)
 }

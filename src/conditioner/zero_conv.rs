@@ -5,7 +5,7 @@
 //! | symbol | meaning | shape | trained | start |
 //! |---|---|---|---|---|
 //! | `W` | weights; the last input channel is the `ring`: 1 around the image, 0 in it | `[out, in + 1, 3, 3]` | yes | 0 |
-//! | `β` | bias | `[out]` | yes | 0, in a layer the law's start ([`ThetaStart`]) |
+//! | `β` | bias | `[out]` | yes | the law's start in a layer ([`ThetaStart`]), else 0 |
 //! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
 //!
 //! As a [`Conditioner`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code interleaves them,
@@ -40,8 +40,8 @@ pub struct ZeroConvConfig {
     pub n_other: usize,
     /// Parameters of the law for each number of it.
     pub n_params: usize,
-    /// Where the law's parameters start, one value for each, the same for every number; `None`: at the law's own start
-    /// ([`crate::law::Law::theta_start`]), which the layer sets, and without a layer at 0.
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
+    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
     pub theta_start: Option<Vec<f64>>,
 }
 
@@ -128,7 +128,7 @@ impl ZeroConv {
     /// [`ThetaStart::start_at`] of a network that ends in this layer.
     pub(super) fn start_within<L: Law>(self, network: &'static str, law: &L) -> Result<Self, ConfigError> {
         let last = LastLayer { network, widths: &self.widths, own: &self.theta_start, weight: &self.weight };
-        // The scale of the outputs is 1 at the start, so that the bias is theta.
+        // The scale of the outputs starts at 1, so the bias is theta.
         let bias = last.start_at(self.bias.clone(), law)?;
         Ok(Self { bias, ..self })
     }

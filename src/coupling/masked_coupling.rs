@@ -110,10 +110,10 @@ impl MaskedCouplingConfig {
         (0..first.len() as i64).partition(|&element| first[element as usize] == (self.kept == Half::First))
     }
 
-    /// The coupling of `law`, with parameters from `conditioner`, which start where the law says ([`ThetaStart`]).
+    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaStart`]).
     ///
     /// # Panics
-    /// If [`MaskedCouplingConfig::validate`] is an error, or law and network do not fit.
+    /// If [`MaskedCouplingConfig::validate`] is an error, or the network does not fit the law.
     /// [`MaskedCouplingConfig::try_init`] returns the error.
     pub fn init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
         match self.try_init(law, conditioner, device) {

@@ -42,7 +42,7 @@ pub struct CouplingConfig {
 }
 
 impl CouplingConfig {
-    /// The coupling of `law`, with parameters from `conditioner`, which start where the law says ([`ThetaStart`]).
+    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaStart`]).
     ///
     /// # Panics
     /// If the two do not fit. [`CouplingConfig::try_init`] returns the error.
