@@ -71,7 +71,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// A batch of data and its noise to `[batch]`.
     ///
     /// # Panics
-    /// If the lifted data does not have the flow's shape, or the noise not its type or device.
+    /// If the lifted data does not have the flow's shape, or the noise does not have its type or device.
     pub fn log_weight<const D: usize>(&self, x: S::Data, noise: Tensor<D>) -> Tensor<1>
     where
         S: Surjection<D>,
@@ -170,7 +170,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok(self.surjection.lower(self.flow.sample_given::<D, C>(n, temperature, context)?))
     }
 
-    /// [`BoundFlow::sample`] row by row: samples whose latents have no inverse are left out. See [`Flow::sample_rows`].
+    /// [`BoundFlow::sample`] row by row: leaves out samples whose latents have no inverse. See [`Flow::sample_rows`].
     pub fn sample_rows<const D: usize>(&self, n: usize, temperature: f64) -> Result<SampledRows<S::Data>, FlowError>
     where
         S: Surjection<D>,
@@ -233,7 +233,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok((model.surjection.lower(back), error))
     }
 
-    /// [`BoundFlow::fit`], and whether the condition is finite: a read from its device.
+    /// [`BoundFlow::fit`], and whether the condition is finite: one device-to-host copy.
     pub(crate) fn admit<const D: usize, C: Context>(
         &self,
         x: &S::Data,
@@ -249,7 +249,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok(admitted)
     }
 
-    /// Whether surjection and flow take a batch with a condition.
+    /// Whether surjection and flow accept a batch with a condition.
     pub(crate) fn fit<const D: usize, C: Context>(&self, x: &S::Data, context: &C) -> Result<Admitted<C, D>, FlowError>
     where
         S: Surjection<D>,
@@ -259,13 +259,13 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.surjection.check_dtype(self.flow.dtype())?;
         let (lifted, dims) = self.surjection.check(x)?;
         let noise = self.surjection.noise(x, self.flow.dtype());
-        // Noise is where the data is.
+        // Noise is on the device of the data.
         self.expect("data", &noise)?;
         let context = self.flow.fit_condition(lifted, &Numbers::of(&noise), context)?;
         Ok(Admitted { dims, noise, context })
     }
 
-    /// Whether numbers have the type and device of the model.
+    /// Whether a tensor has the type and device of the model.
     fn expect<const D: usize>(&self, what: &'static str, found: &Tensor<D>) -> Result<(), FlowError>
     where
         S: Module,
@@ -281,13 +281,13 @@ impl<S, B, P> BoundFlow<S, B, P> {
     }
 }
 
-/// A batch that a model takes.
+/// A batch that passed the checks of a model.
 pub(crate) struct Admitted<C, const D: usize> {
-    /// Numbers per example of the data.
+    /// Elements per example of the data.
     pub dims: usize,
     /// Fresh noise.
     pub noise: Tensor<D>,
-    /// The condition as the layers take it.
+    /// The condition with one row for each example.
     pub context: C,
 }
 
@@ -295,8 +295,8 @@ impl<S, B, P> Unstarted<BoundFlow<S, B, P>> {
     /// Data-dependent start of surjection and flow, in one pass from a batch.
     ///
     /// # Errors
-    /// If the batch has the wrong shape or holds data that the surjection does not know, or a layer cannot start from
-    /// it: [`FlowError::Start`] names the layer.
+    /// If the batch has the wrong shape or holds a level outside the surjection's range, or if a layer cannot start
+    /// from it: [`FlowError::Start`] names the layer.
     pub fn initialize<const D: usize>(self, x: S::Data) -> Result<BoundFlow<S, B, P>, FlowError>
     where
         S: Surjection<D>,

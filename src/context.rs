@@ -9,11 +9,12 @@ use crate::graph::lift;
 
 /// A condition that every layer of a flow is given beside its input.
 ///
-/// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`) and feature maps (`Tensor<4>`);
-/// pairs nest. The methods let a flow check a condition and cut it along with a batch, and a memory-saving backward cut the graph at a layer
-/// and collect the gradient of the condition there.
+/// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`) and feature maps
+/// (`Tensor<4>`); pairs nest. With its methods a flow checks a condition and selects its rows along with those of a
+/// batch, and a memory-saving backward pass cuts the graph at a layer and collects the gradient of the condition there.
 ///
-/// The first axis of every tensor in it is the batch: a row for each example. A flow takes a single row as that of every example.
+/// The first axis of every tensor in it is the batch: one row for each example. A flow applies a single row to every
+/// example.
 pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Gradient with respect to the condition, summed over layers.
     type Gradient: Default + Send + std::fmt::Debug;
@@ -27,7 +28,7 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// The same values outside of any graph.
     fn plain(&self) -> Self;
 
-    /// The rows with these numbers, in this order.
+    /// The rows with these indices, in this order.
     ///
     /// # Panics
     /// If there is no such row.
@@ -41,19 +42,20 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
         self.select(&range.collect::<Vec<_>>())
     }
 
-    /// The condition of `batch` examples: each tensor of one row is expanded to `batch` rows, others stay as they are.
+    /// The condition of `batch` examples: each tensor with one row is expanded to `batch` rows, others are unchanged.
     fn for_batch(&self, batch: usize) -> Self;
 
     /// Shape, type and device of each tensor in it.
     fn parts(&self) -> Vec<ContextPart>;
 
-    /// Whether every number in it is finite. Asked after a fault, to tell where it came from; a condition that does not say is taken to be.
+    /// Whether every element in it is finite. A flow calls it after a fault, to find where that came from, and through
+    /// [`Context::non_finite`] before it computes. The default is `true`.
     fn is_finite(&self) -> bool {
         true
     }
 
-    /// The first row that is not finite: evaluation, sampling, start and training refuse it. The default asks
-    /// [`Context::is_finite`] and names no row.
+    /// The first row that is not finite: evaluation, sampling, start and training return an error that names it. The
+    /// default calls [`Context::is_finite`] and names no row.
     fn non_finite(&self) -> Option<NonFiniteCondition> {
         (!self.is_finite()).then(|| NonFiniteCondition::new(None))
     }
@@ -66,14 +68,14 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
 }
 
-/// What a flow checks of a tensor of a condition.
+/// What a flow checks for each tensor of a condition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContextPart {
     /// Shape, with the batch first.
     pub shape: Vec<usize>,
-    /// Type of the numbers.
+    /// Type of the elements.
     pub dtype: DType,
-    /// Where they are.
+    /// Device that holds them.
     pub device: Device,
 }
 
@@ -324,7 +326,7 @@ impl<A: Context, B: Context> Context for (A, B) {
     }
 }
 
-/// `Ok` if every number of a condition is finite.
+/// `Ok` if every element of a condition is finite.
 pub(crate) fn check_finite<C: Context>(context: &C) -> Result<(), NonFiniteCondition> {
     context.non_finite().map_or(Ok(()), Err)
 }

@@ -208,35 +208,36 @@ pub enum ConfigError {
         /// All elements.
         total: usize,
     },
-    /// More levels of discrete data than a type carries with noise.
+    /// More levels of discrete data than a type can represent with noise.
     #[error(
-        "{config}: `n_levels` = {found} are too many for {dtype:?}, which carries {most}: a level must hold 256 of its numbers, or \
-         a flow learns them apart and its bound is none; take a float64 flow and `with_dtype(DType::F64)`, or drop bits"
+        "{config}: `n_levels` = {found} are too many for {dtype:?}, which carries {most}: a level must contain 256 \
+         numbers of the type, or a flow can tell them apart and its bound is no bound; use a float64 flow and \
+         `with_dtype(DType::F64)`, or drop bits"
     )]
     Levels {
         /// Type of the configuration.
         config: &'static str,
-        /// Levels that were asked for.
+        /// Number of levels in the configuration.
         found: usize,
-        /// Type of the flow's numbers.
+        /// Type that the flow computes in.
         dtype: DType,
-        /// Levels that it carries.
+        /// Largest number of levels that it allows.
         most: usize,
     },
-    /// A network that gives parameters for another law.
+    /// A network whose number of outputs does not fit the law.
     #[error("{network}: gives {found} parameters for each number, the law takes {expected}")]
     Parameters {
         /// Type of the network.
         network: &'static str,
-        /// Parameters of the law.
+        /// Parameters of the law for each element.
         expected: usize,
-        /// Parameters that the network gives.
+        /// Parameters that the network outputs for each element.
         found: usize,
     },
     /// A start at which components of a law are equal.
     #[error(
-        "{network}: `theta_start` makes components {first} and {second} of {law} equal; their gradients are equal too, so that they would \
-         stay one; name different ones, or leave `theta_start` out for the law's own"
+        "{network}: `theta_start` makes components {first} and {second} of {law} equal; their gradients would be equal \
+         too, so they would never separate; make them differ, or leave `theta_start` out for the law's own start"
     )]
     EqualComponents {
         /// Type of the network.
@@ -248,10 +249,10 @@ pub enum ConfigError {
         /// The second.
         second: usize,
     },
-    /// An autoregressive layer of one number, with an affine law and no condition: its scale and shift are constants.
+    /// An autoregressive layer of one element, with an affine law and no condition: its scale and shift are constants.
     #[error(
-        "{config}: one number, an affine law and no condition: a normal distribution whatever is learned; take a law that bends \
-         (`RationalQuadraticSpline`, `MixLogCdf` with components), or give a condition"
+        "{config}: one number, an affine law and no condition: a normal distribution for all parameters; take a law \
+         that bends (`RationalQuadraticSpline`, `MixLogCdf` with components), or give a condition"
     )]
     OnlyNormal {
         /// Type of the configuration or network.
@@ -287,7 +288,7 @@ impl ConfigError {
     }
 }
 
-/// Numbers of examples in words; of many, the first ones.
+/// Indices of examples as text; of many, only the first.
 fn listed(rows: &[usize]) -> String {
     const SHOWN: usize = 8;
     let names: Vec<String> = rows.iter().take(SHOWN).map(usize::to_string).collect();
@@ -305,7 +306,7 @@ pub enum FlowError {
     /// The batch does not have the flow's shape.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A part of the model is not made for the flow's numbers.
+    /// A part of the model does not support the type that the flow computes in.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The input holds NaN or an infinity.
@@ -321,7 +322,7 @@ pub enum FlowError {
     /// The condition holds NaN or an infinity.
     #[error(transparent)]
     NonFiniteCondition(#[from] NonFiniteCondition),
-    /// A layer that cannot start from a batch, or does not make finite numbers of it once started.
+    /// A layer that cannot start from a batch, or whose output for that batch is not finite after the start.
     #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
     Start {
         /// Path from the root of the model, as in the names of its parameters: `flow.bijector.1.0.steps.3.2`.
@@ -349,7 +350,7 @@ pub enum FlowError {
         /// Samples that hold one, in order.
         rows: Vec<usize>,
     },
-    /// Numbers of another type than the model's.
+    /// A tensor whose type differs from the model's.
     #[error("{what}: expected numbers of type {expected:?}, found {found:?}")]
     Type {
         /// What came: data, condition, noise or latents.
@@ -359,7 +360,7 @@ pub enum FlowError {
         /// Type that came.
         found: DType,
     },
-    /// Numbers on another device than the model's.
+    /// A tensor on another device than the model's.
     #[error("{what}: expected on device {expected}, found on device {found}")]
     OtherDevice {
         /// What came: data, condition, noise or latents.

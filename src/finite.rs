@@ -13,17 +13,18 @@ pub(crate) fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
 pub struct NonFiniteCondition {
     /// `condition`, or the part of a pair: `condition.1`, `condition.0.1` in a pair of pairs.
     pub path: String,
-    /// First row, along the batch axis, that holds such an element; `None` if the condition does not say.
+    /// First row, along the batch axis, that holds such an element; `None` if the type of the condition does not report
+    /// rows.
     pub row: Option<usize>,
 }
 
 impl NonFiniteCondition {
-    /// In a row of the whole condition.
+    /// An error in a row of the whole condition.
     pub fn new(row: Option<usize>) -> Self {
         Self { path: "condition".into(), row }
     }
 
-    /// The same in the member `index` of a pair.
+    /// The same error in the member `index` of a pair.
     pub fn within(self, index: usize) -> Self {
         let rest = self.path.strip_prefix("condition").unwrap_or_default();
         Self { path: format!("condition.{index}{rest}"), row: self.row }

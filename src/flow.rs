@@ -117,7 +117,7 @@ impl<B, P> Flow<B, P> {
     /// `[batch, ...]` to `[batch]`.
     ///
     /// # Panics
-    /// If `x` has not the flow's shape, type or device.
+    /// If `x` does not have the flow's shape, type and device.
     pub fn log_prob<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
     where
         B: Bijector<D>,
@@ -126,7 +126,8 @@ impl<B, P> Flow<B, P> {
         self.log_prob_given(x, &())
     }
 
-    /// `ln p(x | context)` in nats, differentiable. The condition has a row for each example, or one row for all of them.
+    /// `ln p(x | context)` in nats, differentiable. The condition has a row for each example, or one row for all of
+    /// them.
     ///
     /// # Panics
     /// As [`Flow::log_prob`], or if a layer cannot take the condition.
@@ -139,7 +140,7 @@ impl<B, P> Flow<B, P> {
         self.density(x, &context)
     }
 
-    /// [`Flow::log_prob_given`] of a batch and condition that were admitted.
+    /// [`Flow::log_prob_given`] of a batch and condition that passed the checks.
     pub(crate) fn density<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
     where
         B: Bijector<D, C>,
@@ -191,8 +192,8 @@ impl<B, P> Unstarted<Flow<B, P>> {
     /// Data-dependent start of every layer, one after the other, and of the prior, from a batch.
     ///
     /// # Errors
-    /// If the batch has the wrong shape, type or device, if it or the condition holds a value that is not finite, or if a layer cannot start
-    /// from it: [`FlowError::Start`] names the layer.
+    /// If the batch has the wrong shape, type or device, if it or the condition holds a value that is not finite, or if
+    /// a layer cannot start from it: [`FlowError::Start`] names the layer.
     pub fn initialize<const D: usize>(self, x: Tensor<D>) -> Result<Flow<B, P>, FlowError>
     where
         B: Bijector<D>,

@@ -80,7 +80,8 @@ pub trait Layer<const D: usize> {
     /// The same layer with its condition, to keep after the visit. Parameters are shared, not copied.
     fn to_owned(&self) -> Box<dyn Layer<D>>;
 
-    /// The same layer with the condition of some examples of the batch, for those examples. Parameters are shared, not copied.
+    /// The same layer for some examples of the batch, with the condition of those examples. Parameters are shared, not
+    /// copied.
     ///
     /// # Panics
     /// If the condition has no such rows.

@@ -1,16 +1,16 @@
-//! Mean and deviation of every channel of a batch, in float64 on the host: what a data-dependent start is made of.
+//! Mean and standard deviation of every channel of a batch, in float64 on the host, for data-dependent starts.
 //! ```text
 //! in a block    m = k + Σ(x − k)/n,  S = Σ(x − m)²             k the block's first number of the channel
 //! of two        m = m_a + δ·n_b/n,   S = S_a + S_b + δ²·n_a·n_b/n,   δ = m_b − m_a,  n = n_a + n_b
 //! deviation     √(S/n)                                         biased
 //! ```
 //! # Numerics
-//! Float64 holds the square of every float32 and the sum of 10⁹ of them: the result is that of the numbers as they are,
-//! whatever their offset, scale and count. A channel that is constant has a deviation of exactly 0, since `x − k` is.
-//! What a device cannot deliver is NaN.
+//! Float64 holds the square of every float32 and the sum of 10⁹ of them, so the result is accurate at any offset, scale
+//! and count. A constant channel has a deviation of exactly 0, because `x − k` is 0. If the device cannot return the
+//! batch, the moments are NaN.
 //!
 //! # Cost
-//! One device-to-host copy of the batch, in blocks of [`BLOCK`] elements: memory does not grow with the batch.
+//! One device-to-host copy of the batch, in blocks of [`BLOCK`] elements, so memory does not grow with the batch.
 //!
 //! # Reference
 //! Chan, Golub & LeVeque 1979 (moments of two sets from those of each).
@@ -20,8 +20,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 /// Elements of a block, unless one example has more.
 const BLOCK: usize = 1 << 20;
 
-/// Below this share of its largest number a deviation is rounding: an eighth of the spacing of the type's numbers or
-/// less, such as fewer than one number in 64 that is off by one unit in the last place.
+/// A deviation below this share of the channel's largest magnitude is rounding. It is at most an eighth of the spacing
+/// of the type: fewer than one element in 64 is off by one unit in the last place, for example.
 fn resolution(dtype: DType) -> f64 {
     let digits = if dtype == DType::F64 { 52 } else { 23 };
     (-f64::from(digits + 4)).exp2()
@@ -30,16 +30,16 @@ fn resolution(dtype: DType) -> f64 {
 /// Moments of every channel.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments {
-    /// Numbers of each channel.
+    /// Elements of each channel.
     pub count: usize,
     pub mean: Vec<f64>,
     /// Standard deviation, biased.
     pub deviation: Vec<f64>,
-    /// Deviation up to which the channel counts as constant in its type's resolution.
+    /// Deviation up to which the channel counts as constant, by the resolution of its type.
     pub resolution: Vec<f64>,
 }
 
-/// Moments of the numbers seen so far.
+/// Moments of the elements seen so far.
 struct Sums {
     count: usize,
     mean: Vec<f64>,
@@ -77,7 +77,7 @@ impl Moments {
             }
         }
         let Sums { count, mean, squares, largest } = sums;
-        // A mean that is not known makes the deviation so.
+        // An unknown mean makes the deviation unknown too.
         let deviation = |(mean, squares): (&f64, f64)| (squares / count as f64).sqrt() + 0.0 * mean;
         Self {
             count,
@@ -125,7 +125,7 @@ impl Sums {
 
     fn join(&mut self, more: Self) {
         let all = (self.count + more.count) as f64;
-        // The first block stands as it is, bit for bit.
+        // The first block is taken as it is, bit for bit.
         let share = if self.count == 0 { 1.0 } else { more.count as f64 / all };
         let squares = self.squares.iter_mut().zip(more.squares);
         for ((mean, other), (squares, others)) in self.mean.iter_mut().zip(more.mean).zip(squares) {
@@ -140,7 +140,7 @@ impl Sums {
     }
 }
 
-/// Σ f(x), in eight sums side by side.
+/// Σ f(x), in eight parallel sums.
 fn sum<T: Copy + Into<f64>>(numbers: &[T], f: impl Fn(f64) -> f64) -> f64 {
     let (eights, rest) = numbers.as_chunks::<8>();
     let mut sums = [0.0; 8];
@@ -152,7 +152,7 @@ fn sum<T: Copy + Into<f64>>(numbers: &[T], f: impl Fn(f64) -> f64) -> f64 {
     sums.into_iter().sum::<f64>() + rest.iter().map(|&x| f(x.into())).sum::<f64>()
 }
 
-/// Numbers of the host on a device, each the nearest of its type, outside of every graph.
+/// Host values as a tensor on a device, each rounded to the nearest of its type, outside any graph.
 pub(crate) fn on_device<const D: usize>(
     values: Vec<f64>,
     shape: [usize; D],

@@ -1,13 +1,13 @@
 //! Parameters: random starts, and setting a value without touching what the optimizer knows it by.
 //!
-//! burn's `Initializer` draws a parameter from the device's generator where it is first used, so that a model depends on what was drawn
-//! between `init` and then. The starts of this module are fixed at `init`:
+//! burn's `Initializer` draws a parameter from the device's generator at its first use, so a model depends on what was
+//! drawn between `init` and then. The starts of this module are fixed at `init`:
 //! ```text
 //! key      eight numbers from the device's generator, at init
-//! values   from ChaCha with 8 rounds under that key, on the host, when they are first asked for; rounded to the device's float type
+//! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the device's float type
 //! ```
-//! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key gives one start on every device. All modules of
-//! this crate start so; a network of your own can, with [`normal`] and [`uniform`].
+//! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key gives the same start on
+//! every device. All modules of this crate start this way; for networks of your own use [`normal`] and [`uniform`].
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -37,19 +37,21 @@ use crate::graph::lift;
 use crate::moments::on_device;
 use crate::random;
 
-/// Keys of parameters, apart from those of shuffles and augmentations.
+/// Separates the keys of parameters from those of shuffles and augmentations.
 const PARAMETERS: u64 = 1;
 
-/// A trained parameter that starts with independent draws from `N(0, deviation²)`, fixed now.
+/// A trained parameter of the given shape that starts with independent samples of `N(0, deviation²)`, fixed by this
+/// call.
 ///
 /// # Panics
 /// If the device gives no numbers.
 pub fn normal<const D: usize>(shape: [usize; D], deviation: f64, device: &Device) -> Param<Tensor<D>> {
-    // The 0 makes no other number of a draw, and 0 of −0.
+    // Adding 0 changes no sample, except that −0 becomes 0.
     drawn(shape, device, move |generator| normals(generator).map(move |z| 0.0 + deviation * z))
 }
 
-/// A trained parameter that starts with independent draws from the uniform distribution on `[−bound, bound)`, fixed now.
+/// A trained parameter of the given shape that starts with independent samples of the uniform distribution on
+/// `[−bound, bound)`, fixed by this call.
 ///
 /// # Panics
 /// If the device gives no numbers.
@@ -57,12 +59,12 @@ pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -
     drawn(shape, device, move |generator| uniforms(generator).map(move |u| bound * (2.0 * u - 1.0)))
 }
 
-/// Draws from `[0, 1)`: the upper 53 bits of 64, as many as a float64 has.
+/// Uniform samples of `[0, 1)`: the upper 53 bits of 64, the precision of a float64.
 fn uniforms(mut generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
     repeat_with(move || (generator.next_u64() >> 11) as f64 * 2f64.powi(-53))
 }
 
-/// Draws from `N(0, 1)`.
+/// Samples of `N(0, 1)`.
 pub(crate) fn normals(generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
     Distribution::<f64>::sample_iter(StandardNormal, generator)
 }
@@ -77,18 +79,19 @@ pub(crate) fn fan_in_linear(inputs: usize, outputs: usize, device: &Device) -> L
     linear(inputs, outputs, 1.0 / (inputs as f64).sqrt(), device)
 }
 
-/// A generator of the host, fixed by the state of the device's.
+/// A host generator, fixed by the state of the device's generator.
 ///
 /// # Panics
 /// If the device gives no numbers.
 pub(crate) fn host_generator(device: &Device) -> ChaCha8Rng {
     match random::key(device) {
         Ok(key) => generator([key, 0, 0, PARAMETERS]),
-        Err(reason) => panic!("a start is drawn from the device, which gave no numbers: {reason}"),
+        Err(reason) => panic!("the device returned no random numbers for the start of a parameter: {reason}"),
     }
 }
 
-/// A trained parameter whose first numbers, row by row, are those that `values` makes of a generator that is fixed now.
+/// A trained parameter whose initial values, row by row, are those of `values` from a generator that is fixed by this
+/// call.
 pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
     shape: [usize; D],
     device: &Device,
@@ -98,7 +101,7 @@ pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
     let start = move |device: &Device, require_grad: bool| {
         let values = values(generator).take(shape.iter().product());
         let dtype = device.settings().float_dtype;
-        // Half types round from float32, as burn's own draws do.
+        // Half types are rounded from float32, as in burn's own initialisers.
         let data = match dtype {
             FloatDType::F64 => TensorData::new(values.collect::<Vec<f64>>(), shape),
             _ => TensorData::new(values.map(|value| value as f32).collect::<Vec<f32>>(), shape),
@@ -124,7 +127,7 @@ pub fn set<const D: usize>(parameter: Param<Tensor<D>>, value: Tensor<D>) -> Par
     })
 }
 
-/// [`set`] to numbers of the host, each rounded to the nearest of the parameter's type.
+/// [`set`] to host values, each rounded to the nearest of the parameter's type.
 pub(crate) fn set_values<const D: usize>(parameter: Param<Tensor<D>>, values: Vec<f64>) -> Param<Tensor<D>> {
     let old = parameter.val();
     let value = on_device(values, old.dims(), &old.device(), old.dtype());
@@ -135,7 +138,8 @@ pub(crate) fn set_values<const D: usize>(parameter: Param<Tensor<D>>, values: Ve
 mod tests {
     use super::*;
 
-    /// From an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the little-endian words of the stream under the key `[11, 0, 0, 1]`.
+    /// From an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the little-endian words of the stream under the
+    /// key `[11, 0, 0, 1]`.
     #[test]
     fn uniform_draws_are_the_documented_ones() {
         let draws: Vec<f64> =

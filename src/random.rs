@@ -1,13 +1,14 @@
-//! A device's stream of random numbers: a scope that draws from a seed and gives the stream back.
+//! A device's stream of random numbers: a scope that draws from a seed, and then restores the caller's stream.
 //! ```text
-//! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of float32 numbers that the device draws
-//! after   the device is seeded with key
+//! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of 8 float32 numbers from the device, before the scope
+//! after   the device is seeded with `key`
 //! ```
-//! A generator of burn's is global to a backend: it can be seeded and drawn from, but its state can neither be read nor put back. So what is
-//! drawn after a scope is not what would have been drawn without it; but it follows from the state before the scope and from nothing within.
-//! Eight float32 numbers hold at least 8·23 random bits, which are mixed into a key of 64.
+//! burn's generator is global to a backend. It can be seeded and drawn from, but its state can be neither read nor
+//! restored. So the numbers after a scope are not those that would have been drawn without it. They depend only on the
+//! state before the scope, and on nothing within it. Eight float32 numbers hold at least 8·23 random bits, which are
+//! mixed into a key of 64 bits.
 //!
-//! The scopes of a process share the generator: two threads that draw from one backend disturb each other.
+//! All scopes of a process share the generator: two threads that draw from one backend affect each other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -16,10 +17,11 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use crate::draw::{GAMMA, mix};
 
-/// Numbers that a key is made of.
+/// How many random numbers make a key.
 const DRAWS: usize = 8;
 
-/// A number that depends on the state of the device's generator, which moves on. Read from the device; `Err` holds what it reported.
+/// A key from the state of the device's generator, which advances. One device-to-host copy; `Err` holds what the device
+/// reported.
 pub(crate) fn key(device: &Device) -> Result<u64, String> {
     let device = device.clone().without_autodiff();
     let draws = Tensor::<1>::random([DRAWS], Distribution::Uniform(0.0, 1.0), (&device, DType::F32));
@@ -27,8 +29,8 @@ pub(crate) fn key(device: &Device) -> Result<u64, String> {
     Ok(draws.iter::<f32>().fold(GAMMA, |key, draw| mix(key.wrapping_add(u64::from(draw.to_bits())))))
 }
 
-/// A scope in which a device draws from a seed. When it is dropped, on errors and panics too, the device's stream goes on in a way that
-/// depends on its state before the scope alone: neither on the seed nor on how much was drawn.
+/// A scope in which a device draws from a seed. When it is dropped, also after an error or a panic, the device's stream
+/// continues in a way that depends only on its state before the scope, not on the seed or on how much was drawn.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -53,21 +55,21 @@ pub(crate) fn key(device: &Device) -> Result<u64, String> {
 #[must_use = "the scope ends where this is dropped"]
 pub struct Seeded {
     device: Device,
-    /// What the stream goes on from; `None` for a device that gives no numbers any more.
+    /// Seed from which the stream continues; `None` for a device that no longer returns numbers.
     key: Option<u64>,
 }
 
 impl Seeded {
-    /// Seeds the device. Reads eight numbers from it first.
+    /// Draws eight numbers from the device (one device-to-host copy), then seeds it with `seed`.
     pub fn new(device: &Device, seed: u64) -> Self {
         let scope = Self::hold(device);
         device.seed(seed);
         scope
     }
 
-    /// A scope that is still to be seeded.
+    /// A scope that is not yet seeded.
     pub(crate) fn hold(device: &Device) -> Self {
-        // A lost device has no stream to give back. What is computed on it next reports the loss.
+        // A lost device has no stream to restore. The next operation on it reports the loss.
         Self { device: device.clone().without_autodiff(), key: key(device).ok() }
     }
 }

@@ -1,9 +1,9 @@
-//! What came of a data-dependent start: every parameter and every latent must be finite, or the first layer that is at
+//! Checks the result of a data-dependent start: every parameter and every latent must be finite, or the first layer at
 //! fault is named.
 //!
-//! A start never guesses: a layer that can take no parameters from a batch takes NaN. Then the batch is sent through
-//! the started layers one at a time, in the order of forward, and the first whose parameters or output are not finite
-//! is named, by the path of its parameters.
+//! A start never guesses: if a batch does not determine a layer's parameters, they become NaN. Then the batch is sent
+//! through the layers one at a time, in forward order. The first layer whose parameters or output are not finite is
+//! named, by the path of its parameters.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -17,16 +17,16 @@ use crate::layer::{Layer, LayerPath, LayerVisitor, LayerWalk, type_name};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
 
-/// Why a batch starts no layer.
+/// Why a batch cannot start a layer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartProblem {
-    /// A variance is made of at least two numbers.
-    #[error("a variance needs at least 2 numbers for each {what}, the batch holds {found}")]
+    /// Too few values: a variance needs at least two.
+    #[error("a variance needs at least 2 values for each {what}, the batch holds {found}")]
     TooFew {
-        /// What there is a variance of: `"channel"`, or `"element"` of an example.
+        /// What the variance is of: `"channel"`, or `"element"` of an example.
         what: &'static str,
-        /// Numbers of each in the batch.
+        /// Values of each in the batch.
         found: usize,
     },
     /// A norm that was configured to refuse constant channels met one.
@@ -41,7 +41,7 @@ pub enum StartProblem {
         /// Its deviation.
         deviation: f64,
     },
-    /// What a norm is given has no mean or no variance.
+    /// The input of a norm has no finite mean or variance.
     #[error("{what} {index} has no variance: its mean is {mean}")]
     NoMoments {
         /// `"channel"`, or `"element"` of an example.
@@ -56,28 +56,29 @@ pub enum StartProblem {
     Parameter {
         /// Path of the parameter within the layer.
         parameter: String,
-        /// The first such element, in the order of memory. Of a parameter with one number a channel, that is the
+        /// Index of the first such element, in memory order. For a parameter with one element per channel, this is the
         /// channel.
         index: usize,
-        /// What is there.
+        /// The value there.
         value: f64,
     },
-    /// The started layer makes numbers of the batch that are not finite.
+    /// The output of the started layer for the batch is not finite.
     #[error("its output is {value} in example {example}, channel {channel}")]
     Output {
         /// First example with such an element.
         example: usize,
         /// Its channel: index along axis 1.
         channel: usize,
-        /// What came out.
+        /// The value.
         value: f64,
     },
-    /// A network that is no layer, such as a dequantization's, gives numbers that are not finite.
+    /// The output of a network that is not a layer, such as a dequantization's, is not finite.
     #[error("its output is not finite")]
     Network,
 }
 
-/// The first element that is not finite: its place in a row of all, and its value. One read where all are finite.
+/// The first element that is not finite: its index in the flattened tensor, and its value. Copies a single value to the
+/// host if all are finite.
 fn first_non_finite<const D: usize>(x: &Tensor<D>) -> Result<Option<(usize, f64)>, FlowError> {
     if all_finite(x) {
         return Ok(None);
@@ -115,7 +116,7 @@ fn first_bad_parameter<M: Module>(module: &M) -> Result<Option<(String, usize, f
     parameters.found
 }
 
-/// Finds the first layer at fault. Runs every layer, so that what comes after it keeps its shape.
+/// Finds the first layer at fault. It runs every layer, also those after the fault, so that shapes stay right.
 #[derive(Default)]
 struct Search {
     found: Option<FlowError>,
@@ -132,7 +133,7 @@ impl Search {
     }
 }
 
-/// What is wrong with a started layer that made `z` of `x`.
+/// What is wrong with a started layer that maps `x` to `z`.
 fn problem<const D: usize>(
     layer: &dyn Layer<D>,
     x: &Tensor<D>,
@@ -149,7 +150,7 @@ fn problem<const D: usize>(
         let found = dims[0] * dims[2..].iter().product::<usize>();
         return Ok(Some(match layer.start_problem(x) {
             Some(problem) => problem,
-            // Its network takes statistics, and there are none of one number.
+            // Its network needs statistics, and a single element has none.
             None if found < 2 => StartProblem::TooFew { what: "channel", found },
             None => StartProblem::Parameter { parameter, index, value },
         }));
@@ -179,7 +180,7 @@ impl<const D: usize> LayerVisitor<D> for Search {
     }
 }
 
-/// `Ok` if all that a start set and made is finite.
+/// `Ok` if all parameters that a start set, and its output, are finite.
 fn check<M: Module, const D: usize>(
     started: &M,
     made: &Tensor<D>,
@@ -194,7 +195,8 @@ fn check<M: Module, const D: usize>(
     if let Some(found) = search.found {
         return Err(found);
     }
-    // What no layer shows: a prior, or a layer whose start passes something else on than its forward makes.
+    // No layer shows the fault: it is in a prior, or in a layer whose `initialize` returns another output than
+    // `forward`.
     let layer = type_name::<M>();
     Err(match bad {
         Some((path, index, value)) => {
@@ -206,7 +208,7 @@ fn check<M: Module, const D: usize>(
     })
 }
 
-/// Whether the parameters of a started flow are finite, and the latents `z` that its start made of `x`.
+/// Whether the parameters of a started flow, and its latents `z` of `x`, are finite.
 pub(crate) fn check_flow<const D: usize, C: Context, B: Bijector<D, C>, P: Prior<D, C>>(
     flow: &Flow<B, P>,
     x: Tensor<D>,
@@ -218,7 +220,7 @@ pub(crate) fn check_flow<const D: usize, C: Context, B: Bijector<D, C>, P: Prior
     })
 }
 
-/// Whether the parameters of a started surjection are finite, and the `y` that its start made of `x`.
+/// Whether the parameters of a started surjection, and its output `y` for `x`, are finite.
 pub(crate) fn check_surjection<const D: usize, S: Surjection<D>>(
     surjection: &S,
     x: S::Data,
@@ -231,7 +233,7 @@ pub(crate) fn check_surjection<const D: usize, S: Surjection<D>>(
     found.map_err(|error| within("surjection", error))
 }
 
-/// The error with the name of the member that it arose in before its path.
+/// The error, with the name of the member where it arose prefixed to its path.
 pub(crate) fn within(member: &str, error: FlowError) -> FlowError {
     match error {
         FlowError::Start { path, layer, problem } => {

@@ -23,12 +23,12 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// What it lowers to.
     type Data: Clone;
 
-    /// The same data outside of any graph: what a model that answers with numbers on the host looks at. Data that is a tensor drops its graph
-    /// by [`Tensor::inner`].
+    /// The same data outside any graph, for methods that return numbers on the host. For data that is a tensor this is
+    /// [`Tensor::inner`].
     fn plain(&self, x: Self::Data) -> Self::Data;
 
-    /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the device's generator, in the type of the flow's
-    /// parameters.
+    /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the device's generator, in
+    /// the type of the flow's parameters.
     fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<D>;
 
     /// Lifts data with the given noise.
@@ -44,7 +44,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// not know. May read from the device.
     fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError>;
 
-    /// Whether what it lifts to can be told apart by numbers of a type: that of the flow behind. By default it can.
+    /// Whether the type of the flow that follows can represent the lifted data. The default accepts every type.
     fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
         let _ = dtype;
         Ok(())

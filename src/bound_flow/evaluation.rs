@@ -16,7 +16,8 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// One-sample bound of every example on the host, without dropout and outside of any graph.
     ///
     /// # Errors
-    /// If the surjection or the flow does not take the batch, or if a bound is not finite: [`BoundFlow::evaluate_rows`] gives the others.
+    /// If the batch does not fit the surjection or the flow, or if a bound is not finite; [`BoundFlow::evaluate_rows`]
+    /// returns the others.
     pub fn evaluate<const D: usize>(&self, x: S::Data) -> Result<LogLikelihood<OneSampleBound>, FlowError>
     where
         S: Surjection<D>,
@@ -43,10 +44,12 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.evaluate_rows_given(x, context)?.whole()
     }
 
-    /// [`BoundFlow::evaluate`] row by row: an example whose bound is not finite is marked, and the others have theirs.
+    /// [`BoundFlow::evaluate`] row by row: an example whose bound is not finite is marked as failed, and the others
+    /// have their bounds.
     ///
     /// # Errors
-    /// If the surjection or the flow does not take the batch: a level that the surjection does not know is an error of the batch.
+    /// If the batch does not fit the surjection or the flow. A level outside the surjection's range is an error of the
+    /// whole batch.
     pub fn evaluate_rows<const D: usize>(&self, x: S::Data) -> Result<RowLikelihoods<OneSampleBound>, FlowError>
     where
         S: Surjection<D>,
@@ -77,11 +80,11 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok(RowLikelihoods::new(nats.into_iter().map(Ok).collect(), dims, OneSampleBound))
     }
 
-    /// Importance-weighted bound of every example from `samples` draws of the noise, without dropout and outside of any graph. The draws
-    /// are taken one after the other: memory does not grow with their number.
+    /// Importance-weighted bound of every example from `samples` samples of the noise, without dropout and outside any
+    /// graph. The noise is sampled one at a time: memory does not grow with their number.
     ///
     /// # Errors
-    /// As [`BoundFlow::evaluate`], for the weight of any draw, and if `samples` is 0.
+    /// As [`BoundFlow::evaluate`], for the weight of any sample, and if `samples` is 0.
     pub fn evaluate_importance_weighted<const D: usize>(
         &self,
         x: S::Data,
@@ -95,7 +98,8 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.evaluate_importance_weighted_given(x, samples, &())
     }
 
-    /// As [`BoundFlow::evaluate_importance_weighted`], given a condition: a row for each example, or one row for all of them.
+    /// As [`BoundFlow::evaluate_importance_weighted`], given a condition: a row for each example, or one row for all of
+    /// them.
     ///
     /// # Errors
     /// As [`BoundFlow::evaluate_importance_weighted`], and if a layer cannot take the condition.
@@ -113,8 +117,8 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.evaluate_importance_weighted_rows_given(x, samples, context)?.whole()
     }
 
-    /// [`BoundFlow::evaluate_importance_weighted`] row by row: an example with a weight that is not finite is marked by the first such
-    /// weight, and the others have their bounds.
+    /// [`BoundFlow::evaluate_importance_weighted`] row by row: an example with a weight that is not finite is marked as
+    /// failed with the first such weight, and the others have their bounds.
     ///
     /// # Errors
     /// As [`BoundFlow::evaluate_rows`], and if `samples` is 0.
@@ -131,7 +135,8 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.evaluate_importance_weighted_rows_given(x, samples, &())
     }
 
-    /// As [`BoundFlow::evaluate_importance_weighted_rows`], given a condition: a row for each example, or one row for all of them.
+    /// As [`BoundFlow::evaluate_importance_weighted_rows`], given a condition: a row for each example, or one row for
+    /// all of them.
     ///
     /// # Errors
     /// As [`BoundFlow::evaluate_importance_weighted_rows`], and if a layer cannot take the condition.
@@ -153,7 +158,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         let x = model.surjection.plain(x);
         let Admitted { dims, noise, context } = model.admit(&x, &context.plain())?;
         let mut means: Vec<Result<LogMeanExp, RowFault>> = Vec::new();
-        // The first noise, which was checked, and then fresh ones.
+        // The noise that was checked, then fresh noise.
         let mut first = Some(noise);
         for _ in 0..samples {
             let noise = first.take().unwrap_or_else(|| model.surjection.noise(&x, model.flow.dtype()));
@@ -171,7 +176,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok(RowLikelihoods::new(nats, dims, ImportanceWeightedBound { samples }))
     }
 
-    /// [`BoundFlow::log_weight_given`] of what was admitted.
+    /// [`BoundFlow::log_weight_given`] of a batch that was admitted.
     fn weight<const D: usize, C: Context>(&self, x: S::Data, noise: Tensor<D>, context: &C) -> Tensor<1>
     where
         S: Surjection<D>,

@@ -1,9 +1,9 @@
-//! The door of a flow: shapes, types and devices of data and conditions are checked before the first operation.
+//! The entrance of a flow: it checks shapes, types and devices of data and conditions before the first operation.
 //! ```text
 //! data        the flow's shape;  the type of its parameters;  their device, with or without autodiff
 //! condition   one row, or one for each example;  the type and device of the data
 //! ```
-//! A flow without parameters works in float32 and in float64, wherever its data is.
+//! A flow without parameters computes in float32 or float64, on the device of its data.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
@@ -14,7 +14,7 @@ use crate::context::{Context, ContextPart, check_finite};
 use crate::error::{FlowError, ShapeError};
 use crate::prior::Prior;
 
-/// Type and device of numbers.
+/// Type and device of a tensor.
 #[derive(Debug, Clone)]
 pub(crate) struct Numbers {
     pub dtype: DType,
@@ -26,7 +26,7 @@ impl Numbers {
         Self { dtype: x.dtype(), device: x.device() }
     }
 
-    /// Whether `found` can be combined with these. Devices that differ in autodiff alone are one.
+    /// Whether `found` can be combined with these. Devices that differ only in autodiff count as the same.
     ///
     /// # Errors
     /// [`FlowError::Type`] or [`FlowError::OtherDevice`].
@@ -47,7 +47,8 @@ impl Numbers {
         parts.try_for_each(|ContextPart { dtype, device, .. }| self.expect("condition", &Self { dtype, device }))
     }
 
-    /// What modules compute with data such as `data`: the type and device of their parameters, or of the data where they have none.
+    /// Type and device in which modules compute on `data`: those of their parameters, or those of the data if they have
+    /// none.
     ///
     /// # Errors
     /// [`FlowError::Type`] for data in a half type where no parameter says another.
@@ -55,7 +56,7 @@ impl Numbers {
         let dtype = match widest(module, prior) {
             Some(dtype) => dtype,
             None if data.dtype == DType::F64 => DType::F64,
-            // No density survives a half type.
+            // A half type is too coarse for densities.
             None => DType::F32,
         };
         let device = module.devices().into_iter().chain(prior.devices()).next();
@@ -63,8 +64,8 @@ impl Numbers {
     }
 }
 
-/// Float64 if a float parameter is, float32 if another is: networks may store theirs in a half type, which no density survives. `None`
-/// without parameters.
+/// Float64 if any float parameter has that type, else float32: networks may store their parameters in a half type,
+/// which is too coarse for densities. `None` without parameters.
 pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType> {
     let mut widest = Widest(None);
     module.visit(&mut widest);
@@ -82,7 +83,8 @@ impl ModuleVisitor for Widest {
     }
 }
 
-/// Whether the tensors of a condition have a row for each of `batch` examples: layers that ignore a condition do not look.
+/// Whether the tensors of a condition have one row, or one for each of `batch` examples. Layers that ignore a condition
+/// do not check this.
 pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), ShapeError> {
     match context.parts().into_iter().find(|part| part.shape.first().is_some_and(|&rows| rows != batch)) {
         None => Ok(()),
@@ -95,10 +97,11 @@ pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), Sh
 }
 
 impl<B, P> Flow<B, P> {
-    /// Whether the flow takes a batch with a condition; the condition as the layers take it, with a row for each example.
+    /// Whether a batch and its condition fit the flow. Returns the condition with one row for each example, as the
+    /// layers expect it.
     ///
     /// # Errors
-    /// What the head of this module lists.
+    /// Where one of the rules that head this module is broken.
     pub(crate) fn fit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
     where
         B: Bijector<D, C>,
@@ -110,7 +113,7 @@ impl<B, P> Flow<B, P> {
         self.fit_condition(x.dims(), &found, context)
     }
 
-    /// [`Flow::fit`] of the condition alone, beside data of a shape and of `numbers`.
+    /// [`Flow::fit`] of the condition alone, for data of the given shape, type and device.
     pub(crate) fn fit_condition<const D: usize, C: Context>(
         &self,
         shape: [usize; D],
@@ -128,7 +131,7 @@ impl<B, P> Flow<B, P> {
         Ok(context)
     }
 
-    /// [`Flow::fit`], and whether the condition is finite: a read from its device.
+    /// [`Flow::fit`], and whether the condition is finite: one device-to-host copy.
     pub(crate) fn admit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
     where
         B: Bijector<D, C>,
@@ -139,7 +142,7 @@ impl<B, P> Flow<B, P> {
         Ok(fitting)
     }
 
-    /// [`Flow::fit`] for methods whose contract is a panic.
+    /// [`Flow::fit`] for methods that panic on a bad batch.
     ///
     /// # Panics
     /// With the text of the error.

@@ -12,11 +12,11 @@ use crate::metric::{Exact, LogLikelihood};
 use crate::prior::Prior;
 
 impl<B, P> Flow<B, P> {
-    /// `ln p` of every example on the host, without dropout and outside of any graph.
+    /// `ln p` of every example in nats, on the host, without dropout and outside any graph.
     ///
     /// # Errors
-    /// If `x` has not the flow's shape, type or device, if it is not finite, or if a likelihood is not finite. Errors name the example;
-    /// [`Flow::evaluate_rows`] gives what is known of the others.
+    /// If `x` does not have the flow's shape, type and device, if it is not finite, or if a likelihood is not finite.
+    /// Errors name the example; [`Flow::evaluate_rows`] returns the likelihoods of the others.
     pub fn evaluate<const D: usize>(&self, x: Tensor<D>) -> Result<LogLikelihood<Exact>, FlowError>
     where
         B: Bijector<D>,
@@ -47,7 +47,8 @@ impl<B, P> Flow<B, P> {
         Ok(LogLikelihood::new(nats, self.dims(), Exact))
     }
 
-    /// [`Flow::evaluate`] row by row: an example that is not finite, or whose likelihood is not, is marked, and the others have theirs.
+    /// [`Flow::evaluate`] row by row: an example that is not finite, or whose likelihood is not, is marked as failed,
+    /// and the others have their likelihoods.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -65,7 +66,7 @@ impl<B, P> Flow<B, P> {
     /// ```
     ///
     /// # Errors
-    /// If `x` has not the flow's shape, type or device.
+    /// If `x` does not have the flow's shape, type and device.
     pub fn evaluate_rows<const D: usize>(&self, x: Tensor<D>) -> Result<RowLikelihoods<Exact>, FlowError>
     where
         B: Bijector<D>,
@@ -94,7 +95,7 @@ impl<B, P> Flow<B, P> {
         let mut rows: Vec<Result<f64, RowFault>> =
             counts.iter().map(|&count| Err(RowFault::Input { count, total })).collect();
         if !good.is_empty() {
-            // Layers see finite numbers alone.
+            // Layers only see finite values.
             let whole = good.len() == counts.len();
             let (x, context) = if whole { (x, context) } else { (Context::select(&x, &good), context.select(&good)) };
             let values = read(self.valid().density(x, &context))?;
@@ -104,7 +105,7 @@ impl<B, P> Flow<B, P> {
     }
 }
 
-/// For each example, how many of its elements are not finite. One read.
+/// For each example, how many of its elements are not finite. One device-to-host copy.
 pub(crate) fn non_finite_counts<const D: usize>(x: Tensor<D>) -> Result<Vec<usize>, FlowError> {
     let dims = x.dims();
     let per_example: usize = dims[1..].iter().product();
@@ -113,14 +114,15 @@ pub(crate) fn non_finite_counts<const D: usize>(x: Tensor<D>) -> Result<Vec<usiz
     Ok(data.iter::<i64>().map(|n| per_example - n as usize).collect())
 }
 
-/// How many elements are not finite, of how many, and the first example that holds one; `None` if all are. One read.
+/// Number of elements that are not finite, number of all elements, and the first example that holds such an element;
+/// `None` if all are finite. One device-to-host copy.
 pub(crate) fn non_finite<const D: usize>(x: Tensor<D>) -> Result<Option<(usize, usize, usize)>, FlowError> {
     let total: usize = x.dims().iter().product();
     let counts = non_finite_counts(x)?;
     Ok(counts.iter().position(|&n| n > 0).map(|example| (counts.iter().sum(), total, example)))
 }
 
-/// Numbers on the host.
+/// Values on the host.
 pub(crate) fn read(values: Tensor<1>) -> Result<Vec<f64>, FlowError> {
     let data = values.inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
     Ok(data.iter::<f64>().collect())

@@ -1,4 +1,4 @@
-//! A batch row by row: what came out of the good rows, and what is wrong with the others.
+//! Results of a batch row by row: the values of the good rows, and what is wrong with the others.
 
 use crate::error::FlowError;
 use crate::metric::{LogLikelihood, Provenance};
@@ -18,7 +18,7 @@ pub enum RowFault {
     /// The log-likelihood came out as NaN or an infinity.
     #[error("log-likelihood is {value}")]
     Likelihood {
-        /// What came out.
+        /// The value.
         value: f64,
     },
     /// The latents could not be mapped to data.
@@ -35,7 +35,7 @@ pub enum RowFault {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("row {row}: {fault}")]
 pub struct FailedRow {
-    /// Its number in the batch, from 0.
+    /// Its index in the batch, from 0.
     pub row: usize,
     /// What is wrong with it.
     pub fault: RowFault,
@@ -51,7 +51,8 @@ impl From<FailedRow> for FlowError {
     }
 }
 
-/// Log-likelihoods of the rows of a batch, of which some may have failed. Each is that of its row alone: a row that failed changes no other.
+/// Log-likelihoods of the rows of a batch, some of which may have failed. Each depends on its own row only, so a failed
+/// row does not affect the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowLikelihoods<P> {
     rows: Vec<Result<f64, RowFault>>,
@@ -60,7 +61,7 @@ pub struct RowLikelihoods<P> {
 }
 
 impl<P: Provenance> RowLikelihoods<P> {
-    /// Of values in nats; one that is not finite is a fault.
+    /// From values in nats; one that is not finite marks its row as failed.
     pub(crate) fn new(rows: Vec<Result<f64, RowFault>>, dims: usize, provenance: P) -> Self {
         let checked = |value: f64| if value.is_finite() { Ok(value) } else { Err(RowFault::Likelihood { value }) };
         Self { rows: rows.into_iter().map(|row| row.and_then(checked)).collect(), dims, provenance }
@@ -82,7 +83,7 @@ impl<P: Provenance> RowLikelihoods<P> {
         Ok(LogLikelihood::new(nats?, self.dims, self.provenance))
     }
 
-    /// Numbers of the rows that did not fail, in order.
+    /// Indices of the rows that did not fail, in order.
     pub fn good(&self) -> Vec<usize> {
         self.rows.iter().enumerate().filter(|(_, row)| row.is_ok()).map(|(row, _)| row).collect()
     }
@@ -100,19 +101,19 @@ impl<P: Provenance> RowLikelihoods<P> {
     }
 }
 
-/// Samples of which some may have failed.
+/// Samples, some of which may have failed.
 #[derive(Debug, Clone)]
 pub struct SampledRows<T> {
-    /// The good ones, at least one.
+    /// The samples that did not fail: at least one.
     pub samples: T,
-    /// For each of them, its number among all that were drawn, from 0: the row of its condition.
+    /// For each of `samples`, its index among all `n` samples, from 0. That is also the row of its condition.
     pub rows: Vec<usize>,
-    /// The others.
+    /// The samples that failed, in order.
     pub failed: Vec<FailedRow>,
 }
 
 impl<T> SampledRows<T> {
-    /// Changes the samples into something else.
+    /// Maps the samples and keeps the rest.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> SampledRows<U> {
         SampledRows { samples: change(self.samples), rows: self.rows, failed: self.failed }
     }

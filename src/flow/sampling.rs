@@ -3,9 +3,10 @@
 //! z ~ prior at a temperature,  x = f⁻¹(z | context)
 //! ln p(x | context) = ln p_prior(z | context) − ln|det ∂f⁻¹/∂z|                    [batch], nats
 //! ```
-//! The log-density is that of the model, which is the prior's at temperature 1, whatever the temperature of the samples: what
-//! [`Flow::evaluate`] would give with exact numbers. It comes from the latents, not from `x`. A sample that rounds to the end of an interval, 1
-//! of a [`Logit`](crate::Logit), has lost how close it is, and `evaluate` no density for it; its latents still have both.
+//! The log-density is that of the model, with the prior at temperature 1, whatever the temperature of the samples. In
+//! exact arithmetic it is the result of [`Flow::evaluate`]. It is computed from the latents, not from `x`. A sample
+//! that rounds to the end of an interval, such as 1 before a [`Logit`](crate::Logit), no longer says how close to the
+//! end it was, so `evaluate` has no density for it. Its latents still determine the density.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -29,16 +30,16 @@ pub struct Samples<const D: usize> {
     pub log_likelihood: LogLikelihood<Exact>,
 }
 
-/// A flow in evaluation, the condition of every sample, and latents.
+/// A flow in evaluation mode, the condition of every sample, and latents.
 type Drawn<F, C, const D: usize> = (F, C, Tensor<D>);
 
 impl<B, P> Flow<B, P> {
-    /// `n` samples at a temperature: the latents' spread is multiplied by it. Samples of a model in training come from its current
-    /// weights, without dropout and outside the graph.
+    /// `n` samples, `[n, ...]`, at a temperature, by which the spread of the latents is multiplied. A model in training
+    /// is sampled with its current weights, without dropout and outside any graph.
     ///
     /// # Errors
     /// If `n` is 0, if the temperature is negative or not finite, or if some latents have no inverse in this precision:
-    /// [`Flow::sample_rows`] gives the others.
+    /// [`Flow::sample_rows`] returns the others.
     pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<Tensor<D>, FlowError>
     where
         B: Bijector<D>,
@@ -72,7 +73,7 @@ impl<B, P> Flow<B, P> {
     /// use burn::tensor::Device;
     /// use flowkit::{Flow, Invert, StandardNormal, Tanh};
     ///
-    /// // Samples in (−1, 1), of which some round to the ends at this temperature.
+    /// // Samples in (−1, 1); at this temperature some round to the ends.
     /// let flow = Flow::new(Invert::new(Tanh::new()), StandardNormal::new(), [1, 2])?.without_data();
     /// let samples = flow.sample_with_log_prob::<2>(64, 5.0)?;
     /// assert!(samples.log_likelihood.nats().iter().all(|nats| nats.is_finite()));
@@ -81,8 +82,8 @@ impl<B, P> Flow<B, P> {
     /// ```
     ///
     /// # Errors
-    /// As [`Flow::sample`], and if a log-density is not finite: latents that a temperature above 1 takes out of the support of
-    /// a [`Uniform`](crate::Uniform) prior, say.
+    /// As [`Flow::sample`], and if a log-density is not finite: for example if a temperature above 1 moves latents out
+    /// of the support of a [`Uniform`](crate::Uniform) prior.
     pub fn sample_with_log_prob<const D: usize>(&self, n: usize, temperature: f64) -> Result<Samples<D>, FlowError>
     where
         B: Bijector<D>,
@@ -91,7 +92,8 @@ impl<B, P> Flow<B, P> {
         self.sample_with_log_prob_given(n, temperature, &())
     }
 
-    /// As [`Flow::sample_with_log_prob`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    /// As [`Flow::sample_with_log_prob`], given a condition: a row for each of the `n` samples, or one row for all of
+    /// them.
     ///
     /// # Errors
     /// As [`Flow::sample_with_log_prob`], and if a layer cannot take the condition.
@@ -116,7 +118,7 @@ impl<B, P> Flow<B, P> {
         Ok(Samples { x, log_likelihood: LogLikelihood::new(nats, self.dims(), Exact) })
     }
 
-    /// [`Flow::sample`] row by row: samples whose latents have no inverse are left out.
+    /// [`Flow::sample`] row by row: leaves out samples whose latents have no inverse.
     ///
     /// # Errors
     /// As [`Flow::sample`], but [`FlowError::NotInverted`] only if no sample is left.
@@ -152,10 +154,11 @@ impl<B, P> Flow<B, P> {
         }
     }
 
-    /// [`Flow::sample_with_log_prob`] row by row: samples whose latents have no inverse, or whose log-density is not finite, are left out.
+    /// [`Flow::sample_with_log_prob`] row by row: leaves out samples whose latents have no inverse, or whose
+    /// log-density is not finite.
     ///
     /// # Errors
-    /// As [`Flow::sample_with_log_prob`], but for failed rows only if no sample is left.
+    /// As [`Flow::sample_with_log_prob`], but failed rows are an error only if no sample is left.
     pub fn sample_rows_with_log_prob<const D: usize>(
         &self,
         n: usize,
@@ -168,7 +171,8 @@ impl<B, P> Flow<B, P> {
         self.sample_rows_with_log_prob_given(n, temperature, &())
     }
 
-    /// As [`Flow::sample_rows_with_log_prob`], given a condition: a row for each of the `n` samples, or one row for all of them.
+    /// As [`Flow::sample_rows_with_log_prob`], given a condition: a row for each of the `n` samples, or one row for all
+    /// of them.
     ///
     /// # Errors
     /// As [`Flow::sample_rows_with_log_prob`], and if a layer cannot take the condition.
@@ -195,7 +199,7 @@ impl<B, P> Flow<B, P> {
         Ok(SampledRows { samples: Samples { x: Context::select(&x, &rows), log_likelihood }, rows, failed })
     }
 
-    /// Checks what a sample is asked by, and draws latents.
+    /// Checks the arguments, and samples latents.
     fn draw<const D: usize, C: Context>(
         &self,
         n: usize,
@@ -237,7 +241,7 @@ impl<B, P> Flow<B, P> {
         Ok((x, nats))
     }
 
-    /// The rows that are good, and what is wrong with the others.
+    /// The good rows, and what is wrong with the others.
     fn sort(&self, counts: &[usize], nats: Option<&[f64]>) -> (Vec<usize>, Vec<FailedRow>) {
         let total = self.dims();
         let (mut rows, mut failed) = (Vec::with_capacity(counts.len()), Vec::new());
@@ -254,7 +258,7 @@ impl<B, P> Flow<B, P> {
     }
 }
 
-/// The error of a batch with elements that are not finite; `None` if all are.
+/// The error of a batch with elements that are not finite; `None` if all are finite.
 pub(crate) fn not_inverted<const D: usize>(x: &Tensor<D>, counts: &[usize]) -> Option<FlowError> {
     let rows: Vec<usize> = (0..counts.len()).filter(|&row| counts[row] > 0).collect();
     let (count, total) = (counts.iter().sum(), x.dims().iter().product());
