@@ -23,8 +23,8 @@ pub const AUGMENT: &str = "augment";
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// CIFAR-10 binary batches, MNIST's files, or a folder of images of the model's size, split as its folders `train` and `test` are or
-    /// else every tenth held out [default: the photographs that come with the crate]
+    /// CIFAR-10 binary batches, MNIST's files, or a folder of images of the model's size. Folders `train` and `test` in
+    /// it are the split; without them every tenth image is held out [default: the photographs that come with the crate]
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)

@@ -26,7 +26,7 @@ const RECORD: usize = 1 + 3 * 32 * 32;
 const MAX_LABEL: u8 = CLASSES.len() as u8 - 1;
 const TEST_FILE: &str = "test_batch.bin";
 
-/// What the archive holds beside its records.
+/// Files of the archive that hold no records.
 const COMPANIONS: [&str; 2] = ["batches.meta.txt", "readme.html"];
 
 /// Training files of the whole set.
@@ -77,11 +77,11 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     Images::new(bytes, SHAPE)?.with_labels(labels)
 }
 
-/// The CIFAR-10 folder: the training images of however many `data_batch_*.bin` there are, in order of their numbers,
-/// and the test images of `test_batch.bin`.
+/// The CIFAR-10 folder: the training images of all `data_batch_*.bin` that it holds, in order of their numbers, and the
+/// test images of `test_batch.bin`.
 ///
-/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out, and are in the
-/// [`Report`](super::Report) of the set; so are those of the five training files that are missing.
+/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out. The [`Report`](super::Report) of
+/// the set lists them, and any of the five training files that are missing.
 ///
 /// # Errors
 ///
@@ -119,7 +119,7 @@ pub(super) fn looked_for() -> String {
     format!("data_batch_*.bin and {TEST_FILE} (CIFAR-10)")
 }
 
-/// The training files with their numbers, in order of them.
+/// The training files with their numbers, in that order.
 fn train_files(entries: &[Found]) -> Vec<(u64, &Found)> {
     let number = |entry: &Found| {
         let digits = entry.name.to_str()?.strip_prefix("data_batch_")?.strip_suffix(".bin")?;

@@ -64,12 +64,12 @@ pub enum DataError {
         /// The parts.
         n_parts: usize,
     },
-    /// An epoch whose steps have numbers that cannot be counted to.
+    /// An epoch whose step numbers do not fit `usize`.
     #[error("epoch {epoch} is past the last one whose steps have numbers, {largest}")]
     EpochTooLarge {
         /// The epoch, from 0.
         epoch: usize,
-        /// The last one that there is.
+        /// The last epoch whose step numbers fit.
         largest: usize,
     },
     /// A batch larger than the set.
@@ -132,7 +132,7 @@ pub enum DataError {
         /// The panic's message.
         reason: String,
     },
-    /// A data set laid out in a way that could be read wrong.
+    /// A data set with an ambiguous layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// A folder that holds none of the known layouts.
@@ -293,8 +293,8 @@ pub enum DataError {
         /// The number of classes.
         found: usize,
     },
-    /// A folder with a training or a test folder but not the other.
-    #[error("{}: has a {found} folder but no {missing} folder; call `read_held_out` if it is no split", path.display())]
+    /// A folder that holds a training folder or a test folder, but not both.
+    #[error("{}: has a {found} folder but no {missing} folder; call `read_held_out` if it is not a split", path.display())]
     HalfSplit {
         /// The folder.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! What a folder holds: its entries in one order on every file system, and which of them are the user's.
+//! The entries of a folder, in the same order on every file system, and which of them are the user's data.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,7 +8,7 @@ use std::{
 
 use super::{DataError, LayoutError, Remark, report};
 
-/// Names, in lower case, of what operating systems, file servers and tools put beside a user's files.
+/// Names, in lower case, of files and folders that operating systems, file servers and tools add to a user's folder.
 const SYSTEM: [&str; 21] = [
     "__macosx",
     "__pycache__",
@@ -33,12 +33,12 @@ const SYSTEM: [&str; 21] = [
     "#snapshot",
 ];
 
-/// What an entry is, links followed.
+/// Kind of an entry, after links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Folder,
     LinkedFolder,
-    /// Or a link that leads nowhere: reading it says so.
+    /// Or a broken link: reading it reports the error.
     File,
     Other,
 }
@@ -52,7 +52,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Why it is not the user's data, whatever it holds.
+    /// Why it is not the user's data, independent of its contents.
     pub(super) fn foreign(&self) -> Option<Remark> {
         foreign(&self.name)
     }
@@ -92,7 +92,7 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Found>, DataError> {
     Ok(entries)
 }
 
-/// Remarks on the entries of `dir` that `is_read` does not know.
+/// Remarks on the entries of `dir` that are left out because `is_read` is false for them.
 pub(super) fn not_in_set(entries: &[Found], is_read: impl Fn(&Found) -> bool) -> Vec<report::ReportEntry> {
     let others = entries.iter().filter(|entry| !is_read(entry));
     others.map(|entry| entry.remarked(entry.foreign().unwrap_or(Remark::NotInSet))).collect()

@@ -1,6 +1,6 @@
-//! Gzip files: members one behind the other, with zeros after any of them.
+//! Gzip files: a sequence of members, any of which may be followed by zeros.
 //!
-//! Tapes and some writers pad a file with zeros to a whole number of blocks; gzip and Python skip them,
+//! Tapes and some writers pad a file with zeros to a whole number of blocks. gzip and Python skip the zeros;
 //! `MultiGzDecoder` does not.
 //!
 //! Reference: RFC 1952; the gzip manual, "Using gzip on tapes".
@@ -9,10 +9,10 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// What a gzip file begins with: RFC 1952, 2.3.1.
+/// The first bytes of a gzip file: RFC 1952, 2.3.1.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// The unpacked bytes of all members, each of which proves its checksum at its end.
+/// The unpacked bytes of all members. The checksum of each is verified at its end.
 pub(super) enum Members<R> {
     Within(GzDecoder<R>),
     Between(R),
@@ -27,7 +27,7 @@ impl<R: BufRead> Members<R> {
 
 impl<R: BufRead> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Every turn but the last goes on in the file, so there is an end.
+        // Every iteration but the last advances in the file, so the loop ends.
         loop {
             match self {
                 Self::Within(member) => {
@@ -52,7 +52,7 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// Whether something else comes after the zeros.
+/// Whether anything follows the zeros.
 fn skip_zeros(packed: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let bytes = packed.fill_buf()?;

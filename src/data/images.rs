@@ -177,7 +177,8 @@ impl Images {
         Ok(self)
     }
 
-    /// These images with rows for columns: the pixel in row `y`, column `x` goes to row `x`, column `y`. EMNIST's images are so.
+    /// These images with rows and columns exchanged: the pixel in row `y`, column `x` moves to row `x`, column `y`.
+    /// EMNIST's files store their images that way.
     ///
     /// ```
     /// # use flowkit::data::Images;

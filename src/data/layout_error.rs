@@ -2,21 +2,21 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A data set laid out in a way that could be read wrong, so that it is not read at all.
+/// A data set with an ambiguous layout, which is not read at all.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// A file, or something else, where a folder was expected.
-    #[error("{}: not a folder; an archive must be unpacked, and a file is read by its folder", path.display())]
+    /// Something other than a folder where a folder was expected.
+    #[error("{}: not a folder; unpack an archive, and pass the folder of a file", path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
 
-    /// Folders whose names say that they are parts of a split, but not which part is which.
+    /// Folders whose names suggest a split, but do not say which is the training set and which the test set.
     #[error(
-        "{}: {} may be parts of a split. Taken as one are folders called {train} and {test}, in either case, one of each. Rename them, or \
-         call `read_split` with the two folders, or `read_held_out` if they are no split", path.display(), found.join(", ")
+        "{}: {} may be parts of a split. A split is one folder called {train} and one called {test}, in upper or lower \
+         case. Rename them, or call `read_split` with the two folders, or `read_held_out` if they are not a split", path.display(), found.join(", ")
     )]
     UnclearSplit {
         /// The folder that holds them.
@@ -29,8 +29,9 @@ pub enum LayoutError {
         test: String,
     },
 
-    /// A training folder and a test folder that are one, or of which one lies in the other, perhaps by way of links.
-    #[error("{} and {} share files: testing on what was trained on", train.display(), test.display())]
+    /// A training folder and a test folder that are the same, or of which one lies in the other, possibly through
+    /// links.
+    #[error("{} and {} share files: the model would be tested on training data", train.display(), test.display())]
     SharedFolder {
         /// The training folder.
         train: PathBuf,
@@ -38,7 +39,8 @@ pub enum LayoutError {
         test: PathBuf,
     },
 
-    /// Two class folders whose names are the same as text. A byte that is not UTF-8 is written `\xE9` in the name of a class.
+    /// Two class folders whose names are the same as text. A byte that is not UTF-8 is written `\xE9` in the name of a
+    /// class.
     #[error("{}: two folders are both class {name:?}; rename one", path.display())]
     SameClassName {
         /// The folder that is read.
@@ -52,12 +54,12 @@ pub enum LayoutError {
     SeveralSets {
         /// The folder.
         path: PathBuf,
-        /// What the names of their files begin with, in quotes.
+        /// The prefixes of their files' names, in quotes.
         found: Vec<String>,
     },
 
-    /// A PNG file of several frames, of which an image set could hold one.
-    #[error("{}: an animated PNG; convert the frames that are meant to images", path.display())]
+    /// A PNG file with several frames, of which an image set could hold only one.
+    #[error("{}: an animated PNG; convert the frames that you want to separate images", path.display())]
     Animated {
         /// The file.
         path: PathBuf,

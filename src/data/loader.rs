@@ -23,8 +23,8 @@ pub struct LoaderConfig {
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
-    /// Batches that a thread reads ahead, at most those of an epoch; with 0 they are read where they are asked for. It changes no batch and
-    /// no error.
+    /// Number of batches that a thread reads ahead, at most one epoch's; with 0 each batch is read when it is
+    /// requested. It does not affect batches or errors.
     #[config(default = 2)]
     pub prefetch: usize,
     /// Random changes of the images, in this order.
@@ -108,7 +108,8 @@ impl<O> Loader<O> {
         self.reader.plan.steps_per_epoch()
     }
 
-    /// The batches of `step`, `step + 1` and so on, through the epochs, up to the step `usize::MAX`. Steps count from 0.
+    /// The batches of `step`, `step + 1` and so on, through the epochs, up to the step `usize::MAX`. Steps count from
+    /// 0.
     ///
     /// # Errors
     ///
@@ -122,7 +123,7 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// As [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose steps have no numbers.
+    /// As [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose step numbers do not fit `usize`.
     pub fn epoch(&self, epoch: usize) -> Result<Steps<O>, DataError> {
         let n_steps = self.steps_per_epoch();
         let end = epoch.checked_add(1).and_then(|next| next.checked_mul(n_steps));
@@ -247,7 +248,7 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
     }
 }
 
-/// The number of the next epoch, which then counts as given. The last number stays.
+/// Returns the number of the next epoch and advances the counter, which stops at the largest number.
 pub(crate) fn next_epoch(epoch: &AtomicUsize) -> usize {
     let next = |epoch: usize| Some(epoch.saturating_add(1));
     // `next` is never `None`, so that both are the number before.

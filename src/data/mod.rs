@@ -18,8 +18,8 @@
 //! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) | |
 //! | `download` | CIFAR-10 from the network (feature `download`) | yes |
 //!
-//! Nothing is left out in silence: [`Split::report`] says which files a reader did not read and why, and a folder that could be read wrong
-//! is an error. What is hidden, or made by an operating system, is not data.
+//! Nothing is left out silently: [`Split::report`] lists the files that a reader did not read, with the reason, and an
+//! ambiguous folder is an error. Files that are hidden or created by an operating system are not data.
 //!
 //! # Example
 //!

@@ -10,14 +10,14 @@ use super::{
 /// | the folder holds | it is read by |
 /// |---|---|
 /// | any `data_batch_*.bin`, or a `test_batch.bin` | [`cifar10::read_dir`] |
-/// | any of MNIST's four files, or of a set with its names | [`mnist::read_dir`], as [`Form::PaddedRgb`]; ask it for gray images |
-/// | PNG and JPEG files, at any depth | `image_folder::read_dir`, without labels; ask it for them (feature `image`) |
+/// | any of MNIST's four files, or those of a set with such names | [`mnist::read_dir`], as [`Form::PaddedRgb`]; call it yourself for gray images |
+/// | PNG and JPEG files, at any depth | `image_folder::read_dir`, without labels; call it yourself for labels (feature `image`) |
 ///
 /// # Errors
 ///
-/// Those of the reader that the folder called for. [`DataError::Io`] if there is no such folder,
-/// [`LayoutError::NotAFolder`](super::LayoutError::NotAFolder) if it is a file, [`DataError::Unrecognized`] with what
-/// was looked for and what was found if it holds none of the three.
+/// Those of the reader that the table names. [`DataError::Io`] if there is no such folder,
+/// [`LayoutError::NotAFolder`](super::LayoutError::NotAFolder) if it is a file, [`DataError::Unrecognized`] if it holds
+/// none of the three; the error lists what was looked for and what was found.
 pub fn read(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if cifar10::recognizes(dir)? {

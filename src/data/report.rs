@@ -1,42 +1,43 @@
-//! What a reader left out of a data set, or found worth saying about it.
+//! What a reader left out of a data set, and other remarks on it.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-/// Paths that the text of a report names for each remark; the rest are counted.
+/// Number of paths that the text of a report names for each remark; the rest are only counted.
 const NAMED: usize = 3;
 
 /// What is said about a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Remark {
-    /// Left out: its name begins with a dot, as `.ipynb_checkpoints`, `.Trash-1000`, `._0.png`.
+    /// Left out: its name begins with a dot, such as `.ipynb_checkpoints`, `.Trash-1000`, `._0.png`.
     Hidden,
-    /// Left out: an operating system or file server made it, as `__MACOSX`, `Thumbs.db`, `@eaDir`, `lost+found`.
+    /// Left out: an operating system or file server created it, such as `__MACOSX`, `Thumbs.db`, `@eaDir`,
+    /// `lost+found`.
     System,
     /// Left out: a link to a folder. Links may form cycles, and lead out of the data set.
     LinkedFolder,
     /// Left out: neither a file nor a folder, such as a named pipe.
     NotAFile,
-    /// Left out: an image by its ending, of a format that is not read, as `.webp`, `.gif`, `.bmp`.
+    /// Left out: an image by its extension, of a format that is not read, such as `.webp`, `.gif`, `.bmp`.
     OtherFormat,
-    /// Left out: its ending is not that of an image.
+    /// Left out: its extension is not that of an image.
     NotAnImage,
-    /// Left out: no image is in this folder, at any depth. It is no class.
+    /// Left out: a folder without images, at any depth. It is not a class.
     NoImages,
-    /// Left out: it stands beside the training and the test folder.
+    /// Left out: it lies beside the training and the test folder.
     BesideSplit,
-    /// Left out: it is none of the files of the data set, or another form of one that was read.
+    /// Left out: it is not a file of the data set, or it is another copy of one that was read.
     NotInSet,
-    /// Not there, though the whole data set has it.
+    /// Missing: the complete data set has it.
     Missing,
-    /// Read: another file of the folder has the same name but for its ending, so both may show the same picture.
+    /// Read: another file of the folder has the same name apart from its extension, so both may show the same picture.
     SameStem,
-    /// Read and turned or mirrored, as its EXIF orientation asks.
+    /// Read, and turned or mirrored as its EXIF orientation requires.
     Turned,
-    /// Read: a test image whose every pixel is that of a training image.
+    /// Read: a test image that equals a training image in every pixel.
     InTraining,
     /// A class with test images but no training images.
     Untrained,
@@ -45,9 +46,9 @@ pub enum Remark {
 }
 
 impl Remark {
-    /// Whether it says that something was not read.
+    /// Whether it means that something was not read.
     pub fn is_left_out(self) -> bool {
-        // Those that say so stand first.
+        // The variants that mean this come first.
         self <= Self::NotInSet
     }
 
@@ -72,18 +73,18 @@ impl Remark {
     }
 }
 
-/// A remark and what it is about.
+/// A remark and the path it is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReportEntry {
-    /// What is said.
+    /// The remark.
     pub remark: Remark,
     /// The file or folder.
     pub path: PathBuf,
 }
 
-/// What a reader left out of a data set, or found worth saying about it, ordered by remark, then by path.
+/// What a reader left out of a data set, and other remarks on it, sorted by remark, then by path.
 ///
-/// As text it has a line for each remark, which counts the paths and names the first.
+/// As text it has one line for each remark, with the number of paths and the first few of them.
 ///
 /// # Example
 ///
@@ -110,12 +111,12 @@ impl Report {
         &self.entries
     }
 
-    /// Whether everything was read, and nothing is to be said.
+    /// Whether there are no remarks.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The paths that something is said about.
+    /// The paths with this remark.
     pub fn of(&self, remark: Remark) -> impl Iterator<Item = &Path> {
         self.entries.iter().filter(move |entry| entry.remark == remark).map(|entry| entry.path.as_path())
     }

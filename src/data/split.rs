@@ -2,7 +2,7 @@ use super::{Images, Report};
 
 /// A training set and a test set that share no file.
 ///
-/// Every reader of this module gives one, with both sets of the same image shape and neither of them empty. Labels of the same number are
+/// Every reader of this module returns one. Both sets have the same image shape, and neither is empty. A label means
 /// the same class in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
@@ -10,12 +10,12 @@ pub struct Split {
     pub train: Images,
     /// What bits/dim is reported on.
     pub test: Images,
-    /// What the reader left out, or found worth saying. Empty for sets that no folder was read for.
+    /// What the reader left out, and other remarks. Empty for sets that were not read from a folder.
     pub report: Report,
 }
 
 impl Split {
-    /// A split of which there is nothing to report.
+    /// A split with an empty report.
     pub fn new(train: Images, test: Images) -> Self {
         Self { train, test, report: Report::default() }
     }

@@ -1,4 +1,4 @@
-//! Folders as classes.
+//! Classes from folder names.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -8,8 +8,8 @@ use std::{
 
 use crate::data::{DataError, Labels, LayoutError, Remark, report::ReportEntry};
 
-/// The labels of a training and a test set, each of files below a folder. The classes are those of both, in order of name, byte by byte:
-/// a folder's name as the file system has it, so that two folders are never one class.
+/// The labels of a training and a test set, each of files below a folder. The classes are those of both sets, sorted by
+/// name, byte by byte. Names are compared as the file system stores them, so two folders are never one class.
 pub(super) fn labels(
     dir: &Path,
     files: [&[PathBuf]; 2],
@@ -33,7 +33,7 @@ pub(super) fn labels(
     Ok(([labels(&classes[0])?, labels(&classes[1])?], remarks))
 }
 
-/// The class of each file: the first folder on its way from `root`.
+/// The class of each file: the first folder on its path below `root`.
 fn classes<'a>(files: &'a [PathBuf], root: &Path) -> Result<Vec<&'a OsStr>, DataError> {
     let class = |file: &'a PathBuf| {
         let mut way = file.strip_prefix(root).unwrap_or(file).iter();
@@ -54,7 +54,7 @@ fn names(dir: &Path, classes: &BTreeSet<&OsStr>) -> Result<Vec<String>, DataErro
     }
 }
 
-/// A name as text, without loss: each byte that is not UTF-8 as `\xE9`.
+/// A name as text, without loss: each byte that is not UTF-8 is written as `\xE9`.
 fn text(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {

@@ -1,4 +1,4 @@
-//! One image file to planes of bytes.
+//! Decodes one image file to planes of bytes.
 
 use std::{fs, io::Cursor, path::Path};
 
@@ -8,7 +8,8 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 use super::{jpeg_segments::JpegSegments, png_chunks::PngChunks};
 use crate::data::{DataError, LayoutError, rgb::push_planes};
 
-/// Appends the planes of one file, and says whether they had to be turned. The header is checked before the pixels are decoded.
+/// Appends the planes of one file, and returns whether they had to be turned. The header is checked before the pixels
+/// are decoded.
 pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2]) -> Result<bool, DataError> {
     let undecodable = |reason: String| DataError::Undecodable { path: path.into(), reason };
     let refused = |error: ImageError| undecodable(error.to_string());
@@ -18,7 +19,7 @@ pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2])
     let format = reader.format().filter(|format| [ImageFormat::Png, ImageFormat::Jpeg].contains(format));
     let format = format.ok_or_else(|| match reader.format() {
         Some(other) => undecodable(format!("its content is {other:?}, neither PNG nor JPEG")),
-        None => undecodable("it begins as neither PNG nor JPEG does".into()),
+        None => undecodable("its first bytes are neither those of PNG nor of JPEG".into()),
     })?;
     let mut decoder = reader.into_decoder().map_err(refused)?;
     let orientation = if format == ImageFormat::Png {
@@ -30,7 +31,7 @@ pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2])
     } else {
         decoder.orientation().map_err(refused)?
     };
-    // As the image is shown.
+    // In the orientation in which viewers show it.
     let found = match (decoder.dimensions(), swaps_sides(orientation)) {
         ((width, height), false) | ((height, width), true) => [height as usize, width as usize],
     };
@@ -42,12 +43,12 @@ pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2])
     }
     if format == ImageFormat::Jpeg {
         let JpegSegments { n_components, ends } = JpegSegments::of(&bytes);
-        // The decoder would make colours of inks, which is a matter of taste.
+        // The decoder would convert inks to colours, for which there is no standard.
         if n_components.is_some_and(|n| n > 3) {
             return Err(color("Cmyk8".into()));
         }
         if !ends {
-            return Err(undecodable("JPEG without an end of image marker, so truncated".into()));
+            return Err(undecodable("JPEG without an end-of-image marker, so it is truncated".into()));
         }
     }
     let mut image = DynamicImage::from_decoder(decoder).map_err(refused)?;

@@ -9,10 +9,10 @@ use crate::data::{
     report::ReportEntry,
 };
 
-/// Endings of the files that are read: all JPEG but the first.
+/// Extensions of the files that are read: all are JPEG but the first.
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "jpe", "jfif"];
 
-/// Endings of images that are not read.
+/// Extensions of image formats that are not read.
 const OTHER_ENDINGS: [&str; 43] = [
     "apng", "arw", "avif", "bmp", "cr2", "cr3", "dcm", "dds", "dib", "dng", "emf", "eps", "exr", "ff", "gif", "hdr",
     "heic", "heif", "ico", "j2c", "j2k", "jfi", "jif", "jp2", "jpf", "jpx", "jxl", "mng", "nef", "pam", "pbm", "pcx",
@@ -24,12 +24,12 @@ const OTHER_ENDINGS: [&str; 43] = [
 pub struct Listing {
     /// The files that are read, in order of path.
     pub files: Vec<PathBuf>,
-    /// What is left out, and files of the same name but for their endings.
+    /// What is left out, and files whose names differ only in their extensions.
     pub report: Report,
 }
 
 impl Listing {
-    /// Of `dir`, at any depth.
+    /// The listing of `dir`, at any depth.
     pub(super) fn of(dir: &Path) -> Result<Self, DataError> {
         let (mut files, mut visited, mut remarks) = (Vec::new(), BTreeSet::new(), Vec::new());
         let mut waiting = vec![dir.to_path_buf()];
@@ -47,7 +47,7 @@ impl Listing {
         }
         files.sort();
         let full = folders(&files, dir);
-        // Of nested folders without images, the outermost.
+        // Names only the outermost of nested folders without images.
         let is_named = |folder: &Path| folder == dir || full.contains(folder);
         let empty = visited.into_iter().filter(|folder| !full.contains(folder.as_path()));
         let empty = empty.filter(|folder| folder.parent().is_some_and(is_named));
@@ -58,7 +58,7 @@ impl Listing {
         Ok(Self { files, report: remarks.into_iter().collect() })
     }
 
-    /// Of `dir`, in which there must be an image.
+    /// The listing of `dir`, which must hold an image.
     pub(super) fn of_some(dir: &Path) -> Result<Self, DataError> {
         let listing = Self::of(dir)?;
         if listing.files.is_empty() {
@@ -68,7 +68,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The folders below `dir` in which images are, at any depth.
+    /// The folders below `dir` that hold images, at any depth.
     pub(super) fn folders(&self, dir: &Path) -> Vec<PathBuf> {
         folders(&self.files, dir).into_iter().map(Path::to_path_buf).collect()
     }
@@ -103,7 +103,7 @@ fn folders<'a>(files: &'a [PathBuf], dir: &Path) -> BTreeSet<&'a Path> {
     for file in files {
         for folder in file.ancestors().skip(1).take_while(|folder| *folder != dir) {
             if !found.insert(folder) {
-                break; // Those above it are there too.
+                break; // The folders above it are in the set too.
             }
         }
     }

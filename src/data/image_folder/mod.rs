@@ -2,37 +2,40 @@
 //!
 //! # Which files
 //!
-//! Files are found at any depth by their ending (`png`, `jpg`, `jpeg`, `jpe`, `jfif`, in either case) and sorted by path, byte by byte: the
-//! same order on every file system. Left out are hidden files and folders, those that operating systems make (`Thumbs.db`, `__MACOSX`,
-//! `@eaDir`, `lost+found`, ...), links to folders, and what is no image of these formats. Links to files are read. The
-//! [`Report`](super::Report) of the set names everything that was left out, and [`list`] tells it without reading an image.
+//! Files are found at any depth by their extension (`png`, `jpg`, `jpeg`, `jpe`, `jfif`, in either case). They are
+//! sorted by path, byte by byte, so the order is the same on every file system. Left out are hidden files and folders,
+//! those that operating systems create (`Thumbs.db`, `__MACOSX`, `@eaDir`, `lost+found`, ...), links to folders, and
+//! files with other extensions. Links to files are read. The [`Report`](super::Report) of the set names everything that
+//! was left out. [`list`] returns it without reading an image.
 //!
 //! # Which parts
 //!
 //! | the folder holds | what is read |
 //! |---|---|
-//! | one folder `train` or `training` and one `test` or `testing`, in either case | they are the split; the rest is left out |
-//! | one of the two | [`DataError::HalfSplit`] |
+//! | one folder `train` or `training` and one `test` or `testing`, in upper or lower case | they are the split; the rest is left out |
+//! | only one of the two | [`DataError::HalfSplit`] |
 //! | folders that may be parts of a split, at any depth: `val`, `dev`, `holdout`, `train_set`, `test2017`, ... | [`LayoutError::UnclearSplit`] |
 //! | nothing of the kind | every tenth image is held out |
 //!
-//! [`read_split`] takes two folders whatever they are called, and [`read_held_out`] one.
+//! [`read_split`] takes two folders with any names, and [`read_held_out`] takes one.
 //!
 //! # Which levels
 //!
-//! What a file holds decides how it is decoded, not its ending. Nothing is converted or resized: an image with gray, alpha, CMYK or 16-bit
-//! channels, of another size or of several frames is an error that names it, for a silent conversion would change the data whose bits are being
-//! counted. Three things are done:
+//! The contents of a file decide how it is decoded, not its extension. Nothing is converted or resized. An image with
+//! gray, alpha, CMYK or 16-bit channels, of another size or of several frames is an error that names the file: a silent
+//! conversion would change the data whose bits are being counted. There are three exceptions:
 //!
-//! * An image is turned and mirrored as its EXIF orientation asks (the EXIF data of JPEG, the `eXIf` chunk of PNG), so that it comes as it is
-//!   shown; sizes are those after it. An orientation that is none of 1 to 8 is none, and one in XMP or text chunks is not looked for.
+//! * An image is turned and mirrored as its EXIF orientation requires (the EXIF data of JPEG, the `eXIf` chunk of PNG),
+//!   so it is read as viewers show it. Its size is the size after that. An orientation other than 1 to 8 is ignored,
+//!   and XMP and text chunks are not searched for one.
 //! * A palette is replaced by its colours, which is exact.
-//! * A JPEG is decoded, whose levels may differ from those of another decoder by some steps. Colour profiles and gamma are not applied.
+//! * A JPEG is decoded; its levels may differ by a few from those of another decoder. Colour profiles and gamma are not
+//!   applied.
 //!
 //! # Classes
 //!
-//! Folders may be classes: see [`Labelling`]. Paths then sort by class. [`Batches`](super::Batches) shuffles; for a sample of the set see
-//! [`Images::select`].
+//! Folders may be classes: see [`Labelling`]. Images are then sorted by class, because paths are.
+//! [`Batches`](super::Batches) shuffles them; for a subset see [`Images::select`].
 
 mod classes;
 mod decode;
@@ -51,28 +54,28 @@ use super::{DataError, Images, LayoutError, Remark, Split, report::ReportEntry};
 pub use listing::Listing;
 pub(super) use listing::looked_for;
 
-/// One image in this many is held out where the folder has no split of its own.
+/// One image in this many is held out if the folder has no split of its own.
 const HOLD_OUT: usize = 10;
 
 /// Where the labels of a folder's images come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labelling {
-    /// There are none.
+    /// No labels.
     Nothing,
-    /// The first folder on the way to an image, below the folder that is read or below its training and test folder, is its class. The
-    /// classes are those of both sets, in order of name, byte by byte; a folder without images is none. Bytes of a name that are not UTF-8
-    /// are written `\xE9` in the name of the class.
+    /// The class of an image is the first folder on its path, below the folder that is read or below its training or
+    /// test folder. The classes are those of both sets, sorted by name, byte by byte. A folder without images is not a
+    /// class. In the name of a class, a byte that is not UTF-8 is written `\xE9`.
     SubFolder,
 }
 
-/// The images of `dir`, each of `size` = `[height, width]`, split in two: as its folders say, or else as [`read_held_out`] does it. See the
-/// head of this module.
+/// The images of `dir`, each of `size` = `[height, width]`, split in two: by its training and test folder, or else as
+/// by [`read_held_out`]. See the head of this module.
 ///
 /// # Errors
 ///
-/// [`DataError::HalfSplit`] if there is a training or a test folder but not the other;
-/// [`LayoutError::UnclearSplit`] if there are several of one kind, or other folders that may be parts of a split; and the errors of
-/// [`read_split`] and [`read_held_out`].
+/// [`DataError::HalfSplit`] if there is a training or a test folder but not the other; [`LayoutError::UnclearSplit`] if
+/// there are several of one kind, or other folders that may be part of a split; and the errors of [`read_split`] and
+/// [`read_held_out`].
 pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if let Some(([train, test], beside)) = split_names::find(dir)? {
@@ -84,13 +87,13 @@ pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -
     held_out(dir, listing, size, labelling)
 }
 
-/// The images of two folders, each of `size` = `[height, width]`, whatever the folders are called.
+/// The images of two folders, each of `size` = `[height, width]`; the folders may have any names.
 ///
 /// # Errors
 ///
-/// [`LayoutError::SharedFolder`] if the folders are one, or one lies in the other; [`DataError::NoClassFolder`] if
-/// folders are to be classes and an image is in none of them; [`LayoutError::SameClassName`] if two of them
-/// have the same name as text; and the errors of [`read_images`].
+/// [`LayoutError::SharedFolder`] if the two are the same folder, or one lies in the other; [`DataError::NoClassFolder`]
+/// if folders are classes and an image is in none of them; [`LayoutError::SameClassName`] if two classes have the same
+/// name as text; and the errors of [`read_images`].
 pub fn read_split(
     train: impl AsRef<Path>,
     test: impl AsRef<Path>,
@@ -101,27 +104,29 @@ pub fn read_split(
     of_two(train, [train, test], size, labelling)
 }
 
-/// The images of `dir`, each of `size` = `[height, width]`, as one set whatever its folders are called, of which a part is held out.
+/// The images of `dir`, each of `size` = `[height, width]`, as one set of which a part is held out. The names of its
+/// folders do not matter.
 ///
-/// Every tenth image in order of path is the test set, or the last one where there are fewer than ten: a choice
-/// that depends on nothing but the names.
+/// Every tenth image in order of path is held out for the test set; of fewer than ten images, the last one. The choice
+/// depends only on the names.
 ///
 /// # Errors
 ///
-/// [`DataError::NothingToHoldOut`] if there is a single image; and the errors of [`read_split`] about classes and of [`read_images`].
+/// [`DataError::NothingToHoldOut`] if there is only one image; and the errors of [`read_split`] about classes and of
+/// [`read_images`].
 pub fn read_held_out(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     held_out(dir, Listing::of_some(dir)?, size, labelling)
 }
 
-/// The images of `dir`, each of `size` = `[height, width]`, as one set in order of path. What is left out is told by [`list`].
+/// The images of `dir`, each of `size` = `[height, width]`, as one set in order of path. [`list`] reports what is left
+/// out.
 ///
 /// # Errors
 ///
 /// [`LayoutError::NotAFolder`]; [`DataError::NoImages`] if there is none; [`DataError::ImageSize`],
-/// [`DataError::ColorType`], [`LayoutError::Animated`] or
-/// [`DataError::Undecodable`] for the first file in order of path that is not as it should be; [`DataError::ImageShape`]
-/// if `size` has a zero; [`DataError::Io`].
+/// [`DataError::ColorType`], [`LayoutError::Animated`] or [`DataError::Undecodable`] for the first file in order of
+/// path that is not as it should be; [`DataError::ImageShape`] if `size` has a zero; [`DataError::Io`].
 pub fn read_images(dir: impl AsRef<Path>, size: [usize; 2]) -> Result<Images, DataError> {
     Ok(load(&Listing::of_some(dir.as_ref())?.files, size)?.0)
 }
@@ -163,7 +168,7 @@ fn with_remarks(Split { train, test, report }: Split, remarks: Vec<ReportEntry>)
     Split { train, test, report: report.entries().iter().cloned().chain(remarks).collect() }
 }
 
-/// A split with remarks on what the images and classes are.
+/// A split with remarks on its images and classes.
 fn load_two(
     dir: &Path,
     files: [&[PathBuf]; 2],
@@ -171,7 +176,7 @@ fn load_two(
     size: [usize; 2],
     labelling: Labelling,
 ) -> Result<Split, DataError> {
-    // Before the images, of which there may be many.
+    // Checked before the images are read, which may take long.
     let labels = match labelling {
         Labelling::Nothing => None,
         Labelling::SubFolder => Some(classes::labels(dir, files, roots)?),
@@ -188,7 +193,7 @@ fn load_two(
     Ok(Split { report: remarks.into_iter().collect(), train, test })
 }
 
-/// The images of some files, and remarks on those that were turned.
+/// The images of the given files, and remarks on those that were turned.
 fn load(files: &[PathBuf], size: [usize; 2]) -> Result<(Images, Vec<ReportEntry>), DataError> {
     let shape = [3, size[0], size[1]];
     let mut pixels = Images::new(Vec::new(), shape).map(|_| Vec::new())?;

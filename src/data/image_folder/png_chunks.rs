@@ -1,22 +1,23 @@
-//! What the `image` crate does not tell of a PNG file.
+//! Properties of a PNG file that the `image` crate does not report.
 
 /// Signature of a PNG file: eight bytes, then its chunks.
 const SIGNATURE: usize = 8;
 
-/// What some writers put in front of the EXIF data, as JPEG has it.
+/// Prefix that some writers put before the EXIF data, as in JPEG.
 const PREFIX: &[u8] = b"Exif\0\0";
 
-/// What the chunks of a PNG file say.
+/// What the chunks of a PNG file contain.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PngChunks<'a> {
-    /// The EXIF data. They may follow the image, where a decoder that stops at its end does not see them (PNG, third edition, 11.3.4.5).
+    /// The EXIF data. They may follow the image, where a decoder that stops at its end does not see them (PNG, third
+    /// edition, 11.3.4.5).
     pub(super) exif: Option<&'a [u8]>,
     /// Whether there are frames beyond the image itself.
     pub(super) is_animated: bool,
 }
 
 impl<'a> PngChunks<'a> {
-    /// As far as the chunks are whole: the decoder names what is wrong with a file.
+    /// Reads as far as the chunks are complete; the decoder reports what is wrong with the rest.
     pub(super) fn of(png: &'a [u8]) -> Self {
         let mut found = Self::default();
         let mut rest = png.get(SIGNATURE..).unwrap_or_default();
@@ -33,7 +34,7 @@ impl<'a> PngChunks<'a> {
     }
 }
 
-/// Name and data of the first chunk, and what follows its checksum.
+/// Name and data of the first chunk, and the bytes after its checksum.
 fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (length, bytes) = bytes.split_at_checked(4)?;
     let length = u32::from_be_bytes(length.try_into().ok()?) as usize;

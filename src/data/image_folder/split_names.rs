@@ -1,4 +1,4 @@
-//! Folders that are a training and a test set by their names, and those that may be.
+//! Folders whose names mark them as a training or a test set, and folders whose names might.
 
 use std::{
     collections::BTreeMap,
@@ -11,11 +11,11 @@ use crate::data::{
     folder::{Found, Kind, entries},
 };
 
-/// Names, in lower case, that are taken: in any case, one of each.
+/// Names, in lower case, that are recognised, in upper or lower case.
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 2] = ["test", "testing"];
 
-/// Words that people call a training set by, and the rest of a data set.
+/// Words by which people name a training set, and the other parts of a data set.
 const TRAINS: [&str; 6] = ["train", "training", "trn", "trainval", "trainvalid", "traintest"];
 const TESTS: [&str; 20] = [
     "test",
@@ -40,7 +40,7 @@ const TESTS: [&str; 20] = [
     "heldback",
 ];
 
-/// What may follow such a word for it to be the whole name.
+/// Words that may follow such a word in a name without changing its meaning.
 const ENDINGS: [&str; 22] = [
     "",
     "set",
@@ -72,7 +72,7 @@ enum Role {
     Test,
 }
 
-/// The training and the test folder in `dir`, and remarks on what stands beside them; none if no folder has such a name.
+/// The training and the test folder in `dir`, and remarks on what is beside them; `None` if no folder has such a name.
 pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataError> {
     let entries = entries(dir)?;
     let named = |names: [&str; 2]| -> Vec<&Found> {
@@ -81,7 +81,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
         entries.iter().filter(is_named).collect()
     };
     let half = |found, missing, role| {
-        // What may be the missing one.
+        // A folder that may be the missing one.
         let other = |entry: &&Found| is_folder(entry) && entry.foreign().is_none() && within(&entry.name) == Some(role);
         let others: Vec<&OsStr> = entries.iter().filter(other).map(|entry| entry.name.as_os_str()).collect();
         let taken = named(TRAIN).into_iter().chain(named(TEST)).map(|entry| entry.name.as_os_str());
@@ -103,9 +103,10 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
     }
 }
 
-/// Whether the folders of images below a folder that is to be one set have names as parts of a split have.
+/// An error if any folder of images in a folder that is to be one set is named like a part of a split.
 ///
-/// A name that is nothing but such a word is enough. One with such a word in it, as `steam-train`, needs a counterpart beside it.
+/// A name that consists of such a word is enough. A name that only contains one, such as `steam-train`, counts only
+/// with a counterpart beside it.
 pub(super) fn check_one_set(folders: &[PathBuf]) -> Result<(), DataError> {
     let mut siblings: BTreeMap<&Path, Vec<&OsStr>> = BTreeMap::new();
     for folder in folders {
@@ -135,12 +136,12 @@ fn unclear<'a>(path: &Path, found: impl Iterator<Item = &'a OsStr>) -> DataError
     LayoutError::UnclearSplit { path: path.into(), found, train: taken(TRAIN), test: taken(TEST) }.into()
 }
 
-/// Whether the whole name, but for digits and signs, is that of a part of a split.
+/// Whether the whole name, apart from digits and punctuation, is that of a part of a split.
 fn whole(name: &OsStr) -> bool {
     role(&words(name).concat()).is_some()
 }
 
-/// The part of a split that a name tells, in a word or as a whole.
+/// The part of a split that a name indicates, by one of its words or as a whole.
 fn within(name: &OsStr) -> Option<Role> {
     let words = words(name);
     role(&words.concat()).or_else(|| words.iter().find_map(|word| role(word)))
@@ -153,7 +154,7 @@ fn role(word: &str) -> Option<Role> {
     if any(&TRAINS) { Some(Role::Train) } else { any(&TESTS).then_some(Role::Test) }
 }
 
-/// The words of a name in lower case: what stands between signs, digits, and a small and a large letter.
+/// The words of a name in lower case. Punctuation, digits, and a capital after a small letter separate words.
 fn words(name: &OsStr) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_small = false;

@@ -1,4 +1,4 @@
-//! The names that files in MNIST's format have.
+//! Names of files in MNIST's format.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,14 +23,15 @@ pub(super) enum Content {
     Labels,
 }
 
-/// What a file holds by its name, `[set-]part-content-idxN-ubyte[.gz]`, in either case.
+/// What a file's name says about its contents: `[set-]part-content-idxN-ubyte[.gz]`, in upper or lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileName {
-    /// In lower case, empty for MNIST's own names.
+    /// Prefix in lower case; empty for MNIST's own names.
     pub(super) set: String,
     pub(super) part: Part,
     pub(super) content: Content,
-    /// Of several files that are the same to us, the first is read: an unpacked one, of MNIST's own spelling.
+    /// Of several files with the same role, the one of lowest rank is read: unpacked before packed, MNIST's own
+    /// spelling before others.
     rank: [bool; 3],
 }
 
@@ -43,7 +44,7 @@ impl FileName {
             (_, Some(rest)) => (rest, Content::Labels),
             _ => return None,
         };
-        // Some unpackers make `train-images.idx3-ubyte` of it.
+        // Some unpackers write `train-images.idx3-ubyte`.
         let (dotted, rest) = match rest.strip_suffix('.') {
             Some(rest) => (true, rest),
             None => (false, rest.strip_suffix('-')?),
@@ -60,7 +61,7 @@ impl FileName {
     }
 }
 
-/// The files of MNIST's format in a folder.
+/// The files in MNIST's format in a folder.
 pub(super) struct Sets<'a> {
     dir: &'a Path,
     entries: Vec<Found>,
@@ -79,7 +80,7 @@ impl<'a> Sets<'a> {
         self.files.is_empty()
     }
 
-    /// The only set; MNIST itself where there is none, so that its files are what is missing.
+    /// The only set. If there is none, MNIST itself, so that the error names its files as missing.
     pub(super) fn only(&self) -> Result<String, DataError> {
         let sets: BTreeSet<&String> = self.files.keys().map(|name| &name.set).collect();
         if sets.len() > 1 {
@@ -89,7 +90,7 @@ impl<'a> Sets<'a> {
         Ok(sets.first().map(|set| set.to_string()).unwrap_or_default())
     }
 
-    /// Images and labels of the training set, then of the test set, and what else the folder holds.
+    /// Images and labels of the training set, then of the test set, and remarks on the other files of the folder.
     pub(super) fn files(&self, set: &str) -> Result<([[PathBuf; 2]; 2], Report), DataError> {
         let set = set.to_ascii_lowercase();
         let file = |part, content| self.file(&set, part, content);
@@ -124,5 +125,5 @@ fn expected(set: &str, part: Part, content: Content) -> String {
 
 /// What [`Sets`] looks for.
 pub(in crate::data) fn looked_for() -> String {
-    "train-images-idx3-ubyte and so on, with or without .gz (MNIST), or with a name in front (EMNIST)".into()
+    "train-images-idx3-ubyte and so on, with or without .gz (MNIST), or with a prefix (EMNIST)".into()
 }

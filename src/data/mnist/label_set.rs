@@ -1,25 +1,26 @@
 /// What the labels in a file stand for.
 ///
-/// EMNIST's class names are those of its mapping files: digits, then capital letters, then small ones.
+/// EMNIST's class names are those of its mapping files: digits, then capital letters, then small letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelSet {
     /// Labels 0 to 9 are the digits, or the ten classes of Fashion-MNIST and KMNIST.
     Digits,
     /// EMNIST Letters: labels 1 to 26 are `a` to `z`, of either case. Class 0 is `a`, label 1.
     Letters,
-    /// EMNIST Balanced and EMNIST By_Merge: 47 classes, of which small letters that look like their capitals are none.
+    /// EMNIST Balanced and EMNIST By_Merge: 47 classes. Small letters that look like their capitals share the class of
+    /// the capital.
     Merged,
     /// EMNIST By_Class: 62 classes.
     ByClass,
-    /// Labels from 0 on, whose classes are called by their number.
+    /// Labels from 0; each class is named by its number.
     Numbered {
-        /// How many, at most 256.
+        /// Number of classes, at most 256.
         n_classes: u16,
     },
 }
 
 impl LabelSet {
-    /// That of a set of this name in lower case.
+    /// The label set of a data set, by its name in lower case.
     pub(super) fn of(set: &str) -> Self {
         let Some(at) = set.find("emnist") else { return Self::Digits };
         match set[at..].trim_start_matches("emnist").trim_start_matches('-') {

@@ -7,14 +7,15 @@
 //! | `t10k-images-idx3-ubyte` | test images |
 //! | `t10k-labels-idx1-ubyte` | their labels |
 //!
-//! Each may have the ending `.gz`, `.idx` for `-idx`, `test` for `t10k`, and capital letters. Fashion-MNIST and KMNIST have the same files
-//! and are read too.
+//! A name may end in `.gz`, have `.idx` in place of `-idx` and `test` in place of `t10k`, and use capital letters.
+//! Fashion-MNIST and KMNIST have the same files and are read too.
 //!
 //! # EMNIST
 //!
-//! EMNIST's files have the name of the set in front, `emnist-letters-train-images-idx3-ubyte.gz`, and its folder holds six sets: [`read_set`]
-//! reads one of them, and knows its classes by its name (see [`LabelSet`]). Its images are transposed, rows for columns, and are given as
-//! they are in the files. [`Images::transposed`] turns them:
+//! The names of EMNIST's files begin with the name of the set, as in `emnist-letters-train-images-idx3-ubyte.gz`, and
+//! its folder holds six sets. [`read_set`] reads one of them and takes its classes from its name (see [`LabelSet`]).
+//! EMNIST's images are stored transposed, with rows and columns exchanged, and are read as they are.
+//! [`Images::transposed`] transposes them back:
 //!
 //! ```no_run
 //! use flowkit::data::{Split, mnist};
@@ -24,8 +25,8 @@
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
 //!
-//! References: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*; Cohen, Afshar, Tapson & van Schaik 2017, "EMNIST: an
-//! extension of MNIST to handwritten letters".
+//! References: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*; Cohen, Afshar, Tapson & van Schaik
+//! 2017, "EMNIST: an extension of MNIST to handwritten letters".
 
 mod file_names;
 mod label_set;
@@ -44,9 +45,10 @@ const SIDE: usize = 28;
 /// Pixels that [`Form::Padded`] puts on every side.
 const MARGIN: usize = 2;
 
-/// What becomes of an image of 28x28.
+/// Format in which an image of 28x28 is returned.
 ///
-/// Padding adds pixels that any model knows: bits/dim of the forms differ, and only those of one form compare.
+/// Padding adds pixels that any model predicts, so bits/dim differ between the forms. Compare them within one form
+/// only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `[1, 28, 28]`, as it is.
@@ -69,15 +71,15 @@ impl Form {
     }
 }
 
-/// The images and labels of one pair of files, in file order. The labels' classes are those of the set that their file is named after, and
-/// the ten digits if it is named after none: see [`read_labelled`] for others.
+/// The images and labels of one pair of files, in file order. The classes are those of the set that the name of the
+/// label file starts with, or the ten digits if it names none. For other classes see [`read_labelled`].
 ///
 /// # Errors
 ///
 /// For either file: [`DataError::Io`], [`DataError::Gzip`], [`DataError::TruncatedHeader`], [`DataError::IdxMagic`],
 /// [`DataError::NoRecords`], [`DataError::TooLarge`], [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`].
-/// [`DataError::ImageSize`] if images are not
-/// 28x28, [`DataError::CountsDiffer`] if the labels are more or fewer, [`DataError::LabelOutOfRange`].
+/// [`DataError::ImageSize`] if images are not 28x28, [`DataError::CountsDiffer`] if the numbers of images and labels
+/// differ, [`DataError::LabelOutOfRange`].
 pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form) -> Result<Images, DataError> {
     let name = labels.as_ref().file_name().and_then(FileName::of);
     let label_set = name.map_or(LabelSet::Digits, |name| LabelSet::of(&name.set));
@@ -126,7 +128,8 @@ pub fn read_labelled(
 ///
 /// # Errors
 ///
-/// [`LayoutError::SeveralSets`](super::LayoutError::SeveralSets) if it holds files of more than one set; and the errors of [`read_set`].
+/// [`LayoutError::SeveralSets`](super::LayoutError::SeveralSets) if it holds files of more than one set; and the errors
+/// of [`read_set`].
 ///
 /// # Example
 ///
@@ -143,14 +146,16 @@ pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
     read(&sets, &sets.only()?, form)
 }
 
-/// The set of a folder whose files begin with `set` and a hyphen, such as `emnist-letters`; an empty name is MNIST.
+/// The set in a folder whose file names begin with `set` and a hyphen, such as `emnist-letters`; an empty `set` is
+/// MNIST.
 ///
-/// Of files that are the same but for their spelling, the first is read that is not packed, or else the first of MNIST's own spelling; the
-/// others are in the [`Report`](super::Report).
+/// Of several files whose names differ only in spelling, an unpacked one is preferred, then MNIST's own spelling. The
+/// [`Report`](super::Report) lists the others.
 ///
 /// # Errors
 ///
-/// [`DataError::MissingFile`] for the first of the four that is not there under any of its names; and the errors of [`read_files`].
+/// [`DataError::MissingFile`] for the first of the four files that exists under none of its names; and the errors of
+/// [`read_files`].
 pub fn read_set(dir: impl AsRef<Path>, set: &str, form: Form) -> Result<Split, DataError> {
     read(&Sets::of(dir.as_ref())?, set, form)
 }
