@@ -1,15 +1,15 @@
-//! Smooth functions whose values and first derivatives keep their digits wherever they are normal numbers.
+//! Smooth functions whose values and first derivatives are accurate to rounding wherever they do not underflow.
 //! ```text
 //! σ(x) = 1/(1 + e^−x)     σ′ = σ(x)·σ(−x)            tanh x               tanh′ = 4·e^−2|x|/(1 + e^−2|x|)²
 //! elu(x) = max(x, 0) + e^min(x, 0) − 1               ln(1 − tanh² x)      derivative −2 tanh x
 //! ```
-//! burn differentiates `σ` and `tanh` by their values, `y(1 − y)` and `1 − y²`. In float32 that is off by 4e-3 at `tanh
-//! 7` and 0 from `tanh 9` and `σ(17)` on. A sum of `x` and `|x|` is as bad where both cancel: the derivative is rounded
-//! to the spacing at 1/2.
+//! burn differentiates `σ` and `tanh` through their values, as `y(1 − y)` and `1 − y²`. In float32 the relative error
+//! is 4e-3 at `tanh 7`, and the derivative is 0 from `tanh 9` and `σ(17)` on. A sum of `x` and `|x|` is no better where
+//! the two cancel: the derivative is rounded to the spacing at 1/2.
 //!
 //! Here a mask joins two formulas. The derivative of each is a product, or a sum in which nothing cancels. Each formula
-//! sees the elements of its own side only, and some harmless number in place of the others, so that no infinite
-//! derivative meets the 0 of the mask.
+//! only sees the elements of its own side, and a harmless constant in place of the others, so that no infinite
+//! derivative is multiplied by the 0 of the mask.
 
 use std::f64::consts::LN_2;
 
@@ -40,8 +40,8 @@ pub fn log_tanh_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     near.tanh().square().neg().log1p().mask_where(far.mask, excess.sub_scalar(LN_2).mul_scalar(-2.0))
 }
 
-/// `ln(1 + y) − ln(1 − y)`: the logit of `p` for `y = p − (1 − p)`. Its terms have one sign, so small `y` keep their
-/// digits.
+/// `ln(1 + y) − ln(1 − y)`: the logit of `p` for `y = p − (1 − p)`. Both terms have the same sign, so the result is
+/// accurate for small `y`.
 pub fn logit_of_difference<const D: usize>(y: Tensor<D>) -> Tensor<D> {
     y.clone().log1p() - y.neg().log1p()
 }
@@ -56,7 +56,7 @@ pub fn elu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// Elements with `|x| > 1`.
 struct Far<const D: usize> {
     mask: Tensor<D, Bool>,
-    /// `|x|` of them, 1 elsewhere.
+    /// `|x|` of these elements, 1 elsewhere.
     size: Tensor<D>,
 }
 

@@ -1,4 +1,4 @@
-//! Softplus, safe at every argument and with the right derivative everywhere.
+//! Softplus that never overflows and has the right derivative everywhere.
 
 use burn::tensor::Tensor;
 

@@ -85,7 +85,7 @@ impl<const D: usize> Chains<D> {
                 steps => {
                     let n = x.dims()[0].min(config.probed_examples);
                     let (x, z) = (x.clone().narrow(0, 0, n), z.clone().narrow(0, 0, n));
-                    // The layers with the condition of these examples alone.
+                    // The layers, given only the condition of these examples.
                     let layers: Vec<Box<dyn Layer<D>>> = links.iter().map(|link| link.layer.rows(0..n)).collect();
                     let forward = |x: Tensor<D>| layers.iter().fold(x, |x, layer| layer.forward(x).0);
                     let inverse = |z: Tensor<D>| layers.iter().rev().fold(z, |z, layer| layer.inverse(z));

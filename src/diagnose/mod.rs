@@ -200,7 +200,7 @@ pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     x: Tensor<D>,
     context: &C,
 ) -> Result<Diagnosis, FlowError> {
-    // A bijector alone is a flow whose prior has no parameters and takes every shape.
+    // A bijector alone is treated as a flow whose prior has no parameters and accepts every shape.
     let flow = Flow::conditional::<D, C>(bijector.valid(), StandardNormal::new(), x.dims())?.without_data();
     let x = x.inner();
     let context = flow.admit(&x, &context.plain())?;

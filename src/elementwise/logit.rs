@@ -9,9 +9,9 @@
 //! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0` the ends of the interval map to ±∞, so
 //! data must lie inside. Data outside of `[0, 1]` is an error of the caller and gives NaN once `p` leaves `(0, 1)`.
 //!
-//! Forward takes the second line where `|y| ≤ ½`, the inverse where `|z| ≤ 1`: towards `α = ½` all of the data is
-//! there, `p` and `σ(z)` are near ½, and their differences from it have lost the digits that `x` and `z` should have.
-//! All first derivatives keep their digits too.
+//! Forward uses the second formula where `|y| ≤ ½`, the inverse where `|z| ≤ 1`. As `α` approaches ½ all of the data
+//! lies there: `p` and `σ(z)` are near ½, and their small difference from ½ has lost the precision that `x` and `z`
+//! should have. All first derivatives are accurate too.
 //!
 //! The inverse reaches `(−α/(1 − 2α), 1 + α/(1 − 2α))`, a little more than [0, 1]: whoever makes images of it cuts there.
 //!
@@ -34,7 +34,7 @@ use crate::smooth::{logit_of_difference, sigmoid, tanh};
 /// Configuration of [`Logit`].
 #[derive(Config, Debug)]
 pub struct LogitConfig {
-    /// Margin `α` at both ends, in `[0, 0.499]`: towards 1/2 nothing is left of the data.
+    /// Margin `α` at both ends, in `[0, 0.499]`: at 1/2 all data would map to one point.
     #[config(default = 0.05)]
     pub margin: f64,
 }

@@ -60,7 +60,7 @@ use crate::parameter;
 /// Configuration of [`Elementwise`].
 #[derive(Config, Debug)]
 pub struct ElementwiseConfig {
-    /// Standard deviation of the parameters at the start, about the law's own.
+    /// Standard deviation of the parameters at the start, about the law's own start.
     #[config(default = 0.1)]
     pub noise: f64,
 }
@@ -88,7 +88,7 @@ impl ElementwiseConfig {
     }
 }
 
-/// Parameters about a start instead of 0, lazy as they were.
+/// Parameters about a start instead of 0; lazy ones stay lazy.
 fn around(theta: Param<Tensor<3>>, start: Vec<f64>) -> Param<Tensor<3>> {
     if start.iter().all(|&value| value == 0.0) {
         return theta;

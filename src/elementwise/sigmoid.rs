@@ -4,10 +4,10 @@
 //! log_det   −Σ ( |x| + 2 ln(1 + exp(−|x|)) )         = Σ ( ln(1 − tanh²(x/2)) − ln 4 )
 //! ```
 //! # Numerics
-//! The log-determinant and all first derivatives keep their digits for every `x` ([`crate::smooth`]). The inverse of
-//! `z` in [¼, ¾] is `ln(1 + y) − ln(1 − y)` with `y = 2z − 1`, which is exact there, so that `x` near 0 keeps its
-//! digits. `z` itself rounds to 1 from `x ≈ 17` (f32) on, and to 0 below −104; the inverse of such a `z` is ±∞, and
-//! that of a `z` outside of [0, 1] NaN.
+//! The log-determinant and all first derivatives are accurate for every `x` ([`crate::smooth`]). The inverse of `z` in
+//! [¼, ¾] is `ln(1 + y) − ln(1 − y)` with `y = 2z − 1`. This `y` is exact, so `x` near 0 is accurate. In f32, `z`
+//! itself rounds to 1 from `x ≈ 17` on, and to 0 below −104. The inverse of such a `z` is ±∞, and that of a `z` outside
+//! [0, 1] is NaN.
 //!
 //! # Example
 //! ```
@@ -19,7 +19,7 @@
 //! let (z, log_det) = Sigmoid::new().forward(x.clone(), &());
 //! assert_eq!(z.to_data(), Tensor::<2>::from_data([[0.5, 1.0]], &device).to_data());
 //! assert!((f64::from(log_det.into_scalar::<f32>()) - (0.25f64.ln() - 30.0)).abs() < 1e-5);
-//! // σ′ = σ(x)·σ(−x), also where z has rounded to 1.
+//! // σ′ = σ(x)·σ(−x), even where z has rounded to 1.
 //! let slope = x.grad(&z.sum().backward()).unwrap().into_data().iter::<f64>().collect::<Vec<_>>();
 //! assert!((slope[1] / (-30f64).exp() - 1.0).abs() < 1e-6);
 //! ```

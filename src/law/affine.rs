@@ -80,7 +80,7 @@ impl Affine {
         match self.form {
             AffineForm::Exponential => Some(tanh(parameter(theta, 0))),
             AffineForm::Sigmoid => Some(softplus(parameter(theta, 0).add_scalar(2.0).neg()).neg()),
-            // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]: far out, what is missing to 1 keeps its digits.
+            // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]: for large v the small difference from 1 stays accurate.
             AffineForm::Bounded => Some(sigmoid(parameter(theta, 0).add_scalar(2.0).neg()).mul_scalar(-0.5).log1p()),
             AffineForm::Normal => Some(parameter(theta, 0).neg()),
             AffineForm::Additive => None,

@@ -13,22 +13,22 @@
 //! | `s` | log-scales | `[batch, K, dims]` |
 //!
 //! # Numerics
-//! Nothing leaves log space, so nothing saturates: `1 − F` is summed from `σ(−z_k)`, not subtracted. The derivative is
-//! a sum of positive terms, `f/F + f/(1−F)` with the common factors divided out, so nothing cancels. Each weight is
-//! formed relative to the largest before it meets anything else, which keeps its bits where `|z|` is large. `e^−s` is
-//! applied as `e^{−s/2}` twice, which keeps `z`, and `z` times a gradient, in range wherever they are themselves: in
-//! f32 for `|s| < 174`.
+//! All values stay in log space, so nothing saturates: `1 − F` is summed from `σ(−z_k)`, not subtracted. The derivative
+//! is a sum of positive terms, `f/F + f/(1−F)` with the common factors divided out, so nothing cancels. Each weight is
+//! first computed relative to the largest one, which keeps it accurate where `|z|` is large. `e^−s` is applied as
+//! `e^{−s/2}` twice, so `z`, and `z` times a gradient, do not overflow unless their exact values do: in f32 for
+//! `|s| < 174`.
 //!
-//! Gradients keep their digits too. That of `ln σ(z)` is `σ(−z)` on either side of a mask, never a difference of
-//! numbers near 1/2, so what autodiff adds up are the shares of the components: terms of the size of the result, unless
+//! Gradients are accurate too. The derivative of `ln σ(z)` is `σ(−z)` on both sides of a mask, never a difference of
+//! numbers near 1/2. Autodiff therefore sums the shares of the components, which are of the size of the result, unless
 //! the result itself is a difference.
 //!
 //! The bracket of the inverse is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between
 //! the smallest and the largest `z_k`; at the lower end every `z_k ≤ t`, at the upper every `z_k ≥ t`. Within it,
 //! Newton steps, with a bisection wherever a step would leave the bracket or fail to halve the previous one (the guard
 //! of rtsafe, Press et al., *Numerical Recipes* §9.4), and at every eighth step. An end of the bracket that overflows
-//! is put at a quarter of the largest number: roots beyond it are left unsolved. A bracket that spans orders of
-//! magnitude above 2^64 is halved in its logarithm.
+//! is set to a quarter of the largest finite number; roots beyond it are left unsolved. A bracket wider than 2^64 that
+//! spans orders of magnitude is halved in its logarithm.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.2. Differs: the paper's code forms `F` and its logit in linear space, which is infinite in f32 from `t ≈ 17` on, and
@@ -126,18 +126,18 @@ impl LogisticMixture {
             log_scales: self.log_scales.clone().inner(),
         }
         .normalised();
-        // In two factors: `e^s·t` may be a number where `e^s` is not. Each is kept finite, so that `t = 0` gives the
-        // mean.
+        // In two factors: `e^s·t` may be finite where `e^s` overflows. Each factor is kept finite, so that `t = 0`
+        // gives the mean.
         let root = mixture.log_scales.clone().mul_scalar(0.5).clamp_max(largest.ln()).exp();
         let alone = mixture.means.clone() + root.clone() * (root * t.clone().unsqueeze_dim::<3>(1));
-        // What overflows is beyond every root that is a number. The quarter leaves the width of the bracket finite.
+        // An end that overflows lies beyond every finite root. The quarter keeps the width of the bracket finite.
         let alone = alone.clamp(-largest, largest);
         let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
         let mut high = alone.max_dim(1).squeeze_dim::<2>(1);
         let tolerance = t.clone().abs().add_scalar(1.0).mul_scalar(epsilon);
         let mut x = middle(&low, &high);
         let mut width = high.clone() - low.clone();
-        // Without a finite target or bracket there is nothing to find: such elements are left unsolved at once.
+        // Without a finite target or bracket there is no root to find: such elements are left unsolved at once.
         let hopeless = width.clone().is_finite().bool_and(t.clone().is_finite()).bool_not();
         let mut solution = Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
         for _ in 0..MAX_ROUNDS {
@@ -168,8 +168,8 @@ impl LogisticMixture {
                 break;
             }
         }
-        // A bracket that closed at the largest numbers closed where its end was put, not at a root. Comparisons with
-        // NaN are false.
+        // A bracket that closed at the largest numbers closed at the value that was set there, not at a root.
+        // Comparisons with NaN are false.
         let inside = solution.x.clone().abs().lower_elem(0.999 * largest);
         let exact = solution.residual.clone().abs().lower_equal(tolerance);
         let known = solution.residual.clone().abs().lower_equal_elem(4.0 * largest);
@@ -181,8 +181,8 @@ impl LogisticMixture {
 
 /// The root `x` with the gradient of the implicit function theorem, from `t` and the values that the law has at `x`.
 ///
-/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a frozen slope has that differential. Its residual is exactly 0,
-/// so that its value is too, whatever the slope. Where `1/(∂t/∂x)` is above e^85 (f64: e^700), gradients come out too
+/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a constant slope has that differential. Its residual is exactly
+/// 0, so the step adds exactly 0 for any slope. Where `1/(∂t/∂x)` is above e^85 (f64: e^700), gradients come out too
 /// small rather than infinite.
 pub(crate) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_derivative: Tensor<2>) -> Tensor<2> {
     let flattest = if t.dtype() == DType::F64 { 700.0 } else { 85.0 };
@@ -209,7 +209,8 @@ fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     ((a - max.clone()).exp() + (b - max.clone()).exp()).log() + max
 }
 
-/// Midpoint that does not overflow; of a wide bracket, that of the logarithms `sign(x)·ln(1 + |x|)` of its ends.
+/// Midpoint that does not overflow. For a wide bracket, it is taken between the logarithms `sign(x)·ln(1 + |x|)` of the
+/// ends.
 fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
     let middle = low.clone().mul_scalar(0.5) + high.clone().mul_scalar(0.5);
     let width = high.clone() - low.clone();

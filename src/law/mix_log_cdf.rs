@@ -8,8 +8,8 @@
 //! log_derivative   α + ln ∂t/∂x
 //! ```
 //! # Start
-//! Theta of zeros is the identity, with `K` equal components, which have equal gradients and would stay equal. Every
-//! layer starts from [`Law::theta_start`], which sets them apart:
+//! At theta = 0 the law is the identity, but its `K` components are equal, so their gradients are equal and they would
+//! never separate. Every layer therefore starts from [`Law::theta_start`], which sets them apart:
 //! ```text
 //! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
 //! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
@@ -21,9 +21,10 @@
 //! slope is already `e^7`, and Newton steps of the parameters would make it a spike that no sample falls into. Its cost: the gradient of a
 //! clamped log-scale is 0.
 //!
-//! The bound at `s_max` (7, its mirror) keeps the law from being flat: a network that extrapolates asks for log-scales
-//! of hundreds, where float32 has no inverse. It is the identity to the bit up to `s_max − 2`, and beyond that value,
-//! slope and curvature are continuous and the slope positive. `None` is the authors' formula.
+//! The bound at `s_max` (7, the mirror image of `s_min`) keeps the law from becoming flat: a network that extrapolates
+//! may output log-scales of hundreds, where the law has no inverse in float32. Up to `s_max − 2` the bound changes no
+//! bit. At that point its value, slope and curvature are continuous, and its slope is positive everywhere. `None` is
+//! the authors' formula.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is channel-major.
@@ -47,7 +48,8 @@ pub struct MixLogCdfConfig {
     /// Smallest log-scale.
     #[config(default = -7.0)]
     pub min_log_scale: f64,
-    /// Bound of log-scales from above, approached smoothly from 2 below it on; `None`: no bound, as in the paper.
+    /// Upper bound of log-scales, in `[max(2, min_log_scale), 80]`; it acts smoothly on log-scales above
+    /// `max_log_scale − 2`. `None`: no bound, as in the paper.
     #[config(default = "Some(7.0)")]
     pub max_log_scale: Option<f64>,
 }
@@ -65,7 +67,7 @@ impl MixLogCdfConfig {
                 found: self.min_log_scale,
             });
         }
-        // From 2 on the start, whose log-scales are 0 at most, is below the knee.
+        // With a bound of at least 2 the knee is at 0 or above, and the log-scales of the start are at most 0.
         match self.max_log_scale {
             Some(found) if !(found >= self.min_log_scale.max(2.0) && found <= 80.0) => {
                 let range = "[max(2, min_log_scale), 80]";
@@ -102,8 +104,8 @@ impl MixLogCdf {
         mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
     }
 
-    /// Parameters of as many components as the law has, with log-scales bounded from above: the operation takes any
-    /// number of any size.
+    /// Theta with its log-scales bounded from above, after a check of the number of parameters: the kernel accepts any
+    /// number of components and log-scales of any size.
     fn own(&self, theta: Tensor<3>) -> Tensor<3> {
         let (found, expected) = (theta.dims()[1], self.n_params());
         assert_eq!(found, expected, "MixLogCdf: {expected} parameters for each number, not {found}");
@@ -139,7 +141,7 @@ impl Law for MixLogCdf {
 
     fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
         let k = self.n_components;
-        // As the float32 numbers that they become, and log-scales as the law bounds them.
+        // Compared as the float32 numbers that they become, with log-scales as the law bounds them.
         let component = |index: usize| {
             let [logit, mean, log_scale] = [0, 1, 2].map(|part| theta[2 + part * k + index]);
             [logit, mean, log_scale.max(self.min_log_scale)].map(|value| value as f32)

@@ -32,8 +32,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
 
-    /// Parameters that every layer of the law starts from, unless the configuration of its network names others; 0 by
-    /// default.
+    /// Start of the law's parameters in every layer, unless the configuration of the network names another: one value
+    /// for each parameter, `[n_params]`. The default is 0.
     ///
     /// A law with interchangeable components gives them different values here: where they are equal, so are their gradients, and no training
     /// would tell them apart.
@@ -41,8 +41,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
         vec![0.0; self.n_params()]
     }
 
-    /// Whether training can leave a start that the configuration of `network` names. A law with interchangeable
-    /// components refuses those at which two are equal; by default every start will do.
+    /// Checks a start that the configuration of `network` names. A law with interchangeable components refuses a start
+    /// at which two of them are equal, since training cannot separate them. The default accepts every start.
     ///
     /// # Errors
     /// [`ConfigError::EqualComponents`].
@@ -51,8 +51,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether `z` is a linear function of `x` whatever theta is, so that a layer of one number and no condition is a
-    /// normal distribution behind a normal prior. By default it is not.
+    /// Whether `z` is an affine function of `x` for every theta. A layer of one element without a condition is then a
+    /// normal distribution under a normal prior. The default is `false`.
     fn is_affine(&self) -> bool {
         false
     }

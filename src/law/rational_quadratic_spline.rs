@@ -10,9 +10,9 @@
 //! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')
 //!           ξ = 2s η/(t + r + 2s η) if r ≥ 0,   (t − r)/(t − r + 2s η') if r < 0
 //! ```
-//! Theta of zeros is the identity. One bin would be nothing else: with `w = h = 2B`, `s = d = e = 1`,
-//! `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`; so there are at least two. `K` bins have `3K − 1` parameters;
-//! the slopes at ±B are 1, so that value and slope are continuous there.
+//! At theta = 0 the law is the identity. With one bin it would always be: `w = h = 2B`, `s = d = e = 1`,
+//! `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`. So there are at least two bins. `K` bins have `3K − 1`
+//! parameters; the slopes at ±B are 1, so that value and slope are continuous there.
 //!
 //! # Numerics
 //! Everything is a sum of positive terms, so nothing cancels. `q ≥ s/2`, since `ξ² + ξ'² ≥ 1/2`. The quadratic of the inverse, in the paper's

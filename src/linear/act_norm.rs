@@ -11,21 +11,20 @@
 //!
 //! # Start
 //! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions, biased and in float64: z has mean 0 and
-//! variance 1 per channel, at any offset and scale of the data and for any number of examples. A single number per
-//! channel has no variance: the start is an error. A channel that is constant in the batch is bounded or refused:
+//! variance 1 per channel, at any offset and scale of the data. A channel needs at least two elements, counted over
+//! batch and positions: one has no variance, and the start is an error. For a channel that is constant in the batch see
 //! [`ConstantChannel`].
 //!
 //! # Numerics
-//! `b` is the number of its type nearest to minus the mean, and `x + b` is exact where x is within a factor of 2 of the
-//! mean. What stays of the mean of z is thus at most half the spacing of the type's numbers at the mean, over the
-//! deviation: 0.064 for float32 seconds since 1970 that spread over 1000. Data of that kind is better centred before it
-//! is rounded to float32.
+//! `b` is minus the mean, rounded to its type, and `x + b` is exact where x is within a factor of 2 of the mean. The
+//! mean of z is thus at most half the spacing of the type at the mean, divided by the deviation: 0.064 for seconds
+//! since 1970 in float32 with a deviation of 1000. Centre such data before it is rounded to float32.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not depend on the gradient's size then moves the
-//! log-scale three times as fast. Its start is `−ln(std + 1e-6)`. Differs: here the 1e-6 is a share of deviations below
-//! 1, so that data of small scale starts with variance 1 too, and constant channels, which it is meant for there, have
-//! a rule of their own.
+//! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not depend on the gradient's
+//! size then moves the log-scale three times as fast. Its start is `−ln(std + 1e-6)`. Differs: here 1e-6 is relative to
+//! deviations below 1, so that data of small scale starts with variance 1 too. In the released code it serves constant
+//! channels, which have a rule of their own here.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -49,10 +48,11 @@ pub struct ActNormConfig {
     /// Factor `f` on the trained log-scale.
     #[config(default = 1.0)]
     pub log_scale_factor: f64,
-    /// What a channel starts with that is constant in the batch.
+    /// Start of a channel that is constant in the batch.
     #[config(default = "ConstantChannel::Bounded")]
     pub constant: ConstantChannel,
-    /// Deviation up to which a channel counts as constant. At 0 it is what rounding makes of a constant.
+    /// Deviation up to which a channel counts as constant, in the unit of the data. At 0 only a channel that is
+    /// constant up to rounding counts.
     #[config(default = 0.0)]
     pub least_deviation: f64,
 }

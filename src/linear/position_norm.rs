@@ -11,13 +11,13 @@
 //!
 //! # Start
 //! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64: z has mean 0 and variance
-//! `var/(var + v)`, `v` being `variance_floor`. A single example has no variance: the start is an error. An element
-//! that is constant in the batch (a border of MNIST) is bounded or refused: [`ConstantChannel`].
+//! `var/(var + v)`, `v` being `variance_floor`. A single example has no variance: the start is an error. For an element
+//! that is constant in the batch (the border of MNIST) see [`ConstantChannel`].
 //!
 //! # Numerics
-//! `x·exp(g)` of data far from 0 rounds off what `x + c` keeps: that is exact where x is within a factor of 2 of the
-//! mean. `b` starts such that `c` is as near to minus the mean as the roundings of `b` and `exp(−g)` admit: what stays
-//! of the mean of z is at most one and a half times the spacing of the type's numbers at the mean, over the deviation.
+//! For data far from 0, `x·exp(g)` rounds off digits that `x + c` keeps: the sum is exact where x is within a factor of
+//! 2 of the mean. `b` starts such that `c` is as near to minus the mean as the rounding of `b` and `exp(−g)` allows.
+//! The mean of z is then at most one and a half times the spacing of the type at the mean, divided by the deviation.
 //!
 //! # Reference
 //! The norm of Flow++'s released code, which differs from Glow's by not sharing over space. Differs: the code trains `exp(g)` itself and
@@ -42,10 +42,11 @@ pub struct PositionNormConfig {
     /// What is added to the variance at the start.
     #[config(default = 1e-8)]
     pub variance_floor: f64,
-    /// What an element starts with that is constant in the batch.
+    /// Start of an element that is constant in the batch.
     #[config(default = "ConstantChannel::Bounded")]
     pub constant: ConstantChannel,
-    /// Deviation up to which an element counts as constant. At 0 it is what rounding makes of a constant.
+    /// Deviation up to which an element counts as constant, in the unit of the data. At 0 only an element that is
+    /// constant up to rounding counts.
     #[config(default = 0.0)]
     pub least_deviation: f64,
 }
@@ -144,8 +145,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
         let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
         let mut bias = shift.clone() * scale.clone();
-        // Scale and its reciprocal are rounded: two corrections bring `b·exp(−g)` as near to the shift as a step of `b`
-        // can.
+        // The scale and its reciprocal are rounded: after two corrections `b·exp(−g)` is as near to the shift as the
+        // spacing of `b` allows.
         for _ in 0..2 {
             bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();
         }

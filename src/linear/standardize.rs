@@ -1,8 +1,8 @@
-//! The start of a norm: what gives a channel mean 0 and variance 1, and what becomes of one that is constant.
+//! The start of a norm: a scale that gives a channel variance 1, and a rule for channels that are constant.
 //!
-//! A channel that is constant in the first batch has no scale. The reciprocal of a small floor, which is what released
-//! codes take, is taken anew by every norm of a stack: the channel leaves each as 0, and data that differs later is
-//! multiplied by all of them. [`ConstantChannel`] says what happens instead.
+//! A channel that is constant in the first batch has no scale. Released codes use the reciprocal of a small floor.
+//! Every norm of a stack does this again, because the channel leaves each norm as 0, and data that differs later is
+//! multiplied by all of these factors. [`ConstantChannel`] says what happens here instead.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +10,14 @@ use crate::error::ConfigError;
 use crate::moments::Moments;
 use crate::start::StartProblem;
 
-/// What a norm starts a channel with that is constant in the first batch: one whose deviation is at most the configured
-/// `least_deviation`, or `2^-27` of its largest number (`2^-56` in float64), which is rounding.
+/// Start of a channel that is constant in the first batch. A channel counts as constant if its deviation is at most the
+/// configured `least_deviation`, or at most `2^-27` of its largest magnitude (`2^-56` in float64), which is rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConstantChannel {
-    /// It is centred, and scaled by `1/max(1, |mean|)`: never enlarged, so that norms in a row multiply nothing, and
-    /// data that later differs by as much as the constant itself gives a latent of about 1.
+    /// It is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of norms amplifies nothing.
+    /// Data that later differs by as much as the constant itself gives a latent of about 1.
     Bounded,
-    /// The start is an error that names the channel.
+    /// The start is an error that names the channel ([`StartProblem::Constant`]).
     Error,
 }
 
@@ -31,11 +31,11 @@ pub(super) struct Standardize {
     pub what: &'static str,
 }
 
-/// Numbers that a variance is made of, at least.
+/// Least number of elements that have a variance.
 const LEAST: usize = 2;
 
 impl Standardize {
-    /// Whether a deviation is one up to which channels may count as constant.
+    /// An error unless `least_deviation` is finite and not negative.
     pub fn validate(config: &'static str, least_deviation: f64) -> Result<(), ConfigError> {
         if (0.0..f64::INFINITY).contains(&least_deviation) {
             return Ok(());
@@ -47,8 +47,8 @@ impl Standardize {
         moments.deviation[channel] <= moments.resolution[channel].max(self.least_deviation)
     }
 
-    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where the start has none to
-    /// give.
+    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where the batch does not
+    /// determine one.
     pub fn log_scales(&self, moments: &Moments, unit: impl Fn(f64) -> f64) -> Vec<f64> {
         let log_scale = |channel: usize| match self.constant {
             _ if moments.count < LEAST => f64::NAN,
@@ -61,7 +61,7 @@ impl Standardize {
         (0..moments.mean.len()).map(log_scale).collect()
     }
 
-    /// Why there is none to give.
+    /// Why a log-scale is NaN; `None` if none is.
     pub fn problem(&self, moments: &Moments) -> Option<StartProblem> {
         let what = self.what;
         if moments.count < LEAST {

@@ -49,8 +49,8 @@ pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
 /// Configuration of [`Maf`].
 #[derive(Config, Debug)]
 pub struct MafConfig {
-    /// Numbers of a vector. One number needs a law that bends or a condition: affine layers of it are a normal
-    /// distribution.
+    /// Elements of a vector. A single element needs a law that bends or a condition: with affine layers the model would
+    /// only be a normal distribution.
     pub dims: usize,
     /// Autoregressive layers.
     #[config(default = 5)]

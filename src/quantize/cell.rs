@@ -1,4 +1,4 @@
-//! Cells: the numbers of [0, 1) that belong to a level, in the type that computes with them.
+//! Cells: the floating-point numbers of [0, 1) that belong to each level, in the type of the flow.
 //! ```text
 //! start(x) = fl(x·fl(1/M))                     fl: rounding to the type; increasing in x
 //! cell(x)  = [start(x), start(x + 1))          the numbers of the type in it
@@ -9,29 +9,29 @@
 //! `x` again, for every `M`, power of two or not.
 //!
 //! # Density
-//! Each number of a cell stands for the `u` that round to it: an interval of length `h`, the spacing of the type over
-//! the width of a level, with the number in its middle. At the ends that is not so: the first number stands for
-//! `[0, h/2)` and the last for `[1 − 3h/2, 1]`, as it also gets what would have rounded to the next level. Nothing is
-//! lost or counted twice, so that the bound of a density that is constant over a cell is exact; the mean of the noise
-//! is lower by `h²/2`. At the limit of a type `h` is 2^-8 where it is largest, and the mean is off by 2^-17 of a level;
-//! with 256 levels in float32 by 2^-33.
+//! Each number of a cell represents the `u` that round to it: an interval of length `h`, the spacing of the type
+//! divided by the width of a level, with the number in its middle. The two end numbers differ: the first represents
+//! `[0, h/2)`, and the last `[1 − 3h/2, 1]`, which includes the `u` that would have rounded to the next level. No `u`
+//! is lost or counted twice, so the bound of a density that is constant over a cell is exact. The mean of the noise is
+//! lower by `h²/2`. At the limit of a type `h` is at most 2^-8, and the mean is off by 2^-17 of a level; with 256
+//! levels in float32 by 2^-33.
 //!
 //! # Limit
-//! A flow can learn the numbers of a cell apart and put its density on them. `K` components of width `e^−7` of the
-//! spacing (the narrowest that [`crate::law::MixLogCdf`] makes) on `K` of `N` numbers raise the "bound" of data on one
-//! level by `min(1, K/N)·7` nats above the truth: at 20 bits in float32, where `N` is 16, by 10 bits. [`most_levels`]
-//! leaves a cell [`PER_CELL`] numbers at least, which a law of a few components cannot cover, and that many only in the
-//! upper half of the levels; with 256 levels there are 65,536.
+//! A flow can learn to tell the numbers of a cell apart and concentrate its density on some of them. `K` components of
+//! width `e^−7` of the spacing (the narrowest that [`crate::law::MixLogCdf`] makes) on `K` of `N` numbers raise the
+//! "bound" of data on one level by `min(1, K/N)·7` nats above the truth: at 20 bits in float32, where `N` is 16, by 10
+//! bits. [`most_levels`] leaves at least [`PER_CELL`] numbers in a cell, which a law of a few components cannot cover.
+//! Only cells in the upper half of the levels have so few; with 256 levels they have 65,536.
 
 use burn::tensor::{DType, FloatDType, Int, IntDType, Tensor};
 
 use crate::error::ConfigError;
 
-/// Numbers of the type in the narrowest cell, at least.
+/// Least number of floating-point numbers in a cell.
 const PER_CELL: usize = 256;
 
-/// Levels that a type carries with noise: its numbers in [½, 1), where they are sparsest, share the cells of that half.
-/// `None`: the type carries no density.
+/// Most levels that a type allows with noise: its numbers in [½, 1), where they are sparsest, are shared by the cells
+/// of that half. `None`: the type is too coarse for densities.
 fn most_levels(dtype: DType) -> Option<usize> {
     match dtype {
         // 2^24 and 2^53 multiples of the spacing below 1.
@@ -41,7 +41,7 @@ fn most_levels(dtype: DType) -> Option<usize> {
     }
 }
 
-/// Whether discrete data of `n_levels` levels, two at least, has room for noise in a type.
+/// Whether a type has room for noise in each of `n_levels` levels, of which there must be at least 2.
 pub(super) fn check(config: &'static str, n_levels: usize, dtype: DType) -> Result<(), ConfigError> {
     if n_levels < 2 {
         return Err(ConfigError::OutOfRange { config, field: "n_levels", range: "[2, ∞)", found: n_levels as f64 });
@@ -52,17 +52,17 @@ pub(super) fn check(config: &'static str, n_levels: usize, dtype: DType) -> Resu
     }
 }
 
-/// Levels as numbers of a type. Not by way of float32, which tells levels apart up to 2^24 only.
+/// Levels converted to a float type. The conversion avoids float32, which distinguishes levels only up to 2^24.
 pub(super) fn numbers<const D: usize>(x: Tensor<D, Int>, dtype: DType) -> Tensor<D> {
     x.cast(FloatDType::from(dtype))
 }
 
 /// The place of noise `u` in the cell of level `x`. Differentiable in `u`, as `(x + u)/M` is.
 ///
-/// Noise outside of [0, 1] is none, and is placed where it belongs: outside of the cell.
+/// `u` outside [0, 1] is not valid noise, and gives a number outside the cell.
 ///
 /// # Panics
-/// If the type does not carry so many levels. [`check`] is asked where data enters.
+/// If the type does not allow so many levels. [`check`] is called where data enters.
 pub(super) fn place<const D: usize>(x: Tensor<D>, u: Tensor<D>, n_levels: usize) -> Tensor<D> {
     if let Err(error) = check("dequantization", n_levels, x.dtype()) {
         panic!("{error}");
@@ -76,12 +76,12 @@ pub(super) fn place<const D: usize>(x: Tensor<D>, u: Tensor<D>, n_levels: usize)
     let y = (x + u).mul_scalar(step);
     let reached = y.clone().detach();
     let over = reached.clone().greater_equal(next).bool_and(within);
-    // Neighbours: their difference is exact, and so is what it leaves.
+    // Adjacent numbers: their difference is exact, and so is the result of subtracting it.
     y - (reached - last).mask_fill(over.bool_not(), 0.0)
 }
 
-/// The level whose cell holds `y`, of 64 bits where there are more than 2^31; numbers below 0 and from 1 on, which the
-/// inverse of a flow may give, belong to the first and last.
+/// The level whose cell contains `y`, as a 64-bit integer if there are more than 2^31 levels. Numbers below 0, and 1 or
+/// above, which the inverse of a flow may give, belong to the first and the last level.
 pub(super) fn level<const D: usize>(y: Tensor<D>, n_levels: usize) -> Tensor<D, Int> {
     let (step, last) = (1.0 / n_levels as f64, (n_levels - 1) as f64);
     let y = y.detach();

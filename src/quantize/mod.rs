@@ -1,22 +1,22 @@
 //! Dequantization: surjections from numbers in [0, 1] to the levels of discrete data.
 //! ```text
 //! lift     y = (x + u)/M,  u ~ q(u | x) on [0, 1)       log_weight = −ln q(u | x) − D ln M
-//! lower    x = ⌊M·y⌋, cut to 0..M−1
+//! lower    x = ⌊M·y⌋, clamped to 0..M−1
 //! ```
-//! `M` levels are known here and nowhere else: the flow behind sees numbers in [0, 1].
+//! The number of levels `M` is known only here: the flow that follows sees numbers in [0, 1].
 //!
 //! # Numerics
-//! `y` never rounds to another level's: `lower(lift(x))` is `x` for every noise in [0, 1]. The file `cell.rs` says how,
-//! and what it costs.
+//! `y` never rounds to a number of another level: `lower(lift(x))` is `x` for every `u` in [0, 1]. The file `cell.rs`
+//! says how, and at what cost.
 //!
-//! | type of the flow | levels at most | such as |
+//! | type of the flow | most levels | example |
 //! |---|---|---|
 //! | float32 | 2^16 | images of 16 bits |
 //! | float64 | 2^45 | |
 //!
-//! More are refused: a level of a few numbers has no room for noise, and what is then evaluated is no bound. A float64
-//! flow takes `with_dtype(DType::F64)`; otherwise drop bits first. The readers of [`crate::data`] hold bytes; deeper
-//! images come as `Int` tensors of your own.
+//! More levels are an error: with only a few numbers in a level there is no room for noise, and the result of an
+//! evaluation would not be a bound. Use a float64 flow and `with_dtype(DType::F64)`, or drop bits first. The readers of
+//! [`crate::data`] take 8-bit images only; pass deeper images as `Int` tensors of your own.
 
 pub mod bit_depth;
 mod cell;

@@ -20,7 +20,7 @@ pub struct UniformDequantizationConfig {
     /// Levels `M` of the data.
     #[config(default = 256)]
     pub n_levels: usize,
-    /// Type of the flow's numbers, which limits the levels.
+    /// Type that the flow computes in, which limits the number of levels.
     #[config(default = "DType::F32")]
     pub dtype: DType,
 }

@@ -7,7 +7,7 @@
 //! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its inverse is never needed.
 //!
 //! # Numerics
-//! In f32 `u` may round to 1; `y` stays below the next level all the same. The density there is finite, and so is the
+//! In f32 `u` may round to 1; `y` still stays below the next level. The density there is finite, and so is the
 //! log-determinant.
 //!
 //! # Reference
@@ -47,7 +47,7 @@ pub struct VariationalDequantizationConfig {
     /// Levels `M` of the data.
     #[config(default = 256)]
     pub n_levels: usize,
-    /// Type of the flow's numbers, which limits the levels.
+    /// Type that the flow computes in, which limits the number of levels.
     #[config(default = "DType::F32")]
     pub dtype: DType,
 }

@@ -21,9 +21,10 @@
 //! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and `theta`: a graph keeps those two.
 //!
 //! # Inverse
-//! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture), each element by itself until its
-//! residual is at rounding level or its bracket down to neighbouring numbers. A root beyond a quarter of the largest
-//! number is left unsolved. Its gradient is that of [`forward`] at the solution, by the implicit function theorem.
+//! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture). Each element is iterated separately
+//! until its residual is at rounding level, or its bracket has shrunk to adjacent floating-point numbers. A root beyond
+//! a quarter of the largest finite number is left unsolved. Its gradient is that of [`forward`] at the solution, by the
+//! implicit function theorem.
 //!
 //! # Cost
 //! `O(batch·K·dims)`; memory: inputs and outputs.

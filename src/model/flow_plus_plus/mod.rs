@@ -24,10 +24,11 @@
 //! [`FlowPlusPlus`] is a [`BoundFlow`]: `loss`, `evaluate`, `evaluate_importance_weighted`, `sample`, `round_trip` and `initialize` are there.
 //!
 //! # Reference
-//! Ho et al. 2019. All but `tiny` and `small` follow the released code layer by layer, the order of parameters within a
-//! layer excepted, and the start of positions that are nearly constant in the first batch, a dark border say: it enlarges
-//! their noise to variance 1 ([`ConstantChannel`](crate::ConstantChannel)). `small` is the same
-//! model at a size for one machine, with a true checkerboard, a larger variance floor in the norms and starts that ignore the data.
+//! Ho et al. 2019. All but `tiny` and `small` follow the released code layer by layer, with two exceptions. The order
+//! of parameters within a layer differs. So does the start of positions that are nearly constant in the first batch,
+//! such as a dark border: the released code enlarges their noise to variance 1
+//! ([`ConstantChannel`](crate::ConstantChannel)). `small` is the same model at a size for one machine, with a true
+//! checkerboard, a larger variance floor in the norms and starts that ignore the data.
 
 pub mod config;
 pub mod encoder;

@@ -93,14 +93,14 @@ pub struct GlowClassifier {
 }
 
 impl GlowClassifier {
-    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`, differentiable. The condition has a row for each
-    /// example, or one row for all of them.
+    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`, differentiable. The
+    /// condition has a row for each example, or one row for all of them.
     ///
     /// # Shapes
     /// `z [batch, C, H, W]` to `[batch, n_classes]`.
     ///
     /// # Errors
-    /// If `z` does not have the model's shape, or latents or condition not its type or device.
+    /// If `z` does not have the model's shape, or if latents or condition do not have its type and device.
     pub fn logits<C: Context>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, FlowError>
     where
         TopPrior: Bijector<4, C>,
@@ -128,7 +128,7 @@ impl GlowClassifier {
     /// `[batch, n_classes]`, or one row for all examples.
     ///
     /// # Panics
-    /// If the shapes, types or devices are not the model's, or the classes not those of the classifier.
+    /// If shapes, types or devices differ from the model's, or if the number of classes is not the classifier's.
     pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
         let noise = model.surjection.noise(&x, model.flow.dtype());
         let (y, log_weight) = model.surjection.lift(x, noise);

@@ -212,9 +212,9 @@ impl GlowConfig {
         })
     }
 
-    /// Deviation up to which a channel shows one level and its noise: half as much again as the noise's, which is
-    /// uniform over a level. A norm that made 1 of it would start a model of black images to which all others are
-    /// impossible.
+    /// Deviation up to which a channel shows one level and its noise: 1.5 times the deviation of the noise, which is
+    /// uniform over a level. A norm that scaled it to 1 would start a model of black images, under which all others are
+    /// almost impossible.
     fn flat(&self) -> f64 {
         1.5 / (12f64.sqrt() * f64::from(1u32 << self.n_bits))
     }

@@ -18,8 +18,8 @@
 //! | [`GlowConfig::lsun64`] | 3x64x64 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::celeba_hq256`] | 3x256x256, 5 bits | 6, 32 | 512 | additive | 175,099,620 |
 //!
-//! A norm starts a channel that shows a single level in the first batch, black images say, as constant
-//! ([`ConstantChannel`](crate::ConstantChannel)): the released code would enlarge the dequantization noise to variance
+//! A channel that shows a single level in the first batch, for example in black images, starts as constant
+//! ([`ConstantChannel`](crate::ConstantChannel)). The released code would enlarge the dequantization noise to variance
 //! 1.
 //!
 //! [`Glow`] is a [`BoundFlow`]: `loss`, `evaluate`, `sample`, `round_trip` and `initialize` are there, and with classes the same names with

@@ -32,10 +32,10 @@
 //! gradient of `x` do not depend on the other examples of a batch. In float32, errors are 3e-7 to 7e-7 of the largest number, with Winograd's
 //! algorithm as with direct sums.
 //!
-//! In comparison with the sum of the absolute terms of a single result they differ where one pixel is far larger than
-//! its neighbours. Direct sums of `n` terms lose about `ε` of it and less than `√n·ε`, as roundings of either sign do.
-//! Winograd's algorithm multiplies sums of weights by sums of pixels, so each pixel of a window counts with all nine
-//! weights of its channel and not only with the one that it meets: see `winograd/mod.rs`.
+//! Relative to the sum of the absolute terms of a single result, the two algorithms differ where one pixel is far
+//! larger than its neighbours. Direct sums of `n` terms have an error of about `ε` and less than `√n·ε`, since
+//! roundings of both signs partly cancel. Winograd's algorithm multiplies sums of weights by sums of pixels, so each
+//! pixel of a window is combined with all nine weights of its channel and not only with its own: see `winograd/mod.rs`.
 
 mod backward;
 mod behind;

@@ -7,8 +7,8 @@
 //! g_μ = −q g_z_k   g_s = −z g_z_k − h q E   g_x = Σ q g_z_k
 //! ```
 //! where the log-scale is not clamped; where it is, `g_s` is 0. Nothing is kept from the forward pass: the sums are
-//! formed again, and the components of a tile are kept from there to the second pass over it. Elements whose sums are
-//! not valid for gradients are done again in log space.
+//! computed again, and the components of a tile are kept until the second pass over it. Elements whose sums are not
+//! valid for gradients are recomputed in log space.
 
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
 

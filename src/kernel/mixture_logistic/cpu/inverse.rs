@@ -6,15 +6,16 @@
 //! c = (F − G)/W · dt/dx − (Σ w σ(z) σ(−z) (σ(z) − σ(−z)) q²)/D
 //! ```
 //! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest
-//! and the largest `z_k`. A step that would leave it, or that is longer than half the one before, is replaced by a
-//! bisection, and so is every eighth if the bracket has not halved by itself since the last. An end that overflows is
-//! put at `L`, a quarter of the largest number, and a bracket that spans orders of magnitude above 2^64 is bisected in
-//! the logarithm.
+//! and the largest `z_k`. A step that would leave it, or that is longer than half the previous one, is replaced by a
+//! bisection. So is every eighth step, if the bracket has not halved since the last bisection. An end that overflows is
+//! set to `L`, a quarter of the largest finite number. A bracket wider than 2^64 that spans orders of magnitude is
+//! bisected in the logarithm.
 //!
-//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket is down to neighbouring numbers,
-//! which is where a steep law ends: there the last steps are lengthened to cross the root. Near the end the residual is
-//! rounding noise, which does not halve: steps from a residual of a few tolerances are taken as they come. A bracket
-//! that closes at `L` has found the end and no root: such an element is unsolved.
+//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket has shrunk to adjacent
+//! floating-point numbers. The latter happens with a steep law: there the last steps are lengthened to cross the root.
+//! Near the root the residual is rounding noise, which does not halve, so steps from a residual of a few tolerances are
+//! accepted without the guard. A bracket that closes at `L` has found its own end and not a root: such an element is
+//! unsolved.
 //!
 //! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are kept.
 
@@ -144,8 +145,8 @@ impl<T: Reach> Evaluator<T> {
         }
         let mut low = [T::infinity(); LANES];
         let mut high = [T::neg_infinity(); LANES];
-        // Of a distance: exponentials have errors of two roundings, and there are three. The root may be at the very
-        // end.
+        // Relative to the distance: three exponentials, each with an error of two roundings. The root may be at the
+        // very end.
         let slack = T::of(8.0) * T::epsilon();
         let (mut total, mut mean_sum, mut square_sum) = (zeros, zeros, zeros);
         for (index, prepared) in self.components.iter_mut().enumerate() {
@@ -153,7 +154,7 @@ impl<T: Reach> Evaluator<T> {
             let (mut weight, mut inverse_scale) = (zeros, zeros);
             for lane in 0..LANES {
                 let log_scale = larger(log_scale[lane], self.law.min_log_scale);
-                // In two factors: e^s·t may be a number where e^s is not.
+                // In two factors: e^s·t may be finite where e^s overflows.
                 let root = scale_root::<T, M>(log_scale);
                 let scale = root * root;
                 let inverse = exp_in_range::<T, M>(-log_scale);
@@ -173,7 +174,7 @@ impl<T: Reach> Evaluator<T> {
         self.log_space_is_loaded = false;
         let furthest = furthest::<T>();
         for lane in 0..LANES {
-            // What overflows is beyond every root that is a number.
+            // An end that overflows lies beyond every finite root.
             low[lane] = clamp(low[lane] - T::epsilon() * low[lane].abs(), -furthest, furthest);
             high[lane] = clamp(high[lane] + T::epsilon() * high[lane].abs(), -furthest, furthest);
         }
@@ -187,7 +188,7 @@ impl<T: Reach> Evaluator<T> {
             let within = (start >= low[lane]) & (start <= high[lane]);
             x[lane] = if within { start } else { middle[lane] };
             allowance[lane] = high[lane] - low[lane];
-            // Without a finite target or bracket there is nothing to find.
+            // Without a finite target or bracket there is no root to find.
             ended[lane] = !(allowance[lane].is_finite() & t[lane].is_finite());
         }
         Search {
@@ -330,7 +331,7 @@ impl<T: Reach> Search<T> {
     }
 }
 
-/// `e^{s/2}`, kept finite: with it `t = 0` gives the mean however wide the component is.
+/// `e^{s/2}`, kept finite, so that `t = 0` gives the mean for a component of any width.
 #[inline(always)]
 fn scale_root<T: Real, M: MultiplyAdd>(log_scale: T) -> T {
     let widest = T::EXP_RANGE.1 - T::one();
@@ -344,7 +345,8 @@ fn furthest<T: Real>() -> T {
     T::of(0.25) * T::max_value()
 }
 
-/// Midpoints that do not overflow; of wide brackets, those of the logarithms `sign(x)·ln(1 + |x|)` of their ends.
+/// Midpoints that do not overflow. For wide brackets, the midpoint is taken between the logarithms
+/// `sign(x)·ln(1 + |x|)` of the ends.
 #[inline(always)]
 fn middles<T: Real, M: MultiplyAdd>(low: &Lanes<T>, high: &Lanes<T>) -> Lanes<T> {
     let (zero, one, half) = (T::zero(), T::one(), T::of(0.5));

@@ -11,9 +11,9 @@
 //! min(F, G) ≥ (W + K) e^−R/loss    D ≥ (W + K) e^(−R − s_min)/loss
 //! ```
 //! bounds the relative error of all three by `loss`, a fraction of the rounding unit. `D` must also be so large that
-//! terms which underflow do not count. A logit at the upper clamp would show in `W`, which must stay below. Log-scales
-//! above `R` make NaN, which fails every comparison, and so do NaN and infinite numbers. Elements that fail are left to
-//! [`super::log_space`].
+//! terms which underflow are negligible. A logit at the upper clamp would show in `W`, which must stay below its bound.
+//! Log-scales above `R` give NaN, which fails every comparison; so do NaN and infinite inputs. Elements that fail are
+//! computed by [`super::log_space`].
 //!
 //! # Validity of gradients
 //! Gradients of logits and log-scales are sums of shares of `F`, `G` and `D`, which the bounds above cover. Those of
@@ -25,12 +25,12 @@
 //! ```
 //! Its natural size, the sum of the absolute terms, is at least that of the first line, `(|g_t| + |g_L|)(1/F + 1/G) D`,
 //! for `Σ q h = D`. Relative to it, the first error is at most `Σ q c/D ≤ loss` by the bound on `D`. The second is at
-//! most `Σ q² c/D` over `(1/F + 1/G) D ≥ D/min(F, G)`, and `q ≤ e^−s_min`, so that
+//! most `Σ q² c/D` divided by `(1/F + 1/G) D ≥ D/min(F, G)`. With `q ≤ e^−s_min`, the condition
 //! ```text
 //! D · D/min(F, G) ≥ (W + K) e^(−R − 2 s_min)/loss
 //! ```
-//! makes it at most `loss` too. It fails only where the density is small beside the square of the steepest slope: in
-//! the tail of a wide component, where one that is narrow and e^R lighter may hide.
+//! makes it at most `loss` too. The condition fails only where the density is small compared with the square of the
+//! steepest slope: in the tail of a wide component, where a narrow component of e^−R times the weight may be hidden.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
 
@@ -67,7 +67,7 @@ pub struct Validity<T> {
 impl<T: Reach> Validity<T> {
     /// Bounds of a law.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
-        // In f64, which has room for all bounds.
+        // In f64, whose range holds all bounds.
         let side = (-T::REACH).exp() / T::LOSS;
         let min_log_scale = min_log_scale.to_f64().unwrap_or(f64::NAN);
         Self {
@@ -185,7 +185,7 @@ impl<T: Reach> Sums<T> {
         valid
     }
 
-    /// Whether gradients made of the sums are good to rounding, too.
+    /// Whether gradients computed from the sums are accurate to rounding, too.
     #[inline(always)]
     pub fn have_valid_gradients(&self, validity: &Validity<T>) -> [bool; LANES] {
         let mut valid = self.are_valid(validity);

@@ -9,9 +9,9 @@
 //! ```
 //! `u` and `v` are differences of terms of one size before they meet anything else, which keeps their bits where `|z|` is large.
 //!
-//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so that `z` is a number wherever it should be, and to shares in their
-//! exponents: the share of a narrow component may be too small for a number where its product with `q`, the gradient,
-//! is not.
+//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so that `z` is finite wherever its exact value is in range. Shares are
+//! multiplied by `q` in their exponents: the share of a narrow component may underflow where its product with `q`, the
+//! gradient, does not.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
 
@@ -246,13 +246,14 @@ impl<T: Real> Mixture<T> {
             let weight = exp::<T, M>(parameters.logit[lane]) / cotangent.total_weight[lane];
             let (body, tail) = (share.body[lane], share.tail[lane]);
             let (sigmoid, complement) = if z >= T::zero() { (body, tail) } else { (tail, body) };
-            // From the shares, derivatives of ln F and −ln G with respect to z, and what they make of the gradients.
+            // Derivatives of ln F and −ln G with respect to z, from the shares, and their contributions to the
+            // gradients.
             let of_z = |p: T, v: T, d: T| {
                 let (rise, fall) = (p * complement, v * sigmoid);
                 gt * (rise + fall) + gl * ((fall - rise) - d * (sigmoid - complement))
             };
             gradient.logit[lane] = gt * (p - v) + gl * ((d - v) + (weight - p));
-            // The shares times q, in units of the largest of the three, so that those of a component alone are still
+            // The shares times q, in units of the largest of the three, so that those of a single component are still
             // exactly 1.
             let log_scale = parameters.log_scale[lane];
             let steep = |exponent: T, rest: T| exp::<T, M>(exponent - log_scale) * rest;

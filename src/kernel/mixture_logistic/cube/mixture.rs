@@ -50,7 +50,7 @@ pub fn component<F: Float, N: Float>(
     let mean = place.row::<F, N>(theta, 2 + place.n_components + index);
     let raw = place.row::<F, N>(theta, 2 + 2 * place.n_components + index);
     let log_scale = N::max(raw, min_log_scale);
-    // In two factors: `z` may be a number where `e^−s` is not.
+    // In two factors: `z` may be finite where `e^−s` overflows.
     let root = N::exp(log_scale * N::new(-0.5));
     let z = (x - mean) * root * root;
     let share = N::new(1.0) / (N::new(1.0) + N::exp(-N::abs(z)));
@@ -159,15 +159,16 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
     }
 }
 
-/// What the gradient in `z_k` is made of: shares in `F`, `1 − F` and `F'`, or these times `e^−s`, and `σ(z)`, `σ(−z)`.
+/// The gradient with respect to `z_k`, from the shares in `F`, `1 − F` and `F'`, or these times `e^−s`, and from
+/// `σ(z)`, `σ(−z)`.
 #[cube]
 pub fn by_point<N: Float>(by_t: N, by_log: N, below: N, above: N, density: N, plus: N, minus: N) -> N {
     let (from_below, from_above) = (below * minus, above * plus);
     by_t * (from_below + from_above) + by_log * ((from_above - from_below) - density * (plus - minus))
 }
 
-/// Midpoint that does not overflow; of a bracket wider than 2^64 that spans orders of magnitude, that of the logarithms
-/// `sign(x)·ln(1 + |x|)` of its ends.
+/// Midpoint that does not overflow. For a bracket wider than 2^64 that spans orders of magnitude, it is taken between
+/// the logarithms `sign(x)·ln(1 + |x|)` of the ends.
 #[cube]
 pub fn middle<N: Float>(low: N, high: N) -> N {
     let half = N::new(0.5);

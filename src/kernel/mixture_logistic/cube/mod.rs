@@ -97,8 +97,8 @@ fn backward_kernel<F: Float, N: Float>(
         // z may be infinite where shares and tails have vanished.
         let by_z_times_z = select(by_z == N::new(0.0), by_z, c.z * by_z);
         let by_scale = select(c.free, -by_z_times_z - by_log * density, N::new(0.0));
-        // The shares times e^−s, formed in their exponents, since a share may be too small for a number where its
-        // product is not; in units of the largest of them, so that those of a component alone are still exactly 1.
+        // The shares times e^−s, computed in their exponents, since a share may underflow where its product does not.
+        // They are in units of the largest of them, so that those of a single component are still exactly 1.
         let steep_below = N::exp(low - c.log_scale) * (c.share / sums.below);
         let steep_above = N::exp(high - c.log_scale) * (c.share / sums.above);
         let steep_density = sums.rising_part * N::exp(rising_exponent - c.log_scale) * rising_rest
@@ -137,8 +137,9 @@ fn inverse_kernel<F: Float, N: Float>(
     let (bound, epsilon, furthest) = (min_log_scale.get::<N>(), epsilon.get::<N>(), furthest.get::<N>());
     let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
     let target = (N::cast_from(z[ABSOLUTE_POS]) - place.row::<F, N>(theta, 1)) * N::exp(-log_scale);
-    // The exact bracket: there all components are below the target, or above. What would overflow is beyond every root
-    // that is a number, and is put at a quarter of the largest one, which keeps the width of the bracket finite.
+    // The exact bracket: at its ends all components are below the target, or above it. An end that would overflow lies
+    // beyond every finite root. It is set to a quarter of the largest number, which keeps the width of the bracket
+    // finite.
     let mut low = furthest;
     let mut high = -furthest;
     let log_furthest = N::ln(furthest);
@@ -183,7 +184,7 @@ fn inverse_kernel<F: Float, N: Float>(
         }
         step += 1;
     }
-    // A bracket that closed at its furthest end closed where that was put, not at a root.
+    // A bracket that closed at its outermost end closed at the value that was set there, not at a root.
     let inside = N::abs(x) < N::new(0.999) * furthest && N::abs(residual) < N::new(3.5) * furthest;
     let found = inside || N::abs(residual) <= tolerance;
     output[ABSOLUTE_POS] = F::cast_from(x);

@@ -26,8 +26,9 @@ use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConf
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
 use crate::unstarted::Unstarted;
 
-/// Deviation up to which a position counts as constant at the start, a tenth of what a norm makes of the others. Behind
-/// the logit one black level of 256 and its noise deviate by 0.02, seven grey levels by 0.1.
+/// Deviation up to which a position counts as constant at the start: a tenth of the deviation that a norm gives the
+/// others. After the logit, one black level of 256 with its noise has a deviation of 0.02, and seven grey levels one of
+/// 0.1.
 const FLAT: f64 = 0.1;
 
 /// Configuration of [`FlowPlusPlus`].
@@ -180,8 +181,8 @@ impl FlowPlusPlusConfig {
     fn law(&self) -> AnyLaw {
         match self.law {
             CouplingLaw::Affine => AnyLaw::Affine(AffineConfig::new(AffineForm::Exponential).init()),
-            // As published. The networks' norms keep theta from growing with what they see, which is what a bound is
-            // for.
+            // As published. A bound is for networks whose theta grows with the input; the norms of these networks
+            // prevent that.
             CouplingLaw::MixLogCdf { n_components } => {
                 AnyLaw::MixLogCdf(MixLogCdfConfig::new(n_components).with_max_log_scale(None).init())
             }
@@ -221,7 +222,7 @@ impl FlowPlusPlusConfig {
             .with_weight(self.weight)
     }
 
-    /// A coupling and what precedes it; a position that deviates by `flat` or less starts as constant.
+    /// A coupling and the layers that precede it; a position with a deviation of `flat` or less starts as constant.
     fn step(&self, net: &GatedNetConfig, flat: f64, device: &Device) -> Step {
         let [c, h, w] = net.half;
         let matrix = match self.channel_mixing {

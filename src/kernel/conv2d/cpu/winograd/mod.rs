@@ -14,19 +14,19 @@
 //! the places of the kernel, the ends of rows and columns swapped.
 //!
 //! # Numerics
-//! `B` and `A` hold 0 and ±1: they amplify rounding little, and sums have fewer terms. Measured errors are those of
-//! direct sums, up to twice as large where many channels are summed, in comparison with the largest result. For a
-//! single result they are
+//! `B` and `A` hold 0 and ±1: they amplify rounding little, and sums have fewer terms. Relative to the largest result,
+//! measured errors equal those of direct sums, or are up to twice as large where many channels are summed. The error of
+//! a single result is bounded by
 //! ```text
 //! abs error of y[o, p]     ≤ 3ε Σ_c (Σ_{window of p} abs x[c])·(Σ_{9 taps} abs w[o, c])             measured: up to 1.7ε
 //! abs error of gw[o, c, d] ≤ 3ε Σ_{25 shifts within a tile} Σ_p abs g[o, p]·abs x[c, p + shift]      measured: up to 1.1ε
 //! ```
-//! and for the gradient of `x` as for `y`. Direct sums are known to a few `ε` of `Σ abs w·abs x` over the pairs that
-//! meet. The difference shows where a pixel is far larger than its neighbours and meets a weight that is far smaller
-//! than the others of its channel: a pixel of 10⁴ among ones, and one weight in nine a thousandth of the others, cost up to 6e-5 of the
-//! sum of absolute terms in windows that hold the pixel, and 10⁶ up to 2e-3, where direct sums lose 1e-6. Windows
-//! without the pixel lose nothing. `tests/convolution_errors.rs` holds both to their bounds; `docs/design.md` says why
-//! the data's spread does not choose the algorithm.
+//! The bound for the gradient of `x` is that for `y`. Direct sums have an error of a few `ε` of `Σ abs w·abs x` over
+//! the pairs that are multiplied. The two differ where a pixel is far larger than its neighbours and its weight is far
+//! smaller than the others of its channel. With one weight in nine a thousandth of the others, a pixel of 10⁴ among
+//! ones costs up to 6e-5 of the sum of absolute terms in windows that contain it, and a pixel of 10⁶ up to 2e-3; direct
+//! sums lose 1e-6. Windows without the pixel are not affected. `tests/convolution_errors.rs` checks both bounds;
+//! `docs/design.md` says why the algorithm is not chosen by the spread of the data.
 //!
 //! # Reference
 //! Lavin & Gray 2016, "Fast algorithms for convolutional neural networks".
