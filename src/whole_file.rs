@@ -1,11 +1,12 @@
-//! Writing a file whole: it is replaced in one step, or stays as it was.
+//! Writing a file atomically: it is replaced in one step, or stays unchanged.
 //! ```text
-//! 1. a temporary file in the folder of the target      what is written, flushed to the disk
-//! 2. renamed over the target                            a reader finds the earlier contents or the new ones
-//! 3. the folder flushed to the disk                     the new name survives a power failure
+//! 1. write a temporary file in the folder of the target, and flush it to the disk
+//! 2. rename it to the target      a reader finds the earlier contents or the new ones
+//! 3. flush the folder             the new name survives a power failure
 //! ```
-//! Renaming would replace whatever has the name. So a symbolic link is followed to the file that it names, and what is there and no regular
-//! file (a folder, a device such as `/dev/null`, a pipe, a socket, a link that leads nowhere) is an error, and untouched.
+//! Renaming would replace anything that has the name. So a symbolic link is followed to the file that it names. A
+//! target that exists but is not a regular file (a folder, a device such as `/dev/null`, a pipe, a socket, a broken
+//! link) is an error and is not touched.
 //!
 //! All files of this crate are written this way.
 
@@ -13,10 +14,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// How the names of temporary files start. What a killed process left half written can be found, and deleted, by it.
+/// Prefix of the names of temporary files. Files that a killed process left unfinished can be found, and deleted, by
+/// it.
 pub const TEMPORARY: &str = ".writing-";
 
-/// Writes a file by `contents`, whole or not at all. The rules head this module.
+/// Writes a file with `contents`, completely or not at all. The rules head this module.
 ///
 /// ```
 /// use std::io::Write;
@@ -25,14 +27,14 @@ pub const TEMPORARY: &str = ".writing-";
 /// let path = folder.path().join("report.json");
 /// flowkit::whole_file::write(&path, |file| file.write_all(b"{}"))?;
 /// assert_eq!(std::fs::read(&path)?, b"{}");
-/// // What is no regular file is left alone.
+/// // A target that is not a regular file is an error.
 /// assert!(flowkit::whole_file::write(folder.path(), |file| file.write_all(b"{}")).is_err());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
 /// # Errors
-/// What `contents` or the system report, and [`ErrorKind::InvalidInput`] for a target that is no regular file. The temporary file is removed
-/// when anything fails before the rename.
+/// Errors from `contents` or the system, and [`ErrorKind::InvalidInput`] for a target that is not a regular file. The
+/// temporary file is removed if anything fails before the rename.
 pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = target(path.as_ref())?;
     let folder = match path.parent() {
@@ -49,13 +51,13 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
     contents(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    // Renamed before it is flushed, the file could be found empty after a power failure.
+    // If it were renamed before it is flushed, the file could be empty after a power failure.
     temporary.as_file().sync_all()?;
     temporary.persist(&path).map_err(|error| error.error)?;
     sync_folder(folder)
 }
 
-/// The regular file that a path names, or the path itself where nothing is.
+/// The regular file that a path names, or the path itself if nothing exists there.
 pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
     let refused = |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("{what} is in its place")));
     match fs::metadata(path) {
@@ -69,7 +71,7 @@ pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// The name of what is no regular file.
+/// The name of a kind of file that is not regular.
 fn kind(found: fs::FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -84,10 +86,10 @@ fn kind(found: fs::FileType) -> &'static str {
             return "a socket";
         }
     }
-    if found.is_dir() { "a folder" } else { "something that is no regular file" }
+    if found.is_dir() { "a folder" } else { "something that is not a regular file" }
 }
 
-/// Makes the names in a folder durable: those that were added, and those that were deleted.
+/// Makes changes to the names in a folder durable, both additions and deletions.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Folders cannot be opened as files elsewhere, and need not be.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }

@@ -37,7 +37,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Seeds the device for this micro-batch, in the scope of the update.
+    /// Seeds the device for this micro-batch, within the scope of the update.
     pub fn seed(&self) {
         self.device.seed(self.seeds.seed(self.step, Purpose::Training));
     }

@@ -46,7 +46,8 @@ pub enum CheckpointError {
     },
     /// The file was written in a layout that this version does not know.
     #[error(
-        "{} has the checkpoint format `{found}`, this version reads `{supported}`: read it by the version that wrote it, or train again",
+        "{} has the checkpoint format `{found}`, this version reads `{supported}`: read it with the version that wrote \
+         it, or train again",
         path.display()
     )]
     UnsupportedVersion {
@@ -154,7 +155,7 @@ pub enum CheckpointError {
         /// The element type of the stored tensor.
         found: DType,
     },
-    /// The module computes another function than the one that was saved, or starts or trains in another way.
+    /// The module computes a different function from the one that was saved, or starts or trains in a different way.
     #[error(
         "`{name}`: the module has {}, the checkpoint was saved with {}{}",
         value(expected),
@@ -164,24 +165,24 @@ pub enum CheckpointError {
     OtherArchitecture {
         /// Section and path of the first field, or module, that differs.
         name: String,
-        /// Its value, or type, in the module; `None` if it is not there.
+        /// Its value, or type, in the module; `None` if the module lacks it.
         expected: Option<String>,
-        /// Its value, or type, in the checkpoint.
+        /// Its value, or type, in the checkpoint; `None` if the checkpoint lacks it.
         found: Option<String>,
-        /// How many more differ.
+        /// Number of further differences.
         more: usize,
     },
-    /// Another writer put the module into the file without its architecture.
+    /// Another program wrote the module to the file without its architecture.
     #[error(
-        "the checkpoint does not say what the module in `{section}` is beside its parameters: write it by `Checkpoint::insert`"
+        "the checkpoint holds no architecture of the module in `{section}`: write the module with `Checkpoint::insert`"
     )]
     NoArchitecture {
         /// The section.
         section: String,
     },
-    /// One parameter at two places, in the module or in the checkpoint and not in the other.
+    /// Two places that hold one parameter in the module but two in the checkpoint, or the reverse.
     #[error(
-        "`{first}` and `{second}` are {}: a run goes on with the same parameters only",
+        "`{first}` and `{second}` are {}: a run can only continue with the same tied parameters",
         if *in_file { "one parameter in the checkpoint and two in the module" } else { "one parameter in the module and two in the checkpoint" }
     )]
     OtherTies {
@@ -189,7 +190,7 @@ pub enum CheckpointError {
         first: String,
         /// Section and path of the second place.
         second: String,
-        /// Whether it is the checkpoint in which they are one.
+        /// True if they are one in the checkpoint, false if they are one in the module.
         in_file: bool,
     },
     /// The state of an optimizer cannot be read or written.
@@ -201,15 +202,15 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The model of the checkpoint cannot be trained.
-    #[error("the run cannot go on: {source}")]
+    #[error("the run cannot continue: {source}")]
     Training {
         /// Why.
         source: TrainError,
     },
     /// A folder holds checkpoints of later updates that this run did not write.
     #[error(
-        "{} holds the checkpoint of update {later}, which is not this run's: update {step} is not saved beside it; go on from it, choose \
-         another folder, or have it replaced (`Checkpoints::replacing`)",
+        "{} holds the checkpoint of the later update {later}, which is not this run's, so update {step} was not saved; \
+         resume from that checkpoint, choose another folder, or replace the other run (`Checkpoints::replacing`)",
         folder.display()
     )]
     LaterCheckpoint {
@@ -217,7 +218,7 @@ pub enum CheckpointError {
         folder: PathBuf,
         /// The update that was to be saved.
         step: u64,
-        /// The newest of them.
+        /// The newest later update that has one.
         later: u64,
     },
     /// A piece of metadata is missing or cannot be read or written.
@@ -247,18 +248,18 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether a file was read and its contents are not those of a checkpoint. A file that could not be read may be as it should.
+    /// Whether the file was read and does not contain a valid checkpoint. A file that could not be read may be intact.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::NotSafetensors { .. } | Self::NotCheckpoint { .. } | Self::Checksum { .. })
     }
 }
 
-/// A side of a difference.
+/// One side of a difference.
 fn value(value: &Option<String>) -> String {
     value.as_ref().map_or_else(|| "nothing".into(), |value| format!("`{value}`"))
 }
 
-/// The differences that are not named.
+/// The number of differences that are not named.
 fn further(more: &usize) -> String {
     match more {
         0 => String::new(),

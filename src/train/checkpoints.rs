@@ -4,23 +4,24 @@
 //! FOLDER/0000001300.safetensors.damaged   one that could not be read, for its owner to look at
 //! FOLDER/.lock                      held by the process that writes there
 //! ```
-//! A file is written beside its place, flushed to the disk and renamed (see [`whole_file`](crate::whole_file)); only when that is done and durable are
-//! older files deleted. Whatever moment a process dies at, the folder holds the checkpoint before or the new one.
+//! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`](crate::whole_file)).
+//! Older files are deleted only when this is done and durable. Whenever a process dies, the folder holds the previous
+//! checkpoint or the new one.
 //!
 //! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others. A file
 //! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. What is damaged is never deleted: it gets
 //! the ending `.damaged` when the run saves again.
 //!
-//! # Whose they are
-//! A run deletes its own checkpoints and no others:
+//! # Which checkpoints belong to a run
+//! A run deletes only its own checkpoints:
 //!
-//! | checkpoint in the folder | whose |
+//! | checkpoint in the folder | belongs to |
 //! |---|---|
-//! | saved through this [`Checkpoints`] | this run's |
-//! | of the update that [`Checkpoints::latest`] gave, or of an earlier one | this run's, which goes on from there |
-//! | any other | another run's: kept, and not counted; one of a later update than that to be saved is an error, and nothing is written |
+//! | saved through this [`Checkpoints`] | this run |
+//! | of the update that [`Checkpoints::latest`] returned, or of an earlier one | this run, which resumes from there |
+//! | any other | another run. It is kept and not counted; if it is of a later update, saving is an error and writes nothing |
 //!
-//! A run that is to take the place of another says so by [`Checkpoints::replacing`].
+//! A run that is to replace another one declares it with [`Checkpoints::replacing`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -61,13 +62,13 @@ pub struct Checkpoints {
     _lock: File,
 }
 
-/// Which checkpoints are this run's.
+/// Which checkpoints belong to this run.
 #[derive(Debug, Default)]
 struct Own {
-    /// Up to this update, those that the run went on from.
+    /// The update that the run resumed from: its checkpoint and earlier ones belong to the run.
     taken_over: Option<u64>,
     saved: BTreeSet<u64>,
-    /// All.
+    /// All checkpoints belong to the run.
     replacing: bool,
 }
 
@@ -77,7 +78,7 @@ impl Own {
         self.replacing || self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
     }
 
-    /// Whether a checkpoint of a later update than that being saved may be. One that was merely looked at may not.
+    /// Whether a checkpoint of a later update than the one being saved may be deleted. One that was only read may not.
     fn later(&self, step: u64) -> bool {
         self.replacing || self.saved.contains(&step)
     }
@@ -118,15 +119,15 @@ impl Checkpoints {
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
-    /// Takes the place of whatever run is in the folder: its checkpoints count as this run's, and those of later updates are deleted by the
-    /// first save.
+    /// Replaces any run in the folder: its checkpoints count as this run's, and the first save deletes those of later
+    /// updates.
     pub fn replacing(self) -> Self {
         self.own().replacing = true;
         self
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
-        // Whole at any time: a panic elsewhere does not make it wrong.
+        // Consistent at any time: a panic elsewhere does not invalidate it.
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,8 +160,8 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that can be read; `None` if the folder holds none. The run goes on from it: it and those of earlier updates are
-    /// this run's from now on.
+    /// The newest checkpoint that can be read; `None` if the folder holds none. The run resumes from it: this
+    /// checkpoint and those of earlier updates belong to this run from now on.
     ///
     /// # Errors
     /// [`CheckpointError::AllDamaged`] if there are some but none can be read, so that a run does not silently start anew;
@@ -183,19 +184,19 @@ impl Checkpoints {
         Err(CheckpointError::AllDamaged { folder: self.folder.clone(), damaged })
     }
 
-    /// Saves the checkpoint of an update. When it is durable, deletes of this run's checkpoints the ones before it but for the newest
-    /// `keep − 1`, and those of later updates: they belong to a course of events that this checkpoint has replaced. Checkpoints of later
-    /// updates that cannot be read are renamed instead.
+    /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are deleted, except for the
+    /// newest `keep − 1`. So are this run's checkpoints of later updates, because this checkpoint has replaced that
+    /// course of the run. Checkpoints of later updates that cannot be read are renamed instead.
     ///
     /// # Errors
-    /// [`CheckpointError::LaterCheckpoint`] for one of a later update that can be read and is not this run's: nothing was written.
-    /// [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
+    /// [`CheckpointError::LaterCheckpoint`] if a later update has a checkpoint that can be read and is not this run's;
+    /// nothing is written. [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
         let mut damaged = Vec::new();
         for later in self.steps()?.into_iter().filter(|&other| other > step).rev() {
             match Checkpoint::load(self.path(later)) {
-                // One of another version is no less a checkpoint.
+                // A file of another version is a checkpoint, too.
                 Ok(_) | Err(CheckpointError::UnsupportedVersion { .. }) if !self.own().later(later) => {
                     return Err(CheckpointError::LaterCheckpoint { folder: self.folder.clone(), step, later });
                 }
@@ -245,7 +246,7 @@ impl Checkpoints {
         let path = self.path(step);
         let name = |more: &str| self.folder.join(format!("{step:010}.{EXTENSION}.damaged{more}"));
         let mut aside = name("");
-        // What was set aside before stays.
+        // Does not overwrite files that were set aside before.
         for number in 2.. {
             if aside.symlink_metadata().is_err() {
                 break;

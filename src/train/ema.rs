@@ -60,10 +60,10 @@ impl EmaDecay {
 
 /// An exponential moving average of the float parameters of a module.
 ///
-/// Parameters are matched by their [`ParamId`], and those that occur at several places by their order. Integer and boolean parameters (flags, permutations) are taken over as
-/// they are. All float parameters are averaged, frozen ones too: start the average after a data-dependent
-/// initialisation, not before. The average has the element type of the parameters; in half precision a decay of 0.999
-/// rounds small steps away.
+/// Parameters are matched by their [`ParamId`]; a parameter that occurs at several places is matched by the order of
+/// these places. Integer and boolean parameters (flags, permutations) are taken over as they are. All float parameters
+/// are averaged, frozen ones too: start the average after a data-dependent initialisation, not before. The average has
+/// the element type of the parameters; in half precision a decay of 0.999 rounds small steps away.
 ///
 /// ```
 /// use burn::module::Param;
@@ -145,8 +145,8 @@ impl<M: Module> Ema<M> {
     }
 }
 
-/// The present parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>` without autodiff. A parameter has as many
-/// as there are places of it, in their order.
+/// The current parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>` without autodiff. A
+/// parameter has one value for each place where it occurs, in order.
 #[derive(Default)]
 struct Current(HashMap<ParamId, Vec<Box<dyn Any>>>);
 
@@ -155,7 +155,7 @@ impl Current {
         self.0.entry(id).or_default().push(Box::new(value));
     }
 
-    /// The value at a place.
+    /// The value at a place of the parameter.
     fn get<T: Any + Clone>(&self, id: ParamId, place: usize) -> Option<T> {
         self.0.get(&id)?.get(place)?.downcast_ref::<T>().cloned()
     }
@@ -166,7 +166,7 @@ impl Current {
 struct Places(HashMap<ParamId, usize>);
 
 impl Places {
-    /// Which place of a parameter this is, from 0.
+    /// Index of this place of a parameter, from 0.
     fn next(&mut self, id: ParamId) -> usize {
         let met = self.0.entry(id).or_default();
         *met += 1;

@@ -28,7 +28,7 @@ pub enum TrainError {
     NonFiniteCondition {
         /// Number of the update, from 1.
         step: u64,
-        /// Where it does.
+        /// The part of the condition, and the row.
         condition: NonFiniteCondition,
     },
     /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
@@ -57,25 +57,26 @@ pub enum TrainError {
     /// A loss does not depend on parameters that are trained.
     #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
     NoGraph,
-    /// A model has no parameter that is trained.
+    /// No parameter of the model can be trained.
     #[error(
-        "no parameter is trained: those that the loss depends on are frozen (`set_require_grad(false)`), or there are none"
+        "no parameter is trained: all that the loss depends on are frozen (`set_require_grad(false)`), or there are none"
     )]
     NothingTrained,
-    /// A parameter occurs at two places which do not agree, as those of a clone that went its own way: training would move one of them.
+    /// A parameter occurs at two places that do not agree, such as a clone whose values were changed. Training would
+    /// update only one of them.
     #[error(
-        "`{first}` and `{second}` are one parameter by their identity, as clones are, but not by what they hold: {differ}; build one of them \
-         anew"
+        "`{first}` and `{second}` are one parameter by their identity, as clones are, but differ: {differ}; build one \
+         of them separately instead of cloning it"
     )]
     Clones {
         /// Path of the first.
         first: String,
         /// Path of the second.
         second: String,
-        /// In what they differ.
+        /// How they differ.
         differ: &'static str,
     },
-    /// An update would have made numbers that are not finite. It was not done.
+    /// An update that would have made values that are not finite. It was not applied.
     #[error("the update{}{} would make the {what} of `{parameter}` not finite", numbered(step), at_rate(learning_rate))]
     NonFiniteUpdate {
         /// Number of the update, from 1, if a trainer took it.
@@ -163,7 +164,7 @@ pub enum TrainError {
         /// The policy.
         backward: Backward,
     },
-    /// A batch that the model does not take. Nothing was computed.
+    /// A batch that does not fit the model. Nothing was computed.
     #[error(transparent)]
     Batch(#[from] FlowError),
     /// An update needs at least one batch.

@@ -1,17 +1,19 @@
-//! Headroom: whether an update can make numbers that are not finite, told before it is made.
+//! Headroom: decides before an update whether it could make values that are not finite.
 //! ```text
 //! |g| ≤ G       the gradient's norm after the clip, which the host knows
 //! |m| ≤ M       M ← max(M, G)                           decayed mean of gradients
-//! |v| ≤ V       V ← max(V, G²)                          decayed mean of their squares, or decayed maximum (≤ max(1, G²))
+//! |v| ≤ V       V ← max(V, G², 1)                       decayed mean of their squares, or decayed maximum (≤ max(1, G²))
 //! |θ| ≤ W       W ← W + 10·rate·2M/10⁻⁸                  weights, and their moving average
 //! ```
-//! The step of [`Adam`](super::Adam) and [`Adamax`](super::Adamax) is at most `rate/(1 − 0.9^t) · |m|/ε` with `ε = 10⁻⁸`, whatever the second
-//! moment is. The bounds start from numbers that are measured once, and cost nothing after that: no usual training comes near the largest
-//! float32, 3.4·10³⁸, in any number of updates. The factor 2 holds the roundings: a decayed mean whose coefficients add up to 1 + δ is at most
-//! 1 + δ/(1 − β) times too large, with δ of some 2⁻²³ and `1 − β` of 10⁻³ and more.
+//! The step of [`Adam`](super::Adam) and [`Adamax`](super::Adamax) is at most `rate/(1 − 0.9^t) · |m|/ε` with
+//! `ε = 10⁻⁸`, whatever the second moment is. The bounds start from values that are measured once, and cost nothing
+//! after that: no usual training comes near the largest float32, 3.4·10³⁸, in any number of updates. The factor 2
+//! covers rounding: a decayed mean whose coefficients sum to 1 + δ is at most 1 + δ/(1 − β) times too large, with δ of
+//! about 2⁻²³ and `1 − β` of at least 10⁻³.
 //!
-//! Where a bound passes an eighth of the largest number, the update is made on a copy and measured: weights, average and moments, with
-//! one read from the device for all weights. So it is at every update of parameters in a half type, whose roundings are beyond such bounds.
+//! If a bound exceeds an eighth of the largest number, the update is made on a copy, whose weights, average and moments
+//! are then measured, with one device-to-host copy for all weights. With parameters in a half type this is done at
+//! every update, because their rounding is too coarse for these bounds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,20 +29,20 @@ use super::parameter_path::ParameterPath;
 /// The smallest `ε` of an optimizer.
 const EPSILON: f64 = 1e-8;
 
-/// `1/(1 − β₁)`, how much the correction for the start may enlarge a step.
+/// `1/(1 − β₁)`: largest factor by which the bias correction enlarges a step.
 const CORRECTION: f64 = 10.0;
 
-/// Bounds on the numbers of a training.
+/// Bounds on the weights and moments of a training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Headroom {
     weights: f64,
     mean: f64,
     square: f64,
-    /// What they must stay below; 0 where bounds prove nothing.
+    /// Limit that the bounds must stay below; 0 where bounds prove nothing.
     limit: f64,
 }
 
-/// Numbers that are not finite.
+/// Values that are not finite.
 #[derive(Debug, PartialEq)]
 pub(super) struct Overflow {
     pub what: &'static str,
@@ -48,7 +50,8 @@ pub(super) struct Overflow {
 }
 
 impl Headroom {
-    /// Measures a training. An overflow at the start is left for an update to find: its parameter may be of no use.
+    /// Measures a training. Values that are not finite at the start are left for an update to report: the loss may not
+    /// depend on their parameter.
     ///
     /// # Errors
     /// [`TrainError::Device`].
@@ -87,7 +90,8 @@ impl Headroom {
         Ok(Ok(Self { weights, mean: moments, square: moments, limit }))
     }
 
-    /// The bounds after an update with a gradient of norm `norm`; `None` if they do not prove that its numbers are finite.
+    /// The bounds after an update with a gradient of norm `norm`; `None` if they do not prove that its values are
+    /// finite.
     pub fn after(self, rate: f64, norm: f64) -> Option<Self> {
         let mean = self.mean.max(norm);
         let square = self.square.max(norm.max(1.0).powi(2));
@@ -98,8 +102,8 @@ impl Headroom {
     }
 }
 
-/// An error where the weights of a model, or their average where there is one, are not finite, after an update by an optimizer whose steps have no known bound. One
-/// read from the device.
+/// An error if the weights of a model, or of its average if there is one, are not finite. For updates by an optimizer
+/// whose steps have no known bound. One device-to-host copy.
 #[cfg(feature = "train")]
 pub(super) fn check<M: Module>(model: &M, average: Option<&M>) -> Result<(), TrainError> {
     let overflow = |Overflow { what, parameter }| {
@@ -196,7 +200,7 @@ impl ModuleVisitor for Sizes<'_> {
         if !self.of.contains_key(&param.id) || value.shape().num_elements() == 0 {
             return;
         }
-        // A maximum may pass over a NaN, a sum does not; 0·∞ is one.
+        // A maximum may ignore NaN, a sum does not; 0·∞ is NaN.
         let poison = value.clone().mul_scalar(0.0).sum();
         let size = value.abs().max() + poison;
         let double = size.dtype() == DType::F64;
@@ -229,7 +233,8 @@ mod tests {
         }
     }
 
-    /// Usual rates and norms are within bounds for as many updates as anybody makes; what is not usual, or in a half type, is measured.
+    /// Usual rates and norms are within bounds for as many updates as anybody makes; what is not usual, or in a half
+    /// type, is measured.
     #[test]
     fn only_what_is_not_usual_is_measured() {
         let start = headroom([1.0, 1.0], DType::F32).unwrap();

@@ -1,5 +1,5 @@
-//! What happens after a loss or a gradient that is not finite, or an update that would make weights, their average or moments so. The weights
-//! never see it, whatever the policy.
+//! What happens after a loss or a gradient that is not finite, or an update that would make weights, their average or
+//! moments not finite. Under every policy the weights are unaffected by it.
 //! ```text
 //! Stop      the update is an error, and everything is as it was before it
 //! Skip      the batch is passed over: its number counts, weights, moments and average stay as they were

@@ -31,16 +31,18 @@ pub trait Objective<M> {
         None
     }
 
-    /// Whether the model takes the batch, asked before anything is computed. The default serves losses that check by themselves.
+    /// Whether the batch fits the model; called before anything is computed. The default accepts every batch, for
+    /// losses that check it themselves.
     ///
     /// # Errors
-    /// What is wrong with the batch: its shape, type or device, or those of its condition.
+    /// If shape, type or device of the batch or of its condition do not fit the model.
     fn check(&self, model: &M) -> Result<(), FlowError> {
         let _ = model;
         Ok(())
     }
 
-    /// What is not finite in the condition of the batch, asked before the loss. `None` without a condition.
+    /// What is not finite in the condition of the batch; called before the loss. `None` if there is no condition, or if
+    /// it is finite.
     fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
         None
     }
@@ -147,7 +149,7 @@ where
     }
 
     fn check(&self, model: &BoundFlow<S, B, P>) -> Result<(), FlowError> {
-        // Fresh noise says where the data is. The update seeds the device after this.
+        // Fresh noise has the device of the data. The update seeds the device after this.
         model.fit(&self.x, &self.context).map(drop)
     }
 

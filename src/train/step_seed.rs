@@ -45,12 +45,12 @@ impl Purpose {
 
 /// Derives the seed of a step from the seed of the run, without state.
 ///
-/// A generator that is seeded once forgets where it was when a run stops. With a scope
-/// [`Seeded::new(&device, seeds.seed(step, ..))`](crate::random::Seeded) around every step, a resumed run draws the noise
-/// that the uninterrupted run would have drawn, and what is drawn between the steps (another model, a batch, samples)
+/// A generator that is seeded only once loses its state when a run stops. With a scope
+/// [`Seeded::new(&device, seeds.seed(step, ..))`](crate::random::Seeded) around every step, a resumed run samples the
+/// same noise as an uninterrupted run would have. What is drawn between the steps (another model, a batch, samples)
 /// depends on what the caller seeded and not on these seeds. A [`Trainer`](super::Trainer) opens such a scope itself.
 ///
-/// A device's generator is global to the process in burn: two runs on two threads of one process disturb each other.
+/// In burn a device's generator is global to the process: two runs on two threads of one process affect each other.
 ///
 /// ```
 /// use flowkit::train::{Purpose, StepSeed};

@@ -3,9 +3,9 @@
 //! gradient   the sum over its places
 //! update     once, by one state of the optimizer; every place holds the new value
 //! ```
-//! Places are one parameter if they have one identity, which a clone shares with what it was cloned from: `(layer.clone(), layer)` is a layer
-//! that runs twice. Clones that hold different values are no such thing: optimizers find a parameter by its identity, and would move one of
-//! them. They are an error.
+//! Places hold one parameter if they have the same id, and a clone has the id of its original: `(layer.clone(), layer)`
+//! is a layer that runs twice. Clones that hold different values are not tied: an optimizer finds a parameter by its
+//! id, and would update only one of them. They are an error.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -18,10 +18,11 @@ use super::error::TrainError;
 use super::gradient::device_error;
 use super::parameter_path::ParameterPath;
 
-/// Whether a parameter of the model occurs at several places. Values are read from the device for those alone.
+/// Whether a parameter of the model occurs at several places. Only the values of such parameters are copied to the
+/// host.
 ///
 /// # Errors
-/// [`TrainError::Clones`] if they do not agree there; [`TrainError::Device`].
+/// [`TrainError::Clones`] if the places do not agree; [`TrainError::Device`].
 pub(super) fn check<M: Module>(model: &M) -> Result<bool, TrainError> {
     let mut search = Search { path: ParameterPath::default(), first: HashMap::new(), tied: false, outcome: Ok(()) };
     model.visit(&mut search);
@@ -73,7 +74,7 @@ impl Search {
     }
 }
 
-/// In what two tensors differ.
+/// How two tensors differ; `None` if they are equal.
 fn differ(left: &TensorData, right: &TensorData) -> Option<&'static str> {
     if left.shape() != right.shape() || left.dtype() != right.dtype() {
         return Some("different shapes or types");

@@ -5,7 +5,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::error::TrainError;
 
-/// Whether a parameter of the model is trained. A model outside of any graph passes: its first update says that it needs one.
+/// An error if no parameter of the model is trained. A model outside any graph passes: its first update returns
+/// [`TrainError::NoGraph`].
 ///
 /// # Errors
 /// [`TrainError::NothingTrained`].

@@ -20,8 +20,9 @@ pub enum GradientUnit {
 pub struct TrainerConfig {
     /// Numbers per example, which turn nats into bits/dim.
     pub dims: usize,
-    /// Seed of the run: every draw within a step follows from it and the number of the step. Not what is drawn before the first step (the
-    /// model) or between two (batches that the caller draws), which follows from the device's own stream.
+    /// Seed of the run: all random numbers within a step follow from it and the number of the step. Numbers drawn
+    /// before the first step (the model) or between steps (batches that the caller draws) follow from the device's own
+    /// stream.
     #[config(default = 0)]
     pub seed: u64,
     /// Learning rate after the warm-up.

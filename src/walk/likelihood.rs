@@ -17,10 +17,11 @@ impl<B, P> Flow<B, P> {
     /// walk goes on back; the gradients of the parameters are in `walk`. There is no such point where the loss is not finite, and nothing was
     /// differentiated.
     ///
-    /// A condition of one row holds for every example. Its gradient then has a row for each of them, whose sum is that of the one row.
+    /// A condition of one row applies to every example. Its gradient then has one row for each example; their sum is
+    /// the gradient of the one row.
     ///
     /// # Panics
-    /// If `x` has not the flow's shape, type or device, or a layer cannot take the condition.
+    /// If `x` does not have the flow's shape, type and device, or a layer cannot take the condition.
     pub fn walk<const D: usize, C: Context>(
         &self,
         x: Tensor<D>,
@@ -89,7 +90,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     {
         let Self { surjection, flow } = self;
         let noise = surjection.noise(&x, flow.dtype()).inner();
-        // The noise is the caller's draw, as in `loss_given`.
+        // The noise is drawn from the caller's stream, as in `loss_given`.
         let device = noise.device();
         walk.scoped(&device, |walk| {
             let lift = |walk: &mut Walk<()>| {

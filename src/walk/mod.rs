@@ -40,9 +40,10 @@ pub struct Cotangent<const D: usize> {
 
 /// What is carried through a walk: the gradients found so far, what was kept, and the place in the stream of random draws.
 ///
-/// A leaf draws from a seed that depends on the walk's and on the leaf's place. After the leaf the device's stream goes on in a way that
-/// depends on its state before and not on the walk, as after a [`Seeded`](crate::random::Seeded) scope. [`Flow::walk`](crate::Flow::walk)
-/// and [`BoundFlow::walk`](crate::BoundFlow::walk) read that state once; a walk through a bijector alone reads it at every leaf.
+/// A leaf draws from a seed that depends on the walk's seed and on the leaf's place. After the leaf the device's stream
+/// continues in a way that depends only on its state before, as after a [`Seeded`](crate::random::Seeded) scope.
+/// [`Flow::walk`](crate::Flow::walk) and [`BoundFlow::walk`](crate::BoundFlow::walk) save that state once, with one
+/// device-to-host copy; a walk through a bijector alone does so at every leaf.
 #[derive(Debug)]
 pub struct Walk<C: Context> {
     /// Gradients of the parameters, by id.
@@ -80,13 +81,13 @@ impl<C: Context> Walk<C> {
         Self { loss_scale: factor, ..self }
     }
 
-    /// A walk in a scope that gives the caller's stream back by itself.
+    /// A walk within a scope that restores the caller's stream itself.
     pub(crate) fn within_scope(mut self) -> Self {
         self.trail.within_scope();
         self
     }
 
-    /// Runs a whole pass, after which the caller's stream is given back.
+    /// Runs a whole pass, then restores the caller's stream.
     fn scoped<T>(&mut self, device: &Device, pass: impl FnOnce(&mut Self) -> T) -> T {
         let outermost = self.trail.open(device);
         let result = pass(self);
@@ -137,8 +138,8 @@ impl<C: Context> Walk<C> {
         self.trail.seed(device);
     }
 
-    /// Gives the device's stream back to the caller at the end of a leaf. Without it the stream is the walk's until the composition around
-    /// the leaf, or the walk itself, is done.
+    /// Restores the caller's random stream at the end of a leaf. Without this call the stream stays the walk's until
+    /// the composition around the leaf, or the walk itself, ends.
     pub fn release(&mut self) {
         self.trail.release();
     }
@@ -209,7 +210,7 @@ impl ModuleVisitor for Touch {
     }
 }
 
-/// Gradients by the identity of their parameter, summed over the places of one that occurs at several.
+/// Gradients by the id of their parameter, summed over all places of the parameter.
 pub(crate) fn parameter_gradients<M: Module>(module: &M, mut gradients: Gradients) -> GradientsParams {
     let mut into = GradientsParams::new();
     module.visit(&mut Collect { gradients: &mut gradients, into: &mut into });
@@ -223,7 +224,7 @@ struct Collect<'a> {
 
 impl ModuleVisitor for Collect<'_> {
     fn visit_float<const E: usize>(&mut self, param: &Param<Tensor<E>>) {
-        // Of a tensor outside of any graph burn cannot be asked for a gradient.
+        // burn has no gradient for a tensor outside any graph.
         if !param.base().is_require_grad() {
             return;
         }
@@ -231,7 +232,7 @@ impl ModuleVisitor for Collect<'_> {
             // A parameter that two layers share is visited twice.
             let sum = match self.into.remove::<E>(param.id) {
                 Some(earlier) if earlier.dtype() == gradient.dtype() => earlier + gradient,
-                // One of the places is in a network of a half type.
+                // One of the places is in a network with a half type.
                 Some(earlier) => earlier.cast(FloatDType::F32) + gradient.cast(FloatDType::F32),
                 None => gradient,
             };

@@ -24,9 +24,9 @@ pub(super) enum Keeping {
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     seed: u64,
-    /// The caller's stream, while the walk draws from its own.
+    /// The caller's stream, while the walk draws from its own stream.
     caller: Option<Seeded>,
-    /// Whether that is given back at the end of a whole pass, and not after each leaf.
+    /// Whether the caller's stream is restored at the end of a whole pass instead of after each leaf.
     whole: bool,
     /// Leaves that were entered and not left.
     place: u64,
@@ -46,7 +46,7 @@ impl Trail {
         Self { seed, keeping, ..Self::default() }
     }
 
-    /// Begins a pass at whose end the caller's stream is given back; whether it is the outermost.
+    /// Begins a pass at whose end the caller's stream is restored. Returns whether it is the outermost pass.
     pub(super) fn open(&mut self, device: &Device) -> bool {
         if self.whole {
             return false;
@@ -62,12 +62,12 @@ impl Trail {
         self.release();
     }
 
-    /// Somebody else gives the caller's stream back.
+    /// An outer scope restores the caller's stream.
     pub(super) fn within_scope(&mut self) {
         self.whole = true;
     }
 
-    /// Gives the caller's stream back after a leaf.
+    /// Restores the caller's stream after a leaf.
     pub(super) fn release(&mut self) {
         if !self.whole {
             self.caller = None;

@@ -1,29 +1,31 @@
-//! The architecture of a module: what it is made of beside its parameters.
+//! The architecture of a module: the types of its modules, and its fields other than parameters.
 //! ```text
 //! bijector.2                Coupling
 //! bijector.2.law            RationalQuadraticSpline
 //! bijector.2.law.bound      3.0
 //! bijector.2.kept           First
 //! ```
-//! A type for each module, a value for each field that is no parameter (`#[module(skip)]` and constants), by the path of names and indices
-//! from the root. It is read off `Debug`, which every burn module has and which derives show every field in: through boxes, `Option`, enums,
-//! tuples, `Vec`, and through types of other crates. Floats are written so that they are read back to the last digit.
+//! It lists a type for each module and a value for each field that is not a parameter (`#[module(skip)]` and
+//! constants), by the path of names and indices from the root. It is read from `Debug`, which every burn module
+//! implements. A derived `Debug` shows every field, through boxes, `Option`, enums, tuples, `Vec`, and types of other
+//! crates. Floats are written with all their digits.
 //!
 //! | not part of it | since |
 //! |---|---|
-//! | parameters, and `Flag`s such as whether dropout is on | the first are in the file; the others are a mode |
-//! | plain tensors and devices | values and places, not kinds; what a tensor outside of a `Param` holds is never saved |
+//! | parameters, and `Flag`s such as whether dropout is on | parameters are in the file; flags are a mode |
+//! | plain tensors and devices | a tensor outside a `Param` is never saved; a device is only a place |
 //! | the kind of list (tuple, `Vec`, array), boxes and `Some` | they do not change what is computed |
-//! | addresses in memory, the order of a hash map | they are others in every process |
+//! | addresses in memory, the order of a hash map | they differ in every process |
 //! | a field named `started` | whether a layer has started from data is a state |
 //!
-//! The probability of dropout is part of it, and so is how a layer starts from data: the run would be another one.
+//! The probability of dropout is part of it, and so is how a layer starts from data: with another value the run would
+//! be a different one.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::str::Lines;
 
-/// Fields that are a state and no kind.
+/// Fields that hold a state and are not part of the architecture.
 const STATES: [&str; 1] = ["started"];
 
 /// Types and values by path.
@@ -35,7 +37,7 @@ pub(super) struct Difference {
     pub path: String,
     pub left: Option<String>,
     pub right: Option<String>,
-    /// How many more there are.
+    /// Number of further differences.
     pub more: usize,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn difference(left: &Architecture, right: &Architecture) -> Option<Di
     Some(Difference { path: path.clone(), left, right, more: differ.count() })
 }
 
-/// The architecture of a module. Makes no parameter.
+/// The architecture of a module. It does not materialise lazy parameters.
 pub(super) fn of(module: &impl Debug) -> Architecture {
     let text = format!("{module:#?}");
     let mut lines = text.lines();
@@ -60,14 +62,14 @@ pub(super) fn of(module: &impl Debug) -> Architecture {
     found
 }
 
-/// A value of `{:#?}`: `Name {`, `Name (`, `[` and so on with a line for each member, or one line.
+/// A value in the format of `{:#?}`: `Name {`, `Name (`, `[` and so on with a line for each member, or a single line.
 enum Value<'a> {
     Line(&'a str),
     Group { name: &'a str, bracket: char, members: Vec<(Option<&'a str>, Self)> },
 }
 
 impl<'a> Value<'a> {
-    /// The value that begins with `first`, from which keys and commas are cut.
+    /// The value that begins with the line `first`, from which key and comma are removed.
     fn read(first: &'a str, lines: &mut Lines<'a>) -> Self {
         let Some(bracket) = first.chars().next_back().filter(|last| "{([".contains(*last)) else {
             return Self::Line(first);
@@ -108,7 +110,7 @@ impl<'a> Value<'a> {
         if name == "Some" && members.len() == 1 {
             return members.into_iter().for_each(|(_, member)| member.enter(path.clone(), found));
         }
-        // Numbers in a row are one value.
+        // A list of numbers is one value.
         let line = |member: &Self| if let Self::Line(line) = member { constant(line) } else { None };
         let number = |line: &String| line.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         if name.is_empty() && bracket != '{' {
@@ -139,13 +141,13 @@ fn constant(line: &str) -> Option<String> {
     (!outside).then(|| without_addresses(line))
 }
 
-/// A pointer's digits are others in every process.
+/// The digits of a pointer differ in every process.
 fn without_addresses(line: &str) -> String {
     let mut parts = line.split("0x");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
-        // Shorter ones are numbers that somebody wrote in base 16.
+        // Shorter ones are hexadecimal numbers, not addresses.
         let rest = if digits < 8 { part } else { &part[digits..] };
         text.push_str("0x");
         text.push_str(rest);

@@ -11,7 +11,7 @@ use super::super::parameter_path::ParameterPath;
 use super::section::{Blob, StoredModule, StoredTensor, Tensors, stored_dtype};
 use super::{architecture, identity};
 
-/// Reads all parameters of `module`, and what it is beside them; `section` only names them in errors.
+/// Reads all parameters of `module`, and its architecture; `section` is used only in errors.
 pub(super) fn collect<M: Module>(section: &str, module: &M) -> Result<StoredModule, CheckpointError> {
     let mut collector = Collector {
         section,

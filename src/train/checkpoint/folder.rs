@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::whole_file::{TEMPORARY, sync_folder};
 
-/// Deletes the temporary files in `folder`, which a process that was killed while it wrote could not.
+/// Deletes temporary files in `folder` that a process left when it was killed while writing.
 pub(in super::super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -16,7 +16,7 @@ pub(in super::super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder and those above it, and each of their names durable.
+/// Creates a folder and its missing parents, and makes their names durable.
 pub(in super::super) fn create_folder(folder: &Path) -> io::Result<()> {
     let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
     std::fs::create_dir_all(folder)?;

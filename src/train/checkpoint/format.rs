@@ -32,7 +32,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "checkpoints are written o
 #[serde(rename_all = "lowercase")]
 enum Index {
     Module {
-        /// The number of each parameter, by path: the same where it is the same parameter.
+        /// The number of each parameter, by path; places of one parameter have the same number.
         parameters: BTreeMap<String, u64>,
         /// Float parameters that are not trained.
         #[serde(default)]

@@ -1,9 +1,9 @@
-//! Identities of parameters, which are random in every process, and the numbers that stand for them in a file.
+//! Ids of parameters, which are random in every process, and the numbers that replace them in a file.
 //! ```text
-//! number     of the first visit, from 0; a parameter that occurs at several places has one number
+//! number     order of the first visit, from 0; a parameter that occurs at several places has one number
 //! ```
-//! So equal runs write equal files. What comes from a file keeps the identities of the module that it is put into, so that two models from
-//! one file are two.
+//! So equal runs write equal files. A module that is loaded keeps its own ids, so two models loaded from one file have
+//! different ids.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,14 @@ use burn::tensor::{Bool, Int, Tensor};
 
 use super::super::parameter_path::ParameterPath;
 
-/// Path and identity of each parameter, in the order of the module.
+/// Path and id of each parameter, in the order of the module.
 pub(super) fn identities<M: Module>(module: &M) -> Vec<(String, ParamId)> {
     let mut search = Search { path: ParameterPath::default(), found: Vec::new() };
     module.visit(&mut search);
     search.found
 }
 
-/// The number of each identity.
+/// The number of each id.
 pub(super) fn numbers<M: Module>(module: &M) -> HashMap<u64, u64> {
     let mut numbers = HashMap::new();
     for (_, id) in identities(module) {
@@ -29,8 +29,8 @@ pub(super) fn numbers<M: Module>(module: &M) -> HashMap<u64, u64> {
     numbers
 }
 
-/// The first two places of which one side says that they hold the same parameter and the other not; whether the second side says so. Sides
-/// are the identity in a module and the number in a file.
+/// The first two places that hold one parameter by the id in the module but not by the number in the file, or the
+/// reverse. The flag is true if it is one by the number in the file.
 pub(super) fn other_ties<'a>(places: impl Iterator<Item = (&'a str, u64, u64)>) -> Option<(&'a str, &'a str, bool)> {
     let (mut by_id, mut by_number) = (HashMap::new(), HashMap::new());
     for (path, id, number) in places {

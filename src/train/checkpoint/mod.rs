@@ -9,22 +9,23 @@
 //!            flowkit.sections   JSON: for a module its architecture, the numbers of its parameters, and which are frozen
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
-//! The same contents give the same bytes: identities of parameters, which are random in every process, are not in a file, but numbers that
-//! say which parameters are the same. Writing goes by [`whole_file`](crate::whole_file), so that a crash leaves the earlier checkpoint or
-//! the new one.
+//! The same contents give the same bytes: a file holds no ids of parameters, which are random in every process, but
+//! numbers that say which parameters are the same. Files are written by [`whole_file`](crate::whole_file), so a crash
+//! leaves the earlier checkpoint or the new one.
 //!
 //! # Architecture
-//! Tensors of equal shapes fit into modules that compute another function: another activation, another bound of a spline, another law of
-//! equal width. So a module is stored with its architecture ([`Checkpoint::architecture`]): the type of each module in it and the value of
-//! each field that is no parameter, by path. A module that differs takes nothing from the file, and the error names the field and both
-//! values. A file of another writer that holds no architecture is refused too: write one through [`Checkpoint::insert`].
+//! Tensors of equal shapes fit into modules that compute a different function: with another activation, another bound
+//! of a spline, or another law of the same width. So a module is stored with its architecture
+//! ([`Checkpoint::architecture`]): by path, the type of each module in it and the value of each field that is not a
+//! parameter. Loading into a module that differs is an error that names the field and both values, and changes nothing.
+//! A file from another program that holds no architecture is an error too: write it through [`Checkpoint::insert`].
 //!
 //! | part of the architecture | not part of it |
 //! |---|---|
 //! | types of modules, `#[module(skip)]` fields, constants: activations, bounds, floors, orders, forms, levels | parameters (integers and booleans among them), which are in the file |
-//! | the probability of dropout, how a layer starts from data: the run would be another one | whether dropout is on, devices, plain tensors |
+//! | the probability of dropout, how a layer starts from data: they make a different run | whether dropout is on, devices, plain tensors |
 //!
-//! It is read off `Debug`: a type that hides a field there hides it here.
+//! It is read from `Debug`: a field that a type does not show there is not checked.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::{Entry, VacantEntry};
@@ -119,11 +120,12 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Puts the state of an optimizer of `module`'s parameters into the section `name`, as burn's record with the numbers of the parameters
-    /// in the place of their identities.
+    /// Puts the state of an optimizer of `module`'s parameters into the section `name`: burn's record, with the numbers
+    /// of the parameters in place of their ids.
     ///
     /// # Errors
-    /// As [`Checkpoint::insert_bytes`]; [`CheckpointError::Optimizer`] if it holds the state of a parameter that `module` lacks.
+    /// As [`Checkpoint::insert_bytes`]; [`CheckpointError::Optimizer`] if it holds the state of a parameter that
+    /// `module` lacks.
     pub fn insert_optimizer<M: Module>(
         &mut self,
         name: &str,
@@ -187,10 +189,12 @@ impl Checkpoint {
         }
     }
 
-    /// `optimizer` with the state in the section `name`, for the parameters of `module`: the one that went through [`Checkpoint::resume`].
+    /// `optimizer` with the state in the section `name`, for the parameters of `module`, which [`Checkpoint::resume`]
+    /// must have returned.
     ///
     /// # Errors
-    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if it is no state of an optimizer of such a module.
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section does not hold the state of an
+    /// optimizer of such a module.
     pub fn optimizer<M: Module>(
         &self,
         name: &str,
@@ -203,7 +207,7 @@ impl Checkpoint {
         optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| fail(error.to_string()))
     }
 
-    /// What the module in the section `name` is beside its parameters: types and values by path.
+    /// The architecture of the module in the section `name`: types of modules and values of fields, by path.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`]; [`CheckpointError::NoArchitecture`].
@@ -227,11 +231,11 @@ impl Checkpoint {
         restore::restore(name, self.module(name)?, module, Extent::Values)
     }
 
-    /// Like [`Checkpoint::apply`], for a run that goes on: which parameters are frozen is as it was saved (unless the module was saved outside
-    /// of any graph), and a parameter that occurred at several places must do so at the same ones.
+    /// Like [`Checkpoint::apply`], for a run that continues: it also restores which parameters are frozen (unless the
+    /// module was saved outside any graph). A parameter that occurred at several places must occur at the same places.
     ///
-    /// Optimizers and [`Ema`](super::Ema) find parameters by identity, which stays that of `module`: resume the model, its average from
-    /// `model.valid()`, and the optimizer by [`Checkpoint::optimizer`].
+    /// Optimizers and [`Ema`](super::Ema) find parameters by id, and the ids stay those of `module`. Resume the model,
+    /// then its average from `model.valid()`, and the optimizer with [`Checkpoint::optimizer`].
     ///
     /// # Errors
     /// As [`Checkpoint::apply`], and [`CheckpointError::OtherTies`].

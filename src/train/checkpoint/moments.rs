@@ -1,10 +1,11 @@
-//! The state of an optimizer as bytes: burn's record with numbers in the place of identities.
+//! The state of an optimizer as bytes: burn's record with numbers in place of parameter ids.
 
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Bytes, TensorData};
 use burn_pack::{Reader, Tensor, Writer};
 
-/// A record whose identities are renamed; the reason if one has no other name, or if it is no record. Equal contents give equal bytes.
+/// A record with its ids renamed by `name`. `Err` holds the reason: an id has no new name, or the bytes are not a
+/// record. Equal contents give equal bytes.
 pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<Vec<u8>, String> {
     let reader = reader(bytes)?;
     let renamed = |key: &str| -> Result<String, String> {
@@ -30,15 +31,15 @@ pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<
     Ok(writer.into_bytes().map_err(text)?.to_vec())
 }
 
-/// Identity and largest magnitude of each tensor in the state of an optimizer: NaN where one holds a NaN or an infinity. Reads all of it
-/// from the device.
+/// Id and largest magnitude of each tensor in the state of an optimizer; NaN for a tensor that holds NaN or an
+/// infinity. Copies the whole state to the host.
 pub(in super::super) fn magnitudes(optimizer: &ModuleOptimizer) -> Result<Vec<(u64, f64)>, String> {
     let bytes = optimizer.into_bytes().map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     for tensor in reader(&bytes)?.into_tensors().map_err(text)? {
         let (_, dtype, shape, id, bytes) = tensor.into_parts().map_err(text)?;
         let largest = TensorData::from_bytes(bytes, shape, dtype).iter::<f64>().fold(0.0, |largest: f64, value| {
-            // A comparison passes over a NaN.
+            // A comparison ignores NaN.
             if largest.is_nan() || !value.is_finite() { f64::NAN } else { largest.max(value.abs()) }
         });
         found.push((id.unwrap_or(u64::MAX), largest));
@@ -54,7 +55,7 @@ fn text(error: burn_pack::Error) -> String {
     error.to_string()
 }
 
-/// Identity and the rest of a key.
+/// The id in a key, and the rest of it.
 fn split(key: &str) -> (&str, &str) {
     key.split_once('.').unwrap_or((key, ""))
 }

@@ -15,11 +15,11 @@ use super::{architecture, identity};
 pub(super) enum Extent {
     /// Values.
     Values,
-    /// Values, and which parameters are trained; parameters are the same at the same places.
+    /// Values and which parameters are trained; tied parameters must occur at the same places.
     Training,
 }
 
-/// Puts `stored` into `module`; `section` only names it in errors.
+/// Puts `stored` into `module`; `section` is used only in errors.
 pub(super) fn restore<M: Module>(
     section: &str,
     stored: &StoredModule,
@@ -145,7 +145,7 @@ impl ModuleVisitor for Check<'_> {
 struct Fill<'a> {
     tensors: &'a Tensors,
     path: ParameterPath,
-    /// What is not to be trained; `None`: as it is in the module.
+    /// Paths of the parameters to freeze; `None`: as in the module.
     frozen: Option<&'a BTreeSet<String>>,
 }
 

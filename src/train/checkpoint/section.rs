@@ -1,4 +1,4 @@
-//! What a checkpoint holds in memory: modules with their tensors, and bytes.
+//! Contents of a checkpoint in memory: modules with their tensors, and bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -23,9 +23,10 @@ pub(super) enum Section {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredModule {
     pub(super) tensors: Tensors,
-    /// Paths of the float parameters that are not trained; `None` of a module outside of any graph, which does not say.
+    /// Paths of the float parameters that are not trained; `None` for a module outside any graph, which does not record
+    /// it.
     pub(super) frozen: Option<BTreeSet<String>>,
-    /// `None` in a file of another writer.
+    /// `None` in a file from another program.
     pub(super) architecture: Option<Architecture>,
 }
 
@@ -44,7 +45,7 @@ impl Section {
 pub(super) struct StoredTensor {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// That stands for its identity.
+    /// Number that replaces its id.
     pub(super) number: u64,
     pub(super) bytes: Blob,
 }

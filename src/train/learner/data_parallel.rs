@@ -55,8 +55,8 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
     /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at becomes that of the joined gradient.
     ///
     /// # Errors
-    /// [`TrainError::NoParts`] if there are none; [`TrainError::InvalidDecay`]; [`TrainError::NothingTrained`], [`TrainError::Clones`] and
-    /// [`TrainError::Device`] as for [`Trainer::new`](crate::train::Trainer::new).
+    /// [`TrainError::NoParts`] if there are none; [`TrainError::InvalidDecay`]; [`TrainError::NothingTrained`],
+    /// [`TrainError::Clones`] and [`TrainError::Device`] as for [`Trainer::new`](crate::train::Trainer::new).
     pub fn new(model: MaximumLikelihood<D, M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
         if n_parts == 0 {
             return Err(TrainError::NoParts);
@@ -82,7 +82,7 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
         let mean = if self.n_parts == 1 { sum } else { scale(sum, &self.learned, 1.0 / self.n_parts as f64) };
         let (gradients, _) = clip_global_norm(mean, &self.learned, self.max_norm)?;
         let updates = self.updates.val().into_data().iter::<i64>().sum::<i64>();
-        // An optimizer moves a parameter at its first place.
+        // An optimizer updates a parameter only at its first place.
         let learned = tie(optimizer.step(rate, self.learned.clone(), gradients));
         let average = Ema::resume(self.average.clone(), self.decay, updates.unsigned_abs())?;
         let average = average.update(&learned.model)?.into_model();

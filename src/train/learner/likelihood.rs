@@ -30,7 +30,7 @@ pub trait Likelihood<const D: usize>: Module + ModuleDisplay {
     /// If the batch is none of the model's.
     fn log_likelihood(&self, data: Self::Data) -> Result<(Tensor<1>, usize), FlowError>;
 
-    /// The same batch outside of any graph, for likelihoods that are not differentiated.
+    /// The same batch outside any graph, for likelihoods that are not differentiated.
     fn plain(&self, data: Self::Data) -> Self::Data;
 
     /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what only one draw met is not found.

@@ -21,12 +21,13 @@ use crate::walk::parameter_gradients;
 /// ```
 /// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger than many gradients here.
 ///
-/// A loss, a gradient or new weights that are not finite (of the optimizer's own state nothing is known here), a model of which nothing is
-/// trained, and clones of a layer that differ: each leaves the weights as they were and stops the training through the [`Interrupter`], which
-/// `SupervisedTraining` must be given: [`MaximumLikelihood::interrupter`]. Ask the model that comes back for its
-/// [`failure`](MaximumLikelihood::failure), which names the layer that a loss failed at. `LearningResult::interrupted` has it too, but
-/// burn-train 0.22.1's dashboard clears it, and `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was
-/// accumulated before the step that failed may still move the weights once: its gradients are finite, and none of the failed batch is among
+/// A loss, a gradient or new weights that are not finite (the optimizer's own state is not visible here), a model
+/// without trained parameters, and clones of a layer that differ: each leaves the weights unchanged and stops the
+/// training through the [`Interrupter`], which `SupervisedTraining` must be given: [`MaximumLikelihood::interrupter`].
+/// Ask the model that comes back for its [`failure`](MaximumLikelihood::failure), which names the layer that a loss
+/// failed at. `LearningResult::interrupted` has it too, but burn-train 0.22.1's dashboard clears it, and
+/// `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was accumulated before the
+/// step that failed may still move the weights once: its gradients are finite, and none of the failed batch is among
 /// them. Each batch is clipped by itself then, not their sum.
 ///
 /// # Panics
@@ -195,9 +196,9 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
         clipped.map(|(gradients, _)| gradients).map_err(text)
     }
 
-    /// The model after an update; as it was, and the training stopped, if there are weights that are not finite.
+    /// The model after an update. If its weights are not finite, the model is left unchanged and the training stops.
     fn settled(self, moved: Self) -> Self {
-        // An optimizer moves a parameter at its first place.
+        // An optimizer updates a parameter only at its first place.
         let moved = tie(moved);
         match headroom::check(&moved, None) {
             Ok(()) => moved,

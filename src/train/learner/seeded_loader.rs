@@ -14,9 +14,9 @@ use crate::train::{Purpose, StepSeed};
 ///
 /// Training draws fresh noise in each epoch. Evaluation draws the same in every epoch, so that two epochs differ by their weights alone.
 ///
-/// The device's generator is the loader's from `iter()` until the iterator is dropped, which burn does at the end of an epoch: what else is
-/// drawn meanwhile (by a metric, by a batcher) follows from seed and step as well. Afterwards the device's stream goes on in a way that
-/// depends on its state before the epoch and on nothing of the epoch, as after a [`Seeded`] scope.
+/// The loader controls the device's generator from `iter()` until the iterator is dropped, which burn does at the end
+/// of an epoch. What is drawn in between (by a metric or a batcher) also follows from seed and step. Afterwards the
+/// device's stream continues in a way that depends only on its state before the epoch, as after a [`Seeded`] scope.
 ///
 /// The generator of a device is global to the process, so this serves one device: the workers of a strategy with several would disturb
 /// each other.
@@ -79,14 +79,14 @@ impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
     }
 }
 
-/// The last epoch whose steps have numbers of their own.
+/// The last epoch whose step numbers do not overflow.
 const LAST_EPOCH: usize = u32::MAX as usize;
 
 struct SeededEpoch<'a, O> {
     batches: Box<dyn DataLoaderIterator<O> + 'a>,
     loader: &'a SeededLoader<O>,
     step: u64,
-    /// Why there are no batches: the first item, and the last.
+    /// Why there are no batches: returned as the first and last item.
     failed: Option<DataError>,
     over: bool,
     _scope: Seeded,

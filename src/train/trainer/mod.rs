@@ -5,8 +5,8 @@
 //! update     Adam or Adamax, rate warmed up linearly, then by a schedule
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
-//! A loss or gradient that is not finite never reaches the weights, and an update that would make weights, average or moments not finite is not
-//! done; what happens instead is for [`NonFinite`] to say.
+//! A loss or gradient that is not finite never reaches the weights, and an update that would make weights, average or
+//! moments not finite is not applied; [`NonFinite`] decides what happens instead.
 //!
 //! # Going on
 //! Weights, average, moments and the number of the update are all that an update depends on beside its batch: its noise, its rate and (with
@@ -47,10 +47,10 @@ struct State<M: Module> {
 }
 
 impl<M: Module> State<M> {
-    /// Moves weights and average.
+    /// Updates weights and average.
     fn advance(&mut self, rate: f64, gradients: GradientsParams, tied: bool) -> Result<(), TrainError> {
         let model = self.optimizer.step(rate, self.model.clone(), gradients);
-        // An optimizer moves a parameter at its first place.
+        // An optimizer updates a parameter only at its first place.
         self.model = if tied { tie(model) } else { model };
         self.average = self.average.clone().update(&self.model)?;
         Ok(())
@@ -72,12 +72,12 @@ pub struct Trainer<M: Module> {
 }
 
 impl<M: Module> Trainer<M> {
-    /// Starts the training of a model, after its data-dependent start. A parameter that occurs at several places, as that of a clone does, is
-    /// trained as one.
+    /// Starts the training of a model, after its data-dependent start. A parameter that occurs at several places, such
+    /// as that of a cloned layer, is trained as one.
     ///
     /// # Errors
-    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`]; [`TrainError::NothingTrained`] if all is frozen;
-    /// [`TrainError::Clones`] for clones of a layer that differ; [`TrainError::Device`].
+    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`]; [`TrainError::NothingTrained`] if
+    /// all parameters are frozen; [`TrainError::Clones`] for clones of a layer that differ; [`TrainError::Device`].
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
         config.validate()?;
         config.precision.check(&model)?;
@@ -120,20 +120,22 @@ impl<M: Module> Trainer<M> {
 
     /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows them.
     ///
-    /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded for this update first,
-    /// so that the noise of `loss` depends on [`TrainerConfig::seed`] and [`Trainer::step_count`] and not on what ran before. Take the batch
-    /// from the step count for the same reason: a run that is resumed then sees the batches of the one that did not stop.
+    /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded
+    /// for this update first, so that the noise of `loss` depends on [`TrainerConfig::seed`] and
+    /// [`Trainer::step_count`] and not on what ran before. For the same reason choose the batch by the step count: a
+    /// resumed run then sees the same batches as an uninterrupted one.
     ///
-    /// After the update, whatever became of it, the device's stream goes on in a way that depends on its state before and on nothing of the
-    /// update, as after a [`Seeded`] scope.
+    /// After the update, successful or not, the device's stream continues in a way that depends only on its state
+    /// before the update, as after a [`Seeded`] scope.
     ///
     /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and knows policies other than
     /// [`Backward::Store`].
     ///
     /// # Errors
-    /// [`TrainError::NoGraph`], [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`] under other policies than
-    /// [`Backward::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
-    /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The trainer is then as it was before.
+    /// [`TrainError::NoGraph`], [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`]
+    /// under other policies than [`Backward::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`],
+    /// [`TrainError::NonFiniteGradient`] and [`TrainError::NonFiniteUpdate`]; under the other policies
+    /// [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
         let _scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
@@ -156,8 +158,8 @@ impl<M: Module> Trainer<M> {
     /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
     ///
     /// # Errors
-    /// As [`Trainer::update`]; [`TrainError::Batch`] if the model does not take the batch; [`TrainError::NonFiniteCondition`], which the
-    /// policy of [`NonFinite`] treats like a loss that is not finite.
+    /// As [`Trainer::update`]; [`TrainError::Batch`] if the batch does not fit the model;
+    /// [`TrainError::NonFiniteCondition`], which the policy [`NonFinite`] treats like a loss that is not finite.
     pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
         self.update_on_parts(device, std::slice::from_ref(objective))
     }

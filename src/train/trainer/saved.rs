@@ -76,10 +76,12 @@ impl<M: Module> Trainer<M> {
         Ok(())
     }
 
-    /// Goes on where a checkpoint stopped. `model` gives the architecture, on the device to train on. What was frozen is frozen again.
+    /// Resumes from a checkpoint. `model` gives the architecture, on the device to train on. Parameters that were
+    /// frozen are frozen again.
     ///
     /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture; [`CheckpointError::Training`] for what [`Trainer::new`] refuses.
+    /// If the checkpoint was not saved by a trainer, or has another architecture; [`CheckpointError::Training`] for a
+    /// model that [`Trainer::new`] refuses.
     pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
