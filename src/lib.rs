@@ -41,14 +41,16 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
-//! | before the start | [`Unstarted`] |
-//! | random starts, draws from a seed | [`parameter`], [`random`] |
+//! | before the start, and what can go wrong with it | [`Unstarted`], [`start`], [`ConstantChannel`] |
+//! | random starts, seeded scopes | [`parameter`], [`random`] |
+//! | functions that stay accurate in the tails | [`smooth`], [`softplus`] |
 //! | looking at layers | [`layer`] |
-//! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`] |
+//! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
 //! | training | [`train`] |
 //! | fused operations | [`kernel`] |
 //! | what each layer does to a batch | [`Flow::diagnose`], [`mod@diagnose`] |
 //! | images | [`data`] |
+//! | replacing a file in one step | [`whole_file`] |
 //!
 //! # Conventions
 //! `forward` goes from data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one number per example. The first axis is the batch, the second

@@ -9,8 +9,8 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::failure::Fault;
 
-/// Held by whoever draws from a device's generator (new modules, dropout, noise), which all threads share. The checks hold it where they
-/// seed a device; hold it in tests of your own that run beside them and rely on a seed.
+/// Held by whoever draws from a device's generator (new modules, dropout, noise), which all threads share. The checks
+/// hold it where they seed a device; hold it in tests of your own that run beside them and rely on a seed.
 pub fn device_rng() -> MutexGuard<'static, ()> {
     static DEVICE_RNG: Mutex<()> = Mutex::new(());
     DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
