@@ -1,6 +1,7 @@
 //! A device's stream of random numbers: a scope that draws from a seed, and then restores the caller's stream.
 //! ```text
-//! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of 8 float32 numbers from the device, before the scope
+//! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of 8 float32 numbers that
+//!                                                        the device draws before the scope
 //! after   the device is seeded with `key`
 //! ```
 //! burn's generator is global to a backend. It can be seeded and drawn from, but its state can be neither read nor

@@ -6,7 +6,8 @@
 //!            "<section>"                              plain bytes (u8), such as the state of an optimizer
 //! metadata   what the caller gave, and
 //!            flowkit.format     layout version
-//!            flowkit.sections   JSON: for a module its architecture, the numbers of its parameters, and which are frozen
+//!            flowkit.sections   JSON: for a module its architecture, the numbers of its parameters,
+//!                               and which are frozen
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
 //! The same contents give the same bytes: a file holds no ids of parameters, which are random in every process, but

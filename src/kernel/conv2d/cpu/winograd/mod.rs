@@ -18,8 +18,10 @@
 //! measured errors equal those of direct sums, or are up to twice as large where many channels are summed. The error of
 //! a single result is bounded by
 //! ```text
-//! abs error of y[o, p]     ≤ 3ε Σ_c (Σ_{window of p} abs x[c])·(Σ_{9 taps} abs w[o, c])             measured: up to 1.7ε
-//! abs error of gw[o, c, d] ≤ 3ε Σ_{25 shifts within a tile} Σ_p abs g[o, p]·abs x[c, p + shift]      measured: up to 1.1ε
+//! abs error of y[o, p]     ≤ 3ε Σ_c (Σ_{window of p} abs x[c])·(Σ_{9 taps} abs w[o, c])
+//!                            measured: up to 1.7ε
+//! abs error of gw[o, c, d] ≤ 3ε Σ_{25 shifts within a tile} Σ_p abs g[o, p]·abs x[c, p + shift]
+//!                            measured: up to 1.1ε
 //! ```
 //! The bound for the gradient of `x` is that for `y`. Direct sums have an error of a few `ε` of `Σ abs w·abs x` over
 //! the pairs that are multiplied. The two differ where a pixel is far larger than its neighbours and its weight is far
