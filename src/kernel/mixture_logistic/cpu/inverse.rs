@@ -13,9 +13,8 @@
 //!
 //! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket has shrunk to adjacent
 //! floating-point numbers. The latter happens with a steep law: there the last steps are lengthened to cross the root.
-//! Near the root the residual is rounding noise, which does not halve, so steps from a residual of a few tolerances are
-//! accepted without the guard. A bracket that closes at `L` has found its own end and not a root: such an element is
-//! unsolved.
+//! Near the root the residual is rounding noise, which does not halve, so steps from a residual of a few tolerances
+//! need not halve. A bracket that closes at `L` has found its own end and not a root: such an element is unsolved.
 //!
 //! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are kept.
 
