@@ -130,13 +130,13 @@ fn networks_for_other_halves_are_refused() {
     };
     let glow = |kept, other, params| {
         let net = GlowNetConfig::new(kept, other, params).with_n_filters(4).init(&device);
-        let coupling = CouplingConfig::new().init(sigmoid(), net);
+        let coupling = CouplingConfig::new().try_init(sigmoid(), net).map_err(|error| error.to_string())?;
         let flow = Flow::new(coupling, StandardNormal::new(), [1, 4, 2, 2]);
         flow.map(|_| ()).map_err(|error| error.to_string())
     };
     check(glow(3, 2, 2), "GlowNet: expected length 3 along axis 1");
     check(glow(2, 3, 2), "GlowNet: expected length 3 along axis 1");
-    check(glow(2, 2, 1), "GlowNet: expected length 1 along axis 1");
+    check(glow(2, 2, 1), "GlowNet: gives 1 parameters for each number, the law takes 2");
     assert!(glow(2, 2, 2).is_ok());
 }
 
