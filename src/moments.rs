@@ -20,11 +20,11 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 /// Elements of a block, unless one example has more.
 const BLOCK: usize = 1 << 20;
 
-/// A deviation below this share of the channel's largest magnitude is rounding. It is at most an eighth of the spacing
-/// of the type: fewer than one element in 64 is off by one unit in the last place, for example.
+/// A deviation of at most this share of the channel's largest magnitude is rounding: it is at most half of the spacing of
+/// the type, which any mix of a number and its neighbour has.
 fn resolution(dtype: DType) -> f64 {
     let digits = if dtype == DType::F64 { 52 } else { 23 };
-    (-f64::from(digits + 4)).exp2()
+    (-f64::from(digits + 1)).exp2()
 }
 
 /// Moments of every channel.

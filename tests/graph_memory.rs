@@ -74,7 +74,12 @@ fn vectors(graph: &Device) {
         let left = left_by(CALLS, || drop(flow.log_prob(x.clone())));
         assert!(left > 8 * ALLOWED, "{left} bytes");
     }
-    let few = DiagnosisConfig::new().with_power_steps(1);
+    // Singular values take most of a diagnosis: a few of those.
+    let few = DiagnosisConfig::new().with_power_steps(0);
+    let singular = DiagnosisConfig::new().with_power_steps(1);
+    let (_, tracked) = placed(3, [8, 4]).into_iter().next_back().unwrap();
+    let diagnosed = || drop(flow.diagnose_given(&singular, tracked.clone(), &()).unwrap());
+    assert_flat("diagnose with singular values", 20, diagnosed);
     assert_flat("sample", CALLS, || drop(flow.sample::<2>(8, 1.0).unwrap()));
     assert_flat("sample_with_log_prob", CALLS, || drop(flow.sample_with_log_prob::<2>(8, 1.0).unwrap()));
     assert_flat("sample_rows", CALLS, || drop(flow.sample_rows::<2>(8, 1.0).unwrap()));

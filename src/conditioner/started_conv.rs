@@ -230,10 +230,13 @@ impl StartedConv {
             }
         };
         let factors: Vec<f64> = (0..outputs).map(|channel| scale / unit(channel)).collect();
+        // What rounding left of a constant is no data for the layers that follow.
+        let kept = |channel: usize| if moments.deviation[channel] <= moments.resolution[channel] { 0.0 } else { 1.0 };
+        let passed_on = (0..outputs).map(|channel| factors[channel] * kept(channel)).collect();
         let shifts = moments.mean.iter().zip(&factors).map(|(mean, factor)| -mean * factor).collect();
         let channels = |values: Vec<f64>| on_device(values, [1, outputs, 1, 1], &y.device(), y.dtype());
-        let (mean, factor) = (channels(moments.mean.clone()), channels(factors));
-        let y = (y - mean) * factor.clone();
+        let [mean, factor, passed_on] = [moments.mean.clone(), factors, passed_on].map(channels);
+        let y = (y - mean) * passed_on;
         layer.conv.bias = layer.conv.bias.map(|bias| parameter::set_values(bias, shifts));
         match layer.gain {
             Some(gain) => {

@@ -155,13 +155,15 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         let moments = Moments::of_channels(&x);
         let scales = self.start.log_scales(&moments, |deviation| deviation + 1e-6 * deviation.min(1.0));
         let log_scale = scales.into_iter().map(|scale| scale / self.log_scale_factor).collect();
+        let shifts = moments.mean.iter().map(|mean| -mean).collect();
         let started = Self {
-            bias: parameter::set_values(self.bias, moments.mean.into_iter().map(|mean| -mean).collect()),
+            bias: parameter::set_values(self.bias, shifts),
             log_scale: parameter::set_values(self.log_scale, log_scale),
             ..self
         };
-        let (z, _) = started.forward(x, context);
-        (started, z.detach())
+        let z = started.forward(x, context).0.detach();
+        let z = started.start.passed_on(&moments, started.bias.lazy_shape().dims(), z);
+        (started, z)
     }
 
     fn start_problem(&self, x: &Tensor<D>, _: &C) -> Option<StartProblem> {

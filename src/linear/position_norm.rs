@@ -141,7 +141,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
             self.start.log_scales(&moments, |deviation| deviation.mul_add(deviation, self.variance_floor).sqrt());
         let mut started = Self { log_scale: parameter::set_values(self.log_scale, scales), ..self };
         let log_scale = started.log_scale.val().inner();
-        let shift = moments.mean.into_iter().map(|mean| -mean).collect();
+        let shift = moments.mean.iter().map(|mean| -mean).collect();
         let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
         let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
         let mut bias = shift.clone() * scale.clone();
@@ -151,8 +151,9 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
             bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();
         }
         started.bias = parameter::set(started.bias, bias);
-        let (z, _) = started.forward(x, context);
-        (started, z.detach())
+        let z = started.forward(x, context).0.detach();
+        let z = started.start.passed_on(&moments, started.bias.lazy_shape().dims(), z);
+        (started, z)
     }
 
     fn start_problem(&self, x: &Tensor<D>, _: &C) -> Option<StartProblem> {

@@ -4,18 +4,22 @@
 //! Every norm of a stack does this again, because the channel leaves each norm as 0, and data that differs later is
 //! multiplied by all of these factors. [`ConstantChannel`] says what happens here instead.
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::moments::Moments;
+use crate::graph::lift;
+use crate::moments::{Moments, on_device};
 use crate::start::StartProblem;
 
 /// Start of a channel that is constant in the first batch. A channel counts as constant if its deviation is at most the
-/// configured `least_deviation`, or at most `2^-27` of its largest magnitude (`2^-56` in float64), which is rounding.
+/// configured `least_deviation`, or at most `2^-24` of its largest magnitude (`2^-53` in float64): half of the spacing of
+/// the type's numbers, which is rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConstantChannel {
     /// It is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of norms amplifies nothing.
-    /// Data that later differs by as much as the constant itself gives a latent of about 1.
+    /// Data that later differs by as much as the constant itself gives a latent of about 1. The start passes the channel
+    /// on as 0: a later norm would take what rounding left of the constant for data of a small scale.
     Bounded,
     /// The start is an error that names the channel ([`StartProblem::Constant`]).
     Error,
@@ -59,6 +63,18 @@ impl Standardize {
             _ => -unit(moments.deviation[channel]).ln(),
         };
         (0..moments.mean.len()).map(log_scale).collect()
+    }
+
+    /// What a started norm passes on to the next layer: its output `z` with 0 in every constant channel. `shape` is that
+    /// of the norm's parameters.
+    pub fn passed_on<const D: usize>(&self, moments: &Moments, shape: [usize; D], z: Tensor<D>) -> Tensor<D> {
+        let constant: Vec<bool> = (0..moments.mean.len()).map(|channel| self.is_constant(moments, channel)).collect();
+        if moments.count < LEAST || !constant.contains(&true) {
+            return z;
+        }
+        let kept = constant.into_iter().map(|constant| if constant { 0.0 } else { 1.0 }).collect();
+        let kept = on_device(kept, shape, &z.device(), z.dtype());
+        z.clone() * if z.device().is_autodiff() { lift(kept, &z.device()) } else { kept }
     }
 
     /// Why a log-scale is NaN; `None` if none is.

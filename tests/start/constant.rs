@@ -16,6 +16,37 @@ fn log_normal(x: f64, mean: f64, deviation: f64) -> f64 {
     -0.5 * ((x - mean) / deviation).powi(2) - deviation.ln() - 0.5 * (2.0 * PI).ln()
 }
 
+/// What rounding leaves of a constant is not data: two neighbouring floats, in any shares, in any of the norms.
+#[test]
+fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
+    let _guard = device_rng();
+    let (rows, one, kelvin) = (600, 1f32, 273.15f32);
+    for (value, other, every) in [
+        (kelvin, kelvin.next_up(), 600),
+        (kelvin, kelvin.next_up(), 2),
+        (one, one.next_down(), 3),
+        (0.1f32, 0.1f32.next_up(), 7),
+        (-4e12f32, (-4e12f32).next_down(), 5),
+    ] {
+        let column: Vec<f32> = (0..rows).map(|row| if row % every == 0 { other } else { value }).collect();
+        let batch = table(&[column.clone(), around(6, rows, 0.0, 1.0)]);
+        let what = format!("{value} and {other}, one in {every}");
+        let bounded = |log_scale: f64| assert!(log_scale <= 1e-6, "{what}: {log_scale}");
+        let (first, z) = ActNormConfig::new(2).init::<2>(&device()).initialize(batch.clone(), &());
+        let (second, _) = ActNormConfig::new(2).init::<2>(&device()).initialize(z, &());
+        [first, second].iter().for_each(|norm| bounded(numbers(&norm.effective_log_scale())[0]));
+        let (first, z) = PositionNormConfig::new().init([1, 2], &device()).initialize(batch.clone(), &());
+        let (second, _) = PositionNormConfig::new().init([1, 2], &device()).initialize(z, &());
+        [first, second].iter().for_each(|norm| bounded(numbers(&norm.log_scale.val())[0]));
+        let later = table(&[column.iter().map(|x| x + 0.01).collect(), around(7, rows, 0.0, 1.0)]);
+        let maf = MafConfig::new(2).init(&device()).initialize(batch.clone()).unwrap();
+        let nvp = RealNvpConfig::new(2).init(&device()).initialize(batch).unwrap();
+        for nats in [maf.evaluate(later.clone()).unwrap(), nvp.evaluate(later).unwrap()] {
+            assert!(nats.nats().iter().all(|&nats| nats > -60.0), "{what}: {:?}", nats.nats());
+        }
+    }
+}
+
 /// Eight norms start as one: the flow is the product of normal densities, that of the constant column as wide as the
 /// constant.
 #[test]

@@ -294,7 +294,8 @@ impl<T: Reach> Search<T> {
         for lane in 0..LANES {
             let (x, ended) = (self.x[lane], self.ended[lane]);
             let (residual, newton) = (point.residual[lane], point.newton[lane]);
-            let better = !ended & (residual.abs() < self.best_residual[lane].abs());
+            // Of equal residuals the later point: where the law is flat to rounding, it is the one nearer to the root.
+            let better = !ended & (residual.abs() <= self.best_residual[lane].abs());
             self.best[lane] = if better { x } else { self.best[lane] };
             self.best_residual[lane] = if better { residual } else { self.best_residual[lane] };
 
@@ -303,6 +304,10 @@ impl<T: Reach> Search<T> {
             let exact = residual.abs() <= tolerance;
             let closed = high - low <= epsilon * larger(low.abs(), high.abs());
             let undefined = residual.is_nan();
+            // Rounding may make an earlier point of a flat stretch the better one; the root is in the bracket.
+            let stray = !ended & closed & !((self.best[lane] >= low) & (self.best[lane] <= high));
+            self.best[lane] = if stray { x } else { self.best[lane] };
+            self.best_residual[lane] = if stray { residual } else { self.best_residual[lane] };
             self.solved[lane] |= !ended & (exact | (closed & (x.abs() < end))) & !undefined;
 
             // Halley's factor is trusted within one half and two.
