@@ -21,7 +21,8 @@
 //! }
 //!
 //! let device = Device::flex();
-//! let stack = (vec![ActNormConfig::new(3).init::<2>(&device); 2], Sigmoid::new());
+//! let norm = || ActNormConfig::new(3).init::<2>(&device);
+//! let stack = (vec![norm(), norm()], Sigmoid::new());
 //! let mut names = Names(Vec::new());
 //! stack.visit_layers(Tensor::zeros([4, 3], &device), &(), &mut LayerWalk::new(&mut names));
 //! assert_eq!(names.0, ["0.0 ActNorm", "0.1 ActNorm", "1 Sigmoid"]);

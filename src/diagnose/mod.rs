@@ -25,7 +25,8 @@
 //! use flowkit::{ActNormConfig, Conv1x1Config, Flow, StandardNormal};
 //!
 //! let device = Device::flex();
-//! let layers = vec![(ActNormConfig::new(2).init::<2>(&device), Conv1x1Config::new(2).init(&device)); 2];
+//! let layer = || (ActNormConfig::new(2).init::<2>(&device), Conv1x1Config::new(2).init(&device));
+//! let layers = vec![layer(), layer()];
 //! let x = Tensor::<2>::random([64, 2], Distribution::Normal(3.0, 2.0), &device);
 //! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
 //! let diagnosis = flow.diagnose(x)?;
