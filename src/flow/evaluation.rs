@@ -78,7 +78,7 @@ impl<B, P> Flow<B, P> {
     /// As [`Flow::evaluate_rows`], given a condition: a row for each example, or one row for all of them.
     ///
     /// # Errors
-    /// As [`Flow::evaluate_rows`], and if a layer cannot take the condition.
+    /// As [`Flow::evaluate_rows`], and if a layer cannot take the condition, or if the condition is not finite, in any row.
     pub fn evaluate_rows_given<const D: usize, C: Context>(
         &self,
         x: Tensor<D>,

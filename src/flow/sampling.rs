@@ -133,7 +133,7 @@ impl<B, P> Flow<B, P> {
     /// As [`Flow::sample_rows`], given a condition: a row for each of the `n` samples, or one row for all of them.
     ///
     /// # Errors
-    /// As [`Flow::sample_rows`], and if a layer cannot take the condition.
+    /// As [`Flow::sample_rows`], and if a layer cannot take the condition, or if the condition is not finite, in any row.
     pub fn sample_rows_given<const D: usize, C: Context>(
         &self,
         n: usize,
@@ -175,7 +175,7 @@ impl<B, P> Flow<B, P> {
     /// of them.
     ///
     /// # Errors
-    /// As [`Flow::sample_rows_with_log_prob`], and if a layer cannot take the condition.
+    /// As [`Flow::sample_rows_with_log_prob`], and if a layer cannot take the condition, or if the condition is not finite, in any row.
     pub fn sample_rows_with_log_prob_given<const D: usize, C: Context>(
         &self,
         n: usize,

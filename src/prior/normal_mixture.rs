@@ -101,7 +101,8 @@ pub struct NormalMixture {
 }
 
 impl NormalMixture {
-    /// The mixture with these parameters, of latents of shape `shape[1..]`.
+    /// The mixture with these parameters, of latents of shape `shape[1..]`. Components that are equal have equal gradients: no training
+    /// parts them.
     ///
     /// # Errors
     /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`.
