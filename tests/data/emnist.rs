@@ -58,6 +58,46 @@ fn other_spellings_are_found() {
 }
 
 #[test]
+fn underscores_and_dots_are_as_good_as_dashes() {
+    let names = |set: &str, parts: [&str; 2], form: &str| {
+        let name = |part, content, n| {
+            let name = form.replace("PART", part).replace("CONTENT", content).replace("IDX", &format!("idx{n}"));
+            format!("{set}{name}")
+        };
+        parts.map(|part| [name(part, "images", 3), name(part, "labels", 1)])
+    };
+    for (set, asked, parts, form, classes_of_train) in [
+        ("", "", ["train", "t10k"], "PART_CONTENT.IDX-ubyte", ["7", "1"]),
+        ("", "", ["train", "t10k"], "PART_CONTENT_IDX_ubyte", ["7", "1"]),
+        ("", "", ["Train", "Test"], "PART.CONTENT.IDX.ubyte.gz", ["7", "1"]),
+        ("emnist_letters_", "emnist-letters", ["train", "test"], "PART-CONTENT-IDX-ubyte", ["g", "a"]),
+        ("emnist_letters_", "EMNIST_Letters", ["train", "test"], "PART_CONTENT_IDX_ubyte.gz", ["g", "a"]),
+        ("emnist.letters-", "emnist.letters", ["train", "test"], "PART-CONTENT-IDX-ubyte", ["g", "a"]),
+        ("EMNIST_By_Merge_", "emnist.by-merge", ["train", "test"], "PART_CONTENT.IDX-ubyte", ["d", "1"]),
+    ] {
+        let dir = folder();
+        // Label 38 is a class of EMNIST By_Merge only.
+        let train: [u8; 2] = [if set == "EMNIST_By_Merge_" { 38 } else { 7 }, 1];
+        for ([images, labels], bytes) in names(set, parts, form).iter().zip([&train[..], &[1]]) {
+            file(dir.path(), images, &packed(&image_bytes(bytes.len() as u32)));
+            file(dir.path(), labels, &packed(&label_bytes(bytes)));
+        }
+        let split = read_dir(&dir, Form::Original).unwrap_or_else(|error| panic!("{set}{form}: {error}"));
+        assert_eq!(classes(&split.train), classes_of_train, "{set}{form}");
+        assert_eq!(read_set(&dir, asked, Form::Original).unwrap(), split, "{set}{form}");
+        assert_eq!(split.report.of(Remark::NotInSet).count(), 0);
+    }
+    // MNIST's own spelling is read before others, and none is lost from the report.
+    let dir = folder();
+    put(dir.path(), ["train", "t10k"], ["", "-", ""], [&[5], &[6]]);
+    for name in ["train_images_idx3_ubyte", "train.images-idx3-ubyte", "train-images-idx3_ubyte"] {
+        file(dir.path(), name, &image_bytes(4));
+    }
+    let split = read_dir(&dir, Form::Original).unwrap();
+    assert_eq!((classes(&split.train), split.report.of(Remark::NotInSet).count()), (vec!["5".to_owned()], 3));
+}
+
+#[test]
 fn emnists_labels_are_its_classes() {
     for (set, train, expected) in [
         ("emnist-letters", &[1, 26, 3][..], &["a", "z", "c"][..]),

@@ -91,6 +91,89 @@ fn folders_that_may_be_a_split_are_not_pooled() {
     )]);
 }
 
+/// Whether folders of these names, one image each, are refused as a split, in the folder and below another.
+fn are_unclear(names: &[&str]) -> bool {
+    let refused = ["", "deep/er/"].map(|start| {
+        let paths: Vec<String> = names.iter().map(|name| format!("{start}{name}/a.png")).collect();
+        let dir = with(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+        match read_dir(&dir, SIZE, Labelling::Nothing) {
+            Ok(_) => false,
+            Err(DataError::Layout(LayoutError::UnclearSplit { found, .. })) => {
+                assert!(found.len() > 1 && found.iter().all(|name| names.contains(&&**name)), "{names:?}: {found:?}");
+                true
+            }
+            Err(other) => panic!("{names:?}: {other:?}"),
+        }
+    });
+    assert_eq!(refused[0], refused[1], "{names:?}");
+    refused[0]
+}
+
+#[test]
+fn words_of_a_split_count_when_joined_to_others() {
+    for names in [
+        &["train60k", "t10k"][..],
+        &["cifar10-train", "cifar10-t10k"],
+        &["xtrain", "xtest"],
+        &["mytrain", "mytest"],
+        &["imgtrain", "imgtest"],
+        &["Trainingsdaten", "Testdaten"],
+        &["trainA", "trainB"],
+        &["hr_train", "lr_train"],
+        &["images_train", "images_vld"],
+        &["x_train", "x_unseen"],
+        &["bounding_box_train", "gallery", "query"],
+        &["XTRAIN", "XTEST", "XVAL"],
+        &["imgtrain", "imgval"],
+        &["imagestrain", "imagestest", "annotations"],
+        &["mytest", "myval"],
+        &["ytrain", "yholdout"],
+        &["faces_train", "query_images", "gallery_images"],
+        &["testA", "testB"],
+        &["gallery", "query"],
+        &["x_train", "x_rest", "other"],
+        &["train_hr", "rest_hr"],
+        &["train60k", "rest10k"],
+        &["x_train1", "x_train2", "other"],
+        &["dev", "val", "other"],
+        &["Val", "mytest", "other"],
+    ] {
+        assert!(are_unclear(names), "{names:?} are pooled");
+    }
+}
+
+#[test]
+fn ordinary_words_are_classes() {
+    for names in [
+        &["Dev", "Asha", "Ravi"][..],
+        &["Val", "Kim"],
+        &["eval", "apply", "quote"],
+        &["valid", "invalid"],
+        &["development", "sports"],
+        &["dev", "trainers", "protest"],
+        &["gallery", "museum", "valley"],
+        &["bullet_train", "art_gallery", "valley"],
+        &["train_interior", "car_interior", "field"],
+        &["strainer", "contestant", "restraints"],
+        &["carnival", "festival"],
+        &["constrained", "greatest"],
+        &["unseen", "seen"],
+    ] {
+        assert!(!are_unclear(names), "{names:?} are refused");
+    }
+    // A class that is called `train` is half of a split, as the name says.
+    let dir = with(&["car/a.png", "train/a.png", "plane/a.png"]);
+    assert_messages(vec![case!(
+        "a train",
+        read_dir(&dir, SIZE, Labelling::SubFolder),
+        DataError::HalfSplit { found: "train", missing: "test", .. },
+        "no test folder"
+    )]);
+    let dir = with(&["Dev/a.png", "Asha/a.png", "Ravi/a.png"]);
+    let split = read_dir(&dir, SIZE, Labelling::SubFolder).unwrap();
+    assert_eq!(split.train.labels().unwrap().names(), ["Asha", "Dev", "Ravi"]);
+}
+
 #[test]
 fn names_that_only_hold_such_a_word_are_classes() {
     for paths in [

@@ -14,9 +14,10 @@
 //! |---|---|
 //! | one folder `train` or `training` and one `test` or `testing`, in upper or lower case | they are the split; the rest is left out |
 //! | only one of the two | [`DataError::HalfSplit`] |
-//! | folders that may be parts of a split, at any depth: `val`, `dev`, `holdout`, `train_set`, `test2017`, ... | [`LayoutError::UnclearSplit`] |
+//! | folders that may be parts of a split, at any depth: `holdout`, `train_set`, `test2017`, `xtrain` and `xval`, ... | [`LayoutError::UnclearSplit`] |
 //! | nothing of the kind | every tenth image is held out |
 //!
+//! `val`, `dev` and `eval` may be names of classes, so they count only beside another part of a split.
 //! [`read_split`] takes two folders with any names, and [`read_held_out`] takes one.
 //!
 //! # Which levels
@@ -43,6 +44,7 @@ mod jpeg_segments;
 mod listing;
 mod png_chunks;
 mod split_names;
+mod split_words;
 
 use std::{
     collections::HashSet,

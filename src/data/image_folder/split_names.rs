@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::split_words::{Evidence, Role, SplitWords};
 use crate::data::{
     DataError, LayoutError, Remark, Report,
     folder::{Found, Kind, entries},
@@ -14,63 +15,6 @@ use crate::data::{
 /// Names, in lower case, that are recognised, in upper or lower case.
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 2] = ["test", "testing"];
-
-/// Words by which people name a training set, and the other parts of a data set.
-const TRAINS: [&str; 6] = ["train", "training", "trn", "trainval", "trainvalid", "traintest"];
-const TESTS: [&str; 20] = [
-    "test",
-    "testing",
-    "tst",
-    "testdev",
-    "val",
-    "valid",
-    "validate",
-    "validating",
-    "validation",
-    "minival",
-    "dev",
-    "devel",
-    "development",
-    "devtest",
-    "eval",
-    "evaluate",
-    "evaluation",
-    "holdout",
-    "heldout",
-    "heldback",
-];
-
-/// Words that may follow such a word in a name without changing its meaning.
-const ENDINGS: [&str; 22] = [
-    "",
-    "set",
-    "sets",
-    "data",
-    "dataset",
-    "split",
-    "part",
-    "subset",
-    "partition",
-    "fold",
-    "folder",
-    "dir",
-    "file",
-    "files",
-    "image",
-    "images",
-    "img",
-    "imgs",
-    "pictures",
-    "photos",
-    "samples",
-    "examples",
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Train,
-    Test,
-}
 
 /// The training and the test folder in `dir`, and remarks on what is beside them; `None` if no folder has such a name.
 pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataError> {
@@ -82,7 +26,9 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
     };
     let half = |found, missing, role| {
         // A folder that may be the missing one.
-        let other = |entry: &&Found| is_folder(entry) && entry.foreign().is_none() && within(&entry.name) == Some(role);
+        let other = |entry: &&Found| {
+            is_folder(entry) && entry.foreign().is_none() && SplitWords::of(&entry.name).is_strongly(role)
+        };
         let others: Vec<&OsStr> = entries.iter().filter(other).map(|entry| entry.name.as_os_str()).collect();
         let taken = named(TRAIN).into_iter().chain(named(TEST)).map(|entry| entry.name.as_os_str());
         match others.is_empty() {
@@ -103,25 +49,62 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
     }
 }
 
-/// An error if any folder of images in a folder that is to be one set is named like a part of a split.
+/// An error if folders of images in a folder that is to be one set are named like parts of a split.
 ///
-/// A name that consists of such a word is enough. A name that only contains one, such as `steam-train`, counts only
-/// with a counterpart beside it.
+/// A name that consists of such a word is enough, unless the word is a usual name of other things, such as `Dev`. Other
+/// names count only by what is beside them; see [`suspects`].
 pub(super) fn check_one_set(folders: &[PathBuf]) -> Result<(), DataError> {
-    let mut siblings: BTreeMap<&Path, Vec<&OsStr>> = BTreeMap::new();
+    let mut siblings: BTreeMap<&Path, Vec<(&OsStr, SplitWords)>> = BTreeMap::new();
     for folder in folders {
         if let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) {
-            siblings.entry(parent).or_default().push(name);
+            siblings.entry(parent).or_default().push((name, SplitWords::of(name)));
         }
     }
     for (parent, names) in siblings {
-        let roles: Vec<(&OsStr, Role)> = names.into_iter().filter_map(|name| Some((name, within(name)?))).collect();
-        let has = |role| roles.iter().any(|(_, found)| *found == role);
-        if has(Role::Train) && has(Role::Test) || roles.iter().any(|(name, _)| whole(name)) {
-            return Err(unclear(parent, roles.into_iter().map(|(name, _)| name)));
+        let found = suspects(&names);
+        if !found.is_empty() {
+            return Err(unclear(parent, found.into_iter()));
         }
     }
     Ok(())
+}
+
+/// Those of the folders beside each other that may be parts of a split; none if they may all be classes.
+fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
+    let those = |is: &dyn Fn(&SplitWords) -> bool| -> Vec<&'a OsStr> {
+        names.iter().filter(|(_, words)| is(words)).map(|(name, _)| *name).collect()
+    };
+    let any = |is: &dyn Fn(&SplitWords) -> bool| names.iter().any(|(_, words)| is(words));
+    let is_strong = |words: &SplitWords| words.is_strongly(Role::Train) || words.is_strongly(Role::Test);
+    let strong = those(&is_strong);
+    // `xtrain` or `xtest` is hardly a class, so that a weaker counterpart suffices.
+    let is_joined = any(&|words| words.role.is_some_and(|(_, evidence)| evidence == Evidence::Joined));
+    let counts = |words: &SplitWords, role| words.is_strongly(role) || is_joined && words.is_role(role);
+    let counted = those(&|words| counts(words, Role::Train) || counts(words, Role::Test));
+    if any(&|words| counts(words, Role::Train)) && any(&|words| counts(words, Role::Test)) {
+        return counted;
+    }
+    // A lone `Dev` among classes is a name, a `dev` beside another part of a split is not.
+    if any(&|words| words.is_whole && (!words.is_ambiguous || strong.len() > 1)) {
+        return strong;
+    }
+    if names.len() > 1 && counted.len() == names.len() {
+        return counted;
+    }
+    // `x_train` is a training set if something else starts with `x`, and `train_x` if all names end in `x`.
+    let is_train = |words: &SplitWords| words.role == Some((Role::Train, Evidence::Word));
+    for (_, own) in names.iter().filter(|(_, words)| is_train(words)) {
+        // The name itself is among them.
+        let alike = those(&|other| own.shares_start(other));
+        let ends_alike = those(&|other| own.shares_end(other));
+        if alike.len() > 1 {
+            return alike;
+        }
+        if ends_alike.len() > 1 && ends_alike.len() == names.len() {
+            return ends_alike;
+        }
+    }
+    Vec::new()
 }
 
 fn is_folder(entry: &Found) -> bool {
@@ -134,39 +117,4 @@ fn unclear<'a>(path: &Path, found: impl Iterator<Item = &'a OsStr>) -> DataError
     found.dedup();
     let taken = |names: [&str; 2]| format!("`{}` or `{}`", names[0], names[1]);
     LayoutError::UnclearSplit { path: path.into(), found, train: taken(TRAIN), test: taken(TEST) }.into()
-}
-
-/// Whether the whole name, apart from digits and punctuation, is that of a part of a split.
-fn whole(name: &OsStr) -> bool {
-    role(&words(name).concat()).is_some()
-}
-
-/// The part of a split that a name indicates, by one of its words or as a whole.
-fn within(name: &OsStr) -> Option<Role> {
-    let words = words(name);
-    role(&words.concat()).or_else(|| words.iter().find_map(|word| role(word)))
-}
-
-fn role(word: &str) -> Option<Role> {
-    let any = |names: &[&str]| {
-        names.iter().any(|name| word.strip_prefix(name).is_some_and(|ending| ENDINGS.contains(&ending)))
-    };
-    if any(&TRAINS) { Some(Role::Train) } else { any(&TESTS).then_some(Role::Test) }
-}
-
-/// The words of a name in lower case. Punctuation, digits, and a capital after a small letter separate words.
-fn words(name: &OsStr) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut was_small = false;
-    for letter in name.to_string_lossy().chars() {
-        if !letter.is_alphabetic() || was_small && letter.is_uppercase() {
-            words.push(String::new());
-        }
-        if letter.is_alphabetic() {
-            words.last_mut().expect("there is a first word").extend(letter.to_lowercase());
-        }
-        was_small = letter.is_lowercase();
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }

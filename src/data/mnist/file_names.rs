@@ -23,42 +23,42 @@ pub(super) enum Content {
     Labels,
 }
 
-/// What a file's name says about its contents: `[set-]part-content-idxN-ubyte[.gz]`, in upper or lower case.
+/// What a file's name says about its contents: `[set-]part-content-idxN-ubyte[.gz]`, in upper or lower case. Unpackers
+/// and copies write `.` or `_` in place of any `-`, so the three are alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileName {
-    /// Prefix in lower case; empty for MNIST's own names.
+    /// Prefix as [`set_name`] writes it; empty for MNIST's own names.
     pub(super) set: String,
     pub(super) part: Part,
     pub(super) content: Content,
     /// Of several files with the same role, the one of lowest rank is read: unpacked before packed, MNIST's own
     /// spelling before others.
     rank: [bool; 3],
+    /// The whole name, so that two spellings of one rank stay two files.
+    spelling: String,
 }
 
 impl FileName {
     pub(super) fn of(name: &OsStr) -> Option<Self> {
-        let name = name.to_str()?.to_ascii_lowercase();
-        let (packed, rest) = name.strip_suffix(".gz").map_or((false, &*name), |rest| (true, rest));
-        let (rest, content) = match (rest.strip_suffix("idx3-ubyte"), rest.strip_suffix("idx1-ubyte")) {
-            (Some(rest), _) => (rest, Content::Images),
-            (_, Some(rest)) => (rest, Content::Labels),
-            _ => return None,
-        };
-        // Some unpackers write `train-images.idx3-ubyte`.
-        let (dotted, rest) = match rest.strip_suffix('.') {
-            Some(rest) => (true, rest),
-            None => (false, rest.strip_suffix('-')?),
-        };
-        let rest = match content {
-            Content::Images => rest.strip_suffix("-images")?,
-            Content::Labels => rest.strip_suffix("-labels")?,
-        };
+        let spelling = name.to_str()?;
+        let lower = spelling.to_ascii_lowercase();
+        let (packed, rest) = lower.strip_suffix(".gz").map_or((false, &*lower), |rest| (true, rest));
+        let with_dashes = set_name(rest);
+        let (start, content) = [("-images-idx3-ubyte", Content::Images), ("-labels-idx1-ubyte", Content::Labels)]
+            .into_iter()
+            .find_map(|(end, content)| Some((with_dashes.strip_suffix(end)?, content)))?;
         let parts = [("train", Part::Train), ("t10k", Part::Test), ("test", Part::Test)];
-        let (word, part) = parts.into_iter().find(|(word, _)| rest.ends_with(word))?;
-        let set = rest.strip_suffix(word)?;
+        let (word, part) = parts.into_iter().find(|(word, _)| start.ends_with(word))?;
+        let set = start.strip_suffix(word)?;
         let set = if set.is_empty() { set } else { set.strip_suffix('-')? };
-        Some(Self { set: set.into(), part, content, rank: [packed, dotted, word == "test"] })
+        let rank = [packed, with_dashes != rest, word == "test"];
+        Some(Self { set: set.into(), part, content, rank, spelling: spelling.into() })
     }
+}
+
+/// The name of a set, or of a file, in lower case with dashes between its words.
+fn set_name(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
 /// The files in MNIST's format in a folder.
@@ -92,7 +92,7 @@ impl<'a> Sets<'a> {
 
     /// Images and labels of the training set, then of the test set, and remarks on the other files of the folder.
     pub(super) fn files(&self, set: &str) -> Result<([[PathBuf; 2]; 2], Report), DataError> {
-        let set = set.to_ascii_lowercase();
+        let set = set_name(set);
         let file = |part, content| self.file(&set, part, content);
         let pair = |part| Ok::<_, DataError>([file(part, Content::Images)?, file(part, Content::Labels)?]);
         let files = [pair(Part::Train)?, pair(Part::Test)?];
@@ -120,7 +120,7 @@ fn expected(set: &str, part: Part, content: Content) -> String {
         Part::Train => (format!("{set}train-{end}"), String::new()),
         Part::Test => (format!("{set}t10k-{end}"), format!(" or {set}test-{end}")),
     };
-    format!("{name} or {name}.gz{other} (or `.idx` for `-idx`)")
+    format!("{name} or {name}.gz{other} (or `.` or `_` for any `-`)")
 }
 
 /// What [`Sets`] looks for.

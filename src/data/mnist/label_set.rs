@@ -20,10 +20,11 @@ pub enum LabelSet {
 }
 
 impl LabelSet {
-    /// The label set of a data set, by its name in lower case.
+    /// The label set of a data set, by its name in lower case with dashes between its words.
     pub(super) fn of(set: &str) -> Self {
         let Some(at) = set.find("emnist") else { return Self::Digits };
-        match set[at..].trim_start_matches("emnist").trim_start_matches('-') {
+        // EMNIST's authors write both `byclass` and `By_Class`.
+        match &*set[at..].trim_start_matches("emnist").replace('-', "") {
             "letters" => Self::Letters,
             "balanced" | "bymerge" => Self::Merged,
             "byclass" => Self::ByClass,

@@ -7,7 +7,7 @@
 //! | `t10k-images-idx3-ubyte` | test images |
 //! | `t10k-labels-idx1-ubyte` | their labels |
 //!
-//! A name may end in `.gz`, have `.idx` in place of `-idx` and `test` in place of `t10k`, and use capital letters.
+//! A name may end in `.gz`, have `.` or `_` in place of any `-` and `test` in place of `t10k`, and use capital letters.
 //! Fashion-MNIST and KMNIST have the same files and are read too.
 //!
 //! # EMNIST
@@ -147,7 +147,7 @@ pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
 }
 
 /// The set in a folder whose file names begin with `set` and a hyphen, such as `emnist-letters`; an empty `set` is
-/// MNIST.
+/// MNIST. In both, `.` and `_` count as hyphens.
 ///
 /// Of several files whose names differ only in spelling, an unpacked one is preferred, then MNIST's own spelling. The
 /// [`Report`](super::Report) lists the others.
