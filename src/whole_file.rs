@@ -6,7 +6,14 @@
 //! ```
 //! Renaming would replace anything that has the name. So a symbolic link is followed to the file that it names. A
 //! target that exists but is not a regular file (a folder, a device such as `/dev/null`, a pipe, a socket, a broken
-//! link) is an error and is not touched.
+//! link) is an error and is not touched. So is a read-only file, one without any write permission: renaming would
+//! replace it all the same.
+//!
+//! On Unix, the new file has the permissions of the one that it replaces (its mode without the set-id bits), so that a
+//! private file stays private. A file that was not there has those that the umask leaves. Owner and group are those of
+//! the process.
+//!
+//! The target becomes a new file, so hard links are cut: other names of the earlier file keep the earlier contents.
 //!
 //! All files of this crate are written this way.
 
@@ -33,24 +40,32 @@ pub const TEMPORARY: &str = ".writing-";
 /// ```
 ///
 /// # Errors
-/// Errors from `contents` or the system, and [`ErrorKind::InvalidInput`] for a target that is not a regular file. The
-/// temporary file is removed if anything fails before the rename.
+/// Errors from `contents` or the system; [`ErrorKind::InvalidInput`] for a target that is not a regular file;
+/// [`ErrorKind::PermissionDenied`] for one that is read-only. The temporary file is removed if anything fails before the
+/// rename.
 pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = target(path.as_ref())?;
+    let replaced = permissions(&path)?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
-    // A private file would surprise whoever shares the folder; the umask of the user still applies.
+    // A private file would surprise whoever shares the folder; the umask of the user still applies. What replaces a
+    // file is private until it has that file's permissions.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    if replaced.is_none() {
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    }
     let temporary = builder.tempfile_in(folder)?;
     let mut writer = BufWriter::new(temporary.as_file());
     contents(&mut writer)?;
     writer.flush()?;
     drop(writer);
+    if let Some(permissions) = replaced {
+        temporary.as_file().set_permissions(permissions)?;
+    }
     // If it were renamed before it is flushed, the file could be empty after a power failure.
     temporary.as_file().sync_all()?;
     temporary.persist(&path).map_err(|error| error.error)?;
@@ -69,6 +84,25 @@ pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
         Err(error) => Err(error),
     }
+}
+
+/// The permissions of the file that is to be replaced; `None` if there is none.
+fn permissions(path: &Path) -> io::Result<Option<fs::Permissions>> {
+    let permissions = match fs::metadata(path) {
+        Ok(found) => found.permissions(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if permissions.readonly() {
+        return Err(Error::new(ErrorKind::PermissionDenied, "a read-only file is in its place"));
+    }
+    // As a write does, the new contents lose the right to run as another user.
+    #[cfg(unix)]
+    let permissions = {
+        use std::os::unix::fs::PermissionsExt;
+        fs::Permissions::from_mode(permissions.mode() & 0o777)
+    };
+    Ok(Some(permissions))
 }
 
 /// The name of a kind of file that is not regular.
@@ -115,5 +149,36 @@ mod tests {
         write(&path, |file| file.write_all(b"later")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"later");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn permissions_of_the_earlier_file_are_kept() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        fs::write(&path, b"earlier").unwrap();
+        // Wider than a umask would leave, narrower, and without the right of reading.
+        for (before, after) in [(0o600, 0o600), (0o640, 0o640), (0o666, 0o666), (0o200, 0o200), (0o4755, 0o755)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            write(&path, |file| file.write_all(b"later")).unwrap();
+            assert_eq!(mode(), after, "{before:o}");
+        }
+        for before in [0o444, 0o400, 0o555, 0] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            let error = write(&path, |_| panic!("the contents of a refused file are not asked for")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{before:o}: {error}");
+            assert_eq!(mode(), before);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"later");
+        // Other names keep what they had.
+        let other = folder.path().join("other");
+        fs::hard_link(&path, &other).unwrap();
+        write(&path, |file| file.write_all(b"last")).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"last".into(), b"later".into()));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
+use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{
     Affine, AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig,
@@ -264,4 +265,62 @@ fn every_way_out_of_a_file_is_guarded() {
         assert!(text.contains("bijector.conditioner.activation"), "{text}");
     }
     Trainer::resume(&checkpoint, flow(Activation::Tanh)).unwrap();
+}
+
+/// A bijector with a module of burn's that has a running state, which shows a random identity.
+#[derive(Module, Debug)]
+struct Normed {
+    norm: BatchNorm,
+    inner: Coupling<Affine, Mlp>,
+}
+
+impl<C: Context> Bijector<2, C> for Normed
+where
+    Coupling<Affine, Mlp>: Bijector<2, C>,
+{
+    fn forward(&self, x: Tensor<2>, context: &C) -> (Tensor<2>, Tensor<1>) {
+        self.inner.forward(x, context)
+    }
+
+    fn inverse(&self, z: Tensor<2>, context: &C) -> Tensor<2> {
+        self.inner.inverse(z, context)
+    }
+
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Bijector::<2, C>::output_shape(&self.inner, shape)
+    }
+}
+
+/// Two batches, after which the running mean has moved and burn holds what each thread added.
+fn run(norm: &BatchNorm) {
+    for shift in [3.0, 5.0] {
+        let _ = norm.forward(Tensor::<2>::from_data([[shift, 1.0], [2.0 * shift, -4.0]], &device()));
+    }
+}
+
+#[test]
+fn a_running_state_has_no_architecture_of_its_own() {
+    let norm = |momentum| BatchNormConfig::new(2).with_momentum(momentum).init(&device());
+    refused(|| norm(0.25), || norm(0.5), "model.momentum", ["0.25", "0.5"]);
+    let moved = norm(0.25);
+    run(&moved);
+    let mean = |norm: &BatchNorm| norm.running_mean.value().into_data();
+    assert_ne!(mean(&moved), mean(&norm(0.25)));
+    let checkpoint = stored(&moved);
+    assert_eq!(checkpoint.architecture("model").unwrap()["running_mean"], "RunningState");
+    assert_eq!(mean(&checkpoint.apply("model", norm(0.25)).unwrap()), mean(&moved));
+    // What the threads added does not make it another module.
+    stored(&norm(0.25)).resume("model", moved).unwrap();
+
+    let flow = |momentum| {
+        let inner = coupling(affine(AffineForm::Exponential), Half::First);
+        Flow::new::<2>(Normed { norm: norm(momentum), inner }, StandardNormal::new(), [1, 4]).unwrap()
+    };
+    let trainer = Trainer::new(flow(0.25).without_data(), TrainerConfig::new(4)).unwrap();
+    run(&trainer.model().bijector.norm);
+    let checkpoint = trainer.checkpoint(BTreeMap::new()).unwrap();
+    let resumed = Trainer::resume(&checkpoint, flow(0.25)).unwrap();
+    assert_eq!(mean(&resumed.model().bijector.norm), mean(&trainer.model().bijector.norm));
+    let text = Trainer::resume(&checkpoint, flow(0.5)).err().unwrap().to_string();
+    assert!(text.contains("bijector.norm.momentum"), "{text}");
 }

@@ -251,6 +251,74 @@ fn a_resumed_run_takes_over_what_it_goes_on_from() {
     assert_eq!(replacing.steps().unwrap(), [7]);
 }
 
+/// A finished run's checkpoint of the same update is not overwritten, nor is one added before or over it.
+#[test]
+fn the_same_update_of_another_run_is_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Checkpoints::open(folder.path(), 1).unwrap();
+    let finished = open().with_keep(3).unwrap();
+    [500, 1000].into_iter().for_each(|step| save(&finished, step));
+    drop(finished);
+    let begun = open();
+    for (step, whole) in [(1000, true), (500, true), (20, true), (1000, false), (500, false), (20, false)] {
+        if !whole {
+            fs::write(begun.path(1000), b"cut sho").unwrap();
+        }
+        let before = fs::read(begun.path(1000)).unwrap();
+        for error in [begun.save(step, &checkpoint(7)).unwrap_err(), begun.add(step, &checkpoint(7)).unwrap_err()] {
+            let text = error.to_string();
+            let CheckpointError::LaterCheckpoint { step: saving, later: 1000, .. } = error else { panic!("{text}") };
+            assert_eq!(saving, step);
+            assert!(text.contains("update 1000") && text.contains("replacing"), "{text}");
+        }
+        // Nothing was written, deleted or renamed.
+        assert_eq!(begun.steps().unwrap(), [500, 1000]);
+        assert!(fs::read(begun.path(1000)).unwrap() == before);
+        assert_eq!(Checkpoint::load(begun.path(500)).unwrap(), checkpoint(500));
+        assert!(!folder.path().join("0000001000.safetensors.damaged").exists());
+    }
+    // Told to, it takes their place; what was damaged is kept.
+    let begun = begun.replacing();
+    begun.add(1000, &checkpoint(1000)).unwrap();
+    assert!(folder.path().join("0000001000.safetensors.damaged").exists());
+    save(&begun, 500);
+    assert_eq!(begun.steps().unwrap(), [500]);
+}
+
+/// A run that resumes may save at once, and again at the update that it lost.
+#[test]
+fn a_resumed_run_may_save_where_it_stands() {
+    for lost in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let stopped = Checkpoints::open(folder.path(), 3).unwrap();
+        [10, 20].into_iter().for_each(|step| save(&stopped, step));
+        if lost {
+            save(&stopped, 30);
+            damage(&stopped.path(30));
+        }
+        drop(stopped);
+        let resumed = Checkpoints::open(folder.path(), 3).unwrap();
+        assert_eq!(latest(&resumed), Some((20, usize::from(lost))));
+        resumed.add(20, &checkpoint(20)).unwrap();
+        assert_eq!(resumed.path(30).exists(), lost, "adding renames nothing");
+        save(&resumed, if lost { 30 } else { 20 });
+        assert_eq!(resumed.steps().unwrap(), if lost { vec![10, 20, 30] } else { vec![10, 20] });
+        assert_eq!(folder.path().join("0000000030.safetensors.damaged").exists(), lost);
+        assert_eq!(latest(&resumed), Some((if lost { 30 } else { 20 }, 0)));
+    }
+    // Passed over while it was damaged, and whole again: it is not deleted.
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(folder.path(), 3).unwrap();
+    [10, 20].into_iter().for_each(|step| save(&checkpoints, step));
+    drop(checkpoints);
+    let checkpoints = Checkpoints::open(folder.path(), 3).unwrap();
+    damage(&checkpoints.path(20));
+    assert_eq!(latest(&checkpoints), Some((10, 1)));
+    damage(&checkpoints.path(20));
+    let error = checkpoints.save(10, &checkpoint(10)).unwrap_err();
+    assert!(matches!(error, CheckpointError::LaterCheckpoint { step: 10, later: 20, .. }), "{error}");
+}
+
 /// What was set aside before is not written over.
 #[test]
 fn two_damaged_ones_are_kept() {

@@ -180,6 +180,24 @@ fn clones_that_differ_are_refused() {
     near(second, &numbers(&shaken(original.clone(), 0.125)));
 }
 
+/// 0 and −0 are one number.
+#[test]
+fn clones_that_differ_in_the_sign_of_zero_are_tied() {
+    let _turn = turn();
+    struct Zero(f64);
+    impl ModuleMapper for Zero {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|value| value.zeros_like().mul_scalar(self.0).detach().require_grad())
+        }
+    }
+    let original = layer(5);
+    let clones = (original.clone().map(&mut Zero(1.0)), original.map(&mut Zero(-1.0)));
+    let values: Vec<f64> = numbers(&clones).concat();
+    let (first, second) = values.split_at(values.len() / 2);
+    assert!(first.iter().all(|value| value.is_sign_positive()) && second.iter().all(|value| value.is_sign_negative()));
+    Trainer::new(flow(clones).without_data(), config(Backward::Store)).unwrap();
+}
+
 /// Two layers of a checkpoint do not become one, nor one two.
 #[test]
 fn a_run_goes_on_with_the_same_ties() {

@@ -207,9 +207,9 @@ pub enum CheckpointError {
         /// Why.
         source: TrainError,
     },
-    /// A folder holds checkpoints of later updates that this run did not write.
+    /// A folder holds checkpoints of the same update or of later ones that are not this run's.
     #[error(
-        "{} holds the checkpoint of the later update {later}, which is not this run's, so update {step} was not saved; \
+        "{} holds the checkpoint of update {later}, which is not this run's, so update {step} was not saved; \
          resume from that checkpoint, choose another folder, or replace the other run (`Checkpoints::replacing`)",
         folder.display()
     )]
@@ -218,7 +218,7 @@ pub enum CheckpointError {
         folder: PathBuf,
         /// The update that was to be saved.
         step: u64,
-        /// The newest later update that has one.
+        /// The newest update that has one: `step` or a later one.
         later: u64,
     },
     /// A piece of metadata is missing or cannot be read or written.

@@ -9,17 +9,22 @@
 //! checkpoint or the new one.
 //!
 //! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others. A file
-//! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. What is damaged is never deleted: it gets
-//! the ending `.damaged` when the run saves again.
+//! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. What a run resumes
+//! past, or finds damaged in the way of a save, is not deleted: it gets the ending `.damaged` when the run saves again.
 //!
 //! # Which checkpoints belong to a run
-//! A run deletes only its own checkpoints:
+//! A run deletes, overwrites and renames only its own checkpoints:
 //!
 //! | checkpoint in the folder | belongs to |
 //! |---|---|
 //! | saved through this [`Checkpoints`] | this run |
 //! | of the update that [`Checkpoints::latest`] returned, or of an earlier one | this run, which resumes from there |
-//! | any other | another run. It is kept and not counted; if it is of a later update, saving is an error and writes nothing |
+//! | damaged, and passed over by [`Checkpoints::latest`] on the way there | this run, as long as it is damaged |
+//! | any other, damaged or not | another run. It is kept and not counted |
+//!
+//! To save or add is an error, and writes nothing, if a checkpoint of another run is in the way: of the same update or of
+//! a later one. So it is if the run goes back behind a checkpoint that [`Checkpoints::latest`] returned. To save again at
+//! the very update that the run resumed from is allowed.
 //!
 //! A run that is to replace another one declares it with [`Checkpoints::replacing`].
 
@@ -67,6 +72,8 @@ pub struct Checkpoints {
 struct Own {
     /// The update that the run resumed from: its checkpoint and earlier ones belong to the run.
     taken_over: Option<u64>,
+    /// The damaged checkpoints that it passed over to resume.
+    passed_over: BTreeSet<u64>,
     saved: BTreeSet<u64>,
     /// All checkpoints belong to the run.
     replacing: bool,
@@ -78,9 +85,18 @@ impl Own {
         self.replacing || self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
     }
 
-    /// Whether a checkpoint of a later update than the one being saved may be deleted. One that was only read may not.
-    fn later(&self, step: u64) -> bool {
-        self.replacing || self.saved.contains(&step)
+    /// Whether a checkpoint of the update being saved, or of a later one, belongs to this run. A later one that was only
+    /// read does not.
+    fn in_the_way(&self, saving: u64, step: u64, damaged: bool) -> bool {
+        let resumed = self.taken_over == Some(step) && step == saving;
+        let passed_over = damaged && self.passed_over.contains(&step);
+        self.replacing || self.saved.contains(&step) || resumed || passed_over
+    }
+
+    /// A file that comes to this place from elsewhere is not this run's.
+    fn forget(&mut self, step: u64) {
+        self.saved.remove(&step);
+        self.passed_over.remove(&step);
     }
 }
 
@@ -119,8 +135,8 @@ impl Checkpoints {
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
-    /// Replaces any run in the folder: its checkpoints count as this run's, and the first save deletes those of later
-    /// updates.
+    /// Replaces any run in the folder: its checkpoints count as this run's, and the first save overwrites the one of its
+    /// update and deletes those of later updates.
     pub fn replacing(self) -> Self {
         self.own().replacing = true;
         self
@@ -167,14 +183,19 @@ impl Checkpoints {
     /// [`CheckpointError::AllDamaged`] if there are some but none can be read, so that a run does not silently start anew;
     /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] of the newest file that is not damaged.
     pub fn latest(&self) -> Result<Option<Latest>, CheckpointError> {
-        let mut damaged = Vec::new();
+        let (mut damaged, mut passed_over) = (Vec::new(), Vec::new());
         for step in self.steps()?.into_iter().rev() {
             match Checkpoint::load(self.path(step)) {
                 Ok(checkpoint) => {
-                    self.own().taken_over = Some(step);
+                    let mut own = self.own();
+                    own.taken_over = Some(step);
+                    own.passed_over.extend(passed_over);
                     return Ok(Some(Latest { step, checkpoint, damaged }));
                 }
-                Err(error) if error.is_damage() => damaged.push(error),
+                Err(error) if error.is_damage() => {
+                    damaged.push(error);
+                    passed_over.push(step);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -186,27 +207,17 @@ impl Checkpoints {
 
     /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are deleted, except for the
     /// newest `keep − 1`. So are this run's checkpoints of later updates, because this checkpoint has replaced that
-    /// course of the run. Checkpoints of later updates that cannot be read are renamed instead.
+    /// course of the run. Those that cannot be read are renamed instead.
     ///
     /// # Errors
-    /// [`CheckpointError::LaterCheckpoint`] if a later update has a checkpoint that can be read and is not this run's;
-    /// nothing is written. [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
+    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is not this run's, damaged
+    /// or not; nothing is written. [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
-        // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
-        let mut damaged = Vec::new();
-        for later in self.steps()?.into_iter().filter(|&other| other > step).rev() {
-            match Checkpoint::load(self.path(later)) {
-                // A file of another version is a checkpoint, too.
-                Ok(_) | Err(CheckpointError::UnsupportedVersion { .. }) if !self.own().later(later) => {
-                    return Err(CheckpointError::LaterCheckpoint { folder: self.folder.clone(), step, later });
-                }
-                Ok(_) | Err(CheckpointError::UnsupportedVersion { .. }) => {}
-                Err(_) => damaged.push(later),
-            }
-        }
-        let path = self.add(step, checkpoint)?;
+        let damaged = self.unreadable_from(step)?;
+        let path = self.write(step, checkpoint, &damaged)?;
         let steps = self.steps()?;
         let mut gone = false;
+        // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
         for &later in steps.iter().filter(|&&other| other > step).rev() {
             if damaged.contains(&later) {
                 self.set_aside(later)?
@@ -229,17 +240,56 @@ impl Checkpoints {
     /// Saves the checkpoint of an update and deletes none: for a state that may be worth less than those before it.
     ///
     /// # Errors
-    /// [`CheckpointError::Write`].
+    /// As [`Checkpoints::save`].
     pub fn add(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
+        let damaged = self.unreadable_from(step)?;
+        self.write(step, checkpoint, &damaged)
+    }
+
+    /// The updates from `step` on whose files cannot be read; an error if one of their checkpoints is not this run's.
+    fn unreadable_from(&self, step: u64) -> Result<Vec<u64>, CheckpointError> {
+        let mut unreadable = Vec::new();
+        for other in self.steps()?.into_iter().filter(|&other| other >= step).rev() {
+            let path = self.path(other);
+            // A folder or a pipe under such a name is no run's checkpoint. To write to its place is an error anyway.
+            if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+                if other > step {
+                    unreadable.push(other);
+                }
+                continue;
+            }
+            let found = Checkpoint::load(path);
+            let damaged = found.as_ref().is_err_and(CheckpointError::is_damage);
+            if !self.own().in_the_way(step, other, damaged) {
+                return Err(CheckpointError::LaterCheckpoint { folder: self.folder.clone(), step, later: other });
+            }
+            // A file of another version is a checkpoint, too.
+            if !matches!(found, Ok(_) | Err(CheckpointError::UnsupportedVersion { .. })) {
+                unreadable.push(other);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    fn write(&self, step: u64, checkpoint: &Checkpoint, unreadable: &[u64]) -> Result<PathBuf, CheckpointError> {
+        if unreadable.contains(&step) {
+            self.set_aside(step)?;
+        }
         let path = self.path(step);
-        checkpoint.save(&path)?;
-        self.own().saved.insert(step);
-        Ok(path)
+        let stood = path.exists();
+        let written = checkpoint.save(&path);
+        // A new file that is there, but perhaps not durable, is this run's, too: the save can be repeated.
+        if written.is_ok() || (!stood && path.exists()) {
+            self.own().saved.insert(step);
+        }
+        written.map(|()| path)
     }
 
     fn remove(&self, step: u64) -> Result<(), CheckpointError> {
         let path = self.path(step);
-        fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })
+        fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })?;
+        self.own().forget(step);
+        Ok(())
     }
 
     fn set_aside(&self, step: u64) -> Result<(), CheckpointError> {
@@ -253,6 +303,8 @@ impl Checkpoints {
             }
             aside = name(&format!("-{number}"));
         }
-        fs::rename(&path, aside).map_err(|source| CheckpointError::Write { path, source })
+        fs::rename(&path, aside).map_err(|source| CheckpointError::Write { path, source })?;
+        self.own().forget(step);
+        Ok(())
     }
 }

@@ -5,7 +5,8 @@
 //! ```
 //! Places hold one parameter if they have the same id, and a clone has the id of its original: `(layer.clone(), layer)`
 //! is a layer that runs twice. Clones that hold different values are not tied: an optimizer finds a parameter by its
-//! id, and would update only one of them. They are an error.
+//! id, and would update only one of them. They are an error. Values are compared as numbers: 0 equals −0, and a NaN
+//! equals a NaN.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -79,7 +80,14 @@ fn differ(left: &TensorData, right: &TensorData) -> Option<&'static str> {
     if left.shape() != right.shape() || left.dtype() != right.dtype() {
         return Some("different shapes or types");
     }
-    (left.bytes() != right.bytes()).then_some("different values")
+    let same = left.bytes() == right.bytes() || (left.dtype().is_float() && equal_numbers(left, right));
+    (!same).then_some("different values")
+}
+
+/// Whether all numbers are equal by value. Every float type of burn fits into f64 without rounding.
+fn equal_numbers(left: &TensorData, right: &TensorData) -> bool {
+    let mut pairs = left.iter::<f64>().zip(right.iter::<f64>());
+    pairs.all(|(left, right)| left == right || (left.is_nan() && right.is_nan()))
 }
 
 impl ModuleVisitor for Search {
@@ -119,5 +127,32 @@ impl ModuleMapper for Tie {
                 param
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::DType;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let nan = f32::from_bits(f32::NAN.to_bits() ^ 0x8000_0001);
+        let (left, right) = ([0.0, -0.0, f32::NAN, 2.5], [-0.0, 0.0, nan, 2.5]);
+        for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            let data = |values: [f32; 4]| TensorData::from(values).convert_dtype(dtype);
+            assert_ne!(data(left).bytes(), data(right).bytes());
+            assert_eq!(differ(&data(left), &data(right)), None, "{dtype:?}");
+            for other in [[0.0, 1e-3, nan, 2.5], [0.0, 0.0, 1.0, 2.5], [0.0, 0.0, nan, f32::NAN], [0.0, 0.0, nan, -2.5]]
+            {
+                assert_eq!(differ(&data(left), &data(other)), Some("different values"), "{dtype:?} {other:?}");
+                assert_eq!(differ(&data(other), &data(left)), Some("different values"), "{dtype:?} {other:?}");
+            }
+        }
+        // These integers are one number in float64.
+        let (left, right) = (TensorData::from([1_i64 << 53]), TensorData::from([(1_i64 << 53) + 1]));
+        assert_eq!(differ(&left, &right), Some("different values"));
+        assert_eq!(differ(&left, &left.clone()), None);
     }
 }

@@ -26,7 +26,10 @@
 //! | types of modules, `#[module(skip)]` fields, constants: activations, bounds, floors, orders, forms, levels | parameters (integers and booleans among them), which are in the file |
 //! | the probability of dropout, how a layer starts from data: they make a different run | whether dropout is on, devices, plain tensors |
 //!
-//! It is read from `Debug`: a field that a type does not show there is not checked.
+//! It is read from `Debug`: a field that a type does not show there is not checked, and neither is a const generic,
+//! which `Debug` never shows: keep such a number in a field, too. Identities (`ParamId`) and values that are addresses
+//! are left out. What is shared and counted, such as an `Arc<AtomicUsize>`, is shown and would have to agree: a state of
+//! that kind belongs in a field named `started`, or must be left out of `Debug`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::{Entry, VacantEntry};
