@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(joined.count, whole.count);
         assert!(joined.mean.iter().zip(&whole.mean).all(|(a, b)| (a - b).abs() < 1e-9));
         assert!(joined.squares.iter().zip(&whole.squares).all(|(a, b)| (a / b - 1.0).abs() < 1e-12));
-        let own = |i: &usize| (i / positions) % channels == 0;
+        let own = |i: &usize| (i / positions).is_multiple_of(channels);
         let first: Vec<f64> = (0..values.len()).filter(own).map(|i| values[i]).collect();
         assert!((first.iter().sum::<f64>() / first.len() as f64 - whole.mean[0]).abs() < 1e-9);
     }

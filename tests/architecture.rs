@@ -126,7 +126,7 @@ fn layers_without_parameters_are_told_apart() {
     refused(scalar(1.0), scalar(-1.0), "model.shift", ["1.0", "-1.0"]);
     let levels = |n| move || UniformDequantizationConfig::new().with_n_levels(n).init();
     refused(levels(256), levels(32), "model.n_levels", ["256", "32"]);
-    refused(|| StandardNormal::new(), Uniform::new, "model", ["StandardNormal", "Uniform"]);
+    refused(StandardNormal::new, Uniform::new, "model", ["StandardNormal", "Uniform"]);
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl MatrixStart {
         let square = channels * channels;
         let matrix = move || match self {
             Self::NearIdentity { noise } => {
-                let on_diagonal = |place: usize| if place % (channels + 1) == 0 { 1.0 } else { 0.0 };
+                let on_diagonal = |place: usize| if place.is_multiple_of(channels + 1) { 1.0 } else { 0.0 };
                 normal.by_ref().take(square).enumerate().map(|(place, z)| on_diagonal(place) + noise * z).collect()
             }
             Self::Orthogonal => {
