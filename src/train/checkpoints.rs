@@ -4,7 +4,7 @@
 //! FOLDER/0000001300.safetensors.damaged   one that could not be read, for its owner to look at
 //! FOLDER/.lock                      held by the process that writes there
 //! ```
-//! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`](crate::whole_file)).
+//! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`]).
 //! Older files are deleted only when this is done and durable. Whenever a process dies, the folder holds the previous
 //! checkpoint or the new one.
 //!

@@ -11,7 +11,7 @@
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
 //! The same contents give the same bytes: a file holds no ids of parameters, which are random in every process, but
-//! numbers that say which parameters are the same. Files are written by [`whole_file`](crate::whole_file), so a crash
+//! numbers that say which parameters are the same. Files are written by [`whole_file`], so a crash
 //! leaves the earlier checkpoint or the new one.
 //!
 //! # Architecture
