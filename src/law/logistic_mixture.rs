@@ -85,8 +85,14 @@ impl LogisticMixture {
     }
 
     fn evaluate(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let root = self.log_scales.clone().mul_scalar(-0.5).exp();
+        let root = self.log_scales.clone().detach().mul_scalar(-0.5).exp();
         let z = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * root.clone() * root;
+        // `∂z/∂s = −z`, through a term that adds exactly 0: a product's own rule would multiply `x` by an incoming
+        // gradient of the size of `e^s`, which overflows where the result does not.
+        let finite = z.clone().detach();
+        let infinite = finite.clone().is_finite().bool_not();
+        let nothing = self.log_scales.clone().detach() - self.log_scales.clone();
+        let z = z + finite.mask_fill(infinite, 0.0) * nothing;
         let (log_below, log_above) = (softplus(z.clone().neg()).neg(), softplus(z).neg());
         let (below, below_max) = relative(self.logits.clone() + log_below.clone());
         let (above, above_max) = relative(self.logits.clone() + log_above.clone());
