@@ -137,7 +137,12 @@ fn values_and_gradients_keep_their_digits() {
     let mut failures = Vec::new();
     for precision in Precision::BOTH {
         for case in cases("forward", precision) {
-            forward("plain", reference::forward, precision, &case, &mut failures);
+            // GPUs take numbers below the smallest normal one for 0: there the plain form, which keeps each share as a
+            // number, has none of a component lighter than e^-87.
+            let flushed = precision == Precision::Single && roughness(&Device::default()) > 1.0;
+            if !(flushed && numbers(&case["theta"]["logits"]).iter().any(|&logit| logit < -87.0)) {
+                forward("plain", reference::forward, precision, &case, &mut failures);
+            }
             if bound(&case) >= LOWEST {
                 forward("kernel", kernel, precision, &case, &mut failures);
             }
