@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The crate's folder, above that of its tests.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 /// All files with an extension below a folder of the crate.
 fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()) {
@@ -34,10 +39,24 @@ fn files_are_short() {
     }
 }
 
+/// A file that the manifest of the tests leaves out would never run.
+#[test]
+fn every_program_is_listed() {
+    let folder = root().join("tests");
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    // That of `tests/compose` is listed there.
+    for (path, _) in files("tests", "rs").iter().filter(|(path, _)| !path.ends_with("compose.rs")) {
+        let own = path.strip_prefix(&folder).unwrap();
+        let a_program = own.iter().count() == 1 || own.iter().count() == 2 && own.ends_with("main.rs");
+        let line = format!("path = \"{}\"", own.display());
+        assert!(!a_program || manifest.contains(&line), "tests/Cargo.toml has no {line}");
+    }
+}
+
 #[test]
 fn names_say_something() {
     for (path, _) in files("src", "rs") {
-        for part in path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().with_extension("").iter() {
+        for part in path.strip_prefix(root()).unwrap().with_extension("").iter() {
             let banned = ["utils", "util", "helpers", "common", "misc", "base", "types"];
             assert!(!banned.iter().any(|name| part == *name), "{}", path.display());
         }

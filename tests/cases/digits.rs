@@ -22,7 +22,7 @@ const ROUNDINGS: f64 = 2.0;
 
 /// Cases of a kind that a precision can hold.
 fn cases(kind: &str, precision: Precision) -> Vec<Value> {
-    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/mixture_digits.json").into();
+    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/cases/mixture_digits.json").into();
     let path = std::env::var_os("FLOWKIT_DIGITS").unwrap_or_else(own);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let all: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

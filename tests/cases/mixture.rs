@@ -8,7 +8,7 @@ use super::common::{Precision, values};
 use super::{Findings, each_precision, number, numbers};
 
 fn cases() -> Vec<Value> {
-    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/mixlogcdf_cases.json").into();
+    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/cases/mixlogcdf_cases.json").into();
     let path = std::env::var_os("FLOWKIT_CASES").unwrap_or_else(own);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

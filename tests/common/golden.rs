@@ -43,7 +43,7 @@ impl Golden {
     pub fn load(name: &str, tag: &str) -> Self {
         let folder = match std::env::var_os("FLOWKIT_GOLDEN") {
             Some(folder) => PathBuf::from(folder),
-            None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden"),
+            None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden"),
         };
         let path = folder.join(format!("{name}.{tag}.safetensors"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
