@@ -92,6 +92,7 @@ mod half;
 pub mod kernel;
 pub mod law;
 pub mod layer;
+pub mod limit;
 pub mod linear;
 pub mod metric;
 pub mod model;

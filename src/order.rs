@@ -27,10 +27,12 @@ impl Order {
     /// Whether it is an order of `n` places, for the field `order` of a configuration.
     pub(crate) fn validate(&self, config: &'static str, n: usize) -> Result<(), ConfigError> {
         let Self::Explicit(indices) = self else { return Ok(()) };
-        let mut sorted = indices.clone();
-        sorted.sort_unstable();
-        if sorted.into_iter().eq(0..n) {
-            return Ok(());
+        if indices.len() == n {
+            let mut sorted = indices.clone();
+            sorted.sort_unstable();
+            if sorted.into_iter().eq(0..n) {
+                return Ok(());
+            }
         }
         Err(ConfigError::NotPermutation { config, field: "order", n, found: indices.clone() })
     }

@@ -74,11 +74,29 @@ pub struct MadeConfig {
 impl MadeConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "MadeConfig";
         ConfigError::positive(NAME, "dims", self.dims)?;
         self.widths().validate(NAME)?;
         theta_start::validate(NAME, &self.theta_start, self.n_params)?;
-        self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))
+        self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))?;
+        self.order.validate(NAME, self.dims)?;
+        let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
+        let sizes =
+            [("dims", self.dims), ("n_params", self.n_params), ("d_context", self.widths().d_context()), hidden];
+        ConfigError::parameters(NAME, self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        self.widths().dense(&self.hidden)
     }
 
     fn widths(&self) -> Widths {

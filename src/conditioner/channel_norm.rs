@@ -20,6 +20,7 @@ use crate::kernel::channel_norm;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_norm::{self, Norm};
 use crate::kernel::gated_residual;
+use crate::limit::product;
 
 /// `ε`.
 const EPSILON: f64 = 1e-5;
@@ -34,7 +35,21 @@ pub struct ChannelNormConfig {
 impl ChannelNormConfig {
     /// Whether the configuration describes a layer.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::positive("ChannelNormConfig", "n_channels", self.n_channels)
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the norm, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        ConfigError::positive("ChannelNormConfig", "n_channels", self.n_channels)?;
+        Ok(self.count())
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        product([2, self.n_channels])
     }
 
     /// The layer.

@@ -30,6 +30,7 @@ use super::{
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
+use crate::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 
 /// Configuration of [`ConvResNet`].
 #[derive(Config, Debug)]
@@ -62,6 +63,14 @@ pub struct ConvResNetConfig {
 impl ConvResNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "ConvResNetConfig";
         self.widths().validate_channels(NAME)?;
         theta_start::validate(NAME, &self.theta_start, self.n_params)?;
@@ -69,10 +78,35 @@ impl ConvResNetConfig {
             let (field, range, found) = ("n_filters", "[2, ∞)", self.n_filters as f64);
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         }
+        ConfigError::at_most(NAME, "n_filters", self.n_filters, MOST_SIZE)?;
+        ConfigError::at_most(NAME, "n_blocks", self.n_blocks, MOST_REPEATS)?;
         if self.n_context.is_some() {
             ConfigError::positive(NAME, "n_blocks", self.n_blocks)?;
         }
-        ConfigError::dropout(NAME, self.dropout)
+        ConfigError::dropout(NAME, self.dropout)?;
+        let [kept, other, params, context] = [self.n_kept, self.n_other, self.n_params, self.widths().d_context()];
+        let sizes = [
+            ("n_filters", self.n_filters),
+            ("n_blocks", self.n_blocks),
+            ("n_kept", kept),
+            ("n_other", other),
+            ("n_params", params),
+            ("n_context", context),
+        ];
+        let total = ConfigError::parameters(NAME, self.count(), sizes)?;
+        ConfigError::at_most(NAME, "n_params·n_other", self.widths().outputs(), MOST_SIZE)?;
+        Ok(total)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let (widths, f) = (self.widths(), self.n_filters);
+        let conv = |inputs, outputs, kernel| StartedConvConfig::new(inputs, outputs).with_kernel(kernel).count();
+        let norm = product([2, f]);
+        let context = self.n_context.map_or(0, |width| conv(width, f, 1));
+        let block = sum([norm, conv(f, f, 3), context, norm, conv(f, f, 3)]);
+        let ends = sum([conv(widths.kept, f, 3), norm, conv(f, widths.outputs(), 3)]);
+        sum([ends, product([self.n_blocks, block])])
     }
 
     fn widths(&self) -> Widths {

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::{attention, gated_residual};
+use crate::limit::{product, sum};
 
 use super::storage::{self, cast};
 use super::{ChannelNorm, ConvStart, ConvWeight, StartedConv, StartedConvConfig};
@@ -64,6 +65,14 @@ pub struct GatedAttentionConfig {
 impl GatedAttentionConfig {
     /// Whether the configuration describes a block.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "GatedAttentionConfig";
         ConfigError::positive(NAME, "n_filters", self.n_filters)?;
         if let Mixing::Attention { heads } = self.mixing {
@@ -75,7 +84,15 @@ impl GatedAttentionConfig {
         }
         ConfigError::dropout(NAME, self.dropout)?;
         self.start.validate(NAME, self.weight)?;
-        self.gate_start.validate(NAME, self.weight)
+        self.gate_start.validate(NAME, self.weight)?;
+        ConfigError::parameters(NAME, self.count(), [("n_filters", self.n_filters)])
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let f = self.n_filters;
+        let conv = |outputs| StartedConvConfig::new(f, outputs).with_kernel(1).with_weight(self.weight).count();
+        sum([conv(product([3, f])), conv(product([2, f]))])
     }
 
     /// The block.

@@ -15,6 +15,7 @@ use super::{
     GatedConvConfig, Mixing,
 };
 use crate::error::ConfigError;
+use crate::limit::{product, sum};
 
 /// Configuration of [`GatedBlock`].
 #[derive(Config, Debug)]
@@ -46,8 +47,25 @@ pub struct GatedBlockConfig {
 impl GatedBlockConfig {
     /// Whether the configuration describes a block.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the block, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.conv().validate()?;
-        self.attention().map_or(Ok(()), |attention| attention.validate())
+        self.attention().map_or(Ok(()), |attention| attention.validate())?;
+        let sizes = [("n_filters", self.n_filters), ("n_context", self.n_context.unwrap_or(0))];
+        ConfigError::parameters("GatedBlockConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let norm = product([2, self.n_filters]);
+        let attention = self.attention().map_or(0, |attention| sum([attention.count(), norm]));
+        sum([self.conv().count(), norm, attention])
     }
 
     fn conv(&self) -> GatedConvConfig {

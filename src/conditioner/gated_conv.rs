@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_residual;
+use crate::limit::{product, sum};
 
 use super::{ChannelNorm, ConvStart, ConvWeight, StartedConv, StartedConvConfig, concat_elu};
 
@@ -55,12 +56,41 @@ pub struct GatedConvConfig {
 impl GatedConvConfig {
     /// Whether the configuration describes a block.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the convolution, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "GatedConvConfig";
         ConfigError::positive(NAME, "n_filters", self.n_filters)?;
         ConfigError::positive(NAME, "n_context", self.n_context.unwrap_or(1))?;
         ConfigError::dropout(NAME, self.dropout)?;
         self.start.validate(NAME, self.weight)?;
-        self.gate_start.validate(NAME, self.weight)
+        self.gate_start.validate(NAME, self.weight)?;
+        let sizes = [("n_filters", self.n_filters), ("n_context", self.n_context.unwrap_or(0))];
+        ConfigError::parameters(NAME, self.count(), sizes)
+    }
+
+    /// Side of the kernel that gives the gates.
+    fn kernel(&self) -> usize {
+        match self.gate {
+            GateKernel::One => 1,
+            GateKernel::Three => 3,
+        }
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let f = self.n_filters;
+        let (wide, kernel) = (product([2, f]), self.kernel());
+        let conv = |inputs, outputs, kernel| {
+            StartedConvConfig::new(inputs, outputs).with_kernel(kernel).with_weight(self.weight).count()
+        };
+        let context = self.n_context.map_or(0, |n| conv(product([2, n]), f, 1));
+        sum([conv(wide, f, 3), context, conv(wide, wide, kernel)])
     }
 
     /// The block.
@@ -72,10 +102,7 @@ impl GatedConvConfig {
             panic!("{error}");
         }
         let f = self.n_filters;
-        let kernel = match self.gate {
-            GateKernel::One => 1,
-            GateKernel::Three => 3,
-        };
+        let kernel = self.kernel();
         let conv = |inputs, outputs, kernel, start| {
             let conv = StartedConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start);
             conv.with_weight(self.weight).init(device)

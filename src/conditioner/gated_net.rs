@@ -33,6 +33,7 @@ use super::{
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
+use crate::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 use crate::parameter;
 
 /// What stands before the last convolution.
@@ -83,6 +84,14 @@ pub struct GatedNetConfig {
 impl GatedNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "GatedNetConfig";
         let [c, h, w] = self.half;
         let counts = [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_params", self.n_params)];
@@ -93,8 +102,40 @@ impl GatedNetConfig {
             // The context enters through the blocks.
             ConfigError::positive(NAME, "n_blocks", self.n_blocks)?;
         }
+        ConfigError::positive(NAME, "n_filters", self.n_filters)?;
+        ConfigError::positive(NAME, "n_context", self.n_context.unwrap_or(1))?;
+        ConfigError::at_most(NAME, "n_blocks", self.n_blocks, MOST_REPEATS)?;
+        let sizes = [
+            ("half[0]", c),
+            ("half[1]", h),
+            ("half[2]", w),
+            ("n_params", self.n_params),
+            ("n_filters", self.n_filters),
+            ("n_blocks", self.n_blocks),
+            ("n_context", self.n_context.unwrap_or(0)),
+        ];
+        let total = ConfigError::parameters(NAME, self.count(), sizes)?;
+        ConfigError::at_most(NAME, "n_params·half[0]", product([self.n_params, c]), MOST_SIZE)?;
         self.output_start.validate(NAME, self.weight)?;
-        self.block().validate()
+        self.block().validate()?;
+        Ok(total)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let ([c, h, w], f) = (self.half, self.n_filters);
+        let conv = |inputs, outputs| StartedConvConfig::new(inputs, outputs).with_weight(self.weight).count();
+        let positions = self.mixing.map_or(0, |_| product([f, h, w]));
+        let blocks = product([self.n_blocks, self.block().count()]);
+        sum([conv(c, f), positions, blocks, conv(self.width(), product([self.n_params, c]))])
+    }
+
+    /// Channels that the last convolution takes.
+    fn width(&self) -> usize {
+        match self.output_activation {
+            OutputActivation::None => self.n_filters,
+            OutputActivation::ConcatElu => product([2, self.n_filters]),
+        }
     }
 
     fn block(&self) -> GatedBlockConfig {
@@ -119,15 +160,11 @@ impl GatedNetConfig {
         let conv = |inputs, outputs, start| {
             StartedConvConfig::new(inputs, outputs).with_start(start).with_weight(self.weight).init(device)
         };
-        let width = match self.output_activation {
-            OutputActivation::None => f,
-            OutputActivation::ConcatElu => 2 * f,
-        };
         GatedNet {
             input: conv(c, f, self.start),
             positions: self.mixing.map(|_| parameter::normal([1, f, h, w], 0.01, device)),
             blocks: (0..self.n_blocks).map(|_| self.block().init(device)).collect(),
-            output: conv(width, self.n_params * c, self.output_start),
+            output: conv(self.width(), self.n_params * c, self.output_start),
             half: self.half,
             output_activation: self.output_activation,
         }

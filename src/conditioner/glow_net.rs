@@ -31,6 +31,7 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::conv2d::{self, After, Edge, Form};
 use crate::law::Law;
+use crate::limit::{product, sum};
 use crate::linear::{ActNorm, ActNormConfig};
 use crate::parameter;
 
@@ -54,9 +55,32 @@ pub struct GlowNetConfig {
 impl GlowNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate_channels("GlowNetConfig")?;
         theta_start::validate("GlowNetConfig", &self.theta_start, self.n_params)?;
-        ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)
+        ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)?;
+        let sizes = [
+            ("n_filters", self.n_filters),
+            ("n_kept", self.n_kept),
+            ("n_other", self.n_other),
+            ("n_params", self.n_params),
+        ];
+        ConfigError::parameters("GlowNetConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let f = self.n_filters;
+        let norm = product([2, f]);
+        let input = sum([product([f, sum([self.n_kept, 1]), 9]), norm]);
+        sum([input, product([f, f]), norm, self.output().count()])
     }
 
     fn widths(&self) -> Widths {

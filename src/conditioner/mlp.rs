@@ -67,9 +67,25 @@ pub struct MlpConfig {
 impl MlpConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate("MlpConfig")?;
         theta_start::validate("MlpConfig", &self.theta_start, self.n_params)?;
-        self.hidden.iter().try_for_each(|&width| ConfigError::positive("MlpConfig", "hidden", width))
+        self.hidden.iter().try_for_each(|&width| ConfigError::positive("MlpConfig", "hidden", width))?;
+        let [kept, other, params, context] = self.widths().fields();
+        let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
+        ConfigError::parameters("MlpConfig", self.count(), [kept, other, params, context, hidden])
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        self.widths().dense(&self.hidden)
     }
 
     fn widths(&self) -> Widths {

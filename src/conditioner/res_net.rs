@@ -25,6 +25,7 @@ use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{After, layer};
 use crate::law::Law;
+use crate::limit::{MOST_REPEATS, product, sum};
 use crate::parameter;
 use crate::smooth::sigmoid;
 
@@ -59,10 +60,30 @@ pub struct ResNetConfig {
 impl ResNetConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate("ResNetConfig")?;
         theta_start::validate("ResNetConfig", &self.theta_start, self.n_params)?;
         ConfigError::positive("ResNetConfig", "d_hidden", self.d_hidden)?;
-        ConfigError::dropout("ResNetConfig", self.dropout)
+        ConfigError::dropout("ResNetConfig", self.dropout)?;
+        ConfigError::at_most("ResNetConfig", "n_blocks", self.n_blocks, MOST_REPEATS)?;
+        let [kept, other, params, context] = self.widths().fields();
+        let sizes = [kept, other, params, context, ("d_hidden", self.d_hidden), ("n_blocks", self.n_blocks)];
+        ConfigError::parameters("ResNetConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let (widths, f) = (self.widths(), self.d_hidden);
+        let square = sum([product([f, f]), f]);
+        let gate = self.d_context.map_or(0, |width| sum([product([width, f]), f]));
+        sum([widths.dense(&[f]), product([self.n_blocks, sum([square, square, gate])])])
     }
 
     fn widths(&self) -> Widths {

@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use super::storage::{self, cast};
 use crate::error::ConfigError;
 use crate::kernel::conv2d::{self, PreActivation};
+use crate::limit::{MOST_KERNEL, product, sum};
 use crate::moments::{Moments, on_device};
 use crate::parameter;
 
@@ -109,14 +110,31 @@ impl ConvStart {
 impl StartedConvConfig {
     /// Whether the configuration describes a layer.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the convolution, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "StartedConvConfig";
         ConfigError::positive(NAME, "n_inputs", self.n_inputs)?;
         ConfigError::positive(NAME, "n_outputs", self.n_outputs)?;
+        ConfigError::at_most(NAME, "kernel", self.kernel, MOST_KERNEL)?;
         if self.kernel.is_multiple_of(2) {
             let (field, range) = ("kernel", "the odd numbers");
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.kernel as f64 });
         }
-        self.start.validate(NAME, self.weight)
+        self.start.validate(NAME, self.weight)?;
+        let sizes = [("n_inputs", self.n_inputs), ("n_outputs", self.n_outputs), ("kernel", self.kernel)];
+        ConfigError::parameters(NAME, self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let gain = if self.weight == ConvWeight::WeightNorm { self.n_outputs } else { 0 };
+        sum([product([self.n_inputs, self.n_outputs, self.kernel, self.kernel]), self.n_outputs, gain])
     }
 
     /// The layer.

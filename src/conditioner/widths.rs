@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::error::{ConfigError, ShapeError};
+use crate::limit::{product, sum};
 
 /// Widths of a network from a kept half and a condition to parameters. Widths are lengths of axis 1: numbers of a vector, channels of an image.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,26 @@ impl Widths {
     fn validate_as(&self, config: &'static str, fields: [&'static str; 4]) -> Result<(), ConfigError> {
         let values = [self.kept, self.other, self.params, self.context.unwrap_or(1)];
         fields.into_iter().zip(values).try_for_each(|(field, value)| ConfigError::positive(config, field, value))
+    }
+
+    /// The widths of a network for vectors, by the names of its fields.
+    pub fn fields(&self) -> [(&'static str, usize); 4] {
+        [("d_kept", self.kept), ("d_other", self.other), ("n_params", self.params), ("d_context", self.d_context())]
+    }
+
+    /// Numbers that the last layer gives; `usize::MAX` where there are more.
+    pub fn outputs(&self) -> usize {
+        product([self.params, self.other])
+    }
+
+    /// Weights and biases of dense layers through the hidden widths; `usize::MAX` where there are more.
+    pub fn dense(&self, hidden: &[usize]) -> usize {
+        let (mut inputs, mut total) = (sum([self.kept, self.d_context()]), 0);
+        for width in hidden.iter().copied().chain([self.outputs()]) {
+            total = sum([total, product([inputs, width]), width]);
+            inputs = width;
+        }
+        total
     }
 
     /// Width of the condition, 0 where there is none.

@@ -27,6 +27,7 @@ use crate::error::{ConfigError, ShapeError};
 use crate::kernel::channel_affine;
 use crate::kernel::conv2d::{self, Edge, Form};
 use crate::law::Law;
+use crate::limit::{product, sum};
 
 /// Factor on the trained log-scales, the released code's.
 pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
@@ -48,8 +49,24 @@ pub struct ZeroConvConfig {
 impl ZeroConvConfig {
     /// Whether the configuration describes a layer.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate_channels("ZeroConvConfig")?;
-        theta_start::validate("ZeroConvConfig", &self.theta_start, self.n_params)
+        theta_start::validate("ZeroConvConfig", &self.theta_start, self.n_params)?;
+        let sizes = [("n_kept", self.n_kept), ("n_other", self.n_other), ("n_params", self.n_params)];
+        ConfigError::parameters("ZeroConvConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let outputs = self.widths().outputs();
+        sum([product([outputs, sum([self.n_kept, 1]), 9]), product([2, outputs])])
     }
 
     fn widths(&self) -> Widths {

@@ -17,6 +17,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::zero_conv::LOG_SCALE_FACTOR;
 use crate::error::ConfigError;
+use crate::limit::{product, sum};
 
 /// Configuration of [`ZeroLinear`].
 #[derive(Config, Debug)]
@@ -30,8 +31,23 @@ pub struct ZeroLinearConfig {
 impl ZeroLinearConfig {
     /// Whether the configuration describes a layer.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         ConfigError::positive("ZeroLinearConfig", "n_inputs", self.n_inputs)?;
-        ConfigError::positive("ZeroLinearConfig", "n_outputs", self.n_outputs)
+        ConfigError::positive("ZeroLinearConfig", "n_outputs", self.n_outputs)?;
+        let sizes = [("n_inputs", self.n_inputs), ("n_outputs", self.n_outputs)];
+        ConfigError::parameters("ZeroLinearConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        sum([product([self.n_inputs, self.n_outputs]), product([2, self.n_outputs])])
     }
 
     /// The layer.

@@ -21,6 +21,23 @@ pub enum Mask {
 }
 
 impl Mask {
+    /// How many elements of an example of this shape, batch axis left out, are in the first half. Nothing is repeated for
+    /// each element of the shape, only for those that [`Mask::Explicit`] lists.
+    pub(super) fn first_half_size(&self, shape: &[usize]) -> usize {
+        let odd = |length: usize| !length.is_multiple_of(2);
+        let positions = shape.iter().skip(1).fold(1, |product: usize, &length| product.saturating_mul(length));
+        match self {
+            Self::Explicit(mask) => mask.iter().filter(|first| **first).count(),
+            Self::Alternating => shape.first().map_or(0, |channels| channels.div_ceil(2)).saturating_mul(positions),
+            Self::Checkerboard => {
+                // Even and odd places balance, unless every side is odd: then there is one more of the even.
+                let more = usize::from(shape.iter().skip(1).all(|&length| odd(length)));
+                let even = positions / 2 + more;
+                shape.first().map_or(0, |channels| channels.saturating_mul(even))
+            }
+        }
+    }
+
     /// Whether each element of an example of this shape, batch axis left out, is in the first half.
     pub(super) fn first_half(&self, shape: &[usize]) -> Vec<bool> {
         let n: usize = shape.iter().product();

@@ -74,6 +74,9 @@ use crate::layer::See;
 use crate::linear::permutation::inverse_order;
 use crate::walk::{Cotangent, Walk, graph_device};
 
+/// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as this.
+const MOST_ELEMENTS: usize = 1 << 30;
+
 /// Configuration of [`MaskedCoupling`].
 #[derive(Config, Debug)]
 pub struct MaskedCouplingConfig {
@@ -90,18 +93,22 @@ impl MaskedCouplingConfig {
     /// Whether the configuration describes a coupling.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "MaskedCouplingConfig";
-        let total: usize = self.shape.iter().product();
-        if self.shape.is_empty() || total == 0 {
+        if self.shape.is_empty() || self.shape.contains(&0) {
             return Err(ShapeError::Empty { layer: "MaskedCoupling", shape: self.shape.clone() }.into());
         }
-        let first = self.mask.first_half(&self.shape);
-        if first.len() != total {
-            return Err(ConfigError::Length { config: NAME, field: "mask", expected: total, found: first.len() });
+        let total = self.shape.iter().fold(1, |total: usize, &length| total.saturating_mul(length));
+        ConfigError::at_most(NAME, "shape", total, MOST_ELEMENTS)?;
+        if let Mask::Explicit(mask) = &self.mask
+            && mask.len() != total
+        {
+            return Err(ConfigError::Length { config: NAME, field: "mask", expected: total, found: mask.len() });
         }
-        match self.elements().0.len() {
-            kept if kept == 0 || kept == total => Err(ConfigError::OneSided { config: NAME, kept, total }),
-            _ => Ok(()),
+        let first = self.mask.first_half_size(&self.shape);
+        let kept = if self.kept == Half::First { first } else { total - first };
+        if kept == 0 || kept == total {
+            return Err(ConfigError::OneSided { config: NAME, kept, total });
         }
+        Ok(())
     }
 
     /// Indices of the kept elements and of those that change.

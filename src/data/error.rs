@@ -48,6 +48,14 @@ pub enum DataError {
     /// A batch size of zero.
     #[error("a batch size of 0: a batch holds at least 1 item")]
     BatchOfZero,
+    /// More batches to read ahead than there is a use for.
+    #[error("{found} batches to read ahead: at most {most}, each of which is held in memory")]
+    PrefetchTooLarge {
+        /// Batches to read ahead.
+        found: usize,
+        /// Most that are read ahead.
+        most: usize,
+    },
     /// A batch that cannot be cut into equal parts, one for each device.
     #[error("a batch of {batch_size} examples cannot be cut into {n_parts} equal parts")]
     UnequalParts {

@@ -12,6 +12,10 @@ use super::{
     prefetch::Prefetch,
 };
 
+/// Most batches that are read ahead. A place is made for each, and each that is read is held until it is used; a thread
+/// that is slower than the training is not made faster by any number of them.
+const MOST_AHEAD: usize = 1024;
+
 /// Configuration of a [`Loader`].
 #[derive(Config, Debug, PartialEq)]
 pub struct LoaderConfig {
@@ -23,8 +27,8 @@ pub struct LoaderConfig {
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
-    /// Number of batches that a thread reads ahead, at most one epoch's; with 0 each batch is read when it is
-    /// requested. It does not affect batches or errors.
+    /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0 each batch is read when
+    /// it is requested. It does not affect batches or errors.
     #[config(default = 2)]
     pub prefetch: usize,
     /// Random changes of the images, in this order.
@@ -37,10 +41,13 @@ impl LoaderConfig {
     ///
     /// # Errors
     ///
-    /// [`DataError::BatchOfZero`], or the error of an [`Augmentation`].
+    /// [`DataError::BatchOfZero`], [`DataError::PrefetchTooLarge`], or the error of an [`Augmentation`].
     pub fn validate(&self) -> Result<(), DataError> {
         if self.batch_size == 0 {
             return Err(DataError::BatchOfZero);
+        }
+        if self.prefetch > MOST_AHEAD {
+            return Err(DataError::PrefetchTooLarge { found: self.prefetch, most: MOST_AHEAD });
         }
         self.augmentations.iter().try_for_each(Augmentation::validate)
     }

@@ -55,6 +55,7 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten, sum_event};
 use crate::law::Law;
+use crate::limit::{per_example, product};
 use crate::parameter;
 
 /// Configuration of [`Elementwise`].
@@ -74,12 +75,23 @@ impl ElementwiseConfig {
         Err(ConfigError::OutOfRange { config: "ElementwiseConfig", field: "noise", range: "[0, 1]", found: self.noise })
     }
 
+    /// Parameters of the bijector for examples of shape `shape[1..]`, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken, or [`ConfigError::TooManyParameters`].
+    pub fn num_params<const D: usize, L: Law>(&self, law: &L, shape: [usize; D]) -> Result<usize, ConfigError> {
+        self.validate()?;
+        let numbers = per_example(shape);
+        let sizes = [("shape", numbers), ("law", law.n_params())];
+        ConfigError::parameters("ElementwiseConfig", product([law.n_params(), numbers]), sizes)
+    }
+
     /// The bijector for examples of shape `shape[1..]`, with parameters from the device's generator.
     ///
     /// # Panics
     /// If [`ElementwiseConfig::validate`] is an error.
     pub fn init<const D: usize, L: Law>(&self, law: L, shape: [usize; D], device: &Device) -> Elementwise<L> {
-        if let Err(error) = self.validate() {
+        if let Err(error) = self.num_params(&law, shape) {
             panic!("{error}");
         }
         let theta = parameter::normal([1, law.n_params(), shape[1..].iter().product()], self.noise, device);

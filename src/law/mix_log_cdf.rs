@@ -57,7 +57,7 @@ pub struct MixLogCdfConfig {
 impl MixLogCdfConfig {
     /// Whether the configuration describes a law.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::positive("MixLogCdfConfig", "n_components", self.n_components)?;
+        ConfigError::repeated("MixLogCdfConfig", "n_components", self.n_components)?;
         // exp(−s) must be a finite f32.
         if !(-80.0..=80.0).contains(&self.min_log_scale) {
             return Err(ConfigError::OutOfRange {

@@ -79,7 +79,7 @@ impl RationalQuadraticSplineConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "RationalQuadraticSplineConfig";
         let out_of_range = |field, range, found| Err(ConfigError::OutOfRange { config: NAME, field, range, found });
-        ConfigError::positive(NAME, "n_bins", self.n_bins)?;
+        ConfigError::repeated(NAME, "n_bins", self.n_bins)?;
         if self.n_bins == 1 {
             let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is the identity whatever theta is";
             return Err(ConfigError::Choice { config: NAME, field: "n_bins", found: "1", needs });

@@ -36,6 +36,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::channel_affine;
+use crate::limit::product;
 use crate::moments::Moments;
 use crate::parameter;
 use crate::start::StartProblem;
@@ -60,6 +61,14 @@ pub struct ActNormConfig {
 impl ActNormConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "ActNormConfig";
         ConfigError::positive(NAME, "n_channels", self.n_channels)?;
         let found = self.log_scale_factor;
@@ -72,7 +81,13 @@ impl ActNormConfig {
                 found,
             });
         }
-        Standardize::validate(NAME, self.least_deviation)
+        Standardize::validate(NAME, self.least_deviation)?;
+        Ok(self.count())
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        product([2, self.n_channels])
     }
 
     /// The bijector, as the identity until it is started from data.

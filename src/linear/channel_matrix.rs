@@ -36,6 +36,7 @@ use super::matrix::{Factored, condition_number, mix_channels};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::limit::{MOST_FACTORED, product};
 use crate::parameter;
 
 /// Where the first matrices come from.
@@ -86,6 +87,14 @@ pub struct ChannelMatrixConfig {
 impl ChannelMatrixConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "ChannelMatrixConfig";
         ConfigError::positive(NAME, "n_channels", self.n_channels)?;
         ConfigError::positive(NAME, "n_groups", self.n_groups)?;
@@ -101,10 +110,18 @@ impl ChannelMatrixConfig {
         match self.start {
             MatrixStart::NearIdentity { noise } if !(0.0..=0.1).contains(&noise) => {
                 let (field, range) = ("noise", "[0, 0.1]");
-                Err(ConfigError::OutOfRange { config: NAME, field, range, found: noise })
+                return Err(ConfigError::OutOfRange { config: NAME, field, range, found: noise });
             }
-            _ => Ok(()),
+            MatrixStart::NearIdentity { .. } | MatrixStart::Orthogonal => {}
         }
+        ConfigError::at_most(NAME, "n_channels/n_groups", self.n_channels / self.n_groups, MOST_FACTORED)?;
+        ConfigError::parameters(NAME, self.count(), [("n_channels", self.n_channels)])
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        // Groups of `channels` by `channels`.
+        product([self.n_channels, self.n_channels / self.n_groups.max(1)])
     }
 
     /// The bijector.

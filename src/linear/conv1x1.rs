@@ -66,6 +66,7 @@ use super::triangular::inverse_of_lower;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::limit::{MOST_FACTORED, product, sum};
 use crate::parameter;
 use crate::smooth::tanh;
 
@@ -108,9 +109,17 @@ pub struct Conv1x1Config {
 impl Conv1x1Config {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "Conv1x1Config";
-        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
-        let Conditioning::Bounded { max_triangle, max_log_scale } = self.conditioning else { return Ok(()) };
+        ConfigError::counted(NAME, "n_channels", self.n_channels, MOST_FACTORED)?;
+        let Conditioning::Bounded { max_triangle, max_log_scale } = self.conditioning else { return Ok(self.count()) };
         let out_of_range = |field, range, found| Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         if !(max_triangle > 0.0 && max_triangle < 1.0) {
             return out_of_range("max_triangle", "(0, 1)", max_triangle);
@@ -118,7 +127,13 @@ impl Conv1x1Config {
         if !(max_log_scale > 0.0 && max_log_scale <= 10.0) {
             return out_of_range("max_log_scale", "(0, 10]", max_log_scale);
         }
-        Ok(())
+        Ok(self.count())
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        // Two triangles, held as squares, and the scales.
+        sum([product([2, self.n_channels, self.n_channels]), self.n_channels])
     }
 
     /// The bijector, drawn from the device's generator.

@@ -54,6 +54,7 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::zero_log_det;
+use crate::limit::{MOST_REPEATS, product};
 use crate::parameter;
 
 /// Vectors whose numbers are all smaller than this reflect nothing. Its reciprocal, which gradients are multiplied by, is a finite f32.
@@ -71,13 +72,28 @@ pub struct HouseholderConfig {
 impl HouseholderConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "HouseholderConfig";
         ConfigError::positive(NAME, "n_channels", self.n_channels)?;
-        if (1..=self.n_channels).contains(&self.n_reflections) {
-            return Ok(());
+        if !(1..=self.n_channels).contains(&self.n_reflections) {
+            let (field, range) = ("n_reflections", "[1, n_channels]");
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.n_reflections as f64 });
         }
-        let (field, range) = ("n_reflections", "[1, n_channels]");
-        Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.n_reflections as f64 })
+        ConfigError::at_most(NAME, "n_reflections", self.n_reflections, MOST_REPEATS)?;
+        let sizes = [("n_channels", self.n_channels), ("n_reflections", self.n_reflections)];
+        ConfigError::parameters(NAME, self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        product([self.n_reflections, self.n_channels])
     }
 
     /// The bijector, with vectors from the device's generator.

@@ -32,6 +32,7 @@ use super::standardize::{ConstantChannel, Standardize};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::limit::{per_example, product};
 use crate::moments::{Moments, on_device};
 use crate::parameter;
 use crate::start::StartProblem;
@@ -62,12 +63,22 @@ impl PositionNormConfig {
         Standardize::validate(NAME, self.least_deviation)
     }
 
+    /// Parameters of the layer for examples of shape `shape[1..]`, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken, or [`ConfigError::TooManyParameters`].
+    pub fn num_params<const D: usize>(&self, shape: [usize; D]) -> Result<usize, ConfigError> {
+        self.validate()?;
+        let numbers = per_example(shape);
+        ConfigError::parameters("PositionNormConfig", product([2, numbers]), [("shape", numbers)])
+    }
+
     /// The bijector for examples of shape `shape[1..]`, as the identity until it is started from data.
     ///
     /// # Panics
     /// If [`PositionNormConfig::validate`] is an error.
     pub fn init<const D: usize>(&self, shape: [usize; D], device: &Device) -> PositionNorm<D> {
-        if let Err(error) = self.validate() {
+        if let Err(error) = self.num_params(shape) {
             panic!("{error}");
         }
         let mut one = shape;

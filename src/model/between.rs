@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::error::ConfigError;
 use crate::linear::{ActNorm, ActNormConfig, Conv1x1, Conv1x1Config};
 
 /// What stands before every layer of a flow on vectors.
@@ -21,6 +22,16 @@ pub enum Between {
 pub type BetweenLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
 
 impl Between {
+    /// Parameters of the layers for vectors of `dims` numbers.
+    pub(crate) fn num_params(self, dims: usize) -> Result<usize, ConfigError> {
+        let norm = || ActNormConfig::new(dims).num_params();
+        Ok(match self {
+            Self::Nothing => 0,
+            Self::Norm => norm()?,
+            Self::NormAndMatrix => norm()? + Conv1x1Config::new(dims).num_params()?,
+        })
+    }
+
     /// The layers for vectors of `dims` numbers.
     pub(crate) fn init(self, dims: usize, device: &Device) -> BetweenLayers {
         let norm = || ActNormConfig::new(dims).init(device);

@@ -36,6 +36,7 @@ use crate::conditioner::Activation;
 use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::limit::{product, sum};
 use crate::order::Order;
 use crate::prior::StandardNormal;
 use crate::unstarted::Unstarted;
@@ -74,13 +75,23 @@ pub struct MafConfig {
 impl MafConfig {
     /// Whether the configuration describes a model.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::positive("MafConfig", "n_layers", self.n_layers)?;
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the model, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        ConfigError::repeated("MafConfig", "n_layers", self.n_layers)?;
         self.law.validate()?;
-        self.net(0).validate()?;
+        let net = self.net(0).num_params()?;
         if self.dims == 1 && self.d_context.is_none() && self.law.init().is_affine() {
             return Err(ConfigError::OnlyNormal { config: "MafConfig" });
         }
-        Ok(())
+        let layer = sum([net, self.between.num_params(self.dims)?]);
+        let sizes = [("dims", self.dims), ("n_layers", self.n_layers)];
+        ConfigError::parameters("MafConfig", product([self.n_layers, layer]), sizes)
     }
 
     fn net(&self, layer: usize) -> MadeConfig {

@@ -40,6 +40,7 @@ use crate::coupling::{Coupling, CouplingConfig, Half};
 use crate::error::{ConfigError, ShapeError};
 use crate::flow::Flow;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::limit::{product, sum};
 use crate::prior::StandardNormal;
 use crate::reshape::Swap;
 use crate::unstarted::Unstarted;
@@ -82,14 +83,26 @@ impl RealNvpConfig {
 
     /// Whether the configuration describes a model.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the model, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "RealNvpConfig";
         if self.dims < 2 {
             let (field, range, found) = ("dims", "[2, ∞)", self.dims as f64);
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         }
-        ConfigError::positive(NAME, "n_couplings", self.n_couplings)?;
+        ConfigError::positive(NAME, "dims", self.dims)?;
+        ConfigError::repeated(NAME, "n_couplings", self.n_couplings)?;
         self.law.validate()?;
-        self.net().validate()
+        self.net().validate()?;
+        let layer = sum([self.net().num_params()?, self.between.num_params(self.dims)?]);
+        let sizes = [("dims", self.dims), ("n_couplings", self.n_couplings)];
+        ConfigError::parameters(NAME, product([self.n_couplings, layer]), sizes)
     }
 
     fn net(&self) -> MlpConfig {

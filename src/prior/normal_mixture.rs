@@ -43,6 +43,7 @@ use super::Prior;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten};
+use crate::limit::{per_example, product, sum};
 use crate::parameter;
 
 /// Configuration of [`NormalMixture`].
@@ -59,7 +60,7 @@ impl NormalMixtureConfig {
     /// Whether the configuration describes a prior.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "NormalMixtureConfig";
-        ConfigError::positive(NAME, "n_components", self.n_components)?;
+        ConfigError::repeated(NAME, "n_components", self.n_components)?;
         // Squares of draws must be float32 numbers with room to spare; means that are equal would stay equal.
         let (least, range) = if self.n_components > 1 { (1e-6, "[1e-6, 1e6]") } else { (0.0, "[0, 1e6]") };
         if (least..=1e6).contains(&self.spread) {
@@ -68,12 +69,23 @@ impl NormalMixtureConfig {
         Err(ConfigError::OutOfRange { config: NAME, field: "spread", range, found: self.spread })
     }
 
+    /// Parameters of the prior for latents of shape `shape[1..]`, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken, or [`ConfigError::TooManyParameters`].
+    pub fn num_params<const D: usize>(&self, shape: [usize; D]) -> Result<usize, ConfigError> {
+        self.validate()?;
+        let (k, numbers) = (self.n_components, per_example(shape));
+        let total = sum([k, product([2, k, numbers])]);
+        ConfigError::parameters("NormalMixtureConfig", total, [("shape", numbers), ("n_components", k)])
+    }
+
     /// The prior of latents of shape `shape[1..]`, with means from the device's generator.
     ///
     /// # Panics
     /// If [`NormalMixtureConfig::validate`] is an error.
     pub fn init<const D: usize>(&self, shape: [usize; D], device: &Device) -> NormalMixture {
-        if let Err(error) = self.validate() {
+        if let Err(error) = self.num_params(shape) {
             panic!("{error}");
         }
         let k = self.n_components;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use burn::tensor::DType;
 
 use super::error::TrainError;
+use super::state_fault::StateFault;
 
 /// A checkpoint that cannot be written, read or applied.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +201,26 @@ pub enum CheckpointError {
         name: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A part of an optimizer's state does not belong to the module.
+    #[error("`{name}`, the optimizer's state of the parameter `{parameter}`, {fault}")]
+    OptimizerState {
+        /// Section, number of the parameter in the file, and part.
+        name: String,
+        /// Path of the parameter in the module; empty if there is none, or if the module is a parameter.
+        parameter: String,
+        /// What is wrong with it.
+        fault: StateFault,
+    },
+    /// A configuration states another number of parameters than the file holds.
+    #[error("the module `{section}` of the configuration has {expected} parameters, the checkpoint holds {found}")]
+    OtherSize {
+        /// The section.
+        section: String,
+        /// Parameters by the configuration.
+        expected: usize,
+        /// Parameters in the file.
+        found: usize,
     },
     /// The model of the checkpoint cannot be trained.
     #[error("the run cannot continue: {source}")]

@@ -79,6 +79,21 @@ impl ScaleState {
         f64::from(self.exponent).exp2()
     }
 
+    /// Why a state that was read from a file is none of a run with this scale after so many updates; `None` if it is.
+    pub(super) fn fault(self, scale: LossScale, updates: u64) -> Option<String> {
+        let Self { exponent, good } = self;
+        let fault = match scale {
+            LossScale::Fixed { exponent: fixed } if exponent != fixed => {
+                format!("has the exponent {exponent}, not {fixed}")
+            }
+            LossScale::Fixed { .. } if good > 0 => format!("counts {good} good updates, and a fixed scale none"),
+            _ if exponent > LARGEST => format!("has the exponent {exponent}, more than {LARGEST}"),
+            _ if good > updates => format!("counts {good} good updates of {updates}"),
+            _ => return None,
+        };
+        Some(fault)
+    }
+
     /// After an update that was done.
     pub(super) fn good(self, scale: LossScale) -> Self {
         match scale {

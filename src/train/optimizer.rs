@@ -27,6 +27,14 @@ impl OptimizerConfig {
         }
     }
 
+    /// What precedes the names of the parts of its state.
+    pub(super) fn state_prefix(self) -> &'static str {
+        match self {
+            Self::Adam => "momentum.",
+            Self::Adamax { .. } => "",
+        }
+    }
+
     /// The optimizer, without a state.
     pub(super) fn init(self) -> ModuleOptimizer {
         match self {

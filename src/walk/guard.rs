@@ -89,6 +89,19 @@ impl DriftGuard {
         Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: BTreeSet::new() }
     }
 
+    /// Why a guard that was read from a file is none of a training with this tolerance; `None` if it is.
+    pub(crate) fn fault(&self, tolerance: f64) -> Option<String> {
+        if self.tolerance.to_bits() != tolerance.to_bits() {
+            return Some(format!("knows of the tolerance {}, and the run has {tolerance}", self.tolerance));
+        }
+        if !(1..=SPACING).contains(&self.spacing) {
+            return Some(format!("compares every {} layers, and a guard does every 1 to {SPACING}", self.spacing));
+        }
+        let known = |drift: f64| drift.is_finite() && drift >= 0.0;
+        let unknown = self.recomputed.values().find(|layer| !layer.drift.is_none_or(known))?;
+        Some(format!("holds a drift of {:?} for `{}`", unknown.drift, unknown.path))
+    }
+
     /// Layers between two checkpoints.
     pub fn spacing(&self) -> u64 {
         self.spacing

@@ -277,8 +277,11 @@ fn epochs_and_steps_are_counted_without_wrapping() {
     assert_eq!(one.epoch(usize::MAX - 1).unwrap().count(), 1);
     assert!(matches!(one.epoch(usize::MAX), Err(DataError::EpochTooLarge { .. })));
     // Room for more batches than can be made is not asked for.
-    let ahead = loader(LoaderConfig::new(3).with_seed(9).with_prefetch(usize::MAX));
+    let config = LoaderConfig::new(3).with_seed(9).with_prefetch(1024);
+    let ahead = loader(config.clone());
     assert_eq!(ahead.epoch(1).unwrap().map(Result::unwrap).count(), 3);
+    let error = config.with_prefetch(1025).validate().unwrap_err();
+    assert!(matches!(error, DataError::PrefetchTooLarge { found: 1025, most: 1024 }));
 }
 
 #[test]

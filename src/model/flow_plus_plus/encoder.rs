@@ -25,6 +25,7 @@ use crate::conditioner::{
     StartedConvConfig,
 };
 use crate::error::ConfigError;
+use crate::limit::{product, sum};
 use crate::parameter;
 use crate::quantize::Encoder;
 use crate::reshape::{Partition, PartitionConfig, Pattern};
@@ -73,16 +74,48 @@ pub struct FlowPlusPlusEncoderConfig {
 impl FlowPlusPlusEncoderConfig {
     /// Whether the configuration describes a network.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the network, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "FlowPlusPlusEncoderConfig";
         let [c, h, w] = self.half;
-        for (field, value) in [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_blocks", self.n_blocks)] {
+        for (field, value) in [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_context", self.n_context)] {
             ConfigError::positive(NAME, field, value)?;
         }
+        ConfigError::repeated(NAME, "n_blocks", self.n_blocks)?;
+        let sizes = [
+            ("half[0]", c),
+            ("half[1]", h),
+            ("half[2]", w),
+            ("n_context", self.n_context),
+            ("n_blocks", self.n_blocks),
+        ];
+        let total = ConfigError::parameters(NAME, self.count(), sizes)?;
         match self.block {
             EncoderBlock::Conv => self.conv().validate(),
             EncoderBlock::NormedConv => self.normed(None).validate(),
             EncoderBlock::Attention { heads } => self.normed(Some(Mixing::Attention { heads })).validate(),
-        }
+        }?;
+        Ok(total)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let ([c, h, w], a) = (self.half, self.n_context);
+        let input = StartedConvConfig::new(product([2, c]), a).with_weight(self.weight).count();
+        let (positions, block) = match self.block {
+            EncoderBlock::Conv => (0, self.conv().count()),
+            EncoderBlock::NormedConv => (0, self.normed(None).count()),
+            EncoderBlock::Attention { heads } => {
+                (product([a, h, w]), self.normed(Some(Mixing::Attention { heads })).count())
+            }
+        };
+        sum([input, positions, product([self.n_blocks, block])])
     }
 
     fn conv(&self) -> GatedConvConfig {

@@ -69,8 +69,17 @@ impl GlowClassifierConfig {
 
     /// Whether the configuration describes a classifier.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the classifier, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         ConfigError::positive("GlowClassifierConfig", "n_channels", self.n_channels)?;
-        ConfigError::positive("GlowClassifierConfig", "n_classes", self.n_classes)
+        ConfigError::positive("GlowClassifierConfig", "n_classes", self.n_classes)?;
+        ZeroLinearConfig::new(self.n_channels, self.n_classes).num_params()
     }
 
     /// The classifier.

@@ -10,7 +10,8 @@ use crate::conditioner::{GlowNetConfig, LOG_SCALE_FACTOR, ZeroConvConfig};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::ScalarAffineConfig;
 use crate::error::{ConfigError, ShapeError};
-use crate::law::{AffineConfig, AffineForm, Law};
+use crate::law::{AffineConfig, AffineForm};
+use crate::limit::{MOST_PARAMETERS, product, sum};
 use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixStart, PermutationConfig};
 use crate::multi_scale::MultiScale;
 use crate::order::Order;
@@ -137,6 +138,14 @@ impl GlowConfig {
 
     /// Whether the configuration describes a model.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the model, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "GlowConfig";
         let [c, h, w] = self.image;
         for (field, value) in [
@@ -144,11 +153,11 @@ impl GlowConfig {
             ("image[1]", h),
             ("image[2]", w),
             ("n_scales", self.n_scales),
-            ("n_steps", self.n_steps),
             ("n_filters", self.n_filters),
         ] {
             ConfigError::positive(NAME, field, value)?;
         }
+        ConfigError::repeated(NAME, "n_steps", self.n_steps)?;
         BitDepth::new(self.n_bits)?;
         if let GlowPrior::Classes { n_classes } = self.prior {
             ConfigError::positive(NAME, "n_classes", n_classes)?;
@@ -162,7 +171,37 @@ impl GlowConfig {
                 return Err(ShapeError::NotDivisible { layer: "Glow", axis, factor, shape }.into());
             }
         }
-        Ok(())
+        // Squeezes keep the product, and each level but the deepest halves it: no shape on the way is larger.
+        ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
+        let mut total = 0;
+        for scale in 0..self.n_scales {
+            let c = self.channels(scale);
+            let step = sum([self.norm(c).num_params()?, self.mixing_params(c)?, self.net(c).num_params()?]);
+            total = sum([total, product([self.n_steps, step]), self.prior_params(scale)?]);
+        }
+        ConfigError::parameters(NAME, total, [("n_filters", self.n_filters), ("n_steps", self.n_steps)])
+    }
+
+    /// Parameters of the channel mixing of a step.
+    fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
+        match self.permutation {
+            GlowPermutation::Matrix => ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).num_params(),
+            GlowPermutation::Plu => Conv1x1Config::new(c).num_params(),
+            GlowPermutation::Reverse | GlowPermutation::Shuffle { .. } => Ok(0),
+        }
+    }
+
+    /// Parameters of what a level has behind its steps.
+    fn prior_params(&self, scale: usize) -> Result<usize, ConfigError> {
+        let c = self.channels(scale);
+        match self.prior {
+            GlowPrior::Standard => Ok(0),
+            GlowPrior::Learned | GlowPrior::Classes { .. } if scale + 1 < self.n_scales => {
+                Self::factor_out_net(c).num_params()
+            }
+            GlowPrior::Learned => TopPrior::num_params(c, None),
+            GlowPrior::Classes { n_classes } => TopPrior::num_params(c, Some(n_classes)),
+        }
     }
 
     /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
@@ -174,14 +213,6 @@ impl GlowConfig {
             return Ok(());
         }
         Err(ShapeError::Example { layer: "Glow", expected: self.image.to_vec(), found: shape.to_vec() })
-    }
-
-    /// Number of parameters. Parameters are lazy, so that counting allocates none of them, PLU factors excepted.
-    ///
-    /// # Panics
-    /// If [`GlowConfig::validate`] is an error.
-    pub fn num_params(&self) -> usize {
-        self.init(&Device::default()).num_params()
     }
 
     /// The model before its start.
@@ -245,8 +276,27 @@ impl GlowConfig {
 
     fn factor_out(c: usize, device: &Device) -> FactorOut {
         let law = AffineConfig::new(AffineForm::Normal).init();
-        let net = ZeroConvConfig::new(c / 2, c / 2, law.n_params()).init(device);
-        CouplingConfig::new().init(law, net)
+        CouplingConfig::new().init(law, Self::factor_out_net(c).init(device))
+    }
+
+    fn factor_out_net(c: usize) -> ZeroConvConfig {
+        ZeroConvConfig::new(c / 2, c / 2, AffineForm::Normal.n_params())
+    }
+
+    fn form(&self) -> AffineForm {
+        match self.coupling {
+            GlowCoupling::Additive => AffineForm::Additive,
+            GlowCoupling::Affine => AffineForm::Sigmoid,
+            GlowCoupling::Bounded => AffineForm::Bounded,
+        }
+    }
+
+    fn net(&self, c: usize) -> GlowNetConfig {
+        GlowNetConfig::new(c / 2, c / 2, self.form().n_params()).with_n_filters(self.n_filters)
+    }
+
+    fn norm(&self, c: usize) -> ActNormConfig {
+        ActNormConfig::new(c).with_log_scale_factor(LOG_SCALE_FACTOR).with_least_deviation(self.flat())
     }
 
     /// Step number `index` of the model, on `c` channels.
@@ -260,17 +310,7 @@ impl GlowConfig {
             GlowPermutation::Reverse => fixed(Order::Reversed),
             GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) }),
         };
-        let form = match self.coupling {
-            GlowCoupling::Additive => AffineForm::Additive,
-            GlowCoupling::Affine => AffineForm::Sigmoid,
-            GlowCoupling::Bounded => AffineForm::Bounded,
-        };
-        let law = AffineConfig::new(form).init();
-        let net = GlowNetConfig::new(c / 2, c / 2, law.n_params()).with_n_filters(self.n_filters).init(device);
-        let norm = ActNormConfig::new(c)
-            .with_log_scale_factor(LOG_SCALE_FACTOR)
-            .with_least_deviation(self.flat())
-            .init(device);
-        (norm, mixing, CouplingConfig::new().init(law, net))
+        let law = AffineConfig::new(self.form()).init();
+        (self.norm(c).init(device), mixing, CouplingConfig::new().init(law, self.net(c).init(device)))
     }
 }

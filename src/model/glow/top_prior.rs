@@ -19,7 +19,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::bijector::Bijector;
 use crate::conditioner::{ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
-use crate::error::{ShapeError, check_shape};
+use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::sum_event;
 
 /// Learned prior of the deepest latents. The formulas head this module.
@@ -42,6 +42,13 @@ const CLASSES: &str = "classes as condition";
 type Class<'a> = Option<&'a Tensor<2>>;
 
 impl TopPrior {
+    /// Parameters of [`TopPrior::new`].
+    pub(super) fn num_params(n_channels: usize, n_classes: Option<usize>) -> Result<usize, ConfigError> {
+        let conv = ZeroConvConfig::new(2 * n_channels, n_channels, 2).num_params()?;
+        let linear = n_classes.map(|n| ZeroLinearConfig::new(n, 2 * n_channels).num_params()).transpose()?;
+        Ok(conv + linear.unwrap_or(0))
+    }
+
     /// The prior of latents with `n_channels` channels; for a condition `[batch, n_classes]` if there are classes.
     pub(super) fn new(n_channels: usize, n_classes: Option<usize>, device: &Device) -> Self {
         let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).init(device);

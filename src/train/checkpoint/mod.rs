@@ -40,6 +40,7 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
 
 pub(super) use self::folder::{create_folder, remove_leftovers};
+use self::optimizer_state::Expected;
 use self::restore::Extent;
 use self::section::{Blob, Section, StoredModule};
 use super::checkpoint_error::CheckpointError;
@@ -51,6 +52,7 @@ mod folder;
 mod format;
 mod identity;
 pub(super) mod moments;
+pub(super) mod optimizer_state;
 mod restore;
 mod section;
 
@@ -197,18 +199,70 @@ impl Checkpoint {
     /// must have returned.
     ///
     /// # Errors
-    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section does not hold the state of an
-    /// optimizer of such a module.
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section holds no state of an optimizer;
+    /// [`CheckpointError::OptimizerState`], with the name of its part and of its parameter, if the state is not that of
+    /// such a module: of other parameters, shapes or types, or with numbers that are not finite or a negative mean of
+    /// squares.
     pub fn optimizer<M: Module>(
         &self,
         name: &str,
         optimizer: ModuleOptimizer,
         module: &M,
     ) -> Result<ModuleOptimizer, CheckpointError> {
+        // Step counts are exact as float64.
+        self.optimizer_of(name, optimizer, module, Expected { parts: None, updates: 1 << 53 })
+    }
+
+    /// [`Checkpoint::optimizer`], with what is known of the state.
+    pub(super) fn optimizer_of<M: Module>(
+        &self,
+        name: &str,
+        optimizer: ModuleOptimizer,
+        module: &M,
+        expected: Expected,
+    ) -> Result<ModuleOptimizer, CheckpointError> {
+        optimizer_state::check(name, self.bytes(name)?, module, expected)?;
         let fail = |reason| CheckpointError::Optimizer { name: name.to_owned(), reason };
         let ids: BTreeMap<u64, u64> = identity::numbers(module).into_iter().map(|(id, number)| (number, id)).collect();
         let bytes = moments::rename(self.bytes(name)?, |number| ids.get(&number).copied()).map_err(fail)?;
         optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| fail(error.to_string()))
+    }
+
+    /// Float parameters in the section of a module, as `num_params` of the module that was saved.
+    ///
+    /// # Errors
+    /// [`CheckpointError::MissingSection`].
+    pub fn num_params(&self, name: &str) -> Result<usize, CheckpointError> {
+        Ok(self.module(name)?.num_params())
+    }
+
+    /// Whether a module of `num_params` parameters, as its configuration states them, can be that of the section: to be
+    /// asked before a module is made from a configuration that comes from a file, since a size in a configuration costs
+    /// nothing, and a module may take all memory.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use flowkit::MlpConfig;
+    /// use flowkit::train::{Checkpoint, CheckpointError};
+    ///
+    /// let config = MlpConfig::new(1, 1, 2);
+    /// let mut checkpoint = Checkpoint::new(Default::default())?;
+    /// checkpoint.insert("net", &config.init(&Device::flex()))?;
+    /// checkpoint.expect_params("net", config.num_params()?)?;
+    ///
+    /// let claimed = config.with_hidden(vec![1 << 18]).num_params()?;
+    /// let error = checkpoint.expect_params("net", claimed).unwrap_err();
+    /// assert!(matches!(error, CheckpointError::OtherSize { found: 4418, .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::OtherSize`].
+    pub fn expect_params(&self, name: &str, num_params: usize) -> Result<(), CheckpointError> {
+        match self.num_params(name)? {
+            found if found == num_params => Ok(()),
+            found => Err(CheckpointError::OtherSize { section: name.to_owned(), expected: num_params, found }),
+        }
     }
 
     /// The architecture of the module in the section `name`: types of modules and values of fields, by path.

@@ -47,11 +47,11 @@ pub(in super::super) fn magnitudes(optimizer: &ModuleOptimizer) -> Result<Vec<(u
     Ok(found)
 }
 
-fn reader(bytes: &[u8]) -> Result<Reader, String> {
+pub(super) fn reader(bytes: &[u8]) -> Result<Reader, String> {
     Reader::from_bytes(Bytes::from_bytes_vec(bytes.to_vec())).map_err(text)
 }
 
-fn text(error: burn_pack::Error) -> String {
+pub(super) fn text(error: burn_pack::Error) -> String {
     error.to_string()
 }
 

@@ -30,6 +30,14 @@ pub(super) struct StoredModule {
     pub(super) architecture: Option<Architecture>,
 }
 
+impl StoredModule {
+    /// Numbers in the float parameters. Each shape is that of bytes in the file, so no product wraps.
+    pub(super) fn num_params(&self) -> usize {
+        let float = |tensor: &&StoredTensor| burn_dtype(tensor.dtype).is_some_and(|dtype| dtype.is_float());
+        self.tensors.values().filter(float).map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+    }
+}
+
 impl Section {
     pub(super) fn kind(&self) -> &'static str {
         match self {

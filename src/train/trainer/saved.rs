@@ -7,12 +7,13 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::{State, Trainer};
+use crate::train::checkpoint::optimizer_state::Expected;
 use crate::train::headroom::{Headroom, Overflow};
 use crate::train::loss_scale::ScaleState;
 use crate::train::weights::first_not_finite;
 use crate::train::{Checkpoint, CheckpointError, Ema, NonFinite, TrainerConfig, tied, trained};
 use crate::unstarted::Unstarted;
-use crate::walk::DriftGuard;
+use crate::walk::{Backward, DriftGuard};
 
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,36 @@ struct Progress {
     /// In float16. Absent in checkpoints of older versions.
     #[serde(default)]
     scale: Option<ScaleState>,
+}
+
+/// Most updates of a run: up to there float64, in which schedules are computed, tells two updates apart.
+const MOST_UPDATES: u64 = 1 << 53;
+
+impl Progress {
+    /// Why this is no progress of a run with this configuration; `None` if it is.
+    fn fault(&self, config: &TrainerConfig) -> Option<String> {
+        let Self { step, averaged, failures, guard, scale } = self;
+        if *step > MOST_UPDATES {
+            return Some(format!("counts {step} updates, more than {MOST_UPDATES}"));
+        }
+        for (what, count) in [("averaged", averaged), ("failures", failures)] {
+            if count > step {
+                return Some(format!("counts {count} updates in `{what}` of {step} updates"));
+            }
+        }
+        let guard = match (config.backward, guard) {
+            (_, None) => None,
+            (Backward::Reversible { tolerance }, Some(guard)) => guard.fault(tolerance),
+            (_, Some(_)) => Some("is there, and the run inverts no layers".into()),
+        };
+        let scale = match (config.precision.loss_scale(), scale) {
+            (_, None) => None,
+            (Some(loss_scale), Some(scale)) => scale.fault(loss_scale, *step),
+            (None, Some(_)) => Some("is there, and the run scales no loss".into()),
+        };
+        let within = |what: &str, fault: Option<String>| fault.map(|fault| format!("in `{what}`: {fault}"));
+        within("guard", guard).or(within("scale", scale))
+    }
 }
 
 /// Sections and keys of a trainer's checkpoint.
@@ -88,13 +119,19 @@ impl<M: Module> Trainer<M> {
         let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
         config.validate().map_err(|error| malformed(TRAINER, error))?;
         let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
-        let Progress { step, averaged, failures, guard, scale } = progress?;
-        config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
+        let progress: Progress = progress?;
+        if let Some(fault) = progress.fault(&config) {
+            return Err(malformed(PROGRESS, fault));
+        }
+        let Progress { step, averaged, failures, guard, scale } = progress;
         // A file that was written before there were scales begins with a new one.
         let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
-        let average = checkpoint.resume(AVERAGE, model.valid())?;
+        // First what fills lazy parameters: nothing is drawn at random for values that come from the file.
         let model = checkpoint.resume(MODEL, model)?;
-        let optimizer = checkpoint.optimizer(OPTIMIZER, config.optimizer.init(), &model)?;
+        let average = checkpoint.resume(AVERAGE, model.valid())?;
+        config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
+        let expected = Expected { parts: Some(config.optimizer.state_prefix()), updates: step };
+        let optimizer = checkpoint.optimizer_of(OPTIMIZER, config.optimizer.init(), &model, expected)?;
         let untrained = |source| CheckpointError::Training { source };
         trained::check(&model).map_err(untrained)?;
         let tied = tied::check(&model).map_err(untrained)?;
@@ -121,7 +158,7 @@ impl<M: Module> Trainer<M> {
     /// # Errors
     /// If the checkpoint is not a trainer's, or not of this architecture.
     pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
-        model.map(|model| model.valid()).load(checkpoint, AVERAGE)
+        Ok(model.load(checkpoint, AVERAGE)?.valid())
     }
 }
 

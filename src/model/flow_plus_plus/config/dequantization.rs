@@ -39,12 +39,10 @@ pub struct VariationalConfig {
 impl VariationalConfig {
     /// Whether the counts describe a flow.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let counts = [
-            ("n_couplings", self.n_couplings),
-            ("n_context", self.n_context),
-            ("n_encoder_blocks", self.n_encoder_blocks),
-        ];
-        counts.into_iter().try_for_each(|(field, value)| ConfigError::positive("VariationalConfig", field, value))
+        const NAME: &str = "VariationalConfig";
+        ConfigError::repeated(NAME, "n_couplings", self.n_couplings)?;
+        ConfigError::positive(NAME, "n_context", self.n_context)?;
+        ConfigError::repeated(NAME, "n_encoder_blocks", self.n_encoder_blocks)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
 use crate::error::{ConfigError, ShapeError};
 use crate::law::{AffineConfig, AffineForm, AnyLaw, Law, MixLogCdfConfig};
+use crate::limit::{MOST_PARAMETERS, product, sum};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
@@ -81,6 +82,14 @@ pub struct FlowPlusPlusConfig {
 impl FlowPlusPlusConfig {
     /// Whether the configuration describes a model.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the model, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "FlowPlusPlusConfig";
         for (field, value) in [("image[0]", self.image[0]), ("image[1]", self.image[1]), ("image[2]", self.image[2])] {
             ConfigError::positive(NAME, field, value)?;
@@ -91,19 +100,37 @@ impl FlowPlusPlusConfig {
         if let CouplingLaw::MixLogCdf { n_components } = self.law {
             MixLogCdfConfig::new(n_components).validate()?;
         }
+        // Squeezes and partitions keep the product: no shape on the way is larger.
+        ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
+        let mut total = 0;
         if let DequantizationConfig::Variational(noise) = self.dequantization {
             noise.validate()?;
             let half = self.half(self.image, noise.pattern)?;
-            self.noise_net(half, noise).validate()?;
-            self.encoder(half, noise).validate()?;
+            let step = self.step_params(&self.noise_net(half, noise))?;
+            total = sum([self.encoder(half, noise).num_params()?, product([noise.n_couplings, step])]);
         }
         let mut image = self.image;
         for stage in &self.stages {
             stage.validate()?;
             image = stage.scale.squeezed(image)?;
-            self.net(self.half(image, stage.pattern)?).validate()?;
+            let step = self.step_params(&self.net(self.half(image, stage.pattern)?))?;
+            total = sum([total, product([stage.n_couplings, step])]);
         }
-        Ok(())
+        let couplings = self.stages.iter().map(|stage| stage.n_couplings).max().unwrap_or(0);
+        let sizes = [("n_filters", self.n_filters), ("n_blocks", self.n_blocks), ("stages.n_couplings", couplings)];
+        ConfigError::parameters(NAME, total, sizes)
+    }
+
+    /// Parameters of [`FlowPlusPlusConfig::step`].
+    fn step_params(&self, net: &GatedNetConfig) -> Result<usize, ConfigError> {
+        let [c, h, w] = net.half;
+        let coupling = net.num_params()?;
+        let norm = PositionNormConfig::new().num_params([1, product([2, c]), h, w])?;
+        let matrix = match self.channel_mixing {
+            ChannelMixing::Matrix => ChannelMatrixConfig::new(2 * c).with_n_groups(2).num_params()?,
+            ChannelMixing::None => 0,
+        };
+        Ok(sum([norm, matrix, coupling]))
     }
 
     /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
@@ -115,14 +142,6 @@ impl FlowPlusPlusConfig {
             return Ok(());
         }
         Err(ShapeError::Example { layer: "FlowPlusPlus", expected: self.image.to_vec(), found: shape.to_vec() })
-    }
-
-    /// Number of parameters. Parameters are lazy, so that counting allocates none of them.
-    ///
-    /// # Panics
-    /// If [`FlowPlusPlusConfig::validate`] is an error.
-    pub fn num_params(&self) -> usize {
-        self.init(&Device::default()).num_params()
     }
 
     /// The model before its start.

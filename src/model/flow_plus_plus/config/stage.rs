@@ -57,7 +57,7 @@ pub struct StageConfig {
 impl StageConfig {
     /// Whether the configuration describes a stage.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::positive("StageConfig", "n_couplings", self.n_couplings)?;
+        ConfigError::repeated("StageConfig", "n_couplings", self.n_couplings)?;
         match self.scale {
             Scale::SqueezeRepeatedly { times } if times < 2 => Err(ConfigError::OutOfRange {
                 config: "StageConfig",

@@ -1,0 +1,213 @@
+//! Configurations that describe no module.
+
+use burn::tensor::DType;
+
+use super::ShapeError;
+use crate::limit::{MOST_PARAMETERS, MOST_REPEATS, MOST_SIZE};
+
+/// A configuration that describes no module.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A count or width that must be at least one.
+    #[error("{config}: `{field}` must be at least 1, found 0")]
+    Zero {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+    },
+    /// A size or count beyond what the crate makes, which has a reason where the limit is defined.
+    #[error("{config}: `{field}` must be at most {most}, found {found}")]
+    TooLarge {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// Largest legal value.
+        most: usize,
+        /// What was found.
+        found: usize,
+    },
+    /// More parameters than [`MOST_PARAMETERS`](crate::limit::MOST_PARAMETERS).
+    #[error("{config}: more than {most} parameters, which no device holds; the largest size is `{field}` = {found}")]
+    TooManyParameters {
+        /// Type of the configuration.
+        config: &'static str,
+        /// The largest of the sizes that the count is a product of.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// Largest legal number of parameters.
+        most: usize,
+    },
+    /// A number outside the range in which the module is defined.
+    #[error("{config}: `{field}` must lie in {range}, found {found}")]
+    OutOfRange {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// The legal range, in interval notation.
+        range: &'static str,
+        /// What was found.
+        found: f64,
+    },
+    /// A width that must be a multiple of another.
+    #[error("{config}: `{field}` = {found} must be a multiple of `{of}` = {factor}")]
+    NotMultiple {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// What was found.
+        found: usize,
+        /// The field that must divide it.
+        of: &'static str,
+        /// Value of that field.
+        factor: usize,
+    },
+    /// A choice that the rest of the configuration does not allow.
+    #[error("{config}: `{field}` = {found} needs {needs}")]
+    Choice {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// What was chosen.
+        found: &'static str,
+        /// What would allow it.
+        needs: &'static str,
+    },
+    /// A list of indices that does not name each of `0..n` once.
+    #[error("{config}: `{field}` must name each of 0..{n} once, found {found:?}")]
+    NotPermutation {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// How many there are to name.
+        n: usize,
+        /// What was found.
+        found: Vec<usize>,
+    },
+    /// A list with another number of entries than there are elements.
+    #[error("{config}: `{field}` must have {expected} entries, found {found}")]
+    Length {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// Number of elements.
+        expected: usize,
+        /// Number of entries.
+        found: usize,
+    },
+    /// A mask that leaves nothing to keep or nothing to change.
+    #[error("{config}: the mask keeps {kept} of {total} elements; at least one must be kept and one changed")]
+    OneSided {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Elements that pass unchanged.
+        kept: usize,
+        /// All elements.
+        total: usize,
+    },
+    /// More levels of discrete data than a type can represent with noise.
+    #[error(
+        "{config}: `n_levels` = {found} are too many for {dtype:?}, which carries {most}: a level must contain 256 \
+         numbers of the type, or a flow can tell them apart and its bound is no bound; use a float64 flow and \
+         `with_dtype(DType::F64)`, or drop bits"
+    )]
+    Levels {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Number of levels in the configuration.
+        found: usize,
+        /// Type that the flow computes in.
+        dtype: DType,
+        /// Largest number of levels that it allows.
+        most: usize,
+    },
+    /// A network whose number of outputs does not fit the law.
+    #[error("{network}: gives {found} parameters for each number, the law takes {expected}")]
+    Parameters {
+        /// Type of the network.
+        network: &'static str,
+        /// Parameters of the law for each element.
+        expected: usize,
+        /// Parameters that the network outputs for each element.
+        found: usize,
+    },
+    /// A start at which components of a law are equal.
+    #[error(
+        "{network}: `theta_start` makes components {first} and {second} of {law} equal; their gradients would be equal \
+         too, so they would never separate; make them differ, or leave `theta_start` out for the law's own start"
+    )]
+    EqualComponents {
+        /// Type of the network.
+        network: &'static str,
+        /// Type of the law.
+        law: &'static str,
+        /// The first of two equal components, counted from 0.
+        first: usize,
+        /// The second.
+        second: usize,
+    },
+    /// An autoregressive layer of one element, with an affine law and no condition: its scale and shift are constants.
+    #[error(
+        "{config}: one number, an affine law and no condition: a normal distribution for all parameters; take a law \
+         that bends (`RationalQuadraticSpline`, `MixLogCdf` with components), or give a condition"
+    )]
+    OnlyNormal {
+        /// Type of the configuration or network.
+        config: &'static str,
+    },
+    /// The layers do not fit the data or one another.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+impl ConfigError {
+    /// `Ok` for a width, a side or another size of at least 1 and at most [`MOST_SIZE`].
+    pub(crate) fn positive(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
+        Self::counted(config, field, value, MOST_SIZE)
+    }
+
+    /// `Ok` for a number of layers, blocks, components or bins, of at least 1 and at most [`MOST_REPEATS`].
+    pub(crate) fn repeated(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
+        Self::counted(config, field, value, MOST_REPEATS)
+    }
+
+    /// `Ok` when `value` is at least 1 and at most `most`.
+    pub(crate) fn counted(config: &'static str, field: &'static str, value: usize, most: usize) -> Result<(), Self> {
+        if value == 0 { Err(Self::Zero { config, field }) } else { Self::at_most(config, field, value, most) }
+    }
+
+    /// `Ok` when `value` is at most `most`.
+    pub(crate) fn at_most(config: &'static str, field: &'static str, value: usize, most: usize) -> Result<(), Self> {
+        if value <= most { Ok(()) } else { Err(Self::TooLarge { config, field, most, found: value }) }
+    }
+
+    /// The number of parameters `total`, unless there are more than [`MOST_PARAMETERS`]. `fields` are the sizes that it
+    /// comes from.
+    pub(crate) fn parameters<const N: usize>(
+        config: &'static str,
+        total: usize,
+        fields: [(&'static str, usize); N],
+    ) -> Result<usize, Self> {
+        if total <= MOST_PARAMETERS {
+            return Ok(total);
+        }
+        let (field, found) = fields.into_iter().max_by_key(|(_, value)| *value).unwrap_or(("", total));
+        Err(Self::TooManyParameters { config, field, found, most: MOST_PARAMETERS })
+    }
+
+    /// `Ok` when `value` is a probability below 1.
+    pub(crate) fn dropout(config: &'static str, value: f64) -> Result<(), Self> {
+        if (0.0..1.0).contains(&value) {
+            return Ok(());
+        }
+        Err(Self::OutOfRange { config, field: "dropout", range: "[0, 1)", found: value })
+    }
+}

@@ -1,0 +1,57 @@
+//! Limits of sizes: what a configuration may ask for, whatever memory there is.
+//!
+//! A configuration may come from a file, and a number in it costs nothing. So every size is compared with a limit before
+//! anything is made from it or repeated by it, and products of sizes never wrap.
+//!
+//! | limit | for | reason |
+//! |---|---|---|
+//! | [`MOST_SIZE`] = 2²⁴ | widths, channels, sides of an image | a dense layer between two widths of 2²⁴ has 2⁴⁸ weights; sums and small multiples of such sizes never wrap |
+//! | [`MOST_REPEATS`] = 2¹⁶ | layers, blocks, components, bins | each costs calls in every pass; published models have up to some hundreds |
+//! | [`MOST_FACTORED`] = 2¹³ | channels of a square matrix | its start factors it on the host in n³ operations, minutes for 2¹³ |
+//! | [`MOST_KERNEL`] = 1023 | side of a convolution's kernel | it reaches 511 positions to each side; weights beyond the border of an image see only padding |
+//! | [`MOST_PARAMETERS`] = 2⁴⁰ | parameters of a module | in float32 4 TiB, and as much again for each of gradient, moments and average: no device holds it |
+//!
+//! A model within these limits may still exceed the memory of a machine. In a program that is the choice of its author.
+//! For a model from a file, compare the count that its configuration states (`num_params`, which makes nothing) with
+//! what the file holds, before the model is made:
+//! [`Checkpoint::expect_params`](crate::train::Checkpoint::expect_params).
+//!
+//! ```
+//! use flowkit::{ConfigError, MlpConfig};
+//!
+//! let config = MlpConfig::new(1, 1, 2);
+//! assert_eq!(config.num_params()?, (64 + 64) + (64 * 64 + 64) + (2 * 64 + 2));
+//! let error = config.with_hidden(vec![1 << 20, 1 << 21]).validate().unwrap_err();
+//! assert!(matches!(error, ConfigError::TooManyParameters { field: "hidden", found: 0x20_0000, .. }));
+//! # Ok::<(), ConfigError>(())
+//! ```
+
+/// Largest width, number of channels or side of an image.
+pub const MOST_SIZE: usize = 1 << 24;
+
+/// Most layers of a stack, blocks of a network, components of a mixture, or bins of a spline.
+pub const MOST_REPEATS: usize = 1 << 16;
+
+/// Most channels of a square matrix that is factored on the host.
+pub const MOST_FACTORED: usize = 1 << 13;
+
+/// Largest side of a convolution's kernel.
+pub const MOST_KERNEL: usize = 1023;
+
+/// Most parameters of a module.
+pub const MOST_PARAMETERS: usize = 1 << 40;
+
+/// A product of sizes; `usize::MAX` where it is larger.
+pub(crate) fn product<const N: usize>(sizes: [usize; N]) -> usize {
+    sizes.into_iter().fold(1, usize::saturating_mul)
+}
+
+/// A sum of sizes; `usize::MAX` where it is larger.
+pub(crate) fn sum<const N: usize>(sizes: [usize; N]) -> usize {
+    sizes.into_iter().fold(0, usize::saturating_add)
+}
+
+/// Numbers of an example of this shape, whose first axis is the batch.
+pub(crate) fn per_example<const D: usize>(shape: [usize; D]) -> usize {
+    shape.into_iter().skip(1).fold(1, usize::saturating_mul)
+}
