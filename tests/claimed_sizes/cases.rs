@@ -1,0 +1,228 @@
+//! Every configuration of the crate that a file may hold, and what is made of it.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use flowkit::data::{Augmentation, LoaderConfig};
+use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::model::flow_plus_plus::{
+    EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset as FlowPlusPlusPreset,
+};
+use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset};
+use flowkit::model::{Between, MafConfig, RealNvpConfig};
+use flowkit::train::{EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig};
+use flowkit::{
+    ActNormConfig, Backward, ChannelMatrixConfig, ChannelNormConfig, Conditioning, Conv1x1Config, ConvResNetConfig,
+    ConvStart, ConvWeight, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig, GatedBlockConfig,
+    GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
+    MaskedCouplingConfig, MlpConfig, NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig,
+    PositionNormConfig, ResNetConfig, ScalarAffineConfig, StartedConvConfig, UniformDequantizationConfig,
+    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Modules of at most so many parameters are made and their parameters counted.
+const MADE: usize = 20_000;
+
+/// Reads a configuration: its parameters (0 where it makes none) if it is valid, and the reason if it is not.
+type Read = Box<dyn Fn(Value) -> Result<usize, String>>;
+
+pub struct Case {
+    pub name: String,
+    pub json: Value,
+    pub read: Read,
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// A configuration that makes no parameters.
+fn plain<C: Serialize + DeserializeOwned + 'static, E: ToString + 'static>(
+    name: &str,
+    config: C,
+    validate: fn(&C) -> Result<(), E>,
+) -> Case {
+    let read = move |json| {
+        let config: C = serde_json::from_value(json).map_err(text)?;
+        validate(&config).map_err(text).map(|()| 0)
+    };
+    Case { name: name.into(), json: serde_json::to_value(config).unwrap(), read: Box::new(read) }
+}
+
+/// A configuration that makes a module. What it states is what is made.
+fn makes<C: Serialize + DeserializeOwned + 'static, E: ToString + 'static>(
+    name: impl Into<String>,
+    config: C,
+    count: impl Fn(&C) -> Result<usize, E> + 'static,
+    made: impl Fn(&C) -> usize + 'static,
+) -> Case {
+    let read = move |json| {
+        let config: C = serde_json::from_value(json).map_err(text)?;
+        let stated = count(&config).map_err(text)?;
+        if stated <= MADE {
+            assert_eq!(stated, made(&config), "the module has another number of parameters than was stated");
+        }
+        Ok(stated)
+    };
+    Case { name: name.into(), json: serde_json::to_value(config).unwrap(), read: Box::new(read) }
+}
+
+/// A case of a configuration whose module is made on a device alone.
+macro_rules! case {
+    ($config:expr, $kind:ty) => {
+        makes(stringify!($kind), $config, <$kind>::num_params, |config: &$kind| {
+            config.init(&Device::default()).num_params()
+        })
+    };
+}
+
+const SHAPE: [usize; 4] = [1, 3, 4, 4];
+
+fn laws() -> [AnyLawConfig; 3] {
+    [
+        AffineConfig::new(AffineForm::Exponential).into(),
+        MixLogCdfConfig::new(3).into(),
+        RationalQuadraticSplineConfig::new(4).into(),
+    ]
+}
+
+pub fn models() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (law, between) in laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix]) {
+        let config = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
+        cases.push(case!(config.with_law(law.clone()).with_between(between), RealNvpConfig));
+        let config = MafConfig::new(3).with_n_layers(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
+        cases.push(case!(config.with_law(law).with_between(between), MafConfig));
+    }
+    cases.extend(FlowPlusPlusPreset::ALL.map(|preset| case!(preset.model(), FlowPlusPlusConfig)));
+    cases.push(case!(FlowPlusPlusConfig::cifar10_uniform(), FlowPlusPlusConfig));
+    cases.push(case!(FlowPlusPlusConfig::cifar10_affine(), FlowPlusPlusConfig));
+    cases.push(case!(FlowPlusPlusConfig::cifar10_without_attention(), FlowPlusPlusConfig));
+    cases.extend(GlowPreset::ALL.map(|preset| case!(preset.model(), GlowConfig)));
+    let small = || GlowConfig::new([2, 8, 8], 2, 1).with_n_filters(4);
+    cases.push(case!(small().with_prior(GlowPrior::Classes { n_classes: 5 }), GlowConfig));
+    cases.push(case!(small().with_permutation(GlowPermutation::Shuffle { seed: 3 }), GlowConfig));
+    cases.push(case!(small().with_prior(GlowPrior::Standard).with_permutation(GlowPermutation::Reverse), GlowConfig));
+    cases
+}
+
+pub fn networks() -> Vec<Case> {
+    let net = |mixing| GatedNetConfig::new([2, 4, 4], 2, 4, 1).with_n_context(Some(3)).with_mixing(mixing);
+    let attention = Some(flowkit::Mixing::Attention { heads: 2 });
+    let encoder = |block| FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [2, 4, 4], 4, 2, block);
+    vec![
+        case!(MlpConfig::new(2, 2, 2).with_d_context(Some(1)).with_theta_start(Some(vec![0.5, 0.0])), MlpConfig),
+        case!(ResNetConfig::new(2, 2, 2).with_d_hidden(8).with_d_context(Some(1)).with_dropout(0.1), ResNetConfig),
+        case!(
+            ConvResNetConfig::new(2, 2, 2).with_n_filters(4).with_n_blocks(2).with_n_context(Some(3)),
+            ConvResNetConfig
+        ),
+        case!(GlowNetConfig::new(2, 2, 2).with_n_filters(4).with_theta_start(Some(vec![0.5, 0.0])), GlowNetConfig),
+        case!(net(attention).with_output_activation(OutputActivation::ConcatElu), GatedNetConfig),
+        case!(net(None).with_weight(ConvWeight::WeightNorm), GatedNetConfig),
+        case!(ZeroConvConfig::new(2, 2, 2).with_theta_start(Some(vec![0.5, 0.0])), ZeroConvConfig),
+        case!(ZeroLinearConfig::new(2, 3), ZeroLinearConfig),
+        case!(StartedConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm), StartedConvConfig),
+        case!(StartedConvConfig::new(2, 3).with_start(ConvStart::Normal { deviation: 0.1 }), StartedConvConfig),
+        case!(GatedConvConfig::new(4).with_n_context(Some(3)).with_gate(GateKernel::Three), GatedConvConfig),
+        case!(GatedAttentionConfig::new(4), GatedAttentionConfig),
+        case!(GatedBlockConfig::new(4).with_n_context(Some(3)), GatedBlockConfig),
+        case!(GatedBlockConfig::new(4).with_mixing(None), GatedBlockConfig),
+        case!(ChannelNormConfig::new(4), ChannelNormConfig),
+        case!(encoder(EncoderBlock::Conv), FlowPlusPlusEncoderConfig),
+        case!(encoder(EncoderBlock::NormedConv), FlowPlusPlusEncoderConfig),
+        case!(encoder(EncoderBlock::Attention { heads: 2 }), FlowPlusPlusEncoderConfig),
+        case!(GlowClassifierConfig::new(4, 5), GlowClassifierConfig),
+        case!(MadeConfig::new(3, 2).with_d_context(Some(2)).with_theta_start(Some(vec![0.5, 0.0])), MadeConfig),
+        case!(MadeConfig::new(3, 2).with_order(Order::Explicit(vec![2, 0, 1])), MadeConfig),
+        case!(MadeConfig::new(3, 2).with_order(Order::Shuffled { seed: 7 }), MadeConfig),
+    ]
+}
+
+pub fn blocks() -> Vec<Case> {
+    let law = || MixLogCdfConfig::new(3).init();
+    let masked = |mask| MaskedCouplingConfig::new(vec![2, 4, 3], mask);
+    let explicit = Mask::Explicit((0..24).map(|element| element % 3 == 0).collect());
+    vec![
+        makes("ActNormConfig", ActNormConfig::new(3), ActNormConfig::num_params, |config| {
+            config.init::<4>(&Device::default()).num_params()
+        }),
+        makes(
+            "PositionNormConfig",
+            PositionNormConfig::new(),
+            |config| config.num_params(SHAPE),
+            |config| config.init(SHAPE, &Device::default()).num_params(),
+        ),
+        makes(
+            "NormalMixtureConfig",
+            NormalMixtureConfig::new(3),
+            |config| config.num_params(SHAPE),
+            |config| config.init(SHAPE, &Device::default()).num_params(),
+        ),
+        makes("ElementwiseConfig", ElementwiseConfig::new(), move |config| config.num_params(&law(), SHAPE), {
+            move |config| config.init(law(), SHAPE, &Device::default()).num_params()
+        }),
+        case!(ChannelMatrixConfig::new(4).with_n_groups(2), ChannelMatrixConfig),
+        case!(Conv1x1Config::new(3), Conv1x1Config),
+        case!(
+            Conv1x1Config::new(3).with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
+            Conv1x1Config
+        ),
+        case!(HouseholderConfig::new(4, 2), HouseholderConfig),
+        plain("PermutationConfig", PermutationConfig::new(3), PermutationConfig::validate),
+        plain(
+            "PermutationConfig",
+            PermutationConfig::new(3).with_order(Order::Explicit(vec![2, 0, 1])),
+            PermutationConfig::validate,
+        ),
+        plain("MaskedCouplingConfig", masked(Mask::Alternating), MaskedCouplingConfig::validate),
+        plain("MaskedCouplingConfig", masked(Mask::Checkerboard), MaskedCouplingConfig::validate),
+        plain("MaskedCouplingConfig", masked(explicit), MaskedCouplingConfig::validate),
+        plain("LogitConfig", LogitConfig::new(), LogitConfig::validate),
+        plain("LeakyReluConfig", LeakyReluConfig::new(), LeakyReluConfig::validate),
+        plain("ScalarAffineConfig", ScalarAffineConfig::new(2.0, 1.0), ScalarAffineConfig::validate),
+        plain("UniformDequantizationConfig", UniformDequantizationConfig::new(), UniformDequantizationConfig::validate),
+        plain(
+            "VariationalDequantizationConfig",
+            VariationalDequantizationConfig::new(),
+            VariationalDequantizationConfig::validate,
+        ),
+    ]
+}
+
+/// Laws are made whenever they are valid: they own no parameters, but say how many a network has to give.
+pub fn laws_and_training() -> Vec<Case> {
+    let trainer = || TrainerConfig::new(3);
+    let reversible = Backward::Reversible { tolerance: 1e-3 };
+    let mut cases: Vec<Case> = laws()
+        .into_iter()
+        .map(|config| {
+            let json = serde_json::to_value(config).unwrap();
+            let read = |json| {
+                let config: AnyLawConfig = serde_json::from_value(json).map_err(text)?;
+                config.validate().map_err(text)?;
+                let law = config.init();
+                assert_eq!(flowkit::law::Law::theta_start(&law).len(), flowkit::law::Law::n_params(&law));
+                Ok(0)
+            };
+            Case { name: "AnyLawConfig".into(), json, read: Box::new(read) }
+        })
+        .collect();
+    let schedules =
+        [Schedule::Cosine { start: 3, end: 9, floor: 0.1 }, Schedule::Exponential { start: 3, decay: 0.9, floor: 0.1 }];
+    for schedule in schedules {
+        let config = trainer().with_schedule(schedule).with_backward(reversible);
+        let config = config.with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }));
+        let config = config.with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 }).with_ema(EmaDecay::Constant(0.5));
+        cases.push(plain("TrainerConfig", config, TrainerConfig::validate));
+    }
+    let config = trainer().with_non_finite(NonFinite::Skip { at_most: 2 });
+    let config = config.with_precision(Precision::F16(LossScale::Fixed { exponent: 3 }));
+    cases.push(plain("TrainerConfig", config, TrainerConfig::validate));
+    let loader = LoaderConfig::new(2).with_augmentations(vec![Augmentation::GLOW_SHIFT]);
+    cases.push(plain("LoaderConfig", loader, LoaderConfig::validate));
+    cases.push(plain("DiagnosisConfig", DiagnosisConfig::new().with_depth(Some(2)), DiagnosisConfig::validate));
+    cases
+}
