@@ -114,7 +114,7 @@ impl Record {
     fn bytes(&self) -> Option<Vec<u8>> {
         let pack = |part: &Part| {
             let bytes = Bytes::from_bytes_vec(part.bytes.clone());
-            Packed::new(part.name.clone(), part.dtype, part.shape.clone().into(), part.id, bytes)
+            Packed::new(part.name.clone(), part.dtype, part.shape.clone(), part.id, bytes)
         };
         let mut writer = Writer::new(self.tensors.iter().map(pack).collect());
         for (key, value) in &self.scalars {
