@@ -67,6 +67,10 @@ impl ImageModelConfig for FlowPlusPlusConfig {
     const KEY: &'static str = "flow_plus_plus";
     const NAME: &'static str = "Flow++";
 
+    fn num_params(&self) -> Result<usize, ConfigError> {
+        self.num_params()
+    }
+
     fn build(&self, device: &Device) -> Result<Unstarted<FlowPlusPlus>, ConfigError> {
         self.try_init(device)
     }

@@ -73,6 +73,10 @@ impl ImageModelConfig for GlowConfig {
     const KEY: &'static str = "glow";
     const NAME: &'static str = "Glow";
 
+    fn num_params(&self) -> Result<usize, ConfigError> {
+        self.num_params()
+    }
+
     fn build(&self, device: &Device) -> Result<Unstarted<Glow>, ConfigError> {
         self.try_init(device)
     }

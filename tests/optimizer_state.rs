@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use burn::module::Param;
 use burn::tensor::{Bytes, DType, Device, Tensor};
 use burn_pack::{Reader, Scalar, Tensor as Packed, Writer};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::{RealNvp, RealNvpConfig};
 use flowkit::train::{
-    Checkpoint, CheckpointError, LossScale, NegativeLogLikelihood, OptimizerConfig, Precision, StateFault, Trainer,
-    TrainerConfig,
+    Checkpoint, CheckpointError, Ema, EmaDecay, LossScale, NegativeLogLikelihood, OptimizerConfig, Precision,
+    StateFault, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{Backward, Unstarted};
 use rand::rngs::StdRng;
@@ -334,4 +335,32 @@ fn a_progress_that_is_none_is_refused_by_name() {
         let error = run.with_metadata("progress", progress.to_string()).unwrap_err();
         assert!(error.to_string().contains("in `guard`"), "{field} {value}: {error}");
     }
+}
+
+/// Moments have the type of their parameter, before a checkpoint and after.
+#[test]
+fn a_run_in_float64_goes_on_in_float64() {
+    let weights = || -> Param<Tensor<1>> {
+        Param::from_tensor(Tensor::<1>::from_data([0.3, -0.7], (&device(), DType::F64)).require_grad())
+    };
+    let loss = |weights: &Param<Tensor<1>>| (weights.val().square() * weights.val().sub_scalar(1e-9)).sum();
+    for config in configurations() {
+        let mut whole = Trainer::new(weights(), config).unwrap();
+        whole.update(&device(), loss).unwrap();
+        let checkpoint = whole.checkpoint(BTreeMap::new()).unwrap();
+        let mut resumed = Trainer::resume(&checkpoint, Unstarted::new(weights())).unwrap();
+        for trainer in [&mut whole, &mut resumed] {
+            trainer.update(&device(), loss).unwrap();
+        }
+        assert_eq!(resumed.model().val().into_data(), whole.model().val().into_data());
+    }
+}
+
+#[test]
+fn an_average_counts_no_further_than_its_decay_can_tell() {
+    let model = model().without_data();
+    let error = Ema::resume(model.clone(), EmaDecay::Warmed(0.9), u64::MAX).unwrap_err();
+    assert!(matches!(error, TrainError::TooManyUpdates { found: u64::MAX, .. }), "{error}");
+    let average = Ema::resume(model.clone(), EmaDecay::Warmed(0.9), 1 << 53).unwrap();
+    assert_eq!(average.update(&model).unwrap().updates(), (1 << 53) + 1);
 }

@@ -59,6 +59,8 @@ pub trait ImageModelConfig: Serialize + DeserializeOwned {
     const KEY: &'static str;
     /// Name of the model.
     const NAME: &'static str;
+    /// Parameters of the model, counted without making it.
+    fn num_params(&self) -> Result<usize, ConfigError>;
     fn build(&self, device: &Device) -> Result<Unstarted<Self::Model>, ConfigError>;
     /// Shape `[C, H, W]` of its images.
     fn image(&self) -> [usize; 3];

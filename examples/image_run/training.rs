@@ -197,11 +197,14 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
     }
 }
 
-/// The configuration of the model in a checkpoint.
+/// The configuration of the model in a checkpoint, valid and of as many parameters as the checkpoint holds.
 pub fn read_config<C: ImageModelConfig>(checkpoint: &Checkpoint, path: &Path) -> Result<C, Failure> {
     let other = || Failure::OtherModel { path: path.to_path_buf(), name: C::NAME };
     let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
-    serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
+    let config: C =
+        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
+    checkpoint.expect_params("average", config.num_params()?)?;
+    Ok(config)
 }
 
 /// Trains until a limit is reached.

@@ -15,9 +15,10 @@
 //! # Reference
 //! Kingma & Ba 2015, algorithm 1.
 
-use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
+use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
+use super::moment_state::{AdamMoments, Moments};
 use crate::kernel::adam::{self, Rates};
 
 /// Adam. The formulas head this module.
@@ -48,8 +49,8 @@ impl Adam {
 }
 
 impl Optimizer for Adam {
-    /// Burn's.
-    type State<const D: usize> = AdamState<D>;
+    /// In a record as burn's.
+    type State<const D: usize> = AdamMoments<D>;
 
     fn step<const D: usize>(
         &self,
@@ -60,9 +61,9 @@ impl Optimizer for Adam {
     ) -> (Tensor<D>, Option<Self::State<D>>) {
         let Self { beta_1, beta_2, epsilon } = *self;
         let gradient = gradient.without_autodiff();
-        let (time, mean, square) = match state.map(|state| state.momentum) {
+        let (time, mean, square) = match state {
             None => (1, gradient.zeros_like(), gradient.zeros_like()),
-            Some(state) => (state.time + 1, state.moment_1, state.moment_2),
+            Some(AdamMoments(Moments { time, mean, square })) => (time + 1, mean, square),
         };
         let root = (1.0 - beta_2.powf(time as f64)).sqrt();
         let rates = Rates {
@@ -73,10 +74,10 @@ impl Optimizer for Adam {
             epsilon: epsilon * root,
         };
         let [parameter, mean, square] = adam::update(parameter, gradient, mean, square, rates);
-        (parameter, Some(AdamState::new(AdaptiveMomentumState::new(time, mean, square))))
+        (parameter, Some(AdamMoments(Moments { time, mean, square })))
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        AdamState::new(state.momentum.to_device(device))
+        AdamMoments(state.0.moved_to(device))
     }
 }

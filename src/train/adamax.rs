@@ -12,8 +12,10 @@
 //! # Reference
 //! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u` does not need, nor the 1e-8.
 
-use burn::optim::{AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
+use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
+
+use super::moment_state::Moments;
 
 /// Decay of the gradient's mean, the released code's.
 const BETA_1: f64 = 0.9;
@@ -40,8 +42,8 @@ impl Adamax {
 }
 
 impl Optimizer for Adamax {
-    /// Burn's record of a count and two tensors: the second of them is `u`.
-    type State<const D: usize> = AdaptiveMomentumState<D>;
+    /// A count and two tensors: the second of them is `u`. In a record as those of burn's Adam without their group.
+    type State<const D: usize> = Moments<D>;
 
     fn step<const D: usize>(
         &self,
@@ -56,16 +58,16 @@ impl Optimizer for Adamax {
             None => (1, gradient, size),
             Some(state) => (
                 state.time + 1,
-                state.moment_1.mul_scalar(BETA_1) + gradient,
-                state.moment_2.mul_scalar(self.beta_2).max_pair(size),
+                state.mean.mul_scalar(BETA_1) + gradient,
+                state.square.mul_scalar(self.beta_2).max_pair(size),
             ),
         };
         let factor = rate * (1.0 - self.beta_2.powf(time as f64)).sqrt() / (1.0 - BETA_1.powf(time as f64));
         let change = (mean.clone() / largest.clone().add_scalar(EPSILON)).mul_scalar(factor);
-        (parameter - change, Some(AdaptiveMomentumState::new(time, mean, largest)))
+        (parameter - change, Some(Moments { time, mean, square: largest }))
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.to_device(device)
+        state.moved_to(device)
     }
 }

@@ -23,6 +23,9 @@ use super::error::TrainError;
 use super::parameter_path::ParameterPath;
 use crate::kernel::moving_average;
 
+/// Most updates of a run: up to there float64, in which decays and schedules are computed, tells two updates apart.
+pub(super) const MOST_UPDATES: u64 = 1 << 53;
+
 /// How much of the average survives one update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum EmaDecay {
@@ -101,9 +104,12 @@ impl<M: Module> Ema<M> {
     /// [`Checkpoint::resume`](super::Checkpoint::resume).
     ///
     /// # Errors
-    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
+    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1); [`TrainError::TooManyUpdates`] for more than 2⁵³.
     pub fn resume(average: M, decay: EmaDecay, updates: u64) -> Result<Self, TrainError> {
         decay.validate()?;
+        if updates > MOST_UPDATES {
+            return Err(TrainError::TooManyUpdates { found: updates, most: MOST_UPDATES });
+        }
         Ok(Self { average: average.valid(), decay, updates })
     }
 

@@ -54,6 +54,14 @@ pub enum TrainError {
         /// Why the last one failed.
         last: Box<Self>,
     },
+    /// More updates than a run can count.
+    #[error("{found} updates: a run counts at most {most}")]
+    TooManyUpdates {
+        /// Updates that were given.
+        found: u64,
+        /// Most updates of a run.
+        most: u64,
+    },
     /// A loss does not depend on parameters that are trained.
     #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
     NoGraph,

@@ -33,6 +33,7 @@ mod headroom;
 pub mod learner;
 pub mod loss_scale;
 pub mod memory;
+pub mod moment_state;
 pub mod non_finite;
 pub mod objective;
 pub mod optimizer;

@@ -44,6 +44,7 @@ use self::optimizer_state::Expected;
 use self::restore::Extent;
 use self::section::{Blob, Section, StoredModule};
 use super::checkpoint_error::CheckpointError;
+use super::ema::MOST_UPDATES;
 use crate::whole_file;
 
 mod architecture;
@@ -209,8 +210,7 @@ impl Checkpoint {
         optimizer: ModuleOptimizer,
         module: &M,
     ) -> Result<ModuleOptimizer, CheckpointError> {
-        // Step counts are exact as float64.
-        self.optimizer_of(name, optimizer, module, Expected { parts: None, updates: 1 << 53 })
+        self.optimizer_of(name, optimizer, module, Expected { parts: None, updates: MOST_UPDATES })
     }
 
     /// [`Checkpoint::optimizer`], with what is known of the state.

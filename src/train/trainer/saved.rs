@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{State, Trainer};
 use crate::train::checkpoint::optimizer_state::Expected;
+use crate::train::ema::MOST_UPDATES;
 use crate::train::headroom::{Headroom, Overflow};
 use crate::train::loss_scale::ScaleState;
 use crate::train::weights::first_not_finite;
@@ -31,9 +32,6 @@ struct Progress {
     #[serde(default)]
     scale: Option<ScaleState>,
 }
-
-/// Most updates of a run: up to there float64, in which schedules are computed, tells two updates apart.
-const MOST_UPDATES: u64 = 1 << 53;
 
 impl Progress {
     /// Why this is no progress of a run with this configuration; `None` if it is.
