@@ -1,91 +1,140 @@
-//! Search for the layer at which a gradient stops being finite: the way back of a batch, one layer at a time.
+//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe where each layer begins.
 //! ```text
-//! forward     x_i leaf,  (z_i, ln|det|_i) = layer_i(x_i)          each layer has a graph of its own
-//! back        g_i = ∂/∂x_i [ ⟨g_{i+1}, z_i⟩ − mean ln|det|_i ]     last to first; the first g_i that is not finite names layer i
+//! forward     x_i + p_i,  p_i = 0 a leaf      into layer i;  z + p  into the prior
+//! backward    ∂L/∂p_i = ∂L/∂x_i               the gradient at the input of layer i, whatever joins and splits follow
+//! fault       the last i, in the order of forward, where ∂L/∂p_i or the gradient of a parameter of layer i is not finite
 //! ```
-//! What a composition does between its layers (splits, joins) goes back through the graph that it has.
+//! All layers lie on one graph, since they may share what made their condition: the encoder of a variational
+//! dequantization has one output for all layers of its noise flow. The condition and the batch of the caller are
+//! constants here, because the update has already consumed the graph that they may carry.
 //!
-//! Numerics: the log-determinants of a variational dequantization enter the loss with the other sign, which makes no difference to what is
-//! finite. Cost: about that of an update, and the memory of one.
+//! Numerics: the log-determinants of a variational dequantization enter the loss with the sign of those of the flow,
+//! which makes no difference to what is finite. Cost: about that of an update, and the memory of one with a second input
+//! for each layer.
 
-use burn::tensor::{Gradients, Tensor};
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
 
 use super::fault::Fault;
+use super::parameter_path::ParameterPath;
 use crate::finite::all_finite;
+use crate::graph::lift;
 use crate::layer::{Layer, LayerPath, LayerVisitor};
+use crate::walk::parameter_gradients;
 
-/// A layer on the way forward.
+/// A layer or another part of the model, in the order of the forward pass.
 struct Stage<const D: usize> {
     path: String,
     what: &'static str,
-    /// What came in, with the graph of what the composition did to it.
-    input: Tensor<D>,
-    /// The same, where this layer's graph begins.
-    leaf: Tensor<D>,
-    z: Tensor<D>,
-    log_det: Tensor<1>,
-    /// What went out, where the next graph begins.
-    output: Tensor<D>,
-    /// Of the loss by what went out.
-    gradient: Option<Tensor<D>>,
+    /// Zeros that were added to what came in; a part that is no layer has none.
+    probe: Option<Tensor<D>>,
 }
 
 /// Remembers the layers of one visit.
-#[derive(Default)]
 pub(super) struct GradientSearch<const D: usize> {
+    device: Device,
     stages: Vec<Stage<D>>,
+    /// Sum of the log-determinants so far, `[batch]`.
+    log_det: Option<Tensor<1>>,
 }
 
 impl<const D: usize> LayerVisitor<D> for GradientSearch<D> {
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
-        let leaf = x.clone().detach().require_grad();
-        let (z, log_det) = layer.forward(leaf.clone());
-        let output = z.clone().detach().require_grad();
-        let (path, what) = (path.to_string(), layer.name());
-        self.stages.push(Stage { path, what, input: x, leaf, z, log_det, output: output.clone(), gradient: None });
-        output
+        let x = self.begin(path.to_string(), layer.name(), x);
+        let (z, log_det) = layer.forward(x);
+        self.log_det = Some(match self.log_det.take() {
+            Some(sum) => sum + log_det,
+            None => log_det,
+        });
+        z
+    }
+
+    fn part(&mut self, path: &LayerPath, _: &dyn Fn() -> bool) {
+        self.stages.push(Stage { path: path.to_string(), what: "network", probe: None });
     }
 }
 
 impl<const D: usize> GradientSearch<D> {
-    /// The layer, after a visit whose result has this loss; `prior` is the path of what made it of the latents.
-    pub(super) fn fault(mut self, loss: Tensor<1>, prior: &str) -> Option<Fault> {
-        if !loss.is_tracked() {
-            return None;
-        }
-        let gradients = loss.backward();
-        let n_stages = self.stages.len();
-        if !self.spread(&gradients, n_stages) {
-            return Some(Fault { path: prior.into(), what: "log-density" });
-        }
-        for i in (0..n_stages).rev() {
-            let Stage { leaf, z, log_det, input, gradient, .. } = &self.stages[i];
-            let mut part = log_det.clone().mean().neg();
-            if let Some(gradient) = gradient {
-                part = part + (z.clone() * gradient.clone()).sum();
-            }
-            let Some(gradient) = leaf.grad(&part.backward()) else { continue };
-            let glue = input.is_tracked().then(|| (input.clone() * gradient.clone()).sum());
-            let finite = all_finite(&gradient);
-            if !finite || glue.is_some_and(|glue| !self.spread(&glue.backward(), i)) {
-                let Stage { path, what, .. } = self.stages.swap_remove(i);
-                return Some(Fault { path, what });
-            }
-        }
-        None
+    /// A search on the graphs of a device.
+    pub(super) fn new(device: Device) -> Self {
+        Self { device, stages: Vec::new(), log_det: None }
     }
 
-    /// Adds what reached the outputs of the first `n` layers; whether all of it is finite.
-    fn spread(&mut self, gradients: &Gradients, n: usize) -> bool {
-        let mut finite = true;
-        for stage in &mut self.stages[..n] {
-            let Some(more) = stage.output.grad(gradients) else { continue };
-            finite &= all_finite(&more);
-            stage.gradient = Some(match stage.gradient.take() {
-                Some(gradient) => gradient + more,
-                None => more,
-            });
+    /// `x`, with a probe at the input of what begins here.
+    fn begin(&mut self, path: String, what: &'static str, x: Tensor<D>) -> Tensor<D> {
+        let x = if x.is_autodiff() { x } else { lift(x, &self.device) };
+        let probe = lift(x.clone().inner().zeros_like(), &self.device).require_grad();
+        self.stages.push(Stage { path, what, probe: Some(probe.clone()) });
+        x + probe
+    }
+
+    /// The fault of a gradient, after a visit of the layers of `model` that ended in `z`; `prior` is the path of what
+    /// makes a log-density of the latents.
+    pub(super) fn fault<M: Module>(
+        mut self,
+        model: &M,
+        z: Tensor<D>,
+        prior: &str,
+        log_density: impl FnOnce(Tensor<D>) -> Tensor<1>,
+    ) -> Option<Fault> {
+        let z = self.begin(prior.into(), "log-density", z);
+        let mut log_prob = log_density(z);
+        if let Some(log_det) = self.log_det.take() {
+            log_prob = log_prob + log_det;
         }
-        finite
+        let gradients = log_prob.mean().neg().backward();
+        let arrived = |probe: &Tensor<D>| probe.grad(&gradients).is_none_or(|found| all_finite(&found));
+        let finite: Vec<bool> = self.stages.iter().map(|stage| stage.probe.as_ref().is_none_or(arrived)).collect();
+        let gradients = parameter_gradients(model, gradients);
+        let parameters = NonFiniteParameters::of(model, &gradients);
+        let at_fault = |(stage, finite): &(Stage<D>, bool)| !finite || parameters.within(&stage.path);
+        let (Stage { path, what, .. }, _) = self.stages.into_iter().zip(finite).rfind(at_fault)?;
+        Some(Fault { path, what })
+    }
+}
+
+/// Paths of the parameters whose gradients are not finite.
+struct NonFiniteParameters<'a> {
+    gradients: &'a GradientsParams,
+    path: ParameterPath,
+    /// Of a parameter at several places only the first: the gradient is the sum over all of them.
+    seen: HashSet<ParamId>,
+    paths: Vec<String>,
+}
+
+impl<'a> NonFiniteParameters<'a> {
+    fn of<M: Module>(model: &M, gradients: &'a GradientsParams) -> Self {
+        let (path, seen, paths) = (ParameterPath::default(), HashSet::new(), Vec::new());
+        let mut found = Self { gradients, path, seen, paths };
+        model.visit(&mut found);
+        found
+    }
+
+    /// Whether one of them belongs to the part of the model at `path`.
+    fn within(&self, path: &str) -> bool {
+        self.paths
+            .iter()
+            .filter_map(|found| found.strip_prefix(path))
+            .any(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+impl ModuleVisitor for NonFiniteParameters<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+        let gradient = self.gradients.get::<R>(param.id).filter(|_| self.seen.insert(param.id));
+        if gradient.is_some_and(|gradient| !all_finite(&gradient)) {
+            self.paths.push(self.path.join());
+        }
     }
 }

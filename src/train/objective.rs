@@ -14,10 +14,11 @@ use crate::context::Context;
 use crate::error::FlowError;
 use crate::finite::{NonFiniteCondition, all_finite};
 use crate::flow::Flow;
+use crate::graph::lift;
 use crate::layer::LayerWalk;
 use crate::prior::Prior;
 use crate::surjection::Surjection;
-use crate::walk::Walk;
+use crate::walk::{Walk, graph_device};
 
 /// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
 pub trait Objective<M> {
@@ -125,10 +126,11 @@ where
     }
 
     fn gradient_fault(&self, model: &Flow<B, P>) -> Option<Fault> {
-        let mut search = GradientSearch::default();
-        let z = model.visit_layers(self.x.clone(), &self.context, &mut LayerWalk::new(&mut search));
-        let context = self.context.for_batch(z.dims()[0]);
-        search.fault(model.prior.log_prob(z, &context).mean().neg(), "prior")
+        let device = graph_device(model, &self.x);
+        let mut search = GradientSearch::new(device.clone());
+        let context = self.context.for_batch(self.x.dims()[0]).constant(&device);
+        let z = model.visit_layers(lift(self.x.clone(), &device), &context, &mut LayerWalk::new(&mut search));
+        search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
     }
 }
 
@@ -177,10 +179,11 @@ where
     }
 
     fn gradient_fault(&self, model: &BoundFlow<S, B, P>) -> Option<Fault> {
-        let mut search = GradientSearch::default();
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
-        let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut LayerWalk::new(&mut search));
-        let context = self.context.for_batch(z.dims()[0]);
-        search.fault(model.flow.prior.log_prob(z, &context).mean().neg(), "flow.prior")
+        let device = graph_device(model, &noise);
+        let mut search = GradientSearch::new(device.clone());
+        let context = self.context.for_batch(noise.dims()[0]).constant(&device);
+        let z = model.visit_layers(self.x.clone(), lift(noise, &device), &context, &mut LayerWalk::new(&mut search));
+        search.fault(model, z, "flow.prior", |z| model.flow.prior.log_prob(z, &context))
     }
 }
