@@ -45,6 +45,7 @@ mod matmul;
 pub mod mixture_logistic;
 pub mod moving_average;
 mod network;
+mod operands;
 #[cfg(feature = "flex")]
 mod parallel;
 #[cfg(feature = "flex")]
@@ -68,8 +69,11 @@ pub use training::TrainingOps;
 
 /// The kernels of a backend.
 ///
-/// Implemented for burn's CPU backend, for its GPU backends (with and without fusion) and for autodiff around any of them. Tensors must be of
-/// the documented shapes: a kernel does not check them again.
+/// Implemented for burn's CPU backend, for its GPU backends (with and without fusion) and for autodiff around any of them.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the documented ones. The message
+/// names the operand, what was expected, and all that came.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     Cube: cfg(feature = "_gpu"),

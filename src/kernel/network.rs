@@ -11,7 +11,11 @@ use crate::law::AffineForm;
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///
 /// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain operations there. Float32 and
-/// float64. Tensors must be of the documented shapes: a kernel does not check them again.
+/// float64.
+///
+/// # Panics
+/// Every method, before it computes anything, if shapes or types of its tensors are not the documented ones. The message
+/// names the operand, what was expected, and all that came.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
     /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a ring `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.

@@ -19,6 +19,7 @@ pub(super) mod flex;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+use super::operands::operands;
 use super::{TrainingOps, serve_networks};
 
 /// The factors of an update.
@@ -40,7 +41,7 @@ pub struct Rates {
 /// All of one.
 ///
 /// # Panics
-/// If the shapes differ, or a tensor is on a device with autodiff.
+/// If shapes or types differ, or a tensor is on a device with autodiff.
 pub fn update<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -48,13 +49,10 @@ pub fn update<const D: usize>(
     square: Tensor<D>,
     rates: Rates,
 ) -> [Tensor<D>; 3] {
-    let (shape, dtype) = (parameter.dims(), parameter.dtype());
-    for other in [&gradient, &mean, &square] {
-        assert_eq!(other.dims(), shape, "adam: shapes");
-        assert!(!other.is_autodiff() && !parameter.is_autodiff(), "adam: a tensor on a device with autodiff");
-    }
-    let one_type = [&gradient, &mean, &square].iter().all(|other| other.dtype() == dtype);
-    if !one_type || !serve_networks(&parameter.device(), dtype) {
+    operands!("adam", parameter, gradient, mean, square).alike();
+    let tracked = [&parameter, &gradient, &mean, &square].iter().any(|tensor| tensor.is_autodiff());
+    assert!(!tracked, "adam: a tensor on a device with autodiff");
+    if !serve_networks(&parameter.device(), parameter.dtype()) {
         return reference(parameter, gradient, mean, square, rates);
     }
     let [parameter, gradient, mean, square] = [parameter, gradient, mean, square].map(Tensor::into_dispatch);
@@ -63,6 +61,9 @@ pub fn update<const D: usize>(
 }
 
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// If shapes or types differ.
 pub fn reference<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
@@ -70,6 +71,7 @@ pub fn reference<const D: usize>(
     square: Tensor<D>,
     rates: Rates,
 ) -> [Tensor<D>; 3] {
+    operands!("adam", parameter, gradient, mean, square).alike();
     let Rates { beta_1, beta_2, rate, epsilon } = rates;
     let mean = mean.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1);
     let square = square.mul_scalar(beta_2) + gradient.square().mul_scalar(1.0 - beta_2);

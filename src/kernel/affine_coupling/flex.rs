@@ -3,12 +3,29 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::check;
 use super::cpu::AffineCoupling;
 use crate::coupling::Half;
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::operands::{Checked, Operands, operands};
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
 use crate::law::AffineForm;
+
+/// # Panics
+/// For the additive form, which has nothing to compute.
+fn has_kernel(form: AffineForm) {
+    assert!(form != AffineForm::Additive, "affine_coupling: the additive form has no kernel");
+}
+
+/// Whether `theta` has the parameters of the form; the gradient of the log-determinant where there is one.
+fn check_log_det<const N: usize>(call: Operands<N>, form: AffineForm) -> Checked {
+    has_kernel(form);
+    let [batch, _, dims] = call.dims("theta");
+    call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
+    call.expect("gradient", &[Some(batch)]);
+    call.checked()
+}
 
 fn coupling(x: [usize; 3], form: AffineForm, kept: Half) -> AffineCoupling {
     let [_, channels, positions] = x;
@@ -32,6 +49,8 @@ pub fn forward<T: Number>(
     form: AffineForm,
     kept: Half,
 ) -> FloatTensor<Flex> {
+    has_kernel(form);
+    check(operands!("affine_coupling", x, theta), "x", form, kept);
     let shape = dims(x);
     let [x, theta] = [x, theta].map(Contiguous::of);
     let mut z = x.numbers::<T>().to_vec();
@@ -45,6 +64,8 @@ pub fn inverse<T: Number>(
     form: AffineForm,
     kept: Half,
 ) -> FloatTensor<Flex> {
+    has_kernel(form);
+    check(operands!("affine_coupling_inverse", z, theta), "z", form, kept);
     let shape = dims(z);
     let [z, theta] = [z, theta].map(Contiguous::of);
     let mut x = z.numbers::<T>().to_vec();
@@ -59,15 +80,18 @@ pub fn backward<T: Number>(
     form: AffineForm,
     kept: Half,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    has_kernel(form);
+    let checked = check(operands!("affine_coupling_backward", x, theta, gradient), "x", form, kept);
     let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
     let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
     let mut of_x = gradient.numbers::<T>().to_vec();
-    let mut of_theta = unwritten(theta_shape.iter().product());
+    let mut of_theta = unwritten(theta_shape.iter().product(), &checked);
     coupling(shape, form, kept).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
     (tensor(of_x, shape), tensor(of_theta, theta_shape))
 }
 
 pub fn log_det<T: Number>(theta: &FloatTensor<Flex>, form: AffineForm) -> FloatTensor<Flex> {
+    check_log_det(operands!("affine_log_det", theta), form);
     let shape @ [batch, _, _] = dims(theta);
     let mut sums = vec![T::zero(); batch];
     parameters(shape, form).log_det(Contiguous::of(theta).numbers(), &mut sums);
@@ -79,6 +103,7 @@ pub fn log_det_backward<T: Number>(
     gradient: &FloatTensor<Flex>,
     form: AffineForm,
 ) -> FloatTensor<Flex> {
+    check_log_det(operands!("affine_log_det_backward", theta, gradient), form);
     let shape = dims::<3>(theta);
     let [theta, gradient] = [theta, gradient].map(Contiguous::of);
     let mut of_theta = vec![T::zero(); shape.iter().product()];

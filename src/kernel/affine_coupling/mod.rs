@@ -32,6 +32,7 @@ pub mod reference;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+use super::operands::{Checked, Operands, operands};
 use super::{NetworkOps, serve_networks};
 use crate::coupling::Half;
 use crate::law::AffineForm;
@@ -45,7 +46,7 @@ use crate::law::AffineForm;
 /// # Panics
 /// If shapes or types do not match.
 pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> (Tensor<3>, Tensor<1>) {
-    check(&x, &theta, form, kept);
+    check(operands!("affine_coupling", x, theta), "x", form, kept);
     if form == AffineForm::Additive || !serve_networks(&x.device(), x.dtype()) {
         return reference::forward(x, theta, form, kept);
     }
@@ -63,7 +64,7 @@ pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> 
 /// # Panics
 /// As [`forward`].
 pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> Tensor<3> {
-    check(&z, &theta, form, kept);
+    check(operands!("affine_coupling", z, theta), "z", form, kept);
     let plain = !z.is_autodiff() && !theta.is_autodiff();
     if form == AffineForm::Additive || !plain || !serve_networks(&z.device(), z.dtype()) {
         return reference::inverse(z, theta, form, kept);
@@ -72,11 +73,11 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> 
     Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, kept))
 }
 
-/// Kernels read by these shapes and do not look again.
-fn check(x: &Tensor<3>, theta: &Tensor<3>, form: AffineForm, kept: Half) {
-    let [batch, channels, positions] = x.dims();
-    let expected = [batch, form.n_params(), kept.widths(channels).1 * positions];
-    assert_eq!(theta.dims(), expected, "affine_coupling: shape of theta beside {:?}", x.dims());
-    let (found, expected) = (theta.dtype(), x.dtype());
-    assert_eq!(found, expected, "affine_coupling: theta is of {found:?}, the numbers of {expected:?}");
+/// Whether the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is one.
+fn check<const N: usize>(call: Operands<N>, numbers: &str, form: AffineForm, kept: Half) -> Checked {
+    let [batch, channels, positions] = call.dims(numbers);
+    let dims = kept.widths(channels).1 * positions;
+    call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
+    call.expect("gradient", &[Some(batch), Some(channels), Some(positions)]);
+    call.checked()
 }

@@ -2,7 +2,9 @@
 
 use burn::tensor::Tensor;
 
+use super::check;
 use crate::coupling::Half;
+use crate::kernel::operands::operands;
 use crate::law::{Affine, AffineConfig, AffineForm, forward_half, inverse_half};
 
 fn law(form: AffineForm) -> Affine {
@@ -10,11 +12,19 @@ fn law(form: AffineForm) -> Affine {
 }
 
 /// [`forward`](super::forward) by automatic differentiation.
+///
+/// # Panics
+/// As that.
 pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> (Tensor<3>, Tensor<1>) {
+    check(operands!("affine_coupling", x, theta), "x", form, kept);
     forward_half(&law(form), x, theta, kept)
 }
 
 /// [`inverse`](super::inverse), differentiable.
+///
+/// # Panics
+/// As that.
 pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> Tensor<3> {
+    check(operands!("affine_coupling", z, theta), "z", form, kept);
     inverse_half(&law(form), z, theta, kept)
 }

@@ -18,6 +18,7 @@ use burn::tensor::Tensor;
 
 pub use reference::reference;
 
+use super::operands::{Checked, Operands, operands};
 use super::{NetworkOps, serve_networks};
 
 /// The mixed values.
@@ -29,12 +30,29 @@ use super::{NetworkOps, serve_networks};
 /// If there are not three times a multiple of `heads` channels.
 pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [batch, channels, height, width] = projected.dims();
-    let fits = heads > 0 && channels.is_multiple_of(3 * heads);
-    assert!(fits, "attention: {channels} channels are not queries, keys and values of {heads} heads");
+    check_heads(&operands!("attention", projected), channels, heads);
     if !serve_networks(&projected.device(), projected.dtype()) {
         return reference(projected, heads);
     }
     let projected = projected.reshape([batch, channels, height * width]).into_dispatch();
     let (output, _) = <Dispatch as NetworkOps>::self_attention(projected, heads);
     Tensor::<3>::from_dispatch(output).reshape([batch, channels / 3, height, width])
+}
+
+/// Whether the channels are queries, keys and values of so many heads.
+fn check_heads<const N: usize>(call: &Operands<N>, channels: usize, heads: usize) {
+    let fits = heads > 0 && channels > 0 && channels.is_multiple_of(3 * heads);
+    call.require("projected", fits, &format!("of queries, keys and values of {heads} heads"));
+}
+
+/// Whether the operands fit, those of the backward pass among them where there are any.
+#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "for the CPU's kernels"))]
+fn check<const N: usize>(call: Operands<N>, heads: usize) -> Checked {
+    let [batch, channels, positions] = call.dims("projected");
+    check_heads(&call, channels, heads);
+    let mixed = [Some(batch), Some(channels / 3), Some(positions)];
+    call.expect("output", &mixed);
+    call.expect("log_sums", &[Some(batch), Some(heads), Some(positions)]);
+    call.expect("gradient", &mixed);
+    call.checked()
 }

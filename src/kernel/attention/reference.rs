@@ -2,12 +2,19 @@
 
 use burn::tensor::Tensor;
 
+use super::check_heads;
+use crate::kernel::operands::operands;
+
 /// Scores in one buffer, 64 MiB in f32: examples of a larger batch attend in groups. WebGPU promises buffers of 128 MiB and no more.
 const MAX_SCORES: usize = 1 << 24;
 
 /// [`forward`](super::forward) with scores in memory.
+///
+/// # Panics
+/// As that.
 pub fn reference(projected: Tensor<4>, heads: usize) -> Tensor<4> {
-    let [_, _, h, w] = projected.dims();
+    let [_, channels, h, w] = projected.dims();
+    check_heads(&operands!("attention", projected), channels, heads);
     let together = (MAX_SCORES / (heads * (h * w).pow(2))).max(1);
     let parts = projected.split(together, 0).into_iter().map(|part| attend(part, heads)).collect();
     Tensor::cat(parts, 0)

@@ -3,8 +3,10 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::check;
 use super::cpu::{ChannelAffine, Gradients, Operands};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
 
@@ -18,9 +20,10 @@ pub fn forward<T: Number>(
     shift: &FloatTensor<Flex>,
     scale: &FloatTensor<Flex>,
 ) -> FloatTensor<Flex> {
+    let checked = check(operands!("channel_affine", x, shift, scale));
     let (affine, shape): (_, [usize; 3]) = (affine(x), dims(x));
     let [x, shift, scale] = [x, shift, scale].map(Contiguous::of);
-    let mut z = unwritten(x.numbers::<T>().len());
+    let mut z = unwritten(x.numbers::<T>().len(), &checked);
     let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
     affine.forward(operands, &mut z);
     tensor(z, shape)
@@ -33,11 +36,12 @@ pub fn backward<T: Number>(
     gradient: &FloatTensor<Flex>,
     of_x: bool,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let checked = check(operands!("channel_affine_backward", x, shift, scale, gradient));
     let (affine, [n, channels, positions]) = (affine(x), dims(x));
     let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(Contiguous::of);
     let n = if of_x { n } else { 0 };
-    let (mut of_input, mut of_shift, mut of_scale) =
-        (unwritten(n * channels * positions), unwritten(channels), unwritten(channels));
+    let [mut of_input, mut of_shift, mut of_scale] =
+        [n * channels * positions, channels, channels].map(|length| unwritten(length, &checked));
     let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), shift: &mut of_shift, scale: &mut of_scale };
     let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
     affine.backward(operands, gradient.numbers(), gradients);

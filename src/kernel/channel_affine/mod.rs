@@ -13,6 +13,7 @@ pub(super) mod flex;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, serve_networks};
 
 /// `z` from `x`.
@@ -21,22 +22,33 @@ use super::{NetworkOps, serve_networks};
 /// `x [N, C, P]`, `shift [C]`, `scale [C]` to the shape of `x`.
 ///
 /// # Panics
-/// If there are not as many shifts and scales as channels.
+/// If there are not as many shifts and scales as channels, or if types differ.
 pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
-    let ([_, channels, _], found) = (x.dims(), [shift.dims()[0], scale.dims()[0]]);
-    assert_eq!(found, [channels; 2], "channel_affine: {channels} channels have a shift and a scale each");
+    check(operands!("channel_affine", x, shift, scale));
     // A row of numbers for each example is no work for planes.
     let planes = x.dims()[2] > 1;
-    let one_type = x.dtype() == shift.dtype() && x.dtype() == scale.dtype();
-    if !planes || !one_type || !serve_networks(&x.device(), x.dtype()) {
+    if !planes || !serve_networks(&x.device(), x.dtype()) {
         return reference(x, shift, scale);
     }
     let (x, shift, scale) = (x.into_dispatch(), shift.into_dispatch(), scale.into_dispatch());
     Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_affine(x, shift, scale))
 }
 
+/// Whether the operands fit, the gradient of `z` among them where there is one.
+fn check<const N: usize>(call: Operands<N>) -> Checked {
+    let shape @ [_, channels, _] = call.dims("x");
+    call.expect("shift", &[Some(channels)]);
+    call.expect("scale", &[Some(channels)]);
+    call.expect("gradient", &exactly(shape));
+    call.checked()
+}
+
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// As [`forward`].
 pub fn reference(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
+    check(operands!("channel_affine", x, shift, scale));
     let channels = shift.dims()[0];
     (x + shift.reshape([1, channels, 1])) * scale.reshape([1, channels, 1])
 }

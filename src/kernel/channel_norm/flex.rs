@@ -3,8 +3,10 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::check;
 use super::cpu::{ChannelNorm, Gradients};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
 
@@ -19,8 +21,9 @@ pub fn forward<T: Number>(
     shift: &FloatTensor<Flex>,
     epsilon: f64,
 ) -> FloatTensor<Flex> {
+    let checked = check(operands!("channel_norm", x, gain, shift));
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
-    let mut y = unwritten(shape.iter().product());
+    let mut y = unwritten(shape.iter().product(), &checked);
     let [x, gain, shift] = [x, gain, shift].map(Contiguous::of);
     norm.forward::<T>(x.numbers(), gain.numbers(), shift.numbers(), &mut y);
     tensor(y, shape)
@@ -32,8 +35,9 @@ pub fn backward<T: Number>(
     gradient: &FloatTensor<Flex>,
     epsilon: f64,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    let checked = check(operands!("channel_norm_backward", x, gain, gradient));
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
-    let mut of_x = unwritten(shape.iter().product());
+    let mut of_x = unwritten(shape.iter().product(), &checked);
     let (mut of_gain, mut of_shift) = (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
     let [x, gain, gradient] = [x, gain, gradient].map(Contiguous::of);
     let gradients = Gradients { x: &mut of_x, gain: &mut of_gain, shift: &mut of_shift };

@@ -13,6 +13,8 @@ pub(super) mod flex;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+#[cfg(feature = "flex")]
+use super::operands::{Checked, Operands, exactly};
 use super::{NetworkOps, serve_networks};
 use crate::smooth::elu;
 
@@ -25,6 +27,14 @@ pub fn forward(x: Tensor<4>) -> Tensor<4> {
         return reference(x);
     }
     Tensor::from_dispatch(<Dispatch as NetworkOps>::concat_elu(x.into_dispatch()))
+}
+
+/// Whether the operands fit, the gradient of `y` among them where there is one.
+#[cfg(feature = "flex")]
+fn check<const N: usize>(call: Operands<N>) -> Checked {
+    let [batch, channels, height, width] = call.dims("x");
+    call.expect("gradient", &exactly([batch, 2 * channels, height, width]));
+    call.checked()
 }
 
 /// The operation in plain tensor operations: its definition.

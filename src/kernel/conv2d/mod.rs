@@ -27,6 +27,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Shape, Tensor};
 
 pub use super::linear::After;
+use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, concat_elu, serve_networks};
 
 /// What stands in front of a convolution.
@@ -92,20 +93,46 @@ impl Form {
 /// `y` from `x`.
 ///
 /// # Panics
-/// If a side of the kernel is even or the channels do not match.
+/// If a side of the kernel is even, or if channels or types do not match.
 pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Form) -> Tensor<4> {
+    check_forward(&x, &weight, bias.as_ref(), form);
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, weight, bias, form);
     }
-    let (found, expected) = (x.dims()[1] * form.before.factor(), weight.dims()[1] - form.edge.channels());
-    assert_eq!(found, expected, "conv2d: the weights take {expected} channels, not {found}");
     let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, form))
 }
 
+fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, form: Form) {
+    match bias {
+        Some(bias) => check(operands!("conv2d", x, weight, bias), form),
+        None => check(operands!("conv2d", x, weight), form),
+    };
+}
+
+/// Whether the operands fit, those of the backward pass among them where there are any. `y` only counts if a rectifier
+/// made it.
+fn check<const N: usize>(call: Operands<N>, form: Form) -> Checked {
+    let ([batch, channels, height, width], [outputs, _, kh, kw]) = (call.dims("x"), call.dims("weight"));
+    let inputs = channels * form.before.factor() + form.edge.channels();
+    call.expect("weight", &[None, Some(inputs), None, None]);
+    call.require("weight", kh % 2 == 1 && kw % 2 == 1, "of odd sides");
+    call.expect("bias", &[Some(outputs)]);
+    let result = exactly([batch, outputs, height, width]);
+    if form.after == After::Relu {
+        call.expect("y", &result);
+    }
+    call.expect("gradient", &result);
+    call.checked()
+}
+
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// As [`forward`].
 pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Form) -> Tensor<4> {
+    check_forward(&x, &weight, bias.as_ref(), form);
     let x = if form.before == PreActivation::ConcatElu { concat_elu::reference(x) } else { x };
     let [_, inputs, kh, kw] = weight.dims();
     let options = |padding| ConvOptions::new([1, 1], padding, [1, 1], 1);
@@ -123,8 +150,18 @@ pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form:
 }
 
 /// What a convolution with a ring gives for an image of zeros, with nothing behind it: `[1, O, H, W]`.
+///
+/// # Panics
+/// If a side of the kernel is even, if the weights take no channel, or if the bias does not match.
 pub fn ring(weight: Tensor<4>, [height, width]: [usize; 2], bias: Option<Tensor<1>>) -> Tensor<4> {
-    let [_, inputs, kh, kw] = weight.dims();
+    let [outputs, inputs, kh, kw] = weight.dims();
+    let rule = |call: &Operands<1>| {
+        call.require("weight", inputs > 0 && kh % 2 == 1 && kw % 2 == 1, "of odd sides and at least one channel");
+    };
+    rule(&operands!("conv2d ring", weight));
+    if let Some(bias) = &bias {
+        operands!("conv2d ring", weight, bias).expect("bias", &[Some(outputs)]);
+    }
     let inside = Tensor::<4>::zeros(Shape::new([1, 1, height, width]), (&weight.device(), weight.dtype()));
     let ring = inside.pad((kw / 2, kw / 2, kh / 2, kh / 2), PadMode::Constant(1.0));
     module::conv2d(ring, weight.narrow(1, inputs - 1, 1), bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))

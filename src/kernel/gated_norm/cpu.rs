@@ -52,8 +52,12 @@ pub struct Gradients<'a, T> {
 
 impl GatedNorm {
     /// `y` of a batch.
+    ///
+    /// # Panics
+    /// If the lengths do not match, here and below.
     pub fn forward<T: Scratch>(&self, operands: Operands<'_, T>, shift: &[T], y: &mut [T]) {
         let Operands { x, c, weight, bias, gain } = operands;
+        self.check(x.len(), c.len(), y.len());
         let Self { conv, norm, length, c_length, set } = *self;
         if y.is_empty() {
             return;
@@ -69,11 +73,20 @@ impl GatedNorm {
         });
     }
 
+    fn check(&self, x: usize, c: usize, y: usize) {
+        let fits = y == x && x * self.c_length == c * self.length && (x == 0 || x.is_multiple_of(self.length));
+        assert!(fits, "gated_norm: x has {x} numbers, c {c}, the result {y}, for {self:?}");
+    }
+
     /// Gradients from that of `y`.
     pub fn backward<T: Scratch>(&self, operands: Operands<'_, T>, gradient: &[T], gradients: Gradients<'_, T>) {
         let Operands { x, c, weight, bias, gain } = operands;
         let Self { conv, norm, length, c_length, set } = *self;
+        self.check(x.len(), c.len(), gradient.len());
+        self.check(gradients.x.len(), gradients.c.len(), x.len());
         let sizes = [weight.len(), bias.len(), gain.len(), gain.len()];
+        let results = [&gradients.weight, &gradients.bias, &gradients.gain, &gradients.shift].map(|of| of.len());
+        assert_eq!(results, sizes, "gated_norm: gradients of weights, bias, gain and shift");
         let size: usize = sizes.iter().sum();
         let mut totals = [gradients.weight, gradients.bias, gradients.gain, gradients.shift];
         totals.iter_mut().for_each(|total| total.fill(T::zero()));

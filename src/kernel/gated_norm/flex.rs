@@ -3,11 +3,13 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
+use super::check;
 use super::cpu::{GatedNorm, Gradients, Operands};
 use crate::kernel::channel_norm::cpu::ChannelNorm;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
 use crate::kernel::conv2d::{Form, PreActivation};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
 
@@ -40,8 +42,10 @@ pub fn forward<T: Number>(
     before: PreActivation,
     epsilon: f64,
 ) -> FloatTensor<Flex> {
-    let shape: [usize; 4] = dims(arguments[0]);
-    let mut y = unwritten(shape.iter().product());
+    let [x, c, weight, bias, gain] = arguments;
+    let checked = check(operands!("gated_norm", x, c, weight, bias, gain, shift), before);
+    let shape: [usize; 4] = dims(x);
+    let mut y = unwritten(shape.iter().product(), &checked);
     let gated_norm = gated_norm(arguments, before, epsilon);
     let arguments = arguments.map(Contiguous::of);
     gated_norm.forward::<T>(operands(&arguments), Contiguous::of(shift).numbers(), &mut y);
@@ -55,13 +59,14 @@ pub fn backward<T: Number>(
     before: PreActivation,
     epsilon: f64,
 ) -> [FloatTensor<Flex>; 6] {
-    let [x, c, weight, _, gain] = arguments;
+    let [x, c, weight, bias, gain] = arguments;
+    let checked = check(operands!("gated_norm_backward", x, c, weight, bias, gain, gradient), before);
     let [x, c, weight, gain] = [x, c, weight, gain].map(dims::<4>);
     let bias = [weight[0]];
     let gated_norm = gated_norm(arguments, before, epsilon);
-    let [mut of_x, mut of_c, mut of_weight] = [x, c, weight].map(|shape| unwritten(shape.iter().product()));
+    let [mut of_x, mut of_c, mut of_weight] = [x, c, weight].map(|shape| unwritten(shape.iter().product(), &checked));
     let [mut of_bias, mut of_gain, mut of_shift] =
-        [bias[0], gain.iter().product(), gain.iter().product()].map(unwritten);
+        [bias[0], gain.iter().product(), gain.iter().product()].map(|length| unwritten(length, &checked));
     let gradients = Gradients {
         x: &mut of_x,
         c: &mut of_c,

@@ -16,6 +16,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::conv2d::{self, PreActivation};
+use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, channel_norm, gated_residual, serve_networks};
 
 /// What follows the sum.
@@ -35,7 +36,7 @@ pub struct Norm {
 /// `x [B, F, H, W]`, `c [B, G, H, W]`, `weight [2F, in, k, k]` with what `before` makes of `G` channels, `bias [2F]` to the shape of `x`.
 ///
 /// # Panics
-/// If the shapes do not match.
+/// If a side of the kernel is even, or if shapes or types do not match.
 pub fn forward(
     x: Tensor<4>,
     c: Tensor<4>,
@@ -43,14 +44,11 @@ pub fn forward(
     norm: Norm,
     before: PreActivation,
 ) -> Tensor<4> {
+    check_forward(&x, &c, (&weight, bias.as_ref()), &norm, before);
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, c, (weight, bias), norm, before);
     }
-    let (found, expected) = (weight.dims()[1], c.dims()[1] * before.factor());
-    assert_eq!(found, expected, "gated_norm: the weights take {found} channels, not {expected}");
-    let (gates, channels) = (weight.dims()[0], x.dims()[1]);
-    assert_eq!(gates, 2 * channels, "gated_norm: {channels} channels need {} gates, not {gates}", 2 * channels);
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([gates], (&weight.device(), weight.dtype())));
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let Norm { gain, shift, epsilon } = norm;
     let [x, c, weight, gain, shift] = [x, c, weight, gain, shift].map(Tensor::into_dispatch);
     let bias = bias.into_dispatch();
@@ -58,7 +56,38 @@ pub fn forward(
     Tensor::from_dispatch(y)
 }
 
+fn check_forward(
+    x: &Tensor<4>,
+    c: &Tensor<4>,
+    (weight, bias): (&Tensor<4>, Option<&Tensor<1>>),
+    norm: &Norm,
+    before: PreActivation,
+) {
+    let Norm { gain, shift, .. } = norm;
+    match bias {
+        Some(bias) => check(operands!("gated_norm", x, c, weight, bias, gain, shift), before),
+        None => check(operands!("gated_norm", x, c, weight, gain, shift), before),
+    };
+}
+
+/// Whether the operands fit, the gradient of `y` among them where there is one.
+fn check<const N: usize>(call: Operands<N>, before: PreActivation) -> Checked {
+    let shape @ [batch, channels, height, width] = call.dims("x");
+    call.expect("c", &[Some(batch), None, Some(height), Some(width)]);
+    let ([_, c_channels, _, _], [_, _, kh, kw]) = (call.dims("c"), call.dims("weight"));
+    call.expect("weight", &[Some(2 * channels), Some(c_channels * before.factor()), None, None]);
+    call.require("weight", kh % 2 == 1 && kw % 2 == 1, "of odd sides");
+    call.expect("bias", &[Some(2 * channels)]);
+    call.expect("gain", &exactly([1, channels, 1, 1]));
+    call.expect("shift", &exactly([1, channels, 1, 1]));
+    call.expect("gradient", &exactly(shape));
+    call.checked()
+}
+
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// As [`forward`].
 pub fn reference(
     x: Tensor<4>,
     c: Tensor<4>,
@@ -66,6 +95,7 @@ pub fn reference(
     norm: Norm,
     before: PreActivation,
 ) -> Tensor<4> {
+    check_forward(&x, &c, (&weight, bias.as_ref()), &norm, before);
     let h = conv2d::reference(c, weight, bias, conv2d::Form::behind(before));
     channel_norm::reference(gated_residual::reference(x, h), norm.gain, norm.shift, norm.epsilon)
 }

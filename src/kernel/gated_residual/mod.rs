@@ -13,6 +13,9 @@ pub(super) mod flex;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+#[cfg(feature = "flex")]
+use super::operands::exactly;
+use super::operands::{Checked, Operands, operands};
 use super::{NetworkOps, serve_networks};
 use crate::smooth::sigmoid;
 
@@ -22,18 +25,37 @@ use crate::smooth::sigmoid;
 /// `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape of `x`.
 ///
 /// # Panics
-/// If `h` does not have twice the channels of `x`.
+/// If `h` is not of the shape of `x` with twice the channels, or of another type.
 pub fn forward(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
-    let (channels, gates) = (x.dims()[1], h.dims()[1]);
-    assert_eq!(gates, 2 * channels, "gated_residual: {channels} channels need {} of h, not {gates}", 2 * channels);
+    check(operands!("gated_residual", x, h));
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, h);
     }
     Tensor::from_dispatch(<Dispatch as NetworkOps>::gated_residual(x.into_dispatch(), h.into_dispatch()))
 }
 
+/// Whether the operands fit.
+fn check(call: Operands<2>) -> Checked {
+    let [batch, channels, height, width] = call.dims("x");
+    call.expect("h", &[Some(batch), Some(2 * channels), Some(height), Some(width)]);
+    call.checked()
+}
+
+/// Whether the operands of the backward pass fit.
+#[cfg(feature = "flex")]
+fn check_backward(call: Operands<2>) -> Checked {
+    let [batch, gates, height, width] = call.dims("h");
+    call.require("h", gates.is_multiple_of(2), "of an even number of channels");
+    call.expect("gradient", &exactly([batch, gates / 2, height, width]));
+    call.checked()
+}
+
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// As [`forward`].
 pub fn reference(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
+    check(operands!("gated_residual", x, h));
     let channels = x.dims()[1];
     let linear = h.clone().narrow(1, 0, channels);
     x + linear * sigmoid(h.narrow(1, channels, channels))

@@ -15,6 +15,7 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
+use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, serve_networks};
 
 /// What stands behind a layer.
@@ -29,15 +30,12 @@ pub enum After {
 /// `y` from `x`.
 ///
 /// # Panics
-/// If the widths do not match.
+/// If widths or types do not match.
 pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
+    check(operands!("linear", x, weight, bias));
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, weight, bias, after);
     }
-    let (found, expected) = (x.dims()[1], weight.dims()[0]);
-    assert_eq!(found, expected, "linear: the weights take {expected} inputs, not {found}");
-    let (found, expected) = (bias.dims()[0], weight.dims()[1]);
-    assert_eq!(found, expected, "linear: {expected} outputs have a bias each, not {found}");
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, after))
 }
@@ -48,8 +46,22 @@ pub(crate) fn layer(x: Tensor<2>, layer: &Linear, after: After) -> Tensor<2> {
     forward(x, layer.weight.val(), bias.val(), after)
 }
 
+/// Whether the operands fit, those of the backward pass among them where there are any.
+fn check<const N: usize>(call: Operands<N>) -> Checked {
+    let ([rows, inputs], [_, outputs]) = (call.dims("x"), call.dims("weight"));
+    call.expect("weight", &[Some(inputs), None]);
+    call.expect("bias", &[Some(outputs)]);
+    call.expect("y", &exactly([rows, outputs]));
+    call.expect("gradient", &exactly([rows, outputs]));
+    call.checked()
+}
+
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// As [`forward`].
 pub fn reference(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
+    check(operands!("linear", x, weight, bias));
     let y = x.matmul(weight) + bias.unsqueeze::<2>();
     if after == After::Relu { relu(y) } else { y }
 }

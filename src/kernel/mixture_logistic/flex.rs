@@ -7,15 +7,17 @@ use burn::tensor::DType;
 use burn_flex::FlexTensor;
 
 use super::cpu::{Batch, MixtureLogistic};
-use super::n_components;
+use super::{check, n_components};
 use crate::kernel::host::{Number, dims, tensor};
+use crate::kernel::operands::{Checked, operands};
 use crate::kernel::unwritten::unwritten;
 
 pub fn forward(x: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
+    let checked = check(operands!("mixture_logistic", x, theta), "x");
     match x.dtype() {
-        DType::F32 => forward_in::<f32>(&x, &theta, min_log_scale),
-        DType::F64 => forward_in::<f64>(&x, &theta, min_log_scale),
-        dtype => narrow(forward_in::<f32>(&wide(x), &wide(theta), min_log_scale), dtype),
+        DType::F32 => forward_in::<f32>(&x, &theta, min_log_scale, &checked),
+        DType::F64 => forward_in::<f64>(&x, &theta, min_log_scale, &checked),
+        dtype => narrow(forward_in::<f32>(&wide(x), &wide(theta), min_log_scale, &checked), dtype),
     }
 }
 
@@ -25,21 +27,23 @@ pub fn backward(
     gradient: FloatTensor<Flex>,
     min_log_scale: f64,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let checked = check(operands!("mixture_logistic_backward", x, theta, gradient), "x");
     match x.dtype() {
-        DType::F32 => backward_in::<f32>(&x, &theta, &gradient, min_log_scale),
-        DType::F64 => backward_in::<f64>(&x, &theta, &gradient, min_log_scale),
+        DType::F32 => backward_in::<f32>(&x, &theta, &gradient, min_log_scale, &checked),
+        DType::F64 => backward_in::<f64>(&x, &theta, &gradient, min_log_scale, &checked),
         dtype => {
-            let (x, theta) = backward_in::<f32>(&wide(x), &wide(theta), &wide(gradient), min_log_scale);
+            let (x, theta) = backward_in::<f32>(&wide(x), &wide(theta), &wide(gradient), min_log_scale, &checked);
             (narrow(x, dtype), narrow(theta, dtype))
         }
     }
 }
 
 pub fn inverse(z: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
+    let checked = check(operands!("mixture_logistic_inverse", z, theta), "z");
     match z.dtype() {
-        DType::F32 => inverse_in::<f32>(&z, &theta, min_log_scale),
-        DType::F64 => inverse_in::<f64>(&z, &theta, min_log_scale),
-        dtype => narrow(inverse_in::<f32>(&wide(z), &wide(theta), min_log_scale), dtype),
+        DType::F32 => inverse_in::<f32>(&z, &theta, min_log_scale, &checked),
+        DType::F64 => inverse_in::<f64>(&z, &theta, min_log_scale, &checked),
+        dtype => narrow(inverse_in::<f32>(&wide(z), &wide(theta), min_log_scale, &checked), dtype),
     }
 }
 
@@ -109,10 +113,10 @@ impl Call {
     }
 }
 
-fn forward_in<T: Number>(x: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {
+fn forward_in<T: Number>(x: &FlexTensor, theta: &FlexTensor, min_log_scale: f64, checked: &Checked) -> FlexTensor {
     let call = Call::new(x, theta);
     let n = call.batch * call.dims;
-    let mut output = unwritten(2 * n);
+    let mut output = unwritten(2 * n, checked);
     let (z, log_derivative) = output.split_at_mut(n);
     call.law(min_log_scale).forward(&call.batch::<T>(), z, log_derivative);
     tensor(output, [2, call.batch, call.dims])
@@ -123,23 +127,24 @@ fn backward_in<T: Number>(
     theta: &FlexTensor,
     gradient: &FlexTensor,
     min_log_scale: f64,
+    checked: &Checked,
 ) -> (FlexTensor, FlexTensor) {
     let call = Call::new(x, theta);
     let n = call.batch * call.dims;
     let gradient = gradient.to_contiguous();
     let gradients = gradient.as_slice::<T>().expect("contiguous, and of the type that was matched");
     let (by_z, by_log_derivative) = gradients.split_at(n);
-    let mut x_gradient = unwritten(n);
-    let mut theta_gradient = unwritten(n * call.n_params);
+    let mut x_gradient = unwritten(n, checked);
+    let mut theta_gradient = unwritten(n * call.n_params, checked);
     let law = call.law(min_log_scale);
     law.backward(&call.batch::<T>(), by_z, by_log_derivative, &mut x_gradient, &mut theta_gradient);
     (tensor(x_gradient, [call.batch, call.dims]), tensor(theta_gradient, [call.batch, call.n_params, call.dims]))
 }
 
-fn inverse_in<T: Number>(z: &FlexTensor, theta: &FlexTensor, min_log_scale: f64) -> FlexTensor {
+fn inverse_in<T: Number>(z: &FlexTensor, theta: &FlexTensor, min_log_scale: f64, checked: &Checked) -> FlexTensor {
     let call = Call::new(z, theta);
     let n = call.batch * call.dims;
-    let mut output = unwritten(3 * n);
+    let mut output = unwritten(3 * n, checked);
     let mut solved = vec![false; n];
     let (x, rest) = output.split_at_mut(n);
     let (residual, flags) = rest.split_at_mut(n);

@@ -47,6 +47,7 @@ pub(super) use cpu::Reach;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+use super::operands::{Checked, Operands, operands};
 use super::{FlowOps, serve};
 use crate::law::Solution;
 use crate::law::logistic_mixture::implicit;
@@ -64,7 +65,7 @@ pub(crate) fn n_components(n_params: usize) -> usize {
 /// # Panics
 /// If shapes or types do not match.
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
-    check(&x, &theta);
+    check(operands!("mixture_logistic", x, theta), "x");
     if !serve(&x.device()) {
         return reference::forward(x, theta, min_log_scale);
     }
@@ -98,7 +99,7 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
 /// # Panics
 /// As [`forward`].
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
-    check(&z, &theta);
+    check(operands!("mixture_logistic", z, theta), "z");
     let (z, theta) = (z.inner(), theta.inner());
     if !serve(&z.device()) {
         return reference::solve(z, theta, min_log_scale);
@@ -108,13 +109,15 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     Solution { x: part(&output, 0), residual: part(&output, 1), solved: part(&output, 2).greater_elem(0.5) }
 }
 
-/// Kernels read by these shapes and do not look again.
-fn check(x: &Tensor<2>, theta: &Tensor<3>) {
-    let ([batch, dims], [theta_batch, n_params, theta_dims]) = (x.dims(), theta.dims());
-    let fits = theta_batch == batch && theta_dims == dims && n_params >= 5 && (n_params - 2).is_multiple_of(3);
-    assert!(fits, "mixture_logistic: theta {:?} is not [{batch}, 2 + 3K, {dims}]", theta.dims());
-    let (found, expected) = (theta.dtype(), x.dtype());
-    assert_eq!(found, expected, "mixture_logistic: theta is of {found:?}, the numbers of {expected:?}");
+/// Whether the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where there is one.
+fn check<const N: usize>(call: Operands<N>, numbers: &str) -> Checked {
+    let [batch, dims] = call.dims(numbers);
+    let [_, n_params, _] = call.dims("theta");
+    call.expect("theta", &[Some(batch), None, Some(dims)]);
+    let whole = n_params >= 5 && (n_params - 2).is_multiple_of(3);
+    call.require("theta", whole, "of 2 + 3K parameters, K at least 1");
+    call.expect("gradient", &[Some(2), Some(batch), Some(dims)]);
+    call.checked()
 }
 
 /// One of the stacked outputs.

@@ -2,13 +2,20 @@
 
 use burn::tensor::Tensor;
 
-use super::n_components;
+use super::{check, n_components};
+use crate::kernel::operands::operands;
 use crate::law::{LogisticMixture, Solution, parameter};
 use crate::smooth::tanh;
 
 /// Log-scale `α`, shift `b` and mixture of every number.
+///
+/// # Panics
+/// Unless `theta` is `[batch, 2 + 3K, dims]`.
 pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
-    let k = n_components(theta.dims()[1]);
+    let n_params = theta.dims()[1];
+    let whole = n_params >= 5 && (n_params - 2).is_multiple_of(3);
+    operands!("mixture_logistic", theta).require("theta", whole, "of 2 + 3K parameters, K at least 1");
+    let k = n_components(n_params);
     let log_scale = tanh(parameter(&theta, 0));
     let shift = parameter(&theta, 1);
     let mixture = LogisticMixture {
@@ -20,14 +27,22 @@ pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, Log
 }
 
 /// [`forward`](super::forward) by automatic differentiation.
+///
+/// # Panics
+/// As that.
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
+    check(operands!("mixture_logistic", x, theta), "x");
     let (log_scale, shift, mixture) = parts(theta, min_log_scale);
     let (t, log_derivative) = mixture.forward(x);
     (t * log_scale.clone().exp() + shift, log_derivative + log_scale)
 }
 
 /// [`solve`](super::solve) with all elements in step.
+///
+/// # Panics
+/// As that.
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
+    check(operands!("mixture_logistic", z, theta), "z");
     let (log_scale, shift, mixture) = parts(theta, min_log_scale);
     mixture.solve((z - shift) * log_scale.neg().exp())
 }

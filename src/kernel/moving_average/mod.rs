@@ -12,6 +12,7 @@ pub(super) mod flex;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+use super::operands::operands;
 use super::{TrainingOps, serve_networks};
 
 /// The average, moved.
@@ -20,11 +21,11 @@ use super::{TrainingOps, serve_networks};
 /// Both of one.
 ///
 /// # Panics
-/// If the shapes differ, or a tensor is on a device with autodiff.
+/// If shapes or types differ, or a tensor is on a device with autodiff.
 pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
-    assert_eq!(average.dims(), value.dims(), "moving_average: shapes");
+    operands!("moving_average", average, value).alike();
     assert!(!average.is_autodiff() && !value.is_autodiff(), "moving_average: a tensor on a device with autodiff");
-    if average.dtype() != value.dtype() || !serve_networks(&average.device(), average.dtype()) {
+    if !serve_networks(&average.device(), average.dtype()) {
         return reference(average, value, rate);
     }
     let (average, value) = (average.into_dispatch(), value.into_dispatch());
@@ -32,7 +33,11 @@ pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -
 }
 
 /// The operation in plain tensor operations: its definition.
+///
+/// # Panics
+/// If shapes or types differ.
 pub fn reference<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
+    operands!("moving_average", average, value).alike();
     let step = average.clone().sub(value).mul_scalar(rate);
     average.sub(step)
 }

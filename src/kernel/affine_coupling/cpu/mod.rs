@@ -46,7 +46,11 @@ macro_rules! dispatch {
 
 impl AffineCoupling {
     /// Turns `x`, in `z`, into `z`.
+    ///
+    /// # Panics
+    /// If the lengths do not match, here and below.
     pub fn forward<T: Real>(&self, theta: &[T], z: &mut [T]) {
+        self.check(theta.len(), [z.len()]);
         if self.dims == 0 || z.is_empty() {
             return;
         }
@@ -57,6 +61,7 @@ impl AffineCoupling {
 
     /// Turns `z`, in `x`, into `x`.
     pub fn inverse<T: Real>(&self, theta: &[T], x: &mut [T]) {
+        self.check(theta.len(), [x.len()]);
         if self.dims == 0 || x.is_empty() {
             return;
         }
@@ -67,6 +72,8 @@ impl AffineCoupling {
 
     /// Turns the gradient of `z`, in `of_x`, into that of `x`.
     pub fn backward<T: Real>(&self, x: &[T], theta: &[T], of_x: &mut [T], of_theta: &mut [T]) {
+        self.check(theta.len(), [x.len(), of_x.len()]);
+        assert_eq!(of_theta.len(), theta.len(), "affine_coupling: length of the gradient of theta");
         if self.dims == 0 || x.is_empty() {
             return;
         }
@@ -80,6 +87,7 @@ impl AffineCoupling {
 
     /// Sums of log-scales, added to `sums`.
     pub fn log_det<T: Real>(&self, theta: &[T], sums: &mut [T]) {
+        assert_eq!(theta.len(), sums.len() * 2 * self.dims, "affine_coupling: lengths of theta and of the sums");
         if self.dims == 0 {
             return;
         }
@@ -90,6 +98,8 @@ impl AffineCoupling {
 
     /// The gradient of `s` in `of_theta`, whose half of `t` keeps its zeros.
     pub fn log_det_backward<T: Real>(&self, theta: &[T], gradient: &[T], of_theta: &mut [T]) {
+        let lengths = [theta.len(), of_theta.len()];
+        assert_eq!(lengths, [gradient.len() * 2 * self.dims; 2], "affine_coupling: lengths of theta and its gradient");
         if self.dims == 0 {
             return;
         }
@@ -99,6 +109,15 @@ impl AffineCoupling {
         blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(|((theta, gradient), of_theta)| {
             dispatch!(self, LogDetBackward { at, theta, gradient, of_theta });
         });
+    }
+
+    /// Whether each of `numbers` has as many examples as `theta`.
+    fn check<const N: usize>(&self, theta: usize, numbers: [usize; N]) {
+        for length in numbers {
+            // `theta` has 2·dims numbers an example.
+            let fits = length * 2 * self.dims == theta * self.example && self.start + self.dims <= self.example;
+            assert!(fits, "affine_coupling: {length} numbers and {theta} of theta for {self:?}");
+        }
     }
 
     /// Examples of a task.

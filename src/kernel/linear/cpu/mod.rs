@@ -49,7 +49,11 @@ pub struct Gradients<'a, T> {
 
 impl Linear {
     /// `y` from `x`. All of it is written.
+    ///
+    /// # Panics
+    /// If the lengths do not match, here and below.
     pub fn forward<T: Scratch>(&self, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
+        self.check(x.len(), weight.len(), bias.len(), y.len());
         if y.is_empty() {
             return;
         }
@@ -62,6 +66,9 @@ impl Linear {
 
     /// Gradients from that of `y`, and from `y` itself.
     pub fn backward<T: Scratch>(&self, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
+        self.check(tape.x.len(), tape.weight.len(), self.outputs, tape.y.len());
+        let of_x = gradients.x.as_ref().map_or(tape.x.len(), |of_x| of_x.len());
+        self.check(of_x, gradients.weight.len(), gradients.bias.len(), tape.gradient.len());
         gradients.weight.fill(T::zero());
         gradients.bias.fill(T::zero());
         if tape.y.is_empty() {
@@ -73,6 +80,12 @@ impl Linear {
         } else {
             product::backward(self, tape, gradients);
         }
+    }
+
+    fn check(&self, x: usize, weight: usize, bias: usize, y: usize) {
+        let Self { rows, inputs, outputs, .. } = *self;
+        let fits = [x, weight, bias, y] == [rows * inputs, inputs * outputs, outputs, rows * outputs];
+        assert!(fits, "linear: x has {x} numbers, the weights {weight}, the bias {bias}, y {y}, for {self:?}");
     }
 
     /// Rows of a block.

@@ -20,6 +20,7 @@ const TASKS_PER_THREAD: usize = 4;
 impl<T: Reach> MixtureLogistic<T> {
     /// `z` and `ln dz/dx`, each `[examples, dims]`. Outputs are written in full.
     pub fn forward(&self, batch: &Batch<'_, T>, z: &mut [T], log_derivative: &mut [T]) {
+        check(batch, 1, [z.len(), log_derivative.len()]);
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
         let tasks: Vec<_> = split(&blocks, 1, z).zip(split(&blocks, 1, log_derivative)).zip(&blocks).collect();
         each(tasks, |((z, log_derivative), block)| {
@@ -39,6 +40,8 @@ impl<T: Reach> MixtureLogistic<T> {
     ) {
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
         let rows = n_rows(self.n_components);
+        check(batch, 1, [z_gradient.len(), log_derivative_gradient.len(), x_gradient.len()]);
+        check(batch, rows, [theta_gradient.len()]);
         let given = |block: &Block| {
             let start = block.examples.start * batch.n_dims + block.dims.start;
             let range = start..start + block.n_numbers();
@@ -90,6 +93,7 @@ impl<T: Reach> MixtureLogistic<T> {
 
     /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the residuals `t(x) − t`, and whether `x` is a solution.
     pub fn solve(&self, batch: &Batch<'_, T>, x: &mut [T], residual: &mut [T], solved: &mut [bool]) {
+        check(batch, 1, [x.len(), residual.len(), solved.len()]);
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
         let outputs = split(&blocks, 1, x).zip(split(&blocks, 1, residual)).zip(split(&blocks, 1, solved));
         let tasks: Vec<_> = outputs.zip(&blocks).collect();
@@ -113,6 +117,12 @@ impl<T: Reach> MixtureLogistic<T> {
         let all = (0..n_examples).flat_map(of_example);
         all.map(|(example, dims)| Block { examples: example..example + 1, dims }).collect()
     }
+}
+
+/// Whether each of some slices has `rows` numbers for each of the batch's.
+fn check<T, const N: usize>(batch: &Batch<'_, T>, rows: usize, lengths: [usize; N]) {
+    let expected = batch.n_examples * batch.n_dims * rows;
+    assert_eq!(lengths, [expected; N], "mixture_logistic: {} examples of {}", batch.n_examples, batch.n_dims);
 }
 
 /// A slice in the parts that blocks write, `rows` of them for each of an example's numbers.

@@ -16,7 +16,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use self::mixture::{bounded, by_point, component, middle, negative, place, positive, sums};
-use super::n_components;
+use super::{check, n_components};
+use crate::kernel::operands::operands;
 use crate::law::logistic_mixture::{largest_number, machine_epsilon};
 
 /// Units of a cube.
@@ -210,6 +211,7 @@ pub fn forward(
     theta: FloatTensor<CubeBackend>,
     min_log_scale: f64,
 ) -> FloatTensor<CubeBackend> {
+    check(operands!("mixture_logistic", x, theta), "x");
     x.assert_is_on_same_device(&theta);
     let (x, theta) = (into_contiguous(x), into_contiguous(theta));
     let [batch, dims] = x.meta.shape().dims();
@@ -240,6 +242,7 @@ pub fn backward(
     gradient: FloatTensor<CubeBackend>,
     min_log_scale: f64,
 ) -> (FloatTensor<CubeBackend>, FloatTensor<CubeBackend>) {
+    check(operands!("mixture_logistic_backward", x, theta, gradient), "x");
     let (x, theta, gradient) = (into_contiguous(x), into_contiguous(theta), into_contiguous(gradient));
     let [batch, dims] = x.meta.shape().dims();
     let k = n_components(theta.meta.shape()[1]);
@@ -271,6 +274,7 @@ pub fn inverse(
     theta: FloatTensor<CubeBackend>,
     min_log_scale: f64,
 ) -> FloatTensor<CubeBackend> {
+    check(operands!("mixture_logistic_inverse", z, theta), "z");
     z.assert_is_on_same_device(&theta);
     let (z, theta) = (into_contiguous(z), into_contiguous(theta));
     let [batch, dims] = z.meta.shape().dims();

@@ -1,0 +1,185 @@
+//! What kernels ask of their operands before one number is read: shapes and types that fit each other.
+//!
+//! Each operation says once which operands fit ([`Operands::expect`]), for its function, its plain form and its methods
+//! of the traits of backends. An operand that does not fit is a programming error, and the panic names it, what was
+//! expected, and all that came.
+
+use std::fmt::Write;
+
+#[cfg(feature = "_gpu")]
+use burn_cubecl::tensor::CubeTensor;
+#[cfg(feature = "flex")]
+use burn_flex::FlexTensor;
+
+use burn::tensor::{DType, Shape, Tensor};
+
+/// What has a shape and a type: tensors, and those of backends with kernels.
+pub trait Shaped {
+    fn shape(&self) -> Shape;
+    fn dtype(&self) -> DType;
+}
+
+impl<const D: usize> Shaped for Tensor<D> {
+    fn shape(&self) -> Shape {
+        Self::shape(self)
+    }
+
+    fn dtype(&self) -> DType {
+        Self::dtype(self)
+    }
+}
+
+#[cfg(feature = "flex")]
+impl Shaped for FlexTensor {
+    fn shape(&self) -> Shape {
+        self.layout().shape().clone()
+    }
+
+    fn dtype(&self) -> DType {
+        Self::dtype(self)
+    }
+}
+
+#[cfg(feature = "_gpu")]
+impl Shaped for CubeTensor {
+    fn shape(&self) -> Shape {
+        self.meta.shape().clone()
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+}
+
+impl<S: Shaped> Shaped for &S {
+    fn shape(&self) -> Shape {
+        (*self).shape()
+    }
+
+    fn dtype(&self) -> DType {
+        (*self).dtype()
+    }
+}
+
+/// Name, shape and type of an operand.
+#[derive(Debug, Clone)]
+pub struct Operand {
+    name: &'static str,
+    shape: Shape,
+    dtype: DType,
+}
+
+impl Operand {
+    pub fn of(name: &'static str, tensor: &impl Shaped) -> Self {
+        Self { name, shape: tensor.shape(), dtype: tensor.dtype() }
+    }
+
+    fn dims(&self) -> &[usize] {
+        self.shape.as_slice()
+    }
+}
+
+/// The operands of one call, all of one type.
+#[derive(Debug)]
+pub struct Operands<const N: usize> {
+    kernel: &'static str,
+    operands: [Operand; N],
+}
+
+/// That the operands of a call fit: only [`Operands::checked`] makes it.
+#[derive(Debug)]
+pub struct Checked(());
+
+impl<const N: usize> Operands<N> {
+    /// # Panics
+    /// If the types differ.
+    pub fn new(kernel: &'static str, operands: [Operand; N]) -> Self {
+        let call = Self { kernel, operands };
+        let dtype = call.operands[0].dtype;
+        if let Some(other) = call.operands.iter().find(|operand| operand.dtype != dtype) {
+            call.refuse(other, &format!("of {dtype:?}, as `{}` is", call.operands[0].name));
+        }
+        call
+    }
+
+    /// The operand of a name, if the call has it.
+    fn find(&self, name: &str) -> Option<&Operand> {
+        self.operands.iter().find(|operand| operand.name == name)
+    }
+
+    /// Lengths of the axes of an operand that the call has.
+    ///
+    /// # Panics
+    /// If there is another number of axes.
+    pub fn dims<const D: usize>(&self, name: &str) -> [usize; D] {
+        let Some(operand) = self.find(name) else { unreachable!("{} has no operand `{name}`", self.kernel) };
+        let Ok(dims) = operand.dims().try_into() else { self.refuse(operand, &format!("of {D} axes")) };
+        dims
+    }
+
+    /// Whether an operand, if the call has it, has this shape, in which `None` is any length.
+    ///
+    /// # Panics
+    /// If not.
+    pub fn expect(&self, name: &str, shape: &[Option<usize>]) {
+        let Some(operand) = self.find(name) else { return };
+        let fits = |(found, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == *found);
+        if operand.dims().len() != shape.len() || !operand.dims().iter().zip(shape).all(fits) {
+            let lengths: Vec<String> =
+                shape.iter().map(|length| length.map_or_else(|| "_".into(), |length| length.to_string())).collect();
+            self.refuse(operand, &format!("of shape [{}]", lengths.join(", ")));
+        }
+    }
+
+    /// Whether an operand keeps another rule, which the message ends with.
+    ///
+    /// # Panics
+    /// If not.
+    pub fn require(&self, name: &str, fits: bool, rule: &str) {
+        if let Some(operand) = self.find(name).filter(|_| !fits) {
+            self.refuse(operand, rule);
+        }
+    }
+
+    /// Whether all operands have the shape of the first.
+    ///
+    /// # Panics
+    /// If not.
+    pub fn alike(self) -> Checked {
+        let first = self.operands[0].dims();
+        let same: Vec<Option<usize>> = first.iter().copied().map(Some).collect();
+        self.operands.iter().for_each(|operand| self.expect(operand.name, &same));
+        self.checked()
+    }
+
+    /// The end of all checks.
+    pub fn checked(self) -> Checked {
+        Checked(())
+    }
+
+    #[cold]
+    fn refuse(&self, operand: &Operand, expected: &str) -> ! {
+        let mut all = String::new();
+        for Operand { name, shape, dtype } in &self.operands {
+            let _ = write!(all, " `{name}` {:?} {dtype:?},", shape.as_slice());
+        }
+        let all = all.trim_end_matches(',');
+        panic!("{}: `{}` must be {expected}; found{all}", self.kernel, operand.name)
+    }
+}
+
+/// A shape without free lengths.
+pub fn exactly<const D: usize>(shape: [usize; D]) -> [Option<usize>; D] {
+    shape.map(Some)
+}
+
+/// The operands of a call by the names of the variables that hold them.
+macro_rules! operands {
+    ($kernel:literal, $($operand:ident),+) => {
+        $crate::kernel::operands::Operands::new(
+            $kernel,
+            [$($crate::kernel::operands::Operand::of(stringify!($operand), &$operand)),+],
+        )
+    };
+}
+pub(super) use operands;
