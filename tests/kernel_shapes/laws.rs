@@ -1,0 +1,86 @@
+//! The mixture law and the affine coupling.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+use flowkit::coupling::Half;
+use flowkit::kernel::{FlowOps, NetworkOps, affine_coupling, mixture_logistic};
+use flowkit::law::AffineForm;
+
+use crate::{Door, door, numbers};
+
+const KEPT: Half = Half::First;
+/// Of five channels two change, and of four.
+const ODD: [(usize, usize); 1] = [(0, 1)];
+
+const FORM: AffineForm = AffineForm::Sigmoid;
+
+pub fn doors() -> Vec<Door> {
+    let x: (&str, &[usize]) = ("x", &[2, 7]);
+    let z: (&str, &[usize]) = ("z", &[2, 7]);
+    let theta: (&str, &[usize]) = ("theta", &[2, 8, 7]);
+    let (image, latent): ((&str, &[usize]), (&str, &[usize])) = (("x", &[2, 5, 3]), ("z", &[2, 5, 3]));
+    let affine: (&str, &[usize]) = ("theta", &[2, 2, 6]);
+    let both = |(a, b): (Tensor<2>, Tensor<2>)| [numbers(a), numbers(b)].concat();
+    let pair = |(a, b): (Tensor<3>, Tensor<1>)| [numbers(a), numbers(b)].concat();
+    vec![
+        door("mixture_logistic", &[x, theta], &[], move |c| both(mixture_logistic::forward(c.get(0), c.get(1), -7.0))),
+        door("mixture_logistic::reference", &[x, theta], &[], move |c| {
+            both(mixture_logistic::reference::forward(c.get(0), c.get(1), -7.0))
+        }),
+        door("mixture_logistic::inverse", &[z, theta], &[], |c| {
+            numbers(mixture_logistic::inverse(c.get(0), c.get(1), -7.0))
+        }),
+        door("mixture_logistic::solve", &[z, theta], &[], |c| {
+            numbers(mixture_logistic::solve(c.get(0), c.get(1), -7.0).x)
+        }),
+        door("mixture_logistic::reference::solve", &[z, theta], &[], |c| {
+            numbers(mixture_logistic::reference::solve(c.get(0), c.get(1), -7.0).x)
+        }),
+        door("FlowOps::mixture_logistic", &[x, theta], &[], |c| {
+            let (x, theta) = raw!(c, 2, 3);
+            all!(3 <Dispatch as FlowOps>::mixture_logistic(x, theta, -7.0))
+        }),
+        door("FlowOps::mixture_logistic_inverse", &[z, theta], &[], |c| {
+            let (z, theta) = raw!(c, 2, 3);
+            all!(3 <Dispatch as FlowOps>::mixture_logistic_inverse(z, theta, -7.0))
+        }),
+        door("FlowOps::mixture_logistic_backward", &[x, theta, ("gradient", &[2, 2, 7])], &[], |c| {
+            let (x, theta, gradient) = raw!(c, 2, 3, 3);
+            let (x, theta) = <Dispatch as FlowOps>::mixture_logistic_backward(x, theta, gradient, -7.0);
+            all!(2 x, 3 theta)
+        }),
+        door("affine_coupling", &[image, affine], &ODD, move |c| {
+            pair(affine_coupling::forward(c.get(0), c.get(1), FORM, KEPT))
+        }),
+        door("affine_coupling::reference", &[image, affine], &ODD, move |c| {
+            pair(affine_coupling::reference::forward(c.get(0), c.get(1), FORM, KEPT))
+        }),
+        door("affine_coupling::inverse", &[latent, affine], &ODD, |c| {
+            numbers(affine_coupling::inverse(c.get(0), c.get(1), FORM, KEPT))
+        }),
+        door("affine_coupling::reference::inverse", &[latent, affine], &ODD, |c| {
+            numbers(affine_coupling::reference::inverse(c.get(0), c.get(1), FORM, KEPT))
+        }),
+        door("NetworkOps::affine_coupling", &[image, affine], &ODD, |c| {
+            let (x, theta) = raw!(c, 3, 3);
+            all!(3 <Dispatch as NetworkOps>::affine_coupling(x, theta, FORM, KEPT))
+        }),
+        door("NetworkOps::affine_coupling_inverse", &[latent, affine], &ODD, |c| {
+            let (z, theta) = raw!(c, 3, 3);
+            all!(3 <Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, FORM, KEPT))
+        }),
+        door("NetworkOps::affine_coupling_backward", &[image, affine, ("gradient", &[2, 5, 3])], &[], |c| {
+            let (x, theta, gradient) = raw!(c, 3, 3, 3);
+            let (x, theta) = <Dispatch as NetworkOps>::affine_coupling_backward(x, theta, gradient, FORM, KEPT);
+            all!(3 x, 3 theta)
+        }),
+        door("NetworkOps::affine_log_det", &[affine], &[(0, 0), (0, 2)], |c| {
+            let (theta,) = raw!(c, 3);
+            all!(1 <Dispatch as NetworkOps>::affine_log_det(theta, FORM))
+        }),
+        door("NetworkOps::affine_log_det_backward", &[affine, ("gradient", &[2])], &[(0, 2)], |c| {
+            let (theta, gradient) = raw!(c, 3, 1);
+            all!(3 <Dispatch as NetworkOps>::affine_log_det_backward(theta, gradient, FORM))
+        }),
+    ]
+}

@@ -1,0 +1,108 @@
+//! Convolutions, dense layers, channel scales and attention.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
+use flowkit::kernel::linear::After;
+use flowkit::kernel::{NetworkOps, attention, channel_affine, conv2d, linear};
+
+use crate::{Door, door, numbers};
+
+pub fn convolutions() -> Vec<Door> {
+    let form = Form { edge: Edge::Ring, after: After::Relu, before: PreActivation::ConcatElu };
+    let x: (&str, &[usize]) = ("x", &[2, 2, 4, 5]);
+    let weight: (&str, &[usize]) = ("weight", &[3, 5, 3, 3]);
+    let bias: (&str, &[usize]) = ("bias", &[3]);
+    let y = |name| -> (&str, &[usize]) { (name, &[2, 3, 4, 5]) };
+    let any = [(0, 0), (0, 2), (0, 3)];
+    vec![
+        door("conv2d", &[x, weight, bias], &any, move |c| {
+            numbers(conv2d::forward(c.get(0), c.get(1), Some(c.get(2)), form))
+        }),
+        door("conv2d::reference", &[x, weight, bias], &any, move |c| {
+            numbers(conv2d::reference(c.get(0), c.get(1), Some(c.get(2)), form))
+        }),
+        door("conv2d without bias", &[x, weight], &[(0, 0), (0, 2), (0, 3), (1, 0)], move |c| {
+            numbers(conv2d::forward(c.get(0), c.get(1), None, form))
+        }),
+        door("conv2d::ring", &[weight, bias], &[(0, 1)], |c| numbers(conv2d::ring(c.get(0), [4, 5], Some(c.get(1))))),
+        door("NetworkOps::same_conv2d", &[x, weight, bias], &any, move |c| {
+            let (x, weight, bias) = raw!(c, 4, 4, 1);
+            all!(4 <Dispatch as NetworkOps>::same_conv2d(x, weight, bias, form))
+        }),
+        door("NetworkOps::same_conv2d_backward", &[x, weight, y("y"), y("gradient")], &[], move |c| {
+            let (x, weight, y, gradient) = raw!(c, 4, 4, 4, 4);
+            let (x, weight, bias) = <Dispatch as NetworkOps>::same_conv2d_backward(x, weight, y, gradient, form, true);
+            all!(4 x, 4 weight, 1 bias)
+        }),
+    ]
+}
+
+pub fn doors() -> Vec<Door> {
+    let (rows, weight, bias): ((&str, &[usize]), (&str, &[usize]), (&str, &[usize])) =
+        (("x", &[3, 4]), ("weight", &[4, 5]), ("bias", &[5]));
+    let y = |name| -> (&str, &[usize]) { (name, &[3, 5]) };
+    let x: (&str, &[usize]) = ("x", &[2, 3, 4]);
+    let channel = |name| -> (&str, &[usize]) { (name, &[3]) };
+    let projected: (&str, &[usize]) = ("projected", &[2, 12, 5]);
+    let mixed = |name| -> (&str, &[usize]) { (name, &[2, 4, 5]) };
+    vec![
+        door("linear", &[rows, weight, bias], &[(0, 0)], |c| {
+            numbers(linear::forward(c.get(0), c.get(1), c.get(2), After::Relu))
+        }),
+        door("linear::reference", &[rows, weight, bias], &[(0, 0)], |c| {
+            numbers(linear::reference(c.get(0), c.get(1), c.get(2), After::Relu))
+        }),
+        door("NetworkOps::dense", &[rows, weight, bias], &[(0, 0)], |c| {
+            let (x, weight, bias) = raw!(c, 2, 2, 1);
+            all!(2 <Dispatch as NetworkOps>::dense(x, weight, bias, After::Nothing))
+        }),
+        door("NetworkOps::dense_backward", &[rows, weight, y("y"), y("gradient")], &[], |c| {
+            let (x, weight, y, gradient) = raw!(c, 2, 2, 2, 2);
+            let (x, weight, bias) =
+                <Dispatch as NetworkOps>::dense_backward(x, weight, y, gradient, After::Nothing, true);
+            all!(2 x, 2 weight, 1 bias)
+        }),
+        door("channel_affine", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
+            numbers(channel_affine::forward(c.get(0), c.get(1), c.get(2)))
+        }),
+        door("channel_affine::reference", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
+            numbers(channel_affine::reference(c.get(0), c.get(1), c.get(2)))
+        }),
+        door("NetworkOps::channel_affine", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
+            let (x, shift, scale) = raw!(c, 3, 1, 1);
+            all!(3 <Dispatch as NetworkOps>::channel_affine(x, shift, scale))
+        }),
+        door(
+            "NetworkOps::channel_affine_backward",
+            &[x, channel("shift"), channel("scale"), ("gradient", &[2, 3, 4])],
+            &[],
+            |c| {
+                let (x, shift, scale, gradient) = raw!(c, 3, 1, 1, 3);
+                let (x, shift, scale) =
+                    <Dispatch as NetworkOps>::channel_affine_backward(x, shift, scale, gradient, true);
+                all!(3 x, 1 shift, 1 scale)
+            },
+        ),
+        door("attention", &[("projected", &[2, 12, 2, 3])], &[(0, 0), (0, 2), (0, 3)], |c| {
+            numbers(attention::forward(c.get(0), 2))
+        }),
+        door("attention::reference", &[("projected", &[2, 12, 2, 3])], &[(0, 0), (0, 2), (0, 3)], |c| {
+            numbers(attention::reference(c.get(0), 2))
+        }),
+        door("NetworkOps::self_attention", &[projected], &[(0, 0), (0, 2)], |c| {
+            let (projected,) = raw!(c, 3);
+            let (output, log_sums) = <Dispatch as NetworkOps>::self_attention(projected, 2);
+            all!(3 output, 3 log_sums)
+        }),
+        door(
+            "NetworkOps::self_attention_backward",
+            &[projected, mixed("output"), ("log_sums", &[2, 2, 5]), mixed("gradient")],
+            &[],
+            |c| {
+                let (projected, output, log_sums, gradient) = raw!(c, 3, 3, 3, 3);
+                all!(3 <Dispatch as NetworkOps>::self_attention_backward(projected, output, log_sums, gradient, 2))
+            },
+        ),
+    ]
+}
