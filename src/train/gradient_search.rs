@@ -58,9 +58,10 @@ impl<const D: usize> LayerVisitor<D> for GradientSearch<D> {
 }
 
 impl<const D: usize> GradientSearch<D> {
-    /// A search on the graphs of a device.
-    pub(super) fn new(device: Device) -> Self {
-        Self { device, stages: Vec::new(), log_det: None }
+    /// A search on the graphs of `device`; `None` for a model outside of any graph, which has no gradient to search.
+    pub(super) fn new<M: Module>(model: &M, device: Device) -> Option<Self> {
+        let on_graph = model.devices().iter().all(Device::is_autodiff);
+        on_graph.then(|| Self { device, stages: Vec::new(), log_det: None })
     }
 
     /// `x`, with a probe at the input of what begins here.

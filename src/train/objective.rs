@@ -22,7 +22,7 @@ use crate::walk::{Walk, graph_device};
 
 /// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
 pub trait Objective<M> {
-    /// Mean loss of a batch in nats per example, `[1]`.
+    /// Mean loss of a batch in nats per example, `[1]`; any other shape is [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
 
     /// Loss of the batch by a walk there and back, without a graph, and its gradients in `walk`: what memory-saving policies run instead of
@@ -48,7 +48,7 @@ pub trait Objective<M> {
         None
     }
 
-    /// Examples of the batch: its weight among the micro-batches of one update.
+    /// Examples of the batch, at least 1: its weight among the micro-batches of one update.
     fn examples(&self, model: &M) -> usize;
 
     /// The first place of the model where numbers are not finite, asked after a loss that is not, with the device seeded as it was for
@@ -127,7 +127,7 @@ where
 
     fn gradient_fault(&self, model: &Flow<B, P>) -> Option<Fault> {
         let device = graph_device(model, &self.x);
-        let mut search = GradientSearch::new(device.clone());
+        let mut search = GradientSearch::new(model, device.clone())?;
         let context = self.context.for_batch(self.x.dims()[0]).constant(&device);
         let z = model.visit_layers(lift(self.x.clone(), &device), &context, &mut LayerWalk::new(&mut search));
         search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
@@ -160,7 +160,7 @@ where
     }
 
     fn examples(&self, model: &BoundFlow<S, B, P>) -> usize {
-        // Data that the surjection does not know has no weight, and no loss either.
+        // Data that the surjection does not know has no examples, which is an error of the update.
         model.surjection.check(&self.x).map_or(0, |(lifted, _)| lifted[0])
     }
 
@@ -181,7 +181,7 @@ where
     fn gradient_fault(&self, model: &BoundFlow<S, B, P>) -> Option<Fault> {
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
         let device = graph_device(model, &noise);
-        let mut search = GradientSearch::new(device.clone());
+        let mut search = GradientSearch::new(model, device.clone())?;
         let context = self.context.for_batch(noise.dims()[0]).constant(&device);
         let z = model.visit_layers(self.x.clone(), lift(noise, &device), &context, &mut LayerWalk::new(&mut search));
         search.fault(model, z, "flow.prior", |z| model.flow.prior.log_prob(z, &context))

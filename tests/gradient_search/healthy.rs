@@ -1,5 +1,6 @@
 //! Models without a fault: every preset a few filters wide, with and without conditions.
 
+use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::Context;
 use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
@@ -91,13 +92,13 @@ fn of_models_of_vectors() {
             let plain = NegativeLogLikelihood::<2, _>::new(x.clone());
             assert_no_fault(&nvp.init(&device()).initialize(x.clone()).unwrap(), &plain, &format!("{nvp}"));
             assert_no_fault(&maf.init(&device()).initialize(x.clone()).unwrap(), &plain, &format!("{maf}"));
-            let given = NegativeLogLikelihood::<2, _, _>::given(x.clone(), context());
+            let given = || NegativeLogLikelihood::<2, _, _>::given(x.clone(), context());
             let (nvp, maf) = (nvp.with_d_context(Some(3)), maf.with_d_context(Some(3)));
             let start = context().for_batch(16).detach();
             let model = nvp.init(&device()).initialize_given(x.clone(), &start).unwrap();
-            assert_no_fault(&model, &given, &format!("{nvp}"));
+            assert_no_fault(&model, &given(), &format!("{nvp}"));
             let model = maf.init(&device()).initialize_given(x.clone(), &start).unwrap();
-            assert_no_fault(&model, &given, &format!("{maf}"));
+            assert_no_fault(&model, &given(), &format!("{maf}"));
         }
     }
 }
@@ -109,5 +110,6 @@ fn of_data_with_a_graph() {
     let model = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![4]).init(&device()).without_data();
     let objective = NegativeLogLikelihood::<2, _>::new(embedded(8, 3));
     assert_no_fault(&model, &objective, "data with a graph");
+    assert_eq!(objective.gradient_fault(&model.valid()), None, "a model outside of any graph");
     assert_eq!(objective.fault(&model), None);
 }
