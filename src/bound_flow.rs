@@ -71,7 +71,8 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// A batch of data and its noise to `[batch]`.
     ///
     /// # Panics
-    /// If the lifted data does not have the flow's shape, or the noise does not have its type or device.
+    /// If the surjection does not know the data, such as levels outside of its range; if the lifted data does not have
+    /// the flow's shape, or the noise does not have its type or device.
     pub fn log_weight<const D: usize>(&self, x: S::Data, noise: Tensor<D>) -> Tensor<1>
     where
         S: Surjection<D>,
@@ -91,11 +92,33 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
-        if let Err(error) = self.expect("noise", &noise) {
+        let fits = self.expect("noise", &noise).and_then(|()| self.check_data(&x));
+        if let Err(error) = fits {
             panic!("{error}");
         }
+        self.admitted_weight(x, noise, context)
+    }
+
+    /// [`BoundFlow::log_weight_given`] of data that was checked.
+    fn admitted_weight<const D: usize, C: Context>(&self, x: S::Data, noise: Tensor<D>, context: &C) -> Tensor<1>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
         let (y, log_weight) = self.surjection.lift(x, noise);
         self.flow.log_prob_given(y, context) + log_weight
+    }
+
+    /// Whether the surjection knows the data, and the flow's type: what evaluation refuses is no training data either.
+    pub(crate) fn check_data<const D: usize>(&self, x: &S::Data) -> Result<(), FlowError>
+    where
+        S: Surjection<D>,
+        B: Module,
+        P: Module,
+    {
+        self.surjection.check_dtype(self.flow.dtype())?;
+        self.surjection.check(x).map(drop)
     }
 
     /// Runs a batch through the layers of `surjection` and `flow` one at a time and shows each to the visitor of `walk`; the latents come
@@ -141,8 +164,14 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
+        if let Err(error) = self.check_data(&x) {
+            panic!("{error}");
+        }
         let noise = self.surjection.noise(&x, self.flow.dtype());
-        self.log_weight_given(x, noise, context).mean().neg()
+        if let Err(error) = self.expect("data", &noise) {
+            panic!("{error}");
+        }
+        self.admitted_weight(x, noise, context).mean().neg()
     }
 
     /// `n` samples at a temperature. See [`Flow::sample`].

@@ -22,6 +22,7 @@ pub use rows::{FailedRow, RowFault, RowLikelihoods, SampledRows};
 pub use sampling::Samples;
 
 use crate::bijector::Bijector;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{FlowError, ShapeError, check_shape};
 use crate::layer::LayerWalk;
@@ -46,6 +47,10 @@ impl<B, P> Flow<B, P> {
     /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not fixed.
     ///
     /// Walks the shape through the whole stack, so that a stack that does not fit is an error here and not in training.
+    ///
+    /// # Errors
+    /// Of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37 numbers, a TiB in
+    /// float64.
     pub fn new<const D: usize>(bijector: B, prior: P, shape: [usize; D]) -> Result<Unstarted<Self>, ShapeError>
     where
         B: Bijector<D>,
@@ -69,7 +74,10 @@ impl<B, P> Flow<B, P> {
         if one.contains(&0) {
             return Err(ShapeError::Empty { layer: "Flow", shape: one.to_vec() });
         }
-        prior.check(bijector.output_shape(one)?)?;
+        check_shape_size("Flow", &one)?;
+        let latents = bijector.output_shape(one)?;
+        check_shape_size("Flow", &latents)?;
+        prior.check(latents)?;
         Ok(Unstarted::new(Self { bijector, prior, shape: one.to_vec() }))
     }
 

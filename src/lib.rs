@@ -75,6 +75,7 @@ pub mod autoregressive;
 pub mod bijector;
 pub mod bound_flow;
 pub mod boxed;
+mod capacity;
 pub mod compose;
 pub mod conditioner;
 pub mod context;
@@ -135,7 +136,7 @@ pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
-pub use error::{ConfigError, FlowError, ShapeError, check_shape};
+pub use error::{CapacityError, ConfigError, FlowError, ShapeError, check_shape};
 pub use finite::NonFiniteCondition;
 pub use flow::{FailedRow, Flow, RowFault, RowLikelihoods, SampledRows, Samples};
 pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};

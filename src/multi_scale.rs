@@ -57,6 +57,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::event::zero_log_det;
@@ -235,10 +236,12 @@ impl<S> MultiScale<S> {
         shape: [usize; 4],
         shape_of: impl Fn(&S, [usize; 4]) -> Result<[usize; 4], ShapeError>,
     ) -> Result<Vec<Scale>, ShapeError> {
+        check_shape_size(LAYER, &shape)?;
         let mut scales = Vec::with_capacity(self.levels.len());
         let mut input = shape;
         for (index, level) in self.levels.iter().enumerate() {
             let output = shape_of(level, input)?;
+            check_shape_size(LAYER, &output)?;
             let scale = Scale { input, output };
             scale.check()?;
             scales.push(scale);

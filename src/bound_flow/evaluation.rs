@@ -6,11 +6,14 @@ use burn::tensor::Tensor;
 use super::{Admitted, BoundFlow};
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::FlowError;
+use crate::error::{CapacityError, FlowError};
 use crate::flow::{RowFault, RowLikelihoods, read};
 use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampleBound};
 use crate::prior::Prior;
 use crate::surjection::Surjection;
+
+/// Most samples of an importance-weighted bound: even of the smallest flow they take days.
+const MOST_SAMPLES: u64 = u32::MAX as u64;
 
 impl<S, B, P> BoundFlow<S, B, P> {
     /// One-sample bound of every example on the host, without dropout and outside of any graph.
@@ -84,7 +87,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// graph. The noise is sampled one at a time: memory does not grow with their number.
     ///
     /// # Errors
-    /// As [`BoundFlow::evaluate`], for the weight of any sample, and if `samples` is 0.
+    /// As [`BoundFlow::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32 − 1.
     pub fn evaluate_importance_weighted<const D: usize>(
         &self,
         x: S::Data,
@@ -121,7 +124,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// failed with the first such weight, and the others have their bounds.
     ///
     /// # Errors
-    /// As [`BoundFlow::evaluate_rows`], and if `samples` is 0.
+    /// As [`BoundFlow::evaluate_rows`], and unless `samples` is 1 to 2^32 − 1.
     pub fn evaluate_importance_weighted_rows<const D: usize>(
         &self,
         x: S::Data,
@@ -153,6 +156,10 @@ impl<S, B, P> BoundFlow<S, B, P> {
     {
         if samples == 0 {
             return Err(FlowError::NoSamples { what: "samples" });
+        }
+        let (most, found) = (MOST_SAMPLES, samples as u64);
+        if found > most {
+            return Err(CapacityError::TooMany { what: "samples", most, found }.into());
         }
         let model = self.valid();
         let x = model.surjection.plain(x);

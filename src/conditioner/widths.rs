@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::capacity::check_shape_size;
 use crate::error::{ConfigError, ShapeError};
 use crate::limit::{product, sum};
 
@@ -79,7 +80,7 @@ impl Widths {
             }
         }
         if n_params != self.params {
-            let shape = vec![kept[0], n_params, other[1..].iter().product()];
+            let shape = vec![kept[0], n_params, check_shape_size(layer, &other[1..])?];
             return Err(ShapeError::Axis { layer, axis: 1, expected: self.params, shape });
         }
         Ok(())

@@ -3,7 +3,7 @@ use std::{io, path::PathBuf};
 use burn::data::dataset::DatasetError;
 use thiserror::Error;
 
-use super::{LayoutError, Report};
+use super::{ItemError, LayoutError, Report};
 
 /// What can be wrong with data: one variant per broken rule, carrying what was expected and what came.
 #[derive(Debug, Error)]
@@ -127,6 +127,14 @@ pub enum DataError {
         step: usize,
         /// What the data set reported.
         source: DatasetError,
+    },
+    /// Other items than were asked for.
+    #[error("step {step}: {source}")]
+    Items {
+        /// The training step that asked, from 0.
+        step: usize,
+        /// What was wrong with them.
+        source: ItemError,
     },
     /// The system has no thread left to read ahead with.
     #[error("no thread to read ahead with: {source}")]

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use burn::config::Config;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress, batcher::Batcher};
@@ -8,7 +8,7 @@ use burn::data::dataset::{Dataset, DatasetError, transform::PartialDataset};
 use burn::tensor::Device;
 
 use super::{
-    Augmentation, DataError, Image, Pass, augmentation::augment, panic_message::panic_message, pass::Plan,
+    Augmentation, DataError, Image, ItemError, Pass, augmentation::augment, panic_message::panic_message, pass::Plan,
     prefetch::Prefetch,
 };
 
@@ -101,7 +101,7 @@ impl<O> Loader<O> {
         config.validate()?;
         let plan = Plan::new(config.pass, dataset.len(), config.batch_size, config.seed)?;
         let (prefetch, dataset) = (config.prefetch, Arc::new(dataset));
-        let reader = Reader { dataset, plan, config: Arc::new(config) };
+        let reader = Reader { dataset, plan, config: Arc::new(config), shape: Arc::default() };
         Ok(Self { reader, prefetch, batcher: Arc::new(batcher), device: device.clone(), epoch: AtomicUsize::new(0) })
     }
 
@@ -120,8 +120,9 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or [`DataError::Panicked`]. An error
-    /// is the last item.
+    /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or [`DataError::Panicked`];
+    /// [`DataError::Items`] if it gives more or fewer images than it is asked for, images of different shapes, or images
+    /// without the bytes of their shape. An error is the last item.
     pub fn steps(&self, step: usize) -> Result<Steps<O>, DataError> {
         self.range(step..=usize::MAX)
     }
@@ -202,12 +203,34 @@ struct Reader {
     dataset: Arc<dyn Dataset<Image>>,
     plan: Plan,
     config: Arc<LoaderConfig>,
+    /// Of the first image that was read, by this loader or by one that it was made from.
+    shape: Arc<OnceLock<[usize; 3]>>,
 }
 
 impl Reader {
+    /// Whether a data set gave the images that it was asked for, all of one shape.
+    fn check(&self, indices: &[usize], images: &[Image]) -> Result<(), ItemError> {
+        let (expected, found) = (indices.len(), images.len());
+        if expected != found {
+            return Err(ItemError::Count { expected, found });
+        }
+        for (&item, &Image { ref pixels, shape, .. }) in indices.iter().zip(images) {
+            let bytes = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+            if bytes.is_none_or(|bytes| bytes == 0 || bytes != pixels.len()) {
+                return Err(ItemError::Pixels { item, shape, found: pixels.len() });
+            }
+            let expected = *self.shape.get_or_init(|| shape);
+            if expected != shape {
+                return Err(ItemError::Shape { item, expected, found: shape });
+            }
+        }
+        Ok(())
+    }
+
     fn read(&self, step: usize) -> Result<Vec<Image>, DataError> {
         let indices = self.plan.indices(step);
         let images = self.dataset.get_many(indices.clone()).map_err(|source| DataError::Dataset { step, source })?;
+        self.check(&indices, &images).map_err(|source| DataError::Items { step, source })?;
         let LoaderConfig { augmentations, seed, .. } = &*self.config;
         let numbered = indices.into_iter().zip(images);
         Ok(numbered.map(|(index, image)| augment(image, augmentations, *seed, [step, index])).collect())

@@ -50,6 +50,7 @@ mod image;
 #[cfg(feature = "image")]
 pub mod image_folder;
 mod images;
+mod item_error;
 mod labels;
 mod layout_error;
 mod loader;
@@ -72,6 +73,7 @@ pub use batches::{Batches, chunks};
 pub use error::DataError;
 pub use image::Image;
 pub use images::Images;
+pub use item_error::ItemError;
 pub use labels::Labels;
 pub use layout_error::LayoutError;
 #[cfg(feature = "train")]

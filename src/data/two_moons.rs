@@ -37,9 +37,10 @@ impl TwoMoons {
     /// `n` points: the even ones of moon 0, the odd ones of moon 1. The same for the same seed.
     ///
     /// # Panics
-    /// If `noise` is not in [0.02, ∞): the density's integral is taken at a thousand points of an arc of length π.
+    /// If `noise` is not in [0.02, 1e18]: the density's integral is taken at a thousand points of an arc of length π, and
+    /// the squares of the points must be finite in float32. If there is no memory for `n` points.
     pub fn new(n: usize, noise: f64, seed: u64) -> Self {
-        assert!((0.02..f64::INFINITY).contains(&noise), "TwoMoons: `noise` must lie in [0.02, ∞), found {noise}");
+        assert!((0.02..=1e18).contains(&noise), "TwoMoons: `noise` must lie in [0.02, 1e18], found {noise}");
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let point = |index| {
             // 53 bits, the fraction of a float64.
@@ -49,7 +50,12 @@ impl TwoMoons {
                 x + noise * draw
             })
         };
-        Self { points: (0..n).map(point).collect(), noise }
+        // Of 16 bytes each: a TiB. What an allocator promises beyond that is not there.
+        let fits = n as u64 <= 1 << 36;
+        let mut points = Vec::new();
+        assert!(fits && points.try_reserve_exact(n).is_ok(), "TwoMoons: there is no memory for {n} points");
+        points.extend((0..n).map(point));
+        Self { points, noise }
     }
 
     /// Number of points.
@@ -74,13 +80,21 @@ impl TwoMoons {
     }
 
     /// Mean of the true `ln p(x)` over the points, in nats: what no model's mean exceeds on many points.
+    ///
+    /// # Panics
+    /// If there is no point.
     pub fn mean_log_prob(&self) -> f64 {
+        assert!(!self.is_empty(), "TwoMoons: a mean over no points");
         let log_prob = |&point: &[f64; 2]| (0.5 * (self.density(point, 0) + self.density(point, 1))).ln();
         self.points.iter().map(log_prob).sum::<f64>() / self.len() as f64
     }
 
     /// Mean of the true `ln p(x | moon)` over the points, in nats.
+    ///
+    /// # Panics
+    /// If there is no point.
     pub fn mean_log_prob_given_moon(&self) -> f64 {
+        assert!(!self.is_empty(), "TwoMoons: a mean over no points");
         let log_prob = |(index, &point): (usize, &[f64; 2])| self.density(point, index % 2).ln();
         self.points.iter().enumerate().map(log_prob).sum::<f64>() / self.len() as f64
     }

@@ -16,6 +16,7 @@ use super::door::Numbers;
 use super::evaluation::{non_finite_counts, read};
 use super::rows::{FailedRow, RowFault, SampledRows};
 use crate::bijector::Bijector;
+use crate::capacity::check_count;
 use crate::context::{Context, check_finite};
 use crate::error::FlowError;
 use crate::metric::{Exact, LogLikelihood};
@@ -39,7 +40,9 @@ impl<B, P> Flow<B, P> {
     ///
     /// # Errors
     /// If `n` is 0, if the temperature is negative or not finite, or if some latents have no inverse in this precision:
-    /// [`Flow::sample_rows`] returns the others.
+    /// [`Flow::sample_rows`] returns the others. [`FlowError::Capacity`] before anything is drawn, if the samples are more
+    /// than a TiB, or on the CPU if its allocator has no memory for them. Layers need several times that, so a count that
+    /// passes may still be too large.
     pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<Tensor<D>, FlowError>
     where
         B: Bijector<D>,
@@ -218,6 +221,7 @@ impl<B, P> Flow<B, P> {
         }
         let flow = self.valid();
         let numbers = Numbers { dtype: flow.dtype(), device: flow.device() };
+        check_count("n", n, flow.dims(), numbers.dtype, &numbers.device)?;
         let plain = context.plain();
         let context = flow.fit_condition(self.batch_shape(n), &numbers, &plain)?;
         check_finite(&plain)?;

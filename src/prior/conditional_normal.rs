@@ -54,6 +54,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use super::diagonal_normal::log_normal;
+use crate::capacity::check_shape_size;
 use crate::conditioner::Conditioner;
 use crate::error::{ShapeError, check_shape};
 
@@ -85,6 +86,7 @@ impl<N> ConditionalNormal<N> {
             let (expected, found) = (expected.to_vec(), found.to_vec());
             return Err(ShapeError::ConditionShape { layer: "ConditionalNormal", expected, found });
         }
+        check_shape_size("ConditionalNormal", &dims)?;
         // The conditioner knows shapes with its own number of axes: latents go in as their numbers where theirs is another.
         let mut latents = [1; K];
         latents[0] = dims[0];

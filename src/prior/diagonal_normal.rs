@@ -29,6 +29,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::{check_event, sum_event};
@@ -65,6 +66,7 @@ impl<const D: usize, C: Context> Prior<D, C> for DiagonalNormal<D> {
     }
 
     fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+        check_shape(check_shape_size("DiagonalNormal", &shape));
         check_shape(Prior::<D, C>::check(self, shape));
         let draws = Tensor::<D>::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype));
         draws.mul_scalar(temperature) * self.log_scale.val().exp() + self.mean.val()

@@ -29,6 +29,9 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     fn log_prob(&self, z: Tensor<D>, context: &C) -> Tensor<1>;
 
     /// Draws from the prior, its spread about the mean multiplied by `temperature`.
+    ///
+    /// # Panics
+    /// With the text of [`ShapeError`], for a shape that the prior does not know or that no tensor has.
     fn sample(&self, shape: [usize; D], temperature: f64, context: &C, device: &Device, dtype: DType) -> Tensor<D>;
 
     /// Data-dependent start, from the latents that the bijector makes of a first batch. The default serves priors that take nothing from data.

@@ -40,6 +40,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::event::{check_event, flatten};
@@ -160,6 +161,7 @@ impl<const D: usize, C: Context> Prior<D, C> for NormalMixture {
     }
 
     fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+        check_shape(check_shape_size("NormalMixture", &shape));
         check_shape(Prior::<D, C>::check(self, shape));
         let (means, log_scales) = (self.means.val(), self.log_scales.val());
         let [k, dims] = means.dims();

@@ -9,7 +9,9 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
+use crate::error::check_shape;
 use crate::event::sum_event;
 
 /// Standard normal prior. The formulas head this module.
@@ -30,6 +32,7 @@ impl<const D: usize, C: Context> Prior<D, C> for StandardNormal {
     }
 
     fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+        check_shape(check_shape_size("StandardNormal", &shape));
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype)).mul_scalar(temperature)
     }
 }

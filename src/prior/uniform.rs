@@ -8,7 +8,9 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
+use crate::error::check_shape;
 use crate::event::sum_event;
 
 /// Uniform prior on the unit cube. The formulas head this module.
@@ -29,6 +31,7 @@ impl<const D: usize, C: Context> Prior<D, C> for Uniform {
     }
 
     fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+        check_shape(check_shape_size("Uniform", &shape));
         let draws = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, dtype));
         draws.sub_scalar(0.5).mul_scalar(temperature).add_scalar(0.5)
     }

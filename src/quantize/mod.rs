@@ -23,7 +23,7 @@ mod cell;
 pub mod uniform;
 pub mod variational;
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 
 pub use bit_depth::BitDepth;
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
@@ -44,9 +44,17 @@ pub(crate) fn check_levels<const D: usize>(
     let rows = x.clone().reshape([dims[0], per_example]);
     let extremes = Tensor::cat(vec![rows.clone().min_dim(1), rows.max_dim(1)], 1);
     let data = extremes.try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
-    let legal = 0..n_levels as i64;
-    match data.iter::<i64>().enumerate().find(|(_, level)| !legal.contains(level)) {
+    let legal = 0..n_levels as i128;
+    match wide(&data).into_iter().enumerate().find(|(_, level)| !legal.contains(level)) {
         None => Ok((dims, per_example)),
         Some((index, found)) => Err(FlowError::Level { example: index / 2, found, levels: n_levels }),
+    }
+}
+
+/// Integers of any type. Those of unsigned ones of 64 bits do not all fit the signed type.
+fn wide(data: &TensorData) -> Vec<i128> {
+    match data.dtype() {
+        DType::U64 => data.iter::<u64>().map(i128::from).collect(),
+        _ => data.iter::<i64>().map(i128::from).collect(),
     }
 }

@@ -18,6 +18,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::zero_log_det;
@@ -96,6 +97,7 @@ impl<C: Context> Bijector<4, C> for Partition {
                 Ok(())
             }
         };
+        check_shape_size("Partition", &shape)?;
         match self.pattern {
             Pattern::Channels => even(1).map(|()| shape),
             Pattern::Stripes => even(3).map(|()| [b, 2 * c, h, w / 2]),
@@ -108,6 +110,7 @@ impl<C: Context> Bijector<4, C> for Partition {
         if c == 0 || c % 2 != 0 {
             return Err(ShapeError::NotDivisible { layer: "Partition", axis: 1, factor: 2, shape: shape.to_vec() });
         }
+        check_shape_size("Partition", &shape)?;
         match self.pattern {
             Pattern::Channels => Ok(shape),
             Pattern::Checkerboard if h == 0 || h % 2 != 0 => {

@@ -20,6 +20,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
+use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::event::zero_log_det;
@@ -84,6 +85,7 @@ impl<C: Context> Bijector<4, C> for Squeeze {
                 return Err(ShapeError::NotDivisible { layer: "Squeeze", axis, factor: 2, shape: shape.to_vec() });
             }
         }
+        check_shape_size("Squeeze", &shape)?;
         Ok([b, 4 * c, h / 2, w / 2])
     }
 
@@ -92,6 +94,7 @@ impl<C: Context> Bijector<4, C> for Squeeze {
         if c == 0 || c % 4 != 0 {
             return Err(ShapeError::NotDivisible { layer: "Squeeze", axis: 1, factor: 4, shape: shape.to_vec() });
         }
+        check_shape_size("Squeeze", &shape)?;
         Ok([b, c / 4, 2 * h, 2 * w])
     }
 }

@@ -18,7 +18,9 @@
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
+use super::TrainError;
 use super::moment_state::{AdamMoments, Moments};
+use super::optimizer::check_decay;
 use crate::kernel::adam::{self, Rates};
 
 /// Adam. The formulas head this module.
@@ -38,7 +40,15 @@ impl Default for Adam {
 
 impl Adam {
     /// With the decays `β₁` and `β₂`, in `[0, 1)`, and a positive `ε`.
+    ///
+    /// # Panics
+    /// With the text of [`TrainError::InvalidDecay`] or [`TrainError::InvalidEpsilon`], for numbers out of these ranges.
     pub fn new(beta_1: f64, beta_2: f64, epsilon: f64) -> Self {
+        let epsilon_fits = epsilon > 0.0 && epsilon.is_finite();
+        let epsilon_fits = if epsilon_fits { Ok(()) } else { Err(TrainError::InvalidEpsilon { epsilon }) };
+        if let Err(error) = check_decay(beta_1).and(check_decay(beta_2)).and(epsilon_fits) {
+            panic!("{error}");
+        }
         Self { beta_1, beta_2, epsilon }
     }
 

@@ -16,6 +16,7 @@ use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
 use super::moment_state::Moments;
+use super::optimizer::check_decay;
 
 /// Decay of the gradient's mean, the released code's.
 const BETA_1: f64 = 0.9;
@@ -31,7 +32,13 @@ pub struct Adamax {
 
 impl Adamax {
     /// With the decay `β₂` of the maximum, in `[0, 1)`.
+    ///
+    /// # Panics
+    /// With the text of [`TrainError::InvalidDecay`](super::TrainError::InvalidDecay), for another number.
     pub fn new(beta_2: f64) -> Self {
+        if let Err(error) = check_decay(beta_2) {
+            panic!("{error}");
+        }
         Self { beta_2 }
     }
 

@@ -44,6 +44,7 @@ impl Pass<'_> {
 
     /// By plain autodiff.
     pub fn store<M: Module>(&self, model: &M, loss: Tensor<1>) -> Result<BatchGradient, TrainError> {
+        check_one(&loss)?;
         if !loss.is_tracked() {
             return Err(no_gradient(model));
         }
@@ -99,6 +100,7 @@ impl Pass<'_> {
             return Err(TrainError::NoGraph);
         }
         let loss = objective.walk(model, walk).ok_or(TrainError::NotWalkable { backward: self.backward })?;
+        check_one(&loss)?;
         let value = self.finite(loss)?;
         if walk.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }
     }
@@ -113,14 +115,24 @@ impl Pass<'_> {
     }
 }
 
-/// Shares of the micro-batches in the loss.
-pub(super) fn shares<M, O: Objective<M>>(model: &M, parts: &[O]) -> Vec<f64> {
+/// A loss is one number: a sum over others would be another loss than the mean that is asked for.
+fn check_one(loss: &Tensor<1>) -> Result<(), TrainError> {
+    let [found] = loss.dims();
+    if found == 1 { Ok(()) } else { Err(TrainError::LossShape { found }) }
+}
+
+/// Shares of the micro-batches in the loss; with an error, the number of the one without examples.
+fn shares<M, O: Objective<M>>(model: &M, parts: &[O]) -> Result<Vec<f64>, (usize, TrainError)> {
     if let [_] = parts {
-        return vec![1.0];
+        return Ok(vec![1.0]);
     }
     let examples: Vec<usize> = parts.iter().map(|part| part.examples(model)).collect();
-    let all: usize = examples.iter().sum();
-    examples.into_iter().map(|n| n as f64 / all as f64).collect()
+    if let Some(part) = examples.iter().position(|&n| n == 0) {
+        return Err((part, TrainError::NoExamples { part }));
+    }
+    // As floats, whose sum cannot overflow.
+    let all: f64 = examples.iter().map(|&n| n as f64).sum();
+    Ok(examples.into_iter().map(|n| n as f64 / all).collect())
 }
 
 impl BatchGradient {
@@ -132,7 +144,7 @@ impl BatchGradient {
         mut pass: impl FnMut(StepSeed, &O) -> Result<Self, TrainError>,
     ) -> Result<Self, (usize, TrainError)> {
         let mut total: Option<Self> = None;
-        for (index, (part, share)) in parts.iter().zip(shares(model, parts)).enumerate() {
+        for (index, (part, share)) in parts.iter().zip(shares(model, parts)?).enumerate() {
             let found = pass(seeds.part(index as u64), part).map_err(|error| (index, error))?;
             total = Some(match total {
                 // One whole batch stays as it is, bit for bit.

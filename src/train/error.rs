@@ -129,6 +129,12 @@ pub enum TrainError {
         /// The decay that was given.
         decay: f64,
     },
+    /// What an optimizer adds to a root must be positive and finite.
+    #[error("the ε of an optimizer must be a positive number, found {epsilon}")]
+    InvalidEpsilon {
+        /// The number that was given.
+        epsilon: f64,
+    },
     /// A loss scale is a power of two in a range, and grows after a number of updates.
     #[error("{scale:?} is no loss scale: `exponent` must be at most 60 and `growth` at least 1")]
     InvalidLossScale {
@@ -178,6 +184,18 @@ pub enum TrainError {
     /// An update needs at least one batch.
     #[error("an update needs at least one batch, found none")]
     NoBatch,
+    /// A micro-batch without examples: it would have no weight among the others.
+    #[error("micro-batch {part} (from 0) holds no examples: each must hold at least 1")]
+    NoExamples {
+        /// Its number.
+        part: usize,
+    },
+    /// A loss that is not one number. Nothing was differentiated.
+    #[error("a loss must be one number, of shape [1], found shape [{found}]: take the mean over the batch")]
+    LossShape {
+        /// How many numbers came.
+        found: usize,
+    },
     /// The device could not give back a number: it is lost, or out of memory.
     #[error("the device gave no result: {reason}{}", instead_of(backward))]
     Device {

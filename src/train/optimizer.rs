@@ -22,8 +22,8 @@ impl OptimizerConfig {
     /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
     pub fn validate(self) -> Result<(), TrainError> {
         match self {
-            Self::Adamax { beta_2 } if !(0.0..1.0).contains(&beta_2) => Err(TrainError::InvalidDecay { decay: beta_2 }),
-            _ => Ok(()),
+            Self::Adamax { beta_2 } => check_decay(beta_2),
+            Self::Adam => Ok(()),
         }
     }
 
@@ -42,4 +42,9 @@ impl OptimizerConfig {
             Self::Adamax { beta_2 } => Adamax::new(beta_2).init(),
         }
     }
+}
+
+/// Whether a number is a decay of an optimizer's memory.
+pub(super) fn check_decay(decay: f64) -> Result<(), TrainError> {
+    if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(TrainError::InvalidDecay { decay }) }
 }

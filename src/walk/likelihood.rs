@@ -88,6 +88,9 @@ impl<S, B, P> BoundFlow<S, B, P> {
         B: Bijector<D, C>,
         P: Prior<D, C>,
     {
+        if let Err(error) = self.check_data(&x) {
+            panic!("{error}");
+        }
         let Self { surjection, flow } = self;
         let noise = surjection.noise(&x, flow.dtype()).inner();
         // The noise is drawn from the caller's stream, as in `loss_given`.

@@ -137,8 +137,11 @@ impl GlowClassifier {
     /// `[batch, n_classes]`, or one row for all examples.
     ///
     /// # Panics
-    /// If shapes, types or devices differ from the model's, or if the number of classes is not the classifier's.
+    /// If the model does not know the levels, if shapes, types or devices differ from the model's, or if the number of classes is not the classifier's.
     pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
+        if let Err(error) = model.check_data(&x) {
+            panic!("{error}");
+        }
         let noise = model.surjection.noise(&x, model.flow.dtype());
         let (y, log_weight) = model.surjection.lift(x, noise);
         let class = &model.flow.expect_admitted(&y, class);

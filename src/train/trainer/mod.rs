@@ -132,6 +132,7 @@ impl<M: Module> Trainer<M> {
     /// [`Backward::Store`].
     ///
     /// # Errors
+    /// [`TrainError::LossShape`] unless the loss is one number.
     /// [`TrainError::NoGraph`], [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`]
     /// under other policies than [`Backward::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`],
     /// [`TrainError::NonFiniteGradient`] and [`TrainError::NonFiniteUpdate`]; under the other policies
@@ -168,7 +169,7 @@ impl<M: Module> Trainer<M> {
     /// batch, the mean over all examples. Each part draws noise of its own, the first that of a whole batch.
     ///
     /// # Errors
-    /// As [`Trainer::update_on`], and [`TrainError::NoBatch`].
+    /// As [`Trainer::update_on`], [`TrainError::NoBatch`], and [`TrainError::NoExamples`] for a part without any.
     pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
         let _scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());

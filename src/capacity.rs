@@ -1,0 +1,87 @@
+//! How large a tensor may be: what is refused before any of it is allocated.
+//! ```text
+//! numbers·bytes ≤ 2^40       one TiB a tensor, more than the memory of a machine that computes with it
+//! ```
+//! Below that bound only the machine knows. On the CPU its allocator is asked for the memory first, so that a count
+//! which it refuses is an error and not the end of the process. An allocator may promise more than there is; then
+//! nobody can know beforehand.
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Device};
+
+use crate::error::ShapeError;
+
+/// Most bytes of a tensor.
+const MOST_BYTES: u64 = 1 << 40;
+
+/// A count or a shape that is too large to compute with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CapacityError {
+    /// A count above its bound.
+    #[error("`{what}` must be at most {most}, found {found}")]
+    TooMany {
+        /// The argument.
+        what: &'static str,
+        /// Its largest value. For a number of examples, so many are a TiB.
+        most: u64,
+        /// What was found.
+        found: u64,
+    },
+    /// A tensor that the machine has no memory for.
+    #[error("there is no memory for {found} examples of {dims} numbers in {dtype:?}; take fewer at a time")]
+    NoMemory {
+        /// Number of examples.
+        found: u64,
+        /// Numbers of an example.
+        dims: u64,
+        /// Type of the numbers.
+        dtype: DType,
+    },
+}
+
+/// The numbers of a tensor with this shape, if a tensor may have so many in float64.
+///
+/// # Errors
+/// [`ShapeError::TooLarge`].
+pub(crate) fn check_shape_size(layer: &'static str, shape: &[usize]) -> Result<usize, ShapeError> {
+    let product = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+    let most = MOST_BYTES / size_of::<f64>() as u64;
+    let fits = product.filter(|&product| product as u64 <= most);
+    fits.ok_or_else(|| ShapeError::TooLarge { layer, most, shape: shape.to_vec() })
+}
+
+/// Whether a tensor of `n` examples of `dims` numbers may exist on a device.
+///
+/// # Errors
+/// [`CapacityError`]; `what` is the name of the count.
+pub(crate) fn check_count(
+    what: &'static str,
+    n: usize,
+    dims: usize,
+    dtype: DType,
+    device: &Device,
+) -> Result<(), CapacityError> {
+    let (found, dims) = (n as u64, dims as u64);
+    // An example was checked when its flow was made.
+    let most = MOST_BYTES / (dims * dtype.size() as u64).max(1);
+    if found > most {
+        return Err(CapacityError::TooMany { what, most, found });
+    }
+    // No more than the bound, so that nothing overflows.
+    let bytes = found * dims * dtype.size() as u64;
+    if available(bytes, device) { Ok(()) } else { Err(CapacityError::NoMemory { found, dims, dtype }) }
+}
+
+/// Whether the memory of a device has so many bytes, as far as it can be asked.
+fn available(bytes: u64, device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => {
+            let mut probe = Vec::<u8>::new();
+            usize::try_from(bytes).is_ok_and(|bytes| probe.try_reserve_exact(bytes).is_ok())
+        }
+        #[allow(unreachable_patterns)]
+        _ => true,
+    }
+}

@@ -1,0 +1,287 @@
+//! What is refused before anything is computed: counts and events that no memory holds, levels that a model does not
+//! know, losses that are not one number, types that differ, decays that are none, and items of a data set that were not
+//! asked for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::data::dataset::{Dataset, DatasetError};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use flowkit::data::{DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons};
+use flowkit::train::{Adam, Adamax, Fault, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig};
+use flowkit::{
+    ActNorm, ActNormConfig, Backward, Bijector, BoundFlow, CapacityError, ChannelOrder, Flow, FlowError, Logit,
+    LogitConfig, MultiScale, PartitionConfig, Pattern, Prior, ShapeError, Squeeze, SqueezeConfig, StandardNormal,
+    Uniform, UniformDequantization, UniformDequantizationConfig,
+};
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+/// The text of a panic.
+fn panics<T>(run: impl FnOnce() -> T) -> String {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(run)) else { panic!("no panic") };
+    match panic.downcast::<String>() {
+        Ok(message) => *message,
+        Err(panic) => (*panic.downcast::<&str>().expect("a message")).to_owned(),
+    }
+}
+
+type Vectors = Flow<ActNorm<2>, StandardNormal>;
+
+fn vectors() -> Vectors {
+    Flow::new(ActNormConfig::new(2).init::<2>(&device()), StandardNormal::new(), [1, 2]).unwrap().without_data()
+}
+
+type Pixels = BoundFlow<UniformDequantization, (Logit, ActNorm<2>), StandardNormal>;
+
+fn pixels() -> Pixels {
+    let layers = (LogitConfig::new().init(), ActNormConfig::new(2).init::<2>(&device()));
+    let dequantization = UniformDequantizationConfig::new().init();
+    BoundFlow::new(dequantization, layers, StandardNormal::new(), [1, 2]).unwrap().without_data()
+}
+
+#[test]
+fn counts_that_no_memory_holds() {
+    let (flow, bound) = (vectors(), pixels());
+    for n in [1 << 40, 1 << 60, usize::MAX] {
+        // A TiB of eight bytes each.
+        let expected = FlowError::Capacity(CapacityError::TooMany { what: "n", most: 1 << 37, found: n as u64 });
+        assert_eq!(flow.sample::<2>(n, 1.0).unwrap_err(), expected);
+        assert_eq!(flow.sample::<2>(n, 0.0).unwrap_err(), expected);
+        assert_eq!(flow.sample_rows::<2>(n, 1.0).unwrap_err(), expected);
+        assert_eq!(flow.sample_with_log_prob::<2>(n, 1.0).unwrap_err(), expected);
+        assert_eq!(flow.sample_rows_with_log_prob::<2>(n, 1.0).unwrap_err(), expected);
+        assert_eq!(bound.sample::<2>(n, 1.0).unwrap_err(), expected);
+        assert_eq!(bound.sample_rows::<2>(n, 1.0).unwrap_err(), expected);
+    }
+    let x = || Tensor::<2, Int>::from_data([[3, 200]], &device());
+    for samples in [1 << 32, usize::MAX] {
+        let found = samples as u64;
+        let expected = FlowError::Capacity(CapacityError::TooMany { what: "samples", most: (1 << 32) - 1, found });
+        assert_eq!(bound.evaluate_importance_weighted::<2>(x(), samples).unwrap_err(), expected);
+        assert_eq!(bound.evaluate_importance_weighted_rows::<2>(x(), samples).unwrap_err(), expected);
+    }
+    assert_eq!(
+        bound.sample::<2>(usize::MAX, 1.0).unwrap_err().to_string(),
+        format!("`n` must be at most {}, found {}", 1u64 << 37, usize::MAX)
+    );
+}
+
+#[test]
+fn events_that_no_memory_holds() {
+    let large = [1, usize::MAX, usize::MAX];
+    let error = Flow::new::<3>(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).unwrap_err();
+    assert_eq!(error, ShapeError::TooLarge { layer: "Flow", most: 1 << 37, shape: large.to_vec() });
+    let dequantization = UniformDequantizationConfig::new().init();
+    let error = BoundFlow::new::<3>(dequantization, Vec::<ActNorm<3>>::new(), StandardNormal::new(), large);
+    assert!(matches!(error.unwrap_err(), ShapeError::TooLarge { .. }));
+
+    let squeeze = || SqueezeConfig::new(ChannelOrder::BlockMajor).init();
+    let even = usize::MAX - 3;
+    let shapes = |layer: &dyn Bijector4| {
+        for shape in [[1, even, even, even], [even, 4, 2, 2], [1, 4, even, 2], [1, 4, 2, even]] {
+            for found in [layer.forward_shape(shape), layer.inverse_shape(shape)] {
+                assert!(matches!(found, Err(ShapeError::TooLarge { .. })), "{shape:?}: {found:?}");
+            }
+        }
+    };
+    shapes(&squeeze());
+    shapes(&PartitionConfig::new(Pattern::Checkerboard).init());
+    shapes(&PartitionConfig::new(Pattern::Stripes).init());
+    shapes(&MultiScale::<Squeeze>::new(vec![squeeze(), squeeze()]));
+
+    let draw = |prior: &dyn Fn([usize; 3]) -> Tensor<3>| panics(|| prior([1, usize::MAX, 3]));
+    let plain = Device::flex();
+    let text = draw(&|shape| StandardNormal::new().sample(shape, 1.0, &(), &plain, DType::F32));
+    assert!(text.starts_with("StandardNormal: shape [1, 18446744073709551615, 3] has more than"), "{text}");
+    let text = draw(&|shape| Uniform::new().sample(shape, 1.0, &(), &plain, DType::F32));
+    assert!(text.starts_with("Uniform: shape"), "{text}");
+}
+
+/// Maps of shapes, whatever the layer.
+trait Bijector4 {
+    fn forward_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError>;
+    fn inverse_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError>;
+}
+
+impl<B: Bijector<4>> Bijector4 for B {
+    fn forward_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        self.output_shape(shape)
+    }
+    fn inverse_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        self.input_shape(shape)
+    }
+}
+
+#[test]
+fn levels_that_evaluation_refuses_are_no_training_data() {
+    let model = pixels();
+    let batch = |level: i64| Tensor::<2, Int>::from_data([[0, 255], [7, level]], &device());
+    for level in [256, -1, i64::from(i32::MAX)] {
+        let expected = FlowError::Level { example: 1, found: level.into(), levels: 256 };
+        assert_eq!(model.evaluate::<2>(batch(level)).unwrap_err(), expected);
+        let text = expected.to_string();
+        assert_eq!(panics(|| model.loss::<2>(batch(level))), text);
+        let noise = Tensor::<2>::full([2, 2], 0.5, &device());
+        assert_eq!(panics(|| model.log_weight(batch(level), noise)), text);
+        let objective = NegativeLogLikelihood::<2, _>::new(batch(level));
+        assert_eq!(panics(|| objective.loss(&model)), text);
+        for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
+            let mut trainer = Trainer::new(pixels(), TrainerConfig::new(2).with_backward(backward)).unwrap();
+            let good = NegativeLogLikelihood::<2, _>::new(batch(9));
+            let error = trainer.update_on_parts(&device(), &[good, objective.clone()]).unwrap_err();
+            assert_eq!(error, TrainError::Batch(expected.clone()), "{backward:?}");
+        }
+    }
+    // Beyond the signed integers of 64 bits.
+    let data = TensorData::new(vec![0u64, 1, 2, u64::MAX], [2, 2]);
+    let x = Tensor::<2, Int>::from_data(data, (&device(), DType::U64));
+    let expected = FlowError::Level { example: 1, found: u64::MAX.into(), levels: 256 };
+    assert_eq!(model.evaluate::<2>(x).unwrap_err(), expected);
+}
+
+/// A loss of as many numbers as asked for, of a batch of as many examples.
+struct Losses {
+    numbers: usize,
+    examples: usize,
+}
+
+impl Objective<Vectors> for Losses {
+    fn loss(&self, model: &Vectors) -> Tensor<1> {
+        let x = Tensor::<2>::from_data([[0.5, -1.0]], &device());
+        model.log_prob(x).neg().expand([self.numbers])
+    }
+    fn examples(&self, _: &Vectors) -> usize {
+        self.examples
+    }
+    fn fault(&self, _: &Vectors) -> Option<Fault> {
+        None
+    }
+    fn gradient_fault(&self, _: &Vectors) -> Option<Fault> {
+        None
+    }
+}
+
+#[test]
+fn losses_that_are_not_one_number() {
+    let mut trainer = Trainer::new(vectors(), TrainerConfig::new(2)).unwrap();
+    let expected = TrainError::LossShape { found: 64 };
+    let x = || Tensor::<2>::ones([64, 2], &device());
+    assert_eq!(trainer.update(&device(), |model| model.log_prob(x()).neg()).unwrap_err(), expected);
+    assert_eq!(trainer.update_on(&device(), &Losses { numbers: 64, examples: 1 }).unwrap_err(), expected);
+    assert_eq!(trainer.step_count(), 0);
+    trainer.update_on(&device(), &Losses { numbers: 1, examples: 1 }).unwrap();
+
+    let parts = [3, 0, 2].map(|examples| Losses { numbers: 1, examples });
+    let error = trainer.update_on_parts(&device(), &parts).unwrap_err();
+    assert_eq!(error, TrainError::NoExamples { part: 1 });
+    assert_eq!(trainer.step_count(), 1);
+}
+
+#[test]
+fn every_door_refuses_other_types() {
+    let x = |dtype: FloatDType| Tensor::<2>::from_data([[0.5, -1.0], [0.25, 2.0]], &device()).cast(dtype);
+    let flow = vectors();
+    for (cast, found) in [(FloatDType::F64, DType::F64), (FloatDType::F16, DType::F16), (FloatDType::BF16, DType::BF16)]
+    {
+        let expected = FlowError::Type { what: "data", expected: DType::F32, found };
+        assert_eq!(flow.evaluate(x(cast)).unwrap_err(), expected);
+        assert_eq!(flow.evaluate_rows(x(cast)).unwrap_err(), expected);
+        assert_eq!(flow.diagnose(x(cast)).unwrap_err(), expected);
+        let norm = ActNormConfig::new(2).init::<2>(&device());
+        let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
+        assert_eq!(unstarted.initialize(x(cast)).unwrap_err(), expected);
+        assert_eq!(panics(|| flow.log_prob(x(cast))), expected.to_string());
+        let mut trainer = Trainer::new(vectors(), TrainerConfig::new(2)).unwrap();
+        let batch = |dtype| NegativeLogLikelihood::<2, _>::new(x(dtype));
+        let expected = TrainError::Batch(expected);
+        assert_eq!(trainer.update_on(&device(), &batch(cast)).unwrap_err(), expected);
+        let parts = [batch(FloatDType::F32), batch(cast)];
+        assert_eq!(trainer.update_on_parts(&device(), &parts).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn optimizers_and_points_out_of_range() {
+    for decay in [2.0, 1.0, -1.0, f64::NAN] {
+        let text = TrainError::InvalidDecay { decay }.to_string();
+        assert_eq!(panics(|| Adam::new(decay, 0.999, 1e-8)), text);
+        assert_eq!(panics(|| Adam::new(0.9, decay, 1e-8)), text);
+        assert_eq!(panics(|| Adamax::new(decay)), text);
+    }
+    for epsilon in [0.0, -1e-8, f64::INFINITY, f64::NAN] {
+        assert_eq!(panics(|| Adam::new(0.9, 0.999, epsilon)), TrainError::InvalidEpsilon { epsilon }.to_string());
+    }
+    let (_, _) = (Adam::new(0.0, 0.5, 1e-3), Adamax::new(0.0));
+    for noise in [0.0, 1e300, f64::INFINITY, f64::NAN] {
+        assert!(panics(|| TwoMoons::new(4, noise, 0)).contains("`noise` must lie in [0.02, 1e18]"));
+    }
+    for n in [1 << 40, usize::MAX] {
+        assert_eq!(panics(|| TwoMoons::new(n, 0.1, 0)), format!("TwoMoons: there is no memory for {n} points"));
+    }
+    assert_eq!(panics(|| TwoMoons::new(0, 0.1, 0).mean_log_prob()), "TwoMoons: a mean over no points");
+    let points = TwoMoons::new(100, 1e18, 0).points(&Device::flex());
+    assert!(points.square().into_data().iter::<f32>().all(f32::is_finite));
+}
+
+/// Images of one pixel but for what is wrong.
+#[derive(Clone, Copy)]
+enum Wrong {
+    TooFew,
+    TooMany,
+    Size,
+    /// Of a whole batch.
+    Later,
+    Bytes,
+}
+
+impl Dataset<Image> for Wrong {
+    fn get(&self, index: usize) -> Result<Image, DatasetError> {
+        let (pixels, shape) = match self {
+            Self::Size if index == 3 => (vec![0; 2], [1, 1, 2]),
+            Self::Later if index >= 2 => (vec![0; 2], [1, 1, 2]),
+            Self::Bytes if index == 3 => (vec![0; 3], [1, 1, 1]),
+            _ => (vec![0], [1, 1, 1]),
+        };
+        Ok(Image { pixels, shape, label: None })
+    }
+
+    fn get_many(&self, indices: Vec<usize>) -> Result<Vec<Image>, DatasetError> {
+        let n = match self {
+            Self::TooFew => indices.len() - 1,
+            Self::TooMany => indices.len() + 1,
+            _ => indices.len(),
+        };
+        (0..n).map(|i| self.get(indices[i % indices.len()])).collect()
+    }
+
+    fn len(&self) -> usize {
+        6
+    }
+}
+
+#[test]
+fn items_that_were_not_asked_for() {
+    let other = |item| ItemError::Shape { item, expected: [1, 1, 1], found: [1, 1, 2] };
+    let cases = [
+        (Wrong::TooFew, 0, ItemError::Count { expected: 2, found: 1 }),
+        (Wrong::TooMany, 0, ItemError::Count { expected: 2, found: 3 }),
+        (Wrong::Size, 1, other(3)),
+        (Wrong::Later, 1, other(2)),
+        (Wrong::Bytes, 1, ItemError::Pixels { item: 3, shape: [1, 1, 1], found: 3 }),
+    ];
+    for (dataset, failing, expected) in cases {
+        for prefetch in [0, 2] {
+            let config = LoaderConfig::new(2).with_pass(Pass::Sequential).with_prefetch(prefetch);
+            let loader: Loader<Tensor<4, Int>> = Loader::new(dataset, ImageBatcher, config, &Device::flex()).unwrap();
+            let mut steps = loader.steps(0).unwrap();
+            for _ in 0..failing {
+                assert_eq!(steps.next().unwrap().unwrap().dims(), [2, 1, 1, 1]);
+            }
+            let Some(Err(DataError::Items { step, source })) = steps.next() else { panic!("{expected}") };
+            assert_eq!((step, source), (failing, expected.clone()));
+            assert!(steps.next().is_none());
+        }
+    }
+}
