@@ -22,7 +22,8 @@ use crate::walk::{Walk, graph_device};
 
 /// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
 pub trait Objective<M> {
-    /// Mean loss of a batch in nats per example, `[1]`; any other shape is [`TrainError::LossShape`](super::TrainError::LossShape).
+    /// Mean loss of a batch in nats per example, `[1]`. An update is an error for any other shape:
+    /// [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
 
     /// Loss of the batch by a walk there and back, without a graph, and its gradients in `walk`: what memory-saving policies run instead of
@@ -56,7 +57,7 @@ pub trait Objective<M> {
     fn fault(&self, model: &M) -> Option<Fault>;
 
     /// The layer at which the gradient of a finite loss stops being finite on its way back, asked and seeded in the same way. `None` if none
-    /// is found: the gradient of a parameter may be at fault where that of the layer's input is not.
+    /// is found, or if the model is outside of any graph.
     fn gradient_fault(&self, model: &M) -> Option<Fault>;
 }
 

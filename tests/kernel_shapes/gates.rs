@@ -6,15 +6,15 @@ use flowkit::kernel::conv2d::PreActivation;
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::{NetworkOps, channel_norm, concat_elu, gated_norm, gated_residual};
 
-use crate::{Call, Door, door, numbers};
+use crate::{Call, Door, Named, door, numbers};
 
 pub fn doors() -> Vec<Door> {
-    let x: (&str, &[usize]) = ("x", &[2, 3, 2, 5]);
-    let twice = |name| -> (&str, &[usize]) { (name, &[2, 6, 2, 5]) };
-    let same = |name| -> (&str, &[usize]) { (name, &[2, 3, 2, 5]) };
-    let channel = |name| -> (&str, &[usize]) { (name, &[1, 3, 1, 1]) };
-    let (weight, bias): ((&str, &[usize]), (&str, &[usize])) = (("weight", &[6, 8, 1, 1]), ("bias", &[6]));
-    let c_maps: (&str, &[usize]) = ("c", &[2, 4, 2, 5]);
+    let x: Named = ("x", &[2, 3, 2, 5]);
+    let twice = |name| -> Named { (name, &[2, 6, 2, 5]) };
+    let same = |name| -> Named { (name, &[2, 3, 2, 5]) };
+    let channel = |name| -> Named { (name, &[1, 3, 1, 1]) };
+    let (weight, bias): (Named, Named) = (("weight", &[6, 8, 1, 1]), ("bias", &[6]));
+    let c_maps: Named = ("c", &[2, 4, 2, 5]);
     let any = [(0, 0), (0, 1), (0, 2), (0, 3)];
     let normed = [x, channel("gain"), channel("shift")];
     let gated = [x, c_maps, weight, bias, channel("gain"), channel("shift")];

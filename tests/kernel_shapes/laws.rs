@@ -6,7 +6,7 @@ use flowkit::coupling::Half;
 use flowkit::kernel::{FlowOps, NetworkOps, affine_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 
-use crate::{Door, door, numbers};
+use crate::{Door, Named, door, numbers};
 
 const KEPT: Half = Half::First;
 /// Of five channels two change, and of four.
@@ -15,11 +15,11 @@ const ODD: [(usize, usize); 1] = [(0, 1)];
 const FORM: AffineForm = AffineForm::Sigmoid;
 
 pub fn doors() -> Vec<Door> {
-    let x: (&str, &[usize]) = ("x", &[2, 7]);
-    let z: (&str, &[usize]) = ("z", &[2, 7]);
-    let theta: (&str, &[usize]) = ("theta", &[2, 8, 7]);
-    let (image, latent): ((&str, &[usize]), (&str, &[usize])) = (("x", &[2, 5, 3]), ("z", &[2, 5, 3]));
-    let affine: (&str, &[usize]) = ("theta", &[2, 2, 6]);
+    let x: Named = ("x", &[2, 7]);
+    let z: Named = ("z", &[2, 7]);
+    let theta: Named = ("theta", &[2, 8, 7]);
+    let (image, latent): (Named, Named) = (("x", &[2, 5, 3]), ("z", &[2, 5, 3]));
+    let affine: Named = ("theta", &[2, 2, 6]);
     let both = |(a, b): (Tensor<2>, Tensor<2>)| [numbers(a), numbers(b)].concat();
     let pair = |(a, b): (Tensor<3>, Tensor<1>)| [numbers(a), numbers(b)].concat();
     vec![

@@ -6,14 +6,14 @@ use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
 use flowkit::kernel::linear::After;
 use flowkit::kernel::{NetworkOps, attention, channel_affine, conv2d, linear};
 
-use crate::{Door, door, numbers};
+use crate::{Door, Named, door, numbers};
 
 pub fn convolutions() -> Vec<Door> {
     let form = Form { edge: Edge::Ring, after: After::Relu, before: PreActivation::ConcatElu };
-    let x: (&str, &[usize]) = ("x", &[2, 2, 4, 5]);
-    let weight: (&str, &[usize]) = ("weight", &[3, 5, 3, 3]);
-    let bias: (&str, &[usize]) = ("bias", &[3]);
-    let y = |name| -> (&str, &[usize]) { (name, &[2, 3, 4, 5]) };
+    let x: Named = ("x", &[2, 2, 4, 5]);
+    let weight: Named = ("weight", &[3, 5, 3, 3]);
+    let bias: Named = ("bias", &[3]);
+    let y = |name| -> Named { (name, &[2, 3, 4, 5]) };
     let any = [(0, 0), (0, 2), (0, 3)];
     vec![
         door("conv2d", &[x, weight, bias], &any, move |c| {
@@ -39,13 +39,12 @@ pub fn convolutions() -> Vec<Door> {
 }
 
 pub fn doors() -> Vec<Door> {
-    let (rows, weight, bias): ((&str, &[usize]), (&str, &[usize]), (&str, &[usize])) =
-        (("x", &[3, 4]), ("weight", &[4, 5]), ("bias", &[5]));
-    let y = |name| -> (&str, &[usize]) { (name, &[3, 5]) };
-    let x: (&str, &[usize]) = ("x", &[2, 3, 4]);
-    let channel = |name| -> (&str, &[usize]) { (name, &[3]) };
-    let projected: (&str, &[usize]) = ("projected", &[2, 12, 5]);
-    let mixed = |name| -> (&str, &[usize]) { (name, &[2, 4, 5]) };
+    let (rows, weight, bias): (Named, Named, Named) = (("x", &[3, 4]), ("weight", &[4, 5]), ("bias", &[5]));
+    let y = |name| -> Named { (name, &[3, 5]) };
+    let x: Named = ("x", &[2, 3, 4]);
+    let channel = |name| -> Named { (name, &[3]) };
+    let projected: Named = ("projected", &[2, 12, 5]);
+    let mixed = |name| -> Named { (name, &[2, 4, 5]) };
     vec![
         door("linear", &[rows, weight, bias], &[(0, 0)], |c| {
             numbers(linear::forward(c.get(0), c.get(1), c.get(2), After::Relu))

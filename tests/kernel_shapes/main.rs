@@ -46,6 +46,9 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
+/// An operand's name and shape.
+type Named = (&'static str, &'static [usize]);
+
 type Run = Box<dyn Fn(&Call<'_>) -> Vec<f64>>;
 
 struct Door {
@@ -58,7 +61,7 @@ struct Door {
 
 fn door(
     name: &'static str,
-    operands: &[(&'static str, &[usize])],
+    operands: &[Named],
     free: &[(usize, usize)],
     run: impl Fn(&Call<'_>) -> Vec<f64> + 'static,
 ) -> Door {
@@ -83,8 +86,8 @@ fn check(doors: Vec<Door>) {
         assert!(!right.is_empty());
         assert_whole(&right, door.name);
         for (index, (name, shape)) in door.operands.iter().enumerate() {
-            for axis in 0..shape.len() {
-                for length in [shape[axis] - 1, shape[axis] + 1] {
+            for (axis, &right) in shape.iter().enumerate() {
+                for length in [right - 1, right + 1] {
                     let mut changed = operands.clone();
                     changed[index].0[axis] = length;
                     let what = format!("{} with `{name}` {:?}", door.name, changed[index].0);

@@ -5,14 +5,13 @@ use burn::tensor::Tensor;
 use flowkit::kernel::adam::{self, Rates};
 use flowkit::kernel::{TrainingOps, moving_average};
 
-use crate::{Door, door, numbers};
+use crate::{Door, Named, door, numbers};
 
 const RATES: Rates = Rates { beta_1: 0.9, beta_2: 0.999, rate: 1e-3, epsilon: 1e-8 };
 
 pub fn doors() -> Vec<Door> {
-    let four: [(&str, &[usize]); 4] =
-        [("parameter", &[3, 5]), ("gradient", &[3, 5]), ("mean", &[3, 5]), ("square", &[3, 5])];
-    let two: [(&str, &[usize]); 2] = [("average", &[3, 5]), ("value", &[3, 5])];
+    let four: [Named; 4] = [("parameter", &[3, 5]), ("gradient", &[3, 5]), ("mean", &[3, 5]), ("square", &[3, 5])];
+    let two: [Named; 2] = [("average", &[3, 5]), ("value", &[3, 5])];
     vec![
         door("adam", &four, &[], |c| {
             adam::update::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES).map(numbers).concat()
