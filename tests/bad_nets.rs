@@ -241,7 +241,7 @@ fn a_layer_that_is_called_with_a_wrong_condition_says_so() {
     let text = panic.downcast_ref::<String>().unwrap();
     assert_eq!(text, "Made: expected a condition of shape [1, 3], found [1, 2]");
     let panic = catch_unwind(|| TwoMoons::new(2, 0.0, 0)).unwrap_err();
-    assert!(panic.downcast_ref::<String>().unwrap().contains("`noise` must lie in [0.02, ∞), found 0"));
+    assert!(panic.downcast_ref::<String>().unwrap().contains("`noise` must lie in [0.02, 1e18], found 0"));
 }
 
 /// The example, which `cargo test` builds beside the tests.
