@@ -3,8 +3,6 @@
 mod config;
 mod flow;
 
-use burn::tensor::DType;
-
 pub use crate::capacity::CapacityError;
 pub use config::ConfigError;
 pub use flow::FlowError;
