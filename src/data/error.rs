@@ -1,4 +1,9 @@
-use std::{io, path::PathBuf};
+//! What can be wrong with data.
+//!
+//! The text of an error holds that of its cause, so `Error::source` is `None`: a program that prints the chain of causes
+//! would print it twice. `r#source` is how thiserror is told so; the field is there to be matched.
+
+use std::{error::Error as StdError, io, path::PathBuf};
 
 use burn::data::dataset::DatasetError;
 use thiserror::Error;
@@ -15,7 +20,7 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
         /// The reason.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// An image shape `[channels, height, width]` with a zero in it, or of more bytes than can be counted.
     #[error("an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory")]
@@ -121,12 +126,12 @@ pub enum DataError {
         found: f64,
     },
     /// An item that its data set could not give.
-    #[error("step {step}: {source}")]
+    #[error("step {step}: {}", chain(source))]
     Dataset {
         /// The training step that asked, from 0.
         step: usize,
         /// What the data set reported.
-        source: DatasetError,
+        r#source: DatasetError,
     },
     /// Other items than were asked for.
     #[error("step {step}: {source}")]
@@ -140,7 +145,7 @@ pub enum DataError {
     #[error("no thread to read ahead with: {source}")]
     NoThread {
         /// The reason.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A panic in the thread that reads ahead: a bug of the data set.
     #[error("reading ahead panicked: {reason}")]
@@ -373,6 +378,20 @@ pub enum DataError {
         /// The numbers that are there.
         found: [usize; 2],
     },
+}
+
+/// An error of somebody else's with its causes, each of them once: the text of some holds that of the next.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        if !text.contains(&own) {
+            text = format!("{text}: {own}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl DataError {

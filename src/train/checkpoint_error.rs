@@ -1,4 +1,7 @@
 //! What can go wrong with checkpoints, one variant per broken rule.
+//!
+//! The text of an error holds that of its cause, so `Error::source` is `None`: a program that prints the chain of causes
+//! would print it twice. `r#source` is how thiserror is told so; the field is there to be matched.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,7 +22,7 @@ pub enum CheckpointError {
         /// The target file.
         path: PathBuf,
         /// What the system reported.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// The file could not be read.
     #[error("cannot read the checkpoint {}: {source}", path.display())]
@@ -27,7 +30,7 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
         /// What the system reported.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// The file is cut short, or is no safetensors file.
     #[error("{} is truncated or not a safetensors file: {reason}", path.display())]
@@ -226,7 +229,7 @@ pub enum CheckpointError {
     #[error("the run cannot continue: {source}")]
     Training {
         /// Why.
-        source: TrainError,
+        r#source: TrainError,
     },
     /// A folder holds checkpoints of the same update or of later ones that are not this run's.
     #[error(
