@@ -1,4 +1,4 @@
-//! Writing a file atomically: it is replaced in one step, or stays unchanged.
+//! Writing a file atomically: it is replaced in one step, or stays unchanged. And reading one that is a file.
 //! ```text
 //! 1. write a temporary file in the folder of the target, and flush it to the disk
 //! 2. rename it to the target      a reader finds the earlier contents or the new ones
@@ -16,14 +16,48 @@
 //! The target becomes a new file, so hard links are cut: other names of the earlier file keep the earlier contents.
 //!
 //! All files of this crate are written this way.
+//!
+//! [`read`] reads regular files only, since a pipe may never end, nor begin, and a device such as `/dev/zero` has no
+//! end.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Error, ErrorKind, Write};
+use std::io::{self, BufWriter, Error, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Prefix of the names of temporary files. Files that a killed process left unfinished can be found, and deleted, by
-/// it.
+/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and [`RANDOM`] letters and
+/// digits: see [`is_leftover`].
 pub const TEMPORARY: &str = ".writing-";
+
+/// Random characters at the end of a temporary file's name.
+const RANDOM: usize = 6;
+
+/// Bytes of the longest name on common file systems.
+const LONGEST_NAME: usize = 255;
+
+/// The name of a temporary file, without its random characters. A name that would be too long lacks the target's.
+fn prefix(target: &OsStr) -> OsString {
+    let mut name = OsString::from(TEMPORARY);
+    if TEMPORARY.len() + target.len() + 1 + RANDOM <= LONGEST_NAME {
+        name.push(target);
+        name.push("-");
+    }
+    name
+}
+
+/// Whether a file of this name is what [`write`] leaves beside `target` if its process is killed. A name that merely
+/// begins with [`TEMPORARY`] may be a user's.
+///
+/// ```
+/// use flowkit::whole_file::is_leftover;
+///
+/// assert!(is_leftover(".writing-report.json-x7Kp0a", "report.json"));
+/// assert!(!is_leftover(".writing-diary", "report.json"));
+/// ```
+pub fn is_leftover(name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> bool {
+    let random = name.as_ref().as_encoded_bytes().strip_prefix(prefix(target.as_ref()).as_encoded_bytes());
+    random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+}
 
 /// Writes a file with `contents`, completely or not at all. The rules head this module.
 ///
@@ -50,8 +84,9 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    let prefix = prefix(path.file_name().unwrap_or_default());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
+    builder.prefix(&prefix).rand_bytes(RANDOM);
     // A private file would surprise whoever shares the folder; the umask of the user still applies. What replaces a
     // file is private until it has that file's permissions.
     #[cfg(unix)]
@@ -72,8 +107,61 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
     sync_folder(folder)
 }
 
+/// The contents of a regular file of at most `most` bytes. Not more is read than the file holds when it is opened.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("settings.json");
+/// std::fs::write(&path, b"{}")?;
+/// assert_eq!(flowkit::whole_file::read(&path, 2)?, b"{}");
+/// assert!(flowkit::whole_file::read(&path, 1).is_err());
+/// assert!(flowkit::whole_file::read(folder.path(), 2).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// Errors from the system; [`ErrorKind::InvalidInput`] for what is not a regular file, links followed;
+/// [`ErrorKind::FileTooLarge`]; [`ErrorKind::OutOfMemory`].
+pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
+    let (file, length) = open(path.as_ref())?;
+    if length > most {
+        let text = format!("has {length} bytes, and at most {most} are read");
+        return Err(Error::new(ErrorKind::FileTooLarge, text));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file, and the bytes in it.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+    let check = |found: fs::Metadata| match found.is_file() {
+        true => Ok(found.len()),
+        false => {
+            let text = format!("expected a regular file, found {}", kind(found.file_type()));
+            Err(Error::new(ErrorKind::InvalidInput, text))
+        }
+    };
+    // Before it is opened, since that waits for ever where nobody writes to a pipe.
+    check(fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    // And what was opened, should another have taken its place.
+    let length = check(file.metadata()?)?;
+    Ok((file, length))
+}
+
+/// Opens a file whose lock is another process's business too, and makes it if there is none. A link is an error: its file is somebody
+/// else's.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    if path.is_symlink() {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("{} is a symbolic link", path.display())));
+    }
+    File::options().create(true).write(true).truncate(false).open(target(path)?)
+}
+
 /// The regular file that a path names, or the path itself if nothing exists there.
-pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
+fn target(path: &Path) -> io::Result<PathBuf> {
     let refused = |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("{what} is in its place")));
     match fs::metadata(path) {
         Ok(found) if found.is_file() => fs::canonicalize(path),

@@ -136,7 +136,7 @@ fn what_a_killed_process_left_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
     save(&checkpoints, 1);
-    fs::write(folder.path().join(".writing-AbCdEf"), b"half").unwrap();
+    fs::write(folder.path().join(".writing-0000000002.safetensors-AbCdEf"), b"half").unwrap();
     drop(checkpoints);
     let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -381,9 +381,10 @@ fn only_regular_files_are_replaced() {
         assert_eq!(after, found, "{name} was replaced");
         assert_eq!((after.is_fifo(), names()), (name == "pipe", before), "{name}");
     }
-    // The lock of a folder is no way to empty a file of someone's.
+    // The lock of a folder is no way to someone's file.
     fs::create_dir(at("run")).unwrap();
     symlink("../elsewhere/file", at("run/.lock")).unwrap();
-    Checkpoints::open(at("run"), 1).unwrap();
+    let error = Checkpoints::open(at("run"), 1).unwrap_err();
+    assert!(error.to_string().contains(".lock is a symbolic link"), "{error}");
     assert_eq!(fs::read(at("elsewhere/file")).unwrap(), b"earlier");
 }

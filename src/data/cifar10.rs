@@ -7,13 +7,14 @@
 //! Reference: Krizhevsky, *Learning multiple layers of features from tiny images*, 2009; the format is described at
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version".
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{
     DataError, Images, Labels, Remark, Split,
     folder::{Found, Kind, entries, not_in_set},
     report::ReportEntry,
 };
+use crate::whole_file;
 
 /// `[channels, height, width]` of every CIFAR-10 image.
 pub const SHAPE: [usize; 3] = [3, 32, 32];
@@ -23,6 +24,8 @@ pub const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 const RECORD: usize = 1 + 3 * 32 * 32;
+/// Most bytes of a file: 1 GiB. The whole set has 0.2 GiB.
+const MAX_BYTES: u64 = 1 << 30;
 const MAX_LABEL: u8 = CLASSES.len() as u8 - 1;
 const TEST_FILE: &str = "test_batch.bin";
 
@@ -36,7 +39,8 @@ const N_TRAIN_FILES: usize = 5;
 ///
 /// # Errors
 ///
-/// [`DataError::Io`], [`DataError::EmptyFile`], [`DataError::TruncatedRecord`], or [`DataError::LabelOutOfRange`].
+/// [`DataError::Io`], also for what is not a regular file and for one of more than 1 GiB; [`DataError::EmptyFile`],
+/// [`DataError::TruncatedRecord`], or [`DataError::LabelOutOfRange`].
 ///
 /// # Example
 ///
@@ -52,7 +56,7 @@ const N_TRAIN_FILES: usize = 5;
 /// ```
 pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     let path = path.as_ref();
-    let mut bytes = fs::read(path).map_err(DataError::io(path))?;
+    let mut bytes = whole_file::read(path, MAX_BYTES).map_err(DataError::io(path))?;
     if bytes.is_empty() {
         return Err(DataError::EmptyFile { path: path.into(), expected: RECORD });
     }

@@ -7,12 +7,12 @@
 //! Reference: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*, "File formats for the MNIST database".
 
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
 };
 
 use super::{DataError, gzip};
+use crate::whole_file;
 
 /// Unsigned bytes in this many dimensions.
 const fn magic(n_dims: u32) -> u32 {
@@ -43,7 +43,7 @@ impl<'a, const N: usize> Idx<'a, N> {
         what: &'static str,
         check: impl Fn(&[usize]) -> Result<(), DataError>,
     ) -> Result<Self, DataError> {
-        let mut file = BufReader::new(File::open(path).map_err(DataError::io(path))?);
+        let mut file = BufReader::new(whole_file::open(path).map_err(DataError::io(path))?.0);
         let packed = file.fill_buf().map_err(DataError::io(path))?.starts_with(&gzip::MAGIC);
         let of: Box<dyn Read> = if packed { Box::new(gzip::Members::new(file)) } else { Box::new(file) };
         let mut source = Source { path, packed, of };

@@ -2,15 +2,19 @@
 //! ```text
 //! FOLDER/0000001200.safetensors     one file an update that was saved, named after its number
 //! FOLDER/0000001300.safetensors.damaged   one that could not be read, for its owner to look at
-//! FOLDER/.lock                      held by the process that writes there
+//! FOLDER/.lock                      held by the process that writes there; not a link
 //! ```
+//! All else in the folder is left alone. Only regular files of exactly these names, and those that [`whole_file`] names
+//! while it writes them, are ever renamed or deleted.
+//!
 //! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`]).
 //! Older files are deleted only when this is done and durable. Whenever a process dies, the folder holds the previous
 //! checkpoint or the new one.
 //!
 //! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others. A file
-//! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. What a run resumes
-//! past, or finds damaged in the way of a save, is not deleted: it gets the ending `.damaged` when the run saves again.
+//! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. A damaged file is
+//! never deleted: when it is in the way of a save, or one too many, it gets the ending `.damaged`. To know, a file is
+//! read before it is deleted. One that cannot be read stays, and so does a link, whose file is elsewhere.
 //!
 //! # Which checkpoints belong to a run
 //! A run deletes, overwrites and renames only its own checkpoints:
@@ -29,16 +33,35 @@
 //! A run that is to replace another one declares it with [`Checkpoints::replacing`].
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::checkpoint::{Checkpoint, create_folder, remove_leftovers};
 use super::checkpoint_error::CheckpointError;
-use crate::whole_file::{self, sync_folder};
+use crate::whole_file::{self, TEMPORARY, sync_folder};
 
 /// What comes after the number of a file.
 const EXTENSION: &str = "safetensors";
+
+/// The name of the file of an update.
+fn file_name(step: u64) -> String {
+    // Ten digits sort as numbers do; a run of more updates has longer names, which are read as numbers anyway.
+    format!("{step:010}.{EXTENSION}")
+}
+
+/// The update of a file with this name.
+fn step_of(name: &str) -> Option<u64> {
+    let step = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()?;
+    (file_name(step) == name).then_some(step)
+}
+
+/// Whether a killed process left a file of this name.
+fn is_leftover(name: &OsStr) -> bool {
+    let target = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY)?.rsplit_once('-'));
+    target.is_some_and(|(target, _)| step_of(target).is_some() && whole_file::is_leftover(name, target))
+}
 
 /// The folder of a run's checkpoints, open for one process.
 ///
@@ -116,7 +139,8 @@ impl Checkpoints {
     /// will be kept.
     ///
     /// # Errors
-    /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the folder open; [`CheckpointError::Write`].
+    /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the folder open; [`CheckpointError::Write`],
+    /// also if `.lock` is a link or not a file.
     pub fn open(folder: impl AsRef<Path>, keep: usize) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref().to_path_buf();
         if keep == 0 {
@@ -124,14 +148,12 @@ impl Checkpoints {
         }
         let fail = |source| CheckpointError::Write { path: folder.clone(), source };
         create_folder(&folder).map_err(fail)?;
-        let lock = whole_file::target(&folder.join(".lock"))
-            .and_then(|lock| File::options().create(true).write(true).truncate(false).open(lock))
-            .map_err(fail)?;
+        let lock = whole_file::open_lock(&folder.join(".lock")).map_err(fail)?;
         // A file system without locks cannot tell; the run goes on as it would have without asking.
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             return Err(CheckpointError::InUse { folder });
         }
-        remove_leftovers(&folder).map_err(fail)?;
+        remove_leftovers(&folder, is_leftover).map_err(fail)?;
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
@@ -157,8 +179,7 @@ impl Checkpoints {
 
     /// The file of the checkpoint after an update.
     pub fn path(&self, step: u64) -> PathBuf {
-        // Ten digits sort as numbers do; a run of more updates has longer names, which are read as numbers anyway.
-        self.folder.join(format!("{step:010}.{EXTENSION}"))
+        self.folder.join(file_name(step))
     }
 
     /// The updates with a checkpoint, ascending, damaged ones among them.
@@ -166,11 +187,7 @@ impl Checkpoints {
         let fail = |source| CheckpointError::Read { path: self.folder.clone(), source };
         let mut steps = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            if path.extension().is_some_and(|extension| extension == EXTENSION) {
-                steps.extend(number.filter(|&step| self.path(step) == path));
-            }
+            steps.extend(entry.map_err(fail)?.file_name().to_str().and_then(step_of));
         }
         steps.sort_unstable();
         Ok(steps)
@@ -207,7 +224,7 @@ impl Checkpoints {
 
     /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are deleted, except for the
     /// newest `keep − 1`. So are this run's checkpoints of later updates, because this checkpoint has replaced that
-    /// course of the run. Those that cannot be read are renamed instead.
+    /// course of the run. Those that are damaged are renamed instead.
     ///
     /// # Errors
     /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is not this run's, damaged
@@ -217,18 +234,25 @@ impl Checkpoints {
         let path = self.write(step, checkpoint, &damaged)?;
         let steps = self.steps()?;
         let mut gone = false;
-        // The newest first: what is left after a kill in between is then the newest but for this one, or damaged.
-        for &later in steps.iter().filter(|&&other| other > step).rev() {
-            if damaged.contains(&later) {
+        // The newest last: after a kill in between, the newest is that of the course that was left, as before this save,
+        // or this one. None between them is ever taken for the newest.
+        for &later in steps.iter().filter(|&&other| other > step) {
+            if damaged.contains(&later) || !self.is_file(later) {
                 self.set_aside(later)?
             } else {
                 self.remove(later)?
             }
             gone = true;
         }
-        let own: Vec<u64> = steps.into_iter().filter(|&other| other < step && self.own().earlier(other)).collect();
+        let is_own = |&other: &u64| other < step && self.own().earlier(other) && self.is_file(other);
+        let own: Vec<u64> = steps.into_iter().filter(is_own).collect();
         for &earlier in own.iter().rev().skip(self.keep - 1) {
-            self.remove(earlier)?;
+            match Checkpoint::load(self.path(earlier)) {
+                Err(error) if error.is_damage() => self.set_aside(earlier)?,
+                // It may be good.
+                Err(CheckpointError::Read { .. }) => continue,
+                _ => self.remove(earlier)?,
+            }
             gone = true;
         }
         if gone {
@@ -285,6 +309,11 @@ impl Checkpoints {
         written.map(|()| path)
     }
 
+    /// Whether a checkpoint is a regular file here, and no link to one.
+    fn is_file(&self, step: u64) -> bool {
+        fs::symlink_metadata(self.path(step)).is_ok_and(|found| found.is_file())
+    }
+
     fn remove(&self, step: u64) -> Result<(), CheckpointError> {
         let path = self.path(step);
         fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })?;
@@ -294,7 +323,7 @@ impl Checkpoints {
 
     fn set_aside(&self, step: u64) -> Result<(), CheckpointError> {
         let path = self.path(step);
-        let name = |more: &str| self.folder.join(format!("{step:010}.{EXTENSION}.damaged{more}"));
+        let name = |more: &str| self.folder.join(format!("{}.damaged{more}", file_name(step)));
         let mut aside = name("");
         // Does not overwrite files that were set aside before.
         for number in 2.. {

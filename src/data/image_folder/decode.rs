@@ -1,12 +1,16 @@
 //! Decodes one image file to planes of bytes.
 
-use std::{fs, io::Cursor, path::Path};
+use std::{io::Cursor, path::Path};
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::{jpeg_segments::JpegSegments, png_chunks::PngChunks};
 use crate::data::{DataError, LayoutError, rgb::push_planes};
+use crate::whole_file;
+
+/// Most bytes of a file: 256 MiB, several times what the largest pictures of cameras have.
+const MAX_BYTES: u64 = 1 << 28;
 
 /// Appends the planes of one file, and returns whether they had to be turned. The header is checked before the pixels
 /// are decoded.
@@ -14,7 +18,7 @@ pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2])
     let undecodable = |reason: String| DataError::Undecodable { path: path.into(), reason };
     let refused = |error: ImageError| undecodable(error.to_string());
     let color = |found: String| DataError::ColorType { path: path.into(), expected: "Rgb8", found };
-    let bytes = fs::read(path).map_err(DataError::io(path))?;
+    let bytes = whole_file::read(path, MAX_BYTES).map_err(DataError::io(path))?;
     let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(DataError::io(path))?;
     let format = reader.format().filter(|format| [ImageFormat::Png, ImageFormat::Jpeg].contains(format));
     let format = format.ok_or_else(|| match reader.format() {

@@ -1,15 +1,17 @@
 //! The folder that checkpoints are in.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use crate::whole_file::{TEMPORARY, sync_folder};
+use crate::whole_file::sync_folder;
 
-/// Deletes temporary files in `folder` that a process left when it was killed while writing.
-pub(in super::super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+/// Deletes regular files in `folder` with the name of a temporary file, which a process left when it was killed while
+/// writing.
+pub(in super::super) fn remove_leftovers(folder: &Path, is_leftover: impl Fn(&OsStr) -> bool) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        if entry.file_type()?.is_file() && is_leftover(&entry.file_name()) {
             std::fs::remove_file(entry.path())?;
         }
     }

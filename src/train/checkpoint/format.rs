@@ -48,7 +48,8 @@ type Contents = (BTreeMap<String, String>, BTreeMap<String, Section>);
 /// One tensor as the file sees it.
 struct View<'a> {
     dtype: Dtype,
-    shape: &'a [usize],
+    /// `None` for plain bytes.
+    shape: Option<&'a [usize]>,
     bytes: &'a [u8],
 }
 
@@ -59,11 +60,11 @@ fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
         match section {
             Section::Module(module) => views.extend(module.tensors.iter().map(|(path, tensor)| {
                 let StoredTensor { dtype, shape, bytes, .. } = tensor;
-                (format!("{name}.{path}"), View { dtype: *dtype, shape, bytes: bytes.as_slice() })
+                (format!("{name}.{path}"), View { dtype: *dtype, shape: Some(shape), bytes: bytes.as_slice() })
             })),
             Section::Bytes(blob) => {
                 let bytes = blob.as_slice();
-                views.push((name.clone(), View { dtype: Dtype::U8, shape: &[], bytes }));
+                views.push((name.clone(), View { dtype: Dtype::U8, shape: None, bytes }));
             }
         }
     }
@@ -83,7 +84,7 @@ fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -
     for (name, view) in order {
         part(name.as_bytes());
         part(view.dtype.to_string().as_bytes());
-        let shape: Vec<u8> = view.shape.iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
+        let shape: Vec<u8> = view.shape.unwrap_or(&[]).iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
         part(&shape);
         part(view.bytes);
     }
@@ -127,7 +128,8 @@ pub(super) fn write(
     let mut start = 0;
     for (name, view) in &views {
         let end = start + view.bytes.len();
-        let shape = if view.shape.is_empty() { vec![view.bytes.len()] } else { view.shape.to_vec() };
+        // A shape without axes is that of a single number, which other programs write.
+        let shape = view.shape.map_or_else(|| vec![view.bytes.len()], <[usize]>::to_vec);
         let info = TensorInfo { dtype: view.dtype, shape, data_offsets: (start, end) };
         header.insert(name.clone(), serde_json::to_value(info)?);
         start = end;

@@ -171,11 +171,12 @@ impl Checkpoint {
     /// allocated is bounded by what was read, and no content can make this panic.
     ///
     /// # Errors
-    /// [`CheckpointError::Read`], [`CheckpointError::NotSafetensors`], [`CheckpointError::NotCheckpoint`],
-    /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Checksum`].
+    /// [`CheckpointError::Read`], also for what is not a regular file; [`CheckpointError::NotSafetensors`],
+    /// [`CheckpointError::NotCheckpoint`], [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Checksum`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let buffer = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+        let buffer = whole_file::read(path, u64::MAX)
+            .map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
         let (metadata, sections) = format::read(path, buffer)?;
         Ok(Self { metadata, sections })
     }
