@@ -7,10 +7,17 @@
 //! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute on two cores of an Intel
 //! Xeon; a slower machine stops after four minutes of updates.
 //!
+//! Ctrl-C, SIGTERM and SIGHUP end a run after its update: it saves, says how to go on, and exits with 128 and the number of the signal; a
+//! second one ends it at once. A closed or full output ends nothing: what a run is for goes into files. A save that fails is said and
+//! tried again. One run at a time has the folder `--out`, and deletes nothing there that is not its own.
+//!
 //! What it teaches: a preset and its overrides, and what the image examples need of a model. The data-dependent start, the training loop,
 //! averaged weights, checkpoints and how a run goes on after it was killed are in `image_run/training.rs`.
 
+#[macro_use]
+mod console;
 mod image_run;
+mod threads;
 
 use std::process::ExitCode;
 

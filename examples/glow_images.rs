@@ -10,7 +10,10 @@
 //! What it teaches: a second model behind the training loop of `flowpp_cifar`, images of fewer bits, and samples at a lower temperature
 //! (`--sample CHECKPOINT --temperature 0.7`), which multiplies the latents of every scale.
 
+#[macro_use]
+mod console;
 mod image_run;
+mod threads;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,10 @@
 //! What it teaches: what burn's `Learner` asks of a flow and where to find it. `flowpp_cifar` trains the same model by the crate's own
 //! `Trainer`, which averages the weights too.
 
+#[macro_use]
+mod console;
+mod threads;
+
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -76,8 +80,8 @@ impl Settings {
             let text = serde_json::to_string(self)?;
             return Ok(whole_file::write(&file, |file| file.write_all(text.as_bytes()))?);
         }
-        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let saved: Self = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = whole_file::read(&file, 1 << 20).map_err(|error| format!("{}: {error}", file.display()))?;
+        let saved: Self = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))?;
         let Self { images, batch, seed } = saved;
         if saved != *self {
             let begun = format!("--images {images} --batch {batch} --seed {seed}");
@@ -170,12 +174,14 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     device.seed(seeds.seed(0, Purpose::Evaluation));
     let all: Vec<usize> = (0..test.len()).collect();
-    println!("test {}", result.model.model.evaluate::<4>(test.batch(&all, &device))?.bits_per_dim());
+    say!("test {}", result.model.model.evaluate::<4>(test.batch(&all, &device))?.bits_per_dim());
     Ok(())
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run(&Args::parse()) else { return ExitCode::SUCCESS };
-    eprintln!("error: {error}");
+    let args = Args::parse();
+    threads::start();
+    let Err(error) = run(&args) else { return ExitCode::SUCCESS };
+    complain!("error: {error}");
     ExitCode::FAILURE
 }

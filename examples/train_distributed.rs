@@ -10,6 +10,10 @@
 //! What it teaches: what has to be said for several devices, which is `ShardedLoader` for the data and `DataParallel` around the model. Batches
 //! are those of one device, so that a run may go on with another number. `learner` shows the rest of burn's `Learner`.
 
+#[macro_use]
+mod console;
+mod threads;
+
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -158,12 +162,14 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     plain.seed(seeds.seed(0, Purpose::Evaluation));
     let all: Vec<usize> = (0..test.len()).collect();
-    println!("test {}", result.model.average.evaluate::<4>(test.batch(&all, &plain))?.bits_per_dim());
+    say!("test {}", result.model.average.evaluate::<4>(test.batch(&all, &plain))?.bits_per_dim());
     Ok(())
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run(&Args::parse()) else { return ExitCode::SUCCESS };
-    eprintln!("error: {error}");
+    let args = Args::parse();
+    threads::start();
+    let Err(error) = run(&args) else { return ExitCode::SUCCESS };
+    complain!("error: {error}");
     ExitCode::FAILURE
 }

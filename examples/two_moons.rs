@@ -11,7 +11,10 @@
 //! What it teaches: a flow on vectors from a configuration, the same code with a condition and without, the data-dependent start, the
 //! training loop, densities and samples, and two numbers to hold a likelihood against: a Gaussian's, and the true one.
 
+#[macro_use]
+mod console;
 mod plane_run;
+mod threads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,7 +103,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
         let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
         let update = trainer.update_on(&graph, &NegativeLogLikelihood::<2, _, _>::given(x, given))?;
         if update.step.is_multiple_of(500) {
-            println!("step {:>6}      {:.3} nats", update.step, -update.loss);
+            say!("step {:>6}      {:.3} nats", update.step, -update.loss);
         }
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -126,7 +129,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
         });
     }
     let truth = if C::N_PARTS > 0 { test.mean_log_prob_given_moon() } else { test.mean_log_prob() };
-    println!("held-out        {nats:.3} nats; a Gaussian {gaussian:.3}, the truth {truth:.3}");
+    say!("held-out        {nats:.3} nats; a Gaussian {gaussian:.3}, the truth {truth:.3}");
     plane_run::write(&args.out, "two_moons.svg", "picture", &plane_run::picture(&rows)?)?;
     let report = json!({
         "test_nats": nats, "gaussian_nats": gaussian, "true_nats": truth, "test_points": test.len(),
@@ -137,6 +140,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    threads::start();
     let checked = if args.steps == 0 {
         Err(Failure::Argument { flag: "steps", value: "0".into(), expected: "at least 1" })
     } else {

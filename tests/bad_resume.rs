@@ -172,7 +172,7 @@ fn a_run_that_stopped_on_a_nan_goes_on_under_another_policy() {
     assert_eq!(saved(&out), [5]);
 }
 
-/// A run is evaluated on the images that it kept aside, wherever they came from, and the result says which.
+/// A run is evaluated on the images that it kept aside, from the folder that the command line names, and the result says which.
 #[test]
 fn an_evaluation_names_its_data() {
     let root = tempfile::tempdir().unwrap();
@@ -187,7 +187,7 @@ fn an_evaluation_names_its_data() {
         succeeds(&[&["--eval", checkpoint.to_str().unwrap()], more].concat(), &out);
         serde_json::from_slice(&fs::read(out.join("evaluation.json")).unwrap()).unwrap()
     };
-    let found = evaluate(&[]);
+    let found = evaluate(&["--data", images.to_str().unwrap()]);
     assert_eq!(
         (&found["data"], &found["images"]),
         (&images.canonicalize().unwrap().to_str().unwrap().into(), &1.into())
@@ -195,7 +195,7 @@ fn an_evaluation_names_its_data() {
     // The same images in another place, which is noted for the next time.
     fs::rename(&images, &moved).unwrap();
     succeeds(&["--resume", "--steps", "2", "--data", moved.to_str().unwrap()], &out);
-    assert_eq!(evaluate(&[])["data"], moved.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(evaluate(&["--data", moved.to_str().unwrap()])["data"], moved.canonicalize().unwrap().to_str().unwrap());
     // Other test images are other data, though those of the training are the same.
     image::RgbImage::from_pixel(32, 32, image::Rgb([9; 3])).save(moved.join("c.png")).unwrap();
     refuses(&["--resume", "--steps", "3"], &out, &["test images with CRC-32"]);

@@ -11,20 +11,17 @@ use flowkit::train::{EmaDecay, NonFinite, TrainerConfig};
 
 use super::conduct::{Keep, Policy};
 use super::failure::Failure;
-use super::settings::{Setting, Settings};
-
-/// Setting that says where the images come from, and its values beside folders.
-pub const SOURCE: &str = "source of the data";
-const PHOTOGRAPHS: &str = "photographs";
-const DOWNLOAD: &str = "download";
+use super::settings::Setting;
+use super::source::{self, Source};
 
 /// Setting that says what is done to training images: a list of [`Augmentation`]s.
 pub const AUGMENT: &str = "augment";
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// CIFAR-10 binary batches, MNIST's files, or a folder of images of the model's size. Folders `train` and `test` in
-    /// it are the split; without them every tenth image is held out [default: the photographs that come with the crate]
+    /// A folder: CIFAR-10 binary batches, MNIST's files, or images of the model's size. Folders `train` and `test` in it
+    /// are the split; without them every tenth image is held out. Needed with --eval if the run had one [default: the
+    /// photographs that come with the crate, or the folder of the resumed run]
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)
@@ -218,31 +215,39 @@ impl RunArgs {
             Setting::new("lr", self.lr, training.learning_rate),
             Setting::new("ema", self.ema, ema),
             Setting::new("data", Some(&described), ""),
-            Setting::new(SOURCE, None::<String>, self.source(None)),
+            Setting::new(source::SETTING, None::<String>, serde_json::to_string(&self.source(None))?),
         ]);
         Ok(flags)
     }
 
-    /// Where the images come from: this command line, or else the run that is resumed or evaluated.
-    pub fn source(&self, saved: Option<&Settings>) -> String {
-        let saved = saved.and_then(|settings| settings.get(SOURCE));
-        match (&self.data, saved) {
-            (Some(folder), _) => folder.canonicalize().unwrap_or(folder.clone()).display().to_string(),
-            (None, _) if self.download => DOWNLOAD.into(),
-            (None, Some(saved)) => saved.clone(),
-            (None, None) => PHOTOGRAPHS.into(),
+    /// Where the images come from: this command line, or else the run that is resumed, which is the user's own.
+    pub fn source(&self, saved: Option<Source>) -> Source {
+        match (&self.data, self.download) {
+            (Some(folder), _) => Source::folder(folder),
+            (None, true) => Source::Download,
+            (None, false) => saved.unwrap_or(Source::Photographs),
         }
     }
 
-    /// The images for a model of shape `[C, H, W]`, of the run that is resumed if the command line names none. Only folders of images come
-    /// in the model's size.
-    pub fn read(&self, saved: Option<&Settings>, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
-        let source = self.source(saved);
-        let folder = Path::new(&source);
-        let mut split = match source.as_str() {
-            PHOTOGRAPHS => data::photographs(),
-            DOWNLOAD => download()?,
-            _ => {
+    /// Where the images of an evaluation come from. The checkpoint may be somebody else's: it chooses nothing that is outside of this
+    /// program.
+    pub fn evaluation_source(&self, saved: Option<Source>, checkpoint: &Path) -> Result<Source, Failure> {
+        let unnamed =
+            |taken: Source, flag| Failure::Unnamed { path: checkpoint.to_path_buf(), taken: taken.to_string(), flag };
+        match saved {
+            Some(taken) if self.data.is_none() && !self.download => match taken {
+                Source::Photographs => Ok(taken),
+                Source::Download => Err(unnamed(taken, "--download")),
+                Source::Folder(_) | Source::FolderInBytes(_) => Err(unnamed(taken, "--data")),
+            },
+            saved => Ok(self.source(saved)),
+        }
+    }
+
+    /// The images for a model of shape `[C, H, W]`. Only folders of images come in the model's size.
+    pub fn read(&self, source: &Source, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
+        let mut split = match (source, source.path()) {
+            (_, Some(folder)) => {
                 // As the user wrote it, for the messages.
                 let named = self.data.as_deref().unwrap_or(folder);
                 match [height, width] {
@@ -250,15 +255,18 @@ impl RunArgs {
                     size => data::image_folder::read_dir(named, size, Labelling::Nothing)?,
                 }
             }
+            (Source::Download, _) => download()?,
+            _ => data::photographs(),
         };
-        if source != PHOTOGRAPHS && !folder.join("test_batch.bin").exists() {
+        let in_order = source.path().is_some_and(|folder| folder.join("test_batch.bin").exists());
+        if !matches!(source, Source::Photographs) && !in_order {
             // Folders may be sorted by class, and a part of the test images must not be of one class.
             let order = Batches::new(split.test.len(), split.test.len(), 0)?.indices(0);
             split.test = split.test.select(&order);
         }
-        println!("data: {} training and {} test images", split.train.len(), split.test.len());
+        say!("data: {} training and {} test images", split.train.len(), split.test.len());
         if !split.report.is_empty() {
-            split.report.to_string().lines().for_each(|line| println!("data: {line}"));
+            split.report.to_string().lines().for_each(|line| say!("data: {line}"));
         }
         Ok(split)
     }

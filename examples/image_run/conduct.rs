@@ -103,7 +103,6 @@ impl Conduct {
 
     /// Whether a run is at its end.
     pub fn is_over(&self, step: u64, history: &History) -> bool {
-        let elapsed = Duration::from_secs_f64(history.seconds);
-        step >= self.steps || self.time.is_some_and(|time| elapsed >= time)
+        step >= self.steps || self.time.is_some_and(|time| history.seconds >= time.as_secs_f64())
     }
 }

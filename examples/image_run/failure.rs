@@ -1,4 +1,5 @@
-//! Everything that can end an image example early.
+//! Everything that can end an image example early. Each text is whole, with that of its cause: `r#source` tells thiserror not to give the
+//! cause once more.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,6 +7,8 @@ use std::path::PathBuf;
 use flowkit::data::DataError;
 use flowkit::train::{CheckpointError, TrainError};
 use flowkit::{ConfigError, FlowError};
+
+use super::signals::Signal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -18,8 +21,16 @@ pub enum Failure {
     #[cfg(not(feature = "download"))]
     #[error("--download: this program was built without it; add `--features download`")]
     DownloadNotBuilt,
-    #[error("cannot write to {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("cannot write to {}: {source}", path.display())]
+    Write { path: PathBuf, r#source: io::Error },
+    #[error("{} is in use: another run trains there", out.display())]
+    InUse { out: PathBuf },
+    #[error("cannot listen for signals: {source}")]
+    Signals { r#source: io::Error },
+    #[error(
+        "stopped by {signal} after update {step}, which is saved; go on by --resume --out {}", out.display()
+    )]
+    Stopped { signal: Signal, step: u64, out: PathBuf },
     #[error("cannot make the picture {}: {reason}", path.display())]
     Picture { path: PathBuf, reason: String },
     #[error("--{flag} {given}: the run in {} has {saved}; leave the flag out, or choose another --out", out.display())]
@@ -33,8 +44,16 @@ pub enum Failure {
     OtherModel { path: PathBuf, name: &'static str },
     #[error("{} was not saved by this program: its settings are missing", path.display())]
     OtherProgram { path: PathBuf },
-    #[error("{} holds a model configuration that cannot be read", path.display())]
-    Config { path: PathBuf, source: serde_json::Error },
+    #[error("{} holds something of its run that cannot be read: {source}", path.display())]
+    Config { path: PathBuf, r#source: serde_json::Error },
+    #[error("{}: its {name} cannot be read: {source}", path.display())]
+    Setting { path: PathBuf, name: &'static str, r#source: serde_json::Error },
+    #[error("{}: `{what}` of its history must be {expected}, found {found}", path.display())]
+    History { path: PathBuf, what: &'static str, found: String, expected: String },
+    #[error(
+        "{}: its run took its images from {taken}; a file does not choose what is read: say where they are by {flag}", path.display()
+    )]
+    Unnamed { path: PathBuf, taken: String, flag: &'static str },
     #[error("there are no images to evaluate")]
     NothingToEvaluate,
     #[error(transparent)]
@@ -49,4 +68,19 @@ pub enum Failure {
     Training(#[from] TrainError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+impl Failure {
+    /// Whether a file could not be written, which may succeed later.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Checkpoint(CheckpointError::Write { .. }))
+    }
+
+    /// The exit code of the program.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Stopped { signal, .. } => signal.exit_code(),
+            _ => 1,
+        }
+    }
 }

@@ -1,16 +1,16 @@
 //! The folder that a run writes, file by file, each whole or absent.
 
-use std::fs;
-use std::io::Cursor;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use flowkit::BitsPerDim;
 use flowkit::data::Split;
 use flowkit::metric::{OneSampleBound, Provenance};
 use flowkit::random::Seeded;
 use flowkit::train::{Purpose, StepSeed, peak_rss_bytes};
 use flowkit::whole_file::{self, TEMPORARY};
+use flowkit::{BitsPerDim, FlowError};
 use image::{ImageFormat, RgbImage};
 use serde_json::json;
 
@@ -41,8 +41,13 @@ pub struct ModelRun<M> {
 /// The newest checkpoint's name in the folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
+/// What a finished run writes beside it.
+const RESULTS: [&str; 5] = ["report.json", "curve.svg", "samples.png", "reconstructions.png", "evaluation.json"];
+
 pub struct Folder {
     path: PathBuf,
+    /// Held until the program ends, however it ends.
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -51,7 +56,17 @@ impl Folder {
         let fail = |source| Failure::Write { path: path.to_path_buf(), source };
         fs::create_dir_all(path).map_err(fail)?;
         tempfile::tempfile_in(path).map_err(fail)?;
-        Ok(Self { path: path.to_path_buf() })
+        Ok(Self { path: path.to_path_buf(), lock: None })
+    }
+
+    /// Keeps other runs out. A system that locks no folders cannot tell; the lock in `checkpoints` then keeps them from saving.
+    pub fn lock(&mut self) -> Result<(), Failure> {
+        let Ok(folder) = File::open(&self.path) else { return Ok(()) };
+        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+            return Err(Failure::InUse { out: self.path.clone() });
+        }
+        self.lock = Some(folder);
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -63,30 +78,41 @@ impl Folder {
         self.path("checkpoints")
     }
 
-    /// Deletes the checkpoints of an earlier run. Their folder goes in one step, so that no moment leaves a part of them to be resumed.
-    pub fn remove_checkpoints(&self) -> Result<(), Failure> {
-        let place = self.checkpoints();
-        let aside = self.path(&format!("{TEMPORARY}checkpoints"));
-        let fail = |source| Failure::Write { path: place.clone(), source };
-        fs::rename(&place, &aside).map_err(fail)?;
-        self.sync().map_err(fail)?;
-        fs::remove_dir_all(&aside).map_err(fail)
+    /// The newest of them, under the name that users know.
+    pub fn published(&self) -> PathBuf {
+        self.path(CHECKPOINT)
+    }
+
+    /// Deletes what an earlier run wrote at its end, which would stand beside the checkpoints of another one.
+    pub fn remove_results(&self) -> Result<(), Failure> {
+        RESULTS.into_iter().try_for_each(|name| self.remove(name))?;
+        self.sync().map_err(|source| Failure::Write { path: self.path.clone(), source })
+    }
+
+    /// Deletes a file of the program's, if it is there. A link or a folder of that name is somebody else's.
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path(name);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => fs::remove_file(&path).map_err(|source| Failure::Write { path, source }),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the names in the folder durable, where a folder can be opened.
-    fn sync(&self) -> std::io::Result<()> {
-        if cfg!(unix) { fs::File::open(&self.path)?.sync_all() } else { Ok(()) }
+    fn sync(&self) -> io::Result<()> {
+        if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
     }
 
-    /// Deletes what a killed run left half written or half deleted.
+    /// Deletes what a killed run left half written.
     pub fn remove_leftovers(&self) -> Result<(), Failure> {
         let fail = |source| Failure::Write { path: self.path.clone(), source };
+        self.remove(&half_published())?;
         for entry in fs::read_dir(&self.path).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-                let folder = entry.file_type().map_err(fail)?.is_dir();
-                let remove = if folder { fs::remove_dir_all } else { fs::remove_file };
-                remove(entry.path()).map_err(fail)?;
+            let name = entry.map_err(fail)?.file_name();
+            if let Some(name) = name.to_str()
+                && RESULTS.iter().any(|target| whole_file::is_leftover(name, target))
+            {
+                self.remove(name)?;
             }
         }
         Ok(())
@@ -94,29 +120,34 @@ impl Folder {
 
     /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system has no second names.
     pub fn publish(&self, checkpoint: &Path) -> Result<(), Failure> {
-        let path = self.path(CHECKPOINT);
+        let (path, temporary) = (self.published(), self.path(&half_published()));
         let fail = |source| Failure::Write { path: path.clone(), source };
-        let temporary = self.path(&format!("{TEMPORARY}{CHECKPOINT}"));
-        let remove = |path: &Path| match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(fail(error)),
-            _ => Ok(()),
-        };
-        remove(&temporary)?;
-        if fs::hard_link(checkpoint, &temporary).is_err() {
-            fs::copy(checkpoint, &temporary).map_err(fail)?;
-            fs::File::open(&temporary).and_then(|copy| copy.sync_all()).map_err(fail)?;
+        // Renaming would replace a link, too.
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            let text = "what is in its place is no regular file";
+            return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, text)));
+        }
+        self.remove(&half_published())?;
+        let is_link = checkpoint.is_symlink();
+        if is_link || fs::hard_link(checkpoint, &temporary).is_err() {
+            let copied = fs::copy(checkpoint, &temporary).and_then(|_| File::open(&temporary)?.sync_all());
+            if let Err(source) = copied {
+                // A part of a copy would fill the disk further.
+                let _ = self.remove(&half_published());
+                return Err(fail(source));
+            }
         }
         fs::rename(&temporary, &path).map_err(fail)?;
         self.sync().map_err(fail)?;
         // Renaming one name of a file to another of its names leaves both.
-        remove(&temporary)
+        self.remove(&half_published())
     }
 
     fn write(&self, name: &str, what: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(name);
         let fail = |source| Failure::Write { path: path.clone(), source };
         whole_file::write(&path, |file| file.write_all(bytes)).map_err(fail)?;
-        println!("{what:<15} {}", path.display());
+        say!("{what:<15} {}", path.display());
         Ok(())
     }
 
@@ -150,7 +181,8 @@ impl Folder {
         self.write("evaluation.json", "evaluation", serde_json::to_string_pretty(&report)?.as_bytes())
     }
 
-    /// Evaluates a trained model and writes everything but its checkpoint, which is there already.
+    /// Evaluates a trained model and writes everything but its checkpoint, which is there already. What the model cannot do is said, in the
+    /// report too, and is no error: the run is finished.
     pub fn write_all<M: ImageModel>(
         &self,
         run: &ModelRun<M>,
@@ -165,32 +197,41 @@ impl Folder {
             let _noise = Seeded::new(device, seeds.seed(*steps, Purpose::Evaluation));
             Ok(evaluate(model, &test, device)?.bits_per_dim())
         };
-        let bits = measure(&run.model)?;
-        let last = measure(&run.last)?;
-        println!("test            {bits}");
+        let mut problems = Problems::default();
+        let bits = problems.of("bits/dim of the averaged weights", measure(&run.model));
+        let last = problems.of("bits/dim of the last weights", measure(&run.last));
+        if let Some(bits) = &bits {
+            say!("test            {bits}");
+        }
 
         let shown: Vec<usize> = (0..data.test.len().min(16)).collect();
         let originals = data.test.batch(&shown, device);
-        let (rebuilt, error) = run.model.there_and_back(originals.clone())?;
-        println!("checkpoint      {}", self.path(CHECKPOINT).display());
+        let round_trip = run.model.there_and_back(originals.clone()).map_err(Failure::from);
+        let round_trip = problems.of("round trip", round_trip);
+        say!("checkpoint      {}", self.published().display());
         device.seed(seeds.seed(*steps, Purpose::Sampling));
-        self.write_samples(&run.model, 1.0, *n_levels)?;
-        let rows = pictures::bytes(Tensor::cat(vec![originals, rebuilt], 0), *n_levels);
-        self.write_png("reconstructions.png", "reconstructions", &pictures::grid(rows, shown.len() as u32))?;
-        let svg = pictures::curve(history, &self.path("curve.svg"))?;
-        self.write("curve.svg", "curve", svg.as_bytes())?;
+        problems.of("samples", self.write_samples(&run.model, 1.0, *n_levels));
+        let error = round_trip.map(|(rebuilt, error)| {
+            let rows = pictures::bytes(Tensor::cat(vec![originals, rebuilt], 0), *n_levels);
+            let grid = pictures::grid(rows, shown.len() as u32);
+            problems.of("reconstructions", self.write_png("reconstructions.png", "reconstructions", &grid));
+            error * *n_levels as f64
+        });
+        let curve = pictures::curve(history, &self.path("curve.svg"));
+        problems.of("curve", curve.and_then(|svg| self.write("curve.svg", "curve", svg.as_bytes())));
 
         let report = json!({
             "parameters": run.model.num_params(),
             "steps": steps,
             "batch": batch_size,
             "train_bits_per_dim": history.recent_train(),
-            "test_bits_per_dim": bits.value(),
-            "test_bits_per_dim_last_weights": last.value(),
+            "test_bits_per_dim": bits.as_ref().map(BitsPerDim::value),
+            "test_bits_per_dim_last_weights": last.as_ref().map(BitsPerDim::value),
             "test_images": test.len(),
-            "bound": bits.provenance().to_string(),
-            "round_trip_max_error": error * *n_levels as f64,
+            "bound": OneSampleBound.to_string(),
+            "round_trip_max_error": error,
             "round_trip_unit": format!("steps of a pixel, of which {n_levels} make the range"),
+            "problems": problems.texts,
             "seconds_per_step": history.update_seconds / *steps as f64,
             "images_per_second": *batch_size as f64 * *steps as f64 / history.update_seconds,
             "peak_rss_mb": peak_rss_bytes().map(|bytes| bytes as f64 / 1e6),
@@ -198,6 +239,38 @@ impl Folder {
             "seed": seed,
             "curve": { "train": history.train, "test": history.test },
         });
-        self.write("report.json", "report", serde_json::to_string_pretty(&report)?.as_bytes())
+        self.write("report.json", "report", serde_json::to_string_pretty(&report)?.as_bytes())?;
+        problems.error.map_or(Ok(()), Err)
+    }
+}
+
+/// The name of `checkpoint.safetensors` while it is made.
+fn half_published() -> String {
+    format!("{TEMPORARY}{CHECKPOINT}")
+}
+
+/// What of a finished run could not be found or written. It keeps nothing else from being written, and the report says it.
+#[derive(Default)]
+struct Problems {
+    texts: Vec<String>,
+    /// The first that is none of the model's: a disk or a device failed.
+    error: Option<Failure>,
+}
+
+impl Problems {
+    fn of<T>(&mut self, what: &str, result: Result<T, Failure>) -> Option<T> {
+        let failure = match result {
+            Ok(value) => return Some(value),
+            Err(failure) => failure,
+        };
+        let text = format!("{what}: {failure}");
+        complain!("warning: {text}");
+        self.texts.push(text);
+        let is_models =
+            matches!(failure, Failure::Flow(FlowError::NonFiniteLikelihood { .. } | FlowError::NotInverted { .. }));
+        if !is_models {
+            self.error.get_or_insert(failure);
+        }
+        None
     }
 }

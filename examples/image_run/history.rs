@@ -34,8 +34,25 @@ impl History {
         Ok(checkpoint.insert_bytes(SECTION, serde_json::to_vec(self)?)?)
     }
 
-    pub fn read(checkpoint: &Checkpoint, path: &Path) -> Result<Self, Failure> {
+    /// That of a run after `step` updates. The file may be anybody's: what no run can have seen is an error.
+    pub fn read(checkpoint: &Checkpoint, path: &Path, step: u64) -> Result<Self, Failure> {
         let bytes = checkpoint.bytes(SECTION)?;
-        serde_json::from_slice(bytes).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
+        let history: Self =
+            serde_json::from_slice(bytes).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
+        let fail =
+            |what, found: String, expected| Err(Failure::History { path: path.to_path_buf(), what, found, expected });
+        for (what, seconds) in [("seconds", history.seconds), ("update_seconds", history.update_seconds)] {
+            if !(seconds.is_finite() && seconds >= 0.0) {
+                return fail(what, seconds.to_string(), "at least 0".into());
+            }
+        }
+        let n_updates = history.train.len() as u64;
+        if n_updates != step {
+            return fail("train", format!("{n_updates} updates"), format!("{step}, those of the run"));
+        }
+        if let Some((late, _)) = history.test.iter().find(|(tested, _)| *tested > step) {
+            return fail("test", format!("update {late}"), format!("at most {step}, the last of the run"));
+        }
+        Ok(history)
     }
 }

@@ -10,6 +10,8 @@ mod model;
 mod pictures;
 mod progress;
 mod settings;
+mod signals;
+mod source;
 mod training;
 
 use std::path::Path;
@@ -28,7 +30,9 @@ pub use model::{ImageModel, ImageModelConfig};
 pub use settings::Setting;
 pub use training::Experiment;
 
+use crate::threads;
 use folder::Folder;
+use source::Source;
 use training::Saved;
 
 /// Images that are evaluated at once.
@@ -37,7 +41,8 @@ const EVALUATION_BATCH: usize = 32;
 /// Does what the command line asks for: trains, evaluates or samples.
 pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Result<(), Failure> {
     args.validate()?;
-    let folder = Folder::create(&args.out)?;
+    threads::start();
+    let mut folder = Folder::create(&args.out)?;
     let device = args.device()?;
     let seeds = StepSeed::new(args.seed());
     if let Some(path) = &args.sample {
@@ -49,14 +54,17 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
         let (model, config, checkpoint) = load::<C>(path, &device)?;
         // The images that the run kept aside; a checkpoint of another program may say nothing of them.
         let saved = checkpoint.metadata(settings::KEY).map(|_| settings::read(&checkpoint, path)).transpose()?;
-        let source = args.source(saved.as_ref());
-        println!("evaluated on    {source}");
-        let data = fit(&config, args.read(saved.as_ref(), config.image())?)?;
+        let saved = saved.map(|saved| Source::saved(&saved, path)).transpose()?.flatten();
+        let source = args.evaluation_source(saved, path)?;
+        say!("evaluated on    {source}");
+        let data = fit(&config, args.read(&source, config.image())?)?;
         device.seed(seeds.seed(0, Purpose::Evaluation));
         let bits = evaluate_importance_weighted(&model, &data.test, args.importance_samples, &device)?;
-        println!("test {bits}");
-        return folder.write_evaluation(&bits, data.test.len(), &source);
+        say!("test {bits}");
+        return folder.write_evaluation(&bits, data.test.len(), &source.to_string());
     }
+    // Whoever trains has the folder for himself, from the first look to the last file.
+    folder.lock()?;
     let saved = if args.overwrite { None } else { Saved::find(&folder)? };
     if let (false, Some(saved)) = (args.resume, &saved) {
         saved.check_finished(&args.out)?;
@@ -64,7 +72,8 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
     let saved = saved.filter(|_| args.resume);
     let resumed = saved.as_ref().map(Saved::config::<C>).transpose()?;
     let config = resumed.as_ref().unwrap_or(&experiment.config);
-    let data = fit(config, args.read(saved.as_ref().map(|saved| &saved.settings), config.image())?)?;
+    let source = args.source(saved.as_ref().map(Saved::source).transpose()?.flatten());
+    let data = fit(config, args.read(&source, config.image())?)?;
     let trained = training::train(experiment, saved, args, &data, &device.clone().autodiff(), &folder)?;
     folder.write_all(&trained, &data, args, &device)
 }
@@ -121,14 +130,9 @@ fn evaluate_importance_weighted(
     Ok(total.ok_or(Failure::NothingToEvaluate)?.bits_per_dim())
 }
 
-/// Ends a program: an error is printed with its causes, and the exit code is not zero.
+/// Ends a program: an error is printed, which holds its causes, and the exit code is not zero.
 pub fn report(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
-    eprintln!("error: {failure}");
-    let mut cause = std::error::Error::source(&failure);
-    while let Some(error) = cause {
-        eprintln!("  caused by: {error}");
-        cause = error.source();
-    }
-    ExitCode::FAILURE
+    complain!("error: {failure}");
+    ExitCode::from(failure.exit_code())
 }

@@ -12,6 +12,10 @@ use super::history::History;
 /// Every pixel of an image becomes a square of this side.
 const ZOOM: u32 = 3;
 
+/// Largest size of a value, in bits/dim, that is drawn: a single one beyond would leave nothing to see of the others, and no axis has marks
+/// for 1e308. Our choice.
+const DRAWN: f64 = 1e4;
+
 /// Levels of which `n_levels` make the range as bytes: the darkest of those that a level stands for, as the released code shows them.
 pub fn bytes(levels: Tensor<4, Int>, n_levels: usize) -> Tensor<4, Int> {
     levels.mul_scalar(256 / n_levels as i64)
@@ -40,11 +44,22 @@ pub fn grid(images: Tensor<4, Int>, columns: u32) -> RgbImage {
     imageops::resize(&sheet, sheet.width() * ZOOM, sheet.height() * ZOOM, imageops::FilterType::Nearest)
 }
 
-/// The learning curve as an SVG text.
+/// The learning curve as an SVG text. It says how many values it leaves out.
 pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
     let fail = |reason: String| Failure::Picture { path: path.to_path_buf(), reason };
     let values = curve.train.iter().flatten().copied().chain(curve.test.iter().filter_map(|(_, bits)| *bits));
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let (drawn, left_out): (Vec<f64>, Vec<f64>) = values.partition(|bits| bits.abs() <= DRAWN);
+    let bounds = drawn.into_iter().fold(None, |bounds, bits| match bounds {
+        None => Some((bits, bits)),
+        Some((low, high)) => Some((bits.min(low), bits.max(high))),
+    });
+    // Where there is nothing to draw, the axes are.
+    let (low, high) = bounds.unwrap_or((0.0, 1.0));
+    let show = |bits: Option<f64>| bits.filter(|bits| bits.abs() <= DRAWN);
+    let left_out = match left_out.len() {
+        0 => String::new(),
+        n => format!("; {n} beyond {DRAWN} left out"),
+    };
     let steps = curve.train.len().max(2) as f64;
     let mut svg = String::new();
     {
@@ -56,13 +71,14 @@ pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
             .y_label_area_size(52)
             .build_cartesian_2d(1.0..steps, (low - 0.1)..(high + 0.1))
             .map_err(|e| fail(e.to_string()))?;
-        let mesh = chart.configure_mesh().x_desc("update").y_desc("bits/dim (one-sample bound)").draw();
+        let mesh =
+            chart.configure_mesh().x_desc("update").y_desc(format!("bits/dim (one-sample bound{left_out})")).draw();
         mesh.map_err(|e| fail(e.to_string()))?;
-        let train = curve.train.iter().enumerate().filter_map(|(i, bits)| Some((i as f64 + 1.0, (*bits)?)));
+        let train = curve.train.iter().enumerate().filter_map(|(i, bits)| Some((i as f64 + 1.0, show(*bits)?)));
         let drawn = chart.draw_series(LineSeries::new(train, BLUE.mix(0.5)));
         let drawn = drawn.map_err(|e| fail(e.to_string()))?;
         drawn.label("training batch").legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], BLUE));
-        let test = curve.test.iter().filter_map(|(step, bits)| Some((*step as f64, (*bits)?)));
+        let test = curve.test.iter().filter_map(|(step, bits)| Some((*step as f64, show(*bits)?)));
         let drawn = chart.draw_series(LineSeries::new(test, RED.stroke_width(2)));
         let drawn = drawn.map_err(|e| fail(e.to_string()))?;
         drawn.label("held-out, averaged weights").legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], RED));

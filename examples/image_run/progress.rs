@@ -59,7 +59,7 @@ impl Progress {
         };
         self.bar.set_position(position);
         if self.bar.is_hidden() && step.is_multiple_of(50) {
-            println!("{message}");
+            say!("{message}");
         }
         self.bar.set_message(message);
     }

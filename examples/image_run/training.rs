@@ -1,24 +1,31 @@
 //! The training loop of the image examples, and how a run is begun or taken up again.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split};
+use flowkit::FlowError;
+use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split, Steps};
 use flowkit::random::Seeded;
 use flowkit::train::{Checkpoint, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
+use serde::Deserialize;
 
-use super::args::{AUGMENT, RunArgs, SOURCE};
+use super::args::{AUGMENT, RunArgs};
 use super::conduct::{self, Conduct};
 use super::evaluate;
 use super::failure::Failure;
 use super::folder::{Folder, ModelRun};
 use super::history::History;
 use super::memory;
-use super::model::{ImageModel, ImageModelConfig};
-use super::progress::Progress;
+use super::model::{ImageModel, ImageModelConfig, Levels};
+use super::progress;
 use super::settings::{self, Setting, Settings};
+use super::signals::{Signal, Signals};
+use super::source::{self, Source};
 
 /// A model and its training, from the command line.
 pub struct Experiment<C> {
@@ -38,38 +45,72 @@ pub struct Experiment<C> {
 /// Test images of the curve.
 const CURVE_IMAGES: usize = 32;
 
+/// Time between two tries of the last save. Our choice: others have a moment to make room on a disk.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
 /// The checkpoint that a run goes on from.
 pub struct Saved {
-    checkpoints: Checkpoints,
+    /// `None` if there is no folder of them any more.
+    checkpoints: Option<Checkpoints>,
     checkpoint: Checkpoint,
     step: u64,
     path: PathBuf,
-    pub settings: Settings,
+    /// It is in none of them, and only its other name is left.
+    is_lost: bool,
+    settings: Settings,
     conduct: Conduct,
+    history: History,
+}
+
+/// What a trainer keeps under `progress`, as far as it is needed here.
+#[derive(Deserialize)]
+struct Progress {
+    step: u64,
+}
+
+/// Updates of a checkpoint.
+fn step_of(checkpoint: &Checkpoint, path: &Path) -> Result<u64, Failure> {
+    let text = checkpoint.metadata("progress").ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
+    let progress: Progress =
+        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
+    Ok(progress.step)
 }
 
 impl Saved {
-    /// The newest readable checkpoint of a folder, if there is one.
+    /// The newest readable checkpoint of a folder, if there is one: of those in `checkpoints`, or else the one under the name that users
+    /// know, which may be all that is left of them.
     pub fn find(folder: &Folder) -> Result<Option<Self>, Failure> {
-        let place = folder.checkpoints();
-        if !place.exists() {
-            return Ok(None);
-        }
+        let there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let (place, published) = (folder.checkpoints(), folder.published());
         // How many are to be kept is known from the checkpoint.
-        let checkpoints = Checkpoints::open(place, 1)?;
-        let Some(latest) = checkpoints.latest()? else { return Ok(None) };
-        for damage in &latest.damaged {
-            eprintln!("warning: {damage}; going on from update {}", latest.step);
-        }
-        let path = checkpoints.path(latest.step);
-        let settings = settings::read(&latest.checkpoint, &path)?;
-        let conduct = Conduct::read(&latest.checkpoint, &path)?;
-        Ok(Some(Self { checkpoints, checkpoint: latest.checkpoint, step: latest.step, path, settings, conduct }))
+        let checkpoints = there(&place).then(|| Checkpoints::open(&place, 1)).transpose()?;
+        let latest = checkpoints.as_ref().map(Checkpoints::latest).transpose()?.flatten();
+        let is_lost = latest.is_none();
+        let (checkpoint, path) = match (latest, &checkpoints) {
+            (Some(latest), Some(checkpoints)) => {
+                for damage in &latest.damaged {
+                    complain!("warning: {damage}; going on from update {}", latest.step);
+                }
+                (latest.checkpoint, checkpoints.path(latest.step))
+            }
+            _ if there(&published) => (Checkpoint::load(&published)?, published),
+            _ => return Ok(None),
+        };
+        let settings = settings::read(&checkpoint, &path)?;
+        let conduct = Conduct::read(&checkpoint, &path)?;
+        let step = step_of(&checkpoint, &path)?;
+        let history = History::read(&checkpoint, &path, step)?;
+        Ok(Some(Self { checkpoints, checkpoint, step, path, is_lost, settings, conduct, history }))
+    }
+
+    /// Where its images came from.
+    pub fn source(&self) -> Result<Option<Source>, Failure> {
+        Source::saved(&self.settings, &self.path)
     }
 
     /// An error if the run has not reached its end.
     pub fn check_finished(&self, out: &Path) -> Result<(), Failure> {
-        if self.conduct.is_over(self.step, &History::read(&self.checkpoint, &self.path)?) {
+        if self.conduct.is_over(self.step, &self.history) {
             return Ok(());
         }
         let of = self.conduct.time.is_none().then_some(self.conduct.steps);
@@ -91,6 +132,8 @@ struct Run<'a, C: ImageModelConfig> {
     conduct: Conduct,
     trainer: Trainer<C::Model>,
     history: History,
+    /// Update of the last checkpoint.
+    saved: u64,
 }
 
 impl<'a, C: ImageModelConfig> Run<'a, C> {
@@ -115,12 +158,12 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let model = C::Model::initialize(config.build(device)?, data.batch(&first, device))?;
         let trainer = Trainer::new(model, training)?;
         folder.remove_leftovers()?;
-        let place = folder.checkpoints();
-        // What an earlier run left in the folder ends here, so that a resume cannot take it for this run, unless a process writes there.
-        drop(Checkpoints::open(&place, conduct.keep)?);
-        folder.remove_checkpoints()?;
-        let checkpoints = Checkpoints::open(&place, conduct.keep)?;
-        let mut run = Self { folder, checkpoints, config, settings, conduct, trainer, history: History::default() };
+        // An earlier run in the folder ends with the first save of this one: until then a resume finds the earlier one's newest checkpoint,
+        // and from then on this one's.
+        let checkpoints = Checkpoints::open(folder.checkpoints(), conduct.keep)?.replacing();
+        folder.remove_results()?;
+        let history = History::default();
+        let mut run = Self { folder, checkpoints, config, settings, conduct, trainer, history, saved: 0 };
         run.save()?;
         Ok(run)
     }
@@ -134,14 +177,14 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         device: &Device,
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
-        let Saved { checkpoints, checkpoint, path, mut settings, conduct, .. } = saved;
+        let source = args.source(saved.source()?);
+        let Saved { checkpoints, checkpoint, mut path, is_lost, mut settings, conduct, history, .. } = saved;
         let Experiment { training, batch_size, augmentations, flags, .. } = experiment;
         let flags = args.settings(flags, &training, batch_size, &augmentations, data)?;
         settings::agree(&flags, &settings, &args.out)?;
         // The same images in another place: it is there that the next resume looks.
-        settings.insert(SOURCE.into(), args.source(Some(&settings)));
+        settings.insert(source::SETTING.into(), serde_json::to_string(&source)?);
         let conduct = conduct.with_flags(args);
-        let checkpoints = checkpoints.with_keep(conduct.keep)?;
         let config: C = read_config(&checkpoint, &path)?;
         let mut trainer = Trainer::resume(&checkpoint, config.build(device)?)?;
         if let Some(policy) = args.non_finite {
@@ -156,16 +199,54 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
             return Err(Failure::Contradiction { flag: "steps", given, saved, out: args.out.clone() });
         }
         folder.remove_leftovers()?;
+        let checkpoints = match checkpoints {
+            Some(checkpoints) => checkpoints.with_keep(conduct.keep)?,
+            None => Checkpoints::open(folder.checkpoints(), conduct.keep)?,
+        };
+        if is_lost {
+            complain!(
+                "warning: {} holds no checkpoint; going on from {}",
+                folder.checkpoints().display(),
+                path.display()
+            );
+            path = checkpoints.save(done, &checkpoint)?;
+        }
         folder.publish(&path)?;
-        println!("resumed         update {done}, {}", path.display());
-        let history = History::read(&checkpoint, &path)?;
-        Ok(Self { folder, checkpoints, config, settings, conduct, trainer, history })
+        say!("resumed         update {done}, {}", path.display());
+        Ok(Self { folder, checkpoints, config, settings, conduct, trainer, history, saved: done })
     }
 
     fn save(&mut self) -> Result<(), Failure> {
         let path = self.checkpoints.save(self.trainer.step_count(), &self.checkpoint()?)?;
         self.trainer.mark_saved();
+        self.saved = self.trainer.step_count();
         self.folder.publish(&path)
+    }
+
+    /// Saves. That the disk refuses, for the moment perhaps, is said and ends no run.
+    fn save_if_possible(&mut self) -> Result<(), Failure> {
+        match self.save() {
+            Err(failure) if failure.is_write() => {
+                let every = self.conduct.save_every;
+                complain!("warning: {failure}; the run goes on, and tries again after {every} updates");
+                Ok(())
+            }
+            saved => saved,
+        }
+    }
+
+    /// Saves what the run ends with, in several tries.
+    fn save_end(&mut self) -> Result<(), Failure> {
+        for pause in PAUSES {
+            match self.save() {
+                Err(failure) if failure.is_write() => {
+                    complain!("warning: {failure}; trying again in {} s", pause.as_secs());
+                    sleep(pause);
+                }
+                saved => return saved,
+            }
+        }
+        self.save()
     }
 
     /// Saves what was learned until an update failed, beside what is there.
@@ -185,14 +266,55 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         Ok(checkpoint)
     }
 
-    /// Bits/dim of the curve's test images now.
+    /// Updates until a limit is reached, or until a signal.
+    fn train(
+        &mut self,
+        batches: &mut Steps<Levels>,
+        data: &Split,
+        device: &Device,
+        signals: &Signals,
+    ) -> Result<Option<Signal>, Failure> {
+        let mut progress = progress::Progress::new(self.conduct);
+        while !self.conduct.is_over(self.trainer.step_count(), &self.history) {
+            if let Some(signal) = signals.asked() {
+                return Ok(Some(signal));
+            }
+            let Some(x) = batches.next().transpose()? else { break };
+            let update =
+                progress::Progress::time(&mut self.history, || C::Model::update(&mut self.trainer, device, x))?;
+            if let Outcome::Skipped(reason) | Outcome::Restored(reason) = &update.outcome {
+                complain!("warning: update {} was passed over: {reason}", update.step);
+            }
+            self.history.train.push((update.outcome == Outcome::Done).then_some(update.bits_per_dim));
+            if progress::Progress::wants_test(update.step) {
+                self.test(data, device)?;
+            }
+            progress.clock(&mut self.history);
+            progress.show(update.step, &self.history);
+            if update.step.is_multiple_of(self.conduct.save_every) {
+                self.save_if_possible()?;
+            }
+        }
+        progress.finish();
+        Ok(None)
+    }
+
+    /// Bits/dim of the curve's test images now. It changes nothing in the run, so that a bound which is not finite does not end it: the policy
+    /// is about losses and gradients.
     fn test(&mut self, data: &Split, device: &Device) -> Result<(), Failure> {
         let step = self.trainer.step_count();
         let seeds = StepSeed::new(self.trainer.config().seed);
         let _noise = Seeded::new(device, seeds.seed(step, Purpose::Evaluation));
         let test = data.test.clone().take(CURVE_IMAGES);
-        let bits = evaluate(self.trainer.average(), &test, device)?.bits_per_dim().value();
-        self.history.test.push((step, bits.is_finite().then_some(bits)));
+        let bits = match evaluate(self.trainer.average(), &test, device) {
+            Ok(likelihood) => Some(likelihood.bits_per_dim().value()).filter(|bits| bits.is_finite()),
+            Err(Failure::Flow(error @ FlowError::NonFiniteLikelihood { .. })) => {
+                complain!("warning: test images after update {step}: {error}");
+                None
+            }
+            Err(failure) => return Err(failure),
+        };
+        self.history.test.push((step, bits));
         Ok(())
     }
 }
@@ -232,46 +354,32 @@ pub fn train<C: ImageModelConfig>(
     let mut batches = loader.steps(run.trainer.step_count() as usize)?;
     let preset = run.settings.get("preset").map_or("", String::as_str);
     let parameters = run.trainer.model().num_params();
-    println!("{} {preset}: {parameters} parameters, batches of {batch_size}", C::NAME);
+    say!("{} {preset}: {parameters} parameters, batches of {batch_size}", C::NAME);
 
-    let mut progress = Progress::new(run.conduct);
-    let mut saved_at = run.trainer.step_count();
-    while !run.conduct.is_over(run.trainer.step_count(), &run.history)
-        && let Some(x) = batches.next().transpose()?
-    {
-        let update = match Progress::time(&mut run.history, || C::Model::update(&mut run.trainer, device, x)) {
-            Ok(update) => update,
-            Err(error) => {
-                // What was learned so far is not lost with the update that failed, which is what the user must hear of first.
-                if let Err(second) = run.save_after_failure() {
-                    eprintln!("warning: nor could the state before it be saved: {second}");
-                }
-                return Err(error.into());
+    let signals = Signals::listen().map_err(|source| Failure::Signals { source })?;
+    let stopped = match run.train(&mut batches, data, device, &signals) {
+        Ok(stopped) => stopped,
+        Err(failure) => {
+            // What was learned so far is not lost with what failed, which is what the user must hear of first.
+            if let Err(second) = run.save_after_failure() {
+                complain!("warning: nor could the state before it be saved: {second}");
             }
-        };
-        if let Outcome::Skipped(reason) | Outcome::Restored(reason) = &update.outcome {
-            eprintln!("warning: update {} was passed over: {reason}", update.step);
+            return Err(failure);
         }
-        run.history.train.push((update.outcome == Outcome::Done).then_some(update.bits_per_dim));
-        if Progress::wants_test(update.step) {
-            run.test(data, device)?;
-        }
-        progress.clock(&mut run.history);
-        progress.show(update.step, &run.history);
-        if update.step.is_multiple_of(run.conduct.save_every) {
-            run.save()?;
-            saved_at = update.step;
-        }
+    };
+    let step = run.trainer.step_count();
+    if step != run.saved {
+        run.save_end()?;
     }
-    progress.finish();
-    if run.trainer.step_count() != saved_at {
-        run.save()?;
+    if let Some(signal) = stopped {
+        return Err(Failure::Stopped { signal, step, out: args.out.clone() });
     }
+    signals.end_at_once();
     // The end of the curve is for the report alone: a run that goes on from here does not have it.
-    if run.history.test.last().is_none_or(|(step, _)| *step != run.trainer.step_count()) {
+    if run.history.test.last().is_none_or(|(tested, _)| *tested != step) {
         run.test(data, device)?;
     }
     let (model, last) = (run.trainer.average().clone(), run.trainer.model().valid());
-    let (steps, n_levels) = (run.trainer.step_count(), run.config.n_levels());
-    Ok(ModelRun { model, last, steps, history: run.history, batch_size, seed, n_levels })
+    let n_levels = run.config.n_levels();
+    Ok(ModelRun { model, last, steps: step, history: run.history, batch_size, seed, n_levels })
 }

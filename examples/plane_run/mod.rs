@@ -5,7 +5,7 @@ mod picture;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{error, f64::consts::PI, fs};
+use std::{f64::consts::PI, fs};
 
 use burn::tensor::Tensor;
 use flowkit::train::TrainError;
@@ -19,8 +19,9 @@ pub use picture::{Row, grid, picture};
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: &'static str },
-    #[error("cannot write to {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    /// Its text is whole, with that of its cause: `r#source` tells thiserror not to give the cause once more.
+    #[error("cannot write to {}: {source}", path.display())]
+    Write { path: PathBuf, r#source: io::Error },
     #[error("cannot make the picture: {reason}")]
     Picture { reason: String },
     #[error(transparent)]
@@ -48,7 +49,7 @@ pub fn write(folder: &Path, name: &str, what: &str, text: &str) -> Result<(), Fa
     let path = folder.join(name);
     let fail = |source| Failure::Write { path: path.clone(), source };
     whole_file::write(&path, |file| file.write_all(text.as_bytes())).map_err(fail)?;
-    println!("{what:<15} {}", path.display());
+    say!("{what:<15} {}", path.display());
     Ok(())
 }
 
@@ -75,14 +76,9 @@ pub fn gaussian(train: &[[f64; 2]], test: &[[f64; 2]]) -> f64 {
     test.iter().map(log_prob).sum::<f64>() / test.len() as f64
 }
 
-/// Ends a program: an error is printed with its causes, and the exit code is not zero.
+/// Ends a program: an error is printed, which holds its causes, and the exit code is not zero.
 pub fn report(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
-    eprintln!("error: {failure}");
-    let mut cause = error::Error::source(&failure);
-    while let Some(error) = cause {
-        eprintln!("  caused by: {error}");
-        cause = error.source();
-    }
+    complain!("error: {failure}");
     ExitCode::FAILURE
 }

@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+use std::fmt::Arguments;
+use std::io::{Write, stdout};
 
 use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
@@ -9,7 +11,8 @@ use burn::train::renderer::{
 
 /// A renderer for where there is no terminal: a line for each metric after each half of an epoch, to the standard output.
 ///
-/// burn's own prints the progress of every batch there, and no metric before the end.
+/// burn's own prints the progress of every batch there, and no metric before the end. Where the standard output is closed or takes nothing
+/// more, the training goes on without it.
 #[derive(Debug, Default)]
 pub struct EpochLog {
     names: HashMap<MetricId, String>,
@@ -17,6 +20,11 @@ pub struct EpochLog {
     latest: Vec<(MetricId, String)>,
     split: String,
     epoch: usize,
+}
+
+/// `println!` would end the training by a panic where nobody reads.
+fn line(text: Arguments<'_>) {
+    let _ = writeln!(stdout().lock(), "{text}");
 }
 
 impl EpochLog {
@@ -40,7 +48,7 @@ impl EpochLog {
             let name = self.names.get(&id).map_or("metric", String::as_str);
             // Of "epoch 1.0 - batch 0.9" the half that is about the epoch.
             let value = text.split(" - batch").next().unwrap_or_default().trim_start_matches("epoch ");
-            println!("epoch {} {}: {name} {value}", self.epoch, self.split);
+            line(format_args!("epoch {} {}: {name} {value}", self.epoch, self.split));
         }
     }
 }
@@ -56,7 +64,7 @@ impl MetricsRendererTraining for EpochLog {
 
     fn on_train_end(&mut self, summary: Option<LearnerSummary>) -> Result<(), Box<dyn std::error::Error>> {
         if let Some(summary) = summary {
-            println!("{summary}");
+            line(format_args!("{summary}"));
         }
         Ok(())
     }

@@ -1,0 +1,25 @@
+//! What the examples print. Perhaps nobody reads it: `| head -1` closes the standard output, and the disk behind it may be full.
+//! `println!` would end the program by a panic then. A training goes on instead, since what it is for goes into files.
+
+use std::fmt::Arguments;
+use std::io::{Write, stderr, stdout};
+
+/// A line to the standard output, if it takes one.
+pub fn print_line(line: Arguments<'_>) {
+    let _ = writeln!(stdout().lock(), "{line}");
+}
+
+/// A line to the standard error, if it takes one.
+pub fn print_error(line: Arguments<'_>) {
+    let _ = writeln!(stderr().lock(), "{line}");
+}
+
+/// `println!` that does not panic.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::console::print_line(format_args!($($text)*)) };
+}
+
+/// `eprintln!` that does not panic.
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::console::print_error(format_args!($($text)*)) };
+}

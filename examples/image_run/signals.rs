@@ -1,0 +1,78 @@
+//! Ctrl-C, `kill`, and a terminal that closes: the first such signal lets the run finish its update and save; a second ends it at once.
+//! A signal that the program was started to ignore, as by `nohup`, stays ignored.
+
+use std::ffi::c_int;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::{consts, flag, low_level};
+
+#[cfg(unix)]
+const STOPPING: [c_int; 3] = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
+#[cfg(not(unix))]
+const STOPPING: [c_int; 2] = [consts::SIGINT, consts::SIGTERM];
+
+/// A signal that ends a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Signal(c_int);
+
+impl Signal {
+    /// By convention, that of a program which the signal ended.
+    pub fn exit_code(self) -> u8 {
+        // They are below 128.
+        128 + self.0 as u8
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match low_level::signal_name(self.0) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+/// What the program was told to do by signals since it began to listen.
+pub struct Signals {
+    /// Whether the next one ends the program at once.
+    armed: Arc<AtomicBool>,
+    /// The last one, 0 before there is one.
+    number: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Begins to listen. Before, a signal ends the program at once.
+    pub fn listen() -> io::Result<Self> {
+        let (armed, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        for signal in STOPPING.into_iter().filter(|&signal| !is_ignored(signal)) {
+            // In this order: the second looks whether the first was there.
+            flag::register_conditional_shutdown(signal, i32::from(Signal(signal).exit_code()), armed.clone())?;
+            flag::register(signal, armed.clone())?;
+            flag::register_usize(signal, number.clone(), signal as usize)?;
+        }
+        Ok(Self { armed, number })
+    }
+
+    /// The signal by which the run is to end.
+    pub fn asked(&self) -> Option<Signal> {
+        match self.number.load(Ordering::SeqCst) {
+            0 => None,
+            number => Some(Signal(number as c_int)),
+        }
+    }
+
+    /// From here on the first one ends the program at once, since there is nothing to lose.
+    pub fn end_at_once(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Whether the program was started to ignore a signal. Only Linux tells.
+fn is_ignored(signal: c_int) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
