@@ -58,9 +58,10 @@ fn a_run_goes_on_from_the_checkpoint_that_is_left() {
         assert_eq!(report(&out)["curve"]["train"].as_array().unwrap().len() as u64, steps);
     }
     // One that is not finished is not begun anew by a flag that was forgotten.
-    let mut child = training(root.path(), &["--overwrite", "--steps", "9999", "--save-every", "1"], &out);
+    let out = root.path().join("unfinished");
+    let mut child = training(root.path(), &["--steps", "9999", "--save-every", "1"], &out);
     let mut child = child.stdout(Stdio::null()).spawn().unwrap();
-    wait_until("a few updates", || saved(&out).last().is_some_and(|step| (3..2000).contains(step)));
+    wait_until("a few updates", || saved(&out).last().is_some_and(|&step| step >= 3));
     child.kill().unwrap();
     child.wait().unwrap();
     fs::remove_dir_all(out.join("checkpoints")).unwrap();

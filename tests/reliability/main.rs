@@ -108,7 +108,8 @@ fn saved(out: &Path) -> Vec<u64> {
     let files = fs::read_dir(out.join("checkpoints")).map(|files| files.flatten().collect()).unwrap_or(vec![]);
     let files = files.iter().filter(|file| file.path().is_file());
     let names = files.map(|file| file.file_name().into_string().unwrap());
-    let mut steps: Vec<u64> = names.filter_map(|name| name.strip_suffix(".safetensors")?.parse().ok()).collect();
+    let names = names.filter_map(|name| name.strip_suffix(".safetensors").map(str::to_owned));
+    let mut steps: Vec<u64> = names.filter(|name| name.len() == 10).filter_map(|name| name.parse().ok()).collect();
     steps.sort_unstable();
     steps
 }
