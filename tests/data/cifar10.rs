@@ -73,8 +73,10 @@ fn bad_cifar_10_is_named() {
         ),
         case!("the second file", read(&bad_second), DataError::TruncatedRecord { .. }, second.display(), "record 1"),
     ]);
-    let source = std::error::Error::source(&cifar10::read_file(name("none.bin")).unwrap_err()).map(ToString::to_string);
-    assert!(source.is_some(), "an Io error gives its source");
+    let error = cifar10::read_file(name("none.bin")).unwrap_err();
+    assert!(std::error::Error::source(&error).is_none(), "the text holds the cause already");
+    let DataError::Io { source, .. } = error else { panic!("{error}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]
