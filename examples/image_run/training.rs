@@ -299,8 +299,8 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         Ok(None)
     }
 
-    /// Bits/dim of the curve's test images now. It changes nothing in the run, so that a bound which is not finite does not end it: the policy
-    /// is about losses and gradients.
+    /// Bits/dim of the curve's test images now. It changes nothing in the run, so that a bound which is not finite does not
+    /// end it: the policy is about losses and gradients.
     fn test(&mut self, data: &Split, device: &Device) -> Result<(), Failure> {
         let step = self.trainer.step_count();
         let seeds = StepSeed::new(self.trainer.config().seed);
