@@ -1,0 +1,227 @@
+//! Configurations from JSON, as a program reads them from its settings or from a checkpoint.
+
+use burn::config::{Config, config_to_json};
+use burn::tensor::Device;
+use flowkit::data::LoaderConfig;
+use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::model::flow_plus_plus::{
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
+};
+use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
+use flowkit::model::{MafConfig, RealNvpConfig};
+use flowkit::train::TrainerConfig;
+use flowkit::{
+    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvResNetConfig,
+    CouplingConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig,
+    GatedNetConfig, GlowNetConfig, HouseholderConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
+    MaskedCouplingConfig, Mixing, MlpConfig, NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig,
+    PositionNormConfig, ResNetConfig, ScalarAffineConfig, SqueezeConfig, StartedConvConfig,
+    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::Value;
+
+use super::document;
+use super::target::{Target, corpus, fuzz, named};
+use super::{bytes, bytes::Edit};
+
+/// Largest size for which a module is made: it has layers as many as its configuration says.
+const MOST: u64 = 16;
+
+/// One type of configuration.
+struct Kind {
+    name: &'static str,
+    json: String,
+    /// Reads, validates, and makes the module if the sizes are small.
+    check: fn(&[u8], bool),
+}
+
+/// A type with an example of its values, its `validate`, and what is made of it.
+macro_rules! kind {
+    ($type:ident, $example:expr, $validate:expr, $make:expr) => {{
+        fn check(json: &[u8], is_small: bool) {
+            let Some(config) = named($type::load_binary(json)) else { return };
+            let validate: fn(&$type) -> _ = $validate;
+            let make: fn($type, &Device) = $make;
+            if named(validate(&config)).is_some() && is_small {
+                make(config, &Device::flex());
+            }
+        }
+        let example: $type = $example;
+        let validate: fn(&$type) -> _ = $validate;
+        validate(&example).expect("the example describes something");
+        Kind { name: stringify!($type), json: config_to_json(&example), check }
+    }};
+    ($type:ident, $example:expr, $make:expr) => {
+        kind!($type, $example, |config| config.validate(), $make)
+    };
+}
+
+/// What a type without rules of its own returns.
+type Anything = Result<(), std::convert::Infallible>;
+
+fn affine() -> flowkit::law::Affine {
+    AffineConfig::new(AffineForm::Exponential).init()
+}
+
+fn layers() -> Vec<Kind> {
+    vec![
+        kind!(ActNormConfig, ActNormConfig::new(3), |config, device| drop(config.init::<2>(device))),
+        kind!(AffineConfig, AffineConfig::new(AffineForm::Exponential), |_| Anything::Ok(()), |config, _| drop(
+            config.init()
+        )),
+        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(4), |config, device| drop(config.init(device))),
+        kind!(Conv1x1Config, Conv1x1Config::new(3), |config, device| drop(config.init(device))),
+        kind!(CouplingConfig, CouplingConfig::new(), |_| Anything::Ok(()), |config, device| {
+            drop(config.init(affine(), MlpConfig::new(1, 1, 2).init(device)));
+        }),
+        kind!(ElementwiseConfig, ElementwiseConfig::new(), |config, device| drop(config.init(
+            affine(),
+            [1, 2],
+            device
+        ))),
+        kind!(HouseholderConfig, HouseholderConfig::new(3, 2), |config, device| drop(config.init(device))),
+        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, _| drop(config.init())),
+        kind!(LogitConfig, LogitConfig::new(), |config, _| drop(config.init())),
+        kind!(MaskedCouplingConfig, MaskedCouplingConfig::new(vec![2, 2], Mask::Checkerboard), |config, device| {
+            let n: usize = config.shape.iter().product();
+            let _ = config
+                .try_init(affine(), MlpConfig::new(n, n, 2).init(device), device)
+                .map_err(|error| error.to_string());
+        }),
+        kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| drop(config.init())),
+        kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| drop(config.init([1, 2], device))),
+        kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, _| drop(
+            config.init()
+        )),
+        kind!(PermutationConfig, PermutationConfig::new(3), |config, device| drop(config.init(device))),
+        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| drop(config.init([1, 2, 2, 2], device))),
+        kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| drop(config.init())),
+        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, _| drop(config.init())),
+        kind!(SqueezeConfig, SqueezeConfig::new(ChannelOrder::BlockMajor), |_| Anything::Ok(()), |config, _| drop(
+            config.init()
+        )),
+        kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| drop(config.init())),
+        kind!(VariationalDequantizationConfig, VariationalDequantizationConfig::new(), |_, _| {}),
+    ]
+}
+
+fn networks() -> Vec<Kind> {
+    let attention = Mixing::Attention { heads: 2 };
+    vec![
+        kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| drop(config.init(device))),
+        kind!(ConvResNetConfig, ConvResNetConfig::new(1, 1, 2).with_n_filters(4).with_n_blocks(1), |config, device| {
+            drop(config.init(device));
+        }),
+        kind!(GatedAttentionConfig, GatedAttentionConfig::new(4).with_mixing(attention), |config, device| {
+            drop(config.init(device));
+        }),
+        kind!(GatedBlockConfig, GatedBlockConfig::new(4).with_mixing(Some(attention)), |config, device| {
+            drop(config.init(device));
+        }),
+        kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| drop(config.init(device))),
+        kind!(
+            GatedNetConfig,
+            GatedNetConfig::new([2, 2, 2], 2, 4, 1).with_mixing(Some(attention)),
+            |config, device| {
+                drop(config.init(device));
+            }
+        ),
+        kind!(GlowNetConfig, GlowNetConfig::new(1, 1, 2).with_n_filters(4), |config, device| drop(config.init(device))),
+        kind!(MadeConfig, MadeConfig::new(3, 2).with_hidden(vec![4]), |config, device| drop(config.init(device))),
+        kind!(
+            MlpConfig,
+            MlpConfig::new(1, 1, 2).with_hidden(vec![4]).with_theta_start(Some(vec![0.0, 1.0])),
+            |config, device| {
+                drop(config.init(device));
+            }
+        ),
+        kind!(ResNetConfig, ResNetConfig::new(1, 1, 2).with_d_hidden(4).with_n_blocks(1), |config, device| drop(
+            config.init(device)
+        )),
+        kind!(StartedConvConfig, StartedConvConfig::new(2, 3), |config, device| drop(config.init(device))),
+        kind!(ZeroConvConfig, ZeroConvConfig::new(1, 1, 2), |config, device| drop(config.init(device))),
+        kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| drop(config.init(device))),
+    ]
+}
+
+fn flow_plus_plus() -> FlowPlusPlusConfig {
+    let noise = VariationalConfig {
+        pattern: Pattern::Checkerboard,
+        n_couplings: 1,
+        n_filters: 4,
+        n_blocks: 1,
+        mixing: NoiseMixing::AsFlow,
+        n_context: 2,
+        n_encoder_blocks: 1,
+        encoder_block: EncoderBlock::Conv,
+    };
+    let stage = |scale, pattern| StageConfig { scale, pattern, n_couplings: 1 };
+    let stages = vec![stage(Scale::Keep, Pattern::Checkerboard), stage(Scale::Squeeze, Pattern::Channels)];
+    FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
+        .with_n_filters(4)
+        .with_n_blocks(1)
+        .with_mixing(Mixing::Attention { heads: 2 })
+}
+
+/// Whole models say what is wrong by `try_init`, too.
+fn models() -> Vec<Kind> {
+    let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, [1, 4, 2], 2, 1, EncoderBlock::Conv);
+    vec![
+        kind!(DiagnosisConfig, DiagnosisConfig::new(), |_, _| {}),
+        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| drop(named(config.try_init(device)))),
+        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| drop(config.init(device))),
+        kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| drop(config.init(device))),
+        kind!(GlowConfig, GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4), |config, device| drop(named(
+            config.try_init(device)
+        ))),
+        kind!(LoaderConfig, LoaderConfig::new(2), |_, _| {}),
+        kind!(MafConfig, MafConfig::new(2).with_hidden(vec![4]), |config, device| drop(named(config.try_init(device)))),
+        kind!(RealNvpConfig, RealNvpConfig::new(2).with_hidden(vec![4]), |config, device| drop(named(
+            config.try_init(device)
+        ))),
+        kind!(TrainerConfig, TrainerConfig::new(2), |_, _| {}),
+    ]
+}
+
+/// Whether every whole number is small; those of levels may be 256.
+fn is_small(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_u64().is_none_or(|size| size <= MOST || size == 256),
+        Value::Array(members) => members.len() <= 8 && members.iter().all(is_small),
+        Value::Object(members) => members.values().all(is_small),
+        _ => true,
+    }
+}
+
+/// An input is a name of a type, then its JSON.
+fn check(kinds: &[Kind], input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == b'\n').expect("the line of the name");
+    let (name, json) = (&input[..end], &input[end + 1..]);
+    let kind = kinds.iter().find(|kind| kind.name.as_bytes() == name).expect("a type of the list");
+    let is_small = serde_json::from_slice(json).is_ok_and(|value| is_small(&value));
+    (kind.check)(json, is_small);
+}
+
+fn named_input(name: &str, json: &[u8]) -> Vec<u8> {
+    [name.as_bytes(), b"\n", json].concat()
+}
+
+#[test]
+fn configurations() {
+    let kinds: Vec<Kind> = [layers(), networks(), models()].into_iter().flatten().collect();
+    let documents: Vec<Value> = kinds.iter().map(|kind| serde_json::from_str(&kind.json).unwrap()).collect();
+    let texts: Vec<Vec<u8>> = kinds.iter().map(|kind| kind.json.clone().into_bytes()).collect();
+    let mut seeds: Vec<Vec<u8>> = kinds.iter().map(|kind| named_input(kind.name, kind.json.as_bytes())).collect();
+    seeds.extend(corpus("config"));
+    let target = Target { name: "config", file: "config.txt", expansion: 256 };
+    let strategy = (any::<Index>(), document::edits(3), prop_oneof![6 => bytes::edits(0), 1 => bytes::edits(3)]);
+    let build = |(kind, edits, raw): &(Index, Vec<document::Edit>, Vec<Edit>)| {
+        let at = kind.index(kinds.len());
+        let json = document::edited(&documents[at], edits, &documents).to_string();
+        named_input(kinds[at].name, &bytes::edited(json.as_bytes(), raw, &texts))
+    };
+    fuzz(&target, &seeds, strategy, build, |input| check(&kinds, input.bytes));
+}

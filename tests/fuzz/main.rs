@@ -1,0 +1,39 @@
+//! Files and texts from anywhere: whatever they hold, a reader returns or names an error.
+//!
+//! For each input it must hold that
+//! * the result is `Ok`, or an error with a text;
+//! * nothing panics and nothing aborts;
+//! * the memory in use at any moment is bounded by a multiple of the input's bytes;
+//! * it ends within seconds.
+//!
+//! Inputs are small files that are right (`corpus`, and what the tests make themselves), changed by a few edits. An edit
+//! knows the format: checksums are made right again, since a reader that stops at the checksum hides what is behind it.
+//!
+//! ```console
+//! cargo test --release --test fuzz                                                  # a second for each target
+//! FLOWKIT_FUZZ_SECONDS=60 FLOWKIT_FUZZ_SEED=7 cargo test --release --test fuzz idx  # a minute for one, other inputs
+//! ```
+//!
+//! # Libraries
+//! Edits are values of a `proptest` strategy, so it draws them from a seed and shrinks a failure to its fewest edits.
+//! `cargo fuzz` and `cargo bolero` are guided by coverage, but their engines need a nightly compiler; without one,
+//! bolero draws plain bytes, and no image or checkpoint ever begins with those.
+
+mod bytes;
+mod checkpoint;
+mod cifar10;
+mod config;
+mod document;
+mod folders;
+mod idx;
+#[cfg(feature = "image")]
+mod images;
+mod resume;
+mod shown;
+mod stored;
+mod target;
+
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
