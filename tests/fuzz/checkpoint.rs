@@ -21,7 +21,7 @@ fn ask(checkpoint: &Checkpoint) {
     }
 }
 
-/// A file that can be read is written again as it was understood.
+/// A file that can be read is written again as it was understood. Only a few are: a checkpoint waits for the disk.
 fn round_trip(checkpoint: &Checkpoint, folder: &Path) {
     let copy = folder.join("copy");
     checkpoint.save(&copy).unwrap();
@@ -33,7 +33,9 @@ fn check(input: Input<'_>) {
     let folder = input.path.parent().unwrap();
     let Some(checkpoint) = named(read(&input)) else { return };
     ask(&checkpoint);
-    round_trip(&checkpoint, folder);
+    if crc32fast::hash(input.bytes).is_multiple_of(32) {
+        round_trip(&checkpoint, folder);
+    }
     let latest = Checkpoints::open(folder, 1).unwrap().latest().unwrap().unwrap();
     assert_eq!((latest.step, &latest.checkpoint), (1, &checkpoint));
 }

@@ -77,12 +77,8 @@ fn debug_of_any_text() {
             let text = std::str::from_utf8(input.bytes).unwrap();
             let mut checkpoint = Checkpoint::new([].into()).unwrap();
             checkpoint.insert("model", &shown(text)).unwrap();
-            let path = input.path.with_extension("safetensors");
-            checkpoint.save(&path).unwrap();
-            let read = Checkpoint::load(&path).unwrap();
-            assert_eq!(read, checkpoint);
-            read.apply("model", shown(text)).unwrap();
-            named(read.apply("model", shown("Shown")));
+            checkpoint.apply("model", shown(text)).unwrap();
+            named(checkpoint.apply("model", shown("Shown")));
         },
     );
 }

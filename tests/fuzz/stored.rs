@@ -5,14 +5,12 @@
 //! elements
 //! ```
 
-use std::fs;
-
 use flowkit::train::{Checkpoint, CheckpointError};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::Value;
 
-use super::target::Input;
+use super::target::{Input, put};
 use super::{bytes, document};
 
 /// A file in its parts.
@@ -89,6 +87,6 @@ pub fn read(input: &Input<'_>) -> Result<Checkpoint, CheckpointError> {
     let mut mended = input.bytes.to_vec();
     let place = mended.iter_mut().skip(at + key.len());
     place.zip(format!("{found:08x}").into_bytes()).for_each(|(byte, digit)| *byte = digit);
-    fs::write(input.path, mended).unwrap();
+    put(input.path, &mended);
     Checkpoint::load(input.path)
 }

@@ -1,15 +1,14 @@
 //! Runs one target: the corpus as it is, then edits of it until the time is over.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt::Debug;
 use std::fs;
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::abort;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -104,7 +103,7 @@ impl Place {
 
     /// Panics if the input breaks one of the rules.
     fn run(&self, bytes: &[u8], check: &impl Fn(Input<'_>)) {
-        fs::write(&self.file, bytes).unwrap();
+        put(&self.file, bytes);
         self.progress.send(()).unwrap();
         ALLOCATOR.reset_peak_usage();
         let (before, start) = (ALLOCATOR.current_usage(), Instant::now());
@@ -114,6 +113,12 @@ impl Place {
         assert!(used <= allowed, "{used} bytes of memory for an input of {}, allowed are {allowed}", bytes.len());
         assert!(took <= SLOW, "{took:?} for an input of {} bytes", bytes.len());
     }
+}
+
+/// Writes a new file: to truncate one that is there makes ext4 wait for the disk.
+pub fn put(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    fs::write(path, bytes).unwrap();
 }
 
 /// Past the capture of the test harness, which an abort would lose.
@@ -147,10 +152,12 @@ pub fn fuzz<S>(
         key[8..16].copy_from_slice(&rounds.to_le_bytes());
         let config = Config { cases: ROUND, failure_persistence: None, max_shrink_iters: 4096, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &key));
-        let outcome = runner.run(&strategy, |value| {
+        let panic = Arc::new(Mutex::new(String::new()));
+        let check_value = |value| {
             let run = || place.run(&build(&value), &check);
-            catch_unwind(AssertUnwindSafe(run)).map_err(|panic| TestCaseError::fail(message(&*panic)))
-        });
+            catch_unwind(AssertUnwindSafe(run)).map_err(|_| TestCaseError::fail(panic.lock().unwrap().clone()))
+        };
+        let outcome = quietly(&panic, || runner.run(&strategy, check_value));
         match outcome {
             Ok(()) => rounds += 1,
             Err(TestError::Fail(reason, value)) => {
@@ -164,9 +171,13 @@ pub fn fuzz<S>(
     tell(&format!("{name}: {} inputs", rounds * u64::from(ROUND) + seeds.len() as u64));
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
-    let literal = panic.downcast_ref::<&str>().copied();
-    literal.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text").to_owned()
+/// Runs it with its panics kept in `what`, of which shrinking causes hundreds, instead of printed.
+fn quietly<T>(what: &Arc<Mutex<String>>, run: impl FnOnce() -> T) -> T {
+    let (printing, kept) = (panic::take_hook(), what.clone());
+    panic::set_hook(Box::new(move |panic| *kept.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string()));
+    let found = run();
+    panic::set_hook(printing);
+    found
 }
 
 /// The result, or `None` for an error, which must have a text.
