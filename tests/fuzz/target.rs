@@ -16,6 +16,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::ALLOCATOR;
+use super::bytes::{edited, edits};
 
 /// One target at a time: the allocator counts for all threads.
 static RUNNING: Mutex<()> = Mutex::new(());
@@ -190,4 +191,23 @@ pub fn named<T, E: Error>(result: Result<T, E>) -> Option<T> {
             None
         }
     }
+}
+
+/// The rules are not kept by themselves: an input that breaks one is found and kept.
+#[test]
+fn broken_rules_are_found() {
+    let run = |check: fn(Input<'_>)| {
+        let target = Target { name: "broken", file: "any.txt", expansion: 8 };
+        let seen = || fuzz(&target, &[], edits(2), |edits| edited(b"right", edits, &[b"other".to_vec()]), check);
+        let panic = catch_unwind(AssertUnwindSafe(seen)).expect_err("nothing was found");
+        panic.downcast_ref::<String>().expect("a text").clone()
+    };
+    let panicked = run(|input| assert!(input.bytes != b"right", "a fault"));
+    assert!(panicked.contains("a fault") && panicked.contains("seed"), "{panicked}");
+    let memory = run(|_| drop(std::hint::black_box(vec![1u8; 2 * BASE])));
+    assert!(memory.contains("bytes of memory"), "{memory}");
+    let silent = run(|_| {
+        named(Err::<(), _>(io::Error::other("")));
+    });
+    assert!(silent.contains("without a text"), "{silent}");
 }
