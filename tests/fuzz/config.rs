@@ -44,9 +44,9 @@ macro_rules! kind {
         fn check(json: &[u8], is_small: bool) {
             let Some(config) = named($type::load_binary(json)) else { return };
             let validate: fn(&$type) -> _ = $validate;
-            let make: fn($type, &Device) = $make;
+            let make: fn($type, &Device) -> _ = $make;
             if named(validate(&config)).is_some() && is_small {
-                make(config, &Device::flex());
+                std::hint::black_box(make(config, &Device::flex()));
             }
         }
         let example: $type = $example;
@@ -68,82 +68,67 @@ fn affine() -> flowkit::law::Affine {
 
 fn layers() -> Vec<Kind> {
     vec![
-        kind!(ActNormConfig, ActNormConfig::new(3), |config, device| drop(config.init::<2>(device))),
-        kind!(AffineConfig, AffineConfig::new(AffineForm::Exponential), |_| Anything::Ok(()), |config, _| drop(
-            config.init()
-        )),
-        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(4), |config, device| drop(config.init(device))),
-        kind!(Conv1x1Config, Conv1x1Config::new(3), |config, device| drop(config.init(device))),
-        kind!(CouplingConfig, CouplingConfig::new(), |_| Anything::Ok(()), |config, device| {
-            drop(config.init(affine(), MlpConfig::new(1, 1, 2).init(device)));
-        }),
-        kind!(ElementwiseConfig, ElementwiseConfig::new(), |config, device| drop(config.init(
-            affine(),
-            [1, 2],
-            device
-        ))),
-        kind!(HouseholderConfig, HouseholderConfig::new(3, 2), |config, device| drop(config.init(device))),
-        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, _| drop(config.init())),
-        kind!(LogitConfig, LogitConfig::new(), |config, _| drop(config.init())),
+        kind!(ActNormConfig, ActNormConfig::new(3), |config, device| config.init::<2>(device)),
+        kind!(AffineConfig, AffineConfig::new(AffineForm::Exponential), |_| Anything::Ok(()), |config, _| config
+            .init()),
+        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(4), |config, device| config.init(device)),
+        kind!(Conv1x1Config, Conv1x1Config::new(3), |config, device| config.init(device)),
+        kind!(CouplingConfig, CouplingConfig::new(), |_| Anything::Ok(()), |config, device| config
+            .init(affine(), MlpConfig::new(1, 1, 2).init(device))),
+        kind!(ElementwiseConfig, ElementwiseConfig::new(), |config, device| config.init(affine(), [1, 2], device)),
+        kind!(HouseholderConfig, HouseholderConfig::new(3, 2), |config, device| config.init(device)),
+        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, _| config.init()),
+        kind!(LogitConfig, LogitConfig::new(), |config, _| config.init()),
         kind!(MaskedCouplingConfig, MaskedCouplingConfig::new(vec![2, 2], Mask::Checkerboard), |config, device| {
             let n: usize = config.shape.iter().product();
             let _ = config
                 .try_init(affine(), MlpConfig::new(n, n, 2).init(device), device)
                 .map_err(|error| error.to_string());
         }),
-        kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| drop(config.init())),
-        kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| drop(config.init([1, 2], device))),
-        kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, _| drop(
-            config.init()
-        )),
-        kind!(PermutationConfig, PermutationConfig::new(3), |config, device| drop(config.init(device))),
-        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| drop(config.init([1, 2, 2, 2], device))),
-        kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| drop(config.init())),
-        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, _| drop(config.init())),
-        kind!(SqueezeConfig, SqueezeConfig::new(ChannelOrder::BlockMajor), |_| Anything::Ok(()), |config, _| drop(
-            config.init()
-        )),
-        kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| drop(config.init())),
-        kind!(VariationalDequantizationConfig, VariationalDequantizationConfig::new(), |_, _| {}),
+        kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.init()),
+        kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config.init([1, 2], device)),
+        kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, _| config
+            .init()),
+        kind!(PermutationConfig, PermutationConfig::new(3), |config, device| config.init(device)),
+        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| config.init([1, 2, 2, 2], device)),
+        kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| config.init()),
+        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, _| config.init()),
+        kind!(SqueezeConfig, SqueezeConfig::new(ChannelOrder::BlockMajor), |_| Anything::Ok(()), |config, _| config
+            .init()),
+        kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| config.init()),
+        kind!(VariationalDequantizationConfig, VariationalDequantizationConfig::new(), |config, _| config),
     ]
 }
 
 fn networks() -> Vec<Kind> {
     let attention = Mixing::Attention { heads: 2 };
     vec![
-        kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| drop(config.init(device))),
+        kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| config.init(device)),
         kind!(ConvResNetConfig, ConvResNetConfig::new(1, 1, 2).with_n_filters(4).with_n_blocks(1), |config, device| {
-            drop(config.init(device));
+            config.init(device)
         }),
-        kind!(GatedAttentionConfig, GatedAttentionConfig::new(4).with_mixing(attention), |config, device| {
-            drop(config.init(device));
-        }),
-        kind!(GatedBlockConfig, GatedBlockConfig::new(4).with_mixing(Some(attention)), |config, device| {
-            drop(config.init(device));
-        }),
-        kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| drop(config.init(device))),
+        kind!(GatedAttentionConfig, GatedAttentionConfig::new(4).with_mixing(attention), |config, device| config
+            .init(device)),
+        kind!(GatedBlockConfig, GatedBlockConfig::new(4).with_mixing(Some(attention)), |config, device| config
+            .init(device)),
+        kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| config.init(device)),
         kind!(
             GatedNetConfig,
             GatedNetConfig::new([2, 2, 2], 2, 4, 1).with_mixing(Some(attention)),
-            |config, device| {
-                drop(config.init(device));
-            }
+            |config, device| config.init(device)
         ),
-        kind!(GlowNetConfig, GlowNetConfig::new(1, 1, 2).with_n_filters(4), |config, device| drop(config.init(device))),
-        kind!(MadeConfig, MadeConfig::new(3, 2).with_hidden(vec![4]), |config, device| drop(config.init(device))),
+        kind!(GlowNetConfig, GlowNetConfig::new(1, 1, 2).with_n_filters(4), |config, device| config.init(device)),
+        kind!(MadeConfig, MadeConfig::new(3, 2).with_hidden(vec![4]), |config, device| config.init(device)),
         kind!(
             MlpConfig,
             MlpConfig::new(1, 1, 2).with_hidden(vec![4]).with_theta_start(Some(vec![0.0, 1.0])),
-            |config, device| {
-                drop(config.init(device));
-            }
+            |config, device| config.init(device)
         ),
-        kind!(ResNetConfig, ResNetConfig::new(1, 1, 2).with_d_hidden(4).with_n_blocks(1), |config, device| drop(
-            config.init(device)
-        )),
-        kind!(StartedConvConfig, StartedConvConfig::new(2, 3), |config, device| drop(config.init(device))),
-        kind!(ZeroConvConfig, ZeroConvConfig::new(1, 1, 2), |config, device| drop(config.init(device))),
-        kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| drop(config.init(device))),
+        kind!(ResNetConfig, ResNetConfig::new(1, 1, 2).with_d_hidden(4).with_n_blocks(1), |config, device| config
+            .init(device)),
+        kind!(StartedConvConfig, StartedConvConfig::new(2, 3), |config, device| config.init(device)),
+        kind!(ZeroConvConfig, ZeroConvConfig::new(1, 1, 2), |config, device| config.init(device)),
+        kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| config.init(device)),
     ]
 }
 
@@ -170,19 +155,19 @@ fn flow_plus_plus() -> FlowPlusPlusConfig {
 fn models() -> Vec<Kind> {
     let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, [1, 4, 2], 2, 1, EncoderBlock::Conv);
     vec![
-        kind!(DiagnosisConfig, DiagnosisConfig::new(), |_, _| {}),
-        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| drop(named(config.try_init(device)))),
-        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| drop(config.init(device))),
-        kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| drop(config.init(device))),
-        kind!(GlowConfig, GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4), |config, device| drop(named(
+        kind!(DiagnosisConfig, DiagnosisConfig::new(), |config, _| config),
+        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| named(config.try_init(device))),
+        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| config.init(device)),
+        kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| config.init(device)),
+        kind!(GlowConfig, GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4), |config, device| named(
             config.try_init(device)
-        ))),
-        kind!(LoaderConfig, LoaderConfig::new(2), |_, _| {}),
-        kind!(MafConfig, MafConfig::new(2).with_hidden(vec![4]), |config, device| drop(named(config.try_init(device)))),
-        kind!(RealNvpConfig, RealNvpConfig::new(2).with_hidden(vec![4]), |config, device| drop(named(
+        )),
+        kind!(LoaderConfig, LoaderConfig::new(2), |config, _| config),
+        kind!(MafConfig, MafConfig::new(2).with_hidden(vec![4]), |config, device| named(config.try_init(device))),
+        kind!(RealNvpConfig, RealNvpConfig::new(2).with_hidden(vec![4]), |config, device| named(
             config.try_init(device)
-        ))),
-        kind!(TrainerConfig, TrainerConfig::new(2), |_, _| {}),
+        )),
+        kind!(TrainerConfig, TrainerConfig::new(2), |config, _| config),
     ]
 }
 
