@@ -141,6 +141,7 @@ pub fn text() -> impl Strategy<Value = String> {
 fn leaf() -> impl Strategy<Value = Value> {
     let integers = [0, 1, 2, 3, 255, 65_536, 1 << 31, 1 << 32, 1 << 53, 1 << 62, 1 << 63, u64::MAX];
     let floats = [0.0, -0.0, 5e-324, 1e-38, 1e-8, 0.499, 0.999, 1.5, 1e20, 3.5e38, f64::MAX, -1.0, -1e300];
+    let plain = [Value::Null, json!(true), json!(false), json!([]), json!({}), json!([0]), json!([1, 2])];
     let deep = (0..150).fold(json!(1), |inner, _| json!([inner]));
     prop_oneof![
         4 => select(integers.to_vec()).prop_map(Value::from),
@@ -148,7 +149,8 @@ fn leaf() -> impl Strategy<Value = Value> {
         1 => any::<i64>().prop_map(Value::from),
         3 => select(floats.to_vec()).prop_map(Value::from),
         2 => text().prop_map(Value::from),
-        3 => select(vec![Value::Null, json!(true), json!(false), json!([]), json!({}), json!([0]), json!([1, 2]), deep]),
+        3 => select(plain.to_vec()),
+        1 => Just(deep),
     ]
 }
 

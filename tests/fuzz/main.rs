@@ -6,8 +6,8 @@
 //! * the memory in use at any moment is bounded by a multiple of the input's bytes;
 //! * it ends within seconds.
 //!
-//! Inputs are small files that are right (`corpus`, and what the tests make themselves), changed by a few edits. An edit
-//! knows the format: checksums are made right again, since a reader that stops at the checksum hides what is behind it.
+//! Inputs are small files that are right (`corpus`, and what the tests make themselves), changed by a few edits.
+//! An edit knows the format: checksums are made right again, since a reader that stops there hides what it does next.
 //!
 //! ```console
 //! cargo test --release --test fuzz                                                  # a second for each target

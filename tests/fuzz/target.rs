@@ -66,7 +66,7 @@ pub struct Target {
     pub expansion: usize,
 }
 
-/// Most bytes that a byte of Deflate, which gzip and PNG use, expands to, and as many again while a vector grows; twice,
+/// Most bytes that a byte of Deflate expands to, which gzip and PNG use; as many again while a vector grows; and twice that,
 /// since a reader may hold what it read and what it makes of it.
 pub const DEFLATE: usize = 4 * 1032;
 
