@@ -66,8 +66,8 @@ pub struct Target {
     pub expansion: usize,
 }
 
-/// Most bytes that a byte of Deflate expands to, which gzip and PNG use; as many again while a vector grows; and twice that,
-/// since a reader may hold what it read and what it makes of it.
+/// Most bytes that a byte of Deflate expands to, which gzip and PNG use; as many again while a vector grows; and twice
+/// that, since a reader may hold what it read and what it makes of it.
 pub const DEFLATE: usize = 4 * 1032;
 
 /// Where an input is written before it is read, so that it is left behind even by an abort.
