@@ -86,11 +86,10 @@ fn nothing_is_left_to_do() {
 /// Every file that allows `unsafe` is argued for where a reader looks for it.
 #[test]
 fn unsafe_code_is_explained() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
     let sources = files("src", "rs").into_iter().filter(|(_, text)| text.contains("allow(unsafe_code"));
     let found: Vec<String> =
-        sources.map(|(path, _)| path.strip_prefix(root).unwrap().display().to_string().replace('\\', "/")).collect();
+        sources.map(|(path, _)| path.strip_prefix(root()).unwrap().display().to_string().replace('\\', "/")).collect();
     assert!(!found.is_empty(), "none was found");
     for path in found {
         assert!(page.contains(&path), "{path} allows `unsafe`, and docs/security.md does not name it");

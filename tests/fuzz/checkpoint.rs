@@ -52,7 +52,7 @@ fn checkpoints() {
 /// Files of other programs, some with this one's metadata.
 #[test]
 fn foreign_safetensors() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let mut seeds: Vec<Vec<u8>> = ["squeeze.f32", "actnorm.f32", "invconv_plu.f32"]
         .map(|name| fs::read(golden.join(name).with_extension("f32.safetensors")).unwrap())
         .to_vec();

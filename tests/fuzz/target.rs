@@ -43,7 +43,9 @@ fn seed() -> u64 {
 
 /// The files of a folder of the corpus, in order of name; none if there is no such folder.
 pub fn corpus(folder: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(folder);
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    assert!(corpus.is_dir(), "{} is missing", corpus.display());
+    let folder = corpus.join(folder);
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
