@@ -1,7 +1,7 @@
 //! Kernels on parameters against their references, in float64 and float32, on lengths that no vector and no task divides; and our Adam against
 //! burn's, step by step.
 
-use burn::optim::{AdamConfig, AdamState, Optimizer};
+use burn::optim::{AdamConfig, AdamState, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::kernel::adam::{self, Rates};
 use flowkit::kernel::moving_average;
@@ -121,13 +121,22 @@ fn what_is_shared_or_lies_elsewhere_is_left_alone() {
     }
 }
 
-/// A parameter, a state and the gradients of some steps.
-fn walk(optimizer: impl Optimizer<State<1> = AdamState<1>>, swap_at: Option<usize>) -> (Vec<f64>, usize) {
+/// A state as another optimizer reads it from a record.
+fn as_recorded<A: RecordState, B: RecordState>(state: &A, device: &Device) -> B {
+    let mut record = StateSink::default();
+    state.state_flatten("parameter", &mut record);
+    let mut source = StateSource::new(record.scalars.into_iter().collect());
+    record.tensors.into_iter().for_each(|(name, data)| source.insert_tensor(name, data));
+    B::state_unflatten("parameter", &mut source, device).expect("the names of burn's record")
+}
+
+/// A parameter after some steps, and how many the state counts. From `swap_at` on, burn's Adam goes on with the state.
+fn walk<O: Optimizer>(optimizer: O, swap_at: Option<usize>) -> (Vec<f64>, usize) {
     let other = AdamConfig::new().with_epsilon(1e-8).build();
     let mut rng = StdRng::seed_from_u64(6);
     let (device, dtype) = (Device::flex(), DType::F32);
     let mut parameter = tensor(&normal(50, &mut rng), [50], &device, dtype);
-    let mut state = None;
+    let mut state: Option<O::State<1>> = None;
     for step in 0..200 {
         let mut gradient = normal(50, &mut rng);
         // Of all sizes, and one parameter that never has any.
@@ -135,11 +144,16 @@ fn walk(optimizer: impl Optimizer<State<1> = AdamState<1>>, swap_at: Option<usiz
         gradient[49] = 0.0;
         let gradient = tensor(&gradient, [50], &device, dtype);
         (parameter, state) = match swap_at {
-            Some(at) if step >= at => other.step(1e-2, parameter, gradient, state),
+            Some(at) if step >= at => {
+                let burns = state.map(|state| as_recorded(&state, &device));
+                let (parameter, burns) = other.step(1e-2, parameter, gradient, burns);
+                (parameter, burns.map(|state| as_recorded::<AdamState<1>, _>(&state, &device)))
+            }
             _ => optimizer.step(1e-2, parameter, gradient, state),
         };
     }
-    (numbers(&parameter), state.unwrap().momentum.time)
+    let state: AdamState<1> = as_recorded(&state.unwrap(), &device);
+    (numbers(&parameter), state.momentum.time)
 }
 
 /// Over 200 updates, and where burn's takes over in the middle.
