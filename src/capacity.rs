@@ -1,10 +1,10 @@
-//! How large a tensor may be: what is refused before any of it is allocated.
+//! Largest size of a tensor. What is larger is refused before any of it is allocated.
 //! ```text
-//! numbers·bytes ≤ 2^40       one TiB a tensor, more than the memory of a machine that computes with it
+//! elements · bytes of an element ≤ 2^40       1 TiB for a tensor, more than a machine has for one
 //! ```
-//! Below that bound only the machine knows. On the CPU its allocator is asked for the memory first, so that a count
-//! which it refuses is an error and not the end of the process. An allocator may promise more than there is; then
-//! nobody can know beforehand.
+//! Below that bound it depends on the machine. On the CPU the number of samples is tried first: memory for them is
+//! requested from the allocator and released, so that a number which the allocator refuses is an error and does not end
+//! the process. An allocator may promise more memory than there is, which cannot be known in advance.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
@@ -23,7 +23,7 @@ pub enum CapacityError {
     TooMany {
         /// The argument.
         what: &'static str,
-        /// Its largest value. For a number of examples, so many are a TiB.
+        /// Its largest value. For a number of examples, that of examples in 1 TiB.
         most: u64,
         /// What was found.
         found: u64,
@@ -33,14 +33,14 @@ pub enum CapacityError {
     NoMemory {
         /// Number of examples.
         found: u64,
-        /// Numbers of an example.
+        /// Elements of an example.
         dims: u64,
-        /// Type of the numbers.
+        /// Type of the elements.
         dtype: DType,
     },
 }
 
-/// The numbers of a tensor with this shape, if a tensor may have so many in float64.
+/// The number of elements of a tensor with this shape, if in float64 they are at most 1 TiB.
 ///
 /// # Errors
 /// [`ShapeError::TooLarge`].
@@ -51,7 +51,7 @@ pub(crate) fn check_shape_size(layer: &'static str, shape: &[usize]) -> Result<u
     fits.ok_or_else(|| ShapeError::TooLarge { layer, most, shape: shape.to_vec() })
 }
 
-/// Whether a tensor of `n` examples of `dims` numbers may exist on a device.
+/// Whether a device may hold a tensor of `n` examples of `dims` elements.
 ///
 /// # Errors
 /// [`CapacityError`]; `what` is the name of the count.
@@ -73,7 +73,7 @@ pub(crate) fn check_count(
     if available(bytes, device) { Ok(()) } else { Err(CapacityError::NoMemory { found, dims, dtype }) }
 }
 
-/// Whether the memory of a device has so many bytes, as far as it can be asked.
+/// Whether a device has memory for so many bytes, as far as that can be known.
 fn available(bytes: u64, device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]

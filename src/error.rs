@@ -75,12 +75,12 @@ pub enum ShapeError {
         /// The whole shape that came.
         shape: Vec<usize>,
     },
-    /// More numbers than a tensor may have.
+    /// A shape with more elements than a tensor may have.
     #[error("{layer}: shape {shape:?} has more than {most} numbers, which no tensor has")]
     TooLarge {
         /// Type of the layer.
         layer: &'static str,
-        /// Largest number of them, a TiB in float64.
+        /// Largest number of elements: 1 TiB in float64.
         most: u64,
         /// The whole shape that came.
         shape: Vec<usize>,
@@ -137,7 +137,7 @@ pub enum ShapeError {
     },
 }
 
-/// The first line of every public forward and inverse: a wrong shape is a programming error there, and says what was expected.
+/// The first line of every public forward and inverse, where a wrong shape is a programming error.
 ///
 /// # Panics
 /// With the text of the error.

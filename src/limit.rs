@@ -1,15 +1,23 @@
-//! Limits of sizes: what a configuration may ask for, whatever memory there is.
+//! Largest sizes that a configuration may have, whatever memory there is.
 //!
-//! A configuration may come from a file, and a number in it costs nothing. So every size is compared with a limit before
-//! anything is made from it or repeated by it, and products of sizes never wrap.
+//! A configuration may come from a file, in which a huge size is as short as a small one. So every size is compared
+//! with a limit before anything is allocated or repeated by it, and products of sizes never overflow.
 //!
-//! | limit | for | reason |
-//! |---|---|---|
-//! | [`MOST_SIZE`] = 2²⁴ | widths, channels, sides of an image | a dense layer between two widths of 2²⁴ has 2⁴⁸ weights; sums and small multiples of such sizes never wrap |
-//! | [`MOST_REPEATS`] = 2¹⁶ | layers, blocks, components, bins | each costs calls in every pass; published models have up to some hundreds |
-//! | [`MOST_FACTORED`] = 2¹³ | channels of a square matrix | its start factors it on the host in n³ operations, minutes for 2¹³ |
-//! | [`MOST_KERNEL`] = 1023 | side of a convolution's kernel | it reaches 511 positions to each side; weights beyond the border of an image see only padding |
-//! | [`MOST_PARAMETERS`] = 2⁴⁰ | parameters of a module | in float32 4 TiB, and as much again for each of gradient, moments and average: no device holds it |
+//! | limit | for |
+//! |---|---|
+//! | [`MOST_SIZE`] = 2²⁴ | widths, channels, sides of an image |
+//! | [`MOST_REPEATS`] = 2¹⁶ | layers, blocks, components, bins |
+//! | [`MOST_FACTORED`] = 2¹³ | channels of a square matrix |
+//! | [`MOST_KERNEL`] = 1023 | side of a convolution's kernel |
+//! | [`MOST_PARAMETERS`] = 2⁴⁰ | parameters of a module |
+//!
+//! The reasons, in the same order:
+//!
+//! * A dense layer between two such widths has 2⁴⁸ weights; sums and small multiples of them never overflow.
+//! * Each is a call in every pass. Published models have some hundreds at most.
+//! * The initialisation factors the matrix on the host in n³ operations, which take minutes for n = 2¹³.
+//! * Such a kernel reaches 511 positions to each side. Weights beyond the border of an image see only padding.
+//! * In float32 they are 4 TiB, and as much again for each of gradient, moments and average: no device holds them.
 //!
 //! A model within these limits may still exceed the memory of a machine. In a program that is the choice of its author.
 //! For a model from a file, compare the count that its configuration states (`num_params`, which makes nothing) with
@@ -51,7 +59,7 @@ pub(crate) fn sum<const N: usize>(sizes: [usize; N]) -> usize {
     sizes.into_iter().fold(0, usize::saturating_add)
 }
 
-/// Numbers of an example of this shape, whose first axis is the batch.
+/// Elements of an example of this shape, whose first axis is the batch; `usize::MAX` where there are more.
 pub(crate) fn per_example<const D: usize>(shape: [usize; D]) -> usize {
     shape.into_iter().skip(1).fold(1, usize::saturating_mul)
 }

@@ -17,7 +17,7 @@ pub enum ConfigError {
         /// Its field.
         field: &'static str,
     },
-    /// A size or count beyond what the crate makes, which has a reason where the limit is defined.
+    /// A size or count above its limit. [`limit`](crate::limit) gives the reason for most limits.
     #[error("{config}: `{field}` must be at most {most}, found {found}")]
     TooLarge {
         /// Type of the configuration.
@@ -34,7 +34,7 @@ pub enum ConfigError {
     TooManyParameters {
         /// Type of the configuration.
         config: &'static str,
-        /// The largest of the sizes that the count is a product of.
+        /// The largest of the sizes that the number of parameters is computed from.
         field: &'static str,
         /// Its value.
         found: usize,

@@ -18,7 +18,7 @@ fn listed(rows: &[usize]) -> String {
     format!("example{} {}{more}", if rows.len() == 1 { "" } else { "s" }, names.join(", "))
 }
 
-/// What can go wrong when a flow is evaluated or sampled.
+/// What can go wrong when a flow is evaluated, sampled or started.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
@@ -89,12 +89,12 @@ pub enum FlowError {
         /// Device of what came.
         found: String,
     },
-    /// A level outside of those that the quantization knows.
+    /// A level outside the range of the quantization.
     #[error("example {example} holds level {found}; quantization to {levels} levels takes 0..={}", levels - 1)]
     Level {
         /// First example that holds such a level.
         example: usize,
-        /// The level.
+        /// The level. 128 bits hold every integer of a tensor, those of `u64` among them.
         found: i128,
         /// Number of levels.
         levels: usize,
@@ -105,10 +105,10 @@ pub enum FlowError {
         /// The argument.
         what: &'static str,
     },
-    /// A count that is too large, or that the machine has no memory for.
+    /// A number of samples that is too large, or that the machine has no memory for.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// A temperature that is no factor of a spread.
+    /// A temperature that is negative or not finite.
     #[error("the temperature must lie in [0, ∞), found {found}")]
     Temperature {
         /// What was found.

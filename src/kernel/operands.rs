@@ -1,8 +1,8 @@
-//! What kernels ask of their operands before one number is read: shapes and types that fit each other.
+//! Checks of a kernel's operands, before any element is read: their shapes and types must fit each other.
 //!
-//! Each operation says once which operands fit ([`Operands::expect`]), for its function, its plain form and its methods
-//! of the traits of backends. An operand that does not fit is a programming error, and the panic names it, what was
-//! expected, and all that came.
+//! Each operation states once which operands fit ([`Operands::expect`]): for its function, its plain form and its
+//! methods of the backends' traits. An operand that does not fit is a programming error. The panic names that operand,
+//! what was expected, and all operands that came.
 
 use std::fmt::Write;
 
@@ -86,11 +86,13 @@ pub struct Operands<const N: usize> {
     operands: [Operand; N],
 }
 
-/// That the operands of a call fit: only [`Operands::checked`] makes it.
+/// Proof that the operands of a call were checked. Only [`Operands::checked`] makes one, at the end of the checks.
 #[derive(Debug)]
 pub struct Checked(());
 
 impl<const N: usize> Operands<N> {
+    /// The operands of a call to `kernel`.
+    ///
     /// # Panics
     /// If the types differ.
     pub fn new(kernel: &'static str, operands: [Operand; N]) -> Self {
@@ -107,20 +109,20 @@ impl<const N: usize> Operands<N> {
         self.operands.iter().find(|operand| operand.name == name)
     }
 
-    /// Lengths of the axes of an operand that the call has.
+    /// Lengths of the axes of an operand, which the call must have.
     ///
     /// # Panics
-    /// If there is another number of axes.
+    /// If the operand does not have `D` axes.
     pub fn dims<const D: usize>(&self, name: &str) -> [usize; D] {
         let Some(operand) = self.find(name) else { unreachable!("{} has no operand `{name}`", self.kernel) };
         let Ok(dims) = operand.dims().try_into() else { self.refuse(operand, &format!("of {D} axes")) };
         dims
     }
 
-    /// Whether an operand, if the call has it, has this shape, in which `None` is any length.
+    /// Requires this shape of an operand, if the call has that operand. `None` stands for any length.
     ///
     /// # Panics
-    /// If not.
+    /// If the operand has another shape.
     pub fn expect(&self, name: &str, shape: &[Option<usize>]) {
         let Some(operand) = self.find(name) else { return };
         let fits = |(found, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == *found);
@@ -131,20 +133,21 @@ impl<const N: usize> Operands<N> {
         }
     }
 
-    /// Whether an operand keeps another rule, which the message ends with.
+    /// Requires another rule of an operand, if the call has that operand. `fits` is whether the operand keeps it, and
+    /// `rule` completes the message "must be".
     ///
     /// # Panics
-    /// If not.
+    /// Unless `fits`.
     pub fn require(&self, name: &str, fits: bool, rule: &str) {
         if let Some(operand) = self.find(name).filter(|_| !fits) {
             self.refuse(operand, rule);
         }
     }
 
-    /// Whether all operands have the shape of the first.
+    /// Requires the shape of the first operand of all others, and ends the checks.
     ///
     /// # Panics
-    /// If not.
+    /// If a shape differs.
     pub fn alike(self) -> Checked {
         let first = self.operands[0].dims();
         let same: Vec<Option<usize>> = first.iter().copied().map(Some).collect();
@@ -152,7 +155,7 @@ impl<const N: usize> Operands<N> {
         self.checked()
     }
 
-    /// The end of all checks.
+    /// Ends the checks. To be called after all of them.
     pub fn checked(self) -> Checked {
         Checked(())
     }
@@ -173,7 +176,7 @@ pub fn exactly<const D: usize>(shape: [usize; D]) -> [Option<usize>; D] {
     shape.map(Some)
 }
 
-/// The operands of a call by the names of the variables that hold them.
+/// The operands of a call, named after the variables that hold them.
 macro_rules! operands {
     ($kernel:literal, $($operand:ident),+) => {
         $crate::kernel::operands::Operands::new(

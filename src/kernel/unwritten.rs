@@ -1,27 +1,29 @@
 //! Memory for the result of a kernel that writes all of it.
 //!
-//! What is handed out holds whatever was in that memory before, so it must not reach a caller. Three things see to that:
+//! The memory still holds what was in it before, which must not reach a caller. Three measures prevent that:
 //!
-//! * [`unwritten`] asks for [`Checked`], which only the checks of the operands make: no kernel gets memory for operands
-//!   that do not fit each other.
-//! * Every kernel asserts the lengths of its results against those of its operands, so that none is longer than what it
-//!   writes.
-//! * The tests of all kernels run under an allocator that hands out NaN, with operands that fit and with operands that
-//!   do not.
+//! * [`unwritten`] requires a [`Checked`], which only the checks of the operands make. So no kernel gets memory for
+//!   operands that do not fit each other.
+//! * Every kernel asserts the lengths of its results against those of its operands. So no result is longer than what
+//!   the kernel writes.
+//! * The tests of all kernels run under an allocator that fills new memory with NaN, with operands that fit and with
+//!   operands that do not.
 
 use super::host::Number;
 use super::operands::Checked;
 
-/// So many arbitrary numbers, for a result that a kernel then writes in full: clearing it first took 3 to 5 % of a step.
+/// `length` arbitrary numbers, for a result that a kernel then writes in full. Clearing them first took 3 to 5 % of a
+/// training step.
 pub fn unwritten<T: Number>(length: usize, _: &Checked) -> Vec<T> {
-    // SAFETY: the operands fit, so the kernel that is called next writes all of it, as the head of this module says.
+    // SAFETY: `Checked` shows that the operands fit, so the kernel that is called next writes all of it, as the head of
+    // this module says.
     #[allow(unsafe_code)]
     unsafe {
         arbitrary(length)
     }
 }
 
-/// So many arbitrary numbers.
+/// `length` arbitrary numbers.
 ///
 /// # Safety
 /// The caller writes each of them before anyone reads one: they are what freed memory held.
@@ -29,9 +31,9 @@ pub fn unwritten<T: Number>(length: usize, _: &Checked) -> Vec<T> {
 #[allow(unsafe_code, clippy::uninit_vec)]
 unsafe fn arbitrary<T: Number>(length: usize) -> Vec<T> {
     let mut numbers = Vec::with_capacity(length);
-    // SAFETY: the capacity is `length`, and every pattern of bits is a number (`Pod`). The bytes are initialised, to
-    // whatever they hold: a block of assembly that is given a pointer may write behind it, and the compiler has to take
-    // it that this one did.
+    // SAFETY: the capacity is `length`, and every pattern of bits is a number (`Pod`). The bytes count as initialised,
+    // with whatever they hold: a block of assembly may write to the memory that its pointer names, so the compiler must
+    // assume that this one did.
     unsafe {
         std::arch::asm!("/* {0} */", in(reg) numbers.as_mut_ptr(), options(nostack, preserves_flags));
         numbers.set_len(length);
@@ -39,7 +41,7 @@ unsafe fn arbitrary<T: Number>(length: usize) -> Vec<T> {
     numbers
 }
 
-/// So many zeros, where Rust has no assembly to spare them.
+/// `length` zeros, for processors without the form above, and for Miri, which runs no assembly.
 ///
 /// # Safety
 /// None is needed here; the other form has a contract.
