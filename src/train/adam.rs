@@ -5,12 +5,14 @@
 //! ```
 //! `t` counts the updates of a parameter from 1; `m` and `v` start at 0.
 //!
-//! The same updates as burn's `Adam` without its options, and the same state in checkpoints, so that a run may change from one to the other. On
-//! the CPU a kernel makes an update on all threads; elsewhere it is plain operations.
+//! The same updates as burn's `Adam` without its options, and the same names and moments in its record, so that a run
+//! may change from one to the other. On the CPU a kernel makes an update on all threads; elsewhere it is plain
+//! operations.
 //!
 //! # Numerics
-//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it where it is. In float32 the squares of gradients below 1e-22 round to 0,
-//! which such an `ε` hides: they would move their parameter by `rate·m/ε` either way.
+//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it where it is. In float32 the squares of
+//! gradients below 1e-22 round to 0. With the default `ε` this makes no difference: beside it such a root would not
+//! count.
 //!
 //! # Reference
 //! Kingma & Ba 2015, algorithm 1.
@@ -39,10 +41,11 @@ impl Default for Adam {
 }
 
 impl Adam {
-    /// With the decays `β₁` and `β₂`, in `[0, 1)`, and a positive `ε`.
+    /// With the decays `β₁` and `β₂`, in `[0, 1)`, and a positive, finite `ε`.
     ///
     /// # Panics
-    /// With the text of [`TrainError::InvalidDecay`] or [`TrainError::InvalidEpsilon`], for numbers out of these ranges.
+    /// With the text of [`TrainError::InvalidDecay`] or [`TrainError::InvalidEpsilon`], for numbers out of these
+    /// ranges.
     pub fn new(beta_1: f64, beta_2: f64, epsilon: f64) -> Self {
         let epsilon_fits = epsilon > 0.0 && epsilon.is_finite();
         let epsilon_fits = if epsilon_fits { Ok(()) } else { Err(TrainError::InvalidEpsilon { epsilon }) };
@@ -59,7 +62,7 @@ impl Adam {
 }
 
 impl Optimizer for Adam {
-    /// In a record as burn's.
+    /// Its record has the names of that of burn's Adam.
     type State<const D: usize> = AdamMoments<D>;
 
     fn step<const D: usize>(

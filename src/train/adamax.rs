@@ -3,14 +3,15 @@
 //! m ← 0.9·m + 0.1·g                        u ← max(β₂·u, |g|)
 //! θ ← θ − rate·√(1 − β₂^t)/(1 − 0.9^t) · m/(u + 1e-8)
 //! ```
-//! `t` counts the updates of a parameter from 1. The first update moves every parameter by `rate·√(1 − β₂)`, a thirtieth of the rate at
-//! β₂ = 0.999: the factor `√(1 − β₂^t)` is a warm-up of some `1/(1 − β₂)` updates.
+//! `t` counts the updates of a parameter from 1. The first update moves every parameter by `rate·√(1 − β₂)`, a
+//! thirtieth of the rate at β₂ = 0.999: the factor `√(1 − β₂^t)` is a warm-up of some `1/(1 − β₂)` updates.
 //!
 //! # Numerics
 //! A parameter whose gradients were all 0 has `u = 0` and `m = 0`; the 1e-8 keeps it where it is.
 //!
 //! # Reference
-//! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u` does not need, nor the 1e-8.
+//! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u` does not need, nor the
+//! 1e-8.
 
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
@@ -49,7 +50,7 @@ impl Adamax {
 }
 
 impl Optimizer for Adamax {
-    /// A count and two tensors: the second of them is `u`. In a record as those of burn's Adam without their group.
+    /// A count and two tensors, `m` and `u`. In a record they have the names of burn's Adam without `momentum.`.
     type State<const D: usize> = Moments<D>;
 
     fn step<const D: usize>(

@@ -1,7 +1,7 @@
 //! Loss and gradient of one update: under a policy, over its micro-batches.
 //! ```text
 //! loss       Σ_k w_k L_k                 w_k = examples of micro-batch k / examples of all: the mean over all
-//! gradient   Σ_k w_k ∇L_k                one micro-batch after the other; a second gradient is all that more of them need
+//! gradient   Σ_k w_k ∇L_k                one micro-batch after the other: memory for two gradients, however many
 //! ```
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -30,7 +30,7 @@ pub(super) struct Pass<'a> {
     /// Updates before this one.
     pub step: u64,
     pub backward: Backward,
-    /// Factor on the loss on its way back, which the gradients found hold.
+    /// Factor on the loss in the backward pass. The gradients that are found contain it.
     pub loss_scale: f64,
     /// What is known of the model's inverses, under [`Backward::Reversible`].
     pub guard: &'a mut Option<DriftGuard>,
@@ -115,7 +115,7 @@ impl Pass<'_> {
     }
 }
 
-/// A loss is one number: a sum over others would be another loss than the mean that is asked for.
+/// A loss is one number: the sum over several would be another loss than the mean of the batch.
 fn check_one(loss: &Tensor<1>) -> Result<(), TrainError> {
     let [found] = loss.dims();
     if found == 1 { Ok(()) } else { Err(TrainError::LossShape { found }) }

@@ -1,7 +1,7 @@
 //! What can go wrong with checkpoints, one variant per broken rule.
 //!
-//! The text of an error holds that of its cause, so `Error::source` is `None`: a program that prints the chain of causes
-//! would print it twice. `r#source` is how thiserror is told so; the field is there to be matched.
+//! The text of an error contains that of its cause. So `Error::source` is `None`, since a program that prints the chain
+//! of causes would otherwise print it twice. thiserror takes a field `source` for the cause, but not `r#source`.
 
 use std::io;
 use std::path::PathBuf;
@@ -215,7 +215,7 @@ pub enum CheckpointError {
         /// What is wrong with it.
         fault: StateFault,
     },
-    /// A configuration states another number of parameters than the file holds.
+    /// A configuration states more or fewer parameters than the checkpoint holds.
     #[error("the module `{section}` of the configuration has {expected} parameters, the checkpoint holds {found}")]
     OtherSize {
         /// The section.

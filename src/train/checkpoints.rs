@@ -1,20 +1,29 @@
 //! Checkpoints of a run: a folder with the newest few, of which one can always be read.
 //! ```text
-//! FOLDER/0000001200.safetensors     one file an update that was saved, named after its number
-//! FOLDER/0000001300.safetensors.damaged   one that could not be read, for its owner to look at
-//! FOLDER/.lock                      held by the process that writes there; not a link
+//! FOLDER/0000001200.safetensors           one file for each saved update, named after its number
+//! FOLDER/0000001300.safetensors.damaged   one that was set aside because it could not be read, for its owner
+//! FOLDER/.lock                            held by the process that writes there; not a link
 //! ```
-//! All else in the folder is left alone. Only regular files of exactly these names, and those that [`whole_file`] names
-//! while it writes them, are ever renamed or deleted.
+//! All else in the folder is left alone. Only checkpoints of exactly these names, and the temporary files that
+//! [`whole_file`] makes of them, are renamed or deleted; only regular files are deleted.
 //!
 //! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`]).
 //! Older files are deleted only when this is done and durable. Whenever a process dies, the folder holds the previous
 //! checkpoint or the new one.
 //!
-//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it reports the others. A file
-//! that cannot be read at all (no permission, a disk that fails) is an error, since it may be good. A damaged file is
-//! never deleted: when it is in the way of a save, or one too many, it gets the ending `.damaged`. To know, a file is
-//! read before it is deleted. One that cannot be read stays, and so does a link, whose file is elsewhere.
+//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it
+//! reports the others. A file that cannot be read at all (no permission, a disk that fails) is an error, since it may
+//! be good.
+//!
+//! # What becomes of other checkpoints
+//! A save deletes the run's checkpoints of earlier updates, except for the newest, and those of later updates. Each is
+//! read before that, and those in this table are not deleted:
+//!
+//! | checkpoint | of an earlier update | of a later update |
+//! |---|---|---|
+//! | damaged | renamed to end in `.damaged` | renamed |
+//! | cannot be read at all | stays | renamed |
+//! | a link, a folder or a pipe | stays | renamed; the file of a link stays where it is |
 //!
 //! # Which checkpoints belong to a run
 //! A run deletes, overwrites and renames only its own checkpoints:
@@ -23,12 +32,12 @@
 //! |---|---|
 //! | saved through this [`Checkpoints`] | this run |
 //! | of the update that [`Checkpoints::latest`] returned, or of an earlier one | this run, which resumes from there |
-//! | damaged, and passed over by [`Checkpoints::latest`] on the way there | this run, as long as it is damaged |
+//! | damaged, and passed over by [`Checkpoints::latest`] | this run, as long as it is damaged |
 //! | any other, damaged or not | another run. It is kept and not counted |
 //!
-//! To save or add is an error, and writes nothing, if a checkpoint of another run is in the way: of the same update or of
-//! a later one. So it is if the run goes back behind a checkpoint that [`Checkpoints::latest`] returned. To save again at
-//! the very update that the run resumed from is allowed.
+//! To save or add is an error, and writes nothing, if there is a checkpoint of another run, of the same update or of a
+//! later one. It is also an error at an update before the one whose checkpoint [`Checkpoints::latest`] returned. To
+//! save again at the very update that the run resumed from is allowed.
 //!
 //! A run that is to replace another one declares it with [`Checkpoints::replacing`].
 
@@ -108,8 +117,8 @@ impl Own {
         self.replacing || self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
     }
 
-    /// Whether a checkpoint of the update being saved, or of a later one, belongs to this run. A later one that was only
-    /// read does not.
+    /// Whether a checkpoint of the update being saved, or of a later one, belongs to this run. A later one that was
+    /// only read does not.
     fn in_the_way(&self, saving: u64, step: u64, damaged: bool) -> bool {
         let resumed = self.taken_over == Some(step) && step == saving;
         let passed_over = damaged && self.passed_over.contains(&step);
@@ -135,12 +144,12 @@ pub struct Latest {
 }
 
 impl Checkpoints {
-    /// Opens a folder, which is made if there is none, and removes what a killed process left half written. The newest `keep` checkpoints
-    /// will be kept.
+    /// Opens a folder, which is made if there is none, and removes what a killed process left half written. The newest
+    /// `keep` checkpoints will be kept.
     ///
     /// # Errors
-    /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the folder open; [`CheckpointError::Write`],
-    /// also if `.lock` is a link or not a file.
+    /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the folder open;
+    /// [`CheckpointError::Write`], also if `.lock` is a link or not a file.
     pub fn open(folder: impl AsRef<Path>, keep: usize) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref().to_path_buf();
         if keep == 0 {
@@ -157,8 +166,8 @@ impl Checkpoints {
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
-    /// Replaces any run in the folder: its checkpoints count as this run's, and the first save overwrites the one of its
-    /// update and deletes those of later updates.
+    /// Replaces any run in the folder: its checkpoints count as this run's, and the first save overwrites the one of
+    /// its update and deletes those of later updates.
     pub fn replacing(self) -> Self {
         self.own().replacing = true;
         self
@@ -183,6 +192,9 @@ impl Checkpoints {
     }
 
     /// The updates with a checkpoint, ascending, damaged ones among them.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Read`] if the folder cannot be listed.
     pub fn steps(&self) -> Result<Vec<u64>, CheckpointError> {
         let fail = |source| CheckpointError::Read { path: self.folder.clone(), source };
         let mut steps = Vec::new();
@@ -197,7 +209,7 @@ impl Checkpoints {
     /// checkpoint and those of earlier updates belong to this run from now on.
     ///
     /// # Errors
-    /// [`CheckpointError::AllDamaged`] if there are some but none can be read, so that a run does not silently start anew;
+    /// [`CheckpointError::AllDamaged`] if all are damaged, so that a run does not silently start anew;
     /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] of the newest file that is not damaged.
     pub fn latest(&self) -> Result<Option<Latest>, CheckpointError> {
         let (mut damaged, mut passed_over) = (Vec::new(), Vec::new());
@@ -224,18 +236,20 @@ impl Checkpoints {
 
     /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are deleted, except for the
     /// newest `keep − 1`. So are this run's checkpoints of later updates, because this checkpoint has replaced that
-    /// course of the run. Those that are damaged are renamed instead.
+    /// course of the run. Damaged ones are renamed instead: they get the ending `.damaged`. So do those of later updates
+    /// that cannot be read or are no regular files; such ones of earlier updates stay.
     ///
     /// # Errors
-    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is not this run's, damaged
-    /// or not; nothing is written. [`CheckpointError::Write`]: nothing was deleted, unless deleting is what failed.
+    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is not this run's,
+    /// damaged or not; nothing is written. [`CheckpointError::Write`]: nothing was deleted, unless deleting is what
+    /// failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let damaged = self.unreadable_from(step)?;
         let path = self.write(step, checkpoint, &damaged)?;
         let steps = self.steps()?;
         let mut gone = false;
-        // The newest last: after a kill in between, the newest is that of the course that was left, as before this save,
-        // or this one. None between them is ever taken for the newest.
+        // The newest last: after a kill in between, the newest file is the one that was the newest before this save, or
+        // this save's own. No other file ever becomes the newest.
         for &later in steps.iter().filter(|&&other| other > step) {
             if damaged.contains(&later) || !self.is_file(later) {
                 self.set_aside(later)?

@@ -40,10 +40,11 @@ pub enum TrainError {
     NonFiniteGradient {
         /// Number of the update, from 1, if a trainer took it.
         step: Option<u64>,
-        /// Path of the last such parameter in the order of the module. A layer without parameters is never named here: if one is at fault,
-        /// this is the parameter before it.
+        /// Path of the last such parameter in the order of the module. A layer without parameters is never named here:
+        /// if one is at fault, this is the parameter before it.
         parameter: String,
-        /// The first layer on the way back that made it, if the loss is an [`Objective`](super::Objective).
+        /// The first layer in the backward pass at which it is not finite, if the loss is an
+        /// [`Objective`](super::Objective).
         fault: Option<Fault>,
     },
     /// More updates failed than the policy admits.

@@ -1,16 +1,20 @@
-//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe where each layer begins.
+//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe where each layer
+//! begins.
 //! ```text
 //! forward     x_i + p_i,  p_i = 0 a leaf      into layer i;  z + p  into the prior
 //! backward    ∂L/∂p_i = ∂L/∂x_i               the gradient at the input of layer i, whatever joins and splits follow
-//! fault       the last i, in the order of forward, where ∂L/∂p_i or the gradient of a parameter of layer i is not finite
+//! fault       the last i in the order of forward with ∂L/∂p_i, or the gradient of a parameter of layer i, not finite
 //! ```
-//! All layers lie on one graph, since they may share what made their condition: the encoder of a variational
-//! dequantization has one output for all layers of its noise flow. The condition and the batch of the caller are
-//! constants here, because the update has already consumed the graph that they may carry.
+//! All layers lie on one graph, since their conditions may come from one part of the model: the encoder of a
+//! variational dequantization has one output for all layers of its noise flow. The condition and the batch of the
+//! caller are constants here, because the update has already consumed the graph that they may belong to.
 //!
-//! Numerics: the log-determinants of a variational dequantization enter the loss with the sign of those of the flow,
-//! which makes no difference to what is finite. Cost: about that of an update, and the memory of one with a second input
-//! for each layer.
+//! # Numerics
+//! The log-determinants of a variational dequantization enter the loss of the search with the same sign as those of the
+//! flow. Which gradients are finite does not depend on that sign.
+//!
+//! # Cost
+//! About the time of an update, and its memory with a second input for each layer.
 
 use std::collections::HashSet;
 

@@ -26,8 +26,9 @@ pub trait Objective<M> {
     /// [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
 
-    /// Loss of the batch by a walk there and back, without a graph, and its gradients in `walk`: what memory-saving policies run instead of
-    /// [`Objective::loss`]. A loss that is not finite has no gradients. `None` for an objective that knows no walk.
+    /// Loss of the batch by a walk, a forward and a backward pass without a stored graph, and its gradients in `walk`.
+    /// Memory-saving policies run it instead of [`Objective::loss`]. A loss that is not finite has no gradients. `None`
+    /// for an objective without a walk.
     fn walk(&self, model: &M, walk: &mut Walk<()>) -> Option<Tensor<1>> {
         let _ = (model, walk);
         None
@@ -52,12 +53,12 @@ pub trait Objective<M> {
     /// Examples of the batch, at least 1: its weight among the micro-batches of one update.
     fn examples(&self, model: &M) -> usize;
 
-    /// The first place of the model where numbers are not finite, asked after a loss that is not, with the device seeded as it was for
-    /// that loss. `None` if none is found.
+    /// The first place of the model, in the order of the forward pass, where values are not finite. Called after a loss
+    /// that is not finite, with the device seeded as for that loss. `None` if none is found.
     fn fault(&self, model: &M) -> Option<Fault>;
 
-    /// The layer at which the gradient of a finite loss stops being finite on its way back, asked and seeded in the same way. `None` if none
-    /// is found, or if the model is outside of any graph.
+    /// The first layer in the backward pass of a finite loss at which the gradient is not finite. Called after such a
+    /// gradient, with the device seeded as for the loss. `None` if none is found, or if the model is outside any graph.
     fn gradient_fault(&self, model: &M) -> Option<Fault>;
 }
 

@@ -6,19 +6,19 @@ use burn::tensor::DType;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateFault {
-    /// Its name begins with no number of a float parameter.
+    /// Its name does not begin with the number of a float parameter.
     #[error("belongs to no float parameter of the model")]
     Foreign,
-    /// The number that it carries beside its name is another one.
+    /// The number stored with it is not the number in its name.
     #[error("carries the number {found:?}, which is not that of its name")]
     OtherNumber {
-        /// What it carries.
+        /// The number stored with it.
         found: Option<u64>,
     },
     /// The optimizer keeps nothing of that name.
     #[error("is no part of the state that this optimizer keeps")]
     Unknown,
-    /// A part that the optimizer needs beside the others.
+    /// A part that the optimizer needs is absent.
     #[error("is missing")]
     Missing,
     /// Another shape than the parameter's.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::whole_file::sync_folder;
 
-/// Deletes regular files in `folder` with the name of a temporary file, which a process left when it was killed while
-/// writing.
+/// Deletes the regular files in `folder` whose name `is_leftover` accepts: temporary files of a process that was killed
+/// while it wrote them.
 pub(in super::super) fn remove_leftovers(folder: &Path, is_leftover: impl Fn(&OsStr) -> bool) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

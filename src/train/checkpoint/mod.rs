@@ -23,13 +23,14 @@
 //!
 //! | part of the architecture | not part of it |
 //! |---|---|
-//! | types of modules, `#[module(skip)]` fields, constants: activations, bounds, floors, orders, forms, levels | parameters (integers and booleans among them), which are in the file |
-//! | the probability of dropout, how a layer starts from data: they make a different run | whether dropout is on, devices, plain tensors |
+//! | types of modules | parameters (integers and booleans among them), which are in the file |
+//! | `#[module(skip)]` fields, constants: activations, bounds, orders, forms, levels | devices, plain tensors |
+//! | the probability of dropout, how a layer starts from data: they make a different run | whether dropout is on |
 //!
 //! It is read from `Debug`: a field that a type does not show there is not checked, and neither is a const generic,
 //! which `Debug` never shows: keep such a number in a field, too. Identities (`ParamId`) and values that are addresses
-//! are left out. What is shared and counted, such as an `Arc<AtomicUsize>`, is shown and would have to agree: a state of
-//! that kind belongs in a field named `started`, or must be left out of `Debug`.
+//! are left out. What is shared and counted, such as an `Arc<AtomicUsize>`, is shown and would have to agree: a state
+//! of that kind belongs in a field named `started`, or must be left out of `Debug`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::{Entry, VacantEntry};
@@ -201,10 +202,10 @@ impl Checkpoint {
     /// must have returned.
     ///
     /// # Errors
-    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section holds no state of an optimizer;
-    /// [`CheckpointError::OptimizerState`], with the name of its part and of its parameter, if the state is not that of
-    /// such a module: of other parameters, shapes or types, or with numbers that are not finite or a negative mean of
-    /// squares.
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section holds no state of an
+    /// optimizer; [`CheckpointError::OptimizerState`], which names the part and its parameter, if the state is not that
+    /// of such a module: if it has other parameters, shapes or types, values that are not finite, negative means of
+    /// squares, or counts of updates outside 1 to 2⁵³.
     pub fn optimizer<M: Module>(
         &self,
         name: &str,
@@ -229,7 +230,7 @@ impl Checkpoint {
         optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| fail(error.to_string()))
     }
 
-    /// Float parameters in the section of a module, as `num_params` of the module that was saved.
+    /// Number of float parameters in the section of a module: `num_params` of the module that was saved.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`].
@@ -237,9 +238,9 @@ impl Checkpoint {
         Ok(self.module(name)?.num_params())
     }
 
-    /// Whether a module of `num_params` parameters, as its configuration states them, can be that of the section: to be
-    /// asked before a module is made from a configuration that comes from a file, since a size in a configuration costs
-    /// nothing, and a module may take all memory.
+    /// Checks that the section holds as many parameters as a configuration states (`num_params`). Call it before a
+    /// module is made from a configuration in a file: there a huge size is as short as a small one, and the module may
+    /// take all memory.
     ///
     /// ```
     /// use burn::tensor::Device;

@@ -1,4 +1,4 @@
-//! Whether the record of an optimizer is the state of a module's parameters.
+//! Checks that the record of an optimizer is the state of a module's parameters.
 //! ```text
 //! name       "<number>.<part>", of a float parameter
 //! part       __rank                axes of the parameter
@@ -6,11 +6,11 @@
 //!            [momentum.]moment_1   decayed mean of gradients: shape and type of the parameter, finite
 //!            [momentum.]moment_2   decayed mean of squares or largest magnitude: the same, and not negative
 //! ```
-//! The checksum of a file only says that its bytes are those that were written, and a record says nothing of the
-//! parameters: burn takes what it finds, and panics at the first operation on tensors that do not fit each other.
+//! The checksum of a file only shows that its bytes are those that were written, and a record does not describe the
+//! parameters. burn takes what it finds, and panics at the first operation on tensors that do not fit each other.
 //!
-//! Of the optimizers of a trainer all parts are known. For any other optimizer, parts of other names are admitted if
-//! they have the axes of their parameter and are finite.
+//! All parts of a trainer's optimizers are known. For any other optimizer, parts of other names are accepted if they
+//! have the type and the number of axes of their parameter, and are finite.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -68,11 +68,13 @@ const TRAINER: &str = "trainer";
 const PROGRESS: &str = "progress";
 
 impl<M: Module> Trainer<M> {
-    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or `progress`. Sections of the
-    /// caller's own can be added before it is saved; after that, call [`Trainer::mark_saved`].
+    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or
+    /// `progress`. Sections of the caller's own can be added before it is saved; after that, call
+    /// [`Trainer::mark_saved`].
     ///
     /// # Errors
-    /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy; [`CheckpointError::Device`].
+    /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy;
+    /// [`CheckpointError::Device`].
     pub fn checkpoint(&self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
         if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
             return Err(CheckpointError::ReservedKey { key: key.into() });
@@ -98,7 +100,8 @@ impl<M: Module> Trainer<M> {
         Ok(checkpoint)
     }
 
-    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent. [`Checkpoints`](crate::train::Checkpoints) keeps several.
+    /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent.
+    /// [`Checkpoints`](crate::train::Checkpoints) keeps several.
     pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
         self.checkpoint(metadata)?.save(path)?;
         self.mark_saved();
@@ -109,8 +112,10 @@ impl<M: Module> Trainer<M> {
     /// frozen are frozen again.
     ///
     /// # Errors
-    /// If the checkpoint was not saved by a trainer, or has another architecture; [`CheckpointError::Training`] for a
-    /// model that [`Trainer::new`] refuses.
+    /// If the checkpoint was not saved by a trainer, or has another architecture; [`CheckpointError::Metadata`] if its
+    /// configuration or its progress is not that of a run; [`CheckpointError::Optimizer`] and
+    /// [`CheckpointError::OptimizerState`] if the state of the optimizer is not that of the model;
+    /// [`CheckpointError::NonFiniteWeights`]; [`CheckpointError::Training`] for a model that [`Trainer::new`] refuses.
     pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
@@ -124,7 +129,7 @@ impl<M: Module> Trainer<M> {
         let Progress { step, averaged, failures, guard, scale } = progress;
         // A file that was written before there were scales begins with a new one.
         let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
-        // First what fills lazy parameters: nothing is drawn at random for values that come from the file.
+        // The model first, since this fills its lazy parameters: no random values are made that the file replaces.
         let model = checkpoint.resume(MODEL, model)?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
