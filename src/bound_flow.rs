@@ -24,8 +24,8 @@ use crate::unstarted::Unstarted;
 
 /// A [`Flow`] whose data is lifted by a [`Surjection`] first.
 ///
-/// Methods without a condition are for `B: Bijector<D>`; those that end in `_given` take one. The condition is the flow's; the surjection
-/// has its own way to see the data.
+/// Methods without a condition are for `B: Bijector<D>`; those that end in `_given` take one. The condition is the
+/// flow's; the surjection has its own way to see the data.
 #[derive(Module, Debug)]
 pub struct BoundFlow<S, B, P> {
     /// Lifts data to what the flow takes.
@@ -71,7 +71,7 @@ impl<S, B, P> BoundFlow<S, B, P> {
     /// A batch of data and its noise to `[batch]`.
     ///
     /// # Panics
-    /// If the surjection does not know the data, such as levels outside of its range; if the lifted data does not have
+    /// If the surjection does not accept the data, such as levels outside its range; if the lifted data does not have
     /// the flow's shape, or the noise does not have its type or device.
     pub fn log_weight<const D: usize>(&self, x: S::Data, noise: Tensor<D>) -> Tensor<1>
     where
@@ -110,7 +110,10 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.flow.log_prob_given(y, context) + log_weight
     }
 
-    /// Whether the surjection knows the data, and the flow's type: what evaluation refuses is no training data either.
+    /// Checks that the surjection accepts the data and the flow's type: training refuses what evaluation refuses.
+    ///
+    /// # Errors
+    /// Those of [`Surjection::check_dtype`] and [`Surjection::check`].
     pub(crate) fn check_data<const D: usize>(&self, x: &S::Data) -> Result<(), FlowError>
     where
         S: Surjection<D>,
@@ -121,8 +124,8 @@ impl<S, B, P> BoundFlow<S, B, P> {
         self.surjection.check(x).map(drop)
     }
 
-    /// Runs a batch through the layers of `surjection` and `flow` one at a time and shows each to the visitor of `walk`; the latents come
-    /// back.
+    /// Runs a batch through the layers of `surjection` and `flow` one at a time and shows each to the visitor of
+    /// `walk`; the latents come back.
     ///
     /// # Panics
     /// As [`BoundFlow::log_weight`].
@@ -225,9 +228,11 @@ impl<S, B, P> BoundFlow<S, B, P> {
         Ok(rows.map(|y| self.surjection.lower(y)))
     }
 
-    /// Lifts a batch, maps it to latents and back: the data that comes out, and the largest difference of the lifted numbers.
+    /// Lifts a batch, maps it to latents and back: the data that comes out, and the largest difference of the lifted
+    /// numbers.
     ///
-    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0, 1], where one level is `1/M`.
+    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0, 1], where one level is
+    /// `1/M`.
     pub fn round_trip<const D: usize>(&self, x: S::Data) -> Result<(S::Data, f64), FlowError>
     where
         S: Surjection<D>,

@@ -49,8 +49,8 @@ impl<B, P> Flow<B, P> {
     /// Walks the shape through the whole stack, so that a stack that does not fit is an error here and not in training.
     ///
     /// # Errors
-    /// Of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37 numbers, a TiB in
-    /// float64.
+    /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37
+    /// elements, 1 TiB in float64.
     pub fn new<const D: usize>(bijector: B, prior: P, shape: [usize; D]) -> Result<Unstarted<Self>, ShapeError>
     where
         B: Bijector<D>,
@@ -158,7 +158,8 @@ impl<B, P> Flow<B, P> {
         self.prior.log_prob(z, context) + log_det
     }
 
-    /// Runs a batch through the layers of `bijector` one at a time and shows each to the visitor of `walk`; the latents come back.
+    /// Runs a batch through the layers of `bijector` one at a time and shows each to the visitor of `walk`; the latents
+    /// come back.
     ///
     /// # Panics
     /// If the shape of `x` is not the flow's.
@@ -176,8 +177,8 @@ impl<B, P> Flow<B, P> {
         walk.member("bijector", &self.bijector, x, &context.for_batch(batch))
     }
 
-    /// Type of data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks may store theirs in a half
-    /// type, which no density survives.
+    /// Type of data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks may
+    /// store theirs in a half type, which no density survives.
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,

@@ -1,4 +1,4 @@
-//! Writing a file atomically: it is replaced in one step, or stays unchanged. And reading one that is a file.
+//! Writes a file atomically: it is replaced in one step, or stays unchanged. Reads regular files, and nothing else.
 //! ```text
 //! 1. write a temporary file in the folder of the target, and flush it to the disk
 //! 2. rename it to the target      a reader finds the earlier contents or the new ones
@@ -17,16 +17,16 @@
 //!
 //! All files of this crate are written this way.
 //!
-//! [`read`] reads regular files only, since a pipe may never end, nor begin, and a device such as `/dev/zero` has no
-//! end.
+//! [`read`] reads regular files only: opening a pipe waits for a writer that may never come, and a device such as
+//! `/dev/zero` has no end.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Error, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and [`RANDOM`] letters and
-/// digits: see [`is_leftover`].
+/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and [`RANDOM`] letters
+/// and digits: see [`is_leftover`].
 pub const TEMPORARY: &str = ".writing-";
 
 /// Random characters at the end of a temporary file's name.
@@ -75,8 +75,8 @@ pub fn is_leftover(name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> bool {
 ///
 /// # Errors
 /// Errors from `contents` or the system; [`ErrorKind::InvalidInput`] for a target that is not a regular file;
-/// [`ErrorKind::PermissionDenied`] for one that is read-only. The temporary file is removed if anything fails before the
-/// rename.
+/// [`ErrorKind::PermissionDenied`] for one that is read-only. The temporary file is removed if anything fails before
+/// the rename.
 pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = target(path.as_ref())?;
     let replaced = permissions(&path)?;
@@ -107,7 +107,7 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
     sync_folder(folder)
 }
 
-/// The contents of a regular file of at most `most` bytes. Not more is read than the file holds when it is opened.
+/// The contents of a regular file of at most `most` bytes. No more is read than the file holds when it is opened.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -120,8 +120,8 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
 /// ```
 ///
 /// # Errors
-/// Errors from the system; [`ErrorKind::InvalidInput`] for what is not a regular file, links followed;
-/// [`ErrorKind::FileTooLarge`]; [`ErrorKind::OutOfMemory`].
+/// Errors from the system; [`ErrorKind::InvalidInput`] if the path, or the target of a link, is not a regular file;
+/// [`ErrorKind::FileTooLarge`] for more than `most` bytes; [`ErrorKind::OutOfMemory`].
 pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open(path.as_ref())?;
     if length > most {
@@ -134,7 +134,7 @@ pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a regular file, and the bytes in it.
+/// Opens a regular file, and returns the number of its bytes too.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let check = |found: fs::Metadata| match found.is_file() {
         true => Ok(found.len()),
@@ -143,16 +143,16 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
             Err(Error::new(ErrorKind::InvalidInput, text))
         }
     };
-    // Before it is opened, since that waits for ever where nobody writes to a pipe.
+    // Before it is opened, since opening a pipe to which nobody writes never ends.
     check(fs::metadata(path)?)?;
     let file = File::open(path)?;
-    // And what was opened, should another have taken its place.
+    // And again, in case another file has taken its place.
     let length = check(file.metadata()?)?;
     Ok((file, length))
 }
 
-/// Opens a file whose lock is another process's business too, and makes it if there is none. A link is an error: its file is somebody
-/// else's.
+/// Opens a file that processes lock against each other, and makes it if there is none. A link is an error: its file is
+/// somebody else's.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     if path.is_symlink() {
         return Err(Error::new(ErrorKind::InvalidInput, format!("{} is a symbolic link", path.display())));

@@ -12,7 +12,7 @@ use crate::metric::{ImportanceWeightedBound, LogLikelihood, LogMeanExp, OneSampl
 use crate::prior::Prior;
 use crate::surjection::Surjection;
 
-/// Most samples of an importance-weighted bound: even of the smallest flow they take days.
+/// Most samples of an importance-weighted bound. Even with the smallest flow they take days.
 const MOST_SAMPLES: u64 = u32::MAX as u64;
 
 impl<S, B, P> BoundFlow<S, B, P> {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A division of the elements of an example in two, kept and changed for [`Half::First`](crate::Half::First), the reverse for
-/// [`Half::Second`](crate::Half::Second).
+/// A division of the elements of an example in two, kept and changed for [`Half::First`](crate::Half::First), the
+/// reverse for [`Half::Second`](crate::Half::Second).
 ///
 /// For an image of two channels and 2x4 positions, `1` for the elements in the first half:
 /// ```text
@@ -14,15 +14,16 @@ use serde::{Deserialize, Serialize};
 pub enum Mask {
     /// Every other channel, the first of them in the first half.
     Alternating,
-    /// Every other position on the axes behind the channels, the first of them in the first half (Dinh et al. 2017 §3.4).
+    /// Every other position on the axes behind the channels, the first of them in the first half (Dinh et al. 2017
+    /// §3.4).
     Checkerboard,
     /// `true` for the elements in the first half, row by row.
     Explicit(Vec<bool>),
 }
 
 impl Mask {
-    /// How many elements of an example of this shape, batch axis left out, are in the first half. Nothing is repeated for
-    /// each element of the shape, only for those that [`Mask::Explicit`] lists.
+    /// How many elements of an example of this shape, batch axis left out, are in the first half. Nothing is repeated
+    /// for each element of the shape, only for those that [`Mask::Explicit`] lists.
     pub(super) fn first_half_size(&self, shape: &[usize]) -> usize {
         let odd = |length: usize| !length.is_multiple_of(2);
         let positions = shape.iter().skip(1).fold(1, |product: usize, &length| product.saturating_mul(length));
@@ -30,7 +31,7 @@ impl Mask {
             Self::Explicit(mask) => mask.iter().filter(|first| **first).count(),
             Self::Alternating => shape.first().map_or(0, |channels| channels.div_ceil(2)).saturating_mul(positions),
             Self::Checkerboard => {
-                // Even and odd places balance, unless every side is odd: then there is one more of the even.
+                // There are as many even as odd positions, unless every side is odd: then one more is even.
                 let more = usize::from(shape.iter().skip(1).all(|&length| odd(length)));
                 let even = positions / 2 + more;
                 shape.first().map_or(0, |channels| channels.saturating_mul(even))

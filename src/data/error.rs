@@ -1,7 +1,5 @@
-//! What can be wrong with data.
-//!
-//! The text of an error holds that of its cause, so `Error::source` is `None`: a program that prints the chain of causes
-//! would print it twice. `r#source` is how thiserror is told so; the field is there to be matched.
+//! What can be wrong with data. The text of an error contains that of its cause: a field `r#source`, instead of
+//! `source`, keeps thiserror from giving the cause once more.
 
 use std::{error::Error as StdError, io, path::PathBuf};
 
@@ -53,7 +51,7 @@ pub enum DataError {
     /// A batch size of zero.
     #[error("a batch size of 0: a batch holds at least 1 item")]
     BatchOfZero,
-    /// More batches to read ahead than there is a use for.
+    /// More batches to read ahead than a loader admits.
     #[error("{found} batches to read ahead: at most {most}, each of which is held in memory")]
     PrefetchTooLarge {
         /// Batches to read ahead.
@@ -133,12 +131,12 @@ pub enum DataError {
         /// What the data set reported.
         r#source: DatasetError,
     },
-    /// Other items than were asked for.
+    /// Items that are not those that were requested.
     #[error("step {step}: {source}")]
     Items {
         /// The training step that asked, from 0.
         step: usize,
-        /// What was wrong with them.
+        /// What is wrong with them.
         source: ItemError,
     },
     /// The system has no thread left to read ahead with.
@@ -380,7 +378,7 @@ pub enum DataError {
     },
 }
 
-/// An error of somebody else's with its causes, each of them once: the text of some holds that of the next.
+/// An error of another crate with its causes, each of them once: the text of some errors contains that of their cause.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

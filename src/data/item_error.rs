@@ -12,7 +12,7 @@ pub enum ItemError {
         /// Items that came.
         found: usize,
     },
-    /// An image of another shape than the loader's others.
+    /// An image whose shape differs from that of the first image of the loader.
     #[error("item {item} is an image of shape {found:?}, others are of {expected:?} (channels, height, width)")]
     Shape {
         /// Its number in the data set, from 0.

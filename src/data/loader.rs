@@ -12,8 +12,8 @@ use super::{
     prefetch::Prefetch,
 };
 
-/// Most batches that are read ahead. A place is made for each, and each that is read is held until it is used; a thread
-/// that is slower than the training is not made faster by any number of them.
+/// Most batches that are read ahead. Each is held in memory until it is used, and a place is reserved for it. If
+/// reading is slower than training, no number of batches makes it faster.
 const MOST_AHEAD: usize = 1024;
 
 /// Configuration of a [`Loader`].
@@ -27,8 +27,8 @@ pub struct LoaderConfig {
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
-    /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0 each batch is read when
-    /// it is requested. It does not affect batches or errors.
+    /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0 each batch is read
+    /// when it is requested. It does not affect batches or errors.
     #[config(default = 2)]
     pub prefetch: usize,
     /// Random changes of the images, in this order.
@@ -55,12 +55,13 @@ impl LoaderConfig {
 
 /// Batches of any data set of [`Image`]s, read ahead in a thread: the one loader for every source.
 ///
-/// The batch of a step is a function of the configuration and of the step's number. [`Loader::steps`] starts at any step, so a run
-/// that resumes sees exactly the batches that the uninterrupted run would have seen. The thread asks the data set for
-/// images, which [`Images`](super::Images) holds decoded in memory and another may read and decode then, and augments them; tensors are
-/// made by the thread that asks for them, so that a GPU's work stays on one stream.
+/// The batch of a step is a function of the configuration and of the step's number. [`Loader::steps`] starts at any
+/// step, so a run that resumes sees exactly the batches that the uninterrupted run would have seen. The thread asks the
+/// data set for images, which [`Images`](super::Images) holds decoded in memory and another may read and decode then,
+/// and augments them; tensors are made by the thread that asks for them, so that a GPU's work stays on one stream.
 ///
-/// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see [`Loader::starting_at_epoch`] for a resumed `Learner`.
+/// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see [`Loader::starting_at_epoch`] for a
+/// resumed `Learner`.
 ///
 /// # Example
 ///
@@ -90,8 +91,8 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if there is not one complete batch, or, in sequential order,
-    /// not one image.
+    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if there is not one complete batch, or, in
+    /// sequential order, not one image.
     pub fn new(
         dataset: impl Dataset<Image> + 'static,
         batcher: impl Batcher<Image, O> + 'static,
@@ -120,9 +121,9 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or [`DataError::Panicked`];
-    /// [`DataError::Items`] if it gives more or fewer images than it is asked for, images of different shapes, or images
-    /// without the bytes of their shape. An error is the last item.
+    /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or
+    /// [`DataError::Panicked`]; [`DataError::Items`] if it gives more or fewer images than it is asked for, images of
+    /// different shapes, or images without the bytes of their shape. An error is the last item.
     pub fn steps(&self, step: usize) -> Result<Steps<O>, DataError> {
         self.range(step..=usize::MAX)
     }
@@ -203,7 +204,7 @@ struct Reader {
     dataset: Arc<dyn Dataset<Image>>,
     plan: Plan,
     config: Arc<LoaderConfig>,
-    /// Of the first image that was read, by this loader or by one that it was made from.
+    /// The shape of the first image that was read, by this loader or by one that it was made from.
     shape: Arc<OnceLock<[usize; 3]>>,
 }
 
@@ -257,8 +258,8 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
         Arc::new(self.with_device(device))
     }
 
-    /// A loader of the images `start..end` of the data set. The last of several slices, whose end is `num_items()`, takes the images of
-    /// an incomplete batch too.
+    /// A loader of the images `start..end` of the data set. The last of several slices, whose end is `num_items()`,
+    /// takes the images of an incomplete batch too.
     ///
     /// # Panics
     ///

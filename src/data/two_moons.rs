@@ -30,15 +30,17 @@ pub struct TwoMoons {
     noise: f64,
 }
 
-/// Points of the integral over a moon's arc, whose length is π: far closer together than any noise that leaves a moon visible is wide.
+/// Points of the integral over a moon's arc, whose length is π: far closer together than any noise that leaves a moon
+/// visible is wide.
 const ARC_POINTS: usize = 1000;
 
 impl TwoMoons {
     /// `n` points: the even ones of moon 0, the odd ones of moon 1. The same for the same seed.
     ///
     /// # Panics
-    /// If `noise` is not in [0.02, 1e18]: the density's integral is taken at a thousand points of an arc of length π, and
-    /// the squares of the points must be finite in float32. If there is no memory for `n` points.
+    /// If `noise` is not in [0.02, 1e18], or if there is no memory for `n` points. The lower bound: the integral of the
+    /// density is taken at a thousand points of an arc of length π. The upper one: the squares of the points must be
+    /// finite in float32.
     pub fn new(n: usize, noise: f64, seed: u64) -> Self {
         assert!((0.02..=1e18).contains(&noise), "TwoMoons: `noise` must lie in [0.02, 1e18], found {noise}");
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -50,7 +52,7 @@ impl TwoMoons {
                 x + noise * draw
             })
         };
-        // Of 16 bytes each: a TiB. What an allocator promises beyond that is not there.
+        // 2^36 points of 16 bytes are 1 TiB. An allocator may promise more than that, but no machine has it.
         let fits = n as u64 <= 1 << 36;
         let mut points = Vec::new();
         assert!(fits && points.try_reserve_exact(n).is_ok(), "TwoMoons: there is no memory for {n} points");

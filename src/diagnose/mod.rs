@@ -1,5 +1,5 @@
-//! Diagnosis: what each layer of a flow does to a batch, in numbers. For the questions which layer loses precision, makes a NaN, takes the
-//! time, or does nothing.
+//! Diagnosis: what each layer of a flow does to a batch, in numbers. For the questions which layer loses precision,
+//! makes a NaN, takes the time, or does nothing.
 //! ```text
 //! log_det        Σ_layers mean_batch log_det = mean_batch log_det of the whole         nats
 //! own error      x − f⁻¹(f(x))               of the layer alone, at the x that reaches it
@@ -7,18 +7,18 @@
 //! log-scales     ln σ_min(J), ln σ_max(J)    singular values of the layer's Jacobian, extremes over the batch
 //! condition      σ_max(J) / σ_min(J)         largest over the batch: relative errors grow by it, at worst
 //! ```
-//! Layers are those that [`Bijector::visit_layers`] shows: compositions are taken apart down to the layers that do the work. A chain is a run of
-//! layers each of which takes what the one before gives; where a model moves numbers between two layers by itself (a multi-scale flow between
-//! its levels), a new chain starts.
+//! Layers are those that [`Bijector::visit_layers`] shows: compositions are taken apart down to the layers that do the
+//! work. A chain is a run of layers each of which takes what the one before gives; where a model moves numbers between
+//! two layers by itself (a multi-scale flow between its levels), a new chain starts.
 //!
 //! # Cost
-//! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on the first examples only. All layers'
-//! inputs are kept: use a small batch.
+//! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on the first examples
+//! only. All layers' inputs are kept: use a small batch.
 //!
 //! # Numerics
-//! Singular values come from power iterations on `JᵀJ`, of the map and of its inverse: `J v` by central differences, `Jᵀ u` by autodiff.
-//! They are lower bounds that a gap in the spectrum makes sharp: an ill-conditioned layer is found in few steps, while a harmless one may
-//! be called still more harmless.
+//! Singular values come from power iterations on `JᵀJ`, of the map and of its inverse: `J v` by central differences,
+//! `Jᵀ u` by autodiff. They are lower bounds that a gap in the spectrum makes sharp: an ill-conditioned layer is found
+//! in few steps, while a harmless one may be called still more harmless.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -63,15 +63,15 @@ use chain::Chains;
 #[cfg(feature = "plot")]
 pub use plot::PlotError;
 
-/// Most steps of the power iterations. The estimate of a singular value errs by `(σ₂/σ₁)^2k` after `k` steps: after 1000
-/// by 5e-9 where the two differ by a hundredth, and where they differ by less either is the answer.
+/// Most steps of the power iterations. The relative error of a singular value falls as `(σ₂/σ₁)^2k` with the step `k`:
+/// to about 2e-9 after 1000 steps if the two differ by 1 %. If they differ by less, either is a good answer.
 const MOST_POWER_STEPS: usize = 1000;
 
 /// How to diagnose.
 #[derive(Config, Debug, PartialEq)]
 pub struct DiagnosisConfig {
-    /// Segments of a layer's path that are told apart: layers that share the first `depth` segments, one after the other in one chain, are
-    /// one row. `None`: every layer is a row.
+    /// Segments of a layer's path that are told apart: layers that share the first `depth` segments, one after the
+    /// other in one chain, are one row. `None`: every layer is a row.
     pub depth: Option<usize>,
     /// Steps of the power iterations for singular values, at most 1000; 0 leaves them out.
     #[config(default = 4)]
@@ -171,15 +171,16 @@ impl Diagnosis {
         known.max_by(|a, b| a.condition.total_cmp(&b.condition))
     }
 
-    /// The layer with the largest round-trip error of its own, of those whose input is finite; an error that is not finite is the largest.
+    /// The layer with the largest round-trip error of its own, of those whose input is finite; an error that is not
+    /// finite is the largest.
     pub fn least_exact(&self) -> Option<&LayerDiagnosis> {
         let size = |layer: &LayerDiagnosis| if layer.own.max.is_nan() { f64::INFINITY } else { layer.own.max };
         self.layers.iter().filter(|layer| layer.input_finite).max_by(|a, b| size(a).total_cmp(&size(b)))
     }
 
-    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of their input or to 1: those that
-    /// [`Backward::Reversible`](crate::Backward) recomputes, as far as this batch shows. Rows of one layer each, see
-    /// [`DiagnosisConfig::depth`].
+    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of their input or to 1:
+    /// those that [`Backward::Reversible`](crate::Backward) recomputes, as far as this batch shows. Rows of one layer
+    /// each, see [`DiagnosisConfig::depth`].
     pub fn recomputed(&self, tolerance: f64) -> impl Iterator<Item = &LayerDiagnosis> {
         let scale = |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
         // An error that is not a number is beyond every tolerance.
@@ -269,8 +270,8 @@ impl<B, P> Flow<B, P> {
 }
 
 impl<S, B, P> BoundFlow<S, B, P> {
-    /// What each layer of surjection and flow does to a batch, with fresh noise: see [`mod@crate::diagnose`]. The log-determinants of a
-    /// surjection's own layers count in its favour: they widen the noise.
+    /// What each layer of surjection and flow does to a batch, with fresh noise: see [`mod@crate::diagnose`]. The
+    /// log-determinants of a surjection's own layers count in its favour: they widen the noise.
     ///
     /// # Errors
     /// If the batch is not such that [`BoundFlow::evaluate`] takes it, or the device fails.

@@ -40,9 +40,9 @@ impl<B, P> Flow<B, P> {
     ///
     /// # Errors
     /// If `n` is 0, if the temperature is negative or not finite, or if some latents have no inverse in this precision:
-    /// [`Flow::sample_rows`] returns the others. [`FlowError::Capacity`] before anything is drawn, if the samples are more
-    /// than a TiB, or on the CPU if its allocator has no memory for them. Layers need several times that, so a count that
-    /// passes may still be too large.
+    /// [`Flow::sample_rows`] returns the others. [`FlowError::Capacity`], before anything is sampled, if the samples
+    /// take more than 1 TiB, or if the allocator of the CPU has no memory for them. Layers need several times that
+    /// memory, so a number that passes may still be too large.
     pub fn sample<const D: usize>(&self, n: usize, temperature: f64) -> Result<Tensor<D>, FlowError>
     where
         B: Bijector<D>,
@@ -136,7 +136,8 @@ impl<B, P> Flow<B, P> {
     /// As [`Flow::sample_rows`], given a condition: a row for each of the `n` samples, or one row for all of them.
     ///
     /// # Errors
-    /// As [`Flow::sample_rows`], and if a layer cannot take the condition, or if the condition is not finite, in any row.
+    /// As [`Flow::sample_rows`], and if a layer cannot take the condition, or if the condition is not finite, in any
+    /// row.
     pub fn sample_rows_given<const D: usize, C: Context>(
         &self,
         n: usize,
@@ -178,7 +179,8 @@ impl<B, P> Flow<B, P> {
     /// of them.
     ///
     /// # Errors
-    /// As [`Flow::sample_rows_with_log_prob`], and if a layer cannot take the condition, or if the condition is not finite, in any row.
+    /// As [`Flow::sample_rows_with_log_prob`], and if a layer cannot take the condition, or if the condition is not
+    /// finite, in any row.
     pub fn sample_rows_with_log_prob_given<const D: usize, C: Context>(
         &self,
         n: usize,

@@ -1,4 +1,4 @@
-//! What stands before every layer of a flow on vectors.
+//! What precedes every layer of a flow on vectors.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::linear::{ActNorm, ActNormConfig, Conv1x1, Conv1x1Config};
 
-/// What stands before every layer of a flow on vectors.
+/// What precedes every layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Between {
     /// Nothing.
     Nothing,
     /// A norm that is started from data: for data of any scale.
     Norm,
-    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a few numbers, of which an alternation of
-    /// halves would let those of one half meet only through the other.
+    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a few numbers, of
+    /// which an alternation of halves would let those of one half meet only through the other.
     NormAndMatrix,
 }
 

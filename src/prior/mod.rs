@@ -31,10 +31,12 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// Draws from the prior, its spread about the mean multiplied by `temperature`.
     ///
     /// # Panics
-    /// With the text of [`ShapeError`], for a shape that the prior does not know or that no tensor has.
+    /// With the text of [`ShapeError`], for a shape that does not fit the prior, or with more elements than a tensor
+    /// may have.
     fn sample(&self, shape: [usize; D], temperature: f64, context: &C, device: &Device, dtype: DType) -> Tensor<D>;
 
-    /// Data-dependent start, from the latents that the bijector makes of a first batch. The default serves priors that take nothing from data.
+    /// Data-dependent start, from the latents that the bijector makes of a first batch. The default serves priors that
+    /// take nothing from data.
     fn initialize(self, z: Tensor<D>, context: &C) -> Self {
         let _ = (z, context);
         self

@@ -23,7 +23,7 @@ use super::error::TrainError;
 use super::parameter_path::ParameterPath;
 use crate::kernel::moving_average;
 
-/// Most updates of a run: up to there float64, in which decays and schedules are computed, tells two updates apart.
+/// Most updates of a run. Decays and schedules are computed in float64, which distinguishes whole numbers up to 2⁵³.
 pub(super) const MOST_UPDATES: u64 = 1 << 53;
 
 /// How much of the average survives one update.

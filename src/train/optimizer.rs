@@ -27,7 +27,7 @@ impl OptimizerConfig {
         }
     }
 
-    /// What precedes the names of the parts of its state.
+    /// Prefix of the names of the parts of its state.
     pub(super) fn state_prefix(self) -> &'static str {
         match self {
             Self::Adam => "momentum.",
@@ -44,7 +44,7 @@ impl OptimizerConfig {
     }
 }
 
-/// Whether a number is a decay of an optimizer's memory.
+/// Checks that a decay of an optimizer lies in [0, 1).
 pub(super) fn check_decay(decay: f64) -> Result<(), TrainError> {
     if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(TrainError::InvalidDecay { decay }) }
 }

@@ -1,6 +1,8 @@
 //! Convolution of stride 1 with "same" padding, with what stands in front of it and behind.
 //! ```text
-//! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])      v = x or concat_elu(x), 0 outside of the image; f(h) = h or max(h, 0)
+//! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])
+//!
+//! v = x or concat_elu(x), 0 outside of the image       f(h) = h or max(h, 0)
 //! ```
 //! With [`Edge::Ring`], `v` has one more channel, which is 1 outside of the image and 0 inside.
 //!
@@ -11,8 +13,9 @@
 //! | `bias` | | `[O]` |
 //! | `y` | | `[B, O, H, W]` |
 //!
-//! burn's own convolution of the CPU rearranges images for a product of all taps, and computes the gradient of the weights as a convolution with few
-//! outputs; here rows of taps are products on shifted copies, and what the convolution sees is not stored. The algorithm heads `cpu/mod.rs`.
+//! burn's own convolution of the CPU rearranges images for a product of all taps, and computes the gradient of the
+//! weights as a convolution with few outputs; here rows of taps are products on shifted copies, and what the
+//! convolution sees is not stored. The algorithm heads `cpu/mod.rs`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -54,8 +57,8 @@ impl PreActivation {
 pub enum Edge {
     /// Zeros.
     Zeros,
-    /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a zero of the data look alike. It is the last
-    /// channel that the weights take, and not in `x`. The `edge_bias` of Glow's released code.
+    /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a zero of the data look
+    /// alike. It is the last channel that the weights take, and not in `x`. The `edge_bias` of Glow's released code.
     Ring,
 }
 
@@ -111,7 +114,7 @@ fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, fo
     };
 }
 
-/// Whether the operands fit, those of the backward pass among them where there are any. `y` only counts if a rectifier
+/// Checks that the operands fit, those of the backward pass among them where there are any. `y` matters only if a ReLU
 /// made it.
 fn check<const N: usize>(call: Operands<N>, form: Form) -> Checked {
     let ([batch, channels, height, width], [outputs, _, kh, kw]) = (call.dims("x"), call.dims("weight"));

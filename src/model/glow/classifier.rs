@@ -3,8 +3,9 @@
 //! logits = linear(mean over the positions of the deepest latents)        linear: with scale exp(3·ℓ), started at 0
 //! loss   = loss of the flow + weight·D·cross_entropy                     nats per example, D numbers per example
 //! ```
-//! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class, which would tell the classifier the answer. In
-//! bits/dim the second term is `weight·cross_entropy/ln 2`, the released code's, whose weight is 0.01.
+//! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class, which would tell the
+//! classifier the answer. In bits/dim the second term is `weight·cross_entropy/ln 2`, the released code's, whose weight
+//! is 0.01.
 //!
 //! It is trained beside the flow, as a pair:
 //! ```
@@ -133,11 +134,12 @@ impl GlowClassifier {
         Ok(self.linear.forward(top.mean_dims(&[2, 3]).reshape([batch, c])))
     }
 
-    /// Training loss of a class-conditional model with this classifier: nats per example, `[1]`, with fresh noise. `class` is one-hot,
-    /// `[batch, n_classes]`, or one row for all examples.
+    /// Training loss of a class-conditional model with this classifier: nats per example, `[1]`, with fresh noise.
+    /// `class` is one-hot, `[batch, n_classes]`, or one row for all examples.
     ///
     /// # Panics
-    /// If the model does not know the levels, if shapes, types or devices differ from the model's, or if the number of classes is not the classifier's.
+    /// If levels are outside the model's range, if shapes, types or devices differ from the model's, or if the number
+    /// of classes is not the classifier's.
     pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
         if let Err(error) = model.check_data(&x) {
             panic!("{error}");

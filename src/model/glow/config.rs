@@ -128,7 +128,8 @@ impl GlowConfig {
         Self::own(2, 8, 43)
     }
 
-    /// A model of ours: PLU, which needs no host reads in training, and bounded couplings, which can be sampled after minutes of it.
+    /// A model of ours: PLU, which needs no host reads in training, and bounded couplings, which can be sampled after
+    /// minutes of it.
     fn own(n_scales: usize, n_steps: usize, n_filters: usize) -> Self {
         Self::new([3, 32, 32], n_scales, n_steps)
             .with_n_filters(n_filters)
@@ -171,7 +172,7 @@ impl GlowConfig {
                 return Err(ShapeError::NotDivisible { layer: "Glow", axis, factor, shape }.into());
             }
         }
-        // Squeezes keep the product, and each level but the deepest halves it: no shape on the way is larger.
+        // Squeezes keep the product, and each level but the deepest halves it, so no later shape is larger.
         ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
         let mut total = 0;
         for scale in 0..self.n_scales {
@@ -191,7 +192,7 @@ impl GlowConfig {
         }
     }
 
-    /// Parameters of what a level has behind its steps.
+    /// Parameters of the prior that follows the steps of a level.
     fn prior_params(&self, scale: usize) -> Result<usize, ConfigError> {
         let c = self.channels(scale);
         match self.prior {
@@ -226,8 +227,8 @@ impl GlowConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none. With [`GlowPrior::Classes`] its methods are those that end in
-    /// `_given`, with a one-hot `Tensor<2>` as condition.
+    /// The model before its start, or why the configuration describes none. With [`GlowPrior::Classes`] its methods are
+    /// those that end in `_given`, with a one-hot `Tensor<2>` as condition.
     pub fn try_init(&self, device: &Device) -> Result<Unstarted<Glow>, ConfigError> {
         self.validate()?;
         let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();

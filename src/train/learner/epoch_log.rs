@@ -9,10 +9,11 @@ use burn::train::renderer::{
     EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining,
 };
 
-/// A renderer for where there is no terminal: a line for each metric after each half of an epoch, to the standard output.
+/// A renderer for where there is no terminal: a line for each metric after each half of an epoch, to the standard
+/// output.
 ///
-/// burn's own prints the progress of every batch there, and no metric before the end. Where the standard output is closed or takes nothing
-/// more, the training goes on without it.
+/// burn's own prints the progress of every batch there, and no metric before the end. If the standard output is closed
+/// or full, the training goes on without it.
 #[derive(Debug, Default)]
 pub struct EpochLog {
     names: HashMap<MetricId, String>,
@@ -22,7 +23,7 @@ pub struct EpochLog {
     epoch: usize,
 }
 
-/// `println!` would end the training by a panic where nobody reads.
+/// Prints a line, if the standard output takes it: `println!` would panic, and so end the training, if it is closed.
 fn line(text: Arguments<'_>) {
     let _ = writeln!(stdout().lock(), "{text}");
 }

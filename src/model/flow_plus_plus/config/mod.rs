@@ -100,7 +100,7 @@ impl FlowPlusPlusConfig {
         if let CouplingLaw::MixLogCdf { n_components } = self.law {
             MixLogCdfConfig::new(n_components).validate()?;
         }
-        // Squeezes and partitions keep the product: no shape on the way is larger.
+        // Squeezes and partitions keep the product, so no later shape is larger.
         ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
         let mut total = 0;
         if let DequantizationConfig::Variational(noise) = self.dequantization {
