@@ -1,18 +1,20 @@
 //! Trains Flow++ on images, shows what it learned, and evaluates or samples what was trained before.
 //!
 //! ```text
-//! cargo run --release --example flowpp_cifar                      photographs that come with the crate, two minutes on two cores
+//! cargo run --release --example flowpp_cifar                      on photographs of the crate, two minutes on two cores
 //! cargo run --release --example flowpp_cifar -- --help            everything else
 //! ```
-//! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute on two cores of an Intel
-//! Xeon; a slower machine stops after four minutes of updates.
+//! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute on two cores of an
+//! Intel Xeon; a slower machine stops after four minutes of updates.
 //!
-//! Ctrl-C, SIGTERM and SIGHUP end a run after its update: it saves, says how to go on, and exits with 128 and the number of the signal; a
-//! second one ends it at once. A closed or full output ends nothing: what a run is for goes into files. A save that fails is said and
-//! tried again. One run at a time has the folder `--out`, and deletes nothing there that is not its own.
+//! Ctrl-C, SIGTERM and SIGHUP end a run after its current update: it saves, says how to go on, and exits with the code
+//! 128 + n, where n is the number of the signal. A second signal ends it at once. A closed or full output ends no run,
+//! since its results are files. A save that fails is reported and tried again. Only one run at a time uses the folder
+//! `--out`, and it deletes only files with the names of its own.
 //!
-//! What it teaches: a preset and its overrides, and what the image examples need of a model. The data-dependent start, the training loop,
-//! averaged weights, checkpoints and how a run goes on after it was killed are in `image_run/training.rs`.
+//! What it teaches: a preset and its overrides, and what the image examples need of a model. The data-dependent start,
+//! the training loop, averaged weights, checkpoints and how a run goes on after it was killed are in
+//! `image_run/training.rs`.
 
 #[macro_use]
 mod console;

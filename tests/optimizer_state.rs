@@ -1,5 +1,5 @@
-//! A checksum vouches for bytes, not for what they mean: a run resumes from the state of its own optimizer, or says
-//! which part is not that.
+//! A checksum vouches for bytes, not for what they mean: a run resumes from the state of its own optimizer, or names
+//! the part that does not belong to it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
-//! What is refused before anything is computed: counts and events that no memory holds, levels that a model does not
-//! know, losses that are not one number, types that differ, decays that are none, and items of a data set that were not
-//! asked for.
+//! What is refused before anything is computed: counts and shapes that no memory holds, levels outside a model's range,
+//! losses that are not one number, types that differ, decays outside [0, 1), and items of a data set that were not
+//! requested.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,5 +1,5 @@
-//! What the examples print. Perhaps nobody reads it: `| head -1` closes the standard output, and the disk behind it may be full.
-//! `println!` would end the program by a panic then. A training goes on instead, since what it is for goes into files.
+//! Prints what the examples say. The output may be closed, as by `| head -1`, or lead to a full disk. `println!` would
+//! then end the program by a panic. A training goes on instead, since its results are files.
 
 use std::fmt::Arguments;
 use std::io::{Write, stderr, stdout};

@@ -1,5 +1,5 @@
-//! Everything that can end an image example early. Each text is whole, with that of its cause: `r#source` tells thiserror not to give the
-//! cause once more.
+//! Everything that can end an image example early. Each text contains that of its cause: a field `r#source`, instead of
+//! `source`, keeps thiserror from giving the cause once more.
 
 use std::io;
 use std::path::PathBuf;

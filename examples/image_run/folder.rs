@@ -59,7 +59,7 @@ impl Folder {
         Ok(Self { path: path.to_path_buf(), lock: None })
     }
 
-    /// Keeps other runs out. A system that locks no folders cannot tell; the lock in `checkpoints` then keeps them from saving.
+    /// Keeps other runs out. Where the system does not lock folders, the lock in `checkpoints` keeps them from saving.
     pub fn lock(&mut self) -> Result<(), Failure> {
         let Ok(folder) = File::open(&self.path) else { return Ok(()) };
         if let Err(TryLockError::WouldBlock) = folder.try_lock() {
@@ -83,7 +83,7 @@ impl Folder {
         self.path(CHECKPOINT)
     }
 
-    /// Deletes what an earlier run wrote at its end, which would stand beside the checkpoints of another one.
+    /// Deletes the results of an earlier run, which would otherwise lie beside the checkpoints of another one.
     pub fn remove_results(&self) -> Result<(), Failure> {
         RESULTS.into_iter().try_for_each(|name| self.remove(name))?;
         self.sync().map_err(|source| Failure::Write { path: self.path.clone(), source })
@@ -118,7 +118,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system has no second names.
+    /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system has no second
+    /// names.
     pub fn publish(&self, checkpoint: &Path) -> Result<(), Failure> {
         let (path, temporary) = (self.published(), self.path(&half_published()));
         let fail = |source| Failure::Write { path: path.clone(), source };
@@ -181,8 +182,8 @@ impl Folder {
         self.write("evaluation.json", "evaluation", serde_json::to_string_pretty(&report)?.as_bytes())
     }
 
-    /// Evaluates a trained model and writes everything but its checkpoint, which is there already. What the model cannot do is said, in the
-    /// report too, and is no error: the run is finished.
+    /// Evaluates a trained model and writes everything but its checkpoint, which is there already. What the model
+    /// cannot do is printed and reported, and is no error: the run is finished.
     pub fn write_all<M: ImageModel>(
         &self,
         run: &ModelRun<M>,
@@ -249,11 +250,11 @@ fn half_published() -> String {
     format!("{TEMPORARY}{CHECKPOINT}")
 }
 
-/// What of a finished run could not be found or written. It keeps nothing else from being written, and the report says it.
+/// Results of a finished run that could not be computed or written. All others are written, and the report lists these.
 #[derive(Default)]
 struct Problems {
     texts: Vec<String>,
-    /// The first that is none of the model's: a disk or a device failed.
+    /// The first failure that does not come from the model: that of a disk or a device.
     error: Option<Failure>,
 }
 

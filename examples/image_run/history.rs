@@ -34,7 +34,7 @@ impl History {
         Ok(checkpoint.insert_bytes(SECTION, serde_json::to_vec(self)?)?)
     }
 
-    /// That of a run after `step` updates. The file may be anybody's: what no run can have seen is an error.
+    /// The history of a run after `step` updates. The file may be somebody else's: an impossible history is an error.
     pub fn read(checkpoint: &Checkpoint, path: &Path, step: u64) -> Result<Self, Failure> {
         let bytes = checkpoint.bytes(SECTION)?;
         let history: Self =

@@ -63,7 +63,7 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
         say!("test {bits}");
         return folder.write_evaluation(&bits, data.test.len(), &source.to_string());
     }
-    // Whoever trains has the folder for himself, from the first look to the last file.
+    // A training has the folder to itself, from before it looks for checkpoints until its last file.
     folder.lock()?;
     let saved = if args.overwrite { None } else { Saved::find(&folder)? };
     if let (false, Some(saved)) = (args.resume, &saved) {
@@ -130,7 +130,7 @@ fn evaluate_importance_weighted(
     Ok(total.ok_or(Failure::NothingToEvaluate)?.bits_per_dim())
 }
 
-/// Ends a program: an error is printed, which holds its causes, and the exit code is not zero.
+/// Ends a program: an error is printed, with its causes in its text, and the exit code is not zero.
 pub fn report(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
     complain!("error: {failure}");

@@ -12,11 +12,12 @@ use super::history::History;
 /// Every pixel of an image becomes a square of this side.
 const ZOOM: u32 = 3;
 
-/// Largest size of a value, in bits/dim, that is drawn: a single one beyond would leave nothing to see of the others, and no axis has marks
-/// for 1e308. Our choice.
+/// Largest magnitude of a value that is drawn, in bits/dim. A single larger one would make the others invisible, and no
+/// axis has marks for 1e308. Our choice.
 const DRAWN: f64 = 1e4;
 
-/// Levels of which `n_levels` make the range as bytes: the darkest of those that a level stands for, as the released code shows them.
+/// Levels of which `n_levels` make the range as bytes: the darkest of those that a level stands for, as the released
+/// code shows them.
 pub fn bytes(levels: Tensor<4, Int>, n_levels: usize) -> Tensor<4, Int> {
     levels.mul_scalar(256 / n_levels as i64)
 }
@@ -53,7 +54,7 @@ pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
         None => Some((bits, bits)),
         Some((low, high)) => Some((bits.min(low), bits.max(high))),
     });
-    // Where there is nothing to draw, the axes are.
+    // Without values, only the axes are drawn.
     let (low, high) = bounds.unwrap_or((0.0, 1.0));
     let show = |bits: Option<f64>| bits.filter(|bits| bits.abs() <= DRAWN);
     let left_out = match left_out.len() {

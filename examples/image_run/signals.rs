@@ -1,5 +1,5 @@
-//! Ctrl-C, `kill`, and a terminal that closes: the first such signal lets the run finish its update and save; a second ends it at once.
-//! A signal that the program was started to ignore, as by `nohup`, stays ignored.
+//! Ctrl-C, `kill`, and a terminal that closes: after the first such signal the run finishes its update and saves; a
+//! second one ends it at once. A signal that the program was started to ignore, as by `nohup`, stays ignored.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -19,7 +19,7 @@ const STOPPING: [c_int; 2] = [consts::SIGINT, consts::SIGTERM];
 pub struct Signal(c_int);
 
 impl Signal {
-    /// By convention, that of a program which the signal ended.
+    /// 128 + n for signal n: by convention, the exit code of a program that a signal ended.
     pub fn exit_code(self) -> u8 {
         // They are below 128.
         128 + self.0 as u8
@@ -35,7 +35,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// What the program was told to do by signals since it began to listen.
+/// The signals since the program began to listen.
 pub struct Signals {
     /// Whether the next one ends the program at once.
     armed: Arc<AtomicBool>,
@@ -48,7 +48,7 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let (armed, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         for signal in STOPPING.into_iter().filter(|&signal| !is_ignored(signal)) {
-            // In this order: the second looks whether the first was there.
+            // In this order, so that a second signal meets the flag that the first one has set, and the first does not.
             flag::register_conditional_shutdown(signal, i32::from(Signal(signal).exit_code()), armed.clone())?;
             flag::register(signal, armed.clone())?;
             flag::register_usize(signal, number.clone(), signal as usize)?;
@@ -64,7 +64,7 @@ impl Signals {
         }
     }
 
-    /// From here on the first one ends the program at once, since there is nothing to lose.
+    /// From here on the first signal ends the program at once, since nothing would be lost.
     pub fn end_at_once(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Where the images of a run come from. A kind of source is said by a flag of its own, and never mistaken for a path.
+//! Where the images of a run come from. Each kind of source has a flag of its own, so that none is mistaken for a path.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// A folder, wherever the program is started the next time.
+    /// A folder by its absolute path, so that the next start may be from another folder.
     pub fn folder(path: &Path) -> Self {
         // If there is none, reading it says so.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());

@@ -45,7 +45,7 @@ pub struct Experiment<C> {
 /// Test images of the curve.
 const CURVE_IMAGES: usize = 32;
 
-/// Time between two tries of the last save. Our choice: others have a moment to make room on a disk.
+/// Time between two tries of the last save. Our choice: long enough for others to make room on a disk.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// The checkpoint that a run goes on from.
@@ -55,7 +55,7 @@ pub struct Saved {
     checkpoint: Checkpoint,
     step: u64,
     path: PathBuf,
-    /// It is in none of them, and only its other name is left.
+    /// Whether it was lost from `checkpoints`, and only the published file is left.
     is_lost: bool,
     settings: Settings,
     conduct: Conduct,
@@ -77,8 +77,8 @@ fn step_of(checkpoint: &Checkpoint, path: &Path) -> Result<u64, Failure> {
 }
 
 impl Saved {
-    /// The newest readable checkpoint of a folder, if there is one: of those in `checkpoints`, or else the one under the name that users
-    /// know, which may be all that is left of them.
+    /// The newest readable checkpoint of a folder, if there is one: of those in `checkpoints`, or else the one under
+    /// the name that users know, which may be all that is left of them.
     pub fn find(folder: &Folder) -> Result<Option<Self>, Failure> {
         let there = |path: &Path| fs::symlink_metadata(path).is_ok();
         let (place, published) = (folder.checkpoints(), folder.published());
@@ -158,8 +158,8 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let model = C::Model::initialize(config.build(device)?, data.batch(&first, device))?;
         let trainer = Trainer::new(model, training)?;
         folder.remove_leftovers()?;
-        // An earlier run in the folder ends with the first save of this one: until then a resume finds the earlier one's newest checkpoint,
-        // and from then on this one's.
+        // An earlier run in the folder ends with the first save of this one: until then a resume finds the newest
+        // checkpoint of the earlier run, and from then on that of this run.
         let checkpoints = Checkpoints::open(folder.checkpoints(), conduct.keep)?.replacing();
         folder.remove_results()?;
         let history = History::default();
@@ -223,7 +223,7 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         self.folder.publish(&path)
     }
 
-    /// Saves. That the disk refuses, for the moment perhaps, is said and ends no run.
+    /// Saves. If the disk refuses, perhaps only for now, this is reported, and the run goes on.
     fn save_if_possible(&mut self) -> Result<(), Failure> {
         match self.save() {
             Err(failure) if failure.is_write() => {
@@ -266,7 +266,7 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         Ok(checkpoint)
     }
 
-    /// Updates until a limit is reached, or until a signal.
+    /// Trains until a limit is reached, or until a signal.
     fn train(
         &mut self,
         batches: &mut Steps<Levels>,
@@ -299,7 +299,7 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         Ok(None)
     }
 
-    /// Bits/dim of the curve's test images now. It changes nothing in the run, so that a bound which is not finite does not
+    /// Bits/dim of the curve's test images now. This changes nothing in the run, so a bound that is not finite does not
     /// end it: the policy is about losses and gradients.
     fn test(&mut self, data: &Split, device: &Device) -> Result<(), Failure> {
         let step = self.trainer.step_count();

@@ -1,4 +1,5 @@
-//! What the examples of points in a plane share: what can go wrong, files, the Gaussian that a flow must beat, and the picture.
+//! What the examples of points in a plane share: what can go wrong, files, the Gaussian that a flow must beat, and the
+//! picture.
 
 mod picture;
 
@@ -19,7 +20,7 @@ pub use picture::{Row, grid, picture};
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: &'static str },
-    /// Its text is whole, with that of its cause: `r#source` tells thiserror not to give the cause once more.
+    /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from giving it once more.
     #[error("cannot write to {}: {source}", path.display())]
     Write { path: PathBuf, r#source: io::Error },
     #[error("cannot make the picture: {reason}")]
@@ -76,7 +77,7 @@ pub fn gaussian(train: &[[f64; 2]], test: &[[f64; 2]]) -> f64 {
     test.iter().map(log_prob).sum::<f64>() / test.len() as f64
 }
 
-/// Ends a program: an error is printed, which holds its causes, and the exit code is not zero.
+/// Ends a program: an error is printed, with its causes in its text, and the exit code is not zero.
 pub fn report(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
     complain!("error: {failure}");

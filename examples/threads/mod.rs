@@ -1,7 +1,7 @@
-//! The threads of the CPU kernels: as many as the system lets the process have.
+//! The threads of the CPU kernels: as many as the system admits.
 //!
-//! rayon starts its threads at the first parallel operation, and panics if it gets fewer than it wants: under `ulimit -u`, in a
-//! container with a limit on processes, or where no memory is left for their stacks.
+//! rayon starts its threads at the first parallel operation, and panics if it gets fewer than it requests: under
+//! `ulimit -u`, in a container with a limit on processes, or without memory for their stacks.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -11,7 +11,8 @@ use rayon::{ThreadBuilder, ThreadPoolBuilder};
 /// Threads that the pool leaves for others, such as the one that reads data ahead.
 const SPARE: usize = 2;
 
-/// Starts the threads of rayon's pool, and says so if there are fewer than there should be. To be called before anything is computed.
+/// Starts the threads of rayon's pool, and prints a warning if there are fewer than wanted. To be called before
+/// anything is computed.
 pub fn start() {
     let chosen =
         std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&threads| threads > 0);

@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Bytes that this thread asked for while `work` ran, given back or not.
+/// Bytes that this thread requested while `work` ran, freed or not.
 pub fn bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = BYTES.get();
     let result = work();

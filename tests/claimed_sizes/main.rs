@@ -1,5 +1,5 @@
-//! A size in a configuration costs nothing where it is written: whatever a file claims, reading it takes little memory
-//! and little time, and ends with a valid configuration or with an error.
+//! In a configuration a huge size is as short as a small one: whatever sizes a file claims, reading it takes little
+//! memory and little time, and ends with a valid configuration or with an error.
 
 mod cases;
 mod counting;

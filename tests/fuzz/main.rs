@@ -3,21 +3,22 @@
 //! For each input it must hold that
 //! * the result is `Ok`, or an error with a text;
 //! * nothing panics and nothing aborts;
-//! * the memory in use at any moment is bounded by a multiple of the input's bytes;
-//! * it ends within seconds.
+//! * the memory in use at any moment is bounded by a constant and a multiple of the input's bytes;
+//! * it ends within 10 seconds.
 //!
-//! Inputs are small files that are right (`corpus`, and what the tests make themselves), changed by a few edits.
-//! An edit knows the format: checksums are made right again, since a reader that stops there hides what it does next.
+//! Inputs are small valid files (`corpus`, and what the tests make themselves), changed by a few edits.
+//! Edits know the format, and checksums are corrected: a reader that stops at a checksum hides what it does after it.
 //!
 //! ```console
-//! cargo test --release --test fuzz                                                  # a second for each target
-//! FLOWKIT_FUZZ_SECONDS=60 FLOWKIT_FUZZ_SEED=7 cargo test --release --test fuzz idx  # a minute for one, other inputs
+//! cargo test --release --test fuzz                              # a second for each target
+//! FLOWKIT_FUZZ_SECONDS=60 cargo test --release --test fuzz idx  # a minute for each target with `idx` in its name
+//! FLOWKIT_FUZZ_SEED=7 cargo test --release --test fuzz          # other inputs
 //! ```
 //!
 //! # Libraries
 //! Edits are values of a `proptest` strategy, so it draws them from a seed and shrinks a failure to its fewest edits.
-//! `cargo fuzz` and `cargo bolero` are guided by coverage, but their engines need a nightly compiler; without one,
-//! bolero draws plain bytes, and no image or checkpoint ever begins with those.
+//! `cargo fuzz` and `cargo bolero` are guided by coverage, but their engines need a nightly compiler. Without one,
+//! bolero draws random bytes, and no image or checkpoint ever begins with those.
 
 mod bytes;
 mod checkpoint;

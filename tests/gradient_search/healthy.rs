@@ -103,7 +103,7 @@ fn of_models_of_vectors() {
     }
 }
 
-/// Data that a graph made: the update has embedded that too.
+/// Data that a graph made: the update has consumed that graph too.
 #[test]
 fn of_data_with_a_graph() {
     let _turn = turn();

@@ -9,7 +9,7 @@ use flowkit::law::AffineForm;
 use crate::{Door, Named, door, numbers};
 
 const KEPT: Half = Half::First;
-/// Of five channels two change, and of four.
+/// Axis 1 of the image may change alone: of four channels two are transformed, as of five.
 const ODD: [(usize, usize); 1] = [(0, 1)];
 
 const FORM: AffineForm = AffineForm::Sigmoid;

@@ -1,5 +1,6 @@
-//! Every public door of the kernels with one axis, or the type, of one operand changed: a panic that names the operand,
-//! never numbers of memory that nobody has written. The allocator hands out NaN, and operands that fit give none.
+//! Every public function and method of the kernels, with one axis or the type of one operand changed. The result must
+//! be a panic that names the operand, never values of memory that nobody has written. The allocator fills new memory
+//! with NaN, and operands that fit give no NaN.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

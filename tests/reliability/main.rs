@@ -1,4 +1,5 @@
-//! What may happen to a training from outside: signals, a closed output, a full disk, a second run, lost files, and files of others.
+//! What may happen to a training from outside: signals, a closed output, a full disk, a second run, lost files, and
+//! files of others.
 //!
 //! Each test runs the example as a user does, on ten small pictures, so that a whole run takes a second or two.
 #![cfg(target_os = "linux")]
