@@ -1,7 +1,7 @@
 //! Trains Flow++ on images, shows what it learned, and evaluates or samples what was trained before.
 //!
 //! ```text
-//! cargo run --release --example flowpp_cifar                      on photographs of the crate, two minutes on two cores
+//! cargo run --release --example flowpp_cifar                      on photographs of the crate, two minutes, two cores
 //! cargo run --release --example flowpp_cifar -- --help            everything else
 //! ```
 //! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute on two cores of an
