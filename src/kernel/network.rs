@@ -10,15 +10,16 @@ use crate::law::AffineForm;
 
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///
-/// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain operations there. Float32 and
-/// float64.
+/// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain
+/// operations there. Float32 and float64.
 ///
 /// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the documented ones. The message
-/// names the operand, what was expected, and all that came.
+/// Every method, before it computes anything, if shapes or types of its tensors are not the documented ones. The
+/// message names the operand, what was expected, and all that came.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
-    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a ring `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
+    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a ring `[O, C + 1, kh, kw]`, `bias
+    /// [O]` to `[B, O, H, W]`.
     fn same_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -26,8 +27,8 @@ pub trait NetworkOps: Backend {
         form: Form,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if asked for, and empty otherwise. `y` is the result if there is a
-    /// rectifier behind, and any tensor otherwise.
+    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if `of_x`, and empty otherwise. `y` is the
+    /// result if a ReLU follows, and any tensor of the same type otherwise.
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -45,7 +46,8 @@ pub trait NetworkOps: Backend {
         after: After,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only computed if asked for, and empty otherwise.
+    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only computed if asked for,
+    /// and empty otherwise.
     fn dense_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -67,7 +69,8 @@ pub trait NetworkOps: Backend {
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`affine_coupling`](super::affine_coupling): `x [B, C, P]`, `theta [B, 2, dims]` to `z [B, C, P]`. Not for the additive form, here and below.
+    /// [`affine_coupling`](super::affine_coupling): `x [B, C, P]`, `theta [B, 2, dims]` to `z [B, C, P]`. Not for the
+    /// additive form, here and below.
     fn affine_coupling(
         x: FloatTensor<Self>,
         theta: FloatTensor<Self>,
@@ -130,8 +133,8 @@ pub trait NetworkOps: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a convolution to `2F` channels, gain and shift of `F`
-    /// numbers to the shape of `x`.
+    /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a convolution to `2F`
+    /// channels, gain and shift of `F` numbers to the shape of `x`.
     #[allow(clippy::too_many_arguments)]
     fn gated_norm(
         x: FloatTensor<Self>,
@@ -164,7 +167,8 @@ pub trait NetworkOps: Backend {
         FloatTensor<Self>,
     );
 
-    /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the scores `[B, heads, P]`.
+    /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the
+    /// scores `[B, heads, P]`.
     fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradient of `projected`, from what the forward pass gave.

@@ -17,7 +17,8 @@
 //! ```text
 //! ∂/∂x_other  g·e^ℓ        ∂/∂t  g·(a·e^ℓ + b)        ∂/∂s  (g·(x_other + a·t)·e^ℓ + c)·ℓ′(s)
 //! ```
-//! Two nodes, one for `z` and one for the log-determinant, since burn's have one output each. They keep `x` and `theta`.
+//! Two nodes, one for `z` and one for the log-determinant, since burn's have one output each. They keep `x` and
+//! `theta`.
 //!
 //! # Reference
 //! [`Affine`](crate::law::Affine) says where the forms come from.
@@ -40,8 +41,8 @@ use crate::law::AffineForm;
 /// `z` and the log-determinant, nats.
 ///
 /// # Shapes
-/// `x [batch, channels, positions]`, `theta [batch, params, dims]` with the `dims` numbers of the half that changes to `z [batch, channels, positions]`
-/// and `[batch]`.
+/// `x [batch, channels, positions]`, `theta [batch, params, dims]` with the `dims` numbers of the half that changes to
+/// `z [batch, channels, positions]` and `[batch]`.
 ///
 /// # Panics
 /// If shapes or types do not match.
@@ -73,7 +74,7 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> 
     Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, kept))
 }
 
-/// Whether the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is one.
+/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is one.
 fn check<const N: usize>(call: Operands<N>, numbers: &str, form: AffineForm, kept: Half) -> Checked {
     let [batch, channels, positions] = call.dims(numbers);
     let dims = kept.widths(channels).1 * positions;

@@ -14,7 +14,7 @@ fn law(form: AffineForm) -> Affine {
 /// [`forward`](super::forward) by automatic differentiation.
 ///
 /// # Panics
-/// As that.
+/// As [`forward`](super::forward).
 pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> (Tensor<3>, Tensor<1>) {
     check(operands!("affine_coupling", x, theta), "x", form, kept);
     forward_half(&law(form), x, theta, kept)
@@ -23,7 +23,7 @@ pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> 
 /// [`inverse`](super::inverse), differentiable.
 ///
 /// # Panics
-/// As that.
+/// As [`inverse`](super::inverse).
 pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> Tensor<3> {
     check(operands!("affine_coupling", z, theta), "z", form, kept);
     inverse_half(&law(form), z, theta, kept)

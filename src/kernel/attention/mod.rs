@@ -3,8 +3,8 @@
 //! (q, k, v) = thirds of the channels, each head-major, d = F/heads channels a head
 //! s_ij = Σ_c q_ci k_cj/√d       y_ci = Σ_j e^(s_ij) v_cj / Σ_j e^(s_ij)
 //! ```
-//! The kernel keeps no scores: what went in and came out and the logarithm of each sum are enough for the gradient, `O(B·F·P)` numbers for `P`
-//! positions. Time is `O(B·F·P²)`. The algorithm heads `cpu/mod.rs`.
+//! The kernel keeps no scores: what went in and came out and the logarithm of each sum are enough for the gradient,
+//! `O(B·F·P)` numbers for `P` positions. Time is `O(B·F·P²)`. The algorithm heads `cpu/mod.rs`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -39,13 +39,13 @@ pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     Tensor::<3>::from_dispatch(output).reshape([batch, channels / 3, height, width])
 }
 
-/// Whether the channels are queries, keys and values of so many heads.
+/// Checks that the channels are queries, keys and values of so many heads.
 fn check_heads<const N: usize>(call: &Operands<N>, channels: usize, heads: usize) {
     let fits = heads > 0 && channels > 0 && channels.is_multiple_of(3 * heads);
     call.require("projected", fits, &format!("of queries, keys and values of {heads} heads"));
 }
 
-/// Whether the operands fit, those of the backward pass among them where there are any.
+/// Checks that the operands fit, those of the backward pass among them where there are any.
 #[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "for the CPU's kernels"))]
 fn check<const N: usize>(call: Operands<N>, heads: usize) -> Checked {
     let [batch, channels, positions] = call.dims("projected");

@@ -2,7 +2,8 @@
 //! ```text
 //! z[n, c, p] = (x[n, c, p] + b[c])·a[c]
 //! ```
-//! The shift comes first, so that nothing is lost where it cancels `x`. Gradients of all three come from `x` and that of `z` in one pass.
+//! The shift comes first, so that nothing is lost where it cancels `x`. Gradients of all three come from `x` and that
+//! of `z` in one pass.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -34,7 +35,7 @@ pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_affine(x, shift, scale))
 }
 
-/// Whether the operands fit, the gradient of `z` among them where there is one.
+/// Checks that the operands fit, the gradient of `z` among them where there is one.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let shape @ [_, channels, _] = call.dims("x");
     call.expect("shift", &[Some(channels)]);

@@ -32,7 +32,7 @@ pub fn forward(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) ->
     Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_norm(x, gain, shift, epsilon))
 }
 
-/// Whether the operands fit, the gradient of `y` among them where there is one.
+/// Checks that the operands fit, the gradient of `y` among them where there is one.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let shape @ [_, channels, _, _] = call.dims("x");
     call.expect("gain", &exactly([1, channels, 1, 1]));

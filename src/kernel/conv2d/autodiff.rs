@@ -15,7 +15,7 @@ use crate::kernel::autodiff::backward;
 struct Conv2d;
 
 impl<B: NetworkOps> Backward<B, 3> for Conv2d {
-    /// `x`, the weights, `y` if a rectifier made it, and the form: what stands in front is computed again.
+    /// `x`, the weights, `y` if a ReLU made it, and the form: what precedes the convolution is computed again.
     type State = (FloatTensor<B>, FloatTensor<B>, Option<FloatTensor<B>>, Form);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {

@@ -1,4 +1,4 @@
-//! Convolution of stride 1 with "same" padding, with what stands in front of it and behind.
+//! Convolution of stride 1 with "same" padding, with the activations before and after it.
 //! ```text
 //! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])
 //!
@@ -33,7 +33,7 @@ pub use super::linear::After;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, concat_elu, serve_networks};
 
-/// What stands in front of a convolution.
+/// What precedes a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreActivation {
     /// Nothing.
@@ -75,19 +75,19 @@ impl Edge {
 /// What belongs to a convolution besides its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
-    /// What stands in front.
+    /// What precedes it.
     pub before: PreActivation,
-    /// What lies around.
+    /// What it sees outside of an image.
     pub edge: Edge,
-    /// What stands behind.
+    /// What follows it.
     pub after: After,
 }
 
 impl Form {
-    /// Nothing in front, zeros around and nothing behind.
+    /// Nothing before, zeros around and nothing after.
     pub const PLAIN: Self = Self::behind(PreActivation::Identity);
 
-    /// Zeros around and nothing behind.
+    /// Zeros around and nothing after.
     pub const fn behind(before: PreActivation) -> Self {
         Self { before, edge: Edge::Zeros, after: After::Nothing }
     }
@@ -152,7 +152,7 @@ pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form:
     if form.after == After::Relu { relu(y) } else { y }
 }
 
-/// What a convolution with a ring gives for an image of zeros, with nothing behind it: `[1, O, H, W]`.
+/// What a convolution with a ring gives for an image of zeros, with nothing after it: `[1, O, H, W]`.
 ///
 /// # Panics
 /// If a side of the kernel is even, if the weights take no channel, or if the bias does not match.

@@ -34,14 +34,14 @@ pub fn forward(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as NetworkOps>::gated_residual(x.into_dispatch(), h.into_dispatch()))
 }
 
-/// Whether the operands fit.
+/// Checks that the operands fit.
 fn check(call: Operands<2>) -> Checked {
     let [batch, channels, height, width] = call.dims("x");
     call.expect("h", &[Some(batch), Some(2 * channels), Some(height), Some(width)]);
     call.checked()
 }
 
-/// Whether the operands of the backward pass fit.
+/// Checks that the operands of the backward pass fit.
 #[cfg(feature = "flex")]
 fn check_backward(call: Operands<2>) -> Checked {
     let [batch, gates, height, width] = call.dims("h");

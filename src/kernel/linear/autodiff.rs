@@ -15,7 +15,7 @@ use crate::kernel::autodiff::backward;
 struct Linear;
 
 impl<B: NetworkOps> Backward<B, 3> for Linear {
-    /// `x`, the weights, `y`, and what stands behind the sum: `y` says where a rectifier was open.
+    /// `x`, the weights, `y`, and what follows the sum: `y` says where a ReLU passed its input.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, After);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {

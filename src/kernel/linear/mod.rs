@@ -1,8 +1,8 @@
-//! A dense layer, with or without a rectifier behind it.
+//! A dense layer, with or without a ReLU after it.
 //! ```text
 //! y = x·W + β      or max(x·W + β, 0)      x [N, in], W [in, out], β [out], y [N, out]
 //! ```
-//! One pass over the result for bias and rectifier; the gradient of all three operands from `x`, `W` and `y`.
+//! One pass over the result for bias and ReLU; the gradient of all three operands from `x`, `W` and `y`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -18,7 +18,7 @@ use burn::tensor::activation::relu;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, serve_networks};
 
-/// What stands behind a layer.
+/// What follows a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// Nothing.
@@ -46,7 +46,7 @@ pub(crate) fn layer(x: Tensor<2>, layer: &Linear, after: After) -> Tensor<2> {
     forward(x, layer.weight.val(), bias.val(), after)
 }
 
-/// Whether the operands fit, those of the backward pass among them where there are any.
+/// Checks that the operands fit, those of the backward pass among them where there are any.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let ([rows, inputs], [_, outputs]) = (call.dims("x"), call.dims("weight"));
     call.expect("weight", &[Some(inputs), None]);

@@ -18,7 +18,8 @@
 //! ∂/∂μ_k   −e^−s̄_k h_k        ∂/∂s_k   −z_k h_k − g_L p_k, or 0 below s_min        ∂/∂x   Σ e^−s̄_k h_k
 //! ∂/∂b     g_z                ∂/∂a     (g_t t + g_L)(1 − α²)
 //! ```
-//! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and `theta`: a graph keeps those two.
+//! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and `theta`: a graph
+//! keeps those two.
 //!
 //! # Inverse
 //! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture). Each element is iterated separately
@@ -74,7 +75,8 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
     (part(&output, 0), part(&output, 1))
 }
 
-/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without one in this precision are NaN.
+/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without one in this precision are
+/// NaN.
 ///
 /// # Shapes
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]`.
@@ -109,7 +111,7 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     Solution { x: part(&output, 0), residual: part(&output, 1), solved: part(&output, 2).greater_elem(0.5) }
 }
 
-/// Whether the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where there is one.
+/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where there is one.
 fn check<const N: usize>(call: Operands<N>, numbers: &str) -> Checked {
     let [batch, dims] = call.dims(numbers);
     let [_, n_params, _] = call.dims("theta");

@@ -29,7 +29,7 @@ pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, Log
 /// [`forward`](super::forward) by automatic differentiation.
 ///
 /// # Panics
-/// As that.
+/// As [`forward`](super::forward).
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
     check(operands!("mixture_logistic", x, theta), "x");
     let (log_scale, shift, mixture) = parts(theta, min_log_scale);
@@ -40,7 +40,7 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
 /// [`solve`](super::solve) with all elements in step.
 ///
 /// # Panics
-/// As that.
+/// As [`solve`](super::solve).
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     check(operands!("mixture_logistic", z, theta), "z");
     let (log_scale, shift, mixture) = parts(theta, min_log_scale);

@@ -111,7 +111,7 @@ impl AffineCoupling {
         });
     }
 
-    /// Whether each of `numbers` has as many examples as `theta`.
+    /// Asserts that each slice, of a length in `numbers`, has as many examples as `theta`.
     fn check<const N: usize>(&self, theta: usize, numbers: [usize; N]) {
         for length in numbers {
             // `theta` has 2·dims numbers an example.

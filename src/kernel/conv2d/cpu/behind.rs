@@ -1,4 +1,4 @@
-//! What follows the sums: a bias and a rectifier.
+//! What follows the sums: a bias and a ReLU.
 
 use rayon::prelude::*;
 
@@ -69,7 +69,7 @@ impl<T: Real> Kernel for Finish<'_, T> {
     }
 }
 
-/// The gradient of a rectifier's input from that of its result `y`: 0 where that is 0.
+/// The gradient of a ReLU's input from that of its result `y`: 0 where that is 0.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -28,8 +28,8 @@ impl<T: Reach> MixtureLogistic<T> {
         });
     }
 
-    /// Gradients of `x`, `[examples, dims]`, and of the parameters, `[examples, rows, dims]`, from those of `z` and `ln dz/dx`. Outputs are
-    /// written in full.
+    /// Gradients of `x`, `[examples, dims]`, and of the parameters, `[examples, rows, dims]`, from those of `z` and `ln
+    /// dz/dx`. Outputs are written in full.
     pub fn backward(
         &self,
         batch: &Batch<'_, T>,
@@ -91,7 +91,8 @@ impl<T: Reach> MixtureLogistic<T> {
         }
     }
 
-    /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the residuals `t(x) − t`, and whether `x` is a solution.
+    /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the residuals `t(x) − t`, and
+    /// whether `x` is a solution.
     pub fn solve(&self, batch: &Batch<'_, T>, x: &mut [T], residual: &mut [T], solved: &mut [bool]) {
         check(batch, 1, [x.len(), residual.len(), solved.len()]);
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
@@ -102,7 +103,8 @@ impl<T: Reach> MixtureLogistic<T> {
         });
     }
 
-    /// Tasks of about equal size: some examples each or, of few examples, some numbers of one. Their outputs follow each other.
+    /// Tasks of about equal size: some examples each or, of few examples, some numbers of one. Their outputs follow
+    /// each other.
     fn blocks(&self, batch: &Batch<'_, T>) -> Vec<Block> {
         let Batch { n_examples, n_dims, .. } = *batch;
         let n_tasks = n_examples * n_dims * self.n_components / SMALLEST_TASK;
@@ -119,7 +121,7 @@ impl<T: Reach> MixtureLogistic<T> {
     }
 }
 
-/// Whether each of some slices has `rows` numbers for each of the batch's.
+/// Asserts that each slice has `rows` elements for each element of the batch.
 fn check<T, const N: usize>(batch: &Batch<'_, T>, rows: usize, lengths: [usize; N]) {
     let expected = batch.n_examples * batch.n_dims * rows;
     assert_eq!(lengths, [expected; N], "mixture_logistic: {} examples of {}", batch.n_examples, batch.n_dims);

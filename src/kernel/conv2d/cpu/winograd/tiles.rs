@@ -126,7 +126,7 @@ impl<T: Real> Kernel for OfResults<'_, T> {
     }
 }
 
-/// `Aᵀ m A`, a bias and a rectifier: tiles of 2x2 results.
+/// `Aᵀ m A`, a bias and a ReLU: tiles of 2x2 results.
 pub struct ToResults<'a, T> {
     pub layout: Layout,
     /// From the first tile on.
