@@ -34,6 +34,8 @@ pub(super) struct Pass<'a> {
     pub loss_scale: f64,
     /// What is known of the model's inverses, under [`Backward::Reversible`].
     pub guard: &'a mut Option<DriftGuard>,
+    /// Whether every rebuilt input is compared with the one that was there.
+    pub in_doubt: bool,
 }
 
 impl Pass<'_> {
@@ -70,6 +72,9 @@ impl Pass<'_> {
             };
         };
         let mut guard = self.guard.take().unwrap_or_else(|| DriftGuard::new(tolerance));
+        if self.in_doubt {
+            guard.doubt_all();
+        }
         let found = loop {
             let walk = Walk::guarded(self.layers(), guard.clone(), self.step);
             let mut walk = walk.within_scope().with_loss_scale(self.loss_scale);

@@ -14,6 +14,9 @@
 //! not called. If no layer is, their errors have been enlarged on the way, and `n` is halved. Neither is ever taken back, so
 //! that repetitions end, and after the first updates there are none.
 //!
+//! A gradient that is not finite may come from an inverse that no checkpoint shows, in the first layers above all. It is
+//! found once more with every input kept; a layer above its share is recomputed from then on, as above.
+//!
 //! What the guard has learned is a part of a trainer's checkpoint: a resumed run treats layers as the one that never stopped.
 //!
 //! # Cost
@@ -47,7 +50,26 @@ pub struct DriftGuard {
     recomputed: BTreeMap<u64, RecomputedLayer>,
     /// Places whose inputs are kept in the next attempt, to find the layer at fault.
     #[serde(skip)]
-    probed: BTreeSet<u64>,
+    probed: Probed,
+}
+
+/// Layers whose inputs are all kept in one attempt, which gives each layer's own drift.
+#[derive(Debug, Clone, PartialEq, Default)]
+enum Probed {
+    #[default]
+    None,
+    Places(BTreeSet<u64>),
+    All,
+}
+
+impl Probed {
+    fn contains(&self, place: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::Places(places) => places.contains(&place),
+            Self::All => true,
+        }
+    }
 }
 
 /// A comparison of a rebuilt input with the one that was kept.
@@ -86,7 +108,7 @@ pub(crate) enum Verdict {
 impl DriftGuard {
     /// A guard that knows nothing yet.
     pub fn new(tolerance: f64) -> Self {
-        Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: BTreeSet::new() }
+        Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: Probed::None }
     }
 
     /// Why a guard that was read from a file is none of a training with this tolerance; `None` if it is.
@@ -112,9 +134,15 @@ impl DriftGuard {
         self.recomputed.values()
     }
 
+    /// Compares every input in the next attempt: a gradient that is not finite may come from an inverse between two
+    /// checkpoints.
+    pub(crate) fn doubt_all(&mut self) {
+        self.probed = Probed::All;
+    }
+
     /// Whether the input of a layer is kept.
     pub(super) fn keeps(&self, place: u64, phase: u64) -> bool {
-        place.wrapping_add(phase).is_multiple_of(self.spacing) || !self.inverts(place) || self.probed.contains(&place)
+        place.wrapping_add(phase).is_multiple_of(self.spacing) || !self.inverts(place) || self.probed.contains(place)
     }
 
     /// Whether the inverse of a layer is called.
@@ -128,17 +156,23 @@ impl DriftGuard {
         let within = |size: f64, bound: f64| size <= bound;
         let probed = std::mem::take(&mut self.probed);
         let beyond: Vec<_> = found.iter().filter(|(_, size)| !within(*size, self.tolerance)).collect();
-        if probed.is_empty() {
+        let largest = || found.iter().fold(0.0, |largest, (_, size)| size.max(largest));
+        if probed == Probed::None {
             if beyond.is_empty() {
-                return Verdict::Holds(found.iter().fold(0.0, |largest, (_, size)| size.max(largest)));
+                return Verdict::Holds(largest());
             }
-            self.probed = beyond.iter().flat_map(|(drift, _)| drift.place..drift.place + drift.layers).collect();
+            let places = beyond.iter().flat_map(|(drift, _)| drift.place..drift.place + drift.layers);
+            self.probed = Probed::Places(places.collect());
             return Verdict::Again;
         }
         let share = self.tolerance / self.spacing as f64;
         let at_fault: Vec<_> =
-            found.iter().filter(|(drift, size)| probed.contains(&drift.place) && !within(*size, share)).collect();
+            found.iter().filter(|(drift, size)| probed.contains(drift.place) && !within(*size, share)).collect();
         if at_fault.is_empty() {
+            if probed == Probed::All {
+                // No input drifted, and none of them was rebuilt by more than one inverse.
+                return Verdict::Holds(largest());
+            }
             // At a spacing of 1 every input is compared with nothing but its own layer's error, which is at fault then.
             self.spacing = (self.spacing / 2).max(1);
         }
@@ -180,6 +214,18 @@ mod tests {
         assert_eq!(guard.examine(&[drift(0, 16, 0.1)]), Verdict::Again);
         assert_eq!(guard.examine(&[drift(3, 1, 1e-6)]), Verdict::Again);
         assert_eq!((guard.spacing(), guard.recomputed().count()), (8, 0));
+    }
+
+    #[test]
+    fn in_doubt_every_layer_is_compared_and_none_is_blamed_without_a_drift() {
+        let mut guard = DriftGuard::new(1e-3);
+        guard.doubt_all();
+        assert!((0..40).all(|place| guard.keeps(place, 5)));
+        assert_eq!(guard.examine(&[drift(0, 1, f64::NAN), drift(1, 1, 1e-6)]), Verdict::Again);
+        assert!(!guard.inverts(0) && guard.inverts(1) && !guard.keeps(1, 5));
+        guard.doubt_all();
+        assert_eq!(guard.examine(&[drift(1, 1, 1e-6)]), Verdict::Holds(1e-6));
+        assert_eq!(guard.spacing(), 16);
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in bits/dim, so that the clip is active at
 //! nearly every step.
 
+mod attempt;
 mod saved;
 
 use std::f64::consts::LN_2;
@@ -172,20 +173,10 @@ impl<M: Module> Trainer<M> {
     /// As [`Trainer::update_on`], [`TrainError::NoBatch`], and [`TrainError::NoExamples`] for a part without any.
     pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
         let _scope = Seeded::hold(device);
-        let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
+        let seeds = StepSeed::new(self.config.seed);
         let model = &self.working_copy();
         parts.iter().try_for_each(|part| part.check(model))?;
-        let found = BatchGradient::of(model, parts, seeds, |seeds, part| {
-            if let Some(condition) = part.non_finite_condition() {
-                return Err(TrainError::NonFiniteCondition { step: self.step + 1, condition });
-            }
-            let found = self.pass(device, seeds, &mut guard).run(model, part)?;
-            Ok(self.master(found))
-        });
-        let mut attempt = match found {
-            Ok(found) => self.apply(found, guard).map_err(|error| (0, error)),
-            Err(failed) => Err(failed),
-        };
+        let mut attempt = self.attempt(device, model, parts);
         if let Err((index, error)) = &mut attempt {
             let search = || self.pass(device, seeds.part(*index as u64), &mut None).seed();
             match error {
@@ -206,7 +197,7 @@ impl<M: Module> Trainer<M> {
     /// How the next update finds its gradient.
     fn pass<'a>(&self, device: &'a Device, seeds: StepSeed, guard: &'a mut Option<DriftGuard>) -> Pass<'a> {
         let (backward, loss_scale) = (self.config.backward, self.loss_scale());
-        Pass { device, seeds, step: self.step, backward, loss_scale, guard }
+        Pass { device, seeds, step: self.step, backward, loss_scale, guard, in_doubt: false }
     }
 
     /// The model in the types that an update computes in.

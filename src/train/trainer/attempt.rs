@@ -1,0 +1,53 @@
+//! One try of an update on a batch in parts, and a second one where the inverses may be to blame.
+//!
+//! Under [`Backward::Reversible`] the drift guard compares the inputs of a few layers. An inverse between two of them may
+//! give numbers that are not finite, and so a gradient that is not, although the model's own is. Such a gradient is
+//! therefore found once more with every rebuilt input compared: layers whose inverses failed are recomputed from then on,
+//! and only a gradient that is still not finite is the model's.
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::Trainer;
+use crate::train::batch_gradient::BatchGradient;
+use crate::train::{Objective, StepSeed, TrainError, Update};
+use crate::walk::Backward;
+
+impl<M: Module> Trainer<M> {
+    /// An update that is done, or an error and nothing changed, with the number of the part that failed.
+    pub(super) fn attempt<O: Objective<M>>(
+        &mut self,
+        device: &Device,
+        model: &M,
+        parts: &[O],
+    ) -> Result<Update, (usize, TrainError)> {
+        let first = self.try_once(device, model, parts, false);
+        let rebuilds = matches!(self.config.backward, Backward::Reversible { .. });
+        match first {
+            // A loss scale that is too large explains it, too, and is made smaller first.
+            Err((_, TrainError::NonFiniteGradient { .. })) if rebuilds && self.smaller_scale().is_none() => {
+                self.try_once(device, model, parts, true)
+            }
+            first => first,
+        }
+    }
+
+    fn try_once<O: Objective<M>>(
+        &mut self,
+        device: &Device,
+        model: &M,
+        parts: &[O],
+        in_doubt: bool,
+    ) -> Result<Update, (usize, TrainError)> {
+        let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
+        let found = BatchGradient::of(model, parts, seeds, |seeds, part| {
+            if let Some(condition) = part.non_finite_condition() {
+                return Err(TrainError::NonFiniteCondition { step: self.step + 1, condition });
+            }
+            let mut pass = self.pass(device, seeds, &mut guard);
+            pass.in_doubt = in_doubt;
+            Ok(self.master(pass.run(model, part)?))
+        })?;
+        self.apply(found, guard).map_err(|error| (0, error))
+    }
+}
