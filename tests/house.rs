@@ -96,6 +96,21 @@ fn unsafe_code_is_explained() {
     }
 }
 
+/// The text of an error holds its cause, so a program that prints the chain must not find it once more: thiserror takes a
+/// field named `source` for the chain, and `r#source` not.
+#[test]
+fn causes_are_said_once() {
+    let texts = ["src", "examples"].into_iter().flat_map(|folder| files(folder, "rs"));
+    let mut fields = 0;
+    for (path, text) in texts.filter(|(_, text)| text.contains("#[error(")) {
+        for line in text.lines().map(str::trim) {
+            assert!(!line.starts_with("source: ") && line != "#[source]", "{}: {line}", path.display());
+            fields += usize::from(line.starts_with("r#source: "));
+        }
+    }
+    assert!(fields > 5, "{fields} causes were found");
+}
+
 /// Names of types in `impl ... Bijector<...> for Name`, `tuple` for tuples.
 fn bijectors() -> Vec<String> {
     let mut names = Vec::new();

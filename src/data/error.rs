@@ -137,7 +137,7 @@ pub enum DataError {
         /// The training step that asked, from 0.
         step: usize,
         /// What is wrong with them.
-        source: ItemError,
+        r#source: ItemError,
     },
     /// The system has no thread left to read ahead with.
     #[error("no thread to read ahead with: {source}")]

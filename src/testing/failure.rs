@@ -45,7 +45,6 @@ pub struct Failure {
     /// What it was run with.
     pub setting: Setting,
     /// What was wrong.
-    #[source]
     pub fault: Box<Fault>,
 }
 

@@ -19,11 +19,12 @@
 //! A save deletes the run's checkpoints of earlier updates, except for the newest, and those of later updates. Each is
 //! read before that, and those in this table are not deleted:
 //!
-//! | checkpoint | of an earlier update | of a later update |
+//! | checkpoint | of an earlier update | of the update that is saved, or of a later one |
 //! |---|---|---|
 //! | damaged | renamed to end in `.damaged` | renamed |
 //! | cannot be read at all | stays | renamed |
-//! | a link, a folder or a pipe | stays | renamed; the file of a link stays where it is |
+//! | a link | stays | renamed; its file stays where it is |
+//! | a folder or a pipe | stays | of a later update: renamed; of the one that is saved: an error |
 //!
 //! # Which checkpoints belong to a run
 //! A run deletes, overwrites and renames only its own checkpoints:
@@ -310,10 +311,11 @@ impl Checkpoints {
     }
 
     fn write(&self, step: u64, checkpoint: &Checkpoint, unreadable: &[u64]) -> Result<PathBuf, CheckpointError> {
-        if unreadable.contains(&step) {
+        let path = self.path(step);
+        // Writing follows links, and what this one leads to is not a file of the run's.
+        if unreadable.contains(&step) || path.is_symlink() {
             self.set_aside(step)?;
         }
-        let path = self.path(step);
         let stood = path.exists();
         let written = checkpoint.save(&path);
         // A new file that is there, but perhaps not durable, is this run's, too: the save can be repeated.

@@ -62,6 +62,9 @@ fn a_link_is_not_deleted() {
     checkpoints.save(3, &checkpoint(3)).unwrap();
     assert!(checkpoints.path(1).is_symlink());
     assert_eq!(checkpoints.steps().unwrap(), [1, 3]);
+    // Nor is it written through.
+    checkpoints.save(1, &checkpoint(4)).unwrap();
+    assert!(checkpoints.path(1).symlink_metadata().unwrap().is_file());
     drop(checkpoints);
     // The lock is a file of the folder's own.
     fs::remove_file(folder.join(".lock")).unwrap();
