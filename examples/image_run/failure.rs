@@ -23,6 +23,8 @@ pub enum Failure {
     DownloadNotBuilt,
     #[error("cannot write to {}: {source}", path.display())]
     Write { path: PathBuf, r#source: io::Error },
+    #[error("{} is no checkpoint of this run: move it out of that folder", path.display())]
+    InTheWay { path: PathBuf },
     #[error("{} is in use: another run trains there", out.display())]
     InUse { out: PathBuf },
     #[error("cannot listen for signals: {source}")]
@@ -71,9 +73,10 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether a file could not be written, which may succeed later.
-    pub fn is_write(&self) -> bool {
-        matches!(self, Self::Write { .. } | Self::Checkpoint(CheckpointError::Write { .. }))
+    /// Whether a save failed by what is, or is not, in its folder, so that another one may succeed.
+    pub fn is_of_folder(&self) -> bool {
+        use CheckpointError::{Read, Write};
+        matches!(self, Self::Write { .. } | Self::InTheWay { .. } | Self::Checkpoint(Read { .. } | Write { .. }))
     }
 
     /// The exit code of the program.

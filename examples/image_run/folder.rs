@@ -118,16 +118,22 @@ impl Folder {
         Ok(())
     }
 
+    /// An error if something else is in the place of `checkpoint.safetensors`: renaming would replace a link, too.
+    pub fn check_published(&self) -> Result<(), Failure> {
+        let path = self.published();
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "what is in its place is no regular file");
+            return Err(Failure::Write { path, source });
+        }
+        Ok(())
+    }
+
     /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system has no second
     /// names.
     pub fn publish(&self, checkpoint: &Path) -> Result<(), Failure> {
         let (path, temporary) = (self.published(), self.path(&half_published()));
         let fail = |source| Failure::Write { path: path.clone(), source };
-        // Renaming would replace a link, too.
-        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
-            let text = "what is in its place is no regular file";
-            return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, text)));
-        }
+        self.check_published()?;
         self.remove(&half_published())?;
         let is_link = checkpoint.is_symlink();
         if is_link || fs::hard_link(checkpoint, &temporary).is_err() {

@@ -51,8 +51,10 @@ extern "C" fn say_what_to_try(error: c_int, _: *mut c_void) {
     /// The same on every system that mimalloc knows.
     const ENOMEM: c_int = 12;
     if error == ENOMEM {
-        let advice = ADVICE.get().map_or("error: memory ran out\n", String::as_str);
-        // Not `eprintln`, which panics where nobody reads.
-        let _ = stderr().write_all(advice.as_bytes());
+        // Before a training there is nothing to advise: what asks for much gives an error of its own. Not `eprintln`, which panics where
+        // nobody reads.
+        if let Some(advice) = ADVICE.get() {
+            let _ = stderr().write_all(advice.as_bytes());
+        }
     }
 }

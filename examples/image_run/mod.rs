@@ -9,6 +9,7 @@ mod memory;
 mod model;
 mod pictures;
 mod progress;
+mod saved;
 mod settings;
 mod signals;
 mod source;
@@ -32,8 +33,8 @@ pub use training::Experiment;
 
 use crate::threads;
 use folder::Folder;
+use saved::Saved;
 use source::Source;
-use training::Saved;
 
 /// Images that are evaluated at once.
 const EVALUATION_BATCH: usize = 32;
@@ -42,6 +43,7 @@ const EVALUATION_BATCH: usize = 32;
 pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Result<(), Failure> {
     args.validate()?;
     threads::start();
+    signals::survive_large_files().map_err(|source| Failure::Signals { source })?;
     let mut folder = Folder::create(&args.out)?;
     let device = args.device()?;
     let seeds = StepSeed::new(args.seed());
@@ -81,7 +83,7 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
 /// The averaged model of a checkpoint, without gradients, and its configuration.
 fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, C, Checkpoint), Failure> {
     let checkpoint = Checkpoint::load(path)?;
-    let config: C = training::read_config(&checkpoint, path)?;
+    let config: C = saved::read_config(&checkpoint, path)?;
     let model = Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?;
     Ok((model, config, checkpoint))
 }

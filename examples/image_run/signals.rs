@@ -14,6 +14,14 @@ const STOPPING: [c_int; 3] = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
 #[cfg(not(unix))]
 const STOPPING: [c_int; 2] = [consts::SIGINT, consts::SIGTERM];
 
+/// From here on a file that would grow beyond what the system allows (`ulimit -f`) is an error of the write; by itself it
+/// would end the program.
+pub fn survive_large_files() -> io::Result<()> {
+    #[cfg(unix)]
+    flag::register(consts::signal::SIGXFSZ, Arc::default())?;
+    Ok(())
+}
+
 /// A signal that ends a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Signal(c_int);

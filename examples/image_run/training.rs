@@ -1,8 +1,6 @@
 //! The training loop of the image examples, and how a run is begun or taken up again.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -11,8 +9,7 @@ use burn::tensor::Device;
 use flowkit::FlowError;
 use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split, Steps};
 use flowkit::random::Seeded;
-use flowkit::train::{Checkpoint, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
-use serde::Deserialize;
+use flowkit::train::{Checkpoint, CheckpointError, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
 
 use super::args::{AUGMENT, RunArgs};
 use super::conduct::{self, Conduct};
@@ -23,9 +20,10 @@ use super::history::History;
 use super::memory;
 use super::model::{ImageModel, ImageModelConfig, Levels};
 use super::progress;
+use super::saved::{self, Saved, read_config};
 use super::settings::{self, Setting, Settings};
 use super::signals::{Signal, Signals};
-use super::source::{self, Source};
+use super::source;
 
 /// A model and its training, from the command line.
 pub struct Experiment<C> {
@@ -48,79 +46,12 @@ const CURVE_IMAGES: usize = 32;
 /// Time between two tries of the last save. Our choice: long enough for others to make room on a disk.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// The checkpoint that a run goes on from.
-pub struct Saved {
-    /// `None` if there is no folder of them any more.
-    checkpoints: Option<Checkpoints>,
-    checkpoint: Checkpoint,
-    step: u64,
-    path: PathBuf,
-    /// Whether it was lost from `checkpoints`, and only the published file is left.
-    is_lost: bool,
-    settings: Settings,
-    conduct: Conduct,
-    history: History,
-}
-
-/// What a trainer keeps under `progress`, as far as it is needed here.
-#[derive(Deserialize)]
-struct Progress {
-    step: u64,
-}
-
-/// Updates of a checkpoint.
-fn step_of(checkpoint: &Checkpoint, path: &Path) -> Result<u64, Failure> {
-    let text = checkpoint.metadata("progress").ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
-    let progress: Progress =
-        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
-    Ok(progress.step)
-}
-
-impl Saved {
-    /// The newest readable checkpoint of a folder, if there is one: of those in `checkpoints`, or else the one under
-    /// the name that users know, which may be all that is left of them.
-    pub fn find(folder: &Folder) -> Result<Option<Self>, Failure> {
-        let there = |path: &Path| fs::symlink_metadata(path).is_ok();
-        let (place, published) = (folder.checkpoints(), folder.published());
-        // How many are to be kept is known from the checkpoint.
-        let checkpoints = there(&place).then(|| Checkpoints::open(&place, 1)).transpose()?;
-        let latest = checkpoints.as_ref().map(Checkpoints::latest).transpose()?.flatten();
-        let is_lost = latest.is_none();
-        let (checkpoint, path) = match (latest, &checkpoints) {
-            (Some(latest), Some(checkpoints)) => {
-                for damage in &latest.damaged {
-                    complain!("warning: {damage}; going on from update {}", latest.step);
-                }
-                (latest.checkpoint, checkpoints.path(latest.step))
-            }
-            _ if there(&published) => (Checkpoint::load(&published)?, published),
-            _ => return Ok(None),
-        };
-        let settings = settings::read(&checkpoint, &path)?;
-        let conduct = Conduct::read(&checkpoint, &path)?;
-        let step = step_of(&checkpoint, &path)?;
-        let history = History::read(&checkpoint, &path, step)?;
-        Ok(Some(Self { checkpoints, checkpoint, step, path, is_lost, settings, conduct, history }))
-    }
-
-    /// Where its images came from.
-    pub fn source(&self) -> Result<Option<Source>, Failure> {
-        Source::saved(&self.settings, &self.path)
-    }
-
-    /// An error if the run has not reached its end.
-    pub fn check_finished(&self, out: &Path) -> Result<(), Failure> {
-        if self.conduct.is_over(self.step, &self.history) {
-            return Ok(());
-        }
-        let of = self.conduct.time.is_none().then_some(self.conduct.steps);
-        Err(Failure::Unfinished { out: out.to_path_buf(), done: self.step, of })
-    }
-
-    /// The configuration of its model.
-    pub fn config<C: ImageModelConfig>(&self) -> Result<C, Failure> {
-        read_config(&self.checkpoint, &self.path)
-    }
+/// Where a checkpoint is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// In `checkpoints`, and published from there.
+    Checkpoints,
+    PublishedAlone,
 }
 
 /// A run under way.
@@ -152,19 +83,21 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let seed = args.seed();
         let training = args.training(training);
         training.validate()?;
+        memory::advise(training.backward);
         Batches::new(data.len(), args.batch.unwrap_or(batch_size), seed)?;
         device.seed(StepSeed::new(seed).seed(0, Purpose::Initialization));
         let first = Batches::new(data.len(), start_size.min(data.len()), seed)?.indices(0);
         let model = C::Model::initialize(config.build(device)?, data.batch(&first, device))?;
         let trainer = Trainer::new(model, training)?;
         folder.remove_leftovers()?;
+        folder.check_published()?;
         // An earlier run in the folder ends with the first save of this one: until then a resume finds the newest
         // checkpoint of the earlier run, and from then on that of this run.
         let checkpoints = Checkpoints::open(folder.checkpoints(), conduct.keep)?.replacing();
-        folder.remove_results()?;
         let history = History::default();
         let mut run = Self { folder, checkpoints, config, settings, conduct, trainer, history, saved: 0 };
         run.save()?;
+        folder.remove_results()?;
         Ok(run)
     }
 
@@ -198,14 +131,16 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
             let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));
             return Err(Failure::Contradiction { flag: "steps", given, saved, out: args.out.clone() });
         }
+        memory::advise(trainer.config().backward);
         folder.remove_leftovers()?;
+        folder.check_published()?;
         let checkpoints = match checkpoints {
             Some(checkpoints) => checkpoints.with_keep(conduct.keep)?,
             None => Checkpoints::open(folder.checkpoints(), conduct.keep)?,
         };
         if is_lost {
             complain!(
-                "warning: {} holds no checkpoint; going on from {}",
+                "warning: {} holds no checkpoint of update {done}; going on from {}",
                 folder.checkpoints().display(),
                 path.display()
             );
@@ -216,8 +151,17 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         Ok(Self { folder, checkpoints, config, settings, conduct, trainer, history, saved: done })
     }
 
+    /// Why a save in the folder of checkpoints failed.
+    fn failed_save(&self, error: CheckpointError) -> Failure {
+        match error {
+            CheckpointError::LaterCheckpoint { later, .. } => Failure::InTheWay { path: self.checkpoints.path(later) },
+            error => error.into(),
+        }
+    }
+
     fn save(&mut self) -> Result<(), Failure> {
-        let path = self.checkpoints.save(self.trainer.step_count(), &self.checkpoint()?)?;
+        let saved = self.checkpoints.save(self.trainer.step_count(), &self.checkpoint(Place::Checkpoints)?);
+        let path = saved.map_err(|error| self.failed_save(error))?;
         self.trainer.mark_saved();
         self.saved = self.trainer.step_count();
         self.folder.publish(&path)
@@ -226,7 +170,7 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
     /// Saves. If the disk refuses, perhaps only for now, this is reported, and the run goes on.
     fn save_if_possible(&mut self) -> Result<(), Failure> {
         match self.save() {
-            Err(failure) if failure.is_write() => {
+            Err(failure) if failure.is_of_folder() => {
                 let every = self.conduct.save_every;
                 complain!("warning: {failure}; the run goes on, and tries again after {every} updates");
                 Ok(())
@@ -235,32 +179,55 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         }
     }
 
-    /// Saves what the run ends with, in several tries.
+    /// Saves what the run ends with, in several tries, and at last in the published file alone.
     fn save_end(&mut self) -> Result<(), Failure> {
         for pause in PAUSES {
             match self.save() {
-                Err(failure) if failure.is_write() => {
+                Err(failure) if failure.is_of_folder() => {
                     complain!("warning: {failure}; trying again in {} s", pause.as_secs());
                     sleep(pause);
                 }
                 saved => return saved,
             }
         }
-        self.save()
+        match self.save() {
+            Err(failure) if failure.is_of_folder() => self.save_alone(&failure),
+            saved => saved,
+        }
     }
 
     /// Saves what was learned until an update failed, beside what is there.
-    fn save_after_failure(&self) -> Result<(), Failure> {
-        let path = self.checkpoints.add(self.trainer.step_count(), &self.checkpoint()?)?;
-        self.folder.publish(&path)
+    fn save_after_failure(&mut self) -> Result<(), Failure> {
+        let added = self.checkpoints.add(self.trainer.step_count(), &self.checkpoint(Place::Checkpoints)?);
+        let published = added.map_err(|error| self.failed_save(error)).and_then(|path| self.folder.publish(&path));
+        match published {
+            Err(failure) if failure.is_of_folder() => self.save_alone(&failure),
+            published => published,
+        }
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint, Failure> {
-        let metadata = BTreeMap::from([
+    /// Saves where the folder of checkpoints cannot.
+    fn save_alone(&mut self, failure: &Failure) -> Result<(), Failure> {
+        let (step, path) = (self.trainer.step_count(), self.folder.published());
+        self.folder.check_published()?;
+        if let Err(error) = self.checkpoint(Place::PublishedAlone)?.save(&path) {
+            complain!("warning: the last update that is saved is {}: go on from there by --resume", self.saved);
+            return Err(error.into());
+        }
+        complain!("warning: {failure}; update {step} is in {} alone: go on from there by --resume", path.display());
+        self.saved = step;
+        Ok(())
+    }
+
+    fn checkpoint(&self, place: Place) -> Result<Checkpoint, Failure> {
+        let mut metadata = BTreeMap::from([
             (C::KEY.to_string(), serde_json::to_string(&self.config)?),
             (settings::KEY.to_string(), serde_json::to_string(&self.settings)?),
             (conduct::KEY.to_string(), serde_json::to_string(&self.conduct)?),
         ]);
+        if place == Place::PublishedAlone {
+            metadata.insert(saved::ALONE.into(), String::new());
+        }
         let mut checkpoint = self.trainer.checkpoint(metadata)?;
         self.history.write(&mut checkpoint)?;
         Ok(checkpoint)
@@ -319,16 +286,6 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
     }
 }
 
-/// The configuration of the model in a checkpoint, valid and of as many parameters as the checkpoint holds.
-pub fn read_config<C: ImageModelConfig>(checkpoint: &Checkpoint, path: &Path) -> Result<C, Failure> {
-    let other = || Failure::OtherModel { path: path.to_path_buf(), name: C::NAME };
-    let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
-    let config: C =
-        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
-    checkpoint.expect_params("average", config.num_params()?)?;
-    Ok(config)
-}
-
 /// Trains until a limit is reached.
 pub fn train<C: ImageModelConfig>(
     experiment: Experiment<C>,
@@ -342,7 +299,6 @@ pub fn train<C: ImageModelConfig>(
         Some(saved) => Run::resume(saved, experiment, args, data, device, folder)?,
         None => Run::begin(experiment, args, data, device, folder)?,
     };
-    memory::advise(run.trainer.config().backward);
     let seed = run.trainer.config().seed;
     let batch_size = settings::number(&run.settings, "batch", &args.out)?;
     let augmentations: Vec<Augmentation> = match run.settings.get(AUGMENT) {
@@ -362,7 +318,7 @@ pub fn train<C: ImageModelConfig>(
         Err(failure) => {
             // What was learned so far is not lost with what failed, which is what the user must hear of first.
             if let Err(second) = run.save_after_failure() {
-                complain!("warning: nor could the state before it be saved: {second}");
+                complain!("warning: the state before it could not be saved: {second}");
             }
             return Err(failure);
         }
@@ -371,7 +327,8 @@ pub fn train<C: ImageModelConfig>(
     if step != run.saved {
         run.save_end()?;
     }
-    if let Some(signal) = stopped {
+    // One that came in the last update or the last save is heard, too.
+    if let Some(signal) = stopped.or_else(|| signals.asked()) {
         return Err(Failure::Stopped { signal, step, out: args.out.clone() });
     }
     signals.end_at_once();

@@ -107,15 +107,14 @@ struct Own {
     taken_over: Option<u64>,
     /// The damaged checkpoints that it passed over to resume.
     passed_over: BTreeSet<u64>,
+    /// Those that it saved, and those of the run that it replaces.
     saved: BTreeSet<u64>,
-    /// All checkpoints belong to the run.
-    replacing: bool,
 }
 
 impl Own {
     /// Whether a checkpoint of an earlier update may be deleted.
     fn earlier(&self, step: u64) -> bool {
-        self.replacing || self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
+        self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
     }
 
     /// Whether a checkpoint of the update being saved, or of a later one, belongs to this run. A later one that was
@@ -123,7 +122,7 @@ impl Own {
     fn in_the_way(&self, saving: u64, step: u64, damaged: bool) -> bool {
         let resumed = self.taken_over == Some(step) && step == saving;
         let passed_over = damaged && self.passed_over.contains(&step);
-        self.replacing || self.saved.contains(&step) || resumed || passed_over
+        self.saved.contains(&step) || resumed || passed_over
     }
 
     /// A file that comes to this place from elsewhere is not this run's.
@@ -167,10 +166,12 @@ impl Checkpoints {
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
-    /// Replaces any run in the folder: its checkpoints count as this run's, and the first save overwrites the one of
-    /// its update and deletes those of later updates.
+    /// Replaces any run in the folder: the checkpoints that are there now count as this run's, and the first save
+    /// overwrites the one of its update and deletes those of later updates.
     pub fn replacing(self) -> Self {
-        self.own().replacing = true;
+        // A folder that cannot be listed cannot be saved to either.
+        let there = self.steps().unwrap_or_default();
+        self.own().saved.extend(there);
         self
     }
 
@@ -232,6 +233,8 @@ impl Checkpoints {
         if damaged.is_empty() {
             return Ok(None);
         }
+        // A run that has another place to go on from may set them aside.
+        self.own().passed_over.extend(passed_over);
         Err(CheckpointError::AllDamaged { folder: self.folder.clone(), damaged })
     }
 
@@ -251,7 +254,9 @@ impl Checkpoints {
         let mut gone = false;
         // The newest last: after a kill in between, the newest file is the one that was the newest before this save, or
         // this save's own. No other file ever becomes the newest.
-        for &later in steps.iter().filter(|&&other| other > step) {
+        // One that came since the look at them is not this run's.
+        let is_own = |later: &u64| damaged.contains(later) || self.own().saved.contains(later);
+        for &later in steps.iter().filter(|&&other| other > step && is_own(&other)) {
             if damaged.contains(&later) || !self.is_file(later) {
                 self.set_aside(later)?
             } else {

@@ -4,7 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
+use super::disk::without_room;
+use super::stopping::send;
 use super::{command, fails, newest, output, report, saved, succeeds, text, training, wait_until};
 
 #[test]
@@ -53,7 +57,7 @@ fn a_run_goes_on_from_the_checkpoint_that_is_left() {
         let steps_flag = steps.to_string();
         let (shown, said) = succeeds(command(&["--resume", "--steps", &steps_flag], &out));
         assert!(shown.contains(&format!("resumed         update {},", steps - 1)), "{shown}");
-        assert!(said.contains("holds no checkpoint; going on from"), "{said}");
+        assert!(said.contains("holds no checkpoint of update"), "{said}");
         assert_eq!(newest(&out), steps);
         assert_eq!(report(&out)["curve"]["train"].as_array().unwrap().len() as u64, steps);
     }
@@ -123,8 +127,71 @@ fn an_old_report_does_not_stand_beside_a_new_run() {
     assert!(results.iter().all(|path| path.exists()));
     let mut child = training(root.path(), &["--steps", "9999"], &out).stdout(Stdio::null()).spawn().unwrap();
     wait_until("the first checkpoint", || saved(&out) == [0]);
-    let left: Vec<_> = results.iter().filter(|path| path.exists()).collect();
+    wait_until("no results", || results.iter().all(|path| !path.exists()));
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A new run that cannot begin leaves the old one as it is.
+#[test]
+fn a_run_that_cannot_begin_replaces_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    succeeds(training(root.path(), &["--steps", "2"], &out));
+    let names = || {
+        let names = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+        let mut names = [names(&out), names(&out.join("checkpoints"))].concat();
+        names.sort_unstable();
+        names
+    };
+    let before = names();
+    let full = without_room(training(root.path(), &["--steps", "1"], &out));
+    fails(full, &["cannot write the checkpoint"]);
+    assert_eq!(names(), before);
+    let (published, best) = (out.join("checkpoint.safetensors"), root.path().join("best"));
+    fs::rename(&published, &best).unwrap();
+    symlink(&best, &published).unwrap();
+    fails(training(root.path(), &["--steps", "1"], &out), &["no regular file"]);
+    assert_eq!(names(), before);
+}
+
+/// What a save finds in its way: nothing learned is lost, and nothing of others.
+#[test]
+fn a_folder_of_checkpoints_that_takes_none() {
+    let root = tempfile::tempdir().unwrap();
+    for what in ["removed", "junk", "foreign"] {
+        let out = root.path().join(what);
+        let place = out.join("checkpoints");
+        let mut own = training(root.path(), &["--steps", "1000000", "--save-every", "10"], &out);
+        let child = own.stdout(Stdio::null()).spawn().unwrap();
+        wait_until("a checkpoint", || saved(&out).last() > Some(&0));
+        let later = place.join("0000009999.safetensors");
+        match what {
+            "removed" => fs::remove_dir_all(&place).unwrap(),
+            "junk" => put(&later),
+            _ => drop(fs::copy(out.join("checkpoint.safetensors"), &later).unwrap()),
+        }
+        // Some more updates, which no save could take.
+        sleep(Duration::from_millis(300));
+        send("INT", &child);
+        let output = output(child);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{what}: {said}");
+        let (_, step) = said.split_once("stopped by SIGINT after update ").unwrap();
+        let step: u64 = step.split_once(',').unwrap().0.parse().unwrap();
+        let alone = format!("update {step} is in {} alone", out.join("checkpoint.safetensors").display());
+        assert!(said.contains(&alone), "{what}: {said}");
+        match what {
+            "removed" => assert!(!place.exists()),
+            "junk" => assert_eq!(fs::read(&later).unwrap(), b"mine"),
+            _ => {
+                assert!(said.contains("0000009999.safetensors is no checkpoint of this run: move it"), "{said}");
+                fs::rename(&later, root.path().join("moved")).unwrap();
+            }
+        }
+        let steps = (step + 1).to_string();
+        let (shown, _) = succeeds(command(&["--resume", "--steps", &steps], &out));
+        assert!(shown.contains(&format!("resumed         update {step},")), "{what}: {shown}");
+        assert_eq!(newest(&out), step + 1);
+    }
 }

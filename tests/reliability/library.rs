@@ -55,9 +55,10 @@ fn a_damaged_checkpoint_is_never_deleted() {
 fn a_link_is_not_deleted() {
     let root = tempfile::tempdir().unwrap();
     let (folder, elsewhere) = (root.path().join("run"), root.path().join("elsewhere"));
-    let checkpoints = Checkpoints::open(&folder, 1).unwrap().replacing();
+    let checkpoints = Checkpoints::open(&folder, 1).unwrap();
     checkpoint(1).save(&elsewhere).unwrap();
     symlink(&elsewhere, checkpoints.path(1)).unwrap();
+    let checkpoints = checkpoints.replacing();
     checkpoints.save(2, &checkpoint(2)).unwrap();
     checkpoints.save(3, &checkpoint(3)).unwrap();
     assert!(checkpoints.path(1).is_symlink());
@@ -72,6 +73,23 @@ fn a_link_is_not_deleted() {
     let error = Checkpoints::open(&folder, 1).unwrap_err();
     assert!(matches!(error, CheckpointError::Write { .. }), "{error}");
     assert_eq!(Checkpoint::load(&elsewhere).unwrap(), checkpoint(1));
+}
+
+/// Only what was there when it began.
+#[test]
+fn a_run_that_replaces_another_leaves_what_comes_later() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::open(root.path(), 1).unwrap();
+    checkpoint(9).save(checkpoints.path(9)).unwrap();
+    let checkpoints = checkpoints.replacing();
+    checkpoints.save(1, &checkpoint(1)).unwrap();
+    assert_eq!(checkpoints.steps().unwrap(), [1]);
+    checkpoint(7).save(checkpoints.path(7)).unwrap();
+    checkpoint(0).save(checkpoints.path(0)).unwrap();
+    let error = checkpoints.save(2, &checkpoint(2)).unwrap_err();
+    assert!(matches!(error, CheckpointError::LaterCheckpoint { step: 2, later: 7, .. }), "{error}");
+    checkpoints.save(8, &checkpoint(8)).unwrap();
+    assert_eq!(checkpoints.steps().unwrap(), [0, 7, 8]);
 }
 
 /// The result of a reader that must not wait for ever.

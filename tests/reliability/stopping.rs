@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{command, newest, output, report, run, saved, succeeds, text, training, wait_until};
 
-fn send(signal: &str, child: &Child) {
+pub fn send(signal: &str, child: &Child) {
     let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
@@ -55,6 +55,24 @@ fn a_signal_saves_what_was_learned() {
     let (shown, _) = succeeds(command(&["--resume", "--steps", &(before + 1).to_string()], &out));
     assert!(shown.contains(&format!("resumed         update {before},")), "{shown}");
     assert_eq!(report(&out)["curve"]["train"].as_array().unwrap().len() as u64, before + 1);
+}
+
+/// Also in the last update, whose result the run would otherwise evaluate for long.
+#[test]
+fn a_signal_in_the_last_update_is_heard() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let mut own = command(&["--batch", "1024", "--steps", "1"], &out);
+    let mut child = own.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("batches of 1024")), "{:?}", output(child));
+    // It listens from then on, and the update takes a second.
+    sleep(Duration::from_millis(100));
+    send("INT", &child);
+    let output = output(child);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped by SIGINT after update") && !out.join("report.json").exists(), "{said}");
 }
 
 #[test]

@@ -178,15 +178,17 @@ impl<M: Module> Trainer<M> {
         parts.iter().try_for_each(|part| part.check(model))?;
         let mut attempt = self.attempt(device, model, parts);
         if let Err((index, error)) = &mut attempt {
-            let search = || self.pass(device, seeds.part(*index as u64), &mut None).seed();
             match error {
                 TrainError::NonFiniteLoss { fault, .. } => {
-                    search();
+                    self.pass(device, seeds.part(*index as u64), &mut None).seed();
                     *fault = parts[*index].fault(model);
                 }
+                // Of the sum over all parts.
                 TrainError::NonFiniteGradient { fault, .. } if self.smaller_scale().is_none() => {
-                    search();
-                    *fault = parts[*index].gradient_fault(model);
+                    *fault = parts.iter().enumerate().find_map(|(index, part)| {
+                        self.pass(device, seeds.part(index as u64), &mut None).seed();
+                        part.gradient_fault(model)
+                    });
                 }
                 _ => {}
             }
