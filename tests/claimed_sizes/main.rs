@@ -161,7 +161,7 @@ fn a_mask_is_judged_as_if_it_were_counted() {
                     sum + place
                 })
             };
-            let alternating = (0..total).filter(|element| (element / positions) % 2 == 0).count();
+            let alternating = (0..total).filter(|element| (element / positions).is_multiple_of(2)).count();
             let checkerboard = (0..total).filter(|element| parity(*element) % 2 == 0).count();
             for (mask, first) in [(Mask::Alternating, alternating), (Mask::Checkerboard, checkerboard)] {
                 let kept_count = if kept == Half::First { first } else { total - first };

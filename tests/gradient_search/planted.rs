@@ -168,6 +168,21 @@ fn a_fault_is_named_wherever_it_is() {
     }
 }
 
+/// Whichever part of a batch has it.
+#[test]
+fn a_fault_of_any_part_is_named() {
+    let _turn = turn();
+    for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
+        for parts in [[batch(0), batch(9)], [batch(9), batch(0)]] {
+            let config = TrainerConfig::new(2).with_backward(backward);
+            let mut trainer = Trainer::new(model(Place::EncoderAtZero), config).unwrap();
+            let error = trainer.update_on_parts(&device(), &parts).unwrap_err();
+            let TrainError::NonFiniteGradient { fault: Some(fault), .. } = error else { panic!("{error}") };
+            assert_eq!(fault.path, "surjection.encoder", "{backward:?}");
+        }
+    }
+}
+
 #[test]
 fn skip_and_restore_go_on() {
     let _turn = turn();
