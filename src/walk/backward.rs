@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 /// Policy of a backward pass. The table heads this module.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Backward {
-    /// Keep every layer's graph: plain autodiff, the fastest.
+    /// Keep every layer's graph: plain autodiff, the fastest. A condition that holds a graph gives it up to the update: burn
+    /// frees it, and panics if a second update or micro-batch goes back through it.
     Store,
     /// Keep every layer's input and run the layer again.
     Recompute,

@@ -1,7 +1,7 @@
 //! Convolutions, dense layers, channel scales and attention.
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
 use flowkit::kernel::linear::After;
 use flowkit::kernel::{NetworkOps, attention, channel_affine, conv2d, linear};
@@ -104,4 +104,17 @@ pub fn doors() -> Vec<Door> {
             },
         ),
     ]
+}
+
+#[test]
+#[should_panic(expected = "queries, keys and values of 6148914691236517206 heads")]
+fn heads_whose_triple_overflows() {
+    attention::forward(Tensor::zeros([1, 6, 2, 2], &Device::flex()), 6148914691236517206);
+}
+
+#[test]
+#[should_panic(expected = "rows that hold at least one number")]
+fn rows_that_hold_nothing() {
+    let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
+    linear::forward(zeros([3, 0]), zeros([0, 2]), Tensor::zeros([2], &Device::flex()), After::Nothing);
 }

@@ -41,7 +41,8 @@ pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
 
 /// Checks that the channels are queries, keys and values of so many heads.
 fn check_heads<const N: usize>(call: &Operands<N>, channels: usize, heads: usize) {
-    let fits = heads > 0 && channels > 0 && channels.is_multiple_of(3 * heads);
+    let all = heads.checked_mul(3).filter(|&all| all > 0);
+    let fits = channels > 0 && all.is_some_and(|all| channels.is_multiple_of(all));
     call.require("projected", fits, &format!("of queries, keys and values of {heads} heads"));
 }
 

@@ -30,7 +30,7 @@ pub enum After {
 /// `y` from `x`.
 ///
 /// # Panics
-/// If widths or types do not match.
+/// If widths or types do not match, or a row of `x` holds nothing.
 pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
     check(operands!("linear", x, weight, bias));
     if !serve_networks(&x.device(), x.dtype()) {
@@ -49,6 +49,7 @@ pub(crate) fn layer(x: Tensor<2>, layer: &Linear, after: After) -> Tensor<2> {
 /// Checks that the operands fit, those of the backward pass among them where there are any.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let ([rows, inputs], [_, outputs]) = (call.dims("x"), call.dims("weight"));
+    call.require("x", inputs > 0, "of rows that hold at least one number");
     call.expect("weight", &[Some(inputs), None]);
     call.expect("bias", &[Some(outputs)]);
     call.expect("y", &exactly([rows, outputs]));
