@@ -25,7 +25,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Error, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and [`RANDOM`] letters
+/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and six letters
 /// and digits: see [`is_leftover`].
 pub const TEMPORARY: &str = ".writing-";
 
@@ -45,7 +45,7 @@ fn prefix(target: &OsStr) -> OsString {
     name
 }
 
-/// Whether a file of this name is what [`write`] leaves beside `target` if its process is killed. A name that merely
+/// Whether a file of this name is what [`write()`] leaves beside `target` if its process is killed. A name that merely
 /// begins with [`TEMPORARY`] may be a user's.
 ///
 /// ```
