@@ -148,7 +148,8 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
         if life >= KILLS && in_a_save > 0 {
             break;
         }
-        let before = saved(&killed).last().copied();
+        let there = saved(&killed);
+        let before = there.last().copied();
         let started = Instant::now();
         let child = command(&killed, "store").spawn().unwrap();
         // Anywhere from the first instruction to some updates.
@@ -173,7 +174,9 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
         until_save = saves_after.unwrap_or(until_save);
         in_a_save += usize::from(half_written(&killed));
         let after = saved(&killed);
-        assert!(after.len() <= 3 && after.last().copied() >= before, "{before:?} then {after:?}");
+        // A save that is killed before it deletes leaves one more than there were; the next one deletes all that are too many.
+        assert!(after.len() <= 3.max(there.len() + 1), "{there:?} then {after:?}");
+        assert!(after.last().copied() >= before, "{there:?} then {after:?}");
         // The name that users know is a whole checkpoint at every moment, once there is one.
         let published = killed.join("checkpoint.safetensors");
         assert!(!published.exists() || Checkpoint::load(&published).is_ok(), "life {life}");
