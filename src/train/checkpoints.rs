@@ -252,10 +252,10 @@ impl Checkpoints {
         let path = self.write(step, checkpoint, &damaged)?;
         let steps = self.steps()?;
         let mut gone = false;
+        // A checkpoint that came after `unreadable_from` looked is not this run's.
+        let is_own = |later: &u64| damaged.contains(later) || self.own().saved.contains(later);
         // The newest last: after a kill in between, the newest file is the one that was the newest before this save, or
         // this save's own. No other file ever becomes the newest.
-        // One that came since the look at them is not this run's.
-        let is_own = |later: &u64| damaged.contains(later) || self.own().saved.contains(later);
         for &later in steps.iter().filter(|&&other| other > step && is_own(&other)) {
             if damaged.contains(&later) || !self.is_file(later) {
                 self.set_aside(later)?
