@@ -17,12 +17,15 @@ use flowkit::model::flow_plus_plus::{FlowPlusPlus, FlowPlusPlusConfig, Scale, St
 use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Objective, Trainer, TrainerConfig};
-use flowkit::{Backward, Unstarted};
+use flowkit::{GradientMemory, Uninit};
 
 use bench::{Item, Work};
 
-const POLICIES: [(&str, Backward); 3] =
-    [("store", Backward::Store), ("recompute", Backward::Recompute), ("reversible", Backward::REVERSIBLE)];
+const POLICIES: [(&str, GradientMemory); 3] = [
+    ("store", GradientMemory::Store),
+    ("recompute", GradientMemory::Recompute),
+    ("reversible", GradientMemory::REVERSIBLE),
+];
 
 /// Images of noise.
 fn images([c, h, w]: [usize; 3], n_levels: usize, batch: usize, device: &Device) -> Tensor<4, Int> {
@@ -42,7 +45,7 @@ fn deep(n: usize) -> FlowPlusPlusConfig {
 fn step<M: Module + 'static>(
     device: &Device,
     dims: usize,
-    backward: Backward,
+    backward: GradientMemory,
     model: M,
     objective: impl Objective<M> + 'static,
 ) -> Work {
@@ -51,7 +54,7 @@ fn step<M: Module + 'static>(
         .with_learning_rate(3e-4)
         .with_warm_up(1)
         .with_norm_unit(GradientUnit::BitsPerDim)
-        .with_backward(backward);
+        .with_gradient_memory(backward);
     let parameters = model.num_params();
     let mut trainer = Trainer::new(model, config).expect("a valid configuration");
     let call = move || {
@@ -66,9 +69,9 @@ fn item<M: Module + 'static>(
     name: String,
     (image, n_levels): ([usize; 3], usize),
     batch: usize,
-    backward: Backward,
-    make: impl Fn(&Device) -> Unstarted<M> + 'static,
-    start: impl Fn(Unstarted<M>, Tensor<4, Int>) -> M + 'static,
+    backward: GradientMemory,
+    make: impl Fn(&Device) -> Uninit<M> + 'static,
+    start: impl Fn(Uninit<M>, Tensor<4, Int>) -> M + 'static,
 ) -> Item
 where
     NegativeLogLikelihood<4, Tensor<4, Int>>: Objective<M>,
@@ -84,15 +87,15 @@ where
     Item::new(name, |_| 0.0, prepare)
 }
 
-fn flow_plus_plus(name: String, config: FlowPlusPlusConfig, batch: usize, backward: Backward) -> Item {
+fn flow_plus_plus(name: String, config: FlowPlusPlusConfig, batch: usize, backward: GradientMemory) -> Item {
     let data = (config.image, config.n_levels);
-    let start = |model: Unstarted<FlowPlusPlus>, x| model.initialize(x).expect("images of this shape");
+    let start = |model: Uninit<FlowPlusPlus>, x| model.initialize(x).expect("images of this shape");
     item(name, data, batch, backward, move |device| config.init(device), start)
 }
 
-fn glow(name: String, config: GlowConfig, batch: usize, backward: Backward) -> Item {
+fn glow(name: String, config: GlowConfig, batch: usize, backward: GradientMemory) -> Item {
     let data = (config.image, 1 << config.n_bits);
-    let start = |model: Unstarted<Glow>, x| model.initialize(x).expect("images of this shape");
+    let start = |model: Uninit<Glow>, x| model.initialize(x).expect("images of this shape");
     item(name, data, batch, backward, move |device| config.init(device), start)
 }
 

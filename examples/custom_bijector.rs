@@ -72,7 +72,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for SinhArcsinh<D> {
         let size = u.clone().abs();
         let log_cosh = (size.clone() + size.mul_scalar(-2.0).exp().log1p()).sub_scalar(LN_2);
         let log_derivative = log_cosh + log_tail - x.square().log1p().mul_scalar(0.5);
-        (u.sinh(), flowkit::event::sum_event(log_derivative))
+        (u.sinh(), flowkit::tensor::per_example::sum_event(log_derivative))
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset};
-use flowkit::{ConfigError, Mixing, ShapeError, Unstarted};
+use flowkit::{ConfigError, Mixing, ShapeError, Uninit};
 use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 
 #[derive(Parser)]
@@ -80,7 +80,7 @@ impl ImageModelConfig for FlowPlusPlusConfig {
         self.num_params()
     }
 
-    fn build(&self, device: &Device) -> Result<Unstarted<FlowPlusPlus>, ConfigError> {
+    fn build(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
         self.try_init(device)
     }
 

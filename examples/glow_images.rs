@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use flowkit::model::glow::{Glow, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset};
-use flowkit::{ConfigError, ShapeError, Unstarted};
+use flowkit::{ConfigError, ShapeError, Uninit};
 use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 
 #[derive(Parser)]
@@ -80,7 +80,7 @@ impl ImageModelConfig for GlowConfig {
         self.num_params()
     }
 
-    fn build(&self, device: &Device) -> Result<Unstarted<Glow>, ConfigError> {
+    fn build(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
         self.try_init(device)
     }
 

@@ -30,7 +30,7 @@ use burn::train::metric::store::{Aggregate::Mean, Direction::Lowest, Split::Vali
 use burn::train::{Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining};
 use clap::Parser;
 use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
-use flowkit::metric::OneSampleBound;
+use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::train::{Purpose, StepSeed};

@@ -29,7 +29,7 @@ use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
 use clap::{Parser, ValueEnum};
 use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
-use flowkit::metric::OneSampleBound;
+use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader};
 use flowkit::train::{EmaDecay, LossScale, Precision, Purpose, StepSeed};

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Gradients, Int, Tensor};
 
-use crate::finite::{NonFiniteCondition, all_finite, non_finite_row};
-use crate::graph::lift;
+use crate::tensor::finite::{NonFiniteCondition, all_finite, non_finite_row};
+use crate::tensor::graph::constant;
 
 /// A condition that every layer of a flow is given beside its input.
 ///
@@ -210,11 +210,11 @@ impl<const K: usize> Context for Tensor<K> {
     type Gradient = Option<Tensor<K>>;
 
     fn leaf(&self, device: &Device) -> Self {
-        lift(self.clone(), device).require_grad()
+        constant(self.clone(), device).require_grad()
     }
 
     fn constant(&self, device: &Device) -> Self {
-        lift(self.clone(), device)
+        constant(self.clone(), device)
     }
 
     fn plain(&self) -> Self {
@@ -269,7 +269,7 @@ impl<const K: usize> Context for Tensor<K> {
     }
 
     fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>> {
-        gradient.map(|gradient| (self.clone() * lift(gradient, &self.device())).sum())
+        gradient.map(|gradient| (self.clone() * constant(gradient, &self.device())).sum())
     }
 }
 

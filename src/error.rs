@@ -3,7 +3,7 @@
 mod config;
 mod flow;
 
-pub use crate::capacity::CapacityError;
+pub use crate::tensor::capacity::CapacityError;
 pub use config::ConfigError;
 pub use flow::FlowError;
 

@@ -41,14 +41,14 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
-//! | before the start, and what can go wrong with it | [`Unstarted`], [`start`], [`ConstantChannel`] |
-//! | random starts, seeded scopes | [`parameter`], [`random`] |
-//! | functions that stay accurate in the tails | [`smooth`], [`softplus`] |
-//! | looking at layers | [`layer`] |
-//! | results | [`LogLikelihood`], [`BitsPerDim`], [`metric`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
+//! | initialisation from data, and what can go wrong with it | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
+//! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
+//! | functions that stay accurate in the tails | [`tensor::smooth`] |
+//! | looking at layers | [`bijector::visit`] |
+//! | results | [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
 //! | training | [`train`] |
 //! | fused operations | [`kernel`] |
-//! | what each layer does to a batch | [`Flow::diagnose`], [`mod@diagnose`] |
+//! | what each layer does to a batch | [`Flow::diagnose`], [`mod@flow::diagnose`] |
 //! | images | [`data`] |
 //! | replacing a file in one step | [`whole_file`] |
 //!
@@ -73,80 +73,59 @@
 
 pub mod autoregressive;
 pub mod bijector;
-pub mod bound_flow;
-pub mod boxed;
-mod capacity;
-pub mod compose;
 pub mod conditioner;
 pub mod context;
 pub mod coupling;
 pub mod data;
-pub mod diagnose;
-mod draw;
 pub mod elementwise;
 pub mod error;
-pub mod event;
-mod finite;
 pub mod flow;
-mod graph;
-mod half;
 pub mod kernel;
 pub mod law;
-pub mod layer;
-pub mod limit;
 pub mod linear;
-pub mod metric;
 pub mod model;
-mod moments;
-pub mod multi_scale;
-pub mod order;
-pub mod parameter;
 pub mod prior;
 pub mod quantize;
 pub mod random;
 pub mod reshape;
-mod shuffle;
-pub mod smooth;
-pub mod softplus;
-pub mod start;
-pub mod surjection;
+pub mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod train;
-pub mod unstarted;
-pub mod walk;
 pub mod whole_file;
 
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
 pub use bijector::Bijector;
-pub use bound_flow::BoundFlow;
-pub use boxed::BoxBijector;
-pub use compose::Invert;
+pub use bijector::boxed::BoxBijector;
+pub use bijector::compose::Invert;
+pub use bijector::init_problem::InitProblem;
+pub use bijector::multi_scale::{Latents, MultiScale};
+pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
+pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
 pub use conditioner::{
-    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvResBlock, ConvResNet, ConvResNetConfig, ConvStart,
-    ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv,
-    GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, NormedConv,
-    OutputActivation, ResBlock, ResNet, ResNetConfig, StartedConv, StartedConvConfig, ThetaStart, ZeroConv,
-    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, ConvResBlock, ConvResNet, ConvResNetConfig,
+    ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,
+    GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp,
+    MlpConfig, NormedConv, OutputActivation, ResBlock, ResNet, ResNetConfig, ThetaInit, ZeroConv, ZeroConvConfig,
+    ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, ContextPart, MapContext, VectorContext};
-pub use coupling::{Coupling, CouplingConfig, Half, Mask, MaskedCoupling, MaskedCouplingConfig};
-pub use diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
+pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{CapacityError, ConfigError, FlowError, ShapeError, check_shape};
-pub use finite::NonFiniteCondition;
+pub use flow::bound::BoundFlow;
+pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
+pub use flow::likelihood::{BitsPerDim, LogLikelihood};
+pub use flow::surjection::Surjection;
+pub use flow::uninit::Uninit;
 pub use flow::{FailedRow, Flow, RowFault, RowLikelihoods, SampledRows, Samples};
-pub use layer::{Layer, LayerPath, LayerVisitor, LayerWalk, See};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel, Conv1x1, Conv1x1Config,
-    Householder, HouseholderConfig, MatrixStart, Permutation, PermutationConfig, PositionNorm, PositionNormConfig,
+    Householder, HouseholderConfig, MatrixInit, PositionNorm, PositionNormConfig,
 };
-pub use metric::{BitsPerDim, LogLikelihood};
-pub use multi_scale::{Latents, MultiScale};
-pub use order::Order;
 pub use prior::{
     ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
 };
@@ -154,11 +133,12 @@ pub use quantize::{
     BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,
 };
-pub use reshape::{ChannelOrder, Partition, PartitionConfig, Pattern, Squeeze, SqueezeConfig, Swap};
-pub use start::StartProblem;
-pub use surjection::Surjection;
-pub use unstarted::Unstarted;
-pub use walk::{Backward, Cotangent, DriftGuard, RecomputedLayer, Walk};
+pub use reshape::order::Order;
+pub use reshape::{
+    ChannelOrder, Partition, PartitionConfig, Pattern, Permutation, PermutationConfig, Squeeze, SqueezeConfig, Swap,
+};
+pub use tensor::finite::NonFiniteCondition;
+pub use tensor::half::Half;
 
 /// Programs of the README and of the pages in `docs` are tests.
 #[cfg(doctest)]

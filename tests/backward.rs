@@ -17,7 +17,9 @@ use flowkit::train::{
     Checkpoint, EmaDecay, Fault, NegativeLogLikelihood, Objective, Precision, TrainError, Trainer, TrainerConfig,
     Update,
 };
-use flowkit::{Backward, Bijector, BoundFlow, Context, DriftGuard, Flow, ShapeError, StandardNormal, Unstarted, Walk};
+use flowkit::{
+    Bijector, BoundFlow, Context, DriftGuard, Flow, GradientMemory, Replay, ShapeError, StandardNormal, Uninit,
+};
 
 #[path = "common/gradient.rs"]
 mod gradient;
@@ -30,7 +32,7 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const POLICIES: [Backward; 3] = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 fn levels(batch: usize) -> Tensor<4, Int> {
     let data: Vec<i64> = (0..batch as i64 * 192).map(|i| (i * 37 + i / 7) % 256).collect();
@@ -43,7 +45,7 @@ fn flow_plus_plus(dropout: f64) -> FlowPlusPlus {
     unstarted(dropout).initialize(levels(8)).unwrap()
 }
 
-fn unstarted(dropout: f64) -> Unstarted<FlowPlusPlus> {
+fn unstarted(dropout: f64) -> Uninit<FlowPlusPlus> {
     let pattern = Pattern::Checkerboard;
     let noise = VariationalConfig {
         pattern,
@@ -74,8 +76,8 @@ fn glow() -> Glow {
     GlowConfig::new([3, 8, 8], 2, 3).with_n_filters(8).init(&device()).initialize(levels(8)).unwrap()
 }
 
-fn config(backward: Backward) -> TrainerConfig {
-    TrainerConfig::new(192).with_backward(backward).with_warm_up(1).with_max_norm(f64::MAX)
+fn config(backward: GradientMemory) -> TrainerConfig {
+    TrainerConfig::new(192).with_gradient_memory(backward).with_warm_up(1).with_max_norm(f64::MAX)
 }
 
 fn objective(batch: usize) -> NegativeLogLikelihood<4, Tensor<4, Int>> {
@@ -85,7 +87,7 @@ fn objective(batch: usize) -> NegativeLogLikelihood<4, Tensor<4, Int>> {
 /// Updates of a model, and where its parameters end.
 fn trained<M: Module>(
     model: M,
-    backward: Backward,
+    backward: GradientMemory,
     steps: usize,
     objective: &impl Objective<M>,
 ) -> (Vec<Update>, Vec<Vec<f64>>) {
@@ -104,7 +106,7 @@ fn policies_agree_on_whole_models() {
 #[test]
 fn policies_agree_after_training() {
     let _turn = turn();
-    let mut trainer = Trainer::new(flow_plus_plus(0.0), config(Backward::Store)).unwrap();
+    let mut trainer = Trainer::new(flow_plus_plus(0.0), config(GradientMemory::Store)).unwrap();
     for _ in 0..30 {
         trainer.update_on(&device(), &objective(8)).unwrap();
     }
@@ -116,11 +118,11 @@ fn policies_agree_after_training() {
 fn recomputing_and_rebuilding_drop_the_same() {
     let _turn = turn();
     let (model, objective) = (flow_plus_plus(0.3), objective(4));
-    let (loss, expected) = gradient(&model, &objective, Some(Walk::recomputing(5)));
-    let (rebuilt, found) = gradient(&model, &objective, Some(Walk::new(5)));
+    let (loss, expected) = gradient(&model, &objective, Some(Replay::recomputing(5)));
+    let (rebuilt, found) = gradient(&model, &objective, Some(Replay::new(5)));
     assert_eq!(loss, rebuilt);
     assert!(relative(&found, &expected) < 1e-3, "{}", relative(&found, &expected));
-    assert_ne!(gradient(&model, &objective, Some(Walk::recomputing(6))).0, loss);
+    assert_ne!(gradient(&model, &objective, Some(Replay::recomputing(6))).0, loss);
 }
 
 #[test]
@@ -172,7 +174,7 @@ struct Coarse {
 
 impl<C: Context> Bijector<2, C> for Coarse {
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
-        let log_det = flowkit::event::zero_log_det(&x);
+        let log_det = flowkit::tensor::per_example::zero_log_det(&x);
         (x, log_det)
     }
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
@@ -185,12 +187,12 @@ impl<C: Context> Bijector<2, C> for Coarse {
 
 type Stack = Flow<(Vec<flowkit::ActNorm<2>>, Coarse, Vec<flowkit::ActNorm<2>>), StandardNormal>;
 
-fn stack(grid: f64) -> (Unstarted<Stack>, Tensor<2>) {
+fn stack(grid: f64) -> (Uninit<Stack>, Tensor<2>) {
     stack_behind(20, grid)
 }
 
 /// With so many good layers before the coarse one.
-fn stack_behind(n: usize, grid: f64) -> (Unstarted<Stack>, Tensor<2>) {
+fn stack_behind(n: usize, grid: f64) -> (Uninit<Stack>, Tensor<2>) {
     // Each by itself: `vec![norm; 20]` would be 20 clones, which are one parameter.
     let norms = |n| (0..n).map(|_| flowkit::ActNormConfig::new(2).init::<2>(&device())).collect::<Vec<_>>();
     let x = Tensor::<2>::from_data([[0.3, -1.2], [0.77, 2.1], [-0.5, 0.1]], &device());
@@ -204,9 +206,9 @@ fn a_coarse_inverse_is_found_named_and_not_used() {
     let objective = NegativeLogLikelihood::<2, _>::new(x.clone());
     let flow = flow.initialize(x.clone()).unwrap();
     let (_, expected) = gradient(&flow, &objective, None);
-    assert!(relative(&gradient(&flow, &objective, Some(Walk::new(5))).1, &expected) > 1e-2, "it must matter");
-    let (store, _) = trained(flow.clone(), Backward::Store, 20, &objective);
-    let mut trainer = Trainer::new(flow.clone(), config(Backward::REVERSIBLE)).unwrap();
+    assert!(relative(&gradient(&flow, &objective, Some(Replay::new(5))).1, &expected) > 1e-2, "it must matter");
+    let (store, _) = trained(flow.clone(), GradientMemory::Store, 20, &objective);
+    let mut trainer = Trainer::new(flow.clone(), config(GradientMemory::REVERSIBLE)).unwrap();
     for expected in store {
         let found = trainer.update_on(&device(), &objective).unwrap();
         assert!((found.loss - expected.loss).abs() < 1e-4, "{found:?} {expected:?}");
@@ -221,7 +223,7 @@ fn a_coarse_inverse_is_found_named_and_not_used() {
     let named: Vec<_> = diagnosis.recomputed(1e-4).map(|layer| layer.path.as_str()).collect();
     assert_eq!(named, ["bijector.1"]);
     // A run that goes on under another policy forgets.
-    assert_eq!(trainer.with_backward(Backward::Recompute).unwrap().guard(), None);
+    assert_eq!(trainer.with_gradient_memory(GradientMemory::Recompute).unwrap().guard(), None);
 }
 
 /// In most updates no input below the failing layer is compared: the gradient shows it, and is found again.
@@ -231,13 +233,13 @@ fn an_inverse_that_fails_between_checkpoints_is_found() {
     let (flow, x) = stack_behind(2, f64::NAN);
     let objective = NegativeLogLikelihood::<2, _>::new(x.clone());
     let flow = flow.initialize(x).unwrap();
-    let (store, _) = trained(flow.clone(), Backward::Store, 20, &objective);
+    let (store, _) = trained(flow.clone(), GradientMemory::Store, 20, &objective);
     for parts in [1, 2] {
         let objectives = vec![objective.clone(); parts];
         // In the first update the input of the first layer is compared, so that one is stored.
-        let mut trainer = Trainer::new(flow.clone(), config(Backward::Store)).unwrap();
+        let mut trainer = Trainer::new(flow.clone(), config(GradientMemory::Store)).unwrap();
         trainer.update_on_parts(&device(), &objectives).unwrap();
-        trainer = trainer.with_backward(Backward::REVERSIBLE).unwrap();
+        trainer = trainer.with_gradient_memory(GradientMemory::REVERSIBLE).unwrap();
         for expected in &store[1..] {
             let found = trainer.update_on_parts(&device(), &objectives).unwrap();
             assert!((found.loss - expected.loss).abs() < 1e-4, "{found:?} {expected:?}");
@@ -265,14 +267,14 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
         trainer.save(&path, BTreeMap::new()).unwrap();
         let checkpoint = Checkpoint::load(&path).unwrap();
         let mut resumed = Trainer::resume(&checkpoint, stack(0.25).0).unwrap();
-        assert_eq!(resumed.config().backward, policy);
+        assert_eq!(resumed.config().gradient_memory, policy);
         assert_eq!(resumed.guard(), trainer.guard());
         for _ in 0..20 {
             let (one, other) =
                 (trainer.update_on(&device(), &objective).unwrap(), resumed.update_on(&device(), &objective).unwrap());
             assert_eq!(one, other, "{policy:?}");
         }
-        assert!(matches!(policy, Backward::Reversible { .. }) == resumed.guard().is_some());
+        assert!(matches!(policy, GradientMemory::Reversible { .. }) == resumed.guard().is_some());
     }
 }
 
@@ -281,7 +283,7 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
 fn a_run_without_a_policy_stores() {
     let _turn = turn();
     let (flow, x) = stack(0.25);
-    let trainer = Trainer::new(flow.initialize(x).unwrap(), config(Backward::REVERSIBLE)).unwrap();
+    let trainer = Trainer::new(flow.initialize(x).unwrap(), config(GradientMemory::REVERSIBLE)).unwrap();
     let new = trainer.checkpoint(BTreeMap::new()).unwrap();
     let without = |key: &str, fields: &[&str]| {
         let mut value: serde_json::Value = serde_json::from_str(new.metadata(key).unwrap()).unwrap();
@@ -296,7 +298,10 @@ fn a_run_without_a_policy_stores() {
     old.insert("average", trainer.average()).unwrap();
     old.insert_bytes("optimizer", new.bytes("optimizer").unwrap().to_vec()).unwrap();
     let resumed = Trainer::resume(&old, stack(0.25).0).unwrap();
-    assert_eq!((resumed.config().backward, resumed.config().precision), (Backward::Store, Precision::Full));
+    assert_eq!(
+        (resumed.config().gradient_memory, resumed.config().precision),
+        (GradientMemory::Store, Precision::Full)
+    );
     assert!(resumed.guard().is_none());
 }
 
@@ -322,33 +327,36 @@ impl<M> Objective<M> for Closed {
 fn what_a_policy_cannot_do_is_an_error() {
     let _turn = turn();
     for tolerance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let error = Trainer::new(glow(), config(Backward::Reversible { tolerance })).err().unwrap();
+        let error = Trainer::new(glow(), config(GradientMemory::Reversible { tolerance })).err().unwrap();
         assert!(matches!(error, TrainError::InvalidTolerance { .. }), "{error}");
     }
-    let mut trainer = Trainer::new(glow(), config(Backward::Recompute)).unwrap();
+    let mut trainer = Trainer::new(glow(), config(GradientMemory::Recompute)).unwrap();
     let before = parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect::<Vec<_>>();
     for error in [
         trainer.update(&device(), |model| model.loss::<4>(levels(2))).unwrap_err(),
         trainer.update_on(&device(), &Closed).unwrap_err(),
     ] {
-        assert!(matches!(error, TrainError::NotWalkable { backward: Backward::Recompute }), "{error}");
-        assert!(error.to_string().contains("Recompute") && error.to_string().contains("Backward::Store"), "{error}");
+        assert!(matches!(error, TrainError::NotWalkable { gradient_memory: GradientMemory::Recompute }), "{error}");
+        assert!(
+            error.to_string().contains("Recompute") && error.to_string().contains("GradientMemory::Store"),
+            "{error}"
+        );
     }
     let after = parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect::<Vec<_>>();
     assert_eq!((before, trainer.step_count()), (after, 0));
     // Without a graph there is no gradient.
     let plain = glow().valid();
-    let mut trainer = Trainer::new(plain, config(Backward::REVERSIBLE)).unwrap();
+    let mut trainer = Trainer::new(plain, config(GradientMemory::REVERSIBLE)).unwrap();
     assert_eq!(trainer.update_on(&device(), &objective(2)), Err(TrainError::NoGraph));
 }
 
 /// What a device says is passed on with the policy that needs less memory.
 #[test]
 fn a_device_that_gave_nothing_names_what_to_try() {
-    let said = |backward| TrainError::Device { reason: "out of memory".into(), backward }.to_string();
-    assert!(said(Some(Backward::Store)).ends_with("resume under Recompute"));
-    assert!(said(Some(Backward::Recompute)).contains("resume under Reversible"));
-    assert!(said(Some(Backward::REVERSIBLE)).ends_with("smaller micro-batches"));
+    let said = |gradient_memory| TrainError::Device { reason: "out of memory".into(), gradient_memory }.to_string();
+    assert!(said(Some(GradientMemory::Store)).ends_with("resume under Recompute"));
+    assert!(said(Some(GradientMemory::Recompute)).contains("resume under Reversible"));
+    assert!(said(Some(GradientMemory::REVERSIBLE)).ends_with("smaller micro-batches"));
     assert_eq!(said(None), "the device gave no result: out of memory");
 }
 

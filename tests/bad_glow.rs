@@ -6,7 +6,7 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::train::{OptimizerConfig, TrainError, TrainerConfig};
 use flowkit::{
     ActNormConfig, BitDepth, ChannelMatrixConfig, ChannelOrder, ConfigError, Conv1x1, Conv1x1Config, CouplingConfig,
-    Flow, GlowNetConfig, Latents, MatrixStart, MultiScale, Squeeze, SqueezeConfig, StandardNormal, ZeroConvConfig,
+    Flow, GlowNetConfig, Latents, MatrixInit, MultiScale, Squeeze, SqueezeConfig, StandardNormal, ZeroConvConfig,
     ZeroLinearConfig,
 };
 
@@ -48,7 +48,7 @@ fn configurations_say_what_is_wrong() {
         ),
         (ActNormConfig::new(2).with_log_scale_factor(f64::NAN).validate(), "found NaN"),
         (
-            ChannelMatrixConfig::new(2).with_start(MatrixStart::NearIdentity { noise: 0.2 }).validate(),
+            ChannelMatrixConfig::new(2).with_start(MatrixInit::NearIdentity { noise: 0.2 }).validate(),
             "`noise` must lie in [0, 0.1], found 0.2",
         ),
         (minute().check_images([3, 8, 4]).map_err(ConfigError::from), "[3, 8, 8]"),

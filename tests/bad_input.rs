@@ -10,14 +10,14 @@ use std::process::{Command, Output};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NetStart, Preset,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NetInit, Preset,
     Scale,
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvStart, ConvWeight,
-    CouplingConfig, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing,
-    Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, StartedConvConfig, UniformDequantizationConfig,
+    ActNormConfig, BoundFlow, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvWeight,
+    CouplingConfig, DataInitConvConfig, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig,
+    LogitConfig, Mixing, Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, UniformDequantizationConfig,
 };
 
 fn run(arguments: &[&str], out: &Path) -> Output {
@@ -168,7 +168,7 @@ fn a_device_that_is_not_built_in_is_an_error() {
 #[test]
 fn configurations_say_what_is_wrong() {
     let flow = FlowPlusPlusConfig::tiny;
-    let normalised = || StartedConvConfig::new(1, 1).with_weight(ConvWeight::WeightNorm);
+    let normalised = || DataInitConvConfig::new(1, 1).with_weight(ConvWeight::WeightNorm);
     let scaled = |scale| {
         let mut config = flow();
         config.stages[0].scale = scale;
@@ -206,14 +206,14 @@ fn configurations_say_what_is_wrong() {
         (FlowPlusPlusConfig { image: [3, 32, 31], ..flow() }.validate(), "axis 3 must be a multiple of 2"),
         (FlowPlusPlusConfig { image: [0, 32, 32], ..flow() }.validate(), "`image[0]`"),
         (FlowPlusPlusConfig { stages: vec![], ..flow() }.validate(), "`stages`"),
-        (StartedConvConfig::new(1, 1).with_kernel(2).validate(), "`kernel` must lie in the odd numbers, found 2"),
+        (DataInitConvConfig::new(1, 1).with_kernel(2).validate(), "`kernel` must lie in the odd numbers, found 2"),
         (ChannelNormConfig::new(0).validate(), "ChannelNormConfig: `n_channels`"),
         (GatedConvConfig::new(4).with_dropout(-0.1).validate(), "GatedConvConfig: `dropout`"),
         (GatedAttentionConfig::new(6).validate(), "`n_filters` = 6 must be a multiple of `heads` = 4"),
         (flowkit::GatedBlockConfig::new(0).with_mixing(None).validate(), "GatedConvConfig: `n_filters`"),
-        (normalised().with_start(ConvStart::FanIn).validate(), "`weight` = WeightNorm needs a data-dependent `start`"),
-        (normalised().with_start(ConvStart::Normal { deviation: 0.1 }).validate(), "StartedConvConfig: `weight`"),
-        (flow().with_weight(ConvWeight::WeightNorm).with_start(NetStart::FanIn).validate(), "GatedNetConfig: `weight`"),
+        (normalised().with_start(ConvInit::FanIn).validate(), "`weight` = WeightNorm needs a data-dependent `start`"),
+        (normalised().with_start(ConvInit::Normal { deviation: 0.1 }).validate(), "DataInitConvConfig: `weight`"),
+        (flow().with_weight(ConvWeight::WeightNorm).with_start(NetInit::FanIn).validate(), "GatedNetConfig: `weight`"),
         (scaled(Scale::SqueezeRepeatedly { times: 1 }), "StageConfig: `scale.times` must lie in [2, ∞), found 1"),
         (scaled(Scale::SqueezeRepeatedly { times: 6 }), "Squeeze: axis 2 must be a multiple of 2"),
         (encoded(0, EncoderBlock::Conv), "VariationalConfig: `n_encoder_blocks` must be at least 1"),

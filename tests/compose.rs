@@ -40,7 +40,7 @@ fn crescents(n: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
 /// Trains, saves, loads: the loss falls, and what comes back is what was saved.
 fn train<M: Module>(
     model: M,
-    fresh: Unstarted<M>,
+    fresh: Uninit<M>,
     updates: usize,
     mut loss: impl FnMut(&M) -> Tensor<1>,
     device: &Device,

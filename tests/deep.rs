@@ -1,7 +1,7 @@
 //! A deep flow in training: 64 couplings whose inputs are rebuilt by their inverses learn what those do whose graphs are kept.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flowkit::Backward;
+use flowkit::GradientMemory;
 use flowkit::conditioner::Mixing;
 use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig};
 use flowkit::reshape::Pattern;
@@ -24,7 +24,7 @@ fn images(step: usize, device: &Device) -> Tensor<4, Int> {
 }
 
 /// Bits/dim of every update, and the largest drift.
-fn curve(backward: Backward, rate: f64) -> (Vec<f64>, f64) {
+fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
     let device = Device::flex().autodiff();
     device.seed(1);
     let stages = vec![
@@ -44,7 +44,7 @@ fn curve(backward: Backward, rate: f64) -> (Vec<f64>, f64) {
         .with_learning_rate(rate)
         .with_warm_up(20)
         .with_norm_unit(GradientUnit::BitsPerDim)
-        .with_backward(backward);
+        .with_gradient_memory(backward);
     let mut trainer = Trainer::new(model, config).unwrap();
     let (mut bits, mut drift) = (Vec::with_capacity(UPDATES), 0.0f64);
     for step in 0..UPDATES {
@@ -72,8 +72,8 @@ fn apart(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn rebuilt_inputs_learn_what_kept_graphs_learn() {
-    let (store, _) = curve(Backward::Store, 1e-4);
-    let (reversible, drift) = curve(Backward::REVERSIBLE, 1e-4);
+    let (store, _) = curve(GradientMemory::Store, 1e-4);
+    let (reversible, drift) = curve(GradientMemory::REVERSIBLE, 1e-4);
     let apart = apart(&store, &reversible);
     println!("curves apart by {apart:.4} bits/dim");
     assert!(store[UPDATES - 1] < store[0] - 0.5, "it does not learn");
@@ -86,9 +86,12 @@ fn rebuilt_inputs_learn_what_kept_graphs_learn() {
 #[ignore = "a measurement, a minute"]
 fn at_a_high_rate_roundings_alone_part_curves() {
     const RATE: f64 = 1e-3;
-    let [store, nudged, reversible] =
-        [(Backward::Store, RATE), (Backward::Store, RATE * (1.0 + 1e-6)), (Backward::REVERSIBLE, RATE)]
-            .map(|(backward, rate)| curve(backward, rate).0);
+    let [store, nudged, reversible] = [
+        (GradientMemory::Store, RATE),
+        (GradientMemory::Store, RATE * (1.0 + 1e-6)),
+        (GradientMemory::REVERSIBLE, RATE),
+    ]
+    .map(|(backward, rate)| curve(backward, rate).0);
     let (control, found) = (apart(&store, &nudged), apart(&store, &reversible));
     println!("kept graphs apart by {control:.4} bits/dim, rebuilt inputs by {found:.4}");
     assert!(found < 3.0 * control.max(0.02), "{found}, kept graphs {control}");

@@ -7,9 +7,9 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::{
-    ActNormConfig, BoundFlow, ConfigError, Encoder, FlowError, Prior, ScalarAffineConfig, Sigmoid, StandardNormal,
-    Surjection, Swap, Uniform, UniformDequantization, UniformDequantizationConfig, VariationalDequantizationConfig,
-    Walk,
+    ActNormConfig, BoundFlow, ConfigError, Encoder, FlowError, Prior, Replay, ScalarAffineConfig, Sigmoid,
+    StandardNormal, Surjection, Swap, Uniform, UniformDequantization, UniformDequantizationConfig,
+    VariationalDequantizationConfig,
 };
 
 const TYPES: [DType; 2] = [DType::F32, DType::F64];
@@ -211,7 +211,7 @@ fn noise_of_a_flow_stays_within_its_level() {
                 assert_eq!(levels(dequantization.lower(y)), [level; 13], "{n_levels} {dtype:?}");
                 let noise: Tensor<2> = tensor(draws.to_vec(), [1, 13], dtype, &Device::flex().autodiff());
                 let x = ints(&[level; 13], &Device::flex().autodiff());
-                let (y, _) = dequantization.walk_lift(x, noise, &mut Walk::new(0));
+                let (y, _) = dequantization.walk_lift(x, noise, &mut Replay::new(0));
                 assert_eq!(levels(dequantization.lower(y)), [level; 13], "{n_levels} {dtype:?}, walk");
             }
         }

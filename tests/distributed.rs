@@ -13,13 +13,13 @@ use burn::tensor::{Device, Int, Tensor};
 use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::{ExecutionStrategy, Learner, LearningResult, MultiDeviceOptim, SupervisedTraining};
 use flowkit::data::{DataError, ImageBatcher, Images, Loader, LoaderConfig};
+use flowkit::flow::likelihood::Exact;
 use flowkit::law::{AffineConfig, AffineForm};
-use flowkit::metric::Exact;
 use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader};
 use flowkit::train::{EmaDecay, LossScale, Precision, TrainError};
 use flowkit::{
     ActNormConfig, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Flow, GatedNetConfig, Mixing,
-    SqueezeConfig, StandardNormal, Unstarted,
+    SqueezeConfig, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -33,7 +33,7 @@ type Model = Flow<Vec<BoxBijector<4>>, StandardNormal>;
 type Parallel = DataParallel<4, Model>;
 
 /// A flow of numbers, so that steps draw nothing and differ by rounding alone.
-fn unstarted(device: &Device) -> Unstarted<Model> {
+fn unstarted(device: &Device) -> Uninit<Model> {
     let net = GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     let law = AffineConfig::new(AffineForm::Exponential).init();
     let layers = vec![

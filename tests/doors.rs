@@ -11,9 +11,9 @@ use flowkit::testing::numbers::{normal, numbers, tensor};
 use flowkit::testing::parameters::{change, parameters};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Backward, BoundFlow, Context, Coupling, CouplingConfig, DiagnosisConfig, Flow, FlowError,
-    GatedNet, GatedNetConfig, LogitConfig, MapContext, Mlp, MlpConfig, StandardNormal, UniformDequantization,
-    UniformDequantizationConfig, Unstarted, VectorContext, diagnose,
+    ActNorm, ActNormConfig, BoundFlow, Context, Coupling, CouplingConfig, DiagnosisConfig, Flow, FlowError, GatedNet,
+    GatedNetConfig, GradientMemory, LogitConfig, MapContext, Mlp, MlpConfig, StandardNormal, UniformDequantization,
+    UniformDequantizationConfig, Uninit, VectorContext, diagnose,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -40,7 +40,7 @@ fn moved<M: Module>(module: M, dtype: DType) -> M {
 type Vectors = Flow<(ActNorm<2>, Coupling<flowkit::law::MixLogCdf, Mlp>), StandardNormal>;
 
 /// A flow on four numbers with a condition of three.
-fn unstarted<C: VectorContext>(dtype: DType) -> Unstarted<Vectors> {
+fn unstarted<C: VectorContext>(dtype: DType) -> Uninit<Vectors> {
     let device = plain().autodiff();
     device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
@@ -131,8 +131,8 @@ fn data_and_conditions_of_another_type_are_refused() {
 fn an_update_on_another_type_or_shape_changes_nothing() {
     let _turn = turn();
     let (x, context) = (draw(1, [6, 4], DType::F32), draw(2, [6, 3], DType::F32));
-    for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
-        let config = TrainerConfig::new(4).with_backward(backward);
+    for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
+        let config = TrainerConfig::new(4).with_gradient_memory(backward);
         let mut trainer = Trainer::new(vectors::<Tensor<2>>(DType::F32), config).unwrap();
         let before = parameters(trainer.model()).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
         let bad = [
@@ -235,9 +235,9 @@ fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
     let started = |context: &C| unstarted::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
     let values = |flow: &Vectors| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
     assert!(values(&started(&one)) == values(&started(&many)), "the starts differ");
-    for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
+    for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         let trained = |context: &C| {
-            let training = TrainerConfig::new(4).with_backward(backward).with_warm_up(0);
+            let training = TrainerConfig::new(4).with_gradient_memory(backward).with_warm_up(0);
             let mut trainer = Trainer::new(vectors::<C>(DType::F32), training).unwrap();
             let batch = NegativeLogLikelihood::<2, _, _>::given(x.clone(), context.clone());
             (0..2).for_each(|_| drop(trainer.update_on(&device, &batch).unwrap()));

@@ -183,9 +183,9 @@ fn every_way_of_checkpointing_trains() {
     let update = trainer.update(&device, |model| model.loss::<4>(corners(2, &device))).unwrap();
     assert!(update.bits_per_dim.is_finite());
     // The walk back by inverses lifts to the same graphs.
-    use flowkit::{Bijector, Cotangent, Walk};
+    use flowkit::{Bijector, Cotangent, Replay};
     let layers = &trainer.model().flow.bijector;
-    let mut walk = Walk::<()>::new(1);
+    let mut walk = Replay::<()>::new(1);
     let x = Tensor::<4>::full([2, 3, 8, 8], 0.4, &device.clone().inner());
     let (z, _) = layers.walk_forward(x.clone(), &(), &mut walk);
     let back = Cotangent { grad_z: z.ones_like(), grad_log_det: Tensor::ones([2], &z.device()), z };

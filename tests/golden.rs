@@ -10,7 +10,7 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NetStart, NoiseMixing, Scale, StageConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
 };
 use flowkit::{
@@ -122,7 +122,7 @@ fn flowpp_tiny() {
     .with_mixing(Mixing::Attention { heads: 2 })
     .with_squeeze_order(ChannelOrder::ChannelMajor)
     .with_variance_floor(1e-2)
-    .with_start(NetStart::FanIn);
+    .with_start(NetInit::FanIn);
 
     Comparison::of("flowpp_tiny", |c| {
         let device = c.precision.device();

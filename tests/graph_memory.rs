@@ -14,7 +14,7 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::testing::numbers::normal;
 use flowkit::train::{Ema, EmaDecay, NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, Backward, CouplingConfig, DiagnosisConfig, Flow, MlpConfig, Pattern, StandardNormal, diagnose,
+    ActNormConfig, CouplingConfig, DiagnosisConfig, Flow, GradientMemory, MlpConfig, Pattern, StandardNormal, diagnose,
 };
 use peak_alloc::PeakAlloc;
 
@@ -102,8 +102,8 @@ fn vectors(graph: &Device) {
             let diagnosed = || drop(given.diagnose_given(&few, x.clone(), &context).unwrap());
             assert_flat(&what("diagnose_given"), CALLS, diagnosed);
         }
-        for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
-            let training = TrainerConfig::new(4).with_backward(backward);
+        for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
+            let training = TrainerConfig::new(4).with_gradient_memory(backward);
             let mut trainer = Trainer::new(flow.clone(), training.clone()).unwrap();
             let batch = NegativeLogLikelihood::<2, _>::new(x.clone());
             let what = |name: &str| format!("{name} under {backward:?}, data {place}");
@@ -185,8 +185,8 @@ fn flow_plus_plus(graph: &Device) {
         let weighted = || drop(model.evaluate_importance_weighted(x.clone(), 2).unwrap());
         assert_flat(&what("importance-weighted"), calls, weighted);
         assert_flat(&what("sample"), calls, || drop(model.sample::<4>(4, 0.7).unwrap()));
-        for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
-            let training = TrainerConfig::new(16).with_backward(backward);
+        for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
+            let training = TrainerConfig::new(16).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), training).unwrap();
             let batch = NegativeLogLikelihood::<4, _>::new(x.clone());
             let update = || drop(trainer.update_on(graph, &batch).unwrap());

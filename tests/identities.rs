@@ -13,8 +13,8 @@ use flowkit::train::{
     TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Backward, Bijector, Context, Coupling, CouplingConfig, Flow, Mlp, MlpConfig, ShapeError,
-    StandardNormal, Swap, Unstarted,
+    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, Mlp, MlpConfig,
+    ShapeError, StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -27,7 +27,7 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-const POLICIES: [Backward; 3] = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 type Layer = (ActNorm<2>, Coupling<Affine, Mlp>, Swap);
 
@@ -75,7 +75,7 @@ where
     }
 }
 
-fn flow<B: Bijector<2>>(bijector: B) -> Unstarted<Flow<B, StandardNormal>> {
+fn flow<B: Bijector<2>>(bijector: B) -> Uninit<Flow<B, StandardNormal>> {
     Flow::new(bijector, StandardNormal::new(), [1, 2]).unwrap()
 }
 
@@ -90,9 +90,9 @@ fn numbers<M: Module>(module: &M) -> Vec<Vec<f64>> {
     parameters(module).into_iter().map(|parameter| parameter.values).collect()
 }
 
-fn config(backward: Backward) -> TrainerConfig {
+fn config(backward: GradientMemory) -> TrainerConfig {
     let ema = EmaDecay::Constant(0.9);
-    TrainerConfig::new(2).with_backward(backward).with_warm_up(1).with_learning_rate(0.01).with_ema(ema)
+    TrainerConfig::new(2).with_gradient_memory(backward).with_warm_up(1).with_learning_rate(0.01).with_ema(ema)
 }
 
 fn near(found: &[Vec<f64>], expected: &[Vec<f64>]) {
@@ -144,7 +144,7 @@ fn places_of_a_parameter_are_trained_as_one() {
 fn places_stay_equal_in_a_half_type() {
     let _turn = turn();
     let shared = layer(3);
-    let config = config(Backward::Store).with_precision(Precision::BF16);
+    let config = config(GradientMemory::Store).with_precision(Precision::BF16);
     let mut trainer = Trainer::new(flow((shared.clone(), shared)).without_data(), config).unwrap();
     for i in 0..4 {
         trainer.update_on(&device(), &points(i)).unwrap();
@@ -169,7 +169,7 @@ fn clones_that_differ_are_refused() {
     }
     // One of them frozen: neither one parameter nor two.
     let frozen = (original.clone(), original.clone().no_grad());
-    let error = Trainer::new(flow(frozen).without_data(), config(Backward::Store)).err().unwrap();
+    let error = Trainer::new(flow(frozen).without_data(), config(GradientMemory::Store)).err().unwrap();
     assert!(error.to_string().contains("only one of them is trained"), "{error}");
 
     // An average follows each place by itself.
@@ -195,7 +195,7 @@ fn clones_that_differ_in_the_sign_of_zero_are_tied() {
     let values: Vec<f64> = numbers(&clones).concat();
     let (first, second) = values.split_at(values.len() / 2);
     assert!(first.iter().all(|value| value.is_sign_positive()) && second.iter().all(|value| value.is_sign_negative()));
-    Trainer::new(flow(clones).without_data(), config(Backward::Store)).unwrap();
+    Trainer::new(flow(clones).without_data(), config(GradientMemory::Store)).unwrap();
 }
 
 /// Two layers of a checkpoint do not become one, nor one two.
@@ -207,7 +207,8 @@ fn a_run_goes_on_with_the_same_ties() {
         (shared.clone(), shared)
     };
     let two = || (layer(1), layer(2));
-    let saved = |model| Trainer::new(model, config(Backward::Store)).unwrap().checkpoint(BTreeMap::new()).unwrap();
+    let saved =
+        |model| Trainer::new(model, config(GradientMemory::Store)).unwrap().checkpoint(BTreeMap::new()).unwrap();
     let cases =
         [(saved(flow(two()).without_data()), shared(), false), (saved(flow(shared()).without_data()), two(), true)];
     for (checkpoint, model, expected) in cases {
@@ -224,10 +225,10 @@ fn a_run_goes_on_with_the_same_ties() {
 #[test]
 fn two_models_of_one_file_are_two() {
     let _turn = turn();
-    let checkpoint = Trainer::new(flow(layer(1)).without_data(), config(Backward::Store)).unwrap();
+    let checkpoint = Trainer::new(flow(layer(1)).without_data(), config(GradientMemory::Store)).unwrap();
     let checkpoint = checkpoint.checkpoint(BTreeMap::new()).unwrap();
     let resumed = || checkpoint.resume("model", flow(layer(2)).without_data()).unwrap().bijector;
-    let mut trainer = Trainer::new(flow((resumed(), resumed())).without_data(), config(Backward::Store)).unwrap();
+    let mut trainer = Trainer::new(flow((resumed(), resumed())).without_data(), config(GradientMemory::Store)).unwrap();
     let before = numbers(trainer.model());
     trainer.update_on(&device(), &points(0)).unwrap();
     let after = numbers(trainer.model());

@@ -15,13 +15,13 @@ use burn::train::{
     TrainStep,
 };
 use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass};
+use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::law::{AffineConfig, AffineForm};
-use flowkit::metric::{Exact, OneSampleBound};
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Flow,
     GatedNetConfig, LogitConfig, Mixing, SqueezeConfig, StandardNormal, UniformDequantization,
-    UniformDequantizationConfig, Unstarted,
+    UniformDequantizationConfig, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -35,7 +35,7 @@ type Model = BoundFlow<UniformDequantization, Vec<BoxBijector<4>>, StandardNorma
 
 /// Everything that could get lost between a model and its record: boxes, parameters that are made when first asked for, frozen signs and
 /// permutations, data-dependent starts.
-fn unstarted(device: &Device) -> Unstarted<Model> {
+fn unstarted(device: &Device) -> Uninit<Model> {
     let net =
         GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 })).with_dropout(0.1);
     let law = AffineConfig::new(AffineForm::Exponential).init();

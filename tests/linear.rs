@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::train::Checkpoint;
 use flowkit::{
     ActNormConfig, Bijector, ChannelMatrix, Conditioning, Conv1x1, Conv1x1Config, Householder, HouseholderConfig,
-    Order, Permutation, PermutationConfig, PositionNormConfig, parameter,
+    Order, Permutation, PermutationConfig, PositionNormConfig, tensor::parameter,
 };
 use nalgebra::DMatrix;
 use rand::SeedableRng;

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::train::{Fault, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig};
-use flowkit::{ActNorm, ActNormConfig, Backward, Flow, StandardNormal, Walk};
+use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, Replay, StandardNormal};
 
 type Model = Flow<ActNorm<2>, StandardNormal>;
 
@@ -22,7 +22,7 @@ impl<F: Fn(Tensor<1>) -> Tensor<1>> Objective<Model> for Mishap<F> {
         (self.happens)(self.likelihood.loss(model))
     }
 
-    fn walk(&self, model: &Model, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+    fn walk(&self, model: &Model, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         self.likelihood.walk(model, walk).map(&self.happens)
     }
 
@@ -43,10 +43,10 @@ fn likelihood(device: &Device) -> NegativeLogLikelihood<2, Tensor<2>> {
     NegativeLogLikelihood::new(Tensor::from_data([[0.5, -1.0], [2.0, 0.25], [-1.5, 3.0]], device))
 }
 
-fn trainer(device: &Device, backward: Backward) -> Trainer<Model> {
+fn trainer(device: &Device, backward: GradientMemory) -> Trainer<Model> {
     let flow = Flow::new(ActNormConfig::new(2).init::<2>(device), StandardNormal::new(), [1, 2]).unwrap();
     let model = flow.initialize(likelihood(device).x).unwrap();
-    let mut trainer = Trainer::new(model, TrainerConfig::new(2).with_backward(backward)).unwrap();
+    let mut trainer = Trainer::new(model, TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
     trainer.update_on(device, &likelihood(device)).unwrap();
     trainer
 }
@@ -58,10 +58,10 @@ fn saved(trainer: &Trainer<Model>) -> Vec<u8> {
     fs::read(file.path()).unwrap()
 }
 
-const POLICIES: [(Backward, &str); 3] = [
-    (Backward::Store, "resume under Recompute"),
-    (Backward::Recompute, "resume under Reversible"),
-    (Backward::REVERSIBLE, "resume with smaller micro-batches"),
+const POLICIES: [(GradientMemory, &str); 3] = [
+    (GradientMemory::Store, "resume under Recompute"),
+    (GradientMemory::Recompute, "resume under Reversible"),
+    (GradientMemory::REVERSIBLE, "resume with smaller micro-batches"),
 ];
 
 /// A panic means that nobody knows what is lost: it reaches the program, which may catch it and go on as if the update had never begun.

@@ -8,15 +8,15 @@ use flowkit::law::{Affine, AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
     AutoregressiveNet, Bijector, Conditioner, ConfigError, Half, MadeConfig, Mask, MaskedAutoregressive,
-    MaskedCoupling, MaskedCouplingConfig, Order, ShapeError, ThetaStart,
+    MaskedCoupling, MaskedCouplingConfig, Order, ShapeError, ThetaInit,
 };
 
 /// Shifts every number by 1 plus the sum of all that it sees.
 #[derive(Module, Debug)]
 struct Sum {}
 
-impl ThetaStart for Sum {
-    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for Sum {
+    fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
         Ok(self)
     }
 }

@@ -11,10 +11,10 @@ use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, Outcome, Precision, TrainError, Trainer, TrainerConfig, Update,
 };
 use flowkit::{
-    ActNormConfig, Backward, Bijector, BoundFlow, BoxBijector, ChannelNormConfig, ChannelOrder, Conv1x1Config,
-    ConvResNetConfig, CouplingConfig, GatedNetConfig, GlowNetConfig, LogitConfig, MadeConfig, MaskedAutoregressive,
+    ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvResNetConfig,
+    CouplingConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LogitConfig, MadeConfig, MaskedAutoregressive,
     Mixing, MlpConfig, ResNetConfig, SqueezeConfig, StandardNormal, Swap, UniformDequantization,
-    UniformDequantizationConfig, Unstarted,
+    UniformDequantizationConfig, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -42,7 +42,7 @@ fn halves() -> Vec<Precision> {
 
 type Model = BoundFlow<UniformDequantization, Vec<BoxBijector<4>>, StandardNormal>;
 
-fn unstarted(device: &Device) -> Unstarted<Model> {
+fn unstarted(device: &Device) -> Uninit<Model> {
     let mut layers = vec![
         BoxBijector::new(LogitConfig::new().init()),
         BoxBijector::new(SqueezeConfig::new(ChannelOrder::ChannelMajor).init()),
@@ -387,8 +387,8 @@ fn half_precision_goes_with_every_policy() {
     let _turn = turn();
     let mild = |half| if half == F16 { Precision::F16(LossScale::Fixed { exponent: 8 }) } else { half };
     for half in halves().into_iter().map(mild) {
-        let found = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE].map(|backward| {
-            let update = update(&mut trainer(half, 0).with_backward(backward).unwrap());
+        let found = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE].map(|backward| {
+            let update = update(&mut trainer(half, 0).with_gradient_memory(backward).unwrap());
             assert_eq!(update.outcome, Outcome::Done);
             [update.loss, update.gradient_norm]
         });

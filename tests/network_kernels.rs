@@ -2,7 +2,7 @@
 //! float32, with every operand a leaf or a constant.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::coupling::Half;
+use flowkit::Half;
 use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::linear::After;

@@ -14,7 +14,7 @@ use flowkit::train::{
     TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, StandardNormal, Unstarted,
+    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -73,7 +73,7 @@ fn spoil<M: Module>(model: M, parameter: &str, value: f32) -> M {
 }
 
 /// Flow++ with a few thousand parameters and dropout.
-fn minute() -> Unstarted<FlowPlusPlus> {
+fn minute() -> Uninit<FlowPlusPlus> {
     let pattern = Pattern::Checkerboard;
     let noise = VariationalConfig {
         pattern,
@@ -190,7 +190,7 @@ struct Run {
     device: Device,
 }
 
-fn norm() -> Unstarted<Norm> {
+fn norm() -> Uninit<Norm> {
     Flow::new(ActNormConfig::new(2).init::<2>(&device()), StandardNormal::new(), [1, 2]).unwrap()
 }
 

@@ -13,7 +13,7 @@ use flowkit::train::{
     Checkpoint, CheckpointError, Ema, EmaDecay, LossScale, NegativeLogLikelihood, OptimizerConfig, Precision,
     StateFault, TrainError, Trainer, TrainerConfig,
 };
-use flowkit::{Backward, Unstarted};
+use flowkit::{GradientMemory, Uninit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn batch() -> NegativeLogLikelihood<2, Tensor<2>> {
     NegativeLogLikelihood::new(Tensor::from_data([[0.5, -1.0], [2.0, 0.5], [-0.5, 1.5]], &device()))
 }
 
-fn model() -> Unstarted<RealNvp> {
+fn model() -> Uninit<RealNvp> {
     let law = AffineConfig::new(AffineForm::Exponential);
     RealNvpConfig::new(2).with_n_couplings(2).with_hidden(vec![3]).with_law(law.into()).init(&device())
 }
@@ -278,7 +278,7 @@ fn metadata_is_not_believed() {
     let f16 = Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 });
     let mut configs = configurations().to_vec();
     configs.push(TrainerConfig::new(2).with_precision(f16));
-    configs.push(TrainerConfig::new(2).with_backward(Backward::Reversible { tolerance: 1e-3 }));
+    configs.push(TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }));
     let values =
         [json!(0), json!(1), json!(1u64 << 53), json!(u64::MAX), json!(-1), json!(1e300), json!(0.5), json!(null)];
     for config in configs {
@@ -328,7 +328,7 @@ fn a_progress_that_is_none_is_refused_by_name() {
     let guard = json!({ "tolerance": 1e-3, "spacing": 0, "recomputed": {} });
     refused(&|progress| progress["guard"] = guard.clone(), "inverts no layers");
 
-    let run = Run::new(TrainerConfig::new(2).with_backward(Backward::Reversible { tolerance: 1e-3 }));
+    let run = Run::new(TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }));
     for (field, value) in [("spacing", json!(0)), ("spacing", json!(17)), ("tolerance", json!(2e-3))] {
         let mut progress: Value = serde_json::from_str(&run.metadata["progress"]).unwrap();
         progress["guard"][field] = value.clone();
@@ -348,7 +348,7 @@ fn a_run_in_float64_goes_on_in_float64() {
         let mut whole = Trainer::new(weights(), config).unwrap();
         whole.update(&device(), loss).unwrap();
         let checkpoint = whole.checkpoint(BTreeMap::new()).unwrap();
-        let mut resumed = Trainer::resume(&checkpoint, Unstarted::new(weights())).unwrap();
+        let mut resumed = Trainer::resume(&checkpoint, Uninit::new(weights())).unwrap();
         for trainer in [&mut whole, &mut resumed] {
             trainer.update(&device(), loss).unwrap();
         }

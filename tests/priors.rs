@@ -11,7 +11,7 @@ use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
     ConditionalNormal, Conditioner, ConfigError, DiagonalNormal, Flow, FlowError, NormalMixture, NormalMixtureConfig,
-    Prior, ShapeError, StandardNormal, Swap, ThetaStart,
+    Prior, ShapeError, StandardNormal, Swap, ThetaInit,
 };
 
 /// Held by whoever draws: the device's generator is one for all tests.
@@ -66,8 +66,8 @@ struct Network {
     linear: Linear,
 }
 
-impl ThetaStart for Network {
-    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for Network {
+    fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
         Ok(self)
     }
 }
@@ -340,8 +340,8 @@ struct Counted {
     starts: Param<Tensor<1>>,
 }
 
-impl ThetaStart for Counted {
-    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for Counted {
+    fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
         Ok(self)
     }
 }

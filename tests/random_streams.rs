@@ -14,8 +14,8 @@ use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Outcome, Precision, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNormConfig, Backward, Bijector, BoundFlow, Context, Cotangent, CouplingConfig, GatedNetConfig, Mixing,
-    ShapeError, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig, Walk,
+    ActNormConfig, Bijector, BoundFlow, Context, Cotangent, CouplingConfig, GatedNetConfig, GradientMemory, Mixing,
+    Replay, ShapeError, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
 };
 
 /// The generator is global to the process, so tests take turns.
@@ -106,11 +106,11 @@ fn images(n: usize) -> NegativeLogLikelihood<4, Tensor<4, Int>> {
     NegativeLogLikelihood::new(levels(n))
 }
 
-fn config(seed: u64, backward: Backward) -> TrainerConfig {
-    TrainerConfig::new(8).with_seed(seed).with_backward(backward).with_warm_up(0)
+fn config(seed: u64, backward: GradientMemory) -> TrainerConfig {
+    TrainerConfig::new(8).with_seed(seed).with_gradient_memory(backward).with_warm_up(0)
 }
 
-const POLICIES: [Backward; 3] = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 /// Every kind of update, from one state of the device: all leave the same behind, from another state something else.
 #[test]
@@ -118,27 +118,28 @@ fn what_follows_an_update_depends_on_the_state_before_it_alone() {
     let _turn = turn();
     device().seed(1);
     let model = dropping();
-    let updated = |before: u64, seed: u64, backward: Backward, steps: u64, parts: &[usize]| {
+    let updated = |before: u64, seed: u64, backward: GradientMemory, steps: u64, parts: &[usize]| {
         let mut trainer = Trainer::new(model.clone(), config(seed, backward)).unwrap();
         let parts: Vec<_> = parts.iter().map(|&n| images(n)).collect();
         after(before, || (0..steps).for_each(|_| drop(trainer.update_on_parts(&device(), &parts).unwrap())))
     };
-    let expected = updated(1, 0, Backward::Store, 1, &[12]);
-    assert_ne!(updated(2, 0, Backward::Store, 1, &[12]), expected);
-    assert_ne!(updated(1, 0, Backward::Store, 2, &[12]), expected, "the stream goes on");
+    let expected = updated(1, 0, GradientMemory::Store, 1, &[12]);
+    assert_ne!(updated(2, 0, GradientMemory::Store, 1, &[12]), expected);
+    assert_ne!(updated(1, 0, GradientMemory::Store, 2, &[12]), expected, "the stream goes on");
     // Under the last, an update is tried several times.
-    for backward in POLICIES.into_iter().chain([Backward::Reversible { tolerance: 1e-12 }]) {
+    for backward in POLICIES.into_iter().chain([GradientMemory::Reversible { tolerance: 1e-12 }]) {
         for (seed, parts) in [(0, vec![12]), (9, vec![12]), (9, vec![4]), (3, vec![3, 2, 5])] {
             assert_eq!(updated(1, seed, backward, 1, &parts), expected, "{backward:?}, seed {seed}, {parts:?}");
         }
     }
     // In float16 the first loss scale overflows.
     for precision in [Precision::BF16, Precision::F16(LossScale::Dynamic { exponent: 60, growth: 9 })] {
-        let mut trainer = Trainer::new(model.clone(), config(3, Backward::Store).with_precision(precision)).unwrap();
+        let mut trainer =
+            Trainer::new(model.clone(), config(3, GradientMemory::Store).with_precision(precision)).unwrap();
         assert_eq!(after(1, || drop(trainer.update_on(&device(), &images(4)).unwrap())), expected, "{precision:?}");
     }
     let closure = |before: u64, draws: usize| {
-        let mut trainer = Trainer::new(model.clone(), config(4, Backward::Store)).unwrap();
+        let mut trainer = Trainer::new(model.clone(), config(4, GradientMemory::Store)).unwrap();
         after(before, || {
             let loss = |model: &Dropping| {
                 Tensor::<1>::random([draws], Distribution::Default, &device());
@@ -156,7 +157,7 @@ fn updates_that_fail_give_the_stream_back_too() {
     let _turn = turn();
     device().seed(1);
     let model = dropping();
-    let mut good = Trainer::new(model.clone(), config(0, Backward::Store)).unwrap();
+    let mut good = Trainer::new(model.clone(), config(0, GradientMemory::Store)).unwrap();
     let expected = after(1, || drop(good.update_on(&device(), &images(2)).unwrap()));
     let other = after(2, || drop(good.update_on(&device(), &images(2)).unwrap()));
     let nan = |model: &Dropping| model.loss(levels(2)).mul_scalar(f64::NAN);
@@ -172,7 +173,7 @@ fn updates_that_fail_give_the_stream_back_too() {
             );
             assert_eq!(&after(before, || assert!(trainer.update(&device(), nan).is_err())), expected);
         }
-        let skipping = config(6, Backward::Store).with_non_finite(NonFinite::Skip { at_most: 1 });
+        let skipping = config(6, GradientMemory::Store).with_non_finite(NonFinite::Skip { at_most: 1 });
         let mut trainer = Trainer::new(model.clone(), skipping).unwrap();
         let skipped = || assert!(matches!(trainer.update(&device(), nan).unwrap().outcome, Outcome::Skipped(_)));
         assert_eq!(&after(before, skipped), expected);
@@ -252,7 +253,7 @@ impl<C: Context> Bijector<4, C> for Own {
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         Ok(shape)
     }
-    fn walk_back(&self, back: Cotangent<4>, _: &C, walk: &mut Walk<C>) -> Cotangent<4> {
+    fn walk_back(&self, back: Cotangent<4>, _: &C, walk: &mut Replay<C>) -> Cotangent<4> {
         walk.leave(&back.z.device());
         draw();
         if self.release {
@@ -265,7 +266,7 @@ impl<C: Context> Bijector<4, C> for Own {
 /// There and back through a bijector alone; what is drawn while the walk is still there.
 fn walked<B: Bijector<4>>(bijector: &B, before: u64, seed: u64) -> [Vec<f32>; 2] {
     device().seed(before);
-    let mut walk = Walk::new(seed);
+    let mut walk = Replay::new(seed);
     let x = levels(3).float().div_scalar(256.0).inner();
     let (z, log_det) = bijector.walk_forward(x, &(), &mut walk);
     let between = draw();
@@ -298,12 +299,12 @@ fn walks_give_the_stream_back() {
     assert_eq!(alone(1, 3), alone(1, 4));
     assert_ne!(alone(1, 3), alone(2, 3));
 
-    let whole = |before, seed| after(before, || drop(model.walk(levels(3), &(), &mut Walk::new(seed))));
+    let whole = |before, seed| after(before, || drop(model.walk(levels(3), &(), &mut Replay::new(seed))));
     assert_eq!(whole(1, 3), whole(1, 4));
     assert_ne!(whole(1, 3), whole(2, 3));
     let x = levels(3).float().div_scalar(256.0);
     let exact = |before, seed| {
-        let mut walk = Walk::<()>::recomputing(seed);
+        let mut walk = Replay::<()>::recomputing(seed);
         after(before, || drop(model.flow.walk(x.clone(), None, &(), &mut walk)))
     };
     assert_eq!(exact(1, 3), exact(1, 4));
@@ -320,7 +321,7 @@ fn a_walk_draws_from_its_seed() {
     let z = |before: u64, seed: u64| {
         device().seed(before);
         let layers = &model.flow.bijector;
-        layers.walk_forward(x.clone(), &(), &mut Walk::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
+        layers.walk_forward(x.clone(), &(), &mut Replay::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
     };
     assert_eq!(z(1, 3), z(2, 3));
     assert_ne!(z(1, 3), z(1, 4));

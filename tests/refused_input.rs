@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use flowkit::data::{DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons};
 use flowkit::train::{Adam, Adamax, Fault, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Backward, Bijector, BoundFlow, CapacityError, ChannelOrder, Flow, FlowError, Logit,
+    ActNorm, ActNormConfig, Bijector, BoundFlow, CapacityError, ChannelOrder, Flow, FlowError, GradientMemory, Logit,
     LogitConfig, MultiScale, PartitionConfig, Pattern, Prior, ShapeError, Squeeze, SqueezeConfig, StandardNormal,
     Uniform, UniformDequantization, UniformDequantizationConfig,
 };
@@ -127,8 +127,8 @@ fn levels_that_evaluation_refuses_are_no_training_data() {
         assert_eq!(panics(|| model.log_weight(batch(level), noise)), text);
         let objective = NegativeLogLikelihood::<2, _>::new(batch(level));
         assert_eq!(panics(|| objective.loss(&model)), text);
-        for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
-            let mut trainer = Trainer::new(pixels(), TrainerConfig::new(2).with_backward(backward)).unwrap();
+        for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
+            let mut trainer = Trainer::new(pixels(), TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
             let good = NegativeLogLikelihood::<2, _>::new(batch(9));
             let error = trainer.update_on_parts(&device(), &[good, objective.clone()]).unwrap_err();
             assert_eq!(error, TrainError::Batch(expected.clone()), "{backward:?}");

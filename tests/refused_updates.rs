@@ -13,7 +13,7 @@ use flowkit::train::{
     Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNormConfig, Backward, BoxBijector, CouplingConfig, Flow, MlpConfig, Sigmoid, StandardNormal, Swap, Unstarted,
+    ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, MlpConfig, Sigmoid, StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -26,11 +26,11 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-const POLICIES: [Backward; 3] = [Backward::Store, Backward::Recompute, Backward::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 type Model = Flow<Vec<BoxBijector<2>>, StandardNormal>;
 
-fn unstarted() -> Unstarted<Model> {
+fn unstarted() -> Uninit<Model> {
     let mut layers = Vec::new();
     for _ in 0..2 {
         let net = MlpConfig::new(1, 1, 2).with_hidden(vec![4]).init(&device());
@@ -52,8 +52,8 @@ fn points() -> NegativeLogLikelihood<2, Tensor<2>> {
     NegativeLogLikelihood::new(Tensor::from_data(rows, &device()))
 }
 
-fn config(backward: Backward) -> TrainerConfig {
-    TrainerConfig::new(2).with_backward(backward).with_warm_up(1).with_learning_rate(0.01)
+fn config(backward: GradientMemory) -> TrainerConfig {
+    TrainerConfig::new(2).with_gradient_memory(backward).with_warm_up(1).with_learning_rate(0.01)
 }
 
 /// Freezes the parameters whose path begins like this.
@@ -97,12 +97,12 @@ fn a_model_of_which_nothing_is_trained_is_refused() {
     }
     // A loss of what is frozen alone.
     let layer = || ActNormConfig::new(2).init::<2>(&device());
-    let mut trainer = Trainer::new((frozen(layer(), ""), layer()), config(Backward::Store)).unwrap();
+    let mut trainer = Trainer::new((frozen(layer(), ""), layer()), config(GradientMemory::Store)).unwrap();
     let error = trainer.update(&device(), |model| model.0.bias.val().sum()).unwrap_err();
     assert_eq!(error, TrainError::NothingTrained);
 
     // Nor does a run go on from such a file.
-    let start = Trainer::new(model(), config(Backward::Store)).unwrap();
+    let start = Trainer::new(model(), config(GradientMemory::Store)).unwrap();
     let checkpoint = start.checkpoint(BTreeMap::new()).unwrap();
     let keys = ["trainer", "progress"].map(|key| (key.to_owned(), checkpoint.metadata(key).unwrap().to_owned()));
     let mut other = Checkpoint::new(keys.into()).unwrap();
@@ -174,7 +174,7 @@ fn an_update_that_overflows_is_not_made() {
     }
 }
 
-fn trainer(backward: Backward, optimizer: OptimizerConfig) -> Trainer<Model> {
+fn trainer(backward: GradientMemory, optimizer: OptimizerConfig) -> Trainer<Model> {
     Trainer::new(model(), config(backward).with_optimizer(optimizer)).unwrap()
 }
 
@@ -182,7 +182,7 @@ fn trainer(backward: Backward, optimizer: OptimizerConfig) -> Trainer<Model> {
 fn the_policy_decides_about_an_update_that_overflows() {
     let _turn = turn();
     for policy in [NonFinite::Skip { at_most: 2 }, NonFinite::Restore { at_most: 2 }] {
-        let mut trainer = Trainer::new(model(), config(Backward::Store).with_non_finite(policy)).unwrap();
+        let mut trainer = Trainer::new(model(), config(GradientMemory::Store).with_non_finite(policy)).unwrap();
         trainer.update_on(&device(), &points()).unwrap();
         trainer.mark_saved();
         let mut trainer = trainer.with_learning_rate(1e300).unwrap();

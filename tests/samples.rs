@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use flowkit::event::sum_event;
+use flowkit::tensor::per_example::sum_event;
 use flowkit::testing::numbers::numbers;
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoundFlow, Context, FailedRow, Flow, FlowError, Invert, LogitConfig, Prior,

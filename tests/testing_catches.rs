@@ -7,7 +7,7 @@ use burn::module::{
 };
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
-use flowkit::{Bijector, Context, Cotangent, LayerWalk, ShapeError, Walk, check_shape};
+use flowkit::{Bijector, Context, Cotangent, Replay, ShapeError, Visit, check_shape};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mistake {
@@ -130,11 +130,11 @@ impl<C: Context> Bijector<2, C> for Scale {
         (self, z)
     }
 
-    fn visit_layers(&self, x: Tensor<2>, context: &C, walk: &mut LayerWalk<'_, 2>) -> Tensor<2> {
+    fn visit_layers(&self, x: Tensor<2>, context: &C, walk: &mut Visit<'_, 2>) -> Tensor<2> {
         if self.mistake == LayerLeftOut { x } else { walk.leaf(self, x, context) }
     }
 
-    fn walk_back(&self, back: Cotangent<2>, context: &C, walk: &mut Walk<C>) -> Cotangent<2> {
+    fn walk_back(&self, back: Cotangent<2>, context: &C, walk: &mut Replay<C>) -> Cotangent<2> {
         let device = back.z.device().autodiff();
         walk.leave(&device);
         let x = self.inverse(Tensor::from_inner(back.z), context).inner();

@@ -7,7 +7,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use flowkit::Unstarted;
+use flowkit::Uninit;
 use flowkit::train::{
     Adam, Checkpoint, Ema, EmaDecay, GradientUnit, NonFinite, OptimizerConfig, Purpose, Schedule, StepSeed, TrainError,
     Trainer, TrainerConfig, WarmUp, clip_global_norm, global_norm,
@@ -278,7 +278,7 @@ fn a_configuration_comes_back_bit_for_bit() {
         .with_ema(EmaDecay::Constant(1.0 - 1.0 / 98.0));
     let model: Linear = LinearConfig::new(1, 1).init(&device);
     let checkpoint = Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
-    let resumed = Trainer::resume(&checkpoint, Unstarted::new(model)).unwrap();
+    let resumed = Trainer::resume(&checkpoint, Uninit::new(model)).unwrap();
     assert_eq!(*resumed.config(), config);
     // The text too: no two numbers are written alike.
     let again = resumed.checkpoint(BTreeMap::new()).unwrap();
@@ -302,7 +302,7 @@ fn every_valid_configuration_survives_its_checkpoint() {
     for config in valid {
         let model: Linear = LinearConfig::new(1, 1).init(&device);
         let checkpoint = Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
-        let resumed = Trainer::resume(&checkpoint, Unstarted::new(model)).unwrap();
+        let resumed = Trainer::resume(&checkpoint, Uninit::new(model)).unwrap();
         assert_eq!(*resumed.config(), config);
     }
     for max_norm in [f64::INFINITY, f64::NAN, 0.0, -1.0] {
@@ -329,7 +329,7 @@ fn fields_may_be_added_to_a_configuration() {
         other.insert("model", &model).unwrap();
         other.insert("average", start.average()).unwrap();
         other.insert_bytes("optimizer", saved.bytes("optimizer").unwrap().to_vec()).unwrap();
-        Trainer::resume(&other, Unstarted::new(model.clone())).map(|trainer| trainer.config().clone())
+        Trainer::resume(&other, Uninit::new(model.clone())).map(|trainer| trainer.config().clone())
     };
     let older = resume(r#"{"dims": 3, "seed": 7}"#).unwrap();
     assert_eq!(older, TrainerConfig::new(3).with_seed(7));

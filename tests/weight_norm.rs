@@ -4,7 +4,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use flowkit::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
+use flowkit::{ConvInit, ConvWeight, DataInitConv, DataInitConvConfig};
 
 use common::parameters::set;
 use common::tolerance::{limit, normwise};
@@ -28,9 +28,9 @@ const GAINS: [f64; OUTPUTS] = [1.3, -0.4, 2.1];
 const BIASES: [f64; OUTPUTS] = [0.2, 0.0, -0.7];
 
 /// The layer with the numbers above.
-fn layer(kernel: usize, precision: Precision) -> StartedConv {
-    let config = StartedConvConfig::new(INPUTS, OUTPUTS).with_kernel(kernel).with_weight(ConvWeight::WeightNorm);
-    let layer = config.with_start(ConvStart::DataDependent { scale: 0.1 }).init(&precision.device());
+fn layer(kernel: usize, precision: Precision) -> DataInitConv {
+    let config = DataInitConvConfig::new(INPUTS, OUTPUTS).with_kernel(kernel).with_weight(ConvWeight::WeightNorm);
+    let layer = config.with_start(ConvInit::DataDependent { scale: 0.1 }).init(&precision.device());
     set(layer, precision, |path| match path {
         "gain" => GAINS.to_vec(),
         "conv.bias" => BIASES.to_vec(),

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use flowkit::{Bijector, ChannelMatrixConfig, Conv1x1Config, MatrixStart};
+use flowkit::{Bijector, ChannelMatrixConfig, Conv1x1Config, MatrixInit};
 
 use super::gap::{values, within};
 use super::precision::{double, gradients, leaf};
@@ -53,7 +53,7 @@ fn work<B: Bijector<4>>(layer: B, device: &Device) -> Work {
 }
 
 pub fn items() -> Vec<Item> {
-    let plain = |device: &Device| ChannelMatrixConfig::new(CHANNELS).with_start(MatrixStart::Orthogonal).init(device);
+    let plain = |device: &Device| ChannelMatrixConfig::new(CHANNELS).with_start(MatrixInit::Orthogonal).init(device);
     let plu = |device: &Device| Conv1x1Config::new(CHANNELS).init(device);
     let graph = |device: &Device| device.clone().autodiff();
     vec![

@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdf, MixLogCdfConfig};
-use flowkit::{Conditioner, ConvStart, GatedNet, GatedNetConfig};
+use flowkit::{Conditioner, ConvInit, GatedNet, GatedNetConfig};
 
 use super::gap::{values, within};
 use super::precision::{double, gradients};
@@ -43,9 +43,9 @@ impl Case {
         let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
         // The peers' starts: all weights count, and the outputs are small.
         let net = GatedNetConfig::new(HALF, law.n_params(), size.filters, size.blocks)
-            .with_start(ConvStart::FanIn)
-            .with_gate_start(ConvStart::FanIn)
-            .with_output_start(ConvStart::Normal { deviation: 0.01 })
+            .with_start(ConvInit::FanIn)
+            .with_gate_init(ConvInit::FanIn)
+            .with_output_init(ConvInit::Normal { deviation: 0.01 })
             .init(device);
         let [c, h, w] = HALF;
         Self { net, law, x: Tensor::random([BATCH, c, h, w], Distribution::Normal(0.0, 1.0), device) }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
-use flowkit::Backward;
+use flowkit::GradientMemory;
 use flowkit::data::image_folder::Labelling;
 use flowkit::data::{self, Augmentation, Batches, Split};
 use flowkit::train::{EmaDecay, NonFinite, TrainerConfig};
@@ -181,9 +181,9 @@ impl RunArgs {
         let rate = self.lr.unwrap_or(preset.learning_rate);
         let ema = self.ema.map_or(preset.ema, EmaDecay::Warmed);
         let policy = self.non_finite.map_or(preset.non_finite, NonFinite::from);
-        let backward = self.backward.map_or(preset.backward, Backward::from);
+        let backward = self.backward.map_or(preset.gradient_memory, GradientMemory::from);
         let training = preset.with_seed(self.seed()).with_learning_rate(rate).with_ema(ema);
-        training.with_non_finite(policy).with_backward(backward)
+        training.with_non_finite(policy).with_gradient_memory(backward)
     }
 
     /// The flags of an example and those here that the course of a run depends on.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use flowkit::Backward;
+use flowkit::GradientMemory;
 use flowkit::train::{Checkpoint, NonFinite};
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ pub enum Keep {
     Reversible,
 }
 
-impl From<Keep> for Backward {
+impl From<Keep> for GradientMemory {
     fn from(keep: Keep) -> Self {
         match keep {
             Keep::Store => Self::Store,
@@ -49,12 +49,12 @@ impl From<Keep> for Backward {
     }
 }
 
-impl From<Backward> for Keep {
-    fn from(backward: Backward) -> Self {
+impl From<GradientMemory> for Keep {
+    fn from(backward: GradientMemory) -> Self {
         match backward {
-            Backward::Store => Self::Store,
-            Backward::Recompute => Self::Recompute,
-            Backward::Reversible { .. } => Self::Reversible,
+            GradientMemory::Store => Self::Store,
+            GradientMemory::Recompute => Self::Recompute,
+            GradientMemory::Reversible { .. } => Self::Reversible,
         }
     }
 }

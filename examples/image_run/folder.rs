@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use flowkit::data::Split;
-use flowkit::metric::{OneSampleBound, Provenance};
+use flowkit::flow::likelihood::{OneSampleBound, Provenance};
 use flowkit::random::Seeded;
 use flowkit::train::{Purpose, StepSeed, peak_rss_bytes};
 use flowkit::whole_file::{self, TEMPORARY};

@@ -8,7 +8,7 @@ use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
-use flowkit::Backward;
+use flowkit::GradientMemory;
 
 use super::conduct::Keep;
 
@@ -35,7 +35,7 @@ pub fn keep_memory() {
 }
 
 /// Names the policy that needs less memory, should it run out from here on.
-pub fn advise(backward: Backward) {
+pub fn advise(backward: GradientMemory) {
     let name = |backward| {
         Keep::from(backward).to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     };

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use flowkit::data::{Images, Split, chunks};
-use flowkit::metric::{ImportanceWeightedBound, OneSampleBound};
+use flowkit::flow::likelihood::{ImportanceWeightedBound, OneSampleBound};
 use flowkit::train::{Checkpoint, Purpose, StepSeed, Trainer};
 use flowkit::{BitsPerDim, FlowError, LogLikelihood};
 

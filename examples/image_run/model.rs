@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use flowkit::metric::{ImportanceWeightedBound, OneSampleBound};
+use flowkit::flow::likelihood::{ImportanceWeightedBound, OneSampleBound};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, Update};
-use flowkit::{Bijector, BoundFlow, ConfigError, FlowError, LogLikelihood, Prior, ShapeError, Surjection, Unstarted};
+use flowkit::{Bijector, BoundFlow, ConfigError, FlowError, LogLikelihood, Prior, ShapeError, Surjection, Uninit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +13,7 @@ pub type Levels = Tensor<4, Int>;
 
 /// A bound on the likelihood of images.
 pub trait ImageModel: Module {
-    fn initialize(unstarted: Unstarted<Self>, x: Levels) -> Result<Self, FlowError>;
+    fn initialize(unstarted: Uninit<Self>, x: Levels) -> Result<Self, FlowError>;
     fn update(trainer: &mut Trainer<Self>, device: &Device, x: Levels) -> Result<Update, TrainError>;
     fn bound(&self, x: Levels) -> Result<LogLikelihood<OneSampleBound>, FlowError>;
     fn weighted_bound(&self, x: Levels, samples: usize) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>;
@@ -27,7 +27,7 @@ where
     B: Bijector<4>,
     P: Prior<4>,
 {
-    fn initialize(unstarted: Unstarted<Self>, x: Levels) -> Result<Self, FlowError> {
+    fn initialize(unstarted: Uninit<Self>, x: Levels) -> Result<Self, FlowError> {
         unstarted.initialize(x)
     }
 
@@ -61,7 +61,7 @@ pub trait ImageModelConfig: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// Parameters of the model, counted without making it.
     fn num_params(&self) -> Result<usize, ConfigError>;
-    fn build(&self, device: &Device) -> Result<Unstarted<Self::Model>, ConfigError>;
+    fn build(&self, device: &Device) -> Result<Uninit<Self::Model>, ConfigError>;
     /// Shape `[C, H, W]` of its images.
     fn image(&self) -> [usize; 3];
     /// Levels of a pixel.

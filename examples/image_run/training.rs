@@ -83,7 +83,7 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let seed = args.seed();
         let training = args.training(training);
         training.validate()?;
-        memory::advise(training.backward);
+        memory::advise(training.gradient_memory);
         Batches::new(data.len(), args.batch.unwrap_or(batch_size), seed)?;
         device.seed(StepSeed::new(seed).seed(0, Purpose::Initialization));
         let first = Batches::new(data.len(), start_size.min(data.len()), seed)?.indices(0);
@@ -124,14 +124,14 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
             trainer = trainer.with_non_finite(policy.into());
         }
         if let Some(keep) = args.backward {
-            trainer = trainer.with_backward(keep.into())?;
+            trainer = trainer.with_gradient_memory(keep.into())?;
         }
         let done = trainer.step_count();
         if let Some(steps) = args.steps.filter(|&steps| steps < done) {
             let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));
             return Err(Failure::Contradiction { flag: "steps", given, saved, out: args.out.clone() });
         }
-        memory::advise(trainer.config().backward);
+        memory::advise(trainer.config().gradient_memory);
         folder.remove_leftovers()?;
         folder.check_published()?;
         let checkpoints = match checkpoints {

@@ -19,7 +19,7 @@
 //!
 //! # Start
 //! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its bias at the law's
-//! start ([`ThetaStart`]).
+//! start ([`ThetaInit`]).
 //!
 //! # Records
 //! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
@@ -38,15 +38,15 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear};
-use crate::conditioner::storage::{self, cast};
-use crate::conditioner::theta_start::{self, LastLayer};
+use crate::conditioner::theta_init::{self, LastLayer};
 use crate::conditioner::widths::Widths;
-use crate::conditioner::{Activation, Conditioner, ThetaStart};
+use crate::conditioner::{Activation, Conditioner, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
-use crate::order::Order;
-use crate::parameter;
+use crate::reshape::order::Order;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::parameter;
 
 /// Configuration of [`Made`].
 #[derive(Config, Debug)]
@@ -67,8 +67,8 @@ pub struct MadeConfig {
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
     /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
-    pub theta_start: Option<Vec<f64>>,
+    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
+    pub theta_init: Option<Vec<f64>>,
 }
 
 impl MadeConfig {
@@ -85,7 +85,7 @@ impl MadeConfig {
         const NAME: &str = "MadeConfig";
         ConfigError::positive(NAME, "dims", self.dims)?;
         self.widths().validate(NAME)?;
-        theta_start::validate(NAME, &self.theta_start, self.n_params)?;
+        theta_init::validate(NAME, &self.theta_init, self.n_params)?;
         self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))?;
         self.order.validate(NAME, self.dims)?;
         let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
@@ -134,11 +134,11 @@ impl MadeConfig {
         let outputs = numbers.repeat(self.n_params);
         let linear = LinearConfig::new(inputs.len(), outputs.len()).with_initializer(Initializer::Zeros);
         let mut linear: Linear = linear.init(device);
-        linear.bias = Some(theta_start::bias(&self.theta_start, self.n_params, self.dims, device));
+        linear.bias = Some(theta_init::bias(&self.theta_init, self.n_params, self.dims, device));
         let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, linear, device);
         let order = indices(&order, device);
-        let (widths, theta_start) = (self.widths(), self.theta_start.clone());
-        Made { hidden, output, order, activation: self.activation, widths, theta_start }
+        let (widths, theta_init) = (self.widths(), self.theta_init.clone());
+        Made { hidden, output, order, activation: self.activation, widths, theta_init }
     }
 }
 
@@ -156,21 +156,21 @@ pub struct Made {
     #[module(skip)]
     widths: Widths,
     #[module(skip)]
-    theta_start: Option<Vec<f64>>,
+    theta_init: Option<Vec<f64>>,
 }
 
-impl ThetaStart for Made {
+impl ThetaInit for Made {
     /// # Errors
     /// Also for an affine law of one element without a condition ([`ConfigError::OnlyNormal`]).
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         if self.widths.kept == 1 && self.widths.context.is_none() && law.is_affine() {
             return Err(ConfigError::OnlyNormal { config: "Made" });
         }
         let mut net = self;
         let linear = &mut net.output.linear;
-        let (widths, own, weight) = (&net.widths, &net.theta_start, &linear.weight);
+        let (widths, own, weight) = (&net.widths, &net.theta_init, &linear.weight);
         let last = LastLayer { network: "Made", widths, own, weight };
-        linear.bias = linear.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        linear.bias = linear.bias.take().map(|bias| last.init_at(bias, law)).transpose()?;
         Ok(net)
     }
 }
@@ -184,7 +184,7 @@ impl<C: VectorContext> Conditioner<2, C> for Made {
         };
         let layer = |h: Tensor<2>, layer: &MaskedLinear| self.activation.forward(layer.forward(h));
         let dtype = input.dtype();
-        let h = self.hidden.iter().fold(cast(input, storage::of(&self.output.linear.weight)), layer);
+        let h = self.hidden.iter().fold(cast(input, dtype::of(&self.output.linear.weight)), layer);
         cast(self.widths.theta(self.output.forward(h)), dtype)
     }
 

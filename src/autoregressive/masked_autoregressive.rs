@@ -38,13 +38,13 @@ use burn::tensor::Tensor;
 
 use super::AutoregressiveNet;
 use crate::bijector::Bijector;
-use crate::conditioner::ThetaStart;
+use crate::bijector::visit::See;
+use crate::conditioner::ThetaInit;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::sum_event;
-use crate::finite::all_finite;
 use crate::law::Law;
-use crate::layer::See;
+use crate::tensor::finite::all_finite;
+use crate::tensor::per_example::sum_event;
 
 /// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
 ///
@@ -59,8 +59,8 @@ pub struct MaskedAutoregressive<L, N> {
     pub net: N,
 }
 
-impl<L: Law, N: ThetaStart> MaskedAutoregressive<L, N> {
-    /// The layer of `law`, with parameters from `net`, which start at the law's start ([`ThetaStart`]).
+impl<L: Law, N: ThetaInit> MaskedAutoregressive<L, N> {
+    /// The layer of `law`, with parameters from `net`, which start at the law's start ([`ThetaInit`]).
     ///
     /// # Panics
     /// If the two do not fit. [`MaskedAutoregressive::try_new`] returns the error.
@@ -74,9 +74,9 @@ impl<L: Law, N: ThetaStart> MaskedAutoregressive<L, N> {
     /// The layer, or why law and network do not fit.
     ///
     /// # Errors
-    /// Those of [`ThetaStart::start_at`]; for [`super::Made`] also an affine law of one element without a condition.
+    /// Those of [`ThetaInit::init_at`]; for [`super::Made`] also an affine law of one element without a condition.
     pub fn try_new(law: L, net: N) -> Result<Self, ConfigError> {
-        let net = net.start_at(&law)?;
+        let net = net.init_at(&law)?;
         Ok(Self { law, net })
     }
 }

@@ -9,7 +9,7 @@
 //! all positions, and pairs of them.
 //!
 //! # Start
-//! The last convolution has weights of 0 and the law's start as bias ([`ThetaStart`]); all others start uniform within
+//! The last convolution has weights of 0 and the law's start as bias ([`ThetaInit`]); all others start uniform within
 //! `±1/√fan_in`, without data.
 //!
 //! # Reference
@@ -21,16 +21,16 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::storage::{self, cast};
-use super::theta_start::{self, LastLayer};
+use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
 use super::{
-    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvStart, StartedConv, StartedConvConfig, ThetaStart,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, DataInitConv, DataInitConvConfig, ThetaInit,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
-use crate::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 
 /// Configuration of [`ConvResNet`].
 #[derive(Config, Debug)]
@@ -56,8 +56,8 @@ pub struct ConvResNetConfig {
     #[config(default = 0.0)]
     pub dropout: f64,
     /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
-    pub theta_start: Option<Vec<f64>>,
+    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
+    pub theta_init: Option<Vec<f64>>,
 }
 
 impl ConvResNetConfig {
@@ -73,7 +73,7 @@ impl ConvResNetConfig {
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "ConvResNetConfig";
         self.widths().validate_channels(NAME)?;
-        theta_start::validate(NAME, &self.theta_start, self.n_params)?;
+        theta_init::validate(NAME, &self.theta_init, self.n_params)?;
         if self.n_filters < 2 {
             let (field, range, found) = ("n_filters", "[2, ∞)", self.n_filters as f64);
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
@@ -101,7 +101,7 @@ impl ConvResNetConfig {
     /// The number of parameters; `usize::MAX` where it is larger.
     pub(crate) fn count(&self) -> usize {
         let (widths, f) = (self.widths(), self.n_filters);
-        let conv = |inputs, outputs, kernel| StartedConvConfig::new(inputs, outputs).with_kernel(kernel).count();
+        let conv = |inputs, outputs, kernel| DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).count();
         let norm = product([2, f]);
         let context = self.n_context.map_or(0, |width| conv(width, f, 1));
         let block = sum([norm, conv(f, f, 3), context, norm, conv(f, f, 3)]);
@@ -122,28 +122,28 @@ impl ConvResNetConfig {
             panic!("{error}");
         }
         let (widths, f) = (self.widths(), self.n_filters);
-        let conv = |inputs: usize, outputs: usize, kernel: usize, start: ConvStart| {
-            StartedConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start).init(device)
+        let conv = |inputs: usize, outputs: usize, kernel: usize, start: ConvInit| {
+            DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start).init(device)
         };
         let norm = || ChannelNormConfig::new(f).init(device);
         let block = |_| ConvResBlock {
             first_norm: norm(),
-            first: conv(f, f, 3, ConvStart::FanIn),
-            context: self.n_context.map(|width| conv(width, f, 1, ConvStart::FanIn)),
+            first: conv(f, f, 3, ConvInit::FanIn),
+            context: self.n_context.map(|width| conv(width, f, 1, ConvInit::FanIn)),
             second_norm: norm(),
-            second: conv(f, f, 3, ConvStart::FanIn),
+            second: conv(f, f, 3, ConvInit::FanIn),
             dropout: DropoutConfig::new(self.dropout).init(),
         };
-        let mut output = conv(f, widths.params * widths.other, 3, ConvStart::Zero);
-        output.conv.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
+        let mut output = conv(f, widths.params * widths.other, 3, ConvInit::Zero);
+        output.conv.bias = Some(theta_init::bias(&self.theta_init, widths.params, widths.other, device));
         ConvResNet {
-            input: conv(widths.kept, f, 3, ConvStart::FanIn),
+            input: conv(widths.kept, f, 3, ConvInit::FanIn),
             blocks: (0..self.n_blocks).map(block).collect(),
             norm: norm(),
             output,
             activation: self.activation,
             widths,
-            theta_start: self.theta_start.clone(),
+            theta_init: self.theta_init.clone(),
         }
     }
 }
@@ -154,13 +154,13 @@ pub struct ConvResBlock {
     /// Norm before the first convolution.
     pub first_norm: ChannelNorm,
     /// 3x3, `F -> F`.
-    pub first: StartedConv,
+    pub first: DataInitConv,
     /// 1x1 on the condition, `A -> F`.
-    pub context: Option<StartedConv>,
+    pub context: Option<DataInitConv>,
     /// Norm before the second convolution.
     pub second_norm: ChannelNorm,
     /// 3x3, `F -> F`.
-    pub second: StartedConv,
+    pub second: DataInitConv,
     dropout: Dropout,
 }
 
@@ -168,19 +168,19 @@ pub struct ConvResBlock {
 #[derive(Module, Debug)]
 pub struct ConvResNet {
     /// 3x3, `n_kept -> F`.
-    pub input: StartedConv,
+    pub input: DataInitConv,
     /// The blocks, first to last.
     pub blocks: Vec<ConvResBlock>,
     /// Norm before the last convolution.
     pub norm: ChannelNorm,
     /// 3x3, `F -> params·n_other`.
-    pub output: StartedConv,
+    pub output: DataInitConv,
     #[module(skip)]
     activation: Activation,
     #[module(skip)]
     widths: Widths,
     #[module(skip)]
-    theta_start: Option<Vec<f64>>,
+    theta_init: Option<Vec<f64>>,
 }
 
 impl ConvResNet {
@@ -196,12 +196,12 @@ impl ConvResNet {
     }
 }
 
-impl ThetaStart for ConvResNet {
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for ConvResNet {
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         let mut net = self;
-        let (widths, own, weight) = (&net.widths, &net.theta_start, &net.output.conv.weight);
+        let (widths, own, weight) = (&net.widths, &net.theta_init, &net.output.conv.weight);
         let last = LastLayer { network: "ConvResNet", widths, own, weight };
-        net.output.conv.bias = net.output.conv.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        net.output.conv.bias = net.output.conv.bias.take().map(|bias| last.init_at(bias, law)).transpose()?;
         Ok(net)
     }
 }
@@ -209,7 +209,7 @@ impl ThetaStart for ConvResNet {
 impl<C: MapContext> Conditioner<4, C> for ConvResNet {
     fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
-        let (dtype, own) = (kept.dtype(), storage::of(&self.input.conv.weight));
+        let (dtype, own) = (kept.dtype(), dtype::of(&self.input.conv.weight));
         let context = context.map().map(|context| cast(context, own));
         let h = self.input.forward(cast(kept, own));
         let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));

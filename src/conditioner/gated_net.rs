@@ -23,18 +23,18 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::storage::{self, cast};
-use super::theta_start::{LastLayer, check_n_params};
+use super::theta_init::{LastLayer, check_n_params};
 use super::widths::Widths;
 use super::{
-    Conditioner, ConvStart, ConvWeight, GatedBlock, GatedBlockConfig, Mixing, StartedConv, StartedConvConfig,
-    ThetaStart, concat_elu,
+    Conditioner, ConvInit, ConvWeight, DataInitConv, DataInitConvConfig, GatedBlock, GatedBlockConfig, Mixing,
+    ThetaInit, concat_elu,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
-use crate::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
-use crate::parameter;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
+use crate::tensor::parameter;
 
 /// What stands before the last convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,14 +68,14 @@ pub struct GatedNetConfig {
     #[config(default = 0.0)]
     pub dropout: f64,
     /// Start of the inner convolutions.
-    #[config(default = "ConvStart::DataDependent { scale: 1.0 }")]
-    pub start: ConvStart,
+    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
+    pub start: ConvInit,
     /// Start of the convolutions that give gates.
-    #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
-    pub gate_start: ConvStart,
+    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
+    pub gate_init: ConvInit,
     /// Start of the last convolution.
-    #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
-    pub output_start: ConvStart,
+    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
+    pub output_init: ConvInit,
     /// What the weights of the convolutions are made of.
     #[config(default = "ConvWeight::Plain")]
     pub weight: ConvWeight,
@@ -116,7 +116,7 @@ impl GatedNetConfig {
         ];
         let total = ConfigError::parameters(NAME, self.count(), sizes)?;
         ConfigError::at_most(NAME, "n_params·half[0]", product([self.n_params, c]), MOST_SIZE)?;
-        self.output_start.validate(NAME, self.weight)?;
+        self.output_init.validate(NAME, self.weight)?;
         self.block().validate()?;
         Ok(total)
     }
@@ -124,7 +124,7 @@ impl GatedNetConfig {
     /// The number of parameters; `usize::MAX` where it is larger.
     pub(crate) fn count(&self) -> usize {
         let ([c, h, w], f) = (self.half, self.n_filters);
-        let conv = |inputs, outputs| StartedConvConfig::new(inputs, outputs).with_weight(self.weight).count();
+        let conv = |inputs, outputs| DataInitConvConfig::new(inputs, outputs).with_weight(self.weight).count();
         let positions = self.mixing.map_or(0, |_| product([f, h, w]));
         let blocks = product([self.n_blocks, self.block().count()]);
         sum([conv(c, f), positions, blocks, conv(self.width(), product([self.n_params, c]))])
@@ -144,7 +144,7 @@ impl GatedNetConfig {
             .with_mixing(self.mixing)
             .with_dropout(self.dropout)
             .with_start(self.start)
-            .with_gate_start(self.gate_start)
+            .with_gate_init(self.gate_init)
             .with_weight(self.weight)
     }
 
@@ -158,13 +158,13 @@ impl GatedNetConfig {
         }
         let ([c, h, w], f) = (self.half, self.n_filters);
         let conv = |inputs, outputs, start| {
-            StartedConvConfig::new(inputs, outputs).with_start(start).with_weight(self.weight).init(device)
+            DataInitConvConfig::new(inputs, outputs).with_start(start).with_weight(self.weight).init(device)
         };
         GatedNet {
             input: conv(c, f, self.start),
             positions: self.mixing.map(|_| parameter::normal([1, f, h, w], 0.01, device)),
             blocks: (0..self.n_blocks).map(|_| self.block().init(device)).collect(),
-            output: conv(self.width(), self.n_params * c, self.output_start),
+            output: conv(self.width(), self.n_params * c, self.output_init),
             half: self.half,
             output_activation: self.output_activation,
         }
@@ -175,13 +175,13 @@ impl GatedNetConfig {
 #[derive(Module, Debug)]
 pub struct GatedNet {
     /// 3x3, `C -> F`.
-    pub input: StartedConv,
+    pub input: DataInitConv,
     /// Positions `p`, `[1, F, H, W]`; `None` without mixing.
     pub positions: Option<Param<Tensor<4>>>,
     /// The blocks, first to last.
     pub blocks: Vec<GatedBlock>,
     /// 3x3, `F` or `2F -> params·C`.
-    pub output: StartedConv,
+    pub output: DataInitConv,
     #[module(skip)]
     half: [usize; 3],
     #[module(skip)]
@@ -198,7 +198,7 @@ impl GatedNet {
 
     fn run(&self, kept: Tensor<4>, context: Option<Tensor<4>>) -> Tensor<3> {
         let c = kept.dims()[1];
-        let (dtype, own) = (kept.dtype(), storage::of(&self.input.conv.weight));
+        let (dtype, own) = (kept.dtype(), dtype::of(&self.input.conv.weight));
         let (kept, context) = (cast(kept, own), context.map(|context| cast(context, own)));
         let positions = self.positions.as_ref().map(Param::val);
         let h = self.input.forward(kept);
@@ -240,19 +240,19 @@ fn theta(output: Tensor<4>, c: usize) -> Tensor<3> {
     output.reshape([b, channels / c, c * h * w])
 }
 
-impl ThetaStart for GatedNet {
+impl ThetaInit for GatedNet {
     /// The last convolution starts at random, as in the paper, so the components of a law already differ. It keeps that
-    /// start, unless it is [`ConvStart::Zero`].
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+    /// start, unless it is [`ConvInit::Zero`].
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         let mut net = self;
         let widths = net.widths();
-        if !net.output.starts_at_zero() {
+        if !net.output.inits_at_zero() {
             check_n_params("GatedNet", widths.params, law)?;
             return Ok(net);
         }
         let conv = &mut net.output.conv;
         let last = LastLayer { network: "GatedNet", widths: &widths, own: &None, weight: &conv.weight };
-        conv.bias = conv.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        conv.bias = conv.bias.take().map(|bias| last.init_at(bias, law)).transpose()?;
         Ok(net)
     }
 }

@@ -22,18 +22,19 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::storage::{self, cast};
+use super::layer::zero_linear::LOG_SCALE_FACTOR;
 use super::widths::Widths;
-use super::zero_conv::{LOG_SCALE_FACTOR, scaled};
-use super::{Conditioner, ThetaStart, ZeroConv, ZeroConvConfig, theta_start};
+use super::zero_conv::scaled;
+use super::{Conditioner, ThetaInit, ZeroConv, ZeroConvConfig, theta_init};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::conv2d::{self, After, Edge, Form};
 use crate::law::Law;
-use crate::limit::{product, sum};
 use crate::linear::{ActNorm, ActNormConfig};
-use crate::parameter;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::{product, sum};
+use crate::tensor::parameter;
 
 /// Configuration of [`GlowNet`].
 #[derive(Config, Debug)]
@@ -48,8 +49,8 @@ pub struct GlowNetConfig {
     #[config(default = 512)]
     pub n_filters: usize,
     /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
-    pub theta_start: Option<Vec<f64>>,
+    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
+    pub theta_init: Option<Vec<f64>>,
 }
 
 impl GlowNetConfig {
@@ -64,7 +65,7 @@ impl GlowNetConfig {
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate_channels("GlowNetConfig")?;
-        theta_start::validate("GlowNetConfig", &self.theta_start, self.n_params)?;
+        theta_init::validate("GlowNetConfig", &self.theta_init, self.n_params)?;
         ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)?;
         let sizes = [
             ("n_filters", self.n_filters),
@@ -88,7 +89,7 @@ impl GlowNetConfig {
     }
 
     fn output(&self) -> ZeroConvConfig {
-        ZeroConvConfig::new(self.n_filters, self.n_other, self.n_params).with_theta_start(self.theta_start.clone())
+        ZeroConvConfig::new(self.n_filters, self.n_other, self.n_params).with_theta_init(self.theta_init.clone())
     }
 
     /// The network.
@@ -161,8 +162,8 @@ pub struct GlowNet {
     widths: Widths,
 }
 
-impl ThetaStart for GlowNet {
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for GlowNet {
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         let output = self.output.start_within("GlowNet", law)?;
         Ok(Self { output, ..self })
     }
@@ -171,7 +172,7 @@ impl ThetaStart for GlowNet {
 impl<C: Context> Conditioner<4, C> for GlowNet {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
         let dtype = kept.dtype();
-        let kept = cast(kept, storage::of(&self.input.weight));
+        let kept = cast(kept, dtype::of(&self.input.weight));
         cast(self.widths.theta(self.output.convolve(self.inner.forward(self.input.forward(kept)))), dtype)
     }
 

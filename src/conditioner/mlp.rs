@@ -6,7 +6,7 @@
 //! ```
 //! # Start
 //! Hidden layers start uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start
-//! ([`ThetaStart`]). A coupling of a law that is the identity at theta = 0 ([`crate::law::Affine`] as `Exponential` or
+//! ([`ThetaInit`]). A coupling of a law that is the identity at theta = 0 ([`crate::law::Affine`] as `Exponential` or
 //! `Additive`, [`crate::law::RationalQuadraticSpline`]) starts as the identity. One of [`crate::law::MixLogCdf`] starts
 //! near it, with components that differ.
 //!
@@ -32,15 +32,15 @@ use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::storage::{self, cast};
-use super::theta_start::{self, LastLayer};
+use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
-use super::{Activation, Conditioner, ThetaStart};
+use super::{Activation, Conditioner, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{self, After};
 use crate::law::Law;
-use crate::parameter;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::parameter;
 
 /// Configuration of [`Mlp`].
 #[derive(Config, Debug)]
@@ -60,8 +60,8 @@ pub struct MlpConfig {
     /// Numbers of the condition; `None`: no condition.
     pub d_context: Option<usize>,
     /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
-    pub theta_start: Option<Vec<f64>>,
+    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
+    pub theta_init: Option<Vec<f64>>,
 }
 
 impl MlpConfig {
@@ -76,7 +76,7 @@ impl MlpConfig {
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate("MlpConfig")?;
-        theta_start::validate("MlpConfig", &self.theta_start, self.n_params)?;
+        theta_init::validate("MlpConfig", &self.theta_init, self.n_params)?;
         self.hidden.iter().try_for_each(|&width| ConfigError::positive("MlpConfig", "hidden", width))?;
         let [kept, other, params, context] = self.widths().fields();
         let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
@@ -110,8 +110,8 @@ impl MlpConfig {
         let hidden = hidden.collect();
         let output = LinearConfig::new(inputs, widths.params * widths.other).with_initializer(Initializer::Zeros);
         let mut output: Linear = output.init(device);
-        output.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
-        Mlp { hidden, output, activation: self.activation, widths, theta_start: self.theta_start.clone() }
+        output.bias = Some(theta_init::bias(&self.theta_init, widths.params, widths.other, device));
+        Mlp { hidden, output, activation: self.activation, widths, theta_init: self.theta_init.clone() }
     }
 }
 
@@ -127,15 +127,15 @@ pub struct Mlp {
     #[module(skip)]
     widths: Widths,
     #[module(skip)]
-    theta_start: Option<Vec<f64>>,
+    theta_init: Option<Vec<f64>>,
 }
 
-impl ThetaStart for Mlp {
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for Mlp {
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         let mut net = self;
-        let (widths, own, weight) = (&net.widths, &net.theta_start, &net.output.weight);
+        let (widths, own, weight) = (&net.widths, &net.theta_init, &net.output.weight);
         let last = LastLayer { network: "Mlp", widths, own, weight };
-        net.output.bias = net.output.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        net.output.bias = net.output.bias.take().map(|bias| last.init_at(bias, law)).transpose()?;
         Ok(net)
     }
 }
@@ -152,7 +152,7 @@ impl<C: VectorContext> Conditioner<2, C> for Mlp {
             activation => activation.forward(linear::layer(h, layer, After::Nothing)),
         };
         let dtype = input.dtype();
-        let h = self.hidden.iter().fold(cast(input, storage::of(&self.output.weight)), layer);
+        let h = self.hidden.iter().fold(cast(input, dtype::of(&self.output.weight)), layer);
         cast(self.widths.theta(linear::layer(h, &self.output, After::Nothing)), dtype)
     }
 

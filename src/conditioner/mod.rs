@@ -1,50 +1,35 @@
 //! Networks that give a law its parameters.
 
-pub mod activation;
-pub mod channel_norm;
 pub mod conv_res_net;
-pub mod gated_attention;
-pub mod gated_block;
-pub mod gated_conv;
 pub mod gated_net;
 pub mod glow_net;
+pub mod layer;
 pub mod mlp;
 pub mod res_net;
-pub mod started_conv;
-pub(crate) mod storage;
-pub mod theta_start;
+pub mod theta_init;
 pub(crate) mod widths;
 pub mod zero_conv;
-pub mod zero_linear;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-pub use activation::Activation;
-pub use channel_norm::{ChannelNorm, ChannelNormConfig};
 pub use conv_res_net::{ConvResBlock, ConvResNet, ConvResNetConfig};
-pub use gated_attention::{GatedAttention, GatedAttentionConfig, Mixing};
-pub use gated_block::{GatedBlock, GatedBlockConfig};
-pub use gated_conv::{GateKernel, GatedConv, GatedConvConfig};
 pub use gated_net::{GatedNet, GatedNetConfig, OutputActivation};
 pub use glow_net::{GlowNet, GlowNetConfig, NormedConv};
 pub use mlp::{Mlp, MlpConfig};
 pub use res_net::{ResBlock, ResNet, ResNetConfig};
-pub use started_conv::{ConvStart, ConvWeight, StartedConv, StartedConvConfig};
-pub use theta_start::ThetaStart;
-pub(crate) use zero_conv::LOG_SCALE_FACTOR;
+pub use theta_init::ThetaInit;
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
-pub use zero_linear::{ZeroLinear, ZeroLinearConfig};
 
-pub use crate::kernel::concat_elu::forward as concat_elu;
+pub use layer::*;
 
 use crate::context::Context;
 use crate::error::ShapeError;
 
 /// A network that gives the parameters of a law from the kept half of a coupling and the context.
 ///
-/// [`ThetaStart`] sets where the law's parameters start, once for all axes and conditions.
-pub trait Conditioner<const D: usize, C: Context = ()>: ThetaStart + Module + ModuleDisplay + 'static {
+/// [`ThetaInit`] sets where the law's parameters start, once for all axes and conditions.
+pub trait Conditioner<const D: usize, C: Context = ()>: ThetaInit + Module + ModuleDisplay + 'static {
     /// Parameters of every number of the half that changes.
     ///
     /// # Shapes

@@ -6,7 +6,7 @@
 //! theta = W_o·φ(h) + b_o                                    params·d_other numbers, ordered by parameter, then by number
 //! ```
 //! # Start
-//! `W_o = 0` and `b_o` is the law's start ([`ThetaStart`]). `W_2` and `b_2` start within ±1e-3, so that a block starts
+//! `W_o = 0` and `b_o` is the law's start ([`ThetaInit`]). `W_2` and `b_2` start within ±1e-3, so that a block starts
 //! near the identity whatever their number; all others uniform within `±1/√fan_in`.
 //!
 //! # Reference
@@ -17,17 +17,17 @@ use burn::module::{Initializer, Module};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::storage::{self, cast};
-use super::theta_start::{self, LastLayer};
+use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
-use super::{Activation, Conditioner, ThetaStart};
+use super::{Activation, Conditioner, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{After, layer};
 use crate::law::Law;
-use crate::limit::{MOST_REPEATS, product, sum};
-use crate::parameter;
-use crate::smooth::sigmoid;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::{MOST_REPEATS, product, sum};
+use crate::tensor::parameter;
+use crate::tensor::smooth::sigmoid;
 
 /// Configuration of [`ResNet`].
 #[derive(Config, Debug)]
@@ -53,8 +53,8 @@ pub struct ResNetConfig {
     #[config(default = 0.0)]
     pub dropout: f64,
     /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
-    pub theta_start: Option<Vec<f64>>,
+    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
+    pub theta_init: Option<Vec<f64>>,
 }
 
 impl ResNetConfig {
@@ -69,7 +69,7 @@ impl ResNetConfig {
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate("ResNetConfig")?;
-        theta_start::validate("ResNetConfig", &self.theta_start, self.n_params)?;
+        theta_init::validate("ResNetConfig", &self.theta_init, self.n_params)?;
         ConfigError::positive("ResNetConfig", "d_hidden", self.d_hidden)?;
         ConfigError::dropout("ResNetConfig", self.dropout)?;
         ConfigError::at_most("ResNetConfig", "n_blocks", self.n_blocks, MOST_REPEATS)?;
@@ -107,14 +107,14 @@ impl ResNetConfig {
         };
         let output = LinearConfig::new(f, widths.params * widths.other).with_initializer(Initializer::Zeros);
         let mut output: Linear = output.init(device);
-        output.bias = Some(theta_start::bias(&self.theta_start, widths.params, widths.other, device));
+        output.bias = Some(theta_init::bias(&self.theta_init, widths.params, widths.other, device));
         ResNet {
             input: parameter::fan_in_linear(widths.kept + widths.d_context(), f, device),
             blocks: (0..self.n_blocks).map(block).collect(),
             output,
             activation: self.activation,
             widths,
-            theta_start: self.theta_start.clone(),
+            theta_init: self.theta_init.clone(),
         }
     }
 }
@@ -145,7 +145,7 @@ pub struct ResNet {
     #[module(skip)]
     widths: Widths,
     #[module(skip)]
-    theta_start: Option<Vec<f64>>,
+    theta_init: Option<Vec<f64>>,
 }
 
 impl ResNet {
@@ -160,12 +160,12 @@ impl ResNet {
     }
 }
 
-impl ThetaStart for ResNet {
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for ResNet {
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         let mut net = self;
-        let (widths, own, weight) = (&net.widths, &net.theta_start, &net.output.weight);
+        let (widths, own, weight) = (&net.widths, &net.theta_init, &net.output.weight);
         let last = LastLayer { network: "ResNet", widths, own, weight };
-        net.output.bias = net.output.bias.take().map(|bias| last.start_at(bias, law)).transpose()?;
+        net.output.bias = net.output.bias.take().map(|bias| last.init_at(bias, law)).transpose()?;
         Ok(net)
     }
 }
@@ -173,7 +173,7 @@ impl ThetaStart for ResNet {
 impl<C: VectorContext> Conditioner<2, C> for ResNet {
     fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
-        let (dtype, own) = (kept.dtype(), storage::of(&self.input.weight));
+        let (dtype, own) = (kept.dtype(), dtype::of(&self.input.weight));
         let (kept, context) = (cast(kept, own), context.vector().map(|context| cast(context, own)));
         let input = match &context {
             Some(context) => Tensor::cat(vec![kept, context.clone()], 1),

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::capacity::check_shape_size;
 use crate::error::{ConfigError, ShapeError};
-use crate::limit::{product, sum};
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::limit::{product, sum};
 
 /// Widths of a network from a kept half and a condition to parameters. Widths are lengths of axis 1: numbers of a vector, channels of an image.
 #[derive(Debug, Clone, Copy)]

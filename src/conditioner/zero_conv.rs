@@ -5,7 +5,7 @@
 //! | symbol | meaning | shape | trained | start |
 //! |---|---|---|---|---|
 //! | `W` | weights; the last input channel is the `ring`: 1 around the image, 0 in it | `[out, in + 1, 3, 3]` | yes | 0 |
-//! | `β` | bias | `[out]` | yes | the law's start in a layer ([`ThetaStart`]), else 0 |
+//! | `β` | bias | `[out]` | yes | the law's start in a layer ([`ThetaInit`]), else 0 |
 //! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
 //!
 //! As a [`Conditioner`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code interleaves them,
@@ -18,19 +18,17 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::storage::{self, cast};
-use super::theta_start::{self, LastLayer};
+use super::layer::zero_linear::LOG_SCALE_FACTOR;
+use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
-use super::{Conditioner, ThetaStart};
+use super::{Conditioner, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::channel_affine;
 use crate::kernel::conv2d::{self, Edge, Form};
 use crate::law::Law;
-use crate::limit::{product, sum};
-
-/// Factor on the trained log-scales, the released code's.
-pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::{product, sum};
 
 /// Configuration of [`ZeroConv`].
 #[derive(Config, Debug)]
@@ -42,8 +40,8 @@ pub struct ZeroConvConfig {
     /// Parameters of the law for each number of it.
     pub n_params: usize,
     /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_start`]); without a layer they start at 0.
-    pub theta_start: Option<Vec<f64>>,
+    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
+    pub theta_init: Option<Vec<f64>>,
 }
 
 impl ZeroConvConfig {
@@ -58,7 +56,7 @@ impl ZeroConvConfig {
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         self.widths().validate_channels("ZeroConvConfig")?;
-        theta_start::validate("ZeroConvConfig", &self.theta_start, self.n_params)?;
+        theta_init::validate("ZeroConvConfig", &self.theta_init, self.n_params)?;
         let sizes = [("n_kept", self.n_kept), ("n_other", self.n_other), ("n_params", self.n_params)];
         ConfigError::parameters("ZeroConvConfig", self.count(), sizes)
     }
@@ -84,10 +82,10 @@ impl ZeroConvConfig {
         let outputs = self.n_params * self.n_other;
         ZeroConv {
             weight: Initializer::Zeros.init([outputs, self.n_kept + 1, 3, 3], device),
-            bias: theta_start::bias(&self.theta_start, self.n_params, self.n_other, device),
+            bias: theta_init::bias(&self.theta_init, self.n_params, self.n_other, device),
             log_scale: Initializer::Zeros.init([outputs], device),
             widths: self.widths(),
-            theta_start: self.theta_start.clone(),
+            theta_init: self.theta_init.clone(),
         }
     }
 }
@@ -104,7 +102,7 @@ pub struct ZeroConv {
     #[module(skip)]
     widths: Widths,
     #[module(skip)]
-    theta_start: Option<Vec<f64>>,
+    theta_init: Option<Vec<f64>>,
 }
 
 impl ZeroConv {
@@ -127,7 +125,7 @@ impl ZeroConv {
 
     /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output. Those of a half type in float32.
     fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
-        let dtype = storage::wide(storage::of(&self.weight));
+        let dtype = dtype::wide(dtype::of(&self.weight));
         let scale = cast(self.log_scale.val(), dtype).mul_scalar(LOG_SCALE_FACTOR).exp();
         let weight = scaled(cast(self.weight.val(), dtype), scale.clone());
         (weight, cast(self.bias.val(), dtype) * scale)
@@ -142,17 +140,17 @@ pub(super) fn scaled(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
 }
 
 impl ZeroConv {
-    /// [`ThetaStart::start_at`] of a network that ends in this layer.
+    /// [`ThetaInit::init_at`] of a network that ends in this layer.
     pub(super) fn start_within<L: Law>(self, network: &'static str, law: &L) -> Result<Self, ConfigError> {
-        let last = LastLayer { network, widths: &self.widths, own: &self.theta_start, weight: &self.weight };
+        let last = LastLayer { network, widths: &self.widths, own: &self.theta_init, weight: &self.weight };
         // The scale of the outputs starts at 1, so the bias is theta.
-        let bias = last.start_at(self.bias.clone(), law)?;
+        let bias = last.init_at(self.bias.clone(), law)?;
         Ok(Self { bias, ..self })
     }
 }
 
-impl ThetaStart for ZeroConv {
-    fn start_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for ZeroConv {
+    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
         self.start_within("ZeroConv", law)
     }
 }
@@ -160,7 +158,7 @@ impl ThetaStart for ZeroConv {
 impl<C: Context> Conditioner<4, C> for ZeroConv {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
         let dtype = kept.dtype();
-        cast(self.widths.theta(self.convolve(cast(kept, storage::of(&self.weight)))), dtype)
+        cast(self.widths.theta(self.convolve(cast(kept, dtype::of(&self.weight)))), dtype)
     }
 
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {

@@ -26,13 +26,13 @@
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm, Law};
-//! use flowkit::{Bijector, Conditioner, ConfigError, Mask, MaskedCouplingConfig, ShapeError, ThetaStart};
+//! use flowkit::{Bijector, Conditioner, ConfigError, Mask, MaskedCouplingConfig, ShapeError, ThetaInit};
 //!
 //! /// Shifts every number by the sum of the kept ones.
 //! #[derive(Module, Debug)]
 //! struct Sum {}
-//! impl ThetaStart for Sum {
-//!     fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+//! impl ThetaInit for Sum {
+//!     fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
 //!         Ok(self)
 //!     }
 //! }
@@ -61,18 +61,19 @@ use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{Half, Mask};
+use super::Mask;
 use crate::bijector::Bijector;
-use crate::conditioner::{Conditioner, ThetaStart};
+use crate::bijector::replay::{Cotangent, Replay};
+use crate::bijector::visit::See;
+use crate::conditioner::{Conditioner, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::{check_event, flatten, sum_event};
-use crate::finite::all_finite;
-use crate::graph::lift;
 use crate::law::Law;
-use crate::layer::See;
-use crate::linear::permutation::inverse_order;
-use crate::walk::{Cotangent, Walk, graph_device};
+use crate::reshape::permutation::inverse_order;
+use crate::tensor::finite::all_finite;
+use crate::tensor::graph::{constant, graph_device};
+use crate::tensor::half::Half;
+use crate::tensor::per_example::{check_event, flatten, sum_event};
 
 /// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as this.
 const MOST_ELEMENTS: usize = 1 << 30;
@@ -117,12 +118,12 @@ impl MaskedCouplingConfig {
         (0..first.len() as i64).partition(|&element| first[element as usize] == (self.kept == Half::First))
     }
 
-    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaStart`]).
+    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaInit`]).
     ///
     /// # Panics
     /// If [`MaskedCouplingConfig::validate`] is an error, or the network does not fit the law.
     /// [`MaskedCouplingConfig::try_init`] returns the error.
-    pub fn init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
+    pub fn init<L: Law, N: ThetaInit>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
         match self.try_init(law, conditioner, device) {
             Ok(coupling) => coupling,
             Err(error) => panic!("{error}"),
@@ -132,15 +133,15 @@ impl MaskedCouplingConfig {
     /// The coupling, or why the configuration describes none.
     ///
     /// # Errors
-    /// That of [`MaskedCouplingConfig::validate`], and those of [`ThetaStart::start_at`].
-    pub fn try_init<L: Law, N: ThetaStart>(
+    /// That of [`MaskedCouplingConfig::validate`], and those of [`ThetaInit::init_at`].
+    pub fn try_init<L: Law, N: ThetaInit>(
         &self,
         law: L,
         conditioner: N,
         device: &Device,
     ) -> Result<MaskedCoupling<L, N>, ConfigError> {
         self.validate()?;
-        let conditioner = conditioner.start_at(&law)?;
+        let conditioner = conditioner.init_at(&law)?;
         let (kept, changed) = self.elements();
         let fixed = |indices: Vec<i64>| {
             let n = indices.len();
@@ -234,25 +235,25 @@ where
     }
 
     /// As that of [`crate::Coupling`]: the network runs once, with a graph.
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
         walk.leave(&device);
         let condition = context.leaf(&device);
         let dims = z.dims();
         let Parts { kept, changed: z_changed, places } = self.parts(z);
-        let kept_leaf = lift(kept.clone(), &device).require_grad();
+        let kept_leaf = constant(kept.clone(), &device).require_grad();
         let leaves =
-            Parts { kept: kept_leaf.clone(), changed: lift(z_changed.clone(), &device), places: places.clone() };
+            Parts { kept: kept_leaf.clone(), changed: constant(z_changed.clone(), &device), places: places.clone() };
         let theta = self.conditioner.forward(leaves.masked(dims), &condition).select(2, self.changed.val());
         let whole = Parts { kept, changed: z_changed.clone(), places };
         let x = walk.input(self, || whole.join(self.law.inverse(z_changed, theta.clone().inner()), dims));
-        let changed = lift(self.parts(x.clone()).changed, &device).require_grad();
+        let changed = constant(self.parts(x.clone()).changed, &device).require_grad();
         let (z_changed, log_derivative) = self.law.forward(changed.clone(), theta);
         let grads = self.parts(grad_z);
         let log_det = sum_event(log_derivative);
-        let outward =
-            (z_changed * lift(grads.changed, &device)).sum() + (log_det * lift(grad_log_det.clone(), &device)).sum();
+        let outward = (z_changed * constant(grads.changed, &device)).sum()
+            + (log_det * constant(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();
         let Some(through_changed) = changed.grad_remove(&mut gradients) else {
             unreachable!("a law depends on its input")

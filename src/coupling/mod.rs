@@ -18,20 +18,20 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-pub use crate::half::Half;
+use crate::tensor::graph::{constant, graph_device};
+use crate::tensor::half::Half;
 pub use mask::Mask;
 pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
 use crate::bijector::Bijector;
-use crate::conditioner::{Conditioner, ThetaStart};
+use crate::bijector::replay::{Cotangent, Replay};
+use crate::bijector::visit::See;
+use crate::conditioner::{Conditioner, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::{flatten, sum_event};
-use crate::finite::all_finite;
-use crate::graph::lift;
 use crate::law::Law;
-use crate::layer::See;
-use crate::walk::{Cotangent, Walk, graph_device};
+use crate::tensor::finite::all_finite;
+use crate::tensor::per_example::{flatten, sum_event};
 
 /// Configuration of [`Coupling`].
 #[derive(Config, Debug)]
@@ -42,11 +42,11 @@ pub struct CouplingConfig {
 }
 
 impl CouplingConfig {
-    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaStart`]).
+    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaInit`]).
     ///
     /// # Panics
     /// If the two do not fit. [`CouplingConfig::try_init`] returns the error.
-    pub fn init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N) -> Coupling<L, N> {
+    pub fn init<L: Law, N: ThetaInit>(&self, law: L, conditioner: N) -> Coupling<L, N> {
         match self.try_init(law, conditioner) {
             Ok(coupling) => coupling,
             Err(error) => panic!("{error}"),
@@ -56,9 +56,9 @@ impl CouplingConfig {
     /// The coupling, or why law and network do not fit.
     ///
     /// # Errors
-    /// Those of [`ThetaStart::start_at`].
-    pub fn try_init<L: Law, N: ThetaStart>(&self, law: L, conditioner: N) -> Result<Coupling<L, N>, ConfigError> {
-        let conditioner = conditioner.start_at(&law)?;
+    /// Those of [`ThetaInit::init_at`].
+    pub fn try_init<L: Law, N: ThetaInit>(&self, law: L, conditioner: N) -> Result<Coupling<L, N>, ConfigError> {
+        let conditioner = conditioner.init_at(&law)?;
         Ok(Coupling { law, conditioner, kept: self.kept })
     }
 }
@@ -119,20 +119,20 @@ where
     }
 
     /// The network sees the kept half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Walk<C>) -> Cotangent<D> {
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
         walk.leave(&device);
         let condition = context.leaf(&device);
         let dims = z.dims();
-        let kept = lift(self.kept.of(z.clone()), &device).require_grad();
+        let kept = constant(self.kept.of(z.clone()), &device).require_grad();
         let theta = self.conditioner.forward(kept.clone(), &condition);
         let x =
             walk.input(self, || self.law.inverse_half(positions(z), theta.clone().inner(), self.kept).reshape(dims));
-        let leaf = lift(x.clone(), &device).require_grad();
+        let leaf = constant(x.clone(), &device).require_grad();
         let (z, log_det) = self.law.forward_half(positions(leaf.clone()), theta, self.kept);
-        let outward =
-            (z.reshape(dims) * lift(grad_z, &device)).sum() + (log_det * lift(grad_log_det.clone(), &device)).sum();
+        let outward = (z.reshape(dims) * constant(grad_z, &device)).sum()
+            + (log_det * constant(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();
         let Some(through_law) = leaf.grad_remove(&mut gradients) else {
             unreachable!("a coupling depends on its input")

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DataError, Image};
-use crate::draw::{below, generator};
+use crate::random::draw::{below, generator};
 
 /// Sets the draws of augmentation apart from those of the shuffle, whose key ends in zeros. It must never change.
 const AUGMENTATION: u64 = u64::from_le_bytes(*b"augment\0");

@@ -1,5 +1,5 @@
 use super::DataError;
-use crate::shuffle::shuffled;
+use crate::random::shuffle::shuffled;
 
 /// The order of training: which images each step sees, as a pure function of the seed and the step.
 ///

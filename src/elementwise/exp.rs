@@ -26,7 +26,7 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::event::sum_event;
+use crate::tensor::per_example::sum_event;
 
 /// Exponential. The formulas head this module.
 #[derive(Module, Debug, Default)]

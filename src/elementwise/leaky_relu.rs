@@ -29,7 +29,7 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
-use crate::event::sum_event;
+use crate::tensor::per_example::sum_event;
 
 /// Configuration of [`LeakyRelu`].
 #[derive(Config, Debug)]

@@ -28,8 +28,8 @@ use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::elementwise::sigmoid::Sigmoid;
 use crate::error::{ConfigError, ShapeError};
-use crate::event::sum_event;
-use crate::smooth::{logit_of_difference, sigmoid, tanh};
+use crate::tensor::per_example::sum_event;
+use crate::tensor::smooth::{logit_of_difference, sigmoid, tanh};
 
 /// Configuration of [`Logit`].
 #[derive(Config, Debug)]

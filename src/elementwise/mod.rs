@@ -13,7 +13,7 @@
 //! [`ScalarAffine`].
 //!
 //! # Start
-//! [`Law::theta_start`] and normal numbers of deviation `noise`, so that the components of a mixture differ without
+//! [`Law::theta_init`] and normal numbers of deviation `noise`, so that the components of a mixture differ without
 //! noise too.
 //!
 //! # Example
@@ -53,10 +53,10 @@ pub use tanh::Tanh;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::{check_event, flatten, sum_event};
 use crate::law::Law;
-use crate::limit::{per_example, product};
-use crate::parameter;
+use crate::tensor::limit::{per_example, product};
+use crate::tensor::parameter;
+use crate::tensor::per_example::{check_event, flatten, sum_event};
 
 /// Configuration of [`Elementwise`].
 #[derive(Config, Debug)]
@@ -95,7 +95,7 @@ impl ElementwiseConfig {
             panic!("{error}");
         }
         let theta = parameter::normal([1, law.n_params(), shape[1..].iter().product()], self.noise, device);
-        let theta = around(theta, law.theta_start());
+        let theta = around(theta, law.theta_init());
         Elementwise { law, theta, shape: shape[1..].to_vec() }
     }
 }

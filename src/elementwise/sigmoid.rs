@@ -4,7 +4,7 @@
 //! log_det   −Σ ( |x| + 2 ln(1 + exp(−|x|)) )         = Σ ( ln(1 − tanh²(x/2)) − ln 4 )
 //! ```
 //! # Numerics
-//! The log-determinant and all first derivatives are accurate for every `x` ([`crate::smooth`]). The inverse of `z` in
+//! The log-determinant and all first derivatives are accurate for every `x` ([`crate::tensor::smooth`]). The inverse of `z` in
 //! [¼, ¾] is `ln(1 + y) − ln(1 − y)` with `y = 2z − 1`. This `y` is exact, so `x` near 0 is accurate. In f32, `z`
 //! itself rounds to 1 from `x ≈ 17` on, and to 0 below −104. The inverse of such a `z` is ±∞, and that of a `z` outside
 //! [0, 1] is NaN.
@@ -32,8 +32,8 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::event::sum_event;
-use crate::smooth::{log_tanh_slope, logit_of_difference, sigmoid};
+use crate::tensor::per_example::sum_event;
+use crate::tensor::smooth::{log_tanh_slope, logit_of_difference, sigmoid};
 
 /// Logistic sigmoid. The formulas head this module.
 #[derive(Module, Debug, Default)]

@@ -30,8 +30,8 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::event::sum_event;
-use crate::softplus::softplus;
+use crate::tensor::per_example::sum_event;
+use crate::tensor::smooth::softplus;
 
 /// Where the series of forward takes over.
 const LN_64: f64 = 6.0 * std::f64::consts::LN_2;

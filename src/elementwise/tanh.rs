@@ -7,7 +7,7 @@
 //!
 //! # Numerics
 //! `1 − tanh²x` is never computed as a difference where it cancels (in f32 it would be 0 from `|x| ≈ 9` on). The
-//! log-determinant and all first derivatives are therefore accurate for every `x`, also near 0 ([`crate::smooth`]). For
+//! log-determinant and all first derivatives are therefore accurate for every `x`, also near 0 ([`crate::tensor::smooth`]). For
 //! large `|x|`, `z` itself rounds to ±1. The inverse of ±1 is ±∞; outside [−1, 1] it is NaN.
 //!
 //! # Example
@@ -28,8 +28,8 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::event::sum_event;
-use crate::smooth::{log_tanh_slope, logit_of_difference, tanh};
+use crate::tensor::per_example::sum_event;
+use crate::tensor::smooth::{log_tanh_slope, logit_of_difference, tanh};
 
 /// Hyperbolic tangent. The formulas head this module.
 #[derive(Module, Debug, Default)]

@@ -3,7 +3,7 @@
 use burn::tensor::DType;
 
 use super::ShapeError;
-use crate::limit::{MOST_PARAMETERS, MOST_REPEATS, MOST_SIZE};
+use crate::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS, MOST_SIZE};
 
 /// A configuration that describes no module.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ConfigError {
         /// Its field.
         field: &'static str,
     },
-    /// A size or count above its limit. [`limit`](crate::limit) gives the reason for most limits.
+    /// A size or count above its limit. [`limit`](crate::tensor::limit) gives the reason for most limits.
     #[error("{config}: `{field}` must be at most {most}, found {found}")]
     TooLarge {
         /// Type of the configuration.
@@ -29,7 +29,7 @@ pub enum ConfigError {
         /// What was found.
         found: usize,
     },
-    /// More parameters than [`MOST_PARAMETERS`](crate::limit::MOST_PARAMETERS).
+    /// More parameters than [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
     #[error("{config}: more than {most} parameters, which no device holds; the largest size is `{field}` = {found}")]
     TooManyParameters {
         /// Type of the configuration.
@@ -141,8 +141,8 @@ pub enum ConfigError {
     },
     /// A start at which components of a law are equal.
     #[error(
-        "{network}: `theta_start` makes components {first} and {second} of {law} equal; their gradients would be equal \
-         too, so they would never separate; make them differ, or leave `theta_start` out for the law's own start"
+        "{network}: `theta_init` makes components {first} and {second} of {law} equal; their gradients would be equal \
+         too, so they would never separate; make them differ, or leave `theta_init` out for the law's own start"
     )]
     EqualComponents {
         /// Type of the network.

@@ -2,10 +2,10 @@
 
 use burn::tensor::DType;
 
-use crate::capacity::CapacityError;
+use crate::bijector::init_problem::InitProblem;
 use crate::error::{ConfigError, ShapeError};
-use crate::finite::NonFiniteCondition;
-use crate::start::StartProblem;
+use crate::tensor::capacity::CapacityError;
+use crate::tensor::finite::NonFiniteCondition;
 
 /// Indices of examples as text; of many, only the first.
 fn listed(rows: &[usize]) -> String {
@@ -43,13 +43,13 @@ pub enum FlowError {
     NonFiniteCondition(#[from] NonFiniteCondition),
     /// A layer that cannot start from a batch, or whose output for that batch is not finite after the start.
     #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
-    Start {
+    Init {
         /// Path from the root of the model, as in the names of its parameters: `flow.bijector.1.0.steps.3.2`.
         path: String,
         /// Type of the layer.
         layer: &'static str,
         /// What is wrong.
-        problem: StartProblem,
+        problem: InitProblem,
     },
     /// A log-likelihood came out as NaN or an infinity.
     #[error("log-likelihood of example {example} is {value}")]

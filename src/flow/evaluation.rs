@@ -8,7 +8,7 @@ use super::rows::{RowFault, RowLikelihoods};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::FlowError;
-use crate::metric::{Exact, LogLikelihood};
+use crate::flow::likelihood::{Exact, LogLikelihood};
 use crate::prior::Prior;
 
 impl<B, P> Flow<B, P> {

@@ -1,7 +1,7 @@
 //! Results of a batch row by row: the values of the good rows, and what is wrong with the others.
 
 use crate::error::FlowError;
-use crate::metric::{LogLikelihood, Provenance};
+use crate::flow::likelihood::{LogLikelihood, Provenance};
 
 /// Why one row of a batch has no result.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -16,11 +16,11 @@ use super::door::Numbers;
 use super::evaluation::{non_finite_counts, read};
 use super::rows::{FailedRow, RowFault, SampledRows};
 use crate::bijector::Bijector;
-use crate::capacity::check_count;
 use crate::context::{Context, check_finite};
 use crate::error::FlowError;
-use crate::metric::{Exact, LogLikelihood};
+use crate::flow::likelihood::{Exact, LogLikelihood};
 use crate::prior::Prior;
+use crate::tensor::capacity::check_count;
 
 /// Samples and their log-density. The formulas head this module.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use super::{
     FlowOps, NetworkOps, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
     gated_residual, linear, mixture_logistic,
 };
-use crate::coupling::Half;
 use crate::law::AffineForm;
+use crate::tensor::half::Half;
 
 impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {

@@ -11,8 +11,8 @@ use super::{
     FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu,
     conv2d, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
 };
-use crate::coupling::Half;
 use crate::law::AffineForm;
+use crate::tensor::half::Half;
 
 impl FlowOps for Flex {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {

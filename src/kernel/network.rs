@@ -5,8 +5,8 @@ use burn::backend::{Backend, backend_extension};
 
 use super::conv2d::{Form, PreActivation};
 use super::linear::After;
-use crate::coupling::Half;
 use crate::law::AffineForm;
+use crate::tensor::half::Half;
 
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///

@@ -23,10 +23,10 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Law, parameter};
-use crate::coupling::Half;
 use crate::kernel::affine_coupling;
-use crate::smooth::{sigmoid, tanh};
-use crate::softplus::softplus;
+use crate::tensor::half::Half;
+use crate::tensor::smooth::softplus;
+use crate::tensor::smooth::{sigmoid, tanh};
 
 /// How scale and shift act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Affine, AffineConfig, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig,
 };
-use crate::coupling::Half;
 use crate::error::ConfigError;
+use crate::tensor::half::Half;
 
 /// Configuration of [`AnyLaw`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,19 +82,19 @@ impl Law for AnyLaw {
         }
     }
 
-    fn theta_start(&self) -> Vec<f64> {
+    fn theta_init(&self) -> Vec<f64> {
         match self {
-            Self::Affine(law) => law.theta_start(),
-            Self::MixLogCdf(law) => law.theta_start(),
-            Self::RationalQuadraticSpline(law) => law.theta_start(),
+            Self::Affine(law) => law.theta_init(),
+            Self::MixLogCdf(law) => law.theta_init(),
+            Self::RationalQuadraticSpline(law) => law.theta_init(),
         }
     }
 
-    fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
+    fn check_init(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
         match self {
-            Self::Affine(law) => law.check_start(network, theta),
-            Self::MixLogCdf(law) => law.check_start(network, theta),
-            Self::RationalQuadraticSpline(law) => law.check_start(network, theta),
+            Self::Affine(law) => law.check_init(network, theta),
+            Self::MixLogCdf(law) => law.check_init(network, theta),
+            Self::RationalQuadraticSpline(law) => law.check_init(network, theta),
         }
     }
 

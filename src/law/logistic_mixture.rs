@@ -36,7 +36,7 @@
 
 use burn::tensor::{Bool, DType, Tensor};
 
-use crate::softplus::softplus;
+use crate::tensor::smooth::softplus;
 
 /// Newton or bisection steps between two looks at whether all elements are solved: the only times that the host waits.
 const STEPS_PER_ROUND: usize = 8;

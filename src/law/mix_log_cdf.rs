@@ -9,7 +9,7 @@
 //! ```
 //! # Start
 //! At theta = 0 the law is the identity, but its `K` components are equal, so their gradients are equal and they would
-//! never separate. Every layer therefore starts from [`Law::theta_start`], which sets them apart:
+//! never separate. Every layer therefore starts from [`Law::theta_init`], which sets them apart:
 //! ```text
 //! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
 //! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
@@ -129,7 +129,7 @@ impl Law for MixLogCdf {
         2 + 3 * self.n_components
     }
 
-    fn theta_start(&self) -> Vec<f64> {
+    fn theta_init(&self) -> Vec<f64> {
         let k = self.n_components;
         let mean = |index: usize| 0.5 * ((index as f64 + 0.5) / ((k - index) as f64 - 0.5)).ln();
         let means: Vec<f64> = (0..k).map(mean).collect();
@@ -139,7 +139,7 @@ impl Law for MixLogCdf {
         [vec![0.0; 2 + k], means, vec![log_scale.max(self.min_log_scale); k]].concat()
     }
 
-    fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
+    fn check_init(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
         let k = self.n_components;
         // Compared as the float32 numbers that they become, with log-scales as the law bounds them.
         let component = |index: usize| {

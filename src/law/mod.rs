@@ -13,9 +13,9 @@ mod upper_bound;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-use crate::coupling::Half;
 use crate::error::ConfigError;
-use crate::event::{flatten, sum_event};
+use crate::tensor::half::Half;
+use crate::tensor::per_example::{flatten, sum_event};
 
 pub use affine::{Affine, AffineConfig, AffineForm};
 pub use any_law::{AnyLaw, AnyLawConfig};
@@ -37,7 +37,7 @@ pub trait Law: Module + ModuleDisplay + 'static {
     ///
     /// A law with interchangeable components gives them different values here: where they are equal, so are their gradients, and no training
     /// would tell them apart.
-    fn theta_start(&self) -> Vec<f64> {
+    fn theta_init(&self) -> Vec<f64> {
         vec![0.0; self.n_params()]
     }
 
@@ -46,7 +46,7 @@ pub trait Law: Module + ModuleDisplay + 'static {
     ///
     /// # Errors
     /// [`ConfigError::EqualComponents`].
-    fn check_start(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
+    fn check_init(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
         let _ = (network, theta);
         Ok(())
     }

@@ -53,7 +53,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::Law;
 use crate::error::ConfigError;
-use crate::softplus::softplus;
+use crate::tensor::smooth::softplus;
 
 /// Configuration of [`RationalQuadraticSpline`].
 #[derive(Config, Debug)]

@@ -33,13 +33,13 @@ use burn::tensor::{Device, Tensor};
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
 use crate::bijector::Bijector;
+use crate::bijector::init_problem::InitProblem;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::channel_affine;
-use crate::limit::product;
-use crate::moments::Moments;
-use crate::parameter;
-use crate::start::StartProblem;
+use crate::tensor::limit::product;
+use crate::tensor::moments::Moments;
+use crate::tensor::parameter;
 
 /// Configuration of [`ActNorm`].
 #[derive(Config, Debug)]
@@ -181,7 +181,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         (started, z)
     }
 
-    fn start_problem(&self, x: &Tensor<D>, _: &C) -> Option<StartProblem> {
+    fn init_problem(&self, x: &Tensor<D>, _: &C) -> Option<InitProblem> {
         self.start.problem(&Moments::of_channels(x))
     }
 }

@@ -10,7 +10,7 @@
 //! With one group this is Glow's plain 1x1 convolution; Flow++ has one matrix for each half of a coupling, so two groups.
 //!
 //! # Start
-//! [`MatrixStart::NearIdentity`]: `I + noise·N(0, 1)`. [`MatrixStart::Orthogonal`]: the Q of a normal matrix.
+//! [`MatrixInit::NearIdentity`]: `I + noise·N(0, 1)`. [`MatrixInit::Orthogonal`]: the Q of a normal matrix.
 //!
 //! # Numerics
 //! Determinant and inverse are computed in float64 on the host. A singular matrix is reported, not repaired: its log-determinant is −∞ and
@@ -36,12 +36,12 @@ use super::matrix::{Factored, condition_number, mix_channels};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::limit::{MOST_FACTORED, product};
-use crate::parameter;
+use crate::tensor::limit::{MOST_FACTORED, product};
+use crate::tensor::parameter;
 
 /// Where the first matrices come from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum MatrixStart {
+pub enum MatrixInit {
     /// The identity with noise added.
     NearIdentity {
         /// Standard deviation of the noise, in [0, 0.1].
@@ -51,7 +51,7 @@ pub enum MatrixStart {
     Orthogonal,
 }
 
-impl MatrixStart {
+impl MatrixInit {
     /// Matrices of `channels` rows, one after the other, row by row.
     fn draw(self, channels: usize, generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
         let mut normal = parameter::normals(generator);
@@ -80,8 +80,8 @@ pub struct ChannelMatrixConfig {
     #[config(default = 1)]
     pub n_groups: usize,
     /// Where the first matrices come from.
-    #[config(default = "MatrixStart::NearIdentity { noise: 0.001 }")]
-    pub start: MatrixStart,
+    #[config(default = "MatrixInit::NearIdentity { noise: 0.001 }")]
+    pub start: MatrixInit,
 }
 
 impl ChannelMatrixConfig {
@@ -108,11 +108,11 @@ impl ChannelMatrixConfig {
             });
         }
         match self.start {
-            MatrixStart::NearIdentity { noise } if !(0.0..=0.1).contains(&noise) => {
+            MatrixInit::NearIdentity { noise } if !(0.0..=0.1).contains(&noise) => {
                 let (field, range) = ("noise", "[0, 0.1]");
                 return Err(ConfigError::OutOfRange { config: NAME, field, range, found: noise });
             }
-            MatrixStart::NearIdentity { .. } | MatrixStart::Orthogonal => {}
+            MatrixInit::NearIdentity { .. } | MatrixInit::Orthogonal => {}
         }
         ConfigError::at_most(NAME, "n_channels/n_groups", self.n_channels / self.n_groups, MOST_FACTORED)?;
         ConfigError::parameters(NAME, self.count(), [("n_channels", self.n_channels)])

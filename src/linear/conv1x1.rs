@@ -66,9 +66,9 @@ use super::triangular::inverse_of_lower;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::limit::{MOST_FACTORED, product, sum};
-use crate::parameter;
-use crate::smooth::tanh;
+use crate::tensor::limit::{MOST_FACTORED, product, sum};
+use crate::tensor::parameter;
+use crate::tensor::smooth::tanh;
 
 /// What keeps the matrix from becoming badly conditioned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

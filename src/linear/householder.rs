@@ -53,9 +53,9 @@ use super::matrix::mix_channels;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::zero_log_det;
-use crate::limit::{MOST_REPEATS, product};
-use crate::parameter;
+use crate::tensor::limit::{MOST_REPEATS, product};
+use crate::tensor::parameter;
+use crate::tensor::per_example::zero_log_det;
 
 /// Vectors whose numbers are all smaller than this reflect nothing. Its reciprocal, which gradients are multiplied by, is a finite f32.
 const SHORTEST: f64 = 1e-30;

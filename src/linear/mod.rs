@@ -5,15 +5,13 @@ pub mod channel_matrix;
 pub mod conv1x1;
 pub mod householder;
 mod matrix;
-pub mod permutation;
 pub mod position_norm;
 pub mod standardize;
 mod triangular;
 
 pub use act_norm::{ActNorm, ActNormConfig};
-pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixStart};
+pub use channel_matrix::{ChannelMatrix, ChannelMatrixConfig, MatrixInit};
 pub use conv1x1::{Conditioning, Conv1x1, Conv1x1Config};
 pub use householder::{Householder, HouseholderConfig};
-pub use permutation::{Permutation, PermutationConfig};
 pub use position_norm::{PositionNorm, PositionNormConfig};
 pub use standardize::ConstantChannel;

@@ -30,12 +30,12 @@ use burn::tensor::{Device, Tensor};
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
 use crate::bijector::Bijector;
+use crate::bijector::init_problem::InitProblem;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::limit::{per_example, product};
-use crate::moments::{Moments, on_device};
-use crate::parameter;
-use crate::start::StartProblem;
+use crate::tensor::limit::{per_example, product};
+use crate::tensor::moments::{Moments, on_device};
+use crate::tensor::parameter;
 
 /// Configuration of [`PositionNorm`].
 #[derive(Config, Debug)]
@@ -167,7 +167,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         (started, z)
     }
 
-    fn start_problem(&self, x: &Tensor<D>, _: &C) -> Option<StartProblem> {
+    fn init_problem(&self, x: &Tensor<D>, _: &C) -> Option<InitProblem> {
         self.start.problem(&Moments::of_elements(x))
     }
 }

@@ -7,10 +7,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::bijector::init_problem::InitProblem;
 use crate::error::ConfigError;
-use crate::graph::lift;
-use crate::moments::{Moments, on_device};
-use crate::start::StartProblem;
+use crate::tensor::graph;
+use crate::tensor::moments::{Moments, on_device};
 
 /// Start of a channel that is constant in the first batch. A channel counts as constant if its deviation is at most the
 /// configured `least_deviation`, or at most `2^-24` of its largest magnitude (`2^-53` in float64): half of the spacing of
@@ -21,7 +21,7 @@ pub enum ConstantChannel {
     /// Data that later differs by as much as the constant itself gives a latent of about 1. The start passes the channel
     /// on as 0: a later norm would take what rounding left of the constant for data of a small scale.
     Bounded,
-    /// The start is an error that names the channel ([`StartProblem::Constant`]).
+    /// The start is an error that names the channel ([`InitProblem::Constant`]).
     Error,
 }
 
@@ -74,21 +74,21 @@ impl Standardize {
         }
         let kept = constant.into_iter().map(|constant| if constant { 0.0 } else { 1.0 }).collect();
         let kept = on_device(kept, shape, &z.device(), z.dtype());
-        z.clone() * if z.device().is_autodiff() { lift(kept, &z.device()) } else { kept }
+        z.clone() * if z.device().is_autodiff() { graph::constant(kept, &z.device()) } else { kept }
     }
 
     /// Why a log-scale is NaN; `None` if none is.
-    pub fn problem(&self, moments: &Moments) -> Option<StartProblem> {
+    pub fn problem(&self, moments: &Moments) -> Option<InitProblem> {
         let what = self.what;
         if moments.count < LEAST {
-            return Some(StartProblem::TooFew { what, found: moments.count });
+            return Some(InitProblem::TooFew { what, found: moments.count });
         }
         if let Some(index) = moments.deviation.iter().position(|deviation| !deviation.is_finite()) {
-            return Some(StartProblem::NoMoments { what, index, mean: moments.mean[index] });
+            return Some(InitProblem::NoMoments { what, index, mean: moments.mean[index] });
         }
         let constant = |&index: &usize| self.constant == ConstantChannel::Error && self.is_constant(moments, index);
         let index = (0..moments.mean.len()).find(constant)?;
         let (value, deviation) = (moments.mean[index], moments.deviation[index]);
-        Some(StartProblem::Constant { what, index, value, deviation })
+        Some(InitProblem::Constant { what, index, value, deviation })
     }
 }

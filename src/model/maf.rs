@@ -35,11 +35,11 @@ use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive};
 use crate::conditioner::Activation;
 use crate::error::ConfigError;
 use crate::flow::Flow;
+use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
-use crate::limit::{product, sum};
-use crate::order::Order;
 use crate::prior::StandardNormal;
-use crate::unstarted::Unstarted;
+use crate::reshape::order::Order;
+use crate::tensor::limit::{product, sum};
 
 /// The model. Built by [`MafConfig::init`].
 pub type Maf = Flow<Vec<MafStep>, StandardNormal>;
@@ -123,7 +123,7 @@ impl MafConfig {
     ///
     /// # Panics
     /// If [`MafConfig::validate`] is an error. [`MafConfig::try_init`] returns it.
-    pub fn init(&self, device: &Device) -> Unstarted<Maf> {
+    pub fn init(&self, device: &Device) -> Uninit<Maf> {
         match self.try_init(device) {
             Ok(model) => model,
             Err(error) => panic!("{error}"),
@@ -131,7 +131,7 @@ impl MafConfig {
     }
 
     /// The model before its start, or why the configuration describes none.
-    pub fn try_init(&self, device: &Device) -> Result<Unstarted<Maf>, ConfigError> {
+    pub fn try_init(&self, device: &Device) -> Result<Uninit<Maf>, ConfigError> {
         self.validate()?;
         Ok(vector_flow(self.init_layers(device), self.dims, self.d_context)?)
     }

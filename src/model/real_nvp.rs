@@ -36,14 +36,15 @@ use burn::tensor::{Device, Tensor};
 
 use super::between::{Between, BetweenLayers};
 use crate::conditioner::{Activation, Mlp, MlpConfig};
-use crate::coupling::{Coupling, CouplingConfig, Half};
+use crate::coupling::{Coupling, CouplingConfig};
 use crate::error::{ConfigError, ShapeError};
 use crate::flow::Flow;
+use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
-use crate::limit::{product, sum};
 use crate::prior::StandardNormal;
 use crate::reshape::Swap;
-use crate::unstarted::Unstarted;
+use crate::tensor::half::Half;
+use crate::tensor::limit::{product, sum};
 
 /// The model. Built by [`RealNvpConfig::init`].
 pub type RealNvp = Flow<Vec<RealNvpStep>, StandardNormal>;
@@ -133,7 +134,7 @@ impl RealNvpConfig {
     ///
     /// # Panics
     /// If [`RealNvpConfig::validate`] is an error. [`RealNvpConfig::try_init`] returns it.
-    pub fn init(&self, device: &Device) -> Unstarted<RealNvp> {
+    pub fn init(&self, device: &Device) -> Uninit<RealNvp> {
         match self.try_init(device) {
             Ok(model) => model,
             Err(error) => panic!("{error}"),
@@ -141,7 +142,7 @@ impl RealNvpConfig {
     }
 
     /// The model before its start, or why the configuration describes none.
-    pub fn try_init(&self, device: &Device) -> Result<Unstarted<RealNvp>, ConfigError> {
+    pub fn try_init(&self, device: &Device) -> Result<Uninit<RealNvp>, ConfigError> {
         self.validate()?;
         Ok(vector_flow(self.init_layers(device), self.dims, self.d_context)?)
     }
@@ -152,7 +153,7 @@ pub(crate) fn vector_flow<B>(
     layers: B,
     dims: usize,
     d_context: Option<usize>,
-) -> Result<Unstarted<Flow<B, StandardNormal>>, ShapeError>
+) -> Result<Uninit<Flow<B, StandardNormal>>, ShapeError>
 where
     B: crate::Bijector<2> + crate::Bijector<2, Tensor<2>>,
 {

@@ -20,13 +20,13 @@
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
 //! use flowkit::law::Law;
-//! use flowkit::{ConditionalNormal, Conditioner, ConfigError, Prior, ShapeError, ThetaStart};
+//! use flowkit::{ConditionalNormal, Conditioner, ConfigError, Prior, ShapeError, ThetaInit};
 //!
 //! /// Mean `(c, c)`, scale 1.
 //! #[derive(Module, Debug)]
 //! struct Mean {}
-//! impl ThetaStart for Mean {
-//!     fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+//! impl ThetaInit for Mean {
+//!     fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
 //!         Ok(self)
 //!     }
 //! }
@@ -54,9 +54,9 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use super::diagonal_normal::log_normal;
-use crate::capacity::check_shape_size;
 use crate::conditioner::Conditioner;
 use crate::error::{ShapeError, check_shape};
+use crate::tensor::capacity::check_shape_size;
 
 /// Parameters of each latent: log-scale and mean.
 const N_PARAMS: usize = 2;

@@ -29,10 +29,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
-use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
-use crate::event::{check_event, sum_event};
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::per_example::{check_event, sum_event};
 
 /// Normal prior with a trained mean and log-scale for each element. The formulas head this module.
 #[derive(Module, Debug)]

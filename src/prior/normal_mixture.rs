@@ -40,12 +40,12 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
-use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::{check_event, flatten};
-use crate::limit::{per_example, product, sum};
-use crate::parameter;
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::limit::{per_example, product, sum};
+use crate::tensor::parameter;
+use crate::tensor::per_example::{check_event, flatten};
 
 /// Configuration of [`NormalMixture`].
 #[derive(Config, Debug)]

@@ -9,10 +9,10 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
-use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::check_shape;
-use crate::event::sum_event;
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::per_example::sum_event;
 
 /// Standard normal prior. The formulas head this module.
 #[derive(Module, Debug, Default)]

@@ -8,10 +8,10 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
-use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::check_shape;
-use crate::event::sum_event;
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::per_example::sum_event;
 
 /// Uniform prior on the unit cube. The formulas head this module.
 #[derive(Module, Debug, Default)]

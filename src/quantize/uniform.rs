@@ -10,7 +10,7 @@ use burn::tensor::{DType, Distribution, Int, Tensor};
 
 use super::{cell, check_levels};
 use crate::error::{ConfigError, FlowError};
-use crate::surjection::Surjection;
+use crate::flow::surjection::Surjection;
 
 const NAME: &str = "UniformDequantizationConfig";
 

@@ -19,13 +19,13 @@ use burn::tensor::{DType, Distribution, Int, Tensor};
 
 use super::{cell, check_levels};
 use crate::bijector::Bijector;
+use crate::bijector::replay::{Cotangent, Replay};
+use crate::bijector::visit::Visit;
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
-use crate::graph::lift;
-use crate::layer::LayerWalk;
+use crate::flow::surjection::Surjection;
 use crate::prior::{Prior, StandardNormal};
-use crate::surjection::Surjection;
-use crate::walk::{Cotangent, Walk, graph_device, without_graph};
+use crate::tensor::graph::{constant, graph_device, without_graph};
 
 /// A network that makes a condition of data scaled to [−½, ½).
 pub trait Encoder<const D: usize>: Module + ModuleDisplay {
@@ -120,16 +120,16 @@ where
         (cell::place(x, u, self.n_levels), log_weight)
     }
 
-    fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Walk<()>) -> (Tensor<D>, Tensor<1>) {
+    fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Replay<()>) -> (Tensor<D>, Tensor<1>) {
         let n: usize = x.dims()[1..].iter().product();
         let levels = self.n_levels as f64;
         let device = graph_device(self, &noise);
         let (x, scaled) = self.scaled(x, &noise);
         walk.enter(&device);
-        let code = without_graph(&self.encoder).encode(lift(scaled, &device)).constant(&device);
+        let code = without_graph(&self.encoder).encode(constant(scaled, &device)).constant(&device);
         let noise = noise.inner();
         let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
-        let through = |walk: &mut Walk<N::Code>| self.flow.walk_forward(noise, &code, walk);
+        let through = |walk: &mut Replay<N::Code>| self.flow.walk_forward(noise, &code, walk);
         let ((u, log_det), _) = walk.conditioned(|walk| walk.within("flow", through));
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         let y = cell::place(x.inner(), u.clone(), self.n_levels);
@@ -140,7 +140,7 @@ where
         (y, log_weight)
     }
 
-    fn walk_back(&self, x: Self::Data, noise: Tensor<D>, back: Cotangent<D>, walk: &mut Walk<()>) {
+    fn walk_back(&self, x: Self::Data, noise: Tensor<D>, back: Cotangent<D>, walk: &mut Replay<()>) {
         let device = graph_device(self, &noise);
         walk.leave(&device);
         let Some((z, code)) = walk.stashed::<(Tensor<D>, N::Code)>() else {
@@ -148,11 +148,11 @@ where
         };
         let Cotangent { grad_z, grad_log_det, .. } = back;
         let back = Cotangent { z, grad_z: grad_z.mul_scalar(1.0 / self.n_levels as f64), grad_log_det };
-        let through = |walk: &mut Walk<N::Code>| self.flow.walk_back(back, &code, walk);
+        let through = |walk: &mut Replay<N::Code>| self.flow.walk_back(back, &code, walk);
         let (_, grad_code) = walk.conditioned(|walk| walk.within("flow", through));
         walk.leave(&device);
         let (_, scaled) = self.scaled(x, &noise);
-        let outward = self.encoder.encode(lift(scaled, &device)).pair(grad_code);
+        let outward = self.encoder.encode(constant(scaled, &device)).pair(grad_code);
         if let Some(outward) = outward.filter(Tensor::is_tracked) {
             walk.collect(&self.encoder, &(), &mut outward.backward());
         }
@@ -187,7 +187,7 @@ where
         (Self { encoder, flow, n_levels }, cell::place(x, u, n_levels).detach())
     }
 
-    fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+    fn visit_layers(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Visit<'_, D>) -> Tensor<D> {
         let (x, scaled) = self.scaled(x, &noise);
         let code = self.encoder.encode(scaled);
         walk.part("encoder", || code.is_finite());

@@ -18,10 +18,10 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
-use crate::capacity::check_shape_size;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
-use crate::event::zero_log_det;
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::per_example::zero_log_det;
 
 /// Which elements of an image form the first half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

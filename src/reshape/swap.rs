@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
-use crate::event::zero_log_det;
+use crate::tensor::per_example::zero_log_det;
 
 /// Exchange of the two halves of the channel axis.
 #[derive(Module, Debug, Default)]

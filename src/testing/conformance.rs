@@ -12,7 +12,7 @@ use super::inputs::{Draw, Inputs};
 use super::numbers::{device_rng, normal, tensor};
 use super::parameters::{change, parameters};
 use crate::bijector::Bijector;
-use crate::boxed::BoxBijector;
+use crate::bijector::boxed::BoxBijector;
 use crate::random::Seeded;
 use crate::train::{Checkpoint, CheckpointError};
 

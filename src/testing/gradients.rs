@@ -12,7 +12,7 @@ use super::inputs::Draw;
 use super::numbers::{dot, normal, numbers, tensor};
 use super::parameters::{self, change, parameters};
 use crate::bijector::Bijector;
-use crate::boxed::BoxBijector;
+use crate::bijector::boxed::BoxBijector;
 
 /// Steps of the differences: small against the numbers of the checks (about 1), large against the cube root of float64's spacing.
 const STEPS: [f64; 2] = [1e-3, 5e-4];

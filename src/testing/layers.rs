@@ -11,7 +11,7 @@ use super::numbers::{Numbers, largest, numbers};
 use super::parameters::parameters;
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
-use crate::layer::{Layer, LayerPath, LayerVisitor, LayerWalk};
+use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
 
 /// Visiting the layers one at a time is the forward pass, log-determinants add, every layer can be inverted, and a layer's path and its
 /// parameters' names together are those of the whole. In float64.
@@ -57,7 +57,7 @@ fn visited<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Settin
     let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
     let (z, log_det) = bijector.forward(x.clone(), &context);
     let mut seen = Seen::default();
-    let visited = bijector.visit_layers(x, &context, &mut LayerWalk::new(&mut seen));
+    let visited = bijector.visit_layers(x, &context, &mut Visit::new(&mut seen));
     Numbers::of(&visited).near("z of visit_layers, against forward,", &Numbers::of(&z), |_| 0.0)?;
     seen.log_det.resize(batch, 0.0);
     let log_det = Numbers::of(&log_det);

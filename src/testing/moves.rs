@@ -9,7 +9,7 @@ use super::conformance::Conformance;
 use super::failure::{Failure, Fault, Setting};
 use super::inputs::Draw;
 use super::parameters::parameters;
-use crate::boxed::BoxBijector;
+use crate::bijector::boxed::BoxBijector;
 
 /// Names, ids and values of parameters survive whatever burn does to a module: clones, boxes, moves between devices, `valid` and `train`.
 ///

@@ -10,7 +10,7 @@ use super::inputs::Draw;
 use super::numbers::{Numbers, largest};
 use super::tolerance::repetition;
 use crate::bijector::Bijector;
-use crate::boxed::BoxBijector;
+use crate::bijector::boxed::BoxBijector;
 use crate::train::Checkpoint;
 
 /// A started bijector is saved and loaded into a differently seeded one that was started from other data: the outputs are those of the

@@ -12,8 +12,8 @@ use super::numbers::{Numbers, device_rng, distance, dot, largest, normal, number
 use super::parameters::{change, gradients_by_id, parameters};
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
-use crate::boxed::BoxBijector;
-use crate::walk::{Cotangent, Walk};
+use crate::bijector::boxed::BoxBijector;
+use crate::bijector::replay::{Cotangent, Replay};
 
 /// Step of the differences, and how far they may be off: the error of central differences is the step's square times third derivatives
 /// of some ten.
@@ -45,7 +45,7 @@ fn walked<const D: usize, C: Condition>(
     a: &[f64],
     seed: u64,
 ) -> Walked {
-    let mut walk = Walk::new(seed);
+    let mut walk = Replay::new(seed);
     let (z, log_det) = bijector.walk_forward(x.clone().inner(), context, &mut walk);
     let grad_z = tensor(a.to_vec(), z.dims(), DType::F64, &z.device());
     let loss = dot(a, &numbers(&z)) + numbers(&log_det).iter().sum::<f64>();

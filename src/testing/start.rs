@@ -11,7 +11,7 @@ use super::numbers::{Numbers, largest};
 use super::parameters::{gradients, parameters};
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
-use crate::boxed::BoxBijector;
+use crate::bijector::boxed::BoxBijector;
 
 /// A start passes on what the started bijector makes of the batch, cut from the graph; what is started can be inverted; and parameters
 /// stay the ones that an optimizer knows.

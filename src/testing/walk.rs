@@ -11,8 +11,8 @@ use super::numbers::{Numbers, device_rng, largest, normal, tensor};
 use super::parameters::{gradients, gradients_by_id, parameters};
 use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
-use crate::boxed::BoxBijector;
-use crate::walk::{Cotangent, DriftGuard, Walk};
+use crate::bijector::boxed::BoxBijector;
+use crate::bijector::replay::{Cotangent, DriftGuard, Replay};
 
 /// `walk_forward` computes what `forward` computes, and `walk_back` rebuilds the input and gives the gradients of plain autodiff: of
 /// input, condition and every parameter. In float64, within [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of
@@ -52,9 +52,9 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
     // No guard is needed where every input is compared, and none helps where the tolerance is nothing.
     let strict = DriftGuard::new(f64::MIN_POSITIVE);
     let walks = [
-        (Walk::new(seed + 5), Kind::Walk, "x of walk_back"),
-        (Walk::recomputing(seed + 5), Kind::Regrouped, "x that walk_back was given"),
-        (Walk::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded walk_back"),
+        (Replay::new(seed + 5), Kind::Walk, "x of walk_back"),
+        (Replay::recomputing(seed + 5), Kind::Regrouped, "x that walk_back was given"),
+        (Replay::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded walk_back"),
     ];
     let mut used = 0.0f64;
     for (mut walk, kind, name) in walks {
@@ -84,7 +84,7 @@ impl Expected {
         &self,
         bijector: &BoxBijector<D, C>,
         back: Cotangent<D>,
-        walk: Walk<C>,
+        walk: Replay<C>,
         tolerance: f64,
         name: &str,
     ) -> Result<f64, Fault> {

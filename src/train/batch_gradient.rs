@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use super::gradient::device_error;
 use super::trained::no_gradient;
 use super::{Objective, Purpose, StepSeed, TrainError};
-use crate::walk::{Backward, DriftGuard, Verdict, Walk, parameter_gradients, scaled};
+use crate::bijector::replay::{DriftGuard, GradientMemory, Replay, Verdict, parameter_gradients, scaled};
 
 /// What a model's weights are moved by.
 pub(super) struct BatchGradient {
@@ -29,10 +29,10 @@ pub(super) struct Pass<'a> {
     pub seeds: StepSeed,
     /// Updates before this one.
     pub step: u64,
-    pub backward: Backward,
+    pub gradient_memory: GradientMemory,
     /// Factor on the loss in the backward pass. The gradients that are found contain it.
     pub loss_scale: f64,
-    /// What is known of the model's inverses, under [`Backward::Reversible`].
+    /// What is known of the model's inverses, under [`GradientMemory::Reversible`].
     pub guard: &'a mut Option<DriftGuard>,
     /// Whether every rebuilt input is compared with the one that was there.
     pub in_doubt: bool,
@@ -61,11 +61,11 @@ impl Pass<'_> {
     /// Of one micro-batch.
     pub fn run<M: Module>(&mut self, model: &M, objective: &impl Objective<M>) -> Result<BatchGradient, TrainError> {
         self.seed();
-        let Backward::Reversible { tolerance } = self.backward else {
-            return match self.backward {
-                Backward::Store => self.store(model, objective.loss(model)),
+        let GradientMemory::Reversible { tolerance } = self.gradient_memory else {
+            return match self.gradient_memory {
+                GradientMemory::Store => self.store(model, objective.loss(model)),
                 _ => {
-                    let mut walk = Walk::recomputing(self.layers()).within_scope().with_loss_scale(self.loss_scale);
+                    let mut walk = Replay::recomputing(self.layers()).within_scope().with_loss_scale(self.loss_scale);
                     let loss = self.walk(model, objective, &mut walk)?;
                     Ok(BatchGradient { loss, gradients: walk.parameters, drift: None })
                 }
@@ -76,7 +76,7 @@ impl Pass<'_> {
             guard.doubt_all();
         }
         let found = loop {
-            let walk = Walk::guarded(self.layers(), guard.clone(), self.step);
+            let walk = Replay::guarded(self.layers(), guard.clone(), self.step);
             let mut walk = walk.within_scope().with_loss_scale(self.loss_scale);
             let loss = self.walk(model, objective, &mut walk)?;
             let verdict = walk.examine(&mut guard).map_err(device_error)?;
@@ -99,12 +99,13 @@ impl Pass<'_> {
         &self,
         model: &M,
         objective: &impl Objective<M>,
-        walk: &mut Walk<()>,
+        walk: &mut Replay<()>,
     ) -> Result<f64, TrainError> {
         if !model.devices().iter().any(Device::is_autodiff) {
             return Err(TrainError::NoGraph);
         }
-        let loss = objective.walk(model, walk).ok_or(TrainError::NotWalkable { backward: self.backward })?;
+        let loss =
+            objective.walk(model, walk).ok_or(TrainError::NotWalkable { gradient_memory: self.gradient_memory })?;
         check_one(&loss)?;
         let value = self.finite(loss)?;
         if walk.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }

@@ -5,9 +5,9 @@ use burn::tensor::DType;
 use super::fault::Fault;
 use super::loss_scale::LossScale;
 use super::schedule::Schedule;
+use crate::bijector::replay::GradientMemory;
 use crate::error::FlowError;
-use crate::finite::NonFiniteCondition;
-use crate::walk::Backward;
+use crate::tensor::finite::NonFiniteCondition;
 
 /// A training step that cannot go on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -171,13 +171,13 @@ pub enum TrainError {
         /// The tolerance that was given.
         tolerance: f64,
     },
-    /// The loss cannot be walked, which every policy but [`Backward::Store`] needs.
+    /// The loss cannot be walked, which every policy but [`GradientMemory::Store`] needs.
     #[error(
-        "the loss knows no walk, which {backward:?} needs: use `update_on` with an objective that does, or `Backward::Store`"
+        "the loss knows no walk, which {gradient_memory:?} needs: use `update_on` with an objective that does, or `GradientMemory::Store`"
     )]
     NotWalkable {
         /// The policy.
-        backward: Backward,
+        gradient_memory: GradientMemory,
     },
     /// A batch that does not fit the model. Nothing was computed.
     #[error(transparent)]
@@ -198,18 +198,18 @@ pub enum TrainError {
         found: usize,
     },
     /// The device could not give back a number: it is lost, or out of memory.
-    #[error("the device gave no result: {reason}{}", instead_of(backward))]
+    #[error("the device gave no result: {reason}{}", instead_of(gradient_memory))]
     Device {
         /// What the device reported.
         reason: String,
         /// The policy of the update, if a trainer took it.
-        backward: Option<Backward>,
+        gradient_memory: Option<GradientMemory>,
     },
 }
 
 /// What to try where memory may have run out.
-fn instead_of(backward: &Option<Backward>) -> String {
-    match backward.map(Backward::thriftier) {
+fn instead_of(gradient_memory: &Option<GradientMemory>) -> String {
+    match gradient_memory.map(GradientMemory::thriftier) {
         None => String::new(),
         Some(Some(other)) => format!("; nothing has changed, if memory ran out: resume under {other:?}"),
         Some(None) => "; nothing has changed, if memory ran out: resume with smaller micro-batches".into(),

@@ -1,7 +1,7 @@
 //! Fault: the first place of a model whose numbers are not finite.
 //!
 //! After a loss that is not finite, [`Objective::fault`](super::Objective::fault) runs the batch again with the same draws, layer by layer
-//! ([`crate::layer`]), and stops being surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first in
+//! ([`crate::bijector::visit`]), and stops being surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first in
 //! the order of forward**, from data to latents. A gradient is searched the other way round, from the loss back to the data
 //! ([`Objective::gradient_fault`](super::Objective::gradient_fault)).
 
@@ -9,8 +9,8 @@ use std::fmt::{Display, Formatter, Result as FmtResult};
 
 use burn::tensor::Tensor;
 
-use crate::finite::all_finite;
-use crate::layer::{Layer, LayerPath, LayerVisitor};
+use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
+use crate::tensor::finite::all_finite;
 
 /// Where numbers stopped being finite.
 #[derive(Debug, Clone, PartialEq, Eq)]

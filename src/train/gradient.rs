@@ -93,7 +93,7 @@ pub(super) fn scale<M: Module>(gradients: GradientsParams, module: &M, factor: f
 }
 
 pub(super) fn device_error(error: impl std::fmt::Display) -> TrainError {
-    TrainError::Device { reason: error.to_string(), backward: None }
+    TrainError::Device { reason: error.to_string(), gradient_memory: None }
 }
 
 struct SumOfSquares<'a> {

@@ -24,10 +24,10 @@ use burn::tensor::{Device, Tensor};
 
 use super::fault::Fault;
 use super::parameter_path::ParameterPath;
-use crate::finite::all_finite;
-use crate::graph::lift;
-use crate::layer::{Layer, LayerPath, LayerVisitor};
-use crate::walk::parameter_gradients;
+use crate::bijector::replay::parameter_gradients;
+use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
+use crate::tensor::finite::all_finite;
+use crate::tensor::graph::constant;
 
 /// A layer or another part of the model, in the order of the forward pass.
 struct Stage<const D: usize> {
@@ -70,8 +70,8 @@ impl<const D: usize> GradientSearch<D> {
 
     /// `x`, with a probe at the input of what begins here.
     fn begin(&mut self, path: String, what: &'static str, x: Tensor<D>) -> Tensor<D> {
-        let x = if x.is_autodiff() { x } else { lift(x, &self.device) };
-        let probe = lift(x.clone().inner().zeros_like(), &self.device).require_grad();
+        let x = if x.is_autodiff() { x } else { constant(x, &self.device) };
+        let probe = constant(x.clone().inner().zeros_like(), &self.device).require_grad();
         self.stages.push(Stage { path, what, probe: Some(probe.clone()) });
         x + probe
     }

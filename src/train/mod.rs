@@ -5,7 +5,7 @@
 //! | question | answer |
 //! |---|---|
 //! | how to put it together | [`Trainer`], [`TrainerConfig`] |
-//! | what the backward pass keeps in memory | [`Backward`](crate::Backward), [`Trainer::update_on_parts`] |
+//! | what the backward pass keeps in memory | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
 //! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
 //! | which way to go | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
 //! | how far one step may go | [`clip_global_norm`], [`global_norm`] |

@@ -9,16 +9,16 @@ use burn::tensor::Tensor;
 use super::fault::{Fault, FaultSearch};
 use super::gradient_search::GradientSearch;
 use crate::bijector::Bijector;
-use crate::bound_flow::BoundFlow;
+use crate::bijector::replay::Replay;
+use crate::bijector::visit::Visit;
 use crate::context::Context;
 use crate::error::FlowError;
-use crate::finite::{NonFiniteCondition, all_finite};
 use crate::flow::Flow;
-use crate::graph::lift;
-use crate::layer::LayerWalk;
+use crate::flow::bound::BoundFlow;
+use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
-use crate::surjection::Surjection;
-use crate::walk::{Walk, graph_device};
+use crate::tensor::finite::{NonFiniteCondition, all_finite};
+use crate::tensor::graph::{constant, graph_device};
 
 /// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
 pub trait Objective<M> {
@@ -29,7 +29,7 @@ pub trait Objective<M> {
     /// Loss of the batch by a walk, a forward and a backward pass without a stored graph, and its gradients in `walk`.
     /// Memory-saving policies run it instead of [`Objective::loss`]. A loss that is not finite has no gradients. `None`
     /// for an objective without a walk.
-    fn walk(&self, model: &M, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+    fn walk(&self, model: &M, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         let _ = (model, walk);
         None
     }
@@ -95,7 +95,7 @@ where
         model.log_prob_given(self.x.clone(), &self.context).mean().neg()
     }
 
-    fn walk(&self, model: &Flow<B, P>, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+    fn walk(&self, model: &Flow<B, P>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), None, &self.context, walk).0);
         Some(loss)
     }
@@ -120,7 +120,7 @@ where
         if !self.context.is_finite() {
             search.note("context".into(), "condition");
         }
-        let z = model.visit_layers(self.x.clone(), &self.context, &mut LayerWalk::new(&mut search));
+        let z = model.visit_layers(self.x.clone(), &self.context, &mut Visit::new(&mut search));
         if !all_finite(&model.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
             search.note("prior".into(), "log-density");
         }
@@ -131,7 +131,7 @@ where
         let device = graph_device(model, &self.x);
         let mut search = GradientSearch::new(model, device.clone())?;
         let context = self.context.for_batch(self.x.dims()[0]).constant(&device);
-        let z = model.visit_layers(lift(self.x.clone(), &device), &context, &mut LayerWalk::new(&mut search));
+        let z = model.visit_layers(constant(self.x.clone(), &device), &context, &mut Visit::new(&mut search));
         search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
     }
 }
@@ -147,7 +147,7 @@ where
         model.loss_given(self.x.clone(), &self.context)
     }
 
-    fn walk(&self, model: &BoundFlow<S, B, P>, walk: &mut Walk<()>) -> Option<Tensor<1>> {
+    fn walk(&self, model: &BoundFlow<S, B, P>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), &self.context, walk));
         Some(loss)
     }
@@ -173,7 +173,7 @@ where
         }
         // The same order of draws as in the loss: first the noise, then what the layers drop.
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
-        let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut LayerWalk::new(&mut search));
+        let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut Visit::new(&mut search));
         if !all_finite(&model.flow.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
             search.note("flow.prior".into(), "log-density");
         }
@@ -185,7 +185,7 @@ where
         let device = graph_device(model, &noise);
         let mut search = GradientSearch::new(model, device.clone())?;
         let context = self.context.for_batch(noise.dims()[0]).constant(&device);
-        let z = model.visit_layers(self.x.clone(), lift(noise, &device), &context, &mut LayerWalk::new(&mut search));
+        let z = model.visit_layers(self.x.clone(), constant(noise, &device), &context, &mut Visit::new(&mut search));
         search.fault(model, z, "flow.prior", |z| model.flow.prior.log_prob(z, &context))
     }
 }

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::loss_scale::LossScale;
-use crate::graph::lift;
+use crate::tensor::graph::constant;
 
 /// Modules whose parameters a working copy stores in the half type.
 const NETWORKS: [&str; 8] = [
@@ -144,7 +144,7 @@ impl ModuleMapper for Narrow {
         param.map(|value| {
             let (device, trained, graph) = (value.device(), value.is_require_grad(), value.is_autodiff());
             let narrow = value.inner().cast(self.dtype);
-            if graph { lift(narrow, &device).set_require_grad(trained) } else { narrow }
+            if graph { constant(narrow, &device).set_require_grad(trained) } else { narrow }
         })
     }
 }

@@ -11,7 +11,7 @@
 //! Steele, Lea & Flood 2014, *Fast splittable pseudorandom number generators*; the constants of `mix` are variant 13
 //! of Stafford 2011, *Better bit mixing*.
 
-use crate::draw::{GAMMA, mix};
+use crate::random::draw::{GAMMA, mix};
 
 /// What the noise of a step is for. Different purposes draw unrelated noise, so that evaluating more often does not
 /// change the training.

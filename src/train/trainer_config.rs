@@ -4,7 +4,7 @@ use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::{EmaDecay, NonFinite, OptimizerConfig, Precision, Schedule, TrainError};
-use crate::walk::Backward;
+use crate::bijector::replay::GradientMemory;
 
 /// Which loss the bound on the gradient's norm speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +53,8 @@ pub struct TrainerConfig {
     #[config(default = "Precision::Full")]
     pub precision: Precision,
     /// What the backward pass keeps of the way there.
-    #[config(default = "Backward::Store")]
-    pub backward: Backward,
+    #[config(default = "GradientMemory::Store")]
+    pub gradient_memory: GradientMemory,
 }
 
 impl TrainerConfig {
@@ -74,7 +74,9 @@ impl TrainerConfig {
         if !(self.max_norm.is_finite() && self.max_norm > 0.0) {
             return Err(TrainError::UnboundedMaxNorm { max_norm: self.max_norm });
         }
-        if let (Backward::Reversible { tolerance }, false) = (self.backward, self.backward.is_valid()) {
+        if let (GradientMemory::Reversible { tolerance }, false) =
+            (self.gradient_memory, self.gradient_memory.is_valid())
+        {
             return Err(TrainError::InvalidTolerance { tolerance });
         }
         self.schedule.validate()?;

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::parameter_path::ParameterPath;
-use crate::finite::all_finite;
+use crate::tensor::finite::all_finite;
 
 /// The path of the first parameter, in the order of the module, that holds a NaN or an infinity. One read from the device a parameter.
 pub(super) fn first_not_finite<M: Module>(module: &M) -> Option<String> {

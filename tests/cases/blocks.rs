@@ -6,10 +6,10 @@ use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::WarmUp;
 use flowkit::{
-    ActNormConfig, Bijector, BoundFlow, ChannelNormConfig, ChannelOrder, Conditioner, Conv1x1Config, ConvStart,
-    CouplingConfig, Encoder, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing,
-    PartitionConfig, Pattern, PositionNormConfig, Prior, Sigmoid, SqueezeConfig, StandardNormal, StartedConvConfig,
-    Surjection, UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
+    ActNormConfig, Bijector, BoundFlow, ChannelNormConfig, ChannelOrder, Conditioner, Conv1x1Config, ConvInit,
+    CouplingConfig, DataInitConvConfig, Encoder, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig,
+    Mixing, PartitionConfig, Pattern, PositionNormConfig, Prior, Sigmoid, SqueezeConfig, StandardNormal, Surjection,
+    UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
 };
 use serde_json::{Map, Value, json};
 
@@ -292,8 +292,8 @@ fn glow_actnorm_init(findings: &mut Findings, case: &Value) {
 
 fn conv_init(findings: &mut Findings, case: &Value) {
     let x = tensor::<4>(findings, &case["x"]);
-    let start = ConvStart::DataDependent { scale: 0.1 };
-    let conv = StartedConvConfig::new(2, 3).with_start(start).init(&findings.precision.device());
+    let start = ConvInit::DataDependent { scale: 0.1 };
+    let conv = DataInitConvConfig::new(2, 3).with_start(start).init(&findings.precision.device());
     let w0 = numbers(&case["w0"]);
     let conv = set(conv, findings.precision, |path| if path == "conv.weight" { w0.clone() } else { vec![0.5; 3] });
     let (conv, y) = conv.initialize(x.clone());

@@ -11,12 +11,12 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPermutation, Gl
 use flowkit::model::{Between, MafConfig, RealNvpConfig};
 use flowkit::train::{EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig};
 use flowkit::{
-    ActNormConfig, Backward, ChannelMatrixConfig, ChannelNormConfig, Conditioning, Conv1x1Config, ConvResNetConfig,
-    ConvStart, ConvWeight, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig, GatedBlockConfig,
-    GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
-    MaskedCouplingConfig, MlpConfig, NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig,
-    PositionNormConfig, ResNetConfig, ScalarAffineConfig, StartedConvConfig, UniformDequantizationConfig,
-    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, Conv1x1Config, ConvInit, ConvResNetConfig,
+    ConvWeight, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig,
+    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig,
+    LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedCouplingConfig, MlpConfig, NormalMixtureConfig, Order,
+    OutputActivation, Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig,
+    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -113,19 +113,19 @@ pub fn networks() -> Vec<Case> {
     let attention = Some(flowkit::Mixing::Attention { heads: 2 });
     let encoder = |block| FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [2, 4, 4], 4, 2, block);
     vec![
-        case!(MlpConfig::new(2, 2, 2).with_d_context(Some(1)).with_theta_start(Some(vec![0.5, 0.0])), MlpConfig),
+        case!(MlpConfig::new(2, 2, 2).with_d_context(Some(1)).with_theta_init(Some(vec![0.5, 0.0])), MlpConfig),
         case!(ResNetConfig::new(2, 2, 2).with_d_hidden(8).with_d_context(Some(1)).with_dropout(0.1), ResNetConfig),
         case!(
             ConvResNetConfig::new(2, 2, 2).with_n_filters(4).with_n_blocks(2).with_n_context(Some(3)),
             ConvResNetConfig
         ),
-        case!(GlowNetConfig::new(2, 2, 2).with_n_filters(4).with_theta_start(Some(vec![0.5, 0.0])), GlowNetConfig),
+        case!(GlowNetConfig::new(2, 2, 2).with_n_filters(4).with_theta_init(Some(vec![0.5, 0.0])), GlowNetConfig),
         case!(net(attention).with_output_activation(OutputActivation::ConcatElu), GatedNetConfig),
         case!(net(None).with_weight(ConvWeight::WeightNorm), GatedNetConfig),
-        case!(ZeroConvConfig::new(2, 2, 2).with_theta_start(Some(vec![0.5, 0.0])), ZeroConvConfig),
+        case!(ZeroConvConfig::new(2, 2, 2).with_theta_init(Some(vec![0.5, 0.0])), ZeroConvConfig),
         case!(ZeroLinearConfig::new(2, 3), ZeroLinearConfig),
-        case!(StartedConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm), StartedConvConfig),
-        case!(StartedConvConfig::new(2, 3).with_start(ConvStart::Normal { deviation: 0.1 }), StartedConvConfig),
+        case!(DataInitConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm), DataInitConvConfig),
+        case!(DataInitConvConfig::new(2, 3).with_start(ConvInit::Normal { deviation: 0.1 }), DataInitConvConfig),
         case!(GatedConvConfig::new(4).with_n_context(Some(3)).with_gate(GateKernel::Three), GatedConvConfig),
         case!(GatedAttentionConfig::new(4), GatedAttentionConfig),
         case!(GatedBlockConfig::new(4).with_n_context(Some(3)), GatedBlockConfig),
@@ -135,7 +135,7 @@ pub fn networks() -> Vec<Case> {
         case!(encoder(EncoderBlock::NormedConv), FlowPlusPlusEncoderConfig),
         case!(encoder(EncoderBlock::Attention { heads: 2 }), FlowPlusPlusEncoderConfig),
         case!(GlowClassifierConfig::new(4, 5), GlowClassifierConfig),
-        case!(MadeConfig::new(3, 2).with_d_context(Some(2)).with_theta_start(Some(vec![0.5, 0.0])), MadeConfig),
+        case!(MadeConfig::new(3, 2).with_d_context(Some(2)).with_theta_init(Some(vec![0.5, 0.0])), MadeConfig),
         case!(MadeConfig::new(3, 2).with_order(Order::Explicit(vec![2, 0, 1])), MadeConfig),
         case!(MadeConfig::new(3, 2).with_order(Order::Shuffled { seed: 7 }), MadeConfig),
     ]
@@ -195,7 +195,7 @@ pub fn blocks() -> Vec<Case> {
 /// Laws are made whenever they are valid: they own no parameters, but say how many a network has to give.
 pub fn laws_and_training() -> Vec<Case> {
     let trainer = || TrainerConfig::new(3);
-    let reversible = Backward::Reversible { tolerance: 1e-3 };
+    let reversible = GradientMemory::Reversible { tolerance: 1e-3 };
     let mut cases: Vec<Case> = laws()
         .into_iter()
         .map(|config| {
@@ -204,7 +204,7 @@ pub fn laws_and_training() -> Vec<Case> {
                 let config: AnyLawConfig = serde_json::from_value(json).map_err(text)?;
                 config.validate().map_err(text)?;
                 let law = config.init();
-                assert_eq!(flowkit::law::Law::theta_start(&law).len(), flowkit::law::Law::n_params(&law));
+                assert_eq!(flowkit::law::Law::theta_init(&law).len(), flowkit::law::Law::n_params(&law));
                 Ok(0)
             };
             Case { name: "AnyLawConfig".into(), json, read: Box::new(read) }
@@ -213,7 +213,7 @@ pub fn laws_and_training() -> Vec<Case> {
     let schedules =
         [Schedule::Cosine { start: 3, end: 9, floor: 0.1 }, Schedule::Exponential { start: 3, decay: 0.9, floor: 0.1 }];
     for schedule in schedules {
-        let config = trainer().with_schedule(schedule).with_backward(reversible);
+        let config = trainer().with_schedule(schedule).with_gradient_memory(reversible);
         let config = config.with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }));
         let config = config.with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 }).with_ema(EmaDecay::Constant(0.5));
         cases.push(plain("TrainerConfig", config, TrainerConfig::validate));

@@ -8,12 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use flowkit::limit::{MOST_PARAMETERS, MOST_REPEATS};
 use flowkit::model::RealNvpConfig;
 use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, Preset as FlowPlusPlusPreset};
 use flowkit::model::glow::{GlowConfig, Preset as GlowPreset};
+use flowkit::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS};
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
-use flowkit::{ConfigError, Half, Mask, MaskedCouplingConfig, MlpConfig, Unstarted};
+use flowkit::{ConfigError, Half, Mask, MaskedCouplingConfig, MlpConfig, Uninit};
 use serde_json::{Value, json};
 
 use cases::Case;
@@ -215,7 +215,7 @@ fn nothing_is_drawn_for_a_model_that_does_not_fit() {
     let trainer = Trainer::new(small.init(&device), TrainerConfig::new(1)).unwrap();
     let checkpoint = trainer.checkpoint(Default::default()).unwrap();
     // 256 MiB in float32, if they were drawn.
-    let large = || Unstarted::new(small.clone().with_hidden(vec![1 << 13, 1 << 13]).init(&device));
+    let large = || Uninit::new(small.clone().with_hidden(vec![1 << 13, 1 << 13]).init(&device));
     let (error, bytes) = counting::bytes(|| Trainer::resume(&checkpoint, large()).map(|_| ()).unwrap_err());
     assert!(matches!(error, CheckpointError::ShapeMismatch { .. }), "{error}");
     assert!(bytes < 4 << 20, "resuming asked for {bytes} bytes");

@@ -6,7 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use flowkit::law::Law;
-use flowkit::{Conditioner, ConfigError, ShapeError, ThetaStart};
+use flowkit::{Conditioner, ConfigError, ShapeError, ThetaInit};
 
 /// Glow's network, as a user of the crate would write it.
 #[derive(Module, Debug)]
@@ -31,8 +31,8 @@ impl ConvNet {
 }
 
 /// Every layer starts at random, the last one too.
-impl ThetaStart for ConvNet {
-    fn start_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
+impl ThetaInit for ConvNet {
+    fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
         Ok(self)
     }
 }

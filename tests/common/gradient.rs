@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use flowkit::Walk;
+use flowkit::Replay;
 use flowkit::testing::numbers::numbers;
 use flowkit::train::Objective;
 
@@ -13,7 +13,7 @@ pub fn device() -> Device {
 }
 
 /// Loss and gradients, the latter in a row.
-pub fn gradient<M: Module>(model: &M, objective: &impl Objective<M>, walk: Option<Walk<()>>) -> (f64, Vec<f64>) {
+pub fn gradient<M: Module>(model: &M, objective: &impl Objective<M>, walk: Option<Replay<()>>) -> (f64, Vec<f64>) {
     device().seed(11);
     let (loss, gradients) = match walk {
         None => {
@@ -36,7 +36,8 @@ pub fn relative(found: &[f64], expected: &[f64]) -> f64 {
 /// Gradients of both walks against that of a stored graph; `exact` asks for all bits of the one that recomputes.
 pub fn agree<M: Module>(name: &str, model: &M, objective: &impl Objective<M>, exact: bool) {
     let (loss, expected) = gradient(model, objective, None);
-    for (policy, walk, tolerance) in [("Recompute", Walk::recomputing(5), 1e-5), ("Reversible", Walk::new(5), 1e-3)] {
+    for (policy, walk, tolerance) in [("Recompute", Replay::recomputing(5), 1e-5), ("Reversible", Replay::new(5), 1e-3)]
+    {
         let (walked, found) = gradient(model, objective, Some(walk));
         let off = relative(&found, &expected);
         println!("{name} {policy}: gradient off by {off:.1e}, loss {loss} and {walked}");

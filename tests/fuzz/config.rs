@@ -13,11 +13,11 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::TrainerConfig;
 use flowkit::{
     ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvResNetConfig,
-    CouplingConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig,
-    GatedNetConfig, GlowNetConfig, HouseholderConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
+    CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig,
+    GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
     MaskedCouplingConfig, Mixing, MlpConfig, NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig,
-    PositionNormConfig, ResNetConfig, ScalarAffineConfig, SqueezeConfig, StartedConvConfig,
-    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    PositionNormConfig, ResNetConfig, ScalarAffineConfig, SqueezeConfig, UniformDequantizationConfig,
+    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -121,12 +121,12 @@ fn networks() -> Vec<Kind> {
         kind!(MadeConfig, MadeConfig::new(3, 2).with_hidden(vec![4]), |config, device| config.init(device)),
         kind!(
             MlpConfig,
-            MlpConfig::new(1, 1, 2).with_hidden(vec![4]).with_theta_start(Some(vec![0.0, 1.0])),
+            MlpConfig::new(1, 1, 2).with_hidden(vec![4]).with_theta_init(Some(vec![0.0, 1.0])),
             |config, device| config.init(device)
         ),
         kind!(ResNetConfig, ResNetConfig::new(1, 1, 2).with_d_hidden(4).with_n_blocks(1), |config, device| config
             .init(device)),
-        kind!(StartedConvConfig, StartedConvConfig::new(2, 3), |config, device| config.init(device)),
+        kind!(DataInitConvConfig, DataInitConvConfig::new(2, 3), |config, device| config.init(device)),
         kind!(ZeroConvConfig, ZeroConvConfig::new(1, 1, 2), |config, device| config.init(device)),
         kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| config.init(device)),
     ]

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor};
-use flowkit::Unstarted;
+use flowkit::Uninit;
 use flowkit::model::{RealNvp, RealNvpConfig};
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Precision, Trainer, TrainerConfig};
 
 use super::stored::{Stored, edited, edits, read};
 use super::target::{Input, Target, corpus, fuzz, named};
 
-pub fn model(device: &Device) -> Unstarted<RealNvp> {
+pub fn model(device: &Device) -> Uninit<RealNvp> {
     RealNvpConfig::new(2).with_n_couplings(2).with_hidden(vec![3]).init(device)
 }
 

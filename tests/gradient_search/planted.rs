@@ -6,8 +6,8 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::quantize::{Encoder, VariationalDequantization, VariationalDequantizationConfig};
 use flowkit::train::{Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Backward, Bijector, BoundFlow, Context, Coupling, CouplingConfig, Logit, LogitConfig, Mlp,
-    MlpConfig, Prior, ShapeError, Sigmoid, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, BoundFlow, Context, Coupling, CouplingConfig, GradientMemory, Logit, LogitConfig,
+    Mlp, MlpConfig, Prior, ShapeError, Sigmoid, StandardNormal,
 };
 
 use crate::{device, turn};
@@ -158,8 +158,8 @@ fn a_fault_is_named_wherever_it_is() {
         let model = model(place);
         assert_eq!(batch(0).gradient_fault(&model), expected, "{place:?}");
         // And by an update, after its own backward pass, whose policy is another.
-        for backward in [Backward::Store, Backward::Recompute] {
-            let config = TrainerConfig::new(2).with_backward(backward);
+        for backward in [GradientMemory::Store, GradientMemory::Recompute] {
+            let config = TrainerConfig::new(2).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), config).unwrap();
             let error = trainer.update_on(&device(), &batch(0)).unwrap_err();
             let TrainError::NonFiniteGradient { fault, .. } = error else { panic!("{place:?}: {error}") };
@@ -172,9 +172,9 @@ fn a_fault_is_named_wherever_it_is() {
 #[test]
 fn a_fault_of_any_part_is_named() {
     let _turn = turn();
-    for backward in [Backward::Store, Backward::Recompute, Backward::REVERSIBLE] {
+    for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         for parts in [[batch(0), batch(9)], [batch(9), batch(0)]] {
-            let config = TrainerConfig::new(2).with_backward(backward);
+            let config = TrainerConfig::new(2).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model(Place::EncoderAtZero), config).unwrap();
             let error = trainer.update_on_parts(&device(), &parts).unwrap_err();
             let TrainError::NonFiniteGradient { fault: Some(fault), .. } = error else { panic!("{error}") };

@@ -2,7 +2,7 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use flowkit::coupling::Half;
+use flowkit::Half;
 use flowkit::kernel::{FlowOps, NetworkOps, affine_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 

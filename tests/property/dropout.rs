@@ -7,7 +7,7 @@ use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, 
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::testing::{Conformance, Draw, Inputs};
 use flowkit::{
-    Bijector, BoxBijector, Cotangent, Coupling, CouplingConfig, GatedNet, GatedNetConfig, Mixing, Swap, Walk,
+    Bijector, BoxBijector, Cotangent, Coupling, CouplingConfig, GatedNet, GatedNetConfig, Mixing, Replay, Swap,
 };
 
 const DTYPE: DType = DType::F64;
@@ -37,7 +37,7 @@ fn another_seed_drops_other_activations() {
     let bijector = of.build_training(61, DTYPE);
     let x = of.draw(Draw::Ordinary, 62, 3, DTYPE).inner();
     let _guard = device_rng();
-    let z = |bijector: &BoxBijector<4>, seed| numbers(&bijector.walk_forward(x.clone(), &(), &mut Walk::new(seed)).0);
+    let z = |bijector: &BoxBijector<4>, seed| numbers(&bijector.walk_forward(x.clone(), &(), &mut Replay::new(seed)).0);
     assert!(distance(&z(&bijector, 64), &z(&bijector, 65)) > 1e-3);
     let still = bijector.valid();
     assert_eq!(z(&bijector, 64), z(&still.train(), 64), "train() puts dropout back");
@@ -52,7 +52,7 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let a: Tensor<4> = tensor(normal(73, numbers(&x).len(), 1.0), x.dims(), DTYPE, &device.clone().inner());
     let _guard = device_rng();
     // The first leaf of a walk draws from the walk's own seed.
-    let mut walk = Walk::new(74);
+    let mut walk = Replay::new(74);
     let (z, log_det) = bijector.walk_forward(x.clone().inner(), &(), &mut walk);
     let back = Cotangent { z: z.clone(), grad_z: a.clone(), grad_log_det: log_det.ones_like() };
     let back = bijector.walk_back(back, &(), &mut walk);

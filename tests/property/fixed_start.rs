@@ -8,7 +8,9 @@ use flowkit::model::glow::{GlowConfig, GlowPermutation};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, numbers};
 use flowkit::testing::parameters::parameters;
-use flowkit::{ElementwiseConfig, HouseholderConfig, NormalMixtureConfig, ResNetConfig, StartedConvConfig, parameter};
+use flowkit::{
+    DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NormalMixtureConfig, ResNetConfig, tensor::parameter,
+};
 
 use crate::table::cases;
 
@@ -54,7 +56,7 @@ fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
     fixed("NormalMixture", |d| NormalMixtureConfig::new(4).init([1, 3], d));
     fixed("Householder", |d| HouseholderConfig::new(5, 4).init(d));
     fixed("ResNet", |d| ResNetConfig::new(2, 2, 3).with_d_context(Some(2)).init(d));
-    fixed("StartedConv", |d| StartedConvConfig::new(2, 3).init(d));
+    fixed("DataInitConv", |d| DataInitConvConfig::new(2, 3).init(d));
     let law = AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(3));
     fixed("Elementwise", |d| ElementwiseConfig::new().init(law.init(), [1, 4], d));
 }

@@ -26,7 +26,7 @@ fn layers_start_as_the_identity() {
     let laws: [AnyLawConfig; 4] = [
         AffineConfig::new(AffineForm::Exponential).into(),
         AffineConfig::new(AffineForm::Additive).into(),
-        // Several components start apart, near the identity: `tests/theta_start.rs`.
+        // Several components start apart, near the identity: `tests/theta_init.rs`.
         MixLogCdfConfig::new(1).into(),
         RationalQuadraticSplineConfig::new(5).into(),
     ];

@@ -2,12 +2,12 @@
 
 use std::f64::consts::PI;
 
-use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, NetStart, Scale, StageConfig};
+use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, NetInit, Scale, StageConfig};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvStart, Flow, Mixing, Pattern, PositionNormConfig,
-    StandardNormal, StartProblem, StartedConvConfig,
+    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, DataInitConvConfig, Flow, InitProblem, Mixing,
+    Pattern, PositionNormConfig, StandardNormal,
 };
 
 use super::{around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor};
@@ -118,7 +118,7 @@ fn a_refused_channel_is_named() {
     let x = table(&[around(1, 20, 0.0, 1.0), vec![4.0; 20], around(2, 20, 9.0, 1e-3)]);
     let act = || ActNormConfig::new(3).with_constant(ConstantChannel::Error);
     let flow = Flow::new(vec![act().init::<2>(&device())], StandardNormal::new(), [1, 3]).unwrap();
-    let expected = StartProblem::Constant { what: "channel", index: 1, value: 4.0, deviation: 0.0 };
+    let expected = InitProblem::Constant { what: "channel", index: 1, value: 4.0, deviation: 0.0 };
     assert_eq!(failed(flow.initialize(x.clone())), ("bijector.0".into(), "ActNorm", expected));
     // Two channels deviate by less than 0.01.
     let flow = Flow::new(act().with_least_deviation(0.01).init::<2>(&device()), StandardNormal::new(), [1, 3]).unwrap();
@@ -127,7 +127,7 @@ fn a_refused_channel_is_named() {
     assert!(error.starts_with(expected), "{error}");
     let position = PositionNormConfig::new().with_constant(ConstantChannel::Error).init([1, 3], &device());
     let flow = Flow::new(position, StandardNormal::new(), [1, 3]).unwrap();
-    let expected = StartProblem::Constant { what: "element", index: 1, value: 4.0, deviation: 0.0 };
+    let expected = InitProblem::Constant { what: "element", index: 1, value: 4.0, deviation: 0.0 };
     assert_eq!(failed(flow.initialize(x)), ("bijector".into(), "PositionNorm", expected));
     for least_deviation in [-1e-9, f64::NAN, f64::INFINITY] {
         let error = act().with_least_deviation(least_deviation).validate().unwrap_err().to_string();
@@ -144,8 +144,8 @@ fn convolutions_of_a_constant_stay_bounded() {
     let mut x = tensor(vec![0.5; 4 * 2 * 9], [4, 2, 3, 3]);
     let mut later = tensor(around(8, 4 * 2 * 9, 0.5, 1.0), [4, 2, 3, 3]);
     for _ in 0..4 {
-        let start = ConvStart::DataDependent { scale: 1.0 };
-        let (conv, y) = StartedConvConfig::new(2, 2).with_kernel(1).with_start(start).init(&device()).initialize(x);
+        let start = ConvInit::DataDependent { scale: 1.0 };
+        let (conv, y) = DataInitConvConfig::new(2, 2).with_kernel(1).with_start(start).init(&device()).initialize(x);
         assert!(numbers(&y).iter().all(|y| y.abs() < 1e-6));
         assert!(numbers(&conv.conv.weight.val()).iter().all(|w| w.abs() < 1.0));
         (x, later) = (y, conv.forward(later));
@@ -185,7 +185,7 @@ fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })
-        .with_start(NetStart::FanIn);
+        .with_start(NetInit::FanIn);
     let border = |index: usize| index % 8 < 2 || index / 8 % 8 < 2;
     let x = levels([32, 1, 8, 8], |index| if border(index) { 0 } else { scattered(index) });
     let model = config.init(&device()).initialize(x).unwrap();

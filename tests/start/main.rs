@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::numbers::normal;
-use flowkit::{FlowError, StartProblem};
+use flowkit::{FlowError, InitProblem};
 
 mod condition;
 mod constant;
@@ -67,9 +67,9 @@ fn spacing(x: f64) -> f64 {
 }
 
 /// Path, layer and reason of a start that failed.
-fn failed<T>(start: Result<T, FlowError>) -> (String, &'static str, StartProblem) {
+fn failed<T>(start: Result<T, FlowError>) -> (String, &'static str, InitProblem) {
     match start.map(drop) {
-        Err(FlowError::Start { path, layer, problem }) => (path, layer, problem),
+        Err(FlowError::Init { path, layer, problem }) => (path, layer, problem),
         Err(other) => panic!("{other}"),
         Ok(()) => panic!("the start went through"),
     }

@@ -5,8 +5,8 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, BoundFlow, CouplingConfig, Exp, Flow, FlowError, GatedNetConfig, LogitConfig, PositionNormConfig,
-    ScalarAffineConfig, StandardNormal, StartProblem, UniformDequantizationConfig,
+    ActNormConfig, BoundFlow, CouplingConfig, Exp, Flow, FlowError, GatedNetConfig, InitProblem, LogitConfig,
+    PositionNormConfig, ScalarAffineConfig, StandardNormal, UniformDequantizationConfig,
 };
 
 use super::{around, device, device_rng, failed, levels, numbers, table, tensor};
@@ -19,7 +19,7 @@ fn act(n: usize) -> flowkit::ActNorm<2> {
 fn one_row_starts_no_norm() {
     let _guard = device_rng();
     let row = || table(&[vec![0.3], vec![-8.0], vec![2.0]]);
-    let too_few = || StartProblem::TooFew { what: "channel", found: 1 };
+    let too_few = || InitProblem::TooFew { what: "channel", found: 1 };
     let start = RealNvpConfig::new(3).init(&device()).initialize(row());
     assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm", too_few()));
     assert_eq!(failed(MafConfig::new(3).init(&device()).initialize(row())).2, too_few());
@@ -29,7 +29,7 @@ fn one_row_starts_no_norm() {
     let image = tensor(around(1, 12, 0.0, 1.0), [1, 3, 2, 2]);
     let norm = PositionNormConfig::new().init([1, 3, 2, 2], &device());
     let flow = Flow::new(norm, StandardNormal::new(), [1, 3, 2, 2]).unwrap();
-    let expected = StartProblem::TooFew { what: "element", found: 1 };
+    let expected = InitProblem::TooFew { what: "element", found: 1 };
     assert_eq!(failed(flow.initialize(image.clone())), ("bijector".into(), "PositionNorm", expected));
     // The positions of one image have a variance, that of one pixel has none.
     let act = |size| Flow::new(ActNormConfig::new(3).init::<4>(&device()), StandardNormal::new(), [1, 3, size, size]);
@@ -51,7 +51,7 @@ fn one_pixel_starts_no_network() {
     let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Exponential).init(), net);
     let flow = Flow::new(vec![coupling], StandardNormal::new(), [1, 2, 1, 1]).unwrap();
     let start = flow.initialize(tensor(vec![0.3, 0.4], [1, 2, 1, 1]));
-    let expected = StartProblem::TooFew { what: "channel", found: 1 };
+    let expected = InitProblem::TooFew { what: "channel", found: 1 };
     assert_eq!(failed(start), ("bijector.0".into(), "Coupling", expected));
 }
 
@@ -69,13 +69,13 @@ fn a_layer_that_overflows_is_named() {
     // A norm in front brings 200 to 3.
     assert!(flow.initialize(x.clone()).is_ok());
     let flow = Flow::new((Exp::new(), act(2)), StandardNormal::new(), [1, 2]).unwrap();
-    let output = StartProblem::Output { example: 4, channel: 1, value: f64::INFINITY };
+    let output = InitProblem::Output { example: 4, channel: 1, value: f64::INFINITY };
     assert_eq!(failed(flow.initialize(x)), ("bijector.0".into(), "Exp", output));
 
     let ends = table(&[around(3, 10, 0.5, 0.05), column(4, 0.0)]);
     let layers = (ScalarAffineConfig::new(1.0, 0.0).init(), vec![LogitConfig::new().with_margin(0.0).init()], act(2));
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
-    let output = StartProblem::Output { example: 4, channel: 1, value: f64::NEG_INFINITY };
+    let output = InitProblem::Output { example: 4, channel: 1, value: f64::NEG_INFINITY };
     let (path, layer, problem) = failed(flow.initialize(ends));
     assert_eq!((path.as_str(), layer, problem), ("bijector.1.0", "Logit", output));
 
@@ -88,9 +88,9 @@ fn a_layer_that_overflows_is_named() {
     );
     let (path, layer, problem) = failed(images.unwrap().initialize(levels([3, 1, 2, 2], |_| 1)));
     assert_eq!((path.as_str(), layer), ("flow.bijector.1", "Exp"));
-    let first = StartProblem::Output { example: 0, channel: 0, value: f64::INFINITY };
+    let first = InitProblem::Output { example: 0, channel: 0, value: f64::INFINITY };
     assert_eq!(problem, first);
-    let error = FlowError::Start { path, layer, problem };
+    let error = FlowError::Init { path, layer, problem };
     let expected = "`flow.bijector.1` (Exp) cannot start from this batch: its output is inf in example 0, channel 0";
     assert_eq!(error.to_string(), expected);
 }

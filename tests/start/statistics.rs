@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, ConvStart, ConvWeight, Flow, PositionNorm, PositionNormConfig, StandardNormal,
-    StartedConvConfig,
+    ActNorm, ActNormConfig, Bijector, ConvInit, ConvWeight, DataInitConvConfig, Flow, PositionNorm, PositionNormConfig,
+    StandardNormal,
 };
 
 use super::{around, device, device_rng, moments, numbers, spacing, table, tensor};
@@ -166,8 +166,8 @@ fn convolutions_start_at_their_deviation() {
     let _guard = device_rng();
     for (size, weight) in [(1e-7, ConvWeight::Plain), (1.0, ConvWeight::WeightNorm), (1e18, ConvWeight::Plain)] {
         let x = tensor(around(3, 6 * 2 * 16, 0.0, size), [6, 2, 4, 4]);
-        let start = ConvStart::DataDependent { scale: 0.3 };
-        let conv = StartedConvConfig::new(2, 5).with_start(start).with_weight(weight).init(&device());
+        let start = ConvInit::DataDependent { scale: 0.3 };
+        let conv = DataInitConvConfig::new(2, 5).with_start(start).with_weight(weight).init(&device());
         let (conv, passed) = conv.initialize(x.clone());
         let y = conv.forward(x);
         for channel in 0..5 {

@@ -136,7 +136,7 @@ fn linear() -> Vec<Case> {
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
         case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| {
-            ChannelMatrixConfig::new(4).with_start(MatrixStart::Orthogonal).init(d)
+            ChannelMatrixConfig::new(4).with_start(MatrixInit::Orthogonal).init(d)
         }),
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),

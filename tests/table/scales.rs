@@ -10,7 +10,7 @@ use super::Case;
 use super::cases::{act_norm, affine, case, conv, coupling, given, image_coupling, squeeze};
 
 fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
-    ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device)
+    ChannelMatrixConfig::new(c).with_start(MatrixInit::Orthogonal).init(device)
 }
 
 /// A coupling with Glow's network, of `c` channels.

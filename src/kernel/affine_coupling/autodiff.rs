@@ -7,10 +7,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use crate::coupling::Half;
 use crate::kernel::NetworkOps;
 use crate::kernel::autodiff::backward;
 use crate::law::AffineForm;
+use crate::tensor::half::Half;
 
 /// `z`.
 #[derive(Debug)]

@@ -5,12 +5,12 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::AffineCoupling;
-use crate::coupling::Half;
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::{Checked, Operands, operands};
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
 use crate::law::AffineForm;
+use crate::tensor::half::Half;
 
 /// # Panics
 /// For the additive form, which has nothing to compute.

@@ -35,8 +35,8 @@ use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
 use super::{NetworkOps, serve_networks};
-use crate::coupling::Half;
 use crate::law::AffineForm;
+use crate::tensor::half::Half;
 
 /// `z` and the log-determinant, nats.
 ///

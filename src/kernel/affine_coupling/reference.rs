@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 
 use super::check;
-use crate::coupling::Half;
 use crate::kernel::operands::operands;
 use crate::law::{Affine, AffineConfig, AffineForm, forward_half, inverse_half};
+use crate::tensor::half::Half;
 
 fn law(form: AffineForm) -> Affine {
     AffineConfig::new(form).init()

@@ -17,7 +17,7 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 use super::operands::{Checked, Operands, exactly};
 use super::{NetworkOps, serve_networks};
-use crate::smooth::elu;
+use crate::tensor::smooth::elu;
 
 /// `elu(cat(x, −x))` on the channel axis.
 ///

@@ -17,7 +17,7 @@ use burn::tensor::Tensor;
 use super::operands::exactly;
 use super::operands::{Checked, Operands, operands};
 use super::{NetworkOps, serve_networks};
-use crate::smooth::sigmoid;
+use crate::tensor::smooth::sigmoid;
 
 /// `y` from `x` and `h`.
 ///

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::{check, n_components};
 use crate::kernel::operands::operands;
 use crate::law::{LogisticMixture, Solution, parameter};
-use crate::smooth::tanh;
+use crate::tensor::smooth::tanh;
 
 /// Log-scale `α`, shift `b` and mixture of every number.
 ///

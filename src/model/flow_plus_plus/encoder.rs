@@ -19,16 +19,16 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
-use crate::conditioner::storage::{self, cast};
 use crate::conditioner::{
-    ConvStart, ConvWeight, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, Mixing, StartedConv,
-    StartedConvConfig,
+    ConvInit, ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedBlock, GatedBlockConfig, GatedConv,
+    GatedConvConfig, Mixing,
 };
 use crate::error::ConfigError;
-use crate::limit::{product, sum};
-use crate::parameter;
 use crate::quantize::Encoder;
 use crate::reshape::{Partition, PartitionConfig, Pattern};
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::{product, sum};
+use crate::tensor::parameter;
 
 /// What a block of the encoder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,11 +61,11 @@ pub struct FlowPlusPlusEncoderConfig {
     #[config(default = 0.0)]
     pub dropout: f64,
     /// Start of the inner convolutions.
-    #[config(default = "ConvStart::DataDependent { scale: 1.0 }")]
-    pub start: ConvStart,
+    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
+    pub start: ConvInit,
     /// Start of the convolutions that give gates.
-    #[config(default = "ConvStart::DataDependent { scale: 0.1 }")]
-    pub gate_start: ConvStart,
+    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
+    pub gate_init: ConvInit,
     /// What the weights of the convolutions are made of.
     #[config(default = "ConvWeight::Plain")]
     pub weight: ConvWeight,
@@ -107,7 +107,7 @@ impl FlowPlusPlusEncoderConfig {
     /// The number of parameters; `usize::MAX` where it is larger.
     pub(crate) fn count(&self) -> usize {
         let ([c, h, w], a) = (self.half, self.n_context);
-        let input = StartedConvConfig::new(product([2, c]), a).with_weight(self.weight).count();
+        let input = DataInitConvConfig::new(product([2, c]), a).with_weight(self.weight).count();
         let (positions, block) = match self.block {
             EncoderBlock::Conv => (0, self.conv().count()),
             EncoderBlock::NormedConv => (0, self.normed(None).count()),
@@ -123,7 +123,7 @@ impl FlowPlusPlusEncoderConfig {
             .with_gate(GateKernel::Three)
             .with_dropout(self.dropout)
             .with_start(self.start)
-            .with_gate_start(self.gate_start)
+            .with_gate_init(self.gate_init)
             .with_weight(self.weight)
     }
 
@@ -133,7 +133,7 @@ impl FlowPlusPlusEncoderConfig {
             .with_gate(GateKernel::Three)
             .with_dropout(self.dropout)
             .with_start(self.start)
-            .with_gate_start(self.gate_start)
+            .with_gate_init(self.gate_init)
             .with_weight(self.weight)
     }
 
@@ -146,7 +146,7 @@ impl FlowPlusPlusEncoderConfig {
             panic!("{error}");
         }
         let [c, h, w] = self.half;
-        let input = StartedConvConfig::new(2 * c, self.n_context).with_start(self.start).with_weight(self.weight);
+        let input = DataInitConvConfig::new(2 * c, self.n_context).with_start(self.start).with_weight(self.weight);
         let normed = |mixing| (0..self.n_blocks).map(|_| self.normed(mixing).init(device)).collect();
         let (positions, blocks, normed_blocks) = match self.block {
             EncoderBlock::Conv => (None, (0..self.n_blocks).map(|_| self.conv().init(device)).collect(), vec![]),
@@ -167,7 +167,7 @@ pub struct FlowPlusPlusEncoder {
     /// Pattern of the noise flow.
     pub partition: Partition,
     /// 3x3, `2C -> A`.
-    pub input: StartedConv,
+    pub input: DataInitConv,
     /// Positions `p`, `[1, A, H, W/2]`, for attention.
     pub positions: Option<Param<Tensor<4>>>,
     /// Gated convolutions without norms, first to last.
@@ -188,7 +188,7 @@ impl Encoder<4> for FlowPlusPlusEncoder {
     fn encode(&self, x: Tensor<4>) -> Tensor<4> {
         let positions = self.positions.as_ref().map(Param::val);
         let dtype = x.dtype();
-        let h = self.input.forward(cast(self.halves(x), storage::of(&self.input.conv.weight)));
+        let h = self.input.forward(cast(self.halves(x), dtype::of(&self.input.conv.weight)));
         let h = self.blocks.iter().fold(h, |h, block| block.forward(h, None));
         let h = self.normed_blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), None));
         // Gradients of the code are added up over the couplings, in this type.

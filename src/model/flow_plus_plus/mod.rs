@@ -38,28 +38,28 @@ use burn::module::Module;
 use burn::tensor::{DType, Int, Tensor};
 
 pub use config::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetStart, NoiseMixing, Scale, StageConfig,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
 };
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
 pub use preset::{Preset, UnknownPreset};
 
 use crate::bijector::Bijector;
-use crate::bound_flow::BoundFlow;
-use crate::compose::Invert;
+use crate::bijector::compose::Invert;
+use crate::bijector::replay::{Cotangent, Replay};
+use crate::bijector::visit::Visit;
 use crate::conditioner::GatedNet;
 use crate::context::Context;
 use crate::coupling::Coupling;
 use crate::elementwise::{Logit, Sigmoid};
 use crate::error::{FlowError, ShapeError};
+use crate::flow::bound::BoundFlow;
+use crate::flow::surjection::Surjection;
 use crate::law::AnyLaw;
-use crate::layer::LayerWalk;
 use crate::linear::{ChannelMatrix, PositionNorm};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantization, VariationalDequantization};
 use crate::reshape::{Partition, Squeeze, Swap};
-use crate::surjection::Surjection;
-use crate::walk::{Cotangent, Walk};
 
 /// The model. Built by [`FlowPlusPlusConfig::init`].
 pub type FlowPlusPlus = BoundFlow<FlowPlusPlusDequantization, FlowPlusPlusLayers, StandardNormal>;
@@ -136,21 +136,21 @@ where
         (Self { squeezes: self.squeezes, partition: self.partition, steps }, z)
     }
 
-    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
+    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut Visit<'_, 4>) -> Tensor<4> {
         let x = walk.member("squeezes", &self.squeezes, x, context);
         let x = walk.member("partition", &self.partition, x, context);
         let z = walk.member("steps", &self.steps, x, context);
         walk.member("partition", &Invert::new(self.partition.clone()), z, context)
     }
 
-    fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Walk<C>) -> (Tensor<4>, Tensor<1>) {
+    fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Replay<C>) -> (Tensor<4>, Tensor<1>) {
         let (x, _) = self.squeezes.forward(x, context);
         let (x, _) = self.partition.forward(x, context);
         let (z, log_det) = walk.within("steps", |walk| self.steps.walk_forward(x, context, walk));
         (self.partition.inverse(z, context), log_det)
     }
 
-    fn walk_back(&self, back: Cotangent<4>, context: &C, walk: &mut Walk<C>) -> Cotangent<4> {
+    fn walk_back(&self, back: Cotangent<4>, context: &C, walk: &mut Replay<C>) -> Cotangent<4> {
         // Moving elements is orthogonal: gradients move as the values do.
         let Cotangent { z, grad_z, grad_log_det } = back;
         let (z, _) = self.partition.forward(z, context);
@@ -207,14 +207,14 @@ impl Surjection<4> for FlowPlusPlusDequantization {
         }
     }
 
-    fn walk_lift(&self, x: Self::Data, noise: Tensor<4>, walk: &mut Walk<()>) -> (Tensor<4>, Tensor<1>) {
+    fn walk_lift(&self, x: Self::Data, noise: Tensor<4>, walk: &mut Replay<()>) -> (Tensor<4>, Tensor<1>) {
         match self {
             Self::Uniform(inner) => walk.within("Uniform", |walk| inner.walk_lift(x, noise, walk)),
             Self::Variational(inner) => walk.within("Variational", |walk| inner.walk_lift(x, noise, walk)),
         }
     }
 
-    fn walk_back(&self, x: Self::Data, noise: Tensor<4>, back: Cotangent<4>, walk: &mut Walk<()>) {
+    fn walk_back(&self, x: Self::Data, noise: Tensor<4>, back: Cotangent<4>, walk: &mut Replay<()>) {
         match self {
             Self::Uniform(inner) => walk.within("Uniform", |walk| inner.walk_back(x, noise, back, walk)),
             Self::Variational(inner) => walk.within("Variational", |walk| inner.walk_back(x, noise, back, walk)),
@@ -255,7 +255,7 @@ impl Surjection<4> for FlowPlusPlusDequantization {
         }
     }
 
-    fn visit_layers(&self, x: Self::Data, noise: Tensor<4>, walk: &mut LayerWalk<'_, 4>) -> Tensor<4> {
+    fn visit_layers(&self, x: Self::Data, noise: Tensor<4>, walk: &mut Visit<'_, 4>) -> Tensor<4> {
         match self {
             Self::Uniform(inner) => walk.within("Uniform", |walk| inner.visit_layers(x, noise, walk)),
             Self::Variational(inner) => walk.within("Variational", |walk| inner.visit_layers(x, noise, walk)),

@@ -40,8 +40,8 @@ use crate::conditioner::{ZeroLinear, ZeroLinearConfig};
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::Numbers;
+use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
-use crate::surjection::Surjection;
 
 /// Configuration of [`GlowClassifier`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]

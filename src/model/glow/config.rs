@@ -5,20 +5,22 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
-use crate::bound_flow::BoundFlow;
-use crate::conditioner::{GlowNetConfig, LOG_SCALE_FACTOR, ZeroConvConfig};
+use crate::bijector::multi_scale::MultiScale;
+use crate::conditioner::layer::zero_linear::LOG_SCALE_FACTOR;
+use crate::conditioner::{GlowNetConfig, ZeroConvConfig};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::ScalarAffineConfig;
 use crate::error::{ConfigError, ShapeError};
+use crate::flow::bound::BoundFlow;
+use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm};
-use crate::limit::{MOST_PARAMETERS, product, sum};
-use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixStart, PermutationConfig};
-use crate::multi_scale::MultiScale;
-use crate::order::Order;
+use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixInit};
 use crate::prior::StandardNormal;
 use crate::quantize::{BitDepth, UniformDequantizationConfig};
+use crate::reshape::order::Order;
+use crate::reshape::permutation::PermutationConfig;
 use crate::reshape::{ChannelOrder, SqueezeConfig};
-use crate::unstarted::Unstarted;
+use crate::tensor::limit::{MOST_PARAMETERS, product, sum};
 
 /// What a coupling does to the half that changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +188,7 @@ impl GlowConfig {
     /// Parameters of the channel mixing of a step.
     fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
         match self.permutation {
-            GlowPermutation::Matrix => ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).num_params(),
+            GlowPermutation::Matrix => ChannelMatrixConfig::new(c).with_start(MatrixInit::Orthogonal).num_params(),
             GlowPermutation::Plu => Conv1x1Config::new(c).num_params(),
             GlowPermutation::Reverse | GlowPermutation::Shuffle { .. } => Ok(0),
         }
@@ -220,7 +222,7 @@ impl GlowConfig {
     ///
     /// # Panics
     /// If [`GlowConfig::validate`] is an error. [`GlowConfig::try_init`] returns it.
-    pub fn init(&self, device: &Device) -> Unstarted<Glow> {
+    pub fn init(&self, device: &Device) -> Uninit<Glow> {
         match self.try_init(device) {
             Ok(model) => model,
             Err(error) => panic!("{error}"),
@@ -229,7 +231,7 @@ impl GlowConfig {
 
     /// The model before its start, or why the configuration describes none. With [`GlowPrior::Classes`] its methods are
     /// those that end in `_given`, with a one-hot `Tensor<2>` as condition.
-    pub fn try_init(&self, device: &Device) -> Result<Unstarted<Glow>, ConfigError> {
+    pub fn try_init(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
         self.validate()?;
         let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();
         let layers = (ScalarAffineConfig::new(1.0, -0.5).init(), MultiScale::new(levels));
@@ -305,7 +307,7 @@ impl GlowConfig {
         let fixed = |order| GlowMixing::Fixed(PermutationConfig::new(c).with_order(order).init(device));
         let mixing = match self.permutation {
             GlowPermutation::Matrix => {
-                GlowMixing::Matrix(ChannelMatrixConfig::new(c).with_start(MatrixStart::Orthogonal).init(device))
+                GlowMixing::Matrix(ChannelMatrixConfig::new(c).with_start(MatrixInit::Orthogonal).init(device))
             }
             GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new(c).init(device)),
             GlowPermutation::Reverse => fixed(Order::Reversed),

@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
+use crate::bijector::visit::Visit;
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::layer::LayerWalk;
-use crate::linear::{ChannelMatrix, Conv1x1, Permutation};
+use crate::linear::{ChannelMatrix, Conv1x1};
+use crate::reshape::Permutation;
 
 /// The channel mixing of a Glow step.
 #[derive(Module, Debug)]
@@ -55,7 +56,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
         }
     }
 
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut LayerWalk<'_, D>) -> Tensor<D> {
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
         match self {
             Self::Matrix(inner) => walk.member("Matrix", inner, x, context),
             Self::Plu(inner) => walk.member("Plu", inner, x, context),

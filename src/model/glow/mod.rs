@@ -66,13 +66,13 @@ pub use mixing::GlowMixing;
 pub use preset::{Preset, UnknownPreset};
 pub use top_prior::TopPrior;
 
-use crate::bound_flow::BoundFlow;
+use crate::bijector::multi_scale::MultiScale;
 use crate::conditioner::{GlowNet, ZeroConv};
 use crate::coupling::Coupling;
 use crate::elementwise::ScalarAffine;
+use crate::flow::bound::BoundFlow;
 use crate::law::Affine;
 use crate::linear::ActNorm;
-use crate::multi_scale::MultiScale;
 use crate::prior::StandardNormal;
 use crate::quantize::UniformDequantization;
 use crate::reshape::Squeeze;

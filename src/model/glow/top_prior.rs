@@ -20,7 +20,7 @@ use burn::tensor::{Device, Tensor};
 use crate::bijector::Bijector;
 use crate::conditioner::{ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::event::sum_event;
+use crate::tensor::per_example::sum_event;
 
 /// Learned prior of the deepest latents. The formulas head this module.
 #[derive(Module, Debug)]

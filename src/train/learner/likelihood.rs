@@ -2,12 +2,12 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
-use crate::bound_flow::{Admitted, BoundFlow};
 use crate::error::FlowError;
 use crate::flow::Flow;
-use crate::metric::{Exact, OneSampleBound, Provenance};
+use crate::flow::bound::{Admitted, BoundFlow};
+use crate::flow::likelihood::{Exact, OneSampleBound, Provenance};
+use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
-use crate::surjection::Surjection;
 use crate::train::{Fault, NegativeLogLikelihood, Objective};
 
 /// A model whose log-likelihood, or a bound on it, can be differentiated: what [`MaximumLikelihood`](super::MaximumLikelihood) trains.

@@ -8,7 +8,7 @@ use burn::train::metric::{
 };
 
 use super::step_likelihood::StepLikelihood;
-use crate::metric::Provenance;
+use crate::flow::likelihood::Provenance;
 
 /// In what a log-likelihood is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use burn::train::{InferenceStep, Interrupter, TrainOutput, TrainStep};
 
 use super::likelihood::Likelihood;
 use super::step_likelihood::StepLikelihood;
+use crate::bijector::replay::parameter_gradients;
 use crate::train::tied::{self, tie};
 use crate::train::trained::{self, no_gradient};
 use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom};
-use crate::walk::parameter_gradients;
 
 /// A flow with the steps of burn's `Learner`: it is fitted by maximum likelihood.
 /// ```text
@@ -42,7 +42,7 @@ use crate::walk::parameter_gradients;
 /// use burn::optim::AdamConfig;
 /// use burn::tensor::{Device, Tensor};
 /// use burn::train::{Learner, SupervisedTraining, renderer::CliMetricsRenderer};
-/// use flowkit::metric::Exact;
+/// use flowkit::flow::likelihood::Exact;
 /// use flowkit::train::learner::{LikelihoodMetric, MaximumLikelihood};
 /// use flowkit::{ActNormConfig, Flow, StandardNormal};
 ///

@@ -17,7 +17,7 @@
 //!
 //! burn's checkpointers save model, optimizer and learning rate after an epoch; lazy parameters, boxes and frozen permutations are all in the
 //! model's record. `SupervisedTraining::checkpoint(k)` goes on after epoch `k` with a model that was made by
-//! [`without_data`](crate::Unstarted::without_data), bit for bit as if it had not stopped, provided that the loaders start at epoch `k` too:
+//! [`without_data`](crate::Uninit::without_data), bit for bit as if it had not stopped, provided that the loaders start at epoch `k` too:
 //! [`Loader::starting_at_epoch`](crate::data::Loader::starting_at_epoch) and [`SeededLoader::training`]. What burn-train 0.22.1 does not
 //! bring back:
 //!

@@ -2,7 +2,7 @@ use burn::tensor::{ExecutionError, Tensor};
 use burn::train::ItemLazy;
 use burn::train::metric::{Adaptor, LossInput};
 
-use crate::metric::Provenance;
+use crate::flow::likelihood::Provenance;
 
 /// What a step tells the metrics: the log-likelihood of each example of a batch, without its graph.
 #[derive(Clone, Debug)]

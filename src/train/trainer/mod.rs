@@ -34,8 +34,8 @@ use super::{
     Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, StepSeed, TrainError, TrainerConfig, Update, WarmUp,
     clip_global_norm, trained,
 };
+use crate::bijector::replay::{DriftGuard, GradientMemory};
 use crate::random::Seeded;
-use crate::walk::{Backward, DriftGuard};
 
 /// What an update changes.
 #[derive(Clone)]
@@ -114,7 +114,7 @@ impl<M: Module> Trainer<M> {
         &self.config
     }
 
-    /// What is known of the model's inverses, under [`Backward::Reversible`] and after the first update: which layers are recomputed.
+    /// What is known of the model's inverses, under [`GradientMemory::Reversible`] and after the first update: which layers are recomputed.
     pub fn guard(&self) -> Option<&DriftGuard> {
         self.state.guard.as_ref()
     }
@@ -130,25 +130,25 @@ impl<M: Module> Trainer<M> {
     /// before the update, as after a [`Seeded`] scope.
     ///
     /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and knows policies other than
-    /// [`Backward::Store`].
+    /// [`GradientMemory::Store`].
     ///
     /// # Errors
     /// [`TrainError::LossShape`] unless the loss is one number.
     /// [`TrainError::NoGraph`], [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`]
-    /// under other policies than [`Backward::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`],
+    /// under other policies than [`GradientMemory::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`],
     /// [`TrainError::NonFiniteGradient`] and [`TrainError::NonFiniteUpdate`]; under the other policies
     /// [`TrainError::GaveUp`]. The trainer is then as it was before.
     pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
         let _scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
         let pass = self.pass(device, seeds, &mut guard);
-        let found = match pass.backward {
-            Backward::Store => {
+        let found = match pass.gradient_memory {
+            GradientMemory::Store => {
                 pass.seed();
                 let model = self.working_copy();
                 pass.store(&model, loss(&model)).map(|found| self.master(found))
             }
-            backward => Err(TrainError::NotWalkable { backward }),
+            gradient_memory => Err(TrainError::NotWalkable { gradient_memory }),
         };
         let attempt = found.and_then(|found| self.apply(found, guard));
         self.settle(attempt)
@@ -157,7 +157,7 @@ impl<M: Module> Trainer<M> {
     /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
     /// forward, whose output is not finite, and a gradient one that names the first layer on the way back that makes it so.
     ///
-    /// Under a policy other than [`Backward::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
+    /// Under a policy other than [`GradientMemory::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
     ///
     /// # Errors
     /// As [`Trainer::update`]; [`TrainError::Batch`] if the batch does not fit the model;
@@ -198,8 +198,8 @@ impl<M: Module> Trainer<M> {
 
     /// How the next update finds its gradient.
     fn pass<'a>(&self, device: &'a Device, seeds: StepSeed, guard: &'a mut Option<DriftGuard>) -> Pass<'a> {
-        let (backward, loss_scale) = (self.config.backward, self.loss_scale());
-        Pass { device, seeds, step: self.step, backward, loss_scale, guard, in_doubt: false }
+        let (gradient_memory, loss_scale) = (self.config.gradient_memory, self.loss_scale());
+        Pass { device, seeds, step: self.step, gradient_memory, loss_scale, guard, in_doubt: false }
     }
 
     /// The model in the types that an update computes in.
@@ -291,7 +291,7 @@ impl<M: Module> Trainer<M> {
         let error = match attempt {
             Err(error) if error.is_non_finite() => error,
             Err(TrainError::Device { reason, .. }) => {
-                return Err(TrainError::Device { reason, backward: Some(self.config.backward) });
+                return Err(TrainError::Device { reason, gradient_memory: Some(self.config.gradient_memory) });
             }
             settled => return settled,
         };
@@ -351,8 +351,8 @@ impl<M: Module> Trainer<M> {
     ///
     /// # Errors
     /// [`TrainError::InvalidTolerance`].
-    pub fn with_backward(mut self, backward: Backward) -> Result<Self, TrainError> {
-        self.config.backward = backward;
+    pub fn with_gradient_memory(mut self, gradient_memory: GradientMemory) -> Result<Self, TrainError> {
+        self.config.gradient_memory = gradient_memory;
         self.config.validate()?;
         self.state.guard = None;
         if let Some(good) = &mut self.good {

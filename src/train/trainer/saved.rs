@@ -7,14 +7,14 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::{State, Trainer};
+use crate::bijector::replay::{DriftGuard, GradientMemory};
+use crate::flow::uninit::Uninit;
 use crate::train::checkpoint::optimizer_state::Expected;
 use crate::train::ema::MOST_UPDATES;
 use crate::train::headroom::{Headroom, Overflow};
 use crate::train::loss_scale::ScaleState;
 use crate::train::weights::first_not_finite;
 use crate::train::{Checkpoint, CheckpointError, Ema, NonFinite, TrainerConfig, tied, trained};
-use crate::unstarted::Unstarted;
-use crate::walk::{Backward, DriftGuard};
 
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,9 +45,9 @@ impl Progress {
                 return Some(format!("counts {count} updates in `{what}` of {step} updates"));
             }
         }
-        let guard = match (config.backward, guard) {
+        let guard = match (config.gradient_memory, guard) {
             (_, None) => None,
-            (Backward::Reversible { tolerance }, Some(guard)) => guard.fault(tolerance),
+            (GradientMemory::Reversible { tolerance }, Some(guard)) => guard.fault(tolerance),
             (_, Some(_)) => Some("is there, and the run inverts no layers".into()),
         };
         let scale = match (config.precision.loss_scale(), scale) {
@@ -116,7 +116,7 @@ impl<M: Module> Trainer<M> {
     /// configuration or its progress is not that of a run; [`CheckpointError::Optimizer`] and
     /// [`CheckpointError::OptimizerState`] if the state of the optimizer is not that of the model;
     /// [`CheckpointError::NonFiniteWeights`]; [`CheckpointError::Training`] for a model that [`Trainer::new`] refuses.
-    pub fn resume(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<Self, CheckpointError> {
+    pub fn resume(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
         let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
@@ -160,7 +160,7 @@ impl<M: Module> Trainer<M> {
     ///
     /// # Errors
     /// If the checkpoint is not a trainer's, or not of this architecture.
-    pub fn load_average(checkpoint: &Checkpoint, model: Unstarted<M>) -> Result<M, CheckpointError> {
+    pub fn load_average(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<M, CheckpointError> {
         Ok(model.load(checkpoint, AVERAGE)?.valid())
     }
 }

@@ -6,7 +6,7 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
-use flowkit::{Bijector, Context, ShapeError, check_shape, event};
+use flowkit::{Bijector, Context, ShapeError, check_shape, tensor::per_example};
 
 /// The bijector. `s` is one number for each position of axis 1.
 #[derive(Module, Debug)]
@@ -31,7 +31,7 @@ impl<C: Context> Bijector<2, C> for Arcsinh {
         let root = scaled.clone().square().add_scalar(1.0);
         // asinh(y) = sign(y)·ln(|y| + √(y² + 1)): of the absolute value, so that nothing cancels; the argument of ln is at least 1.
         let z = scaled.clone().sign() * (scaled.abs() + root.clone().sqrt()).log() / self.scale();
-        (z, event::sum_event(root.log()).mul_scalar(-0.5))
+        (z, per_example::sum_event(root.log()).mul_scalar(-0.5))
     }
 
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::{
-    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, MlpConfig, StandardNormal, Unstarted,
+    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, MlpConfig, StandardNormal, Uninit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ impl StackConfig {
         Ok(serde_json::from_str(text)?)
     }
 
-    pub fn init(&self, device: &Device) -> Result<Unstarted<Stack>, StackError> {
+    pub fn init(&self, device: &Device) -> Result<Uninit<Stack>, StackError> {
         let layers = self
             .layers
             .iter()

@@ -9,23 +9,23 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
-pub use network::{ChannelMixing, CouplingLaw, NetStart};
+pub use network::{ChannelMixing, CouplingLaw, NetInit};
 pub use stage::{Scale, StageConfig};
 
 use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
-use crate::bound_flow::BoundFlow;
-use crate::compose::Invert;
+use crate::bijector::compose::Invert;
 use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
 use crate::error::{ConfigError, ShapeError};
+use crate::flow::bound::BoundFlow;
+use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, Law, MixLogCdfConfig};
-use crate::limit::{MOST_PARAMETERS, product, sum};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
-use crate::unstarted::Unstarted;
+use crate::tensor::limit::{MOST_PARAMETERS, product, sum};
 
 /// Deviation up to which a position counts as constant at the start: a tenth of the deviation that a norm gives the
 /// others. After the logit, one black level of 256 with its noise has a deviation of 0.02, and seven grey levels one of
@@ -69,8 +69,8 @@ pub struct FlowPlusPlusConfig {
     #[config(default = 1e-8)]
     pub variance_floor: f64,
     /// Where the first weights of the networks come from.
-    #[config(default = "NetStart::DataDependent")]
-    pub start: NetStart,
+    #[config(default = "NetInit::DataDependent")]
+    pub start: NetInit,
     /// What the weights of all convolutions are made of.
     #[config(default = "ConvWeight::Plain")]
     pub weight: ConvWeight,
@@ -148,7 +148,7 @@ impl FlowPlusPlusConfig {
     ///
     /// # Panics
     /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns it.
-    pub fn init(&self, device: &Device) -> Unstarted<FlowPlusPlus> {
+    pub fn init(&self, device: &Device) -> Uninit<FlowPlusPlus> {
         match self.try_init(device) {
             Ok(model) => model,
             Err(error) => panic!("{error}"),
@@ -156,7 +156,7 @@ impl FlowPlusPlusConfig {
     }
 
     /// The model before its start, or why the configuration describes none.
-    pub fn try_init(&self, device: &Device) -> Result<Unstarted<FlowPlusPlus>, ConfigError> {
+    pub fn try_init(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
         self.validate()?;
         let mut image = self.image;
         let mut stages = Vec::with_capacity(self.stages.len());
@@ -210,13 +210,13 @@ impl FlowPlusPlusConfig {
 
     /// Network of a coupling of the flow.
     fn net(&self, half: [usize; 3]) -> GatedNetConfig {
-        let [start, gate_start, output_start] = self.start.convolutions();
+        let [start, gate_init, output_init] = self.start.convolutions();
         GatedNetConfig::new(half, self.law().n_params(), self.n_filters, self.n_blocks)
             .with_mixing(Some(self.mixing))
             .with_dropout(self.dropout)
             .with_start(start)
-            .with_gate_start(gate_start)
-            .with_output_start(output_start)
+            .with_gate_init(gate_init)
+            .with_output_init(output_init)
             .with_weight(self.weight)
             .with_output_activation(self.output_activation)
     }
@@ -232,12 +232,12 @@ impl FlowPlusPlusConfig {
     }
 
     fn encoder(&self, half: [usize; 3], noise: VariationalConfig) -> FlowPlusPlusEncoderConfig {
-        let [start, gate_start, _] = self.start.convolutions();
+        let [start, gate_init, _] = self.start.convolutions();
         let VariationalConfig { pattern, n_context, n_encoder_blocks, encoder_block, .. } = noise;
         FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block)
             .with_dropout(self.dropout)
             .with_start(start)
-            .with_gate_start(gate_start)
+            .with_gate_init(gate_init)
             .with_weight(self.weight)
     }
 

@@ -1,7 +1,7 @@
 //! The released models, and two for one machine.
 
 use super::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetStart, NoiseMixing, Scale, StageConfig,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
 };
 use crate::conditioner::{ConvWeight, Mixing, OutputActivation};
@@ -141,7 +141,7 @@ impl FlowPlusPlusConfig {
             .with_n_blocks(2)
             .with_squeeze_order(ChannelOrder::ChannelMajor)
             .with_variance_floor(1e-2)
-            .with_start(NetStart::FanIn)
+            .with_start(NetInit::FanIn)
     }
 
     /// A model that learns within minutes on two cores: four couplings at half resolution.

@@ -1,0 +1,353 @@
+//! A bijector of a type that is chosen at run time, still a burn module.
+//!
+//! burn's visitors are generic over the rank of a parameter, which a trait object cannot be. The rank is erased on the way out of the box
+//! (`&dyn Any` and a number) and restored on the other side, so that whatever burn does to a module (visit, map, save, move, fork) it does to the
+//! boxed one. The box adds no segment to the names of parameters.
+
+use std::any::Any;
+use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
+
+use burn::module::{
+    Content, Devices, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
+};
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::bijector::Bijector;
+use crate::bijector::replay::{Cotangent, Replay};
+use crate::bijector::visit::{See, Visit};
+use crate::context::Context;
+use crate::error::ShapeError;
+
+/// A bijector behind a pointer: `Vec<BoxBijector<D>>` is a stack from a configuration file.
+pub struct BoxBijector<const D: usize, C: Context = ()>(Box<dyn DynBijector<D, C>>);
+
+impl<const D: usize, C: Context> BoxBijector<D, C> {
+    /// Hides the type of a bijector.
+    pub fn new<B: Bijector<D, C> + Sync + 'static>(bijector: B) -> Self {
+        Self(Box::new(bijector))
+    }
+
+    /// The bijector inside, if it is a `B`.
+    pub fn downcast_ref<B: Bijector<D, C> + 'static>(&self) -> Option<&B> {
+        self.0.as_any().downcast_ref()
+    }
+}
+
+/// [`Bijector`] and [`Module`] without what a trait object cannot have.
+trait DynBijector<const D: usize, C: Context>: Send + Sync + Debug {
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+    fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>);
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D>;
+    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>);
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D>;
+    fn clone_box(&self) -> BoxBijector<D, C>;
+    fn visit_dyn(&self, visitor: &mut dyn DynVisitor);
+    fn map_dyn(self: Box<Self>, mapper: &mut dyn DynMapper) -> BoxBijector<D, C>;
+    fn to_device(self: Box<Self>, device: &Device) -> BoxBijector<D, C>;
+    fn fork(self: Box<Self>, device: &Device) -> BoxBijector<D, C>;
+    fn valid(&self) -> BoxBijector<D, C>;
+    fn train(self: Box<Self>) -> BoxBijector<D, C>;
+    fn materialize(self: Box<Self>) -> BoxBijector<D, C>;
+    fn collect_devices(&self, devices: Devices) -> Devices;
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector<D, C> for B {
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        Bijector::forward(self, x, context)
+    }
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
+        Bijector::inverse(self, z, context)
+    }
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        Bijector::inverse_with_log_det(self, z, context)
+    }
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Bijector::<D, C>::output_shape(self, shape)
+    }
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        Bijector::output_shape_given(self, shape, context)
+    }
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Bijector::<D, C>::input_shape(self, shape)
+    }
+    fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>) {
+        let (bijector, z) = Bijector::initialize(*self, x, context);
+        (BoxBijector::new(bijector), z)
+    }
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        Bijector::forward_observed(self, x, context, see)
+    }
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
+        Bijector::visit_layers(self, x, context, walk)
+    }
+    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
+        Bijector::walk_forward(self, x, context, walk)
+    }
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
+        Bijector::walk_back(self, back, context, walk)
+    }
+    fn clone_box(&self) -> BoxBijector<D, C> {
+        BoxBijector::new(self.clone())
+    }
+    fn visit_dyn(&self, visitor: &mut dyn DynVisitor) {
+        Module::visit(self, &mut Erase(visitor));
+    }
+    fn map_dyn(self: Box<Self>, mapper: &mut dyn DynMapper) -> BoxBijector<D, C> {
+        BoxBijector::new(Module::map(*self, &mut Erase(mapper)))
+    }
+    fn to_device(self: Box<Self>, device: &Device) -> BoxBijector<D, C> {
+        BoxBijector::new(Module::to_device(*self, device))
+    }
+    fn fork(self: Box<Self>, device: &Device) -> BoxBijector<D, C> {
+        BoxBijector::new(Module::fork(*self, device))
+    }
+    fn valid(&self) -> BoxBijector<D, C> {
+        BoxBijector::new(Module::valid(self))
+    }
+    fn train(self: Box<Self>) -> BoxBijector<D, C> {
+        BoxBijector::new(Module::train(*self))
+    }
+    fn materialize(self: Box<Self>) -> BoxBijector<D, C> {
+        BoxBijector::new(Module::materialize(*self))
+    }
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        Module::collect_devices(self, devices)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Kind of a tensor parameter.
+#[derive(Clone, Copy)]
+enum Kind {
+    Float,
+    Int,
+    Bool,
+}
+
+/// A [`ModuleVisitor`] whose ranks are numbers.
+trait DynVisitor {
+    fn parameter(&mut self, kind: Kind, rank: usize, parameter: &dyn Any);
+    fn flag(&mut self, flag: &Param<Flag>);
+    fn enter(&mut self, name: &str, container: &str);
+    fn exit(&mut self, name: &str, container: &str);
+}
+
+/// A [`ModuleMapper`] whose ranks are numbers.
+trait DynMapper {
+    fn parameter(&mut self, kind: Kind, rank: usize, parameter: Box<dyn Any>) -> Box<dyn Any>;
+    fn flag(&mut self, flag: Param<Flag>) -> Param<Flag>;
+    fn enter(&mut self, name: &str, container: &str);
+    fn exit(&mut self, name: &str, container: &str);
+}
+
+/// From ranks in types to ranks in numbers.
+struct Erase<'a, T: ?Sized>(&'a mut T);
+
+/// From ranks in numbers back to ranks in types.
+struct Restore<'a, T>(&'a mut T);
+
+impl ModuleVisitor for Erase<'_, dyn DynVisitor + '_> {
+    fn visit_float<const R: usize>(&mut self, parameter: &Param<Tensor<R>>) {
+        self.0.parameter(Kind::Float, R, parameter);
+    }
+    fn visit_int<const R: usize>(&mut self, parameter: &Param<Tensor<R, Int>>) {
+        self.0.parameter(Kind::Int, R, parameter);
+    }
+    fn visit_bool<const R: usize>(&mut self, parameter: &Param<Tensor<R, Bool>>) {
+        self.0.parameter(Kind::Bool, R, parameter);
+    }
+    fn visit_flag(&mut self, flag: &Param<Flag>) {
+        self.0.flag(flag);
+    }
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.0.enter(name, container);
+    }
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.0.exit(name, container);
+    }
+}
+
+/// A parameter goes through a mapper and comes back as what it was; anything else is a fault of this file.
+fn same<T: 'static>(parameter: Box<dyn Any>) -> T {
+    match parameter.downcast::<T>() {
+        Ok(parameter) => *parameter,
+        Err(_) => unreachable!("a mapper returns the kind and rank it was given"),
+    }
+}
+
+impl ModuleMapper for Erase<'_, dyn DynMapper + '_> {
+    fn map_float<const R: usize>(&mut self, parameter: Param<Tensor<R>>) -> Param<Tensor<R>> {
+        same(self.0.parameter(Kind::Float, R, Box::new(parameter)))
+    }
+    fn map_int<const R: usize>(&mut self, parameter: Param<Tensor<R, Int>>) -> Param<Tensor<R, Int>> {
+        same(self.0.parameter(Kind::Int, R, Box::new(parameter)))
+    }
+    fn map_bool<const R: usize>(&mut self, parameter: Param<Tensor<R, Bool>>) -> Param<Tensor<R, Bool>> {
+        same(self.0.parameter(Kind::Bool, R, Box::new(parameter)))
+    }
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        self.0.flag(flag)
+    }
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.0.enter(name, container);
+    }
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.0.exit(name, container);
+    }
+}
+
+/// Runs `$body` with the constant `$R` equal to a rank.
+macro_rules! with_rank {
+    ($rank:expr, $R:ident => $body:expr) => {
+        with_rank!(@ $rank, $R, $body, 1 2 3 4 5 6 7 8)
+    };
+    (@ $rank:expr, $R:ident, $body:expr, $($n:literal)*) => {
+        match $rank {
+            $( $n => { const $R: usize = $n; $body } )*
+            rank => unreachable!("burn's tensors have at most 8 axes, not {rank}"),
+        }
+    };
+}
+
+fn seen<T: 'static>(parameter: &dyn Any) -> &T {
+    match parameter.downcast_ref::<T>() {
+        Some(parameter) => parameter,
+        None => unreachable!("a parameter has the kind and rank that it is announced with"),
+    }
+}
+
+impl<V: ModuleVisitor> DynVisitor for Restore<'_, V> {
+    fn parameter(&mut self, kind: Kind, rank: usize, parameter: &dyn Any) {
+        with_rank!(rank, R => match kind {
+            Kind::Float => self.0.visit_float(seen::<Param<Tensor<R>>>(parameter)),
+            Kind::Int => self.0.visit_int(seen::<Param<Tensor<R, Int>>>(parameter)),
+            Kind::Bool => self.0.visit_bool(seen::<Param<Tensor<R, Bool>>>(parameter)),
+        });
+    }
+    fn flag(&mut self, flag: &Param<Flag>) {
+        self.0.visit_flag(flag);
+    }
+    fn enter(&mut self, name: &str, container: &str) {
+        self.0.enter_module(name, container);
+    }
+    fn exit(&mut self, name: &str, container: &str) {
+        self.0.exit_module(name, container);
+    }
+}
+
+impl<M: ModuleMapper> DynMapper for Restore<'_, M> {
+    fn parameter(&mut self, kind: Kind, rank: usize, parameter: Box<dyn Any>) -> Box<dyn Any> {
+        with_rank!(rank, R => match kind {
+            Kind::Float => Box::new(self.0.map_float(same::<Param<Tensor<R>>>(parameter))),
+            Kind::Int => Box::new(self.0.map_int(same::<Param<Tensor<R, Int>>>(parameter))),
+            Kind::Bool => Box::new(self.0.map_bool(same::<Param<Tensor<R, Bool>>>(parameter))),
+        })
+    }
+    fn flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        self.0.map_flag(flag)
+    }
+    fn enter(&mut self, name: &str, container: &str) {
+        self.0.enter_module(name, container);
+    }
+    fn exit(&mut self, name: &str, container: &str) {
+        self.0.exit_module(name, container);
+    }
+}
+
+impl<const D: usize, C: Context> Clone for BoxBijector<D, C> {
+    fn clone(&self) -> Self {
+        self.0.clone_box()
+    }
+}
+
+impl<const D: usize, C: Context> Debug for BoxBijector<D, C> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        Debug::fmt(&self.0, f)
+    }
+}
+
+impl<const D: usize, C: Context> Display for BoxBijector<D, C> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        Debug::fmt(&self.0, f)
+    }
+}
+
+impl<const D: usize, C: Context> ModuleDisplayDefault for BoxBijector<D, C> {
+    fn content(&self, content: Content) -> Option<Content> {
+        content.add_formatted(&self.to_string()).optional()
+    }
+}
+
+impl<const D: usize, C: Context> ModuleDisplay for BoxBijector<D, C> {}
+
+impl<const D: usize, C: Context> Module for BoxBijector<D, C> {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.0.collect_devices(devices)
+    }
+    fn fork(self, device: &Device) -> Self {
+        self.0.fork(device)
+    }
+    fn to_device(self, device: &Device) -> Self {
+        self.0.to_device(device)
+    }
+    fn train(self) -> Self {
+        self.0.train()
+    }
+    fn valid(&self) -> Self {
+        self.0.valid()
+    }
+    fn materialize(self) -> Self {
+        self.0.materialize()
+    }
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.0.visit_dyn(&mut Restore(visitor));
+    }
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        self.0.map_dyn(&mut Restore(mapper))
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
+    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        self.0.forward(x, context)
+    }
+    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
+        self.0.inverse(z, context)
+    }
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        self.0.inverse_with_log_det(z, context)
+    }
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.0.output_shape(shape)
+    }
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        self.0.output_shape_given(shape, context)
+    }
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.0.input_shape(shape)
+    }
+    fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
+        self.0.initialize(x, context)
+    }
+    fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        self.0.forward_observed(x, context, see)
+    }
+    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
+        self.0.visit_layers(x, context, walk)
+    }
+    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
+        self.0.walk_forward(x, context, walk)
+    }
+    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
+        self.0.walk_back(back, context, walk)
+    }
+}

@@ -1,0 +1,61 @@
+//! Why a batch cannot initialise a layer.
+
+/// Why a batch cannot start a layer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitProblem {
+    /// Too few values: a variance needs at least two.
+    #[error("a variance needs at least 2 values for each {what}, the batch holds {found}")]
+    TooFew {
+        /// What the variance is of: `"channel"`, or `"element"` of an example.
+        what: &'static str,
+        /// Values of each in the batch.
+        found: usize,
+    },
+    /// A norm that was configured to refuse constant channels met one.
+    #[error("{what} {index} is constant in the batch: {value}, with a deviation of {deviation}")]
+    Constant {
+        /// `"channel"`, or `"element"` of an example.
+        what: &'static str,
+        /// Its number, from 0.
+        index: usize,
+        /// Its mean.
+        value: f64,
+        /// Its deviation.
+        deviation: f64,
+    },
+    /// The input of a norm has no finite mean or variance.
+    #[error("{what} {index} has no variance: its mean is {mean}")]
+    NoMoments {
+        /// `"channel"`, or `"element"` of an example.
+        what: &'static str,
+        /// Its number, from 0.
+        index: usize,
+        /// Its mean.
+        mean: f64,
+    },
+    /// A parameter started as NaN or an infinity.
+    #[error("`{parameter}` started with {value} at index {index}")]
+    Parameter {
+        /// Path of the parameter within the layer.
+        parameter: String,
+        /// Index of the first such element, in memory order. For a parameter with one element per channel, this is the
+        /// channel.
+        index: usize,
+        /// The value there.
+        value: f64,
+    },
+    /// The output of the started layer for the batch is not finite.
+    #[error("its output is {value} in example {example}, channel {channel}")]
+    Output {
+        /// First example with such an element.
+        example: usize,
+        /// Its channel: index along axis 1.
+        channel: usize,
+        /// The value.
+        value: f64,
+    },
+    /// The output of a network that is not a layer, such as a dequantization's, is not finite.
+    #[error("its output is not finite")]
+    Network,
+}

@@ -1,0 +1,361 @@
+//! Several scales: a part of the latents leaves after every level, and the rest goes through deeper ones.
+//! ```text
+//! forward   h_0 = x,  h = level_i(h_i),  (h_i+1, ε_i) = halves of the channels of h,  ε_L−1 = h of the last level
+//!           z = the latents ε in the shape of x                       log_det  Σ ln|det ∂level_i|
+//! inverse   ε from z, then h_i = level_i⁻¹(h_i+1, ε_i) from the deepest level up
+//! ```
+//! A level is any bijector of images that keeps the shape or squeezes it, `(Squeeze, Vec<Step>)` say; all levels are of one type. Two levels
+//! with one squeeze each, an image of one channel and 4x4 pixels:
+//!
+//! ```text
+//! x [1, 4, 4] ─ level 0 ─ [4, 2, 2] ┬─ channels 0, 1 ─ level 1 ─ [8, 1, 1]  = ε_1 (the deepest)
+//!                                   └─ channels 2, 3                        = ε_0
+//!
+//! z [1, 4, 4]   1 1 1 1      every 2x2 block is what level 0 has at one position: its channels 0 and 1 in the upper row,
+//!               0 0 0 0      2 and 3 in the lower one. So ε_0 fills the rows 0, and ε_1, in the shape in which it went
+//!               1 1 1 1      into level 1, the rows 1
+//!               0 0 0 0
+//! ```
+//!
+//! That packing only moves elements, so the prior of z is that of all latents at once, bits/dim count them all, and the temperature of a sample
+//! scales the latents of every level alike. [`MultiScale::latents`] takes z apart, [`MultiScale::pack`] puts it together.
+//!
+//! # Learned priors
+//! A half that leaves may have a prior given the half that stays, `N(m, e^2s)` with `(s, m)` from a network. Its latent is `ε = (h − m)·e^−s`,
+//! and the log-determinant `−Σ s` turns the standard normal density of `ε` into that of `h`: a [`Coupling`](crate::Coupling) of the law
+//! [`AffineForm::Normal`](crate::law::AffineForm) at the end of a level, with [`ZeroConv`](crate::ZeroConv) as network, is such a prior.
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::law::{AffineConfig, AffineForm};
+//! use flowkit::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device = Device::flex();
+//! // Channels of an example [4, 4, 4]: 16 after the squeeze of level 0, 8 go on, 32 after that of level 1.
+//! let level = |c: usize| {
+//!     let prior = ZeroConvConfig::new(c / 2, c - c / 2, 2).init(&device);
+//!     let prior = CouplingConfig::new().init(AffineConfig::new(AffineForm::Normal).init(), prior);
+//!     let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
+//!     (squeeze, ActNormConfig::new(c).init::<4>(&device), Conv1x1Config::new(c).init(&device), prior)
+//! };
+//! let flow = Flow::new(MultiScale::new(vec![level(16), level(32)]), StandardNormal::new(), [1, 4, 4, 4])?;
+//! let x = Tensor::<4>::random([8, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);
+//! let flow = flow.initialize(x.clone())?;
+//! let (z, _) = flow.bijector.forward(x, &());
+//! assert_eq!(z.dims(), [8, 4, 4, 4]);
+//! let latents = flow.bijector.latents(z, &())?;
+//! assert_eq!(latents.levels[0].dims(), [8, 8, 2, 2]);
+//! assert_eq!(latents.levels[1].dims(), [8, 32, 1, 1]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reference
+//! Dinh et al. 2017 §3.6; learned priors as in the code of Kingma & Dhariwal 2018.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::bijector::replay::{Cotangent, Replay};
+use crate::bijector::visit::Visit;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::tensor::capacity::check_shape_size;
+use crate::tensor::per_example::zero_log_det;
+
+/// Levels with factored-out latents. Picture and formulas head this module.
+#[derive(Module, Debug)]
+pub struct MultiScale<S> {
+    /// Levels, first to deepest.
+    pub levels: Vec<S>,
+}
+
+/// The latents of a [`MultiScale`], level by level.
+#[derive(Debug, Clone)]
+pub struct Latents {
+    /// `[batch, channels, height, width]` each: what leaves after the first level, the second, ..., and all that is left after the deepest.
+    pub levels: Vec<Tensor<4>>,
+}
+
+/// Shapes at a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Scale {
+    /// Of what goes in.
+    input: [usize; 4],
+    /// Of what comes out, before half of it leaves.
+    output: [usize; 4],
+}
+
+const LAYER: &str = "MultiScale";
+
+impl Scale {
+    /// Whether the output is the input with blocks of pixels as channels.
+    fn check(self) -> Result<(), ShapeError> {
+        let ([b, c, h, w], [out_b, out_c, out_h, out_w]) = (self.input, self.output);
+        let blocks = |whole: usize, part: usize| (part > 0 && whole.is_multiple_of(part)).then(|| whole / part.max(1));
+        match (blocks(h, out_h), blocks(w, out_w)) {
+            (Some(rows), Some(columns)) if b == out_b && out_c == c * rows * columns => Ok(()),
+            _ => {
+                let (shape, output) = (self.input.to_vec(), self.output.to_vec());
+                Err(ShapeError::NotSqueezed { layer: LAYER, shape, output })
+            }
+        }
+    }
+
+    /// From the shape of the input to that of the output: blocks of pixels become channels, in the order of
+    /// [`crate::ChannelOrder::ChannelMajor`].
+    fn squeeze(self, z: Tensor<4>) -> Tensor<4> {
+        let [b, c, h, w] = self.input;
+        let [_, _, out_h, out_w] = self.output;
+        if h == out_h && w == out_w {
+            return z;
+        }
+        let blocks = z.reshape([b, c, out_h, h / out_h, out_w, w / out_w]);
+        blocks.permute([0, 1, 3, 5, 2, 4]).reshape(self.output)
+    }
+
+    /// The way back.
+    fn spread(self, z: Tensor<4>) -> Tensor<4> {
+        let [b, c, h, w] = self.input;
+        let [_, _, out_h, out_w] = self.output;
+        if h == out_h && w == out_w {
+            return z;
+        }
+        let blocks = z.reshape([b, c, h / out_h, w / out_w, out_h, out_w]);
+        blocks.permute([0, 1, 4, 2, 5, 3]).reshape(self.input)
+    }
+}
+
+/// The half of the channels that goes on, and the half that leaves.
+fn halves(h: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    let kept = h.dims()[1] / 2;
+    (h.clone().narrow(1, 0, kept), h.narrow(1, kept, kept))
+}
+
+/// Latents by where they leave: one half after every level but the deepest, whose output stays whole.
+struct Parts {
+    left: Vec<Tensor<4>>,
+    deepest: Tensor<4>,
+}
+
+impl Parts {
+    /// Runs `level` on every scale, from the image down.
+    fn descend(n_levels: usize, x: Tensor<4>, mut level: impl FnMut(usize, Tensor<4>) -> Tensor<4>) -> Self {
+        let mut parts = Self { left: Vec::with_capacity(n_levels), deepest: x };
+        for index in 0..n_levels {
+            parts.deepest = level(index, parts.deepest);
+            if index + 1 < n_levels {
+                let (kept, left) = halves(parts.deepest);
+                parts.left.push(left);
+                parts.deepest = kept;
+            }
+        }
+        parts
+    }
+
+    /// Runs `level` on every scale, from the deepest up.
+    fn ascend(self, n_levels: usize, mut level: impl FnMut(usize, Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        let Self { mut left, mut deepest } = self;
+        for index in (0..n_levels).rev() {
+            if index + 1 < n_levels {
+                deepest = Tensor::cat([deepest].into_iter().chain(left.pop()).collect(), 1);
+            }
+            deepest = level(index, deepest);
+        }
+        deepest
+    }
+
+    /// In the shape of the image.
+    fn join(self, scales: &[Scale]) -> Tensor<4> {
+        self.ascend(scales.len(), |index, h| scales[index].spread(h))
+    }
+
+    /// The inverse of [`Parts::join`].
+    fn separate(scales: &[Scale], z: Tensor<4>) -> Self {
+        Self::descend(scales.len(), z, |index, h| scales[index].squeeze(h))
+    }
+}
+
+impl<S> MultiScale<S> {
+    /// A stack of levels. Without any it is the identity.
+    pub fn new(levels: Vec<S>) -> Self {
+        Self { levels }
+    }
+
+    /// The latents of every level in `z`, which [`Bijector::forward`] gives.
+    ///
+    /// # Errors
+    /// If the levels cannot take data of the shape of `z`.
+    pub fn latents<C: Context>(&self, z: Tensor<4>, context: &C) -> Result<Latents, ShapeError>
+    where
+        S: Bijector<4, C>,
+    {
+        let scales = self.scales(z.dims(), |level, shape| level.output_shape_given(shape, context))?;
+        let Parts { left: mut levels, deepest } = Parts::separate(&scales, z);
+        levels.push(deepest);
+        Ok(Latents { levels })
+    }
+
+    /// The `z` that these latents are, for [`Bijector::inverse`].
+    ///
+    /// # Errors
+    /// If there are not as many latents as levels, their shapes do not belong together, or a level does not take the condition.
+    pub fn pack<C: Context>(&self, latents: Latents, context: &C) -> Result<Tensor<4>, ShapeError>
+    where
+        S: Bijector<4, C>,
+    {
+        let Latents { levels: mut left } = latents;
+        // Without levels z is the one tensor that there is.
+        let (expected, found) = (self.levels.len().max(1), left.len());
+        let (Some(deepest), true) = (left.pop(), expected == found) else {
+            return Err(ShapeError::Levels { layer: LAYER, expected, found });
+        };
+        let mut scales = Vec::with_capacity(found);
+        let mut shape = deepest.dims();
+        for (index, level) in self.levels.iter().enumerate().rev() {
+            if let Some(own) = left.get(index).map(Tensor::dims) {
+                if let Some(axis) = (0..4).find(|&axis| shape[axis] != own[axis]) {
+                    return Err(ShapeError::Axis { layer: LAYER, axis, expected: shape[axis], shape: own.to_vec() });
+                }
+                shape[1] *= 2;
+            }
+            let scale = Scale { input: level.input_shape(shape)?, output: shape };
+            scale.check()?;
+            level.output_shape_given(scale.input, context)?;
+            shape = scale.input;
+            scales.push(scale);
+        }
+        scales.reverse();
+        Ok(Parts { left, deepest }.join(&scales))
+    }
+
+    /// The shapes at every level, by what `shape_of` says that a level makes of one.
+    fn scales(
+        &self,
+        shape: [usize; 4],
+        shape_of: impl Fn(&S, [usize; 4]) -> Result<[usize; 4], ShapeError>,
+    ) -> Result<Vec<Scale>, ShapeError> {
+        check_shape_size(LAYER, &shape)?;
+        let mut scales = Vec::with_capacity(self.levels.len());
+        let mut input = shape;
+        for (index, level) in self.levels.iter().enumerate() {
+            let output = shape_of(level, input)?;
+            check_shape_size(LAYER, &output)?;
+            let scale = Scale { input, output };
+            scale.check()?;
+            scales.push(scale);
+            if index + 1 < self.levels.len() && (output[1] == 0 || output[1] % 2 != 0) {
+                let shape = output.to_vec();
+                return Err(ShapeError::NotDivisible { layer: LAYER, axis: 1, factor: 2, shape });
+            }
+            input = output;
+            input[1] /= 2;
+        }
+        Ok(scales)
+    }
+
+    /// As [`MultiScale::scales`], for a forward or inverse.
+    fn checked<C: Context>(&self, shape: [usize; 4], context: &C) -> Vec<Scale>
+    where
+        S: Bijector<4, C>,
+    {
+        match self.scales(shape, |level, shape| level.output_shape_given(shape, context)) {
+            Ok(scales) => scales,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
+    fn forward(&self, x: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
+        let scales = self.checked(x.dims(), context);
+        let mut log_det = zero_log_det(&x);
+        let parts = Parts::descend(scales.len(), x, |index, h| {
+            let (z, part) = self.levels[index].forward(h, context);
+            log_det = log_det.clone() + part;
+            z
+        });
+        (parts.join(&scales), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<4>, context: &C) -> Tensor<4> {
+        let scales = self.checked(z.dims(), context);
+        let parts = Parts::separate(&scales, z);
+        parts.ascend(scales.len(), |index, h| self.levels[index].inverse(h, context))
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
+        let scales = self.checked(z.dims(), context);
+        let mut log_det = zero_log_det(&z);
+        let x = Parts::separate(&scales, z).ascend(scales.len(), |index, h| {
+            let (x, part) = self.levels[index].inverse_with_log_det(h, context);
+            log_det = log_det.clone() + part;
+            x
+        });
+        (x, log_det)
+    }
+
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        self.scales(shape, |level, shape| level.output_shape(shape)).map(|_| shape)
+    }
+
+    fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
+        self.scales(shape, |level, shape| level.output_shape_given(shape, context)).map(|_| shape)
+    }
+
+    fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
+        let scales = self.checked(x.dims(), context);
+        let mut waiting = self.levels.into_iter();
+        let mut levels = Vec::with_capacity(scales.len());
+        let parts = Parts::descend(scales.len(), x, |_, h| match waiting.next() {
+            Some(level) => {
+                let (level, z) = level.initialize(h, context);
+                levels.push(level);
+                z
+            }
+            None => h,
+        });
+        (Self { levels }, parts.join(&scales))
+    }
+
+    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut Visit<'_, 4>) -> Tensor<4> {
+        let scales = self.checked(x.dims(), context);
+        let levels = &self.levels;
+        let parts = walk.within("levels", |walk| {
+            Parts::descend(scales.len(), x, |index, h| walk.member(index, &levels[index], h, context))
+        });
+        parts.join(&scales)
+    }
+
+    fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Replay<C>) -> (Tensor<4>, Tensor<1>) {
+        let scales = self.checked(x.dims(), context);
+        let mut log_det = zero_log_det(&x);
+        let parts = Parts::descend(scales.len(), x, |index, h| {
+            let level = &self.levels[index];
+            let (z, part) =
+                walk.within("levels", |walk| walk.within(index, |walk| level.walk_forward(h, context, walk)));
+            log_det = log_det.clone() + part;
+            z
+        });
+        (parts.join(&scales), log_det)
+    }
+
+    fn walk_back(&self, back: Cotangent<4>, context: &C, walk: &mut Replay<C>) -> Cotangent<4> {
+        // Moving elements is orthogonal: gradients move as the values do.
+        let Cotangent { z, grad_z, grad_log_det } = back;
+        let scales = self.checked(z.dims(), context);
+        let Parts { left: mut grads, deepest: mut grad } = Parts::separate(&scales, grad_z);
+        let x = Parts::separate(&scales, z).ascend(scales.len(), |index, h| {
+            if let Some(left) = (index + 1 < scales.len()).then(|| grads.pop()).flatten() {
+                grad = Tensor::cat(vec![grad.clone(), left], 1);
+            }
+            let back = Cotangent { z: h, grad_z: grad.clone(), grad_log_det: grad_log_det.clone() };
+            let level = &self.levels[index];
+            let back = walk.within("levels", |walk| walk.within(index, |walk| level.walk_back(back, context, walk)));
+            grad = back.grad_z;
+            back.z
+        });
+        Cotangent { z: x, grad_z: grad, grad_log_det }
+    }
+}

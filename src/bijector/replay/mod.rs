@@ -1,0 +1,220 @@
+//! A pass through a flow that goes there without a graph and back layer by layer: training whose memory does not hold every layer's graph.
+//! ```text
+//! there   z = f_n ∘ … ∘ f_1 (x)                         no graph; some inputs are kept, as the policy says
+//! back    for i = n, …, 1:   x_i kept, or f_i⁻¹(z_i)
+//!                            (z_i, ln|det|_i) = f_i(x_i)   with a graph, of this layer alone
+//!                            ∂L/∂x_i, ∂L/∂θ_i              from ∂L/∂z_i and ∂L/∂ln|det|
+//! ```
+//! [`Bijector::walk_forward`](crate::Bijector::walk_forward) and [`Bijector::walk_back`](crate::Bijector::walk_back) have defaults for a
+//! single layer; compositions walk through their members. Which inputs are kept is for the [`GradientMemory`] policy to say, and no layer's concern.
+
+mod gradient_memory;
+mod guard;
+mod trail;
+
+use std::fmt::Display;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, FloatDType, Gradients, Tensor};
+
+pub use gradient_memory::GradientMemory;
+pub(crate) use guard::Verdict;
+pub use guard::{DriftGuard, RecomputedLayer};
+use trail::{Keeping, Trail};
+
+use crate::context::Context;
+use crate::tensor::type_name::type_name;
+
+/// A point on the way back through a flow: the value there and the gradients of the loss with respect to it.
+#[derive(Debug, Clone)]
+pub struct Cotangent<const D: usize> {
+    /// Output of the map that is walked through next.
+    pub z: Tensor<D>,
+    /// Gradient of the loss with respect to `z`.
+    pub grad_z: Tensor<D>,
+    /// Gradient of the loss with respect to the total log-determinant, `[batch]`. The same all the way, since log-dets add.
+    pub grad_log_det: Tensor<1>,
+}
+
+/// What is carried through a walk: the gradients found so far, what was kept, and the place in the stream of random draws.
+///
+/// A leaf draws from a seed that depends on the walk's seed and on the leaf's place. After the leaf the device's stream
+/// continues in a way that depends only on its state before, as after a [`Seeded`](crate::random::Seeded) scope.
+/// [`Flow::walk`](crate::Flow::walk) and [`BoundFlow::walk`](crate::BoundFlow::walk) save that state once, with one
+/// device-to-host copy; a walk through a bijector alone does so at every leaf.
+#[derive(Debug)]
+pub struct Replay<C: Context> {
+    /// Gradients of the parameters, by id.
+    pub parameters: GradientsParams,
+    /// Gradient of the condition.
+    pub context: C::Gradient,
+    /// Factor on the loss on its way back.
+    pub(crate) loss_scale: f64,
+    trail: Trail,
+}
+
+impl<C: Context> Replay<C> {
+    /// A walk that keeps nothing and rebuilds every input. Its random layers draw from streams derived from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self::with(seed, Keeping::Nothing)
+    }
+
+    /// A walk that keeps every layer's input.
+    pub fn recomputing(seed: u64) -> Self {
+        Self::with(seed, Keeping::Everything)
+    }
+
+    /// A walk that keeps the inputs that `guard` says for update `phase`, and compares.
+    pub(crate) fn guarded(seed: u64, guard: DriftGuard, phase: u64) -> Self {
+        Self::with(seed, Keeping::Checkpoints { guard, phase })
+    }
+
+    fn with(seed: u64, keeping: Keeping) -> Self {
+        let (parameters, context) = (GradientsParams::new(), C::Gradient::default());
+        Self { parameters, context, loss_scale: 1.0, trail: Trail::new(seed, keeping) }
+    }
+
+    /// A walk whose gradients are those of the loss times `factor`: half types need it.
+    pub(crate) fn with_loss_scale(self, factor: f64) -> Self {
+        Self { loss_scale: factor, ..self }
+    }
+
+    /// A walk within a scope that restores the caller's stream itself.
+    pub(crate) fn within_scope(mut self) -> Self {
+        self.trail.within_scope();
+        self
+    }
+
+    /// Runs a whole pass, then restores the caller's stream.
+    pub(crate) fn scoped<T>(&mut self, device: &Device, pass: impl FnOnce(&mut Self) -> T) -> T {
+        let outermost = self.trail.open(device);
+        let result = pass(self);
+        if outermost {
+            self.trail.close();
+        }
+        result
+    }
+
+    /// Seeds the device for the next leaf and moves on. A leaf that overrides [`Bijector::walk_forward`](crate::Bijector::walk_forward)
+    /// calls it once, first, and [`Replay::release`] last.
+    pub fn enter(&mut self, device: &Device) {
+        self.trail.enter(device);
+    }
+
+    /// Tells the walk the input of the leaf that was entered last, which it keeps if its policy wants to.
+    pub fn keep<const D: usize>(&mut self, x: &Tensor<D>) {
+        if self.trail.keeps() {
+            self.trail.keep(x.clone().inner());
+        }
+    }
+
+    /// Keeps a value of the leaf that was entered last under every policy, for [`Replay::stashed`]: what no inverse can rebuild.
+    pub fn stash<T: Send + 'static>(&mut self, value: T) {
+        self.trail.keep(value);
+    }
+
+    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A leaf that overrides
+    /// [`Bijector::walk_back`](crate::Bijector::walk_back) calls it once, first, and [`Replay::release`] last.
+    pub fn leave(&mut self, device: &Device) {
+        self.trail.leave(device);
+    }
+
+    /// The input of the leaf that was left last: what [`Replay::keep`] kept, or else what `rebuild` makes, a plain tensor. Where both are
+    /// asked for by the policy, they are compared. Draws of `rebuild` move the device's stream: [`Replay::seed`] sets it back.
+    pub fn input<const D: usize, B>(&mut self, layer: &B, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
+        let _ = layer;
+        self.trail.input(type_name::<B>(), rebuild)
+    }
+
+    /// What [`Replay::stash`] kept for the leaf that was left last; `None` if nothing of that type.
+    pub fn stashed<T: 'static>(&mut self) -> Option<T> {
+        self.trail.stashed()
+    }
+
+    /// Seeds the device for the leaf at this place again.
+    pub fn seed(&mut self, device: &Device) {
+        self.trail.seed(device);
+    }
+
+    /// Restores the caller's random stream at the end of a leaf. Without this call the stream stays the walk's until
+    /// the composition around the leaf, or the walk itself, ends.
+    pub fn release(&mut self) {
+        self.trail.release();
+    }
+
+    /// Runs a part of the walk one name further down, for reports. Compositions name their members as [`Visit`](crate::Visit) does;
+    /// one that does not only lacks that name in reports.
+    pub fn within<T>(&mut self, name: impl Display, walk: impl FnOnce(&mut Self) -> T) -> T {
+        self.trail.push_name(name.to_string());
+        let result = walk(self);
+        self.trail.pop_name();
+        self.trail.release();
+        result
+    }
+
+    /// Runs a part of the walk under another condition. Returns the gradient of that condition too.
+    pub fn conditioned<E: Context, T>(&mut self, walk: impl FnOnce(&mut Replay<E>) -> T) -> (T, E::Gradient) {
+        let (parameters, trail) = (std::mem::take(&mut self.parameters), std::mem::take(&mut self.trail));
+        let loss_scale = self.loss_scale;
+        let mut inner = Replay { parameters, context: E::Gradient::default(), loss_scale, trail };
+        let result = walk(&mut inner);
+        let Replay { parameters, context, trail, .. } = inner;
+        (self.parameters, self.trail) = (parameters, trail);
+        (result, context)
+    }
+
+    /// Takes the gradients of a layer's parameters and of the condition `leaf`, made by [`Context::leaf`], out of `gradients` and adds them to
+    /// those of the walk.
+    pub fn collect<M: Module>(&mut self, layer: &M, leaf: &C, gradients: &mut Gradients) {
+        C::collect(leaf, gradients, &mut self.context);
+        layer.visit(&mut Collect { gradients, into: &mut self.parameters });
+    }
+
+    /// Lets a guard judge what was compared. One read from the device; `Err` holds what the device reported.
+    pub(crate) fn examine(&mut self, guard: &mut DriftGuard) -> Result<Verdict, String> {
+        let drifts = std::mem::take(&mut self.trail.drifts);
+        let mut sizes = Vec::with_capacity(drifts.len());
+        if !drifts.is_empty() {
+            let all = Tensor::cat(drifts.iter().map(|drift| drift.size.clone()).collect(), 0);
+            sizes.extend(all.try_into_data().map_err(|error| error.to_string())?.iter::<f64>());
+        }
+        Ok(guard.examine(&drifts.into_iter().zip(sizes).collect::<Vec<_>>()))
+    }
+}
+
+/// `factor·loss`, without a node on the graph for a factor of 1.
+pub(crate) fn scaled(loss: Tensor<1>, factor: f64) -> Tensor<1> {
+    if factor == 1.0 { loss } else { loss.mul_scalar(factor) }
+}
+
+/// Gradients by the id of their parameter, summed over all places of the parameter.
+pub(crate) fn parameter_gradients<M: Module>(module: &M, mut gradients: Gradients) -> GradientsParams {
+    let mut into = GradientsParams::new();
+    module.visit(&mut Collect { gradients: &mut gradients, into: &mut into });
+    into
+}
+
+struct Collect<'a> {
+    gradients: &'a mut Gradients,
+    into: &'a mut GradientsParams,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn visit_float<const E: usize>(&mut self, param: &Param<Tensor<E>>) {
+        // burn has no gradient for a tensor outside any graph.
+        if !param.base().is_require_grad() {
+            return;
+        }
+        if let Some(gradient) = param.val().grad_remove(self.gradients) {
+            // A parameter that two layers share is visited twice.
+            let sum = match self.into.remove::<E>(param.id) {
+                Some(earlier) if earlier.dtype() == gradient.dtype() => earlier + gradient,
+                // One of the places is in a network with a half type.
+                Some(earlier) => earlier.cast(FloatDType::F32) + gradient.cast(FloatDType::F32),
+                None => gradient,
+            };
+            self.into.register(param.id, sum);
+        }
+    }
+}

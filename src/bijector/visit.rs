@@ -1,0 +1,227 @@
+//! Layers one at a time: what a search for a fault or a table of layers needs, whatever a stack is made of.
+//!
+//! [`Bijector::visit_layers`] runs a batch through a stack and hands every layer to a [`LayerVisitor`], in the order of `forward`. The visitor
+//! runs the layer itself, so that it can time it, seed the device, look at what comes out, or send something else on.
+//!
+//! A layer's path is the name of its parameters without the last segments: member numbers of tuples and `Vec`, fields of structs.
+//! `Option` and [`crate::BoxBijector`] add none. [`crate::Invert`] is one layer.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
+//! use flowkit::{ActNormConfig, Bijector, Sigmoid};
+//!
+//! struct Names(Vec<String>);
+//!
+//! impl LayerVisitor<2> for Names {
+//!     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<2>, x: Tensor<2>) -> Tensor<2> {
+//!         self.0.push(format!("{path} {}", layer.name()));
+//!         layer.forward(x).0
+//!     }
+//! }
+//!
+//! let device = Device::flex();
+//! let norm = || ActNormConfig::new(3).init::<2>(&device);
+//! let stack = (vec![norm(), norm()], Sigmoid::new());
+//! let mut names = Names(Vec::new());
+//! stack.visit_layers(Tensor::zeros([4, 3], &device), &(), &mut Visit::new(&mut names));
+//! assert_eq!(names.0, ["0.0 ActNorm", "0.1 ActNorm", "1 Sigmoid"]);
+//! ```
+
+use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
+use std::ops::{Deref, Range};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use super::init_problem::InitProblem;
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::tensor::type_name::type_name;
+
+/// Is given what arises inside a layer: its name, and a way to ask whether all of its numbers are finite.
+pub type See<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
+
+/// Sees the layers of a stack, first to last.
+pub trait LayerVisitor<const D: usize> {
+    /// Called at each layer with what the layer before made. What it returns goes into the next one: `layer.forward(x).0`, as a rule.
+    fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D>;
+
+    /// Called at what is no layer, such as the network that conditions a dequantization: whether all of its numbers are finite.
+    fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
+        let _ = (path, finite);
+    }
+}
+
+/// A layer of any type, together with its condition.
+pub trait Layer<const D: usize> {
+    /// Name of its type, without modules and type parameters: `ActNorm`.
+    fn name(&self) -> &'static str;
+
+    /// Numbers in its parameters.
+    fn num_params(&self) -> usize;
+
+    /// [`Bijector::forward`].
+    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Bijector::forward_observed`].
+    fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Bijector::inverse`].
+    fn inverse(&self, z: Tensor<D>) -> Tensor<D>;
+
+    /// [`Bijector::inverse_with_log_det`].
+    fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Bijector::init_problem`].
+    fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem>;
+
+    /// Shows each float parameter: its name within the layer, its numbers in a row, without a graph.
+    fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
+
+    /// The same layer with its condition, to keep after the visit. Parameters are shared, not copied.
+    fn to_owned(&self) -> Box<dyn Layer<D>>;
+
+    /// The same layer for some examples of the batch, with the condition of those examples. Parameters are shared, not
+    /// copied.
+    ///
+    /// # Panics
+    /// If the condition has no such rows.
+    fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>>;
+}
+
+/// Names from the root of a model down to a layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LayerPath(Vec<String>);
+
+impl LayerPath {
+    /// The names, outermost first.
+    pub fn segments(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl Display for LayerPath {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// A visit under way: where it is, and who visits.
+pub struct Visit<'a, const D: usize> {
+    path: LayerPath,
+    visitor: &'a mut dyn LayerVisitor<D>,
+}
+
+impl<'a, const D: usize> Visit<'a, D> {
+    /// A visit that starts at the root.
+    pub fn new(visitor: &'a mut dyn LayerVisitor<D>) -> Self {
+        Self { path: LayerPath::default(), visitor }
+    }
+
+    /// Visits the layers of a member by this name. Compositions call it for each member.
+    pub fn member<C: Context, B: Bijector<D, C>>(
+        &mut self,
+        name: impl Display,
+        member: &B,
+        x: Tensor<D>,
+        context: &C,
+    ) -> Tensor<D> {
+        self.within(name, |walk| member.visit_layers(x, context, walk))
+    }
+
+    /// Hands a layer to the visitor.
+    pub fn leaf<C: Context, B: Bijector<D, C>>(&mut self, layer: &B, x: Tensor<D>, context: &C) -> Tensor<D> {
+        self.visitor.layer(&self.path, &Leaf { layer, context }, x)
+    }
+
+    /// Tells the visitor about a part that is no layer.
+    pub fn part(&mut self, name: impl Display, finite: impl Fn() -> bool) {
+        self.within(name, |walk| walk.visitor.part(&walk.path, &finite));
+    }
+
+    /// Runs `visit` one name further down.
+    pub fn within<T>(&mut self, name: impl Display, visit: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.0.push(name.to_string());
+        let result = visit(self);
+        self.path.0.pop();
+        result
+    }
+}
+
+impl<const D: usize> Debug for Visit<'_, D> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        f.debug_struct("Visit").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The one implementation of [`Layer`]: by reference during a visit, in boxes after it.
+struct Leaf<B, C> {
+    layer: B,
+    context: C,
+}
+
+impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Deref<Target = C>> Layer<D>
+    for Leaf<L, X>
+{
+    fn name(&self) -> &'static str {
+        type_name::<B>()
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(&*self.layer)
+    }
+
+    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.forward(x, &self.context)
+    }
+
+    fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.forward_observed(x, &self.context, see)
+    }
+
+    fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
+        self.layer.inverse(z, &self.context)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.inverse_with_log_det(z, &self.context)
+    }
+
+    fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem> {
+        self.layer.init_problem(x, &self.context)
+    }
+
+    fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>)) {
+        self.layer.visit(&mut Parameters { path: LayerPath::default(), see });
+    }
+
+    fn to_owned(&self) -> Box<dyn Layer<D>> {
+        Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(C::clone(&self.context)) })
+    }
+
+    fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>> {
+        Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(self.context.rows(range)) })
+    }
+}
+
+struct Parameters<'a> {
+    path: LayerPath,
+    see: &'a mut dyn FnMut(&str, Tensor<1>),
+}
+
+impl ModuleVisitor for Parameters<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.0.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.0.pop();
+    }
+
+    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+        let value = param.val().inner();
+        let length: usize = value.dims().iter().product();
+        (self.see)(&self.path.to_string(), value.reshape([length]));
+    }
+}

@@ -1,0 +1,103 @@
+//! Layer normalisation over the channels of every position.
+//! ```text
+//! y[b, :, p] = γ·(x − mean) / √(var + ε) + β            over the channels, biased, ε = 1e-5
+//! ```
+//! | symbol | meaning | shape | start |
+//! |---|---|---|---|
+//! | `γ` | gain | `[1, C, 1, 1]` | 1 |
+//! | `β` | shift | `[1, C, 1, 1]` | 0 |
+//!
+//! burn's `LayerNorm` works on the last axis; this one keeps images channel-first. Ba et al. 2016.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::DataInitConv;
+use crate::error::ConfigError;
+use crate::kernel::channel_norm;
+use crate::kernel::conv2d::PreActivation;
+use crate::kernel::gated_norm::{self, Norm};
+use crate::kernel::gated_residual;
+use crate::tensor::dtype::{self, cast};
+use crate::tensor::limit::product;
+
+/// `ε`.
+const EPSILON: f64 = 1e-5;
+
+/// Configuration of [`ChannelNorm`].
+#[derive(Config, Debug)]
+pub struct ChannelNormConfig {
+    /// Channels: length of axis 1.
+    pub n_channels: usize,
+}
+
+impl ChannelNormConfig {
+    /// Whether the configuration describes a layer.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the norm, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        ConfigError::positive("ChannelNormConfig", "n_channels", self.n_channels)?;
+        Ok(self.count())
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        product([2, self.n_channels])
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    /// If [`ChannelNormConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> ChannelNorm {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let shape = [1, self.n_channels, 1, 1];
+        ChannelNorm { gain: Initializer::Ones.init(shape, device), bias: Initializer::Zeros.init(shape, device) }
+    }
+}
+
+/// Layer normalisation over channels. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ChannelNorm {
+    /// Gain `γ`, `[1, C, 1, 1]`.
+    pub gain: Param<Tensor<4>>,
+    /// Shift `β`, `[1, C, 1, 1]`.
+    pub bias: Param<Tensor<4>>,
+}
+
+impl ChannelNorm {
+    /// Means and variances of a half type are taken in float32.
+    ///
+    /// # Shapes
+    /// `[B, C, H, W]` to the same.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let dtype = x.dtype();
+        let [x, gain, bias] = [x, self.gain.val(), self.bias.val()].map(|value| cast(value, dtype::wide(dtype)));
+        cast(channel_norm::forward(x, gain, bias, EPSILON), dtype)
+    }
+
+    /// The norm of `x` with a gate added, which `gate` makes of `c` behind `before`.
+    pub(crate) fn forward_gated(
+        &self,
+        x: Tensor<4>,
+        gate: &DataInitConv,
+        c: Tensor<4>,
+        before: PreActivation,
+    ) -> Tensor<4> {
+        let dtype = x.dtype();
+        if dtype::wide(dtype) != dtype {
+            return self.forward(gated_residual::forward(x, gate.forward_behind(c, before)));
+        }
+        let norm = Norm { gain: cast(self.gain.val(), dtype), shift: cast(self.bias.val(), dtype), epsilon: EPSILON };
+        gated_norm::forward(x, c, gate.parameters(dtype), norm, before)
+    }
+}

@@ -1,0 +1,172 @@
+//! Gated multi-head self-attention over the positions of an image.
+//! ```text
+//! (q, k, v) = conv1x1(x + p)                             3F channels: q, k, v, each head-major
+//! a = softmax_keys(q·kᵀ / √(F/heads))·v                  over all H·W positions
+//! h = conv1x1(dropout(a))                                2F channels, start at deviation 0.1
+//! y = x + h_1..F·σ(h_F+1..2F)
+//! ```
+//! `p` is the position embedding, which the residual path does not see. [`Mixing::Maxout`] is the paper's ablation: `a` is the maximum of
+//! three values of the same convolution at the same position, with the same number of parameters.
+//!
+//! # Cost
+//! `O(B·F·(H·W)²)` time. Memory: on the CPU that of inputs and outputs; elsewhere `O(B·heads·(H·W)²)` with a graph, `O(heads·(H·W)²)` without.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::kernel::conv2d::PreActivation;
+use crate::kernel::{attention, gated_residual};
+use crate::tensor::limit::{product, sum};
+
+use super::{ChannelNorm, ConvInit, ConvWeight, DataInitConv, DataInitConvConfig};
+use crate::tensor::dtype::{self, cast};
+
+/// How positions are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mixing {
+    /// Self-attention.
+    Attention {
+        /// Heads; divides the filters.
+        heads: usize,
+    },
+    /// No mixing: the maximum of three channels (the paper's ablation).
+    Maxout,
+}
+
+/// Configuration of [`GatedAttention`].
+#[derive(Config, Debug)]
+pub struct GatedAttentionConfig {
+    /// Channels `F` in and out.
+    pub n_filters: usize,
+    /// How positions are mixed.
+    #[config(default = "Mixing::Attention { heads: 4 }")]
+    pub mixing: Mixing,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Start of the first convolution.
+    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
+    pub start: ConvInit,
+    /// Start of the convolution that gives the gate.
+    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
+    pub gate_init: ConvInit,
+    /// What the weights of the convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
+}
+
+impl GatedAttentionConfig {
+    /// Whether the configuration describes a block.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        const NAME: &str = "GatedAttentionConfig";
+        ConfigError::positive(NAME, "n_filters", self.n_filters)?;
+        if let Mixing::Attention { heads } = self.mixing {
+            ConfigError::positive(NAME, "heads", heads)?;
+            if !self.n_filters.is_multiple_of(heads) {
+                let (field, found) = ("n_filters", self.n_filters);
+                return Err(ConfigError::NotMultiple { config: NAME, field, found, of: "heads", factor: heads });
+            }
+        }
+        ConfigError::dropout(NAME, self.dropout)?;
+        self.start.validate(NAME, self.weight)?;
+        self.gate_init.validate(NAME, self.weight)?;
+        ConfigError::parameters(NAME, self.count(), [("n_filters", self.n_filters)])
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let f = self.n_filters;
+        let conv = |outputs| DataInitConvConfig::new(f, outputs).with_kernel(1).with_weight(self.weight).count();
+        sum([conv(product([3, f])), conv(product([2, f]))])
+    }
+
+    /// The block.
+    ///
+    /// # Panics
+    /// If [`GatedAttentionConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> GatedAttention {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let f = self.n_filters;
+        let conv = |outputs, start| {
+            let conv = DataInitConvConfig::new(f, outputs).with_kernel(1).with_start(start);
+            conv.with_weight(self.weight).init(device)
+        };
+        GatedAttention {
+            projection: conv(3 * f, self.start),
+            gate: conv(2 * f, self.gate_init),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            mixing: self.mixing,
+        }
+    }
+}
+
+/// Gated multi-head self-attention. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GatedAttention {
+    /// 1x1, `F -> 3F`.
+    pub projection: DataInitConv,
+    /// 1x1, `F -> 2F`.
+    pub gate: DataInitConv,
+    dropout: Dropout,
+    #[module(skip)]
+    mixing: Mixing,
+}
+
+impl GatedAttention {
+    /// # Shapes
+    /// `x [B, F, H, W]`, `positions [1, F, H, W]` to the shape of `x`.
+    pub fn forward(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
+        let h = self.gate.forward(self.inside(x.clone(), positions));
+        gated_residual::forward(x, h)
+    }
+
+    /// [`GatedAttention::forward`], then a norm.
+    pub(crate) fn forward_normed(&self, x: Tensor<4>, positions: Tensor<4>, norm: &ChannelNorm) -> Tensor<4> {
+        let mixed = self.inside(x.clone(), positions);
+        norm.forward_gated(x, &self.gate, mixed, PreActivation::Identity)
+    }
+
+    /// What the gate is made of.
+    fn inside(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
+        self.dropout.forward(mix(self.projection.forward(x + positions), self.mixing))
+    }
+
+    /// Starts the convolutions from a batch, one after the other.
+    pub fn initialize(self, x: Tensor<4>, positions: Tensor<4>) -> (Self, Tensor<4>) {
+        let (projection, projected) = self.projection.initialize(x.clone() + positions);
+        let (gate, h) = self.gate.initialize(self.dropout.forward(mix(projected, self.mixing).detach()));
+        let y = gated_residual::forward(x, h).detach();
+        (Self { projection, gate, ..self }, y)
+    }
+}
+
+/// `[B, 3F, H, W]` to `[B, F, H, W]`.
+fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
+    let [b, channels, h, w] = projected.dims();
+    let (f, positions) = (channels / 3, h * w);
+    match mixing {
+        Mixing::Maxout => projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w]),
+        Mixing::Attention { heads } => {
+            // Scores of a half type are off by more than the differences between them.
+            let dtype = projected.dtype();
+            cast(attention::forward(cast(projected, dtype::wide(dtype)), heads), dtype)
+        }
+    }
+}

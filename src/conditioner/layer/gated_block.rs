@@ -1,0 +1,163 @@
+//! Block of the gated networks: a gated convolution and gated attention, each with a norm behind it.
+//! ```text
+//! h = norm(gated_conv(x, context))
+//! y = norm(gated_attention(h, p))                        left out without mixing
+//! ```
+//! # Reference
+//! Ho et al. 2019 §3.3; the norm stands behind the residual sum, as in the released code.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{
+    ChannelNorm, ChannelNormConfig, ConvInit, ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedConv,
+    GatedConvConfig, Mixing,
+};
+use crate::error::ConfigError;
+use crate::tensor::limit::{product, sum};
+
+/// Configuration of [`GatedBlock`].
+#[derive(Config, Debug)]
+pub struct GatedBlockConfig {
+    /// Channels `F` in and out.
+    pub n_filters: usize,
+    /// Channels of the context; `None`: no context.
+    pub n_context: Option<usize>,
+    /// How positions are mixed; `None`: not at all, the block is its convolution and a norm.
+    #[config(default = "Some(Mixing::Attention { heads: 4 })")]
+    pub mixing: Option<Mixing>,
+    /// Kernel of the convolution that gives the gate.
+    #[config(default = "GateKernel::One")]
+    pub gate: GateKernel,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Start of the inner convolutions.
+    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
+    pub start: ConvInit,
+    /// Start of the convolutions that give gates.
+    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
+    pub gate_init: ConvInit,
+    /// What the weights of the convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
+}
+
+impl GatedBlockConfig {
+    /// Whether the configuration describes a block.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the block, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        self.conv().validate()?;
+        self.attention().map_or(Ok(()), |attention| attention.validate())?;
+        let sizes = [("n_filters", self.n_filters), ("n_context", self.n_context.unwrap_or(0))];
+        ConfigError::parameters("GatedBlockConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let norm = product([2, self.n_filters]);
+        let attention = self.attention().map_or(0, |attention| sum([attention.count(), norm]));
+        sum([self.conv().count(), norm, attention])
+    }
+
+    fn conv(&self) -> GatedConvConfig {
+        GatedConvConfig::new(self.n_filters)
+            .with_n_context(self.n_context)
+            .with_gate(self.gate)
+            .with_dropout(self.dropout)
+            .with_start(self.start)
+            .with_gate_init(self.gate_init)
+            .with_weight(self.weight)
+    }
+
+    fn attention(&self) -> Option<GatedAttentionConfig> {
+        let attention = GatedAttentionConfig::new(self.n_filters)
+            .with_dropout(self.dropout)
+            .with_start(self.start)
+            .with_gate_init(self.gate_init)
+            .with_weight(self.weight);
+        self.mixing.map(|mixing| attention.with_mixing(mixing))
+    }
+
+    /// The block.
+    ///
+    /// # Panics
+    /// If [`GatedBlockConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> GatedBlock {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let norm = || ChannelNormConfig::new(self.n_filters).init(device);
+        GatedBlock {
+            conv: self.conv().init(device),
+            conv_norm: norm(),
+            attention: self.attention().map(|attention| attention.init(device)),
+            attention_norm: self.mixing.map(|_| norm()),
+        }
+    }
+}
+
+/// Gated convolution and gated attention, each with a norm behind it. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GatedBlock {
+    /// Gated convolution.
+    pub conv: GatedConv,
+    /// Norm behind the convolution.
+    pub conv_norm: ChannelNorm,
+    /// Gated attention.
+    pub attention: Option<GatedAttention>,
+    /// Norm behind the attention, where there is one.
+    pub attention_norm: Option<ChannelNorm>,
+}
+
+impl GatedBlock {
+    /// # Shapes
+    /// `x [B, F, H, W]`, `positions [1, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
+    ///
+    /// # Panics
+    /// If the block mixes positions and is given none, or the reverse, and as [`GatedConv::forward`].
+    pub fn forward(&self, x: Tensor<4>, positions: Option<&Tensor<4>>, context: Option<&Tensor<4>>) -> Tensor<4> {
+        let h = self.conv.forward_normed(x, context, &self.conv_norm);
+        match (&self.attention, &self.attention_norm, positions) {
+            (Some(attention), Some(norm), Some(positions)) => attention.forward_normed(h, positions.clone(), norm),
+            (None, None, None) => h,
+            _ => panic!("GatedBlock: {}", mismatch(positions.is_some())),
+        }
+    }
+
+    /// Starts the convolutions from a batch, one after the other.
+    ///
+    /// # Panics
+    /// As [`GatedBlock::forward`].
+    pub fn initialize(
+        self,
+        x: Tensor<4>,
+        positions: Option<&Tensor<4>>,
+        context: Option<&Tensor<4>>,
+    ) -> (Self, Tensor<4>) {
+        let Self { conv, conv_norm, attention, attention_norm } = self;
+        let (conv, h) = conv.initialize(x, context);
+        let h = conv_norm.forward(h).detach();
+        match (attention, attention_norm, positions) {
+            (Some(attention), Some(norm), Some(positions)) => {
+                let (attention, h) = attention.initialize(h, positions.clone());
+                let h = norm.forward(h).detach();
+                (Self { conv, conv_norm, attention: Some(attention), attention_norm: Some(norm) }, h)
+            }
+            (None, None, None) => (Self { conv, conv_norm, attention: None, attention_norm: None }, h),
+            _ => panic!("GatedBlock: {}", mismatch(positions.is_some())),
+        }
+    }
+}
+
+fn mismatch(given: bool) -> &'static str {
+    if given { "built without mixing, positions given" } else { "built to mix positions, none given" }
+}

@@ -1,0 +1,187 @@
+//! Gated residual convolution.
+//! ```text
+//! c = conv3x3(celu(x))  [+ conv1x1(celu(context))]       celu: concat_elu, 2F channels
+//! h = conv(dropout(celu(c)))                             2F channels, start at deviation 0.1
+//! y = x + h_1..F·σ(h_F+1..2F)
+//! ```
+//! # Reference
+//! Ho et al. 2019 §3.3; the block of PixelCNN++ (Salimans et al. 2017).
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::kernel::conv2d::PreActivation;
+use crate::kernel::gated_residual;
+use crate::tensor::limit::{product, sum};
+
+use super::{ChannelNorm, ConvInit, ConvWeight, DataInitConv, DataInitConvConfig, concat_elu};
+
+/// Kernel of the convolution that gives the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateKernel {
+    /// 1x1: the blocks of a coupling's network.
+    One,
+    /// 3x3: the context network of the dequantizer.
+    Three,
+}
+
+/// Configuration of [`GatedConv`].
+#[derive(Config, Debug)]
+pub struct GatedConvConfig {
+    /// Channels `F` in and out.
+    pub n_filters: usize,
+    /// Channels of the context; `None`: no context.
+    pub n_context: Option<usize>,
+    /// Kernel of the convolution that gives the gate.
+    #[config(default = "GateKernel::One")]
+    pub gate: GateKernel,
+    /// Probability that an activation is dropped in training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Start of the inner convolutions.
+    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
+    pub start: ConvInit,
+    /// Start of the convolution that gives the gate.
+    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
+    pub gate_init: ConvInit,
+    /// What the weights of the convolutions are made of.
+    #[config(default = "ConvWeight::Plain")]
+    pub weight: ConvWeight,
+}
+
+impl GatedConvConfig {
+    /// Whether the configuration describes a block.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the convolution, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        const NAME: &str = "GatedConvConfig";
+        ConfigError::positive(NAME, "n_filters", self.n_filters)?;
+        ConfigError::positive(NAME, "n_context", self.n_context.unwrap_or(1))?;
+        ConfigError::dropout(NAME, self.dropout)?;
+        self.start.validate(NAME, self.weight)?;
+        self.gate_init.validate(NAME, self.weight)?;
+        let sizes = [("n_filters", self.n_filters), ("n_context", self.n_context.unwrap_or(0))];
+        ConfigError::parameters(NAME, self.count(), sizes)
+    }
+
+    /// Side of the kernel that gives the gates.
+    fn kernel(&self) -> usize {
+        match self.gate {
+            GateKernel::One => 1,
+            GateKernel::Three => 3,
+        }
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        let f = self.n_filters;
+        let (wide, kernel) = (product([2, f]), self.kernel());
+        let conv = |inputs, outputs, kernel| {
+            DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_weight(self.weight).count()
+        };
+        let context = self.n_context.map_or(0, |n| conv(product([2, n]), f, 1));
+        sum([conv(wide, f, 3), context, conv(wide, wide, kernel)])
+    }
+
+    /// The block.
+    ///
+    /// # Panics
+    /// If [`GatedConvConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> GatedConv {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let f = self.n_filters;
+        let kernel = self.kernel();
+        let conv = |inputs, outputs, kernel, start| {
+            let conv = DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start);
+            conv.with_weight(self.weight).init(device)
+        };
+        GatedConv {
+            inner: conv(2 * f, f, 3, self.start),
+            context: self.n_context.map(|n| conv(2 * n, f, 1, self.start)),
+            gate: conv(2 * f, 2 * f, kernel, self.gate_init),
+            dropout: DropoutConfig::new(self.dropout).init(),
+        }
+    }
+}
+
+/// Gated residual convolution. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct GatedConv {
+    /// 3x3, `2F -> F`.
+    pub inner: DataInitConv,
+    /// 1x1 on the context, `2A -> F`.
+    pub context: Option<DataInitConv>,
+    /// `2F -> 2F`.
+    pub gate: DataInitConv,
+    dropout: Dropout,
+}
+
+impl GatedConv {
+    /// # Shapes
+    /// `x [B, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
+    ///
+    /// # Panics
+    /// If the block was built with a context and none is given, or the reverse.
+    pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
+        let (c, before) = self.inside(x.clone(), context);
+        gated_residual::forward(x, self.gate.forward_behind(c, before))
+    }
+
+    /// [`GatedConv::forward`], then a norm.
+    pub(crate) fn forward_normed(&self, x: Tensor<4>, context: Option<&Tensor<4>>, norm: &ChannelNorm) -> Tensor<4> {
+        let (c, before) = self.inside(x.clone(), context);
+        norm.forward_gated(x, &self.gate, c, before)
+    }
+
+    /// What the gate is made of, and the activation that is still to come.
+    fn inside(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Tensor<4>, PreActivation) {
+        let mut c = self.inner.forward_behind(x, PreActivation::ConcatElu);
+        match (&self.context, context) {
+            (Some(layer), Some(context)) => c = c + layer.forward_behind(context.clone(), PreActivation::ConcatElu),
+            (None, None) => {}
+            (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
+        }
+        // Dropout stands between activation and convolution.
+        if self.dropout.prob == 0.0 {
+            (c, PreActivation::ConcatElu)
+        } else {
+            (self.dropout.forward(concat_elu(c)), PreActivation::Identity)
+        }
+    }
+
+    /// Starts the convolutions from a batch, one after the other.
+    ///
+    /// # Panics
+    /// As [`GatedConv::forward`].
+    pub fn initialize(self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Self, Tensor<4>) {
+        let (inner, mut c) = self.inner.initialize(concat_elu(x.clone()));
+        let layer = match (self.context, context) {
+            (Some(layer), Some(context)) => {
+                let (layer, added) = layer.initialize(concat_elu(context.clone()));
+                c = c + added;
+                Some(layer)
+            }
+            (None, None) => None,
+            (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
+        };
+        let (gate, h) = self.gate.initialize(self.dropout.forward(concat_elu(c)));
+        let y = gated_residual::forward(x, h).detach();
+        (Self { inner, context: layer, gate, dropout: self.dropout }, y)
+    }
+}
+
+fn mismatch(built_with_context: bool) -> &'static str {
+    if built_with_context { "built for a context, none given" } else { "built without context, one given" }
+}

@@ -1,0 +1,94 @@
+//! Dense layer that starts as zero: how Glow's top prior and classifier see and name classes.
+//! ```text
+//! y = (x·W + β)·exp(3·ℓ)
+//! ```
+//! | symbol | meaning | shape | trained | start |
+//! |---|---|---|---|---|
+//! | `W` | weights | `[in, out]` | yes | 0 |
+//! | `β` | bias | `[out]` | yes | 0 |
+//! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
+//!
+//! # Reference
+//! `linear_zeros` of the code of Kingma & Dhariwal 2018.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::error::ConfigError;
+use crate::tensor::limit::{product, sum};
+
+/// Factor on the trained log-scales, the released code's.
+pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
+
+/// Configuration of [`ZeroLinear`].
+#[derive(Config, Debug)]
+pub struct ZeroLinearConfig {
+    /// Input width.
+    pub n_inputs: usize,
+    /// Output width.
+    pub n_outputs: usize,
+}
+
+impl ZeroLinearConfig {
+    /// Whether the configuration describes a layer.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.num_params().map(|_| ())
+    }
+
+    /// Parameters of the layer, counted without making it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn num_params(&self) -> Result<usize, ConfigError> {
+        ConfigError::positive("ZeroLinearConfig", "n_inputs", self.n_inputs)?;
+        ConfigError::positive("ZeroLinearConfig", "n_outputs", self.n_outputs)?;
+        let sizes = [("n_inputs", self.n_inputs), ("n_outputs", self.n_outputs)];
+        ConfigError::parameters("ZeroLinearConfig", self.count(), sizes)
+    }
+
+    /// The number of parameters; `usize::MAX` where it is larger.
+    pub(crate) fn count(&self) -> usize {
+        sum([product([self.n_inputs, self.n_outputs]), product([2, self.n_outputs])])
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    /// If [`ZeroLinearConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> ZeroLinear {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        ZeroLinear {
+            weight: Initializer::Zeros.init([self.n_inputs, self.n_outputs], device),
+            bias: Initializer::Zeros.init([self.n_outputs], device),
+            log_scale: Initializer::Zeros.init([self.n_outputs], device),
+        }
+    }
+}
+
+/// Dense layer that starts as zero. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct ZeroLinear {
+    /// Weights `W`, `[in, out]`.
+    pub weight: Param<Tensor<2>>,
+    /// Bias `β`, `[out]`.
+    pub bias: Param<Tensor<1>>,
+    /// Log-scale over 3, `ℓ`, `[out]`.
+    pub log_scale: Param<Tensor<1>>,
+}
+
+impl ZeroLinear {
+    /// # Shapes
+    /// `[B, in]` to `[B, out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let y = x.matmul(self.weight.val()) + self.bias.val().unsqueeze::<2>();
+        y * self.log_scale.val().mul_scalar(LOG_SCALE_FACTOR).exp().unsqueeze::<2>()
+    }
+
+    /// Input width.
+    pub fn n_inputs(&self) -> usize {
+        self.weight.lazy_shape()[0]
+    }
+}

@@ -1,0 +1,310 @@
+//! Diagnosis: what each layer of a flow does to a batch, in numbers. For the questions which layer loses precision,
+//! makes a NaN, takes the time, or does nothing.
+//! ```text
+//! log_det        Σ_layers mean_batch log_det = mean_batch log_det of the whole         nats
+//! own error      x − f⁻¹(f(x))               of the layer alone, at the x that reaches it
+//! accumulated    x − (f_k⁻¹ ∘ ... ∘ f_n⁻¹)(z) at the layer's input, coming back from the end of its chain
+//! log-scales     ln σ_min(J), ln σ_max(J)    singular values of the layer's Jacobian, extremes over the batch
+//! condition      σ_max(J) / σ_min(J)         largest over the batch: relative errors grow by it, at worst
+//! ```
+//! Layers are those that [`Bijector::visit_layers`] shows: compositions are taken apart down to the layers that do the
+//! work. A chain is a run of layers each of which takes what the one before gives; where a model moves numbers between
+//! two layers by itself (a multi-scale flow between its levels), a new chain starts.
+//!
+//! # Cost
+//! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on the first examples
+//! only. All layers' inputs are kept: use a small batch.
+//!
+//! # Numerics
+//! Singular values come from power iterations on `JᵀJ`, of the map and of its inverse: `J v` by central differences,
+//! `Jᵀ u` by autodiff. They are lower bounds that a gap in the spectrum makes sharp: an ill-conditioned layer is found
+//! in few steps, while a harmless one may be called still more harmless.
+//!
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, StandardNormal};
+//!
+//! let device = Device::flex();
+//! let layer = || (ActNormConfig::new(2).init::<2>(&device), Conv1x1Config::new(2).init(&device));
+//! let layers = vec![layer(), layer()];
+//! let x = Tensor::<2>::random([64, 2], Distribution::Normal(3.0, 2.0), &device);
+//! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
+//! let diagnosis = flow.diagnose(x)?;
+//! println!("{diagnosis}");
+//! assert_eq!(diagnosis.layers[2].path, "bijector.1.0");
+//! assert_eq!(diagnosis.layers[2].layer, "ActNorm");
+//! assert!(diagnosis.layers.iter().all(|layer| layer.own.max < 1e-5 && layer.non_finite == 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod chain;
+mod measure;
+#[cfg(feature = "plot")]
+mod plot;
+mod singular;
+mod table;
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::Serialize;
+
+use crate::bijector::Bijector;
+use crate::bijector::visit::Visit;
+use crate::context::Context;
+use crate::error::{ConfigError, FlowError};
+use crate::flow::bound::{Admitted, BoundFlow};
+use crate::flow::surjection::Surjection;
+use crate::flow::{Flow, non_finite};
+use crate::prior::{Prior, StandardNormal};
+
+use chain::Chains;
+
+#[cfg(feature = "plot")]
+pub use plot::PlotError;
+
+/// Most steps of the power iterations. The relative error of a singular value falls as `(σ₂/σ₁)^2k` with the step `k`:
+/// to about 2e-9 after 1000 steps if the two differ by 1 %. If they differ by less, either is a good answer.
+const MOST_POWER_STEPS: usize = 1000;
+
+/// How to diagnose.
+#[derive(Config, Debug, PartialEq)]
+pub struct DiagnosisConfig {
+    /// Segments of a layer's path that are told apart: layers that share the first `depth` segments, one after the
+    /// other in one chain, are one row. `None`: every layer is a row.
+    pub depth: Option<usize>,
+    /// Steps of the power iterations for singular values, at most 1000; 0 leaves them out.
+    #[config(default = 4)]
+    pub power_steps: usize,
+    /// Examples whose singular values are sought.
+    #[config(default = 8)]
+    pub probed_examples: usize,
+}
+
+impl DiagnosisConfig {
+    /// Whether the configuration describes a diagnosis.
+    ///
+    /// # Errors
+    /// A depth of 0, more than 1000 power steps, or no example to probe.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::positive("DiagnosisConfig", "depth", self.depth.unwrap_or(1))?;
+        ConfigError::at_most("DiagnosisConfig", "power_steps", self.power_steps, MOST_POWER_STEPS)?;
+        ConfigError::positive("DiagnosisConfig", "probed_examples", self.probed_examples)
+    }
+}
+
+/// Largest and mean size of a difference. NaN where one is not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Size {
+    /// Largest.
+    pub max: f64,
+    /// Mean.
+    pub mean: f64,
+}
+
+/// Smallest and largest of some numbers, the finite ones alone. NaN where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Range {
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// What a layer did to the batch. The formulas head this module.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LayerDiagnosis {
+    /// Where it is: the name of its parameters without the last segments.
+    pub path: String,
+    /// Type of the layer; of several that are one row, their number.
+    pub layer: String,
+    /// Numbers in its parameters.
+    pub n_params: usize,
+    /// Whether its input is not what the layer before gave.
+    pub starts_chain: bool,
+    /// Share of the log-determinant: mean over the batch, nats.
+    pub log_det: f64,
+    /// Round trip of the layer alone.
+    pub own: Size,
+    /// Round trip from the end of the chain back to this layer's input.
+    pub accumulated: Size,
+    /// What goes in.
+    pub input: Range,
+    /// What comes out.
+    pub output: Range,
+    /// Logarithms of the singular values of the Jacobian.
+    pub log_scale: Range,
+    /// Condition number of the Jacobian.
+    pub condition: f64,
+    /// Seconds of a forward pass.
+    pub forward_seconds: f64,
+    /// Seconds of an inverse pass.
+    pub inverse_seconds: f64,
+    /// Numbers that are not finite: in the output, the log-determinant, and the output's inverse.
+    pub non_finite: usize,
+    /// Whether everything that went in was finite.
+    pub input_finite: bool,
+}
+
+/// What each layer did to a batch. [`std::fmt::Display`] makes it a table.
+///
+/// Serialises to any format of serde's; JSON has no NaN, for which serde_json writes `null`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// In the order of forward.
+    pub layers: Vec<LayerDiagnosis>,
+    /// Examples of the batch.
+    pub examples: usize,
+}
+
+impl Diagnosis {
+    /// Log-determinant of all layers, mean over the batch, in nats.
+    pub fn log_det(&self) -> f64 {
+        self.layers.iter().map(|layer| layer.log_det).sum()
+    }
+
+    /// The layer with the largest condition number; `None` if none is known.
+    pub fn worst_conditioned(&self) -> Option<&LayerDiagnosis> {
+        let known = self.layers.iter().filter(|layer| !layer.condition.is_nan());
+        known.max_by(|a, b| a.condition.total_cmp(&b.condition))
+    }
+
+    /// The layer with the largest round-trip error of its own, of those whose input is finite; an error that is not
+    /// finite is the largest.
+    pub fn least_exact(&self) -> Option<&LayerDiagnosis> {
+        let size = |layer: &LayerDiagnosis| if layer.own.max.is_nan() { f64::INFINITY } else { layer.own.max };
+        self.layers.iter().filter(|layer| layer.input_finite).max_by(|a, b| size(a).total_cmp(&size(b)))
+    }
+
+    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of their input or to 1:
+    /// those that [`GradientMemory::Reversible`](crate::GradientMemory) recomputes, as far as this batch shows. Rows of one layer
+    /// each, see [`DiagnosisConfig::depth`].
+    pub fn recomputed(&self, tolerance: f64) -> impl Iterator<Item = &LayerDiagnosis> {
+        let scale = |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
+        // An error that is not a number is beyond every tolerance.
+        let within = move |layer: &LayerDiagnosis| layer.own.max / scale(layer) <= tolerance;
+        self.layers.iter().filter(move |layer| !within(layer))
+    }
+
+    /// The first layer that makes numbers that are not finite of such that are.
+    pub fn first_non_finite(&self) -> Option<&LayerDiagnosis> {
+        self.layers.iter().find(|layer| layer.input_finite && layer.non_finite > 0)
+    }
+}
+
+/// Diagnoses a bijector by itself.
+///
+/// # Errors
+/// If the input has the wrong shape or is not finite, or the device fails.
+///
+/// # Panics
+/// If [`DiagnosisConfig::validate`] is an error.
+pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
+    config: &DiagnosisConfig,
+    bijector: &B,
+    x: Tensor<D>,
+    context: &C,
+) -> Result<Diagnosis, FlowError> {
+    // A bijector alone is treated as a flow whose prior has no parameters and accepts every shape.
+    let flow = Flow::conditional::<D, C>(bijector.valid(), StandardNormal::new(), x.dims())?.without_data();
+    let x = x.inner();
+    let context = flow.admit(&x, &context.plain())?;
+    visit(config, x, |x, walk| flow.bijector.visit_layers(x, &context, walk))
+}
+
+/// Runs the visit, then measures what it saw.
+fn visit<const D: usize>(
+    config: &DiagnosisConfig,
+    x: Tensor<D>,
+    run: impl FnOnce(Tensor<D>, &mut Visit<'_, D>) -> Tensor<D>,
+) -> Result<Diagnosis, FlowError> {
+    if let Err(error) = config.validate() {
+        panic!("{error}");
+    }
+    if let Some((count, total, example)) = non_finite(x.clone())? {
+        return Err(FlowError::NonFiniteInput { count, total, example });
+    }
+    let mut chains = Chains::new(config.depth);
+    let examples = x.dims()[0];
+    run(x, &mut Visit::new(&mut chains));
+    Ok(Diagnosis { layers: chains.measure(config)?, examples })
+}
+
+impl<B, P> Flow<B, P> {
+    /// What each layer does to a batch: see [`mod@crate::flow::diagnose`].
+    ///
+    /// # Errors
+    /// If the batch has the wrong shape or is not finite, or the device fails.
+    pub fn diagnose<const D: usize>(&self, x: Tensor<D>) -> Result<Diagnosis, FlowError>
+    where
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.diagnose_given(&DiagnosisConfig::new(), x, &())
+    }
+
+    /// As [`Flow::diagnose`], configured and given a condition.
+    ///
+    /// # Errors
+    /// As [`Flow::diagnose`].
+    ///
+    /// # Panics
+    /// If [`DiagnosisConfig::validate`] is an error.
+    pub fn diagnose_given<const D: usize, C: Context>(
+        &self,
+        config: &DiagnosisConfig,
+        x: Tensor<D>,
+        context: &C,
+    ) -> Result<Diagnosis, FlowError>
+    where
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let flow = self.valid();
+        let x = x.inner();
+        let context = flow.admit(&x, &context.plain())?;
+        visit(config, x, |x, walk| flow.visit_layers(x, &context, walk))
+    }
+}
+
+impl<S, B, P> BoundFlow<S, B, P> {
+    /// What each layer of surjection and flow does to a batch, with fresh noise: see [`mod@crate::flow::diagnose`]. The
+    /// log-determinants of a surjection's own layers count in its favour: they widen the noise.
+    ///
+    /// # Errors
+    /// If the batch is not such that [`BoundFlow::evaluate`] takes it, or the device fails.
+    pub fn diagnose<const D: usize>(&self, x: S::Data) -> Result<Diagnosis, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D>,
+        P: Prior<D>,
+    {
+        self.diagnose_given(&DiagnosisConfig::new(), x, &())
+    }
+
+    /// As [`BoundFlow::diagnose`], configured and given a condition.
+    ///
+    /// # Errors
+    /// As [`BoundFlow::diagnose`].
+    ///
+    /// # Panics
+    /// If [`DiagnosisConfig::validate`] is an error.
+    pub fn diagnose_given<const D: usize, C: Context>(
+        &self,
+        config: &DiagnosisConfig,
+        x: S::Data,
+        context: &C,
+    ) -> Result<Diagnosis, FlowError>
+    where
+        S: Surjection<D>,
+        B: Bijector<D, C>,
+        P: Prior<D, C>,
+    {
+        let model = self.valid();
+        let x = model.surjection.plain(x);
+        let Admitted { noise, context, .. } = model.admit(&x, &context.plain())?;
+        visit(config, noise, |noise, walk| model.visit_layers(x, noise, &context, walk))
+    }
+}

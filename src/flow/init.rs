@@ -1,0 +1,187 @@
+//! Checks the result of a data-dependent start: every parameter and every latent must be finite, or the first layer at
+//! fault is named.
+//!
+//! A start never guesses: if a batch does not determine a layer's parameters, they become NaN. Then the batch is sent
+//! through the layers one at a time, in forward order. The first layer whose parameters or output are not finite is
+//! named, by the path of its parameters.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::bijector::init_problem::InitProblem;
+use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
+use crate::context::Context;
+use crate::error::FlowError;
+use crate::flow::Flow;
+use crate::flow::surjection::Surjection;
+use crate::prior::Prior;
+use crate::tensor::finite::all_finite;
+use crate::tensor::type_name::type_name;
+
+/// The first element that is not finite: its index in the flattened tensor, and its value. Copies a single value to the
+/// host if all are finite.
+fn first_non_finite<const D: usize>(x: &Tensor<D>) -> Result<Option<(usize, f64)>, FlowError> {
+    if all_finite(x) {
+        return Ok(None);
+    }
+    let data = x.clone().inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
+    Ok(data.iter::<f64>().enumerate().find(|(_, value)| !value.is_finite()))
+}
+
+/// The first parameter that is not finite.
+struct Parameters {
+    path: Vec<String>,
+    found: Result<Option<(String, usize, f64)>, FlowError>,
+}
+
+impl ModuleVisitor for Parameters {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+        if let Ok(None) = self.found {
+            let name = || self.path.join(".");
+            self.found = first_non_finite(&param.val()).map(|at| at.map(|(index, value)| (name(), index, value)));
+        }
+    }
+}
+
+fn first_bad_parameter<M: Module>(module: &M) -> Result<Option<(String, usize, f64)>, FlowError> {
+    let mut parameters = Parameters { path: Vec::new(), found: Ok(None) };
+    module.visit(&mut parameters);
+    parameters.found
+}
+
+/// Finds the first layer at fault. It runs every layer, also those after the fault, so that shapes stay right.
+#[derive(Default)]
+struct Search {
+    found: Option<FlowError>,
+}
+
+impl Search {
+    fn note(&mut self, path: &LayerPath, layer: &'static str, problem: Result<Option<InitProblem>, FlowError>) {
+        let found = match problem {
+            Ok(None) => return,
+            Ok(Some(problem)) => FlowError::Init { path: path.to_string(), layer, problem },
+            Err(error) => error,
+        };
+        self.found.get_or_insert(found);
+    }
+}
+
+/// What is wrong with a started layer that maps `x` to `z`.
+fn problem<const D: usize>(
+    layer: &dyn Layer<D>,
+    x: &Tensor<D>,
+    z: &Tensor<D>,
+) -> Result<Option<InitProblem>, FlowError> {
+    let mut bad = Ok(None);
+    layer.parameters(&mut |name, values| {
+        if let Ok(None) = bad {
+            bad = first_non_finite(&values).map(|at| at.map(|(index, value)| (name.to_owned(), index, value)));
+        }
+    });
+    if let Some((parameter, index, value)) = bad? {
+        let dims = x.dims();
+        let found = dims[0] * dims[2..].iter().product::<usize>();
+        return Ok(Some(match layer.init_problem(x) {
+            Some(problem) => problem,
+            // Its network needs statistics, and a single element has none.
+            None if found < 2 => InitProblem::TooFew { what: "channel", found },
+            None => InitProblem::Parameter { parameter, index, value },
+        }));
+    }
+    let Some((index, value)) = first_non_finite(z)? else { return Ok(None) };
+    let dims = z.dims();
+    let positions: usize = dims[2..].iter().product();
+    let (example, channel) = (index / (dims[1] * positions), index / positions % dims[1]);
+    Ok(Some(InitProblem::Output { example, channel, value }))
+}
+
+impl<const D: usize> LayerVisitor<D> for Search {
+    fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
+        let (z, _) = layer.forward(x.clone());
+        // One layer's graph at a time.
+        let z = z.detach();
+        if self.found.is_none() {
+            self.note(path, layer.name(), problem(layer, &x, &z));
+        }
+        z
+    }
+
+    fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
+        if self.found.is_none() && !finite() {
+            self.note(path, "network", Ok(Some(InitProblem::Network)));
+        }
+    }
+}
+
+/// `Ok` if all parameters that a start set, and its output, are finite.
+fn check<M: Module, const D: usize>(
+    started: &M,
+    made: &Tensor<D>,
+    visit: impl FnOnce(&mut Search),
+) -> Result<(), FlowError> {
+    let bad = first_bad_parameter(started)?;
+    if bad.is_none() && all_finite(made) {
+        return Ok(());
+    }
+    let mut search = Search::default();
+    visit(&mut search);
+    if let Some(found) = search.found {
+        return Err(found);
+    }
+    // No layer shows the fault: it is in a prior, or in a layer whose `initialize` returns another output than
+    // `forward`.
+    let layer = type_name::<M>();
+    Err(match bad {
+        Some((path, index, value)) => {
+            let (path, parameter) = path.rsplit_once('.').unwrap_or(("", &path));
+            let problem = InitProblem::Parameter { parameter: parameter.to_owned(), index, value };
+            FlowError::Init { path: path.to_owned(), layer, problem }
+        }
+        None => FlowError::Init { path: String::new(), layer, problem: InitProblem::Network },
+    })
+}
+
+/// Whether the parameters of a started flow, and its latents `z` of `x`, are finite.
+pub(crate) fn check_flow<const D: usize, C: Context, B: Bijector<D, C>, P: Prior<D, C>>(
+    flow: &Flow<B, P>,
+    x: Tensor<D>,
+    z: &Tensor<D>,
+    context: &C,
+) -> Result<(), FlowError> {
+    check(flow, z, |search| {
+        flow.visit_layers(x, context, &mut Visit::new(search));
+    })
+}
+
+/// Whether the parameters of a started surjection, and its output `y` for `x`, are finite.
+pub(crate) fn check_surjection<const D: usize, S: Surjection<D>>(
+    surjection: &S,
+    x: S::Data,
+    noise: Tensor<D>,
+    y: &Tensor<D>,
+) -> Result<(), FlowError> {
+    let found = check(surjection, y, |search| {
+        surjection.visit_layers(x, noise, &mut Visit::new(search));
+    });
+    found.map_err(|error| within("surjection", error))
+}
+
+/// The error, with the name of the member where it arose prefixed to its path.
+pub(crate) fn within(member: &str, error: FlowError) -> FlowError {
+    match error {
+        FlowError::Init { path, layer, problem } => {
+            let path = if path.is_empty() { member.to_owned() } else { format!("{member}.{path}") };
+            FlowError::Init { path, layer, problem }
+        }
+        other => other,
+    }
+}

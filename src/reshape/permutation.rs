@@ -1,0 +1,115 @@
+//! Permutation of the channels: fixed, reversed, shuffled from a seed, or given.
+//! ```text
+//! forward   z[:, i] = x[:, π_i]            inverse   x[:, π_i] = z[:, i]
+//! log_det   0
+//! ```
+//! | symbol | meaning | shape | trained |
+//! |---|---|---|---|
+//! | `π` | which channel of x each channel of z is | `[C]`, integers | no |
+//!
+//! Between couplings it changes which channels are kept together; [`crate::Swap`] only exchanges the halves, and
+//! [`crate::Conv1x1`] is the trained generalisation.
+//!
+//! `π` is an integer parameter, saved with the others: a checkpoint computes what it computed, also in a model that was built with another
+//! seed. A shuffle depends on its seed and the number of channels alone, on every device and platform.
+//!
+//! # Numerics
+//! Exact in both directions: numbers are moved, never computed with.
+//!
+//! # Cost
+//! `O(B·C·P)` in both directions for `P` positions per channel, no host read.
+//!
+//! # Reference
+//! The reversal is that of NICE and RealNVP (Dinh et al. 2017 §3.5), the fixed shuffle that of the ablation of Glow (Kingma & Dhariwal 2018
+//! §5.1).
+//!
+//! # Example
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{Bijector, Order, PermutationConfig};
+//!
+//! let device = Device::flex();
+//! let layer = PermutationConfig::new(3).with_order(Order::Explicit(vec![2, 0, 1])).init(&device);
+//! let x = Tensor::<2>::from_data([[10.0, 20.0, 30.0]], &device);
+//! let (z, log_det) = layer.forward(x.clone(), &());
+//! assert_eq!(z.to_data(), Tensor::<2>::from_data([[30.0, 10.0, 20.0]], &device).to_data());
+//! assert_eq!(log_det.into_scalar::<f32>(), 0.0);
+//! assert_eq!(layer.inverse(z, &()).to_data(), x.to_data());
+//! ```
+
+use burn::config::Config;
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::reshape::order::Order;
+use crate::tensor::per_example::zero_log_det;
+
+/// Configuration of [`Permutation`].
+#[derive(Config, Debug)]
+pub struct PermutationConfig {
+    /// Channels: length of axis 1.
+    pub n_channels: usize,
+    /// Their order.
+    #[config(default = "Order::Reversed")]
+    pub order: Order,
+}
+
+impl PermutationConfig {
+    /// Whether the configuration describes a bijector.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const NAME: &str = "PermutationConfig";
+        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
+        self.order.validate(NAME, self.n_channels)
+    }
+
+    /// The bijector.
+    ///
+    /// # Panics
+    /// If [`PermutationConfig::validate`] is an error.
+    pub fn init(&self, device: &Device) -> Permutation {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let n = self.n_channels;
+        let data =
+            TensorData::new(self.order.indices(n).into_iter().map(|index| index as i64).collect::<Vec<_>>(), [n]);
+        Permutation { indices: Param::initialized(ParamId::new(), Tensor::from_data(data, device)) }
+    }
+}
+
+/// Permutation of the channels. The formulas head this module.
+#[derive(Module, Debug)]
+pub struct Permutation {
+    /// Which channel of `x` each channel of `z` is, `π`, `[C]`.
+    pub indices: Param<Tensor<1, Int>>,
+}
+
+/// `π⁻¹`: adds `i` to a zero in place `π_i`, on the device. A sort would be read by the host.
+pub(crate) fn inverse_order(order: Tensor<1, Int>) -> Tensor<1, Int> {
+    let places = Tensor::arange(0..order.dims()[0] as i64, &order.device()).cast(order.dtype());
+    order.zeros_like().select_assign(0, order, places, IndexingUpdateOp::Add)
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        let log_det = zero_log_det(&x);
+        (x.select(1, self.indices.val()), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        z.select(1, inverse_order(self.indices.val()))
+    }
+
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let expected = self.indices.lazy_shape()[0];
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "Permutation", axis: 1, expected, shape: shape.to_vec() })
+    }
+}

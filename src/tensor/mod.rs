@@ -1,0 +1,13 @@
+//! Functions of tensors and parameters that burn lacks. Nothing here knows a flow.
+
+pub(crate) mod capacity;
+pub(crate) mod dtype;
+pub(crate) mod finite;
+pub(crate) mod graph;
+pub(crate) mod half;
+pub mod limit;
+pub(crate) mod moments;
+pub mod parameter;
+pub mod per_example;
+pub mod smooth;
+pub(crate) mod type_name;
