@@ -26,7 +26,8 @@ use clap::Parser;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Flow, Prior, ShapeError, StandardNormal, check_shape,
+    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Flow, Prior, ShapeError, ShapeMap, StandardNormal,
+    check_shape,
 };
 
 /// Configuration of [`SinhArcsinh`].
@@ -64,9 +65,19 @@ struct SinhArcsinh<const D: usize> {
     log_tail: Param<Tensor<D>>,
 }
 
+impl<const D: usize> ShapeMap<D> for SinhArcsinh<D> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let expected = self.skew.lazy_shape()[1];
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "SinhArcsinh", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for SinhArcsinh<D> {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let log_tail = self.log_tail.val();
         let u = x.clone().asinh() * log_tail.clone().exp() + self.skew.val();
         let size = u.clone().abs();
@@ -76,16 +87,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for SinhArcsinh<D> {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         ((z.asinh() - self.skew.val()) * self.log_tail.val().neg().exp()).sinh()
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        let expected = self.skew.lazy_shape()[1];
-        if shape[1] == expected {
-            return Ok(shape);
-        }
-        Err(ShapeError::Axis { layer: "SinhArcsinh", axis: 1, expected, shape: shape.to_vec() })
     }
 }
 

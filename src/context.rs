@@ -79,6 +79,35 @@ pub struct ContextPart {
     pub device: Device,
 }
 
+/// What a condition looks like, whatever its values are: what a network is built for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContextShape {
+    parts: Vec<Vec<usize>>,
+}
+
+impl ContextShape {
+    /// Of a condition like `example`.
+    pub fn of<C: Context>(example: &C) -> Self {
+        Self { parts: example.parts().into_iter().map(|part| part.shape).collect() }
+    }
+
+    /// Whether there is no condition.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Shape of each tensor in it, with the batch first.
+    pub fn parts(&self) -> &[Vec<usize>] {
+        &self.parts
+    }
+
+    /// Width of all its tensors side by side along axis 1; `None` where there is no condition.
+    pub fn width(&self) -> Option<usize> {
+        let width = |part: &Vec<usize>| part.get(1).copied().unwrap_or(1);
+        (!self.is_empty()).then(|| self.parts.iter().map(width).fold(0, usize::saturating_add))
+    }
+}
+
 /// A condition that networks for vectors can read: nothing, a vector, or several side by side.
 ///
 /// Labels are vectors too: one-hot, or rows of an embedding.

@@ -95,21 +95,21 @@ pub mod train;
 pub mod whole_file;
 
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
-pub use bijector::Bijector;
 pub use bijector::boxed::BoxBijector;
 pub use bijector::compose::Invert;
 pub use bijector::init_problem::InitProblem;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
 pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
+pub use bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, ConvResBlock, ConvResNet, ConvResNetConfig,
     ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,
     GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp,
-    MlpConfig, NormedConv, OutputActivation, ResBlock, ResNet, ResNetConfig, ThetaInit, ZeroConv, ZeroConvConfig,
-    ZeroLinear, ZeroLinearConfig, concat_elu,
+    MlpConfig, NetShape, NormedConv, OutputActivation, ResBlock, ResNet, ResNetConfig, ThetaInit, ZeroConv,
+    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
-pub use context::{Context, ContextPart, MapContext, VectorContext};
+pub use context::{Context, ContextPart, ContextShape, MapContext, VectorContext};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,

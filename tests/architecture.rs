@@ -274,6 +274,15 @@ struct Normed {
     inner: Coupling<Affine, Mlp>,
 }
 
+impl ShapeMap<2> for Normed
+where
+    Coupling<Affine, Mlp>: ShapeMap<2>,
+{
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        self.inner.output_shape(shape)
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Normed
 where
     Coupling<Affine, Mlp>: Bijector<2, C>,
@@ -284,10 +293,6 @@ where
 
     fn inverse(&self, z: Tensor<2>, context: &C) -> Tensor<2> {
         self.inner.inverse(z, context)
-    }
-
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Bijector::<2, C>::output_shape(&self.inner, shape)
     }
 }
 

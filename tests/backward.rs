@@ -18,7 +18,8 @@ use flowkit::train::{
     Update,
 };
 use flowkit::{
-    Bijector, BoundFlow, Context, DriftGuard, Flow, GradientMemory, Replay, ShapeError, StandardNormal, Uninit,
+    Bijector, BoundFlow, Context, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap, StandardNormal,
+    Uninit,
 };
 
 #[path = "common/gradient.rs"]
@@ -172,6 +173,12 @@ struct Coarse {
     grid: f64,
 }
 
+impl ShapeMap<2> for Coarse {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Coarse {
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         let log_det = flowkit::tensor::per_example::zero_log_det(&x);
@@ -179,9 +186,6 @@ impl<C: Context> Bijector<2, C> for Coarse {
     }
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
         z.div_scalar(self.grid).round().mul_scalar(self.grid)
-    }
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Ok(shape)
     }
 }
 

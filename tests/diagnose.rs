@@ -10,7 +10,8 @@ use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoxBijector, Context, Conv1x1Config, CouplingConfig, Diagnosis, DiagnosisConfig,
-    Flow, FlowError, GatedNetConfig, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, StandardNormal, diagnose,
+    Flow, FlowError, GatedNetConfig, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, ShapeMap, StandardNormal,
+    diagnose,
 };
 
 fn device() -> Device {
@@ -123,6 +124,12 @@ fn singular_values_are_those_of_the_jacobian() {
 #[derive(Module, Debug)]
 struct Broken {}
 
+impl ShapeMap<2> for Broken {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Broken {
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         let z = x.log();
@@ -130,9 +137,6 @@ impl<C: Context> Bijector<2, C> for Broken {
     }
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
         z.exp()
-    }
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Ok(shape)
     }
 }
 
@@ -175,6 +179,12 @@ fn a_condition_is_passed_on() {
 #[derive(Module, Debug)]
 struct Stretch {}
 
+impl ShapeMap<2> for Stretch {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl Bijector<2, Tensor<2>> for Stretch {
     fn forward(&self, x: Tensor<2>, context: &Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         assert_eq!(x.dims()[0], context.dims()[0], "a row of the condition for each example");
@@ -183,9 +193,6 @@ impl Bijector<2, Tensor<2>> for Stretch {
     fn inverse(&self, z: Tensor<2>, context: &Tensor<2>) -> Tensor<2> {
         assert_eq!(z.dims()[0], context.dims()[0], "a row of the condition for each example");
         z * context.clone().neg().exp()
-    }
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Ok(shape)
     }
 }
 

@@ -14,7 +14,7 @@ use flowkit::train::{
 };
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, Mlp, MlpConfig,
-    ShapeError, StandardNormal, Swap, Uninit,
+    ShapeError, ShapeMap, StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -56,6 +56,15 @@ struct Twice {
     inner: Layer,
 }
 
+impl ShapeMap<2> for Twice
+where
+    Layer: ShapeMap<2>,
+{
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        self.inner.output_shape(shape)
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Twice
 where
     Layer: Bijector<2, C>,
@@ -68,10 +77,6 @@ where
 
     fn inverse(&self, z: Tensor<2>, context: &C) -> Tensor<2> {
         self.inner.inverse(self.inner.inverse(z, context), context)
-    }
-
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Bijector::<2, C>::output_shape(&self.inner, shape)
     }
 }
 

@@ -8,7 +8,7 @@ use flowkit::law::{Affine, AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
     AutoregressiveNet, Bijector, Conditioner, ConfigError, Half, MadeConfig, Mask, MaskedAutoregressive,
-    MaskedCoupling, MaskedCouplingConfig, Order, ShapeError, ThetaInit,
+    MaskedCoupling, MaskedCouplingConfig, NetShape, Order, ShapeError, ThetaInit,
 };
 
 /// Shifts every number by 1 plus the sum of all that it sees.
@@ -21,13 +21,21 @@ impl ThetaInit for Sum {
     }
 }
 
+impl NetShape<2> for Sum {
+    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+        Ok(())
+    }
+}
+
 impl Conditioner<2> for Sum {
     fn forward(&self, kept: Tensor<2>, (): &()) -> Tensor<3> {
         let [batch, dims] = kept.dims();
         kept.sum_dim(1).add_scalar(1.0).reshape([batch, 1, 1]).expand([batch, 1, dims])
     }
+}
 
-    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+impl NetShape<4> for Sum {
+    fn check(&self, _: [usize; 4], _: [usize; 4], _: usize) -> Result<(), ShapeError> {
         Ok(())
     }
 }
@@ -36,10 +44,6 @@ impl Conditioner<4> for Sum {
     fn forward(&self, kept: Tensor<4>, (): &()) -> Tensor<3> {
         let [batch, c, h, w] = kept.dims();
         Conditioner::<2>::forward(self, kept.reshape([batch, c * h * w]), &())
-    }
-
-    fn check(&self, _: [usize; 4], _: [usize; 4], _: usize) -> Result<(), ShapeError> {
-        Ok(())
     }
 }
 

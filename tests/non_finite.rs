@@ -14,7 +14,8 @@ use flowkit::train::{
     TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, StandardNormal, Uninit,
+    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, ShapeMap, StandardNormal,
+    Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -151,6 +152,12 @@ fn levels_of_a_multi_scale_stack_are_told_apart() {
 #[derive(Module, Debug)]
 struct Kink {}
 
+impl<const D: usize> ShapeMap<D> for Kink {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Kink {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let zero = x.clone() - x.clone().detach();
@@ -159,9 +166,6 @@ impl<const D: usize, C: Context> Bijector<D, C> for Kink {
     }
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         z
-    }
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }
 

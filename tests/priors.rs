@@ -10,8 +10,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ConditionalNormal, Conditioner, ConfigError, DiagonalNormal, Flow, FlowError, NormalMixture, NormalMixtureConfig,
-    Prior, ShapeError, StandardNormal, Swap, ThetaInit,
+    ConditionalNormal, Conditioner, ConfigError, DiagonalNormal, Flow, FlowError, NetShape, NormalMixture,
+    NormalMixtureConfig, Prior, ShapeError, StandardNormal, Swap, ThetaInit,
 };
 
 /// Held by whoever draws: the device's generator is one for all tests.
@@ -72,13 +72,7 @@ impl ThetaInit for Network {
     }
 }
 
-impl Conditioner<2> for Network {
-    fn forward(&self, context: Tensor<2>, (): &()) -> Tensor<3> {
-        let theta = self.linear.forward(context);
-        let [batch, outputs] = theta.dims();
-        theta.reshape([batch, 2, outputs / 2])
-    }
-
+impl NetShape<2> for Network {
     fn check(&self, context: [usize; 2], latents: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
         let [inputs, outputs] = self.linear.weight.dims();
         let axis = |expected, found: [usize; 2]| {
@@ -89,6 +83,14 @@ impl Conditioner<2> for Network {
             (false, _) => axis(inputs, context),
             (true, false) => axis(outputs / n_params, latents),
         }
+    }
+}
+
+impl Conditioner<2> for Network {
+    fn forward(&self, context: Tensor<2>, (): &()) -> Tensor<3> {
+        let theta = self.linear.forward(context);
+        let [batch, outputs] = theta.dims();
+        theta.reshape([batch, 2, outputs / 2])
     }
 }
 
@@ -346,15 +348,17 @@ impl ThetaInit for Counted {
     }
 }
 
+impl NetShape<2> for Counted {
+    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+        Ok(())
+    }
+}
+
 impl Conditioner<2> for Counted {
     fn forward(&self, context: Tensor<2>, (): &()) -> Tensor<3> {
         let [batch, _] = context.dims();
         let mean = self.starts.val().reshape([1, 1, 1]).expand([batch, 1, 2]);
         Tensor::cat(vec![mean.zeros_like(), mean], 1)
-    }
-
-    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
-        Ok(())
     }
 
     fn initialize(self, context: Tensor<2>, (): &()) -> (Self, Tensor<3>) {

@@ -15,7 +15,7 @@ use flowkit::train::{
 };
 use flowkit::{
     ActNormConfig, Bijector, BoundFlow, Context, Cotangent, CouplingConfig, GatedNetConfig, GradientMemory, Mixing,
-    Replay, ShapeError, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
+    Replay, ShapeError, ShapeMap, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
 };
 
 /// The generator is global to the process, so tests take turns.
@@ -240,6 +240,12 @@ struct Own {
     release: bool,
 }
 
+impl ShapeMap<4> for Own {
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<C: Context> Bijector<4, C> for Own {
     fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
         let n = x.dims()[0];
@@ -249,9 +255,6 @@ impl<C: Context> Bijector<4, C> for Own {
     }
     fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
         z
-    }
-    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        Ok(shape)
     }
     fn walk_back(&self, back: Cotangent<4>, _: &C, walk: &mut Replay<C>) -> Cotangent<4> {
         walk.leave(&back.z.device());

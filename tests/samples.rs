@@ -9,7 +9,7 @@ use flowkit::tensor::per_example::sum_event;
 use flowkit::testing::numbers::numbers;
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoundFlow, Context, FailedRow, Flow, FlowError, Invert, LogitConfig, Prior,
-    RowFault, ShapeError, Sigmoid, StandardNormal, Tanh, Uniform, UniformDequantizationConfig,
+    RowFault, ShapeError, ShapeMap, Sigmoid, StandardNormal, Tanh, Uniform, UniformDequantizationConfig,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -142,6 +142,12 @@ fn the_density_is_the_models_at_every_temperature() {
 #[derive(Module, Debug)]
 struct Scale {}
 
+impl ShapeMap<2> for Scale {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl Bijector<2, Tensor<2>> for Scale {
     fn forward(&self, x: Tensor<2>, context: &Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let log_scale = context.clone().expand(x.dims());
@@ -150,10 +156,6 @@ impl Bijector<2, Tensor<2>> for Scale {
 
     fn inverse(&self, z: Tensor<2>, context: &Tensor<2>) -> Tensor<2> {
         z * context.clone().neg().exp()
-    }
-
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Ok(shape)
     }
 }
 

@@ -7,7 +7,7 @@ use burn::module::{
 };
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
-use flowkit::{Bijector, Context, Cotangent, Replay, ShapeError, Visit, check_shape};
+use flowkit::{Bijector, Context, Cotangent, Replay, ShapeError, ShapeMap, Visit, check_shape};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mistake {
@@ -81,10 +81,19 @@ impl Scale {
     }
 }
 
+impl ShapeMap<2> for Scale {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        if shape[1] == 3 || self.mistake == ShapeTakesAll {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "Scale", axis: 1, expected: 3, shape: shape.to_vec() })
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Scale {
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         if self.mistake != ShapeTakesAll {
-            check_shape(Bijector::<2, C>::output_shape(self, x.dims()));
+            check_shape(self.output_shape(x.dims()));
         }
         assert!(self.mistake != Panics, "not written yet");
         let (batch, scale) = (x.dims()[0], self.log_scale.val());
@@ -109,16 +118,9 @@ impl<C: Context> Bijector<2, C> for Scale {
     }
 
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
-        check_shape(Bijector::<2, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         let x = z.clone() * self.log_scale.val().neg().exp() - self.shift(&z);
         if self.mistake == InverseOff { x.add_scalar(1e-2) } else { x }
-    }
-
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        if shape[1] == 3 || self.mistake == ShapeTakesAll {
-            return Ok(shape);
-        }
-        Err(ShapeError::Axis { layer: "Scale", axis: 1, expected: 3, shape: shape.to_vec() })
     }
 
     fn initialize(mut self, x: Tensor<2>, context: &C) -> (Self, Tensor<2>) {
@@ -292,15 +294,18 @@ impl Module for Forgetful {
     }
 }
 
+impl ShapeMap<2> for Forgetful {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        self.0.output_shape(shape)
+    }
+}
+
 impl Bijector<2> for Forgetful {
     fn forward(&self, x: Tensor<2>, context: &()) -> (Tensor<2>, Tensor<1>) {
         self.0.forward(x, context)
     }
     fn inverse(&self, z: Tensor<2>, context: &()) -> Tensor<2> {
         self.0.inverse(z, context)
-    }
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Bijector::<2>::output_shape(&self.0, shape)
     }
 }
 

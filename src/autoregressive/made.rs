@@ -40,7 +40,7 @@ use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear};
 use crate::conditioner::theta_init::{self, LastLayer};
 use crate::conditioner::widths::Widths;
-use crate::conditioner::{Activation, Conditioner, ThetaInit};
+use crate::conditioner::{Activation, Conditioner, NetShape, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
@@ -175,6 +175,12 @@ impl ThetaInit for Made {
     }
 }
 
+impl NetShape<2> for Made {
+    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("Made", kept, other, n_params)
+    }
+}
+
 impl<C: VectorContext> Conditioner<2, C> for Made {
     fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
@@ -188,12 +194,12 @@ impl<C: VectorContext> Conditioner<2, C> for Made {
         cast(self.widths.theta(self.output.forward(h)), dtype)
     }
 
-    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("Made", kept, other, n_params, C::N_PARTS)
-    }
-
     fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
         self.widths.check_context("Made", kept, &context.vectors())
+    }
+
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.widths.check_given("Made", C::N_PARTS)
     }
 }
 

@@ -37,9 +37,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::AutoregressiveNet;
-use crate::bijector::Bijector;
 use crate::bijector::visit::See;
-use crate::conditioner::ThetaInit;
+use crate::bijector::{Bijector, ShapeMap};
+use crate::conditioner::{NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
@@ -81,6 +81,17 @@ impl<L: Law, N: ThetaInit> MaskedAutoregressive<L, N> {
     }
 }
 
+impl<L, N> ShapeMap<2> for MaskedAutoregressive<L, N>
+where
+    L: Law,
+    N: NetShape<2>,
+{
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        self.net.check(shape, shape, self.law.n_params())?;
+        Ok(shape)
+    }
+}
+
 impl<C, L, N> Bijector<2, C> for MaskedAutoregressive<L, N>
 where
     C: Context,
@@ -112,13 +123,12 @@ where
         x
     }
 
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        self.net.check(shape, shape, self.law.n_params())?;
-        Ok(shape)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.net.accepts()
     }
 
     fn output_shape_given(&self, shape: [usize; 2], context: &C) -> Result<[usize; 2], ShapeError> {
-        let output = Bijector::<2, C>::output_shape(self, shape)?;
+        let output = self.output_shape(shape)?;
         self.net.check_context(shape, context)?;
         Ok(output)
     }

@@ -12,9 +12,9 @@ use burn::module::{
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::{See, Visit};
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 
@@ -39,6 +39,7 @@ trait DynBijector<const D: usize, C: Context>: Send + Sync + Debug {
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+    fn accepts(&self) -> Result<(), ShapeError>;
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
@@ -69,13 +70,16 @@ impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector
         Bijector::inverse_with_log_det(self, z, context)
     }
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Bijector::<D, C>::output_shape(self, shape)
+        self.output_shape(shape)
+    }
+    fn accepts(&self) -> Result<(), ShapeError> {
+        Bijector::<D, C>::accepts(self)
     }
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         Bijector::output_shape_given(self, shape, context)
     }
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Bijector::<D, C>::input_shape(self, shape)
+        self.input_shape(shape)
     }
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>) {
         let (bijector, z) = Bijector::initialize(*self, x, context);
@@ -316,6 +320,16 @@ impl<const D: usize, C: Context> Module for BoxBijector<D, C> {
     }
 }
 
+impl<const D: usize, C: Context> ShapeMap<D> for BoxBijector<D, C> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.0.output_shape(shape)
+    }
+
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.0.input_shape(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         self.0.forward(x, context)
@@ -326,14 +340,11 @@ impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         self.0.inverse_with_log_det(z, context)
     }
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.0.output_shape(shape)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.0.accepts()
     }
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         self.0.output_shape_given(shape, context)
-    }
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.0.input_shape(shape)
     }
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         self.0.initialize(x, context)

@@ -6,9 +6,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::tensor::per_example::zero_log_det;
@@ -21,6 +21,20 @@ macro_rules! reversed {
 
 macro_rules! tuple {
     ($($T:ident $i:tt),+) => {
+        impl<const D: usize, $($T: ShapeMap<D>),+> ShapeMap<D> for ($($T,)+) {
+            fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+                $( let shape = self.$i.output_shape(shape)?; )+
+                Ok(shape)
+            }
+
+            fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+                let mut shape = shape;
+                macro_rules! step { ($j:tt) => { shape = self.$j.input_shape(shape)? }; }
+                reversed!([] step $($i)+);
+                Ok(shape)
+            }
+        }
+
         impl<const D: usize, C: Context, $($T: Bijector<D, C>),+> Bijector<D, C> for ($($T,)+) {
             fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
                 let log_det = zero_log_det(&x);
@@ -47,20 +61,13 @@ macro_rules! tuple {
                 (x, log_det)
             }
 
-            fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-                $( let shape = self.$i.output_shape(shape)?; )+
-                Ok(shape)
+            fn accepts(&self) -> Result<(), ShapeError> {
+                $( self.$i.accepts()?; )+
+                Ok(())
             }
 
             fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
                 $( let shape = self.$i.output_shape_given(shape, context)?; )+
-                Ok(shape)
-            }
-
-            fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-                let mut shape = shape;
-                macro_rules! step { ($j:tt) => { shape = self.$j.input_shape(shape)? }; }
-                reversed!([] step $($i)+);
                 Ok(shape)
             }
 
@@ -105,6 +112,16 @@ tuple!(B0 0, B1 1, B2 2, B3 3, B4 4, B5 5);
 tuple!(B0 0, B1 1, B2 2, B3 3, B4 4, B5 5, B6 6);
 tuple!(B0 0, B1 1, B2 2, B3 3, B4 4, B5 5, B6 6, B7 7);
 
+impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Vec<B> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
+    }
+
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.iter().rev().try_fold(shape, |shape, member| member.input_shape(shape))
+    }
+}
+
 /// A stack of equal type, first to last. Empty: the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
@@ -127,16 +144,12 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
         })
     }
 
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.iter().try_for_each(B::accepts)
     }
 
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
-    }
-
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.iter().rev().try_fold(shape, |shape, member| member.input_shape(shape))
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
@@ -173,6 +186,16 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
     }
 }
 
+impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Option<B> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
+    }
+
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.iter().try_fold(shape, |shape, member| member.input_shape(shape))
+    }
+}
+
 /// A layer that may be left out. `None`: the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B> {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
@@ -202,16 +225,12 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B>
         }
     }
 
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.iter().try_fold(shape, |shape, member| member.output_shape(shape))
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.iter().try_for_each(B::accepts)
     }
 
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
-    }
-
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.iter().try_fold(shape, |shape, member| member.input_shape(shape))
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
@@ -265,6 +284,16 @@ impl<B> Invert<B> {
     }
 }
 
+impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Invert<B> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.inner.input_shape(shape)
+    }
+
+    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        self.inner.output_shape(shape)
+    }
+}
+
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Invert<B> {
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         self.inner.inverse_with_log_det(x, context)
@@ -278,17 +307,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Invert<B>
         self.inner.forward(z, context)
     }
 
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.inner.input_shape(shape)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.inner.accepts()
     }
 
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         let input = self.inner.input_shape(shape)?;
         self.inner.output_shape_given(input, context)?;
         Ok(input)
-    }
-
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.inner.output_shape(shape)
     }
 }

@@ -5,7 +5,12 @@ pub mod compose;
 pub mod init_problem;
 pub mod multi_scale;
 pub mod replay;
+pub mod shape;
+pub mod site;
 pub mod visit;
+
+pub use shape::ShapeMap;
+pub use site::{LayerConfig, Plan, Site};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -28,21 +33,21 @@ use crate::tensor::graph::{constant, graph_device, without_graph};
 /// ignores it; one that uses a condition is implemented for that condition alone. Bijectors are burn modules: their parameters are
 /// visited, saved, loaded and moved like those of any other.
 ///
-/// A bijector of your own needs `forward`, `inverse` and `output_shape`; the rest has defaults that work.
-pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 'static {
+/// A bijector of your own needs `forward`, `inverse` and [`ShapeMap::output_shape`]; the rest has defaults that work.
+pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + ModuleDisplay + 'static {
     /// Maps data to latents.
     ///
     /// # Shapes
     /// `x [batch, ...]` to `(z [batch, ...], log_det [batch])`.
     ///
     /// # Panics
-    /// If [`Bijector::output_shape`] is an error for the shape of `x`.
+    /// If [`ShapeMap::output_shape`] is an error for the shape of `x`.
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
 
     /// Maps latents to data. Elements that have no inverse in the tensor's precision come back as NaN, never as a guess.
     ///
     /// # Panics
-    /// If [`Bijector::input_shape`] is an error for the shape of `z`.
+    /// If [`ShapeMap::input_shape`] is an error for the shape of `z`.
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
 
     /// [`Bijector::inverse`] with its own log-determinant, the negative of forward's at the same point.
@@ -52,26 +57,17 @@ pub trait Bijector<const D: usize, C: Context = ()>: Module + ModuleDisplay + 's
         (x, log_det.neg())
     }
 
-    /// Shape of `z` for a shape of `x`, batch axis included, or why this map cannot take it. Checks a whole stack before any tensor
-    /// exists.
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+    /// Whether this map was built for a condition of the kind `C`. The default accepts every kind, and compositions ask
+    /// their members.
+    fn accepts(&self) -> Result<(), ShapeError> {
+        Ok(())
+    }
 
-    /// [`Bijector::output_shape`] beside an actual condition, whose widths and batch are checked too. Compositions ask their members; the
+    /// [`ShapeMap::output_shape`] beside an actual condition, whose widths and batch are checked too. Compositions ask their members; the
     /// default serves maps that ignore the condition.
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         let _ = context;
         self.output_shape(shape)
-    }
-
-    /// Shape of `x` for a shape of `z`. The default serves maps that keep the shape.
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        let output = self.output_shape(shape)?;
-        if output == shape {
-            Ok(shape)
-        } else {
-            let layer = std::any::type_name::<Self>();
-            Err(ShapeError::InverseUnknown { layer, shape: shape.to_vec(), output: output.to_vec() })
-        }
     }
 
     /// Data-dependent start: sets parameters from a batch and returns the image of the batch, detached from the graph.

@@ -56,9 +56,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::tensor::capacity::check_shape_size;
@@ -267,6 +267,12 @@ impl<S> MultiScale<S> {
     }
 }
 
+impl<S: ShapeMap<4>> ShapeMap<4> for MultiScale<S> {
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        self.scales(shape, |level, shape| level.output_shape(shape)).map(|_| shape)
+    }
+}
+
 impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     fn forward(&self, x: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
         let scales = self.checked(x.dims(), context);
@@ -296,8 +302,8 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
         (x, log_det)
     }
 
-    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        self.scales(shape, |level, shape| level.output_shape(shape)).map(|_| shape)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.levels.iter().try_for_each(S::accepts)
     }
 
     fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {

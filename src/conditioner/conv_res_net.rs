@@ -24,7 +24,8 @@ use burn::tensor::{Device, Tensor};
 use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
 use super::{
-    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, DataInitConv, DataInitConvConfig, ThetaInit,
+    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, DataInitConv, DataInitConvConfig, NetShape,
+    ThetaInit,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -206,6 +207,12 @@ impl ThetaInit for ConvResNet {
     }
 }
 
+impl NetShape<4> for ConvResNet {
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("ConvResNet", kept, other, n_params)
+    }
+}
+
 impl<C: MapContext> Conditioner<4, C> for ConvResNet {
     fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
@@ -216,11 +223,11 @@ impl<C: MapContext> Conditioner<4, C> for ConvResNet {
         cast(self.widths.theta(self.output.forward(self.activation.forward(self.norm.forward(h)))), dtype)
     }
 
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("ConvResNet", kept, other, n_params, C::N_PARTS)
-    }
-
     fn check_context(&self, kept: [usize; 4], context: &C) -> Result<(), ShapeError> {
         self.widths.check_context("ConvResNet", kept, &context.maps())
+    }
+
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.widths.check_given("ConvResNet", C::N_PARTS)
     }
 }

@@ -27,7 +27,7 @@ use super::theta_init::{LastLayer, check_n_params};
 use super::widths::Widths;
 use super::{
     Conditioner, ConvInit, ConvWeight, DataInitConv, DataInitConvConfig, GatedBlock, GatedBlockConfig, Mixing,
-    ThetaInit, concat_elu,
+    NetShape, ThetaInit, concat_elu,
 };
 use crate::context::MapContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -257,14 +257,9 @@ impl ThetaInit for GatedNet {
     }
 }
 
-impl<C: MapContext> Conditioner<4, C> for GatedNet {
-    fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
-        check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
-        self.run(kept, context.map())
-    }
-
+impl NetShape<4> for GatedNet {
     fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.widths().check("GatedNet", kept, other, n_params, C::N_PARTS)?;
+        self.widths().check("GatedNet", kept, other, n_params)?;
         let [_, h, w] = self.half;
         for (axis, expected) in [(2, h), (3, w)] {
             for shape in [kept, other] {
@@ -275,6 +270,13 @@ impl<C: MapContext> Conditioner<4, C> for GatedNet {
         }
         Ok(())
     }
+}
+
+impl<C: MapContext> Conditioner<4, C> for GatedNet {
+    fn forward(&self, kept: Tensor<4>, context: &C) -> Tensor<3> {
+        check_shape(Conditioner::<4, C>::check_context(self, kept.dims(), context));
+        self.run(kept, context.map())
+    }
 
     fn check_context(&self, kept: [usize; 4], context: &C) -> Result<(), ShapeError> {
         self.widths().check_context("GatedNet", kept, &context.maps())
@@ -283,5 +285,9 @@ impl<C: MapContext> Conditioner<4, C> for GatedNet {
     fn initialize(self, kept: Tensor<4>, context: &C) -> (Self, Tensor<3>) {
         check_shape(Conditioner::<4, C>::check_context(&self, kept.dims(), context));
         self.start(kept, context.map().as_ref())
+    }
+
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.widths().check_given("GatedNet", C::N_PARTS)
     }
 }

@@ -25,7 +25,7 @@ use burn::tensor::{Device, Tensor};
 use super::layer::zero_linear::LOG_SCALE_FACTOR;
 use super::widths::Widths;
 use super::zero_conv::scaled;
-use super::{Conditioner, ThetaInit, ZeroConv, ZeroConvConfig, theta_init};
+use super::{Conditioner, NetShape, ThetaInit, ZeroConv, ZeroConvConfig, theta_init};
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
@@ -169,15 +169,17 @@ impl ThetaInit for GlowNet {
     }
 }
 
+impl NetShape<4> for GlowNet {
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("GlowNet", kept, other, n_params)
+    }
+}
+
 impl<C: Context> Conditioner<4, C> for GlowNet {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
         let dtype = kept.dtype();
         let kept = cast(kept, dtype::of(&self.input.weight));
         cast(self.widths.theta(self.output.convolve(self.inner.forward(self.input.forward(kept)))), dtype)
-    }
-
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("GlowNet", kept, other, n_params, 0)
     }
 
     fn initialize(self, kept: Tensor<4>, _: &C) -> (Self, Tensor<3>) {

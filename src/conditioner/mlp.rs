@@ -34,7 +34,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
-use super::{Activation, Conditioner, ThetaInit};
+use super::{Activation, Conditioner, NetShape, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{self, After};
@@ -140,6 +140,12 @@ impl ThetaInit for Mlp {
     }
 }
 
+impl NetShape<2> for Mlp {
+    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("Mlp", kept, other, n_params)
+    }
+}
+
 impl<C: VectorContext> Conditioner<2, C> for Mlp {
     fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
@@ -156,11 +162,11 @@ impl<C: VectorContext> Conditioner<2, C> for Mlp {
         cast(self.widths.theta(linear::layer(h, &self.output, After::Nothing)), dtype)
     }
 
-    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("Mlp", kept, other, n_params, C::N_PARTS)
-    }
-
     fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
         self.widths.check_context("Mlp", kept, &context.vectors())
+    }
+
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.widths.check_given("Mlp", C::N_PARTS)
     }
 }

@@ -19,7 +19,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
-use super::{Activation, Conditioner, ThetaInit};
+use super::{Activation, Conditioner, NetShape, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::linear::{After, layer};
@@ -170,6 +170,12 @@ impl ThetaInit for ResNet {
     }
 }
 
+impl NetShape<2> for ResNet {
+    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("ResNet", kept, other, n_params)
+    }
+}
+
 impl<C: VectorContext> Conditioner<2, C> for ResNet {
     fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
         check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
@@ -184,11 +190,11 @@ impl<C: VectorContext> Conditioner<2, C> for ResNet {
         cast(self.widths.theta(layer(self.activation.forward(h), &self.output, After::Nothing)), dtype)
     }
 
-    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("ResNet", kept, other, n_params, C::N_PARTS)
-    }
-
     fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
         self.widths.check_context("ResNet", kept, &context.vectors())
+    }
+
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.widths.check_given("ResNet", C::N_PARTS)
     }
 }

@@ -60,16 +60,14 @@ impl Widths {
         self.context.unwrap_or(0)
     }
 
-    /// What [`super::Conditioner::check`] is asked, for a condition that consists of `n_parts` tensors.
+    /// What [`super::NetShape::check`] is asked.
     pub fn check<const D: usize>(
         &self,
         layer: &'static str,
         kept: [usize; D],
         other: [usize; D],
         n_params: usize,
-        n_parts: usize,
     ) -> Result<(), ShapeError> {
-        self.check_given(layer, n_parts)?;
         if kept[1] != self.kept {
             return Err(ShapeError::Axis { layer, axis: 1, expected: self.kept, shape: kept.to_vec() });
         }
@@ -86,7 +84,8 @@ impl Widths {
         Ok(())
     }
 
-    fn check_given(&self, layer: &'static str, n_parts: usize) -> Result<(), ShapeError> {
+    /// Whether it is given a condition, of `n_parts` tensors, where it was built for one and only there.
+    pub fn check_given(&self, layer: &'static str, n_parts: usize) -> Result<(), ShapeError> {
         let name = |given: bool| if given { "a condition" } else { "no condition" };
         let (built, given) = (self.context.is_some(), n_parts > 0);
         if built == given {

@@ -21,7 +21,7 @@ use burn::tensor::{Device, Tensor};
 use super::layer::zero_linear::LOG_SCALE_FACTOR;
 use super::theta_init::{self, LastLayer};
 use super::widths::Widths;
-use super::{Conditioner, ThetaInit};
+use super::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::channel_affine;
@@ -155,13 +155,15 @@ impl ThetaInit for ZeroConv {
     }
 }
 
+impl NetShape<4> for ZeroConv {
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        self.widths.check("ZeroConv", kept, other, n_params)
+    }
+}
+
 impl<C: Context> Conditioner<4, C> for ZeroConv {
     fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
         let dtype = kept.dtype();
         cast(self.widths.theta(self.convolve(cast(kept, dtype::of(&self.weight)))), dtype)
-    }
-
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("ZeroConv", kept, other, n_params, 0)
     }
 }

@@ -26,7 +26,7 @@
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm, Law};
-//! use flowkit::{Bijector, Conditioner, ConfigError, Mask, MaskedCouplingConfig, ShapeError, ThetaInit};
+//! use flowkit::{Bijector, Conditioner, NetShape, ConfigError, Mask, MaskedCouplingConfig, ShapeError, ThetaInit};
 //!
 //! /// Shifts every number by the sum of the kept ones.
 //! #[derive(Module, Debug)]
@@ -36,13 +36,16 @@
 //!         Ok(self)
 //!     }
 //! }
+//! impl NetShape<2> for Sum {
+//!     fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
+//!         Ok(())
+//!     }
+//! }
+//!
 //! impl Conditioner<2> for Sum {
 //!     fn forward(&self, kept: Tensor<2>, _: &()) -> Tensor<3> {
 //!         let [batch, dims] = kept.dims();
 //!         kept.sum_dim(1).reshape([batch, 1, 1]).expand([batch, 1, dims])
-//!     }
-//!     fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
-//!         Ok(())
 //!     }
 //! }
 //!
@@ -62,10 +65,10 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::Mask;
-use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::See;
-use crate::conditioner::{Conditioner, ThetaInit};
+use crate::bijector::{Bijector, ShapeMap};
+use crate::conditioner::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
@@ -196,6 +199,18 @@ impl<L, N> MaskedCoupling<L, N> {
     }
 }
 
+impl<const D: usize, L, N> ShapeMap<D> for MaskedCoupling<L, N>
+where
+    L: Law,
+    N: NetShape<D>,
+{
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        check_event("MaskedCoupling", &self.shape, shape)?;
+        self.conditioner.check(shape, shape, self.law.n_params())?;
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C, L, N> Bijector<D, C> for MaskedCoupling<L, N>
 where
     C: Context,
@@ -269,14 +284,12 @@ where
         Cotangent { z: x, grad_z, grad_log_det }
     }
 
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        check_event("MaskedCoupling", &self.shape, shape)?;
-        self.conditioner.check(shape, shape, self.law.n_params())?;
-        Ok(shape)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.conditioner.accepts()
     }
 
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        let output = Bijector::<D, C>::output_shape(self, shape)?;
+        let output = self.output_shape(shape)?;
         self.conditioner.check_context(shape, context)?;
         Ok(output)
     }

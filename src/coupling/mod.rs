@@ -23,10 +23,10 @@ use crate::tensor::half::Half;
 pub use mask::Mask;
 pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
-use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::See;
-use crate::conditioner::{Conditioner, ThetaInit};
+use crate::bijector::{Bijector, ShapeMap};
+use crate::conditioner::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
@@ -80,6 +80,21 @@ impl<L, N> Coupling<L, N> {
         let half = |channels: usize| std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] });
         let (kept, other) = self.kept.widths(shape[1]);
         (half(kept), half(other))
+    }
+}
+
+impl<const D: usize, L, N> ShapeMap<D> for Coupling<L, N>
+where
+    L: Law,
+    N: NetShape<D>,
+{
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        if shape[1] < 2 {
+            return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() });
+        }
+        let (kept, other) = self.half_shapes(shape);
+        self.conditioner.check(kept, other, self.law.n_params())?;
+        Ok(shape)
     }
 }
 
@@ -150,17 +165,12 @@ where
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        if shape[1] < 2 {
-            return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() });
-        }
-        let (kept, other) = self.half_shapes(shape);
-        self.conditioner.check(kept, other, self.law.n_params())?;
-        Ok(shape)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.conditioner.accepts()
     }
 
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        let output = Bijector::<D, C>::output_shape(self, shape)?;
+        let output = self.output_shape(shape)?;
         self.conditioner.check_context(self.half_shapes(shape).0, context)?;
         Ok(output)
     }

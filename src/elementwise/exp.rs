@@ -23,7 +23,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::tensor::per_example::sum_event;
@@ -39,6 +39,12 @@ impl Exp {
     }
 }
 
+impl<const D: usize> ShapeMap<D> for Exp {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Exp {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         (x.clone().exp(), sum_event(x))
@@ -46,9 +52,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for Exp {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         z.log()
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

@@ -26,7 +26,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -74,6 +74,12 @@ fn bend<const D: usize>(x: Tensor<D>, slope: f64) -> Tensor<D> {
     x.clone().mask_where(negative, x.mul_scalar(slope))
 }
 
+impl<const D: usize> ShapeMap<D> for LeakyRelu {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for LeakyRelu {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let log_slope = x.zeros_like().mask_fill(x.clone().lower_elem(0.0), self.negative_slope.ln());
@@ -82,9 +88,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for LeakyRelu {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         bend(z, 1.0 / self.negative_slope)
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

@@ -24,7 +24,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::elementwise::sigmoid::Sigmoid;
 use crate::error::{ConfigError, ShapeError};
@@ -66,6 +66,12 @@ pub struct Logit {
     margin: f64,
 }
 
+impl<const D: usize> ShapeMap<D> for Logit {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Logit {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let width = 1.0 - 2.0 * self.margin;
@@ -98,9 +104,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for Logit {
         let x = Bijector::<D, C>::inverse(self, z.clone(), context);
         let (_, log_det) = Sigmoid::new().forward(z, context);
         (x, log_det.sub_scalar(n as f64 * (1.0 - 2.0 * self.margin).ln()))
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

@@ -50,7 +50,7 @@ pub use sigmoid::Sigmoid;
 pub use softplus::Softplus;
 pub use tanh::Tanh;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::law::Law;
@@ -130,28 +130,30 @@ impl<L> Elementwise<L> {
     }
 }
 
+impl<const D: usize, L: Law> ShapeMap<D> for Elementwise<L> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        check_event("Elementwise", &self.shape, shape)
+    }
+}
+
 impl<const D: usize, C: Context, L: Law> Bijector<D, C> for Elementwise<L> {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let dims = x.dims();
         let (z, log_derivative) = self.law.forward(flatten(x), self.theta(dims[0]));
         (z.reshape(dims), sum_event(log_derivative))
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         let dims = z.dims();
         self.law.inverse(flatten(z), self.theta(dims[0])).reshape(dims)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         let dims = z.dims();
         let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(z), self.theta(dims[0]));
         (x.reshape(dims), sum_event(log_derivative))
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        check_event("Elementwise", &self.shape, shape)
     }
 }

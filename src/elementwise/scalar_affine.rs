@@ -27,7 +27,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
@@ -74,6 +74,12 @@ pub struct ScalarAffine {
     shift: f64,
 }
 
+impl<const D: usize> ShapeMap<D> for ScalarAffine {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for ScalarAffine {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let dims = x.dims();
@@ -84,9 +90,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for ScalarAffine {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         z.sub_scalar(self.shift).mul_scalar(1.0 / self.scale)
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

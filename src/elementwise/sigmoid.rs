@@ -29,7 +29,7 @@ use std::f64::consts::LN_2;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::tensor::per_example::sum_event;
@@ -46,6 +46,12 @@ impl Sigmoid {
     }
 }
 
+impl<const D: usize> ShapeMap<D> for Sigmoid {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Sigmoid {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let log_slope = log_tanh_slope(x.clone().mul_scalar(0.5)).sub_scalar(2.0 * LN_2);
@@ -58,9 +64,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for Sigmoid {
         let near = logit_of_difference(y.mask_fill(middle.clone().bool_not(), 0.0));
         let z = z.mask_fill(middle.clone(), 0.5);
         (z.clone().log() - z.neg().log1p()).mask_where(middle, near)
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

@@ -27,7 +27,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::tensor::per_example::sum_event;
@@ -50,6 +50,12 @@ impl Softplus {
     /// The bijector.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+impl<const D: usize> ShapeMap<D> for Softplus {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
     }
 }
 
@@ -78,9 +84,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for Softplus {
         let series = square.clone().mul_scalar(1.0 / 181_440.0).sub_scalar(1.0 / 2880.0);
         let series = (series * square.clone()).add_scalar(1.0 / 24.0) * square;
         large.mask_where(small, z.clone().log() + z.mul_scalar(0.5) + series)
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

@@ -25,7 +25,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::tensor::per_example::sum_event;
@@ -42,6 +42,12 @@ impl Tanh {
     }
 }
 
+impl<const D: usize> ShapeMap<D> for Tanh {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Tanh {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         (tanh(x.clone()), sum_event(log_tanh_slope(x)))
@@ -49,9 +55,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for Tanh {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         logit_of_difference(z).mul_scalar(0.5)
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        Ok(shape)
     }
 }

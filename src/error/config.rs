@@ -163,12 +163,28 @@ pub enum ConfigError {
         /// Type of the configuration or network.
         config: &'static str,
     },
+    /// What is wrong with a part of a configuration, and where it is.
+    #[error("{path}: {error}")]
+    At {
+        /// Its place, from the outermost configuration down: `[1][3].coupling`.
+        path: String,
+        /// What is wrong there.
+        error: Box<Self>,
+    },
     /// The layers do not fit the data or one another.
     #[error(transparent)]
     Shape(#[from] ShapeError),
 }
 
 impl ConfigError {
+    /// This error, of the part of a configuration that `place` names: `[1]` for a member of a list, `.law` for a field.
+    pub fn at(self, place: impl std::fmt::Display) -> Self {
+        match self {
+            Self::At { path, error } => Self::At { path: format!("{place}{path}"), error },
+            error => Self::At { path: place.to_string(), error: Box::new(error) },
+        }
+    }
+
     /// `Ok` for a width, a side or another size of at least 1 and at most [`MOST_SIZE`].
     pub(crate) fn positive(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
         Self::counted(config, field, value, MOST_SIZE)

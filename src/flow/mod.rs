@@ -82,6 +82,7 @@ impl<B, P> Flow<B, P> {
             return Err(ShapeError::Empty { layer: "Flow", shape: one.to_vec() });
         }
         check_shape_size("Flow", &one)?;
+        bijector.accepts()?;
         let latents = bijector.output_shape(one)?;
         check_shape_size("Flow", &latents)?;
         prior.check(latents)?;

@@ -32,8 +32,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
-use crate::bijector::Bijector;
 use crate::bijector::init_problem::InitProblem;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::kernel::channel_affine;
@@ -140,9 +140,19 @@ impl<const D: usize> ActNorm<D> {
     }
 }
 
+impl<const D: usize> ShapeMap<D> for ActNorm<D> {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let expected = self.n_channels();
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "ActNorm", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
         let log_scale = self.effective_log_scale();
@@ -153,20 +163,12 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         z * self.effective_log_scale().neg().exp() - self.bias.val()
     }
 
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        let expected = self.n_channels();
-        if shape[1] == expected {
-            return Ok(shape);
-        }
-        Err(ShapeError::Axis { layer: "ActNorm", axis: 1, expected, shape: shape.to_vec() })
-    }
-
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
-        check_shape(Bijector::<D, C>::output_shape(&self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let moments = Moments::of_channels(&x);
         let scales = self.start.log_scales(&moments, |deviation| deviation + 1e-6 * deviation.min(1.0));
         let log_scale = scales.into_iter().map(|scale| scale / self.log_scale_factor).collect();

@@ -33,7 +33,7 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Factored, condition_number, mix_channels};
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product};
@@ -162,26 +162,7 @@ fn spread<const D: usize>(one: Tensor<1>, dims: [usize; D]) -> Tensor<1> {
     one.mul_scalar(positions as f64).expand([dims[0]])
 }
 
-impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
-    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
-        let factored = Factored::new(self.matrices.val());
-        let log_det = spread(factored.log_abs_det(), x.dims());
-        (mix_channels(self.matrices.val(), x), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        mix_channels(Factored::new(self.matrices.val()).inverse(), z)
-    }
-
-    fn inverse_with_log_det(&self, z: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        let factored = Factored::new(self.matrices.val());
-        let log_det = spread(factored.log_abs_det().neg(), z.dims());
-        (mix_channels(factored.inverse(), z), log_det)
-    }
-
+impl<const D: usize> ShapeMap<D> for ChannelMatrix {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let own = self.matrices.lazy_shape();
         let expected = own[0] * own[1];
@@ -189,5 +170,26 @@ impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
             return Ok(shape);
         }
         Err(ShapeError::Axis { layer: "ChannelMatrix", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.output_shape(x.dims()));
+        let factored = Factored::new(self.matrices.val());
+        let log_det = spread(factored.log_abs_det(), x.dims());
+        (mix_channels(self.matrices.val(), x), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(self.input_shape(z.dims()));
+        mix_channels(Factored::new(self.matrices.val()).inverse(), z)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.input_shape(z.dims()));
+        let factored = Factored::new(self.matrices.val());
+        let log_det = spread(factored.log_abs_det().neg(), z.dims());
+        (mix_channels(factored.inverse(), z), log_det)
     }
 }

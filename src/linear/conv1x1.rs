@@ -63,7 +63,7 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::{condition_number, mix_channels};
 use super::triangular::inverse_of_lower;
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
@@ -266,9 +266,19 @@ fn bounded(triangle: Tensor<2>, bound: f64) -> Tensor<2> {
     scaled * norm.recip().mul_scalar(bound).unsqueeze::<2>()
 }
 
+impl<const D: usize> ShapeMap<D> for Conv1x1 {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        let expected = self.log_scale.lazy_shape()[0];
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "Conv1x1", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let dims = x.dims();
         let positions: usize = dims[2..].iter().product();
         let log_det = self.log_diagonal().sum().mul_scalar(positions as f64).expand([dims[0]]);
@@ -276,7 +286,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         let factors = self.factors();
         // Row i of W is row π_i of L·U, so L·U x holds z_i in place π_i: columns of L⁻¹ move instead.
         let lower = inverse_of_lower(factors.lower.clone()).select(1, self.permutation.val()).unsqueeze::<3>();
@@ -285,13 +295,5 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
         let x = undo(z.clone().inner());
         let matrix = self.product(factors).unsqueeze::<3>();
         x.clone() + undo(z - mix_channels(matrix, x))
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        let expected = self.log_scale.lazy_shape()[0];
-        if shape[1] == expected {
-            return Ok(shape);
-        }
-        Err(ShapeError::Axis { layer: "Conv1x1", axis: 1, expected, shape: shape.to_vec() })
     }
 }

@@ -50,7 +50,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::matrix::mix_channels;
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_REPEATS, product};
@@ -137,23 +137,25 @@ impl Householder {
     }
 }
 
-impl<const D: usize, C: Context> Bijector<D, C> for Householder {
-    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
-        let log_det = zero_log_det(&x);
-        (mix_channels(self.matrix().unsqueeze::<3>(), x), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        mix_channels(self.matrix().transpose().unsqueeze::<3>(), z)
-    }
-
+impl<const D: usize> ShapeMap<D> for Householder {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let expected = self.vectors.lazy_shape()[1];
         if shape[1] == expected {
             return Ok(shape);
         }
         Err(ShapeError::Axis { layer: "Householder", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for Householder {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.output_shape(x.dims()));
+        let log_det = zero_log_det(&x);
+        (mix_channels(self.matrix().unsqueeze::<3>(), x), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(self.input_shape(z.dims()));
+        mix_channels(self.matrix().transpose().unsqueeze::<3>(), z)
     }
 }

@@ -29,8 +29,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
-use crate::bijector::Bijector;
 use crate::bijector::init_problem::InitProblem;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{per_example, product};
@@ -116,20 +116,7 @@ impl<const D: usize> PositionNorm<D> {
     }
 }
 
-impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
-    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
-        let batch = x.dims()[0];
-        let log_scale = self.log_scale.val();
-        let log_det = log_scale.clone().sum().expand([batch]);
-        ((x + self.shift()) * log_scale.exp(), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        z * self.log_scale.val().neg().exp() - self.shift()
-    }
-
+impl<const D: usize> ShapeMap<D> for PositionNorm<D> {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let own = self.bias.lazy_shape();
         for axis in 1..D {
@@ -144,9 +131,24 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         }
         Ok(shape)
     }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.output_shape(x.dims()));
+        let batch = x.dims()[0];
+        let log_scale = self.log_scale.val();
+        let log_det = log_scale.clone().sum().expand([batch]);
+        ((x + self.shift()) * log_scale.exp(), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(self.input_shape(z.dims()));
+        z * self.log_scale.val().neg().exp() - self.shift()
+    }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
-        check_shape(Bijector::<D, C>::output_shape(&self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let moments = Moments::of_elements(&x);
         let scales =
             self.start.log_scales(&moments, |deviation| deviation.mul_add(deviation, self.variance_floor).sqrt());

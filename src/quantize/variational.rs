@@ -165,7 +165,7 @@ where
 
     fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
         let (shape, per_example) = check_levels(x, self.n_levels)?;
-        let noise = Bijector::<D, N::Code>::output_shape(&self.flow, shape)?;
+        let noise = self.flow.output_shape(shape)?;
         match (0..D).find(|&axis| noise[axis] != shape[axis]) {
             None => Ok((shape, per_example)),
             Some(axis) => {

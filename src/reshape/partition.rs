@@ -17,7 +17,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::tensor::capacity::check_shape_size;
@@ -64,30 +64,7 @@ fn flip_odd_rows(x: Tensor<4>) -> Tensor<4> {
     Tensor::cat(vec![even, odd], 2).reshape([b, c, h, w])
 }
 
-impl<C: Context> Bijector<4, C> for Partition {
-    fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
-        check_shape(Bijector::<4, C>::output_shape(self, x.dims()));
-        let log_det = zero_log_det(&x);
-        let striped = match self.pattern {
-            Pattern::Channels => return (x, log_det),
-            Pattern::Stripes => x,
-            Pattern::Checkerboard => flip_odd_rows(x),
-        };
-        let [b, c, h, w] = striped.dims();
-        let halves = striped.reshape([b, c, h, w / 2, 2]).permute([0, 4, 1, 2, 3]);
-        (halves.reshape([b, 2 * c, h, w / 2]), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
-        check_shape(Bijector::<4, C>::input_shape(self, z.dims()));
-        if self.pattern == Pattern::Channels {
-            return z;
-        }
-        let [b, c, h, w] = z.dims();
-        let striped = z.reshape([b, 2, c / 2, h, w]).permute([0, 2, 3, 4, 1]).reshape([b, c / 2, h, 2 * w]);
-        if self.pattern == Pattern::Checkerboard { flip_odd_rows(striped) } else { striped }
-    }
-
+impl ShapeMap<4> for Partition {
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         let [b, c, h, w] = shape;
         let even = |axis: usize| {
@@ -118,5 +95,30 @@ impl<C: Context> Bijector<4, C> for Partition {
             }
             Pattern::Stripes | Pattern::Checkerboard => Ok([b, c / 2, h, 2 * w]),
         }
+    }
+}
+
+impl<C: Context> Bijector<4, C> for Partition {
+    fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
+        check_shape(self.output_shape(x.dims()));
+        let log_det = zero_log_det(&x);
+        let striped = match self.pattern {
+            Pattern::Channels => return (x, log_det),
+            Pattern::Stripes => x,
+            Pattern::Checkerboard => flip_odd_rows(x),
+        };
+        let [b, c, h, w] = striped.dims();
+        let halves = striped.reshape([b, c, h, w / 2, 2]).permute([0, 4, 1, 2, 3]);
+        (halves.reshape([b, 2 * c, h, w / 2]), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
+        check_shape(self.input_shape(z.dims()));
+        if self.pattern == Pattern::Channels {
+            return z;
+        }
+        let [b, c, h, w] = z.dims();
+        let striped = z.reshape([b, 2, c / 2, h, w]).permute([0, 2, 3, 4, 1]).reshape([b, c / 2, h, 2 * w]);
+        if self.pattern == Pattern::Checkerboard { flip_odd_rows(striped) } else { striped }
     }
 }

@@ -41,7 +41,7 @@ use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::reshape::order::Order;
@@ -93,23 +93,25 @@ pub(crate) fn inverse_order(order: Tensor<1, Int>) -> Tensor<1, Int> {
     order.zeros_like().select_assign(0, order, places, IndexingUpdateOp::Add)
 }
 
-impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
-    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
-        let log_det = zero_log_det(&x);
-        (x.select(1, self.indices.val()), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
-        z.select(1, inverse_order(self.indices.val()))
-    }
-
+impl<const D: usize> ShapeMap<D> for Permutation {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let expected = self.indices.lazy_shape()[0];
         if shape[1] == expected {
             return Ok(shape);
         }
         Err(ShapeError::Axis { layer: "Permutation", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
+impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
+    fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
+        check_shape(self.output_shape(x.dims()));
+        let log_det = zero_log_det(&x);
+        (x.select(1, self.indices.val()), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
+        check_shape(self.input_shape(z.dims()));
+        z.select(1, inverse_order(self.indices.val()))
     }
 }

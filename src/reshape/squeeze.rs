@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::tensor::capacity::check_shape_size;
@@ -55,29 +55,7 @@ pub struct Squeeze {
     order: ChannelOrder,
 }
 
-impl<C: Context> Bijector<4, C> for Squeeze {
-    fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
-        check_shape(Bijector::<4, C>::output_shape(self, x.dims()));
-        let log_det = zero_log_det(&x);
-        let [b, c, h, w] = x.dims();
-        let blocks = x.reshape([b, c, h / 2, 2, w / 2, 2]);
-        let z = match self.order {
-            ChannelOrder::ChannelMajor => blocks.permute([0, 1, 3, 5, 2, 4]),
-            ChannelOrder::BlockMajor => blocks.permute([0, 3, 5, 1, 2, 4]),
-        };
-        (z.reshape([b, 4 * c, h / 2, w / 2]), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
-        check_shape(Bijector::<4, C>::input_shape(self, z.dims()));
-        let [b, c, h, w] = z.dims();
-        let blocks = match self.order {
-            ChannelOrder::ChannelMajor => z.reshape([b, c / 4, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3]),
-            ChannelOrder::BlockMajor => z.reshape([b, 2, 2, c / 4, h, w]).permute([0, 3, 4, 1, 5, 2]),
-        };
-        blocks.reshape([b, c / 4, 2 * h, 2 * w])
-    }
-
+impl ShapeMap<4> for Squeeze {
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         let [b, c, h, w] = shape;
         for (axis, length) in [(2, h), (3, w)] {
@@ -96,5 +74,29 @@ impl<C: Context> Bijector<4, C> for Squeeze {
         }
         check_shape_size("Squeeze", &shape)?;
         Ok([b, c / 4, 2 * h, 2 * w])
+    }
+}
+
+impl<C: Context> Bijector<4, C> for Squeeze {
+    fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
+        check_shape(self.output_shape(x.dims()));
+        let log_det = zero_log_det(&x);
+        let [b, c, h, w] = x.dims();
+        let blocks = x.reshape([b, c, h / 2, 2, w / 2, 2]);
+        let z = match self.order {
+            ChannelOrder::ChannelMajor => blocks.permute([0, 1, 3, 5, 2, 4]),
+            ChannelOrder::BlockMajor => blocks.permute([0, 3, 5, 1, 2, 4]),
+        };
+        (z.reshape([b, 4 * c, h / 2, w / 2]), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
+        check_shape(self.input_shape(z.dims()));
+        let [b, c, h, w] = z.dims();
+        let blocks = match self.order {
+            ChannelOrder::ChannelMajor => z.reshape([b, c / 4, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3]),
+            ChannelOrder::BlockMajor => z.reshape([b, 2, 2, c / 4, h, w]).permute([0, 3, 4, 1, 5, 2]),
+        };
+        blocks.reshape([b, c / 4, 2 * h, 2 * w])
     }
 }

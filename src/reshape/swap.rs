@@ -8,7 +8,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape};
 use crate::tensor::per_example::zero_log_det;
@@ -36,24 +36,26 @@ fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
     Tensor::cat(vec![x.clone().narrow(1, n, rest), x.narrow(1, 0, n)], 1)
 }
 
+impl<const D: usize> ShapeMap<D> for Swap {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        if shape[1] >= 2 {
+            return Ok(shape);
+        }
+        Err(ShapeError::Short { layer: "Swap", axis: 1, least: 2, shape: shape.to_vec() })
+    }
+}
+
 impl<const D: usize, C: Context> Bijector<D, C> for Swap {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        check_shape(Bijector::<D, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let log_det = zero_log_det(&x);
         let first = x.dims()[1].div_ceil(2);
         (rotate(x, first), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        check_shape(Bijector::<D, C>::input_shape(self, z.dims()));
+        check_shape(self.input_shape(z.dims()));
         let second = z.dims()[1] / 2;
         rotate(z, second)
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        if shape[1] >= 2 {
-            return Ok(shape);
-        }
-        Err(ShapeError::Short { layer: "Swap", axis: 1, least: 2, shape: shape.to_vec() })
     }
 }

@@ -8,8 +8,8 @@ use super::conformance::Conformance;
 use super::failure::{Failure, Fault, Setting};
 use super::inputs::Draw;
 use super::panic::catch;
-use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
+use crate::bijector::{Bijector, ShapeMap};
 
 /// `output_shape` and `input_shape` agree with what forward and inverse do; log-determinants are `[batch]`; the type of the numbers is
 /// kept.

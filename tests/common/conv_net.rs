@@ -6,7 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use flowkit::law::Law;
-use flowkit::{Conditioner, ConfigError, ShapeError, ThetaInit};
+use flowkit::{Conditioner, ConfigError, NetShape, ShapeError, ThetaInit};
 
 /// Glow's network, as a user of the crate would write it.
 #[derive(Module, Debug)]
@@ -37,6 +37,14 @@ impl ThetaInit for ConvNet {
     }
 }
 
+impl NetShape<4> for ConvNet {
+    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
+        let [outputs, ..] = self.third.weight.dims();
+        assert_eq!((kept, outputs), (other, n_params * other[1]));
+        Ok(())
+    }
+}
+
 impl Conditioner<4> for ConvNet {
     fn forward(&self, kept: Tensor<4>, _: &()) -> Tensor<3> {
         let [b, c, h, w] = kept.dims();
@@ -44,11 +52,5 @@ impl Conditioner<4> for ConvNet {
         let output = self.third.forward(hidden);
         let n_params = output.dims()[1] / c;
         output.reshape([b, n_params, c * h * w])
-    }
-
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        let [outputs, ..] = self.third.weight.dims();
-        assert_eq!((kept, outputs), (other, n_params * other[1]));
-        Ok(())
     }
 }

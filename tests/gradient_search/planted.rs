@@ -7,7 +7,7 @@ use flowkit::quantize::{Encoder, VariationalDequantization, VariationalDequantiz
 use flowkit::train::{Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, TrainError, Trainer, TrainerConfig};
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoundFlow, Context, Coupling, CouplingConfig, GradientMemory, Logit, LogitConfig,
-    Mlp, MlpConfig, Prior, ShapeError, Sigmoid, StandardNormal,
+    Mlp, MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, StandardNormal,
 };
 
 use crate::{device, turn};
@@ -79,6 +79,12 @@ impl Kink {
     }
 }
 
+impl ShapeMap<2> for Kink {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        Ok(shape)
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Kink {
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         let log_det = Tensor::zeros([x.dims()[0]], &x.device());
@@ -93,10 +99,6 @@ impl<C: Context> Bijector<2, C> for Kink {
 
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
         z - self.shift.val().unsqueeze()
-    }
-
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        Ok(shape)
     }
 }
 

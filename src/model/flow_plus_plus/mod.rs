@@ -44,10 +44,10 @@ pub use config::{
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
 pub use preset::{Preset, UnknownPreset};
 
-use crate::bijector::Bijector;
 use crate::bijector::compose::Invert;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::conditioner::GatedNet;
 use crate::context::Context;
 use crate::coupling::Coupling;
@@ -84,6 +84,25 @@ pub struct Stage {
     pub steps: Vec<Step>,
 }
 
+impl ShapeMap<4> for Stage
+where
+    GatedNet: crate::conditioner::NetShape<4>,
+{
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        let squeezed = self.squeezes.output_shape(shape)?;
+        let halves = self.partition.output_shape(squeezed)?;
+        let halves = self.steps.output_shape(halves)?;
+        self.partition.input_shape(halves)
+    }
+
+    fn input_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
+        let halves = self.partition.output_shape(shape)?;
+        let halves = self.steps.input_shape(halves)?;
+        let squeezed = self.partition.input_shape(halves)?;
+        self.squeezes.input_shape(squeezed)
+    }
+}
+
 impl<C: Context> Bijector<4, C> for Stage
 where
     GatedNet: crate::conditioner::Conditioner<4, C>,
@@ -107,25 +126,11 @@ where
         (self.squeezes.inverse(self.partition.inverse(x, context), context), log_det)
     }
 
-    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        let squeezed = Bijector::<4, C>::output_shape(&self.squeezes, shape)?;
-        let halves = Bijector::<4, C>::output_shape(&self.partition, squeezed)?;
-        let halves = Bijector::<4, C>::output_shape(&self.steps, halves)?;
-        Bijector::<4, C>::input_shape(&self.partition, halves)
-    }
-
     fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
         let squeezed = self.squeezes.output_shape_given(shape, context)?;
         let halves = self.partition.output_shape_given(squeezed, context)?;
         let halves = self.steps.output_shape_given(halves, context)?;
-        Bijector::<4, C>::input_shape(&self.partition, halves)
-    }
-
-    fn input_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        let halves = Bijector::<4, C>::output_shape(&self.partition, shape)?;
-        let halves = Bijector::<4, C>::input_shape(&self.steps, halves)?;
-        let squeezed = Bijector::<4, C>::input_shape(&self.partition, halves)?;
-        Bijector::<4, C>::input_shape(&self.squeezes, squeezed)
+        self.partition.input_shape(halves)
     }
 
     fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {

@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
 use crate::bijector::visit::Visit;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 use crate::linear::{ChannelMatrix, Conv1x1};
@@ -21,6 +21,16 @@ pub enum GlowMixing {
     Plu(Conv1x1),
     /// An order that is not trained.
     Fixed(Permutation),
+}
+
+impl<const D: usize> ShapeMap<D> for GlowMixing {
+    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
+        match self {
+            Self::Matrix(inner) => inner.output_shape(shape),
+            Self::Plu(inner) => inner.output_shape(shape),
+            Self::Fixed(inner) => inner.output_shape(shape),
+        }
+    }
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
@@ -45,14 +55,6 @@ impl<const D: usize, C: Context> Bijector<D, C> for GlowMixing {
             Self::Matrix(inner) => inner.inverse_with_log_det(z, context),
             Self::Plu(inner) => inner.inverse_with_log_det(z, context),
             Self::Fixed(inner) => inner.inverse_with_log_det(z, context),
-        }
-    }
-
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        match self {
-            Self::Matrix(inner) => Bijector::<D, C>::output_shape(inner, shape),
-            Self::Plu(inner) => Bijector::<D, C>::output_shape(inner, shape),
-            Self::Fixed(inner) => Bijector::<D, C>::output_shape(inner, shape),
         }
     }
 

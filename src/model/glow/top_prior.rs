@@ -17,7 +17,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, ShapeMap};
 use crate::conditioner::{ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::sum_event;
@@ -78,11 +78,14 @@ impl TopPrior {
         z * log_deviation.exp() + mean
     }
 
-    fn check(&self, shape: [usize; 4], found: &'static str) -> Result<[usize; 4], ShapeError> {
+    fn check_kind(&self, found: &'static str) -> Result<(), ShapeError> {
         let expected = if self.classes.is_some() { CLASSES } else { NOTHING };
-        if expected != found {
-            return Err(ShapeError::Condition { layer: LAYER, expected, found });
-        }
+        if expected == found { Ok(()) } else { Err(ShapeError::Condition { layer: LAYER, expected, found }) }
+    }
+}
+
+impl ShapeMap<4> for TopPrior {
+    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         if shape[1] == self.n_channels {
             return Ok(shape);
         }
@@ -92,17 +95,22 @@ impl TopPrior {
 
 impl Bijector<4> for TopPrior {
     fn forward(&self, x: Tensor<4>, _: &()) -> (Tensor<4>, Tensor<1>) {
-        check_shape(self.check(x.dims(), NOTHING));
+        check_shape(self.output_shape_given(x.dims(), &()));
         self.standardize(x, None)
     }
 
     fn inverse(&self, z: Tensor<4>, _: &()) -> Tensor<4> {
-        check_shape(self.check(z.dims(), NOTHING));
+        check_shape(self.output_shape_given(z.dims(), &()));
         self.restore(z, None)
     }
 
-    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        self.check(shape, NOTHING)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.check_kind(NOTHING)
+    }
+
+    fn output_shape_given(&self, shape: [usize; 4], _: &()) -> Result<[usize; 4], ShapeError> {
+        self.check_kind(NOTHING)?;
+        self.output_shape(shape)
     }
 }
 
@@ -117,12 +125,13 @@ impl Bijector<4, Tensor<2>> for TopPrior {
         self.restore(z, Some(class))
     }
 
-    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        self.check(shape, CLASSES)
+    fn accepts(&self) -> Result<(), ShapeError> {
+        self.check_kind(CLASSES)
     }
 
     fn output_shape_given(&self, shape: [usize; 4], class: &Tensor<2>) -> Result<[usize; 4], ShapeError> {
-        let output = Bijector::<4, Tensor<2>>::output_shape(self, shape)?;
+        self.check_kind(CLASSES)?;
+        let output = self.output_shape(shape)?;
         let width = self.classes.as_ref().map_or(0, ZeroLinear::n_inputs);
         for (axis, expected) in [(0, shape[0]), (1, width)] {
             if class.dims()[axis] != expected {

@@ -6,7 +6,7 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
-use flowkit::{Bijector, Context, ShapeError, check_shape, tensor::per_example};
+use flowkit::{Bijector, Context, ShapeError, ShapeMap, check_shape, tensor::per_example};
 
 /// The bijector. `s` is one number for each position of axis 1.
 #[derive(Module, Debug)]
@@ -24,9 +24,19 @@ impl Arcsinh {
     }
 }
 
+impl ShapeMap<2> for Arcsinh {
+    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
+        let [expected] = self.log_scale.shape().dims();
+        if shape[1] == expected {
+            return Ok(shape);
+        }
+        Err(ShapeError::Axis { layer: "Arcsinh", axis: 1, expected, shape: shape.to_vec() })
+    }
+}
+
 impl<C: Context> Bijector<2, C> for Arcsinh {
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
-        check_shape(Bijector::<2, C>::output_shape(self, x.dims()));
+        check_shape(self.output_shape(x.dims()));
         let scaled = x * self.scale();
         let root = scaled.clone().square().add_scalar(1.0);
         // asinh(y) = sign(y)·ln(|y| + √(y² + 1)): of the absolute value, so that nothing cancels; the argument of ln is at least 1.
@@ -36,13 +46,5 @@ impl<C: Context> Bijector<2, C> for Arcsinh {
 
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
         (z * self.scale()).sinh() / self.scale()
-    }
-
-    fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        let [expected] = self.log_scale.shape().dims();
-        if shape[1] == expected {
-            return Ok(shape);
-        }
-        Err(ShapeError::Axis { layer: "Arcsinh", axis: 1, expected, shape: shape.to_vec() })
     }
 }

@@ -13,6 +13,7 @@ pub use network::{ChannelMixing, CouplingLaw, NetInit};
 pub use stage::{Scale, StageConfig};
 
 use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
+use crate::bijector::ShapeMap;
 use crate::bijector::compose::Invert;
 use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;
@@ -193,7 +194,7 @@ impl FlowPlusPlusConfig {
     /// Shape of one half of an image.
     fn half(&self, [c, h, w]: [usize; 3], pattern: Pattern) -> Result<[usize; 3], ShapeError> {
         let partition = PartitionConfig::new(pattern).init();
-        let [_, c, h, w] = crate::bijector::Bijector::<4>::output_shape(&partition, [1, c, h, w])?;
+        let [_, c, h, w] = partition.output_shape([1, c, h, w])?;
         Ok([c / 2, h, w])
     }
 
