@@ -22,7 +22,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Law, parameter};
+use super::{Law, LawConfig, parameter};
+use crate::error::ConfigError;
 use crate::kernel::affine_coupling;
 use crate::tensor::half::Half;
 use crate::tensor::smooth::softplus;
@@ -64,6 +65,14 @@ impl AffineConfig {
     /// The law.
     pub fn init(&self) -> Affine {
         Affine { form: self.form }
+    }
+}
+
+impl LawConfig for AffineConfig {
+    type Law = Affine;
+
+    fn build(&self) -> Result<Affine, ConfigError> {
+        Ok(self.init())
     }
 }
 

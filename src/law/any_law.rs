@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Affine, AffineConfig, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig,
+    Affine, AffineConfig, Law, LawConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
+    RationalQuadraticSplineConfig,
 };
 use crate::error::ConfigError;
 use crate::tensor::half::Half;
@@ -41,6 +42,15 @@ impl AnyLawConfig {
             Self::MixLogCdf(config) => AnyLaw::MixLogCdf(config.init()),
             Self::RationalQuadraticSpline(config) => AnyLaw::RationalQuadraticSpline(config.init()),
         }
+    }
+}
+
+impl LawConfig for AnyLawConfig {
+    type Law = AnyLaw;
+
+    fn build(&self) -> Result<AnyLaw, ConfigError> {
+        self.validate()?;
+        Ok(self.init())
     }
 }
 

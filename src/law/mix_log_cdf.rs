@@ -36,7 +36,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::upper_bound::bounded;
-use super::{Law, LogisticMixture, Solution};
+use super::{Law, LawConfig, LogisticMixture, Solution};
 use crate::error::ConfigError;
 use crate::kernel::mixture_logistic;
 
@@ -87,6 +87,15 @@ impl MixLogCdfConfig {
         }
         let Self { n_components, min_log_scale, max_log_scale } = *self;
         MixLogCdf { n_components, min_log_scale, max_log_scale }
+    }
+}
+
+impl LawConfig for MixLogCdfConfig {
+    type Law = MixLogCdf;
+
+    fn build(&self) -> Result<MixLogCdf, ConfigError> {
+        self.validate()?;
+        Ok(self.init())
     }
 }
 

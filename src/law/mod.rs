@@ -23,6 +23,15 @@ pub use logistic_mixture::{LogisticMixture, Solution};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
 pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
 
+/// A configuration of a law: what a coupling, an elementwise or an autoregressive layer is configured with.
+pub trait LawConfig {
+    /// What it builds.
+    type Law: Law;
+
+    /// The law, or the first rule that the configuration breaks.
+    fn build(&self) -> Result<Self::Law, ConfigError>;
+}
+
 /// An invertible, increasing function of one number.
 ///
 /// ```text

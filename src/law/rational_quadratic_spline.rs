@@ -51,7 +51,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-use super::Law;
+use super::{Law, LawConfig};
 use crate::error::ConfigError;
 use crate::tensor::smooth::softplus;
 
@@ -111,6 +111,15 @@ impl RationalQuadraticSplineConfig {
         }
         let Self { n_bins, bound, min_width, min_height, min_slope } = *self;
         RationalQuadraticSpline { n_bins, bound, min_width, min_height, min_slope }
+    }
+}
+
+impl LawConfig for RationalQuadraticSplineConfig {
+    type Law = RationalQuadraticSpline;
+
+    fn build(&self) -> Result<RationalQuadraticSpline, ConfigError> {
+        self.validate()?;
+        Ok(self.init())
     }
 }
 
