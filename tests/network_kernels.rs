@@ -2,7 +2,6 @@
 //! float32, with every operand a leaf or a constant.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::Half;
 use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::linear::After;
@@ -73,30 +72,37 @@ const FORMS: [AffineForm; 5] =
 fn couplings() -> Vec<Case> {
     let mut cases = Vec::new();
     // One number each, fewer than a vector, no multiple of it, more than one block of examples.
-    for shape @ [b, c, p] in [[1, 2, 1], [37, 2, 1], [5, 5, 2], [3, 6, 19], [9000, 3, 1]] {
-        for (form, kept) in FORMS.into_iter().flat_map(|form| [(form, Half::First), (form, Half::Second)]) {
-            let theta = [b, form.n_params(), kept.widths(c).1 * p];
+    for shape @ [b, c, p] in [[1usize, 2, 1], [37, 2, 1], [5, 5, 2], [3, 6, 19], [9000, 3, 1]] {
+        let first = c.div_ceil(2);
+        // Either half, all channels, and some in the middle where there is one.
+        let ranges = move || [first..c, 0..first, 0..c, 1..c - 1].into_iter().filter(|range| !range.is_empty());
+        for (form, range) in FORMS.into_iter().flat_map(|form| ranges().map(move |range| (form, range))) {
+            let theta = [b, form.n_params(), range.len() * p];
+            let [within, of_plain, of_inverse, of_plain_inverse] = std::array::from_fn(|_| range.clone());
             let read =
                 move |numbers: &[Tensor<1>]| (numbers[0].clone().reshape(shape), numbers[1].clone().reshape(theta));
             let both = |(z, log_det): (Tensor<3>, Tensor<1>)| Tensor::cat(vec![flat(z), log_det], 0);
             let shapes = vec![shape.to_vec(), theta.to_vec()];
             cases.push(Case::new(
-                format!("affine_coupling {form:?}, {kept:?} kept, {shape:?}"),
+                format!("affine_coupling {form:?}, channels {range:?}, {shape:?}"),
                 shapes.clone(),
-                move |p| both(affine_coupling::forward(read(p).0, read(p).1, form, kept)),
-                move |p| both(affine_coupling::reference::forward(read(p).0, read(p).1, form, kept)),
+                move |p| both(affine_coupling::forward(read(p).0, read(p).1, form, within.clone())),
+                move |p| both(affine_coupling::reference::forward(read(p).0, read(p).1, form, of_plain.clone())),
             ));
             cases.push(Case::new(
-                format!("inverse of affine_coupling {form:?}, {kept:?} kept, {shape:?}"),
+                format!("inverse of affine_coupling {form:?}, channels {range:?}, {shape:?}"),
                 shapes,
                 move |p| {
                     let (z, theta) = read(p);
-                    let plain = affine_coupling::inverse(z.clone().inner(), theta.clone().inner(), form, kept);
-                    let x = affine_coupling::inverse(z, theta, form, kept);
+                    let plain =
+                        affine_coupling::inverse(z.clone().inner(), theta.clone().inner(), form, of_inverse.clone());
+                    let x = affine_coupling::inverse(z, theta, form, of_inverse.clone());
                     // The kernel's values with the plain operations' gradients.
                     flat(x.clone() + Tensor::from_inner(plain) - x.detach())
                 },
-                move |p| flat(affine_coupling::reference::inverse(read(p).0, read(p).1, form, kept)),
+                move |p| {
+                    flat(affine_coupling::reference::inverse(read(p).0, read(p).1, form, of_plain_inverse.clone()))
+                },
             ));
         }
     }
@@ -262,12 +268,12 @@ fn affine_couplings_hold_at_the_ends() {
             let (x, theta) = (tensor(&x, shape), tensor(&theta, shape));
             let ((z, log_det), inverse) = match dtype {
                 DType::F64 => (
-                    affine_coupling::reference::forward(x.clone(), theta.clone(), form, Half::First),
-                    affine_coupling::reference::inverse(x, theta, form, Half::First),
+                    affine_coupling::reference::forward(x.clone(), theta.clone(), form, 1..2),
+                    affine_coupling::reference::inverse(x, theta, form, 1..2),
                 ),
                 _ => (
-                    affine_coupling::forward(x.clone(), theta.clone(), form, Half::First),
-                    affine_coupling::inverse(x, theta, form, Half::First),
+                    affine_coupling::forward(x.clone(), theta.clone(), form, 1..2),
+                    affine_coupling::inverse(x, theta, form, 1..2),
                 ),
             };
             [flat(z), log_det, flat(inverse)].map(|numbers| numbers.into_data().iter::<f64>().collect::<Vec<_>>())

@@ -113,7 +113,7 @@ where
         let dims = x.dims();
         let theta = self.conditioner.forward(self.kept.of(x.clone()), context);
         see("conditioner", &|| all_finite(&theta));
-        let (z, log_det) = self.law.forward_half(positions(x), theta, self.kept);
+        let (z, log_det) = self.law.forward_within(positions(x), theta, self.kept.other_range(dims[1]));
         (z.reshape(dims), log_det)
     }
 
@@ -121,7 +121,7 @@ where
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let theta = self.conditioner.forward(self.kept.of(z.clone()), context);
-        self.law.inverse_half(positions(z), theta, self.kept).reshape(dims)
+        self.law.inverse_within(positions(z), theta, self.kept.other_range(dims[1])).reshape(dims)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
@@ -142,10 +142,11 @@ where
         let dims = z.dims();
         let kept = constant(self.kept.of(z.clone()), &device).require_grad();
         let theta = self.conditioner.forward(kept.clone(), &condition);
-        let x =
-            walk.input(self, || self.law.inverse_half(positions(z), theta.clone().inner(), self.kept).reshape(dims));
+        let range = self.kept.other_range(dims[1]);
+        let inverse = || self.law.inverse_within(positions(z), theta.clone().inner(), range.clone()).reshape(dims);
+        let x = walk.input(self, inverse);
         let leaf = constant(x.clone(), &device).require_grad();
-        let (z, log_det) = self.law.forward_half(positions(leaf.clone()), theta, self.kept);
+        let (z, log_det) = self.law.forward_within(positions(leaf.clone()), theta, range);
         let outward = (z.reshape(dims) * constant(grad_z, &device)).sum()
             + (log_det * constant(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();

@@ -1,5 +1,7 @@
 //! Kernels under automatic differentiation.
 
+use std::ops::Range;
+
 use burn::backend::Backend;
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -7,14 +9,13 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::FloatTensor;
 
+use super::affine_coupling::AffineForm;
 use super::conv2d::{Form, PreActivation};
 use super::linear::After;
 use super::{
     FlowOps, NetworkOps, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
     gated_residual, linear, mixture_logistic,
 };
-use crate::law::AffineForm;
-use crate::tensor::half::Half;
 
 impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -108,9 +109,9 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         theta: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> FloatTensor<Self> {
-        affine_coupling::autodiff::coupling::<B, C>(x, theta, form, kept)
+        affine_coupling::autodiff::coupling::<B, C>(x, theta, form, range)
     }
 
     fn affine_coupling_backward(
@@ -118,10 +119,10 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         theta: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [x, theta, gradient] = [x, theta, gradient].map(|tensor| tensor.into_primitive());
-        let (x, theta) = B::affine_coupling_backward(x, theta, gradient, form, kept);
+        let (x, theta) = B::affine_coupling_backward(x, theta, gradient, form, range);
         (constant::<B, C>(x), constant::<B, C>(theta))
     }
 
@@ -129,10 +130,10 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         z: FloatTensor<Self>,
         theta: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> FloatTensor<Self> {
         // Callers that want its gradient take the plain operations.
-        constant::<B, C>(B::affine_coupling_inverse(z.into_primitive(), theta.into_primitive(), form, kept))
+        constant::<B, C>(B::affine_coupling_inverse(z.into_primitive(), theta.into_primitive(), form, range))
     }
 
     fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self> {

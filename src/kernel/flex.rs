@@ -1,9 +1,12 @@
 //! Kernels of burn's CPU backend.
 
+use std::ops::Range;
+
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::adam::Rates;
+use super::affine_coupling::AffineForm;
 use super::conv2d::{Form, PreActivation};
 use super::host::with_number;
 use super::linear::After;
@@ -11,8 +14,6 @@ use super::{
     FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu,
     conv2d, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
 };
-use crate::law::AffineForm;
-use crate::tensor::half::Half;
 
 impl FlowOps for Flex {
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
@@ -102,10 +103,10 @@ impl NetworkOps for Flex {
         x: FloatTensor<Self>,
         theta: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> FloatTensor<Self> {
         use affine_coupling::flex::forward;
-        with_number!(x, forward(&x, &theta, form, kept))
+        with_number!(x, forward(&x, &theta, form, range))
     }
 
     fn affine_coupling_backward(
@@ -113,20 +114,20 @@ impl NetworkOps for Flex {
         theta: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         use affine_coupling::flex::backward;
-        with_number!(x, backward(&x, &theta, &gradient, form, kept))
+        with_number!(x, backward(&x, &theta, &gradient, form, range))
     }
 
     fn affine_coupling_inverse(
         z: FloatTensor<Self>,
         theta: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> FloatTensor<Self> {
         use affine_coupling::flex::inverse;
-        with_number!(z, inverse(&z, &theta, form, kept))
+        with_number!(z, inverse(&z, &theta, form, range))
     }
 
     fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self> {

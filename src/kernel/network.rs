@@ -1,12 +1,13 @@
 //! The kernels of networks.
 
+use std::ops::Range;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
+use super::affine_coupling::AffineForm;
 use super::conv2d::{Form, PreActivation};
 use super::linear::After;
-use crate::law::AffineForm;
-use crate::tensor::half::Half;
 
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///
@@ -69,13 +70,13 @@ pub trait NetworkOps: Backend {
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`affine_coupling`](super::affine_coupling): `x [B, C, P]`, `theta [B, 2, dims]` to `z [B, C, P]`. Not for the
-    /// additive form, here and below.
+    /// [`affine_coupling`](super::affine_coupling) on the channels in `range`: `x [B, C, P]`, `theta [B, 2, dims]` to `z
+    /// [B, C, P]`. Not for the additive form, here and below.
     fn affine_coupling(
         x: FloatTensor<Self>,
         theta: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> FloatTensor<Self>;
 
     /// Gradients of `x` and `theta` from that of `z`.
@@ -84,7 +85,7 @@ pub trait NetworkOps: Backend {
         theta: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// `z [B, C, P]` to `x`.
@@ -92,7 +93,7 @@ pub trait NetworkOps: Backend {
         z: FloatTensor<Self>,
         theta: FloatTensor<Self>,
         form: AffineForm,
-        kept: Half,
+        range: Range<usize>,
     ) -> FloatTensor<Self>;
 
     /// Log-determinant `[B]` of `theta [B, 2, dims]`.

@@ -1,5 +1,7 @@
 //! A law that a configuration chooses.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,6 @@ use super::{
     RationalQuadraticSplineConfig,
 };
 use crate::error::ConfigError;
-use crate::tensor::half::Half;
 
 /// Configuration of [`AnyLaw`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,19 +125,19 @@ impl Law for AnyLaw {
         }
     }
 
-    fn forward_half(&self, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
+    fn forward_within(&self, x: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
         match self {
-            Self::Affine(law) => law.forward_half(x, theta, kept),
-            Self::MixLogCdf(law) => law.forward_half(x, theta, kept),
-            Self::RationalQuadraticSpline(law) => law.forward_half(x, theta, kept),
+            Self::Affine(law) => law.forward_within(x, theta, range),
+            Self::MixLogCdf(law) => law.forward_within(x, theta, range),
+            Self::RationalQuadraticSpline(law) => law.forward_within(x, theta, range),
         }
     }
 
-    fn inverse_half(&self, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
+    fn inverse_within(&self, z: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> Tensor<3> {
         match self {
-            Self::Affine(law) => law.inverse_half(z, theta, kept),
-            Self::MixLogCdf(law) => law.inverse_half(z, theta, kept),
-            Self::RationalQuadraticSpline(law) => law.inverse_half(z, theta, kept),
+            Self::Affine(law) => law.inverse_within(z, theta, range),
+            Self::MixLogCdf(law) => law.inverse_within(z, theta, range),
+            Self::RationalQuadraticSpline(law) => law.inverse_within(z, theta, range),
         }
     }
 

@@ -5,23 +5,26 @@
 
 pub mod affine;
 pub mod any_law;
-pub mod logistic_mixture;
 pub mod mix_log_cdf;
 pub mod rational_quadratic_spline;
 mod upper_bound;
+
+use std::ops::Range;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::error::ConfigError;
-use crate::tensor::half::Half;
+use crate::tensor::channels::map_within;
 use crate::tensor::per_example::{flatten, sum_event};
 
-pub use affine::{Affine, AffineConfig, AffineForm};
+pub use affine::{Affine, AffineConfig};
 pub use any_law::{AnyLaw, AnyLawConfig};
-pub use logistic_mixture::{LogisticMixture, Solution};
 pub use mix_log_cdf::{MixLogCdf, MixLogCdfConfig};
 pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSplineConfig};
+
+pub use crate::kernel::affine_coupling::AffineForm;
+pub use crate::kernel::mixture_logistic::{LogisticMixture, Solution};
 
 /// A configuration of a law: what a coupling, an elementwise or an autoregressive layer is configured with.
 pub trait LawConfig {
@@ -72,22 +75,30 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// `x [batch, dims]`, `theta [batch, n_params, dims]` to `(z, log_derivative)`, both `[batch, dims]`.
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>);
 
-    /// The law on that half of the channels which is not `kept`, the other half unchanged, with its log-determinant. Serves couplings; a law
-    /// that can do it in one pass overrides it.
+    /// The law on the channels in `range`, with the other channels unchanged, and the log-determinant of the whole. A
+    /// law that can do this in one pass overrides it.
     ///
     /// # Shapes
-    /// `x [batch, channels, positions]`, `theta [batch, n_params, dims]` with the `dims` numbers of the half that changes to `z [batch, channels, positions]` and
-    /// `[batch]`.
-    fn forward_half(&self, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
-        forward_half(self, x, theta, kept)
+    /// `x [batch, channels, positions]`, `theta [batch, n_params, range·positions]` to `z [batch, channels, positions]`
+    /// and `[batch]`.
+    fn forward_within(&self, x: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
+        map_within(x, range, |x| {
+            let dims = x.dims();
+            let (z, log_derivative) = self.forward(flatten(x), theta);
+            (z.reshape(dims), sum_event(log_derivative))
+        })
     }
 
-    /// The inverse of [`Law::forward_half`].
+    /// The inverse of [`Law::forward_within`].
     ///
     /// # Shapes
     /// As there.
-    fn inverse_half(&self, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
-        inverse_half(self, z, theta, kept)
+    fn inverse_within(&self, z: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> Tensor<3> {
+        map_within(z, range, |z| {
+            let dims = z.dims();
+            (self.inverse(flatten(z), theta).reshape(dims), ())
+        })
+        .0
     }
 
     /// Maps latents to data; elements without an inverse in this precision are NaN.
@@ -102,25 +113,4 @@ pub trait Law: Module + ModuleDisplay + 'static {
         let (_, log_derivative) = self.forward(x.clone(), theta);
         (x, log_derivative.neg())
     }
-}
-
-/// [`Law::forward_half`] of any law.
-pub(crate) fn forward_half<L: Law>(law: &L, x: Tensor<3>, theta: Tensor<3>, kept: Half) -> (Tensor<3>, Tensor<1>) {
-    let (half, other) = kept.split(x);
-    let dims = other.dims();
-    let (z, log_derivative) = law.forward(flatten(other), theta);
-    (kept.join(half, z.reshape(dims)), sum_event(log_derivative))
-}
-
-/// [`Law::inverse_half`] of any law.
-pub(crate) fn inverse_half<L: Law>(law: &L, z: Tensor<3>, theta: Tensor<3>, kept: Half) -> Tensor<3> {
-    let (half, other) = kept.split(z);
-    let dims = other.dims();
-    let x = law.inverse(flatten(other), theta);
-    kept.join(half, x.reshape(dims))
-}
-
-/// Parameter `index` of every number: `[batch, params, dims]` to `[batch, dims]`.
-pub(crate) fn parameter(theta: &Tensor<3>, index: usize) -> Tensor<2> {
-    theta.clone().narrow(1, index, 1).squeeze_dim::<2>(1)
 }

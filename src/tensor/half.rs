@@ -1,5 +1,7 @@
 //! Half: one half of the channel axis, as couplings cut it.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +24,12 @@ impl Half {
         }
     }
 
-    /// First channel of the other half.
-    pub(crate) fn other_start(self, channels: usize) -> usize {
+    /// Channels of the other half: those that a coupling transforms if it keeps this half.
+    pub fn other_range(self, channels: usize) -> Range<usize> {
+        let first = channels.div_ceil(2);
         match self {
-            Self::First => channels.div_ceil(2),
-            Self::Second => 0,
+            Self::First => first..channels,
+            Self::Second => 0..first,
         }
     }
 

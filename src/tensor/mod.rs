@@ -1,8 +1,10 @@
 //! Functions of tensors and parameters that burn lacks. Nothing here knows a flow.
 
 pub(crate) mod capacity;
+pub(crate) mod channels;
 pub(crate) mod dtype;
 pub(crate) mod finite;
+pub(crate) mod float_limits;
 pub(crate) mod graph;
 pub(crate) mod half;
 pub mod limit;

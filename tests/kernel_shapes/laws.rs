@@ -1,14 +1,16 @@
 //! The mixture law and the affine coupling.
 
+use std::ops::Range;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use flowkit::Half;
 use flowkit::kernel::{FlowOps, NetworkOps, affine_coupling, mixture_logistic};
 use flowkit::law::AffineForm;
 
 use crate::{Door, Named, door, numbers};
 
-const KEPT: Half = Half::First;
+/// The channels that are transformed.
+const RANGE: Range<usize> = 3..5;
 /// Axis 1 of the image may change alone: of four channels two are transformed, as of five.
 const ODD: [(usize, usize); 1] = [(0, 1)];
 
@@ -50,28 +52,28 @@ pub fn doors() -> Vec<Door> {
             all!(2 x, 3 theta)
         }),
         door("affine_coupling", &[image, affine], &ODD, move |c| {
-            pair(affine_coupling::forward(c.get(0), c.get(1), FORM, KEPT))
+            pair(affine_coupling::forward(c.get(0), c.get(1), FORM, RANGE))
         }),
         door("affine_coupling::reference", &[image, affine], &ODD, move |c| {
-            pair(affine_coupling::reference::forward(c.get(0), c.get(1), FORM, KEPT))
+            pair(affine_coupling::reference::forward(c.get(0), c.get(1), FORM, RANGE))
         }),
         door("affine_coupling::inverse", &[latent, affine], &ODD, |c| {
-            numbers(affine_coupling::inverse(c.get(0), c.get(1), FORM, KEPT))
+            numbers(affine_coupling::inverse(c.get(0), c.get(1), FORM, RANGE))
         }),
         door("affine_coupling::reference::inverse", &[latent, affine], &ODD, |c| {
-            numbers(affine_coupling::reference::inverse(c.get(0), c.get(1), FORM, KEPT))
+            numbers(affine_coupling::reference::inverse(c.get(0), c.get(1), FORM, RANGE))
         }),
         door("NetworkOps::affine_coupling", &[image, affine], &ODD, |c| {
             let (x, theta) = raw!(c, 3, 3);
-            all!(3 <Dispatch as NetworkOps>::affine_coupling(x, theta, FORM, KEPT))
+            all!(3 <Dispatch as NetworkOps>::affine_coupling(x, theta, FORM, RANGE))
         }),
         door("NetworkOps::affine_coupling_inverse", &[latent, affine], &ODD, |c| {
             let (z, theta) = raw!(c, 3, 3);
-            all!(3 <Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, FORM, KEPT))
+            all!(3 <Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, FORM, RANGE))
         }),
         door("NetworkOps::affine_coupling_backward", &[image, affine, ("gradient", &[2, 5, 3])], &[], |c| {
             let (x, theta, gradient) = raw!(c, 3, 3, 3);
-            let (x, theta) = <Dispatch as NetworkOps>::affine_coupling_backward(x, theta, gradient, FORM, KEPT);
+            let (x, theta) = <Dispatch as NetworkOps>::affine_coupling_backward(x, theta, gradient, FORM, RANGE);
             all!(3 x, 3 theta)
         }),
         door("NetworkOps::affine_log_det", &[affine], &[(0, 0), (0, 2)], |c| {

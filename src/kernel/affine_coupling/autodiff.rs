@@ -1,5 +1,7 @@
 //! The nodes of the graph.
 
+use std::ops::Range;
+
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -7,10 +9,9 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
+use super::AffineForm;
 use crate::kernel::NetworkOps;
 use crate::kernel::autodiff::backward;
-use crate::law::AffineForm;
-use crate::tensor::half::Half;
 
 /// `z`.
 #[derive(Debug)]
@@ -18,11 +19,11 @@ struct AffineCoupling;
 
 impl<B: NetworkOps> Backward<B, 2> for AffineCoupling {
     /// `x` and `theta`.
-    type State = (FloatTensor<B>, FloatTensor<B>, AffineForm, Half);
+    type State = (FloatTensor<B>, FloatTensor<B>, AffineForm, Range<usize>);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        backward::<B, _, 2>(ops, gradients, |(x, theta, form, kept), gradient, _| {
-            let (x, theta) = B::affine_coupling_backward(x, theta, gradient, form, kept);
+        backward::<B, _, 2>(ops, gradients, |(x, theta, form, range), gradient, _| {
+            let (x, theta) = B::affine_coupling_backward(x, theta, gradient, form, range);
             [x, theta]
         });
     }
@@ -32,15 +33,15 @@ pub fn coupling<B: NetworkOps, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
     theta: FloatTensor<Autodiff<B, C>>,
     form: AffineForm,
-    kept: Half,
+    range: Range<usize>,
 ) -> FloatTensor<Autodiff<B, C>> {
     let ((x, x_node), (theta, theta_node)) = (x.into_parts(), theta.into_parts());
     match AffineCoupling.prepare::<C>([x_node, theta_node]).compute_bound().stateful() {
         OpsKind::Tracked(node) => {
-            let output = B::affine_coupling(x.clone(), theta.clone(), form, kept);
-            node.finish((x, theta, form, kept), output)
+            let output = B::affine_coupling(x.clone(), theta.clone(), form, range.clone());
+            node.finish((x, theta, form, range), output)
         }
-        OpsKind::UnTracked(node) => node.finish(B::affine_coupling(x, theta, form, kept)),
+        OpsKind::UnTracked(node) => node.finish(B::affine_coupling(x, theta, form, range)),
     }
 }
 

@@ -1,16 +1,16 @@
 //! The operation on tensors of burn's CPU backend.
 
+use std::ops::Range;
+
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
-use super::check;
 use super::cpu::AffineCoupling;
+use super::{AffineForm, check};
 use crate::kernel::host::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::{Checked, Operands, operands};
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::unwritten::unwritten;
-use crate::law::AffineForm;
-use crate::tensor::half::Half;
 
 /// # Panics
 /// For the additive form, which has nothing to compute.
@@ -28,12 +28,12 @@ fn check_log_det<const N: usize>(call: Operands<N>, form: AffineForm) -> Checked
     call.checked()
 }
 
-fn coupling(x: [usize; 3], form: AffineForm, kept: Half) -> AffineCoupling {
+fn coupling(x: [usize; 3], form: AffineForm, range: &Range<usize>) -> AffineCoupling {
     let [_, channels, positions] = x;
     AffineCoupling {
         example: channels * positions,
-        start: kept.other_start(channels) * positions,
-        dims: kept.widths(channels).1 * positions,
+        start: range.start * positions,
+        dims: range.len() * positions,
         form,
         set: InstructionSet::detect(),
     }
@@ -48,14 +48,14 @@ pub fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     theta: &FloatTensor<Flex>,
     form: AffineForm,
-    kept: Half,
+    range: Range<usize>,
 ) -> FloatTensor<Flex> {
     has_kernel(form);
-    check(operands!("affine_coupling", x, theta), "x", form, kept);
+    check(operands!("affine_coupling", x, theta), "x", form, &range);
     let shape = dims(x);
     let [x, theta] = [x, theta].map(Contiguous::of);
     let mut z = x.numbers::<T>().to_vec();
-    coupling(shape, form, kept).forward(theta.numbers(), &mut z);
+    coupling(shape, form, &range).forward(theta.numbers(), &mut z);
     tensor(z, shape)
 }
 
@@ -63,14 +63,14 @@ pub fn inverse<T: Number>(
     z: &FloatTensor<Flex>,
     theta: &FloatTensor<Flex>,
     form: AffineForm,
-    kept: Half,
+    range: Range<usize>,
 ) -> FloatTensor<Flex> {
     has_kernel(form);
-    check(operands!("affine_coupling_inverse", z, theta), "z", form, kept);
+    check(operands!("affine_coupling_inverse", z, theta), "z", form, &range);
     let shape = dims(z);
     let [z, theta] = [z, theta].map(Contiguous::of);
     let mut x = z.numbers::<T>().to_vec();
-    coupling(shape, form, kept).inverse(theta.numbers(), &mut x);
+    coupling(shape, form, &range).inverse(theta.numbers(), &mut x);
     tensor(x, shape)
 }
 
@@ -79,15 +79,15 @@ pub fn backward<T: Number>(
     theta: &FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
     form: AffineForm,
-    kept: Half,
+    range: Range<usize>,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
     has_kernel(form);
-    let checked = check(operands!("affine_coupling_backward", x, theta, gradient), "x", form, kept);
+    let checked = check(operands!("affine_coupling_backward", x, theta, gradient), "x", form, &range);
     let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
     let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
     let mut of_x = gradient.numbers::<T>().to_vec();
     let mut of_theta = unwritten(theta_shape.iter().product(), &checked);
-    coupling(shape, form, kept).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
+    coupling(shape, form, &range).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
     (tensor(of_x, shape), tensor(of_theta, theta_shape))
 }
 

@@ -1,8 +1,7 @@
-//! A coupling of the affine law in one pass: split, law and join, and the law's log-determinant.
+//! The affine law on some channels, in one pass: the others are copied, and the log-determinant is that of the whole.
 //! ```text
-//! x = (x_kept, x_other) along axis 1       theta = (s, t)       e^ℓ(s): the scale of the form
-//! forward   z_kept = x_kept,   z_other = (x_other + a·t)·e^ℓ(s) + b·t         log_det = Σ ℓ(s)
-//! inverse   x_other = (z_other − b·t)·e^−ℓ(s) − a·t
+//! forward   z = (x + a·t)·e^ℓ(s) + b·t      on the channels of the range,  z = x on the others       log_det = Σ ℓ(s)
+//! inverse   x = (z − b·t)·e^−ℓ(s) − a·t
 //!
 //! form          ℓ(s)                       ℓ′(s)                  a    b
 //! Exponential   tanh s                     1 − tanh² s            0    1
@@ -12,48 +11,60 @@
 //! ```
 //! The additive form has nothing to compute and stays with plain operations.
 //!
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `x`, `z` | data and latents | `[batch, channels, positions]` |
+//! | `theta` | `(s, t)`: what gives the scale, and the shift | `[batch, 2, dims]`, `dims = range·positions` |
+//! | `e^ℓ(s)` | scale of the form | |
+//! | `a`, `b` | multiples of the shift before and after the scale | |
+//! | `g`, `c` | gradients of `z` and of the log-determinant | as these |
+//!
 //! # Backward
 //! With the gradient `g` of `z` and `c` of the log-determinant:
 //! ```text
-//! ∂/∂x_other  g·e^ℓ        ∂/∂t  g·(a·e^ℓ + b)        ∂/∂s  (g·(x_other + a·t)·e^ℓ + c)·ℓ′(s)
+//! ∂/∂x  g·e^ℓ        ∂/∂t  g·(a·e^ℓ + b)        ∂/∂s  (g·(x + a·t)·e^ℓ + c)·ℓ′(s)
 //! ```
 //! Two nodes, one for `z` and one for the log-determinant, since burn's have one output each. They keep `x` and
 //! `theta`.
 //!
 //! # Reference
-//! [`Affine`](crate::law::Affine) says where the forms come from.
+//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3); `Sigmoid` is that of the released
+//! code of Glow (Kingma & Dhariwal 2018); `Bounded` follows Behrmann et al. 2021.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
 #[cfg(feature = "flex")]
 pub(super) mod flex;
+mod form;
 pub mod reference;
+
+use std::ops::Range;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
 use super::{NetworkOps, serve_networks};
-use crate::law::AffineForm;
-use crate::tensor::half::Half;
+
+pub use form::AffineForm;
 
 /// `z` and the log-determinant, nats.
 ///
 /// # Shapes
-/// `x [batch, channels, positions]`, `theta [batch, params, dims]` with the `dims` numbers of the half that changes to
-/// `z [batch, channels, positions]` and `[batch]`.
+/// `x [batch, channels, positions]`, `theta [batch, params, dims]` with `dims = range·positions`, to `z [batch, channels,
+/// positions]` and `[batch]`. `range` are the channels that the law transforms.
 ///
 /// # Panics
 /// If shapes or types do not match.
-pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> (Tensor<3>, Tensor<1>) {
-    check(operands!("affine_coupling", x, theta), "x", form, kept);
+pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
+    check(operands!("affine_coupling", x, theta), "x", form, &range);
     if form == AffineForm::Additive || !serve_networks(&x.device(), x.dtype()) {
-        return reference::forward(x, theta, form, kept);
+        return reference::forward(x, theta, form, range);
     }
     let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
     let log_det = <Dispatch as NetworkOps>::affine_log_det(theta.clone(), form);
-    let z = <Dispatch as NetworkOps>::affine_coupling(x, theta, form, kept);
+    let z = <Dispatch as NetworkOps>::affine_coupling(x, theta, form, range);
     (Tensor::from_dispatch(z), Tensor::from_dispatch(log_det))
 }
 
@@ -64,20 +75,22 @@ pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> 
 ///
 /// # Panics
 /// As [`forward`].
-pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, kept: Half) -> Tensor<3> {
-    check(operands!("affine_coupling", z, theta), "z", form, kept);
+pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> Tensor<3> {
+    check(operands!("affine_coupling", z, theta), "z", form, &range);
     let plain = !z.is_autodiff() && !theta.is_autodiff();
     if form == AffineForm::Additive || !plain || !serve_networks(&z.device(), z.dtype()) {
-        return reference::inverse(z, theta, form, kept);
+        return reference::inverse(z, theta, form, range);
     }
     let (z, theta) = (z.into_dispatch(), theta.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, kept))
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, range))
 }
 
 /// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is one.
-fn check<const N: usize>(call: Operands<N>, numbers: &str, form: AffineForm, kept: Half) -> Checked {
+fn check<const N: usize>(call: Operands<N>, numbers: &str, form: AffineForm, range: &Range<usize>) -> Checked {
     let [batch, channels, positions] = call.dims(numbers);
-    let dims = kept.widths(channels).1 * positions;
+    let within = range.start <= range.end && range.end <= channels;
+    call.require(numbers, within, &format!("of at least {} channels", range.end));
+    let dims = range.len() * positions;
     call.expect("theta", &[Some(batch), Some(form.n_params()), Some(dims)]);
     call.expect("gradient", &[Some(batch), Some(channels), Some(positions)]);
     call.checked()

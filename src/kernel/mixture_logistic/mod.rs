@@ -22,7 +22,7 @@
 //! keeps those two.
 //!
 //! # Inverse
-//! The bracket and the steps of [`LogisticMixture`](crate::law::LogisticMixture). Each element is iterated separately
+//! The bracket and the steps of [`LogisticMixture`]. Each element is iterated separately
 //! until its residual is at rounding level, or its bracket has shrunk to adjacent floating-point numbers. A root beyond
 //! a quarter of the largest finite number is left unsolved. Its gradient is that of [`forward`] at the solution, by the
 //! implicit function theorem.
@@ -40,6 +40,7 @@ mod cpu;
 pub(super) mod cube;
 #[cfg(feature = "flex")]
 pub(super) mod flex;
+mod logistic_mixture;
 pub mod reference;
 
 #[cfg(feature = "flex")]
@@ -50,8 +51,8 @@ use burn::tensor::Tensor;
 
 use super::operands::{Checked, Operands, operands};
 use super::{FlowOps, serve};
-use crate::law::Solution;
-use crate::law::logistic_mixture::implicit;
+
+pub use logistic_mixture::{LogisticMixture, Solution};
 
 /// `K` of `2 + 3K` parameters.
 pub(crate) fn n_components(n_params: usize) -> usize {
@@ -90,7 +91,7 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
         return x;
     }
     let (reached, log_derivative) = forward(x.clone(), theta, min_log_scale);
-    implicit(x, z, reached, log_derivative)
+    logistic_mixture::implicit(x, z, reached, log_derivative)
 }
 
 /// [`inverse`] without a graph, with the residual `t(x) − t` of each element and whether it is solved.

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{check, n_components};
+use super::{LogisticMixture, Solution, check, n_components};
 use crate::kernel::operands::operands;
-use crate::law::{LogisticMixture, Solution, parameter};
+use crate::tensor::channels::channel;
 use crate::tensor::smooth::tanh;
 
 /// Log-scale `α`, shift `b` and mixture of every number.
@@ -16,8 +16,8 @@ pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, Log
     let whole = n_params >= 5 && (n_params - 2).is_multiple_of(3);
     operands!("mixture_logistic", theta).require("theta", whole, "of 2 + 3K parameters, K at least 1");
     let k = n_components(n_params);
-    let log_scale = tanh(parameter(&theta, 0));
-    let shift = parameter(&theta, 1);
+    let log_scale = tanh(channel(&theta, 0));
+    let shift = channel(&theta, 1);
     let mixture = LogisticMixture {
         logits: theta.clone().narrow(1, 2, k),
         means: theta.clone().narrow(1, 2 + k, k),

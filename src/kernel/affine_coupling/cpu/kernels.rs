@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::AffineCoupling;
-use super::form::Form;
+use super::scale::AffineScale;
 use super::tile::Tile;
 use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
 
@@ -14,13 +14,13 @@ pub struct Forward<'a, T, F> {
     pub form: PhantomData<F>,
 }
 
-impl<T: Real, F: Form> Kernel for Forward<'_, T, F> {
+impl<T: Real, F: AffineScale> Kernel for Forward<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
         let Self { at: AffineCoupling { example, start, dims, .. }, theta, z, .. } = self;
-        let (before, behind) = (T::of(F::BEFORE), T::of(F::BEHIND));
+        let (before, after) = (T::of(F::BEFORE), T::of(F::AFTER));
         let n = z.len() / example;
         for index in 0..Tile::number(n, dims) {
             let tile = Tile::new(index, n, dims);
@@ -28,7 +28,7 @@ impl<T: Real, F: Form> Kernel for Forward<'_, T, F> {
             let (s, t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
             for lane in 0..LANES {
                 let (scale, _) = F::scale::<T, M>(s[lane]);
-                x[lane] = M::mul_add(M::mul_add(before, t[lane], x[lane]), scale, behind * t[lane]);
+                x[lane] = M::mul_add(M::mul_add(before, t[lane], x[lane]), scale, after * t[lane]);
             }
             tile.write(&x, z, example, start);
         }
@@ -42,13 +42,13 @@ pub struct Inverse<'a, T, F> {
     pub form: PhantomData<F>,
 }
 
-impl<T: Real, F: Form> Kernel for Inverse<'_, T, F> {
+impl<T: Real, F: AffineScale> Kernel for Inverse<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
         let Self { at: AffineCoupling { example, start, dims, .. }, theta, x, .. } = self;
-        let (before, behind) = (T::of(F::BEFORE), T::of(F::BEHIND));
+        let (before, after) = (T::of(F::BEFORE), T::of(F::AFTER));
         let n = x.len() / example;
         for index in 0..Tile::number(n, dims) {
             let tile = Tile::new(index, n, dims);
@@ -56,7 +56,7 @@ impl<T: Real, F: Form> Kernel for Inverse<'_, T, F> {
             let (s, t) = (tile.read(theta, 2 * dims, 0), tile.read(theta, 2 * dims, dims));
             for lane in 0..LANES {
                 let scale = F::inverse_scale::<T, M>(s[lane]);
-                z[lane] = M::mul_add(z[lane] - behind * t[lane], scale, -before * t[lane]);
+                z[lane] = M::mul_add(z[lane] - after * t[lane], scale, -before * t[lane]);
             }
             tile.write(&z, x, example, start);
         }
@@ -72,13 +72,13 @@ pub struct Backward<'a, T, F> {
     pub form: PhantomData<F>,
 }
 
-impl<T: Real, F: Form> Kernel for Backward<'_, T, F> {
+impl<T: Real, F: AffineScale> Kernel for Backward<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
         let Self { at: AffineCoupling { example, start, dims, .. }, x, theta, of_x, of_theta, .. } = self;
-        let (before, behind) = (T::of(F::BEFORE), T::of(F::BEHIND));
+        let (before, after) = (T::of(F::BEFORE), T::of(F::AFTER));
         let n = x.len() / example;
         for index in 0..Tile::number(n, dims) {
             let tile = Tile::new(index, n, dims);
@@ -88,7 +88,7 @@ impl<T: Real, F: Form> Kernel for Backward<'_, T, F> {
                 let (scale, slope) = F::scale::<T, M>(s[lane]);
                 let scaled = g[lane] * scale;
                 s[lane] = scaled * M::mul_add(before, t[lane], x[lane]) * slope;
-                t[lane] = M::mul_add(before, scaled, behind * g[lane]);
+                t[lane] = M::mul_add(before, scaled, after * g[lane]);
                 g[lane] = scaled;
             }
             tile.write(&g, of_x, example, start);
@@ -105,7 +105,7 @@ pub struct LogDet<'a, T, F> {
     pub form: PhantomData<F>,
 }
 
-impl<T: Real, F: Form> Kernel for LogDet<'_, T, F> {
+impl<T: Real, F: AffineScale> Kernel for LogDet<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
@@ -131,7 +131,7 @@ pub struct LogDetBackward<'a, T, F> {
     pub form: PhantomData<F>,
 }
 
-impl<T: Real, F: Form> Kernel for LogDetBackward<'_, T, F> {
+impl<T: Real, F: AffineScale> Kernel for LogDetBackward<'_, T, F> {
     type Output = ();
 
     #[inline(always)]

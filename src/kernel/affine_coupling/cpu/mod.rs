@@ -1,16 +1,16 @@
 //! The operation on slices.
 
-mod form;
 mod kernels;
+mod scale;
 mod tile;
 
 use rayon::prelude::*;
 
+use crate::kernel::affine_coupling::AffineForm;
 use crate::kernel::parallel::items_per_task;
 use crate::kernel::simd::{InstructionSet, Real};
-use crate::law::AffineForm;
-use form::{Bounded, Exponential, Normal, Sigmoid};
 use kernels::{Backward, Forward, Inverse, LogDet, LogDetBackward};
+use scale::{Bounded, Exponential, Normal, Sigmoid};
 
 /// Operations of a number, about.
 const OPERATIONS: usize = 200;

@@ -18,7 +18,7 @@ use cubecl::prelude::*;
 use self::mixture::{bounded, by_point, component, middle, negative, place, positive, sums};
 use super::{check, n_components};
 use crate::kernel::operands::operands;
-use crate::law::logistic_mixture::{largest_number, machine_epsilon};
+use crate::tensor::float_limits::{largest_number, machine_epsilon};
 
 /// Units of a cube.
 const UNITS: u32 = 256;

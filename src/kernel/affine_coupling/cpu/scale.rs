@@ -1,14 +1,14 @@
-//! The scale of each form and what the passes need of it, for one number.
+//! The scale of each form and what the passes need of it, for one element. Symbols: see the head of the operation.
 
 use crate::kernel::gates::{log1p_of_unit, sigmoid};
 use crate::kernel::simd::{MultiplyAdd, Real, exp, exp_in_range, ln, tanh};
 
-/// A form. The formulas head the module above.
-pub trait Form {
-    /// `a`: how often the shift is added before the scale.
+/// The scale of one form.
+pub trait AffineScale {
+    /// `a`: the multiple of the shift that is added before the scale.
     const BEFORE: f64;
-    /// `b`: how often behind it.
-    const BEHIND: f64;
+    /// `b`: the multiple that is added after it.
+    const AFTER: f64;
 
     /// `e^ℓ` and `ℓ′`.
     fn scale<T: Real, M: MultiplyAdd>(s: T) -> (T, T);
@@ -22,9 +22,9 @@ pub trait Form {
 
 pub struct Exponential;
 
-impl Form for Exponential {
+impl AffineScale for Exponential {
     const BEFORE: f64 = 0.0;
-    const BEHIND: f64 = 1.0;
+    const AFTER: f64 = 1.0;
 
     #[inline(always)]
     fn scale<T: Real, M: MultiplyAdd>(s: T) -> (T, T) {
@@ -45,9 +45,9 @@ impl Form for Exponential {
 
 pub struct Sigmoid;
 
-impl Form for Sigmoid {
+impl AffineScale for Sigmoid {
     const BEFORE: f64 = 1.0;
-    const BEHIND: f64 = 0.0;
+    const AFTER: f64 = 0.0;
 
     #[inline(always)]
     fn scale<T: Real, M: MultiplyAdd>(s: T) -> (T, T) {
@@ -71,9 +71,9 @@ impl Form for Sigmoid {
 
 pub struct Bounded;
 
-impl Form for Bounded {
+impl AffineScale for Bounded {
     const BEFORE: f64 = 1.0;
-    const BEHIND: f64 = 0.0;
+    const AFTER: f64 = 0.0;
 
     #[inline(always)]
     fn scale<T: Real, M: MultiplyAdd>(s: T) -> (T, T) {
@@ -96,9 +96,9 @@ impl Form for Bounded {
 
 pub struct Normal;
 
-impl Form for Normal {
+impl AffineScale for Normal {
     const BEFORE: f64 = -1.0;
-    const BEHIND: f64 = 0.0;
+    const AFTER: f64 = 0.0;
 
     #[inline(always)]
     fn scale<T: Real, M: MultiplyAdd>(s: T) -> (T, T) {

@@ -36,6 +36,7 @@
 
 use burn::tensor::{Bool, DType, Tensor};
 
+use crate::tensor::float_limits::{largest_number, machine_epsilon};
 use crate::tensor::smooth::softplus;
 
 /// Newton or bisection steps between two looks at whether all elements are solved: the only times that the host waits.
@@ -190,7 +191,7 @@ impl LogisticMixture {
 /// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a constant slope has that differential. Its residual is exactly
 /// 0, so the step adds exactly 0 for any slope. Where `1/(∂t/∂x)` is above e^85 (f64: e^700), gradients come out too
 /// small rather than infinite.
-pub(crate) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_derivative: Tensor<2>) -> Tensor<2> {
+pub(super) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_derivative: Tensor<2>) -> Tensor<2> {
     let flattest = if t.dtype() == DType::F64 { 700.0 } else { 85.0 };
     let residual = t - reached;
     let nothing = residual.clone() - residual.detach();
@@ -231,24 +232,4 @@ fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
 fn neighbours(low: &Tensor<2>, high: &Tensor<2>, epsilon: f64) -> Tensor<2, Bool> {
     let size = low.clone().abs().max_pair(high.clone().abs());
     (high.clone() - low.clone()).lower_equal(size.mul_scalar(epsilon))
-}
-
-/// The largest finite number.
-pub(crate) fn largest_number(dtype: DType) -> f64 {
-    match dtype {
-        DType::F64 => f64::MAX,
-        DType::F16 => 65504.0,
-        DType::BF16 => 3.389e38,
-        _ => f64::from(f32::MAX),
-    }
-}
-
-/// Distance from 1 to the next number.
-pub(crate) fn machine_epsilon(dtype: DType) -> f64 {
-    match dtype {
-        DType::F64 => f64::EPSILON,
-        DType::F16 => 9.765625e-4,
-        DType::BF16 => 7.8125e-3,
-        _ => f64::from(f32::EPSILON),
-    }
 }
