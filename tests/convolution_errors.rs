@@ -2,7 +2,7 @@
 //! both gradients, on data of which one pixel is up to a million times as large as the others.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flowkit::kernel::conv2d::{self, Form};
+use flowkit::kernel::conv2d::{self, ConvStages};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -54,13 +54,13 @@ impl Convolution {
     /// Results, the gradient of `x` and that of `w`.
     fn run(
         &self,
-        convolve: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, Form) -> Tensor<4>,
+        convolve: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, ConvStages) -> Tensor<4>,
         dtype: DType,
     ) -> [Tensor<4>; 3] {
         let graph = Device::flex().autodiff();
         let on = |tensor: &Tensor<4>| Tensor::<4>::from_data(tensor.to_data().convert_dtype(dtype), (&graph, dtype));
         let (x, w) = (on(&self.x).require_grad(), on(&self.w).require_grad());
-        let y = convolve(x.clone(), w.clone(), None, Form::PLAIN);
+        let y = convolve(x.clone(), w.clone(), None, ConvStages::PLAIN);
         let gradients = (y.clone() * on(&self.g)).sum().backward();
         let found = [y.inner(), x.grad(&gradients).unwrap(), w.grad(&gradients).unwrap()];
         found.map(|found| tensor(found.to_data().iter::<f64>().collect(), found.dims()))

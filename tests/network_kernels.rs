@@ -2,9 +2,9 @@
 //! float32, with every operand a leaf or a constant.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
+use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
+use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::gated_norm::Norm;
-use flowkit::kernel::linear::After;
 use flowkit::kernel::{
     affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear,
 };
@@ -29,13 +29,13 @@ fn images(shape: [usize; 4]) -> impl Fn(&Tensor<1>) -> Tensor<4> {
 /// Images `[B, H, W]`: one position, one row, sides that differ, more than a vector.
 const IMAGES: [[usize; 3]; 4] = [[1, 1, 1], [3, 1, 5], [2, 7, 3], [2, 6, 19]];
 
-/// What stands in front and behind, and what lies around.
-const CONVOLUTIONS: [Form; 5] = [
-    Form::PLAIN,
-    Form::behind(PreActivation::ConcatElu),
-    Form { after: After::Relu, ..Form::PLAIN },
-    Form { edge: Edge::Ring, after: After::Relu, ..Form::PLAIN },
-    Form { edge: Edge::Ring, ..Form::behind(PreActivation::ConcatElu) },
+/// What precedes and follows the sums, and what lies around the image.
+const CONVOLUTIONS: [ConvStages; 5] = [
+    ConvStages::PLAIN,
+    ConvStages::preceded_by(PreActivation::ConcatElu),
+    ConvStages { epilogue: Epilogue::Relu, ..ConvStages::PLAIN },
+    ConvStages { border: Border::Channel, epilogue: Epilogue::Relu, ..ConvStages::PLAIN },
+    ConvStages { border: Border::Channel, ..ConvStages::preceded_by(PreActivation::ConcatElu) },
 ];
 
 fn convolutions() -> Vec<Case> {
@@ -44,21 +44,21 @@ fn convolutions() -> Vec<Case> {
     // The last one is worth more than one task and more than one block.
     for [b, h, w] in IMAGES.into_iter().chain([[2, 40, 33]]) {
         for (inputs, outputs, kernel) in kernels {
-            for form in CONVOLUTIONS {
-                let ring = if form.edge == Edge::Ring { 1 } else { 0 };
-                let channels = if form.before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
+            for stages in CONVOLUTIONS {
+                let border = if stages.border == Border::Channel { 1 } else { 0 };
+                let channels = if stages.before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
                 if channels == 0 {
                     continue;
                 }
-                let shapes = [[b, channels, h, w], [outputs, inputs + ring, kernel, kernel]];
+                let shapes = [[b, channels, h, w], [outputs, inputs + border, kernel, kernel]];
                 let read = move |p: &[Tensor<1>]| {
                     (p[0].clone().reshape(shapes[0]), p[1].clone().reshape(shapes[1]), Some(p[2].clone()))
                 };
                 cases.push(Case::new(
-                    format!("conv2d {inputs} to {outputs}, side {kernel}, {form:?}, [{b}, {h}, {w}]"),
+                    format!("conv2d {inputs} to {outputs}, side {kernel}, {stages:?}, [{b}, {h}, {w}]"),
                     vec![shapes[0].to_vec(), shapes[1].to_vec(), vec![outputs]],
-                    move |p| flat(conv2d::forward(read(p).0, read(p).1, read(p).2, form)),
-                    move |p| flat(conv2d::reference(read(p).0, read(p).1, read(p).2, form)),
+                    move |p| flat(conv2d::forward(read(p).0, read(p).1, read(p).2, stages)),
+                    move |p| flat(conv2d::reference(read(p).0, read(p).1, read(p).2, stages)),
                 ));
             }
         }
@@ -197,16 +197,21 @@ fn attentions() -> Vec<Case> {
 fn layers() -> Vec<Case> {
     let mut cases = Vec::new();
     for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (1100, 3, 17), (530, 33, 1), (7, 5, 6), (1100, 17, 35)] {
-        for after in [After::Nothing, After::Relu] {
+        for epilogue in [Epilogue::Nothing, Epilogue::Relu] {
             let (x, weight) = ([rows, inputs], [inputs, outputs]);
             cases.push(Case::new(
-                format!("linear {rows} rows, {inputs} to {outputs}, {after:?}"),
+                format!("linear {rows} rows, {inputs} to {outputs}, {epilogue:?}"),
                 vec![x.to_vec(), weight.to_vec(), vec![outputs]],
                 move |p| {
-                    flat(linear::forward(p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone(), after))
+                    flat(linear::forward(p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone(), epilogue))
                 },
                 move |p| {
-                    flat(linear::reference(p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone(), after))
+                    flat(linear::reference(
+                        p[0].clone().reshape(x),
+                        p[1].clone().reshape(weight),
+                        p[2].clone(),
+                        epilogue,
+                    ))
                 },
             ));
         }
@@ -314,9 +319,9 @@ fn views_are_read() {
     let copy_of_part = Tensor::<4>::from_data(part.to_data(), (&device, DType::F64));
     assert_eq!(attention::forward(part, 1).to_data(), attention::forward(copy_of_part, 1).to_data());
     let weight = tensor_of(&normal(3 * 4 * 9, &mut rng), &device).reshape([3, 4, 3, 3]);
-    let found = conv2d::forward(turned, weight.clone().flip([2]), None, Form::PLAIN);
+    let found = conv2d::forward(turned, weight.clone().flip([2]), None, ConvStages::PLAIN);
     let flipped = Tensor::<4>::from_data(weight.flip([2]).to_data(), (&device, DType::F64));
-    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, Form::PLAIN).to_data());
+    assert_eq!(found.to_data(), conv2d::forward(copy, flipped, None, ConvStages::PLAIN).to_data());
 }
 
 /// One example's NaN is not another's, and large scores do not overflow.

@@ -29,7 +29,8 @@ use super::{Conditioner, NetShape, ThetaInit, ZeroConv, ZeroConvConfig, theta_in
 use crate::bijector::Bijector;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
-use crate::kernel::conv2d::{self, After, Edge, Form};
+use crate::kernel::conv2d::{self, Border, ConvStages};
+use crate::kernel::epilogue::Epilogue;
 use crate::law::Law;
 use crate::linear::{ActNorm, ActNormConfig};
 use crate::tensor::dtype::{self, cast};
@@ -127,9 +128,9 @@ impl NormedConv {
         Self { weight, norm }
     }
 
-    fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, after: After) -> Tensor<4> {
-        let edge = if weight.dims()[2] == 3 { Edge::Ring } else { Edge::Zeros };
-        conv2d::forward(x, weight, bias, Form { edge, after, ..Form::PLAIN })
+    fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, epilogue: Epilogue) -> Tensor<4> {
+        let border = if weight.dims()[2] == 3 { Border::Channel } else { Border::Zeros };
+        conv2d::forward(x, weight, bias, ConvStages { border, epilogue, ..ConvStages::PLAIN })
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -139,11 +140,11 @@ impl NormedConv {
         let bias = (self.norm.bias.val() * scale.clone()).reshape([outputs]);
         let weight = scaled(cast(self.weight.val(), scale.dtype()), scale.reshape([outputs]));
         let dtype = x.dtype();
-        Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype)), After::Relu)
+        Self::conv(x, cast(weight, dtype), Some(cast(bias, dtype)), Epilogue::Relu)
     }
 
     fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
-        let y = Self::conv(x, self.weight.val(), None, After::Nothing).detach();
+        let y = Self::conv(x, self.weight.val(), None, Epilogue::Nothing).detach();
         let (norm, y) = Bijector::<4>::initialize(self.norm, y, &());
         (Self { weight: self.weight, norm }, relu(y))
     }

@@ -37,7 +37,8 @@ use super::widths::Widths;
 use super::{Activation, Conditioner, NetShape, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::kernel::linear::{self, After};
+use crate::kernel::epilogue::Epilogue;
+use crate::kernel::linear;
 use crate::law::Law;
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::parameter;
@@ -154,12 +155,12 @@ impl<C: VectorContext> Conditioner<2, C> for Mlp {
             None => kept,
         };
         let layer = |h: Tensor<2>, layer: &Linear| match self.activation {
-            Activation::Relu => linear::layer(h, layer, After::Relu),
-            activation => activation.forward(linear::layer(h, layer, After::Nothing)),
+            Activation::Relu => linear::layer(h, layer, Epilogue::Relu),
+            activation => activation.forward(linear::layer(h, layer, Epilogue::Nothing)),
         };
         let dtype = input.dtype();
         let h = self.hidden.iter().fold(cast(input, dtype::of(&self.output.weight)), layer);
-        cast(self.widths.theta(linear::layer(h, &self.output, After::Nothing)), dtype)
+        cast(self.widths.theta(linear::layer(h, &self.output, Epilogue::Nothing)), dtype)
     }
 
     fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {

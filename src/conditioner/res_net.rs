@@ -22,7 +22,8 @@ use super::widths::Widths;
 use super::{Activation, Conditioner, NetShape, ThetaInit};
 use crate::context::VectorContext;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::kernel::linear::{After, layer};
+use crate::kernel::epilogue::Epilogue;
+use crate::kernel::linear::layer;
 use crate::law::Law;
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{MOST_REPEATS, product, sum};
@@ -150,10 +151,10 @@ pub struct ResNet {
 
 impl ResNet {
     fn block(&self, h: Tensor<2>, block: &ResBlock, context: Option<&Tensor<2>>) -> Tensor<2> {
-        let r = layer(self.activation.forward(h.clone()), &block.first, After::Nothing);
-        let r = layer(block.dropout.forward(self.activation.forward(r)), &block.second, After::Nothing);
+        let r = layer(self.activation.forward(h.clone()), &block.first, Epilogue::Nothing);
+        let r = layer(block.dropout.forward(self.activation.forward(r)), &block.second, Epilogue::Nothing);
         match (&block.gate, context) {
-            (Some(gate), Some(context)) => h + r * sigmoid(layer(context.clone(), gate, After::Nothing)),
+            (Some(gate), Some(context)) => h + r * sigmoid(layer(context.clone(), gate, Epilogue::Nothing)),
             // `check_context` lets no other pair through than one without both.
             _ => h + r,
         }
@@ -185,9 +186,9 @@ impl<C: VectorContext> Conditioner<2, C> for ResNet {
             Some(context) => Tensor::cat(vec![kept, context.clone()], 1),
             None => kept,
         };
-        let h = layer(input, &self.input, After::Nothing);
+        let h = layer(input, &self.input, Epilogue::Nothing);
         let h = self.blocks.iter().fold(h, |h, block| self.block(h, block, context.as_ref()));
-        cast(self.widths.theta(layer(self.activation.forward(h), &self.output, After::Nothing)), dtype)
+        cast(self.widths.theta(layer(self.activation.forward(h), &self.output, Epilogue::Nothing)), dtype)
     }
 
     fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {

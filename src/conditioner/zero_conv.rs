@@ -25,7 +25,7 @@ use super::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::channel_affine;
-use crate::kernel::conv2d::{self, Edge, Form};
+use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::law::Law;
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{product, sum};
@@ -111,7 +111,12 @@ impl ZeroConv {
     pub fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = self.scaled();
         let dtype = x.dtype();
-        conv2d::forward(x, cast(weight, dtype), Some(cast(bias, dtype)), Form { edge: Edge::Ring, ..Form::PLAIN })
+        conv2d::forward(
+            x,
+            cast(weight, dtype),
+            Some(cast(bias, dtype)),
+            ConvStages { border: Border::Channel, ..ConvStages::PLAIN },
+        )
     }
 
     /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the ring's weights.
@@ -120,7 +125,7 @@ impl ZeroConv {
     /// `[1, out, H, W]`.
     pub fn of_zeros(&self, size: [usize; 2]) -> Tensor<4> {
         let (weight, bias) = self.scaled();
-        conv2d::ring(weight, size, Some(bias))
+        conv2d::border_channel(weight, size, Some(bias))
     }
 
     /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output. Those of a half type in float32.

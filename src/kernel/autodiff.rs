@@ -2,16 +2,14 @@
 
 use std::ops::Range;
 
-use burn::backend::Backend;
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::FloatTensor;
 
 use super::affine_coupling::AffineForm;
-use super::conv2d::{Form, PreActivation};
-use super::linear::After;
+use super::conv2d::{ConvStages, PreActivation};
+use super::epilogue::Epilogue;
+use super::node::constant;
 use super::{
     FlowOps, NetworkOps, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
     gated_residual, linear, mixture_logistic,
@@ -49,9 +47,9 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        form: Form,
+        stages: ConvStages,
     ) -> FloatTensor<Self> {
-        conv2d::autodiff::forward::<B, C>(x, weight, bias, form)
+        conv2d::autodiff::forward::<B, C>(x, weight, bias, stages)
     }
 
     fn same_conv2d_backward(
@@ -59,11 +57,11 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        form: Form,
+        stages: ConvStages,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
-        let (x, weight, bias) = B::same_conv2d_backward(x, weight, y, gradient, form, of_x);
+        let (x, weight, bias) = B::same_conv2d_backward(x, weight, y, gradient, stages, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 
@@ -71,9 +69,9 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        after: After,
+        epilogue: Epilogue,
     ) -> FloatTensor<Self> {
-        linear::autodiff::forward::<B, C>(x, weight, bias, after)
+        linear::autodiff::forward::<B, C>(x, weight, bias, epilogue)
     }
 
     fn dense_backward(
@@ -81,11 +79,11 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        after: After,
+        epilogue: Epilogue,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
-        let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, after, of_x);
+        let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, epilogue, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 
@@ -235,26 +233,5 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         let tensors = [projected, output, log_sums, gradient].map(|tensor| tensor.into_primitive());
         let [projected, output, log_sums, gradient] = tensors;
         constant::<B, C>(B::self_attention_backward(projected, output, log_sums, gradient, heads))
-    }
-}
-
-/// A tensor that no gradient flows through.
-fn constant<B: Backend, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
-    <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(tensor)
-}
-
-/// Gives the operands of a node their gradients, computed from the node's state, its own gradient, and which of them are asked for: burn's `unary`
-/// for any number of operands.
-pub(super) fn backward<B: Backend, S, const N: usize>(
-    ops: Ops<S, N>,
-    gradients: &mut Gradients,
-    of: impl FnOnce(S, FloatTensor<B>, [bool; N]) -> [FloatTensor<B>; N],
-) {
-    let gradient = gradients.consume::<B>(&ops.node);
-    let wanted = std::array::from_fn(|index| ops.parents[index].is_some());
-    for (node, gradient) in ops.parents.into_iter().zip(of(ops.state, gradient, wanted)) {
-        if let Some(node) = node {
-            gradients.register::<B>(node.id, gradient);
-        }
     }
 }

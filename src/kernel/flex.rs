@@ -7,9 +7,9 @@ use burn::backend::tensor::FloatTensor;
 
 use super::adam::Rates;
 use super::affine_coupling::AffineForm;
-use super::conv2d::{Form, PreActivation};
-use super::host::with_number;
-use super::linear::After;
+use super::conv2d::{ConvStages, PreActivation};
+use super::epilogue::Epilogue;
+use super::flex_slices::with_number;
 use super::{
     FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu,
     conv2d, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
@@ -43,10 +43,10 @@ impl NetworkOps for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        form: Form,
+        stages: ConvStages,
     ) -> FloatTensor<Self> {
         use conv2d::flex::forward;
-        with_number!(x, forward(&x, &weight, &bias, form))
+        with_number!(x, forward(&x, &weight, &bias, stages))
     }
 
     fn same_conv2d_backward(
@@ -54,21 +54,21 @@ impl NetworkOps for Flex {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        form: Form,
+        stages: ConvStages,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use conv2d::flex::backward;
-        with_number!(x, backward(&x, &weight, &y, gradient, form, of_x))
+        with_number!(x, backward(&x, &weight, &y, gradient, stages, of_x))
     }
 
     fn dense(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        after: After,
+        epilogue: Epilogue,
     ) -> FloatTensor<Self> {
         use linear::flex::forward;
-        with_number!(x, forward(&x, &weight, &bias, after))
+        with_number!(x, forward(&x, &weight, &bias, epilogue))
     }
 
     fn dense_backward(
@@ -76,11 +76,11 @@ impl NetworkOps for Flex {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        after: After,
+        epilogue: Epilogue,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         use linear::flex::backward;
-        with_number!(x, backward(&x, &weight, &y, &gradient, after, of_x))
+        with_number!(x, backward(&x, &weight, &y, &gradient, epilogue, of_x))
     }
 
     fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -44,13 +44,13 @@ impl<'a, T> Matrix<'a, T> {
     /// The matrix whose element `[i, j]` is `data[i·strides[0] + j·strides[1]]`.
     ///
     /// # Panics
-    /// If an element lies behind the slice's end.
+    /// If an element lies beyond the slice's end.
     pub fn new(data: &'a [T], shape: [usize; 2], strides: [usize; 2]) -> Self {
         check_reach(data.len(), shape, strides);
         Self { data, shape, strides }
     }
 
-    /// Rows one behind the other.
+    /// Rows follow each other without gaps.
     ///
     /// # Panics
     /// If the slice is too short.
@@ -63,7 +63,7 @@ impl<'a, T> MatrixMut<'a, T> {
     /// The matrix whose element `[i, j]` is `data[i·strides[0] + j·strides[1]]`.
     ///
     /// # Panics
-    /// If an element lies behind the slice's end, or two elements at one place.
+    /// If an element lies beyond the slice's end, or two elements at one place.
     pub fn new(data: &'a mut [T], shape: [usize; 2], strides: [usize; 2]) -> Self {
         check_reach(data.len(), shape, strides);
         let [rows, columns] = shape;
@@ -75,7 +75,7 @@ impl<'a, T> MatrixMut<'a, T> {
         Self { data, shape, strides }
     }
 
-    /// Rows one behind the other.
+    /// Rows follow each other without gaps.
     ///
     /// # Panics
     /// If the slice is too short.

@@ -29,25 +29,25 @@ pub mod concat_elu;
 pub mod conv2d;
 #[cfg(feature = "_gpu")]
 mod cube;
+pub mod epilogue;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod flex_slices;
 pub mod gated_norm;
 pub mod gated_residual;
-#[cfg(feature = "flex")]
-mod gates;
-#[cfg(feature = "flex")]
-mod host;
-#[cfg(feature = "flex")]
-mod lanes;
 pub mod linear;
 #[cfg(feature = "flex")]
 mod matmul;
 pub mod mixture_logistic;
 pub mod moving_average;
 mod network;
+mod node;
 mod operands;
 #[cfg(feature = "flex")]
 mod parallel;
+#[cfg(feature = "flex")]
+mod remainder;
 #[cfg(feature = "flex")]
 mod scratch;
 #[cfg(feature = "flex")]
@@ -58,7 +58,7 @@ mod training;
 #[cfg(feature = "flex")]
 mod transpose;
 #[cfg(feature = "flex")]
-mod unwritten;
+mod uninitialised;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DispatchDevice, backend_extension};

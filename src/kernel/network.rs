@@ -6,8 +6,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
 use super::affine_coupling::AffineForm;
-use super::conv2d::{Form, PreActivation};
-use super::linear::After;
+use super::conv2d::{ConvStages, PreActivation};
+use super::epilogue::Epilogue;
 
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///
@@ -19,13 +19,13 @@ use super::linear::After;
 /// message names the operand, what was expected, and all that came.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
-    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a ring `[O, C + 1, kh, kw]`, `bias
+    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border channel `[O, C + 1, kh, kw]`, `bias
     /// [O]` to `[B, O, H, W]`.
     fn same_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        form: Form,
+        stages: ConvStages,
     ) -> FloatTensor<Self>;
 
     /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if `of_x`, and empty otherwise. `y` is the
@@ -35,7 +35,7 @@ pub trait NetworkOps: Backend {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        form: Form,
+        stages: ConvStages,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
@@ -44,7 +44,7 @@ pub trait NetworkOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        after: After,
+        epilogue: Epilogue,
     ) -> FloatTensor<Self>;
 
     /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only computed if asked for,
@@ -54,7 +54,7 @@ pub trait NetworkOps: Backend {
         weight: FloatTensor<Self>,
         y: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        after: After,
+        epilogue: Epilogue,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 

@@ -2,14 +2,14 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::{Device, Tensor};
-use flowkit::kernel::conv2d::{Edge, Form, PreActivation};
-use flowkit::kernel::linear::After;
+use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
+use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::{NetworkOps, attention, channel_affine, conv2d, linear};
 
 use crate::{Door, Named, door, numbers};
 
 pub fn convolutions() -> Vec<Door> {
-    let form = Form { edge: Edge::Ring, after: After::Relu, before: PreActivation::ConcatElu };
+    let stages = ConvStages { border: Border::Channel, epilogue: Epilogue::Relu, before: PreActivation::ConcatElu };
     let x: Named = ("x", &[2, 2, 4, 5]);
     let weight: Named = ("weight", &[3, 5, 3, 3]);
     let bias: Named = ("bias", &[3]);
@@ -17,22 +17,25 @@ pub fn convolutions() -> Vec<Door> {
     let any = [(0, 0), (0, 2), (0, 3)];
     vec![
         door("conv2d", &[x, weight, bias], &any, move |c| {
-            numbers(conv2d::forward(c.get(0), c.get(1), Some(c.get(2)), form))
+            numbers(conv2d::forward(c.get(0), c.get(1), Some(c.get(2)), stages))
         }),
         door("conv2d::reference", &[x, weight, bias], &any, move |c| {
-            numbers(conv2d::reference(c.get(0), c.get(1), Some(c.get(2)), form))
+            numbers(conv2d::reference(c.get(0), c.get(1), Some(c.get(2)), stages))
         }),
         door("conv2d without bias", &[x, weight], &[(0, 0), (0, 2), (0, 3), (1, 0)], move |c| {
-            numbers(conv2d::forward(c.get(0), c.get(1), None, form))
+            numbers(conv2d::forward(c.get(0), c.get(1), None, stages))
         }),
-        door("conv2d::ring", &[weight, bias], &[(0, 1)], |c| numbers(conv2d::ring(c.get(0), [4, 5], Some(c.get(1))))),
+        door("conv2d::border_channel", &[weight, bias], &[(0, 1)], |c| {
+            numbers(conv2d::border_channel(c.get(0), [4, 5], Some(c.get(1))))
+        }),
         door("NetworkOps::same_conv2d", &[x, weight, bias], &any, move |c| {
             let (x, weight, bias) = raw!(c, 4, 4, 1);
-            all!(4 <Dispatch as NetworkOps>::same_conv2d(x, weight, bias, form))
+            all!(4 <Dispatch as NetworkOps>::same_conv2d(x, weight, bias, stages))
         }),
         door("NetworkOps::same_conv2d_backward", &[x, weight, y("y"), y("gradient")], &[], move |c| {
             let (x, weight, y, gradient) = raw!(c, 4, 4, 4, 4);
-            let (x, weight, bias) = <Dispatch as NetworkOps>::same_conv2d_backward(x, weight, y, gradient, form, true);
+            let (x, weight, bias) =
+                <Dispatch as NetworkOps>::same_conv2d_backward(x, weight, y, gradient, stages, true);
             all!(4 x, 4 weight, 1 bias)
         }),
     ]
@@ -47,19 +50,19 @@ pub fn doors() -> Vec<Door> {
     let mixed = |name| -> Named { (name, &[2, 4, 5]) };
     vec![
         door("linear", &[rows, weight, bias], &[(0, 0)], |c| {
-            numbers(linear::forward(c.get(0), c.get(1), c.get(2), After::Relu))
+            numbers(linear::forward(c.get(0), c.get(1), c.get(2), Epilogue::Relu))
         }),
         door("linear::reference", &[rows, weight, bias], &[(0, 0)], |c| {
-            numbers(linear::reference(c.get(0), c.get(1), c.get(2), After::Relu))
+            numbers(linear::reference(c.get(0), c.get(1), c.get(2), Epilogue::Relu))
         }),
         door("NetworkOps::dense", &[rows, weight, bias], &[(0, 0)], |c| {
             let (x, weight, bias) = raw!(c, 2, 2, 1);
-            all!(2 <Dispatch as NetworkOps>::dense(x, weight, bias, After::Nothing))
+            all!(2 <Dispatch as NetworkOps>::dense(x, weight, bias, Epilogue::Nothing))
         }),
         door("NetworkOps::dense_backward", &[rows, weight, y("y"), y("gradient")], &[], |c| {
             let (x, weight, y, gradient) = raw!(c, 2, 2, 2, 2);
             let (x, weight, bias) =
-                <Dispatch as NetworkOps>::dense_backward(x, weight, y, gradient, After::Nothing, true);
+                <Dispatch as NetworkOps>::dense_backward(x, weight, y, gradient, Epilogue::Nothing, true);
             all!(2 x, 2 weight, 1 bias)
         }),
         door("channel_affine", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
@@ -116,5 +119,5 @@ fn heads_whose_triple_overflows() {
 #[should_panic(expected = "rows that hold at least one number")]
 fn rows_that_hold_nothing() {
     let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
-    linear::forward(zeros([3, 0]), zeros([0, 2]), Tensor::zeros([2], &Device::flex()), After::Nothing);
+    linear::forward(zeros([3, 0]), zeros([0, 2]), Tensor::zeros([2], &Device::flex()), Epilogue::Nothing);
 }

@@ -192,7 +192,7 @@ impl DataInitConv {
     /// The convolution of what an activation makes of `x`.
     pub(crate) fn forward_behind(&self, x: Tensor<4>, before: PreActivation) -> Tensor<4> {
         let (weight, bias) = self.parameters(x.dtype());
-        conv2d::forward(x, weight, bias, conv2d::Form::behind(before))
+        conv2d::forward(x, weight, bias, conv2d::ConvStages::preceded_by(before))
     }
 
     /// Weights `[out, in, k, k]` and bias `[out]` of the convolution, for numbers of a type.

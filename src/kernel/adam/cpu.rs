@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::Rates;
-use crate::kernel::lanes::{load, store};
+use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
 /// Numbers of a task: some 90 µs of memory traffic; to hand out less is no gain.

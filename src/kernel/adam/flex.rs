@@ -5,10 +5,10 @@ use burn::backend::tensor::FloatTensor;
 
 use super::Rates;
 use super::cpu::{self, Moved};
-use crate::kernel::host::{Contiguous, Number, in_place, tensor};
+use crate::kernel::flex_slices::{Contiguous, Number, in_place, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 pub fn update<T: Number>(
     parameter: &FloatTensor<Flex>,
@@ -20,7 +20,7 @@ pub fn update<T: Number>(
     let checked = operands!("adam", parameter, gradient, mean, square).alike();
     let shape = parameter.layout().shape().clone();
     let [parameter, gradient] = [parameter, gradient].map(Contiguous::of);
-    let mut moved = unwritten(parameter.numbers::<T>().len(), &checked);
+    let mut moved = uninitialised(parameter.numbers::<T>().len(), &checked);
     let to = Moved { parameter: &mut moved, mean: in_place(&mut mean), square: in_place(&mut square) };
     cpu::update::<T>(InstructionSet::detect(), rates, parameter.numbers(), gradient.numbers(), to);
     (tensor(moved, shape), mean, square)

@@ -11,7 +11,7 @@ use burn::backend::tensor::FloatTensor;
 
 use super::AffineForm;
 use crate::kernel::NetworkOps;
-use crate::kernel::autodiff::backward;
+use crate::kernel::node::backward;
 
 /// `z`.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use burn::backend::tensor::FloatTensor;
 
 use super::cpu::AffineCoupling;
 use super::{AffineForm, check};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::{Checked, Operands, operands};
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 /// # Panics
 /// For the additive form, which has nothing to compute.
@@ -86,7 +86,7 @@ pub fn backward<T: Number>(
     let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
     let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
     let mut of_x = gradient.numbers::<T>().to_vec();
-    let mut of_theta = unwritten(theta_shape.iter().product(), &checked);
+    let mut of_theta = uninitialised(theta_shape.iter().product(), &checked);
     coupling(shape, form, &range).backward(x.numbers(), theta.numbers(), &mut of_x, &mut of_theta);
     (tensor(of_x, shape), tensor(of_theta, theta_shape))
 }

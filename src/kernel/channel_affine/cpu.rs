@@ -8,8 +8,8 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::lanes::{load, store};
 use crate::kernel::parallel::items_per_task;
+use crate::kernel::remainder::{load, store};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 

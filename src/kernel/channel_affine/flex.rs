@@ -5,10 +5,10 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{ChannelAffine, Gradients, Operands};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 fn affine(x: &FloatTensor<Flex>) -> ChannelAffine {
     let [_, channels, positions] = dims(x);
@@ -23,7 +23,7 @@ pub fn forward<T: Number>(
     let checked = check(operands!("channel_affine", x, shift, scale));
     let (affine, shape): (_, [usize; 3]) = (affine(x), dims(x));
     let [x, shift, scale] = [x, shift, scale].map(Contiguous::of);
-    let mut z = unwritten(x.numbers::<T>().len(), &checked);
+    let mut z = uninitialised(x.numbers::<T>().len(), &checked);
     let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
     affine.forward(operands, &mut z);
     tensor(z, shape)
@@ -41,7 +41,7 @@ pub fn backward<T: Number>(
     let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(Contiguous::of);
     let n = if of_x { n } else { 0 };
     let [mut of_input, mut of_shift, mut of_scale] =
-        [n * channels * positions, channels, channels].map(|length| unwritten(length, &checked));
+        [n * channels * positions, channels, channels].map(|length| uninitialised(length, &checked));
     let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), shift: &mut of_shift, scale: &mut of_scale };
     let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
     affine.backward(operands, gradient.numbers(), gradients);

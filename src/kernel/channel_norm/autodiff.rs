@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::kernel::NetworkOps;
-use crate::kernel::autodiff::backward;
+use crate::kernel::node::backward;
 
 #[derive(Debug)]
 struct ChannelNorm;

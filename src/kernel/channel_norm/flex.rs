@@ -5,10 +5,10 @@ use burn::backend::tensor::FloatTensor;
 
 use super::check;
 use super::cpu::{ChannelNorm, Gradients};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 fn norm(x: &FloatTensor<Flex>, epsilon: f64) -> ChannelNorm {
     let [batch, channels, height, width] = dims(x);
@@ -23,7 +23,7 @@ pub fn forward<T: Number>(
 ) -> FloatTensor<Flex> {
     let checked = check(operands!("channel_norm", x, gain, shift));
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
-    let mut y = unwritten(shape.iter().product(), &checked);
+    let mut y = uninitialised(shape.iter().product(), &checked);
     let [x, gain, shift] = [x, gain, shift].map(Contiguous::of);
     norm.forward::<T>(x.numbers(), gain.numbers(), shift.numbers(), &mut y);
     tensor(y, shape)
@@ -37,7 +37,7 @@ pub fn backward<T: Number>(
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
     let checked = check(operands!("channel_norm_backward", x, gain, gradient));
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
-    let mut of_x = unwritten(shape.iter().product(), &checked);
+    let mut of_x = uninitialised(shape.iter().product(), &checked);
     let (mut of_gain, mut of_shift) = (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
     let [x, gain, gradient] = [x, gain, gradient].map(Contiguous::of);
     let gradients = Gradients { x: &mut of_x, gain: &mut of_gain, shift: &mut of_shift };

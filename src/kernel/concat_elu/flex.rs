@@ -4,16 +4,16 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::{check, cpu};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let checked = check(operands!("concat_elu", x));
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
-    let mut y = unwritten(2 * batch * length, &checked);
+    let mut y = uninitialised(2 * batch * length, &checked);
     cpu::forward::<T>(InstructionSet::detect(), length, Contiguous::of(x).numbers(), &mut y);
     tensor(y, [batch, 2 * channels, height, width])
 }
@@ -22,7 +22,7 @@ pub fn backward<T: Number>(x: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) 
     let checked = check(operands!("concat_elu_backward", x, gradient));
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
-    let mut of_x = unwritten(batch * length, &checked);
+    let mut of_x = uninitialised(batch * length, &checked);
     let [x, gradient] = [x, gradient].map(Contiguous::of);
     cpu::backward::<T>(InstructionSet::detect(), length, x.numbers(), gradient.numbers(), &mut of_x);
     tensor(of_x, [batch, channels, height, width])

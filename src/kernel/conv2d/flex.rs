@@ -4,28 +4,29 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::cpu::{Conv2d, ConvShape, Gradients, mask};
-use super::{After, Form, check};
-use crate::kernel::host::{Contiguous, Number, dims, in_place, tensor};
+use super::{ConvStages, check};
+use crate::kernel::epilogue::Epilogue;
+use crate::kernel::flex_slices::{Contiguous, Number, dims, in_place, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
-fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, form: Form) -> (Conv2d, ConvShape) {
+fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, stages: ConvStages) -> (Conv2d, ConvShape) {
     let ([batch, _, height, width], [outputs, inputs, kh, kw]) = (dims(x), dims(weight));
-    let inputs = inputs - form.edge.channels();
+    let inputs = inputs - stages.border.channels();
     let shape = ConvShape { batch, inputs, outputs, height, width, kernel: [kh, kw] };
-    (Conv2d::new(shape, form, InstructionSet::detect()), shape)
+    (Conv2d::new(shape, stages, InstructionSet::detect()), shape)
 }
 
 pub fn forward<T: Number>(
     x: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
     bias: &FloatTensor<Flex>,
-    form: Form,
+    stages: ConvStages,
 ) -> FloatTensor<Flex> {
-    let checked = check(operands!("same_conv2d", x, weight, bias), form);
-    let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, form);
-    let mut y = unwritten(batch * outputs * height * width, &checked);
+    let checked = check(operands!("same_conv2d", x, weight, bias), stages);
+    let (conv, ConvShape { batch, outputs, height, width, .. }) = conv(x, weight, stages);
+    let mut y = uninitialised(batch * outputs * height * width, &checked);
     let [x, weight, bias] = [x, weight, bias].map(Contiguous::of);
     conv.forward::<T>(x.numbers(), weight.numbers(), Some(bias.numbers()), &mut y);
     tensor(y, [batch, outputs, height, width])
@@ -36,19 +37,19 @@ pub fn backward<T: Number>(
     weight: &FloatTensor<Flex>,
     y: &FloatTensor<Flex>,
     mut gradient: FloatTensor<Flex>,
-    form: Form,
+    stages: ConvStages,
     of_x: bool,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let checked = check(operands!("same_conv2d_backward", x, weight, y, gradient), form);
-    let (conv, ConvShape { outputs, .. }) = conv(x, weight, form);
+    let checked = check(operands!("same_conv2d_backward", x, weight, y, gradient), stages);
+    let (conv, ConvShape { outputs, .. }) = conv(x, weight, stages);
     let (x_shape, weight_shape): ([usize; 4], [usize; 4]) = (dims(x), dims(weight));
-    if form.after == After::Relu {
+    if stages.epilogue == Epilogue::Relu {
         mask(InstructionSet::detect(), Contiguous::of(y).numbers(), in_place::<T>(&mut gradient));
     }
     let [x, weight, gradient] = [x, weight, &gradient].map(Contiguous::of);
-    let mut of_input = unwritten(if of_x { x.numbers::<T>().len() } else { 0 }, &checked);
-    let mut of_weight = unwritten(weight.numbers::<T>().len(), &checked);
-    let mut of_bias = unwritten(outputs, &checked);
+    let mut of_input = uninitialised(if of_x { x.numbers::<T>().len() } else { 0 }, &checked);
+    let mut of_weight = uninitialised(weight.numbers::<T>().len(), &checked);
+    let mut of_bias = uninitialised(outputs, &checked);
     let gradients =
         Gradients { x: of_x.then_some(&mut of_input[..]), weight: Some(&mut of_weight), bias: Some(&mut of_bias) };
     conv.backward::<T>(x.numbers(), weight.numbers(), gradient.numbers(), gradients);

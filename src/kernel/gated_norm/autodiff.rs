@@ -8,8 +8,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::kernel::NetworkOps;
-use crate::kernel::autodiff::backward;
 use crate::kernel::conv2d::PreActivation;
+use crate::kernel::node::backward;
 
 #[derive(Debug)]
 struct GatedNorm;

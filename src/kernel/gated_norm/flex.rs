@@ -7,11 +7,11 @@ use super::check;
 use super::cpu::{GatedNorm, Gradients, Operands};
 use crate::kernel::channel_norm::cpu::ChannelNorm;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
-use crate::kernel::conv2d::{Form, PreActivation};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::conv2d::{ConvStages, PreActivation};
+use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 /// The operands but the shift: `x`, `c`, weights, bias, gain.
 pub type Arguments<'a> = [&'a FloatTensor<Flex>; 5];
@@ -23,7 +23,7 @@ fn gated_norm([x, c, weight, _, _]: Arguments<'_>, before: PreActivation, epsilo
     let positions = height * width;
     let shape = ConvShape { batch: 1, inputs, outputs, height, width, kernel: [kh, kw] };
     GatedNorm {
-        conv: Conv2d::new(shape, Form::behind(before), set),
+        conv: Conv2d::new(shape, ConvStages::preceded_by(before), set),
         norm: ChannelNorm { batch: 1, channels, positions, epsilon, set },
         length: channels * positions,
         c_length: c_channels * positions,
@@ -45,7 +45,7 @@ pub fn forward<T: Number>(
     let [x, c, weight, bias, gain] = arguments;
     let checked = check(operands!("gated_norm", x, c, weight, bias, gain, shift), before);
     let shape: [usize; 4] = dims(x);
-    let mut y = unwritten(shape.iter().product(), &checked);
+    let mut y = uninitialised(shape.iter().product(), &checked);
     let gated_norm = gated_norm(arguments, before, epsilon);
     let arguments = arguments.map(Contiguous::of);
     gated_norm.forward::<T>(operands(&arguments), Contiguous::of(shift).numbers(), &mut y);
@@ -64,9 +64,10 @@ pub fn backward<T: Number>(
     let [x, c, weight, gain] = [x, c, weight, gain].map(dims::<4>);
     let bias = [weight[0]];
     let gated_norm = gated_norm(arguments, before, epsilon);
-    let [mut of_x, mut of_c, mut of_weight] = [x, c, weight].map(|shape| unwritten(shape.iter().product(), &checked));
+    let [mut of_x, mut of_c, mut of_weight] =
+        [x, c, weight].map(|shape| uninitialised(shape.iter().product(), &checked));
     let [mut of_bias, mut of_gain, mut of_shift] =
-        [bias[0], gain.iter().product(), gain.iter().product()].map(|length| unwritten(length, &checked));
+        [bias[0], gain.iter().product(), gain.iter().product()].map(|length| uninitialised(length, &checked));
     let gradients = Gradients {
         x: &mut of_x,
         c: &mut of_c,

@@ -97,6 +97,6 @@ pub fn reference(
     before: PreActivation,
 ) -> Tensor<4> {
     check_forward(&x, &c, (&weight, bias.as_ref()), &norm, before);
-    let h = conv2d::reference(c, weight, bias, conv2d::Form::behind(before));
+    let h = conv2d::reference(c, weight, bias, conv2d::ConvStages::preceded_by(before));
     channel_norm::reference(gated_residual::reference(x, h), norm.gain, norm.shift, norm.epsilon)
 }

@@ -4,16 +4,16 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 
 use super::{check, check_backward, cpu};
-use crate::kernel::host::{Contiguous, Number, dims, tensor};
+use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 pub fn forward<T: Number>(x: &FloatTensor<Flex>, h: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     let checked = check(operands!("gated_residual", x, h));
     let shape @ [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
-    let mut y = unwritten(batch * length, &checked);
+    let mut y = uninitialised(batch * length, &checked);
     let [x, h] = [x, h].map(Contiguous::of);
     cpu::forward::<T>(InstructionSet::detect(), length, x.numbers(), h.numbers(), &mut y);
     tensor(y, shape)
@@ -23,7 +23,7 @@ pub fn backward<T: Number>(h: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) 
     let checked = check_backward(operands!("gated_residual_backward", h, gradient));
     let shape @ [batch, channels, height, width] = dims(h);
     let length = channels / 2 * height * width;
-    let mut of_h = unwritten(2 * batch * length, &checked);
+    let mut of_h = uninitialised(2 * batch * length, &checked);
     let [h, gradient] = [h, gradient].map(Contiguous::of);
     cpu::backward::<T>(InstructionSet::detect(), length, h.numbers(), gradient.numbers(), &mut of_h);
     tensor(of_h, shape)

@@ -7,20 +7,20 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::After;
 use crate::kernel::NetworkOps;
-use crate::kernel::autodiff::backward;
+use crate::kernel::epilogue::Epilogue;
+use crate::kernel::node::backward;
 
 #[derive(Debug)]
 struct Linear;
 
 impl<B: NetworkOps> Backward<B, 3> for Linear {
     /// `x`, the weights, `y`, and what follows the sum: `y` says where a ReLU passed its input.
-    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, After);
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Epilogue);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        backward::<B, _, 3>(ops, gradients, |(x, weight, y, after), gradient, [of_x, ..]| {
-            let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, after, of_x);
+        backward::<B, _, 3>(ops, gradients, |(x, weight, y, epilogue), gradient, [of_x, ..]| {
+            let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, epilogue, of_x);
             [x, weight, bias]
         });
     }
@@ -30,15 +30,15 @@ pub fn forward<B: NetworkOps, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
     weight: FloatTensor<Autodiff<B, C>>,
     bias: FloatTensor<Autodiff<B, C>>,
-    after: After,
+    epilogue: Epilogue,
 ) -> FloatTensor<Autodiff<B, C>> {
     let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
     let (bias, bias_node) = bias.into_parts();
     match Linear.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
         OpsKind::Tracked(node) => {
-            let output = B::dense(x.clone(), weight.clone(), bias, after);
-            node.finish((x, weight, output.clone(), after), output)
+            let output = B::dense(x.clone(), weight.clone(), bias, epilogue);
+            node.finish((x, weight, output.clone(), epilogue), output)
         }
-        OpsKind::UnTracked(node) => node.finish(B::dense(x, weight, bias, after)),
+        OpsKind::UnTracked(node) => node.finish(B::dense(x, weight, bias, epilogue)),
     }
 }

@@ -15,35 +15,27 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
+use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, serve_networks};
-
-/// What follows a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
-    /// Nothing.
-    Nothing,
-    /// `max(y, 0)`, with slope 0 at 0.
-    Relu,
-}
 
 /// `y` from `x`.
 ///
 /// # Panics
 /// If widths or types do not match, or a row of `x` holds nothing.
-pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
+pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, epilogue: Epilogue) -> Tensor<2> {
     check(operands!("linear", x, weight, bias));
     if !serve_networks(&x.device(), x.dtype()) {
-        return reference(x, weight, bias, after);
+        return reference(x, weight, bias, epilogue);
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, after))
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::dense(x, weight, bias, epilogue))
 }
 
 /// [`forward`] with the parameters of burn's layer, which has a bias.
-pub(crate) fn layer(x: Tensor<2>, layer: &Linear, after: After) -> Tensor<2> {
+pub(crate) fn layer(x: Tensor<2>, layer: &Linear, epilogue: Epilogue) -> Tensor<2> {
     let bias = layer.bias.as_ref().expect("layers of networks have a bias");
-    forward(x, layer.weight.val(), bias.val(), after)
+    forward(x, layer.weight.val(), bias.val(), epilogue)
 }
 
 /// Checks that the operands fit, those of the backward pass among them where there are any.
@@ -61,8 +53,8 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
 ///
 /// # Panics
 /// As [`forward`].
-pub fn reference(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, after: After) -> Tensor<2> {
+pub fn reference(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, epilogue: Epilogue) -> Tensor<2> {
     check(operands!("linear", x, weight, bias));
     let y = x.matmul(weight) + bias.unsqueeze::<2>();
-    if after == After::Relu { relu(y) } else { y }
+    if epilogue == Epilogue::Relu { relu(y) } else { y }
 }

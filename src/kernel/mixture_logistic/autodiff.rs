@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::kernel::FlowOps;
-use crate::kernel::autodiff::backward;
+use crate::kernel::node::backward;
 
 /// `z` and the log-derivative as one node, since burn's have one output each.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 use burn_flex::FlexTensor;
 
-use super::cpu::{Batch, MixtureLogistic};
+use super::cpu::{Batch, ExponentLimit, MixtureLogistic};
 use super::{check, n_components};
-use crate::kernel::host::{Number, dims, tensor};
+use crate::kernel::flex_slices::{Number, dims, tensor};
 use crate::kernel::operands::{Checked, operands};
-use crate::kernel::unwritten::unwritten;
+use crate::kernel::uninitialised::uninitialised;
 
 pub fn forward(x: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
     let checked = check(operands!("mixture_logistic", x, theta), "x");
@@ -108,21 +108,26 @@ impl Call {
         }
     }
 
-    fn law<T: Number>(&self, min_log_scale: f64) -> MixtureLogistic<T> {
+    fn law<T: Number + ExponentLimit>(&self, min_log_scale: f64) -> MixtureLogistic<T> {
         MixtureLogistic::new(n_components(self.n_params), T::of(min_log_scale))
     }
 }
 
-fn forward_in<T: Number>(x: &FlexTensor, theta: &FlexTensor, min_log_scale: f64, checked: &Checked) -> FlexTensor {
+fn forward_in<T: Number + ExponentLimit>(
+    x: &FlexTensor,
+    theta: &FlexTensor,
+    min_log_scale: f64,
+    checked: &Checked,
+) -> FlexTensor {
     let call = Call::new(x, theta);
     let n = call.batch * call.dims;
-    let mut output = unwritten(2 * n, checked);
+    let mut output = uninitialised(2 * n, checked);
     let (z, log_derivative) = output.split_at_mut(n);
     call.law(min_log_scale).forward(&call.batch::<T>(), z, log_derivative);
     tensor(output, [2, call.batch, call.dims])
 }
 
-fn backward_in<T: Number>(
+fn backward_in<T: Number + ExponentLimit>(
     x: &FlexTensor,
     theta: &FlexTensor,
     gradient: &FlexTensor,
@@ -134,17 +139,22 @@ fn backward_in<T: Number>(
     let gradient = gradient.to_contiguous();
     let gradients = gradient.as_slice::<T>().expect("contiguous, and of the type that was matched");
     let (by_z, by_log_derivative) = gradients.split_at(n);
-    let mut x_gradient = unwritten(n, checked);
-    let mut theta_gradient = unwritten(n * call.n_params, checked);
+    let mut x_gradient = uninitialised(n, checked);
+    let mut theta_gradient = uninitialised(n * call.n_params, checked);
     let law = call.law(min_log_scale);
     law.backward(&call.batch::<T>(), by_z, by_log_derivative, &mut x_gradient, &mut theta_gradient);
     (tensor(x_gradient, [call.batch, call.dims]), tensor(theta_gradient, [call.batch, call.n_params, call.dims]))
 }
 
-fn inverse_in<T: Number>(z: &FlexTensor, theta: &FlexTensor, min_log_scale: f64, checked: &Checked) -> FlexTensor {
+fn inverse_in<T: Number + ExponentLimit>(
+    z: &FlexTensor,
+    theta: &FlexTensor,
+    min_log_scale: f64,
+    checked: &Checked,
+) -> FlexTensor {
     let call = Call::new(z, theta);
     let n = call.batch * call.dims;
-    let mut output = unwritten(3 * n, checked);
+    let mut output = uninitialised(3 * n, checked);
     let mut solved = vec![false; n];
     let (x, rest) = output.split_at_mut(n);
     let (residual, flags) = rest.split_at_mut(n);

@@ -43,9 +43,6 @@ pub(super) mod flex;
 mod logistic_mixture;
 pub mod reference;
 
-#[cfg(feature = "flex")]
-pub(super) use cpu::Reach;
-
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 

@@ -60,6 +60,35 @@ pub fn tanh<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
     (if x < T::zero() { -size } else { size }, T::of(4.0) * e * r * r)
 }
 
+/// `(e^x − 1, e^x)` for `x ≤ 0`; NaN gives NaN.
+///
+/// `x = n ln 2 + r` with `n` the nearest integer; with `g = e^r − 1 = r + r² q(r)`, `e^x − 1 = 2^n g + (2^n − 1)`. For `n = 0` the last term is
+/// 0 and nothing cancels; for `n ≤ −1` the sum lies in `(−1, −0.29)`, no smaller than its terms' errors by far.
+#[inline(always)]
+pub fn exp_m1_of_negative<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
+    let (lowest, _) = T::EXP_RANGE;
+    let x = larger(x, lowest);
+    let rounded = M::mul_add(x, T::LOG2_E, T::ROUNDER);
+    let n = rounded - T::ROUNDER;
+    let r = M::mul_add(n, -T::LN_2_LOW, M::mul_add(n, -T::LN_2_HIGH, x));
+    let mut q = T::EXP_POLYNOMIAL[T::EXP_POLYNOMIAL.len() - 1];
+    for index in (0..T::EXP_POLYNOMIAL.len() - 1).rev() {
+        q = M::mul_add(q, r, T::EXP_POLYNOMIAL[index]);
+    }
+    let growth = M::mul_add(r * r, q, r);
+    let power = rounded.power_of_low_bits();
+    (M::mul_add(power, growth, power - T::one()), M::mul_add(power, growth, power))
+}
+
+/// `ln(1 + e)` for `e` in `[0, 1]`; NaN gives NaN.
+///
+/// The sum rounds; what it loses, `e − (u − 1)` with `u = 1 + e`, is exact and is given back to first order: the rest is its square.
+#[inline(always)]
+pub fn log1p_of_unit<T: Real, M: MultiplyAdd>(e: T) -> T {
+    let u = T::one() + e;
+    ln::<T, M>(u) + (e - (u - T::one())) / u
+}
+
 /// The larger one; `a` where either is NaN.
 #[inline(always)]
 pub fn larger<T: Real>(a: T, b: T) -> T {
@@ -185,5 +214,46 @@ mod tests {
             set.dispatch(Map(&mut y, exp::<f32, Unfused>));
             assert!(y.iter().zip(&arguments).all(|(&y, &x)| y == exp::<f32, Unfused>(x)));
         }
+    }
+
+    fn negative_arguments() -> impl Iterator<Item = f64> {
+        let near_zero = (0..4000).map(|i| -(10f64).powf(-f64::from(i) / 200.0));
+        near_zero.chain((0..20_000).map(|i| -f64::from(i) * 1e-3))
+    }
+
+    #[test]
+    fn exp_m1_keeps_its_bits_near_zero() {
+        for x in negative_arguments() {
+            let single = x as f32;
+            let truth = f64::from(single);
+            for (minus_one, power) in
+                [exp_m1_of_negative::<f32, Fused>(single), exp_m1_of_negative::<f32, Unfused>(single)]
+            {
+                let error = (f64::from(minus_one) - truth.exp_m1()).abs();
+                assert!(error <= 2e-7 * truth.exp_m1().abs(), "{x}: {error:e}");
+                assert!((f64::from(power) / truth.exp() - 1.0).abs() < 2e-7);
+            }
+            for (minus_one, power) in [exp_m1_of_negative::<f64, Fused>(x), exp_m1_of_negative::<f64, Unfused>(x)] {
+                let error = (minus_one - x.exp_m1()).abs();
+                assert!(error <= 5e-16 * x.exp_m1().abs(), "{x}: {error:e}");
+                assert!((power / x.exp() - 1.0).abs() < 5e-16);
+            }
+        }
+    }
+
+    #[test]
+    fn log1p_keeps_its_bits_near_zero() {
+        for x in negative_arguments() {
+            let e = x.exp();
+            let single = e as f32;
+            let truth = f64::from(single).ln_1p();
+            for found in [log1p_of_unit::<f32, Fused>(single), log1p_of_unit::<f32, Unfused>(single)] {
+                assert!((f64::from(found) - truth).abs() <= 2e-7 * truth, "{single:e}: {found:e}");
+            }
+            for found in [log1p_of_unit::<f64, Fused>(e), log1p_of_unit::<f64, Unfused>(e)] {
+                assert!((found - e.ln_1p()).abs() <= 5e-16 * e.ln_1p(), "{e:e}: {found:e}");
+            }
+        }
+        assert!(log1p_of_unit::<f32, Fused>(f32::NAN).is_nan());
     }
 }

@@ -8,11 +8,13 @@
 //! Whether a product and a sum are rounded once or twice is a type parameter, [`MultiplyAdd`]: on a machine without the instruction, the
 //! correctly rounded `mul_add` of the standard library is a call of some hundred cycles.
 
+mod activations;
 mod elementary;
 mod instruction_set;
 mod real;
 
-pub use elementary::{clamp, exp, exp_in_range, larger, ln, tanh};
+pub use activations::{elu_pair, elu_pair_slopes, sigmoid};
+pub use elementary::{clamp, exp, exp_in_range, larger, ln, log1p_of_unit, tanh};
 pub use instruction_set::{InstructionSet, Kernel};
 pub use real::{Fused, MultiplyAdd, Real, Unfused};
 

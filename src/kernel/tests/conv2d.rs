@@ -2,7 +2,7 @@
 
 use super::drawn::{cast, error, numbers, on_threads};
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
-use crate::kernel::conv2d::{Edge, Form, PreActivation};
+use crate::kernel::conv2d::{Border, ConvStages, PreActivation};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::InstructionSet;
 
@@ -92,7 +92,7 @@ impl Case {
     }
 
     fn run<T: Scratch>(&self, set: InstructionSet) -> Results<T> {
-        let conv = Conv2d::new(self.shape, Form::behind(self.activation), set);
+        let conv = Conv2d::new(self.shape, ConvStages::preceded_by(self.activation), set);
         let (x, w, bias, gy) = (cast::<T>(&self.x), cast::<T>(&self.w), cast::<T>(&self.bias), cast::<T>(&self.gy));
         let fresh = |length: usize| vec![T::nan(); length];
         let mut results = Results { y: fresh(gy.len()), gx: fresh(x.len()), gw: fresh(w.len()), gb: fresh(bias.len()) };
@@ -210,7 +210,7 @@ fn examples_do_not_touch_each_other() {
 #[test]
 fn parts_are_optional() {
     let case = Case::new([2, 4, 5, 6, 7], [3, 3], PreActivation::ConcatElu);
-    let conv = Conv2d::new(case.shape, Form::behind(case.activation), InstructionSet::detect());
+    let conv = Conv2d::new(case.shape, ConvStages::preceded_by(case.activation), InstructionSet::detect());
     let mut y = vec![f64::NAN; case.gy.len()];
     conv.forward(&case.x, &case.w, None, &mut y);
     let with_bias = case.naive().y;
@@ -224,14 +224,14 @@ fn parts_are_optional() {
 
 #[test]
 fn nothing_to_do() {
-    let ring = Form { edge: Edge::Ring, ..Form::PLAIN };
-    for (form, channels) in [(Form::PLAIN, 0), (ring, 1)] {
+    let bordered = ConvStages { border: Border::Channel, ..ConvStages::PLAIN };
+    for (stages, channels) in [(ConvStages::PLAIN, 0), (bordered, 1)] {
         for [batch, inputs, outputs, height] in [[0, 2, 3, 2], [2, 2, 0, 2], [2, 0, 3, 2], [2, 2, 3, 0]] {
             let shape = ConvShape { batch, inputs, outputs, height, width: 2, kernel: [3, 3] };
-            let conv = Conv2d::new(shape, form, InstructionSet::detect());
+            let conv = Conv2d::new(shape, stages, InstructionSet::detect());
             let pixels = 2 * height;
             let (x, gy) = (vec![1.0f32; batch * inputs * pixels], vec![1.0; batch * outputs * pixels]);
-            // The ring's weights are 0, so that the bias alone is left.
+            // The border channel's weights are 0, so that the bias alone is left.
             let (w, bias) = (vec![0.0; outputs * (inputs + channels) * 9], vec![2.0; outputs]);
             let (mut y, mut gx, mut gw, mut gb) = (gy.clone(), x.clone(), vec![1.0; w.len()], bias.clone());
             conv.forward(&x, &w, Some(&bias), &mut y);
@@ -241,9 +241,9 @@ fn nothing_to_do() {
             let own = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[..inputs * 9]);
             assert!(own.copied().all(|g| g == 0.0));
             // For 2x2 pixels, a corner of the kernel lies outside for three and the others for two, but for the centre.
-            let ring = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[inputs * 9..]);
+            let outside_weights = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[inputs * 9..]);
             let outside = if batch * height == 0 { [0.0; 9] } else { [6.0, 4.0, 6.0, 4.0, 0.0, 4.0, 6.0, 4.0, 6.0] };
-            assert!(ring.zip(outside.iter().cycle()).all(|(found, expected)| found == expected));
+            assert!(outside_weights.zip(outside.iter().cycle()).all(|(found, expected)| found == expected));
             assert!(gb.iter().all(|&g| g == (batch * pixels) as f32));
         }
     }

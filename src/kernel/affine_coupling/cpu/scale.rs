@@ -1,7 +1,7 @@
 //! The scale of each form and what the passes need of it, for one element. Symbols: see the head of the operation.
 
-use crate::kernel::gates::{log1p_of_unit, sigmoid};
 use crate::kernel::simd::{MultiplyAdd, Real, exp, exp_in_range, ln, tanh};
+use crate::kernel::simd::{log1p_of_unit, sigmoid};
 
 /// The scale of one form.
 pub trait AffineScale {

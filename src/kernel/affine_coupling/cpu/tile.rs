@@ -1,6 +1,6 @@
 //! Numbers that are computed at once: of one example where it has enough of them, else of neighbouring examples.
 
-use crate::kernel::lanes::{load, store};
+use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{LANES, Lanes, Real};
 
 /// Up to [`LANES`] of the numbers that change.
@@ -9,7 +9,7 @@ pub struct Tile {
     example: [usize; LANES],
     offset: [usize; LANES],
     count: usize,
-    /// Whether they lie one behind the other.
+    /// Whether they are contiguous.
     dense: bool,
 }
 
@@ -42,7 +42,7 @@ impl Tile {
         tile
     }
 
-    /// Number `start + offset` of examples of `row` numbers each; 0 behind the last.
+    /// Number `start + offset` of examples of `row` numbers each; 0 after the last.
     #[inline(always)]
     pub fn read<T: Real>(&self, numbers: &[T], row: usize, start: usize) -> Lanes<T> {
         if self.dense {

@@ -8,7 +8,7 @@ pub const TILE: usize = 64;
 /// Numbers of one channel at the positions of a tile.
 pub type Tile<T> = [T; TILE];
 
-/// Up to [`TILE`] numbers, 0 behind them.
+/// Up to [`TILE`] numbers, followed by zeros.
 #[inline(always)]
 pub fn read<T: Real>(numbers: &[T]) -> Tile<T> {
     if let Some(tile) = numbers.first_chunk() {

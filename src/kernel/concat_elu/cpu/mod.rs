@@ -16,10 +16,10 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::gates::{elu_pair, elu_pair_slopes};
-use crate::kernel::lanes::{load, store};
 use crate::kernel::parallel::items_per_task;
+use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
+use crate::kernel::simd::{elu_pair, elu_pair_slopes};
 
 /// Operations of a number, about.
 const OPERATIONS: usize = 200;

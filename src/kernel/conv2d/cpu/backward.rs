@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::edge::SUMMING;
-use super::packed::{Out, Packed};
-use super::{Conv2d, ConvShape, Edge, PreActivation};
+use super::border::SUMMING;
+use super::packed_weights::{Out, PackedWeights};
+use super::{Border, Conv2d, ConvShape, PreActivation};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
-use crate::kernel::lanes;
 use crate::kernel::parallel::items_per_task;
+use crate::kernel::remainder::lane_sum;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
 
@@ -54,20 +54,20 @@ impl Conv2d {
                 self.weight_gradient(x, gy, gw);
             }
         }
-        match (self.form.edge, gb) {
-            (Edge::Ring, gb) => self.ring_gradient(gy, gb, gw),
-            (Edge::Zeros, Some(gb)) => self.bias_gradient(gy, gb),
-            (Edge::Zeros, None) => {}
+        match (self.stages.border, gb) {
+            (Border::Channel, gb) => self.border_gradient(gy, gb, gw),
+            (Border::Zeros, Some(gb)) => self.bias_gradient(gy, gb),
+            (Border::Zeros, None) => {}
         }
     }
 
     fn input_gradient<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gx: &mut [T]) {
         let ConvShape { inputs, outputs, width, .. } = self.shape;
-        let packed = Packed::backward(self, w);
-        let (pixels, factor) = (self.pixels(), self.form.before.factor());
+        let packed = PackedWeights::backward(self, w);
+        let (pixels, factor) = (self.pixels(), self.stages.before.factor());
         // Channels of `x`.
         let block = self.outputs_per_task(inputs).div_ceil(factor);
-        let tile = match self.form.before {
+        let tile = match self.stages.before {
             PreActivation::Identity => 0,
             PreActivation::ConcatElu => factor * block * packed.tile_rows() * width,
         };
@@ -82,7 +82,7 @@ impl Conv2d {
                     let tile = cut(&mut scratch, tile);
                     for rows in self.tiles(packed.tile_rows()) {
                         let within = rows.start * width..rows.end * width;
-                        if self.form.before == PreActivation::Identity {
+                        if self.stages.before == PreActivation::Identity {
                             let out = Out { data: &mut gx[within.start..], stride: pixels };
                             packed.run(gy, places.clone(), rows, scratch, out);
                             continue;
@@ -130,7 +130,7 @@ impl<T: Real> Kernel for BiasGradient<'_, T> {
     fn run<M: MultiplyAdd>(self) {
         for example in self.gy.chunks(self.length) {
             for (sum, gy) in self.gb.iter_mut().zip(example.chunks_exact(self.pixels)) {
-                *sum += lanes::sum(gy);
+                *sum += lane_sum(gy);
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::behind::{Bias, Finish};
-use super::packed::{Out, Packed};
-use super::{Conv2d, ConvShape, Edge, Form};
+use super::bias_and_epilogue::{Bias, BiasAndEpilogue};
+use super::packed_weights::{Out, PackedWeights};
+use super::{Border, Conv2d, ConvShape, ConvStages};
 use crate::kernel::parallel::items_per_task;
 use crate::kernel::scratch::Scratch;
 
@@ -26,30 +26,30 @@ impl Conv2d {
             return;
         }
         let winograd = self.suits_winograd() && !self.is_empty();
-        match self.form.edge {
-            Edge::Zeros => self.forward_with(x, w, bias.map_or(Bias::Nothing, Bias::Outputs), y),
-            Edge::Ring => {
+        match self.stages.border {
+            Border::Zeros => self.forward_with(x, w, bias.map_or(Bias::Nothing, Bias::Outputs), y),
+            Border::Channel => {
                 let pitch = winograd.then(|| self.made().pitch());
-                self.with_ring(w, bias, pitch, |bias| self.forward_with(x, w, bias, y));
+                self.with_border_channel(w, bias, pitch, |bias| self.forward_with(x, w, bias, y));
             }
         }
     }
 
     /// Biases of pixels are `[P][pitch]` for Winograd's algorithm, and `[O][P]` otherwise.
     fn forward_with<T: Scratch>(&self, x: &[T], w: &[T], bias: Bias<'_, T>, y: &mut [T]) {
-        let (ConvShape { outputs, .. }, Form { after, .. }) = (self.shape, self.form);
+        let (ConvShape { outputs, .. }, ConvStages { epilogue, .. }) = (self.shape, self.stages);
         if self.is_empty() {
             // Nothing to sum; there may be something to write.
             y.fill(T::zero());
             for y in y.chunks_exact_mut((outputs * self.pixels()).max(1)) {
-                self.set.dispatch(Finish { y, bias, pixels: self.pixels(), after });
+                self.set.dispatch(BiasAndEpilogue { y, bias, pixels: self.pixels(), epilogue });
             }
             return;
         }
         if self.suits_winograd() {
             return self.winograd_forward(x, w, bias, y);
         }
-        let packed = Packed::forward(self, w);
+        let packed = PackedWeights::forward(self, w);
         let pixels = self.pixels();
         let block = self.outputs_per_task(outputs);
         let examples = y.par_chunks_mut(outputs * pixels).zip(x.par_chunks(self.example_length()));
@@ -62,7 +62,7 @@ impl Conv2d {
                         let data = &mut y[rows.start * self.shape.width..];
                         packed.run(x, channels.clone(), rows, scratch, Out { data, stride: pixels });
                     }
-                    self.set.dispatch(Finish { y, bias, pixels, after });
+                    self.set.dispatch(BiasAndEpilogue { y, bias, pixels, epilogue });
                 });
             });
         });

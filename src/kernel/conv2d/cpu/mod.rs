@@ -1,11 +1,11 @@
-//! Convolution with stride 1, "same" padding, an activation in front of it and a ReLU behind.
+//! Convolution with stride 1, "same" padding, an activation before it and a ReLU after it.
 //! ```text
 //! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])      v = x or concat_elu(x), 0 outside of the image; f(h) = h or max(h, 0)
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
-//! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` in front of [`PreActivation::ConcatElu`] |
-//! | `w` | weights, both sides odd | `[O, C, kh, kw]`, or `[O, C + 1, kh, kw]` with [`Edge::Ring`] |
+//! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` before [`PreActivation::ConcatElu`] |
+//! | `w` | weights, both sides odd | `[O, C, kh, kw]`, or `[O, C + 1, kh, kw]` with [`Border::Channel`] |
 //! | `bias` | | `[O]` |
 //! | `y` | | `[B, O, H, W]` |
 //!
@@ -17,7 +17,7 @@
 //! kernels without activation read `x` itself. 3x3 kernels between some tens of channels, or a dozen for small images,
 //! go through Winograd's algorithm instead, which has 4/9 of the multiplications: forward and for both gradients.
 //!
-//! What the ring adds is the same for every example: a bias of each pixel, computed once. Bias and ReLU are applied to
+//! What the border channel adds is the same for every example: a bias of each pixel, computed once. Bias and ReLU are applied to
 //! results that are in the cache.
 //!
 //! The gradient of `x` is the convolution of `gy` with the mirrored, transposed weights, computed in the same ways;
@@ -39,18 +39,18 @@
 //! pixel of a window is combined with all nine weights of its channel and not only with its own: see `winograd/mod.rs`.
 
 mod backward;
-mod behind;
-mod edge;
+mod bias_and_epilogue;
+mod border;
 mod forward;
-mod packed;
+mod packed_weights;
 mod unroll;
 mod weight_gradient;
 mod winograd;
 
 pub use backward::Gradients;
-pub use behind::mask;
+pub use bias_and_epilogue::mask;
 
-use super::{Edge, Form, PreActivation};
+use super::{Border, ConvStages, PreActivation};
 use crate::kernel::simd::InstructionSet;
 
 /// Sizes of a convolution.
@@ -58,7 +58,7 @@ use crate::kernel::simd::InstructionSet;
 pub struct ConvShape {
     /// Examples `B`.
     pub batch: usize,
-    /// Channels `C` that the weights meet: behind the activation, and without the ring.
+    /// Channels `C` that the weights meet: after the activation, and without the border channel.
     pub inputs: usize,
     /// Channels `O`.
     pub outputs: usize,
@@ -74,7 +74,7 @@ pub struct ConvShape {
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d {
     shape: ConvShape,
-    form: Form,
+    stages: ConvStages,
     set: InstructionSet,
 }
 
@@ -82,13 +82,13 @@ impl Conv2d {
     /// The convolution.
     ///
     /// # Panics
-    /// If a side of the kernel is even, or the inputs are odd in number behind [`PreActivation::ConcatElu`].
-    pub fn new(shape: ConvShape, form: Form, set: InstructionSet) -> Self {
+    /// If a side of the kernel is even, or the inputs are odd in number after [`PreActivation::ConcatElu`].
+    pub fn new(shape: ConvShape, stages: ConvStages, set: InstructionSet) -> Self {
         let [kh, kw] = shape.kernel;
         assert!(kh % 2 == 1 && kw % 2 == 1, "conv2d: kernel {:?} has an even side", shape.kernel);
-        let odd = form.before == PreActivation::ConcatElu && shape.inputs % 2 == 1;
+        let odd = stages.before == PreActivation::ConcatElu && shape.inputs % 2 == 1;
         assert!(!odd, "conv2d: {} inputs do not come from concat_elu", shape.inputs);
-        Self { shape, form, set }
+        Self { shape, stages, set }
     }
 
     fn pixels(&self) -> usize {
@@ -97,16 +97,16 @@ impl Conv2d {
 
     /// Numbers of an example of `x`.
     fn example_length(&self) -> usize {
-        self.shape.inputs / self.form.before.factor() * self.pixels()
+        self.shape.inputs / self.stages.before.factor() * self.pixels()
     }
 
-    /// Weights of an output, those of the ring included.
+    /// Weights of an output, those of the border channel included.
     fn weight_stride(&self) -> usize {
         let [kh, kw] = self.shape.kernel;
-        (self.shape.inputs + self.form.edge.channels()) * kh * kw
+        (self.shape.inputs + self.stages.border.channels()) * kh * kw
     }
 
-    /// All weights but those of the ring.
+    /// All weights but those of the border channel.
     fn own_weights(&self) -> usize {
         let [kh, kw] = self.shape.kernel;
         self.shape.outputs * self.shape.inputs * kh * kw

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::packed::{Unrolled, copy_row, tile_rows};
+use super::packed_weights::{Unrolled, copy_row, tile_rows};
 use super::{Conv2d, ConvShape};
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::parallel::items_per_task;
@@ -81,7 +81,7 @@ impl Conv2d {
     /// Adds the gradients of some examples to `sum`, `[kh][C·kw][O]`.
     fn add_examples<T: Scratch>(&self, x: &[T], gy: &[T], sum: &mut [T]) {
         let ConvShape { inputs, outputs, height, width, kernel: [kh, kw], .. } = self.shape;
-        let unroll = self.unroll(self.form.before);
+        let unroll = self.unroll(self.stages.before);
         let length = outputs * tile_rows(height, width) * width;
         T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
             let transposed = cut(&mut scratch, length);
@@ -108,7 +108,7 @@ impl Conv2d {
     /// Adds the gradients of some examples to `sum`, `[kh][O][C·kw]`.
     fn add_examples_by_pixel<T: Scratch>(&self, x: &[T], gy: &[T], sum: &mut [T]) {
         let ConvShape { inputs, outputs, height, width, kernel: [kh, kw], .. } = self.shape;
-        let unroll = self.unroll(self.form.before);
+        let unroll = self.unroll(self.stages.before);
         let length = unroll.widest_block(inputs) * kw * unroll.plane(tile_rows(height, width));
         T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
             let transposed = cut(&mut scratch, length);
@@ -152,7 +152,7 @@ impl Conv2d {
                     };
                     for (gw, sum) in gw.chunks_exact_mut(stride).zip(sum.chunks_exact(depth)) {
                         for (place, sum) in sum.chunks_exact(kw).enumerate() {
-                            let c = self.form.before.channel(place, inputs);
+                            let c = self.stages.before.channel(place, inputs);
                             copy_row(sum, &mut gw[(c * kh + r) * kw..][..kw]);
                         }
                     }

@@ -16,9 +16,9 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::gates::sigmoid;
-use crate::kernel::lanes::{load, store};
 use crate::kernel::parallel::items_per_task;
+use crate::kernel::remainder::{load, store};
+use crate::kernel::simd::sigmoid;
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
 /// Operations of a number, about.

@@ -7,7 +7,7 @@
 mod narrow;
 mod product;
 
-use super::After;
+use crate::kernel::epilogue::Epilogue;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::InstructionSet;
 use narrow::NARROW;
@@ -18,13 +18,13 @@ const ROWS: usize = 512;
 /// Most blocks: each has sums of its own for the weights.
 const BLOCKS: usize = 8;
 
-/// Sizes, and what stands behind the sum. The formulas head the module above.
+/// Sizes, and what follows the sum. The formulas head the module above.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear {
     pub rows: usize,
     pub inputs: usize,
     pub outputs: usize,
-    pub after: After,
+    pub epilogue: Epilogue,
     pub set: InstructionSet,
 }
 

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{After, Gradients, Linear, Tape, of_blocks};
+use super::{Gradients, Linear, Tape, of_blocks};
+use crate::kernel::epilogue::Epilogue;
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
@@ -10,19 +11,19 @@ use crate::kernel::transpose::Transpose;
 
 /// `y` from `x`.
 pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
-    let Linear { inputs, outputs, after, set, .. } = *linear;
+    let Linear { inputs, outputs, epilogue, set, .. } = *linear;
     let block = linear.block();
     y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
         let rows = y.len() / outputs;
         let (x, weight) = (Matrix::row_major(x, [rows, inputs]), Matrix::row_major(weight, [inputs, outputs]));
         matmul(x, weight, MatrixMut::row_major(y, [rows, outputs]), Write::Set);
-        set.dispatch(Finish { y, bias, after });
+        set.dispatch(BiasAndEpilogue { y, bias, epilogue });
     });
 }
 
 /// Gradients; those of the weights and of the bias are added to what is there.
 pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
-    let Linear { rows, inputs, outputs, after, set } = *linear;
+    let Linear { rows, inputs, outputs, epilogue, set } = *linear;
     let Tape { x, weight, y, gradient } = tape;
     let block = linear.block();
     let n_blocks = rows.div_ceil(block);
@@ -39,7 +40,7 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
         let (of_weight, of_bias) = sums.split_at_mut(inputs * outputs);
         T::with_scratch(rows * outputs, |mut scratch| {
             let inner = cut(&mut scratch, rows * outputs);
-            set.dispatch(Start { y, gradient, after, inner, of_bias });
+            set.dispatch(EpilogueGradient { y, gradient, epilogue, inner, of_bias });
             let inner = Matrix::row_major(inner, [rows, outputs]);
             let columns = Matrix::new(x, [inputs, rows], [1, inputs]);
             matmul(columns, inner, MatrixMut::row_major(of_weight, [inputs, outputs]), Write::Set);
@@ -57,25 +58,26 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     }
 }
 
-/// Bias and activation behind the products. A product that is added to the bias would round in an order that depends on the number of rows.
-struct Finish<'a, T> {
+/// Adds the bias to products and applies the epilogue. Products added to the bias would be rounded in an order that
+/// depends on the number of rows.
+struct BiasAndEpilogue<'a, T> {
     y: &'a mut [T],
     bias: &'a [T],
-    after: After,
+    epilogue: Epilogue,
 }
 
-impl<T: Real> Kernel for Finish<'_, T> {
+impl<T: Real> Kernel for BiasAndEpilogue<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { y, bias, after } = self;
+        let Self { y, bias, epilogue } = self;
         for row in y.chunks_exact_mut(bias.len()) {
             for (y, &bias) in row.iter_mut().zip(bias) {
                 *y += bias;
             }
         }
-        if after == After::Relu {
+        if epilogue == Epilogue::Relu {
             for y in y {
                 // Keeps NaN.
                 *y = if *y < T::zero() { T::zero() } else { *y };
@@ -84,24 +86,24 @@ impl<T: Real> Kernel for Finish<'_, T> {
     }
 }
 
-/// The gradient in front of the activation, and its sum over the rows.
-struct Start<'a, T> {
+/// The gradient of what the epilogue gets, and its sum over the rows.
+struct EpilogueGradient<'a, T> {
     y: &'a [T],
     gradient: &'a [T],
-    after: After,
+    epilogue: Epilogue,
     inner: &'a mut [T],
     of_bias: &'a mut [T],
 }
 
-impl<T: Real> Kernel for Start<'_, T> {
+impl<T: Real> Kernel for EpilogueGradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { y, gradient, after, inner, of_bias } = self;
-        match after {
-            After::Nothing => inner.copy_from_slice(gradient),
-            After::Relu => {
+        let Self { y, gradient, epilogue, inner, of_bias } = self;
+        match epilogue {
+            Epilogue::Nothing => inner.copy_from_slice(gradient),
+            Epilogue::Relu => {
                 for ((inner, &y), &gradient) in inner.iter_mut().zip(y).zip(gradient) {
                     *inner = if y <= T::zero() { T::zero() } else { gradient };
                 }

@@ -13,9 +13,9 @@
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
 
 use super::MixtureLogistic;
-use super::linear_space::{Component, Reach, Sums, accumulate};
+use super::linear_space::{Component, ExponentLimit, Sums, accumulate};
 use super::log_space::{Gradient, Mixture};
-use super::tile::{Batch, Block, Packed, TILE_CHUNKS, Tile, component_rows, n_rows};
+use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile, component_rows, n_rows};
 
 /// Components times chunks that are kept: 256 KiB of f32, which the second cache holds beside the parameters.
 const KEPT: usize = 1024;
@@ -48,7 +48,7 @@ pub enum ThetaGradient<'a, 'b, T> {
     Rows(&'a mut [&'b mut [T]]),
 }
 
-impl<T: Reach> Kernel for Backward<'_, '_, T> {
+impl<T: ExponentLimit> Kernel for Backward<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -56,7 +56,7 @@ impl<T: Reach> Kernel for Backward<'_, '_, T> {
         let Self { law, batch, block, z_gradient, log_derivative_gradient, x_gradient, mut theta_gradient } = self;
         let (k, width) = (law.n_components, block.dims.len());
         let n_chunks = (KEPT / k).clamp(1, TILE_CHUNKS).min(width.div_ceil(LANES));
-        let mut packed = Packed::new(k);
+        let mut packed = PackedChunk::new(k);
         let mut packed_gradient = vec![T::zero(); n_rows(k) * LANES];
         let mut scratch = Scratch::new(k, n_chunks);
         for piece in block.pieces(n_chunks) {
@@ -128,7 +128,7 @@ impl<T: Real> Rows<'_, '_, T> {
 
 /// Gradients of a tile.
 #[inline(always)]
-fn backward<T: Reach, M: MultiplyAdd>(
+fn backward<T: ExponentLimit, M: MultiplyAdd>(
     law: &MixtureLogistic<T>,
     tile: &Tile<'_, T>,
     scratch: &mut Scratch<T>,
@@ -213,7 +213,7 @@ struct Scratch<T> {
     mixture: Mixture<T>,
 }
 
-impl<T: Reach> Scratch<T> {
+impl<T: ExponentLimit> Scratch<T> {
     fn new(n_components: usize, n_chunks: usize) -> Self {
         let zeros = vec![[T::zero(); LANES]; n_chunks];
         Self {
@@ -281,7 +281,7 @@ impl<T: Real> Default for Factors<T> {
     }
 }
 
-impl<T: Reach> Factors<T> {
+impl<T: ExponentLimit> Factors<T> {
     #[inline(always)]
     fn new<M: MultiplyAdd>(
         law: &MixtureLogistic<T>,

@@ -3,9 +3,9 @@
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, exp_in_range, tanh};
 
 use super::MixtureLogistic;
-use super::linear_space::{Reach, Sums, accumulate};
+use super::linear_space::{ExponentLimit, Sums, accumulate};
 use super::log_space::Mixture;
-use super::tile::{Batch, Block, Packed, TILE_CHUNKS, Tile};
+use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile};
 
 /// The kernel. Outputs have the shape of the block.
 #[derive(Debug)]
@@ -22,14 +22,14 @@ pub struct Forward<'a, T> {
     pub log_derivative: &'a mut [T],
 }
 
-impl<T: Reach> Kernel for Forward<'_, T> {
+impl<T: ExponentLimit> Kernel for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
         let Self { law, batch, block, z, log_derivative } = self;
         let n_chunks = TILE_CHUNKS.min(block.dims.len().div_ceil(LANES));
-        let mut packed = Packed::new(law.n_components);
+        let mut packed = PackedChunk::new(law.n_components);
         let mut mixture = Mixture::new(law.n_components);
         let mut sums = vec![Sums::default(); n_chunks];
         let mut outputs = [vec![[T::zero(); LANES]; n_chunks], vec![[T::zero(); LANES]; n_chunks]];
@@ -57,7 +57,7 @@ impl<T: Reach> Kernel for Forward<'_, T> {
 
 /// `t` and `ln dt/dx` of a chunk, in log space where the sums are not valid: each lane from its own numbers alone.
 #[inline(always)]
-fn values<T: Reach, M: MultiplyAdd>(
+fn values<T: ExponentLimit, M: MultiplyAdd>(
     law: &MixtureLogistic<T>,
     tile: &Tile<'_, T>,
     chunk: usize,

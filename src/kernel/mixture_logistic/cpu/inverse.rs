@@ -21,9 +21,9 @@
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh};
 
 use super::MixtureLogistic;
-use super::linear_space::{Reach, Sums, tail_and_body};
+use super::linear_space::{ExponentLimit, Sums, tail_and_body};
 use super::log_space::Mixture;
-use super::tile::{Batch, Block, Packed, TILE_CHUNKS, Tile};
+use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile};
 
 /// Evaluations after which an element counts as unsolved: the bracket has shrunk by 2^64 at least.
 const MAX_EVALUATIONS: usize = 512;
@@ -54,7 +54,7 @@ pub struct Inverse<'a, T> {
     pub solved: &'a mut [bool],
 }
 
-impl<T: Reach> Kernel for Inverse<'_, T> {
+impl<T: ExponentLimit> Kernel for Inverse<'_, T> {
     /// Evaluations of a chunk, all together.
     type Output = usize;
 
@@ -62,7 +62,7 @@ impl<T: Reach> Kernel for Inverse<'_, T> {
     fn run<M: MultiplyAdd>(self) -> usize {
         let Self { law, batch, block, x, residual, solved } = self;
         let n_chunks = TILE_CHUNKS.min(block.dims.len().div_ceil(LANES));
-        let mut packed = Packed::new(law.n_components);
+        let mut packed = PackedChunk::new(law.n_components);
         let mut evaluator = Evaluator::new(law);
         let mut points = vec![[T::zero(); LANES]; n_chunks];
         let mut residuals = points.clone();
@@ -117,7 +117,7 @@ struct Point<T> {
     curvature: Lanes<T>,
 }
 
-impl<T: Reach> Evaluator<T> {
+impl<T: ExponentLimit> Evaluator<T> {
     fn new(law: MixtureLogistic<T>) -> Self {
         let zeros = [T::zero(); LANES];
         let prepared = Prepared { weight: zeros, mean: zeros, inverse_scale: zeros };
@@ -133,7 +133,7 @@ impl<T: Reach> Evaluator<T> {
     #[inline(always)]
     fn start<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize) -> Search<T> {
         let zeros = [T::zero(); LANES];
-        let reach = T::of(T::REACH);
+        let limit = T::of(T::LIMIT);
         // Variance of a logistic distribution in squares of its scale, inverted.
         let per_variance = T::of(3.0 / std::f64::consts::PI.powi(2));
         let [a, b] = tile.affine().map(|row| &row[chunk]);
@@ -157,8 +157,8 @@ impl<T: Reach> Evaluator<T> {
                 let root = scale_root::<T, M>(log_scale);
                 let scale = root * root;
                 let inverse = exp_in_range::<T, M>(-log_scale);
-                inverse_scale[lane] = if log_scale <= reach { inverse } else { T::nan() };
-                weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -reach, reach));
+                inverse_scale[lane] = if log_scale <= limit { inverse } else { T::nan() };
+                weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -limit, limit));
                 let distance = root * (root * t[lane]);
                 let (alone, slack) = (mean[lane] + distance, slack * distance.abs());
                 low[lane] = if alone - slack < low[lane] { alone - slack } else { low[lane] };
@@ -278,7 +278,7 @@ struct Search<T> {
     solved: [bool; LANES],
 }
 
-impl<T: Reach> Search<T> {
+impl<T: ExponentLimit> Search<T> {
     /// Takes the values at `x` and moves on.
     #[inline(always)]
     fn advance<M: MultiplyAdd>(&mut self, point: &Point<T>, look: bool) {

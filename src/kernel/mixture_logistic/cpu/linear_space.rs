@@ -5,7 +5,7 @@
 //! t = ln(F/G)    ln dt/dx = ln( D/min(F, G) · W/max(F, G) )
 //! ```
 //! # Validity
-//! Exponents are cut at `±R`, [`Reach::REACH`]: logits are clamped, `e^−|z|` is 0 beyond. A component's share of `F` or `G` is then off by at
+//! Exponents are cut at `±R`, [`ExponentLimit::LIMIT`]: logits are clamped, `e^−|z|` is 0 beyond. A component's share of `F` or `G` is then off by at
 //! most `(w + 1) e^−R`, its share of `D` by that times the largest `q`, which is `e^−s_min`. So
 //! ```text
 //! min(F, G) ≥ (W + K) e^−R/loss    D ≥ (W + K) e^(−R − s_min)/loss
@@ -37,20 +37,20 @@ use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, 
 use super::tile::Tile;
 
 /// Range of the exponents of linear space.
-pub trait Reach: Real {
+pub trait ExponentLimit: Real {
     /// `R`. Products of three cut exponentials (of a logit, of `−|z|`, of a log-scale) hardly ever leave the normal numbers.
-    const REACH: f64;
+    const LIMIT: f64;
     /// Largest relative error that the cut may make: below a tenth of a rounding unit.
     const LOSS: f64;
 }
 
-impl Reach for f32 {
-    const REACH: f64 = 60.0;
+impl ExponentLimit for f32 {
+    const LIMIT: f64 = 60.0;
     const LOSS: f64 = 5e-9;
 }
 
-impl Reach for f64 {
-    const REACH: f64 = 300.0;
+impl ExponentLimit for f64 {
+    const LIMIT: f64 = 300.0;
     const LOSS: f64 = 1e-17;
 }
 
@@ -64,11 +64,11 @@ pub struct Validity<T> {
     largest_total: T,
 }
 
-impl<T: Reach> Validity<T> {
+impl<T: ExponentLimit> Validity<T> {
     /// Bounds of a law.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
         // In f64, whose range holds all bounds.
-        let side = (-T::REACH).exp() / T::LOSS;
+        let side = (-T::LIMIT).exp() / T::LOSS;
         let min_log_scale = min_log_scale.to_f64().unwrap_or(f64::NAN);
         Self {
             n_components: T::of(n_components as f64),
@@ -76,7 +76,7 @@ impl<T: Reach> Validity<T> {
             smallest_density: larger(T::of(side * (-min_log_scale).exp()), T::min_positive_value() / T::of(T::LOSS)),
             smallest_steepness: T::of(side * (-2.0 * min_log_scale).exp()),
             // A clamped weight is above it, whatever its last bits.
-            largest_total: T::of((T::REACH - 0.1).exp()),
+            largest_total: T::of((T::LIMIT - 0.1).exp()),
         }
     }
 }
@@ -103,7 +103,7 @@ impl<T: Real> Default for Component<T> {
     }
 }
 
-impl<T: Reach> Component<T> {
+impl<T: ExponentLimit> Component<T> {
     /// A component at a chunk.
     #[inline(always)]
     pub fn at<M: MultiplyAdd>(
@@ -113,14 +113,14 @@ impl<T: Reach> Component<T> {
         log_scale: &Lanes<T>,
         min_log_scale: T,
     ) -> Self {
-        let reach = T::of(T::REACH);
+        let limit = T::of(T::LIMIT);
         let mut part = Self::default();
         for lane in 0..LANES {
             let log_scale = larger(log_scale[lane], min_log_scale);
             let inverse_scale = exp_in_range::<T, M>(-log_scale);
-            let inverse_scale = if log_scale <= reach { inverse_scale } else { T::nan() };
+            let inverse_scale = if log_scale <= limit { inverse_scale } else { T::nan() };
             let z = (x[lane] - mean[lane]) * inverse_scale;
-            part.weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -reach, reach));
+            part.weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -limit, limit));
             part.inverse_scale[lane] = inverse_scale;
             part.z[lane] = z;
             (part.tail[lane], part.body[lane]) = tail_and_body::<T, M>(z);
@@ -131,10 +131,10 @@ impl<T: Reach> Component<T> {
 
 /// `σ(−|z|)` and `σ(|z|)`.
 #[inline(always)]
-pub fn tail_and_body<T: Reach, M: MultiplyAdd>(z: T) -> (T, T) {
+pub fn tail_and_body<T: ExponentLimit, M: MultiplyAdd>(z: T) -> (T, T) {
     let depth = -z.abs();
     let e = exp_in_range::<T, M>(depth);
-    let e = if depth < T::of(-T::REACH) { T::zero() } else { e };
+    let e = if depth < T::of(-T::LIMIT) { T::zero() } else { e };
     let body = T::one() / (T::one() + e);
     (e * body, body)
 }
@@ -157,7 +157,7 @@ impl<T: Real> Default for Sums<T> {
     }
 }
 
-impl<T: Reach> Sums<T> {
+impl<T: ExponentLimit> Sums<T> {
     /// Adds a component.
     #[inline(always)]
     pub fn add<M: MultiplyAdd>(&mut self, part: &Component<T>) {
@@ -219,7 +219,7 @@ impl<T: Reach> Sums<T> {
 
 /// Adds all components of a tile, and hands each to `keep` (component, chunk).
 #[inline(always)]
-pub fn accumulate<T: Reach, M: MultiplyAdd>(
+pub fn accumulate<T: ExponentLimit, M: MultiplyAdd>(
     tile: &Tile<'_, T>,
     n_components: usize,
     min_log_scale: T,

@@ -27,7 +27,7 @@ mod log_space;
 mod parallel;
 mod tile;
 
-pub use linear_space::Reach;
+pub use linear_space::ExponentLimit;
 pub use tile::Batch;
 
 use linear_space::Validity;
@@ -40,7 +40,7 @@ pub struct MixtureLogistic<T> {
     validity: Validity<T>,
 }
 
-impl<T: Reach> MixtureLogistic<T> {
+impl<T: ExponentLimit> MixtureLogistic<T> {
     /// Law with `n_components` components and log-scales of `min_log_scale` at least.
     ///
     /// # Panics

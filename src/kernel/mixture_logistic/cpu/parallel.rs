@@ -8,7 +8,7 @@ use super::MixtureLogistic;
 use super::backward::{Backward, ThetaGradient};
 use super::forward::Forward;
 use super::inverse::Inverse;
-use super::linear_space::Reach;
+use super::linear_space::ExponentLimit;
 use super::tile::{Batch, Block, n_rows};
 
 /// Components times numbers in a task at least: some 15 µs of work in f32, well above what handing it over costs.
@@ -17,7 +17,7 @@ const SMALLEST_TASK: usize = 1 << 14;
 /// Tasks per thread, for threads of unequal speed and elements that need more steps of the inverse.
 const TASKS_PER_THREAD: usize = 4;
 
-impl<T: Reach> MixtureLogistic<T> {
+impl<T: ExponentLimit> MixtureLogistic<T> {
     /// `z` and `ln dz/dx`, each `[examples, dims]`. Outputs are written in full.
     pub fn forward(&self, batch: &Batch<'_, T>, z: &mut [T], log_derivative: &mut [T]) {
         check(batch, 1, [z.len(), log_derivative.len()]);

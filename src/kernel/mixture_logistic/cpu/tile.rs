@@ -132,7 +132,7 @@ impl Piece {
 
     /// The tile: in place if it is whole, else in `packed`.
     #[inline(always)]
-    pub fn tile<'a, T: Real>(&self, batch: &Batch<'a, T>, packed: &'a mut Packed<T>) -> Tile<'a, T> {
+    pub fn tile<'a, T: Real>(&self, batch: &Batch<'a, T>, packed: &'a mut PackedChunk<T>) -> Tile<'a, T> {
         let n_components = packed.n_components;
         let n = self.dims.len();
         if self.is_whole() {
@@ -156,13 +156,13 @@ impl Piece {
 
 /// A chunk that numbers are copied to. Lanes that none is for keep zeros, or the numbers of a piece before.
 #[derive(Debug)]
-pub struct Packed<T> {
+pub struct PackedChunk<T> {
     x: [Lanes<T>; 1],
     theta: Vec<T>,
     n_components: usize,
 }
 
-impl<T: Real> Packed<T> {
+impl<T: Real> PackedChunk<T> {
     /// Space for a mixture of that many components.
     pub fn new(n_components: usize) -> Self {
         Self { x: [[T::zero(); LANES]], theta: vec![T::zero(); n_rows(n_components) * LANES], n_components }

@@ -100,9 +100,9 @@ impl Grid {
         for (data, chunks) in data.chunks_mut(self.images * channels * self.pixels()).zip(of_images) {
             for mut rest in data.chunks_exact_mut(self.pixels()) {
                 for (chunk, slices) in &mut *chunks {
-                    let (slice, after) = rest.split_at_mut(self.rows(chunk).len() * self.width);
+                    let (slice, following) = rest.split_at_mut(self.rows(chunk).len() * self.width);
                     slices.push(slice);
-                    rest = after;
+                    rest = following;
                 }
             }
         }

@@ -16,7 +16,7 @@ impl Channels {
         self.n * self.parts
     }
 
-    /// Numbers from a pixel to the next one in a part's image: whole vectors. What lies behind the channels is arbitrary.
+    /// Numbers from a pixel to the next one in a part's image: whole vectors. What follows the channels is arbitrary.
     pub fn pitch(&self) -> usize {
         self.n.next_multiple_of(LANES)
     }

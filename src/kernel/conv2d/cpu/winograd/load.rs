@@ -7,7 +7,7 @@ use crate::kernel::concat_elu::cpu::EluPairs;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::InstructionSet;
 
-/// Places of tiles: the numbers of one from some tile on, and those of the next one `step` behind them.
+/// Places of tiles: the numbers of one from some tile on, and those of the next one, `step` further on.
 #[derive(Debug)]
 pub struct Places<N> {
     pub numbers: N,
@@ -19,7 +19,7 @@ pub struct Places<N> {
 pub struct Load<'a> {
     pub set: InstructionSet,
     pub grid: Grid,
-    /// Channels behind the activation: two parts are those of `concat_elu`.
+    /// Channels after the activation: two parts are those of `concat_elu`.
     pub channels: Channels,
     pub chunk: &'a Chunk,
 }
@@ -31,7 +31,7 @@ impl Load<'_> {
         (images * grid.most_pixels() + grid.width) * channels.pitch()
     }
 
-    /// An image's channels: planes one behind the other.
+    /// An image's channels: planes that follow each other.
     pub fn run<T: Scratch>(&self, x: &[T], places: Places<&mut [T]>, mut scratch: &mut [T]) {
         let Self { set, grid, channels, chunk } = *self;
         let rows = grid.rows_met(chunk);

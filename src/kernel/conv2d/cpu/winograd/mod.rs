@@ -69,7 +69,7 @@ impl Conv2d {
 
     /// Channels of `v`.
     fn met(&self) -> Channels {
-        let parts = self.form.before.factor();
+        let parts = self.stages.before.factor();
         Channels { n: self.shape.inputs / parts, parts }
     }
 

@@ -9,9 +9,9 @@ use super::load::{Load, Places};
 use super::tiles::{Layout, ToResults};
 use super::weights::{Kernels, transform};
 use crate::kernel::concat_elu::cpu::ApplySlopes;
-use crate::kernel::conv2d::After;
-use crate::kernel::conv2d::cpu::behind::Bias;
+use crate::kernel::conv2d::cpu::bias_and_epilogue::Bias;
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape};
+use crate::kernel::epilogue::Epilogue;
 use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::InstructionSet;
@@ -29,7 +29,7 @@ struct Pass<'a, T> {
     weights: &'a [T],
     /// Of pixels: `[P][pitch]`.
     bias: Bias<'a, T>,
-    after: After,
+    epilogue: Epilogue,
     /// The images that an activation in front of the results saw, if their gradient goes through it.
     slopes: Option<&'a [T]>,
 }
@@ -46,7 +46,7 @@ impl Conv2d {
                 to: self.made(),
                 weights,
                 bias,
-                after: self.form.after,
+                epilogue: self.stages.epilogue,
                 slopes: None,
             };
             pass.run(x, y, self.shape.batch);
@@ -65,7 +65,7 @@ impl Conv2d {
                 to: self.met(),
                 weights,
                 bias: Bias::Nothing,
-                after: After::Nothing,
+                epilogue: Epilogue::Nothing,
                 slopes,
             };
             pass.run(gy, gx, self.shape.batch);
@@ -125,7 +125,7 @@ impl<T: Scratch> Pass<'_, T> {
 
     /// Results of an image of a chunk, some rows after the other: what is transposed is then still in the first cache.
     fn store(&self, places: Places<&[T]>, chunk: &Chunk, image: usize, y: &mut [&mut [T]], mut scratch: &mut [T]) {
-        let Self { set, grid, to, bias, after, .. } = *self;
+        let Self { set, grid, to, bias, epilogue, .. } = *self;
         let (pitch, stride, step) = (to.pitch(), to.stride(), places.step);
         let strip = strip(&grid);
         let size = 2 * strip * grid.width * pitch;
@@ -140,7 +140,7 @@ impl<T: Scratch> Pass<'_, T> {
             for (part, image) in parts[..to.parts * size].chunks_exact_mut(size).enumerate() {
                 let tile = (first - chunk.rows.start) * grid.columns();
                 let places = &places.numbers[tile * stride + part * to.n..];
-                set.dispatch(ToResults { layout, places, bias, after, rows: strip.rows.clone(), image });
+                set.dispatch(ToResults { layout, places, bias, epilogue, rows: strip.rows.clone(), image });
             }
             let Some(x) = self.slopes else {
                 set.dispatch(FromPixels { x: &parts[..size], pitch, start, out: y });

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::transform::{of_pixels, of_results, to_results};
-use crate::kernel::conv2d::After;
-use crate::kernel::conv2d::cpu::behind::{Bias, rectified};
-use crate::kernel::lanes::load;
+use crate::kernel::conv2d::cpu::bias_and_epilogue::{Bias, rectified};
+use crate::kernel::epilogue::Epilogue;
+use crate::kernel::remainder::load;
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
 /// Tiles of an image's part, and where their places are.
@@ -133,7 +133,7 @@ pub struct ToResults<'a, T> {
     pub places: &'a [T],
     /// Of pixels: `[P][pitch]`.
     pub bias: Bias<'a, T>,
-    pub after: After,
+    pub epilogue: Epilogue,
     pub rows: Range<usize>,
     pub image: &'a mut [T],
 }
@@ -143,7 +143,7 @@ impl<T: Real> Kernel for ToResults<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { layout, places, bias, after, rows, image } = self;
+        let Self { layout, places, bias, epilogue, rows, image } = self;
         let Layout { height, width, first, pitch, stride, step } = layout;
         let columns = width.div_ceil(2);
         for (index, row) in rows.enumerate() {
@@ -170,7 +170,7 @@ impl<T: Real> Kernel for ToResults<'_, T> {
                                 for lane in 0..LANES {
                                     result[lane] += here[lane];
                                 }
-                                if after == After::Relu {
+                                if epilogue == Epilogue::Relu {
                                     *result = result.map(rectified);
                                 }
                                 image[((y - first) * width + x) * pitch + c..][..LANES].copy_from_slice(result);

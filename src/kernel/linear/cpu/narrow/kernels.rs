@@ -1,7 +1,7 @@
 //! The passes over rows, compiled for each number of a narrow row.
 
-use crate::kernel::lanes::{load, store};
-use crate::kernel::linear::After;
+use crate::kernel::epilogue::Epilogue;
+use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
 /// Chunks of a wide row.
@@ -41,7 +41,7 @@ pub struct Widen<'a, T, const N: usize> {
     pub x: &'a [T],
     pub weight: &'a [Lanes<T>],
     pub bias: &'a [T],
-    pub after: After,
+    pub epilogue: Epilogue,
     pub y: &'a mut [T],
 }
 
@@ -50,7 +50,7 @@ impl<T: Real, const N: usize> Kernel for Widen<'_, T, N> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { x, weight, bias, after, y } = self;
+        let Self { x, weight, bias, epilogue, y } = self;
         let width = bias.len();
         let chunks = width.div_ceil(LANES);
         let (x, _) = x.as_chunks::<N>();
@@ -63,7 +63,7 @@ impl<T: Real, const N: usize> Kernel for Widen<'_, T, N> {
                         lanes[lane] = M::mul_add(x[k], weight[lane], lanes[lane]);
                     }
                 }
-                if after == After::Relu {
+                if epilogue == Epilogue::Relu {
                     for lane in &mut lanes {
                         // Keeps NaN.
                         *lane = if *lane < T::zero() { T::zero() } else { *lane };
@@ -80,7 +80,7 @@ pub struct WidenBackward<'a, T, const N: usize> {
     pub x: &'a [T],
     pub weight: &'a [Lanes<T>],
     pub outputs: usize,
-    pub after: After,
+    pub epilogue: Epilogue,
     pub y: &'a [T],
     pub gradient: &'a [T],
     /// Empty if it is not asked for.
@@ -94,7 +94,7 @@ impl<T: Real, const N: usize> Kernel for WidenBackward<'_, T, N> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { x, weight, outputs: width, after, y, gradient, of_x, sums, of_bias } = self;
+        let Self { x, weight, outputs: width, epilogue, y, gradient, of_x, sums, of_bias } = self;
         let chunks = width.div_ceil(LANES);
         let (x, _) = x.as_chunks::<N>();
         let (of_x, _) = of_x.as_chunks_mut::<N>();
@@ -103,7 +103,7 @@ impl<T: Real, const N: usize> Kernel for WidenBackward<'_, T, N> {
             let mut dots = [[T::zero(); LANES]; N];
             for index in 0..chunks {
                 let mut inner = chunk(gradient, index);
-                if after == After::Relu {
+                if epilogue == Epilogue::Relu {
                     let y = chunk(y, index);
                     for lane in 0..LANES {
                         inner[lane] = if y[lane] <= T::zero() { T::zero() } else { inner[lane] };
@@ -137,7 +137,7 @@ pub struct Narrow<'a, T, const N: usize> {
     pub inputs: usize,
     pub weight: &'a [Lanes<T>],
     pub bias: &'a [T],
-    pub after: After,
+    pub epilogue: Epilogue,
     pub y: &'a mut [T],
 }
 
@@ -146,7 +146,7 @@ impl<T: Real, const N: usize> Kernel for Narrow<'_, T, N> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { x, inputs: width, weight, bias, after, y } = self;
+        let Self { x, inputs: width, weight, bias, epilogue, y } = self;
         let chunks = width.div_ceil(LANES);
         let (y, _) = y.as_chunks_mut::<N>();
         for (x, y) in x.chunks_exact(width).zip(y) {
@@ -163,7 +163,7 @@ impl<T: Real, const N: usize> Kernel for Narrow<'_, T, N> {
             for k in 0..N {
                 let value = sum(dots[k]) + bias[k];
                 // Keeps NaN.
-                y[k] = if after == After::Relu && value < T::zero() { T::zero() } else { value };
+                y[k] = if epilogue == Epilogue::Relu && value < T::zero() { T::zero() } else { value };
             }
         }
     }
@@ -174,7 +174,7 @@ pub struct NarrowBackward<'a, T, const N: usize> {
     pub x: &'a [T],
     pub inputs: usize,
     pub weight: &'a [Lanes<T>],
-    pub after: After,
+    pub epilogue: Epilogue,
     pub y: &'a [T],
     pub gradient: &'a [T],
     /// Empty if it is not asked for.
@@ -188,14 +188,14 @@ impl<T: Real, const N: usize> Kernel for NarrowBackward<'_, T, N> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { x, inputs: width, weight, after, y, gradient, of_x, sums, of_bias } = self;
+        let Self { x, inputs: width, weight, epilogue, y, gradient, of_x, sums, of_bias } = self;
         let chunks = width.div_ceil(LANES);
         let ((y, _), (gradient, _)) = (y.as_chunks::<N>(), gradient.as_chunks::<N>());
         let wanted = !of_x.is_empty();
         for (r, (y, gradient)) in y.iter().zip(gradient).enumerate() {
             let mut inner = *gradient;
             for k in 0..N {
-                if after == After::Relu && y[k] <= T::zero() {
+                if epilogue == Epilogue::Relu && y[k] <= T::zero() {
                     inner[k] = T::zero();
                 }
                 of_bias[k] += inner[k];

@@ -11,7 +11,7 @@ mod kernels;
 use rayon::prelude::*;
 
 use super::{Gradients, Linear, Tape, of_blocks};
-use crate::kernel::lanes::load;
+use crate::kernel::remainder::load;
 use crate::kernel::simd::{LANES, Lanes, Real};
 use crate::kernel::transpose::Transpose;
 use kernels::{Narrow, NarrowBackward, Widen, WidenBackward};
@@ -58,21 +58,21 @@ fn padded<T: Real>(rows: &[T], width: usize) -> Vec<Lanes<T>> {
 
 /// `y` from `x`.
 pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &mut [T]) {
-    let Linear { inputs, outputs, after, set, .. } = *linear;
+    let Linear { inputs, outputs, epilogue, set, .. } = *linear;
     let weight = &wide_rows(linear, weight)[..];
     let block = linear.block();
     y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
         if widens(linear) {
-            by_number!(set, inputs, Widen { x, weight, bias, after, y });
+            by_number!(set, inputs, Widen { x, weight, bias, epilogue, y });
         } else {
-            by_number!(set, outputs, Narrow { x, inputs, weight, bias, after, y });
+            by_number!(set, outputs, Narrow { x, inputs, weight, bias, epilogue, y });
         }
     });
 }
 
 /// Gradients; those of the weights and of the bias are added to what is there.
 pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
-    let Linear { rows, inputs, outputs, after, set } = *linear;
+    let Linear { rows, inputs, outputs, epilogue, set } = *linear;
     let Tape { x, weight, y, gradient } = tape;
     let weight = &wide_rows(linear, weight)[..];
     let block = linear.block();
@@ -87,10 +87,10 @@ pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradient
     blocks.for_each(|((((x, y), gradient), of_x), sums)| {
         let (sums, of_bias) = sums.split_at_mut(weight.len());
         if widens(linear) {
-            by_number!(set, inputs, WidenBackward { x, weight, outputs, after, y, gradient, of_x, sums, of_bias });
+            by_number!(set, inputs, WidenBackward { x, weight, outputs, epilogue, y, gradient, of_x, sums, of_bias });
         } else {
             let of_bias = of_bias.as_flattened_mut();
-            by_number!(set, outputs, NarrowBackward { x, inputs, weight, after, y, gradient, of_x, sums, of_bias });
+            by_number!(set, outputs, NarrowBackward { x, inputs, weight, epilogue, y, gradient, of_x, sums, of_bias });
         }
     });
     for sums in sums.chunks_exact(size) {

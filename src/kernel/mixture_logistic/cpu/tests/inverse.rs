@@ -1,6 +1,6 @@
 //! Solutions.
 
-use crate::kernel::mixture_logistic::cpu::linear_space::Reach;
+use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::simd::InstructionSet;
 
 use super::plain::plain;
@@ -8,7 +8,7 @@ use super::problem::{Problem, Spread, cases, normal};
 
 /// Holds solutions of `z`, which the forward pass made or nothing did, against the plain evaluation: the residual there is of rounding errors,
 /// or the root is on the way to the next number.
-fn inverse_is_exact<T: Reach>(spread: Spread, of_forward: bool) {
+fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
     let epsilon = T::epsilon().to_f64().unwrap();
     for set in InstructionSet::available() {
         let (mut n_numbers, mut n_steep, mut worst) = (0, 0, 0.0);

@@ -1,6 +1,6 @@
 //! The law in plain log-space arithmetic of f64.
 
-use crate::kernel::mixture_logistic::cpu::linear_space::Reach;
+use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 
 use super::problem::{MIN_LOG_SCALE, Problem};
 
@@ -25,7 +25,7 @@ fn log_sum_exp(terms: &[f64]) -> f64 {
     max + terms.iter().map(|x| (x - max).exp()).sum::<f64>().ln()
 }
 
-pub fn plain<T: Reach>(problem: &Problem<T>, index: usize) -> Plain {
+pub fn plain<T: ExponentLimit>(problem: &Problem<T>, index: usize) -> Plain {
     let k = problem.k;
     let x = problem.x[index].to_f64().unwrap();
     let log_scale = problem.parameter(index, 0).tanh();

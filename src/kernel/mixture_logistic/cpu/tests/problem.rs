@@ -4,7 +4,7 @@ use crate::kernel::mixture_logistic::cpu::MixtureLogistic;
 use crate::kernel::mixture_logistic::cpu::backward::{Backward, ThetaGradient};
 use crate::kernel::mixture_logistic::cpu::forward::Forward;
 use crate::kernel::mixture_logistic::cpu::inverse::Inverse;
-use crate::kernel::mixture_logistic::cpu::linear_space::Reach;
+use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::mixture_logistic::cpu::tile::{Batch, Block, n_rows};
 use crate::kernel::simd::InstructionSet;
 use rand::rngs::StdRng;
@@ -32,7 +32,7 @@ pub struct Problem<T> {
     pub theta: Vec<T>,
 }
 
-impl<T: Reach> Problem<T> {
+impl<T: ExponentLimit> Problem<T> {
     /// Numbers that f32 holds.
     pub fn draw(n_examples: usize, n_dims: usize, k: usize, spread: Spread, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);

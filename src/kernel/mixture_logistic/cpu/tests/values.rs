@@ -1,6 +1,6 @@
 //! Forward values, and closed forms.
 
-use crate::kernel::mixture_logistic::cpu::linear_space::Reach;
+use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::mixture_logistic::cpu::tile::n_rows;
 use crate::kernel::simd::InstructionSet;
 
@@ -8,7 +8,7 @@ use super::plain::plain;
 use super::problem::{Problem, Spread, cases};
 
 /// Largest errors of `z` and of the log-derivative, in units of `1 + |value| + slack`.
-fn worst<T: Reach>(problem: &Problem<T>, z: &[T], log_derivative: &[T]) -> (f64, f64) {
+fn worst<T: ExponentLimit>(problem: &Problem<T>, z: &[T], log_derivative: &[T]) -> (f64, f64) {
     let mut worst = (0.0, 0.0);
     for index in 0..problem.x.len() {
         let plain = plain(problem, index);
@@ -28,7 +28,7 @@ fn worst<T: Reach>(problem: &Problem<T>, z: &[T], log_derivative: &[T]) -> (f64,
     worst
 }
 
-fn forward_is_accurate<T: Reach>(spread: Spread, bounds: (f64, f64)) {
+fn forward_is_accurate<T: ExponentLimit>(spread: Spread, bounds: (f64, f64)) {
     for set in InstructionSet::available() {
         let mut all = (0.0, 0.0);
         for (n, d, k, spread, seed) in cases(spread) {

@@ -1,8 +1,8 @@
-//! The last numbers of a slice, too few for a vector.
+//! The last elements of a slice, too few for a vector.
 
 use super::simd::{LANES, Lanes, Real};
 
-/// Up to [`LANES`] numbers, 0 behind them.
+/// Up to [`LANES`] elements, followed by zeros.
 #[inline(always)]
 pub fn load<T: Real>(numbers: &[T]) -> Lanes<T> {
     let mut lanes = [T::zero(); LANES];
@@ -22,7 +22,7 @@ pub fn store<T: Real>(lanes: &Lanes<T>, numbers: &mut [T]) {
 
 /// The sum, in [`LANES`] partial sums.
 #[inline(always)]
-pub fn sum<T: Real>(numbers: &[T]) -> T {
+pub fn lane_sum<T: Real>(numbers: &[T]) -> T {
     let (chunks, rest) = numbers.as_chunks::<LANES>();
     let mut sums = load(rest);
     for chunk in chunks {

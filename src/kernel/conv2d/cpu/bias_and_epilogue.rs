@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::super::After;
+use crate::kernel::epilogue::Epilogue;
 use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 
 /// Numbers of a task: some 50 µs of memory traffic; to hand out less is no gain.
@@ -25,16 +25,16 @@ pub fn rectified<T: Real>(h: T) -> T {
     if h < T::zero() { T::zero() } else { h }
 }
 
-/// Adds the bias to planes of results and rectifies them.
+/// Adds the bias to planes of results and applies the epilogue.
 ///
-/// Behind the products: to start from the bias would let each of them read what the first one can overwrite.
-pub struct Finish<'a, T> {
+/// This follows the products: started from the bias, each product would read what the first one can overwrite.
+pub struct BiasAndEpilogue<'a, T> {
     /// Planes of `pixels` numbers.
     pub y: &'a mut [T],
     /// Of these planes alone.
     pub bias: Bias<'a, T>,
     pub pixels: usize,
-    pub after: After,
+    pub epilogue: Epilogue,
 }
 
 impl<'a, T> Bias<'a, T> {
@@ -48,12 +48,12 @@ impl<'a, T> Bias<'a, T> {
     }
 }
 
-impl<T: Real> Kernel for Finish<'_, T> {
+impl<T: Real> Kernel for BiasAndEpilogue<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { y, bias, pixels, after } = self;
+        let Self { y, bias, pixels, epilogue } = self;
         match bias {
             Bias::Nothing => {}
             Bias::Outputs(bias) => {
@@ -63,7 +63,7 @@ impl<T: Real> Kernel for Finish<'_, T> {
             }
             Bias::Pixels(bias) => y.iter_mut().zip(bias).for_each(|(y, &bias)| *y += bias),
         }
-        if after == After::Relu {
+        if epilogue == Epilogue::Relu {
             y.iter_mut().for_each(|y| *y = rectified(*y));
         }
     }

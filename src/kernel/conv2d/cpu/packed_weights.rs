@@ -13,14 +13,14 @@ const CHANNELS: usize = 64;
 /// Pixels of a tile, about.
 const PIXELS: usize = 512;
 /// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of [`PreActivation::channel`].
-pub struct Packed<T> {
+pub struct PackedWeights<T> {
     weights: Vec<T>,
     inputs: usize,
     outputs: usize,
     unroll: Unroll,
 }
 
-impl<T: Real> Packed<T> {
+impl<T: Real> PackedWeights<T> {
     /// The weights of the convolution itself.
     pub fn forward(conv: &Conv2d, w: &[T]) -> Self {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
@@ -28,12 +28,12 @@ impl<T: Real> Packed<T> {
         for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
             for (o, weights) in weights.chunks_exact_mut(inputs * kw).enumerate() {
                 for (place, weights) in weights.chunks_exact_mut(kw).enumerate() {
-                    let c = conv.form.before.channel(place, inputs);
+                    let c = conv.stages.before.channel(place, inputs);
                     copy_row(&w[o * stride + (c * kh + r) * kw..][..kw], weights);
                 }
             }
         }
-        Self { weights, inputs, outputs, unroll: conv.unroll(conv.form.before) }
+        Self { weights, inputs, outputs, unroll: conv.unroll(conv.stages.before) }
     }
 
     /// The weights of the convolution that takes the gradient of the outputs to that of the inputs: transposed and mirrored, the channels of
@@ -42,13 +42,13 @@ impl<T: Real> Packed<T> {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
         let (mut weights, stride) = (vec![T::zero(); conv.own_weights()], conv.weight_stride());
         let unroll = conv.unroll(PreActivation::Identity);
-        if unroll.is_copy() && conv.form.before == PreActivation::Identity {
+        if unroll.is_copy() && conv.stages.before == PreActivation::Identity {
             conv.set.dispatch(Transpose { x: w, rows: outputs, columns: inputs, stride, out: &mut weights });
             return Self { weights, inputs: outputs, outputs: inputs, unroll };
         }
         for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
             for (place, weights) in weights.chunks_exact_mut(outputs * kw).enumerate() {
-                let c = conv.form.before.channel(place, inputs);
+                let c = conv.stages.before.channel(place, inputs);
                 for (o, weights) in weights.chunks_exact_mut(kw).enumerate() {
                     let mirrored = &w[o * stride + (c * kh + kh - 1 - r) * kw..][..kw];
                     copy_row(mirrored, weights);
@@ -59,12 +59,12 @@ impl<T: Real> Packed<T> {
         Self { weights, inputs: outputs, outputs: inputs, unroll }
     }
 
-    /// Numbers that [`Packed::run`] computes in.
+    /// Numbers that [`PackedWeights::run`] computes in.
     pub fn scratch(&self) -> usize {
         self.unroll.scratch(self.inputs)
     }
 
-    /// Most rows of [`Packed::run`].
+    /// Most rows of [`PackedWeights::run`].
     pub fn tile_rows(&self) -> usize {
         tile_rows(self.unroll.height, self.unroll.width)
     }

@@ -1,13 +1,13 @@
-//! What a ring around the image adds to the results, and the gradient of its weights.
+//! What the border channel adds to the results, and the gradient of its weights.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::behind::Bias;
+use super::bias_and_epilogue::Bias;
 use super::{Conv2d, ConvShape};
-use crate::kernel::lanes;
 use crate::kernel::parallel::items_per_task;
+use crate::kernel::remainder::lane_sum;
 use crate::kernel::scratch::{Aligned, Scratch, cut};
 use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
 use crate::kernel::transpose::Transpose;
@@ -17,7 +17,7 @@ pub const SUMMING: usize = 16;
 
 impl Conv2d {
     /// Runs `work` on the bias of each pixel, `[P][pitch]`, or `[O][P]` for no pitch.
-    pub(super) fn with_ring<T: Scratch>(
+    pub(super) fn with_border_channel<T: Scratch>(
         &self,
         w: &[T],
         bias: Option<&[T]>,
@@ -60,14 +60,14 @@ impl Conv2d {
     fn inside(&self, tap: usize) -> [Range<usize>; 2] {
         let ConvShape { height, width, kernel: [kh, kw], .. } = self.shape;
         let along = |place: usize, side: usize, length: usize| {
-            let (before, behind) = ((side / 2).saturating_sub(place), place.saturating_sub(side / 2));
-            before.min(length)..length.saturating_sub(behind).max(before.min(length))
+            let (before, past) = ((side / 2).saturating_sub(place), place.saturating_sub(side / 2));
+            before.min(length)..length.saturating_sub(past).max(before.min(length))
         };
         [along(tap / kw, kh, height), along(tap % kw, kw, width)]
     }
 
-    /// Gradients of the bias and of the ring's weights, which stand behind the others of an output.
-    pub(super) fn ring_gradient<T: Scratch>(&self, gy: &[T], gb: Option<&mut [T]>, gw: Option<&mut [T]>) {
+    /// Gradients of the bias and of the border channel's weights, which follow the others of an output.
+    pub(super) fn border_gradient<T: Scratch>(&self, gy: &[T], gb: Option<&mut [T]>, gw: Option<&mut [T]>) {
         let (ConvShape { batch, outputs, .. }, pixels, taps) = (self.shape, self.pixels(), self.taps());
         if gy.is_empty() {
             gb.into_iter().for_each(|gb| gb.fill(T::zero()));
@@ -82,7 +82,7 @@ impl Conv2d {
                     for gy in gy.chunks_exact(outputs * pixels) {
                         self.set.dispatch(Add { sum, numbers: &gy[output * pixels..][..pixels] });
                     }
-                    found[0] = lanes::sum(sum);
+                    found[0] = lane_sum(sum);
                     for (tap, found) in found[1..].iter_mut().enumerate() {
                         *found = self.outside(tap, sum);
                     }
@@ -116,7 +116,7 @@ impl Conv2d {
 /// The bias of each pixel, `[P][width]`.
 struct Map<'a, T> {
     conv: Conv2d,
-    /// Of a pixel that no edge is near to.
+    /// Of a pixel away from the border.
     start: &'a [T],
     /// `[kh·kw][width]`.
     weights: &'a [T],

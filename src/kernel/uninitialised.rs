@@ -2,19 +2,19 @@
 //!
 //! The memory still holds what was in it before, which must not reach a caller. Three measures prevent that:
 //!
-//! * [`unwritten`] requires a [`Checked`], which only the checks of the operands make. So no kernel gets memory for
+//! * [`uninitialised`] requires a [`Checked`], which only the checks of the operands make. So no kernel gets memory for
 //!   operands that do not fit each other.
 //! * Every kernel asserts the lengths of its results against those of its operands. So no result is longer than what
 //!   the kernel writes.
 //! * The tests of all kernels run under an allocator that fills new memory with NaN, with operands that fit and with
 //!   operands that do not.
 
-use super::host::Number;
+use super::flex_slices::Number;
 use super::operands::Checked;
 
 /// `length` arbitrary numbers, for a result that a kernel then writes in full. Clearing them first took 3 to 5 % of a
 /// training step.
-pub fn unwritten<T: Number>(length: usize, _: &Checked) -> Vec<T> {
+pub fn uninitialised<T: Number>(length: usize, _: &Checked) -> Vec<T> {
     // SAFETY: `Checked` shows that the operands fit, so the kernel that is called next writes all of it, as the head of
     // this module says.
     #[allow(unsafe_code)]

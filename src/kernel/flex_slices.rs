@@ -6,15 +6,14 @@ use burn::tensor::{Bytes, Element, Shape};
 use burn_flex::{FlexTensor, Layout};
 use bytemuck::Pod;
 
-use super::mixture_logistic::Reach;
 use super::scratch::Scratch;
 
 /// Numbers that kernels run on, and how tensors hold them.
-pub trait Number: Reach + Scratch + Element + Pod {}
+pub trait Number: Scratch + Element + Pod {}
 impl Number for f32 {}
 impl Number for f64 {}
 
-/// A tensor whose numbers lie one behind the other: as it is, or a copy of it.
+/// A tensor whose elements are contiguous: as it is, or a copy of it.
 pub struct Contiguous(FlexTensor);
 
 impl Contiguous {
@@ -32,7 +31,8 @@ pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTenso
     FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
 }
 
-/// The numbers of a tensor, to be changed: where they are, if no one else holds them and they lie one behind the other; in a copy otherwise.
+/// The elements of a tensor, to be changed: where they are, if no one else holds them and they are contiguous; in a
+/// copy otherwise.
 pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
     let length = tensor.layout().num_elements();
     if tensor.as_slice::<T>().is_none_or(|numbers| numbers.len() != tensor.storage::<T>().len()) {

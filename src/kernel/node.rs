@@ -1,0 +1,29 @@
+//! What the nodes of a graph have in common.
+
+use burn::backend::Backend;
+use burn::backend::autodiff::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::Ops;
+use burn::backend::tensor::FloatTensor;
+
+/// A tensor that no gradient flows through.
+pub fn constant<B: Backend, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
+    <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(tensor)
+}
+
+/// Gives the operands of a node their gradients, computed from the node's state, the
+/// gradient of its result, and which operands need one: burn's `unary` for any number of operands.
+pub fn backward<B: Backend, S, const N: usize>(
+    ops: Ops<S, N>,
+    gradients: &mut Gradients,
+    of: impl FnOnce(S, FloatTensor<B>, [bool; N]) -> [FloatTensor<B>; N],
+) {
+    let gradient = gradients.consume::<B>(&ops.node);
+    let wanted = std::array::from_fn(|index| ops.parents[index].is_some());
+    for (node, gradient) in ops.parents.into_iter().zip(of(ops.state, gradient, wanted)) {
+        if let Some(node) = node {
+            gradients.register::<B>(node.id, gradient);
+        }
+    }
+}
