@@ -14,12 +14,12 @@ use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
 use flowkit::testing::parameters::parameters;
 use flowkit::train::{
-    Checkpoint, EmaDecay, Fault, NegativeLogLikelihood, Objective, Precision, TrainError, Trainer, TrainerConfig,
-    Update,
+    Checkpoint, EmaDecay, NegativeLogLikelihood, NonFinitePlace, Objective, Precision, TrainError, Trainer,
+    TrainerConfig, Update,
 };
 use flowkit::{
-    Bijector, BoundFlow, Context, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap, StandardNormal,
-    Uninit,
+    Bijector, BoundFlow, ConfigError, Context, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap,
+    StandardNormal, Uninit,
 };
 
 #[path = "common/gradient.rs"]
@@ -296,7 +296,7 @@ fn a_run_without_a_policy_stores() {
         }
         (key.to_owned(), value.to_string())
     };
-    let metadata = [without("trainer", &["backward", "precision"]), without("progress", &["guard", "scale"])];
+    let metadata = [without("trainer", &["gradient_memory", "precision"]), without("progress", &["guard", "scale"])];
     let mut old = Checkpoint::new(metadata.into()).unwrap();
     old.insert("model", trainer.model()).unwrap();
     old.insert("average", trainer.average()).unwrap();
@@ -319,10 +319,10 @@ impl<M> Objective<M> for Closed {
     fn examples(&self, _: &M) -> usize {
         1
     }
-    fn fault(&self, _: &M) -> Option<Fault> {
+    fn fault(&self, _: &M) -> Option<NonFinitePlace> {
         None
     }
-    fn gradient_fault(&self, _: &M) -> Option<Fault> {
+    fn gradient_fault(&self, _: &M) -> Option<NonFinitePlace> {
         None
     }
 }
@@ -332,7 +332,10 @@ fn what_a_policy_cannot_do_is_an_error() {
     let _turn = turn();
     for tolerance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let error = Trainer::new(glow(), config(GradientMemory::Reversible { tolerance })).err().unwrap();
-        assert!(matches!(error, TrainError::InvalidTolerance { .. }), "{error}");
+        assert!(
+            matches!(error, TrainError::Config(ConfigError::OutOfRange { field: "gradient_memory.tolerance", .. })),
+            "{error}"
+        );
     }
     let mut trainer = Trainer::new(glow(), config(GradientMemory::Recompute)).unwrap();
     let before = parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect::<Vec<_>>();

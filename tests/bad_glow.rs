@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
-use flowkit::train::{OptimizerConfig, TrainError, TrainerConfig};
+use flowkit::train::{OptimizerConfig, TrainerConfig};
 use flowkit::{
     ActNormConfig, BitDepth, ChannelMatrixConfig, ChannelOrder, ConfigError, Conv1x1, Conv1x1Config, CouplingConfig,
     Flow, GlowNetConfig, Latents, MatrixInit, MultiScale, Squeeze, SqueezeConfig, StandardNormal, ZeroConvConfig,
@@ -63,7 +63,7 @@ fn configurations_say_what_is_wrong() {
 #[test]
 fn trainings_say_what_is_wrong() {
     let config = TrainerConfig::new(1);
-    let cases: Vec<(Result<(), TrainError>, &str)> = vec![
+    let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (config.clone().with_optimizer(OptimizerConfig::Adamax { beta_2: 1.0 }).validate(), "[0, 1), found 1"),
         (config.clone().with_optimizer(OptimizerConfig::Adamax { beta_2: f64::NAN }).validate(), "found NaN"),
     ];

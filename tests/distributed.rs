@@ -18,7 +18,7 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader};
 use flowkit::train::{EmaDecay, LossScale, Precision, TrainError};
 use flowkit::{
-    ActNormConfig, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Flow, GatedNetConfig, Mixing,
+    ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Flow, GatedNetConfig, Mixing,
     SqueezeConfig, StandardNormal, Uninit,
 };
 
@@ -354,6 +354,7 @@ fn workers_may_be_in_half_precision() {
     let values = [bits(&one.learned.model), bits(&two.learned.model), bits(&full.learned.model)];
     assert!(values.iter().all(|value| (value - values[2]).abs() < 0.02), "{values:?} bits/dim");
     let error = started(0.5).with_precision(Precision::F16(LossScale::default())).unwrap_err();
-    assert!(matches!(error, TrainError::ChangingLossScale { .. }));
-    assert!(matches!(DataParallel::new(started(0.5), 0, EmaDecay::Constant(0.8)), Err(TrainError::NoParts)));
+    assert!(matches!(error, TrainError::Config(ConfigError::Choice { field: "precision", .. })));
+    let error = DataParallel::new(started(0.5), 0, EmaDecay::Constant(0.8)).err().unwrap();
+    assert!(matches!(error, TrainError::Config(ConfigError::Zero { field: "n_parts", .. })), "{error}");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Distribution, Tensor};
-use flowkit::train::{Fault, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig};
+use flowkit::train::{NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig};
 use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, Replay, StandardNormal};
 
 type Model = Flow<ActNorm<2>, StandardNormal>;
@@ -30,11 +30,11 @@ impl<F: Fn(Tensor<1>) -> Tensor<1>> Objective<Model> for Mishap<F> {
         self.likelihood.examples(model)
     }
 
-    fn fault(&self, model: &Model) -> Option<Fault> {
+    fn fault(&self, model: &Model) -> Option<NonFinitePlace> {
         self.likelihood.fault(model)
     }
 
-    fn gradient_fault(&self, model: &Model) -> Option<Fault> {
+    fn gradient_fault(&self, model: &Model) -> Option<NonFinitePlace> {
         self.likelihood.gradient_fault(model)
     }
 }

@@ -8,12 +8,12 @@ use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::{
-    Checkpoint, LossScale, NegativeLogLikelihood, Outcome, Precision, TrainError, Trainer, TrainerConfig, Update,
+    Checkpoint, LossScale, NegativeLogLikelihood, Precision, TrainError, Trainer, TrainerConfig, Update, UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvResNetConfig,
-    CouplingConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LogitConfig, MadeConfig, MaskedAutoregressive,
-    Mixing, MlpConfig, ResNetConfig, SqueezeConfig, StandardNormal, Swap, UniformDequantization,
+    ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelNormConfig, ChannelOrder, ConfigError, Conv1x1Config,
+    ConvResNetConfig, CouplingConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LogitConfig, MadeConfig,
+    MaskedAutoregressive, Mixing, MlpConfig, ResNetConfig, SqueezeConfig, StandardNormal, Swap, UniformDequantization,
     UniformDequantizationConfig, Uninit,
 };
 
@@ -251,7 +251,7 @@ fn bits_per_dim_of_a_trained_model_are_those_of_float32() {
     let run = |precision, seed| {
         let mut trainer = trainer(precision, seed);
         let start = bits_per_dim(trainer.model());
-        let done = (0..400).filter(|_| update(&mut trainer).outcome == Outcome::Done).count();
+        let done = (0..400).filter(|_| update(&mut trainer).outcome == UpdateOutcome::Done).count();
         // The first loss scale is a guess from above.
         assert!(done >= if precision == F16 { 390 } else { 400 }, "{precision:?}: {done} updates");
         assert!(weights(trainer.model()).iter().all(|(_, dtype, _)| *dtype == DType::F32), "masters are in float32");
@@ -286,11 +286,11 @@ fn an_overflow_halves_the_scale_and_changes_nothing() {
     loop {
         let update = update(&mut trainer);
         assert_eq!((update.step, update.loss_scale), (overflows + 1, scale));
-        if update.outcome == Outcome::Done {
+        if update.outcome == UpdateOutcome::Done {
             assert!(update.gradient_norm.is_finite() && update.loss.is_finite());
             break;
         }
-        assert_eq!(update.outcome, Outcome::Overflowed);
+        assert_eq!(update.outcome, UpdateOutcome::Overflowed);
         assert!(update.gradient_norm.is_nan());
         assert_eq!(weights(trainer.model()), before);
         (overflows, scale) = (overflows + 1, scale / 2.0);
@@ -311,7 +311,7 @@ fn a_power_of_two_changes_no_gradient() {
     let _turn = turn();
     let norm = |exponent| {
         let update = update(&mut trainer(Precision::F16(LossScale::Fixed { exponent }), 0));
-        assert_eq!((update.outcome, update.loss_scale), (Outcome::Done, f64::from(exponent).exp2()));
+        assert_eq!((update.outcome, update.loss_scale), (UpdateOutcome::Done, f64::from(exponent).exp2()));
         update.gradient_norm
     };
     let (one, more) = (norm(3), norm(7));
@@ -344,7 +344,7 @@ fn a_resumed_run_keeps_its_scale() {
     let path = folder.path().join("run.safetensors");
     let mut whole = trainer(precision, 0);
     let mut expected: Vec<Update> = (0..30).map(|_| update(&mut whole)).collect();
-    assert!(expected.iter().any(|update| update.outcome == Outcome::Overflowed));
+    assert!(expected.iter().any(|update| update.outcome == UpdateOutcome::Overflowed));
     let mut first = trainer(precision, 0);
     for _ in 0..14 {
         update(&mut first);
@@ -378,7 +378,7 @@ fn a_device_without_the_type_is_an_error() {
         }
     }
     let broken = TrainerConfig::new(32).with_precision(Precision::F16(LossScale::Fixed { exponent: 99 }));
-    assert!(matches!(broken.validate(), Err(TrainError::InvalidLossScale { .. })));
+    assert!(matches!(broken.validate(), Err(ConfigError::TooLarge { field: "exponent", .. })));
 }
 
 /// The factor on the loss comes and goes on every way back, and a walk's gradients are those of the half networks.
@@ -389,7 +389,7 @@ fn half_precision_goes_with_every_policy() {
     for half in halves().into_iter().map(mild) {
         let found = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE].map(|backward| {
             let update = update(&mut trainer(half, 0).with_gradient_memory(backward).unwrap());
-            assert_eq!(update.outcome, Outcome::Done);
+            assert_eq!(update.outcome, UpdateOutcome::Done);
             [update.loss, update.gradient_norm]
         });
         // A rebuilt input may round to a neighbour in the half type.

@@ -11,7 +11,7 @@ use flowkit::random::Seeded;
 use flowkit::testing::parameters::parameters;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::{
-    Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Outcome, Precision, Trainer, TrainerConfig,
+    Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Precision, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
     ActNormConfig, Bijector, BoundFlow, Context, Cotangent, CouplingConfig, GatedNetConfig, GradientMemory, Mixing,
@@ -175,7 +175,7 @@ fn updates_that_fail_give_the_stream_back_too() {
         }
         let skipping = config(6, GradientMemory::Store).with_non_finite(NonFinite::Skip { at_most: 1 });
         let mut trainer = Trainer::new(model.clone(), skipping).unwrap();
-        let skipped = || assert!(matches!(trainer.update(&device(), nan).unwrap().outcome, Outcome::Skipped(_)));
+        let skipped = || assert!(matches!(trainer.update(&device(), nan).unwrap().outcome, UpdateOutcome::Skipped(_)));
         assert_eq!(&after(before, skipped), expected);
         let panics = || {
             let update = |_: &Dropping| -> Tensor<1> { panic!("the loss has none") };

@@ -7,11 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use flowkit::data::{DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons};
-use flowkit::train::{Adam, Adamax, Fault, NegativeLogLikelihood, Objective, TrainError, Trainer, TrainerConfig};
+use flowkit::train::{
+    Adam, Adamax, NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig,
+};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoundFlow, CapacityError, ChannelOrder, Flow, FlowError, GradientMemory, Logit,
-    LogitConfig, MultiScale, PartitionConfig, Pattern, Prior, ShapeError, Squeeze, SqueezeConfig, StandardNormal,
-    Uniform, UniformDequantization, UniformDequantizationConfig,
+    ActNorm, ActNormConfig, Bijector, BoundFlow, CapacityError, ChannelOrder, ConfigError, Flow, FlowError,
+    GradientMemory, Logit, LogitConfig, MultiScale, PartitionConfig, Pattern, Prior, ShapeError, Squeeze,
+    SqueezeConfig, StandardNormal, Uniform, UniformDequantization, UniformDequantizationConfig,
 };
 
 fn device() -> Device {
@@ -155,10 +157,10 @@ impl Objective<Vectors> for Losses {
     fn examples(&self, _: &Vectors) -> usize {
         self.examples
     }
-    fn fault(&self, _: &Vectors) -> Option<Fault> {
+    fn fault(&self, _: &Vectors) -> Option<NonFinitePlace> {
         None
     }
-    fn gradient_fault(&self, _: &Vectors) -> Option<Fault> {
+    fn gradient_fault(&self, _: &Vectors) -> Option<NonFinitePlace> {
         None
     }
 }
@@ -205,13 +207,15 @@ fn every_door_refuses_other_types() {
 #[test]
 fn optimizers_and_points_out_of_range() {
     for decay in [2.0, 1.0, -1.0, f64::NAN] {
-        let text = TrainError::InvalidDecay { decay }.to_string();
-        assert_eq!(panics(|| Adam::new(decay, 0.999, 1e-8)), text);
-        assert_eq!(panics(|| Adam::new(0.9, decay, 1e-8)), text);
-        assert_eq!(panics(|| Adamax::new(decay)), text);
+        let text = |config, field| ConfigError::OutOfRange { config, field, range: "[0, 1)", found: decay }.to_string();
+        assert_eq!(panics(|| Adam::new(decay, 0.999, 1e-8)), text("Adam", "beta_1"));
+        assert_eq!(panics(|| Adam::new(0.9, decay, 1e-8)), text("Adam", "beta_2"));
+        assert_eq!(panics(|| Adamax::new(decay)), text("Adamax", "beta_2"));
     }
     for epsilon in [0.0, -1e-8, f64::INFINITY, f64::NAN] {
-        assert_eq!(panics(|| Adam::new(0.9, 0.999, epsilon)), TrainError::InvalidEpsilon { epsilon }.to_string());
+        let (config, field, range) = ("Adam", "epsilon", "(0, ∞)");
+        let text = ConfigError::OutOfRange { config, field, range, found: epsilon }.to_string();
+        assert_eq!(panics(|| Adam::new(0.9, 0.999, epsilon)), text);
     }
     let (_, _) = (Adam::new(0.0, 0.5, 1e-3), Adamax::new(0.0));
     for noise in [0.0, 1e300, f64::INFINITY, f64::NAN] {

@@ -9,8 +9,8 @@ use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::testing::parameters::parameters;
 use flowkit::train::{
-    Checkpoint, CheckpointError, EmaDecay, NegativeLogLikelihood, NonFinite, OptimizerConfig, Outcome, TrainError,
-    Trainer, TrainerConfig,
+    Checkpoint, CheckpointError, EmaDecay, NegativeLogLikelihood, NonFinite, OptimizerConfig, TrainError, Trainer,
+    TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
     ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, MlpConfig, Sigmoid, StandardNormal, Swap, Uninit,
@@ -189,7 +189,9 @@ fn the_policy_decides_about_an_update_that_overflows() {
         let before = numbers(trainer.model());
         for step in [2, 3] {
             let update = trainer.update_on(&device(), &points()).unwrap();
-            let (Outcome::Skipped(reason) | Outcome::Restored(reason)) = &update.outcome else { panic!("{update:?}") };
+            let (UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason)) = &update.outcome else {
+                panic!("{update:?}")
+            };
             assert!(
                 matches!(reason, TrainError::NonFiniteUpdate { step: Some(found), .. } if *found == step),
                 "{reason}"
@@ -213,7 +215,10 @@ fn moments_are_looked_at_too() {
     let error = trainer.update(&device(), |layer| layer.val().mul_scalar(1e25).sum()).unwrap_err();
     assert!(matches!(error, TrainError::NonFiniteUpdate { what: "moments", .. }), "{error}");
     assert!(saved(&trainer) == before);
-    assert_eq!(trainer.update(&device(), |layer| layer.val().mul_scalar(1e15).sum()).unwrap().outcome, Outcome::Done);
+    assert_eq!(
+        trainer.update(&device(), |layer| layer.val().mul_scalar(1e15).sum()).unwrap().outcome,
+        UpdateOutcome::Done
+    );
 }
 
 /// Weights in float64 go beyond float32, and those in half types have less room: `ε = 1e-8` is 0 in float16, so that a gradient of 0 is 0/0.
@@ -237,16 +242,16 @@ fn each_type_has_its_own_range() {
         let moved = trainer.model().val().into_data().iter::<f64>().next().unwrap();
         (result.map(|update| update.outcome), moved)
     };
-    let refused = |found: (Result<Outcome, TrainError>, f64)| {
+    let refused = |found: (Result<UpdateOutcome, TrainError>, f64)| {
         assert!(matches!(found.0, Err(TrainError::NonFiniteUpdate { what: "weights", .. })), "{found:?}");
     };
     // The first step of Adam is the rate.
     let (outcome, moved) = update(DType::F64, 1e50);
-    assert_eq!(outcome, Ok(Outcome::Done));
+    assert_eq!(outcome, Ok(UpdateOutcome::Done));
     assert!((moved / -1e50 - 1.0).abs() < 1e-6, "{moved}");
     refused(update(DType::F32, 1e50));
     let (outcome, moved) = update(DType::BF16, 0.5);
-    assert_eq!(outcome, Ok(Outcome::Done));
+    assert_eq!(outcome, Ok(UpdateOutcome::Done));
     assert!((moved - 0.5).abs() < 0.01, "{moved}");
     refused(update(DType::BF16, 1e50));
     refused(update(DType::F16, 0.5));

@@ -9,7 +9,9 @@ use burn::tensor::Device;
 use flowkit::FlowError;
 use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split, Steps};
 use flowkit::random::Seeded;
-use flowkit::train::{Checkpoint, CheckpointError, Checkpoints, Outcome, Purpose, StepSeed, Trainer, TrainerConfig};
+use flowkit::train::{
+    Checkpoint, CheckpointError, Checkpoints, Purpose, StepSeed, Trainer, TrainerConfig, UpdateOutcome,
+};
 
 use super::args::{AUGMENT, RunArgs};
 use super::conduct::{self, Conduct};
@@ -249,10 +251,10 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
             let Some(x) = batches.next().transpose()? else { break };
             let update =
                 progress::Progress::time(&mut self.history, || C::Model::update(&mut self.trainer, device, x))?;
-            if let Outcome::Skipped(reason) | Outcome::Restored(reason) = &update.outcome {
+            if let UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason) = &update.outcome {
                 complain!("warning: update {} was passed over: {reason}", update.step);
             }
-            self.history.train.push((update.outcome == Outcome::Done).then_some(update.bits_per_dim));
+            self.history.train.push((update.outcome == UpdateOutcome::Done).then_some(update.bits_per_dim));
             if progress::Progress::wants_test(update.step) {
                 self.test(data, device)?;
             }

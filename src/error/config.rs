@@ -53,6 +53,20 @@ pub enum ConfigError {
         /// What was found.
         found: f64,
     },
+    /// A whole number that must be less than another.
+    #[error("{config}: `{field}` = {found} must be less than `{of}` = {limit}")]
+    NotBelow {
+        /// Type of the configuration.
+        config: &'static str,
+        /// Its field.
+        field: &'static str,
+        /// What was found.
+        found: u64,
+        /// The field that it must be less than.
+        of: &'static str,
+        /// Value of that field.
+        limit: u64,
+    },
     /// A width that must be a multiple of another.
     #[error("{config}: `{field}` = {found} must be a multiple of `{of}` = {factor}")]
     NotMultiple {
@@ -221,9 +235,27 @@ impl ConfigError {
 
     /// `Ok` when `value` is a probability below 1.
     pub(crate) fn dropout(config: &'static str, value: f64) -> Result<(), Self> {
-        if (0.0..1.0).contains(&value) {
-            return Ok(());
-        }
-        Err(Self::OutOfRange { config, field: "dropout", range: "[0, 1)", found: value })
+        Self::below_one(config, "dropout", value)
+    }
+
+    /// `Ok` when `value` lies in `[0, 1)`.
+    pub(crate) fn below_one(config: &'static str, field: &'static str, value: f64) -> Result<(), Self> {
+        Self::within(config, field, "[0, 1)", value, (0.0..1.0).contains(&value))
+    }
+
+    /// `Ok` when `value` is positive and finite.
+    pub(crate) fn positive_finite(config: &'static str, field: &'static str, value: f64) -> Result<(), Self> {
+        Self::within(config, field, "(0, ∞)", value, value > 0.0 && value.is_finite())
+    }
+
+    /// `Ok` when `found` is `legal`, which says whether it lies in `range`.
+    pub(crate) fn within(
+        config: &'static str,
+        field: &'static str,
+        range: &'static str,
+        found: f64,
+        legal: bool,
+    ) -> Result<(), Self> {
+        if legal { Ok(()) } else { Err(Self::OutOfRange { config, field, range, found }) }
     }
 }

@@ -20,9 +20,8 @@
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use super::TrainError;
 use super::moment_state::{AdamMoments, Moments};
-use super::optimizer::check_decay;
+use crate::error::ConfigError;
 use crate::kernel::adam::{self, Rates};
 
 /// Adam. The formulas head this module.
@@ -44,12 +43,11 @@ impl Adam {
     /// With the decays `β₁` and `β₂`, in `[0, 1)`, and a positive, finite `ε`.
     ///
     /// # Panics
-    /// With the text of [`TrainError::InvalidDecay`] or [`TrainError::InvalidEpsilon`], for numbers out of these
-    /// ranges.
+    /// With the text of [`ConfigError::OutOfRange`], for numbers out of these ranges.
     pub fn new(beta_1: f64, beta_2: f64, epsilon: f64) -> Self {
-        let epsilon_fits = epsilon > 0.0 && epsilon.is_finite();
-        let epsilon_fits = if epsilon_fits { Ok(()) } else { Err(TrainError::InvalidEpsilon { epsilon }) };
-        if let Err(error) = check_decay(beta_1).and(check_decay(beta_2)).and(epsilon_fits) {
+        let decay = |field, value| ConfigError::below_one("Adam", field, value);
+        let epsilon_fits = ConfigError::positive_finite("Adam", "epsilon", epsilon);
+        if let Err(error) = decay("beta_1", beta_1).and(decay("beta_2", beta_2)).and(epsilon_fits) {
             panic!("{error}");
         }
         Self { beta_1, beta_2, epsilon }

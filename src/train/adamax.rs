@@ -17,7 +17,7 @@ use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
 use super::moment_state::Moments;
-use super::optimizer::check_decay;
+use crate::error::ConfigError;
 
 /// Decay of the gradient's mean, the released code's.
 const BETA_1: f64 = 0.9;
@@ -35,9 +35,9 @@ impl Adamax {
     /// With the decay `β₂` of the maximum, in `[0, 1)`.
     ///
     /// # Panics
-    /// With the text of [`TrainError::InvalidDecay`](super::TrainError::InvalidDecay), for another number.
+    /// With the text of [`ConfigError::OutOfRange`], for another number.
     pub fn new(beta_2: f64) -> Self {
-        if let Err(error) = check_decay(beta_2) {
+        if let Err(error) = ConfigError::below_one("Adamax", "beta_2", beta_2) {
             panic!("{error}");
         }
         Self { beta_2 }

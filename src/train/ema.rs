@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::parameter_path::ParameterPath;
+use crate::error::ConfigError;
 use crate::kernel::moving_average;
 
 /// Most updates of a run. Decays and schedules are computed in float64, which distinguishes whole numbers up to 2⁵³.
@@ -54,10 +55,10 @@ impl EmaDecay {
     }
 
     /// # Errors
-    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
-    pub fn validate(self) -> Result<(), TrainError> {
+    /// [`ConfigError::OutOfRange`] unless the decay lies in [0, 1).
+    pub fn validate(self) -> Result<(), ConfigError> {
         let (EmaDecay::Constant(decay) | EmaDecay::Warmed(decay)) = self;
-        if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(TrainError::InvalidDecay { decay }) }
+        ConfigError::below_one("EmaDecay", "decay", decay)
     }
 }
 
@@ -93,7 +94,7 @@ impl<M: Module> Ema<M> {
     /// its average start from the same values.
     ///
     /// # Errors
-    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
+    /// [`TrainError::Config`] unless the decay lies in [0, 1).
     pub fn new(model: &M, decay: EmaDecay) -> Result<Self, TrainError> {
         Self::resume(model.valid(), decay, 0)
     }
@@ -104,7 +105,7 @@ impl<M: Module> Ema<M> {
     /// [`Checkpoint::resume`](super::Checkpoint::resume).
     ///
     /// # Errors
-    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1); [`TrainError::TooManyUpdates`] for more than 2⁵³.
+    /// [`TrainError::Config`] unless the decay lies in [0, 1); [`TrainError::TooManyUpdates`] for more than 2⁵³.
     pub fn resume(average: M, decay: EmaDecay, updates: u64) -> Result<Self, TrainError> {
         decay.validate()?;
         if updates > MOST_UPDATES {

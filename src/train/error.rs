@@ -1,12 +1,10 @@
-//! What can go wrong in training, one variant per broken rule.
+//! What can go wrong in training. Rules of configurations are [`ConfigError`]s, as everywhere.
 
 use burn::tensor::DType;
 
-use super::fault::Fault;
-use super::loss_scale::LossScale;
-use super::schedule::Schedule;
+use super::non_finite_place::NonFinitePlace;
 use crate::bijector::replay::GradientMemory;
-use crate::error::FlowError;
+use crate::error::{ConfigError, FlowError};
 use crate::tensor::finite::NonFiniteCondition;
 
 /// A training step that cannot go on.
@@ -21,7 +19,7 @@ pub enum TrainError {
         /// What came out.
         value: f64,
         /// The first place that made it, if the loss is an [`Objective`](super::Objective).
-        fault: Option<Fault>,
+        fault: Option<NonFinitePlace>,
     },
     /// The condition of a batch holds NaN or an infinity.
     #[error("update {step}: {condition}")]
@@ -45,7 +43,7 @@ pub enum TrainError {
         parameter: String,
         /// The first layer in the backward pass at which it is not finite, if the loss is an
         /// [`Objective`](super::Objective).
-        fault: Option<Fault>,
+        fault: Option<NonFinitePlace>,
     },
     /// More updates failed than the policy admits.
     #[error("gave up after {failures} failed updates, in a row or since the last checkpoint: {last}")]
@@ -97,51 +95,9 @@ pub enum TrainError {
         /// The rate, if a trainer took it.
         learning_rate: Option<f64>,
     },
-    /// Examples hold at least one number.
-    #[error("the numbers per example must be at least 1, found 0")]
-    NoDims,
-    /// The learning rate must be positive.
-    #[error("the learning rate must be a positive number, found {learning_rate}")]
-    InvalidLearningRate {
-        /// The rate that was given.
-        learning_rate: f64,
-    },
-    /// A schedule's factors must lie in their ranges, and a cosine must end after it starts.
-    #[error("{schedule:?} is no schedule: factors must lie in [0, 1], a decay in (0, 1], and `end` after `start`")]
-    InvalidSchedule {
-        /// The schedule that was given.
-        schedule: Schedule,
-    },
-    /// The bound of a gradient norm must be positive.
-    #[error("the largest gradient norm must be positive, found {max_norm}")]
-    InvalidMaxNorm {
-        /// The bound that was given.
-        max_norm: f64,
-    },
-    /// A training's bound of a gradient norm must be positive and finite.
-    #[error("the largest gradient norm must be positive and finite, found {max_norm}; f64::MAX clips nothing")]
-    UnboundedMaxNorm {
-        /// The bound that was given.
-        max_norm: f64,
-    },
-    /// A decay, of a moving average or of an optimizer's memory, must lie in [0, 1).
-    #[error("a decay, of a moving average or of an optimizer, must lie in [0, 1), found {decay}")]
-    InvalidDecay {
-        /// The decay that was given.
-        decay: f64,
-    },
-    /// What an optimizer adds to a root must be positive and finite.
-    #[error("the ε of an optimizer must be a positive number, found {epsilon}")]
-    InvalidEpsilon {
-        /// The number that was given.
-        epsilon: f64,
-    },
-    /// A loss scale is a power of two in a range, and grows after a number of updates.
-    #[error("{scale:?} is no loss scale: `exponent` must be at most 60 and `growth` at least 1")]
-    InvalidLossScale {
-        /// The scale that was given.
-        scale: LossScale,
-    },
+    /// A configuration that describes no training.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A device has no numbers of the type that networks are to be trained in.
     #[error("the device {device} has no arithmetic in {dtype:?}")]
     UnsupportedPrecision {
@@ -150,26 +106,11 @@ pub enum TrainError {
         /// The device.
         device: String,
     },
-    /// A gradient is put together from at least one part.
-    #[error("the parts of a gradient must be at least 1, found 0")]
-    NoParts,
-    /// burn's learner has no place for a loss scale that changes.
-    #[error("burn's checkpoints cannot keep the loss scale {scale:?}: only a fixed one serves here, or a `Trainer`")]
-    ChangingLossScale {
-        /// The scale that was given.
-        scale: LossScale,
-    },
     /// A moving average met a model that it was not made from.
     #[error("the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape")]
     ForeignParameter {
         /// Path of the parameter in the average.
         parameter: String,
-    },
-    /// A rebuilt input must be allowed to be off by something.
-    #[error("the tolerance of rebuilt inputs must be a positive number, found {tolerance}")]
-    InvalidTolerance {
-        /// The tolerance that was given.
-        tolerance: f64,
     },
     /// The loss cannot be walked, which every policy but [`GradientMemory::Store`] needs.
     #[error(
@@ -230,7 +171,7 @@ impl TrainError {
 }
 
 /// The end of a message that may know where something happened.
-fn at(fault: &Option<Fault>) -> String {
+fn at(fault: &Option<NonFinitePlace>) -> String {
     fault.as_ref().map_or_else(String::new, |fault| format!(", first not finite at {fault}"))
 }
 

@@ -20,6 +20,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use super::error::TrainError;
 use super::parameter_path::ParameterPath;
+use crate::error::ConfigError;
 
 /// The L2 norm of all gradients of `module`, shape `[1]`.
 ///
@@ -58,7 +59,7 @@ pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor
 /// of at most `max_norm` leaves every gradient bit for bit as it was. `max_norm` may be infinite, which only measures.
 ///
 /// # Errors
-/// - [`TrainError::InvalidMaxNorm`] unless `max_norm` is positive.
+/// - [`TrainError::Config`] unless `max_norm` is positive.
 /// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module, with a NaN or an infinity. In a module
 ///   whose fields are in the order of its forward pass, the backward pass spreads one to all that comes before: the operation that made
 ///   it then belongs to the layer of that parameter, or to one without parameters between it and the next. Such a gradient is
@@ -69,9 +70,7 @@ pub fn clip_global_norm<M: Module>(
     module: &M,
     max_norm: f64,
 ) -> Result<(GradientsParams, f64), TrainError> {
-    if max_norm.is_nan() || max_norm <= 0.0 {
-        return Err(TrainError::InvalidMaxNorm { max_norm });
-    }
+    ConfigError::within("clip_global_norm", "max_norm", "(0, ∞]", max_norm, max_norm > 0.0)?;
     let mut norm = global_norm(module, &gradients).try_into_scalar::<f64>().map_err(device_error)?;
     if !norm.is_finite() {
         norm = careful_norm(module, &gradients)?;
@@ -79,7 +78,7 @@ pub fn clip_global_norm<M: Module>(
     if norm <= max_norm {
         return Ok((gradients, norm));
     }
-    let mut scale = Scale { gradients, seen: HashSet::new(), factor: max_norm / norm };
+    let mut scale = ScaleGradients { gradients, seen: HashSet::new(), factor: max_norm / norm };
     module.visit(&mut scale);
     Ok((scale.gradients, norm))
 }
@@ -87,7 +86,7 @@ pub fn clip_global_norm<M: Module>(
 /// Every gradient of `module` times `factor`, computed in float32 at least.
 #[cfg(feature = "train")]
 pub(super) fn scale<M: Module>(gradients: GradientsParams, module: &M, factor: f64) -> GradientsParams {
-    let mut scale = Scale { gradients, seen: HashSet::new(), factor };
+    let mut scale = ScaleGradients { gradients, seen: HashSet::new(), factor };
     module.visit(&mut scale);
     scale.gradients
 }
@@ -128,13 +127,13 @@ fn widen<const D: usize>(gradient: Tensor<D>) -> Tensor<D> {
     }
 }
 
-struct Scale {
+struct ScaleGradients {
     gradients: GradientsParams,
     seen: HashSet<ParamId>,
     factor: f64,
 }
 
-impl ModuleVisitor for Scale {
+impl ModuleVisitor for ScaleGradients {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if !self.seen.insert(param.id) {
             return;

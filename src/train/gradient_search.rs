@@ -22,7 +22,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
-use super::fault::Fault;
+use super::non_finite_place::NonFinitePlace;
 use super::parameter_path::ParameterPath;
 use crate::bijector::replay::parameter_gradients;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
@@ -84,7 +84,7 @@ impl<const D: usize> GradientSearch<D> {
         z: Tensor<D>,
         prior: &str,
         log_density: impl FnOnce(Tensor<D>) -> Tensor<1>,
-    ) -> Option<Fault> {
+    ) -> Option<NonFinitePlace> {
         let z = self.begin(prior.into(), "log-density", z);
         let mut log_prob = log_density(z);
         if let Some(log_det) = self.log_det.take() {
@@ -97,7 +97,7 @@ impl<const D: usize> GradientSearch<D> {
         let parameters = NonFiniteParameters::of(model, &gradients);
         let at_fault = |(stage, finite): &(Stage<D>, bool)| !finite || parameters.within(&stage.path);
         let (Stage { path, what, .. }, _) = self.stages.into_iter().zip(finite).rfind(at_fault)?;
-        Some(Fault { path, what })
+        Some(NonFinitePlace { path, what })
     }
 }
 

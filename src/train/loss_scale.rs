@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::TrainError;
+use crate::error::ConfigError;
 
 /// The factor on the loss of a training in float16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +44,14 @@ const LARGEST: u8 = 60;
 
 impl LossScale {
     /// # Errors
-    /// [`TrainError::InvalidLossScale`] unless the exponent is at most 60 and the growth at least 1.
-    pub fn validate(self) -> Result<(), TrainError> {
+    /// [`ConfigError::TooLarge`] for an exponent above 60, [`ConfigError::Zero`] for a growth of 0.
+    pub fn validate(self) -> Result<(), ConfigError> {
+        const CONFIG: &str = "LossScale";
+        let (Self::Fixed { exponent } | Self::Dynamic { exponent, .. }) = self;
+        ConfigError::at_most(CONFIG, "exponent", exponent.into(), LARGEST.into())?;
         match self {
-            Self::Fixed { exponent } | Self::Dynamic { exponent, growth: 1.. } if exponent <= LARGEST => Ok(()),
-            scale => Err(TrainError::InvalidLossScale { scale }),
+            Self::Dynamic { growth: 0, .. } => Err(ConfigError::Zero { config: CONFIG, field: "growth" }),
+            _ => Ok(()),
         }
     }
 }
@@ -142,14 +145,14 @@ mod tests {
     #[test]
     fn scales_are_validated() {
         assert!(LossScale::default().validate().is_ok());
+        let exponent = "LossScale: `exponent` must be at most 60, found 61";
         let broken = [
-            LossScale::Fixed { exponent: 61 },
-            LossScale::Dynamic { exponent: 61, growth: 1 },
-            LossScale::Dynamic { exponent: 1, growth: 0 },
+            (LossScale::Fixed { exponent: 61 }, exponent),
+            (LossScale::Dynamic { exponent: 61, growth: 1 }, exponent),
+            (LossScale::Dynamic { exponent: 1, growth: 0 }, "LossScale: `growth` must be at least 1, found 0"),
         ];
-        for scale in broken {
-            let error = scale.validate().unwrap_err().to_string();
-            assert!(error.contains(&format!("{scale:?}")), "{error}");
+        for (scale, message) in broken {
+            assert_eq!(scale.validate().unwrap_err().to_string(), message);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | which weights to evaluate | [`Ema`] |
 //! | in which type networks are trained | [`Precision`], [`LossScale`] |
 //! | which noise step t draws | [`StepSeed`] |
-//! | what to do about a NaN, and where it came from | [`NonFinite`], [`Fault`], [`Objective`] |
+//! | what to do about a NaN, and where it came from | [`NonFinite`], [`NonFinitePlace`], [`Objective`] |
 //! | how to stop and go on | [`Checkpoint`], [`Checkpoints`] |
 //! | how to train by burn's own `Learner` instead | `learner` (feature `train`) |
 //! | what it costs | [`peak_rss_bytes`] |
@@ -25,7 +25,6 @@ mod checkpoint_error;
 pub mod checkpoints;
 pub mod ema;
 mod error;
-pub mod fault;
 pub mod gradient;
 mod gradient_search;
 mod headroom;
@@ -35,6 +34,7 @@ pub mod loss_scale;
 pub mod memory;
 pub mod moment_state;
 pub mod non_finite;
+pub mod non_finite_place;
 pub mod objective;
 pub mod optimizer;
 mod parameter_path;
@@ -57,11 +57,11 @@ pub use checkpoint_error::CheckpointError;
 pub use checkpoints::{Checkpoints, Latest};
 pub use ema::{Ema, EmaDecay};
 pub use error::TrainError;
-pub use fault::Fault;
 pub use gradient::{clip_global_norm, global_norm};
 pub use loss_scale::LossScale;
 pub use memory::peak_rss_bytes;
-pub use non_finite::{NonFinite, Outcome};
+pub use non_finite::{NonFinite, UpdateOutcome};
+pub use non_finite_place::NonFinitePlace;
 pub use objective::{NegativeLogLikelihood, Objective};
 pub use optimizer::OptimizerConfig;
 pub use precision::Precision;

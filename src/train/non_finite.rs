@@ -39,7 +39,7 @@ pub enum NonFinite {
 
 /// What became of an update.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum UpdateOutcome {
     /// The weights moved.
     Done,
     /// The batch was passed over, for this reason.

@@ -6,8 +6,8 @@
 
 use burn::tensor::Tensor;
 
-use super::fault::{Fault, FaultSearch};
 use super::gradient_search::GradientSearch;
+use super::non_finite_place::{NonFinitePlace, PlaceSearch};
 use crate::bijector::Bijector;
 use crate::bijector::replay::Replay;
 use crate::bijector::visit::Visit;
@@ -55,11 +55,11 @@ pub trait Objective<M> {
 
     /// The first place of the model, in the order of the forward pass, where values are not finite. Called after a loss
     /// that is not finite, with the device seeded as for that loss. `None` if none is found.
-    fn fault(&self, model: &M) -> Option<Fault>;
+    fn fault(&self, model: &M) -> Option<NonFinitePlace>;
 
     /// The first layer in the backward pass of a finite loss at which the gradient is not finite. Called after such a
     /// gradient, with the device seeded as for the loss. `None` if none is found, or if the model is outside any graph.
-    fn gradient_fault(&self, model: &M) -> Option<Fault>;
+    fn gradient_fault(&self, model: &M) -> Option<NonFinitePlace>;
 }
 
 /// Minus the mean log-likelihood of a batch, for a [`Flow`] or a [`BoundFlow`] of tensors with `D` axes.
@@ -112,8 +112,8 @@ where
         self.x.dims()[0]
     }
 
-    fn fault(&self, model: &Flow<B, P>) -> Option<Fault> {
-        let mut search = FaultSearch::default();
+    fn fault(&self, model: &Flow<B, P>) -> Option<NonFinitePlace> {
+        let mut search = PlaceSearch::default();
         if !all_finite(&self.x) {
             search.note("x".into(), "data");
         }
@@ -127,7 +127,7 @@ where
         search.fault
     }
 
-    fn gradient_fault(&self, model: &Flow<B, P>) -> Option<Fault> {
+    fn gradient_fault(&self, model: &Flow<B, P>) -> Option<NonFinitePlace> {
         let device = graph_device(model, &self.x);
         let mut search = GradientSearch::new(model, device.clone())?;
         let context = self.context.for_batch(self.x.dims()[0]).constant(&device);
@@ -166,8 +166,8 @@ where
         model.surjection.check(&self.x).map_or(0, |(lifted, _)| lifted[0])
     }
 
-    fn fault(&self, model: &BoundFlow<S, B, P>) -> Option<Fault> {
-        let mut search = FaultSearch::default();
+    fn fault(&self, model: &BoundFlow<S, B, P>) -> Option<NonFinitePlace> {
+        let mut search = PlaceSearch::default();
         if !self.context.is_finite() {
             search.note("context".into(), "condition");
         }
@@ -180,7 +180,7 @@ where
         search.fault
     }
 
-    fn gradient_fault(&self, model: &BoundFlow<S, B, P>) -> Option<Fault> {
+    fn gradient_fault(&self, model: &BoundFlow<S, B, P>) -> Option<NonFinitePlace> {
         let noise = model.surjection.noise(&self.x, model.flow.dtype());
         let device = graph_device(model, &noise);
         let mut search = GradientSearch::new(model, device.clone())?;

@@ -3,7 +3,8 @@
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, Adamax, TrainError};
+use super::{Adam, Adamax};
+use crate::error::ConfigError;
 
 /// The optimizer of a [`Trainer`](super::Trainer).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -19,10 +20,10 @@ pub enum OptimizerConfig {
 
 impl OptimizerConfig {
     /// # Errors
-    /// [`TrainError::InvalidDecay`] unless the decay lies in [0, 1).
-    pub fn validate(self) -> Result<(), TrainError> {
+    /// [`ConfigError::OutOfRange`] unless the decay lies in [0, 1).
+    pub fn validate(self) -> Result<(), ConfigError> {
         match self {
-            Self::Adamax { beta_2 } => check_decay(beta_2),
+            Self::Adamax { beta_2 } => ConfigError::below_one("OptimizerConfig::Adamax", "beta_2", beta_2),
             Self::Adam => Ok(()),
         }
     }
@@ -42,9 +43,4 @@ impl OptimizerConfig {
             Self::Adamax { beta_2 } => Adamax::new(beta_2).init(),
         }
     }
-}
-
-/// Checks that a decay of an optimizer lies in [0, 1).
-pub(super) fn check_decay(decay: f64) -> Result<(), TrainError> {
-    if (0.0..1.0).contains(&decay) { Ok(()) } else { Err(TrainError::InvalidDecay { decay }) }
 }

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use super::loss_scale::LossScale;
+use crate::error::ConfigError;
 use crate::tensor::graph::constant;
 
 /// Modules whose parameters a working copy stores in the half type.
@@ -67,7 +68,7 @@ pub enum Precision {
 impl Precision {
     /// # Errors
     /// Those of [`LossScale::validate`].
-    pub fn validate(self) -> Result<(), TrainError> {
+    pub fn validate(self) -> Result<(), ConfigError> {
         if let Self::F16(scale) = self { scale.validate() } else { Ok(()) }
     }
 

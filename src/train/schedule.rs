@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::TrainError;
+use crate::error::ConfigError;
 
 /// The learning rate after the warm-up, as a factor of its peak.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,15 +41,23 @@ pub enum Schedule {
 
 impl Schedule {
     /// # Errors
-    /// [`TrainError::InvalidSchedule`] unless the factors lie in their ranges and the cosine ends after it starts.
-    pub fn validate(self) -> Result<(), TrainError> {
-        let share = |value: f64| (0.0..=1.0).contains(&value);
-        let legal = match self {
-            Self::Constant => true,
-            Self::Cosine { start, end, floor } => start < end && share(floor),
-            Self::Exponential { decay, floor, .. } => share(decay) && decay > 0.0 && share(floor),
-        };
-        if legal { Ok(()) } else { Err(TrainError::InvalidSchedule { schedule: self }) }
+    /// [`ConfigError::OutOfRange`] for a factor outside its range; [`ConfigError::NotBelow`] for a
+    /// cosine that does not end after it starts.
+    pub fn validate(self) -> Result<(), ConfigError> {
+        const CONFIG: &str = "Schedule";
+        let factor =
+            |field, range, found: f64, legal| ConfigError::within(CONFIG, field, range, found, legal && found <= 1.0);
+        match self {
+            Self::Constant => Ok(()),
+            Self::Cosine { start, end, .. } if start >= end => {
+                Err(ConfigError::NotBelow { config: CONFIG, field: "start", found: start, of: "end", limit: end })
+            }
+            Self::Cosine { floor, .. } => factor("floor", "[0, 1]", floor, floor >= 0.0),
+            Self::Exponential { decay, floor, .. } => {
+                factor("decay", "(0, 1]", decay, decay > 0.0)?;
+                factor("floor", "[0, 1]", floor, floor >= 0.0)
+            }
+        }
     }
 
     /// Factor of the learning rate of update number `step`, from 1.

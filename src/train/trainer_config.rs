@@ -3,8 +3,9 @@
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::{EmaDecay, NonFinite, OptimizerConfig, Precision, Schedule, TrainError};
+use super::{EmaDecay, NonFinite, OptimizerConfig, Precision, Schedule};
 use crate::bijector::replay::GradientMemory;
+use crate::error::ConfigError;
 
 /// Which loss the bound on the gradient's norm speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,21 +64,16 @@ impl TrainerConfig {
     /// # Errors
     /// The first rule that is broken: `dims` of at least 1, a positive and finite learning rate, norm and tolerance, a schedule, decays in
     /// [0, 1).
-    pub fn validate(&self) -> Result<(), TrainError> {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const CONFIG: &str = "TrainerConfig";
         if self.dims == 0 {
-            return Err(TrainError::NoDims);
+            return Err(ConfigError::Zero { config: CONFIG, field: "dims" });
         }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(TrainError::InvalidLearningRate { learning_rate: self.learning_rate });
-        }
+        ConfigError::positive_finite(CONFIG, "learning_rate", self.learning_rate)?;
         // JSON, in which a checkpoint keeps this, has no infinity.
-        if !(self.max_norm.is_finite() && self.max_norm > 0.0) {
-            return Err(TrainError::UnboundedMaxNorm { max_norm: self.max_norm });
-        }
-        if let (GradientMemory::Reversible { tolerance }, false) =
-            (self.gradient_memory, self.gradient_memory.is_valid())
-        {
-            return Err(TrainError::InvalidTolerance { tolerance });
+        ConfigError::positive_finite(CONFIG, "max_norm", self.max_norm)?;
+        if let GradientMemory::Reversible { tolerance } = self.gradient_memory {
+            ConfigError::positive_finite(CONFIG, "gradient_memory.tolerance", tolerance)?;
         }
         self.schedule.validate()?;
         self.optimizer.validate()?;

@@ -1,6 +1,6 @@
 //! What a [`Trainer`](super::Trainer) tells of an update.
 
-use super::Outcome;
+use super::UpdateOutcome;
 
 /// What an update did.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,5 +20,5 @@ pub struct Update {
     /// Largest drift of the rebuilt inputs that were compared, as [`DriftGuard`](crate::DriftGuard) defines it; `None` where none was.
     pub drift: Option<f64>,
     /// Whether it was done. Always, under [`NonFinite::Stop`](super::NonFinite::Stop) and without [`Precision::F16`](super::Precision::F16).
-    pub outcome: Outcome,
+    pub outcome: UpdateOutcome,
 }

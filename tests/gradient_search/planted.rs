@@ -4,7 +4,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::quantize::{Encoder, VariationalDequantization, VariationalDequantizationConfig};
-use flowkit::train::{Fault, NegativeLogLikelihood, NonFinite, Objective, Outcome, TrainError, Trainer, TrainerConfig};
+use flowkit::train::{
+    NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig, UpdateOutcome,
+};
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, BoundFlow, Context, Coupling, CouplingConfig, GradientMemory, Logit, LogitConfig,
     Mlp, MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, StandardNormal,
@@ -156,7 +158,7 @@ fn a_fault_is_named_wherever_it_is() {
         (Place::Prior, "flow.prior", "log-density"),
     ];
     for (place, path, what) in cases {
-        let expected = Some(Fault { path: path.into(), what });
+        let expected = Some(NonFinitePlace { path: path.into(), what });
         let model = model(place);
         assert_eq!(batch(0).gradient_fault(&model), expected, "{place:?}");
         // And by an update, after its own backward pass, whose policy is another.
@@ -191,13 +193,13 @@ fn skip_and_restore_go_on() {
     for policy in [NonFinite::Skip { at_most: 3 }, NonFinite::Restore { at_most: 3 }] {
         let config = TrainerConfig::new(2).with_warm_up(0).with_non_finite(policy);
         let mut trainer = Trainer::new(model(Place::EncoderAtZero), config).unwrap();
-        assert_eq!(trainer.update_on(&device(), &batch(9)).unwrap().outcome, Outcome::Done);
+        assert_eq!(trainer.update_on(&device(), &batch(9)).unwrap().outcome, UpdateOutcome::Done);
         let error = match trainer.update_on(&device(), &batch(0)).unwrap().outcome {
-            Outcome::Skipped(error) | Outcome::Restored(error) => error,
+            UpdateOutcome::Skipped(error) | UpdateOutcome::Restored(error) => error,
             other => panic!("{other:?}"),
         };
         assert!(error.to_string().contains("surjection.encoder"), "{error}");
-        assert_eq!(trainer.update_on(&device(), &batch(9)).unwrap().outcome, Outcome::Done);
+        assert_eq!(trainer.update_on(&device(), &batch(9)).unwrap().outcome, UpdateOutcome::Done);
         assert_eq!(trainer.step_count(), 3);
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::model::glow::{Glow, GlowConfig, GlowPrior};
 use flowkit::model::{RealNvp, RealNvpConfig};
-use flowkit::train::{NegativeLogLikelihood, NonFinite, Outcome, TrainError, Trainer, TrainerConfig};
+use flowkit::train::{NegativeLogLikelihood, NonFinite, TrainError, Trainer, TrainerConfig, UpdateOutcome};
 use flowkit::{
     Context, CouplingConfig, DiagnosisConfig, Flow, FlowError, MlpConfig, NonFiniteCondition, StandardNormal, diagnose,
 };
@@ -166,7 +166,7 @@ fn training_refuses_it() {
     let passed = trainer.update_on(&device(), &batch(bad())).unwrap();
     assert_eq!(
         passed.outcome,
-        Outcome::Skipped(TrainError::NonFiniteCondition { step: 2, condition: condition.clone() })
+        UpdateOutcome::Skipped(TrainError::NonFiniteCondition { step: 2, condition: condition.clone() })
     );
 
     let (_, model) = glow();

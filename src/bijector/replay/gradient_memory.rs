@@ -48,14 +48,6 @@ impl GradientMemory {
             Self::Reversible { .. } => None,
         }
     }
-
-    /// Whether a rebuilt input can be as close as asked for.
-    pub(crate) fn is_valid(self) -> bool {
-        match self {
-            Self::Store | Self::Recompute => true,
-            Self::Reversible { tolerance } => tolerance.is_finite() && tolerance > 0.0,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use super::likelihood::Likelihood;
 use super::maximum_likelihood::MaximumLikelihood;
 use super::step_likelihood::StepLikelihood;
+use crate::error::ConfigError;
 use crate::train::gradient::scale;
 use crate::train::tied::{self, tie};
 use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, trained};
@@ -55,11 +56,11 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
     /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at becomes that of the joined gradient.
     ///
     /// # Errors
-    /// [`TrainError::NoParts`] if there are none; [`TrainError::InvalidDecay`]; [`TrainError::NothingTrained`],
+    /// [`TrainError::Config`] if there are none, or if `decay` is none; [`TrainError::NothingTrained`],
     /// [`TrainError::Clones`] and [`TrainError::Device`] as for [`Trainer::new`](crate::train::Trainer::new).
     pub fn new(model: MaximumLikelihood<D, M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
         if n_parts == 0 {
-            return Err(TrainError::NoParts);
+            return Err(TrainError::Config(ConfigError::Zero { config: "DataParallel", field: "n_parts" }));
         }
         decay.validate()?;
         trained::check(&model.model)?;

@@ -8,7 +8,7 @@ use crate::flow::bound::{Admitted, BoundFlow};
 use crate::flow::likelihood::{Exact, OneSampleBound, Provenance};
 use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
-use crate::train::{Fault, NegativeLogLikelihood, Objective};
+use crate::train::{NegativeLogLikelihood, NonFinitePlace, Objective};
 
 /// A model whose log-likelihood, or a bound on it, can be differentiated: what [`MaximumLikelihood`](super::MaximumLikelihood) trains.
 ///
@@ -34,7 +34,7 @@ pub trait Likelihood<const D: usize>: Module + ModuleDisplay {
     fn plain(&self, data: Self::Data) -> Self::Data;
 
     /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what only one draw met is not found.
-    fn fault(&self, data: Self::Data) -> Option<Fault>;
+    fn fault(&self, data: Self::Data) -> Option<NonFinitePlace>;
 }
 
 impl<const D: usize, B: Bijector<D>, P: Prior<D>> Likelihood<D> for Flow<B, P>
@@ -57,7 +57,7 @@ where
         data.inner()
     }
 
-    fn fault(&self, data: Tensor<D>) -> Option<Fault> {
+    fn fault(&self, data: Tensor<D>) -> Option<NonFinitePlace> {
         NegativeLogLikelihood::<D, _>::new(data).fault(self)
     }
 }
@@ -85,7 +85,7 @@ where
         self.surjection.plain(data)
     }
 
-    fn fault(&self, data: S::Data) -> Option<Fault> {
+    fn fault(&self, data: S::Data) -> Option<NonFinitePlace> {
         NegativeLogLikelihood::<D, _>::new(data).fault(self)
     }
 }

@@ -10,6 +10,7 @@ use burn::train::{InferenceStep, Interrupter, TrainOutput, TrainStep};
 use super::likelihood::Likelihood;
 use super::step_likelihood::StepLikelihood;
 use crate::bijector::replay::parameter_gradients;
+use crate::error::ConfigError;
 use crate::train::tied::{self, tie};
 use crate::train::trained::{self, no_gradient};
 use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom};
@@ -124,23 +125,27 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     /// Clips the gradient at another norm; infinity: not at all.
     ///
     /// # Errors
-    /// [`TrainError::InvalidMaxNorm`] unless it is positive.
-    pub fn with_max_norm(self, max_norm: f64) -> Result<Self, TrainError> {
-        if max_norm.is_nan() || max_norm <= 0.0 {
-            return Err(TrainError::InvalidMaxNorm { max_norm });
-        }
+    /// [`ConfigError::OutOfRange`] unless it is positive.
+    pub fn with_max_norm(self, max_norm: f64) -> Result<Self, ConfigError> {
+        ConfigError::within("MaximumLikelihood", "max_norm", "(0, ∞]", max_norm, max_norm > 0.0)?;
         Ok(Self { max_norm, ..self })
     }
 
     /// Trains networks in another precision. The weights that the optimizer sees stay as they are.
     ///
     /// # Errors
-    /// Those of [`Precision::validate`] and [`Precision::check`]; [`TrainError::ChangingLossScale`], since nothing of burn's would save one.
+    /// Those of [`Precision::validate`] and [`Precision::check`]; [`ConfigError::Choice`] for a loss scale that
+    /// changes, since nothing of burn's would save one.
     pub fn with_precision(self, precision: Precision) -> Result<Self, TrainError> {
         precision.validate()?;
         precision.check(&self.model)?;
-        if let Some(scale @ LossScale::Dynamic { .. }) = precision.loss_scale() {
-            return Err(TrainError::ChangingLossScale { scale });
+        if let Some(LossScale::Dynamic { .. }) = precision.loss_scale() {
+            return Err(TrainError::Config(ConfigError::Choice {
+                config: "MaximumLikelihood",
+                field: "precision",
+                found: "F16(LossScale::Dynamic)",
+                needs: "a `Trainer`, since burn's checkpoints keep no loss scale; here use `LossScale::Fixed`",
+            }));
         }
         Ok(Self { precision, ..self })
     }

@@ -31,8 +31,8 @@ use super::headroom::{Headroom, Overflow};
 use super::loss_scale::ScaleState;
 use super::tied::{self, tie};
 use super::{
-    Ema, GradientUnit, NonFinite, Objective, Outcome, Precision, StepSeed, TrainError, TrainerConfig, Update, WarmUp,
-    clip_global_norm, trained,
+    Ema, GradientUnit, NonFinite, Objective, Precision, StepSeed, TrainError, TrainerConfig, Update, UpdateOutcome,
+    WarmUp, clip_global_norm, trained,
 };
 use crate::bijector::replay::{DriftGuard, GradientMemory};
 use crate::random::Seeded;
@@ -282,7 +282,7 @@ impl<M: Module> Trainer<M> {
             learning_rate,
             loss_scale,
             drift,
-            outcome: Outcome::Done,
+            outcome: UpdateOutcome::Done,
         })
     }
 
@@ -296,7 +296,7 @@ impl<M: Module> Trainer<M> {
             settled => return settled,
         };
         if let (TrainError::NonFiniteGradient { .. }, Some(smaller)) = (&error, self.smaller_scale()) {
-            let passed_over = self.passed_over(f64::NAN, Outcome::Overflowed);
+            let passed_over = self.passed_over(f64::NAN, UpdateOutcome::Overflowed);
             self.scale = Some(smaller);
             return Ok(passed_over);
         }
@@ -312,15 +312,15 @@ impl<M: Module> Trainer<M> {
         let outcome = match &self.good {
             Some(good) => {
                 self.state = good.clone();
-                Outcome::Restored(error)
+                UpdateOutcome::Restored(error)
             }
-            None => Outcome::Skipped(error),
+            None => UpdateOutcome::Skipped(error),
         };
         Ok(self.passed_over(loss, outcome))
     }
 
     /// Counts an update that changed nothing.
-    fn passed_over(&mut self, loss: f64, outcome: Outcome) -> Update {
+    fn passed_over(&mut self, loss: f64, outcome: UpdateOutcome) -> Update {
         let (learning_rate, loss_scale) = (self.learning_rate(), self.loss_scale());
         self.step += 1;
         let bits_per_dim = loss / (self.config.dims as f64 * LN_2);
@@ -350,7 +350,7 @@ impl<M: Module> Trainer<M> {
     /// Goes on under another policy of the backward pass. What was known of the model's inverses is forgotten.
     ///
     /// # Errors
-    /// [`TrainError::InvalidTolerance`].
+    /// [`TrainError::Config`].
     pub fn with_gradient_memory(mut self, gradient_memory: GradientMemory) -> Result<Self, TrainError> {
         self.config.gradient_memory = gradient_memory;
         self.config.validate()?;
@@ -364,7 +364,7 @@ impl<M: Module> Trainer<M> {
     /// Goes on at another learning rate (the peak, which warm-up and schedule scale).
     ///
     /// # Errors
-    /// [`TrainError::InvalidLearningRate`].
+    /// [`TrainError::Config`].
     pub fn with_learning_rate(mut self, learning_rate: f64) -> Result<Self, TrainError> {
         self.config.learning_rate = learning_rate;
         self.config.validate()?;

@@ -1,4 +1,4 @@
-//! Fault: the first place of a model whose numbers are not finite.
+//! NonFinitePlace: the first place of a model whose numbers are not finite.
 //!
 //! After a loss that is not finite, [`Objective::fault`](super::Objective::fault) runs the batch again with the same draws, layer by layer
 //! ([`crate::bijector::visit`]), and stops being surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first in
@@ -14,14 +14,14 @@ use crate::tensor::finite::all_finite;
 
 /// Where numbers stopped being finite.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct NonFinitePlace {
     /// Path from the root of the model, as in the names of its parameters: `flow.bijector.1.0.steps.3.2.conditioner`.
     pub path: String,
     /// What is there: the type of a layer, or the part's role.
     pub what: &'static str,
 }
 
-impl Display for Fault {
+impl Display for NonFinitePlace {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         let Self { path, what } = self;
         write!(f, "`{path}` ({what})")
@@ -30,18 +30,18 @@ impl Display for Fault {
 
 /// Finds the first fault. Runs every layer, so that what comes after the fault keeps its shape.
 #[derive(Debug, Default)]
-pub(super) struct FaultSearch {
-    pub(super) fault: Option<Fault>,
+pub(super) struct PlaceSearch {
+    pub(super) fault: Option<NonFinitePlace>,
 }
 
-impl FaultSearch {
+impl PlaceSearch {
     /// Notes a fault, unless there was an earlier one.
     pub(super) fn note(&mut self, path: String, what: &'static str) {
-        self.fault.get_or_insert(Fault { path, what });
+        self.fault.get_or_insert(NonFinitePlace { path, what });
     }
 }
 
-impl<const D: usize> LayerVisitor<D> for FaultSearch {
+impl<const D: usize> LayerVisitor<D> for PlaceSearch {
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
         let searching = self.fault.is_none();
         let (z, log_det) = layer.forward_observed(x, &mut |name, finite| {
