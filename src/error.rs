@@ -1,11 +1,16 @@
 //! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside their readers.
 
+mod check;
 mod config;
 mod flow;
+mod init_problem;
 
 pub use crate::tensor::capacity::CapacityError;
+pub use check::check_shape;
+pub(crate) use check::{check_event, check_shape_size};
 pub use config::ConfigError;
 pub use flow::FlowError;
+pub use init_problem::InitProblem;
 
 /// A tensor shape that a bijector, prior or conditioner cannot take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +57,8 @@ pub enum ShapeError {
     Rank {
         /// Type of the layer.
         layer: &'static str,
-        /// Number of axes that the layer takes.
-        expected: &'static str,
+        /// Number of axes that the layer takes, with the batch.
+        expected: usize,
         /// The whole shape that came.
         shape: Vec<usize>,
     },
@@ -135,14 +140,4 @@ pub enum ShapeError {
         /// Shape that forward makes of it.
         output: Vec<usize>,
     },
-}
-
-/// The first line of every public forward and inverse, where a wrong shape is a programming error.
-///
-/// # Panics
-/// With the text of the error.
-pub fn check_shape<T>(shape: Result<T, ShapeError>) {
-    if let Err(error) = shape {
-        panic!("{error}");
-    }
 }

@@ -97,7 +97,6 @@ pub mod whole_file;
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
 pub use bijector::boxed::BoxBijector;
 pub use bijector::compose::Invert;
-pub use bijector::init_problem::InitProblem;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
 pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
@@ -115,7 +114,7 @@ pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
-pub use error::{CapacityError, ConfigError, FlowError, ShapeError, check_shape};
+pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
 pub use flow::bound::BoundFlow;
 pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
 pub use flow::likelihood::{BitsPerDim, LogLikelihood};

@@ -2,7 +2,6 @@
 
 pub mod boxed;
 pub mod compose;
-pub mod init_problem;
 pub mod multi_scale;
 pub mod replay;
 pub mod shape;
@@ -15,11 +14,10 @@ pub use site::{LayerConfig, Plan, Site};
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-use crate::bijector::init_problem::InitProblem;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::{See, Visit};
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{InitProblem, ShapeError};
 use crate::tensor::graph::{constant, graph_device, without_graph};
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.

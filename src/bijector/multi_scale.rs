@@ -60,8 +60,7 @@ use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
-use crate::error::ShapeError;
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{ShapeError, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
 
 /// Levels with factored-out latents. Picture and formulas head this module.

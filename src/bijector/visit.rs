@@ -34,9 +34,9 @@ use std::ops::{Deref, Range};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use super::init_problem::InitProblem;
 use crate::bijector::Bijector;
 use crate::context::Context;
+use crate::error::InitProblem;
 use crate::tensor::type_name::type_name;
 
 /// Is given what arises inside a layer: its name, and a way to ask whether all of its numbers are finite.

@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::error::{ConfigError, ShapeError};
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{ConfigError, ShapeError, check_shape_size};
 use crate::tensor::limit::{product, sum};
 
 /// Widths of a network from a kept half and a condition to parameters. Widths are lengths of axis 1: numbers of a vector, channels of an image.

@@ -70,13 +70,13 @@ use crate::bijector::visit::See;
 use crate::bijector::{Bijector, ShapeMap};
 use crate::conditioner::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::error::{ConfigError, ShapeError, check_event, check_shape};
 use crate::law::Law;
 use crate::reshape::permutation::inverse_order;
 use crate::tensor::finite::all_finite;
 use crate::tensor::graph::{constant, graph_device};
 use crate::tensor::half::Half;
-use crate::tensor::per_example::{check_event, flatten, sum_event};
+use crate::tensor::per_example::{flatten, sum_event};
 
 /// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as this.
 const MOST_ELEMENTS: usize = 1 << 30;

@@ -52,11 +52,11 @@ pub use tanh::Tanh;
 
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::error::{ConfigError, ShapeError, check_event, check_shape};
 use crate::law::Law;
 use crate::tensor::limit::{per_example, product};
 use crate::tensor::parameter;
-use crate::tensor::per_example::{check_event, flatten, sum_event};
+use crate::tensor::per_example::{flatten, sum_event};
 
 /// Configuration of [`Elementwise`].
 #[derive(Config, Debug)]

@@ -2,8 +2,7 @@
 
 use burn::tensor::DType;
 
-use crate::bijector::init_problem::InitProblem;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, InitProblem, ShapeError};
 use crate::tensor::capacity::CapacityError;
 use crate::tensor::finite::NonFiniteCondition;
 

@@ -9,10 +9,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
-use crate::bijector::init_problem::InitProblem;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
 use crate::context::Context;
-use crate::error::FlowError;
+use crate::error::{FlowError, InitProblem};
 use crate::flow::Flow;
 use crate::flow::surjection::Surjection;
 use crate::prior::Prior;

@@ -31,11 +31,10 @@ pub use sampling::Samples;
 use crate::bijector::Bijector;
 use crate::bijector::visit::Visit;
 use crate::context::Context;
-use crate::error::{FlowError, ShapeError, check_shape};
+use crate::error::{FlowError, ShapeError, check_shape, check_shape_size};
 use crate::flow::init::check_flow;
 use crate::flow::uninit::Uninit;
 use crate::prior::Prior;
-use crate::tensor::capacity::check_shape_size;
 
 /// A bijector and the prior of its latents.
 ///

@@ -10,8 +10,6 @@
 
 use burn::module::Module;
 
-use crate::train::{Checkpoint, CheckpointError};
-
 /// A model that awaits its start. See this module's head.
 ///
 /// ```
@@ -67,14 +65,6 @@ impl<M> Uninit<M> {
 }
 
 impl<M: Module> Uninit<M> {
-    /// The model with the parameters of a checkpoint's section, as [`Checkpoint::apply`] puts them in. No batch is seen.
-    ///
-    /// # Errors
-    /// Those of [`Checkpoint::apply`].
-    pub fn load(self, checkpoint: &Checkpoint, section: &str) -> Result<M, CheckpointError> {
-        checkpoint.apply(section, self.model)
-    }
-
     /// Number of parameters. Lazy ones are not made.
     pub fn num_params(&self) -> usize {
         self.model.num_params()

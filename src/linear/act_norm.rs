@@ -32,10 +32,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
-use crate::bijector::init_problem::InitProblem;
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError, check_shape};
+use crate::error::{ConfigError, InitProblem, ShapeError, check_shape};
 use crate::kernel::channel_affine;
 use crate::tensor::limit::product;
 use crate::tensor::moments::Moments;

@@ -7,8 +7,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::init_problem::InitProblem;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, InitProblem};
 use crate::tensor::graph;
 use crate::tensor::moments::{Moments, on_device};
 

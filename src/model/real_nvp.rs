@@ -35,6 +35,7 @@ use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 
 use super::between::{Between, BetweenLayers};
+use crate::bijector::Bijector;
 use crate::conditioner::{Activation, Mlp, MlpConfig};
 use crate::coupling::{Coupling, CouplingConfig};
 use crate::error::{ConfigError, ShapeError};
@@ -155,7 +156,7 @@ pub(crate) fn vector_flow<B>(
     d_context: Option<usize>,
 ) -> Result<Uninit<Flow<B, StandardNormal>>, ShapeError>
 where
-    B: crate::Bijector<2> + crate::Bijector<2, Tensor<2>>,
+    B: Bijector<2> + Bijector<2, Tensor<2>>,
 {
     match d_context {
         None => Flow::new(layers, StandardNormal::new(), [1, dims]),

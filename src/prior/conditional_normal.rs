@@ -55,8 +55,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 use super::Prior;
 use super::diagonal_normal::log_normal;
 use crate::conditioner::Conditioner;
-use crate::error::{ShapeError, check_shape};
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{ShapeError, check_shape, check_shape_size};
 
 /// Parameters of each latent: log-scale and mean.
 const N_PARAMS: usize = 2;

@@ -30,9 +30,8 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use crate::context::Context;
-use crate::error::{ShapeError, check_shape};
-use crate::tensor::capacity::check_shape_size;
-use crate::tensor::per_example::{check_event, sum_event};
+use crate::error::{ShapeError, check_event, check_shape, check_shape_size};
+use crate::tensor::per_example::sum_event;
 
 /// Normal prior with a trained mean and log-scale for each element. The formulas head this module.
 #[derive(Module, Debug)]

@@ -41,11 +41,10 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use crate::context::Context;
-use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{ConfigError, ShapeError, check_event, check_shape, check_shape_size};
 use crate::tensor::limit::{per_example, product, sum};
 use crate::tensor::parameter;
-use crate::tensor::per_example::{check_event, flatten};
+use crate::tensor::per_example::flatten;
 
 /// Configuration of [`NormalMixture`].
 #[derive(Config, Debug)]

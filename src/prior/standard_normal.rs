@@ -10,8 +10,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use crate::context::Context;
-use crate::error::check_shape;
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{check_shape, check_shape_size};
 use crate::tensor::per_example::sum_event;
 
 /// Standard normal prior. The formulas head this module.

@@ -9,8 +9,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::Prior;
 use crate::context::Context;
-use crate::error::check_shape;
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{check_shape, check_shape_size};
 use crate::tensor::per_example::sum_event;
 
 /// Uniform prior on the unit cube. The formulas head this module.

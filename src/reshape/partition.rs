@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
-use crate::error::{ShapeError, check_shape};
-use crate::tensor::capacity::check_shape_size;
+use crate::error::{ShapeError, check_shape, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
 
 /// Which elements of an image form the first half.

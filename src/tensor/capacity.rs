@@ -9,10 +9,8 @@
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
 
-use crate::error::ShapeError;
-
 /// Most bytes of a tensor.
-const MOST_BYTES: u64 = 1 << 40;
+pub(crate) const MOST_BYTES: u64 = 1 << 40;
 
 /// A count or a shape that is too large to compute with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,17 +36,6 @@ pub enum CapacityError {
         /// Type of the elements.
         dtype: DType,
     },
-}
-
-/// The number of elements of a tensor with this shape, if in float64 they are at most 1 TiB.
-///
-/// # Errors
-/// [`ShapeError::TooLarge`].
-pub(crate) fn check_shape_size(layer: &'static str, shape: &[usize]) -> Result<usize, ShapeError> {
-    let product = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
-    let most = MOST_BYTES / size_of::<f64>() as u64;
-    let fits = product.filter(|&product| product as u64 <= most);
-    fits.ok_or_else(|| ShapeError::TooLarge { layer, most, shape: shape.to_vec() })
 }
 
 /// Whether a device may hold a tensor of `n` examples of `dims` elements.

@@ -2,8 +2,6 @@
 
 use burn::tensor::Tensor;
 
-use crate::error::ShapeError;
-
 /// Sum over all axes but the first: from elementwise log-derivatives to a log-determinant.
 ///
 /// # Shapes
@@ -31,22 +29,3 @@ pub(crate) fn flatten<const D: usize>(x: Tensor<D>) -> Tensor<2> {
     let dims = x.dims();
     x.reshape([dims[0], dims[1..].iter().product()])
 }
-
-/// `shape` again if its examples have the shape `event`.
-pub(crate) fn check_event<const D: usize>(
-    layer: &'static str,
-    event: &[usize],
-    shape: [usize; D],
-) -> Result<[usize; D], ShapeError> {
-    if event.len() + 1 != D {
-        let expected = EXPECTED_RANKS.get(event.len()).copied().unwrap_or("another number of");
-        return Err(ShapeError::Rank { layer, expected, shape: shape.to_vec() });
-    }
-    match (1..D).find(|&axis| shape[axis] != event[axis - 1]) {
-        None => Ok(shape),
-        Some(axis) => Err(ShapeError::Axis { layer, axis, expected: event[axis - 1], shape: shape.to_vec() }),
-    }
-}
-
-/// Numbers of axes in words, with the batch, by the number without it.
-const EXPECTED_RANKS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];

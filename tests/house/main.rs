@@ -1,5 +1,7 @@
 //! What a machine can check of the way this crate is written.
 
+mod floors;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
