@@ -26,33 +26,27 @@ use clap::Parser;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Flow, Prior, ShapeError, ShapeMap, StandardNormal,
-    check_shape,
+    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Flow, LayerConfig, Plan, Prior, ShapeError, ShapeMap,
+    Site, StandardNormal, check_shape,
 };
 
 /// Configuration of [`SinhArcsinh`].
 #[derive(Config, Debug)]
-struct SinhArcsinhConfig {
-    /// Channels: length of axis 1.
-    n_channels: usize,
-}
+struct SinhArcsinhConfig {}
 
-impl SinhArcsinhConfig {
-    /// Whether the configuration describes a bijector.
-    fn validate(&self) -> Result<(), ConfigError> {
-        match self.n_channels {
-            0 => Err(ConfigError::Zero { config: "SinhArcsinhConfig", field: "n_channels" }),
-            _ => Ok(()),
-        }
-    }
+impl<const D: usize, C: Context> LayerConfig<D, C> for SinhArcsinhConfig {
+    type Layer = SinhArcsinh<D>;
 
     /// The bijector, as the identity.
-    fn init<const D: usize>(&self, device: &Device) -> SinhArcsinh<D> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { self.n_channels } else { 1 });
-        SinhArcsinh { skew: Initializer::Zeros.init(shape, device), log_tail: Initializer::Zeros.init(shape, device) }
+    fn build(&self, site: &Site<D, C>) -> Result<SinhArcsinh<D>, ConfigError> {
+        let channels = site.channels("SinhArcsinh")?;
+        let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { channels } else { 1 });
+        let zeros = || Initializer::Zeros.init(shape, site.device());
+        Ok(SinhArcsinh { skew: zeros(), log_tail: zeros() })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        Ok(site.keeps(2 * site.channels("SinhArcsinh")?))
     }
 }
 
@@ -132,13 +126,17 @@ fn train<B: Bijector<2>>(
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Args { steps } = Args::parse();
-    let make = |device: &Device| SinhArcsinhConfig::new(3).init::<4>(device);
-    println!("{}", Conformance::new("SinhArcsinh", [1, 3, 2, 2], make).inputs(Inputs::Real(1e3)).check()?);
+    let shape = [1, 3, 2, 2];
+    let make = move |device: &Device| {
+        SinhArcsinhConfig::new().build(&Site::new(shape, device)).expect("a layer of 3 channels")
+    };
+    println!("{}", Conformance::new("SinhArcsinh", shape, make).inputs(Inputs::Real(1e3)).check()?);
 
     let device = Device::default().autodiff();
-    let linear = || (Conv1x1Config::new(2).init(&device), ActNormConfig::new(2).init::<2>(&device));
-    let (with, samples) = train((linear(), SinhArcsinhConfig::new(2).init::<2>(&device)), steps, &device)?;
-    let (without, _) = train(linear(), steps, &device)?;
+    let site = Site::new([1, 2], &device);
+    let linear = (Conv1x1Config::new(), ActNormConfig::new());
+    let (with, samples) = train((linear.clone(), SinhArcsinhConfig::new()).build(&site)?, steps, &device)?;
+    let (without, _) = train(linear.build(&site)?, steps, &device)?;
     let (_, truth) = data(100_000, &device);
     println!("four samples: {}", samples.into_data());
     println!(

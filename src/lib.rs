@@ -6,12 +6,13 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, Invert, Sigmoid, StandardNormal};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, Invert, LayerConfig, Sigmoid, Site, StandardNormal};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex();
 //! // Two numbers in (0, 1): undo a sigmoid, rotate, normalise.
-//! let layers = (Invert::new(Sigmoid::new()), Conv1x1Config::new(2).init(&device), ActNormConfig::new(2).init::<2>(&device));
+//! let layers = (Invert::new(Sigmoid::new()), Conv1x1Config::new(), ActNormConfig::new());
+//! let layers = layers.build(&Site::new([1, 2], &device))?;
 //! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?;
 //! let x = Tensor::<2>::random([256, 2], Distribution::Uniform(0.1, 0.9), &device);
 //! let flow = flow.initialize(x.clone())?;
@@ -40,7 +41,8 @@
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
-//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`] |
+//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`] |
+//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`] |
 //! | initialisation from data, and what can go wrong with it | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
@@ -54,7 +56,8 @@
 //!
 //! # Conventions
 //! `forward` goes from data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one number per example. The first axis is the batch, the second
-//! the channels. Configurations are `XConfig`, `validate` says what is wrong with one, and `init` panics with that message.
+//! the channels. Configurations are `XConfig`; [`LayerConfig::build`] makes the layer for the shape that arrives at a
+//! [`Site`], or says what is wrong and where.
 //!
 //! # Devices and features
 //! Modules run on every burn backend: the [`Device`](burn::tensor::Device) that they are made on decides.
@@ -100,7 +103,7 @@ pub use bijector::compose::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
 pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
-pub use bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+pub use bijector::{Bijector, Boxed, LayerConfig, Plan, ShapeMap, Site};
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, ConvResBlock, ConvResNet, ConvResNetConfig,
     ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,

@@ -1,12 +1,16 @@
 //! A checkpoint goes into the architecture that it was saved from and into no other, however equal the shapes are.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 
+use crate::build::{fixed, fixed_image, layer};
 use burn::module::{Module, Param};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{
-    Affine, AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    Affine, AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
 use flowkit::*;
@@ -77,9 +81,9 @@ fn laws_of_equal_width_are_told_apart() {
     // 3·5 − 1 = 14 = 2 + 3·4 parameters of a number each.
     let (spline, mixture) = (spline().init(), MixLogCdfConfig::new(4).init());
     assert_eq!(spline.n_params(), mixture.n_params());
-    let layer = |law| ElementwiseConfig::new().init::<2, AnyLaw>(law, [1, 3], &device());
-    let spline = || layer(AnyLawConfig::RationalQuadraticSpline(self::spline()).init());
-    let mixture = || layer(AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(4)).init());
+    let elementwise = |law| layer(&ElementwiseConfig::new(law), [1, 3], &device());
+    let spline = || elementwise(AnyLawConfig::RationalQuadraticSpline(self::spline()));
+    let mixture = || elementwise(AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(4)));
     refused(spline, mixture, "model.law", ["RationalQuadraticSpline", "MixLogCdf"]);
 }
 
@@ -107,22 +111,22 @@ fn networks_are_told_apart() {
 
 #[test]
 fn layers_without_parameters_are_told_apart() {
-    let squeeze = |order| move || SqueezeConfig::new(order).init();
+    let squeeze = |order| move || fixed_image(&SqueezeConfig::new(order));
     let orders = ["ChannelMajor", "BlockMajor"];
     refused(squeeze(ChannelOrder::ChannelMajor), squeeze(ChannelOrder::BlockMajor), "model.order", orders);
-    let partition = |pattern| move || PartitionConfig::new(pattern).init();
+    let partition = |pattern| move || fixed_image(&PartitionConfig::new(pattern));
     refused(partition(Pattern::Channels), partition(Pattern::Stripes), "model.pattern", ["Channels", "Stripes"]);
     let layers = || (Sigmoid::new(), Tanh::new());
     refused(layers, || (Tanh::new(), Tanh::new()), "model.0", ["Sigmoid", "Tanh"]);
     refused(
-        || LogitConfig::new().init(),
-        || LogitConfig::new().with_margin(0.01).init(),
+        || fixed(&LogitConfig::new()),
+        || fixed(&LogitConfig::new().with_margin(0.01)),
         "model.margin",
         ["0.05", "0.01"],
     );
-    let leaky = |slope| move || LeakyReluConfig::new().with_negative_slope(slope).init();
+    let leaky = |slope| move || fixed(&LeakyReluConfig::new().with_negative_slope(slope));
     refused(leaky(0.01), leaky(0.2), "model.negative_slope", ["0.01", "0.2"]);
-    let scalar = |shift| move || ScalarAffineConfig::new(2.0, shift).init();
+    let scalar = |shift| move || fixed(&ScalarAffineConfig::new(2.0, shift));
     refused(scalar(1.0), scalar(-1.0), "model.shift", ["1.0", "-1.0"]);
     let levels = |n| move || UniformDequantizationConfig::new().with_n_levels(n).init();
     refused(levels(256), levels(32), "model.n_levels", ["256", "32"]);
@@ -131,18 +135,18 @@ fn layers_without_parameters_are_told_apart() {
 
 #[test]
 fn layers_with_parameters_are_told_apart() {
-    let free = || Conv1x1Config::new(3).init(&device());
+    let free = || layer(&Conv1x1Config::new(), [1, 3], &device());
     let bounded = |max_log_scale| {
         move || {
             let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale };
-            Conv1x1Config::new(3).with_conditioning(conditioning).init(&device())
+            layer(&Conv1x1Config::new().with_conditioning(conditioning), [1, 3], &device())
         }
     };
     refused(free, bounded(1.0), "model.conditioning", ["Free", "Bounded"]);
     refused(bounded(1.0), bounded(1.5), "model.conditioning.max_log_scale", ["1.0", "1.5"]);
-    let norm = |factor| move || ActNormConfig::new(3).with_log_scale_factor(factor).init::<2>(&device());
+    let norm = |factor| move || layer(&ActNormConfig::new().with_log_scale_factor(factor), [1, 3], &device());
     refused(norm(1.0), norm(3.0), "model.log_scale_factor", ["1.0", "3.0"]);
-    let floor = |floor| move || PositionNormConfig::new().with_variance_floor(floor).init([1, 3], &device());
+    let floor = |floor| move || layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 3], &device());
     refused(floor(1e-8), floor(1e-2), "model.variance_floor", ["1e-8", "0.01"]);
     let half = |kept| move || coupling(affine(AffineForm::Exponential), kept);
     refused(half(Half::First), half(Half::Second), "model.kept", ["First", "Second"]);
@@ -151,7 +155,9 @@ fn layers_with_parameters_are_told_apart() {
 /// The order of a permutation and the degrees of a mask are parameters: they come from the file.
 #[test]
 fn integers_come_with_the_file() {
-    let order = |order: [usize; 3]| PermutationConfig::new(3).with_order(Order::Explicit(order.into())).init(&device());
+    let order = |order: [usize; 3]| {
+        layer(&PermutationConfig::new().with_order(Order::Explicit(order.into())), [1, 3], &device())
+    };
     let loaded = stored(&order([2, 0, 1])).apply("model", order([1, 2, 0])).unwrap();
     let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &Device::flex());
     let z = loaded.valid().forward(x, &()).0;
@@ -206,8 +212,8 @@ fn it_is_seen_through_wrappers_and_crates() {
 
     let boxed = |bound: f64| {
         move || {
-            let law = RationalQuadraticSplineConfig::new(4).with_bound(bound).init();
-            let inner = ElementwiseConfig::new().init::<2, _>(law, [1, 2], &device());
+            let law = RationalQuadraticSplineConfig::new(4).with_bound(bound);
+            let inner = layer(&ElementwiseConfig::new(law), [1, 2], &device());
             vec![Some(BoxBijector::<2>::new(Invert::new(BoxBijector::<2>::new(inner))))]
         }
     };
@@ -220,7 +226,7 @@ fn it_is_seen_through_wrappers_and_crates() {
 /// Boxed or not, as a tuple or a list: a stack has one file.
 #[test]
 fn wrappers_that_compute_nothing_do_not_count() {
-    let norm = || ActNormConfig::new(2).init::<2>(&device());
+    let norm = || layer(&ActNormConfig::new(), [1, 2], &device());
     let tuple = stored(&(norm(), Sigmoid::new()));
     let list = || vec![BoxBijector::<2>::new(norm()), BoxBijector::new(Sigmoid::new())];
     tuple.apply("model", list()).unwrap();

@@ -22,9 +22,12 @@ use flowkit::{
     StandardNormal, Uninit,
 };
 
+#[path = "common/build.rs"]
+mod build;
 #[path = "common/gradient.rs"]
 mod gradient;
 
+use crate::build::layer;
 use gradient::{agree, device, gradient, relative};
 
 /// Steps seed the device, which is one for all tests of a process.
@@ -198,7 +201,7 @@ fn stack(grid: f64) -> (Uninit<Stack>, Tensor<2>) {
 /// With so many good layers before the coarse one.
 fn stack_behind(n: usize, grid: f64) -> (Uninit<Stack>, Tensor<2>) {
     // Each by itself: `vec![norm; 20]` would be 20 clones, which are one parameter.
-    let norms = |n| (0..n).map(|_| flowkit::ActNormConfig::new(2).init::<2>(&device())).collect::<Vec<_>>();
+    let norms = |n| (0..n).map(|_| layer(&flowkit::ActNormConfig::new(), [1, 2], &device())).collect::<Vec<_>>();
     let x = Tensor::<2>::from_data([[0.3, -1.2], [0.77, 2.1], [-0.5, 0.1]], &device());
     (Flow::new((norms(n), Coarse { grid }, norms(20)), StandardNormal::new(), [1, 2]).unwrap(), x)
 }

@@ -1,21 +1,26 @@
 //! What a user can get wrong in building blocks: each a message that names what and where.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::build::refusal;
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
 use flowkit::{
-    Bijector, ConditionalNormal, Conditioning, ConfigError, Conv1x1Config, DiagonalNormal, ElementwiseConfig, Flow,
-    GatedNetConfig, Half, HouseholderConfig, LeakyReluConfig, Mask, MaskedCouplingConfig, MlpConfig, NormalMixture,
-    NormalMixtureConfig, Order, PermutationConfig, Prior, ScalarAffineConfig, Swap,
+    ActNormConfig, Bijector, ChannelMatrixConfig, ConditionalNormal, Conditioning, ConfigError, Conv1x1Config,
+    DiagonalNormal, ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LeakyReluConfig, LogitConfig,
+    Mask, MaskedCouplingConfig, MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig,
+    PositionNormConfig, Prior, ScalarAffineConfig, Swap,
 };
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
-    PermutationConfig::new(3).with_order(Order::Explicit(order))
+    PermutationConfig::new().with_order(Order::Explicit(order))
 }
 
 fn bounded(max_triangle: f64, max_log_scale: f64) -> Conv1x1Config {
-    Conv1x1Config::new(3).with_conditioning(Conditioning::Bounded { max_triangle, max_log_scale })
+    Conv1x1Config::new().with_conditioning(Conditioning::Bounded { max_triangle, max_log_scale })
 }
 
 fn masked(mask: Vec<bool>) -> MaskedCouplingConfig {
@@ -29,15 +34,9 @@ fn spline(n_bins: usize) -> RationalQuadraticSplineConfig {
 #[test]
 fn configurations_say_what_is_wrong() {
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
-        (PermutationConfig::new(0).validate(), "PermutationConfig: `n_channels` must be at least 1"),
-        (permutation(vec![0, 1]).validate(), "`order` must name each of 0..3 once, found [0, 1]"),
         (permutation(vec![0, 1, 3]).validate(), "`order` must name each of 0..3 once, found [0, 1, 3]"),
         (permutation(vec![0, 1, 1]).validate(), "`order` must name each of 0..3 once, found [0, 1, 1]"),
-        (permutation(vec![0, 1, 2, 3]).validate(), "found [0, 1, 2, 3]"),
-        (HouseholderConfig::new(0, 1).validate(), "HouseholderConfig: `n_channels` must be at least 1"),
-        (HouseholderConfig::new(3, 0).validate(), "`n_reflections` must lie in [1, n_channels], found 0"),
-        (HouseholderConfig::new(3, 4).validate(), "`n_reflections` must lie in [1, n_channels], found 4"),
-        (Conv1x1Config::new(0).validate(), "Conv1x1Config: `n_channels`"),
+        (HouseholderConfig::new(0).validate(), "HouseholderConfig: `n_reflections` must be at least 1, found 0"),
         (bounded(1.0, 1.0).validate(), "Conv1x1Config: `max_triangle` must lie in (0, 1), found 1"),
         (bounded(0.0, 1.0).validate(), "`max_triangle` must lie in (0, 1), found 0"),
         (bounded(f64::NAN, 1.0).validate(), "`max_triangle` must lie in (0, 1), found NaN"),
@@ -60,7 +59,7 @@ fn configurations_say_what_is_wrong() {
         (ScalarAffineConfig::new(f64::NAN, 1.0).validate(), "`scale` must lie in ±[1e-30, 1e30], found NaN"),
         (ScalarAffineConfig::new(1.0, f64::INFINITY).validate(), "`shift` must lie in [-1e30, 1e30], found inf"),
         (
-            ElementwiseConfig::new().with_noise(-1.0).validate(),
+            ElementwiseConfig::new(spline(4)).with_noise(-1.0).validate(),
             "ElementwiseConfig: `noise` must lie in [0, 1], found -1",
         ),
         (spline(0).validate(), "RationalQuadraticSplineConfig: `n_bins` must be at least 1, found 0"),
@@ -81,6 +80,48 @@ fn configurations_say_what_is_wrong() {
     }
 }
 
+/// Rules that need the shape that arrives.
+#[test]
+fn configurations_say_which_shapes_they_take() {
+    let order = |order| refusal(&permutation(order), [1, 3]);
+    assert_eq!(order(vec![0, 1]), "PermutationConfig: `order` must name each of 0..3 once, found [0, 1]");
+    assert_eq!(order(vec![0, 1, 2, 3]), "PermutationConfig: `order` must name each of 0..3 once, found [0, 1, 2, 3]");
+    assert_eq!(
+        refusal(&HouseholderConfig::new(4), [1, 3]),
+        "HouseholderConfig: `n_reflections` must lie in [1, channels], found 4"
+    );
+    assert_eq!(
+        refusal(&ChannelMatrixConfig::new().with_n_groups(2), [1, 5, 2, 2]),
+        "ChannelMatrixConfig: `channels` = 5 must be a multiple of `n_groups` = 2"
+    );
+    assert_eq!(refusal(&ActNormConfig::new(), [1]), "ActNorm: expected at least 2 axes, found shape [1]");
+    assert_eq!(
+        refusal(&ActNormConfig::new(), [1, 1 << 25]),
+        "ActNorm: `channels` must be at most 16777216, found 33554432"
+    );
+    assert_eq!(
+        refusal(&Conv1x1Config::new(), [1, 1 << 14]),
+        "Conv1x1Config: `channels` must be at most 8192, found 16384"
+    );
+    let numbers = "shape [1, 16777216, 65536] has more than 137438953472 numbers, which no tensor has";
+    assert_eq!(refusal(&PositionNormConfig::new(), [1, 1 << 24, 1 << 16]), format!("PositionNorm: {numbers}"));
+    let nothing = |layer: &str| format!("{layer}: shape [1, 0, 4, 4] holds no elements");
+    let shape = [1, 0, 4, 4];
+    assert_eq!(refusal(&ActNormConfig::new(), shape), nothing("ActNorm"));
+    assert_eq!(refusal(&PositionNormConfig::new(), shape), nothing("PositionNorm"));
+    assert_eq!(refusal(&ChannelMatrixConfig::new(), shape), nothing("ChannelMatrix"));
+    assert_eq!(refusal(&Conv1x1Config::new(), shape), nothing("Conv1x1"));
+    assert_eq!(refusal(&HouseholderConfig::new(1), shape), nothing("Householder"));
+    assert_eq!(refusal(&PermutationConfig::new(), shape), nothing("Permutation"));
+    assert_eq!(refusal(&ElementwiseConfig::new(spline(4)), shape), nothing("Elementwise"));
+    assert_eq!(refusal(&LogitConfig::new(), shape), nothing("Logit"));
+    assert_eq!(refusal(&Swap::new(), shape), nothing("Swap"));
+    assert_eq!(
+        refusal(&ElementwiseConfig::new(spline(0)), [1, 3]),
+        ".law: RationalQuadraticSplineConfig: `n_bins` must be at least 1, found 0"
+    );
+}
+
 /// What a panic says.
 fn message<T>(run: impl FnOnce() -> T) -> String {
     let payload = catch_unwind(AssertUnwindSafe(run)).err().expect("it went through");
@@ -99,12 +140,13 @@ fn refuses<const D: usize>(layer: impl Bijector<D>, shape: [usize; D], expected:
 fn shapes_are_checked_first() {
     let device = Device::default();
     let axis = |layer: &str| format!("{layer}: expected length 3 along axis 1, found shape [2, 4]");
-    refuses(PermutationConfig::new(3).init(&device), [2, 4], &axis("Permutation"));
-    refuses(HouseholderConfig::new(3, 2).init(&device), [2, 4], &axis("Householder"));
-    refuses(bounded(0.5, 1.0).init(&device), [2, 4], &axis("Conv1x1"));
+    refuses(build::layer(&PermutationConfig::new(), [1, 3], &device), [2, 4], &axis("Permutation"));
+    refuses(build::layer(&HouseholderConfig::new(2), [1, 3], &device), [2, 4], &axis("Householder"));
+    refuses(build::layer(&bounded(0.5, 1.0), [1, 3], &device), [2, 4], &axis("Conv1x1"));
     let law = spline(4).init();
-    refuses(ElementwiseConfig::new().init(law.clone(), [1, 3], &device), [2, 4], &axis("Elementwise"));
-    let image = ElementwiseConfig::new().init(law.clone(), [1, 3, 4, 4], &device);
+    let elementwise = ElementwiseConfig::new(spline(4));
+    refuses(build::layer(&elementwise, [1, 3], &device), [2, 4], &axis("Elementwise"));
+    let image = build::layer(&elementwise, [1, 3, 4, 4], &device);
     refuses(image, [2, 3], "Elementwise: expected 4 axes, found shape [2, 3]");
 
     let net = GatedNetConfig::new([3, 4, 4], 11, 8, 1).init(&device);

@@ -1,5 +1,9 @@
 //! What a user can get wrong with Glow and the multi-scale container: each an error that names what and where.
 
+#[path = "common/build.rs"]
+mod build;
+
+use crate::build::{fixed_image, layer};
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
@@ -39,16 +43,16 @@ fn configurations_say_what_is_wrong() {
         (ZeroLinearConfig::new(0, 2).validate(), "ZeroLinearConfig: `n_inputs`"),
         (ZeroLinearConfig::new(2, 0).validate(), "ZeroLinearConfig: `n_outputs`"),
         (
-            ActNormConfig::new(2).with_log_scale_factor(0.0).validate(),
+            ActNormConfig::new().with_log_scale_factor(0.0).validate(),
             "`log_scale_factor` must lie in [1e-3, 1e3], found 0",
         ),
         (
-            ActNormConfig::new(2).with_log_scale_factor(1e300).validate(),
+            ActNormConfig::new().with_log_scale_factor(1e300).validate(),
             "`log_scale_factor` must lie in [1e-3, 1e3], found 1000",
         ),
-        (ActNormConfig::new(2).with_log_scale_factor(f64::NAN).validate(), "found NaN"),
+        (ActNormConfig::new().with_log_scale_factor(f64::NAN).validate(), "found NaN"),
         (
-            ChannelMatrixConfig::new(2).with_start(MatrixInit::NearIdentity { noise: 0.2 }).validate(),
+            ChannelMatrixConfig::new().with_start(MatrixInit::NearIdentity { noise: 0.2 }).validate(),
             "`noise` must lie in [0, 0.1], found 0.2",
         ),
         (minute().check_images([3, 8, 4]).map_err(ConfigError::from), "[3, 8, 8]"),
@@ -74,7 +78,7 @@ fn trainings_say_what_is_wrong() {
 }
 
 fn level(c: usize, device: &Device) -> (Squeeze, Conv1x1) {
-    (SqueezeConfig::new(ChannelOrder::ChannelMajor).init(), Conv1x1Config::new(c).init(device))
+    (fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor)), layer(&Conv1x1Config::new(), [1, c], device))
 }
 
 #[test]
@@ -89,10 +93,10 @@ fn levels_that_do_not_fit_are_named() {
     let message = |levels: Vec<Conv1x1>, shape| {
         Flow::new(MultiScale::new(levels), StandardNormal::new(), shape).unwrap_err().to_string()
     };
-    let odd = vec![Conv1x1Config::new(3).init(&device), Conv1x1Config::new(1).init(&device)];
+    let odd = vec![layer(&Conv1x1Config::new(), [1, 3], &device), layer(&Conv1x1Config::new(), [1, 1], &device)];
     assert!(message(odd, [1, 3, 2, 2]).contains("MultiScale: axis 1 must be a multiple of 2"));
     // A level that changes the shape in another way than a squeeze.
-    let unsqueeze = flowkit::Invert::new(SqueezeConfig::new(ChannelOrder::ChannelMajor).init());
+    let unsqueeze = flowkit::Invert::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor)));
     let error = Flow::new(MultiScale::new(vec![unsqueeze]), StandardNormal::new(), [1, 4, 2, 2]).unwrap_err();
     assert_eq!(error.to_string(), "MultiScale: a level maps shape [1, 4, 2, 2] to [1, 1, 4, 4], which is no squeeze");
 }

@@ -13,6 +13,7 @@ mod mixture;
 mod training;
 
 use burn::tensor::Tensor;
+use common::build;
 use serde_json::Value;
 
 use common::tolerance::{elementwise, limit};

@@ -25,6 +25,11 @@ const STACK: &str = r#"{
     ]
 }"#;
 
+/// One layer of a configuration.
+fn built<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize; D], device: &Device) -> T::Layer {
+    config.build(&Site::new(shape, device)).unwrap()
+}
+
 /// Half circles: one number tells much of the other.
 fn crescents(n: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
     let side = Tensor::<2>::random([n, 1], Distribution::Uniform(0.0, 1.0), device).greater_elem(0.5).float();
@@ -94,7 +99,7 @@ fn a_conditional_flow_of_two_numbers() {
             let net = MlpConfig::new(1, 1, law.n_params()).with_hidden(vec![24]).with_d_context(Some(2)).init(&device);
             CouplingConfig::new().with_kept(kept).init(law, net)
         };
-        let layers = (ActNormConfig::new(2).init::<2>(&device), coupling(Half::First), coupling(Half::Second));
+        let layers = (built(&ActNormConfig::new(), [1, 2], &device), coupling(Half::First), coupling(Half::Second));
         Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, 2]).unwrap()
     };
     let (x, class) = crescents(512, &device);
@@ -123,10 +128,16 @@ fn a_multi_scale_flow_of_images() {
             let law = AffineConfig::new(AffineForm::Sigmoid).init();
             let net = GlowNetConfig::new(c / 2, c - c / 2, law.n_params()).with_n_filters(8).init(&device);
             let coupling = CouplingConfig::new().init(law, net);
-            (ActNormConfig::new(c).init::<4>(&device), Conv1x1Config::new(c).init(&device), coupling)
+            (
+                built(&ActNormConfig::new(), [1, c, 1, 1], &device),
+                built(&Conv1x1Config::new(), [1, c], &device),
+                coupling,
+            )
         };
-        let level = |c: usize| (SqueezeConfig::new(ChannelOrder::ChannelMajor).init(), vec![step(c), step(c)]);
-        let layers = (LogitConfig::new().init(), MultiScale::new(vec![level(4), level(8)]));
+        let level = |c: usize| {
+            (built(&SqueezeConfig::new(ChannelOrder::ChannelMajor), [1, 1, 2, 2], &device), vec![step(c), step(c)])
+        };
+        let layers = (built(&LogitConfig::new(), [1, 1, 8, 8], &device), MultiScale::new(vec![level(4), level(8)]));
         let noise = UniformDequantizationConfig::new().init();
         BoundFlow::new(noise, layers, StandardNormal::new(), [1, 1, 8, 8]).unwrap()
     };

@@ -1,8 +1,12 @@
 //! Dequantization: every level comes back from every noise, in each type and with as many levels as the type carries;
 //! the noise has the mean that it should, bounds of known densities come out, and more levels are refused.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::f64::consts::LN_2;
 
+use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
@@ -260,7 +264,8 @@ fn more_levels_than_a_type_carries_are_refused() {
 #[test]
 fn a_flow_of_another_type_is_found() {
     let init = |dtype| {
-        let layers = (ScalarAffineConfig::new(1.0, -0.5).init(), ActNormConfig::new(2).init::<2>(&Device::flex()));
+        let layers =
+            (fixed(&ScalarAffineConfig::new(1.0, -0.5)), layer(&ActNormConfig::new(), [1, 2], &Device::flex()));
         BoundFlow::new(uniform(1 << 20, dtype), layers, StandardNormal::new(), [1, 2]).unwrap()
     };
     let x = || ints(&[3, 1 << 19, 77, 1 << 18], &Device::flex()).reshape([2, 2]);

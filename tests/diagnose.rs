@@ -1,5 +1,8 @@
 //! The diagnosis names the layer that is to blame, and its parts sum to the whole.
 
+#[path = "common/build.rs"]
+mod build;
+
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use flowkit::law::{Law, MixLogCdfConfig};
@@ -19,7 +22,7 @@ fn device() -> Device {
 }
 
 fn norm(log_scale: [f32; 4]) -> ActNorm<2> {
-    let mut norm = ActNormConfig::new(4).init(&device());
+    let mut norm = build::layer(&ActNormConfig::new(), [1, 4], &device());
     norm.log_scale = Param::from_data([log_scale], &device());
     norm
 }
@@ -43,7 +46,7 @@ fn stack() -> Vec<BoxBijector<2>> {
         CouplingConfig::new().with_kept(kept).init(law.clone(), net)
     };
     let layers = vec![
-        BoxBijector::new((norm([0.1; 4]), Conv1x1Config::new(4).init(&device()))),
+        BoxBijector::new((norm([0.1; 4]), build::layer(&Conv1x1Config::new(), [1, 4], &device()))),
         BoxBijector::new(coupling(Half::First)),
         BoxBijector::new(norm([-0.2, 0.3, 0.0, 0.1])),
         BoxBijector::new(coupling(Half::Second)),
@@ -168,7 +171,7 @@ fn the_input_is_checked() {
 fn a_condition_is_passed_on() {
     let law = MixLogCdfConfig::new(2).init();
     let net = MlpConfig::new(2, 2, law.n_params()).with_d_context(Some(3)).init(&device());
-    let layers = (ActNormConfig::new(4).init::<2>(&device()), CouplingConfig::new().init(law, net));
+    let layers = (build::layer(&ActNormConfig::new(), [1, 4], &device()), CouplingConfig::new().init(law, net));
     let flow = Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, 4]).unwrap().without_data();
     let context: Tensor<2> = tensor(normal(2, 9, 1.0), [3, 3], DType::F32, &device());
     let diagnosis = flow.diagnose_given(&DiagnosisConfig::new().with_probed_examples(3), batch(3), &context).unwrap();

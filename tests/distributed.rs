@@ -1,9 +1,13 @@
 //! Several devices on burn's own strategies: the update of one device with the joined batch, one start, one average, one checkpoint, and
 //! a resumption with another number of devices. `BURN_DEVICE` says which device is given several times.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::build::{fixed_image, layer};
 use burn::data::dataloader::{DataLoader, split::split_dataloader};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
@@ -37,9 +41,9 @@ fn unstarted(device: &Device) -> Uninit<Model> {
     let net = GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     let law = AffineConfig::new(AffineForm::Exponential).init();
     let layers = vec![
-        BoxBijector::new(SqueezeConfig::new(ChannelOrder::ChannelMajor).init()),
-        BoxBijector::new(ActNormConfig::new(8).init::<4>(device)),
-        BoxBijector::new(Conv1x1Config::new(8).init(device)),
+        BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
+        BoxBijector::new(layer(&ActNormConfig::new(), [1, 8, 1, 1], device)),
+        BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)),
         BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
     ];
     Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()

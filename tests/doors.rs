@@ -1,8 +1,12 @@
 //! The door of a flow: types of data and conditions, and one condition for many examples.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, FloatDType, Int, IntDType, Tensor, TensorData};
 use flowkit::law::MixLogCdfConfig;
@@ -45,7 +49,7 @@ fn unstarted<C: VectorContext>(dtype: DType) -> Uninit<Vectors> {
     device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
     let net = MlpConfig::new(2, 2, flowkit::law::Law::n_params(&law)).with_d_context(Some(3)).init(&device);
-    let layers = (ActNormConfig::new(4).init::<2>(&device), CouplingConfig::new().init(law, net));
+    let layers = (layer(&ActNormConfig::new(), [1, 4], &device), CouplingConfig::new().init(law, net));
     Flow::conditional::<2, C>(moved(layers, dtype), StandardNormal::new(), [1, 4]).unwrap()
 }
 
@@ -62,7 +66,7 @@ fn maps<C: MapContext>() -> Maps {
     device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
     let net = GatedNetConfig::new([1, 4, 4], flowkit::law::Law::n_params(&law), 8, 1).with_n_context(Some(3));
-    let layers = (LogitConfig::new().init(), CouplingConfig::new().init(law, net.init(&device)));
+    let layers = (fixed(&LogitConfig::new()), CouplingConfig::new().init(law, net.init(&device)));
     let dequantization = UniformDequantizationConfig::new().init();
     let flow =
         BoundFlow::conditional::<4, C>(dequantization, moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4]);
@@ -201,7 +205,7 @@ fn a_classifier_checks_latents_and_classes() {
 /// Without parameters there is no type but the data's.
 #[test]
 fn a_flow_without_parameters_works_in_both_types() {
-    let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 2]).unwrap().without_data();
+    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 2]).unwrap().without_data();
     let x = |dtype: FloatDType| Tensor::<2>::from_data([[0.25, 0.5]], &plain()).cast(dtype);
     let found = |dtype| flow.evaluate(x(dtype)).unwrap().nats()[0];
     let p = |x: f64| 0.05 + 0.9 * x;
@@ -294,7 +298,7 @@ fn one_condition_serves_many_examples() {
 /// A flow whose layers ignore the condition still counts its rows.
 #[test]
 fn rows_of_a_condition_are_counted_where_nobody_reads_it() {
-    let layer = ActNormConfig::new(4).init::<2>(&plain());
+    let layer = layer(&ActNormConfig::new(), [1, 4], &plain());
     let flow = Flow::conditional::<2, Tensor<2>>(layer, StandardNormal::new(), [1, 4]).unwrap().without_data();
     let (x, context) = (draw(17, [5, 4], DType::F32), draw(18, [3, 2], DType::F32));
     let error = flow.evaluate_given(x, &context).unwrap_err();

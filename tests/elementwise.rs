@@ -1,6 +1,10 @@
 //! Fixed functions of each element over all that their domain says, against closed forms in float64 and against each
 //! other: values, and the slopes that autodiff finds.
 
+#[path = "common/build.rs"]
+mod build;
+
+use crate::build::fixed;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::testing::tolerance::roughness;
@@ -47,12 +51,12 @@ fn log_dets_are_exact_over_the_whole_line() {
         ("Exp", BoxBijector::new(Exp::new()), Box::new(|x| (x.exp(), x))),
         (
             "LeakyRelu",
-            BoxBijector::new(LeakyReluConfig::new().init()),
+            BoxBijector::new(fixed(&LeakyReluConfig::new())),
             Box::new(|x| if x < 0.0 { (0.01 * x, 0.01f64.ln()) } else { (x, 0.0) }),
         ),
         (
             "ScalarAffine",
-            BoxBijector::new(ScalarAffineConfig::new(-0.125, 3.0).init()),
+            BoxBijector::new(fixed(&ScalarAffineConfig::new(-0.125, 3.0))),
             Box::new(|x| (3.0 - 0.125 * x, 0.125f64.ln())),
         ),
     ];
@@ -117,7 +121,8 @@ fn what_has_no_inverse_is_not_guessed() {
 /// `tanh x = 2σ(2x) − 1`, through three bijectors.
 #[test]
 fn tanh_is_a_sigmoid() {
-    let around = (ScalarAffineConfig::new(2.0, 0.0).init(), Sigmoid::new(), ScalarAffineConfig::new(2.0, -1.0).init());
+    let around =
+        (fixed(&ScalarAffineConfig::new(2.0, 0.0)), Sigmoid::new(), fixed(&ScalarAffineConfig::new(2.0, -1.0)));
     let x = row(&line(), DType::F64);
     let (z, log_det) = Bijector::<2>::forward(&around, x.clone(), &());
     let (direct, direct_log_det) = Bijector::<2>::forward(&Tanh::new(), x, &());
@@ -206,7 +211,7 @@ fn slopes_keep_their_digits_over_the_whole_line() {
         }
     }
     for margin in MARGINS {
-        let inverse = BoxBijector::new(Invert::new(LogitConfig::new().with_margin(margin).init()));
+        let inverse = BoxBijector::new(Invert::new(fixed(&LogitConfig::new().with_margin(margin))));
         let truth: Slopes = Box::new(move |z| (sigmoid(z) * sigmoid(-z) / (1.0 - 2.0 * margin), -(0.5 * z).tanh()));
         for kind in types() {
             check_slopes(&format!("inverse of Logit, margin {margin}"), &inverse, &whole_line(kind.0), kind, &truth);
@@ -247,7 +252,7 @@ fn slopes_keep_their_digits_between_the_ends() {
         let width = 1.0 - 2.0 * margin;
         table.push((
             format!("Logit, margin {margin}"),
-            BoxBijector::new(LogitConfig::new().with_margin(margin).init()),
+            BoxBijector::new(fixed(&LogitConfig::new().with_margin(margin))),
             Box::new(move |x| {
                 let product = (margin + width * x) * (margin + width * (1.0 - x));
                 (width / product, width * width * (2.0 * x - 1.0) / product)
@@ -268,7 +273,7 @@ fn slopes_keep_their_digits_between_the_ends() {
 fn logit_is_exact_at_every_margin() {
     for margin in MARGINS {
         let width = 1.0 - 2.0 * margin;
-        let logit = BoxBijector::<2>::new(LogitConfig::new().with_margin(margin).init());
+        let logit = BoxBijector::<2>::new(fixed(&LogitConfig::new().with_margin(margin)));
         for (dtype, epsilon, _) in types() {
             for x in unit() {
                 let y = width * (2.0 * x - 1.0);

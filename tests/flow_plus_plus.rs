@@ -1,7 +1,11 @@
 //! The whole model: size, start, and what training does to it.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 
+use crate::build::fixed;
 use approx::assert_relative_eq;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -164,7 +168,7 @@ fn uniform_noise_on_one_pixel_is_the_closed_form() {
     use flowkit::{BoundFlow, LogitConfig, StandardNormal, UniformDequantizationConfig};
     let model = BoundFlow::new(
         UniformDequantizationConfig::new().init(),
-        LogitConfig::new().init(),
+        fixed(&LogitConfig::new()),
         StandardNormal::new(),
         [1, 1],
     )

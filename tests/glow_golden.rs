@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::build;
 use std::f64::consts::LN_2;
 
 use burn::module::{Param, ParamId};
@@ -16,6 +17,7 @@ use flowkit::{
     Squeeze, SqueezeConfig, StandardNormal,
 };
 
+use crate::build::{fixed_image, layer};
 use common::comparison::Comparison;
 use common::conv_net::ConvNet;
 use common::golden::Source;
@@ -52,7 +54,7 @@ fn fixed(values: Vec<i64>, device: &Device) -> Param<Tensor<1, Int>> {
 /// A step on `c` channels with the file's fixed permutation and signs, at `levels.{level}.{place}`.
 fn step(c: &Comparison, level: usize, index: usize, channels: usize) -> Step {
     let device = c.precision.device();
-    let mut conv = Conv1x1Config::new(channels).init(&device);
+    let mut conv = layer(&Conv1x1Config::new(), [1, channels], &device);
     let get = |name: &str| c.truth.get(&format!("w.levels.{level}.{}.{name}", 3 * index + 1)).values.clone();
     // Row i of P picks the row of the product where its 1 stands.
     let rows = get("P");
@@ -62,12 +64,12 @@ fn step(c: &Comparison, level: usize, index: usize, channels: usize) -> Step {
     c.truth.skip(&format!("w.levels.{level}.{}.eye", 3 * index + 1));
     let law = AffineConfig::new(AffineForm::Sigmoid).init();
     let net = ConvNet::new(channels / 2, 16, channels, &device);
-    (ActNormConfig::new(channels).init(&device), conv, CouplingConfig::new().init(law, net))
+    (layer(&ActNormConfig::new(), [1, channels, 1, 1], &device), conv, CouplingConfig::new().init(law, net))
 }
 
 fn layers(c: &Comparison) -> Layers {
     let level = |level: usize, channels: usize| {
-        let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
+        let squeeze = fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor));
         (squeeze, (0..2).map(|index| step(c, level, index, channels)).collect())
     };
     MultiScale::new(vec![level(0, 12), level(1, 24)])

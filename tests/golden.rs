@@ -4,6 +4,7 @@
 //! folder of files with the same layout. `--nocapture` prints all errors.
 
 mod common;
+use common::build;
 use std::f64::consts::LN_2;
 
 use burn::module::{Param, ParamId};
@@ -19,6 +20,7 @@ use flowkit::{
     ShapeMap, SqueezeConfig, Surjection,
 };
 
+use crate::build::{fixed_image, layer};
 use common::Precision;
 use common::comparison::Comparison;
 use common::conv_net::ConvNet;
@@ -180,7 +182,7 @@ fn actnorm() {
         Source::of(if path == "bias" { "b" } else { "logs" })
     }
     Comparison::of("actnorm", |c| {
-        let fresh = ActNormConfig::new(6).init::<4>(&c.precision.device());
+        let fresh = layer(&ActNormConfig::new(), [1, 6, 1, 1], &c.precision.device());
         check_bijector(c, fresh.clone(), naming);
         let (started, z) = cast(fresh, c.precision).initialize(c.input("x"), &());
         c.check(started.bias.val(), Source::of("init.b"));
@@ -198,7 +200,7 @@ fn pairnorm_pixel() {
     Comparison::of("pairnorm_pixel", |c| {
         let halves = ["x0", "x1"].map(|key| c.input::<4>(key));
         let x = Tensor::cat(halves.to_vec(), 1);
-        let fresh = PositionNormConfig::new().with_variance_floor(1e-2).init(x.dims(), &c.precision.device());
+        let fresh = layer(&PositionNormConfig::new().with_variance_floor(1e-2), x.dims(), &c.precision.device());
         let norm = install(fresh.clone(), c, naming);
         let (z, log_det) = norm.forward(x.clone(), &());
         let inverse = norm.inverse(z.clone(), &());
@@ -228,7 +230,7 @@ fn pairnorm_pixel() {
 #[test]
 fn invconv_plain() {
     Comparison::of("invconv_plain", |c| {
-        let matrix = ChannelMatrixConfig::new(8).init(&c.precision.device());
+        let matrix = layer(&ChannelMatrixConfig::new(), [1, 8], &c.precision.device());
         check_bijector(c, matrix, |_| Source::of("W"));
         c.truth.skip("W");
     });
@@ -249,7 +251,7 @@ fn invconv_plu() {
     }
     Comparison::of("invconv_plu", |c| {
         let device = c.precision.device();
-        let mut conv = Conv1x1Config::new(8).init(&device);
+        let mut conv = layer(&Conv1x1Config::new(), [1, 8], &device);
         // Row i of P picks the row of the product where its 1 stands.
         let rows = c.truth.get("w.P").values.chunks(8);
         let permutation = rows.map(|row| row.iter().position(|&p| p == 1.0).unwrap() as i64).collect();
@@ -267,13 +269,13 @@ fn squeeze() {
         let x = c.truth.get("x").tensor::<4>(c.precision);
         for (order, key) in [(ChannelOrder::ChannelMajor, "squeezed"), (ChannelOrder::BlockMajor, "squeezed_tf_order")]
         {
-            let squeeze = SqueezeConfig::new(order).init();
+            let squeeze = fixed_image(&SqueezeConfig::new(order));
             let (z, _) = squeeze.forward(x.clone(), &());
             c.check_by(exact, z.clone(), Source::of(key));
             c.check_by(exact, squeeze.inverse(z, &()), Source::of("x"));
         }
         for (pattern, key) in [(Pattern::Checkerboard, "checker"), (Pattern::Stripes, "colstripe")] {
-            let partition = PartitionConfig::new(pattern).init();
+            let partition = fixed_image(&PartitionConfig::new(pattern));
             let (z, _) = partition.forward(x.clone(), &());
             for (half, name) in z.clone().chunk(2, 1).into_iter().zip(["a", "b"]) {
                 c.check_by(exact, half, Source::of(format!("{key}_{name}")));

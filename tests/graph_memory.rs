@@ -5,6 +5,10 @@
 //!
 //! One test in this program, since the allocator counts for all threads.
 
+#[path = "common/build.rs"]
+mod build;
+
+use crate::build::layer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
@@ -63,7 +67,7 @@ fn vectors(graph: &Device) {
     let law = MixLogCdfConfig::new(2).init();
     let layers = |d_context| {
         let net = MlpConfig::new(2, 2, law.n_params()).with_d_context(d_context).init(graph);
-        (ActNormConfig::new(4).init::<2>(graph), CouplingConfig::new().init(law.clone(), net))
+        (layer(&ActNormConfig::new(), [1, 4], graph), CouplingConfig::new().init(law.clone(), net))
     };
     let [(_, first), ..] = placed(1, [8, 4]);
     let flow = Flow::new(layers(None), StandardNormal::new(), [1, 4]).unwrap().initialize(first.clone()).unwrap();

@@ -1,5 +1,8 @@
 //! Parameters at several places, clones, and identities that no file has.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +39,7 @@ fn layer(seed: u64) -> Layer {
     device().seed(seed);
     let net = MlpConfig::new(1, 1, 2).with_hidden(vec![5]).init(&device());
     let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Bounded).init(), net);
-    shaken((ActNormConfig::new(2).init(&device()), coupling, Swap::new()), 0.05)
+    shaken((build::layer(&ActNormConfig::new(), [1, 2], &device()), coupling, Swap::new()), 0.05)
 }
 
 /// Every float parameter a little further up.

@@ -1,8 +1,12 @@
 //! burn's Learner with flows: two epochs, a stop and a resumption, metrics, early stopping, and a step that fails.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::build::{fixed, fixed_image, layer};
 use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::module::{Module, ModuleMapper, Param};
@@ -40,10 +44,10 @@ fn unstarted(device: &Device) -> Uninit<Model> {
         GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 })).with_dropout(0.1);
     let law = AffineConfig::new(AffineForm::Exponential).init();
     let layers = vec![
-        BoxBijector::new(LogitConfig::new().init()),
-        BoxBijector::new(SqueezeConfig::new(ChannelOrder::ChannelMajor).init()),
-        BoxBijector::new(ActNormConfig::new(8).init::<4>(device)),
-        BoxBijector::new(Conv1x1Config::new(8).init(device)),
+        BoxBijector::new(fixed(&LogitConfig::new())),
+        BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
+        BoxBijector::new(layer(&ActNormConfig::new(), [1, 8, 1, 1], device)),
+        BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)),
         BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
     ];
     BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()
@@ -214,7 +218,7 @@ impl ModuleMapper for Overflow {
 #[test]
 fn a_flow_without_a_bound_is_exact() {
     let device = Device::default().autodiff();
-    let flow = Flow::new(ActNormConfig::new(2).init::<2>(&device), StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], &device), StandardNormal::new(), [1, 2]).unwrap();
     let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [2.0, 6.0]], &device);
     let model = MaximumLikelihood::<2, _>::new(flow.initialize(x.clone()).unwrap());
     let expected = model.model.evaluate(x.clone()).unwrap();
@@ -238,7 +242,7 @@ fn a_step_that_makes_no_sense_stops_the_run() {
     let device = Device::default().autodiff();
     let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [2.0, 6.0]], &device);
     type Norm = ActNorm<2>;
-    let norm = |x: &Tensor<2>| ActNormConfig::new(2).init::<2>(&device).initialize(x.clone(), &()).0;
+    let norm = |x: &Tensor<2>| layer(&ActNormConfig::new(), [1, 2], &device).initialize(x.clone(), &()).0;
     let model = |layers: (Norm, Norm)| {
         MaximumLikelihood::<2, _>::new(Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data())
     };

@@ -1,7 +1,11 @@
 //! Linear blocks: what the table of all bijectors cannot see.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 
+use crate::build::layer;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::train::Checkpoint;
@@ -21,7 +25,7 @@ fn order_of(permutation: &Permutation) -> Vec<i64> {
 #[test]
 fn orders_are_what_they_say() {
     let device = Device::default();
-    let make = |order| order_of(&PermutationConfig::new(12).with_order(order).init(&device));
+    let make = |order| order_of(&layer(&PermutationConfig::new().with_order(order), [1, 12], &device));
     assert_eq!(make(Order::Reversed), (0..12).rev().collect::<Vec<i64>>());
     // Independent ChaCha8 and Fisher-Yates in Python: the same on every machine.
     assert_eq!(make(Order::Shuffled { seed: 7 }), [4, 1, 7, 10, 11, 6, 8, 3, 2, 0, 5, 9]);
@@ -34,7 +38,7 @@ fn orders_are_what_they_say() {
 #[test]
 fn permutations_move_bits() {
     let device = Device::default();
-    let permutation = PermutationConfig::new(5).with_order(Order::Shuffled { seed: 1 }).init(&device);
+    let permutation = layer(&PermutationConfig::new().with_order(Order::Shuffled { seed: 1 }), [1, 5], &device);
     let values = [[f32::INFINITY, f32::MAX, -1.5, 1e-38, f32::NEG_INFINITY]];
     let x = Tensor::<2>::from_data(values, &device);
     let (z, log_det) = permutation.forward(x.clone(), &());
@@ -48,7 +52,7 @@ fn an_order_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("permutation.safetensors");
     let device = Device::default();
-    let make = |seed| PermutationConfig::new(9).with_order(Order::Shuffled { seed }).init(&device);
+    let make = |seed| layer(&PermutationConfig::new().with_order(Order::Shuffled { seed }), [1, 9], &device);
     let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
     checkpoint.insert("permutation", &make(1)).unwrap();
     checkpoint.save(&path).unwrap();
@@ -136,7 +140,7 @@ fn householder_stays_orthogonal_for_every_vector() {
 
 #[test]
 fn householder_starts_at_different_reflections() {
-    let layer = HouseholderConfig::new(4, 3).init(&Device::default());
+    let layer = layer(&HouseholderConfig::new(3), [1, 4], &Device::default());
     let matrix = square(layer.matrix());
     assert!((&matrix - DMatrix::identity(4, 4)).amax() > 0.1, "{matrix}");
 }
@@ -153,7 +157,7 @@ fn with(conv: Conv1x1, lower: Vec<f64>, upper: Vec<f64>, log_scale: Vec<f64>, dt
 }
 
 fn conv(n: usize, conditioning: Conditioning, device: &Device) -> Conv1x1 {
-    Conv1x1Config::new(n).with_conditioning(conditioning).init(device)
+    layer(&Conv1x1Config::new().with_conditioning(conditioning), [1, n], device)
 }
 
 /// Normal parameters, and the two that the bound was derived from: all of one sign, and one large number.
@@ -260,13 +264,13 @@ fn condition_numbers_are_those_of_the_matrices() {
     assert!(with(vec![1.0, 2.0, 2.0, 4.0]).condition_number() > 1e15);
     assert_eq!(with(vec![0.0; 4]).condition_number(), f64::INFINITY);
     assert!(with(vec![1.0, f64::NAN, 0.0, 1.0]).condition_number().is_nan());
-    let norm = ActNormConfig::new(3).init::<2>(&device);
+    let norm = build::layer(&ActNormConfig::new(), [1, 3], &device);
     assert_eq!(norm.condition_number(), 1.0);
     let value = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &device);
-    let mut norm = ActNormConfig::new(3).with_log_scale_factor(2.0).init::<2>(&device);
+    let mut norm = build::layer(&ActNormConfig::new().with_log_scale_factor(2.0), [1, 3], &device);
     norm.log_scale = parameter::set(norm.log_scale, value.clone());
     assert!((norm.condition_number() - 6f64.exp()).abs() < 1e-3);
-    let mut norm = PositionNormConfig::new().init([1, 3], &device);
+    let mut norm = build::layer(&PositionNormConfig::new(), [1, 3], &device);
     norm.log_scale = parameter::set(norm.log_scale, value);
     assert!((norm.condition_number() - 3f64.exp()).abs() < 1e-5);
 }

@@ -1,10 +1,14 @@
 //! A device that gives nothing back in the middle of an update: the update is an error that names the policy to try, or the device's own
 //! panic, and the trainer is what it was.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::build::layer;
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::train::{NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig};
 use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, Replay, StandardNormal};
@@ -44,7 +48,7 @@ fn likelihood(device: &Device) -> NegativeLogLikelihood<2, Tensor<2>> {
 }
 
 fn trainer(device: &Device, backward: GradientMemory) -> Trainer<Model> {
-    let flow = Flow::new(ActNormConfig::new(2).init::<2>(device), StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], device), StandardNormal::new(), [1, 2]).unwrap();
     let model = flow.initialize(likelihood(device).x).unwrap();
     let mut trainer = Trainer::new(model, TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
     trainer.update_on(device, &likelihood(device)).unwrap();

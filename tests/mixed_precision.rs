@@ -1,8 +1,12 @@
 //! Mixed precision: what is in a half type and what is not, a training in each type, and loss scales with overflow, skip and resumption.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use crate::build::{fixed, fixed_image, layer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm};
@@ -44,14 +48,14 @@ type Model = BoundFlow<UniformDequantization, Vec<BoxBijector<4>>, StandardNorma
 
 fn unstarted(device: &Device) -> Uninit<Model> {
     let mut layers = vec![
-        BoxBijector::new(LogitConfig::new().init()),
-        BoxBijector::new(SqueezeConfig::new(ChannelOrder::ChannelMajor).init()),
+        BoxBijector::new(fixed(&LogitConfig::new())),
+        BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
     ];
     for _ in 0..2 {
         let net = GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
         let law = AffineConfig::new(AffineForm::Exponential).init();
-        layers.push(BoxBijector::new(ActNormConfig::new(8).init::<4>(device)));
-        layers.push(BoxBijector::new(Conv1x1Config::new(8).init(device)));
+        layers.push(BoxBijector::new(layer(&ActNormConfig::new(), [1, 8, 1, 1], device)));
+        layers.push(BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)));
         layers.push(BoxBijector::new(CouplingConfig::new().init(law, net.init(device))));
         layers.push(BoxBijector::new(Swap::new()));
     }

@@ -1,8 +1,12 @@
 //! Losses and gradients that are not finite: who is named, and what is left of them.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use crate::build::layer;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::model::flow_plus_plus::{
@@ -140,7 +144,7 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
 #[test]
 fn levels_of_a_multi_scale_stack_are_told_apart() {
     let _turn = turn();
-    let norms = [4, 2, 1].map(|channels| ActNormConfig::new(channels).init::<4>(&device()));
+    let norms = [4, 2, 1].map(|channels| layer(&ActNormConfig::new(), [1, channels, 1, 1], &device()));
     let flow = Flow::new(MultiScale::new(norms.into()), StandardNormal::new(), [1, 4, 2, 2]).unwrap().without_data();
     let broken = spoil(flow, "bijector.levels.1.log_scale", 100.0);
     let x = Tensor::<4>::full([2, 4, 2, 2], 0.5, &device());
@@ -172,7 +176,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Kink {
 #[test]
 fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let _turn = turn();
-    let norm = || ActNormConfig::new(2).init::<2>(&device());
+    let norm = || layer(&ActNormConfig::new(), [1, 2], &device());
     let layers = (vec![norm(), norm()], Kink {}, norm());
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
     let mut trainer = Trainer::new(flow, TrainerConfig::new(2)).unwrap();
@@ -195,7 +199,7 @@ struct Run {
 }
 
 fn norm() -> Uninit<Norm> {
-    Flow::new(ActNormConfig::new(2).init::<2>(&device()), StandardNormal::new(), [1, 2]).unwrap()
+    Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap()
 }
 
 impl Run {

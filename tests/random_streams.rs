@@ -1,8 +1,12 @@
 //! What is drawn from a device after a step, a walk or a check depends on what was there before it, and not on the step.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::build::layer;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use flowkit::model::RealNvp;
@@ -90,7 +94,7 @@ fn dropping() -> Dropping {
     let law = flowkit::law::AffineConfig::new(flowkit::law::AffineForm::Exponential).init();
     let coupling = || CouplingConfig::new().init(law.clone(), net.clone().with_dropout(0.4).init(&device()));
     let layers = vec![
-        flowkit::BoxBijector::new(ActNormConfig::new(2).init::<4>(&device())),
+        flowkit::BoxBijector::new(layer(&ActNormConfig::new(), [1, 2, 1, 1], &device())),
         flowkit::BoxBijector::new((coupling(), Swap::new(), coupling())),
     ];
     let surjection = UniformDequantizationConfig::new().init();
@@ -336,7 +340,7 @@ fn checks_diagnoses_and_evaluations_go_on_from_the_callers_stream() {
     device().seed(1);
     let (model, flow) = (dropping(), real_nvp());
     let check = || {
-        let norm = Conformance::new("ActNorm", [1, 2], |device| ActNormConfig::new(2).init::<2>(device));
+        let norm = Conformance::new("ActNorm", [1, 2], |device| layer(&ActNormConfig::new(), [1, 2], device));
         norm.inputs(Inputs::Real(10.0)).check().unwrap();
     };
     let diagnosis = || drop(flow.diagnose(points(8)).unwrap());

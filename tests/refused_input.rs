@@ -2,8 +2,12 @@
 //! losses that are not one number, types that differ, decays outside [0, 1), and items of a data set that were not
 //! requested.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::build::{fixed, fixed_image, layer};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use flowkit::data::{DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons};
@@ -32,13 +36,13 @@ fn panics<T>(run: impl FnOnce() -> T) -> String {
 type Vectors = Flow<ActNorm<2>, StandardNormal>;
 
 fn vectors() -> Vectors {
-    Flow::new(ActNormConfig::new(2).init::<2>(&device()), StandardNormal::new(), [1, 2]).unwrap().without_data()
+    Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap().without_data()
 }
 
 type Pixels = BoundFlow<UniformDequantization, (Logit, ActNorm<2>), StandardNormal>;
 
 fn pixels() -> Pixels {
-    let layers = (LogitConfig::new().init(), ActNormConfig::new(2).init::<2>(&device()));
+    let layers = (fixed(&LogitConfig::new()), layer(&ActNormConfig::new(), [1, 2], &device()));
     let dequantization = UniformDequantizationConfig::new().init();
     BoundFlow::new(dequantization, layers, StandardNormal::new(), [1, 2]).unwrap().without_data()
 }
@@ -79,7 +83,7 @@ fn events_that_no_memory_holds() {
     let error = BoundFlow::new::<3>(dequantization, Vec::<ActNorm<3>>::new(), StandardNormal::new(), large);
     assert!(matches!(error.unwrap_err(), ShapeError::TooLarge { .. }));
 
-    let squeeze = || SqueezeConfig::new(ChannelOrder::BlockMajor).init();
+    let squeeze = || fixed_image(&SqueezeConfig::new(ChannelOrder::BlockMajor));
     let even = usize::MAX - 3;
     let shapes = |layer: &dyn Bijector4| {
         for shape in [[1, even, even, even], [even, 4, 2, 2], [1, 4, even, 2], [1, 4, 2, even]] {
@@ -89,8 +93,8 @@ fn events_that_no_memory_holds() {
         }
     };
     shapes(&squeeze());
-    shapes(&PartitionConfig::new(Pattern::Checkerboard).init());
-    shapes(&PartitionConfig::new(Pattern::Stripes).init());
+    shapes(&fixed_image(&PartitionConfig::new(Pattern::Checkerboard)));
+    shapes(&fixed_image(&PartitionConfig::new(Pattern::Stripes)));
     shapes(&MultiScale::<Squeeze>::new(vec![squeeze(), squeeze()]));
 
     let draw = |prior: &dyn Fn([usize; 3]) -> Tensor<3>| panics(|| prior([1, usize::MAX, 3]));
@@ -191,7 +195,7 @@ fn every_door_refuses_other_types() {
         assert_eq!(flow.evaluate(x(cast)).unwrap_err(), expected);
         assert_eq!(flow.evaluate_rows(x(cast)).unwrap_err(), expected);
         assert_eq!(flow.diagnose(x(cast)).unwrap_err(), expected);
-        let norm = ActNormConfig::new(2).init::<2>(&device());
+        let norm = layer(&ActNormConfig::new(), [1, 2], &device());
         let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
         assert_eq!(unstarted.initialize(x(cast)).unwrap_err(), expected);
         assert_eq!(panics(|| flow.log_prob(x(cast))), expected.to_string());

@@ -1,9 +1,13 @@
 //! Updates that are not made: of models of which nothing is trained, and such as would make numbers that are not finite.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::build::layer;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
@@ -35,7 +39,7 @@ fn unstarted() -> Uninit<Model> {
     for _ in 0..2 {
         let net = MlpConfig::new(1, 1, 2).with_hidden(vec![4]).init(&device());
         let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Bounded).init(), net);
-        layers.push(BoxBijector::new(ActNormConfig::new(2).init::<2>(&device())));
+        layers.push(BoxBijector::new(layer(&ActNormConfig::new(), [1, 2], &device())));
         layers.push(BoxBijector::new(coupling));
         layers.push(BoxBijector::new(Swap::new()));
     }
@@ -96,7 +100,7 @@ fn a_model_of_which_nothing_is_trained_is_refused() {
         assert_eq!(Trainer::new(none, config(backward)).err(), Some(TrainError::NothingTrained));
     }
     // A loss of what is frozen alone.
-    let layer = || ActNormConfig::new(2).init::<2>(&device());
+    let layer = || layer(&ActNormConfig::new(), [1, 2], &device());
     let mut trainer = Trainer::new((frozen(layer(), ""), layer()), config(GradientMemory::Store)).unwrap();
     let error = trainer.update(&device(), |model| model.0.bias.val().sum()).unwrap_err();
     assert_eq!(error, TrainError::NothingTrained);

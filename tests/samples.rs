@@ -1,8 +1,12 @@
 //! Samples with their log-density, and batches of which some rows fail.
 
+#[path = "common/build.rs"]
+mod build;
+
 use std::f64::consts::{LN_2, PI};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::tensor::per_example::sum_event;
@@ -98,7 +102,7 @@ fn samples_of_a_tanh_flow_have_their_density_at_the_ends_too() {
 #[test]
 fn samples_of_a_logit_flow_have_their_density_at_the_ends_too() {
     // Below −104 a sigmoid is 0 in float32.
-    check(LogitConfig::new().with_margin(0.0).init(), 50.0, [0.0, 1.0], ln_sigmoid_slope);
+    check(fixed(&LogitConfig::new().with_margin(0.0)), 50.0, [0.0, 1.0], ln_sigmoid_slope);
     check(Invert::new(Sigmoid::new()), 50.0, [0.0, 1.0], ln_sigmoid_slope);
 }
 
@@ -106,20 +110,20 @@ fn samples_of_a_logit_flow_have_their_density_at_the_ends_too() {
 #[test]
 fn layers_before_the_interval_keep_the_density() {
     let norm = |device: &Device| -> ActNorm<2> {
-        let mut norm = ActNormConfig::new(DIMS).init::<2>(device);
+        let mut norm = layer(&ActNormConfig::new(), [1, DIMS], device);
         norm.log_scale = burn::module::Param::from_data([[-3.0; DIMS]], device);
         norm
     };
     let scale = 3.0f64.exp();
     let slope = move |z: f64| ln_sigmoid_slope(scale * z) + 3.0;
-    check((LogitConfig::new().with_margin(0.0).init(), norm(&device())), 2.5, [0.0, 1.0], slope);
+    check((fixed(&LogitConfig::new().with_margin(0.0)), norm(&device())), 2.5, [0.0, 1.0], slope);
 }
 
 /// Whatever the temperature, the density is the model's own: that of evaluation.
 #[test]
 fn the_density_is_the_models_at_every_temperature() {
     let _guard = seeded(32);
-    let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, DIMS]).unwrap().without_data();
+    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, DIMS]).unwrap().without_data();
     for temperature in [0.0, 0.3, 1.0, 1.5] {
         let samples = flow.sample_with_log_prob::<2>(50, temperature).unwrap();
         let evaluated = flow.evaluate(samples.x).unwrap();
@@ -232,7 +236,7 @@ fn no_good_row_is_an_error() {
 #[test]
 fn a_sample_without_density_is_named() {
     let _guard = seeded(35);
-    let layer = ActNormConfig::new(2).init::<2>(&device());
+    let layer = layer(&ActNormConfig::new(), [1, 2], &device());
     let flow = Flow::new(layer, Uniform::new(), [1, 2]).unwrap().without_data();
     assert!(flow.sample::<2>(64, 1.2).is_ok());
     let error = flow.sample_with_log_prob::<2>(64, 1.2).unwrap_err();
@@ -247,7 +251,7 @@ fn a_sample_without_density_is_named() {
 /// One row that is not finite, one at an end, the others as if they were alone.
 #[test]
 fn evaluation_marks_rows() {
-    let layers = (Scale {}, LogitConfig::new().with_margin(0.0).init());
+    let layers = (Scale {}, fixed(&LogitConfig::new().with_margin(0.0)));
     let flow = Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
     let x = [[0.25f32, 0.5], [f32::NAN, f32::INFINITY], [0.125, 0.75], [0.5, 1.0], [0.5, 0.5]];
     let context = Tensor::<2>::from_data([[-0.5f32], [0.0], [0.25], [0.0], [-1.0]], &device());
@@ -279,7 +283,7 @@ fn evaluation_marks_rows() {
 fn rows_of_a_bound() {
     let dequantization = || UniformDequantizationConfig::new().with_n_levels(4).init();
     // y in [0, 1) times exp(c), in the support of a logit only where that stays below 1.
-    let layers = (Scale {}, LogitConfig::new().with_margin(0.0).init());
+    let layers = (Scale {}, fixed(&LogitConfig::new().with_margin(0.0)));
     let flow = BoundFlow::conditional::<2, Tensor<2>>(dequantization(), layers, StandardNormal::new(), [1, 2]);
     let flow = flow.unwrap().without_data();
     let x = Tensor::<2, Int>::from_data([[0, 1], [3, 3], [1, 2]], &device());

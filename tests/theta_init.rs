@@ -1,5 +1,8 @@
 //! Where the parameters of a law start, and that its components part from there.
 
+#[path = "common/build.rs"]
+mod build;
+
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::data::TwoMoons;
@@ -117,7 +120,8 @@ fn every_layer_starts_at_its_laws_start() {
     let gated = GatedNetConfig::new([2, 2, 3], n, 4, 1).with_mixing(None).with_output_init(ConvInit::Zero);
     let gated = coupling.init(mixture(), gated.init(&device));
     at_the_laws_start(gated.conditioner.forward(image, &()));
-    let elementwise = ElementwiseConfig::new().with_noise(0.0).init(mixture(), [1, 2], &device);
+    let elementwise = ElementwiseConfig::new(MixLogCdfConfig::new(3)).with_noise(0.0);
+    let elementwise = build::layer(&elementwise, [1, 2], &device);
     at_the_laws_start(elementwise.theta.val());
 }
 
@@ -132,7 +136,7 @@ fn a_start_allocates_nothing() {
     assert!(!own.output.bias.as_ref().unwrap().is_initialized());
     let layer = MaskedAutoregressive::new(mixture(), MadeConfig::new(2, n).init(&device));
     assert!(!layer.net.output.linear.bias.as_ref().unwrap().is_initialized());
-    let elementwise = ElementwiseConfig::new().init(mixture(), [1, 2], &device);
+    let elementwise = build::layer(&ElementwiseConfig::new(MixLogCdfConfig::new(3)), [1, 2], &device);
     assert!(!elementwise.theta.is_initialized());
 }
 
@@ -275,7 +279,8 @@ fn components_part_in_training() {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
     parts("by hand", trainer.model().bijector[0].0.conditioner.output.bias.as_ref().unwrap().val(), 1);
-    let layer = ElementwiseConfig::new().with_noise(0.0).init(law().init(), [1, 2], &device);
+    let elementwise = ElementwiseConfig::new(law()).with_noise(0.0);
+    let layer = build::layer(&elementwise, [1, 2], &device);
     let flow = Flow::new::<2>(layer, StandardNormal::new(), [1, 2]).unwrap();
     let mut trainer = Trainer::new(flow.initialize(x.clone()).unwrap(), training()).unwrap();
     for _ in 0..20 {

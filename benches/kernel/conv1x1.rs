@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use flowkit::{Bijector, ChannelMatrixConfig, Conv1x1Config, MatrixInit};
+use flowkit::{Bijector, ChannelMatrixConfig, Conv1x1Config, LayerConfig, MatrixInit, Site};
 
 use super::gap::{values, within};
 use super::precision::{double, gradients, leaf};
@@ -53,8 +53,12 @@ fn work<B: Bijector<4>>(layer: B, device: &Device) -> Work {
 }
 
 pub fn items() -> Vec<Item> {
-    let plain = |device: &Device| ChannelMatrixConfig::new(CHANNELS).with_start(MatrixInit::Orthogonal).init(device);
-    let plu = |device: &Device| Conv1x1Config::new(CHANNELS).init(device);
+    let site = |device: &Device| Site::new([1, CHANNELS, 1, 1], device);
+    let plain = move |device: &Device| {
+        let config = ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal);
+        config.build(&site(device)).expect("a matrix of few channels")
+    };
+    let plu = move |device: &Device| Conv1x1Config::new().build(&site(device)).expect("a matrix of few channels");
     let graph = |device: &Device| device.clone().autodiff();
     vec![
         Item::new(

@@ -6,10 +6,12 @@ pub mod multi_scale;
 pub mod replay;
 pub mod shape;
 pub mod site;
+pub mod stack_config;
 pub mod visit;
 
 pub use shape::ShapeMap;
 pub use site::{LayerConfig, Plan, Site};
+pub use stack_config::Boxed;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

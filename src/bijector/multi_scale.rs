@@ -35,10 +35,12 @@
 //! let level = |c: usize| {
 //!     let prior = ZeroConvConfig::new(c / 2, c - c / 2, 2).init(&device);
 //!     let prior = CouplingConfig::new().init(AffineConfig::new(AffineForm::Normal).init(), prior);
-//!     let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
-//!     (squeeze, ActNormConfig::new(c).init::<4>(&device), Conv1x1Config::new(c).init(&device), prior)
+//!     let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
+//!     let layers = (squeeze, ActNormConfig::new(), Conv1x1Config::new());
+//!     let (squeeze, norm, conv) = layers.build(&Site::new([1, c / 4, 2, 2], &device))?;
+//!     Ok::<_, ConfigError>((squeeze, norm, conv, prior))
 //! };
-//! let flow = Flow::new(MultiScale::new(vec![level(16), level(32)]), StandardNormal::new(), [1, 4, 4, 4])?;
+//! let flow = Flow::new(MultiScale::new(vec![level(16)?, level(32)?]), StandardNormal::new(), [1, 4, 4, 4])?;
 //! let x = Tensor::<4>::random([8, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);
 //! let flow = flow.initialize(x.clone())?;
 //! let (z, _) = flow.bijector.forward(x, &());

@@ -9,7 +9,7 @@
 //! ```
 //! use burn::tensor::{Device, Tensor};
 //! use flowkit::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
-//! use flowkit::{ActNormConfig, Bijector, Sigmoid};
+//! use flowkit::{ActNormConfig, Bijector, LayerConfig, Sigmoid, Site};
 //!
 //! struct Names(Vec<String>);
 //!
@@ -21,11 +21,12 @@
 //! }
 //!
 //! let device = Device::flex();
-//! let norm = || ActNormConfig::new(3).init::<2>(&device);
-//! let stack = (vec![norm(), norm()], Sigmoid::new());
+//! let layers = (vec![ActNormConfig::new(); 2], Sigmoid::new());
+//! let stack = layers.build(&Site::new([1, 3], &device))?;
 //! let mut names = Names(Vec::new());
 //! stack.visit_layers(Tensor::zeros([4, 3], &device), &(), &mut Visit::new(&mut names));
 //! assert_eq!(names.0, ["0.0 ActNorm", "0.1 ActNorm", "1 Sigmoid"]);
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};

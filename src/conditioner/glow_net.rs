@@ -27,6 +27,7 @@ use super::widths::Widths;
 use super::zero_conv::scaled;
 use super::{Conditioner, NetShape, ThetaInit, ZeroConv, ZeroConvConfig, theta_init};
 use crate::bijector::Bijector;
+use crate::bijector::site::built;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::kernel::conv2d::{self, Border, ConvStages};
@@ -124,7 +125,8 @@ impl NormedConv {
     fn new(shape: [usize; 4], device: &Device) -> Self {
         // 0.05: the released code's.
         let weight = parameter::normal(shape, 0.05, device);
-        let norm = ActNormConfig::new(shape[0]).with_log_scale_factor(LOG_SCALE_FACTOR).init(device);
+        let norm = ActNormConfig::new().with_log_scale_factor(LOG_SCALE_FACTOR);
+        let norm = built(&norm, [1, shape[0], 1, 1], device);
         Self { weight, norm }
     }
 

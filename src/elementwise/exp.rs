@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::{Bijector, Exp, Invert};
 //!
 //! let x = Tensor::<2>::from_data([[1.0, 10.0]], &Device::flex());
@@ -23,9 +23,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 
 /// Exponential. The formulas head this module.
@@ -36,6 +36,21 @@ impl Exp {
     /// The bijector.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+/// Nothing is configured: the layer is its own configuration.
+impl<const D: usize, C: Context> LayerConfig<D, C> for Exp {
+    type Layer = Self;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
+        self.plan(site)?;
+        Ok(Self::new())
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        site.elements("Exp")?;
+        Ok(site.keeps(0))
     }
 }
 

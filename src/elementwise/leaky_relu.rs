@@ -13,20 +13,22 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
-//! use flowkit::{Bijector, LeakyReluConfig};
+//! use burn::tensor::Tensor;
+//! use flowkit::{Bijector, LayerConfig, LeakyReluConfig, Site};
 //!
-//! let x = Tensor::<2>::from_data([[4.0, -4.0]], &Device::flex());
-//! let (z, log_det) = LeakyReluConfig::new().with_negative_slope(0.25).init().forward(x, &());
+//! let device = Device::flex();
+//! let layer = LeakyReluConfig::new().with_negative_slope(0.25).build(&Site::new([1, 2], &device))?;
+//! let (z, log_det) = layer.forward(Tensor::<2>::from_data([[4.0, -4.0]], &device), &());
 //! assert_eq!(z.to_data(), Tensor::<2>::from_data([[4.0, -1.0]], &Device::flex()).to_data());
 //! assert!((log_det.into_scalar::<f32>() - 0.25f32.ln()).abs() < 1e-6);
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -49,16 +51,20 @@ impl LeakyReluConfig {
         let (config, field, range) = ("LeakyReluConfig", "negative_slope", "[1e-6, 1e6]");
         Err(ConfigError::OutOfRange { config, field, range, found: self.negative_slope })
     }
+}
 
-    /// The bijector.
-    ///
-    /// # Panics
-    /// If [`LeakyReluConfig::validate`] is an error.
-    pub fn init(&self) -> LeakyRelu {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        LeakyRelu { negative_slope: self.negative_slope }
+impl<const D: usize, C: Context> LayerConfig<D, C> for LeakyReluConfig {
+    type Layer = LeakyRelu;
+
+    fn build(&self, site: &Site<D, C>) -> Result<LeakyRelu, ConfigError> {
+        self.plan(site)?;
+        Ok(LeakyRelu { negative_slope: self.negative_slope })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.validate()?;
+        site.elements("LeakyRelu")?;
+        Ok(site.keeps(0))
     }
 }
 

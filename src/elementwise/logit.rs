@@ -24,7 +24,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::elementwise::sigmoid::Sigmoid;
 use crate::error::{ConfigError, ShapeError};
@@ -47,16 +47,20 @@ impl LogitConfig {
         }
         Err(ConfigError::OutOfRange { config: "LogitConfig", field: "margin", range: "[0, 0.499]", found: self.margin })
     }
+}
 
-    /// The bijector.
-    ///
-    /// # Panics
-    /// If [`LogitConfig::validate`] is an error.
-    pub fn init(&self) -> Logit {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        Logit { margin: self.margin }
+impl<const D: usize, C: Context> LayerConfig<D, C> for LogitConfig {
+    type Layer = Logit;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Logit, ConfigError> {
+        self.plan(site)?;
+        Ok(Logit { margin: self.margin })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.validate()?;
+        site.elements("Logit")?;
+        Ok(site.keeps(0))
     }
 }
 

@@ -18,16 +18,17 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::law::RationalQuadraticSplineConfig;
-//! use flowkit::{Bijector, ElementwiseConfig};
+//! use flowkit::{Bijector, ElementwiseConfig, LayerConfig, Site};
 //!
-//! let spline = RationalQuadraticSplineConfig::new(8).init();
-//! let layer = ElementwiseConfig::new().with_noise(0.0).init(spline, [1, 3], &Device::flex());
+//! let config = ElementwiseConfig::new(RationalQuadraticSplineConfig::new(8)).with_noise(0.0);
+//! let layer = config.build(&Site::new([1, 3], &Device::flex()))?;
 //! let x = Tensor::<2>::from_data([[0.5, -2.0, 7.0]], &Device::flex());
 //! let (z, log_det) = layer.forward(x.clone(), &());
 //! z.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 //! assert!(log_det.into_scalar::<f32>().abs() < 1e-5);
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 pub mod exp;
@@ -38,9 +39,13 @@ pub mod sigmoid;
 pub mod softplus;
 pub mod tanh;
 
+use std::fmt::Debug;
+
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use exp::Exp;
 pub use leaky_relu::{LeakyRelu, LeakyReluConfig};
@@ -50,53 +55,74 @@ pub use sigmoid::Sigmoid;
 pub use softplus::Softplus;
 pub use tanh::Tanh;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape};
-use crate::law::Law;
-use crate::tensor::limit::{per_example, product};
+use crate::law::{Law, LawConfig};
+use crate::tensor::limit::product;
 use crate::tensor::parameter;
 use crate::tensor::per_example::{flatten, sum_event};
 
-/// Configuration of [`Elementwise`].
-#[derive(Config, Debug)]
-pub struct ElementwiseConfig {
+/// Configuration of [`Elementwise`], with that of its law.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ElementwiseConfig<L> {
+    /// The law.
+    pub law: L,
     /// Standard deviation of the parameters at the start, about the law's own start.
-    #[config(default = 0.1)]
     pub noise: f64,
 }
 
-impl ElementwiseConfig {
+impl<L: Debug + Serialize + DeserializeOwned> Config for ElementwiseConfig<L> {}
+
+impl<L> ElementwiseConfig<L> {
+    /// A layer of this law, with a noise of 0.1.
+    pub fn new(law: L) -> Self {
+        Self { law, noise: 0.1 }
+    }
+
+    /// Sets [`ElementwiseConfig::noise`].
+    pub fn with_noise(mut self, noise: f64) -> Self {
+        self.noise = noise;
+        self
+    }
+}
+
+impl<L: LawConfig> ElementwiseConfig<L> {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if (0.0..=1.0).contains(&self.noise) {
-            return Ok(());
-        }
-        Err(ConfigError::OutOfRange { config: "ElementwiseConfig", field: "noise", range: "[0, 1]", found: self.noise })
+        self.checked_law().map(|_| ())
     }
 
-    /// Parameters of the bijector for examples of shape `shape[1..]`, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken, or [`ConfigError::TooManyParameters`].
-    pub fn num_params<const D: usize, L: Law>(&self, law: &L, shape: [usize; D]) -> Result<usize, ConfigError> {
-        self.validate()?;
-        let numbers = per_example(shape);
-        let sizes = [("shape", numbers), ("law", law.n_params())];
-        ConfigError::parameters("ElementwiseConfig", product([law.n_params(), numbers]), sizes)
+    /// The law, once all rules that need no shape are checked.
+    fn checked_law(&self) -> Result<L::Law, ConfigError> {
+        let found = self.noise;
+        if !(0.0..=1.0).contains(&found) {
+            return Err(ConfigError::OutOfRange { config: NAME, field: "noise", range: "[0, 1]", found });
+        }
+        self.law.build().map_err(|error| error.at(".law"))
+    }
+}
+
+/// The name of the configuration in its errors.
+const NAME: &str = "ElementwiseConfig";
+
+impl<const D: usize, C: Context, L: LawConfig> LayerConfig<D, C> for ElementwiseConfig<L> {
+    type Layer = Elementwise<L::Law>;
+
+    /// The bijector, with parameters from the device's generator.
+    fn build(&self, site: &Site<D, C>) -> Result<Elementwise<L::Law>, ConfigError> {
+        self.plan(site)?;
+        let law = self.checked_law()?;
+        let shape = [1, law.n_params(), site.elements("Elementwise")?];
+        let theta = around(parameter::normal(shape, self.noise, site.device()), law.theta_init());
+        Ok(Elementwise { law, theta, shape: site.shape()[1..].to_vec() })
     }
 
-    /// The bijector for examples of shape `shape[1..]`, with parameters from the device's generator.
-    ///
-    /// # Panics
-    /// If [`ElementwiseConfig::validate`] is an error.
-    pub fn init<const D: usize, L: Law>(&self, law: L, shape: [usize; D], device: &Device) -> Elementwise<L> {
-        if let Err(error) = self.num_params(&law, shape) {
-            panic!("{error}");
-        }
-        let theta = parameter::normal([1, law.n_params(), shape[1..].iter().product()], self.noise, device);
-        let theta = around(theta, law.theta_init());
-        Elementwise { law, theta, shape: shape[1..].to_vec() }
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let n_params = self.checked_law()?.n_params();
+        let elements = site.elements("Elementwise")?;
+        let sizes = [("shape", elements), ("law", n_params)];
+        Ok(site.keeps(ConfigError::parameters(NAME, product([n_params, elements]), sizes)?))
     }
 }
 

@@ -11,23 +11,24 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
-//! use flowkit::{Bijector, ScalarAffineConfig};
+//! use burn::tensor::Tensor;
+//! use flowkit::{Bijector, LayerConfig, ScalarAffineConfig, Site};
 //!
-//! let layer = ScalarAffineConfig::new(2.0, -1.0).init();
+//! let layer = ScalarAffineConfig::new(2.0, -1.0).build(&Site::new([1, 3], &Device::flex()))?;
 //! let x = Tensor::<2>::from_data([[0.0, 0.5, 1.0]], &Device::flex());
 //! let (z, log_det) = layer.forward(x.clone(), &());
 //! assert_eq!(z.to_data(), Tensor::<2>::from_data([[-1.0, 0.0, 1.0]], &Device::flex()).to_data());
 //! assert!((log_det.into_scalar::<f32>() - 3.0 * 2f32.ln()).abs() < 1e-6);
 //! let back: Tensor<2> = layer.inverse(z, &());
 //! assert_eq!(back.to_data(), x.to_data());
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
@@ -54,16 +55,20 @@ impl ScalarAffineConfig {
         }
         Ok(())
     }
+}
 
-    /// The bijector.
-    ///
-    /// # Panics
-    /// If [`ScalarAffineConfig::validate`] is an error.
-    pub fn init(&self) -> ScalarAffine {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        ScalarAffine { scale: self.scale, shift: self.shift }
+impl<const D: usize, C: Context> LayerConfig<D, C> for ScalarAffineConfig {
+    type Layer = ScalarAffine;
+
+    fn build(&self, site: &Site<D, C>) -> Result<ScalarAffine, ConfigError> {
+        self.plan(site)?;
+        Ok(ScalarAffine { scale: self.scale, shift: self.shift })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.validate()?;
+        site.elements("ScalarAffine")?;
+        Ok(site.keeps(0))
     }
 }
 

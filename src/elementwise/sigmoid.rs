@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::{Bijector, Sigmoid};
 //!
 //! let device = Device::flex().autodiff();
@@ -29,9 +29,9 @@ use std::f64::consts::LN_2;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 use crate::tensor::smooth::{log_tanh_slope, logit_of_difference, sigmoid};
 
@@ -43,6 +43,21 @@ impl Sigmoid {
     /// The bijector.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+/// Nothing is configured: the layer is its own configuration.
+impl<const D: usize, C: Context> LayerConfig<D, C> for Sigmoid {
+    type Layer = Self;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
+        self.plan(site)?;
+        Ok(Self::new())
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        site.elements("Sigmoid")?;
+        Ok(site.keeps(0))
     }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::{Bijector, Softplus};
 //!
 //! let x = Tensor::<2>::from_data([[0.0, 200.0]], &Device::flex());
@@ -27,9 +27,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 use crate::tensor::smooth::softplus;
 
@@ -50,6 +50,21 @@ impl Softplus {
     /// The bijector.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+/// Nothing is configured: the layer is its own configuration.
+impl<const D: usize, C: Context> LayerConfig<D, C> for Softplus {
+    type Layer = Self;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
+        self.plan(site)?;
+        Ok(Self::new())
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        site.elements("Softplus")?;
+        Ok(site.keeps(0))
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::{Bijector, Tanh};
 //!
 //! let x = Tensor::<2>::from_data([[0.5, -20.0]], &Device::flex());
@@ -25,9 +25,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 use crate::tensor::smooth::{log_tanh_slope, logit_of_difference, tanh};
 
@@ -39,6 +39,21 @@ impl Tanh {
     /// The bijector.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+/// Nothing is configured: the layer is its own configuration.
+impl<const D: usize, C: Context> LayerConfig<D, C> for Tanh {
+    type Layer = Self;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
+        self.plan(site)?;
+        Ok(Self::new())
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        site.elements("Tanh")?;
+        Ok(site.keeps(0))
     }
 }
 

@@ -41,6 +41,13 @@ pub enum ConfigError {
         /// Largest legal number of parameters.
         most: usize,
     },
+    /// A stack whose members have more parameters together than
+    /// [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
+    #[error("the layers up to this one have more than {most} parameters, which no device holds")]
+    StackTooLarge {
+        /// Largest legal number of parameters.
+        most: usize,
+    },
     /// A number outside the range in which the module is defined.
     #[error("{config}: `{field}` must lie in {range}, found {found}")]
     OutOfRange {

@@ -52,9 +52,10 @@ impl<B, P> Flow<B, P> {
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
-    /// use flowkit::{Flow, LogitConfig, RowFault, StandardNormal};
+    /// use flowkit::{Flow, LayerConfig, LogitConfig, RowFault, Site, StandardNormal};
     ///
-    /// let flow = Flow::new(LogitConfig::new().with_margin(0.0).init(), StandardNormal::new(), [1, 1])?.without_data();
+    /// let logit = LogitConfig::new().with_margin(0.0).build(&Site::new([1, 1], &Device::flex()))?;
+    /// let flow = Flow::new(logit, StandardNormal::new(), [1, 1])?.without_data();
     /// let x = Tensor::<2>::from_data([[0.5], [1.0], [f32::NAN]], &Device::flex());
     /// assert!(flow.evaluate(x.clone()).is_err());
     /// let rows = flow.evaluate_rows(x)?;

@@ -14,9 +14,9 @@ use burn::module::Module;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{ActNormConfig, Flow, StandardNormal};
+/// use flowkit::{ActNormConfig, Flow, LayerConfig, Site, StandardNormal};
 ///
-/// let norm = ActNormConfig::new(2).init::<2>(&Device::flex());
+/// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex()))?;
 /// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2])?;
 /// assert_eq!(unstarted.num_params(), 4);
 /// let flow = unstarted.initialize(Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0]], &Device::flex()))?;
@@ -27,9 +27,9 @@ use burn::module::Module;
 /// There is no density before:
 /// ```compile_fail
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{ActNormConfig, Flow, StandardNormal};
+/// use flowkit::{ActNormConfig, Flow, LayerConfig, Site, StandardNormal};
 ///
-/// let norm = ActNormConfig::new(2).init::<2>(&Device::flex());
+/// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex())).unwrap();
 /// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
 /// unstarted.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex())); // no method named `evaluate`
 /// ```

@@ -28,11 +28,11 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, InitProblem, ShapeError, check_shape};
 use crate::kernel::channel_affine;
@@ -43,8 +43,6 @@ use crate::tensor::parameter;
 /// Configuration of [`ActNorm`].
 #[derive(Config, Debug)]
 pub struct ActNormConfig {
-    /// Channels: length of axis 1.
-    pub n_channels: usize,
     /// Factor `f` on the trained log-scale.
     #[config(default = 1.0)]
     pub log_scale_factor: f64,
@@ -60,51 +58,41 @@ pub struct ActNormConfig {
 impl ActNormConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
-    }
-
-    /// Parameters of the layer, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "ActNormConfig";
-        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
         let found = self.log_scale_factor;
         // The start divides by it and gradients are multiplied by it: far from both ends of float32.
         if !(1e-3..=1e3).contains(&found) {
-            return Err(ConfigError::OutOfRange {
-                config: NAME,
-                field: "log_scale_factor",
-                range: "[1e-3, 1e3]",
-                found,
-            });
+            let (field, range) = ("log_scale_factor", "[1e-3, 1e3]");
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         }
-        Standardize::validate(NAME, self.least_deviation)?;
-        Ok(self.count())
+        Standardize::validate(NAME, self.least_deviation)
     }
 
-    /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
-        product([2, self.n_channels])
+    /// Parameters of the layer of so many channels.
+    pub(crate) fn num_params(&self, channels: usize) -> usize {
+        product([2, channels])
     }
+}
 
-    /// The bijector, as the identity until it is started from data.
-    ///
-    /// # Panics
-    /// If [`ActNormConfig::validate`] is an error, or `D < 2`.
-    pub fn init<const D: usize>(&self, device: &Device) -> ActNorm<D> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        assert!(D >= 2, "ActNorm needs a batch and a channel axis");
-        let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { self.n_channels } else { 1 });
-        ActNorm {
-            bias: Initializer::Zeros.init(shape, device),
-            log_scale: Initializer::Zeros.init(shape, device),
+impl<const D: usize, C: Context> LayerConfig<D, C> for ActNormConfig {
+    type Layer = ActNorm<D>;
+
+    /// The bijector, as the identity until it is initialised from data.
+    fn build(&self, site: &Site<D, C>) -> Result<ActNorm<D>, ConfigError> {
+        self.plan(site)?;
+        let arriving = site.shape();
+        let shape: [usize; D] = std::array::from_fn(|axis| if axis == 1 { arriving[1] } else { 1 });
+        Ok(ActNorm {
+            bias: Initializer::Zeros.init(shape, site.device()),
+            log_scale: Initializer::Zeros.init(shape, site.device()),
             log_scale_factor: self.log_scale_factor,
             start: Standardize { constant: self.constant, least_deviation: self.least_deviation, what: "channel" },
-        }
+        })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.validate()?;
+        Ok(site.keeps(self.num_params(site.channels("ActNorm")?)))
     }
 }
 

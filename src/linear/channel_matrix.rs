@@ -27,13 +27,13 @@ use std::iter::repeat_with;
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use chacha20::ChaCha8Rng;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Factored, condition_number, mix_channels};
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product};
@@ -74,8 +74,6 @@ impl MatrixInit {
 /// Configuration of [`ChannelMatrix`].
 #[derive(Config, Debug)]
 pub struct ChannelMatrixConfig {
-    /// Channels: length of axis 1.
-    pub n_channels: usize,
     /// Groups that are mixed among themselves only.
     #[config(default = 1)]
     pub n_groups: usize,
@@ -85,57 +83,49 @@ pub struct ChannelMatrixConfig {
 }
 
 impl ChannelMatrixConfig {
-    /// Whether the configuration describes a bijector.
+    /// Whether the configuration describes a bijector of some number of channels.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
-    }
-
-    /// Parameters of the layer, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
-        const NAME: &str = "ChannelMatrixConfig";
-        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
         ConfigError::positive(NAME, "n_groups", self.n_groups)?;
-        if !self.n_channels.is_multiple_of(self.n_groups) {
-            return Err(ConfigError::NotMultiple {
-                config: NAME,
-                field: "n_channels",
-                found: self.n_channels,
-                of: "n_groups",
-                factor: self.n_groups,
-            });
-        }
         match self.start {
             MatrixInit::NearIdentity { noise } if !(0.0..=0.1).contains(&noise) => {
                 let (field, range) = ("noise", "[0, 0.1]");
-                return Err(ConfigError::OutOfRange { config: NAME, field, range, found: noise });
+                Err(ConfigError::OutOfRange { config: NAME, field, range, found: noise })
             }
-            MatrixInit::NearIdentity { .. } | MatrixInit::Orthogonal => {}
+            MatrixInit::NearIdentity { .. } | MatrixInit::Orthogonal => Ok(()),
         }
-        ConfigError::at_most(NAME, "n_channels/n_groups", self.n_channels / self.n_groups, MOST_FACTORED)?;
-        ConfigError::parameters(NAME, self.count(), [("n_channels", self.n_channels)])
     }
 
-    /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
-        // Groups of `channels` by `channels`.
-        product([self.n_channels, self.n_channels / self.n_groups.max(1)])
-    }
-
-    /// The bijector.
-    ///
-    /// # Panics
-    /// If [`ChannelMatrixConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> ChannelMatrix {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
+    /// Parameters of the layer of so many channels.
+    pub(crate) fn num_params(&self, channels: usize) -> Result<usize, ConfigError> {
+        self.validate()?;
+        if !channels.is_multiple_of(self.n_groups) {
+            let (field, of) = ("channels", "n_groups");
+            let factor = self.n_groups;
+            return Err(ConfigError::NotMultiple { config: NAME, field, found: channels, of, factor });
         }
-        let (groups, channels) = (self.n_groups, self.n_channels / self.n_groups);
+        let side = channels / self.n_groups;
+        ConfigError::at_most(NAME, "channels/n_groups", side, MOST_FACTORED)?;
+        ConfigError::parameters(NAME, product([channels, side]), [("channels", channels)])
+    }
+}
+
+/// The name of the configuration in its errors.
+const NAME: &str = "ChannelMatrixConfig";
+
+impl<const D: usize, C: Context> LayerConfig<D, C> for ChannelMatrixConfig {
+    type Layer = ChannelMatrix;
+
+    fn build(&self, site: &Site<D, C>) -> Result<ChannelMatrix, ConfigError> {
+        self.plan(site)?;
+        let (groups, channels) = (self.n_groups, site.channels("ChannelMatrix")? / self.n_groups);
         let start = self.start;
         let draw = move |generator| start.draw(channels, generator);
-        ChannelMatrix { matrices: parameter::drawn([groups, channels, channels], device, draw) }
+        let matrices = parameter::drawn([groups, channels, channels], site.device(), draw);
+        Ok(ChannelMatrix { matrices })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        Ok(site.keeps(self.num_params(site.channels("ChannelMatrix")?)?))
     }
 }
 

@@ -41,29 +41,31 @@
 //!
 //! # Example
 //! ```
-//! use flowkit::{Bijector, Conditioning, Conv1x1Config};
+//! use flowkit::{Bijector, Conditioning, Conv1x1Config, LayerConfig, Site};
 //! use burn::tensor::{Device, Tensor};
 //!
 //! let device = Device::flex();
 //! let bounded = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
-//! let conv = Conv1x1Config::new(3).with_conditioning(bounded).init(&device);
+//! let conv = Conv1x1Config::new().with_conditioning(bounded);
+//! let conv = conv.build(&Site::new([1, 3], &device))?;
 //! assert!((conv.condition_number() - 1.0).abs() < 1e-6);
 //! assert!(bounded.bound().is_some_and(|bound| (bound - 9.0 * 2f64.exp()).abs() < 1e-9));
 //! let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &device);
 //! let (z, log_det) = conv.forward(x.clone(), &());
 //! assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 //! conv.inverse(z, &()).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{condition_number, mix_channels};
 use super::triangular::inverse_of_lower;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
@@ -99,8 +101,6 @@ impl Conditioning {
 /// Configuration of [`Conv1x1`].
 #[derive(Config, Debug)]
 pub struct Conv1x1Config {
-    /// Channels: length of axis 1.
-    pub n_channels: usize,
     /// What keeps the matrix from becoming badly conditioned.
     #[config(default = "Conditioning::Free")]
     pub conditioning: Conditioning,
@@ -109,17 +109,9 @@ pub struct Conv1x1Config {
 impl Conv1x1Config {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
-    }
-
-    /// Parameters of the layer, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
-        const NAME: &str = "Conv1x1Config";
-        ConfigError::counted(NAME, "n_channels", self.n_channels, MOST_FACTORED)?;
-        let Conditioning::Bounded { max_triangle, max_log_scale } = self.conditioning else { return Ok(self.count()) };
+        let Conditioning::Bounded { max_triangle, max_log_scale } = self.conditioning else {
+            return Ok(());
+        };
         let out_of_range = |field, range, found| Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         if !(max_triangle > 0.0 && max_triangle < 1.0) {
             return out_of_range("max_triangle", "(0, 1)", max_triangle);
@@ -127,24 +119,28 @@ impl Conv1x1Config {
         if !(max_log_scale > 0.0 && max_log_scale <= 10.0) {
             return out_of_range("max_log_scale", "(0, 10]", max_log_scale);
         }
-        Ok(self.count())
+        Ok(())
     }
 
-    /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
+    /// Parameters of the layer of so many channels.
+    pub(crate) fn num_params(&self, channels: usize) -> Result<usize, ConfigError> {
+        self.validate()?;
+        ConfigError::counted(NAME, "channels", channels, MOST_FACTORED)?;
         // Two triangles, held as squares, and the scales.
-        sum([product([2, self.n_channels, self.n_channels]), self.n_channels])
+        Ok(sum([product([2, channels, channels]), channels]))
     }
+}
 
-    /// The bijector, drawn from the device's generator.
-    ///
-    /// # Panics
-    /// If [`Conv1x1Config::validate`] is an error.
-    pub fn init(&self, device: &Device) -> Conv1x1 {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let n = self.n_channels;
+/// The name of the configuration in its errors.
+const NAME: &str = "Conv1x1Config";
+
+impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
+    type Layer = Conv1x1;
+
+    /// The bijector, with a rotation from the device's generator.
+    fn build(&self, site: &Site<D, C>) -> Result<Conv1x1, ConfigError> {
+        self.plan(site)?;
+        let (n, device) = (site.channels("Conv1x1")?, site.device());
         let draws = parameter::normals(parameter::host_generator(device));
         let normal = DMatrix::<f64>::from_row_iterator(n, n, draws.take(n * n));
         let lu = normal.qr().q().lu();
@@ -171,14 +167,18 @@ impl Conv1x1Config {
         let fixed = |values: Vec<i64>| {
             Param::initialized(ParamId::new(), Tensor::<1, Int>::from_data(TensorData::new(values, [n]), device))
         };
-        Conv1x1 {
+        Ok(Conv1x1 {
             lower: square(&lower),
             upper: square(&upper),
             log_scale: Param::from_data(TensorData::new(log_scale, [n]), device),
             sign: fixed(sign),
             permutation: fixed(permutation),
             conditioning: self.conditioning,
-        }
+        })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        Ok(site.keeps(self.num_params(site.channels("Conv1x1")?)?))
     }
 }
 

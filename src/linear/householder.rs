@@ -32,7 +32,7 @@
 //! # Example
 //! ```
 //! use burn::module::Param;
-//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::Tensor;
 //! use flowkit::{Bijector, Householder};
 //!
 //! let device = Device::flex();
@@ -47,13 +47,13 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::matrix::mix_channels;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::tensor::limit::{MOST_REPEATS, product};
+use crate::tensor::limit::product;
 use crate::tensor::parameter;
 use crate::tensor::per_example::zero_log_det;
 
@@ -63,48 +63,44 @@ const SHORTEST: f64 = 1e-30;
 /// Configuration of [`Householder`].
 #[derive(Config, Debug)]
 pub struct HouseholderConfig {
-    /// Channels: length of axis 1.
-    pub n_channels: usize,
     /// Reflections `n`, at most one for each channel.
     pub n_reflections: usize,
 }
 
 impl HouseholderConfig {
-    /// Whether the configuration describes a bijector.
+    /// Whether the configuration describes a bijector of enough channels.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
+        ConfigError::repeated(NAME, "n_reflections", self.n_reflections)
     }
 
-    /// Parameters of the layer, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
-        const NAME: &str = "HouseholderConfig";
-        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
-        if !(1..=self.n_channels).contains(&self.n_reflections) {
-            let (field, range) = ("n_reflections", "[1, n_channels]");
-            return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.n_reflections as f64 });
+    /// Parameters of the layer of so many channels.
+    pub(crate) fn num_params(&self, channels: usize) -> Result<usize, ConfigError> {
+        self.validate()?;
+        if self.n_reflections > channels {
+            let (field, range) = ("n_reflections", "[1, channels]");
+            let found = self.n_reflections as f64;
+            return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
         }
-        ConfigError::at_most(NAME, "n_reflections", self.n_reflections, MOST_REPEATS)?;
-        let sizes = [("n_channels", self.n_channels), ("n_reflections", self.n_reflections)];
-        ConfigError::parameters(NAME, self.count(), sizes)
+        let sizes = [("channels", channels), ("n_reflections", self.n_reflections)];
+        ConfigError::parameters(NAME, product([self.n_reflections, channels]), sizes)
     }
+}
 
-    /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
-        product([self.n_reflections, self.n_channels])
-    }
+/// The name of the configuration in its errors.
+const NAME: &str = "HouseholderConfig";
+
+impl<const D: usize, C: Context> LayerConfig<D, C> for HouseholderConfig {
+    type Layer = Householder;
 
     /// The bijector, with vectors from the device's generator.
-    ///
-    /// # Panics
-    /// If [`HouseholderConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> Householder {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        Householder { vectors: parameter::normal([self.n_reflections, self.n_channels], 1.0, device) }
+    fn build(&self, site: &Site<D, C>) -> Result<Householder, ConfigError> {
+        self.plan(site)?;
+        let shape = [self.n_reflections, site.channels("Householder")?];
+        Ok(Householder { vectors: parameter::normal(shape, 1.0, site.device()) })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        Ok(site.keeps(self.num_params(site.channels("Householder")?)?))
     }
 }
 

@@ -25,14 +25,14 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, InitProblem, ShapeError, check_shape};
-use crate::tensor::limit::{per_example, product};
+use crate::tensor::limit::product;
 use crate::tensor::moments::{Moments, on_device};
 use crate::tensor::parameter;
 
@@ -62,32 +62,29 @@ impl PositionNormConfig {
         Standardize::validate(NAME, self.least_deviation)
     }
 
-    /// Parameters of the layer for examples of shape `shape[1..]`, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken, or [`ConfigError::TooManyParameters`].
-    pub fn num_params<const D: usize>(&self, shape: [usize; D]) -> Result<usize, ConfigError> {
-        self.validate()?;
-        let numbers = per_example(shape);
-        ConfigError::parameters("PositionNormConfig", product([2, numbers]), [("shape", numbers)])
+    /// Parameters of the layer for examples of so many elements.
+    pub(crate) fn num_params(&self, elements: usize) -> Result<usize, ConfigError> {
+        ConfigError::parameters("PositionNormConfig", product([2, elements]), [("shape", elements)])
     }
+}
 
-    /// The bijector for examples of shape `shape[1..]`, as the identity until it is started from data.
-    ///
-    /// # Panics
-    /// If [`PositionNormConfig::validate`] is an error.
-    pub fn init<const D: usize>(&self, shape: [usize; D], device: &Device) -> PositionNorm<D> {
-        if let Err(error) = self.num_params(shape) {
-            panic!("{error}");
-        }
-        let mut one = shape;
-        one[0] = 1;
-        PositionNorm {
-            log_scale: Initializer::Zeros.init(one, device),
-            bias: Initializer::Zeros.init(one, device),
+impl<const D: usize, C: Context> LayerConfig<D, C> for PositionNormConfig {
+    type Layer = PositionNorm<D>;
+
+    /// The bijector, as the identity until it is initialised from data.
+    fn build(&self, site: &Site<D, C>) -> Result<PositionNorm<D>, ConfigError> {
+        self.plan(site)?;
+        Ok(PositionNorm {
+            log_scale: Initializer::Zeros.init(site.shape(), site.device()),
+            bias: Initializer::Zeros.init(site.shape(), site.device()),
             variance_floor: self.variance_floor,
             start: Standardize { constant: self.constant, least_deviation: self.least_deviation, what: "element" },
-        }
+        })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.validate()?;
+        Ok(site.keeps(self.num_params(site.elements("PositionNorm")?)?))
     }
 }
 

@@ -3,8 +3,10 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::bijector::site::built;
 use crate::error::ConfigError;
 use crate::linear::{ActNorm, ActNormConfig, Conv1x1, Conv1x1Config};
+use crate::tensor::limit::sum;
 
 /// What precedes every layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,21 +26,21 @@ pub type BetweenLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
 impl Between {
     /// Parameters of the layers for vectors of `dims` numbers.
     pub(crate) fn num_params(self, dims: usize) -> Result<usize, ConfigError> {
-        let norm = || ActNormConfig::new(dims).num_params();
+        let norm = || ActNormConfig::new().num_params(dims);
         Ok(match self {
             Self::Nothing => 0,
-            Self::Norm => norm()?,
-            Self::NormAndMatrix => norm()? + Conv1x1Config::new(dims).num_params()?,
+            Self::Norm => norm(),
+            Self::NormAndMatrix => sum([norm(), Conv1x1Config::new().num_params(dims)?]),
         })
     }
 
     /// The layers for vectors of `dims` numbers.
     pub(crate) fn init(self, dims: usize, device: &Device) -> BetweenLayers {
-        let norm = || ActNormConfig::new(dims).init(device);
+        let norm = || built(&ActNormConfig::new(), [1, dims], device);
         match self {
             Self::Nothing => (None, None),
             Self::Norm => (Some(norm()), None),
-            Self::NormAndMatrix => (Some(norm()), Some(Conv1x1Config::new(dims).init(device))),
+            Self::NormAndMatrix => (Some(norm()), Some(built(&Conv1x1Config::new(), [1, dims], device))),
         }
     }
 }

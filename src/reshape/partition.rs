@@ -17,9 +17,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
-use crate::error::{ShapeError, check_shape, check_shape_size};
+use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
 
 /// Which elements of an image form the first half.
@@ -40,9 +40,28 @@ pub struct PartitionConfig {
     pub pattern: Pattern,
 }
 
+impl<C: Context> LayerConfig<4, C> for PartitionConfig {
+    type Layer = Partition;
+
+    fn build(&self, site: &Site<4, C>) -> Result<Partition, ConfigError> {
+        self.plan(site)?;
+        Ok(self.layer())
+    }
+
+    fn plan(&self, site: &Site<4, C>) -> Result<Plan<4>, ConfigError> {
+        site.elements("Partition")?;
+        Ok(Plan { output: self.layer().output_shape(site.shape())?, num_params: 0 })
+    }
+
+    fn plan_input(&self, site: &Site<4, C>) -> Result<[usize; 4], ConfigError> {
+        site.elements("Partition")?;
+        Ok(self.layer().input_shape(site.shape())?)
+    }
+}
+
 impl PartitionConfig {
-    /// The bijector.
-    pub fn init(&self) -> Partition {
+    /// The layer, which is the same for every shape.
+    pub(crate) fn layer(&self) -> Partition {
         Partition { pattern: self.pattern }
     }
 }

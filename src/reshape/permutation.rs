@@ -25,23 +25,25 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::{Device, Tensor};
-//! use flowkit::{Bijector, Order, PermutationConfig};
+//! use burn::tensor::Tensor;
+//! use flowkit::{Bijector, LayerConfig, Order, PermutationConfig, Site};
 //!
 //! let device = Device::flex();
-//! let layer = PermutationConfig::new(3).with_order(Order::Explicit(vec![2, 0, 1])).init(&device);
+//! let config = PermutationConfig::new().with_order(Order::Explicit(vec![2, 0, 1]));
+//! let layer = config.build(&Site::new([1, 3], &device))?;
 //! let x = Tensor::<2>::from_data([[10.0, 20.0, 30.0]], &device);
 //! let (z, log_det) = layer.forward(x.clone(), &());
 //! assert_eq!(z.to_data(), Tensor::<2>::from_data([[30.0, 10.0, 20.0]], &device).to_data());
 //! assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 //! assert_eq!(layer.inverse(z, &()).to_data(), x.to_data());
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::reshape::order::Order;
@@ -50,33 +52,38 @@ use crate::tensor::per_example::zero_log_det;
 /// Configuration of [`Permutation`].
 #[derive(Config, Debug)]
 pub struct PermutationConfig {
-    /// Channels: length of axis 1.
-    pub n_channels: usize,
     /// Their order.
     #[config(default = "Order::Reversed")]
     pub order: Order,
 }
 
 impl PermutationConfig {
-    /// Whether the configuration describes a bijector.
+    /// Whether the configuration describes a permutation of some number of channels.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        const NAME: &str = "PermutationConfig";
-        ConfigError::positive(NAME, "n_channels", self.n_channels)?;
-        self.order.validate(NAME, self.n_channels)
+        let Order::Explicit(indices) = &self.order else { return Ok(()) };
+        self.order.validate(NAME, indices.len())
+    }
+}
+
+/// The name of the configuration in its errors.
+const NAME: &str = "PermutationConfig";
+
+impl<const D: usize, C: Context> LayerConfig<D, C> for PermutationConfig {
+    type Layer = Permutation;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Permutation, ConfigError> {
+        self.plan(site)?;
+        let n = site.channels("Permutation")?;
+        let indices: Vec<i64> = self.order.indices(n).into_iter().map(|index| index as i64).collect();
+        let indices = Tensor::from_data(TensorData::new(indices, [n]), site.device());
+        Ok(Permutation { indices: Param::initialized(ParamId::new(), indices) })
     }
 
-    /// The bijector.
-    ///
-    /// # Panics
-    /// If [`PermutationConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> Permutation {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let n = self.n_channels;
-        let data =
-            TensorData::new(self.order.indices(n).into_iter().map(|index| index as i64).collect::<Vec<_>>(), [n]);
-        Permutation { indices: Param::initialized(ParamId::new(), Tensor::from_data(data, device)) }
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let n = site.channels("Permutation")?;
+        self.order.validate(NAME, n)?;
+        // Burn counts trained parameters alone.
+        Ok(site.keeps(0))
     }
 }
 

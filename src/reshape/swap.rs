@@ -8,9 +8,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::context::Context;
-use crate::error::{ShapeError, check_shape};
+use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::zero_log_det;
 
 /// Exchange of the two halves of the channel axis.
@@ -34,6 +34,21 @@ fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
         return halves.flip([1]).reshape(dims);
     }
     Tensor::cat(vec![x.clone().narrow(1, n, rest), x.narrow(1, 0, n)], 1)
+}
+
+/// Nothing is configured: the layer is its own configuration.
+impl<const D: usize, C: Context> LayerConfig<D, C> for Swap {
+    type Layer = Self;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
+        self.plan(site)?;
+        Ok(Self::new())
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        site.elements("Swap")?;
+        Ok(Plan { output: self.output_shape(site.shape())?, num_params: 0 })
+    }
 }
 
 impl<const D: usize> ShapeMap<D> for Swap {

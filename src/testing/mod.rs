@@ -24,9 +24,11 @@
 //!
 //! ```
 //! use flowkit::testing::{Check, Conformance, Inputs};
-//! use flowkit::{ActNormConfig, Sigmoid};
+//! use flowkit::{ActNormConfig, LayerConfig, Sigmoid, Site};
 //!
-//! let norm = Conformance::new("ActNorm", [1, 4], |device| ActNormConfig::new(4).init::<2>(device));
+//! let norm = Conformance::new("ActNorm", [1, 4], |device| {
+//!     ActNormConfig::new().build(&Site::new([1, 4], device)).unwrap()
+//! });
 //! let report = norm.inputs(Inputs::Real(1e4)).check()?;
 //! assert_eq!(report.outcomes.len(), Check::ALL.len());
 //!

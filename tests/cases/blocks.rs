@@ -16,6 +16,8 @@ use serde_json::{Map, Value, json};
 use super::common::parameters::{cast, set};
 use super::common::values;
 use super::{Findings, each_precision, number, numbers, training};
+use crate::build;
+use crate::build::{fixed_image, layer};
 
 type Test = fn(&mut Findings, &Value);
 
@@ -93,7 +95,7 @@ fn tensor<const D: usize>(findings: &Findings, value: &Value) -> Tensor<D> {
 fn imgproc(findings: &mut Findings, case: &Value, levels: f64) {
     let x: Vec<f64> = column(case, "x").iter().map(|x| x / levels).collect();
     let shape = [x.len(), 1];
-    let logit = LogitConfig::new().init();
+    let logit = build::fixed(&LogitConfig::new());
     let (z, log_det) = logit.forward(findings.precision.tensor(x.clone(), shape), &());
     findings.check("y", z.clone(), &json!(column(case, "y")));
     // The division by the levels belongs to the dequantization here.
@@ -123,8 +125,9 @@ fn check_bound<S>(findings: &mut Findings, case: &Value, surjection: S, noise: &
 where
     S: Surjection<2, Data = Tensor<2, Int>>,
 {
-    let flow =
-        BoundFlow::new(surjection, LogitConfig::new().init(), StandardNormal::new(), [1, 1]).unwrap().without_data();
+    let flow = BoundFlow::new(surjection, build::fixed(&LogitConfig::new()), StandardNormal::new(), [1, 1])
+        .unwrap()
+        .without_data();
     let (x, noise) = (one_level(findings, case), findings.precision.tensor(numbers(noise), [1, 1]));
     let (y, log_weight) = flow.surjection.lift(x.clone(), noise.clone());
     let (z, log_det) = flow.flow.bijector.forward(y.clone(), &());
@@ -163,9 +166,9 @@ fn bpd_one_dim_variational(findings: &mut Findings, case: &Value) {
 
 fn orderings(findings: &mut Findings, case: &Value) {
     let x = findings.precision.tensor((0..32).map(f64::from).collect(), [1, 2, 4, 4]);
-    let squeezed = |order| SqueezeConfig::new(order).init().forward(x.clone(), &()).0;
+    let squeezed = |order| fixed_image(&SqueezeConfig::new(order)).forward(x.clone(), &()).0;
     let list = values::<4>;
-    let stripes = PartitionConfig::new(Pattern::Stripes).init().forward(x.clone(), &()).0;
+    let stripes = fixed_image(&PartitionConfig::new(Pattern::Stripes)).forward(x.clone(), &()).0;
     let [first, second] = [0, 2].map(|channel| list(stripes.clone().narrow(1, channel, 2)));
     for (key, found) in [
         ("flowpp_space_to_depth", list(squeezed(ChannelOrder::BlockMajor))),
@@ -271,7 +274,7 @@ fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
 
 fn flowpp_norm_init(findings: &mut Findings, case: &Value) {
     let x = tensor::<4>(findings, &case["x"]);
-    let norm = PositionNormConfig::new().init(x.dims(), &findings.precision.device());
+    let norm = layer(&PositionNormConfig::new(), x.dims(), &findings.precision.device());
     let (norm, z) = cast(norm, findings.precision).initialize(x.clone(), &());
     findings.check("g", norm.log_scale.val().exp(), &case["g"]);
     findings.check("b", norm.bias.val(), &case["b"]);
@@ -281,7 +284,7 @@ fn flowpp_norm_init(findings: &mut Findings, case: &Value) {
 
 fn glow_actnorm_init(findings: &mut Findings, case: &Value) {
     let x = tensor::<4>(findings, &case["x"]);
-    let norm = ActNormConfig::new(2).with_log_scale_factor(3.0).init::<4>(&findings.precision.device());
+    let norm = layer(&ActNormConfig::new().with_log_scale_factor(3.0), [1, 2, 1, 1], &findings.precision.device());
     let (norm, z) = cast(norm, findings.precision).initialize(x.clone(), &());
     findings.check("b", norm.bias.val(), &case["b"]);
     findings.check("logs_parameter", norm.log_scale.val(), &case["logs_parameter"]);
@@ -312,7 +315,7 @@ fn fixed(values: Vec<i64>, device: &Device) -> Param<Tensor<1, Int>> {
 
 fn glow_plu(findings: &mut Findings, case: &Value) {
     let device = findings.precision.device();
-    let mut conv = Conv1x1Config::new(3).init(&device);
+    let mut conv = layer(&Conv1x1Config::new(), [1, 3], &device);
     let permutation = numbers(&case["P"]);
     let rows = permutation.chunks(3).map(|row| row.iter().position(|&p| p == 1.0).unwrap() as i64);
     conv.permutation = fixed(rows.collect(), &device);

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::common::{Precision, values};
 use super::{Findings, number, numbers};
+use crate::build::fixed;
 
 /// A normal density is the standard one of `epsilon`, less the log-deviation.
 pub fn glow_gaussian_diag(findings: &mut Findings, case: &Value) {
@@ -30,7 +31,7 @@ pub fn glow_preprocess(findings: &mut Findings, case: &Value) {
         let x = Tensor::<2, Int>::from_data(TensorData::new(level, [1, 1]), &findings.precision.device());
         let dequantization = UniformDequantizationConfig::new().with_n_levels(depth.n_levels()).init();
         let (y, _) = dequantization.lift(depth.reduce(x), findings.precision.tensor(vec![0.0], [1, 1]));
-        let centre = ScalarAffineConfig::new(1.0, -0.5).init();
+        let centre = fixed(&ScalarAffineConfig::new(1.0, -0.5));
         findings.check("y", centre.forward(y, &()).0, &entry["y"]);
     }
 }

@@ -13,9 +13,9 @@ use flowkit::train::{EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision,
 use flowkit::{
     ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, Conv1x1Config, ConvInit, ConvResNetConfig,
     ConvWeight, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig,
-    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig,
+    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig, LayerConfig,
     LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedCouplingConfig, MlpConfig, NormalMixtureConfig, Order,
-    OutputActivation, Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig,
+    OutputActivation, Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site,
     UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use serde::Serialize;
@@ -67,6 +67,20 @@ fn makes<C: Serialize + DeserializeOwned + 'static, E: ToString + 'static>(
         Ok(stated)
     };
     Case { name: name.into(), json: serde_json::to_value(config).unwrap(), read: Box::new(read) }
+}
+
+/// A configuration of a layer where examples of this shape arrive.
+fn layer<const D: usize, T>(name: &str, config: T, shape: [usize; D]) -> Case
+where
+    T: LayerConfig<D> + Serialize + DeserializeOwned + 'static,
+{
+    let site = move || Site::new(shape, &Device::default());
+    makes(
+        name,
+        config,
+        move |config: &T| config.plan(&site()).map(|plan| plan.num_params),
+        move |config: &T| config.build(&site()).unwrap().num_params(),
+    )
 }
 
 /// A case of a configuration whose module is made on a device alone.
@@ -142,47 +156,34 @@ pub fn networks() -> Vec<Case> {
 }
 
 pub fn blocks() -> Vec<Case> {
-    let law = || MixLogCdfConfig::new(3).init();
     let masked = |mask| MaskedCouplingConfig::new(vec![2, 4, 3], mask);
     let explicit = Mask::Explicit((0..24).map(|element| element % 3 == 0).collect());
     vec![
-        makes("ActNormConfig", ActNormConfig::new(3), ActNormConfig::num_params, |config| {
-            config.init::<4>(&Device::default()).num_params()
-        }),
-        makes(
-            "PositionNormConfig",
-            PositionNormConfig::new(),
-            |config| config.num_params(SHAPE),
-            |config| config.init(SHAPE, &Device::default()).num_params(),
-        ),
+        layer("ActNormConfig", ActNormConfig::new(), SHAPE),
+        layer("PositionNormConfig", PositionNormConfig::new(), SHAPE),
         makes(
             "NormalMixtureConfig",
             NormalMixtureConfig::new(3),
             |config| config.num_params(SHAPE),
             |config| config.init(SHAPE, &Device::default()).num_params(),
         ),
-        makes("ElementwiseConfig", ElementwiseConfig::new(), move |config| config.num_params(&law(), SHAPE), {
-            move |config| config.init(law(), SHAPE, &Device::default()).num_params()
-        }),
-        case!(ChannelMatrixConfig::new(4).with_n_groups(2), ChannelMatrixConfig),
-        case!(Conv1x1Config::new(3), Conv1x1Config),
-        case!(
-            Conv1x1Config::new(3).with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
-            Conv1x1Config
+        layer("ElementwiseConfig", ElementwiseConfig::new(MixLogCdfConfig::new(3)), SHAPE),
+        layer("ChannelMatrixConfig", ChannelMatrixConfig::new().with_n_groups(2), [1, 4]),
+        layer("Conv1x1Config", Conv1x1Config::new(), SHAPE),
+        layer(
+            "Conv1x1Config",
+            Conv1x1Config::new().with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
+            SHAPE,
         ),
-        case!(HouseholderConfig::new(4, 2), HouseholderConfig),
-        plain("PermutationConfig", PermutationConfig::new(3), PermutationConfig::validate),
-        plain(
-            "PermutationConfig",
-            PermutationConfig::new(3).with_order(Order::Explicit(vec![2, 0, 1])),
-            PermutationConfig::validate,
-        ),
+        layer("HouseholderConfig", HouseholderConfig::new(2), [1, 4]),
+        layer("PermutationConfig", PermutationConfig::new(), SHAPE),
+        layer("PermutationConfig", PermutationConfig::new().with_order(Order::Explicit(vec![2, 0, 1])), SHAPE),
         plain("MaskedCouplingConfig", masked(Mask::Alternating), MaskedCouplingConfig::validate),
         plain("MaskedCouplingConfig", masked(Mask::Checkerboard), MaskedCouplingConfig::validate),
         plain("MaskedCouplingConfig", masked(explicit), MaskedCouplingConfig::validate),
-        plain("LogitConfig", LogitConfig::new(), LogitConfig::validate),
-        plain("LeakyReluConfig", LeakyReluConfig::new(), LeakyReluConfig::validate),
-        plain("ScalarAffineConfig", ScalarAffineConfig::new(2.0, 1.0), ScalarAffineConfig::validate),
+        layer("LogitConfig", LogitConfig::new(), SHAPE),
+        layer("LeakyReluConfig", LeakyReluConfig::new(), SHAPE),
+        layer("ScalarAffineConfig", ScalarAffineConfig::new(2.0, 1.0), SHAPE),
         plain("UniformDequantizationConfig", UniformDequantizationConfig::new(), UniformDequantizationConfig::validate),
         plain(
             "VariationalDequantizationConfig",

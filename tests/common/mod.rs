@@ -1,6 +1,7 @@
 //! What several test programs share. Not every program uses all of it.
 #![allow(dead_code)]
 
+pub mod build;
 pub mod comparison;
 pub mod conv_net;
 pub mod golden;

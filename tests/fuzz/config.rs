@@ -14,10 +14,10 @@ use flowkit::train::TrainerConfig;
 use flowkit::{
     ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvResNetConfig,
     CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig,
-    GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
-    MaskedCouplingConfig, Mixing, MlpConfig, NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig,
-    PositionNormConfig, ResNetConfig, ScalarAffineConfig, SqueezeConfig, UniformDequantizationConfig,
-    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig,
+    MadeConfig, Mask, MaskedCouplingConfig, Mixing, MlpConfig, NormalMixtureConfig, PartitionConfig, Pattern,
+    PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig,
+    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -66,19 +66,27 @@ fn affine() -> flowkit::law::Affine {
     AffineConfig::new(AffineForm::Exponential).init()
 }
 
+/// Elementwise mixtures: the macro takes names without parameters.
+type Mixtures = ElementwiseConfig<MixLogCdfConfig>;
+
+/// The layer, if there is one of this shape.
+fn made<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize; D], device: &Device) -> Option<T::Layer> {
+    named(config.build(&Site::new(shape, device)))
+}
+
 fn layers() -> Vec<Kind> {
     vec![
-        kind!(ActNormConfig, ActNormConfig::new(3), |config, device| config.init::<2>(device)),
+        kind!(ActNormConfig, ActNormConfig::new(), |config, device| made(&config, [1, 3], device)),
         kind!(AffineConfig, AffineConfig::new(AffineForm::Exponential), |_| Anything::Ok(()), |config, _| config
             .init()),
-        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(4), |config, device| config.init(device)),
-        kind!(Conv1x1Config, Conv1x1Config::new(3), |config, device| config.init(device)),
+        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(), |config, device| made(&config, [1, 4], device)),
+        kind!(Conv1x1Config, Conv1x1Config::new(), |config, device| made(&config, [1, 3], device)),
         kind!(CouplingConfig, CouplingConfig::new(), |_| Anything::Ok(()), |config, device| config
             .init(affine(), MlpConfig::new(1, 1, 2).init(device))),
-        kind!(ElementwiseConfig, ElementwiseConfig::new(), |config, device| config.init(affine(), [1, 2], device)),
-        kind!(HouseholderConfig, HouseholderConfig::new(3, 2), |config, device| config.init(device)),
-        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, _| config.init()),
-        kind!(LogitConfig, LogitConfig::new(), |config, _| config.init()),
+        kind!(Mixtures, Mixtures::new(MixLogCdfConfig::new(2)), |config, device| made(&config, [1, 2], device)),
+        kind!(HouseholderConfig, HouseholderConfig::new(2), |config, device| made(&config, [1, 3], device)),
+        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, device| made(&config, [1, 3], device)),
+        kind!(LogitConfig, LogitConfig::new(), |config, device| made(&config, [1, 3], device)),
         kind!(MaskedCouplingConfig, MaskedCouplingConfig::new(vec![2, 2], Mask::Checkerboard), |config, device| {
             let n: usize = config.shape.iter().product();
             let _ = config
@@ -87,14 +95,21 @@ fn layers() -> Vec<Kind> {
         }),
         kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.init()),
         kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config.init([1, 2], device)),
-        kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, _| config
-            .init()),
-        kind!(PermutationConfig, PermutationConfig::new(3), |config, device| config.init(device)),
-        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| config.init([1, 2, 2, 2], device)),
+        kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, device| made(
+            &config,
+            [1, 2, 4, 4],
+            device
+        )),
+        kind!(PermutationConfig, PermutationConfig::new(), |config, device| made(&config, [1, 3], device)),
+        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| made(&config, [1, 2, 2, 2], device)),
         kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| config.init()),
-        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, _| config.init()),
-        kind!(SqueezeConfig, SqueezeConfig::new(ChannelOrder::BlockMajor), |_| Anything::Ok(()), |config, _| config
-            .init()),
+        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, device| made(&config, [1, 3], device)),
+        kind!(
+            SqueezeConfig,
+            SqueezeConfig::new(ChannelOrder::BlockMajor),
+            |_| Anything::Ok(()),
+            |config, device| made(&config, [1, 2, 4, 4], device)
+        ),
         kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| config.init()),
         kind!(VariationalDequantizationConfig, VariationalDequantizationConfig::new(), |config, _| config),
     ]

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use burn::tensor::{Device, Tensor};
 
+#[path = "../common/build.rs"]
+mod build;
 mod healthy;
 mod planted;
 

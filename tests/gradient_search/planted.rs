@@ -12,6 +12,7 @@ use flowkit::{
     Mlp, MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, StandardNormal,
 };
 
+use crate::build::{fixed, layer};
 use crate::{device, turn};
 
 /// `x` again; its gradient is infinite if `distance` is 0, and finite otherwise.
@@ -134,9 +135,9 @@ fn model(place: Place) -> Model {
     };
     let noise = (coupling(), Kink::new(only(&[Place::NoiseFlow]), &device), coupling(), Sigmoid::new());
     let dequantization = VariationalDequantizationConfig::new().init(Scale::new(place, &device), noise);
-    let norm = || ActNormConfig::new(2).init::<2>(&device);
+    let norm = || layer(&ActNormConfig::new(), [1, 2], &device);
     let kink = Kink::new(only(&[Place::Layer, Place::Parameter]), &device);
-    let layers = (LogitConfig::new().init(), norm(), kink, norm());
+    let layers = (fixed(&LogitConfig::new()), norm(), kink, norm());
     let prior = Latents { kink: place == Place::Prior };
     BoundFlow::new(dequantization, layers, prior, [1, 2]).unwrap().without_data()
 }

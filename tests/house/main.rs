@@ -155,8 +155,12 @@ fn configurations_are_validated() {
             if !name.ends_with("Config") || WITHOUT_RULES.iter().any(|(listed, _)| *listed == name) {
                 continue;
             }
-            let block = text.split(&format!("impl {name} {{")).nth(1);
-            assert!(block.is_some_and(|block| block.contains("fn validate(&self)")), "{}: {name}", path.display());
+            let blocks = text.split("\nimpl").skip(1).filter(|block| {
+                let head = block.lines().next().unwrap_or_default();
+                head.contains(&format!(" {name} ")) || head.contains(&format!(" {name}<"))
+            });
+            let validated = blocks.into_iter().any(|block| block.contains("fn validate(&self)"));
+            assert!(validated, "{}: {name}", path.display());
         }
     }
 }

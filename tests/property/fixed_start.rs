@@ -12,6 +12,7 @@ use flowkit::{
     DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NormalMixtureConfig, ResNetConfig, tensor::parameter,
 };
 
+use crate::build::layer;
 use crate::table::cases;
 
 fn device() -> Device {
@@ -54,11 +55,12 @@ fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
     fixed("RealNVP", |d| RealNvpConfig::new(3).init(d).without_data());
     fixed("MAF", |d| MafConfig::new(3).init(d).without_data());
     fixed("NormalMixture", |d| NormalMixtureConfig::new(4).init([1, 3], d));
-    fixed("Householder", |d| HouseholderConfig::new(5, 4).init(d));
+    fixed("Householder", |d| layer(&HouseholderConfig::new(4), [1, 5], d));
     fixed("ResNet", |d| ResNetConfig::new(2, 2, 3).with_d_context(Some(2)).init(d));
     fixed("DataInitConv", |d| DataInitConvConfig::new(2, 3).init(d));
     let law = AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(3));
-    fixed("Elementwise", |d| ElementwiseConfig::new().init(law.init(), [1, 4], d));
+    let elementwise = ElementwiseConfig::new(law);
+    fixed("Elementwise", |d| layer(&elementwise, [1, 4], d));
 }
 
 /// Two parameters of one module are two draws; clones, and copies to the same device, are one.

@@ -6,6 +6,7 @@ use flowkit::{
     ActNorm, ActNormConfig, Bijector, CouplingConfig, GatedNetConfig, Mixing, PositionNorm, PositionNormConfig,
 };
 
+use crate::build::layer;
 use flowkit::testing::numbers::{device_rng, largest, normal, numbers, tensor};
 
 fn device() -> Device {
@@ -26,7 +27,7 @@ fn images() -> Tensor<4> {
 
 #[test]
 fn act_norm_starts_with_mean_0_and_variance_1_per_channel() {
-    let norm: ActNorm<4> = ActNormConfig::new(2).init(&device());
+    let norm: ActNorm<4> = layer(&ActNormConfig::new(), [1, 2, 1, 1], &device());
     let (_, z) = norm.initialize(images(), &());
     for channel in 0..2 {
         let (mean, variance) = moments(&numbers(&z.clone().narrow(1, channel, 1)));
@@ -37,7 +38,7 @@ fn act_norm_starts_with_mean_0_and_variance_1_per_channel() {
 #[test]
 fn position_norm_starts_with_mean_0_and_variance_1_per_position() {
     let floor = 0.25;
-    let norm: PositionNorm<4> = PositionNormConfig::new().with_variance_floor(floor).init([1, 2, 2, 3], &device());
+    let norm: PositionNorm<4> = layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 2, 2, 3], &device());
     let (_, z) = norm.initialize(images(), &());
     let (x, z) = (images().reshape([6, 12]), z.reshape([6, 12]));
     for position in 0..12 {
@@ -52,10 +53,10 @@ fn position_norm_starts_with_mean_0_and_variance_1_per_position() {
 #[test]
 fn constant_channels_start_finite() {
     let x = Tensor::<4>::full([3, 2, 1, 2], 7.0, &device());
-    let (norm, z) = ActNormConfig::new(2).init::<4>(&device()).initialize(x.clone(), &());
+    let (norm, z) = layer(&ActNormConfig::new(), [1, 2, 1, 1], &device()).initialize(x.clone(), &());
     assert_eq!(largest(&numbers(&z)), 0.0);
     assert!(largest(&numbers(&Bijector::<4>::forward(&norm, x.clone(), &()).1)).is_finite());
-    let (_, z) = PositionNormConfig::new().init([1, 2, 1, 2], &device()).initialize(x, &());
+    let (_, z) = layer(&PositionNormConfig::new(), [1, 2, 1, 2], &device()).initialize(x, &());
     assert!(largest(&numbers(&z)) < 1e-2, "{z}");
 }
 

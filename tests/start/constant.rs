@@ -11,6 +11,7 @@ use flowkit::{
 };
 
 use super::{around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor};
+use crate::build::layer;
 
 fn log_normal(x: f64, mean: f64, deviation: f64) -> f64 {
     -0.5 * ((x - mean) / deviation).powi(2) - deviation.ln() - 0.5 * (2.0 * PI).ln()
@@ -32,11 +33,11 @@ fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
         let batch = table(&[column.clone(), around(6, rows, 0.0, 1.0)]);
         let what = format!("{value} and {other}, one in {every}");
         let bounded = |log_scale: f64| assert!(log_scale <= 1e-6, "{what}: {log_scale}");
-        let (first, z) = ActNormConfig::new(2).init::<2>(&device()).initialize(batch.clone(), &());
-        let (second, _) = ActNormConfig::new(2).init::<2>(&device()).initialize(z, &());
+        let (first, z) = layer(&ActNormConfig::new(), [1, 2], &device()).initialize(batch.clone(), &());
+        let (second, _) = layer(&ActNormConfig::new(), [1, 2], &device()).initialize(z, &());
         [first, second].iter().for_each(|norm| bounded(numbers(&norm.effective_log_scale())[0]));
-        let (first, z) = PositionNormConfig::new().init([1, 2], &device()).initialize(batch.clone(), &());
-        let (second, _) = PositionNormConfig::new().init([1, 2], &device()).initialize(z, &());
+        let (first, z) = layer(&PositionNormConfig::new(), [1, 2], &device()).initialize(batch.clone(), &());
+        let (second, _) = layer(&PositionNormConfig::new(), [1, 2], &device()).initialize(z, &());
         [first, second].iter().for_each(|norm| bounded(numbers(&norm.log_scale.val())[0]));
         let later = table(&[column.iter().map(|x| x + 0.01).collect(), around(7, rows, 0.0, 1.0)]);
         let maf = MafConfig::new(2).init(&device()).initialize(batch.clone()).unwrap();
@@ -90,9 +91,9 @@ fn a_constant_channel_of_images_stays_bounded() {
         .map(|(index, x)| if index / 9 % 3 == 1 { 0.37 } else { x })
         .collect();
     let x = tensor(values, [4, 3, 3, 3]);
-    let act = || ActNormConfig::new(3).init::<4>(&device());
-    let position = || PositionNormConfig::new().init([1, 3, 3, 3], &device());
-    let layers = (act(), position(), act(), position(), Conv1x1Config::new(3).init(&device()), act());
+    let act = || layer(&ActNormConfig::new(), [1, 3, 1, 1], &device());
+    let position = || layer(&PositionNormConfig::new(), [1, 3, 3, 3], &device());
+    let layers = (act(), position(), act(), position(), layer(&Conv1x1Config::new(), [1, 3], &device()), act());
     let flow = Flow::new(layers, StandardNormal::new(), [1, 3, 3, 3]).unwrap().initialize(x.clone()).unwrap();
     for norm in [&flow.bijector.0, &flow.bijector.2] {
         assert_eq!(numbers(&norm.effective_log_scale())[1], 0.0);
@@ -107,8 +108,12 @@ fn a_constant_channel_of_images_stays_bounded() {
 fn a_constant_channel_can_be_refused() {
     let _guard = device_rng();
     let x = table(&[around(1, 20, 0.0, 1.0), vec![4.0; 20], vec![5.0; 20]]);
-    let norm = ActNormConfig::new(3).with_constant(ConstantChannel::Error);
-    let flow = Flow::new((Conv1x1Config::new(3).init(&device()), norm.init(&device())), StandardNormal::new(), [1, 3]);
+    let norm = ActNormConfig::new().with_constant(ConstantChannel::Error);
+    let flow = Flow::new(
+        (layer(&Conv1x1Config::new(), [1, 3], &device()), layer(&norm, [1, 3], &device())),
+        StandardNormal::new(),
+        [1, 3],
+    );
     // Mixed with a column that varies, none is constant.
     assert!(flow.unwrap().initialize(x.clone()).is_ok());
 }
@@ -116,16 +121,17 @@ fn a_constant_channel_can_be_refused() {
 #[test]
 fn a_refused_channel_is_named() {
     let x = table(&[around(1, 20, 0.0, 1.0), vec![4.0; 20], around(2, 20, 9.0, 1e-3)]);
-    let act = || ActNormConfig::new(3).with_constant(ConstantChannel::Error);
-    let flow = Flow::new(vec![act().init::<2>(&device())], StandardNormal::new(), [1, 3]).unwrap();
+    let act = || ActNormConfig::new().with_constant(ConstantChannel::Error);
+    let flow = Flow::new(vec![layer(&act(), [1, 3], &device())], StandardNormal::new(), [1, 3]).unwrap();
     let expected = InitProblem::Constant { what: "channel", index: 1, value: 4.0, deviation: 0.0 };
     assert_eq!(failed(flow.initialize(x.clone())), ("bijector.0".into(), "ActNorm", expected));
     // Two channels deviate by less than 0.01.
-    let flow = Flow::new(act().with_least_deviation(0.01).init::<2>(&device()), StandardNormal::new(), [1, 3]).unwrap();
+    let flow =
+        Flow::new(layer(&act().with_least_deviation(0.01), [1, 3], &device()), StandardNormal::new(), [1, 3]).unwrap();
     let error = flow.initialize(x.clone().flip([1])).unwrap_err().to_string();
     let expected = "`bijector` (ActNorm) cannot start from this batch: channel 0 is constant in the batch: ";
     assert!(error.starts_with(expected), "{error}");
-    let position = PositionNormConfig::new().with_constant(ConstantChannel::Error).init([1, 3], &device());
+    let position = layer(&PositionNormConfig::new().with_constant(ConstantChannel::Error), [1, 3], &device());
     let flow = Flow::new(position, StandardNormal::new(), [1, 3]).unwrap();
     let expected = InitProblem::Constant { what: "element", index: 1, value: 4.0, deviation: 0.0 };
     assert_eq!(failed(flow.initialize(x)), ("bijector".into(), "PositionNorm", expected));
@@ -198,6 +204,6 @@ fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
 fn a_trace_of_rounding_is_no_deviation() {
     let mut column = vec![0.1f32; 1000];
     column[17] = 0.1f32.next_up();
-    let (norm, _) = Bijector::<2>::initialize(ActNormConfig::new(1).init::<2>(&device()), table(&[column]), &());
+    let (norm, _) = Bijector::<2>::initialize(layer(&ActNormConfig::new(), [1, 1], &device()), table(&[column]), &());
     assert_eq!(numbers(&norm.log_scale.val()), [0.0]);
 }

@@ -7,6 +7,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::numbers::normal;
 use flowkit::{FlowError, InitProblem};
 
+#[path = "../common/build.rs"]
+mod build;
 mod condition;
 mod constant;
 mod outcome;

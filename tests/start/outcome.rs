@@ -10,9 +10,10 @@ use flowkit::{
 };
 
 use super::{around, device, device_rng, failed, levels, numbers, table, tensor};
+use crate::build::{fixed, layer};
 
 fn act(n: usize) -> flowkit::ActNorm<2> {
-    ActNormConfig::new(n).init(&device())
+    layer(&ActNormConfig::new(), [1, n], &device())
 }
 
 #[test]
@@ -27,12 +28,14 @@ fn one_row_starts_no_norm() {
     assert!(RealNvpConfig::plane().init(&device()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok());
 
     let image = tensor(around(1, 12, 0.0, 1.0), [1, 3, 2, 2]);
-    let norm = PositionNormConfig::new().init([1, 3, 2, 2], &device());
+    let norm = layer(&PositionNormConfig::new(), [1, 3, 2, 2], &device());
     let flow = Flow::new(norm, StandardNormal::new(), [1, 3, 2, 2]).unwrap();
     let expected = InitProblem::TooFew { what: "element", found: 1 };
     assert_eq!(failed(flow.initialize(image.clone())), ("bijector".into(), "PositionNorm", expected));
     // The positions of one image have a variance, that of one pixel has none.
-    let act = |size| Flow::new(ActNormConfig::new(3).init::<4>(&device()), StandardNormal::new(), [1, 3, size, size]);
+    let act = |size| {
+        Flow::new(layer(&ActNormConfig::new(), [1, 3, 1, 1], &device()), StandardNormal::new(), [1, 3, size, size])
+    };
     assert!(act(2).unwrap().initialize(image.clone()).is_ok());
     let pixel = image.narrow(2, 0, 1).narrow(3, 0, 1);
     assert_eq!(failed(act(1).unwrap().initialize(pixel)).2, too_few());
@@ -73,16 +76,16 @@ fn a_layer_that_overflows_is_named() {
     assert_eq!(failed(flow.initialize(x)), ("bijector.0".into(), "Exp", output));
 
     let ends = table(&[around(3, 10, 0.5, 0.05), column(4, 0.0)]);
-    let layers = (ScalarAffineConfig::new(1.0, 0.0).init(), vec![LogitConfig::new().with_margin(0.0).init()], act(2));
+    let layers = (fixed(&ScalarAffineConfig::new(1.0, 0.0)), vec![fixed(&LogitConfig::new().with_margin(0.0))], act(2));
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
     let output = InitProblem::Output { example: 4, channel: 1, value: f64::NEG_INFINITY };
-    let (path, layer, problem) = failed(flow.initialize(ends));
-    assert_eq!((path.as_str(), layer, problem), ("bijector.1.0", "Logit", output));
+    let (path, name, problem) = failed(flow.initialize(ends));
+    assert_eq!((path.as_str(), name, problem), ("bijector.1.0", "Logit", output));
 
     // Behind a dequantization the path begins at the model.
     let images = BoundFlow::new(
         UniformDequantizationConfig::new().with_n_levels(2).init(),
-        (ScalarAffineConfig::new(1e25, 0.0).init(), Exp::new(), ActNormConfig::new(1).init::<4>(&device())),
+        (fixed(&ScalarAffineConfig::new(1e25, 0.0)), Exp::new(), layer(&ActNormConfig::new(), [1, 1, 1, 1], &device())),
         StandardNormal::new(),
         [1, 1, 2, 2],
     );

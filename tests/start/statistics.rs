@@ -7,6 +7,7 @@ use flowkit::{
 };
 
 use super::{around, device, device_rng, moments, numbers, spacing, table, tensor};
+use crate::build::layer;
 
 /// Kelvin, pascal, years, metres of UTM, seconds since 1970, and scales far from 1.
 const DATA: [(f64, f64); 20] = [
@@ -61,7 +62,7 @@ fn measurements(rows: usize) -> Tensor<2> {
 fn act_norm_knows_no_units() {
     let x = measurements(3000);
     for factor in [1.0, 3.0] {
-        let norm: ActNorm<2> = ActNormConfig::new(DATA.len()).with_log_scale_factor(factor).init(&device());
+        let norm: ActNorm<2> = layer(&ActNormConfig::new().with_log_scale_factor(factor), [1, DATA.len()], &device());
         let (norm, z) = norm.initialize(x.clone(), &());
         let bias = numbers(&norm.bias.val());
         for (index, (x, z)) in columns(&x).iter().zip(columns(&z)).enumerate() {
@@ -78,7 +79,7 @@ fn position_norm_knows_no_offset() {
     let x = measurements(3000);
     for floor in [1e-8, 1e-2] {
         let norm: PositionNorm<2> =
-            PositionNormConfig::new().with_variance_floor(floor).init([1, DATA.len()], &device());
+            layer(&PositionNormConfig::new().with_variance_floor(floor), [1, DATA.len()], &device());
         let (norm, z) = norm.initialize(x.clone(), &());
         for ((x, z), data) in columns(&x).iter().zip(columns(&z)).zip(DATA) {
             check_column(x, &z, floor, 1.5, &format!("{data:?}, {floor}"));
@@ -104,7 +105,7 @@ fn position_norm_is_a_scale_and_then_a_shift() {
             (&device(), DType::F64),
         )
     };
-    let mut norm: PositionNorm<2> = PositionNormConfig::new().init([1, 3], &device());
+    let mut norm: PositionNorm<2> = layer(&PositionNormConfig::new(), [1, 3], &device());
     let (log_scale, bias, x) = ([0.3, -2.0, 1.5], [0.7, -30.0, 2e-3], [1.1, -0.4, 12.0]);
     norm.log_scale = norm.log_scale.map(|_| double(log_scale));
     norm.bias = norm.bias.map(|_| double(bias));
@@ -122,7 +123,7 @@ fn a_million_rows_are_no_more_than_few() {
     let rows = 1_000_000;
     let data = [(1.7e9, 1e3), (1e4, 1.0)];
     let x = table(&[around(1, rows, data[0].0, data[0].1), around(2, rows, data[1].0, data[1].1)]);
-    let flow = Flow::new(ActNormConfig::new(2).init::<2>(&device()), StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap();
     let flow = flow.initialize(x.clone()).unwrap();
     let (z, _) = flow.bijector.forward(x.clone(), &());
     for ((x, z), data) in columns(&x).iter().zip(columns(&z)).zip(data) {
@@ -139,7 +140,7 @@ fn channels_of_images_have_statistics_of_their_own() {
     for dtype in [DType::F32, DType::F64] {
         let data = TensorData::new(values.clone(), shape).convert_dtype(dtype);
         let x = Tensor::<4>::from_data(data, (&device(), dtype));
-        let mut norm: ActNorm<4> = ActNormConfig::new(3).init(&device());
+        let mut norm: ActNorm<4> = layer(&ActNormConfig::new(), [1, 3, 1, 1], &device());
         norm.bias = norm.bias.map(|bias| bias.cast(dtype));
         norm.log_scale = norm.log_scale.map(|scale| scale.cast(dtype));
         let (_, z) = norm.initialize(x.clone(), &());

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{
-    Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
+    Affine, AffineConfig, AffineForm, Law, LawConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
     RationalQuadraticSplineConfig,
 };
 use flowkit::testing::Inputs::{Positive, Real, Symmetric};
@@ -10,6 +10,8 @@ use flowkit::*;
 
 use super::Case;
 use super::cases::{case, given};
+use crate::build;
+use crate::build::layer;
 
 fn affine() -> Affine {
     AffineConfig::new(AffineForm::Exponential).init()
@@ -24,24 +26,24 @@ fn spline(bins: usize) -> RationalQuadraticSpline {
 }
 
 fn fixed(scale: f64, shift: f64) -> ScalarAffine {
-    ScalarAffineConfig::new(scale, shift).init()
+    build::fixed(&ScalarAffineConfig::new(scale, shift))
 }
 
-fn elementwise<L: Law>(law: L, c: usize, device: &Device) -> Elementwise<L> {
-    ElementwiseConfig::new().init(law, [1, c, 2], device)
+fn elementwise<L: LawConfig>(law: L, c: usize, device: &Device) -> Elementwise<L::Law> {
+    layer(&ElementwiseConfig::new(law), [1, c, 2], device)
 }
 
 fn bounded_conv(c: usize, device: &Device) -> Conv1x1 {
     let conditioning = Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 };
-    Conv1x1Config::new(c).with_conditioning(conditioning).init(device)
+    layer(&Conv1x1Config::new().with_conditioning(conditioning), [1, c], device)
 }
 
 fn householder(c: usize, n: usize, device: &Device) -> Householder {
-    HouseholderConfig::new(c, n).init(device)
+    layer(&HouseholderConfig::new(n), [1, c], device)
 }
 
 fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
-    PermutationConfig::new(c).with_order(order).init(device)
+    layer(&PermutationConfig::new().with_order(order), [1, c], device)
 }
 
 fn mlp(own: usize, other: usize, d_context: Option<usize>, law: &impl Law, device: &Device) -> Mlp {
@@ -78,12 +80,16 @@ pub fn blocks() -> Vec<Case> {
         case("Tanh", [1, 5], Real(5.0), |_| Tanh::new()),
         case("Softplus", [1, 5], Real(80.0), |_| Softplus::new()),
         case("Exp", [1, 5], Real(40.0), |_| Exp::new()),
-        case("LeakyRelu", [1, 5], Real(1e30), |_| LeakyReluConfig::new().with_negative_slope(0.2).init()),
+        case("LeakyRelu", [1, 5], Real(1e30), |_| build::fixed(&LeakyReluConfig::new().with_negative_slope(0.2))),
         case("ScalarAffine", [1, 2, 2, 2], Real(1e4), |_| fixed(-3.0, 0.5)),
-        case("Elementwise, affine", [1, 2, 2], Real(1e4), |d| elementwise(affine(), 2, d)),
-        case("Elementwise, MixLogCdf", [1, 2, 2], Real(50.0), |d| elementwise(mixture(), 2, d)),
-        case("Elementwise, spline", [1, 4, 2], Real(4.0), |d| elementwise(spline(5), 4, d)),
-        case("Elementwise, two bins", [1, 5, 2], Real(3.0), |d| elementwise(spline(2), 5, d)),
+        case("Elementwise, affine", [1, 2, 2], Real(1e4), |d| {
+            elementwise(AffineConfig::new(AffineForm::Exponential), 2, d)
+        }),
+        case("Elementwise, MixLogCdf", [1, 2, 2], Real(50.0), |d| elementwise(MixLogCdfConfig::new(3), 2, d)),
+        case("Elementwise, spline", [1, 4, 2], Real(4.0), |d| elementwise(RationalQuadraticSplineConfig::new(5), 4, d)),
+        case("Elementwise, two bins", [1, 5, 2], Real(3.0), |d| {
+            elementwise(RationalQuadraticSplineConfig::new(2), 5, d)
+        }),
         case("Conv1x1, bounded", [1, 5, 2], Real(1e4), |d| bounded_conv(5, d)),
         case("Householder, one reflection", [1, 5], Real(1e4), |d| householder(5, 1, d)),
         case("Householder, all reflections", [1, 4, 1, 3], Real(1e4), |d| householder(4, 4, d)),
@@ -112,10 +118,14 @@ pub fn blocks() -> Vec<Case> {
         case("Invert<Tanh>", [1, 4], Symmetric, |_| Invert::new(Tanh::new())),
         case("Invert<Softplus>", [1, 5], Positive(80.0), |_| Invert::new(Softplus::new())),
         case("Invert<Exp>", [1, 5], Positive(1e10), |_| Invert::new(Exp::new())),
-        case("Invert<LeakyRelu>", [1, 5], Real(1e30), |_| Invert::new(LeakyReluConfig::new().init())),
+        case("Invert<LeakyRelu>", [1, 5], Real(1e30), |_| Invert::new(build::fixed(&LeakyReluConfig::new()))),
         case("Invert<ScalarAffine>", [1, 5], Real(10.0), |_| Invert::new(fixed(0.25, 7.0))),
-        case("Invert<Elementwise>, MixLogCdf", [1, 2, 2], Real(10.0), |d| Invert::new(elementwise(mixture(), 2, d))),
-        case("Invert<Elementwise>, spline", [1, 3, 2], Real(3.0), |d| Invert::new(elementwise(spline(6), 3, d))),
+        case("Invert<Elementwise>, MixLogCdf", [1, 2, 2], Real(10.0), |d| {
+            Invert::new(elementwise(MixLogCdfConfig::new(3), 2, d))
+        }),
+        case("Invert<Elementwise>, spline", [1, 3, 2], Real(3.0), |d| {
+            Invert::new(elementwise(RationalQuadraticSplineConfig::new(6), 3, d))
+        }),
         case("Invert<MaskedCoupling>", [1, 4], Real(10.0), |d| {
             Invert::new(masked(mixture(), vec![false, true, true, false], Half::Second, None, d))
         }),

@@ -12,6 +12,7 @@ use super::blocks::blocks;
 use super::flow_plus_plus::flow_plus_plus;
 use super::networks::networks;
 use super::scales::{glow, multi_scale};
+use crate::build::{fixed, fixed_image, layer};
 
 /// Without condition.
 pub fn case<const D: usize, B: Bijector<D> + Sync + 'static>(
@@ -73,23 +74,24 @@ pub fn image_coupling(
 }
 
 pub fn partition(pattern: Pattern) -> Partition {
-    PartitionConfig::new(pattern).init()
+    fixed_image(&PartitionConfig::new(pattern))
 }
 
 pub fn squeeze(order: ChannelOrder) -> Squeeze {
-    SqueezeConfig::new(order).init()
+    fixed_image(&SqueezeConfig::new(order))
 }
 
 pub fn act_norm<const D: usize>(c: usize, device: &Device) -> ActNorm<D> {
-    ActNormConfig::new(c).init(device)
+    let shape = std::array::from_fn(|axis| if axis == 1 { c } else { 1 });
+    layer(&ActNormConfig::new(), shape, device)
 }
 
 pub fn conv(c: usize, device: &Device) -> Conv1x1 {
-    Conv1x1Config::new(c).init(device)
+    layer(&Conv1x1Config::new(), [1, c], device)
 }
 
 fn matrix(c: usize, groups: usize, device: &Device) -> ChannelMatrix {
-    ChannelMatrixConfig::new(c).with_n_groups(groups).init(device)
+    layer(&ChannelMatrixConfig::new().with_n_groups(groups), [1, c], device)
 }
 
 /// The whole table.
@@ -115,8 +117,8 @@ pub fn cases() -> Vec<Case> {
 
 fn elementwise() -> Vec<Case> {
     vec![
-        case("Logit", [1, 5], Closed, |_| LogitConfig::new().init()),
-        case("Logit without margin", [1, 1, 2, 3], Open, |_| LogitConfig::new().with_margin(0.0).init()),
+        case("Logit", [1, 5], Closed, |_| fixed(&LogitConfig::new())),
+        case("Logit without margin", [1, 1, 2, 3], Open, |_| fixed(&LogitConfig::new().with_margin(0.0))),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
     ]
@@ -128,15 +130,15 @@ fn linear() -> Vec<Case> {
         case("ActNorm of sequences", [1, 2, 3], Real(1e4), |d| act_norm::<3>(2, d)),
         case("ActNorm of images", [1, 2, 2, 3], Real(1e4), |d| act_norm::<4>(2, d)),
         case("ActNorm with a factor", [1, 2, 2, 2], Real(1e4), |d| -> ActNorm<4> {
-            ActNormConfig::new(2).with_log_scale_factor(3.0).init(d)
+            layer(&ActNormConfig::new().with_log_scale_factor(3.0), [1, 2, 1, 1], d)
         }),
-        case("PositionNorm of vectors", [1, 4], Real(1e4), |d| PositionNormConfig::new().init([1, 4], d)),
-        case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| PositionNormConfig::new().init([1, 2, 2, 2], d)),
+        case("PositionNorm of vectors", [1, 4], Real(1e4), |d| layer(&PositionNormConfig::new(), [1, 4], d)),
+        case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| layer(&PositionNormConfig::new(), [1, 2, 2, 2], d)),
         case("ChannelMatrix of vectors", [1, 3], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
         case("ChannelMatrix, orthogonal", [1, 4, 1, 2], Real(1e4), |d| {
-            ChannelMatrixConfig::new(4).with_start(MatrixInit::Orthogonal).init(d)
+            layer(&ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal), [1, 4], d)
         }),
         case("Conv1x1 of vectors", [1, 5], Real(1e4), |d| conv(5, d)),
         case("Conv1x1 of sequences", [1, 3, 2], Real(1e4), |d| conv(3, d)),
@@ -184,10 +186,10 @@ fn couplings() -> Vec<Case> {
 fn inverted() -> Vec<Case> {
     let size = Real(10.0);
     vec![
-        case("Invert<Logit>", [1, 4], size, |_| Invert::new(LogitConfig::new().init())),
+        case("Invert<Logit>", [1, 4], size, |_| Invert::new(fixed(&LogitConfig::new()))),
         case("Invert<Sigmoid>", [1, 4], Open, |_| Invert::new(Sigmoid::new())),
         case("Invert<ActNorm>", [1, 2, 2, 2], size, |d| Invert::new(act_norm::<4>(2, d))),
-        case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(PositionNormConfig::new().init([1, 4], d))),
+        case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(layer(&PositionNormConfig::new(), [1, 4], d))),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
         case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),

@@ -8,6 +8,7 @@ use flowkit::*;
 
 use super::Case;
 use super::cases::{ATTENTION, affine, case, given, mixture, net, partition, squeeze};
+use crate::build::{fixed, layer};
 
 /// A step of Flow++ on halves of the given shape.
 fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
@@ -15,8 +16,8 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     let law = AnyLaw::MixLogCdf(mixture());
     let net = net(half, &law, n_context, ATTENTION, device);
     (
-        PositionNormConfig::new().init([1, 2 * c, h, w], device),
-        Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
+        layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device),
+        Some(layer(&ChannelMatrixConfig::new().with_n_groups(2), [1, 2 * c], device)),
         CouplingConfig::new().init(law, net),
         Swap::new(),
     )
@@ -32,7 +33,12 @@ fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Devic
         .with_output_activation(OutputActivation::ConcatElu)
         .with_weight(ConvWeight::WeightNorm)
         .init(device);
-    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
+    (
+        layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device),
+        None,
+        CouplingConfig::new().init(law, net),
+        Swap::new(),
+    )
 }
 
 /// The ablations: affine, no channel matrix, no attention.
@@ -40,7 +46,12 @@ fn plain_step(half: [usize; 3], device: &Device) -> Step {
     let [c, h, w] = half;
     let law = AnyLaw::Affine(affine(AffineForm::Exponential));
     let net = net(half, &law, None, Mixing::Maxout, device);
-    (PositionNormConfig::new().init([1, 2 * c, h, w], device), None, CouplingConfig::new().init(law, net), Swap::new())
+    (
+        layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device),
+        None,
+        CouplingConfig::new().init(law, net),
+        Swap::new(),
+    )
 }
 
 pub fn flow_plus_plus() -> Vec<Case> {
@@ -72,7 +83,7 @@ pub fn flow_plus_plus() -> Vec<Case> {
         case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
             let stage =
                 |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
-            (LogitConfig::new().init(), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
+            (fixed(&LogitConfig::new()), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
         }),
         given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
             squeezes: vec![],

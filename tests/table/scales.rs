@@ -8,9 +8,10 @@ use flowkit::*;
 
 use super::Case;
 use super::cases::{act_norm, affine, case, conv, coupling, given, image_coupling, squeeze};
+use crate::build::layer;
 
 fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
-    ChannelMatrixConfig::new(c).with_start(MatrixInit::Orthogonal).init(device)
+    layer(&ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal), [1, c], device)
 }
 
 /// A coupling with Glow's network, of `c` channels.
@@ -75,7 +76,7 @@ pub fn glow() -> Vec<Case> {
             vec![GlowMixing::Matrix(orthogonal(4, d)), GlowMixing::Plu(conv(4, d))]
         }),
         case("GlowMixing, fixed", [1, 4], size, |d| {
-            GlowMixing::Fixed(PermutationConfig::new(4).with_order(Order::Shuffled { seed: 1 }).init(d))
+            GlowMixing::Fixed(layer(&PermutationConfig::new().with_order(Order::Shuffled { seed: 1 }), [1, 4], d))
         }),
         case("TopPrior", [1, 4, 1, 2], size, |d| top_prior(GlowPrior::Learned, d)),
         given::<4, Tensor<2>, _>("TopPrior given a class", [1, 4, 1, 2], size, [1, 3], move |d| top_prior(classes, d)),

@@ -22,11 +22,11 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, StandardNormal};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, LayerConfig, Site, StandardNormal};
 //!
 //! let device = Device::flex();
-//! let layer = || (ActNormConfig::new(2).init::<2>(&device), Conv1x1Config::new(2).init(&device));
-//! let layers = vec![layer(), layer()];
+//! let step = (ActNormConfig::new(), Conv1x1Config::new());
+//! let layers = vec![step.clone(), step].build(&Site::new([1, 2], &device))?;
 //! let x = Tensor::<2>::random([64, 2], Distribution::Normal(3.0, 2.0), &device);
 //! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
 //! let diagnosis = flow.diagnose(x)?;

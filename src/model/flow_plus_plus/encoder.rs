@@ -156,7 +156,7 @@ impl FlowPlusPlusEncoderConfig {
                 (Some(positions), vec![], normed(Some(Mixing::Attention { heads })))
             }
         };
-        let partition = PartitionConfig::new(self.pattern).init();
+        let partition = PartitionConfig::new(self.pattern).layer();
         FlowPlusPlusEncoder { partition, input: input.init(device), positions, blocks, normed_blocks }
     }
 }

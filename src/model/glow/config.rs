@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
 use crate::bijector::multi_scale::MultiScale;
+use crate::bijector::site::built;
 use crate::conditioner::layer::zero_linear::LOG_SCALE_FACTOR;
 use crate::conditioner::{GlowNetConfig, ZeroConvConfig};
 use crate::coupling::CouplingConfig;
@@ -179,7 +180,7 @@ impl GlowConfig {
         let mut total = 0;
         for scale in 0..self.n_scales {
             let c = self.channels(scale);
-            let step = sum([self.norm(c).num_params()?, self.mixing_params(c)?, self.net(c).num_params()?]);
+            let step = sum([self.norm().num_params(c), self.mixing_params(c)?, self.net(c).num_params()?]);
             total = sum([total, product([self.n_steps, step]), self.prior_params(scale)?]);
         }
         ConfigError::parameters(NAME, total, [("n_filters", self.n_filters), ("n_steps", self.n_steps)])
@@ -188,8 +189,8 @@ impl GlowConfig {
     /// Parameters of the channel mixing of a step.
     fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
         match self.permutation {
-            GlowPermutation::Matrix => ChannelMatrixConfig::new(c).with_start(MatrixInit::Orthogonal).num_params(),
-            GlowPermutation::Plu => Conv1x1Config::new(c).num_params(),
+            GlowPermutation::Matrix => ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).num_params(c),
+            GlowPermutation::Plu => Conv1x1Config::new().num_params(c),
             GlowPermutation::Reverse | GlowPermutation::Shuffle { .. } => Ok(0),
         }
     }
@@ -234,10 +235,11 @@ impl GlowConfig {
     pub fn try_init(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
         self.validate()?;
         let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();
-        let layers = (ScalarAffineConfig::new(1.0, -0.5).init(), MultiScale::new(levels));
         let dequantization = UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
         let [c, h, w] = self.image;
         let (prior, shape) = (StandardNormal::new(), [1, c, h, w]);
+        let centre = built(&ScalarAffineConfig::new(1.0, -0.5), shape, device);
+        let layers = (centre, MultiScale::new(levels));
         Ok(match self.prior {
             GlowPrior::Classes { .. } => {
                 BoundFlow::conditional::<4, burn::tensor::Tensor<2>>(dequantization, layers, prior, shape)?
@@ -274,7 +276,7 @@ impl GlowConfig {
         };
         let factor_out = (learned && !deepest).then(|| Self::factor_out(c, device));
         let top = (learned && deepest).then(|| TopPrior::new(c, n_classes, device));
-        (SqueezeConfig::new(ChannelOrder::ChannelMajor).init(), steps, factor_out, top)
+        (SqueezeConfig::new(ChannelOrder::ChannelMajor).layer(), steps, factor_out, top)
     }
 
     fn factor_out(c: usize, device: &Device) -> FactorOut {
@@ -298,22 +300,28 @@ impl GlowConfig {
         GlowNetConfig::new(c / 2, c / 2, self.form().n_params()).with_n_filters(self.n_filters)
     }
 
-    fn norm(&self, c: usize) -> ActNormConfig {
-        ActNormConfig::new(c).with_log_scale_factor(LOG_SCALE_FACTOR).with_least_deviation(self.flat())
+    fn norm(&self) -> ActNormConfig {
+        ActNormConfig::new().with_log_scale_factor(LOG_SCALE_FACTOR).with_least_deviation(self.flat())
     }
 
     /// Step number `index` of the model, on `c` channels.
     fn step(&self, index: usize, c: usize, device: &Device) -> GlowStep {
-        let fixed = |order| GlowMixing::Fixed(PermutationConfig::new(c).with_order(order).init(device));
+        // No layer of a step but the coupling needs the size of the image.
+        let shape = [1, c, 1, 1];
+        let fixed = |order| {
+            let config = PermutationConfig::new().with_order(order);
+            GlowMixing::Fixed(built(&config, shape, device))
+        };
         let mixing = match self.permutation {
             GlowPermutation::Matrix => {
-                GlowMixing::Matrix(ChannelMatrixConfig::new(c).with_start(MatrixInit::Orthogonal).init(device))
+                let config = ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal);
+                GlowMixing::Matrix(built(&config, shape, device))
             }
-            GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new(c).init(device)),
+            GlowPermutation::Plu => GlowMixing::Plu(built(&Conv1x1Config::new(), shape, device)),
             GlowPermutation::Reverse => fixed(Order::Reversed),
             GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) }),
         };
         let law = AffineConfig::new(self.form()).init();
-        (self.norm(c).init(device), mixing, CouplingConfig::new().init(law, self.net(c).init(device)))
+        (built(&self.norm(), shape, device), mixing, CouplingConfig::new().init(law, self.net(c).init(device)))
     }
 }

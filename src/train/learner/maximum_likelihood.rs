@@ -45,7 +45,7 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 /// use burn::train::{Learner, SupervisedTraining, renderer::CliMetricsRenderer};
 /// use flowkit::flow::likelihood::Exact;
 /// use flowkit::train::learner::{LikelihoodMetric, MaximumLikelihood};
-/// use flowkit::{ActNormConfig, Flow, StandardNormal};
+/// use flowkit::{ActNormConfig, Flow, LayerConfig, Site, StandardNormal};
 ///
 /// #[derive(Clone)]
 /// struct Points;
@@ -59,7 +59,8 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 ///     DataLoaderBuilder::new(Points).batch_size(8).build(InMemDataset::new(points.clone()))
 /// };
 /// let device = Device::flex().autodiff();
-/// let flow = Flow::new(ActNormConfig::new(2).init::<2>(&device), StandardNormal::new(), [1, 2])?.without_data();
+/// let norm = ActNormConfig::new().build(&Site::new([1, 2], &device))?;
+/// let flow = Flow::new(norm, StandardNormal::new(), [1, 2])?.without_data();
 /// let model = MaximumLikelihood::<2, _>::new(flow);
 /// # let folder = tempfile::tempdir()?;
 ///

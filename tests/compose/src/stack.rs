@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::{
-    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, MlpConfig, StandardNormal, Uninit,
+    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, LayerConfig as _, MlpConfig, Site,
+    StandardNormal, Uninit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,16 +60,8 @@ impl StackConfig {
 
     fn layer(&self, layer: &LayerConfig, device: &Device) -> Result<BoxBijector<2>, flowkit::ConfigError> {
         Ok(match layer {
-            LayerConfig::ActNorm => {
-                let config = ActNormConfig::new(self.dims);
-                config.validate()?;
-                BoxBijector::new(config.init::<2>(device))
-            }
-            LayerConfig::Conv1x1 => {
-                let config = Conv1x1Config::new(self.dims);
-                config.validate()?;
-                BoxBijector::new(config.init(device))
-            }
+            LayerConfig::ActNorm => BoxBijector::new(ActNormConfig::new().build(&Site::new([1, self.dims], device))?),
+            LayerConfig::Conv1x1 => BoxBijector::new(Conv1x1Config::new().build(&Site::new([1, self.dims], device))?),
             LayerConfig::Arcsinh => BoxBijector::new(Arcsinh::new(self.dims, device)),
             LayerConfig::Affine { kept, hidden } => {
                 let law = AffineConfig::new(AffineForm::Exponential).init();

@@ -15,6 +15,7 @@ pub use stage::{Scale, StageConfig};
 use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
 use crate::bijector::ShapeMap;
 use crate::bijector::compose::Invert;
+use crate::bijector::site::built;
 use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
@@ -126,9 +127,9 @@ impl FlowPlusPlusConfig {
     fn step_params(&self, net: &GatedNetConfig) -> Result<usize, ConfigError> {
         let [c, h, w] = net.half;
         let coupling = net.num_params()?;
-        let norm = PositionNormConfig::new().num_params([1, product([2, c]), h, w])?;
+        let norm = PositionNormConfig::new().num_params(product([2, c, h, w]))?;
         let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => ChannelMatrixConfig::new(2 * c).with_n_groups(2).num_params()?,
+            ChannelMixing::Matrix => ChannelMatrixConfig::new().with_n_groups(2).num_params(2 * c)?,
             ChannelMixing::None => 0,
         };
         Ok(sum([norm, matrix, coupling]))
@@ -164,15 +165,15 @@ impl FlowPlusPlusConfig {
         for stage in &self.stages {
             image = stage.scale.squeezed(image)?;
             let net = self.net(self.half(image, stage.pattern)?);
-            let squeeze = || SqueezeConfig::new(self.squeeze_order).init();
+            let squeeze = || SqueezeConfig::new(self.squeeze_order).layer();
             stages.push(Stage {
                 squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
-                partition: PartitionConfig::new(stage.pattern).init(),
+                partition: PartitionConfig::new(stage.pattern).layer(),
                 steps: (0..stage.n_couplings).map(|_| self.step(&net, FLAT, device)).collect(),
             });
         }
-        let layers = (LogitConfig::new().init(), stages);
         let [c, h, w] = self.image;
+        let layers = (built(&LogitConfig::new(), [1, c, h, w], device), stages);
         Ok(BoundFlow::new(self.init_dequantization(device)?, layers, StandardNormal::new(), [1, c, h, w])?)
     }
 
@@ -183,7 +184,7 @@ impl FlowPlusPlusConfig {
         };
         let half = self.half(self.image, noise.pattern)?;
         let net = self.noise_net(half, noise);
-        let partition = || PartitionConfig::new(noise.pattern).init();
+        let partition = || PartitionConfig::new(noise.pattern).layer();
         let encoder = self.encoder(half, noise).init(device);
         let steps = (0..noise.n_couplings).map(|_| self.step(&net, 0.0, device)).collect();
         let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
@@ -193,7 +194,7 @@ impl FlowPlusPlusConfig {
 
     /// Shape of one half of an image.
     fn half(&self, [c, h, w]: [usize; 3], pattern: Pattern) -> Result<[usize; 3], ShapeError> {
-        let partition = PartitionConfig::new(pattern).init();
+        let partition = PartitionConfig::new(pattern).layer();
         let [_, c, h, w] = partition.output_shape([1, c, h, w])?;
         Ok([c / 2, h, w])
     }
@@ -246,12 +247,15 @@ impl FlowPlusPlusConfig {
     fn step(&self, net: &GatedNetConfig, flat: f64, device: &Device) -> Step {
         let [c, h, w] = net.half;
         let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => Some(ChannelMatrixConfig::new(2 * c).with_n_groups(2).init(device)),
+            ChannelMixing::Matrix => {
+                let matrix = ChannelMatrixConfig::new().with_n_groups(2);
+                Some(built(&matrix, [1, 2 * c, h, w], device))
+            }
             ChannelMixing::None => None,
         };
         let norm = PositionNormConfig::new().with_variance_floor(self.variance_floor).with_least_deviation(flat);
         (
-            norm.init([1, 2 * c, h, w], device),
+            built(&norm, [1, 2 * c, h, w], device),
             matrix,
             CouplingConfig::new().init(self.law(), net.init(device)),
             Swap::new(),

@@ -1,0 +1,234 @@
+//! Configurations made of configurations: tuples, `Vec`, `Option`, `Box`, [`Invert`] and [`Boxed`].
+//!
+//! A stack is built from the first layer to the last; each is told the shape that leaves the one before. `plan` checks
+//! all of them and the number of their parameters before anything is allocated. An error names the place: `[1][3]` is the
+//! member 3 of the member 1.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use flowkit::{
+//!     ActNormConfig, BoxBijector, Boxed, ChannelOrder, Conv1x1Config, LayerConfig, Site, SqueezeConfig,
+//! };
+//!
+//! let device = Device::flex();
+//! let step = (ActNormConfig::new(), Conv1x1Config::new());
+//! let image = (SqueezeConfig::new(ChannelOrder::ChannelMajor), vec![step.clone(), step.clone()]);
+//! let stack = image.build(&Site::new([1, 1, 8, 8], &device))?;
+//! assert_eq!(stack.1[0].0.bias.dims(), [1, 4, 1, 1]);
+//!
+//! // Layers that are chosen at run time.
+//! let mut layers: Vec<Box<dyn LayerConfig<2, Layer = BoxBijector<2>>>> = vec![Box::new(Boxed::new(step))];
+//! layers.push(Box::new(Boxed::new(ActNormConfig::new())));
+//! let stack: Vec<BoxBijector<2>> = layers.build(&Site::new([1, 3], &device))?;
+//! assert_eq!(stack.len(), 2);
+//!
+//! let error = image.build(&Site::new([1, 1, 8, 7], &device)).unwrap_err();
+//! let text = "[0]: Squeeze: axis 3 must be a multiple of 2 and at least 2, found shape [1, 1, 8, 7]";
+//! assert_eq!(error.to_string(), text);
+//! # Ok::<(), flowkit::ConfigError>(())
+//! ```
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::boxed::BoxBijector;
+use crate::bijector::compose::Invert;
+use crate::context::Context;
+use crate::error::{ConfigError, ShapeError};
+
+/// The layer of `config`, and the shape that leaves it. `shape` arrives; `place` is the place in the stack.
+fn member<const D: usize, C: Context, T: LayerConfig<D, C>>(
+    config: &T,
+    site: &Site<D, C>,
+    shape: [usize; D],
+    place: impl Display,
+) -> Result<(T::Layer, [usize; D]), ConfigError> {
+    let built = config.build(&site.at(shape)).and_then(|layer| {
+        let output = ShapeMap::<D>::output_shape(&layer, shape)?;
+        Ok((layer, output))
+    });
+    built.map_err(|error| error.at(place))
+}
+
+/// The shape that must arrive at `config` so that `shape` leaves it.
+fn arriving<const D: usize, C: Context, T: LayerConfig<D, C>>(
+    config: &T,
+    site: &Site<D, C>,
+    shape: [usize; D],
+    place: impl Display,
+) -> Result<[usize; D], ConfigError> {
+    config.plan_input(&site.at(shape)).map_err(|error| error.at(place))
+}
+
+/// Runs `$step` on the indices of a tuple in reverse order.
+macro_rules! reversed {
+    ([$($done:tt)*] $step:ident) => { $($step!($done);)* };
+    ([$($done:tt)*] $step:ident $head:tt $($tail:tt)*) => { reversed!([$head $($done)*] $step $($tail)*) };
+}
+
+macro_rules! tuple {
+    ($($T:ident $i:tt),+) => {
+        impl<const D: usize, C: Context, $($T: LayerConfig<D, C>),+> LayerConfig<D, C> for ($($T,)+) {
+            type Layer = ($($T::Layer,)+);
+
+            #[allow(non_snake_case)]
+            fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+                self.plan(site)?;
+                let shape = site.shape();
+                $( let ($T, shape) = member(&self.$i, site, shape, concat!("[", $i, "]"))?; )+
+                let _ = shape;
+                Ok(($($T,)+))
+            }
+
+            fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+                let plan = site.keeps(0);
+                $( let plan = plan.then(&self.$i, site, concat!("[", $i, "]"))?; )+
+                Ok(plan)
+            }
+
+            fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+                let mut shape = site.shape();
+                macro_rules! step {
+                    ($j:tt) => { shape = arriving(&self.$j, site, shape, concat!("[", $j, "]"))? };
+                }
+                reversed!([] step $($i)+);
+                Ok(shape)
+            }
+        }
+    };
+}
+
+tuple!(T0 0, T1 1);
+tuple!(T0 0, T1 1, T2 2);
+tuple!(T0 0, T1 1, T2 2, T3 3);
+tuple!(T0 0, T1 1, T2 2, T3 3, T4 4);
+tuple!(T0 0, T1 1, T2 2, T3 3, T4 4, T5 5);
+tuple!(T0 0, T1 1, T2 2, T3 3, T4 4, T5 5, T6 6);
+tuple!(T0 0, T1 1, T2 2, T3 3, T4 4, T5 5, T6 6, T7 7);
+
+/// A stack of equal type, first to last. Empty: the identity.
+impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Vec<T> {
+    type Layer = Vec<T::Layer>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        self.plan(site)?;
+        let mut shape = site.shape();
+        let mut layers = Self::Layer::with_capacity(self.len());
+        for (index, config) in self.iter().enumerate() {
+            let (layer, output) = member(config, site, shape, format_args!("[{index}]"))?;
+            layers.push(layer);
+            shape = output;
+        }
+        Ok(layers)
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let mut members = self.iter().enumerate();
+        members.try_fold(site.keeps(0), |plan, (index, config)| plan.then(config, site, format_args!("[{index}]")))
+    }
+
+    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+        let mut members = self.iter().enumerate().rev();
+        members
+            .try_fold(site.shape(), |shape, (index, config)| arriving(config, site, shape, format_args!("[{index}]")))
+    }
+}
+
+/// A layer that may be left out. `None`: the identity.
+impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Option<T> {
+    type Layer = Option<T::Layer>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        self.as_ref().map(|config| config.build(site)).transpose()
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.as_ref().map_or_else(|| Ok(site.keeps(0)), |config| config.plan(site))
+    }
+
+    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+        self.as_ref().map_or_else(|| Ok(site.shape()), |config| config.plan_input(site))
+    }
+}
+
+/// The layer of what is in the box.
+impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C> for Box<T> {
+    type Layer = T::Layer;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        (**self).build(site)
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        (**self).plan(site)
+    }
+
+    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+        (**self).plan_input(site)
+    }
+}
+
+/// The inverse of the layer of `inner`. What arrives here is what leaves that layer.
+impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Invert<T> {
+    type Layer = Invert<T::Layer>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        let plan = self.plan(site)?;
+        let inner = self.inner.build(&site.at(plan.output)).map_err(|error| error.at(INNER))?;
+        Ok(Invert::new(inner))
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let arrives = self.inner.plan_input(site).map_err(|error| error.at(INNER))?;
+        let inner = self.inner.plan(&site.at(arrives)).map_err(|error| error.at(INNER))?;
+        if inner.output != site.shape() {
+            let (shape, output) = (site.shape().to_vec(), inner.output.to_vec());
+            return Err(ShapeError::InverseUnknown { layer: "Invert", shape, output }.into());
+        }
+        Ok(Plan { output: arrives, num_params: inner.num_params })
+    }
+
+    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+        Ok(self.inner.plan(site).map_err(|error| error.at(INNER))?.output)
+    }
+}
+
+/// The place of a configuration in its inverse.
+const INNER: &str = ".inner";
+
+/// The same configuration, of a layer in a [`BoxBijector`]: configurations of different layers get one type, as
+/// `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Boxed<T> {
+    /// The configuration of the layer in the box.
+    pub inner: T,
+}
+
+impl<T> Boxed<T> {
+    /// The configuration of a box around the layer of `inner`.
+    pub fn new(inner: T) -> Self {
+        Self { inner }
+    }
+}
+
+impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Boxed<T>
+where
+    T::Layer: Bijector<D, C> + Sync,
+{
+    type Layer = BoxBijector<D, C>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        self.inner.build(site).map(BoxBijector::new)
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        self.inner.plan(site)
+    }
+
+    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+        self.inner.plan_input(site)
+    }
+}
