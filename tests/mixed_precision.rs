@@ -14,12 +14,7 @@ use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, Precision, TrainError, Trainer, TrainerConfig, Update, UpdateOutcome,
 };
-use flowkit::{
-    ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelNormConfig, ChannelOrder, ConfigError, Conv1x1Config,
-    ConvResNetConfig, CouplingConfig, GatedNetConfig, GlowNetConfig, GradientMemory, LogitConfig, MadeConfig,
-    MaskedAutoregressive, Mixing, MlpConfig, ResNetConfig, SqueezeConfig, StandardNormal, Swap, UniformDequantization,
-    UniformDequantizationConfig, Uninit,
-};
+use flowkit::*;
 
 /// The seed of a device is global to the process, so tests that draw take turns.
 static DRAWS: Mutex<()> = Mutex::new(());
@@ -210,7 +205,7 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
     let levels = Tensor::<4>::random([4, 3, 32, 32], Distribution::Uniform(0.0, 255.99), &device);
     let images: Tensor<4, Int> = levels.int();
     let model = Preset::Tiny.model().try_init(&device).unwrap().initialize(images.clone()).unwrap();
-    let bits = |model: &flowkit::model::flow_plus_plus::FlowPlusPlus| {
+    let bits = |model: &model::flow_plus_plus::FlowPlusPlus| {
         Device::default().seed(21);
         model.evaluate::<4>(images.clone()).unwrap().bits_per_dim().value()
     };
