@@ -94,7 +94,7 @@ fn configurations_say_which_shapes_they_take() {
         refusal(&ChannelMatrixConfig::new().with_n_groups(2), [1, 5, 2, 2]),
         "ChannelMatrixConfig: `channels` = 5 must be a multiple of `n_groups` = 2"
     );
-    assert_eq!(refusal(&ActNormConfig::new(), [1]), "ActNorm: expected at least 2 axes, found shape [1]");
+    assert_eq!(refusal(&ActNormConfig::new(), [1]), "ActNorm: expected 2 axes, found shape [1]");
     assert_eq!(
         refusal(&ActNormConfig::new(), [1, 1 << 25]),
         "ActNorm: `channels` must be at most 16777216, found 33554432"

@@ -80,7 +80,7 @@ impl<const D: usize, C: Context> Site<D, C> {
     /// Those of [`Site::channels`].
     pub fn elements(&self, layer: &'static str) -> Result<usize, ConfigError> {
         if D < 2 {
-            let (expected, shape) = ("at least 2", self.shape.to_vec());
+            let (expected, shape) = (2, self.shape.to_vec());
             return Err(ShapeError::Rank { layer, expected, shape }.into());
         }
         if self.shape.contains(&0) {
