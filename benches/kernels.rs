@@ -1,6 +1,8 @@
-//! Parts of flows, alone: the mixture law, the network of a coupling, 1x1 convolutions, and burn's own operations under them.
+//! Parts of flows, alone: the mixture law, the network of a coupling, 1x1 convolutions, and burn's
+//! own operations under them.
 //!
-//! `bench/mod.rs` has the command line. The names are those of `benches/peers/`, where the same work is done by others.
+//! `bench/mod.rs` has the command line. The names are those of `benches/peers/`, where the same
+//! work is done by others.
 
 mod bench;
 mod kernel;

@@ -1,11 +1,13 @@
-//! Peak memory and time of a training step under the three policies of the backward pass, against depth and batch.
+//! Peak memory and time of a training step under the three policies of the backward pass, against
+//! depth and batch.
 //! ```text
 //! cargo bench --bench memory -- --threads 2                      everything but the large models
 //! cargo bench --bench memory -- --filter '^m\.large' --threads 2 the large ones, minutes each
 //! ```
-//! `m.depth.N.POLICY` is the small Flow++ with N couplings, half of them at full resolution, on 16 images; `m.batch.N.POLICY` the small preset on N
-//! images. `bench/mod.rs` has the command line: a process for each item, whose peak is that of its repeated steps alone. The allocator gives
-//! freed pages back, unlike that of the other programs: what is measured here is what a step needs.
+//! `m.depth.N.POLICY` is the small Flow++ with N couplings, half of them at full resolution, on 16
+//! images; `m.batch.N.POLICY` the small preset on N images. `bench/mod.rs` has the command line: a
+//! process for each item, whose peak is that of its repeated steps alone. The allocator gives freed
+//! pages back, unlike that of the other programs: what is measured here is what a step needs.
 
 mod bench;
 

@@ -1,6 +1,7 @@
 //! Whole models: a training step through [`flowkit::train::Trainer`], an evaluation, samples.
 //!
-//! `bench/mod.rs` has the command line. The names are those of `benches/peers/`, where the same work is done by others.
+//! `bench/mod.rs` has the command line. The names are those of `benches/peers/`, where the same
+//! work is done by others.
 
 mod bench;
 mod model;

@@ -132,7 +132,8 @@ fn spawn(item: &Item, phase: Phase, threads: usize, args: &Args) -> io::Result<R
     Ok(serde_json::from_str(&line).map_err(|error| format!("{phase}: {error}: {line}")))
 }
 
-/// The last cores of those that there are, the first has the system's interrupts; `None` without `taskset`.
+/// The last cores of those that there are, the first has the system's interrupts; `None` without
+/// `taskset`.
 fn bound_to(threads: usize) -> Option<String> {
     let cores = process::cores()?;
     let cores = cores.get(cores.len().checked_sub(threads)?..)?;

@@ -1,16 +1,18 @@
 //! A benchmark program: items by name, each checked, then timed in a process of its own.
 //! ```text
-//! cargo bench --bench kernels                                     all items on one thread and on two, table on the screen
-//! PROGRAM --list                                                  names
-//! PROGRAM --filter REGEX --threads 1,2 --budget S --out FILE      some of them, a JSON line each
-//! PROGRAM --smoke                                                 every check, every item once
+//! cargo bench --bench kernels                            all items, one thread and two; a table
+//! PROGRAM --list                                         names
+//! PROGRAM --filter REGEX --threads 1,2 --budget S --out FILE   some of them, a JSON line each
+//! PROGRAM --smoke                                        every check, every item once
 //! ```
-//! An item runs three times as a process: nothing of one item is in the memory or the thread pool of another, and what a check allocated is not
-//! in the peak of what is timed. The number of threads is that of rayon's pool, which only a new process can choose; `taskset` binds the
-//! process to as many cores, where there is one. Fields of a line are those of `benches/peers/benchlib.py`, and so is the way to measure.
+//! An item runs three times as a process: nothing of one item is in the memory or the thread pool
+//! of another, and what a check allocated is not in the peak of what is timed. The number of
+//! threads is that of rayon's pool, which only a new process can choose; `taskset` binds the
+//! process to as many cores, where there is one. Fields of a line are those of
+//! `benches/peers/benchlib.py`, and so is the way to measure.
 //!
-//! `BURN_DEVICE` chooses the device. `BENCH_GATE=S` waits up to S seconds for a quiet machine before each item, `BENCH_HARD=S` is the longest
-//! time an item may be repeated (12).
+//! `BURN_DEVICE` chooses the device. `BENCH_GATE=S` waits up to S seconds for a quiet machine
+//! before each item, `BENCH_HARD=S` is the longest time an item may be repeated (12).
 
 mod args;
 mod child;
@@ -46,7 +48,8 @@ impl Item {
     }
 }
 
-/// What is timed: one call does the work once, and has done it when it returns or when the device is synchronised.
+/// What is timed: one call does the work once, and has done it when it returns or when the device
+/// is synchronised.
 pub struct Work {
     call: Box<dyn FnMut()>,
     notes: Notes,

@@ -1,4 +1,5 @@
-//! Repeats a call and says how long it took: the rules of `benches/peers/benchlib.py`, so that both sides are measured alike.
+//! Repeats a call and says how long it took: the rules of `benches/peers/benchlib.py`, so that both
+//! sides are measured alike.
 
 use std::env;
 use std::time::Instant;
@@ -65,7 +66,8 @@ fn median(values: &[f64]) -> f64 {
 }
 
 impl Timing {
-    /// Times of a call. `median_s` is over the clean samples where there are three of them, `median_all_s` over all.
+    /// Times of a call. `median_s` is over the clean samples where there are three of them,
+    /// `median_all_s` over all.
     pub fn measure(&self, call: &mut dyn FnMut()) -> Notes {
         let first_call = sample(call);
         let first = first_call.seconds;

@@ -1,4 +1,5 @@
-//! Invertible 1x1 convolutions on `[32, 48, 16, 16]`: value, log-determinant and the gradients of matrix and input.
+//! Invertible 1x1 convolutions on `[32, 48, 16, 16]`: value, log-determinant and the gradients of
+//! matrix and input.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -23,7 +24,8 @@ fn both<B: Bijector<4>>(layer: &B, x: &Tensor<4>) -> Vec<Vec<f64>> {
     found
 }
 
-/// Value, log-determinant and gradients beside the layer in float64, and the value beside its inverse there.
+/// Value, log-determinant and gradients beside the layer in float64, and the value beside its
+/// inverse there.
 fn check<B: Bijector<4> + Clone>(layer: B, device: &Device) -> f64 {
     let x = input(device);
     let wide = double(layer.clone());

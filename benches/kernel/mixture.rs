@@ -1,7 +1,8 @@
 //! The MixLogCDF law of Flow++ with 32 components.
 //!
-//! The peers evaluate the mixture alone. Here it is the whole law, with its scale, shift and clamp, on the layout in which a network gives its
-//! parameters, which is more work. The peers bisect or take Newton steps until a tolerance of 1e-6; the law's inverse goes to rounding level.
+//! The peers evaluate the mixture alone. Here it is the whole law, with its scale, shift and clamp,
+//! on the layout in which a network gives its parameters, which is more work. The peers bisect or
+//! take Newton steps until a tolerance of 1e-6; the law's inverse goes to rounding level.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdf, MixLogCdfConfig};
@@ -15,7 +16,8 @@ const COMPONENTS: usize = 32;
 /// Numbers of an example: 3 channels of 32x16 positions, half of an image.
 const DIMS: usize = 3 * 32 * 16;
 
-/// Examples that are compared with float64, of a batch that may be larger: elements do not see each other.
+/// Examples that are compared with float64, of a batch that may be larger: elements do not see each
+/// other.
 const CHECKED: usize = 32;
 
 struct Case {
@@ -47,7 +49,8 @@ fn log_sum_exp(v: Tensor<3>) -> Tensor<2> {
     v.exp().sum_dim(1).log().squeeze_dim(1)
 }
 
-/// The formula as it is written in the paper, in the log domain: right in float64 for these inputs, where `|z| < 700`, and not beyond.
+/// The formula as it is written in the paper, in the log domain: right in float64 for these inputs,
+/// where `|z| < 700`, and not beyond.
 fn reference(x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
     let part = |from, n| theta.clone().narrow(1, from, n);
     let [a, b] = [0, 1].map(|index| part(index, 1).squeeze_dim::<2>(1));

@@ -1,6 +1,8 @@
-//! The network of a Flow++ coupling, with what the law does to its outputs before the mixture: tanh, clamp, parts.
+//! The network of a Flow++ coupling, with what the law does to its outputs before the mixture:
+//! tanh, clamp, parts.
 //!
-//! Layers and parameter counts are those of the peers' `Conditioner`: `PARAMETERS` is what it reports.
+//! Layers and parameter counts are those of the peers' `Conditioner`: `PARAMETERS` is what it
+//! reports.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};

@@ -1,6 +1,8 @@
-//! burn's own operations, which no layer of this crate can be faster than: what a comparison of whole models rests on.
+//! burn's own operations, which no layer of this crate can be faster than: what a comparison of
+//! whole models rests on.
 //!
-//! PyTorch is given the gradient of the convolution's output; here it comes from a product with the same numbers, which is one pass more.
+//! PyTorch is given the gradient of the convolution's output; here it comes from a product with the
+//! same numbers, which is one pass more.
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
@@ -45,7 +47,8 @@ fn output(x: &[f64], w: &[f64], [example, channel, row, column]: [usize; 4]) -> 
     sum
 }
 
-/// Some outputs by the definition, and gradients by what a bilinear map owes: `⟨g, x∗w⟩ = ⟨∂x, x⟩ = ⟨∂w, w⟩`.
+/// Some outputs by the definition, and gradients by what a bilinear map owes:
+/// `⟨g, x∗w⟩ = ⟨∂x, x⟩ = ⟨∂w, w⟩`.
 fn check_convolution(device: &Device) -> f64 {
     let device = device.clone().autodiff();
     let (x, w, g) = (image(&device).require_grad(), weights(&device).require_grad(), image(&device));
@@ -58,7 +61,8 @@ fn check_convolution(device: &Device) -> f64 {
         gap = gap.max(within(1e-4, "convolution", &[ys[index]], &[output(&xs, &ws, place)]));
     }
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    // A sum of millions of products of either sign: its rounding is that of its length, not of its value.
+    // A sum of millions of products of either sign: its rounding is that of its length, not of its
+    // value.
     let length = (dot(&ys, &ys) * dot(&gs, &gs)).sqrt();
     let gradients = (y * g).sum().backward();
     let expected = dot(&ys, &gs) / length;

@@ -1,8 +1,10 @@
 //! The small Flow++ on 16 images of CIFAR-10's shape and of MNIST's.
 //!
-//! The model is the peers', layer by layer, with as many parameters. A training step is the trainer's, and more than the peers': noise, loss,
-//! gradients, clip at 1 of the loss in bits/dim, Adam, and the moving average of the weights, which the peers do not keep. Samples are solved
-//! to rounding level, the peers' to 1e-6, and include the draws and the check for numbers that are not finite.
+//! The model is the peers', layer by layer, with as many parameters. A training step is the
+//! trainer's, and more than the peers': noise, loss, gradients, clip at 1 of the loss in bits/dim,
+//! Adam, and the moving average of the weights, which the peers do not keep. Samples are solved to
+//! rounding level, the peers' to 1e-6, and include the draws and the check for numbers that are not
+//! finite.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};

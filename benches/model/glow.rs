@@ -1,8 +1,10 @@
 //! Glow with 3 scales of 8 steps and 128 filters, on 16 images of 3x32x32.
 //!
-//! The peers' model where they agree: PLU, affine couplings `(x + t)·σ(s + 2)`, a standard normal prior. Ours does more inside of its networks,
-//! as Glow's released code does: a norm behind each convolution and a channel that marks the border (1,652,160 parameters, the peers' 1,611,648). And its training step does more: it draws
-//! uniform noise, clips the gradient and keeps a moving average.
+//! The peers' model where they agree: PLU, affine couplings `(x + t)·σ(s + 2)`, a standard normal
+//! prior. Ours does more inside of its networks, as Glow's released code does: a norm behind each
+//! convolution and a channel that marks the border (1,652,160 parameters, the peers' 1,611,648).
+//! And its training step does more: it draws uniform noise, clips the gradient and keeps a moving
+//! average.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};

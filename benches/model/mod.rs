@@ -8,7 +8,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use flowkit::train::{Objective, Trainer};
 
-/// What several updates of a trainer lose, which must be finite, and the same when they are made again.
+/// What several updates of a trainer lose, which must be finite, and the same when they are made
+/// again.
 fn repeatable<M: Module>(make: impl Fn() -> Trainer<M>, objective: &impl Objective<M>, device: &Device) {
     let losses = || {
         let mut trainer = make();

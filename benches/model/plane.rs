@@ -1,6 +1,7 @@
 //! RealNVP on points of a plane: eight affine couplings with two layers of 64 ReLUs, 4096 points.
 //!
-//! The peers' `x·exp(tanh s) + t` and their networks. The training step also clips the gradient and keeps a moving average.
+//! The peers' `x·exp(tanh s) + t` and their networks. The training step also clips the gradient and
+//! keeps a moving average.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};

@@ -1,3 +1,5 @@
+//! From images to tensors.
+
 use burn::data::dataloader::batcher::Batcher;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -12,7 +14,8 @@ pub struct ImageBatch {
     pub labels: Option<Tensor<1, Int>>,
 }
 
-/// Makes tensors of the device's default integer type from [`Image`]s: the images alone, or an [`ImageBatch`].
+/// Makes tensors of the device's default integer type from [`Image`]s: the images alone, or an
+/// [`ImageBatch`].
 ///
 /// # Panics
 ///

@@ -1,10 +1,11 @@
 //! The CIFAR-10 binary format: records of one label byte and 3,072 pixel bytes.
 //!
-//! A file is nothing but records, so its size is a multiple of 3,073 bytes and the only thing that can betray another
-//! format is a label above 9. The pixels of a record are the red plane, the green plane and the blue plane, each of 32 rows
-//! of 32: the layout of [`Images`] already.
+//! A file is nothing but records, so its size is a multiple of 3,073 bytes and the only thing that
+//! can betray another format is a label above 9. The pixels of a record are the red plane, the
+//! green plane and the blue plane, each of 32 rows of 32: the layout of [`Images`] already.
 //!
-//! Reference: Krizhevsky, *Learning multiple layers of features from tiny images*, 2009; the format is described at
+//! Reference: Krizhevsky, *Learning multiple layers of features from tiny images*, 2009; the format
+//! is described at
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version".
 
 use std::path::Path;
@@ -39,8 +40,8 @@ const N_TRAIN_FILES: usize = 5;
 ///
 /// # Errors
 ///
-/// [`DataError::Io`], also for what is not a regular file and for one of more than 1 GiB; [`DataError::EmptyFile`],
-/// [`DataError::TruncatedRecord`], or [`DataError::LabelOutOfRange`].
+/// [`DataError::Io`], also for what is not a regular file and for one of more than 1 GiB;
+/// [`DataError::EmptyFile`], [`DataError::TruncatedRecord`], or [`DataError::LabelOutOfRange`].
 ///
 /// # Example
 ///
@@ -81,11 +82,12 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     Images::new(bytes, SHAPE)?.with_labels(labels)
 }
 
-/// The CIFAR-10 folder: the training images of all `data_batch_*.bin` that it holds, in order of their numbers, and the
-/// test images of `test_batch.bin`.
+/// The CIFAR-10 folder: the training images of all `data_batch_*.bin` that it holds, in order of
+/// their numbers, and the test images of `test_batch.bin`.
 ///
-/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out. The [`Report`](super::Report) of
-/// the set lists them, and any of the five training files that are missing.
+/// Other files, such as the `data_batch_1 (1).bin` of a second download, are left out. The
+/// [`Report`](super::Report) of the set lists them, and any of the five training files that are
+/// missing.
 ///
 /// # Errors
 ///

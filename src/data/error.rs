@@ -1,5 +1,5 @@
-//! What can be wrong with data. The text of an error contains that of its cause: a field `r#source`, instead of
-//! `source`, keeps thiserror from giving the cause once more.
+//! What can be wrong with data. The text of an error contains that of its cause: a field
+//! `r#source`, instead of `source`, keeps thiserror from giving the cause once more.
 
 use std::{error::Error as StdError, io, path::PathBuf};
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{ItemError, LayoutError, Report};
 
-/// What can be wrong with data: one variant per broken rule, carrying what was expected and what came.
+/// What can be wrong with data: one variant for each broken rule, with its values.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -20,7 +20,7 @@ pub enum DataError {
         /// The reason.
         r#source: io::Error,
     },
-    /// An image shape `[channels, height, width]` with a zero in it, or of more bytes than can be counted.
+    /// An image shape `[channels, height, width]` with a zero in it, or of too many bytes.
     #[error("an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory")]
     ImageShape {
         /// The shape.
@@ -378,7 +378,7 @@ pub enum DataError {
     },
 }
 
-/// An error of another crate with its causes, each of them once: the text of some errors contains that of their cause.
+/// An error of another crate with its causes, each once: some texts contain that of their cause.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,5 @@
-//! The entries of a folder, in the same order on every file system, and which of them are the user's data.
+//! The entries of a folder, in the same order on every file system, and which of them are the
+//! user's data.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,7 +9,8 @@ use std::{
 
 use super::{DataError, LayoutError, Remark, report};
 
-/// Names, in lower case, of files and folders that operating systems, file servers and tools add to a user's folder.
+/// Names, in lower case, of files and folders that operating systems, file servers and tools add to
+/// a user's folder.
 const SYSTEM: [&str; 21] = [
     "__macosx",
     "__pycache__",

@@ -1,7 +1,7 @@
 //! Gzip files: a sequence of members, any of which may be followed by zeros.
 //!
-//! Tapes and some writers pad a file with zeros to a whole number of blocks. gzip and Python skip the zeros;
-//! `MultiGzDecoder` does not.
+//! Tapes and some writers pad a file with zeros to a whole number of blocks. gzip and Python skip
+//! the zeros; `MultiGzDecoder` does not.
 //!
 //! Reference: RFC 1952; the gzip manual, "Using gzip on tapes".
 

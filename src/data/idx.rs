@@ -1,10 +1,11 @@
-//! The idx format of MNIST, as it is or packed by gzip (in one member or several, padded with zeros or not): a
-//! big-endian header of a magic number and the dimensions, then bytes.
+//! The idx format of MNIST, as it is or packed by gzip (in one member or several, padded with zeros
+//! or not): a big-endian header of a magic number and the dimensions, then bytes.
 //!
-//! The magic number is two zeros, the type of the elements (8: unsigned bytes) and the number of dimensions. What a file holds decides
-//! whether it is unpacked, not its name.
+//! The magic number is two zeros, the type of the elements (8: unsigned bytes) and the number of
+//! dimensions. What a file holds decides whether it is unpacked, not its name.
 //!
-//! Reference: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*, "File formats for the MNIST database".
+//! Reference: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*, "File formats for
+//! the MNIST database".
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -19,8 +20,8 @@ const fn magic(n_dims: u32) -> u32 {
     0x0800 | n_dims
 }
 
-/// Most bytes of a file, unpacked: 1 GiB. The largest set in this format, EMNIST by class, has 0.5 GiB of images; a few kilobytes of gzip
-/// can unpack to any number.
+/// Most bytes of a file, unpacked: 1 GiB. The largest set in this format, EMNIST by class, has 0.5
+/// GiB of images; a few kilobytes of gzip can unpack to any number.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// A file of `N` dimensions, the first of which counts its records, after its header.
@@ -109,7 +110,8 @@ impl Source<'_> {
         }
     }
 
-    /// Whether the stream is at its end, where a packed one proves its checksum. One byte more is enough to know.
+    /// Whether the stream is at its end, where a packed one proves its checksum. One byte more is
+    /// enough to know.
     fn ends(&mut self, before: usize) -> Result<bool, DataError> {
         Ok(self.read(1, before)?.is_empty())
     }

@@ -1,3 +1,5 @@
+//! Images of one shape, in memory as bytes.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -6,12 +8,15 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{DataError, Image, Labels};
 
-/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255, with or without labels.
+/// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255, with or
+/// without labels.
 ///
-/// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only through a quantization
-/// transform, and that starts from the integer. It is also a quarter of the memory.
+/// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only
+/// through a quantization transform, and that starts from the integer. It is also a quarter of the
+/// memory.
 ///
-/// Clones share the bytes, so a loader can be given one. A set is one of burn's [`Dataset`]s of [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
+/// Clones share the bytes, so a loader can be given one. A set is one of burn's [`Dataset`]s of
+/// [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
 ///
 /// # Example
 ///
@@ -31,13 +36,13 @@ pub struct Images {
 }
 
 impl Images {
-    /// Images of `shape` = `[channels, height, width]` from their bytes: image after image, each plane after plane, each
-    /// row after row. No bytes at all make an empty set.
+    /// Images of `shape` = `[channels, height, width]` from their bytes: image after image, each
+    /// plane after plane, each row after row. No bytes at all make an empty set.
     ///
     /// # Errors
     ///
-    /// [`DataError::ImageShape`] if a dimension is 0 or their product overflows; [`DataError::PixelCount`] if the bytes
-    /// are not a whole number of images.
+    /// [`DataError::ImageShape`] if a dimension is 0 or their product overflows;
+    /// [`DataError::PixelCount`] if the bytes are not a whole number of images.
     pub fn new(pixels: Vec<u8>, shape: [usize; 3]) -> Result<Self, DataError> {
         let per_image = shape.iter().try_fold(1usize, |product, &d| product.checked_mul(d));
         match per_image {
@@ -99,7 +104,8 @@ impl Images {
 
     /// The first `n` images, or all of them if there are fewer.
     ///
-    /// Files sorted by class make the first images a sample of one class: [`select`](Self::select) takes a random one.
+    /// Files sorted by class make the first images a sample of one class: [`select`](Self::select)
+    /// takes a random one.
     pub fn take(mut self, n: usize) -> Self {
         let n_bytes = n.saturating_mul(self.n_dims()).min(self.pixels.len());
         match Arc::get_mut(&mut self.pixels) {
@@ -135,8 +141,8 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape; [`DataError::ClassesDiffer`] if their classes
-    /// do, or if only one of them has labels.
+    /// [`DataError::ShapesDiffer`] if the images of the two sets differ in shape;
+    /// [`DataError::ClassesDiffer`] if their classes do, or if only one of them has labels.
     pub fn concat(mut self, other: &Self) -> Result<Self, DataError> {
         if self.shape != other.shape {
             return Err(DataError::ShapesDiffer { expected: self.shape, found: other.shape });
@@ -165,8 +171,8 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// [`DataError::Levels`] unless `n_levels` is a power of two from 2 to 256: with others some levels would stand for more bytes than
-    /// their neighbours do.
+    /// [`DataError::Levels`] unless `n_levels` is a power of two from 2 to 256: with others some
+    /// levels would stand for more bytes than their neighbours do.
     pub fn coarsened(mut self, n_levels: usize) -> Result<Self, DataError> {
         if !(n_levels.is_power_of_two() && (2..=256).contains(&n_levels)) {
             return Err(DataError::Levels { found: n_levels });
@@ -177,8 +183,8 @@ impl Images {
         Ok(self)
     }
 
-    /// These images with rows and columns exchanged: the pixel in row `y`, column `x` moves to row `x`, column `y`.
-    /// EMNIST's files store their images that way.
+    /// These images with rows and columns exchanged: the pixel in row `y`, column `x` moves to row
+    /// `x`, column `y`. EMNIST's files store their images that way.
     ///
     /// ```
     /// # use flowkit::data::Images;
@@ -195,8 +201,8 @@ impl Images {
         Self { pixels: Arc::new(pixels), shape: [channels, width, height], labels: self.labels }
     }
 
-    /// The images at `indices` as a tensor `[indices.len(), channels, height, width]` of the device's default integer
-    /// type, levels 0 to 255.
+    /// The images at `indices` as a tensor `[indices.len(), channels, height, width]` of the
+    /// device's default integer type, levels 0 to 255.
     ///
     /// # Panics
     ///

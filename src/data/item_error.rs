@@ -1,3 +1,5 @@
+//! Errors of data sets that do not return the images that a loader requested.
+
 use thiserror::Error;
 
 /// What a data set gave a loader instead of the images that it was asked for.

@@ -1,9 +1,11 @@
+//! The classes of the images of a set, and their names.
+
 use super::DataError;
 
 /// The class of each image of a set, and the names of the classes.
 ///
-/// A label is the index of a name. Two sets that are to be used together, such as those of a [`Split`](super::Split), have the
-/// same names in the same order.
+/// A label is the index of a name. Two sets that are to be used together, such as those of a
+/// [`Split`](super::Split), have the same names in the same order.
 ///
 /// # Example
 ///

@@ -1,3 +1,5 @@
+//! Errors of data sets whose folders allow more than one reading.
+
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -13,7 +15,8 @@ pub enum LayoutError {
         path: PathBuf,
     },
 
-    /// Folders whose names suggest a split, but do not say which is the training set and which the test set.
+    /// Folders whose names suggest a split, but do not say which is the training set and which the
+    /// test set.
     #[error(
         "{}: {} may be parts of a split. A split is one folder called {train} and one called {test}, in upper or lower \
          case. Rename them, or call `read_split` with the two folders, or `read_held_out` if they are not a split", path.display(), found.join(", ")
@@ -29,8 +32,8 @@ pub enum LayoutError {
         test: String,
     },
 
-    /// A training folder and a test folder that are the same, or of which one lies in the other, possibly through
-    /// links.
+    /// A training folder and a test folder that are the same, or of which one lies in the other,
+    /// possibly through links.
     #[error("{} and {} share files: the model would be tested on training data", train.display(), test.display())]
     SharedFolder {
         /// The training folder.
@@ -39,8 +42,8 @@ pub enum LayoutError {
         test: PathBuf,
     },
 
-    /// Two class folders whose names are the same as text. A byte that is not UTF-8 is written `\xE9` in the name of a
-    /// class.
+    /// Two class folders whose names are the same as text. A byte that is not UTF-8 is written
+    /// `\xE9` in the name of a class.
     #[error("{}: two folders are both class {name:?}; rename one", path.display())]
     SameClassName {
         /// The folder that is read.

@@ -1,3 +1,5 @@
+//! Batches of images, read ahead in a thread.
+
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +14,8 @@ use super::{
     prefetch::Prefetch,
 };
 
-/// Most batches that are read ahead. Each is held in memory until it is used, and a place is reserved for it. If
-/// reading is slower than training, no number of batches makes it faster.
+/// Most batches that are read ahead. Each is held in memory until it is used, and a place is
+/// reserved for it. If reading is slower than training, no number of batches makes it faster.
 const MOST_AHEAD: usize = 1024;
 
 /// Configuration of a [`Loader`].
@@ -27,8 +29,8 @@ pub struct LoaderConfig {
     /// What the order and the augmentation follow from, with the step.
     #[config(default = 0)]
     pub seed: u64,
-    /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0 each batch is read
-    /// when it is requested. It does not affect batches or errors.
+    /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0
+    /// each batch is read when it is requested. It does not affect batches or errors.
     #[config(default = 2)]
     pub prefetch: usize,
     /// Random changes of the images, in this order.
@@ -41,7 +43,8 @@ impl LoaderConfig {
     ///
     /// # Errors
     ///
-    /// [`DataError::BatchOfZero`], [`DataError::PrefetchTooLarge`], or the error of an [`Augmentation`].
+    /// [`DataError::BatchOfZero`], [`DataError::PrefetchTooLarge`], or the error of an
+    /// [`Augmentation`].
     pub fn validate(&self) -> Result<(), DataError> {
         if self.batch_size == 0 {
             return Err(DataError::BatchOfZero);
@@ -55,13 +58,15 @@ impl LoaderConfig {
 
 /// Batches of any data set of [`Image`]s, read ahead in a thread: the one loader for every source.
 ///
-/// The batch of a step is a function of the configuration and of the step's number. [`Loader::steps`] starts at any
-/// step, so a run that resumes sees exactly the batches that the uninterrupted run would have seen. The thread asks the
-/// data set for images, which [`Images`](super::Images) holds decoded in memory and another may read and decode then,
-/// and augments them; tensors are made by the thread that asks for them, so that a GPU's work stays on one stream.
+/// The batch of a step is a function of the configuration and of the step's number.
+/// [`Loader::steps`] starts at any step, so a run that resumes sees exactly the batches that the
+/// uninterrupted run would have seen. The thread asks the data set for images, which
+/// [`Images`](super::Images) holds decoded in memory and another may read and decode then, and
+/// augments them; tensors are made by the thread that asks for them, so that a GPU's work stays on
+/// one stream.
 ///
-/// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see [`Loader::starting_at_epoch`] for a
-/// resumed `Learner`.
+/// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see
+/// [`Loader::starting_at_epoch`] for a resumed `Learner`.
 ///
 /// # Example
 ///
@@ -71,7 +76,8 @@ impl LoaderConfig {
 ///
 /// let images = Images::new((0..5 * 12).collect(), [3, 2, 2])?;
 /// let config = LoaderConfig::new(2).with_seed(7);
-/// let loader: Loader<Tensor<4, Int>> = Loader::new(images, ImageBatcher, config, &Device::default())?;
+/// let device = Device::default();
+/// let loader: Loader<Tensor<4, Int>> = Loader::new(images, ImageBatcher, config, &device)?;
 /// for batch in loader.steps(3)?.take(4) {
 ///     assert_eq!(batch?.dims(), [2, 3, 2, 2]); // steps 3 to 6
 /// }
@@ -91,8 +97,8 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if there is not one complete batch, or, in
-    /// sequential order, not one image.
+    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if there is not one
+    /// complete batch, or, in sequential order, not one image.
     pub fn new(
         dataset: impl Dataset<Image> + 'static,
         batcher: impl Batcher<Image, O> + 'static,
@@ -116,14 +122,15 @@ impl<O> Loader<O> {
         self.reader.plan.steps_per_epoch()
     }
 
-    /// The batches of `step`, `step + 1` and so on, through the epochs, up to the step `usize::MAX`. Steps count from
-    /// 0.
+    /// The batches of `step`, `step + 1` and so on, through the epochs, up to the step
+    /// `usize::MAX`. Steps count from 0.
     ///
     /// # Errors
     ///
-    /// [`DataError::NoThread`]. The batches are errors where the data set is: [`DataError::Dataset`], or
-    /// [`DataError::Panicked`]; [`DataError::Items`] if it gives more or fewer images than it is asked for, images of
-    /// different shapes, or images without the bytes of their shape. An error is the last item.
+    /// [`DataError::NoThread`]. The batches are errors where the data set is:
+    /// [`DataError::Dataset`], or [`DataError::Panicked`]; [`DataError::Items`] if it gives more or
+    /// fewer images than it is asked for, images of different shapes, or images without the bytes
+    /// of their shape. An error is the last item.
     pub fn steps(&self, step: usize) -> Result<Steps<O>, DataError> {
         self.range(step..=usize::MAX)
     }
@@ -132,7 +139,8 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// As [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose step numbers do not fit `usize`.
+    /// As [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose step numbers do
+    /// not fit `usize`.
     pub fn epoch(&self, epoch: usize) -> Result<Steps<O>, DataError> {
         let n_steps = self.steps_per_epoch();
         let end = epoch.checked_add(1).and_then(|next| next.checked_mul(n_steps));
@@ -166,7 +174,8 @@ impl<O> Loader<O> {
     }
 }
 
-/// The batches of a range of steps, from [`Loader::steps`] or [`Loader::epoch`]. Dropping it stops its thread.
+/// The batches of a range of steps, from [`Loader::steps`] or [`Loader::epoch`]. Dropping it stops
+/// its thread.
 pub struct Steps<O> {
     items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send>,
     batcher: Arc<dyn Batcher<Image, O>>,
@@ -249,7 +258,8 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
         Box::new(Epoch { plan: self.reader.plan, steps, failed, done: 0 })
     }
 
-    /// The images that an epoch gives: without those of an incomplete last batch, where the order leaves it out.
+    /// The images that an epoch gives: without those of an incomplete last batch, where the order
+    /// leaves it out.
     fn num_items(&self) -> usize {
         self.reader.plan.items(self.steps_per_epoch())
     }
@@ -258,8 +268,8 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
         Arc::new(self.with_device(device))
     }
 
-    /// A loader of the images `start..end` of the data set. The last of several slices, whose end is `num_items()`,
-    /// takes the images of an incomplete batch too.
+    /// A loader of the images `start..end` of the data set. The last of several slices, whose end
+    /// is `num_items()`, takes the images of an incomplete batch too.
     ///
     /// # Panics
     ///
@@ -279,7 +289,8 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
     }
 }
 
-/// Returns the number of the next epoch and advances the counter, which stops at the largest number.
+/// Returns the number of the next epoch and advances the counter, which stops at the largest
+/// number.
 pub(crate) fn next_epoch(epoch: &AtomicUsize) -> usize {
     let next = |epoch: usize| Some(epoch.saturating_add(1));
     // `next` is never `None`, so that both are the number before.

@@ -1,13 +1,15 @@
 //! Image sets: what a flow is trained on.
 //!
-//! Every source gives the same thing, a [`Split`] of two [`Images`]: byte images in memory, `[n, channels, height, width]`, with
-//! [`Labels`] where the source has them. A [`Loader`] makes batches of them, reading ahead in a thread, in the order of [`Batches`]:
-//! which images a training step sees is a function of the seed and the step. Without a loader, [`Images::batch`] puts any of them
-//! on a device. Nothing here rescales or adds noise: quantization is a transform of the flow, and only it knows about 256 levels.
+//! Every source gives the same thing, a [`Split`] of two [`Images`]: byte images in memory,
+//! `[n, channels, height, width]`, with [`Labels`] where the source has them. A [`Loader`] makes
+//! batches of them, reading ahead in a thread, in the order of [`Batches`]: which images a training
+//! step sees is a function of the seed and the step. Without a loader, [`Images::batch`] puts any
+//! of them on a device. Nothing here rescales or adds noise: quantization is a transform of the
+//! flow, and only it knows about 256 levels.
 //!
-//! [`Images`] are one of burn's data sets, [`ImageBatcher`] is one of its batchers and [`Loader`] one of its loaders, so each can be
-//! exchanged for burn's own or for yours. burn's `DataLoader` shuffles too, but its order depends on the epochs that ran before in the
-//! same process.
+//! [`Images`] are one of burn's data sets, [`ImageBatcher`] is one of its batchers and [`Loader`]
+//! one of its loaders, so each can be exchanged for burn's own or for yours. burn's `DataLoader`
+//! shuffles too, but its order depends on the epochs that ran before in the same process.
 //!
 //! | source | what it reads | labels |
 //! |---|---|---|
@@ -18,8 +20,9 @@
 //! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) | |
 //! | `download` | CIFAR-10 from the network (feature `download`) | yes |
 //!
-//! Nothing is left out silently: [`Split::report`] lists the files that a reader did not read, with the reason, and an
-//! ambiguous folder is an error. Files that are hidden or created by an operating system are not data.
+//! Nothing is left out silently: [`Split::report`] lists the files that a reader did not read, with
+//! the reason, and an ambiguous folder is an error. Files that are hidden or created by an
+//! operating system are not data.
 //!
 //! # Example
 //!
@@ -28,7 +31,8 @@
 //! use flowkit::data::{ImageBatch, ImageBatcher, Images, Loader, LoaderConfig};
 //!
 //! let images = Images::new((0..5 * 12).collect(), [3, 2, 2])?; // five images of 12 bytes
-//! let loader = Loader::new(images, ImageBatcher, LoaderConfig::new(2).with_seed(7), &Device::default())?;
+//! let config = LoaderConfig::new(2).with_seed(7);
+//! let loader = Loader::new(images, ImageBatcher, config, &Device::default())?;
 //! for batch in loader.steps(0)?.take(4) {
 //!     let batch: ImageBatch = batch?;
 //!     assert_eq!(batch.images.dims(), [2, 3, 2, 2]);

@@ -1,3 +1,5 @@
+//! The message of a panic that was caught.
+
 use std::any::Any;
 
 /// What a panic said.

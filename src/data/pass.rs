@@ -1,3 +1,5 @@
+//! Which images the steps of a loader return: those of training or those of an evaluation.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Batches, DataError};
@@ -5,9 +7,11 @@ use super::{Batches, DataError};
 /// Which images a loader's step gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pass {
-    /// That of [`Batches`]: every epoch shuffled afresh, an incomplete last batch left out. For training.
+    /// That of [`Batches`]: every epoch shuffled afresh, an incomplete last batch left out. For
+    /// training.
     Shuffled,
-    /// That of [`chunks`](super::chunks): every image once and in order, the last batch with what is left. For evaluation.
+    /// That of [`chunks`](super::chunks): every image once and in order, the last batch with what
+    /// is left. For evaluation.
     Sequential,
 }
 

@@ -1,3 +1,5 @@
+//! The photographs that the crate contains.
+
 use image::{ImageFormat, RgbImage};
 
 use super::{Images, Split, rgb::push_planes};
@@ -6,9 +8,10 @@ const TILE: u32 = 32;
 
 /// The photographs embedded in the crate: 1,024 training and 128 test images, `[n, 3, 32, 32]`.
 ///
-/// Real data for a first run and for tests, with nothing to fetch. They are 32x32 tiles of four photographs at half size,
-/// stored without loss; the test tiles come from the right 18 % of each photograph, so the two sets share no pixel. They do
-/// share the four scenes: bits/dim on them compares one flow with another, and says nothing about natural images at large.
+/// Real data for a first run and for tests, with nothing to fetch. They are 32x32 tiles of four
+/// photographs at half size, stored without loss; the test tiles come from the right 18 % of each
+/// photograph, so the two sets share no pixel. They do share the four scenes: bits/dim on them
+/// compares one flow with another, and says nothing about natural images at large.
 ///
 /// | photograph | author | licence |
 /// |---|---|---|

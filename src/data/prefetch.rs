@@ -1,3 +1,5 @@
+//! An iterator that runs ahead in a thread of its own.
+
 use std::{
     sync::mpsc::{Receiver, sync_channel},
     thread::{self, JoinHandle},
@@ -5,10 +7,11 @@ use std::{
 
 use super::{DataError, panic_message::panic_message};
 
-/// Runs an iterator ahead in a thread of its own. What comes out is what the iterator gives, in its order, up to and with
-/// its first error.
+/// Runs an iterator ahead in a thread of its own. What comes out is what the iterator gives, in its
+/// order, up to and with its first error.
 ///
-/// Dropping it stops the thread: at once if it waits for room, else as soon as the item in work is done. The drop waits for that.
+/// Dropping it stops the thread: at once if it waits for room, else as soon as the item in work is
+/// done. The drop waits for that.
 pub(super) struct Prefetch<T> {
     receiver: Option<Receiver<Result<T, DataError>>>,
     thread: Option<JoinHandle<()>>,

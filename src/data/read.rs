@@ -1,3 +1,5 @@
+//! The reader for a folder whose kind of data set is not known.
+
 use std::path::Path;
 
 use super::{
@@ -16,8 +18,9 @@ use super::{
 /// # Errors
 ///
 /// Those of the reader that the table names. [`DataError::Io`] if there is no such folder,
-/// [`LayoutError::NotAFolder`](super::LayoutError::NotAFolder) if it is a file, [`DataError::Unrecognized`] if it holds
-/// none of the three; the error lists what was looked for and what was found.
+/// [`LayoutError::NotAFolder`](super::LayoutError::NotAFolder) if it is a file,
+/// [`DataError::Unrecognized`] if it holds none of the three; the error lists what was looked for
+/// and what was found.
 pub fn read(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if cifar10::recognizes(dir)? {

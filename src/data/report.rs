@@ -12,16 +12,18 @@ const NAMED: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Remark {
-    /// Left out: its name begins with a dot, such as `.ipynb_checkpoints`, `.Trash-1000`, `._0.png`.
+    /// Left out: its name begins with a dot, such as `.ipynb_checkpoints`, `.Trash-1000`,
+    /// `._0.png`.
     Hidden,
-    /// Left out: an operating system or file server created it, such as `__MACOSX`, `Thumbs.db`, `@eaDir`,
-    /// `lost+found`.
+    /// Left out: an operating system or file server created it, such as `__MACOSX`, `Thumbs.db`,
+    /// `@eaDir`, `lost+found`.
     System,
     /// Left out: a link to a folder. Links may form cycles, and lead out of the data set.
     LinkedFolder,
     /// Left out: neither a file nor a folder, such as a named pipe.
     NotAFile,
-    /// Left out: an image by its extension, of a format that is not read, such as `.webp`, `.gif`, `.bmp`.
+    /// Left out: an image by its extension, of a format that is not read, such as `.webp`, `.gif`,
+    /// `.bmp`.
     OtherFormat,
     /// Left out: its extension is not that of an image.
     NotAnImage,
@@ -33,7 +35,8 @@ pub enum Remark {
     NotInSet,
     /// Missing: the complete data set has it.
     Missing,
-    /// Read: another file of the folder has the same name apart from its extension, so both may show the same picture.
+    /// Read: another file of the folder has the same name apart from its extension, so both may
+    /// show the same picture.
     SameStem,
     /// Read, and turned or mirrored as its EXIF orientation requires.
     Turned,

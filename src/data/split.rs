@@ -1,16 +1,19 @@
+//! A training set and its test set.
+
 use super::{Images, Report};
 
 /// A training set and a test set that share no file.
 ///
-/// Every reader of this module returns one. Both sets have the same image shape, and neither is empty. A label means
-/// the same class in both.
+/// Every reader of this module returns one. Both sets have the same image shape, and neither is
+/// empty. A label means the same class in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// What the parameters are fitted to.
     pub train: Images,
     /// What bits/dim is reported on.
     pub test: Images,
-    /// What the reader left out, and other remarks. Empty for sets that were not read from a folder.
+    /// What the reader left out, and other remarks. Empty for sets that were not read from a
+    /// folder.
     pub report: Report,
 }
 

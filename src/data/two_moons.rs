@@ -10,8 +10,8 @@ use rand_distr::{Distribution, StandardNormal};
 /// Points of two moons, half of them of each.
 ///
 /// ```text
-/// t ~ U(0, π)      moon 0:  (cos t, sin t)      moon 1:  (1 − cos t, ½ − sin t)      each + noise·N(0, I)
-/// ln p(x | moon) = ln 1/π ∫ N(x; arc(t), noise²·I) dt                               ln p(x) = ln mean of both
+/// t ~ U(0, π)    moon 0:  (cos t, sin t)    moon 1:  (1 − cos t, ½ − sin t)   each + noise·N(0, I)
+/// ln p(x | moon) = ln 1/π ∫ N(x; arc(t), noise²·I) dt        ln p(x) = ln mean of both
 /// ```
 ///
 /// ```
@@ -30,17 +30,17 @@ pub struct TwoMoons {
     noise: f64,
 }
 
-/// Points of the integral over a moon's arc, whose length is π: far closer together than any noise that leaves a moon
-/// visible is wide.
+/// Points of the integral over a moon's arc, whose length is π: far closer together than any noise
+/// that leaves a moon visible is wide.
 const ARC_POINTS: usize = 1000;
 
 impl TwoMoons {
     /// `n` points: the even ones of moon 0, the odd ones of moon 1. The same for the same seed.
     ///
     /// # Panics
-    /// If `noise` is not in [0.02, 1e18], or if there is no memory for `n` points. The lower bound: the integral of the
-    /// density is taken at a thousand points of an arc of length π. The upper one: the squares of the points must be
-    /// finite in float32.
+    /// If `noise` is not in [0.02, 1e18], or if there is no memory for `n` points. The lower bound:
+    /// the integral of the density is taken at a thousand points of an arc of length π. The upper
+    /// one: the squares of the points must be finite in float32.
     pub fn new(n: usize, noise: f64, seed: u64) -> Self {
         assert!((0.02..=1e18).contains(&noise), "TwoMoons: `noise` must lie in [0.02, 1e18], found {noise}");
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -52,7 +52,8 @@ impl TwoMoons {
                 x + noise * draw
             })
         };
-        // 2^36 points of 16 bytes are 1 TiB. An allocator may promise more than that, but no machine has it.
+        // 2^36 points of 16 bytes are 1 TiB. An allocator may promise more than that, but no
+        // machine has it.
         let fits = n as u64 <= 1 << 36;
         let mut points = Vec::new();
         assert!(fits && points.try_reserve_exact(n).is_ok(), "TwoMoons: there is no memory for {n} points");
@@ -81,7 +82,8 @@ impl TwoMoons {
         Tensor::from_data(TensorData::new(rows, [self.len(), 2]), device)
     }
 
-    /// Mean of the true `ln p(x)` over the points, in nats: what no model's mean exceeds on many points.
+    /// Mean of the true `ln p(x)` over the points, in nats: what no model's mean exceeds on many
+    /// points.
     ///
     /// # Panics
     /// If there is no point.

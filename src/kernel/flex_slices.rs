@@ -31,8 +31,8 @@ pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTenso
     FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
 }
 
-/// The elements of a tensor, to be changed: where they are, if no one else holds them and they are contiguous; in a
-/// copy otherwise.
+/// The elements of a tensor, to be changed: where they are, if no one else holds them and they are
+/// contiguous; in a copy otherwise.
 pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
     let length = tensor.layout().num_elements();
     if tensor.as_slice::<T>().is_none_or(|numbers| numbers.len() != tensor.storage::<T>().len()) {

@@ -2,11 +2,13 @@
 //! ```text
 //! out[i, j] = Σ_k lhs[i, k]·rhs[k, j]                    or added to what `out` holds
 //! ```
-//! A matrix is a slice with a shape and strides, so a transposed matrix, a shifted image and a block of a larger matrix are views.
+//! A matrix is a slice with a shape and strides, so a transposed matrix, a shifted image and a
+//! block of a larger matrix are views.
 //!
 //! # Cost
-//! The product is fastest where `out` and `rhs` are contiguous along `j` and their columns a multiple of the vector's length: then `rhs` is
-//! read where it lies. A `rhs` that is contiguous along `k` costs about twice the time.
+//! The product is fastest where `out` and `rhs` are contiguous along `j` and their columns a
+//! multiple of the vector's length: then `rhs` is read where it lies. A `rhs` that is contiguous
+//! along `k` costs about twice the time.
 //!
 //! # Numerics
 //! One thread, so the order of summation depends on the shape alone.
@@ -111,9 +113,10 @@ pub fn matmul<T: Real>(lhs: Matrix<'_, T>, rhs: Matrix<'_, T>, out: MatrixMut<'_
         out.shape
     );
     let stride = |stride: usize| stride as isize;
-    // SAFETY: the constructors checked that every element of the three matrices lies within its slice, and that no two elements of `out` lie
-    // at one place; so offsets stay below a slice's length, which fits an isize. `out` is borrowed mutably, so it overlaps neither operand,
-    // and all slices are initialised. T is f32 or f64, which gemm takes.
+    // SAFETY: the constructors checked that every element of the three matrices lies within its
+    // slice, and that no two elements of `out` lie at one place; so offsets stay below a slice's
+    // length, which fits an isize. `out` is borrowed mutably, so it overlaps neither operand, and
+    // all slices are initialised. T is f32 or f64, which gemm takes.
     unsafe {
         gemm::gemm(
             rows,

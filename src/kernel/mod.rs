@@ -1,8 +1,9 @@
 //! Operations with kernels of their own, where burn's plain ones would spend their time on memory.
 //!
-//! One folder for each operation: its formulas, a reference of plain tensor operations, the CPU's and the GPU's kernels, and its backward. The
-//! reference is the definition, the oracle of the tests, and what runs on backends without kernels. Users meet none of this: laws and layers
-//! call it, and the device decides.
+//! One folder for each operation: its formulas, a reference of plain tensor operations, the CPU's
+//! and the GPU's kernels, and its backward. The reference is the definition, the oracle of the
+//! tests, and what runs on backends without kernels. Users meet none of this: laws and layers call
+//! it, and the device decides.
 //!
 //! | operation | serves | kernels |
 //! |---|---|---|
@@ -16,8 +17,8 @@
 //! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) | CPU |
 //!
 //! # Precision
-//! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with the reference's to rounding, and are not bit for bit
-//! the same on every instruction set.
+//! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with
+//! the reference's to rounding, and are not bit for bit the same on every instruction set.
 
 pub mod adam;
 pub mod affine_coupling;
@@ -69,11 +70,12 @@ pub use training::TrainingOps;
 
 /// The kernels of a backend.
 ///
-/// Implemented for burn's CPU backend, for its GPU backends (with and without fusion) and for autodiff around any of them.
+/// Implemented for burn's CPU backend, for its GPU backends (with and without fusion) and for
+/// autodiff around any of them.
 ///
 /// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the documented ones. The message
-/// names the operand, what was expected, and all that came.
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all that came.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     Cube: cfg(feature = "_gpu"),
@@ -81,7 +83,8 @@ pub use training::TrainingOps;
     Autodiff,
 )]
 pub trait FlowOps: Backend {
-    /// [`mixture_logistic::forward`]: `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `z` and the log-derivative, `[2, batch, dims]`.
+    /// [`mixture_logistic::forward`] takes `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `z`
+    /// and the log-derivative, `[2, batch, dims]`.
     #[fusion(dtype = x, shape = stacked(2, x))]
     fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self>;
 
@@ -94,7 +97,8 @@ pub trait FlowOps: Backend {
         min_log_scale: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`mixture_logistic::solve`]: `z [batch, dims]` to `x`, the residual, and 1 or 0 for solved or not, `[3, batch, dims]`.
+    /// [`mixture_logistic::solve`] takes `z [batch, dims]` to `x`, the residual, and 1 or 0 for
+    /// solved or not, `[3, batch, dims]`.
     #[fusion(dtype = z, shape = stacked(3, z))]
     fn mixture_logistic_inverse(
         z: FloatTensor<Self>,

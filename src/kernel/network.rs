@@ -11,16 +11,16 @@ use super::epilogue::Epilogue;
 
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///
-/// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's folders take the plain
-/// operations there. Float32 and float64.
+/// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's
+/// folders take the plain operations there. Float32 and float64.
 ///
 /// # Panics
-/// Every method, before it computes anything, if shapes or types of its tensors are not the documented ones. The
-/// message names the operand, what was expected, and all that came.
+/// Every method, before it computes anything, if shapes or types of its tensors are not the
+/// documented ones. The message names the operand, what was expected, and all that came.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
-    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border channel `[O, C + 1, kh, kw]`, `bias
-    /// [O]` to `[B, O, H, W]`.
+    /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border
+    /// channel `[O, C + 1, kh, kw]`, `bias [O]` to `[B, O, H, W]`.
     fn same_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -28,8 +28,8 @@ pub trait NetworkOps: Backend {
         stages: ConvStages,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if `of_x`, and empty otherwise. `y` is the
-    /// result if a ReLU follows, and any tensor of the same type otherwise.
+    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if `of_x`, and empty
+    /// otherwise. `y` is the result if a ReLU follows, and any tensor of the same type otherwise.
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -47,8 +47,8 @@ pub trait NetworkOps: Backend {
         epilogue: Epilogue,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only computed if asked for,
-    /// and empty otherwise.
+    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only
+    /// computed if asked for, and empty otherwise.
     fn dense_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -58,10 +58,12 @@ pub trait NetworkOps: Backend {
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`channel_affine`](super::channel_affine): `x [N, C, P]`, `shift [C]`, `scale [C]` to `z [N, C, P]`.
+    /// [`channel_affine`](super::channel_affine): `x [N, C, P]`, `shift [C]`, `scale [C]` to
+    /// `z [N, C, P]`.
     fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `shift` and `scale`; that of `x` is only computed if asked for, and empty otherwise.
+    /// Gradients of `x`, `shift` and `scale`; that of `x` is only computed if asked for, and empty
+    /// otherwise.
     fn channel_affine_backward(
         x: FloatTensor<Self>,
         shift: FloatTensor<Self>,
@@ -70,8 +72,8 @@ pub trait NetworkOps: Backend {
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`affine_coupling`](super::affine_coupling) on the channels in `range`: `x [B, C, P]`, `theta [B, 2, dims]` to `z
-    /// [B, C, P]`. Not for the additive form, here and below.
+    /// [`affine_coupling`](super::affine_coupling) on the channels in `range`: `x [B, C, P]`,
+    /// `theta [B, 2, dims]` to `z [B, C, P]`. Not for the additive form, here and below.
     fn affine_coupling(
         x: FloatTensor<Self>,
         theta: FloatTensor<Self>,
@@ -112,13 +114,15 @@ pub trait NetworkOps: Backend {
     /// Gradient of `x`.
     fn concat_elu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// [`gated_residual`](super::gated_residual): `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape of `x`.
+    /// [`gated_residual`](super::gated_residual): `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape
+    /// of `x`.
     fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradient of `h`; that of `x` is the gradient itself.
     fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` numbers to the shape of `x`.
+    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` numbers to
+    /// the shape of `x`.
     fn channel_norm(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -134,8 +138,8 @@ pub trait NetworkOps: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a convolution to `2F`
-    /// channels, gain and shift of `F` numbers to the shape of `x`.
+    /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a
+    /// convolution to `2F` channels, gain and shift of `F` numbers to the shape of `x`.
     #[allow(clippy::too_many_arguments)]
     fn gated_norm(
         x: FloatTensor<Self>,
@@ -168,8 +172,8 @@ pub trait NetworkOps: Backend {
         FloatTensor<Self>,
     );
 
-    /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and the log-sums of the
-    /// scores `[B, heads, P]`.
+    /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and
+    /// the log-sums of the scores `[B, heads, P]`.
     fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradient of `projected`, from what the forward pass gave.

@@ -1,8 +1,9 @@
-//! Checks of a kernel's operands, before any element is read: their shapes and types must fit each other.
+//! Checks of a kernel's operands, before any element is read: their shapes and types must fit each
+//! other.
 //!
-//! Each operation states once which operands fit ([`Operands::expect`]): for its function, its plain form and its
-//! methods of the backends' traits. An operand that does not fit is a programming error. The panic names that operand,
-//! what was expected, and all operands that came.
+//! Each operation states once which operands fit ([`Operands::expect`]): for its function, its
+//! plain form and its methods of the backends' traits. An operand that does not fit is a
+//! programming error. The panic names that operand, what was expected, and all operands that came.
 
 use std::fmt::Write;
 
@@ -86,7 +87,8 @@ pub struct Operands<const N: usize> {
     operands: [Operand; N],
 }
 
-/// Proof that the operands of a call were checked. Only [`Operands::checked`] makes one, at the end of the checks.
+/// Proof that the operands of a call were checked. Only [`Operands::checked`] makes one, at the end
+/// of the checks.
 #[derive(Debug)]
 pub struct Checked(());
 
@@ -119,7 +121,8 @@ impl<const N: usize> Operands<N> {
         dims
     }
 
-    /// Requires this shape of an operand, if the call has that operand. `None` stands for any length.
+    /// Requires this shape of an operand, if the call has that operand. `None` stands for any
+    /// length.
     ///
     /// # Panics
     /// If the operand has another shape.
@@ -133,8 +136,8 @@ impl<const N: usize> Operands<N> {
         }
     }
 
-    /// Requires another rule of an operand, if the call has that operand. `fits` is whether the operand keeps it, and
-    /// `rule` completes the message "must be".
+    /// Requires another rule of an operand, if the call has that operand. `fits` is whether the
+    /// operand keeps it, and `rule` completes the message "must be".
     ///
     /// # Panics
     /// Unless `fits`.

@@ -1,7 +1,7 @@
 //! Memory that a task computes in, kept by its thread for the next task.
 //!
-//! Fresh memory of some hundred KiB costs more page faults than a small product takes: a thread keeps the largest buffer it has used, for f32
-//! and f64 each.
+//! Fresh memory of some hundred KiB costs more page faults than a small product takes: a thread
+//! keeps the largest buffer it has used, for f32 and f64 each.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};

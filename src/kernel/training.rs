@@ -5,15 +5,16 @@ use burn::backend::{Backend, backend_extension};
 
 use super::adam::Rates;
 
-/// Operations on parameters that have kernels on the CPU, of float32 and float64, outside of any graph.
+/// Operations on parameters that have kernels on the CPU, of float32 and float64, outside of any
+/// graph.
 ///
 /// # Panics
-/// Every method, before it computes anything, if its tensors are not of one shape and type. The message names the
-/// operand, what was expected, and all that came.
+/// Every method, before it computes anything, if its tensors are not of one shape and type. The
+/// message names the operand, what was expected, and all that came.
 #[backend_extension(Flex: cfg(feature = "flex"))]
 pub trait TrainingOps: Backend {
-    /// [`adam`](super::adam): the parameter, the mean and the square, each moved. The mean and the square stay where they are if no one else
-    /// holds them.
+    /// [`adam`](super::adam): the parameter, the mean and the square, each moved. The mean and the
+    /// square stay where they are if no one else holds them.
     fn adam(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,

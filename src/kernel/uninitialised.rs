@@ -1,22 +1,23 @@
 //! Memory for the result of a kernel that writes all of it.
 //!
-//! The memory still holds what was in it before, which must not reach a caller. Three measures prevent that:
+//! The memory still holds what was in it before, which must not reach a caller. Three measures
+//! prevent that:
 //!
-//! * [`uninitialised`] requires a [`Checked`], which only the checks of the operands make. So no kernel gets memory for
-//!   operands that do not fit each other.
-//! * Every kernel asserts the lengths of its results against those of its operands. So no result is longer than what
-//!   the kernel writes.
-//! * The tests of all kernels run under an allocator that fills new memory with NaN, with operands that fit and with
-//!   operands that do not.
+//! * [`uninitialised`] requires a [`Checked`], which only the checks of the operands make. So no
+//!   kernel gets memory for operands that do not fit each other.
+//! * Every kernel asserts the lengths of its results against those of its operands. So no result is
+//!   longer than what the kernel writes.
+//! * The tests of all kernels run under an allocator that fills new memory with NaN, with operands
+//!   that fit and with operands that do not.
 
 use super::flex_slices::Number;
 use super::operands::Checked;
 
-/// `length` arbitrary numbers, for a result that a kernel then writes in full. Clearing them first took 3 to 5 % of a
-/// training step.
+/// `length` arbitrary numbers, for a result that a kernel then writes in full. Clearing them first
+/// took 3 to 5 % of a training step.
 pub fn uninitialised<T: Number>(length: usize, _: &Checked) -> Vec<T> {
-    // SAFETY: `Checked` shows that the operands fit, so the kernel that is called next writes all of it, as the head of
-    // this module says.
+    // SAFETY: `Checked` shows that the operands fit, so the kernel that is called next writes all
+    // of it, as the head of this module says.
     #[allow(unsafe_code)]
     unsafe {
         arbitrary(length)
@@ -31,9 +32,9 @@ pub fn uninitialised<T: Number>(length: usize, _: &Checked) -> Vec<T> {
 #[allow(unsafe_code, clippy::uninit_vec)]
 unsafe fn arbitrary<T: Number>(length: usize) -> Vec<T> {
     let mut numbers = Vec::with_capacity(length);
-    // SAFETY: the capacity is `length`, and every pattern of bits is a number (`Pod`). The bytes count as initialised,
-    // with whatever they hold: a block of assembly may write to the memory that its pointer names, so the compiler must
-    // assume that this one did.
+    // SAFETY: the capacity is `length`, and every pattern of bits is a number (`Pod`). The bytes
+    // count as initialised, with whatever they hold: a block of assembly may write to the memory
+    // that its pointer names, so the compiler must assume that this one did.
     unsafe {
         std::arch::asm!("/* {0} */", in(reg) numbers.as_mut_ptr(), options(nostack, preserves_flags));
         numbers.set_len(length);

@@ -1,4 +1,5 @@
-//! Floors: a file imports from its own room and from the floors below, and rooms of one floor form no ring.
+//! Floors: a file imports from its own room and from the floors below, and rooms of one floor form
+//! no ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +9,8 @@ use crate::{files, root};
 
 /// The rooms of `src`, from the ground up. A room is a folder of `src`, with the file of its name.
 ///
-/// `data` is below `train`, which loads batches, and `model` above it: a preset is a model and its training.
+/// `data` is below `train`, which loads batches, and `model` above it: a preset is a model and its
+/// training.
 const FLOORS: [&[&str]; 12] = [
     &["tensor", "random", "whole_file"],
     &["error"],
@@ -38,9 +40,9 @@ struct Import {
     name: String,
 }
 
-/// The imports of a file whose module has the path `module`, such as `["law", "affine"]`: those that begin with
-/// `crate`, alone or in a group, and those that reach the root by `super`. Macros' `$crate` is none, and neither is what
-/// stands in comments.
+/// The imports of a file whose module has the path `module`, such as `["law", "affine"]`: those
+/// that begin with `crate`, alone or in a group, and those that reach the root by `super`. Macros'
+/// `$crate` is none, and neither is what stands in comments.
 fn imports(text: &str, module: &[&str]) -> Vec<Import> {
     let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
@@ -90,7 +92,8 @@ fn first_names(group: &str) -> Vec<String> {
     members
 }
 
-/// The module of a file of `src`: `law/affine.rs` is `["law", "affine"]`, `law/mod.rs` is `["law"]`.
+/// The module of a file of `src`: `law/affine.rs` is `["law", "affine"]`, `law/mod.rs` is
+/// `["law"]`.
 fn module(path: &Path) -> Vec<String> {
     let own = path.strip_prefix(root().join("src")).unwrap().with_extension("");
     let mut parts: Vec<String> = own.iter().map(|part| part.to_str().unwrap().to_owned()).collect();

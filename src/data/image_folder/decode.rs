@@ -12,8 +12,8 @@ use crate::whole_file;
 /// Most bytes of a file: 256 MiB, several times what the largest pictures of cameras have.
 const MAX_BYTES: u64 = 1 << 28;
 
-/// Appends the planes of one file, and returns whether they had to be turned. The header is checked before the pixels
-/// are decoded.
+/// Appends the planes of one file, and returns whether they had to be turned. The header is checked
+/// before the pixels are decoded.
 pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2]) -> Result<bool, DataError> {
     let undecodable = |reason: String| DataError::Undecodable { path: path.into(), reason };
     let refused = |error: ImageError| undecodable(error.to_string());

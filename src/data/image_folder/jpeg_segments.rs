@@ -5,8 +5,8 @@
 pub(super) struct JpegSegments {
     /// Components of a pixel: 1 for gray, 3 for colour, 4 for inks.
     pub(super) n_components: Option<u8>,
-    /// Whether the image has an end marker. The `image` crate decodes a truncated file without an error and fills the
-    /// rest with gray.
+    /// Whether the image has an end marker. The `image` crate decodes a truncated file without an
+    /// error and fills the rest with gray.
     pub(super) ends: bool,
 }
 
@@ -25,8 +25,8 @@ impl JpegSegments {
                 0xd8 | 0x01 => after,
                 _ => {
                     let Some((segment, after)) = segment(after) else { break };
-                    // Start of frame: length, precision, height, width, and the count. C4, C8 and CC are other
-                    // segments.
+                    // Start of frame: length, precision, height, width, and the count. C4, C8 and
+                    // CC are other segments.
                     if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
                         found.n_components = found.n_components.or(segment.get(7).copied());
                     }
@@ -38,8 +38,9 @@ impl JpegSegments {
     }
 }
 
-/// The next marker and what follows it. Within a scan FF is always followed by 00 or a restart marker, so other pairs
-/// cannot be pixels (ITU-T T.81, B.1.1.5); any number of FF may precede a marker (B.1.1.2).
+/// The next marker and what follows it. Within a scan FF is always followed by 00 or a restart
+/// marker, so other pairs cannot be pixels (ITU-T T.81, B.1.1.5); any number of FF may precede a
+/// marker (B.1.1.2).
 fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7 | 0xff);
     let at = bytes.windows(2).position(is_marker)?;

@@ -1,3 +1,5 @@
+//! The image files of one folder, and what else lies in it.
+
 use std::{
     collections::{BTreeSet, HashSet},
     path::{Path, PathBuf},

@@ -2,11 +2,12 @@
 //!
 //! # Which files
 //!
-//! Files are found at any depth by their extension (`png`, `jpg`, `jpeg`, `jpe`, `jfif`, in either case). They are
-//! sorted by path, byte by byte, so the order is the same on every file system. Left out are hidden files and folders,
-//! those that operating systems create (`Thumbs.db`, `__MACOSX`, `@eaDir`, `lost+found`, ...), links to folders, and
-//! files with other extensions. Links to files are read. The [`Report`](super::Report) of the set names everything that
-//! was left out. [`list`] returns it without reading an image.
+//! Files are found at any depth by their extension (`png`, `jpg`, `jpeg`, `jpe`, `jfif`, in either
+//! case). They are sorted by path, byte by byte, so the order is the same on every file system.
+//! Left out are hidden files and folders, those that operating systems create (`Thumbs.db`,
+//! `__MACOSX`, `@eaDir`, `lost+found`, ...), links to folders, and files with other extensions.
+//! Links to files are read. The [`Report`](super::Report) of the set names everything that was left
+//! out. [`list`] returns it without reading an image.
 //!
 //! # Which parts
 //!
@@ -17,21 +18,22 @@
 //! | folders that may be parts of a split, at any depth: `holdout`, `train_set`, `test2017`, `xtrain` and `xval`, ... | [`LayoutError::UnclearSplit`] |
 //! | nothing of the kind | every tenth image is held out |
 //!
-//! `val`, `dev` and `eval` may be names of classes, so they count only beside another part of a split.
-//! [`read_split`] takes two folders with any names, and [`read_held_out`] takes one.
+//! `val`, `dev` and `eval` may be names of classes, so they count only beside another part of a
+//! split. [`read_split`] takes two folders with any names, and [`read_held_out`] takes one.
 //!
 //! # Which levels
 //!
-//! The contents of a file decide how it is decoded, not its extension. Nothing is converted or resized. An image with
-//! gray, alpha, CMYK or 16-bit channels, of another size or of several frames is an error that names the file: a silent
-//! conversion would change the data whose bits are being counted. There are three exceptions:
+//! The contents of a file decide how it is decoded, not its extension. Nothing is converted or
+//! resized. An image with gray, alpha, CMYK or 16-bit channels, of another size or of several
+//! frames is an error that names the file: a silent conversion would change the data whose bits are
+//! being counted. There are three exceptions:
 //!
-//! * An image is turned and mirrored as its EXIF orientation requires (the EXIF data of JPEG, the `eXIf` chunk of PNG),
-//!   so it is read as viewers show it. Its size is the size after that. An orientation other than 1 to 8 is ignored,
-//!   and XMP and text chunks are not searched for one.
+//! * An image is turned and mirrored as its EXIF orientation requires (the EXIF data of JPEG, the
+//!   `eXIf` chunk of PNG), so it is read as viewers show it. Its size is the size after that. An
+//!   orientation other than 1 to 8 is ignored, and XMP and text chunks are not searched for one.
 //! * A palette is replaced by its colours, which is exact.
-//! * A JPEG is decoded; its levels may differ by a few from those of another decoder. Colour profiles and gamma are not
-//!   applied.
+//! * A JPEG is decoded; its levels may differ by a few from those of another decoder. Colour
+//!   profiles and gamma are not applied.
 //!
 //! # Classes
 //!
@@ -64,20 +66,21 @@ const HOLD_OUT: usize = 10;
 pub enum Labelling {
     /// No labels.
     Nothing,
-    /// The class of an image is the first folder on its path, below the folder that is read or below its training or
-    /// test folder. The classes are those of both sets, sorted by name, byte by byte. A folder without images is not a
-    /// class. In the name of a class, a byte that is not UTF-8 is written `\xE9`.
+    /// The class of an image is the first folder on its path, below the folder that is read or
+    /// below its training or test folder. The classes are those of both sets, sorted by name, byte
+    /// by byte. A folder without images is not a class. In the name of a class, a byte that is not
+    /// UTF-8 is written `\xE9`.
     SubFolder,
 }
 
-/// The images of `dir`, each of `size` = `[height, width]`, split in two: by its training and test folder, or else as
-/// by [`read_held_out`]. See the head of this module.
+/// The images of `dir`, each of `size` = `[height, width]`, split in two: by its training and test
+/// folder, or else as by [`read_held_out`]. See the head of this module.
 ///
 /// # Errors
 ///
-/// [`DataError::HalfSplit`] if there is a training or a test folder but not the other; [`LayoutError::UnclearSplit`] if
-/// there are several of one kind, or other folders that may be part of a split; and the errors of [`read_split`] and
-/// [`read_held_out`].
+/// [`DataError::HalfSplit`] if there is a training or a test folder but not the other;
+/// [`LayoutError::UnclearSplit`] if there are several of one kind, or other folders that may be
+/// part of a split; and the errors of [`read_split`] and [`read_held_out`].
 pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if let Some(([train, test], beside)) = split_names::find(dir)? {
@@ -93,9 +96,10 @@ pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -
 ///
 /// # Errors
 ///
-/// [`LayoutError::SharedFolder`] if the two are the same folder, or one lies in the other; [`DataError::NoClassFolder`]
-/// if folders are classes and an image is in none of them; [`LayoutError::SameClassName`] if two classes have the same
-/// name as text; and the errors of [`read_images`].
+/// [`LayoutError::SharedFolder`] if the two are the same folder, or one lies in the other;
+/// [`DataError::NoClassFolder`] if folders are classes and an image is in none of them;
+/// [`LayoutError::SameClassName`] if two classes have the same name as text; and the errors of
+/// [`read_images`].
 pub fn read_split(
     train: impl AsRef<Path>,
     test: impl AsRef<Path>,
@@ -106,29 +110,30 @@ pub fn read_split(
     of_two(train, [train, test], size, labelling)
 }
 
-/// The images of `dir`, each of `size` = `[height, width]`, as one set of which a part is held out. The names of its
-/// folders do not matter.
+/// The images of `dir`, each of `size` = `[height, width]`, as one set of which a part is held out.
+/// The names of its folders do not matter.
 ///
-/// Every tenth image in order of path is held out for the test set; of fewer than ten images, the last one. The choice
-/// depends only on the names.
+/// Every tenth image in order of path is held out for the test set; of fewer than ten images, the
+/// last one. The choice depends only on the names.
 ///
 /// # Errors
 ///
-/// [`DataError::NothingToHoldOut`] if there is only one image; and the errors of [`read_split`] about classes and of
-/// [`read_images`].
+/// [`DataError::NothingToHoldOut`] if there is only one image; and the errors of [`read_split`]
+/// about classes and of [`read_images`].
 pub fn read_held_out(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     held_out(dir, Listing::of_some(dir)?, size, labelling)
 }
 
-/// The images of `dir`, each of `size` = `[height, width]`, as one set in order of path. [`list`] reports what is left
-/// out.
+/// The images of `dir`, each of `size` = `[height, width]`, as one set in order of path. [`list`]
+/// reports what is left out.
 ///
 /// # Errors
 ///
 /// [`LayoutError::NotAFolder`]; [`DataError::NoImages`] if there is none; [`DataError::ImageSize`],
-/// [`DataError::ColorType`], [`LayoutError::Animated`] or [`DataError::Undecodable`] for the first file in order of
-/// path that is not as it should be; [`DataError::ImageShape`] if `size` has a zero; [`DataError::Io`].
+/// [`DataError::ColorType`], [`LayoutError::Animated`] or [`DataError::Undecodable`] for the first
+/// file in order of path that is not as it should be; [`DataError::ImageShape`] if `size` has a
+/// zero; [`DataError::Io`].
 pub fn read_images(dir: impl AsRef<Path>, size: [usize; 2]) -> Result<Images, DataError> {
     Ok(load(&Listing::of_some(dir.as_ref())?.files, size)?.0)
 }

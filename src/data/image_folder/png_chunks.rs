@@ -9,8 +9,8 @@ const PREFIX: &[u8] = b"Exif\0\0";
 /// What the chunks of a PNG file contain.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PngChunks<'a> {
-    /// The EXIF data. They may follow the image, where a decoder that stops at its end does not see them (PNG, third
-    /// edition, 11.3.4.5).
+    /// The EXIF data. They may follow the image, where a decoder that stops at its end does not see
+    /// them (PNG, third edition, 11.3.4.5).
     pub(super) exif: Option<&'a [u8]>,
     /// Whether there are frames beyond the image itself.
     pub(super) is_animated: bool,

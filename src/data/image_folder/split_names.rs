@@ -16,7 +16,8 @@ use crate::data::{
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 2] = ["test", "testing"];
 
-/// The training and the test folder in `dir`, and remarks on what is beside them; `None` if no folder has such a name.
+/// The training and the test folder in `dir`, and remarks on what is beside them; `None` if no
+/// folder has such a name.
 pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataError> {
     let entries = entries(dir)?;
     let named = |names: [&str; 2]| -> Vec<&Found> {
@@ -51,8 +52,8 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
 
 /// An error if folders of images in a folder that is to be one set are named like parts of a split.
 ///
-/// A name that consists of such a word is enough, unless the word is a usual name of other things, such as `Dev`. Other
-/// names count only by what is beside them; see [`suspects`].
+/// A name that consists of such a word is enough, unless the word is a usual name of other things,
+/// such as `Dev`. Other names count only by what is beside them; see [`suspects`].
 pub(super) fn check_one_set(folders: &[PathBuf]) -> Result<(), DataError> {
     let mut siblings: BTreeMap<&Path, Vec<(&OsStr, SplitWords)>> = BTreeMap::new();
     for folder in folders {
@@ -69,7 +70,8 @@ pub(super) fn check_one_set(folders: &[PathBuf]) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Those of the folders beside each other that may be parts of a split; none if they may all be classes.
+/// Those of the folders beside each other that may be parts of a split; none if they may all be
+/// classes.
 fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
     let those = |is: &dyn Fn(&SplitWords) -> bool| -> Vec<&'a OsStr> {
         names.iter().filter(|(_, words)| is(words)).map(|(name, _)| *name).collect()
@@ -91,7 +93,8 @@ fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
     if names.len() > 1 && counted.len() == names.len() {
         return counted;
     }
-    // `x_train` is a training set if something else starts with `x`, and `train_x` if all names end in `x`.
+    // `x_train` is a training set if something else starts with `x`, and `train_x` if all names end
+    // in `x`.
     let is_train = |words: &SplitWords| words.role == Some((Role::Train, Evidence::Word));
     for (_, own) in names.iter().filter(|(_, words)| is_train(words)) {
         // The name itself is among them.

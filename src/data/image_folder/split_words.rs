@@ -25,8 +25,8 @@ const AMBIGUOUS: [&str; 9] = ["val", "valid", "vld", "dev", "devel", "developmen
 /// Ordinary words that name the other part beside a training set.
 const COUNTERPARTS: [&str; 6] = ["unseen", "query", "queries", "gallery", "probe", "probes"];
 
-/// What may be joined to other letters, as in `xtest`. Those of the second list are parts of too many words, such as
-/// `valley`, to count except beside a name such as `xtrain` or `xtest`.
+/// What may be joined to other letters, as in `xtest`. Those of the second list are parts of too
+/// many words, such as `valley`, to count except beside a name such as `xtrain` or `xtest`.
 const JOINED_TESTS: [&str; 4] = ["test", "valid", "holdout", "heldout"];
 const JOINED_COUNTERPARTS: [&str; 9] = ["val", "vld", "dev", "tst", "held", "unseen", "query", "gallery", "probe"];
 
@@ -215,7 +215,8 @@ fn joined_role(name: &str, words: &[String]) -> Option<(Role, Evidence)> {
 }
 
 fn counterpart(whole: &str, words: &[String]) -> Option<(Role, Evidence)> {
-    // `art_gallery` beside `bullet_train` is a class: of these words only `unseen` counts within a name.
+    // `art_gallery` beside `bullet_train` is a class: of these words only `unseen` counts within a
+    // name.
     if COUNTERPARTS.iter().any(|name| is_with_ending(whole, name)) || words.iter().any(|word| word == "unseen") {
         return Some((Role::Test, Evidence::Counterpart));
     }

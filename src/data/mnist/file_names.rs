@@ -23,16 +23,16 @@ pub(super) enum Content {
     Labels,
 }
 
-/// What a file's name says about its contents: `[set-]part-content-idxN-ubyte[.gz]`, in upper or lower case. Unpackers
-/// and copies write `.` or `_` in place of any `-`, so the three are alike.
+/// What a file's name says about its contents: `[set-]part-content-idxN-ubyte[.gz]`, in upper or
+/// lower case. Unpackers and copies write `.` or `_` in place of any `-`, so the three are alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileName {
     /// Prefix as [`set_name`] writes it; empty for MNIST's own names.
     pub(super) set: String,
     pub(super) part: Part,
     pub(super) content: Content,
-    /// Of several files with the same role, the one of lowest rank is read: unpacked before packed, MNIST's own
-    /// spelling before others.
+    /// Of several files with the same role, the one of lowest rank is read: unpacked before packed,
+    /// MNIST's own spelling before others.
     rank: [bool; 3],
     /// The whole name, so that two spellings of one rank stay two files.
     spelling: String,
@@ -90,7 +90,8 @@ impl<'a> Sets<'a> {
         Ok(sets.first().map(|set| set.to_string()).unwrap_or_default())
     }
 
-    /// Images and labels of the training set, then of the test set, and remarks on the other files of the folder.
+    /// Images and labels of the training set, then of the test set, and remarks on the other files
+    /// of the folder.
     pub(super) fn files(&self, set: &str) -> Result<([[PathBuf; 2]; 2], Report), DataError> {
         let set = set_name(set);
         let file = |part, content| self.file(&set, part, content);

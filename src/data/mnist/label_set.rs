@@ -1,14 +1,17 @@
+//! The classes that the labels of MNIST's and EMNIST's files stand for.
+
 /// What the labels in a file stand for.
 ///
-/// EMNIST's class names are those of its mapping files: digits, then capital letters, then small letters.
+/// EMNIST's class names are those of its mapping files: digits, then capital letters, then small
+/// letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelSet {
     /// Labels 0 to 9 are the digits, or the ten classes of Fashion-MNIST and KMNIST.
     Digits,
     /// EMNIST Letters: labels 1 to 26 are `a` to `z`, of either case. Class 0 is `a`, label 1.
     Letters,
-    /// EMNIST Balanced and EMNIST By_Merge: 47 classes. Small letters that look like their capitals share the class of
-    /// the capital.
+    /// EMNIST Balanced and EMNIST By_Merge: 47 classes. Small letters that look like their capitals
+    /// share the class of the capital.
     Merged,
     /// EMNIST By_Class: 62 classes.
     ByClass,

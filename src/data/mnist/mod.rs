@@ -7,15 +7,16 @@
 //! | `t10k-images-idx3-ubyte` | test images |
 //! | `t10k-labels-idx1-ubyte` | their labels |
 //!
-//! A name may end in `.gz`, have `.` or `_` in place of any `-` and `test` in place of `t10k`, and use capital letters.
-//! Fashion-MNIST and KMNIST have the same files and are read too.
+//! A name may end in `.gz`, have `.` or `_` in place of any `-` and `test` in place of `t10k`, and
+//! use capital letters. Fashion-MNIST and KMNIST have the same files and are read too.
 //!
 //! # EMNIST
 //!
-//! The names of EMNIST's files begin with the name of the set, as in `emnist-letters-train-images-idx3-ubyte.gz`, and
-//! its folder holds six sets. [`read_set`] reads one of them and takes its classes from its name (see [`LabelSet`]).
-//! EMNIST's images are stored transposed, with rows and columns exchanged, and are read as they are.
-//! [`Images::transposed`] transposes them back:
+//! The names of EMNIST's files begin with the name of the set, as in
+//! `emnist-letters-train-images-idx3-ubyte.gz`, and its folder holds six sets. [`read_set`] reads
+//! one of them and takes its classes from its name (see [`LabelSet`]). EMNIST's images are stored
+//! transposed, with rows and columns exchanged, and are read as they are. [`Images::transposed`]
+//! transposes them back:
 //!
 //! ```no_run
 //! use flowkit::data::{Split, mnist};
@@ -25,8 +26,8 @@
 //! # Ok::<(), flowkit::data::DataError>(())
 //! ```
 //!
-//! References: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*; Cohen, Afshar, Tapson & van Schaik
-//! 2017, "EMNIST: an extension of MNIST to handwritten letters".
+//! References: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*; Cohen, Afshar,
+//! Tapson & van Schaik 2017, "EMNIST: an extension of MNIST to handwritten letters".
 
 mod file_names;
 mod label_set;
@@ -47,8 +48,8 @@ const MARGIN: usize = 2;
 
 /// Format in which an image of 28x28 is returned.
 ///
-/// Padding adds pixels that any model predicts, so bits/dim differ between the forms. Compare them within one form
-/// only.
+/// Padding adds pixels that any model predicts, so bits/dim differ between the forms. Compare them
+/// within one form only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `[1, 28, 28]`, as it is.
@@ -71,15 +72,17 @@ impl Form {
     }
 }
 
-/// The images and labels of one pair of files, in file order. The classes are those of the set that the name of the
-/// label file starts with, or the ten digits if it names none. For other classes see [`read_labelled`].
+/// The images and labels of one pair of files, in file order. The classes are those of the set that
+/// the name of the label file starts with, or the ten digits if it names none. For other classes
+/// see [`read_labelled`].
 ///
 /// # Errors
 ///
-/// For either file: [`DataError::Io`], [`DataError::Gzip`], [`DataError::TruncatedHeader`], [`DataError::IdxMagic`],
-/// [`DataError::NoRecords`], [`DataError::TooLarge`], [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`].
-/// [`DataError::ImageSize`] if images are not 28x28, [`DataError::CountsDiffer`] if the numbers of images and labels
-/// differ, [`DataError::LabelOutOfRange`].
+/// For either file: [`DataError::Io`], [`DataError::Gzip`], [`DataError::TruncatedHeader`],
+/// [`DataError::IdxMagic`], [`DataError::NoRecords`], [`DataError::TooLarge`],
+/// [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`]. [`DataError::ImageSize`] if images
+/// are not 28x28, [`DataError::CountsDiffer`] if the numbers of images and labels differ,
+/// [`DataError::LabelOutOfRange`].
 pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form) -> Result<Images, DataError> {
     let name = labels.as_ref().file_name().and_then(FileName::of);
     let label_set = name.map_or(LabelSet::Digits, |name| LabelSet::of(&name.set));
@@ -128,8 +131,8 @@ pub fn read_labelled(
 ///
 /// # Errors
 ///
-/// [`LayoutError::SeveralSets`](super::LayoutError::SeveralSets) if it holds files of more than one set; and the errors
-/// of [`read_set`].
+/// [`LayoutError::SeveralSets`](super::LayoutError::SeveralSets) if it holds files of more than one
+/// set; and the errors of [`read_set`].
 ///
 /// # Example
 ///
@@ -146,16 +149,16 @@ pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
     read(&sets, &sets.only()?, form)
 }
 
-/// The set in a folder whose file names begin with `set` and a hyphen, such as `emnist-letters`; an empty `set` is
-/// MNIST. In both, `.` and `_` count as hyphens.
+/// The set in a folder whose file names begin with `set` and a hyphen, such as `emnist-letters`; an
+/// empty `set` is MNIST. In both, `.` and `_` count as hyphens.
 ///
-/// Of several files whose names differ only in spelling, an unpacked one is preferred, then MNIST's own spelling. The
-/// [`Report`](super::Report) lists the others.
+/// Of several files whose names differ only in spelling, an unpacked one is preferred, then MNIST's
+/// own spelling. The [`Report`](super::Report) lists the others.
 ///
 /// # Errors
 ///
-/// [`DataError::MissingFile`] for the first of the four files that exists under none of its names; and the errors of
-/// [`read_files`].
+/// [`DataError::MissingFile`] for the first of the four files that exists under none of its names;
+/// and the errors of [`read_files`].
 pub fn read_set(dir: impl AsRef<Path>, set: &str, form: Form) -> Result<Split, DataError> {
     read(&Sets::of(dir.as_ref())?, set, form)
 }

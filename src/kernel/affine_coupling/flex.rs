@@ -18,8 +18,8 @@ fn has_kernel(form: AffineForm) {
     assert!(form != AffineForm::Additive, "affine_coupling: the additive form has no kernel");
 }
 
-/// Checks that `theta` has the parameters of the form, and the gradient of the log-determinant, if there is one, the
-/// shape `[batch]`.
+/// Checks that `theta` has the parameters of the form, and the gradient of the log-determinant, if
+/// there is one, the shape `[batch]`.
 fn check_log_det<const N: usize>(call: Operands<N>, form: AffineForm) -> Checked {
     has_kernel(form);
     let [batch, _, dims] = call.dims("theta");

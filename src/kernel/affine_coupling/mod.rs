@@ -1,7 +1,8 @@
-//! The affine law on some channels, in one pass: the others are copied, and the log-determinant is that of the whole.
+//! The affine law on some channels, in one pass: the others are copied, and the log-determinant is
+//! that of the whole.
 //! ```text
-//! forward   z = (x + a·t)·e^ℓ(s) + b·t      on the channels of the range,  z = x on the others       log_det = Σ ℓ(s)
-//! inverse   x = (z − b·t)·e^−ℓ(s) − a·t
+//! forward   z = (x + a·t)·e^ℓ(s) + b·t      on the channels of the range, z = x on the others
+//! inverse   x = (z − b·t)·e^−ℓ(s) − a·t     log_det = Σ ℓ(s)
 //!
 //! form          ℓ(s)                       ℓ′(s)                  a    b
 //! Exponential   tanh s                     1 − tanh² s            0    1
@@ -24,12 +25,13 @@
 //! ```text
 //! ∂/∂x  g·e^ℓ        ∂/∂t  g·(a·e^ℓ + b)        ∂/∂s  (g·(x + a·t)·e^ℓ + c)·ℓ′(s)
 //! ```
-//! Two nodes, one for `z` and one for the log-determinant, since burn's have one output each. They keep `x` and
-//! `theta`.
+//! Two nodes, one for `z` and one for the log-determinant, since burn's have one output each. They
+//! keep `x` and `theta`.
 //!
 //! # Reference
-//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3); `Sigmoid` is that of the released
-//! code of Glow (Kingma & Dhariwal 2018); `Bounded` follows Behrmann et al. 2021.
+//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3); `Sigmoid` is
+//! that of the released code of Glow (Kingma & Dhariwal 2018); `Bounded` follows Behrmann et al.
+//! 2021.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -52,8 +54,9 @@ pub use form::AffineForm;
 /// `z` and the log-determinant, nats.
 ///
 /// # Shapes
-/// `x [batch, channels, positions]`, `theta [batch, params, dims]` with `dims = range·positions`, to `z [batch, channels,
-/// positions]` and `[batch]`. `range` are the channels that the law transforms.
+/// `x [batch, channels, positions]`, `theta [batch, params, dims]` with `dims = range·positions`,
+/// to `z [batch, channels, positions]` and `[batch]`. `range` are the channels that the law
+/// transforms.
 ///
 /// # Panics
 /// If shapes or types do not match.
@@ -85,7 +88,8 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<us
     Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, range))
 }
 
-/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is one.
+/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is
+/// one.
 fn check<const N: usize>(call: Operands<N>, numbers: &str, form: AffineForm, range: &Range<usize>) -> Checked {
     let [batch, channels, positions] = call.dims(numbers);
     let within = range.start <= range.end && range.end <= channels;

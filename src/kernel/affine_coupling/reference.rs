@@ -81,7 +81,8 @@ fn log_scale(theta: &Tensor<3>, form: AffineForm) -> Option<Tensor<2>> {
     match form {
         AffineForm::Exponential => Some(tanh(s())),
         AffineForm::Sigmoid => Some(softplus(s().add_scalar(2.0).neg()).neg()),
-        // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]: for large v the small difference from 1 stays accurate.
+        // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]: for large v the small difference from 1
+        // stays accurate.
         AffineForm::Bounded => Some(sigmoid(s().add_scalar(2.0).neg()).mul_scalar(-0.5).log1p()),
         AffineForm::Normal => Some(s().neg()),
         AffineForm::Additive => None,

@@ -13,7 +13,8 @@ use crate::kernel::NetworkOps;
 struct Attention;
 
 impl<B: NetworkOps> Backward<B, 1> for Attention {
-    /// What went in and came out, the log-sums of the scores, and the heads: scores are computed again.
+    /// What went in and came out, the log-sums of the scores, and the heads: scores are computed
+    /// again.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, usize);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {

@@ -3,8 +3,9 @@
 //! (q, k, v) = thirds of the channels, each head-major, d = F/heads channels a head
 //! s_ij = Σ_c q_ci k_cj/√d       y_ci = Σ_j e^(s_ij) v_cj / Σ_j e^(s_ij)
 //! ```
-//! The kernel keeps no scores: what went in and came out and the logarithm of each sum are enough for the gradient,
-//! `O(B·F·P)` numbers for `P` positions. Time is `O(B·F·P²)`. The algorithm heads `cpu/mod.rs`.
+//! The kernel keeps no scores: what went in and came out and the logarithm of each sum are enough
+//! for the gradient, `O(B·F·P)` numbers for `P` positions. Time is `O(B·F·P²)`. The algorithm heads
+//! `cpu/mod.rs`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]

@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 use super::check_heads;
 use crate::kernel::operands::operands;
 
-/// Scores in one buffer, 64 MiB in f32: examples of a larger batch attend in groups. WebGPU promises buffers of 128 MiB
-/// and no more.
+/// Scores in one buffer, 64 MiB in f32: examples of a larger batch attend in groups. WebGPU
+/// promises buffers of 128 MiB and no more.
 const MAX_SCORES: usize = 1 << 24;
 
 /// [`forward`](super::forward) with scores in memory.
@@ -29,8 +29,8 @@ fn attend(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let part = |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
     let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
     let scores = query.matmul(part(1));
-    // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d numbers a position, not
-    // H·W. The sum is at least 1, the largest term's share.
+    // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d
+    // numbers a position, not H·W. The sum is at least 1, the largest term's share.
     let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
     let values = part(2).swap_dims(2, 3);
     let ones = values.clone().narrow(3, 0, 1).detach().ones_like();

@@ -4,7 +4,8 @@
 //! ```
 //!
 //! # Numerics
-//! Sums are taken by plane, then over the examples in order: they do not depend on the number of threads.
+//! Sums are taken by plane, then over the examples in order: they do not depend on the number of
+//! threads.
 
 use rayon::prelude::*;
 
@@ -13,7 +14,8 @@ use crate::kernel::remainder::{load, store};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// What a number costs, in operations as fast as a product's. To hand less than some 100 µs to other threads is no gain.
+/// What a number costs, in operations as fast as a product's. To hand less than some 100 µs to
+/// other threads is no gain.
 const OPERATIONS: usize = 10;
 
 /// The operation.

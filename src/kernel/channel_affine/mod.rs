@@ -2,8 +2,8 @@
 //! ```text
 //! z[n, c, p] = (x[n, c, p] + b[c])·a[c]
 //! ```
-//! The shift comes first, so that nothing is lost where it cancels `x`. Gradients of all three come from `x` and that
-//! of `z` in one pass.
+//! The shift comes first, so that nothing is lost where it cancels `x`. Gradients of all three come
+//! from `x` and that of `z` in one pass.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]

@@ -1,6 +1,7 @@
 //! Layer normalisation over the channels of every position.
 //! ```text
-//! y[b, :, p] = γ·(x − mean)/√(var + ε) + β      over the channels, biased      x, y [B, C, H, W], γ, β [1, C, 1, 1]
+//! y[b, :, p] = γ·(x − mean)/√(var + ε) + β      over the channels, biased
+//! x, y [B, C, H, W]      γ, β [1, C, 1, 1]
 //! ```
 //! The gradient keeps `x` and `γ`, and computes mean and variance again.
 

@@ -1,9 +1,10 @@
 //! The activation of Flow++'s networks.
 //! ```text
-//! y = elu([x, −x])      on the channel axis: [B, C, H, W] to [B, 2C, H, W]      elu(v) = v for v > 0, e^v − 1 below, with slope 1 at 0
+//! y = elu([x, −x])      on the channel axis: [B, C, H, W] to [B, 2C, H, W]
+//! elu(v) = v for v > 0, e^v − 1 below, with slope 1 at 0
 //! ```
-//! Salimans et al. 2017 (PixelCNN++ code); order as in Flow++. One exponential serves both halves, and the gradient
-//! keeps `x` alone.
+//! Salimans et al. 2017 (PixelCNN++ code); order as in Flow++. One exponential serves both halves,
+//! and the gradient keeps `x` alone.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]

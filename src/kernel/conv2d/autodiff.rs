@@ -16,7 +16,8 @@ use crate::kernel::node::backward;
 struct Conv2d;
 
 impl<B: NetworkOps> Backward<B, 3> for Conv2d {
-    /// `x`, the weights, `y` if a ReLU made it, and the stages: what precedes the convolution is computed again.
+    /// `x`, the weights, `y` if a ReLU made it, and the stages: what precedes the convolution is
+    /// computed again.
     type State = (FloatTensor<B>, FloatTensor<B>, Option<FloatTensor<B>>, ConvStages);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {

@@ -4,7 +4,8 @@
 //!
 //! v = x or concat_elu(x), 0 outside of the image       f(h) = h or max(h, 0)
 //! ```
-//! With [`Border::Channel`], `v` has one more channel, which is 1 outside of the image and 0 inside.
+//! With [`Border::Channel`], `v` has one more channel, which is 1 outside of the image and 0
+//! inside.
 //!
 //! | symbol | meaning | shape |
 //! |---|---|---|
@@ -13,9 +14,9 @@
 //! | `bias` | | `[O]` |
 //! | `y` | | `[B, O, H, W]` |
 //!
-//! burn's own convolution of the CPU rearranges images for a product of all taps, and computes the gradient of the
-//! weights as a convolution with few outputs; here rows of taps are products on shifted copies, and what the
-//! convolution sees is not stored. The algorithm heads `cpu/mod.rs`.
+//! burn's own convolution of the CPU rearranges images for a product of all taps, and computes the
+//! gradient of the weights as a convolution with few outputs; here rows of taps are products on
+//! shifted copies, and what the convolution sees is not stored. The algorithm heads `cpu/mod.rs`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -57,8 +58,9 @@ impl PreActivation {
 pub enum Border {
     /// Zeros.
     Zeros,
-    /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a zero of the data look
-    /// alike. It is the last channel that the weights take, and not in `x`. The `edge_bias` of Glow's released code.
+    /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a
+    /// zero of the data look alike. It is the last channel that the weights take, and not in `x`.
+    /// The `edge_bias` of Glow's released code.
     Channel,
 }
 
@@ -114,8 +116,8 @@ fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, st
     };
 }
 
-/// Checks that the operands fit, those of the backward pass among them where there are any. `y` matters only if a ReLU
-/// made it.
+/// Checks that the operands fit, those of the backward pass among them where there are any. `y`
+/// matters only if a ReLU made it.
 fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
     let ([batch, channels, height, width], [outputs, _, kh, kw]) = (call.dims("x"), call.dims("weight"));
     let inputs = channels * stages.before.factor() + stages.border.channels();
@@ -152,7 +154,8 @@ pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stage
     if stages.epilogue == Epilogue::Relu { relu(y) } else { y }
 }
 
-/// What a convolution with a border channel gives for an image of zeros, with nothing after it: `[1, O, H, W]`.
+/// What a convolution with a border channel gives for an image of zeros, with nothing after it:
+/// `[1, O, H, W]`.
 ///
 /// # Panics
 /// If a side of the kernel is even, if the weights take no channel, or if the bias does not match.

@@ -1,7 +1,9 @@
-//! The operation on slices, one example after the other: what lies between its parts stays in the cache, and is never a tensor.
+//! The operation on slices, one example after the other: what lies between its parts stays in the
+//! cache, and is never a tensor.
 //!
 //! # Numerics
-//! Those of the parts. The gradients of parameters are summed by block of examples, fixed by the shape, then over the blocks in order.
+//! Those of the parts. The gradients of parameters are summed by block of examples, fixed by the
+//! shape, then over the blocks in order.
 
 use rayon::prelude::*;
 

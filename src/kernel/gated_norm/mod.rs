@@ -3,8 +3,9 @@
 //! h = conv(before(c))          r = x + h_1..F·σ(h_F+1..2F)          y = channel_norm(r)
 //! ```
 //! # Memory
-//! A graph of the three operations keeps `c`, `h` and `r`, four times the numbers of `x`; this node keeps `c` and
-//! computes `h` and `r` again. The convolution is 1x1, a small part of a block's work.
+//! A graph of the three operations keeps `c`, `h` and `r`, four times the numbers of `x`; this node
+//! keeps `c` and computes `h` and `r` again. The convolution is 1x1, a small part of a block's
+//! work.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -33,8 +34,8 @@ pub struct Norm {
 /// `y` from `x` and `c`.
 ///
 /// # Shapes
-/// `x [B, F, H, W]`, `c [B, G, H, W]`, `weight [2F, in, k, k]` with what `before` makes of `G` channels, `bias [2F]` to
-/// the shape of `x`.
+/// `x [B, F, H, W]`, `c [B, G, H, W]`, `weight [2F, in, k, k]` with what `before` makes of `G`
+/// channels, `bias [2F]` to the shape of `x`.
 ///
 /// # Panics
 /// If a side of the kernel is even, or if shapes or types do not match.

@@ -2,7 +2,8 @@
 //! ```text
 //! y = x·W + β      or max(x·W + β, 0)      x [N, in], W [in, out], β [out], y [N, out]
 //! ```
-//! One pass over the result for bias and ReLU; the gradient of all three operands from `x`, `W` and `y`.
+//! One pass over the result for bias and ReLU; the gradient of all three operands from `x`, `W` and
+//! `y`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]

@@ -1,49 +1,53 @@
 //! Logistic-mixture law: the logit of the distribution function of a mixture of logistics.
 //! ```text
-//! z_k = (x − μ_k)·exp(−s_k)     F = Σ_k π_k σ(z_k)     π = softmax(ℓ)
-//! forward   t = ln F − ln(1 − F)
-//! inverse   the x in [min_k (μ_k + e^{s_k} t), max_k (μ_k + e^{s_k} t)] with t(x) = t
-//! log_derivative   ln( Σ_k w_k σ(−z_k) e^{−s_k} + Σ_k v_k σ(z_k) e^{−s_k} )
-//!                  w = softmax_k(ℓ_k + ln σ(z_k)),  v = softmax_k(ℓ_k + ln σ(−z_k))
+//! F = Σ π_k σ(u_k)     G = Σ π_k σ(−u_k)     π = softmax(ℓ)
+//! forward   t = ln F − ln G
+//! inverse   the x in [min_k (μ_k + t/q_k), max_k (μ_k + t/q_k)] with t(x) = t
+//! log_derivative   ln( Σ_k f_k σ(−u_k) q_k + Σ_k g_k σ(u_k) q_k )
+//!                  f = softmax_k(ℓ_k + ln σ(u_k)),  g = softmax_k(ℓ_k + ln σ(−u_k))
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `ℓ` | unnormalised log-weights | `[batch, K, dims]` |
 //! | `μ` | means | `[batch, K, dims]` |
-//! | `s` | log-scales | `[batch, K, dims]` |
+//! | `s` | log-scales, not clamped here: `q_k = e^−s_k` | `[batch, K, dims]` |
+//!
+//! All others are those of the operation: see the module above.
 //!
 //! # Numerics
-//! All values stay in log space, so nothing saturates: `1 − F` is summed from `σ(−z_k)`, not subtracted. The derivative
-//! is a sum of positive terms, `f/F + f/(1−F)` with the common factors divided out, so nothing cancels. Each weight is
-//! first computed relative to the largest one, which keeps it accurate where `|z|` is large. `e^−s` is applied as
-//! `e^{−s/2}` twice, so `z`, and `z` times a gradient, do not overflow unless their exact values do: in f32 for
-//! `|s| < 174`.
+//! All values stay in log space, so nothing saturates: `G = 1 − F` is summed from `σ(−u_k)`, not
+//! subtracted. The derivative is a sum of positive terms, `f/F + f/(1−F)` with the common factors
+//! divided out, so nothing cancels. Each weight is first computed relative to the largest one,
+//! which keeps it accurate where `|u|` is large. `e^−s` is applied as `e^{−s/2}` twice, so `u`, and
+//! `u` times a gradient, do not overflow unless their exact values do: in f32 for `|s| < 174`.
 //!
-//! Gradients are accurate too. The derivative of `ln σ(z)` is `σ(−z)` on both sides of a mask, never a difference of
-//! numbers near 1/2. Autodiff therefore sums the shares of the components, which are of the size of the result, unless
-//! the result itself is a difference.
+//! Gradients are accurate too. The derivative of `ln σ(u)` is `σ(−u)` on both sides of a mask,
+//! never a difference of numbers near 1/2. Autodiff therefore sums the shares of the components,
+//! which are of the size of the result, unless the result itself is a difference.
 //!
-//! The bracket of the inverse is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between
-//! the smallest and the largest `z_k`; at the lower end every `z_k ≤ t`, at the upper every `z_k ≥ t`. Within it,
-//! Newton steps, with a bisection wherever a step would leave the bracket or fail to halve the previous one (the guard
-//! of rtsafe, Press et al., *Numerical Recipes* §9.4), and at every eighth step. An end of the bracket that overflows
-//! is set to a quarter of the largest finite number; roots beyond it are left unsolved. A bracket wider than 2^64 that
-//! spans orders of magnitude is halved in its logarithm.
+//! The bracket of the inverse is exact: `F` is an average of the `σ(u_k)` and the logit increases,
+//! so `t` lies between the smallest and the largest `u_k`; at the lower end every `u_k ≤ t`, at the
+//! upper every `u_k ≥ t`. Within it, Newton steps, with a bisection wherever a step would leave the
+//! bracket or fail to halve the previous one (the guard of rtsafe, Press et al., *Numerical
+//! Recipes* §9.4), and at every eighth step. An end of the bracket that overflows is set to a
+//! quarter of the largest finite number; roots beyond it are left unsolved. A bracket wider than
+//! 2^64 that spans orders of magnitude is halved in its logarithm.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.2. Differs: the paper's code forms `F` and its logit in linear space, which is infinite in f32 from `t ≈ 17` on, and
-//! bisects on `F`.
+//! Ho et al. 2019 §3.2. Differs: the paper's code forms `F` and its logit in linear space, which is
+//! infinite in f32 from `t ≈ 17` on, and bisects on `F`.
 
 use burn::tensor::{Bool, DType, Tensor};
 
 use crate::tensor::float_limits::{largest_number, machine_epsilon};
 use crate::tensor::smooth::softplus;
 
-/// Newton or bisection steps between two looks at whether all elements are solved: the only times that the host waits.
+/// Newton or bisection steps between two looks at whether all elements are solved: the only times
+/// that the host waits.
 const STEPS_PER_ROUND: usize = 8;
 
-/// Rounds after which an element counts as unsolved. Each ends with a bisection, so the bracket shrinks by 2^64 at least; with the
-/// guarded steps between, elements take 1 to 6 rounds in f32.
+/// Rounds after which an element counts as unsolved. Each ends with a bisection, so the bracket
+/// shrinks by 2^64 at least; with the guarded steps between, elements take 1 to 6 rounds in f32.
 const MAX_ROUNDS: usize = 64;
 
 /// Width, 2^64, above which a bracket that spans orders of magnitude is halved in its logarithm.
@@ -67,7 +71,8 @@ pub struct Solution {
     pub x: Tensor<2>,
     /// `t(x) − t` at it, `[batch, dims]`.
     pub residual: Tensor<2>,
-    /// Whether the residual is at rounding level or the bracket is down to neighbouring numbers, `[batch, dims]`.
+    /// Whether the residual is at rounding level or the bracket is down to neighbouring numbers,
+    /// `[batch, dims]`.
     pub solved: Tensor<2, Bool>,
 }
 
@@ -80,21 +85,22 @@ impl LogisticMixture {
         self.normalised().evaluate(x)
     }
 
-    /// The same mixture with log-weights relative to the largest: what all of them have in common would cost bits of `t`.
+    /// The same mixture with log-weights relative to the largest: what all of them have in common
+    /// would cost bits of `t`.
     fn normalised(&self) -> Self {
         Self { logits: relative(self.logits.clone()).0, ..self.clone() }
     }
 
     fn evaluate(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let root = self.log_scales.clone().detach().mul_scalar(-0.5).exp();
-        let z = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * root.clone() * root;
-        // `∂z/∂s = −z`, through a term that adds exactly 0: a product's own rule would multiply `x` by an incoming
-        // gradient of the size of `e^s`, which overflows where the result does not.
-        let finite = z.clone().detach();
+        let u = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * root.clone() * root;
+        // `∂u/∂s = −u`, through a term that adds exactly 0: a product's own rule would multiply `x`
+        // by an incoming gradient of the size of `e^s`, which overflows where the result does not.
+        let finite = u.clone().detach();
         let infinite = finite.clone().is_finite().bool_not();
         let nothing = self.log_scales.clone().detach() - self.log_scales.clone();
-        let z = z + finite.mask_fill(infinite, 0.0) * nothing;
-        let (log_below, log_above) = (softplus(z.clone().neg()).neg(), softplus(z).neg());
+        let u = u + finite.mask_fill(infinite, 0.0) * nothing;
+        let (log_below, log_above) = (softplus(u.clone().neg()).neg(), softplus(u).neg());
         let (below, below_max) = relative(self.logits.clone() + log_below.clone());
         let (above, above_max) = relative(self.logits.clone() + log_above.clone());
         // Each sum is at least 1, the largest term's share, and at most K: its logarithm is finite.
@@ -106,7 +112,8 @@ impl LogisticMixture {
         (t.squeeze_dim::<2>(1), log_add_exp(rising, falling).squeeze_dim::<2>(1))
     }
 
-    /// The `x` with `t(x) = t`, differentiable in `t` and in the parameters by the implicit function theorem. Unsolved elements are NaN.
+    /// The `x` with `t(x) = t`, differentiable in `t` and in the parameters by the implicit
+    /// function theorem. Unsolved elements are NaN.
     ///
     /// # Shapes
     /// `[batch, dims]` to `[batch, dims]`.
@@ -121,7 +128,8 @@ impl LogisticMixture {
         implicit(x, t, reached, log_derivative)
     }
 
-    /// [`LogisticMixture::inverse`] without a graph, with the residual of each element and whether it is solved.
+    /// [`LogisticMixture::inverse`] without a graph, with the residual of each element and whether
+    /// it is solved.
     ///
     /// Every element stops by itself. The host looks once in eight steps whether any is left.
     pub fn solve(&self, t: Tensor<2>) -> Solution {
@@ -133,18 +141,20 @@ impl LogisticMixture {
             log_scales: self.log_scales.clone().inner(),
         }
         .normalised();
-        // In two factors: `e^s·t` may be finite where `e^s` overflows. Each factor is kept finite, so that `t = 0`
-        // gives the mean.
+        // In two factors: `e^s·t` may be finite where `e^s` overflows. Each factor is kept finite,
+        // so that `t = 0` gives the mean.
         let root = mixture.log_scales.clone().mul_scalar(0.5).clamp_max(largest.ln()).exp();
         let alone = mixture.means.clone() + root.clone() * (root * t.clone().unsqueeze_dim::<3>(1));
-        // An end that overflows lies beyond every finite root. The quarter keeps the width of the bracket finite.
+        // An end that overflows lies beyond every finite root. The quarter keeps the width of the
+        // bracket finite.
         let alone = alone.clamp(-largest, largest);
         let mut low = alone.clone().min_dim(1).squeeze_dim::<2>(1);
         let mut high = alone.max_dim(1).squeeze_dim::<2>(1);
         let tolerance = t.clone().abs().add_scalar(1.0).mul_scalar(epsilon);
         let mut x = middle(&low, &high);
         let mut width = high.clone() - low.clone();
-        // Without a finite target or bracket there is no root to find: such elements are left unsolved at once.
+        // Without a finite target or bracket there is no root to find: such elements are left
+        // unsolved at once.
         let hopeless = width.clone().is_finite().bool_and(t.clone().is_finite()).bool_not();
         let mut solution = Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
         for _ in 0..MAX_ROUNDS {
@@ -175,8 +185,8 @@ impl LogisticMixture {
                 break;
             }
         }
-        // A bracket that closed at the largest numbers closed at the value that was set there, not at a root.
-        // Comparisons with NaN are false.
+        // A bracket that closed at the largest numbers closed at the value that was set there, not
+        // at a root. Comparisons with NaN are false.
         let inside = solution.x.clone().abs().lower_elem(0.999 * largest);
         let exact = solution.residual.clone().abs().lower_equal(tolerance);
         let known = solution.residual.clone().abs().lower_equal_elem(4.0 * largest);
@@ -186,11 +196,12 @@ impl LogisticMixture {
     }
 }
 
-/// The root `x` with the gradient of the implicit function theorem, from `t` and the values that the law has at `x`.
+/// The root `x` with the gradient of the implicit function theorem, from `t` and the values that
+/// the law has at `x`.
 ///
-/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a constant slope has that differential. Its residual is exactly
-/// 0, so the step adds exactly 0 for any slope. Where `1/(∂t/∂x)` is above e^85 (f64: e^700), gradients come out too
-/// small rather than infinite.
+/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a constant slope has that differential. Its
+/// residual is exactly 0, so the step adds exactly 0 for any slope. Where `1/(∂t/∂x)` is above e^85
+/// (f64: e^700), gradients come out too small rather than infinite.
 pub(super) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_derivative: Tensor<2>) -> Tensor<2> {
     let flattest = if t.dtype() == DType::F64 { 700.0 } else { 85.0 };
     let residual = t - reached;
@@ -198,7 +209,8 @@ pub(super) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_deriv
     x + nothing * log_derivative.detach().neg().clamp_max(flattest).exp()
 }
 
-/// `x − max_k x` and the maximum, which is a constant to the gradient: it cancels wherever both are used.
+/// `x − max_k x` and the maximum, which is a constant to the gradient: it cancels wherever both are
+/// used.
 fn relative(x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let max = x.clone().detach().max_dim(1);
     (x - max.clone(), max)
@@ -209,15 +221,16 @@ fn log_sum_exp(x: Tensor<3>) -> Tensor<3> {
     x.exp().sum_dim(1).log() + max
 }
 
-/// `ln(e^a + e^b)`. The larger one is a constant to the gradient, which is 1/2 each where they are equal, and keeps its bits however far
-/// away the other is: `(a + b + |a − b|)/2` would round it to the spacing of the smaller.
+/// `ln(e^a + e^b)`. The larger one is a constant to the gradient, which is 1/2 each where they are
+/// equal, and keeps its bits however far away the other is: `(a + b + |a − b|)/2` would round it to
+/// the spacing of the smaller.
 fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     let max = a.clone().detach().max_pair(b.clone().detach());
     ((a - max.clone()).exp() + (b - max.clone()).exp()).log() + max
 }
 
-/// Midpoint that does not overflow. For a wide bracket, it is taken between the logarithms `sign(x)·ln(1 + |x|)` of the
-/// ends.
+/// Midpoint that does not overflow. For a wide bracket, it is taken between the logarithms
+/// `sign(x)·ln(1 + |x|)` of the ends.
 fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
     let middle = low.clone().mul_scalar(0.5) + high.clone().mul_scalar(0.5);
     let width = high.clone() - low.clone();

@@ -1,31 +1,46 @@
 //! The MixLogCDF law in one pass over its parameters: logistic-mixture logit, then an affine map.
 //! ```text
-//! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)      α = tanh a,  s̄_k = max(s_k, s_min),  z_k = (x − μ_k)·e^−s̄_k
-//! F = Σ w_k σ(z_k)   G = Σ w_k σ(−z_k)   D = Σ w_k σ(z_k) σ(−z_k) e^−s̄_k   W = Σ w_k        w_k = e^(ℓ_k − max ℓ)
-//! forward   t = ln F − ln G,   z = e^α t + b,   log_derivative = α + ln D + ln W − ln F − ln G
+//! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)
+//! F = Σ π_k σ(u_k)     G = Σ π_k σ(−u_k)     D = Σ π_k σ(u_k) σ(−u_k) q_k     W = Σ π_k
+//! forward   t = ln F − ln G       z = e^α t + b
+//!           log_derivative = α + ln D + ln W − ln F − ln G
 //! ```
-//! | tensor | shape |
-//! |---|---|
-//! | `x`, `z`, the log-derivative, the residual | `[batch, dims]` |
-//! | `theta` | `[batch, 2 + 3K, dims]` |
+//! # Symbols
+//! They mean the same in every file of this folder.
+//!
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `x`, `z` | data and latents | `[batch, dims]` |
+//! | `theta` | parameters | `[batch, 2 + 3K, dims]` |
+//! | `a`, `b` | parameters of the affine map: scale `e^α` with `α = tanh a`, and shift | `[batch, dims]` |
+//! | `ℓ_k`, `μ_k`, `s_k` | logit, mean and log-scale of a component; `s̄_k = max(s_k, s_min)` | `[batch, dims]` |
+//! | `q_k` | inverse scale `e^−s̄_k` | |
+//! | `u_k` | argument of a component, `(x − μ_k) q_k` | |
+//! | `π_k` | weight of a component, `e^ℓ_k` up to a factor that all of them share | |
+//! | `κ_k` | `π_k σ(u_k) σ(−u_k)` | |
+//! | `F`, `G`, `D`, `W` | the sums above | |
+//! | `f_k`, `g_k`, `d_k`, `w_k` | the shares of a component in these sums, between 0 and 1 | |
+//! | `t` | logit of the mixture's distribution function | `[batch, dims]` |
+//! | `γ_z`, `γ_L`, `γ_t` | gradients of `z`, of the log-derivative and of `t` | `[batch, dims]` |
+//! | `h_k` | gradient of `u_k` | |
 //!
 //! # Backward
-//! With gradients `g_z` and `g_L` of the outputs, `g_t = e^α g_z`, and with the shares of a component in each sum,
-//! `u_k = w_k σ(z_k)/F`, `v_k = w_k σ(−z_k)/G`, `p_k = w_k σ(z_k) σ(−z_k) e^−s̄_k/D`, `ω_k = w_k/W`:
+//! With `γ_t = e^α γ_z`:
 //! ```text
-//! ∂/∂ℓ_k   g_t (u_k − v_k) + g_L (p_k + ω_k − u_k − v_k)
-//! ∂/∂z_k   g_t (u_k σ(−z_k) + v_k σ(z_k)) + g_L (p_k (σ(−z_k) − σ(z_k)) − u_k σ(−z_k) + v_k σ(z_k))  =: h_k
-//! ∂/∂μ_k   −e^−s̄_k h_k        ∂/∂s_k   −z_k h_k − g_L p_k, or 0 below s_min        ∂/∂x   Σ e^−s̄_k h_k
-//! ∂/∂b     g_z                ∂/∂a     (g_t t + g_L)(1 − α²)
+//! ∂/∂ℓ_k   γ_t (f_k − g_k) + γ_L (d_k + w_k − f_k − g_k)
+//! ∂/∂u_k   γ_t (f_k σ(−u_k) + g_k σ(u_k))
+//!          + γ_L (d_k (σ(−u_k) − σ(u_k)) − f_k σ(−u_k) + g_k σ(u_k))     =: h_k
+//! ∂/∂μ_k   −q_k h_k        ∂/∂s_k   −u_k h_k − γ_L d_k, or 0 below s_min
+//! ∂/∂x     Σ q_k h_k       ∂/∂b     γ_z        ∂/∂a   (γ_t t + γ_L)(1 − α²)
 //! ```
-//! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and `theta`: a graph
-//! keeps those two.
+//! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and
+//! `theta`: a graph keeps those two.
 //!
 //! # Inverse
-//! The bracket and the steps of [`LogisticMixture`]. Each element is iterated separately
-//! until its residual is at rounding level, or its bracket has shrunk to adjacent floating-point numbers. A root beyond
-//! a quarter of the largest finite number is left unsolved. Its gradient is that of [`forward`] at the solution, by the
-//! implicit function theorem.
+//! The bracket and the steps of [`LogisticMixture`]. Each element is iterated separately until its
+//! residual is at rounding level, or its bracket has shrunk to adjacent floating-point numbers. A
+//! root beyond a quarter of the largest finite number is left unsolved. Its gradient is that of
+//! [`forward`] at the solution, by the implicit function theorem.
 //!
 //! # Cost
 //! `O(batch·K·dims)`; memory: inputs and outputs.
@@ -73,8 +88,8 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
     (part(&output, 0), part(&output, 1))
 }
 
-/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without one in this precision are
-/// NaN.
+/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without one in
+/// this precision are NaN.
 ///
 /// # Shapes
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]`.
@@ -91,7 +106,8 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
     logistic_mixture::implicit(x, z, reached, log_derivative)
 }
 
-/// [`inverse`] without a graph, with the residual `t(x) − t` of each element and whether it is solved.
+/// [`inverse`] without a graph, with the residual `t(x) − t` of each element and whether it is
+/// solved.
 ///
 /// # Shapes
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
@@ -109,7 +125,8 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     Solution { x: part(&output, 0), residual: part(&output, 1), solved: part(&output, 2).greater_elem(0.5) }
 }
 
-/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where there is one.
+/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where
+/// there is one.
 fn check<const N: usize>(call: Operands<N>, numbers: &str) -> Checked {
     let [batch, dims] = call.dims(numbers);
     let [_, n_params, _] = call.dims("theta");

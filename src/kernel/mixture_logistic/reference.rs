@@ -1,4 +1,5 @@
-//! The operation in plain tensor operations: its definition.
+//! The operation in plain tensor operations: its definition. Symbols: see the head of the
+//! operation.
 
 use burn::tensor::Tensor;
 

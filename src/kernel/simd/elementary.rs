@@ -1,6 +1,7 @@
 //! Elementary functions without branches or calls, so that loops over them vectorise.
 //!
-//! Errors are at most 2 units in the last place wherever argument and result are normal numbers; the tests measure them.
+//! Errors are at most 2 units in the last place wherever argument and result are normal numbers;
+//! the tests measure them.
 
 use super::{MultiplyAdd, Real};
 
@@ -17,7 +18,8 @@ pub fn exp_in_range<T: Real, M: MultiplyAdd>(x: T) -> T {
     M::mul_add(power, growth, power)
 }
 
-/// `e^x`. Below [`Real::EXP_RANGE`], where the result would be subnormal, 0; above it ∞ (some last tenths before the overflow); NaN gives NaN.
+/// `e^x`. Below [`Real::EXP_RANGE`], where the result would be subnormal, 0; above it ∞ (some last
+/// tenths before the overflow); NaN gives NaN.
 #[inline(always)]
 pub fn exp<T: Real, M: MultiplyAdd>(x: T) -> T {
     let (lowest, highest) = T::EXP_RANGE;
@@ -28,8 +30,8 @@ pub fn exp<T: Real, M: MultiplyAdd>(x: T) -> T {
 
 /// `ln x`. `ln 0 = −∞`, `ln ∞ = ∞`; negative numbers and NaN give NaN.
 ///
-/// `x = m 2^e` with `m` in `[√½, √2)`; with `f = m − 1` and `s = f/(2 + f)`, `ln m = f − f²/2 + s (f²/2 + s² p(s²))`, the form of FreeBSD's
-/// `e_log.c`.
+/// `x = m 2^e` with `m` in `[√½, √2)`; with `f = m − 1` and `s = f/(2 + f)`,
+/// `ln m = f − f²/2 + s (f²/2 + s² p(s²))`, the form of FreeBSD's `e_log.c`.
 #[inline(always)]
 pub fn ln<T: Real, M: MultiplyAdd>(x: T) -> T {
     let (normaliser, shift) = T::NORMALISER;
@@ -62,8 +64,9 @@ pub fn tanh<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
 
 /// `(e^x − 1, e^x)` for `x ≤ 0`; NaN gives NaN.
 ///
-/// `x = n ln 2 + r` with `n` the nearest integer; with `g = e^r − 1 = r + r² q(r)`, `e^x − 1 = 2^n g + (2^n − 1)`. For `n = 0` the last term is
-/// 0 and nothing cancels; for `n ≤ −1` the sum lies in `(−1, −0.29)`, no smaller than its terms' errors by far.
+/// `x = n ln 2 + r` with `n` the nearest integer; with `g = e^r − 1 = r + r² q(r)`,
+/// `e^x − 1 = 2^n g + (2^n − 1)`. For `n = 0` the last term is 0 and nothing cancels; for `n ≤ −1`
+/// the sum lies in `(−1, −0.29)`, no smaller than its terms' errors by far.
 #[inline(always)]
 pub fn exp_m1_of_negative<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
     let (lowest, _) = T::EXP_RANGE;
@@ -82,7 +85,8 @@ pub fn exp_m1_of_negative<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
 
 /// `ln(1 + e)` for `e` in `[0, 1]`; NaN gives NaN.
 ///
-/// The sum rounds; what it loses, `e − (u − 1)` with `u = 1 + e`, is exact and is given back to first order: the rest is its square.
+/// The sum rounds; what it loses, `e − (u − 1)` with `u = 1 + e`, is exact and is given back to
+/// first order: the rest is its square.
 #[inline(always)]
 pub fn log1p_of_unit<T: Real, M: MultiplyAdd>(e: T) -> T {
     let u = T::one() + e;
@@ -102,7 +106,8 @@ pub fn clamp<T: Real>(x: T, low: T, high: T) -> T {
     if x > high { high } else { x }
 }
 
-/// Polynomial with these coefficients, constant first. The loop is unrolled: its length is a constant of the type.
+/// Polynomial with these coefficients, constant first. The loop is unrolled: its length is a
+/// constant of the type.
 #[inline(always)]
 fn horner<T: Real, M: MultiplyAdd>(coefficients: &'static [T], x: T) -> T {
     let mut sum = coefficients[coefficients.len() - 1];

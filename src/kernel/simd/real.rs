@@ -7,8 +7,9 @@ use num_traits::{Float, NumAssign};
 
 /// f32 or f64.
 pub trait Real: Float + NumAssign + Sum + Default + Debug + Send + Sync + 'static {
-    /// `1.5·2^m + bias` for a mantissa of `m` bits: added to a number of moderate size, it leaves the nearest integer plus the exponent's bias
-    /// in the low bits of the sum. The 1.5 lets the integer be negative.
+    /// `1.5·2^m + bias` for a mantissa of `m` bits: added to a number of moderate size, it leaves
+    /// the nearest integer plus the exponent's bias in the low bits of the sum. The 1.5 lets the
+    /// integer be negative.
     const ROUNDER: Self;
     /// `log₂ e`.
     const LOG2_E: Self;
@@ -31,7 +32,8 @@ pub trait Real: Float + NumAssign + Sum + Default + Debug + Send + Sync + 'stati
     /// `a·b + c`, rounded once.
     fn fused(self, b: Self, c: Self) -> Self;
 
-    /// The power of two whose biased exponent is in the low bits of `self`, a sum with [`Real::ROUNDER`].
+    /// The power of two whose biased exponent is in the low bits of `self`, a sum with
+    /// [`Real::ROUNDER`].
     fn power_of_low_bits(self) -> Self;
 
     /// `(m, e)` with `m·2^e = self` and `m` in `[√½, √2)`, for a normal positive number.
@@ -97,8 +99,9 @@ macro_rules! bit_operations {
     };
 }
 
-/// The polynomial of `exp` is minimax on `|r| ≤ ½ ln 2`, relative to `e^r` (Remez exchange in 60 digits, error 3.1e-9); that of `ln`, and
-/// the two parts of `ln 2`, are those of FreeBSD's `e_logf.c` (error 2^−34).
+/// The polynomial of `exp` is minimax on `|r| ≤ ½ ln 2`, relative to `e^r` (Remez exchange in 60
+/// digits, error 3.1e-9); that of `ln`, and the two parts of `ln 2`, are those of FreeBSD's
+/// `e_logf.c` (error 2^−34).
 impl Real for f32 {
     const ROUNDER: Self = 12_582_912.0 + 127.0;
     const LOG2_E: Self = std::f32::consts::LOG2_E;

@@ -240,7 +240,8 @@ fn nothing_to_do() {
             assert!(gx.iter().all(|&g| g == 0.0));
             let own = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[..inputs * 9]);
             assert!(own.copied().all(|g| g == 0.0));
-            // For 2x2 pixels, a corner of the kernel lies outside for three and the others for two, but for the centre.
+            // For 2x2 pixels, a corner of the kernel lies outside for three and the others for two,
+            // but for the centre.
             let outside_weights = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[inputs * 9..]);
             let outside = if batch * height == 0 { [0.0; 9] } else { [6.0, 4.0, 6.0, 4.0, 0.0, 4.0, 6.0, 4.0, 6.0] };
             assert!(outside_weights.zip(outside.iter().cycle()).all(|(found, expected)| found == expected));

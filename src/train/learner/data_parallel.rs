@@ -1,3 +1,5 @@
+//! Maximum likelihood as a step of burn's `Learner`, on several devices that share one update.
+
 use burn::module::{Module, Param, ParamId};
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer, MultiGradientsParams};

@@ -1,3 +1,5 @@
+//! A log of the metrics without a terminal: a line for each after every half of an epoch.
+
 use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::io::{Write, stdout};

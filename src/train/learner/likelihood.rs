@@ -1,3 +1,5 @@
+//! Models with a log-likelihood, or a bound on it, that the `Learner` can maximise.
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 

@@ -1,3 +1,5 @@
+//! The log-likelihood of a flow as a metric of burn: in bits per dimension or in nats.
+
 use std::f64::consts::LN_2;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Maximum likelihood as a step of burn's `Learner`, on one device.
+
 use std::fmt::{Debug, Formatter, Result as FmtResult};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,3 +1,5 @@
+//! A loader that seeds the device before each batch, so that the noise of a step follows from its seed.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,3 +1,5 @@
+//! A loader that cuts each batch into one part for each device.
+
 use std::ops::Range;
 use std::sync::Arc;
 

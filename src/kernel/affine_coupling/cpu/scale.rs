@@ -1,4 +1,5 @@
-//! The scale of each form and what the passes need of it, for one element. Symbols: see the head of the operation.
+//! The scale of each form and what the passes need of it, for one element. Symbols: see the head of
+//! the operation.
 
 use crate::kernel::simd::{MultiplyAdd, Real, exp, exp_in_range, ln, tanh};
 use crate::kernel::simd::{log1p_of_unit, sigmoid};

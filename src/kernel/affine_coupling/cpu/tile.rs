@@ -1,4 +1,5 @@
-//! Numbers that are computed at once: of one example where it has enough of them, else of neighbouring examples.
+//! Numbers that are computed at once: of one example where it has enough of them, else of
+//! neighbouring examples.
 
 use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{LANES, Lanes, Real};

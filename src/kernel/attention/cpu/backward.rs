@@ -165,7 +165,8 @@ fn add_products<T: Real, M: MultiplyAdd>(sums: &mut [Panel<T>; TILE], rows: &[Ro
     }
 }
 
-/// `Σ_j r_ij k_cj` up to the sum of the lanes: for each [`TILE`] queries, for each [`TILE`] channels.
+/// `Σ_j r_ij k_cj` up to the sum of the lanes: for each [`TILE`] queries, for each [`TILE`]
+/// channels.
 #[inline(always)]
 fn inner<T: Real, M: MultiplyAdd>(
     of_scores: &[Panel<T>],

@@ -50,7 +50,8 @@ impl<T: Real> Kernel for Forward<'_, T> {
         fill(query, d, splat(zero));
         fill(weights, BLOCK, splat(zero));
         for start in queries.clone().step_by(WIDTH) {
-            // Of a last panel that is not full, the rest of the lanes keep what they have: nothing crosses lanes.
+            // Of a last panel that is not full, the rest of the lanes keep what they have: nothing
+            // crosses lanes.
             let width = WIDTH.min(queries.end - start);
             for (panel, numbers) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
                 for (to, &from) in panel.0.as_flattened_mut().iter_mut().zip(&numbers[start..start + width]) {

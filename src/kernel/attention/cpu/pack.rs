@@ -1,6 +1,7 @@
 //! Copies of matrices `[channels, positions]` in the order in which the products read them.
 //!
-//! They are written to buffers that serve one head after the other: pages that were new for each head would take a sixth of the time.
+//! They are written to buffers that serve one head after the other: pages that were new for each
+//! head would take a sixth of the time.
 
 use crate::kernel::simd::Real;
 
@@ -13,7 +14,8 @@ pub fn fill<T: Copy>(buffer: &mut Vec<T>, len: usize, value: T) {
     buffer.resize(len, value);
 }
 
-/// For each [`TILE`] positions, for each channel, the numbers times `scale`. Zeros follow the last position.
+/// For each [`TILE`] positions, for each channel, the numbers times `scale`. Zeros follow the last
+/// position.
 #[inline(always)]
 pub fn rows_of_positions<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_positions: usize, scale: T) {
     let n_channels = matrix.len() / n_positions;
@@ -27,7 +29,8 @@ pub fn rows_of_positions<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_posi
     }
 }
 
-/// For each [`TILE`] channels, for each position, the numbers times `scale`. Zeros follow the last channel.
+/// For each [`TILE`] channels, for each position, the numbers times `scale`. Zeros follow the last
+/// channel.
 #[inline(always)]
 pub fn rows_of_channels<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_positions: usize, scale: T) {
     let n_channels = matrix.len() / n_positions;
@@ -40,8 +43,8 @@ pub fn rows_of_channels<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_posit
     }
 }
 
-/// For each [`WIDTH`] positions, for each of `n_channels` channels, the numbers. Zeros follow the last position and the last channel of the
-/// matrix.
+/// For each [`WIDTH`] positions, for each of `n_channels` channels, the numbers. Zeros follow the
+/// last position and the last channel of the matrix.
 #[inline(always)]
 pub fn panels<T: Real>(packed: &mut Vec<Panel<T>>, matrix: &[T], n_positions: usize, n_channels: usize) {
     fill(packed, n_positions.div_ceil(WIDTH) * n_channels, splat(T::zero()));

@@ -9,13 +9,15 @@ use super::forward::{self, Forward};
 use super::head::Dims;
 use super::tile::WIDTH;
 
-/// Pairs of positions in a task at least: some 10 µs of work in f32, well above what handing it over costs.
+/// Pairs of positions in a task at least: some 10 µs of work in f32, well above what handing it
+/// over costs.
 const SMALLEST_TASK: usize = 1 << 14;
 
 /// Tasks per thread, for threads of unequal speed.
 const TASKS_PER_THREAD: usize = 4;
 
-/// Output, of `shape`, and `ln Σ_j e^{s_ij}`, `[examples, heads, positions]`, of `projected`. Both are written in full.
+/// Output, of `shape`, and `ln Σ_j e^{s_ij}`, `[examples, heads, positions]`, of `projected`. Both
+/// are written in full.
 ///
 /// # Panics
 /// If the heads do not divide the filters, or a slice does not have its shape's length.
@@ -23,7 +25,8 @@ pub fn forward<T: Real>(projected: &[T], shape: [usize; 3], heads: usize, output
     forward_with(InstructionSet::detect(), Dims::new(shape, heads), projected, output, log_sums);
 }
 
-/// Gradient of `projected` from that of the output. `output` and `log_sums` are those of [`forward()`]. The result is written in full.
+/// Gradient of `projected` from that of the output. `output` and `log_sums` are those of
+/// [`forward()`]. The result is written in full.
 ///
 /// # Panics
 /// If the heads do not divide the filters, or a slice does not have its shape's length.
@@ -106,7 +109,8 @@ fn check<T>(dims: &Dims, projected: &[T], output: &[T], log_sums: &[T]) {
     assert_eq!(log_sums.len(), dims.n_heads() * dims.positions, "length of the sums");
 }
 
-/// Runs tasks of `n_pairs` pairs of positions each in parallel, or what is little work in place. Tasks that follow each other share buffers.
+/// Runs tasks of `n_pairs` pairs of positions each in parallel, or what is little work in place.
+/// Tasks that follow each other share buffers.
 fn each<I: Send, B: Default>(tasks: Vec<I>, n_pairs: usize, run: impl Fn(&mut B, I) + Send + Sync) {
     let n_together = SMALLEST_TASK.div_ceil(n_pairs);
     if tasks.len() <= n_together || rayon::current_num_threads() == 1 {

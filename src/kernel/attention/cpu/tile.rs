@@ -2,23 +2,26 @@
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp_in_range};
 
-/// Positions that are handled together: two vectors of f32 in AVX-512, which share what is broadcast to them.
+/// Positions that are handled together: two vectors of f32 in AVX-512, which share what is
+/// broadcast to them.
 pub const WIDTH: usize = 2 * LANES;
 
-/// Numbers of [`WIDTH`] successive positions, aligned so that no vector crosses a line of the cache.
+/// Numbers of [`WIDTH`] successive positions, aligned so that no vector crosses a line of the
+/// cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub struct Panel<T>(pub [Lanes<T>; 2]);
 
-/// Panels of sums that are held at once: 8 of the 32 registers of AVX-512 in f32, all 16 of AVX2. Twice as many gain at most a tenth with
-/// AVX-512 and, since they leave the registers, make AVX2 half as fast.
+/// Panels of sums that are held at once: 8 of the 32 registers of AVX-512 in f32, all 16 of AVX2.
+/// Twice as many gain at most a tenth with AVX-512 and, since they leave the registers, make AVX2
+/// half as fast.
 pub const TILE: usize = 4;
 
 /// Numbers that are broadcast, of successive positions or channels.
 pub type Row<T> = [T; TILE];
 
-/// Repeats an expression with constants for the index. Loops over sums that have a loop over lanes inside would be vectorised the wrong way
-/// round, with sums scattered over memory.
+/// Repeats an expression with constants for the index. Loops over sums that have a loop over lanes
+/// inside would be vectorised the wrong way round, with sums scattered over memory.
 macro_rules! unroll {
     ($index:ident in [$($value:literal),*] => $body:expr) => {{
         $({
@@ -78,8 +81,8 @@ pub fn outer_products<T: Real, M: MultiplyAdd>(rows: &[Row<T>], panels: &[Panel<
 
 /// `Σ_k a[k][r]·b[k][c]` for each `r` and `c`, up to the sum of the lanes.
 ///
-/// That sum, by [`total`], is for the caller to take from memory: next to this loop it would determine the order of lanes in the registers,
-/// and every load would be followed by a shuffle.
+/// That sum, by [`total`], is for the caller to take from memory: next to this loop it would
+/// determine the order of lanes in the registers, and every load would be followed by a shuffle.
 #[inline(always)]
 pub fn inner_products<'a, T: Real, M: MultiplyAdd>(
     a: impl Iterator<Item = &'a [Panel<T>; TILE]>,
@@ -108,7 +111,8 @@ pub fn total<T: Real>(x: &Lanes<T>) -> T {
     (x[0] + x[2]) + (x[1] + x[3])
 }
 
-/// `e^x` of numbers that exceed 0 by rounding errors at most. Where it would be subnormal, 0; NaN gives NaN.
+/// `e^x` of numbers that exceed 0 by rounding errors at most. Where it would be subnormal, 0; NaN
+/// gives NaN.
 #[inline(always)]
 pub fn exp_of_negative<T: Real, M: MultiplyAdd>(x: T) -> T {
     let y = exp_in_range::<T, M>(x);

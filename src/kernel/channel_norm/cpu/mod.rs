@@ -3,7 +3,7 @@
 //! u = (x − mean)/√(var + ε)                               over the channels, biased
 //! y = γ·u + β
 //!
-//! gx = (γg − mean(γg) − u·mean(γg·u))/√(var + ε)          gγ = Σ g·u,  gβ = Σ g  over batch and positions
+//! gx = (γg − mean(γg) − u·mean(γg·u))/√(var + ε)     gγ = Σ g·u,  gβ = Σ g over batch, positions
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
@@ -11,13 +11,14 @@
 //! | `γ`, `β` | gain and shift | `[C]` |
 //!
 //! # Algorithm
-//! Some positions of all channels are copied together, next to each other: the channels of a position lie a power of two apart in an image,
-//! where few of them fit a cache at a time. Sums run over channels, so vectors lie along positions. Nothing is kept from the forward pass but
-//! its arguments.
+//! Some positions of all channels are copied together, next to each other: the channels of a
+//! position lie a power of two apart in an image, where few of them fit a cache at a time. Sums run
+//! over channels, so vectors lie along positions. Nothing is kept from the forward pass but its
+//! arguments.
 //!
 //! # Numerics
-//! The variance is that of the centred numbers. The gradients of `γ` and `β` are summed by example, then over the examples in order, so they
-//! do not depend on the number of threads.
+//! The variance is that of the centred numbers. The gradients of `γ` and `β` are summed by example,
+//! then over the examples in order, so they do not depend on the number of threads.
 
 mod backward;
 mod forward;

@@ -26,7 +26,8 @@ pub struct Gradients<'a, T> {
 }
 
 impl Conv2d {
-    /// Gradients from that of the sums: [`mask`](super::mask) takes that of what is rectified to it.
+    /// Gradients from that of the sums: [`mask`](super::mask) takes that of what is rectified to
+    /// it.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.

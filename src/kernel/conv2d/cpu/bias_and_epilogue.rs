@@ -27,7 +27,8 @@ pub fn rectified<T: Real>(h: T) -> T {
 
 /// Adds the bias to planes of results and applies the epilogue.
 ///
-/// This follows the products: started from the bias, each product would read what the first one can overwrite.
+/// This follows the products: started from the bias, each product would read what the first one can
+/// overwrite.
 pub struct BiasAndEpilogue<'a, T> {
     /// Planes of `pixels` numbers.
     pub y: &'a mut [T],

@@ -56,7 +56,8 @@ impl Conv2d {
         kh * kw
     }
 
-    /// For a place of the kernel, the pixels for which it lies inside of the image: rows and columns.
+    /// For a place of the kernel, the pixels for which it lies inside of the image: rows and
+    /// columns.
     fn inside(&self, tap: usize) -> [Range<usize>; 2] {
         let ConvShape { height, width, kernel: [kh, kw], .. } = self.shape;
         let along = |place: usize, side: usize, length: usize| {
@@ -66,7 +67,8 @@ impl Conv2d {
         [along(tap / kw, kh, height), along(tap % kw, kw, width)]
     }
 
-    /// Gradients of the bias and of the border channel's weights, which follow the others of an output.
+    /// Gradients of the bias and of the border channel's weights, which follow the others of an
+    /// output.
     pub(super) fn border_gradient<T: Scratch>(&self, gy: &[T], gb: Option<&mut [T]>, gw: Option<&mut [T]>) {
         let (ConvShape { batch, outputs, .. }, pixels, taps) = (self.shape, self.pixels(), self.taps());
         if gy.is_empty() {

@@ -68,7 +68,8 @@ impl Conv2d {
         });
     }
 
-    /// Channels of a result with so many that a task computes. Each task unrolls the input for itself: worth it only where examples are few.
+    /// Channels of a result with so many that a task computes. Each task unrolls the input for
+    /// itself: worth it only where examples are few.
     pub(super) fn outputs_per_task(&self, channels: usize) -> usize {
         let worth = items_per_task(self.operations() / channels.max(1)).max(32);
         if self.shape.batch >= FEW { channels } else { channels.div_ceil(FEW).max(worth).min(channels) }

@@ -12,7 +12,8 @@ use crate::kernel::transpose::Transpose;
 const CHANNELS: usize = 64;
 /// Pixels of a tile, about.
 const PIXELS: usize = 512;
-/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of [`PreActivation::channel`].
+/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of
+/// [`PreActivation::channel`].
 pub struct PackedWeights<T> {
     weights: Vec<T>,
     inputs: usize,
@@ -36,8 +37,9 @@ impl<T: Real> PackedWeights<T> {
         Self { weights, inputs, outputs, unroll: conv.unroll(conv.stages.before) }
     }
 
-    /// The weights of the convolution that takes the gradient of the outputs to that of the inputs: transposed and mirrored, the channels of
-    /// the result in the order of [`PreActivation::channel`].
+    /// The weights of the convolution that takes the gradient of the outputs to that of the inputs:
+    /// transposed and mirrored, the channels of the result in the order of
+    /// [`PreActivation::channel`].
     pub fn backward(conv: &Conv2d, w: &[T]) -> Self {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
         let (mut weights, stride) = (vec![T::zero(); conv.own_weights()], conv.weight_stride());

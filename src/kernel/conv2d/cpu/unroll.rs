@@ -25,8 +25,9 @@ impl Unroll {
         (rows + self.kernel[0] - 1) * self.width
     }
 
-    /// Unrolls channels, counted before the activation, for output rows `rows`. `channels` is their numbers, one image plane each; `out`
-    /// gets [`PreActivation::factor`] times as many, `kw` planes each.
+    /// Unrolls channels, counted before the activation, for output rows `rows`. `channels` is their
+    /// numbers, one image plane each; `out` gets [`PreActivation::factor`] times as many, `kw`
+    /// planes each.
     pub fn run<T: Real>(&self, channels: &[T], rows: Range<usize>, out: &mut [T]) {
         let [kh, kw] = self.kernel;
         let (above, side) = (kh / 2, kw / 2);

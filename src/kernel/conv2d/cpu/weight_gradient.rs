@@ -14,7 +14,8 @@ use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::LANES;
 use crate::kernel::transpose::Transpose;
 
-/// Pixels that a block of the batch has at least: what its partial sums cost is then small beside the products.
+/// Pixels that a block of the batch has at least: what its partial sums cost is then small beside
+/// the products.
 const PIXELS_PER_BLOCK: usize = 1024;
 /// Most blocks of a batch.
 const BLOCKS: usize = 16;
@@ -35,7 +36,8 @@ enum Transposed {
 }
 
 impl Conv2d {
-    /// The cheaper of the two, by a pixel's time in units of a multiplication with addition in a product.
+    /// The cheaper of the two, by a pixel's time in units of a multiplication with addition in a
+    /// product.
     fn transposed(&self) -> Transposed {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
         // Products round their columns up to vectors, and have no use for fewer than two.
@@ -46,7 +48,8 @@ impl Conv2d {
         if input < gradient { Transposed::Input } else { Transposed::Gradient }
     }
 
-    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are added in order.
+    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are
+    /// added in order.
     pub(super) fn weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
         let ConvShape { batch, outputs, .. } = self.shape;
         let pixels = self.pixels();

@@ -1,8 +1,9 @@
 //! The operation on slices.
 //!
 //! # Algorithm
-//! Blocks of rows, fixed by the shape: results do not depend on the number of threads. The gradients of weights and bias are summed by block,
-//! then over the blocks in order. Layers with few inputs or few outputs go without products.
+//! Blocks of rows, fixed by the shape: results do not depend on the number of threads. The
+//! gradients of weights and bias are summed by block, then over the blocks in order. Layers with
+//! few inputs or few outputs go without products.
 
 mod narrow;
 mod product;

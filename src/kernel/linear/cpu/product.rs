@@ -58,8 +58,8 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     }
 }
 
-/// Adds the bias to products and applies the epilogue. Products added to the bias would be rounded in an order that
-/// depends on the number of rows.
+/// Adds the bias to products and applies the epilogue. Products added to the bias would be rounded
+/// in an order that depends on the number of rows.
 struct BiasAndEpilogue<'a, T> {
     y: &'a mut [T],
     bias: &'a [T],

@@ -1,14 +1,14 @@
 //! Gradients of a block, from those of `z` and of the log-derivative.
 //! ```text
-//! g_t = g_z e^α   g_b = g_z   g_a = (g_z e^α t + g_L)(1 − α²)
-//! A = (g_t − g_L)/F   C = (g_t + g_L)/G   E = g_L/D   h = w σ(z) σ(−z)
-//! g_ℓ = w σ(z) A − w σ(−z) C + h q E + w g_L/W
-//! g_z_k = h (A + C) − h q (σ(z) − σ(−z)) E
-//! g_μ = −q g_z_k   g_s = −z g_z_k − h q E   g_x = Σ q g_z_k
+//! A = (γ_t − γ_L)/F        C = (γ_t + γ_L)/G        E = γ_L/D
+//! ∂/∂ℓ   π σ(u) A − π σ(−u) C + κ q E + π γ_L/W
+//! ∂/∂u   h = κ (A + C) − κ q (σ(u) − σ(−u)) E
+//! ∂/∂μ   −q h        ∂/∂s   −u h − κ q E        ∂/∂x   Σ q h
 //! ```
-//! where the log-scale is not clamped; where it is, `g_s` is 0. Nothing is kept from the forward pass: the sums are
-//! computed again, and the components of a tile are kept until the second pass over it. Elements whose sums are not
-//! valid for gradients are recomputed in log space.
+//! where the log-scale is not clamped; where it is, the gradient of `s` is 0. Nothing is kept from
+//! the forward pass: the sums are computed again, and the components of a tile are kept until the
+//! second pass over it. Elements whose sums are not valid for gradients are recomputed in log
+//! space.
 
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
 
@@ -17,7 +17,8 @@ use super::linear_space::{Component, ExponentLimit, Sums, accumulate};
 use super::log_space::{Gradient, Mixture};
 use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile, component_rows, n_rows};
 
-/// Components times chunks that are kept: 256 KiB of f32, which the second cache holds beside the parameters.
+/// Components times chunks that are kept: 256 KiB of f32, which the second cache holds beside the
+/// parameters.
 const KEPT: usize = 1024;
 
 /// The kernel. Gradients have the shape of the block.
@@ -233,14 +234,14 @@ impl<T: ExponentLimit> Scratch<T> {
 struct Kept<T> {
     weight: Lanes<T>,
     inverse_scale: Lanes<T>,
-    z: Lanes<T>,
+    u: Lanes<T>,
     tail: Lanes<T>,
 }
 
 impl<T: Real> Kept<T> {
     #[inline(always)]
     fn of(part: &Component<T>) -> Self {
-        Self { weight: part.weight, inverse_scale: part.inverse_scale, z: part.z, tail: part.tail }
+        Self { weight: part.weight, inverse_scale: part.inverse_scale, u: part.u, tail: part.tail }
     }
 }
 
@@ -253,11 +254,11 @@ struct Factors<T> {
     above: Lanes<T>,
     /// `E`.
     density: Lanes<T>,
-    /// `g_L/W`.
+    /// `γ_L/W`.
     total: Lanes<T>,
-    /// `g_t`.
+    /// `γ_t`.
     t_gradient: Lanes<T>,
-    /// `g_L`.
+    /// `γ_L`.
     log_slope_gradient: Lanes<T>,
     /// `1 − α²`.
     complement: Lanes<T>,
@@ -322,21 +323,21 @@ impl<T: ExponentLimit> Factors<T> {
         let mut gradient = Gradient::default();
         for lane in 0..LANES {
             let (weight, inverse_scale) = (kept.weight[lane], kept.inverse_scale[lane]);
-            let (z, tail) = (kept.z[lane], kept.tail[lane]);
+            let (u, tail) = (kept.u[lane], kept.tail[lane]);
             let (below, above) = (self.below[lane], self.above[lane]);
             let body = T::one() - tail;
             let small = weight * tail;
             let bump = small * body;
-            let positive = z >= T::zero();
-            // A goes with the larger sigmoid where z is positive.
+            let positive = u >= T::zero();
+            // A goes with the larger sigmoid where u is positive.
             let (large_factor, small_factor) = if positive { (below, -above) } else { (-above, below) };
             let density = bump * inverse_scale * self.density[lane];
             let logit = M::mul_add(small, small_factor, M::mul_add(weight * body, large_factor, density));
             let lean = if positive { body - tail } else { tail - body };
-            let of_z = M::mul_add(bump, below + above, -density * lean);
+            let of_u = M::mul_add(bump, below + above, -density * lean);
             gradient.logit[lane] = M::mul_add(weight, self.total[lane], logit);
-            gradient.mean[lane] = -inverse_scale * of_z;
-            gradient.log_scale[lane] = -M::mul_add(z, of_z, density);
+            gradient.mean[lane] = -inverse_scale * of_u;
+            gradient.log_scale[lane] = -M::mul_add(u, of_u, density);
         }
         gradient
     }

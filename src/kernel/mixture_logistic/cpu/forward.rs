@@ -55,7 +55,8 @@ impl<T: ExponentLimit> Kernel for Forward<'_, T> {
     }
 }
 
-/// `t` and `ln dt/dx` of a chunk, in log space where the sums are not valid: each lane from its own numbers alone.
+/// `t` and `ln dt/dx` of a chunk, in log space where the sums are not valid: each lane from its own
+/// numbers alone.
 #[inline(always)]
 fn values<T: ExponentLimit, M: MultiplyAdd>(
     law: &MixtureLogistic<T>,

@@ -1,22 +1,26 @@
-//! The inverse on a block: a search per element, in chunks that stop when all of their elements have.
+//! The inverse on a block: a search per element, in chunks that stop when all of their elements
+//! have.
 //! ```text
 //! t = (z − b) e^−α     bracket [min_k, max_k](μ_k + e^s̄_k t)
 //! start    m + t √(3 V)/π, with the mixture's mean m and variance V: exact for one component
 //! step     δ/(1 + ½ δ c)     Halley's: Newton's δ = (t − t(x))/(dt/dx), bent by c = d(ln dt/dx)/dx
-//! c = (F − G)/W · dt/dx − (Σ w σ(z) σ(−z) (σ(z) − σ(−z)) q²)/D
+//! c = (F − G)/W · dt/dx − (Σ κ (σ(u) − σ(−u)) q²)/D
 //! ```
-//! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies between the smallest
-//! and the largest `z_k`. A step that would leave it, or that is longer than half the previous one, is replaced by a
-//! bisection. So is every eighth step, if the bracket has not halved since the last bisection. An end that overflows is
-//! set to `L`, a quarter of the largest finite number. A bracket wider than 2^64 that spans orders of magnitude is
-//! bisected in the logarithm.
+//! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies
+//! between the smallest and the largest `u_k`. A step that would leave it, or that is longer than
+//! half the previous one, is replaced by a bisection. So is every eighth step, if the bracket has
+//! not halved since the last bisection. An end that overflows is set to `L`, a quarter of the
+//! largest finite number. A bracket wider than 2^64 that spans orders of magnitude is bisected in
+//! the logarithm.
 //!
-//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket has shrunk to adjacent
-//! floating-point numbers. The latter happens with a steep law: there the last steps are lengthened to cross the root.
-//! Near the root the residual is rounding noise, which does not halve, so steps from a residual of a few tolerances
-//! need not halve. A bracket that closes at `L` has found its own end and not a root: such an element is unsolved.
+//! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket has shrunk to
+//! adjacent floating-point numbers. The latter happens with a steep law: there the last steps are
+//! lengthened to cross the root. Near the root the residual is rounding noise, which does not
+//! halve, so steps from a residual of a few tolerances need not halve. A bracket that closes at `L`
+//! has found its own end and not a root: such an element is unsolved.
 //!
-//! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are kept.
+//! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are
+//! kept.
 
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh};
 
@@ -34,7 +38,8 @@ const PERIOD: usize = 8;
 /// Width, 2^64, above which a bracket that spans orders of magnitude is bisected in the logarithm.
 const WIDE: f64 = 18_446_744_073_709_551_616.0;
 
-/// Residuals, in tolerances, from which steps are taken as they come. The rounding errors of `F` and `G` make some 2 of them.
+/// Residuals, in tolerances, from which steps are taken as they come. The rounding errors of `F`
+/// and `G` make some 2 of them.
 const NOISE: f64 = 8.0;
 
 /// The kernel. Outputs have the shape of the block.
@@ -50,7 +55,8 @@ pub struct Inverse<'a, T> {
     pub x: &'a mut [T],
     /// Output `t(x) − t`.
     pub residual: &'a mut [T],
-    /// Output: whether the residual is at rounding level or the bracket down to neighbouring numbers.
+    /// Output: whether the residual is at rounding level or the bracket down to neighbouring
+    /// numbers.
     pub solved: &'a mut [bool],
 }
 
@@ -144,8 +150,8 @@ impl<T: ExponentLimit> Evaluator<T> {
         }
         let mut low = [T::infinity(); LANES];
         let mut high = [T::neg_infinity(); LANES];
-        // Relative to the distance: three exponentials, each with an error of two roundings. The root may be at the
-        // very end.
+        // Relative to the distance: three exponentials, each with an error of two roundings. The
+        // root may be at the very end.
         let slack = T::of(8.0) * T::epsilon();
         let (mut total, mut mean_sum, mut square_sum) = (zeros, zeros, zeros);
         for (index, prepared) in self.components.iter_mut().enumerate() {
@@ -182,7 +188,8 @@ impl<T: ExponentLimit> Evaluator<T> {
         for lane in 0..LANES {
             let mean = mean_sum[lane] / total[lane];
             let square = square_sum[lane] / total[lane] - per_variance * mean * mean;
-            // A NaN, from a variance lost to cancellation or from one that overflows, is not within the bracket.
+            // A NaN, from a variance lost to cancellation or from one that overflows, is not within
+            // the bracket.
             let start = M::mul_add(square.sqrt(), t[lane], mean);
             let within = (start >= low[lane]) & (start <= high[lane]);
             x[lane] = if within { start } else { middle[lane] };
@@ -214,9 +221,9 @@ impl<T: ExponentLimit> Evaluator<T> {
         for component in &self.components {
             let Prepared { weight, mean, inverse_scale } = *component;
             for lane in 0..LANES {
-                let z = (x[lane] - mean[lane]) * inverse_scale[lane];
-                let (tail, body) = tail_and_body::<T, M>(z);
-                let positive = z >= T::zero();
+                let u = (x[lane] - mean[lane]) * inverse_scale[lane];
+                let (tail, body) = tail_and_body::<T, M>(u);
+                let positive = u >= T::zero();
                 let (small, large) = (weight[lane] * tail, weight[lane] * body);
                 let density = small * body * inverse_scale[lane];
                 let lean = if positive { body - tail } else { tail - body };
@@ -294,7 +301,8 @@ impl<T: ExponentLimit> Search<T> {
         for lane in 0..LANES {
             let (x, ended) = (self.x[lane], self.ended[lane]);
             let (residual, newton) = (point.residual[lane], point.newton[lane]);
-            // Of equal residuals the later point: where the law is flat to rounding, it is the one nearer to the root.
+            // Of equal residuals the later point: where the law is flat to rounding, it is the one
+            // nearer to the root.
             let better = !ended & (residual.abs() <= self.best_residual[lane].abs());
             self.best[lane] = if better { x } else { self.best[lane] };
             self.best_residual[lane] = if better { residual } else { self.best_residual[lane] };
@@ -304,7 +312,8 @@ impl<T: ExponentLimit> Search<T> {
             let exact = residual.abs() <= tolerance;
             let closed = high - low <= epsilon * larger(low.abs(), high.abs());
             let undefined = residual.is_nan();
-            // Rounding may make an earlier point of a flat stretch the better one; the root is in the bracket.
+            // Rounding may make an earlier point of a flat stretch the better one; the root is in
+            // the bracket.
             let stray = !ended & closed & !((self.best[lane] >= low) & (self.best[lane] <= high));
             self.best[lane] = if stray { x } else { self.best[lane] };
             self.best_residual[lane] = if stray { residual } else { self.best_residual[lane] };
@@ -313,7 +322,8 @@ impl<T: ExponentLimit> Search<T> {
             // Halley's factor is trusted within one half and two.
             let bend = clamp(M::mul_add(half * newton, point.curvature[lane], one), half, two);
             let step = newton / bend;
-            // Between a half and one and a half of the distance to the next number: the sum is that number.
+            // Between a half and one and a half of the distance to the next number: the sum is that
+            // number.
             let spacing = T::of(0.75) * epsilon * x.abs();
             let short = step.abs() < spacing;
             let stretched = spacing * self.stretch[lane];

@@ -1,36 +1,40 @@
-//! Sums of the mixture without logarithms: three exponentials per component, valid where neither tail is extreme.
+//! Sums of the mixture without logarithms: three exponentials per component, valid where neither
+//! tail is extreme.
 //! ```text
-//! w = e^ℓ   q = e^−s̄   z = (x − μ) q
-//! F = Σ w σ(z)   G = Σ w σ(−z)   D = Σ w σ(z) σ(−z) q   W = F + G
+//! π = e^ℓ     F, G, D, W of the head of the operation, with W = F + G
 //! t = ln(F/G)    ln dt/dx = ln( D/min(F, G) · W/max(F, G) )
 //! ```
 //! # Validity
-//! Exponents are cut at `±R`, [`ExponentLimit::LIMIT`]: logits are clamped, `e^−|z|` is 0 beyond. A component's share of `F` or `G` is then off by at
-//! most `(w + 1) e^−R`, its share of `D` by that times the largest `q`, which is `e^−s_min`. So
+//! Exponents are cut at `±R`, [`ExponentLimit::LIMIT`]: logits are clamped, `e^−|u|` is 0 beyond. A
+//! component's share of `F` or `G` is then off by at most `(π + 1) e^−R`, its share of `D` by that
+//! times the largest `q`, which is `e^−s_min`. So
 //! ```text
 //! min(F, G) ≥ (W + K) e^−R/loss    D ≥ (W + K) e^(−R − s_min)/loss
 //! ```
-//! bounds the relative error of all three by `loss`, a fraction of the rounding unit. `D` must also be so large that
-//! terms which underflow are negligible. A logit at the upper clamp would show in `W`, which must stay below its bound.
-//! Log-scales above `R` give NaN, which fails every comparison; so do NaN and infinite inputs. Elements that fail are
-//! computed by [`super::log_space`].
+//! bounds the relative error of all three by `loss`, a fraction of the rounding unit. `D` must also
+//! be so large that terms which underflow are negligible. A logit at the upper clamp would show in
+//! `W`, which must stay below its bound. Log-scales above `R` give NaN, which fails every
+//! comparison; so do NaN and infinite inputs. Elements that fail are computed by
+//! [`super::log_space`].
 //!
 //! # Validity of gradients
-//! Gradients of logits and log-scales are sums of shares of `F`, `G` and `D`, which the bounds above cover. Those of
-//! `x` and of the means carry one more `q`. With `h_k = w σ(z) σ(−z)`, cut by `c_k ≤ (w + 1) e^−R`, the gradient of `x`
-//! is a sum of
+//! Gradients of logits and log-scales are sums of shares of `F`, `G` and `D`, which the bounds
+//! above cover. Those of `x` and of the means carry one more `q`. With `κ_k`, cut by
+//! `c_k ≤ (π + 1) e^−R`, the gradient of `x` is a sum of
 //! ```text
-//! (g_t − g_L) Σ q h/F + (g_t + g_L) Σ q h/G          off by at most (|g_t| + |g_L|)(1/F + 1/G) Σ q c
-//! g_L Σ q² h (σ(−z) − σ(z))/D                        off by at most |g_L| Σ q² c/D
+//! (γ_t − γ_L) Σ q κ/F + (γ_t + γ_L) Σ q κ/G      off by at most (|γ_t| + |γ_L|)(1/F + 1/G) Σ q c
+//! γ_L Σ q² κ (σ(−u) − σ(u))/D                        off by at most |γ_L| Σ q² c/D
 //! ```
-//! Its natural size, the sum of the absolute terms, is at least that of the first line, `(|g_t| + |g_L|)(1/F + 1/G) D`,
-//! for `Σ q h = D`. Relative to it, the first error is at most `Σ q c/D ≤ loss` by the bound on `D`. The second is at
-//! most `Σ q² c/D` divided by `(1/F + 1/G) D ≥ D/min(F, G)`. With `q ≤ e^−s_min`, the condition
+//! Its natural size, the sum of the absolute terms, is at least that of the first line,
+//! `(|γ_t| + |γ_L|)(1/F + 1/G) D`, for `Σ q κ = D`. Relative to it, the first error is at most
+//! `Σ q c/D ≤ loss` by the bound on `D`. The second is at most `Σ q² c/D` divided by
+//! `(1/F + 1/G) D ≥ D/min(F, G)`. With `q ≤ e^−s_min`, the condition
 //! ```text
 //! D · D/min(F, G) ≥ (W + K) e^(−R − 2 s_min)/loss
 //! ```
-//! makes it at most `loss` too. The condition fails only where the density is small compared with the square of the
-//! steepest slope: in the tail of a wide component, where a narrow component of e^−R times the weight may be hidden.
+//! makes it at most `loss` too. The condition fails only where the density is small compared with
+//! the square of the steepest slope: in the tail of a wide component, where a narrow component of
+//! e^−R times the weight may be hidden.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
 
@@ -38,7 +42,8 @@ use super::tile::Tile;
 
 /// Range of the exponents of linear space.
 pub trait ExponentLimit: Real {
-    /// `R`. Products of three cut exponentials (of a logit, of `−|z|`, of a log-scale) hardly ever leave the normal numbers.
+    /// `R`. Products of three cut exponentials (of a logit, of `−|u|`, of a log-scale) hardly ever
+    /// leave the normal numbers.
     const LIMIT: f64;
     /// Largest relative error that the cut may make: below a tenth of a rounding unit.
     const LOSS: f64;
@@ -84,22 +89,22 @@ impl<T: ExponentLimit> Validity<T> {
 /// One component at the numbers of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Component<T> {
-    /// `w`.
+    /// `π`.
     pub weight: Lanes<T>,
     /// `q`.
     pub inverse_scale: Lanes<T>,
-    /// `z`.
-    pub z: Lanes<T>,
-    /// `σ(−|z|)`, at most 1/2.
+    /// `u`.
+    pub u: Lanes<T>,
+    /// `σ(−|u|)`, at most 1/2.
     pub tail: Lanes<T>,
-    /// `σ(|z|)`.
+    /// `σ(|u|)`.
     pub body: Lanes<T>,
 }
 
 impl<T: Real> Default for Component<T> {
     fn default() -> Self {
         let zeros = [T::zero(); LANES];
-        Self { weight: zeros, inverse_scale: zeros, z: zeros, tail: zeros, body: zeros }
+        Self { weight: zeros, inverse_scale: zeros, u: zeros, tail: zeros, body: zeros }
     }
 }
 
@@ -119,20 +124,20 @@ impl<T: ExponentLimit> Component<T> {
             let log_scale = larger(log_scale[lane], min_log_scale);
             let inverse_scale = exp_in_range::<T, M>(-log_scale);
             let inverse_scale = if log_scale <= limit { inverse_scale } else { T::nan() };
-            let z = (x[lane] - mean[lane]) * inverse_scale;
+            let u = (x[lane] - mean[lane]) * inverse_scale;
             part.weight[lane] = exp_in_range::<T, M>(clamp(logit[lane], -limit, limit));
             part.inverse_scale[lane] = inverse_scale;
-            part.z[lane] = z;
-            (part.tail[lane], part.body[lane]) = tail_and_body::<T, M>(z);
+            part.u[lane] = u;
+            (part.tail[lane], part.body[lane]) = tail_and_body::<T, M>(u);
         }
         part
     }
 }
 
-/// `σ(−|z|)` and `σ(|z|)`.
+/// `σ(−|u|)` and `σ(|u|)`.
 #[inline(always)]
-pub fn tail_and_body<T: ExponentLimit, M: MultiplyAdd>(z: T) -> (T, T) {
-    let depth = -z.abs();
+pub fn tail_and_body<T: ExponentLimit, M: MultiplyAdd>(u: T) -> (T, T) {
+    let depth = -u.abs();
     let e = exp_in_range::<T, M>(depth);
     let e = if depth < T::of(-T::LIMIT) { T::zero() } else { e };
     let body = T::one() / (T::one() + e);
@@ -164,7 +169,7 @@ impl<T: ExponentLimit> Sums<T> {
         for lane in 0..LANES {
             let weight = part.weight[lane];
             let (small, large) = (weight * part.tail[lane], weight * part.body[lane]);
-            let positive = part.z[lane] >= T::zero();
+            let positive = part.u[lane] >= T::zero();
             self.below[lane] += if positive { large } else { small };
             self.above[lane] += if positive { small } else { large };
             self.density[lane] = M::mul_add(small * part.body[lane], part.inverse_scale[lane], self.density[lane]);

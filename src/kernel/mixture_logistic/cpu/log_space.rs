@@ -1,17 +1,20 @@
-//! The mixture in log space: nothing saturates, however far out. Five exponentials per component, and four more for its
-//! gradient.
+//! The mixture in log space: nothing saturates, however far out. Five exponentials per component,
+//! and four more for its gradient.
 //!
-//! `F` and `G` are summed relative to their largest terms. The density is summed over `F` or over `G`, whichever is the smaller one:
+//! `F` and `G` are summed relative to their largest terms. The density is summed over `F` or over
+//! `G`, whichever is the smaller one:
 //! ```text
-//! u_k = ℓ_k + min(z_k, 0) − max_j(…)    F ∝ Σ e^u_k σ(|z_k|)      v_k = ℓ_k − max(z_k, 0) − max_j(…)    G ∝ Σ e^v_k σ(|z_k|)
-//! ψ_k = u_k − max(z_k, 0) − s̄_k  or  v_k + min(z_k, 0) − s̄_k      D/F or D/G ∝ Σ e^ψ_k σ(|z_k|)²
-//! ln dt/dx = ln(D/F) + ln(1 + F/G)  or  ln(D/G) + ln(1 + G/F)     at most ln(1 + 2K) in the last term: nothing cancels
+//! φ_k = ℓ_k + min(u_k, 0) − max_j(…)     F ∝ Σ e^φ_k σ(|u_k|)
+//! χ_k = ℓ_k − max(u_k, 0) − max_j(…)     G ∝ Σ e^χ_k σ(|u_k|)
+//! ψ_k = φ_k − max(u_k, 0) − s̄_k  or  χ_k + min(u_k, 0) − s̄_k      D/F or D/G ∝ Σ e^ψ_k σ(|u_k|)²
+//! ln dt/dx = ln(D/F) + ln(1 + F/G)  or  ln(D/G) + ln(1 + G/F)
 //! ```
-//! `u` and `v` are differences of terms of one size before they meet anything else, which keeps their bits where `|z|` is large.
+//! The last term is at most `ln(1 + 2K)`: nothing cancels. `φ` and `χ` are differences of terms of
+//! one size before they meet anything else, which keeps their bits where `|u|` is large.
 //!
-//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so that `z` is finite wherever its exact value is in range. Shares are
-//! multiplied by `q` in their exponents: the share of a narrow component may underflow where its product with `q`, the
-//! gradient, does not.
+//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so that `u` is finite wherever its exact value is
+//! in range. Shares are multiplied by `q` in their exponents: the share of a narrow component may
+//! underflow where its product with `q`, the gradient, does not.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
 
@@ -20,7 +23,8 @@ use super::tile::Tile;
 /// Parameters of one component at a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameters<T> {
-    /// Relative to the largest of the mixture: what all of them have in common would cost bits of `t`.
+    /// Relative to the largest of the mixture: what all of them have in common would cost bits of
+    /// `t`.
     pub logit: Lanes<T>,
     /// `μ`.
     pub mean: Lanes<T>,
@@ -33,11 +37,11 @@ pub struct Parameters<T> {
 /// One component at the numbers of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Share<T> {
-    /// `z`.
-    pub z: Lanes<T>,
-    /// `σ(−|z|)`.
+    /// `u`.
+    pub u: Lanes<T>,
+    /// `σ(−|u|)`.
     pub tail: Lanes<T>,
-    /// `σ(|z|)`.
+    /// `σ(|u|)`.
     pub body: Lanes<T>,
     /// Share of `F`, in units of [`Totals::below`].
     pub below: Lanes<T>,
@@ -45,9 +49,9 @@ pub struct Share<T> {
     pub above: Lanes<T>,
     /// Share of `D`, in units of [`Totals::density`].
     pub density: Lanes<T>,
-    /// `u`.
+    /// `φ`.
     below_exponent: Lanes<T>,
-    /// `v`.
+    /// `χ`.
     above_exponent: Lanes<T>,
     /// `ψ`, less the largest of them.
     density_exponent: Lanes<T>,
@@ -83,7 +87,7 @@ impl<T: Real> Mixture<T> {
         let zeros = [T::zero(); LANES];
         let parameters = Parameters { logit: zeros, mean: zeros, log_scale: zeros, inverse_root: zeros };
         let share = Share {
-            z: zeros,
+            u: zeros,
             tail: zeros,
             body: zeros,
             below: zeros,
@@ -126,33 +130,33 @@ impl<T: Real> Mixture<T> {
         let x = *x;
         for (parameters, share) in self.parameters.iter().zip(&mut self.shares) {
             let Parameters { logit, mean, inverse_root, .. } = *parameters;
-            let mut z = zeros;
+            let mut u = zeros;
             for lane in 0..LANES {
-                z[lane] = (x[lane] - mean[lane]) * inverse_root[lane] * inverse_root[lane];
-                let (low, high) = parts(z[lane]);
+                u[lane] = (x[lane] - mean[lane]) * inverse_root[lane] * inverse_root[lane];
+                let (low, high) = parts(u[lane]);
                 below_max[lane] = larger(below_max[lane], logit[lane] + low);
                 above_max[lane] = larger(above_max[lane], logit[lane] - high);
             }
-            share.z = z;
+            share.u = u;
         }
         let (mut below, mut above, mut density) = (zeros, zeros, zeros);
         for (parameters, kept) in self.parameters.iter().zip(&mut self.shares) {
             let (parameters, mut share) = (*parameters, *kept);
             for lane in 0..LANES {
-                let z = share.z[lane];
-                let (low, high) = parts(z);
-                let e = exp::<T, M>(-z.abs());
+                let u = share.u[lane];
+                let (low, high) = parts(u);
+                let e = exp::<T, M>(-u.abs());
                 let body = T::one() / (T::one() + e);
-                let u = parameters.logit[lane] + low - below_max[lane];
-                let v = parameters.logit[lane] - high - above_max[lane];
-                let relative = if below_max[lane] < above_max[lane] { u - high } else { v + low };
+                let phi = parameters.logit[lane] + low - below_max[lane];
+                let chi = parameters.logit[lane] - high - above_max[lane];
+                let relative = if below_max[lane] < above_max[lane] { phi - high } else { chi + low };
                 let exponent = relative - parameters.log_scale[lane];
                 share.tail[lane] = e * body;
                 share.body[lane] = body;
-                share.below[lane] = exp::<T, M>(u) * body;
-                share.above[lane] = exp::<T, M>(v) * body;
-                share.below_exponent[lane] = u;
-                share.above_exponent[lane] = v;
+                share.below[lane] = exp::<T, M>(phi) * body;
+                share.above[lane] = exp::<T, M>(chi) * body;
+                share.below_exponent[lane] = phi;
+                share.above_exponent[lane] = chi;
                 share.density_exponent[lane] = exponent;
                 below[lane] += share.below[lane];
                 above[lane] += share.above[lane];
@@ -160,7 +164,8 @@ impl<T: Real> Mixture<T> {
             }
             *kept = share;
         }
-        // The shares are those with σ(|z|) where the sums have σ(±z): the minimum or maximum in `u` and `v` is the rest of the sigmoid.
+        // The shares are those with σ(|u|) where the sums have σ(±u): the minimum or maximum in `u`
+        // and `v` is the rest of the sigmoid.
         for share in &mut self.shares {
             let Share { body, density_exponent: mut exponent, .. } = *share;
             let mut part = zeros;
@@ -183,7 +188,8 @@ impl<T: Real> Mixture<T> {
     }
 }
 
-/// Gradient of a component's parameters at a chunk. That of `x` is the sum of the means', with the sign changed.
+/// Gradient of a component's parameters at a chunk. That of `x` is the sum of the means', with the
+/// sign changed.
 #[derive(Debug, Clone, Copy)]
 pub struct Gradient<T> {
     /// Of the logit.
@@ -230,8 +236,9 @@ impl<T: Real> Mixture<T> {
 
     /// Gradient of one component.
     ///
-    /// With the shares `p` of `F`, `v` of `G`, `d` of `D` and `ω` of `W`, which are divided, not multiplied by reciprocals: a component alone
-    /// has shares of exactly 1, and their differences vanish exactly.
+    /// The shares are divided, not
+    /// multiplied by reciprocals: a component alone has shares of exactly 1, and their differences
+    /// vanish exactly.
     #[inline(always)]
     pub fn gradient<M: MultiplyAdd>(&self, index: usize, cotangent: &Cotangent<'_, T>) -> Gradient<T> {
         let (parameters, share) = (&self.parameters[index], &self.shares[index]);
@@ -239,42 +246,42 @@ impl<T: Real> Mixture<T> {
         let mut gradient = Gradient::default();
         for lane in 0..LANES {
             let (gt, gl) = (cotangent.t[lane], cotangent.log_slope[lane]);
-            let z = share.z[lane];
-            let p = share.below[lane] / totals.below[lane];
-            let v = share.above[lane] / totals.above[lane];
+            let u = share.u[lane];
+            let f = share.below[lane] / totals.below[lane];
+            let g = share.above[lane] / totals.above[lane];
             let d = share.density[lane] / totals.density[lane];
-            let weight = exp::<T, M>(parameters.logit[lane]) / cotangent.total_weight[lane];
+            let w = exp::<T, M>(parameters.logit[lane]) / cotangent.total_weight[lane];
             let (body, tail) = (share.body[lane], share.tail[lane]);
-            let (sigmoid, complement) = if z >= T::zero() { (body, tail) } else { (tail, body) };
-            // Derivatives of ln F and −ln G with respect to z, from the shares, and their contributions to the
-            // gradients.
-            let of_z = |p: T, v: T, d: T| {
-                let (rise, fall) = (p * complement, v * sigmoid);
+            let (sigmoid, complement) = if u >= T::zero() { (body, tail) } else { (tail, body) };
+            // Derivatives of ln F and −ln G with respect to u, from the shares, and their
+            // contributions to the gradients.
+            let of_u = |f: T, g: T, d: T| {
+                let (rise, fall) = (f * complement, g * sigmoid);
                 gt * (rise + fall) + gl * ((fall - rise) - d * (sigmoid - complement))
             };
-            gradient.logit[lane] = gt * (p - v) + gl * ((d - v) + (weight - p));
-            // The shares times q, in units of the largest of the three, so that those of a single component are still
-            // exactly 1.
+            gradient.logit[lane] = gt * (f - g) + gl * ((d - g) + (w - f));
+            // The shares times q, in units of the largest of the three, so that those of a single
+            // component are still exactly 1.
             let log_scale = parameters.log_scale[lane];
             let steep = |exponent: T, rest: T| exp::<T, M>(exponent - log_scale) * rest;
-            let steep_p = steep(share.below_exponent[lane], body / totals.below[lane]);
-            let steep_v = steep(share.above_exponent[lane], body / totals.above[lane]);
+            let steep_f = steep(share.below_exponent[lane], body / totals.below[lane]);
+            let steep_g = steep(share.above_exponent[lane], body / totals.above[lane]);
             let steep_d = steep(share.density_exponent[lane], body * body / totals.density[lane]);
-            let largest = larger(larger(steep_p, steep_v), steep_d);
+            let largest = larger(larger(steep_f, steep_g), steep_d);
             let unit = if largest > T::zero() { largest } else { T::one() };
-            gradient.mean[lane] = -unit * of_z(steep_p / unit, steep_v / unit, steep_d / unit);
-            let of_z = of_z(p, v, d);
-            // z may be infinite where shares and tails have vanished.
-            let of_z_times_z = if of_z == T::zero() { of_z } else { z * of_z };
-            gradient.log_scale[lane] = -(of_z_times_z + gl * d);
+            gradient.mean[lane] = -unit * of_u(steep_f / unit, steep_g / unit, steep_d / unit);
+            let of_u = of_u(f, g, d);
+            // u may be infinite where shares and tails have vanished.
+            let of_u_times_u = if of_u == T::zero() { of_u } else { u * of_u };
+            gradient.log_scale[lane] = -(of_u_times_u + gl * d);
         }
         gradient
     }
 }
 
-/// `min(z, 0)` and `max(z, 0)`. NaN gives zeros: it shows in `e^−|z|`.
+/// `min(u, 0)` and `max(u, 0)`. NaN gives zeros: it shows in `e^−|u|`.
 #[inline(always)]
-fn parts<T: Real>(z: T) -> (T, T) {
+fn parts<T: Real>(u: T) -> (T, T) {
     let zero = T::zero();
-    (if z < zero { z } else { zero }, if z > zero { z } else { zero })
+    (if u < zero { u } else { zero }, if u > zero { u } else { zero })
 }

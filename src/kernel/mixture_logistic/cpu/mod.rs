@@ -1,23 +1,23 @@
 //! MixLogCDF law with its affine map, on slices: forward, backward and inverse.
-//! ```text
-//! α = tanh a   s̄_k = max(s_k, s_min)   z_k = (x − μ_k) e^−s̄_k   F = Σ_k π_k σ(z_k)   π = softmax(ℓ)
-//! t = ln F − ln(1 − F)   z = e^α t + b   ln dz/dx = α + ln dt/dx
-//! ```
+//! The head of the operation has the formulas and symbols.
+//!
 //! | quantity | shape | order |
 //! |---|---|---|
-//! | `x`, `z`, `ln dz/dx` | `[examples, dims]` | |
+//! | `x`, `z`, the log-derivative | `[examples, dims]` | |
 //! | `theta` | `[examples, 2 + 3K, dims]` | rows `a`, `b`, `ℓ_1..K`, `μ_1..K`, `s_1..K` |
 //!
 //! Inputs may have gaps between examples and between rows ([`Batch`]); outputs have none.
 //!
 //! # How
-//! Parameters are read once, row by row, in tiles of up to 2048 numbers of an example; three exponentials per component. Sums are formed in
-//! linear space (`linear_space`) with bounds that prove them good to rounding; where a bound fails, in the tails, the element is done again
-//! in log space (`log_space`). Both give each element from its own numbers alone, so layout, threads and neighbours do not change a bit.
+//! Parameters are read once, row by row, in tiles of up to 2048 numbers of an example; three
+//! exponentials per component. Sums are formed in linear space (`linear_space`) with bounds that
+//! prove them good to rounding; where a bound fails, in the tails, the element is done again in log
+//! space (`log_space`). Both give each element from its own numbers alone, so layout, threads and
+//! neighbours do not change a bit.
 //!
 //! # Undefined values
-//! A NaN among an element's numbers makes the element NaN and no other. `x = ±∞` gives NaN, as the differences of infinities in log space
-//! do.
+//! A NaN among an element's numbers makes the element NaN and no other. `x = ±∞` gives NaN, as the
+//! differences of infinities in log space do.
 
 mod backward;
 mod forward;
@@ -44,7 +44,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
     /// Law with `n_components` components and log-scales of `min_log_scale` at least.
     ///
     /// # Panics
-    /// If there is no component, or `min_log_scale` is not within `±80`: `e^−s` must be a finite f32.
+    /// If there is no component, or `min_log_scale` is not within `±80`: `e^−s` must be a finite
+    /// f32.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
         assert!(n_components > 0, "a mixture has components");
         assert!(min_log_scale.abs() <= T::of(80.0), "the smallest log-scale is within 80, not {min_log_scale:?}");

@@ -11,7 +11,8 @@ use super::inverse::Inverse;
 use super::linear_space::ExponentLimit;
 use super::tile::{Batch, Block, n_rows};
 
-/// Components times numbers in a task at least: some 15 µs of work in f32, well above what handing it over costs.
+/// Components times numbers in a task at least: some 15 µs of work in f32, well above what handing
+/// it over costs.
 const SMALLEST_TASK: usize = 1 << 14;
 
 /// Tasks per thread, for threads of unequal speed and elements that need more steps of the inverse.
@@ -28,8 +29,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         });
     }
 
-    /// Gradients of `x`, `[examples, dims]`, and of the parameters, `[examples, rows, dims]`, from those of `z` and `ln
-    /// dz/dx`. Outputs are written in full.
+    /// Gradients of `x`, `[examples, dims]`, and of the parameters, `[examples, rows, dims]`, from
+    /// those of `z` and `ln dz/dx`. Outputs are written in full.
     pub fn backward(
         &self,
         batch: &Batch<'_, T>,
@@ -91,8 +92,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         }
     }
 
-    /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the residuals `t(x) − t`, and
-    /// whether `x` is a solution.
+    /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the
+    /// residuals `t(x) − t`, and whether `x` is a solution.
     pub fn solve(&self, batch: &Batch<'_, T>, x: &mut [T], residual: &mut [T], solved: &mut [bool]) {
         check(batch, 1, [x.len(), residual.len(), solved.len()]);
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
@@ -103,8 +104,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         });
     }
 
-    /// Tasks of about equal size: some examples each or, of few examples, some numbers of one. Their outputs follow
-    /// each other.
+    /// Tasks of about equal size: some examples each or, of few examples, some numbers of one.
+    /// Their outputs follow each other.
     fn blocks(&self, batch: &Batch<'_, T>) -> Vec<Block> {
         let Batch { n_examples, n_dims, .. } = *batch;
         let n_tasks = n_examples * n_dims * self.n_components / SMALLEST_TASK;

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use crate::kernel::simd::{LANES, Lanes, Real};
 
-/// Most chunks of [`LANES`] numbers in a tile. A tile's rows of parameters are read one after the other, 8 KiB each in f32, a long way for the
-/// processor to read ahead, and the sums over them stay in the first cache. In a large batch of 1536 numbers an example, whole rows take 71
-/// ms, pieces of 512 numbers 102 ms and pieces of 256 numbers 135 ms.
+/// Most chunks of [`LANES`] numbers in a tile. A tile's rows of parameters are read one after the
+/// other, 8 KiB each in f32, a long way for the processor to read ahead, and the sums over them
+/// stay in the first cache. In a large batch of 1536 numbers an example, whole rows take 71 ms,
+/// pieces of 512 numbers 102 ms and pieces of 256 numbers 135 ms.
 pub const TILE_CHUNKS: usize = 128;
 
 /// Rows of parameters before the logits: log-scale and shift of the affine map.
@@ -14,8 +15,8 @@ const AFFINE_ROWS: usize = 2;
 
 /// Numbers with their parameters.
 ///
-/// Parameter `p` of number `i` of example `n` is `theta[n·theta_stride + p·row_stride + i]`; rows are in the order `a`, `b`, logits, means,
-/// log-scales.
+/// Parameter `p` of number `i` of example `n` is `theta[n·theta_stride + p·row_stride + i]`; rows
+/// are in the order `a`, `b`, logits, means, log-scales.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a, T> {
     /// Examples.
@@ -43,7 +44,8 @@ impl<'a, T> Batch<'a, T> {
     }
 }
 
-/// Part of a batch: some numbers of some examples. Outputs of a block have the shape `[examples, dims]`.
+/// Part of a batch: some numbers of some examples. Outputs of a block have the shape
+/// `[examples, dims]`.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// Examples.
@@ -58,7 +60,8 @@ impl Block {
         self.examples.len() * self.dims.len()
     }
 
-    /// Cuts into pieces of whole chunks, `n_chunks` at most, and then the rests of the examples, as many of them together as a chunk takes.
+    /// Cuts into pieces of whole chunks, `n_chunks` at most, and then the rests of the examples, as
+    /// many of them together as a chunk takes.
     #[inline(always)]
     pub fn pieces(&self, n_chunks: usize) -> impl Iterator<Item = Piece> {
         let (examples, dims) = (self.examples.clone(), self.dims.clone());
@@ -154,7 +157,8 @@ impl Piece {
     }
 }
 
-/// A chunk that numbers are copied to. Lanes that none is for keep zeros, or the numbers of a piece before.
+/// A chunk that numbers are copied to. Lanes that none is for keep zeros, or the numbers of a piece
+/// before.
 #[derive(Debug)]
 pub struct PackedChunk<T> {
     x: [Lanes<T>; 1],

@@ -1,8 +1,10 @@
-//! The mixture of one element: its components and the sums over them, each weight relative to the largest.
+//! The mixture of one element: its components and the sums over them, each weight relative to the
+//! largest.
 
 use cubecl::prelude::*;
 
-/// What a running maximum starts from: below every log-weight of a finite mixture, and finite, since WGSL may assume that all numbers are.
+/// What a running maximum starts from: below every log-weight of a finite mixture, and finite,
+/// since WGSL may assume that all numbers are.
 pub const LOWEST: f32 = -3.0e38;
 
 /// Where an element's parameters are.
@@ -32,8 +34,8 @@ pub struct Component<N: Float> {
     pub free: bool,
     pub log_scale: N,
     /// `(x − μ)·e^−s`.
-    pub z: N,
-    /// `1/(1 + e^−|z|)`: `σ(z) = share·e^min(z, 0)`, `σ(−z) = share·e^−max(z, 0)`.
+    pub u: N,
+    /// `1/(1 + e^−|u|)`: `σ(u) = share·e^min(u, 0)`, `σ(−u) = share·e^−max(u, 0)`.
     pub share: N,
 }
 
@@ -50,23 +52,23 @@ pub fn component<F: Float, N: Float>(
     let mean = place.row::<F, N>(theta, 2 + place.n_components + index);
     let raw = place.row::<F, N>(theta, 2 + 2 * place.n_components + index);
     let log_scale = N::max(raw, min_log_scale);
-    // In two factors: `z` may be finite where `e^−s` overflows.
+    // In two factors: `u` may be finite where `e^−s` overflows.
     let root = N::exp(log_scale * N::new(-0.5));
-    let z = (x - mean) * root * root;
-    let share = N::new(1.0) / (N::new(1.0) + N::exp(-N::abs(z)));
-    Component::<N> { logit, free: raw >= min_log_scale, log_scale, z, share }
+    let u = (x - mean) * root * root;
+    let share = N::new(1.0) / (N::new(1.0) + N::exp(-N::abs(u)));
+    Component::<N> { logit, free: raw >= min_log_scale, log_scale, u, share }
 }
 
-/// `min(z, 0)`.
+/// `min(u, 0)`.
 #[cube]
-pub fn negative<N: Float>(z: N) -> N {
-    N::min(z, N::new(0.0))
+pub fn negative<N: Float>(u: N) -> N {
+    N::min(u, N::new(0.0))
 }
 
-/// `max(z, 0)`.
+/// `max(u, 0)`.
 #[cube]
-pub fn positive<N: Float>(z: N) -> N {
-    N::max(z, N::new(0.0))
+pub fn positive<N: Float>(u: N) -> N {
+    N::max(u, N::new(0.0))
 }
 
 /// Sums over the components at a point.
@@ -75,13 +77,14 @@ pub struct Sums<N: Float> {
     pub max_logit: N,
     /// `Σ e^ℓ`, relative to the largest.
     pub weight: N,
-    /// Largest `ℓ + min(z, 0)`, and `Σ e^ℓ σ(z)` relative to it.
+    /// Largest `ℓ + min(u, 0)`, and `Σ e^ℓ σ(u)` relative to it.
     pub below_max: N,
     pub below: N,
-    /// Largest `ℓ − max(z, 0)`, and `Σ e^ℓ σ(−z)` relative to it.
+    /// Largest `ℓ − max(u, 0)`, and `Σ e^ℓ σ(−u)` relative to it.
     pub above_max: N,
     pub above: N,
-    /// Largest logarithm of a component's share of `F'/F`, and the sum of the shares relative to it.
+    /// Largest logarithm of a component's share of `F'/F`, and the sum of the shares relative to
+    /// it.
     pub rising_max: N,
     pub rising: N,
     /// The same of `F'/(1 − F)`.
@@ -108,8 +111,8 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
     for i in 0..k {
         let c = component::<F, N>(theta, place, i, x, max_logit, min_log_scale);
         weight += N::exp(c.logit);
-        below_max = N::max(below_max, c.logit + negative::<N>(c.z));
-        above_max = N::max(above_max, c.logit - positive::<N>(c.z));
+        below_max = N::max(below_max, c.logit + negative::<N>(c.u));
+        above_max = N::max(above_max, c.logit - positive::<N>(c.u));
     }
     let mut below = N::new(0.0);
     let mut above = N::new(0.0);
@@ -117,22 +120,22 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
     let mut falling_max = N::cast_from(LOWEST);
     for i in 0..k {
         let c = component::<F, N>(theta, place, i, x, max_logit, min_log_scale);
-        let low = (c.logit + negative::<N>(c.z)) - below_max;
-        let high = (c.logit - positive::<N>(c.z)) - above_max;
+        let low = (c.logit + negative::<N>(c.u)) - below_max;
+        let high = (c.logit - positive::<N>(c.u)) - above_max;
         below += N::exp(low) * c.share;
         above += N::exp(high) * c.share;
-        rising_max = N::max(rising_max, low - positive::<N>(c.z) - c.log_scale);
-        falling_max = N::max(falling_max, high + negative::<N>(c.z) - c.log_scale);
+        rising_max = N::max(rising_max, low - positive::<N>(c.u) - c.log_scale);
+        falling_max = N::max(falling_max, high + negative::<N>(c.u) - c.log_scale);
     }
     let mut rising = N::new(0.0);
     let mut falling = N::new(0.0);
     for i in 0..k {
         let c = component::<F, N>(theta, place, i, x, max_logit, min_log_scale);
-        let low = (c.logit + negative::<N>(c.z)) - below_max;
-        let high = (c.logit - positive::<N>(c.z)) - above_max;
+        let low = (c.logit + negative::<N>(c.u)) - below_max;
+        let high = (c.logit - positive::<N>(c.u)) - above_max;
         let shares = c.share * c.share;
-        rising += N::exp(low - positive::<N>(c.z) - c.log_scale - rising_max) * shares;
-        falling += N::exp(high + negative::<N>(c.z) - c.log_scale - falling_max) * shares;
+        rising += N::exp(low - positive::<N>(c.u) - c.log_scale - rising_max) * shares;
+        falling += N::exp(high + negative::<N>(c.u) - c.log_scale - falling_max) * shares;
     }
     // Each sum is at least a quarter, the largest term's share: the logarithms are finite.
     let log_rising = rising_max + N::ln(rising) - N::ln(below);
@@ -159,16 +162,16 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
     }
 }
 
-/// The gradient with respect to `z_k`, from the shares in `F`, `1 − F` and `F'`, or these times `e^−s`, and from
-/// `σ(z)`, `σ(−z)`.
+/// The gradient with respect to `z_k`, from the shares in `F`, `1 − F` and `F'`, or these times
+/// `e^−s`, and from `σ(u)`, `σ(−u)`.
 #[cube]
 pub fn by_point<N: Float>(by_t: N, by_log: N, below: N, above: N, density: N, plus: N, minus: N) -> N {
     let (from_below, from_above) = (below * minus, above * plus);
     by_t * (from_below + from_above) + by_log * ((from_above - from_below) - density * (plus - minus))
 }
 
-/// Midpoint that does not overflow. For a bracket wider than 2^64 that spans orders of magnitude, it is taken between
-/// the logarithms `sign(x)·ln(1 + |x|)` of the ends.
+/// Midpoint that does not overflow. For a bracket wider than 2^64 that spans orders of magnitude,
+/// it is taken between the logarithms `sign(x)·ln(1 + |x|)` of the ends.
 #[cube]
 pub fn middle<N: Float>(low: N, high: N) -> N {
     let half = N::new(0.5);

@@ -1,8 +1,9 @@
-//! The kernels of the GPU backends: one unit for each element, which walks through its components row by row, so that neighbouring units read
-//! neighbouring numbers. `N` is the precision of the arithmetic: that of the tensors, or f32 for 16-bit floats.
+//! The kernels of the GPU backends: one unit for each element, which walks through its components
+//! row by row, so that neighbouring units read neighbouring numbers. `N` is the precision of the
+//! arithmetic: that of the tensors, or f32 for 16-bit floats.
 //!
-//! Sums run in log space, each weight relative to the largest, as in the reference. No `log1p`, `expm1` or comparison with NaN is used, which
-//! WGSL does not have or may assume away.
+//! Sums run in log space, each weight relative to the largest, as in the reference. No `log1p`,
+//! `expm1` or comparison with NaN is used, which WGSL does not have or may assume away.
 
 mod mixture;
 
@@ -78,16 +79,16 @@ fn backward_kernel<F: Float, N: Float>(
     let mut by_x = N::new(0.0);
     for i in 0..k {
         let c = component::<F, N>(theta, &place, i, x_here, sums.max_logit, bound);
-        let (plus, minus) = (N::exp(negative::<N>(c.z)) * c.share, N::exp(-positive::<N>(c.z)) * c.share);
-        let low = (c.logit + negative::<N>(c.z)) - sums.below_max;
-        let high = (c.logit - positive::<N>(c.z)) - sums.above_max;
+        let (plus, minus) = (N::exp(negative::<N>(c.u)) * c.share, N::exp(-positive::<N>(c.u)) * c.share);
+        let low = (c.logit + negative::<N>(c.u)) - sums.below_max;
+        let high = (c.logit - positive::<N>(c.u)) - sums.above_max;
         // Shares of this component in F, 1 − F, F' and the weights.
         let below = N::exp(low) * c.share / sums.below;
         let above = N::exp(high) * c.share / sums.above;
         // Each relative to its largest, like the sums: a component alone has a share of exactly 1.
         let shares = c.share * c.share;
-        let rising_exponent = low - positive::<N>(c.z) - c.log_scale - sums.rising_max;
-        let falling_exponent = high + negative::<N>(c.z) - c.log_scale - sums.falling_max;
+        let rising_exponent = low - positive::<N>(c.u) - c.log_scale - sums.rising_max;
+        let falling_exponent = high + negative::<N>(c.u) - c.log_scale - sums.falling_max;
         let (rising_rest, falling_rest) = (shares / sums.rising, shares / sums.falling);
         let falling_part = N::new(1.0) - sums.rising_part;
         let density = sums.rising_part * N::exp(rising_exponent) * rising_rest
@@ -96,10 +97,11 @@ fn backward_kernel<F: Float, N: Float>(
         let by_logit = by_t * (below - above) + by_log * ((density - below) + (weight - above));
         let by_z = by_point::<N>(by_t, by_log, below, above, density, plus, minus);
         // z may be infinite where shares and tails have vanished.
-        let by_z_times_z = select(by_z == N::new(0.0), by_z, c.z * by_z);
+        let by_z_times_z = select(by_z == N::new(0.0), by_z, c.u * by_z);
         let by_scale = select(c.free, -by_z_times_z - by_log * density, N::new(0.0));
-        // The shares times e^−s, computed in their exponents, since a share may underflow where its product does not.
-        // They are in units of the largest of them, so that those of a single component are still exactly 1.
+        // The shares times e^−s, computed in their exponents, since a share may underflow where its
+        // product does not. They are in units of the largest of them, so that those of a single
+        // component are still exactly 1.
         let steep_below = N::exp(low - c.log_scale) * (c.share / sums.below);
         let steep_above = N::exp(high - c.log_scale) * (c.share / sums.above);
         let steep_density = sums.rising_part * N::exp(rising_exponent - c.log_scale) * rising_rest
@@ -138,9 +140,9 @@ fn inverse_kernel<F: Float, N: Float>(
     let (bound, epsilon, furthest) = (min_log_scale.get::<N>(), epsilon.get::<N>(), furthest.get::<N>());
     let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
     let target = (N::cast_from(z[ABSOLUTE_POS]) - place.row::<F, N>(theta, 1)) * N::exp(-log_scale);
-    // The exact bracket: at its ends all components are below the target, or above it. An end that would overflow lies
-    // beyond every finite root. It is set to a quarter of the largest number, which keeps the width of the bracket
-    // finite.
+    // The exact bracket: at its ends all components are below the target, or above it. An end that
+    // would overflow lies beyond every finite root. It is set to a quarter of the largest number,
+    // which keeps the width of the bracket finite.
     let mut low = furthest;
     let mut high = -furthest;
     let log_furthest = N::ln(furthest);
@@ -185,7 +187,8 @@ fn inverse_kernel<F: Float, N: Float>(
         }
         step += 1;
     }
-    // A bracket that closed at its outermost end closed at the value that was set there, not at a root.
+    // A bracket that closed at its outermost end closed at the value that was set there, not at a
+    // root.
     let inside = N::abs(x) < N::new(0.999) * furthest && N::abs(residual) < N::new(3.5) * furthest;
     let found = inside || N::abs(residual) <= tolerance;
     output[ABSOLUTE_POS] = F::cast_from(x);

@@ -44,7 +44,8 @@ fn equals_plain_loops_in_f64() {
     SIZES.iter().for_each(|&size| check::<f64>(&Problem::random(size, 2.0), 1e-13));
 }
 
-/// The largest score is about 1e4: a unit in the last place of f32 is 1e-3 there, and so are the errors of weights.
+/// The largest score is about 1e4: a unit in the last place of f32 is 1e-3 there, and so are the
+/// errors of weights.
 #[test]
 fn large_scores() {
     for size in [[1, 2, 8, 100], [1, 1, 24, 512], [2, 1, 3, 17]] {

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 /// Most tiles of a chunk, about.
 const TILES: usize = 128;
-/// Numbers for each place that a chunk holds, about, on both sides: more would leave the second cache.
+/// Numbers for each place that a chunk holds, about, on both sides: more would leave the second
+/// cache.
 const NUMBERS: usize = 16_384;
 /// Fewest, about, to which chunks shrink to be [`CHUNKS`]: products of fewer rows are slow.
 const FEWEST: usize = 32;
@@ -36,7 +37,8 @@ impl Grid {
         let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
         let tiles = rows * columns;
         let channels = inputs + outputs;
-        // Every chunk reads the weights again: they are not to weigh more than half of what it holds.
+        // Every chunk reads the weights again: they are not to weigh more than half of what it
+        // holds.
         let fit = (NUMBERS / channels).max(2 * inputs * outputs / channels);
         let most = (batch * tiles / CHUNKS).min(fit).clamp(FEWEST, TILES);
         let images = (most / tiles).clamp(1, batch.max(1));
@@ -91,7 +93,8 @@ impl Grid {
         chunks
     }
 
-    /// The chunks of a batch with what they own of its images: for each image and channel a slice of pixels.
+    /// The chunks of a batch with what they own of its images: for each image and channel a slice
+    /// of pixels.
     pub fn cut<'a, T>(&self, data: &'a mut [T], batch: usize) -> Vec<(Chunk, Vec<&'a mut [T]>)> {
         let channels = data.len() / (batch * self.pixels());
         let chunks = self.chunks(batch);

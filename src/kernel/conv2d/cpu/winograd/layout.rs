@@ -16,19 +16,22 @@ impl Channels {
         self.n * self.parts
     }
 
-    /// Numbers from a pixel to the next one in a part's image: whole vectors. What follows the channels is arbitrary.
+    /// Numbers from a pixel to the next one in a part's image: whole vectors. What follows the
+    /// channels is arbitrary.
     pub fn pitch(&self) -> usize {
         self.n.next_multiple_of(LANES)
     }
 
-    /// Numbers from a tile to the next one, whose parts lie side by side: whole vectors from the start of each part fit.
+    /// Numbers from a tile to the next one, whose parts lie side by side: whole vectors from the
+    /// start of each part fit.
     pub fn stride(&self) -> usize {
         ((self.parts - 1) * self.n + self.pitch()).next_multiple_of(LANES)
     }
 }
 
-/// Numbers from one place to the next for so many of each, whole vectors: an odd number of vectors, as places that lie a power of two apart
-/// share a set of the cache, which has fewer ways than there are places.
+/// Numbers from one place to the next for so many of each, whole vectors: an odd number of vectors,
+/// as places that lie a power of two apart share a set of the cache, which has fewer ways than
+/// there are places.
 pub fn step(numbers: usize) -> usize {
     ((numbers / LANES) | 1) * LANES
 }
@@ -129,9 +132,11 @@ impl<T: Real> Kernel for FromPixels<'_, '_, T> {
     }
 }
 
-/// Pixels that all channels are transposed of, one block of channels after the other: a block fills a part of a pixel's line of the cache only.
+/// Pixels that all channels are transposed of, one block of channels after the other: a block fills
+/// a part of a pixel's line of the cache only.
 const PIXELS: usize = 128;
-/// Side of the blocks that are transposed: of these the compiler makes shuffles, where it scatters the numbers of larger ones.
+/// Side of the blocks that are transposed: of these the compiler makes shuffles, where it scatters
+/// the numbers of larger ones.
 const SIDE: usize = 4;
 
 #[inline(always)]

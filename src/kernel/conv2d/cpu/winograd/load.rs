@@ -7,7 +7,8 @@ use crate::kernel::concat_elu::cpu::EluPairs;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::InstructionSet;
 
-/// Places of tiles: the numbers of one from some tile on, and those of the next one, `step` further on.
+/// Places of tiles: the numbers of one from some tile on, and those of the next one, `step` further
+/// on.
 #[derive(Debug)]
 pub struct Places<N> {
     pub numbers: N,

@@ -1,34 +1,38 @@
-//! 3x3 convolutions by Winograd's algorithm `F(2x2, 3x3)`, and the gradient of their weights by its transpose, `F(3x3, 2x2)`.
+//! 3x3 convolutions by Winograd's algorithm `F(2x2, 3x3)`, and the gradient of their weights by its
+//! transpose, `F(3x3, 2x2)`.
 //! ```text
-//! y = Aᵀ[(G w Gᵀ)·(Bᵀ d B)]A                a tile of 2x2 results from one of 4x4 pixels, summed over channels in between
-//! gw = Gᵀ[(A g Aᵀ)·(Bᵀ d B)]G               from tiles of 2x2 gradients, summed over tiles in between
+//! y = Aᵀ[(G w Gᵀ)·(Bᵀ d B)]A       2x2 results from 4x4 pixels, summed over channels in between
+//! gw = Gᵀ[(A g Aᵀ)·(Bᵀ d B)]G      from 2x2 gradients, summed over tiles in between
 //!
 //! Bᵀ d = d₀ − d₂, d₁ + d₂, d₂ − d₁, d₁ − d₃               Aᵀ m = m₀ + m₁ + m₂, m₁ − m₂ − m₃
 //! G w = w₀, (w₀ + w₁ + w₂)/2, (w₀ − w₁ + w₂)/2, w₂
 //! ```
-//! 16 multiplications give what 36 give directly; those of one place of a tile, over all channels and tiles, are a matrix product.
+//! 16 multiplications give what 36 give directly; those of one place of a tile, over all channels
+//! and tiles, are a matrix product.
 //!
 //! # Layout
-//! Images are transposed on the way in and out, so that a vector holds channels of one pixel: a tile is then 16 loads and as many stores, of
-//! any width of image, and tiles of several small images stand below each other in one product. A kernel that is turned by half a turn has
-//! the places of the kernel, the ends of rows and columns swapped.
+//! Images are transposed on the way in and out, so that a vector holds channels of one pixel: a
+//! tile is then 16 loads and as many stores, of any width of image, and tiles of several small
+//! images stand below each other in one product. A kernel that is turned by half a turn has the
+//! places of the kernel, the ends of rows and columns swapped.
 //!
 //! # Numerics
-//! `B` and `A` hold 0 and ±1: they amplify rounding little, and sums have fewer terms. Relative to the largest result,
-//! measured errors equal those of direct sums, or are up to twice as large where many channels are summed. The error of
-//! a single result is bounded by
+//! `B` and `A` hold 0 and ±1: they amplify rounding little, and sums have fewer terms. Relative to
+//! the largest result, measured errors equal those of direct sums, or are up to twice as large
+//! where many channels are summed. The error of a single result is bounded by
 //! ```text
 //! abs error of y[o, p]     ≤ 3ε Σ_c (Σ_{window of p} abs x[c])·(Σ_{9 taps} abs w[o, c])
 //!                            measured: up to 1.7ε
 //! abs error of gw[o, c, d] ≤ 3ε Σ_{25 shifts within a tile} Σ_p abs g[o, p]·abs x[c, p + shift]
 //!                            measured: up to 1.1ε
 //! ```
-//! The bound for the gradient of `x` is that for `y`. Direct sums have an error of a few `ε` of `Σ abs w·abs x` over
-//! the pairs that are multiplied. The two differ where a pixel is far larger than its neighbours and its weight is far
-//! smaller than the others of its channel. With one weight in nine a thousandth of the others, a pixel of 10⁴ among
-//! ones costs up to 6e-5 of the sum of absolute terms in windows that contain it, and a pixel of 10⁶ up to 2e-3; direct
-//! sums lose 1e-6. Windows without the pixel are not affected. `tests/convolution_errors.rs` checks both bounds;
-//! `docs/design.md` says why the algorithm is not chosen by the spread of the data.
+//! The bound for the gradient of `x` is that for `y`. Direct sums have an error of a few `ε` of
+//! `Σ abs w·abs x` over the pairs that are multiplied. The two differ where a pixel is far larger
+//! than its neighbours and its weight is far smaller than the others of its channel. With one
+//! weight in nine a thousandth of the others, a pixel of 10⁴ among ones costs up to 6e-5 of the sum
+//! of absolute terms in windows that contain it, and a pixel of 10⁶ up to 2e-3; direct sums lose
+//! 1e-6. Windows without the pixel are not affected. `tests/convolution_errors.rs` checks both
+//! bounds; `docs/design.md` says why the algorithm is not chosen by the spread of the data.
 //!
 //! # Reference
 //! Lavin & Gray 2016, "Fast algorithms for convolutional neural networks".
@@ -48,13 +52,15 @@ use layout::Channels;
 
 /// Places of a tile of 4x4.
 const PLACES: usize = 16;
-/// Fewest channels, on both sides, for which it gains: of small images, and of larger ones, which direct sums serve better.
+/// Fewest channels, on both sides, for which it gains: of small images, and of larger ones, which
+/// direct sums serve better.
 const CHANNELS: [usize; 2] = [12, 16];
 /// Most pixels of a small image.
 const SMALL: usize = 64;
 
 impl Conv2d {
-    /// Whether Winograd's algorithm gains. Not a matter of the batch, so that an example's results are not either.
+    /// Whether Winograd's algorithm gains. Not a matter of the batch, so that an example's results
+    /// are not either.
     pub(super) fn suits_winograd(&self) -> bool {
         let ConvShape { inputs, outputs, height, width, kernel, .. } = self.shape;
         let [small, large] = CHANNELS;

@@ -1,4 +1,5 @@
-//! Forward pass and the gradient of the input: one convolution with the weights one way and the other.
+//! Forward pass and the gradient of the input: one convolution with the weights one way and the
+//! other.
 
 use rayon::prelude::*;
 
@@ -30,7 +31,8 @@ struct Pass<'a, T> {
     /// Of pixels: `[P][pitch]`.
     bias: Bias<'a, T>,
     epilogue: Epilogue,
-    /// The images that an activation in front of the results saw, if their gradient goes through it.
+    /// The images that an activation in front of the results saw, if their gradient goes through
+    /// it.
     slopes: Option<&'a [T]>,
 }
 
@@ -123,7 +125,8 @@ impl<T: Scratch> Pass<'_, T> {
         }
     }
 
-    /// Results of an image of a chunk, some rows after the other: what is transposed is then still in the first cache.
+    /// Results of an image of a chunk, some rows after the other: what is transposed is then still
+    /// in the first cache.
     fn store(&self, places: Places<&[T]>, chunk: &Chunk, image: usize, y: &mut [&mut [T]], mut scratch: &mut [T]) {
         let Self { set, grid, to, bias, epilogue, .. } = *self;
         let (pitch, stride, step) = (to.pitch(), to.stride(), places.step);

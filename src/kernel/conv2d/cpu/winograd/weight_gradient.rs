@@ -13,7 +13,8 @@ use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// Tiles that a block of the batch has at least: what its partial sums cost is then small beside the products.
+/// Tiles that a block of the batch has at least: what its partial sums cost is then small beside
+/// the products.
 const TILES: usize = 128;
 /// Most blocks of a batch.
 const BLOCKS: usize = 8;
@@ -23,7 +24,8 @@ const TASKS: usize = 4;
 const SPLIT: usize = 16;
 
 impl Conv2d {
-    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are added in order.
+    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are
+    /// added in order.
     pub(in super::super) fn winograd_weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
         let ConvShape { batch, height, width, .. } = self.shape;
         let (grid, met, made) = (self.grid(), self.met(), self.made());
@@ -113,7 +115,8 @@ impl Block {
     }
 }
 
-/// `Gᵀ m G` of sums, `[16][rows][stride]` to `[stride / 16][rows][9][16]`: in the order in which they are added to those of other blocks.
+/// `Gᵀ m G` of sums, `[16][rows][stride]` to `[stride / 16][rows][9][16]`: in the order in which
+/// they are added to those of other blocks.
 struct ToWeights<'a, T> {
     places: &'a [T],
     rows: usize,

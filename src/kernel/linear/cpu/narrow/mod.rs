@@ -1,9 +1,11 @@
-//! Layers with few inputs or few outputs: rows of the wide side are read and written once, where products would pack them first.
+//! Layers with few inputs or few outputs: rows of the wide side are read and written once, where
+//! products would pack them first.
 //!
-//! A wide row is `W` numbers in chunks of [`LANES`]; weights lie here as `N` wide rows, padded to whole chunks.
+//! A wide row is `W` numbers in chunks of [`LANES`]; weights lie here as `N` wide rows, padded to
+//! whole chunks.
 //! ```text
-//! few inputs     y_r = b + Σ_k x_rk w_k                 few outputs     y_rk = b_k + x_r·w_k
-//!                ∂w_k = Σ_r x_rk g_r,  ∂x_rk = g_r·w_k                  ∂w_k = Σ_r g_rk x_r,  ∂x_r = Σ_k g_rk w_k
+//! few inputs      y_r  = b + Σ_k x_rk w_k       ∂w_k = Σ_r x_rk g_r       ∂x_rk = g_r·w_k
+//! few outputs     y_rk = b_k + x_r·w_k          ∂w_k = Σ_r g_rk x_r       ∂x_r  = Σ_k g_rk w_k
 //! ```
 
 mod kernels;
@@ -77,7 +79,8 @@ pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradient
     let weight = &wide_rows(linear, weight)[..];
     let block = linear.block();
     let n_blocks = rows.div_ceil(block);
-    // Behind the rows of weights, one for the bias; where the outputs are few it is read as so many numbers.
+    // Behind the rows of weights, one for the bias; where the outputs are few it is read as so many
+    // numbers.
     let chunks = inputs.max(outputs).div_ceil(LANES);
     let size = weight.len() + chunks;
     let mut sums = vec![[T::zero(); LANES]; n_blocks * size];

@@ -6,8 +6,9 @@ use crate::kernel::simd::InstructionSet;
 use super::plain::plain;
 use super::problem::{Problem, Spread, cases, normal};
 
-/// Holds solutions of `z`, which the forward pass made or nothing did, against the plain evaluation: the residual there is of rounding errors,
-/// or the root is on the way to the next number.
+/// Holds solutions of `z`, which the forward pass made or nothing did, against the plain
+/// evaluation: the residual there is of rounding errors, or the root is on the way to the next
+/// number.
 fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
     let epsilon = T::epsilon().to_f64().unwrap();
     for set in InstructionSet::available() {
