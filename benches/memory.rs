@@ -76,13 +76,13 @@ fn item<M: Module + 'static>(
     start: impl Fn(Uninit<M>, Tensor<4, Int>) -> M + 'static,
 ) -> Item
 where
-    NegativeLogLikelihood<4, Tensor<4, Int>>: Objective<M>,
+    NegativeLogLikelihood<Tensor<4, Int>>: Objective<M>,
 {
     let prepare = move |device: &Device| {
         let device = device.clone().autodiff();
         device.seed(1);
         let model = start(make(&device), images(image, n_levels, 2, &device));
-        let objective = NegativeLogLikelihood::<4, _>::new(images(image, n_levels, batch, &device));
+        let objective = NegativeLogLikelihood::new(images(image, n_levels, batch, &device));
         step(&device, image.iter().product(), backward, model, objective).note("batch", batch)
     };
     // That the policies agree is for `tests/backward.rs` to check.

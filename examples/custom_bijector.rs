@@ -26,8 +26,8 @@ use clap::Parser;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Flow, LayerConfig, Plan, Prior, ShapeError, ShapeMap,
-    Site, StandardNormal, check_shape,
+    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Density, Flow, LayerConfig, Plan, Prior, ShapeError,
+    ShapeMap, Site, StandardNormal, check_shape,
 };
 
 /// Configuration of [`SinhArcsinh`].
@@ -121,7 +121,7 @@ fn train<B: Bijector<2>>(
         trainer.update(device, |flow| flow.log_prob(Tensor::from_inner(x.clone())).mean().neg())?;
     }
     let nats = trainer.average().evaluate(held_out)?.nats().to_vec();
-    Ok((nats.iter().sum::<f64>() / nats.len() as f64, trainer.average().sample(4, 1.0)?))
+    Ok((nats.iter().sum::<f64>() / nats.len() as f64, trainer.average().sample(4)?))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -29,6 +29,7 @@ use burn::train::checkpoint::{ComposedCheckpointingStrategy, KeepLastNCheckpoint
 use burn::train::metric::store::{Aggregate::Mean, Direction::Lowest, Split::Valid};
 use burn::train::{Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining};
 use clap::Parser;
+use flowkit::Density;
 use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
 use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
@@ -131,7 +132,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     let training = preset.training();
     let max_norm = training.max_norm * training.dims as f64 * std::f64::consts::LN_2; // the preset's is in bits/dim
-    let model = MaximumLikelihood::<4, _>::new(flow).with_max_norm(max_norm)?;
+    let model = MaximumLikelihood::new(flow).with_max_norm(max_norm)?;
 
     // Order and noise of every epoch follow from the seed, so a resumed run is the run that did not stop.
     let train = loader(train, Pass::Shuffled, args, &graph)?;
@@ -174,7 +175,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     device.seed(seeds.seed(0, Purpose::Evaluation));
     let all: Vec<usize> = (0..test.len()).collect();
-    say!("test {}", result.model.model.evaluate::<4>(test.batch(&all, &device))?.bits_per_dim());
+    say!("test {}", result.model.model.evaluate(test.batch(&all, &device))?.bits_per_dim());
     Ok(())
 }
 

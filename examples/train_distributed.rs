@@ -28,6 +28,7 @@ use burn::tensor::{Device, Int, Tensor};
 use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
 use clap::{Parser, ValueEnum};
+use flowkit::Density;
 use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
 use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
@@ -121,7 +122,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Type::F16 => Precision::F16(LossScale::Fixed { exponent: 4 }),
     };
     let max_norm = training.max_norm * training.dims as f64 * std::f64::consts::LN_2; // the preset's is in bits/dim
-    let model = MaximumLikelihood::<4, _>::new(flow).with_max_norm(max_norm)?.with_precision(precision)?;
+    let model = MaximumLikelihood::new(flow).with_max_norm(max_norm)?.with_precision(precision)?;
     // Collective operations average on the way back; else burn adds up.
     let n_parts = if args.ddp { 1 } else { args.devices };
     let model = DataParallel::new(model, n_parts, EmaDecay::Warmed(0.999))?;
@@ -162,7 +163,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     plain.seed(seeds.seed(0, Purpose::Evaluation));
     let all: Vec<usize> = (0..test.len()).collect();
-    say!("test {}", result.model.average.evaluate::<4>(test.batch(&all, &plain))?.bits_per_dim());
+    say!("test {}", result.model.average.evaluate(test.batch(&all, &plain))?.bits_per_dim());
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, Purpose, StepSeed, Trainer, TrainerConfig};
-use flowkit::{BoxBijector, ConfigError, Flow, StandardNormal, VectorContext};
+use flowkit::{BoxBijector, ConfigError, Density, Flow, StandardNormal, VectorContext};
 use plane_run::{Failure, Row};
 use serde_json::json;
 
@@ -91,7 +91,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
 
     graph.seed(seeds.seed(0, Purpose::Initialization));
     let layers = layers::<C>(args.flow, (C::N_PARTS > 0).then_some(2), &graph)?;
-    let flow = Flow::conditional::<2, C>(layers, StandardNormal::new(), [1, 2])?;
+    let flow = Flow::<_, _, 2, C>::new_given(layers, StandardNormal::new(), [1, 2])?;
     let flow = flow.initialize_given(x.clone(), &context(moons.clone()))?;
     let training = TrainerConfig::new(2).with_seed(args.seed).with_learning_rate(3e-3);
     let mut trainer = Trainer::new(flow, training)?;
@@ -101,7 +101,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
         let rows: Vec<i64> = batches.indices(step as usize).into_iter().map(|index| index as i64).collect();
         let rows = Tensor::from_data(rows.as_slice(), &graph);
         let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
-        let update = trainer.update_on(&graph, &NegativeLogLikelihood::<2, _, _>::given(x, given))?;
+        let update = trainer.update_on(&graph, &NegativeLogLikelihood::given(x, given))?;
         if update.step.is_multiple_of(500) {
             say!("step {:>6}      {:.3} nats", update.step, -update.loss);
         }
@@ -109,7 +109,7 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
     let seconds = start.elapsed().as_secs_f64();
 
     let flow = trainer.average();
-    let nats = flow.evaluate_given(test.points(&device), &context(test.moons(&device)))?;
+    let nats = flow.given(&context(test.moons(&device))).evaluate(test.points(&device))?;
     let nats = nats.nats().iter().sum::<f64>() / test.len() as f64;
     device.seed(seeds.seed(args.steps, Purpose::Sampling));
     let grid = plane_run::grid(&device);
@@ -120,8 +120,8 @@ fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Resul
         let own = |points: &[[f64; 2]]| -> Vec<_> { points.iter().copied().skip(moon).step_by(n_rows).collect() };
         gaussian += plane_run::gaussian(&own(&train_points), &own(&test_points)) / n_rows as f64;
         let given = |n: usize| context(test.moons(&device).slice([moon..moon + 1, 0..2]).expand([n, 2]));
-        let density = flow.evaluate_given(grid.clone(), &given(grid.dims()[0]))?;
-        let samples = flow.sample_given(2000, 1.0, &given(2000))?;
+        let density = flow.given(&given(grid.dims()[0])).evaluate(grid.clone())?;
+        let samples = flow.given(&given(2000)).sample(2000)?;
         rows.push(Row {
             data: own(&test_points).into_iter().take(2000).collect(),
             density: density.nats().iter().map(|log_prob| log_prob.exp()).collect(),

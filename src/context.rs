@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use burn::module::Module;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor};
 
 use crate::tensor::finite::{NonFiniteCondition, all_finite, non_finite_row};
@@ -358,4 +359,10 @@ impl<A: Context, B: Context> Context for (A, B) {
 /// `Ok` if every element of a condition is finite.
 pub(crate) fn check_finite<C: Context>(context: &C) -> Result<(), NonFiniteCondition> {
     context.non_finite().map_or(Ok(()), Err)
+}
+
+/// The device of a layer's graphs: that of its parameters, or of a condition where it has none.
+pub(crate) fn graph_device_given<C: Context, M: Module>(layer: &M, context: &C) -> Device {
+    let of_context = || context.parts().into_iter().map(|part| part.device).next();
+    layer.devices().into_iter().next().or_else(of_context).unwrap_or_default().autodiff()
 }

@@ -1,12 +1,12 @@
 //! Normalizing flows: densities made of invertible maps, on [burn](https://burn.dev).
 //!
 //! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and [`Invert`] compose them, [`Flow`] adds a
-//! prior and is a density, [`BoundFlow`] adds a [`Surjection`] and is a bound on the likelihood of discrete data.
+//! prior and is a [`Density`]; behind a [`Surjection`] it is a bound on the likelihood of discrete data.
 //! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and [`model::glow`] Glow (Kingma & Dhariwal 2018), made of these pieces.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, Invert, LayerConfig, Sigmoid, Site, StandardNormal};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, Invert, LayerConfig, Sigmoid, Site, StandardNormal};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex();
@@ -18,7 +18,7 @@
 //! let flow = flow.initialize(x.clone())?;
 //! let log_likelihood = flow.evaluate(x)?; // nats, one per example
 //! assert_eq!(log_likelihood.nats().len(), 256);
-//! let samples: Tensor<2> = flow.sample(16, 1.0)?;
+//! let samples = flow.sample(16)?;
 //! assert_eq!(samples.dims(), [16, 2]);
 //! # Ok(())
 //! # }
@@ -50,7 +50,7 @@
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
 //! | training | [`train`] |
 //! | fused operations | [`kernel`] |
-//! | what each layer does to a batch | [`Flow::diagnose`], [`mod@flow::diagnose`] |
+//! | what each layer does to a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
 //! | images | [`data`] |
 //! | replacing a file in one step | [`whole_file`] |
 //!
@@ -118,18 +118,18 @@ pub use elementwise::{
     ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
-pub use flow::bound::BoundFlow;
 pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
 pub use flow::likelihood::{BitsPerDim, LogLikelihood};
-pub use flow::surjection::Surjection;
+pub use flow::surjection::{Continuous, Surjection};
 pub use flow::uninit::Uninit;
-pub use flow::{FailedRow, Flow, RowFault, RowLikelihoods, SampledRows, Samples};
+pub use flow::{Density, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods, SampledRows, Samples};
 pub use linear::{
     ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel, Conv1x1, Conv1x1Config,
     Householder, HouseholderConfig, MatrixInit, PositionNorm, PositionNormConfig,
 };
 pub use prior::{
-    ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, StandardNormal, Uniform,
+    ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, ReparametrisedPrior, StandardNormal,
+    Uniform,
 };
 pub use quantize::{
     BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,

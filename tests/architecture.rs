@@ -251,7 +251,7 @@ fn the_first_difference_is_named_and_the_others_counted() {
 fn every_way_out_of_a_file_is_guarded() {
     let flow = |activation: Activation| {
         let layers = CouplingConfig::new().init(affine(AffineForm::Exponential), mlp(activation));
-        Flow::new::<2>(layers, StandardNormal::new(), [1, 4]).unwrap()
+        Flow::new(layers, StandardNormal::new(), [1, 4]).unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
@@ -325,7 +325,7 @@ fn a_running_state_has_no_architecture_of_its_own() {
 
     let flow = |momentum| {
         let inner = coupling(affine(AffineForm::Exponential), Half::First);
-        Flow::new::<2>(Normed { norm: norm(momentum), inner }, StandardNormal::new(), [1, 4]).unwrap()
+        Flow::new(Normed { norm: norm(momentum), inner }, StandardNormal::new(), [1, 4]).unwrap()
     };
     let trainer = Trainer::new(flow(0.25).without_data(), TrainerConfig::new(4)).unwrap();
     run(&trainer.model().bijector.norm);

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::conditioner::Mixing;
+use flowkit::flow::likelihood::Exact;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
@@ -18,7 +19,7 @@ use flowkit::train::{
     TrainerConfig, Update,
 };
 use flowkit::{
-    Bijector, BoundFlow, ConfigError, Context, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap,
+    Bijector, ConfigError, Context, Density, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap,
     StandardNormal, Uninit,
 };
 
@@ -84,7 +85,7 @@ fn config(backward: GradientMemory) -> TrainerConfig {
     TrainerConfig::new(192).with_gradient_memory(backward).with_warm_up(1).with_max_norm(f64::MAX)
 }
 
-fn objective(batch: usize) -> NegativeLogLikelihood<4, Tensor<4, Int>> {
+fn objective(batch: usize) -> NegativeLogLikelihood<Tensor<4, Int>> {
     NegativeLogLikelihood::new(levels(batch))
 }
 
@@ -155,7 +156,7 @@ fn parts_of_a_batch_are_the_batch() {
     for policy in POLICIES {
         let (mut whole, mut parts) =
             (Trainer::new(model(), config(policy)).unwrap(), Trainer::new(model(), config(policy)).unwrap());
-        let part = |start, n| NegativeLogLikelihood::<2, _>::new(x.clone().narrow(0, start, n));
+        let part = |start, n| NegativeLogLikelihood::new(x.clone().narrow(0, start, n));
         let expected = whole.update_on(&device(), &part(0, 7)).unwrap();
         let found = parts.update_on_parts(&device(), &[part(0, 3), part(3, 3), part(6, 1)]).unwrap();
         assert!((found.loss - expected.loss).abs() < 1e-5, "{policy:?}: {found:?} {expected:?}");
@@ -164,7 +165,7 @@ fn parts_of_a_batch_are_the_batch() {
             parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect()
         };
         assert!(relative(&values(&parts), &values(&whole)) < 1e-3, "{policy:?}");
-        let none: [NegativeLogLikelihood<2, Tensor<2>>; 0] = [];
+        let none: [NegativeLogLikelihood<Tensor<2>>; 0] = [];
         assert!(matches!(parts.update_on_parts(&device(), &none), Err(TrainError::NoBatch)));
     }
 }
@@ -192,7 +193,7 @@ impl<C: Context> Bijector<2, C> for Coarse {
     }
 }
 
-type Stack = Flow<(Vec<flowkit::ActNorm<2>>, Coarse, Vec<flowkit::ActNorm<2>>), StandardNormal>;
+type Stack = Flow<(Vec<flowkit::ActNorm<2>>, Coarse, Vec<flowkit::ActNorm<2>>), StandardNormal, 2>;
 
 fn stack(grid: f64) -> (Uninit<Stack>, Tensor<2>) {
     stack_behind(20, grid)
@@ -210,7 +211,7 @@ fn stack_behind(n: usize, grid: f64) -> (Uninit<Stack>, Tensor<2>) {
 fn a_coarse_inverse_is_found_named_and_not_used() {
     let _turn = turn();
     let (flow, x) = stack(0.25);
-    let objective = NegativeLogLikelihood::<2, _>::new(x.clone());
+    let objective = NegativeLogLikelihood::new(x.clone());
     let flow = flow.initialize(x.clone()).unwrap();
     let (_, expected) = gradient(&flow, &objective, None);
     assert!(relative(&gradient(&flow, &objective, Some(Replay::new(5))).1, &expected) > 1e-2, "it must matter");
@@ -238,7 +239,7 @@ fn a_coarse_inverse_is_found_named_and_not_used() {
 fn an_inverse_that_fails_between_checkpoints_is_found() {
     let _turn = turn();
     let (flow, x) = stack_behind(2, f64::NAN);
-    let objective = NegativeLogLikelihood::<2, _>::new(x.clone());
+    let objective = NegativeLogLikelihood::new(x.clone());
     let flow = flow.initialize(x).unwrap();
     let (store, _) = trained(flow.clone(), GradientMemory::Store, 20, &objective);
     for parts in [1, 2] {
@@ -263,7 +264,7 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
     let folder = tempfile::tempdir().unwrap();
     for policy in POLICIES {
         let (flow, x) = stack(0.25);
-        let objective = NegativeLogLikelihood::<2, _>::new(x.clone());
+        let objective = NegativeLogLikelihood::new(x.clone());
         let model = flow.initialize(x).unwrap();
         let config = config(policy).with_ema(EmaDecay::Constant(0.5));
         let mut trainer = Trainer::new(model, config).unwrap();
@@ -316,6 +317,13 @@ fn a_run_without_a_policy_stores() {
 struct Closed;
 
 impl<M> Objective<M> for Closed {
+    type Provenance = Exact;
+    fn provenance(&self) -> Exact {
+        Exact
+    }
+    fn dims(&self, _: &M) -> usize {
+        1
+    }
     fn loss(&self, _: &M) -> Tensor<1> {
         Tensor::zeros([1], &device())
     }
@@ -343,7 +351,7 @@ fn what_a_policy_cannot_do_is_an_error() {
     let mut trainer = Trainer::new(glow(), config(GradientMemory::Recompute)).unwrap();
     let before = parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect::<Vec<_>>();
     for error in [
-        trainer.update(&device(), |model| model.loss::<4>(levels(2))).unwrap_err(),
+        trainer.update(&device(), |model| model.loss(levels(2))).unwrap_err(),
         trainer.update_on(&device(), &Closed).unwrap_err(),
     ] {
         assert!(matches!(error, TrainError::NotWalkable { gradient_memory: GradientMemory::Recompute }), "{error}");
@@ -374,5 +382,4 @@ fn a_device_that_gave_nothing_names_what_to_try() {
 fn a_guard_begins_without_layers() {
     let guard = DriftGuard::new(1e-4);
     assert_eq!((guard.spacing(), guard.recomputed().count()), (16, 0));
-    let _: Option<BoundFlow<(), (), ()>> = None;
 }

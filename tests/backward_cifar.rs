@@ -27,12 +27,12 @@ fn policies_agree_on_the_cifar10_model() {
     // A stored graph draws masks in another order than a walk, which draws them layer by layer.
     let config = FlowPlusPlusConfig::cifar10().with_dropout(0.0);
     let model = config.init(&device()).initialize(images(0, 16)).unwrap();
-    let objective = NegativeLogLikelihood::<4, _>::new(images(0, 4));
+    let objective = NegativeLogLikelihood::new(images(0, 4));
     agree("at the start", &model, &objective, false);
     let settings = TrainerConfig::new(3072).with_learning_rate(1e-3).with_warm_up(50);
     let mut trainer = Trainer::new(model, settings).unwrap();
     for update in 0..UPDATES {
-        let batch = NegativeLogLikelihood::<4, _>::new(images(8 * update, 8));
+        let batch = NegativeLogLikelihood::new(images(8 * update, 8));
         let loss = trainer.update_on(&device(), &batch).unwrap().loss;
         if update % 20 == 0 || update + 1 == UPDATES {
             println!("update {update}: {:.3} bits/dim", loss / 3072.0 / std::f64::consts::LN_2);

@@ -10,8 +10,8 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::train::{OptimizerConfig, TrainerConfig};
 use flowkit::{
     ActNormConfig, BitDepth, ChannelMatrixConfig, ChannelOrder, ConfigError, Conv1x1, Conv1x1Config, CouplingConfig,
-    Flow, GlowNetConfig, Latents, MatrixInit, MultiScale, Squeeze, SqueezeConfig, StandardNormal, ZeroConvConfig,
-    ZeroLinearConfig,
+    Density, Flow, GlowNetConfig, Latents, MatrixInit, MultiScale, Squeeze, SqueezeConfig, StandardNormal,
+    ZeroConvConfig, ZeroLinearConfig,
 };
 
 const CLASSES: GlowPrior = GlowPrior::Classes { n_classes: 3 };
@@ -148,28 +148,28 @@ fn networks_for_other_halves_are_refused() {
 fn classes_are_checked_at_the_door() {
     let device = Device::flex();
     let x = Tensor::<4, Int>::zeros([2, 3, 8, 8], &device);
-    let error = minute().with_prior(CLASSES).init(&device).initialize(x.clone()).unwrap_err();
+    let error = minute().with_prior(CLASSES).try_init(&device).unwrap_err();
     assert_eq!(error.to_string(), "TopPrior: expected classes as condition, found no condition");
     let class = |batch, width| Tensor::<2>::zeros([batch, width], &device);
-    let error = minute().init(&device).initialize_given(x.clone(), &class(2, 3)).unwrap_err();
-    assert_eq!(error.to_string(), "TopPrior: expected no condition, found classes as condition");
+    let error = minute().try_init_classes(&device).unwrap_err();
+    assert_eq!(error.to_string(), "GlowConfig: expected `GlowPrior::Classes`, found a prior without classes");
 
-    let model = minute().with_prior(CLASSES).init(&device).initialize_given(x.clone(), &class(2, 3)).unwrap();
-    let error = model.evaluate_given(x.clone(), &class(2, 4)).unwrap_err().to_string();
+    let model = minute().with_prior(CLASSES).init_classes(&device).initialize_given(x.clone(), &class(2, 3)).unwrap();
+    let error = model.given(&class(2, 4)).evaluate(x.clone()).unwrap_err().to_string();
     assert!(error.contains("TopPrior: expected length 3 along axis 1, found shape [2, 4]"), "{error}");
-    let error = model.evaluate_given(x, &class(3, 3)).unwrap_err().to_string();
+    let error = model.given(&class(3, 3)).evaluate(x).unwrap_err().to_string();
     assert!(error.contains("TopPrior: expected length 2 along axis 0, found shape [3, 3]"), "{error}");
-    let error = model.sample_given::<4, _>(3, 1.0, &class(2, 3)).unwrap_err().to_string();
+    let error = model.given(&class(2, 3)).sample(3).unwrap_err().to_string();
     assert!(error.contains("TopPrior: expected length 3 along axis 0"), "{error}");
 }
 
-/// A model built for classes cannot be asked without them, nor the reverse: the layers say so.
+/// A model built for classes is no density without them; its layers by themselves say so.
 #[test]
 #[should_panic(expected = "TopPrior: expected classes as condition, found no condition")]
 fn a_density_without_its_condition_panics() {
     let device = Device::flex();
     let x = Tensor::<4, Int>::zeros([1, 3, 8, 8], &device);
     let class = Tensor::<2>::zeros([1, 3], &device);
-    let model = minute().with_prior(CLASSES).init(&device).initialize_given(x.clone(), &class).unwrap();
-    let _ = model.log_weight(x, Tensor::<4>::zeros([1, 3, 8, 8], &device));
+    let model = minute().with_prior(CLASSES).init_classes(&device).initialize_given(x.clone(), &class).unwrap();
+    let _ = flowkit::Bijector::forward(&model.bijector, x.float(), &());
 }

@@ -18,9 +18,9 @@ use flowkit::model::flow_plus_plus::{
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    BoundFlow, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvWeight, CouplingConfig,
-    DataInitConvConfig, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig, Mixing,
-    Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, UniformDequantizationConfig,
+    ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvWeight, CouplingConfig,
+    DataInitConvConfig, Density, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig,
+    Mixing, Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, UniformDequantizationConfig,
 };
 
 fn run(arguments: &[&str], out: &Path) -> Output {
@@ -254,16 +254,12 @@ fn shapes_and_values_are_checked_at_the_door() {
     assert!(error.to_string().contains("expected length 4 along axis 1"), "{error}");
     let error = flow.evaluate(Tensor::<2>::full([1, 4], 7.0, &device)).unwrap_err();
     assert!(matches!(error, FlowError::NonFiniteLikelihood { example: 0, .. }), "{error}");
-    assert!(matches!(flow.sample::<2>(0, 1.0), Err(FlowError::NoSamples { what: "n" })));
+    assert!(matches!(flow.sample(0), Err(FlowError::NoSamples { what: "n" })));
 
-    let bound = BoundFlow::new(
-        UniformDequantizationConfig::new().init(),
-        fixed(&LogitConfig::new()),
-        StandardNormal::new(),
-        [1, 2],
-    )
-    .unwrap()
-    .without_data();
+    let bound = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 2])
+        .unwrap()
+        .behind(UniformDequantizationConfig::new().init())
+        .without_data();
     let levels = |values: [i64; 4]| Tensor::<2, Int>::from_data(TensorData::new(values.to_vec(), [2, 2]), &device);
     let error = bound.evaluate(levels([0, 255, 3, 256])).unwrap_err();
     assert!(matches!(error, FlowError::Level { example: 1, found: 256, levels: 256 }), "{error}");

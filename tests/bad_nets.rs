@@ -7,7 +7,7 @@ use flowkit::data::TwoMoons;
 use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    Bijector, BoundFlow, ConfigError, ConvResNetConfig, CouplingConfig, Flow, FlowError, GatedNetConfig, GlowNetConfig,
+    Bijector, ConfigError, ConvResNetConfig, CouplingConfig, Density, Flow, FlowError, GatedNetConfig, GlowNetConfig,
     Half, Invert, MadeConfig, Mask, MaskedAutoregressive, MaskedCouplingConfig, MlpConfig, MultiScale, ResNetConfig,
     ShapeError, StandardNormal, UniformDequantizationConfig, ZeroConvConfig,
 };
@@ -155,7 +155,7 @@ fn networks_that_do_not_fit_are_found_before_training() {
     }
     // The reverse: a condition that no network was built for.
     let layer = CouplingConfig::new().init(affine(), MlpConfig::new(1, 1, 2).init(&device));
-    let error = Flow::conditional::<2, Tensor<2>>(layer, StandardNormal::new(), [1, 2]).unwrap_err();
+    let error = Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 2]).unwrap_err();
     assert_eq!(error.to_string(), "Mlp: expected no condition, found a condition");
 }
 
@@ -163,23 +163,23 @@ fn networks_that_do_not_fit_are_found_before_training() {
 #[test]
 fn conditions_that_do_not_fit_are_named() {
     let device = Device::flex();
-    let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device).without_data();
+    let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device).without_data();
     let expected = ShapeError::ConditionShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
-    let error = flow.evaluate_given(zeros([4, 3]), &zeros([4, 5])).unwrap_err();
+    let error = flow.given(&zeros([4, 5])).evaluate(zeros([4, 3])).unwrap_err();
     assert!(matches!(&error, FlowError::Shape(error) if *error == expected), "{error}");
     assert_eq!(error.to_string(), "Mlp: expected a condition of shape [4, 2], found [4, 5]");
     let message = |error: FlowError| error.to_string();
-    let batch = flow.evaluate_given(zeros([4, 3]), &zeros([3, 2])).unwrap_err();
+    let batch = flow.given(&zeros([3, 2])).evaluate(zeros([4, 3])).unwrap_err();
     assert_eq!(message(batch), "Mlp: expected a condition of shape [4, 2], found [3, 2]");
-    let samples = flow.sample_given::<2, _>(7, 1.0, &zeros([4, 2])).unwrap_err();
+    let samples = flow.given(&zeros([4, 2])).sample(7).unwrap_err();
     assert_eq!(message(samples), "Mlp: expected a condition of shape [7, 2], found [4, 2]");
-    let start = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device);
+    let start = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device);
     let start = start.initialize_given(zeros([4, 3]), &zeros([4, 3])).unwrap_err();
     assert_eq!(message(start), "Mlp: expected a condition of shape [4, 2], found [4, 3]");
-    let none = flow.evaluate(zeros([4, 3])).unwrap_err();
-    assert_eq!(message(none), "Mlp: expected a condition, found no condition");
-    let maf = MafConfig::new(3).with_d_context(Some(2)).init(&device).without_data();
-    let error = maf.evaluate_given(zeros([4, 3]), &zeros([4, 1])).unwrap_err();
+    let none = RealNvpConfig::new(3).with_d_context(Some(2)).try_init(&device).unwrap_err();
+    assert_eq!(none.to_string(), "Mlp: expected a condition, found no condition");
+    let maf = MafConfig::new(3).with_d_context(Some(2)).init_given(&device).without_data();
+    let error = maf.given(&zeros([4, 1])).evaluate(zeros([4, 3])).unwrap_err();
     assert_eq!(message(error), "Made: expected a condition of shape [4, 2], found [4, 1]");
 }
 
@@ -226,9 +226,10 @@ fn conditions_are_checked_inside_of_compositions() {
     // A bound's flow is asked too.
     let levels = Tensor::<4, burn::tensor::Int>::zeros([4, 2, 2, 2], &device);
     let dequantization = UniformDequantizationConfig::new().init();
-    let bound = BoundFlow::conditional::<4, Tensor<2>>(dequantization, image(), StandardNormal::new(), [1, 2, 2, 2]);
+    let bound = Flow::<_, _, 4, Tensor<2>>::new_given(image(), StandardNormal::new(), [1, 2, 2, 2])
+        .map(|flow| flow.behind(dequantization));
     let bound = bound.unwrap().without_data();
-    assert_eq!(bound.evaluate_given(levels, &wrong).unwrap_err().to_string(), vector);
+    assert_eq!(bound.given(&wrong).evaluate(levels).unwrap_err().to_string(), vector);
 }
 
 /// A call of a layer itself panics with the same words.

@@ -1,6 +1,7 @@
 //! The paper's CIFAR-10 model in float32: what goes through it comes back.
 
 use burn::tensor::Device;
+use flowkit::Density;
 use flowkit::data::{Batches, photographs};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, Preset};
 use flowkit::train::Trainer;
@@ -16,7 +17,7 @@ fn images_come_back_after_the_start_and_after_fifty_updates() {
     let first = Batches::new(images.train.len(), 16, 5).unwrap().indices(0);
     let test = images.test.batch(&[3, 40], &device.clone().inner());
     let model = FlowPlusPlusConfig::cifar10().init(&device).initialize(images.train.batch(&first, &device)).unwrap();
-    let (_, error) = model.round_trip::<4>(test.clone()).unwrap();
+    let (_, error) = model.round_trip(test.clone()).unwrap();
     println!("after the start: {:.2e} of a step of 255", error * 256.0);
     assert!(error < LIMIT, "{error}");
 
@@ -25,9 +26,9 @@ fn images_come_back_after_the_start_and_after_fifty_updates() {
     let batches = Batches::new(images.train.len(), 1, 5).unwrap();
     for step in 0..50 {
         let x = images.train.batch(&batches.indices(step), &device);
-        trainer.update(&device, |model| model.loss::<4>(x)).unwrap();
+        trainer.update(&device, |model| model.loss(x)).unwrap();
     }
-    let (_, error) = trainer.model().round_trip::<4>(test).unwrap();
+    let (_, error) = trainer.model().round_trip(test).unwrap();
     println!("after 50 updates: {:.2e} of a step of 255", error * 256.0);
     assert!(error < LIMIT, "{error}");
 }

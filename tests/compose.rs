@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use downstream::stack::{StackConfig, StackError};
+use flowkit::Density;
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::{Checkpoint, Trainer, TrainerConfig};
 use flowkit::*;
@@ -73,7 +74,7 @@ fn a_stack_from_a_file() {
     let held_out = loaded.evaluate(crescents(512, &device.clone().inner()).0).unwrap();
     let mean = held_out.nats().iter().sum::<f64>() / 512.0;
     assert!(mean > -3.0, "{mean} nats: worse than two normal numbers");
-    let samples: Tensor<2> = loaded.sample(64, 1.0).unwrap();
+    let samples: Tensor<2> = loaded.sample(64).unwrap();
     assert_eq!(samples.dims(), [64, 2]);
 }
 
@@ -100,22 +101,22 @@ fn a_conditional_flow_of_two_numbers() {
             CouplingConfig::new().with_kept(kept).init(law, net)
         };
         let layers = (built(&ActNormConfig::new(), [1, 2], &device), coupling(Half::First), coupling(Half::Second));
-        Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, 2]).unwrap()
+        Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap()
     };
     let (x, class) = crescents(512, &device);
     let flow = init().initialize_given(x, &class).unwrap();
-    let loss = |flow: &Flow<_, _>| {
+    let loss = |flow: &Flow<_, _, 2, Tensor<2>>| {
         let (x, class) = crescents(128, &device);
-        flow.log_prob_given(x, &class).mean().neg()
+        flow.given(&class).log_prob(x).mean().neg()
     };
     let loaded = train(flow, init(), 60, loss, &device);
     let class = Tensor::<2>::from_data([[1.0, 0.0]], &device.clone().inner()).repeat_dim(0, 200);
-    let samples = loaded.sample_given(200, 1.0, &class).unwrap();
+    let samples = loaded.given(&class).sample(200).unwrap();
     // The crescent of this class is centred at x = 1.
     let x = samples.narrow(1, 0, 1).mean().into_scalar::<f32>();
     assert!((x - 1.0).abs() < 0.5, "centre of the samples: {x}");
     let unconditional = loaded.bijector.0.clone();
-    assert!(Flow::new::<2>((unconditional, loaded.bijector.1.clone()), StandardNormal::new(), [1, 2]).is_err());
+    assert!(Flow::new((unconditional, loaded.bijector.1.clone()), StandardNormal::new(), [1, 2]).is_err());
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn a_multi_scale_flow_of_images() {
         };
         let layers = (built(&LogitConfig::new(), [1, 1, 8, 8], &device), MultiScale::new(vec![level(4), level(8)]));
         let noise = UniformDequantizationConfig::new().init();
-        BoundFlow::new(noise, layers, StandardNormal::new(), [1, 1, 8, 8]).unwrap()
+        Flow::new(layers, StandardNormal::new(), [1, 1, 8, 8]).unwrap().behind(noise)
     };
     // Dark on the left, light on the right, each image with a brightness of its own.
     let images = |n: usize| {
@@ -157,6 +158,6 @@ fn a_multi_scale_flow_of_images() {
     let (back, error) = loaded.round_trip(plain.clone()).unwrap();
     assert!(error < 1e-4, "{error}");
     assert_eq!(back.into_data(), plain.into_data());
-    let samples = loaded.sample(4, 0.7).unwrap();
+    let samples = loaded.sample_at(4, 0.7).unwrap();
     assert_eq!(samples.dims(), [4, 1, 8, 8]);
 }

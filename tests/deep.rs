@@ -48,7 +48,7 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
     let mut trainer = Trainer::new(model, config).unwrap();
     let (mut bits, mut drift) = (Vec::with_capacity(UPDATES), 0.0f64);
     for step in 0..UPDATES {
-        let objective = NegativeLogLikelihood::<4, _>::new(images(step, &device));
+        let objective = NegativeLogLikelihood::new(images(step, &device));
         let update = trainer.update_on(&device, &objective).unwrap();
         bits.push(update.bits_per_dim);
         drift = drift.max(update.drift.unwrap_or(0.0));

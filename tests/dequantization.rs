@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::{
-    ActNormConfig, BoundFlow, ConfigError, Encoder, FlowError, Prior, Replay, ScalarAffineConfig, Sigmoid,
+    ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, Replay, ScalarAffineConfig, Sigmoid,
     StandardNormal, Surjection, Swap, Uniform, UniformDequantization, UniformDequantizationConfig,
     VariationalDequantizationConfig,
 };
@@ -170,10 +170,10 @@ fn a_uniform_density_costs_its_depth() {
     let _guard = device_rng();
     for depth in 1..=16 {
         let dequantization = uniform(1 << depth, DType::F32);
-        let flow = BoundFlow::new::<2>(dequantization, Vec::<Swap>::new(), Uniform::new(), [1, 1]).unwrap();
+        let flow = Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 1]).unwrap().behind(dequantization);
         let x: Vec<i64> = (0..500).map(|i| (i * 7919) % (1 << depth)).collect();
         let x = ints(&x, &Device::flex()).reshape([500, 1]);
-        let bits = flow.without_data().evaluate::<2>(x).unwrap().bits_per_dim().value();
+        let bits = flow.without_data().evaluate(x).unwrap().bits_per_dim().value();
         assert!((bits - f64::from(depth)).abs() < 1e-6, "{depth}: {bits}");
     }
     for depth in 1..=45 {
@@ -266,14 +266,14 @@ fn a_flow_of_another_type_is_found() {
     let init = |dtype| {
         let layers =
             (fixed(&ScalarAffineConfig::new(1.0, -0.5)), layer(&ActNormConfig::new(), [1, 2], &Device::flex()));
-        BoundFlow::new(uniform(1 << 20, dtype), layers, StandardNormal::new(), [1, 2]).unwrap()
+        Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().behind(uniform(1 << 20, dtype))
     };
     let x = || ints(&[3, 1 << 19, 77, 1 << 18], &Device::flex()).reshape([2, 2]);
     let is_levels =
         |error: &FlowError| matches!(error, FlowError::Config(ConfigError::Levels { found: 1_048_576, .. }));
-    assert!(is_levels(&init(DType::F64).initialize::<2>(x()).map(|_| ()).unwrap_err()));
+    assert!(is_levels(&init(DType::F64).initialize(x()).map(|_| ()).unwrap_err()));
     let flow = init(DType::F64).without_data();
-    assert!(is_levels(&flow.evaluate::<2>(x()).map(|_| ()).unwrap_err()));
-    assert!(is_levels(&flow.evaluate_importance_weighted::<2>(x(), 2).map(|_| ()).unwrap_err()));
-    assert!(is_levels(&flow.round_trip::<2>(x()).map(|_| ()).unwrap_err()));
+    assert!(is_levels(&flow.evaluate(x()).map(|_| ()).unwrap_err()));
+    assert!(is_levels(&flow.evaluate_importance_weighted(x(), 2).map(|_| ()).unwrap_err()));
+    assert!(is_levels(&flow.round_trip(x()).map(|_| ()).unwrap_err()));
 }

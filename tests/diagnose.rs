@@ -12,9 +12,9 @@ use flowkit::model::flow_plus_plus::{
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoxBijector, Context, Conv1x1Config, CouplingConfig, Diagnosis, DiagnosisConfig,
-    Flow, FlowError, GatedNetConfig, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, ShapeMap, StandardNormal,
-    diagnose,
+    ActNorm, ActNormConfig, Bijector, BoxBijector, Context, Conv1x1Config, CouplingConfig, Density, Diagnosis,
+    DiagnosisConfig, Flow, FlowError, GatedNetConfig, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, ShapeMap,
+    StandardNormal, diagnose,
 };
 
 fn device() -> Device {
@@ -172,9 +172,10 @@ fn a_condition_is_passed_on() {
     let law = MixLogCdfConfig::new(2).init();
     let net = MlpConfig::new(2, 2, law.n_params()).with_d_context(Some(3)).init(&device());
     let layers = (build::layer(&ActNormConfig::new(), [1, 4], &device()), CouplingConfig::new().init(law, net));
-    let flow = Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, 4]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 4]).unwrap().without_data();
     let context: Tensor<2> = tensor(normal(2, 9, 1.0), [3, 3], DType::F32, &device());
-    let diagnosis = flow.diagnose_given(&DiagnosisConfig::new().with_probed_examples(3), batch(3), &context).unwrap();
+    let diagnosis =
+        flow.given(&context).diagnose_with(&DiagnosisConfig::new().with_probed_examples(3), batch(3)).unwrap();
     assert_eq!(diagnosis.layers[1].layer, "Coupling");
 }
 
@@ -202,7 +203,7 @@ impl Bijector<2, Tensor<2>> for Stretch {
 /// Singular values are sought at the first examples, under their own conditions, however many there are. Those of `Stretch` are `exp(c)`.
 #[test]
 fn the_condition_is_cut_along_with_the_batch() {
-    let flow = Flow::conditional::<2, Tensor<2>>((Stretch {}, Stretch {}), StandardNormal::new(), [1, 4]);
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given((Stretch {}, Stretch {}), StandardNormal::new(), [1, 4]);
     let flow = flow.unwrap().without_data();
     let c = |row: usize| (row * 5 % 13) as f32 * 0.125 - 0.5;
     for (n, probed) in [(1, 8), (8, 8), (9, 8), (30, 8), (30, 3), (5, 1), (30, 100)] {
@@ -214,7 +215,7 @@ fn the_condition_is_cut_along_with_the_batch() {
         let mean = (0..n).map(|row| 4.0 * f64::from(c(row))).sum::<f64>() / n as f64;
         for (depth, layers) in [(None, 1.0), (Some(1), 2.0)] {
             let config = DiagnosisConfig::new().with_probed_examples(probed).with_depth(depth);
-            let diagnosis = flow.diagnose_given(&config, batch(n), &context).unwrap();
+            let diagnosis = flow.given(&context).diagnose_with(&config, batch(n)).unwrap();
             let first = &diagnosis.layers[0];
             let found = (first.log_scale.max / layers, first.log_scale.min / layers, first.log_det / layers);
             assert!((found.0 - high).abs() < 1e-4, "{n}, {probed}: {found:?} {high}");
@@ -242,10 +243,10 @@ fn conditions_of_every_kind_are_cut() {
         let law = MixLogCdfConfig::new(2).init();
         let net = GatedNetConfig::new([1, 4, 4], law.n_params(), 4, 1).with_n_context(Some(n_context));
         let coupling = CouplingConfig::new().init(law, net.init(&device()));
-        let flow = Flow::conditional::<4, C>(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap().without_data();
+        let flow = Flow::<_, _, 4, C>::new_given(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap().without_data();
         let x: Tensor<4> = tensor(normal(7, 11 * 32, 1.0), [11, 2, 4, 4], DType::F32, &device());
-        let all = flow.diagnose_given(&DiagnosisConfig::new(), x.clone(), context).unwrap();
-        let eight = flow.diagnose_given(&DiagnosisConfig::new(), x.narrow(0, 0, 8), &context.rows(0..8)).unwrap();
+        let all = flow.given(context).diagnose(x.clone()).unwrap();
+        let eight = flow.given(&context.rows(0..8)).diagnose(x.narrow(0, 0, 8)).unwrap();
         let (all, eight) = (&all.layers[0], &eight.layers[0]);
         assert!((all.log_scale.max - eight.log_scale.max).abs() < 1e-4, "{all:?} {eight:?}");
         assert!((all.log_scale.min - eight.log_scale.min).abs() < 1e-4, "{all:?} {eight:?}");
@@ -295,16 +296,16 @@ fn a_whole_model_is_taken_apart_down_to_its_layers() {
     assert!(diagnosis.layers.iter().all(|layer| layer.non_finite == 0));
     // Two chains: the noise's layers, and the data's.
     assert_eq!(diagnosis.layers.iter().filter(|layer| layer.starts_chain).count(), 2);
-    let start = layer(&diagnosis, "flow.bijector.0");
+    let start = layer(&diagnosis, "bijector.0");
     let (_, error) = model.round_trip(levels()).unwrap();
     assert!(start.starts_chain && start.layer == "Logit" && start.accumulated.max < 1e-4, "{error}");
 
     let coarse = DiagnosisConfig::new().with_depth(Some(3)).with_power_steps(0);
-    let coarse = model.diagnose_given(&coarse, levels(), &()).unwrap();
+    let coarse = model.diagnose_with(&coarse, levels()).unwrap();
     println!("{coarse}");
     assert!(coarse.layers.len() < diagnosis.layers.len() / 2);
     assert!(coarse.layers.iter().all(|layer| layer.path.split('.').count() <= 3));
-    assert_eq!(layer(&coarse, "flow.bijector.1").layer, "17 layers");
+    assert_eq!(layer(&coarse, "bijector.1").layer, "17 layers");
     let params = |diagnosis: &Diagnosis| diagnosis.layers.iter().map(|layer| layer.n_params).sum::<usize>();
     // The partition at the end of a stage is the one at its beginning, without parameters.
     assert_eq!(params(&coarse), params(&diagnosis));

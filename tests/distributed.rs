@@ -22,8 +22,8 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader};
 use flowkit::train::{EmaDecay, LossScale, Precision, TrainError};
 use flowkit::{
-    ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Flow, GatedNetConfig, Mixing,
-    SqueezeConfig, StandardNormal, Uninit,
+    ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Density, Flow,
+    GatedNetConfig, Mixing, SqueezeConfig, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -33,8 +33,8 @@ fn turn() -> MutexGuard<'static, ()> {
     DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-type Model = Flow<Vec<BoxBijector<4>>, StandardNormal>;
-type Parallel = DataParallel<4, Model>;
+type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4>;
+type Parallel = DataParallel<Model>;
 
 /// A flow of numbers, so that steps draw nothing and differ by rounding alone.
 fn unstarted(device: &Device) -> Uninit<Model> {
@@ -79,7 +79,7 @@ fn strategy(n: usize, optim: MultiDeviceOptim) -> ExecutionStrategy {
     if n == 1 { ExecutionStrategy::single(devices(1).remove(0)) } else { ExecutionStrategy::multi(devices(n), optim) }
 }
 
-fn started(max_norm: f64) -> MaximumLikelihood<4, Model> {
+fn started(max_norm: f64) -> MaximumLikelihood<Model> {
     let device = Device::default().autodiff();
     device.seed(1);
     let flow = unstarted(&device).initialize(numbers(&device)).unwrap();
@@ -205,7 +205,7 @@ fn sharded_optimizers_make_the_same_update() {
 #[test]
 fn burn_adds_gradients_up() {
     let _turn = turn();
-    let model = MaximumLikelihood::<4, _>::new(started(1.0).model).with_max_norm(f64::INFINITY).unwrap();
+    let model = MaximumLikelihood::new(started(1.0).model).with_max_norm(f64::INFINITY).unwrap();
     let step = |n: usize| {
         let start = weights(&model);
         let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use flowkit::testing::numbers::{normal, numbers, tensor};
 use flowkit::testing::parameters::{change, parameters};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, BoundFlow, Context, Coupling, CouplingConfig, DiagnosisConfig, Flow, FlowError, GatedNet,
+    ActNorm, ActNormConfig, Context, Coupling, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, GatedNet,
     GatedNetConfig, GradientMemory, LogitConfig, MapContext, Mlp, MlpConfig, StandardNormal, UniformDequantization,
     UniformDequantizationConfig, Uninit, VectorContext, diagnose,
 };
@@ -41,35 +41,35 @@ fn moved<M: Module>(module: M, dtype: DType) -> M {
     })
 }
 
-type Vectors = Flow<(ActNorm<2>, Coupling<flowkit::law::MixLogCdf, Mlp>), StandardNormal>;
+type Vectors<C> = Flow<(ActNorm<2>, Coupling<flowkit::law::MixLogCdf, Mlp>), StandardNormal, 2, C>;
 
 /// A flow on four numbers with a condition of three.
-fn unstarted<C: VectorContext>(dtype: DType) -> Uninit<Vectors> {
+fn unstarted<C: VectorContext>(dtype: DType) -> Uninit<Vectors<C>> {
     let device = plain().autodiff();
     device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
     let net = MlpConfig::new(2, 2, flowkit::law::Law::n_params(&law)).with_d_context(Some(3)).init(&device);
     let layers = (layer(&ActNormConfig::new(), [1, 4], &device), CouplingConfig::new().init(law, net));
-    Flow::conditional::<2, C>(moved(layers, dtype), StandardNormal::new(), [1, 4]).unwrap()
+    Flow::<_, _, 2, C>::new_given(moved(layers, dtype), StandardNormal::new(), [1, 4]).unwrap()
 }
 
-fn vectors<C: VectorContext>(dtype: DType) -> Vectors {
+fn vectors<C: VectorContext>(dtype: DType) -> Vectors<C> {
     unstarted::<C>(dtype).without_data()
 }
 
-type Maps =
-    BoundFlow<UniformDequantization, (flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>), StandardNormal>;
+type Maps<C> =
+    Flow<(flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>), StandardNormal, 4, C, UniformDequantization>;
 
 /// A model of images `[2, 4, 4]` with a condition of three maps.
-fn maps<C: MapContext>() -> Maps {
+fn maps<C: MapContext>() -> Maps<C> {
     let device = plain().autodiff();
     device.seed(8);
     let law = MixLogCdfConfig::new(2).init();
     let net = GatedNetConfig::new([1, 4, 4], flowkit::law::Law::n_params(&law), 8, 1).with_n_context(Some(3));
     let layers = (fixed(&LogitConfig::new()), CouplingConfig::new().init(law, net.init(&device)));
     let dequantization = UniformDequantizationConfig::new().init();
-    let flow =
-        BoundFlow::conditional::<4, C>(dequantization, moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4]);
+    let flow = Flow::<_, _, 4, C>::new_given(moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4])
+        .map(|flow| flow.behind(dequantization));
     flow.unwrap().without_data()
 }
 
@@ -102,30 +102,30 @@ fn data_and_conditions_of_another_type_are_refused() {
     for own in [DType::F32, DType::F64] {
         let (x, context) = (draw(1, [5, 4], own), draw(2, [5, 3], own));
         let flow = vectors::<Tensor<2>>(own);
-        flow.evaluate_given(x.clone(), &context).unwrap();
+        flow.given(&context).evaluate(x.clone()).unwrap();
         for other in OTHERS.into_iter().chain([DType::F32]).filter(|&other| other != own) {
             let (bad_x, bad) = (x.clone().cast(other), context.clone().cast(other));
             assert_eq!((bad_x.dtype(), bad.dtype()), (other, other));
             let config = DiagnosisConfig::new();
-            refused(flow.evaluate_given(bad_x.clone(), &context), "data", own, other);
-            refused(flow.evaluate_given(bad_x.clone(), &bad), "data", own, other);
-            refused(flow.evaluate_rows_given(bad_x.clone(), &context), "data", own, other);
-            refused(flow.diagnose_given(&config, bad_x.clone(), &context), "data", own, other);
+            refused(flow.given(&context).evaluate(bad_x.clone()), "data", own, other);
+            refused(flow.given(&bad).evaluate(bad_x.clone()), "data", own, other);
+            refused(flow.given(&context).evaluate_rows(bad_x.clone()), "data", own, other);
+            refused(flow.given(&context).diagnose_with(&config, bad_x.clone()), "data", own, other);
             refused(diagnose(&config, &flow.bijector, bad_x.clone(), &context), "data", own, other);
             refused(unstarted::<Tensor<2>>(own).initialize_given(bad_x.clone(), &context), "data", own, other);
-            refused(flow.evaluate_given(x.clone(), &bad), "condition", own, other);
-            refused(flow.evaluate_rows_given(x.clone(), &bad), "condition", own, other);
-            refused(flow.diagnose_given(&config, x.clone(), &bad), "condition", own, other);
+            refused(flow.given(&bad).evaluate(x.clone()), "condition", own, other);
+            refused(flow.given(&bad).evaluate_rows(x.clone()), "condition", own, other);
+            refused(flow.given(&bad).diagnose_with(&config, x.clone()), "condition", own, other);
             refused(unstarted::<Tensor<2>>(own).initialize_given(x.clone(), &bad), "condition", own, other);
-            refused(flow.sample_given::<2, _>(5, 1.0, &bad), "condition", own, other);
-            refused(flow.sample_with_log_prob_given::<2, _>(5, 1.0, &bad), "condition", own, other);
-            refused(flow.sample_rows_given::<2, _>(5, 1.0, &bad), "condition", own, other);
+            refused(flow.given(&bad).sample(5), "condition", own, other);
+            refused(flow.given(&bad).sample_with_log_prob(5), "condition", own, other);
+            refused(flow.given(&bad).sample_rows(5), "condition", own, other);
             let pair = (context.clone().narrow(1, 0, 1), bad.clone().narrow(1, 1, 2));
             let paired = vectors::<(Tensor<2>, Tensor<2>)>(own);
-            refused(paired.evaluate_given(x.clone(), &pair), "condition", own, other);
-            let text = panics(|| flow.log_prob_given(bad_x.clone(), &context));
+            refused(paired.given(&pair).evaluate(x.clone()), "condition", own, other);
+            let text = panics(|| flow.given(&context).log_prob(bad_x.clone()));
             assert_eq!(text, format!("data: expected numbers of type {own:?}, found {other:?}"));
-            let text = panics(|| flow.log_prob_given(x.clone(), &bad));
+            let text = panics(|| flow.given(&bad).log_prob(x.clone()));
             assert_eq!(text, format!("condition: expected numbers of type {own:?}, found {other:?}"));
         }
     }
@@ -147,7 +147,7 @@ fn an_update_on_another_type_or_shape_changes_nothing() {
             (x.clone(), context.clone().narrow(0, 0, 4), "expected a condition of shape [6, 3], found [4, 3]"),
         ];
         for (x, context, text) in bad {
-            let batch = NegativeLogLikelihood::<2, _, _>::given(x, context);
+            let batch = NegativeLogLikelihood::given(x, context);
             let error = trainer.update_on(&plain().autodiff(), &batch).unwrap_err();
             assert!(matches!(error, TrainError::Batch(_)) && error.to_string().contains(text), "{error}");
         }
@@ -163,21 +163,21 @@ fn bounds_check_conditions_and_noise() {
     let model = maps::<Tensor<4>>();
     let context = draw(3, [4, 3, 4, 4], own);
     let bad = context.clone().cast(other);
-    refused(model.evaluate_given(x.clone(), &bad), "condition", own, other);
-    refused(model.evaluate_importance_weighted_given(x.clone(), 3, &bad), "condition", own, other);
-    refused(model.round_trip_given(x.clone(), &bad), "condition", own, other);
-    refused(model.diagnose_given(&DiagnosisConfig::new(), x.clone(), &bad), "condition", own, other);
-    refused(model.sample_given::<4, _>(4, 1.0, &bad), "condition", own, other);
-    refused(model.sample_rows_given::<4, _>(4, 1.0, &bad), "condition", own, other);
+    refused(model.given(&bad).evaluate(x.clone()), "condition", own, other);
+    refused(model.given(&bad).evaluate_importance_weighted(x.clone(), 3), "condition", own, other);
+    refused(model.given(&bad).round_trip(x.clone()), "condition", own, other);
+    refused(model.given(&bad).diagnose(x.clone()), "condition", own, other);
+    refused(model.given(&bad).sample(4), "condition", own, other);
+    refused(model.given(&bad).sample_rows(4), "condition", own, other);
     let noise = draw(4, [4, 2, 4, 4], other);
-    let text = panics(|| model.log_weight_given(x.clone(), noise, &context));
+    let text = panics(|| model.given(&context).log_weight(x.clone(), noise));
     assert_eq!(text, "noise: expected numbers of type F32, found F64");
-    assert_eq!(panics(|| model.loss_given(x.clone(), &bad)), "condition: expected numbers of type F32, found F64");
+    assert_eq!(panics(|| model.given(&bad).loss(x.clone())), "condition: expected numbers of type F32, found F64");
 
     // Levels of every integer type are levels.
     let nats = |x: Tensor<4, Int>| {
         plain().seed(7);
-        model.evaluate_given(x, &context).unwrap().nats().to_vec()
+        model.given(&context).evaluate(x).unwrap().nats().to_vec()
     };
     let expected = nats(x.clone());
     for dtype in [IntDType::I64, IntDType::I32, IntDType::U32, IntDType::I16, IntDType::U8] {
@@ -190,10 +190,10 @@ fn a_classifier_checks_latents_and_classes() {
     let _turn = turn();
     let config = GlowConfig::new([2, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 3 });
     let class = Tensor::<2>::from_data([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], &plain());
-    let glow = config.init(&plain()).initialize_given(levels(2), &class).unwrap();
+    let glow = config.init_classes(&plain()).initialize_given(levels(2), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&plain());
     let z = draw(5, [2, 2, 4, 4], DType::F32).inner();
-    let logits = |z: Tensor<4>, class: Tensor<2>| classifier.logits(&glow.flow.bijector, z, &class);
+    let logits = |z: Tensor<4>, class: Tensor<2>| classifier.logits(&glow.bijector, z, &class);
     refused(logits(z.clone().cast(DType::F64), class.clone()), "latents", DType::F32, DType::F64);
     refused(logits(z.clone(), class.clone().cast(DType::F64)), "condition", DType::F32, DType::F64);
     assert!(matches!(logits(z.clone(), class.clone().narrow(1, 0, 2)), Err(FlowError::Shape(_))));
@@ -224,26 +224,26 @@ fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
     let (n, device) = (11, plain().autodiff());
     let x = draw(6, [n, 4], DType::F32);
     let flow = vectors::<C>(DType::F32);
-    let nats = |context: &C| flow.evaluate_given(x.clone(), context).unwrap().nats().to_vec();
+    let nats = |context: &C| flow.given(context).evaluate(x.clone()).unwrap().nats().to_vec();
     assert_eq!(nats(&one), nats(&many));
-    assert_eq!(flow.evaluate_rows_given(x.clone(), &one), flow.evaluate_rows_given(x.clone(), &many));
-    assert_eq!(numbers(&flow.log_prob_given(x.clone(), &one)), nats(&many));
+    assert_eq!(flow.given(&one).evaluate_rows(x.clone()), flow.given(&many).evaluate_rows(x.clone()));
+    assert_eq!(numbers(&flow.given(&one).log_prob(x.clone())), nats(&many));
     let sample = |context: &C| {
         device.seed(9);
-        numbers(&flow.sample_given::<2, C>(n, 0.8, context).unwrap())
+        numbers(&flow.given(context).sample_at(n, 0.8).unwrap())
     };
     assert_eq!(sample(&one), sample(&many));
     let config = DiagnosisConfig::new();
-    let log_det = |context: &C| flow.diagnose_given(&config, x.clone(), context).unwrap().log_det();
+    let log_det = |context: &C| flow.given(context).diagnose_with(&config, x.clone()).unwrap().log_det();
     assert_eq!(log_det(&one), log_det(&many));
     let started = |context: &C| unstarted::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
-    let values = |flow: &Vectors| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
+    let values = |flow: &Vectors<C>| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
     assert!(values(&started(&one)) == values(&started(&many)), "the starts differ");
     for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         let trained = |context: &C| {
             let training = TrainerConfig::new(4).with_gradient_memory(backward).with_warm_up(0);
             let mut trainer = Trainer::new(vectors::<C>(DType::F32), training).unwrap();
-            let batch = NegativeLogLikelihood::<2, _, _>::given(x.clone(), context.clone());
+            let batch = NegativeLogLikelihood::given(x.clone(), context.clone());
             (0..2).for_each(|_| drop(trainer.update_on(&device, &batch).unwrap()));
             values(trainer.model())
         };
@@ -251,8 +251,8 @@ fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
     }
     // Neither one row nor one for each example.
     let two = many.rows(0..2);
-    assert!(matches!(flow.evaluate_given(x.clone(), &two), Err(FlowError::Shape(_))));
-    assert!(matches!(flow.sample_given::<2, C>(n, 1.0, &two), Err(FlowError::Shape(_))));
+    assert!(matches!(flow.given(&two).evaluate(x.clone()), Err(FlowError::Shape(_))));
+    assert!(matches!(flow.given(&two).sample(n), Err(FlowError::Shape(_))));
 }
 
 /// The same for a model of images.
@@ -261,15 +261,15 @@ fn one_map_for_many<C: MapContext>(one: C, many: C) {
     let seeded = || plain().seed(10);
     let bound = |context: &C| {
         seeded();
-        let one_sample = model.evaluate_given(x.clone(), context).unwrap().nats().to_vec();
-        let weighted = model.evaluate_importance_weighted_given(x.clone(), 3, context).unwrap().nats().to_vec();
-        let back = model.round_trip_given(x.clone(), context).unwrap().1;
-        (one_sample, weighted, back, numbers(&model.loss_given(x.clone(), context)))
+        let one_sample = model.given(context).evaluate(x.clone()).unwrap().nats().to_vec();
+        let weighted = model.given(context).evaluate_importance_weighted(x.clone(), 3).unwrap().nats().to_vec();
+        let back = model.given(context).round_trip(x.clone()).unwrap().1;
+        (one_sample, weighted, back, numbers(&model.given(context).loss(x.clone())))
     };
     assert_eq!(bound(&one), bound(&many));
     let sample = |context: &C| {
         seeded();
-        model.sample_given::<4, C>(11, 0.7, context).unwrap().into_data()
+        model.given(context).sample_at(11, 0.7).unwrap().into_data()
     };
     assert_eq!(sample(&one), sample(&many));
 }
@@ -285,7 +285,7 @@ fn one_condition_serves_many_examples() {
     // One of a pair may be a single row beside rows for each example.
     let flow = vectors::<(Tensor<2>, Tensor<2>)>(DType::F32);
     let (x, each) = (draw(14, [11, 4], DType::F32), draw(15, [11, 1], DType::F32));
-    let nats = |two: Tensor<2>| flow.evaluate_given(x.clone(), &(each.clone(), two)).unwrap().nats().to_vec();
+    let nats = |two: Tensor<2>| flow.given(&(each.clone(), two)).evaluate(x.clone()).unwrap().nats().to_vec();
     assert_eq!(nats(two.clone()), nats(many(&two)));
 
     let map = draw(16, [1, 3, 4, 4], DType::F32);
@@ -299,9 +299,9 @@ fn one_condition_serves_many_examples() {
 #[test]
 fn rows_of_a_condition_are_counted_where_nobody_reads_it() {
     let layer = layer(&ActNormConfig::new(), [1, 4], &plain());
-    let flow = Flow::conditional::<2, Tensor<2>>(layer, StandardNormal::new(), [1, 4]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 4]).unwrap().without_data();
     let (x, context) = (draw(17, [5, 4], DType::F32), draw(18, [3, 2], DType::F32));
-    let error = flow.evaluate_given(x, &context).unwrap_err();
+    let error = flow.given(&context).evaluate(x).unwrap_err();
     assert_eq!(error.to_string(), "Flow: expected a condition of shape [5, 2], found [3, 2]");
 }
 

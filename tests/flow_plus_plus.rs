@@ -15,7 +15,7 @@ use flowkit::model::flow_plus_plus::{
     VariationalConfig,
 };
 use flowkit::train::{Checkpoint, TrainError, Trainer, TrainerConfig, peak_rss_bytes};
-use flowkit::{Mixing, Pattern};
+use flowkit::{Density, Mixing, Pattern};
 use std::sync::{Mutex, MutexGuard};
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -87,7 +87,7 @@ fn start_is_near_the_identity_and_makes_latents_standard() {
         model.surjection.lift(x, noise)
     };
     use flowkit::Bijector;
-    let (z, _) = model.flow.bijector.forward(y, &());
+    let (z, _) = model.bijector.forward(y, &());
     let mean = z.clone().mean().into_scalar::<f32>();
     let variance = (z.clone() - z.mean().unsqueeze()).square().mean().into_scalar::<f32>();
     assert!(mean.abs() < 0.1, "{mean}");
@@ -99,7 +99,7 @@ fn sampling_and_evaluation_agree_on_shapes_and_provenance() {
     let device = Device::default();
     let _guard = seeded(&device, 2);
     let model = started(&device);
-    let samples = model.sample::<4>(5, 0.7).unwrap();
+    let samples = model.sample_at(5, 0.7).unwrap();
     assert_eq!(samples.dims(), [5, 3, 8, 8]);
     let one = model.evaluate(samples.clone()).unwrap();
     assert_eq!((one.nats().len(), one.dims()), (5, 192));
@@ -119,7 +119,7 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     let run = |trainer: &mut Trainer<FlowPlusPlus>, steps: u64| -> Vec<f64> {
         let update = |_| {
             let x = batch(trainer.step_count());
-            trainer.update(&device, |model| model.loss::<4>(x)).unwrap().bits_per_dim
+            trainer.update(&device, |model| model.loss(x)).unwrap().bits_per_dim
         };
         (0..steps).map(update).collect()
     };
@@ -148,32 +148,28 @@ fn a_loss_that_is_not_finite_leaves_the_trainer_as_it_was() {
     let device = Device::flex().autodiff();
     let _guard = seeded(&device, 4);
     let mut trainer = Trainer::new(started(&device), TrainerConfig::new(192)).unwrap();
-    let before = trainer.model().flow.bijector.1[0].steps[0].0.bias.val().into_data();
-    let result = trainer.update(&device, |model| model.loss::<4>(corners(2, &device)).div_scalar(0.0));
+    let before = trainer.model().bijector.1[0].steps[0].0.bias.val().into_data();
+    let result = trainer.update(&device, |model| model.loss(corners(2, &device)).div_scalar(0.0));
     assert!(matches!(result, Err(TrainError::NonFiniteLoss { step: 1, .. })), "{result:?}");
     // The loss is finite, a gradient is not: d√x/dx at 0.
     let result = trainer.update(&device, |model| {
-        let loss = model.loss::<4>(corners(2, &device));
+        let loss = model.loss(corners(2, &device));
         loss.clone() + loss.mul_scalar(0.0).sqrt()
     });
     assert!(matches!(result, Err(TrainError::NonFiniteGradient { .. })), "{result:?}");
     assert_eq!(trainer.step_count(), 0);
-    assert_eq!(trainer.model().flow.bijector.1[0].steps[0].0.bias.val().into_data(), before);
+    assert_eq!(trainer.model().bijector.1[0].steps[0].0.bias.val().into_data(), before);
 }
 
 #[test]
 fn uniform_noise_on_one_pixel_is_the_closed_form() {
     // Level 100 with noise 1/4 through the logit alone: the number of the reference cases.
     let device = Device::flex();
-    use flowkit::{BoundFlow, LogitConfig, StandardNormal, UniformDequantizationConfig};
-    let model = BoundFlow::new(
-        UniformDequantizationConfig::new().init(),
-        fixed(&LogitConfig::new()),
-        StandardNormal::new(),
-        [1, 1],
-    )
-    .unwrap()
-    .without_data();
+    use flowkit::{Flow, LogitConfig, StandardNormal, UniformDequantizationConfig};
+    let model = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 1])
+        .unwrap()
+        .behind(UniformDequantizationConfig::new().init())
+        .without_data();
     let x = Tensor::<2, Int>::from_data(TensorData::new(vec![100i64], [1, 1]), &device);
     let nats = model.log_weight(x, Tensor::<2>::full([1, 1], 0.25, &device)).into_scalar::<f32>();
     assert_relative_eq!(-f64::from(nats) / std::f64::consts::LN_2, 7.534474786841153, epsilon = 1e-5);
@@ -184,11 +180,11 @@ fn every_way_of_checkpointing_trains() {
     let device = Device::flex().autodiff().gradient_checkpointing();
     let _guard = seeded(&device, 6);
     let mut trainer = Trainer::new(started(&device), TrainerConfig::new(192)).unwrap();
-    let update = trainer.update(&device, |model| model.loss::<4>(corners(2, &device))).unwrap();
+    let update = trainer.update(&device, |model| model.loss(corners(2, &device))).unwrap();
     assert!(update.bits_per_dim.is_finite());
     // The walk back by inverses lifts to the same graphs.
     use flowkit::{Bijector, Cotangent, Replay};
-    let layers = &trainer.model().flow.bijector;
+    let layers = &trainer.model().bijector;
     let mut walk = Replay::<()>::new(1);
     let x = Tensor::<4>::full([2, 3, 8, 8], 0.4, &device.clone().inner());
     let (z, _) = layers.walk_forward(x.clone(), &(), &mut walk);
@@ -203,7 +199,7 @@ fn a_model_without_a_graph_cannot_be_trained() {
     let device = Device::flex();
     let _guard = seeded(&device, 7);
     let mut trainer = Trainer::new(started(&device), TrainerConfig::new(192)).unwrap();
-    let result = trainer.update(&device, |model| model.loss::<4>(corners(2, &device)));
+    let result = trainer.update(&device, |model| model.loss(corners(2, &device)));
     assert!(matches!(result, Err(TrainError::NoGraph)), "{result:?}");
 }
 

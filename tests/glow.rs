@@ -8,10 +8,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::glow::{
-    Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset, TopPrior,
+    ClassGlow, Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset, TopPrior,
 };
 use flowkit::train::{Checkpoint, OptimizerConfig, Trainer, TrainerConfig};
-use flowkit::{Bijector, BitDepth, Surjection};
+use flowkit::{Bijector, BitDepth, Density, Surjection};
 
 /// The seed of a device is global to the process, so tests that draw take turns.
 static DRAWS: Mutex<()> = Mutex::new(());
@@ -79,7 +79,7 @@ fn every_affine_step_starts_at_sigma_of_two() {
     let _guard = seeded(&device, 1);
     for (coupling, each) in [(GlowCoupling::Affine, -0.126_928), (GlowCoupling::Additive, 0.0)] {
         let model = started(minute().with_coupling(coupling), &device);
-        let levels = &model.flow.bijector.1.levels;
+        let levels = &model.bijector.1.levels;
         // 12 channels at 4x4, then 24 at 2x2: half of them changes in every step.
         for (level, (c, side)) in levels.iter().zip([(12, 4), (24, 2)]) {
             let x = Tensor::<4>::random([2, c, side, side], Distribution::Normal(0.0, 1.0), &device);
@@ -104,11 +104,11 @@ fn a_start_normalises_every_step() {
         let x = corners(64, &device);
         let noise = model.surjection.noise(&x, DType::F32);
         let (y, _) = model.surjection.lift(x, noise);
-        let (z, log_det) = model.flow.bijector.forward(y.clone(), &());
+        let (z, log_det) = model.bijector.forward(y.clone(), &());
         let variance = scalar(z.clone().square().mean());
         // Between the first norm and the end lie rotations and couplings that multiply half of the numbers by 0.88.
         assert!((0.6..1.1).contains(&variance), "{variance}");
-        let (back, inverse) = model.flow.bijector.inverse_with_log_det(z, &());
+        let (back, inverse) = model.bijector.inverse_with_log_det(z, &());
         assert!(scalar((back - y).abs().max()) < 1e-5);
         assert!(scalar((inverse + log_det).abs().max()) < 1e-2);
     }
@@ -120,9 +120,9 @@ fn a_prior_is_a_normal_density() {
     let _guard = seeded(&device, 3);
     let model = trained(minute(), &device);
     let x = Tensor::<4>::random([3, 3, 8, 8], Distribution::Uniform(0.0, 1.0), &device);
-    let found = model.flow.log_prob(x.clone());
+    let found = model.continuous().log_prob(x.clone());
     // The same sum, with each half that leaves scored by N(mean, exp(2·log-deviation)).
-    let layers = &model.flow.bijector;
+    let layers = &model.bijector;
     let log_normal = |x: Tensor<4>, mean: Tensor<4>, log_deviation: Tensor<4>| {
         let n = x.dims()[1..].iter().product::<usize>() as f64;
         let squares = ((x - mean) * log_deviation.clone().neg().exp()).square().mul_scalar(0.5) + log_deviation;
@@ -150,17 +150,17 @@ fn one_temperature_scales_the_latents_of_every_scale() {
     let device = Device::flex();
     let _guard = seeded(&device, 4);
     let model = trained(minute(), &device);
-    let samples = model.sample::<4>(3, 0.7).unwrap();
+    let samples = model.sample_at(3, 0.7).unwrap();
     assert_eq!(samples.dims(), [3, 3, 8, 8]);
     assert!(model.evaluate(samples).unwrap().bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
     // Without spread all samples are the one whose halves are the priors' means.
-    let still = model.flow.sample::<4>(2, 0.0).unwrap();
+    let still = model.continuous().sample_at(2, 0.0).unwrap();
     assert_eq!(scalar((still.clone().narrow(0, 0, 1) - still.clone().narrow(0, 1, 1)).abs().max()), 0.0);
     let draw = |temperature| {
         device.seed(5);
-        let x = model.flow.sample::<4>(2, temperature).unwrap();
-        let z = model.flow.bijector.forward(x, &()).0;
-        model.flow.bijector.1.latents(z, &()).unwrap().levels
+        let x = model.continuous().sample_at(2, temperature).unwrap();
+        let z = model.bijector.forward(x, &()).0;
+        model.bijector.1.latents(z, &()).unwrap().levels
     };
     for (whole, half) in draw(1.0).into_iter().zip(draw(0.5)) {
         assert!(scalar((whole.mul_scalar(0.5) - half).abs().max()) < 1e-3);
@@ -180,7 +180,7 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     let run = |trainer: &mut Trainer<Glow>, steps: u64| -> Vec<f64> {
         let update = |_| {
             let x = batch(trainer.step_count());
-            trainer.update(&device, |model| model.loss::<4>(x)).unwrap().bits_per_dim
+            trainer.update(&device, |model| model.loss(x)).unwrap().bits_per_dim
         };
         (0..steps).map(update).collect()
     };
@@ -201,15 +201,15 @@ fn classes_have_priors_of_their_own() {
     let device = Device::flex();
     let _guard = seeded(&device, 7);
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
-    let model = minute().with_prior(CLASSES).init(&device).initialize_given(x.clone(), &class).unwrap();
+    let model = minute().with_prior(CLASSES).init_classes(&device).initialize_given(x.clone(), &class).unwrap();
     let u = model.surjection.noise(&x, DType::F32);
-    let bound = |model: &Glow, class: &Tensor<2>| model.log_weight_given(x.clone(), u.clone(), class);
+    let bound = |model: &ClassGlow, class: &Tensor<2>| model.given(class).log_weight(x.clone(), u.clone());
     let other = classes(1, 6, &device);
     // At the start no class is told from another.
     assert_eq!(scalar((bound(&model, &class) - bound(&model, &other)).abs().max()), 0.0);
     let model = moved(model);
     assert!(scalar((bound(&model, &class) - bound(&model, &other)).abs().min()) > 1e-3);
-    assert_eq!(model.sample_given::<4, _>(6, 0.8, &class).unwrap().dims(), [6, 3, 8, 8]);
+    assert_eq!(model.given(&class).sample_at(6, 0.8).unwrap().dims(), [6, 3, 8, 8]);
 }
 
 #[test]
@@ -218,22 +218,22 @@ fn the_classifier_sees_what_the_class_has_not_touched() {
     let _guard = seeded(&device, 8);
     let config = minute().with_prior(CLASSES);
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
-    let model = config.init(&device).initialize_given(x.clone(), &class).unwrap();
+    let model = config.init_classes(&device).initialize_given(x.clone(), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
     // Logits of 0: three classes, so ln 3 nats.
-    let loss = |model: &Glow, classifier: &flowkit::model::glow::GlowClassifier, weight: f64| {
+    let loss = |model: &ClassGlow, classifier: &flowkit::model::glow::GlowClassifier, weight: f64| {
         device.seed(9);
         scalar(classifier.loss(model, x.clone(), &class, weight))
     };
     let found = loss(&model, &classifier, 0.01) - loss(&model, &classifier, 0.0);
     assert!((found - 0.01 * 192.0 * 3f64.ln()).abs() < 1e-3, "{found}");
     device.seed(9);
-    let alone = scalar(model.loss_given(x.clone(), &class));
+    let alone = scalar(model.given(&class).loss(x.clone()));
     assert!((loss(&model, &classifier, 0.0) - alone).abs() < 1e-3 * alone.abs());
 
     let (model, classifier) = (moved(model), moved(classifier));
     let y = Tensor::<4>::random([6, 3, 8, 8], Distribution::Uniform(0.0, 1.0), &device);
-    let layers = &model.flow.bijector;
+    let layers = &model.bijector;
     let logits = |class: &Tensor<2>| {
         let z = layers.forward(y.clone(), class).0;
         classifier.logits(layers, z, class).unwrap()
@@ -252,12 +252,12 @@ fn the_classifier_learns() {
     // Three brightnesses.
     let x = classes(0, 12, &device).argmax(1).reshape([12, 1, 1, 1]).mul_scalar(100).expand([12, 3, 8, 8]);
     let class = classes(0, 12, &device);
-    let model = config.init(&device).initialize_given(x.clone(), &class).unwrap();
+    let model = config.init_classes(&device).initialize_given(x.clone(), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
     let training = TrainerConfig::new(192).with_learning_rate(2e-3).with_warm_up(10);
     let mut trainer = Trainer::new((model, classifier), training).unwrap();
     for _ in 0..200 {
-        let update = |(model, classifier): &(Glow, _)| -> Tensor<1> {
+        let update = |(model, classifier): &(ClassGlow, _)| -> Tensor<1> {
             let classifier: &flowkit::model::glow::GlowClassifier = classifier;
             classifier.loss(model, x.clone(), &class, 0.1)
         };
@@ -266,8 +266,8 @@ fn the_classifier_learns() {
     let (model, classifier) = trainer.model().valid();
     let y = x.inner().float().add_scalar(0.5).div_scalar(256.0);
     let class = class.inner();
-    let z = model.flow.bijector.forward(y, &class).0;
-    let found = classifier.logits(&model.flow.bijector, z, &class).unwrap().argmax(1);
+    let z = model.bijector.forward(y, &class).0;
+    let found = classifier.logits(&model.bijector, z, &class).unwrap().argmax(1);
     assert_eq!(found.into_data(), class.argmax(1).into_data());
 }
 
@@ -283,7 +283,7 @@ fn fewer_bits_are_fewer_levels() {
     assert!(error.to_string().contains("quantization to 32 levels takes 0..=31"), "{error}");
     let bits = |model: &Glow, x: Tensor<4, Int>| model.evaluate(x).unwrap().bits_per_dim().value();
     assert!(bits(&model, depth.reduce(x.clone())) < bits(&started(minute(), &device), x) - 1.0);
-    let images = depth.restore(model.sample::<4>(4, 1.0).unwrap());
+    let images = depth.restore(model.sample(4).unwrap());
     let levels: Vec<i64> = images.into_data().iter::<i64>().collect();
     assert!(levels.iter().all(|level| (0..=248).contains(level) && level % 8 == 0));
     // Noise-free zero has the density of −½ + noise: the objective starts at −D ln 32.
@@ -324,11 +324,11 @@ fn a_model_of_classes_makes_round_trips() {
     let device = Device::default();
     let _guard = seeded(&device, 21);
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
-    let model = minute().with_prior(CLASSES).init(&device).initialize_given(x.clone(), &class).unwrap();
-    let (back, error) = model.round_trip_given(x.clone(), &class).unwrap();
+    let model = minute().with_prior(CLASSES).init_classes(&device).initialize_given(x.clone(), &class).unwrap();
+    let (back, error) = model.given(&class).round_trip(x.clone()).unwrap();
     assert!(error < 1e-4, "{error}");
     assert_eq!(scalar((back - x.clone()).abs().float()), 0.0);
-    assert!(model.round_trip_given(x, &classes(0, 5, &device)).is_err());
+    assert!(model.given(&classes(0, 5, &device)).round_trip(x).is_err());
 }
 
 /// Logits of one class against classes of three would be a loss of 0.
@@ -337,7 +337,7 @@ fn a_model_of_classes_makes_round_trips() {
 fn a_classifier_refuses_other_classes() {
     let device = Device::default();
     let (x, class) = (Tensor::<4, Int>::zeros([6, 3, 8, 8], &device), classes(0, 6, &device));
-    let model = minute().with_prior(CLASSES).init(&device).without_data();
+    let model = minute().with_prior(CLASSES).init_classes(&device).without_data();
     let other = GlowClassifierConfig::for_model(&minute().with_prior(GlowPrior::Classes { n_classes: 1 })).unwrap();
     other.init(&device).loss(&model, x, &class, 0.01);
 }

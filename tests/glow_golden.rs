@@ -13,8 +13,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, ChannelOrder, Conv1x1, Conv1x1Config, Coupling, CouplingConfig, Flow, MultiScale,
-    Squeeze, SqueezeConfig, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, ChannelOrder, Conv1x1, Conv1x1Config, Coupling, CouplingConfig, Density, Flow,
+    MultiScale, Squeeze, SqueezeConfig, StandardNormal,
 };
 
 use crate::build::{fixed_image, layer};

@@ -15,9 +15,9 @@ use flowkit::model::flow_plus_plus::{
     VariationalConfig,
 };
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, Conditioner, Conv1x1Config, CouplingConfig, GateKernel,
-    GatedAttentionConfig, GatedConvConfig, GatedNetConfig, Mixing, PartitionConfig, Pattern, PositionNormConfig,
-    ShapeMap, SqueezeConfig, Surjection,
+    ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, Conditioner, Conv1x1Config, CouplingConfig, Density,
+    GateKernel, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, Mixing, PartitionConfig, Pattern,
+    PositionNormConfig, ShapeMap, SqueezeConfig, Surjection,
 };
 
 use crate::build::{fixed_image, layer};
@@ -139,7 +139,7 @@ fn flowpp_tiny() {
         // There, dequantized images lie in [0, 256] and the logit divides by 256; here the dequantization does.
         let division = n_dims * LEVELS.ln();
         let (y, log_weight) = model.surjection.lift(x.clone(), epsilon.clone());
-        let (z, log_det) = model.flow.bijector.forward(y.clone(), &());
+        let (z, log_det) = model.bijector.forward(y.clone(), &());
         c.check(y, Source::of("out.x_dequant").scaled(LEVELS.recip()));
         c.check(log_weight, Source::of("out.log_weight").shifted(-division));
         c.check(log_det, Source::of("out.ldj").shifted(division));
@@ -153,9 +153,9 @@ fn flowpp_tiny() {
         compare_gradients(c, &model, &loss.backward(), flow_plus_plus);
 
         let sample = c.truth.get("in.z_sample").tensor::<4>(c.precision);
-        let images = model.flow.bijector.inverse(sample, &());
+        let images = model.bijector.inverse(sample, &());
         c.check(images, Source::of("out.x_from_z_sample").scaled(LEVELS.recip()));
-        let images = model.flow.bijector.inverse(z, &());
+        let images = model.bijector.inverse(z, &());
         c.check(images, Source::of("out.x_roundtrip").scaled(LEVELS.recip()));
     });
 }

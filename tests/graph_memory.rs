@@ -18,7 +18,8 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::testing::numbers::normal;
 use flowkit::train::{Ema, EmaDecay, NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, CouplingConfig, DiagnosisConfig, Flow, GradientMemory, MlpConfig, Pattern, StandardNormal, diagnose,
+    ActNormConfig, CouplingConfig, Density, DiagnosisConfig, Flow, GradientMemory, MlpConfig, Pattern, StandardNormal,
+    diagnose,
 };
 use peak_alloc::PeakAlloc;
 
@@ -71,7 +72,7 @@ fn vectors(graph: &Device) {
     };
     let [(_, first), ..] = placed(1, [8, 4]);
     let flow = Flow::new(layers(None), StandardNormal::new(), [1, 4]).unwrap().initialize(first.clone()).unwrap();
-    let given = Flow::conditional::<2, Tensor<2>>(layers(Some(3)), StandardNormal::new(), [1, 4]).unwrap();
+    let given = Flow::<_, _, 2, Tensor<2>>::new_given(layers(Some(3)), StandardNormal::new(), [1, 4]).unwrap();
     let given = given.initialize_given(first, &placed(2, [8, 3])[0].1).unwrap();
     // The counter sees a graph that is left: of a density that nobody differentiates.
     for (_, x) in placed(3, [8, 4]).into_iter().skip(1) {
@@ -82,45 +83,45 @@ fn vectors(graph: &Device) {
     let few = DiagnosisConfig::new().with_power_steps(0);
     let singular = DiagnosisConfig::new().with_power_steps(1);
     let (_, tracked) = placed(3, [8, 4]).into_iter().next_back().unwrap();
-    let diagnosed = || drop(flow.diagnose_given(&singular, tracked.clone(), &()).unwrap());
+    let diagnosed = || drop(flow.diagnose_with(&singular, tracked.clone()).unwrap());
     assert_flat("diagnose with singular values", 20, diagnosed);
-    assert_flat("sample", CALLS, || drop(flow.sample::<2>(8, 1.0).unwrap()));
-    assert_flat("sample_with_log_prob", CALLS, || drop(flow.sample_with_log_prob::<2>(8, 1.0).unwrap()));
-    assert_flat("sample_rows", CALLS, || drop(flow.sample_rows::<2>(8, 1.0).unwrap()));
+    assert_flat("sample", CALLS, || drop(flow.sample(8).unwrap()));
+    assert_flat("sample_with_log_prob", CALLS, || drop(flow.sample_with_log_prob(8).unwrap()));
+    assert_flat("sample_rows", CALLS, || drop(flow.sample_rows(8).unwrap()));
     for (place, x) in placed(3, [8, 4]) {
         let what = |name: &str| format!("{name}, data {place}");
         assert_flat(&what("evaluate"), CALLS, || drop(flow.evaluate(x.clone()).unwrap()));
         assert_flat(&what("evaluate_rows"), CALLS, || drop(flow.evaluate_rows(x.clone()).unwrap()));
-        assert_flat(&what("diagnose"), CALLS, || drop(flow.diagnose_given(&few, x.clone(), &()).unwrap()));
+        assert_flat(&what("diagnose"), CALLS, || drop(flow.diagnose_with(&few, x.clone()).unwrap()));
         let alone = || drop(diagnose(&few, &flow.bijector, x.clone(), &()).unwrap());
         assert_flat(&what("diagnose of a bijector"), CALLS, alone);
         for (context_place, context) in placed(4, [8, 3]) {
             let what = |name: &str| format!("{name}, data {place}, condition {context_place}");
             let one = context.clone().narrow(0, 0, 1);
-            assert_flat(&what("evaluate_given"), CALLS, || drop(given.evaluate_given(x.clone(), &context).unwrap()));
-            assert_flat(&what("evaluate_given one"), CALLS, || drop(given.evaluate_given(x.clone(), &one).unwrap()));
-            let sample = || drop(given.sample_given::<2, _>(8, 1.0, &context).unwrap());
+            assert_flat(&what("evaluate_given"), CALLS, || drop(given.given(&context).evaluate(x.clone()).unwrap()));
+            assert_flat(&what("evaluate_given one"), CALLS, || drop(given.given(&one).evaluate(x.clone()).unwrap()));
+            let sample = || drop(given.given(&context).sample(8).unwrap());
             assert_flat(&what("sample_given"), CALLS, sample);
-            let rows = || drop(given.sample_rows_with_log_prob_given::<2, _>(8, 1.0, &context).unwrap());
+            let rows = || drop(given.given(&context).sample_rows_with_log_prob(8).unwrap());
             assert_flat(&what("sample_rows_with_log_prob_given"), CALLS, rows);
-            let diagnosed = || drop(given.diagnose_given(&few, x.clone(), &context).unwrap());
+            let diagnosed = || drop(given.given(&context).diagnose_with(&few, x.clone()).unwrap());
             assert_flat(&what("diagnose_given"), CALLS, diagnosed);
         }
         for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
             let training = TrainerConfig::new(4).with_gradient_memory(backward);
             let mut trainer = Trainer::new(flow.clone(), training.clone()).unwrap();
-            let batch = NegativeLogLikelihood::<2, _>::new(x.clone());
+            let batch = NegativeLogLikelihood::new(x.clone());
             let what = |name: &str| format!("{name} under {backward:?}, data {place}");
             let mut update = || drop(trainer.update_on(graph, &batch).unwrap());
             assert_flat(&what("update_on"), UPDATES, &mut update);
             assert_flat(&what("update_on and evaluate"), UPDATES, || {
                 drop(trainer.update_on(graph, &batch).unwrap());
                 drop(trainer.model().evaluate(x.clone()).unwrap());
-                drop(trainer.average().sample::<2>(4, 1.0).unwrap());
+                drop(trainer.average().sample(4).unwrap());
             });
             let mut trainer = Trainer::new(given.clone(), training).unwrap();
             let context = placed(5, [8, 3])[2].1.clone();
-            let batch = NegativeLogLikelihood::<2, _, _>::given(x.clone(), context);
+            let batch = NegativeLogLikelihood::given(x.clone(), context);
             let update = || drop(trainer.update_on(graph, &batch).unwrap());
             assert_flat(&what("update_on with a condition"), UPDATES, update);
         }
@@ -136,21 +137,23 @@ fn vectors(graph: &Device) {
 fn glow(graph: &Device) {
     let config = GlowConfig::new([2, 4, 4], 2, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 3 });
     let [(_, first), ..] = placed(6, [4, 3]);
-    let glow = config.init(graph).initialize_given(levels(4, [2, 4, 4], graph), &first).unwrap();
+    let glow = config.init_classes(graph).initialize_given(levels(4, [2, 4, 4], graph), &first).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(graph);
     for device in [Device::flex(), graph.clone()] {
         let x = levels(4, [2, 4, 4], &device);
         for (place, class) in placed(6, [4, 3]) {
             let what = |name: &str| format!("Glow {name}, data autodiff: {}, class {place}", device.is_autodiff());
             let calls = CALLS / 2;
-            assert_flat(&what("bound"), calls, || drop(glow.evaluate_given(x.clone(), &class).unwrap()));
-            let weighted = || drop(glow.evaluate_importance_weighted_given(x.clone(), 2, &class).unwrap());
+            assert_flat(&what("bound"), calls, || drop(glow.given(&class).evaluate(x.clone()).unwrap()));
+            let weighted = || drop(glow.given(&class).evaluate_importance_weighted(x.clone(), 2).unwrap());
             assert_flat(&what("importance-weighted"), calls, weighted);
-            assert_flat(&what("round trip"), calls, || drop(glow.round_trip_given(x.clone(), &class).unwrap()));
-            assert_flat(&what("sample"), calls, || drop(glow.sample_given::<4, _>(4, 0.7, &class).unwrap()));
-            assert_flat(&what("sample_rows"), calls, || drop(glow.sample_rows_given::<4, _>(4, 0.7, &class).unwrap()));
+            assert_flat(&what("round trip"), calls, || drop(glow.given(&class).round_trip(x.clone()).unwrap()));
+            assert_flat(&what("sample"), calls, || drop(glow.given(&class).sample_at(4, 0.7).unwrap()));
+            assert_flat(&what("sample_rows"), calls, || drop(glow.given(&class).sample_rows_at(4, 0.7).unwrap()));
             let none = DiagnosisConfig::new().with_power_steps(0);
-            assert_flat(&what("diagnosis"), calls, || drop(glow.diagnose_given(&none, x.clone(), &class).unwrap()));
+            assert_flat(&what("diagnosis"), calls, || {
+                drop(glow.given(&class).diagnose_with(&none, x.clone()).unwrap())
+            });
             let training = TrainerConfig::new(32);
             let mut trainer = Trainer::new((glow.clone(), classifier.clone()), training).unwrap();
             let step = || {
@@ -188,11 +191,11 @@ fn flow_plus_plus(graph: &Device) {
         assert_flat(&what("bound"), calls, || drop(model.evaluate(x.clone()).unwrap()));
         let weighted = || drop(model.evaluate_importance_weighted(x.clone(), 2).unwrap());
         assert_flat(&what("importance-weighted"), calls, weighted);
-        assert_flat(&what("sample"), calls, || drop(model.sample::<4>(4, 0.7).unwrap()));
+        assert_flat(&what("sample"), calls, || drop(model.sample_at(4, 0.7).unwrap()));
         for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
             let training = TrainerConfig::new(16).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), training).unwrap();
-            let batch = NegativeLogLikelihood::<4, _>::new(x.clone());
+            let batch = NegativeLogLikelihood::new(x.clone());
             let update = || drop(trainer.update_on(graph, &batch).unwrap());
             assert_flat(&what(&format!("update_on under {backward:?}")), UPDATES, update);
         }

@@ -83,11 +83,11 @@ where
     }
 }
 
-fn flow<B: Bijector<2>>(bijector: B) -> Uninit<Flow<B, StandardNormal>> {
+fn flow<B: Bijector<2>>(bijector: B) -> Uninit<Flow<B, StandardNormal, 2>> {
     Flow::new(bijector, StandardNormal::new(), [1, 2]).unwrap()
 }
 
-fn points(from: usize) -> NegativeLogLikelihood<2, Tensor<2>> {
+fn points(from: usize) -> NegativeLogLikelihood<Tensor<2>> {
     let values: Vec<[f32; 2]> =
         (from..from + 8).map(|i| [(i as f32).sin(), 0.5 + 2.0 * (3.0 * i as f32).cos()]).collect();
     let rows = values.into_iter().map(|row| Tensor::<1>::from_data(row, &device())).collect();

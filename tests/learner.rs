@@ -23,7 +23,7 @@ use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoundFlow, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Flow,
+    ActNorm, ActNormConfig, Bijector, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Density, Flow,
     GatedNetConfig, LogitConfig, Mixing, SqueezeConfig, StandardNormal, UniformDequantization,
     UniformDequantizationConfig, Uninit,
 };
@@ -35,7 +35,7 @@ fn turn() -> MutexGuard<'static, ()> {
     DRAWS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-type Model = BoundFlow<UniformDequantization, Vec<BoxBijector<4>>, StandardNormal>;
+type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 
 /// Everything that could get lost between a model and its record: boxes, parameters that are made when first asked for, frozen signs and
 /// permutations, data-dependent starts.
@@ -50,7 +50,7 @@ fn unstarted(device: &Device) -> Uninit<Model> {
         BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)),
         BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
     ];
-    BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()
+    Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap().behind(UniformDequantizationConfig::new().init())
 }
 
 /// Images of `[2, 4, 4]`, smooth and a little random.
@@ -69,7 +69,7 @@ fn loader(n: usize, order: Pass, epoch: usize) -> Arc<dyn DataLoader<Tensor<4, I
 }
 
 /// A run in a folder, whose epochs so far are `from`.
-fn training(folder: &Path, from: usize, until: usize) -> SupervisedTraining<MaximumLikelihood<4, Model>> {
+fn training(folder: &Path, from: usize, until: usize) -> SupervisedTraining<MaximumLikelihood<Model>> {
     let train = SeededLoader::training(loader(40, Pass::Shuffled, from), 4, from);
     let valid = SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4);
     let training = SupervisedTraining::new(folder, Arc::new(train), Arc::new(valid))
@@ -83,16 +83,16 @@ fn training(folder: &Path, from: usize, until: usize) -> SupervisedTraining<Maxi
 }
 
 fn launch(
-    training: SupervisedTraining<MaximumLikelihood<4, Model>>,
-    model: MaximumLikelihood<4, Model>,
-) -> LearningResult<MaximumLikelihood<4, Model>> {
+    training: SupervisedTraining<MaximumLikelihood<Model>>,
+    model: MaximumLikelihood<Model>,
+) -> LearningResult<MaximumLikelihood<Model>> {
     // The rate changes at every step, so a scheduler that starts again is noticed.
     let rate = LinearLrSchedulerConfig::new(1e-3, 2e-2, 20).init().unwrap();
     let training = training.with_interrupter(model.interrupter());
     training.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), rate))
 }
 
-fn started(seed: u64) -> MaximumLikelihood<4, Model> {
+fn started(seed: u64) -> MaximumLikelihood<Model> {
     let device = Device::default().autodiff();
     device.seed(seed);
     MaximumLikelihood::new(unstarted(&device).initialize(batch(40)).unwrap())
@@ -101,7 +101,7 @@ fn started(seed: u64) -> MaximumLikelihood<4, Model> {
 /// Log-likelihoods with given noise.
 fn nats(model: &Model) -> Vec<f64> {
     Device::default().seed(77);
-    model.evaluate::<4>(batch(20)).unwrap().nats().to_vec()
+    model.evaluate(batch(20)).unwrap().nats().to_vec()
 }
 
 fn logged(folder: &Path, split: &str, epoch: usize, metric: &str) -> f64 {
@@ -153,7 +153,7 @@ fn the_metric_is_the_evaluation() {
     let model = result.model.model;
     let (valid, mut all) = (SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4), Vec::new());
     for data in valid.iter() {
-        all.extend_from_slice(model.evaluate::<4>(data.unwrap()).unwrap().nats());
+        all.extend_from_slice(model.evaluate(data.unwrap()).unwrap().nats());
     }
     assert_eq!(all.len(), 20);
     let bits = -all.iter().sum::<f64>() / (20.0 * 32.0 * std::f64::consts::LN_2);
@@ -197,7 +197,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_changes_nothing() {
 }
 
 /// All parameters, bit for bit.
-fn bits(model: &MaximumLikelihood<4, Model>) -> Vec<u8> {
+fn bits(model: &MaximumLikelihood<Model>) -> Vec<u8> {
     model.clone().into_record().into_bytes().unwrap().to_vec()
 }
 
@@ -220,7 +220,7 @@ fn a_flow_without_a_bound_is_exact() {
     let device = Device::default().autodiff();
     let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], &device), StandardNormal::new(), [1, 2]).unwrap();
     let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [2.0, 6.0]], &device);
-    let model = MaximumLikelihood::<2, _>::new(flow.initialize(x.clone()).unwrap());
+    let model = MaximumLikelihood::new(flow.initialize(x.clone()).unwrap());
     let expected = model.model.evaluate(x.clone()).unwrap();
     let trained = TrainStep::step(&model, x.clone());
     let valid = InferenceStep::step(&model.valid(), x.inner());
@@ -244,7 +244,7 @@ fn a_step_that_makes_no_sense_stops_the_run() {
     type Norm = ActNorm<2>;
     let norm = |x: &Tensor<2>| layer(&ActNormConfig::new(), [1, 2], &device).initialize(x.clone(), &()).0;
     let model = |layers: (Norm, Norm)| {
-        MaximumLikelihood::<2, _>::new(Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data())
+        MaximumLikelihood::new(Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data())
     };
     let values = |layer: &Norm| {
         let both = Tensor::cat(vec![layer.bias.val().inner(), layer.log_scale.val().inner()], 0);

@@ -9,7 +9,7 @@ use flowkit::law::{AnyLawConfig, Law, MixLogCdfConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, distance, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
-use flowkit::{Bijector, Flow, FlowError, StandardNormal, Uninit};
+use flowkit::{Bijector, Density, Flow, FlowError, StandardNormal, Uninit};
 
 const TYPES: [DType; 2] = [DType::F32, DType::F64];
 
@@ -130,7 +130,7 @@ fn log_scales_of_any_size_can_be_inverted() {
 
 /// Samples of a flow all of whose parameters got noise.
 fn sampled<B: Bijector<2>>(
-    init: impl Fn(&Device) -> Uninit<Flow<B, StandardNormal>>,
+    init: impl Fn(&Device) -> Uninit<Flow<B, StandardNormal, 2>>,
     noise: f64,
     seed: u64,
 ) -> Result<Tensor<2>, FlowError> {
@@ -142,7 +142,7 @@ fn sampled<B: Bijector<2>>(
         let noise = normal(1000 * seed + index as u64, values.len(), noise);
         values.iter().zip(noise).map(|(value, noise)| value + noise).collect()
     };
-    change(flow, DType::F32, add).sample(200, 1.0)
+    change(flow, DType::F32, add).sample(200)
 }
 
 #[test]

@@ -10,18 +10,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::build::layer;
 use burn::tensor::{Device, Distribution, Tensor};
+use flowkit::flow::likelihood::Exact;
 use flowkit::train::{NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig};
 use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, Replay, StandardNormal};
 
-type Model = Flow<ActNorm<2>, StandardNormal>;
+type Model = Flow<ActNorm<2>, StandardNormal, 2>;
 
 /// A likelihood on whose way something happens to the device.
 struct Mishap<F> {
-    likelihood: NegativeLogLikelihood<2, Tensor<2>>,
+    likelihood: NegativeLogLikelihood<Tensor<2>>,
     happens: F,
 }
 
 impl<F: Fn(Tensor<1>) -> Tensor<1>> Objective<Model> for Mishap<F> {
+    type Provenance = Exact;
+
+    fn provenance(&self) -> Exact {
+        Exact
+    }
+
+    fn dims(&self, model: &Model) -> usize {
+        self.likelihood.dims(model)
+    }
+
     fn loss(&self, model: &Model) -> Tensor<1> {
         (self.happens)(self.likelihood.loss(model))
     }
@@ -43,7 +54,7 @@ impl<F: Fn(Tensor<1>) -> Tensor<1>> Objective<Model> for Mishap<F> {
     }
 }
 
-fn likelihood(device: &Device) -> NegativeLogLikelihood<2, Tensor<2>> {
+fn likelihood(device: &Device) -> NegativeLogLikelihood<Tensor<2>> {
     NegativeLogLikelihood::new(Tensor::from_data([[0.5, -1.0], [2.0, 0.25], [-1.5, 3.0]], device))
 }
 

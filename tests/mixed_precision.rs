@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::build::{fixed, fixed_image, layer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use flowkit::Density;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::{
@@ -39,7 +40,7 @@ fn halves() -> Vec<Precision> {
     known
 }
 
-type Model = BoundFlow<UniformDequantization, Vec<BoxBijector<4>>, StandardNormal>;
+type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 
 fn unstarted(device: &Device) -> Uninit<Model> {
     let mut layers = vec![
@@ -54,7 +55,7 @@ fn unstarted(device: &Device) -> Uninit<Model> {
         layers.push(BoxBijector::new(CouplingConfig::new().init(law, net.init(device))));
         layers.push(BoxBijector::new(Swap::new()));
     }
-    BoundFlow::new(UniformDequantizationConfig::new().init(), layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()
+    Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap().behind(UniformDequantizationConfig::new().init())
 }
 
 /// Images of `[2, 4, 4]`: a few patterns and noise of some twenty levels, so that there is something that cannot be learned.
@@ -81,13 +82,13 @@ fn update(trainer: &mut Trainer<Model>) -> Update {
     let device = Device::default().autodiff();
     let start = trainer.step_count() as usize % (N_IMAGES / 32) * 32;
     let x = images(N_IMAGES, &device).narrow(0, start, 32);
-    trainer.update_on(&device, &NegativeLogLikelihood::<4, _>::new(x)).unwrap()
+    trainer.update_on(&device, &NegativeLogLikelihood::new(x)).unwrap()
 }
 
 fn bits_per_dim(model: &Model) -> f64 {
     let device = Device::default();
     device.seed(77);
-    model.evaluate::<4>(images(N_IMAGES, &device)).unwrap().bits_per_dim().value()
+    model.evaluate(images(N_IMAGES, &device)).unwrap().bits_per_dim().value()
 }
 
 fn weights<M: Module>(model: &M) -> Vec<(String, DType, Vec<f64>)> {
@@ -207,7 +208,7 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
     let model = Preset::Tiny.model().try_init(&device).unwrap().initialize(images.clone()).unwrap();
     let bits = |model: &model::flow_plus_plus::FlowPlusPlus| {
         Device::default().seed(21);
-        model.evaluate::<4>(images.clone()).unwrap().bits_per_dim().value()
+        model.evaluate(images.clone()).unwrap().bits_per_dim().value()
     };
     let expected = bits(&model);
     for half in halves() {
@@ -215,7 +216,7 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
         let found = bits(&working);
         println!("{half:?}: {found:.4} bits/dim, {expected:.4} in float32");
         assert!(found != expected && (found - expected).abs() < 0.02, "{half:?}: {found}, in float32 {expected}");
-        let (back, error) = working.round_trip::<4>(images.clone()).unwrap();
+        let (back, error) = working.round_trip(images.clone()).unwrap();
         // Noise next to a level's end may cross it by a rounding, as it may in float32.
         let off = (back - images.clone()).abs().max().into_data().iter::<i64>().sum::<i64>();
         assert!(off <= 1, "{half:?}: a level is off by {off}");
@@ -326,7 +327,7 @@ fn a_fixed_scale_leaves_an_overflow_to_the_policy() {
     let _turn = turn();
     let mut trainer = trainer(Precision::F16(LossScale::Fixed { exponent: 40 }), 0);
     let device = Device::default().autodiff();
-    let objective = NegativeLogLikelihood::<4, _>::new(images(8, &device));
+    let objective = NegativeLogLikelihood::new(images(8, &device));
     let error = trainer.update_on(&device, &objective).unwrap_err();
     assert!(matches!(error, TrainError::NonFiniteGradient { .. }), "{error}");
     assert_eq!(trainer.step_count(), 0);

@@ -5,14 +5,14 @@ use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{Trainer, TrainerConfig};
-use flowkit::{BoxBijector, Flow, StandardNormal, VectorContext};
+use flowkit::{BoxBijector, Density, Flow, StandardNormal, VectorContext};
 
 /// Mean held-out log-likelihood in nats after some updates.
 fn train<C: VectorContext>(layers: BoxBijector<2, C>, steps: usize, context: impl Fn(Tensor<2>) -> C) -> f64 {
     let device = Device::flex().autodiff();
     let (data, test) = (TwoMoons::new(8000, 0.1, 1), TwoMoons::new(2000, 0.1, 2));
     let (x, moons) = (data.points(&device), data.moons(&device));
-    let flow = Flow::conditional::<2, C>(layers, StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::<_, _, 2, C>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap();
     let flow = flow.initialize_given(x.clone(), &context(moons.clone())).unwrap();
     let training = TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(20);
     let mut trainer = Trainer::new(flow, training).unwrap();
@@ -21,10 +21,10 @@ fn train<C: VectorContext>(layers: BoxBijector<2, C>, steps: usize, context: imp
         let rows: Vec<i64> = batches.indices(step).into_iter().map(|index| index as i64).collect();
         let rows = Tensor::from_data(rows.as_slice(), &device);
         let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
-        trainer.update(&device, |flow| flow.log_prob_given(x, &given).mean().neg()).unwrap();
+        trainer.update(&device, |flow| flow.given(&given).log_prob(x).mean().neg()).unwrap();
     }
     let plain = Device::flex();
-    let nats = trainer.average().evaluate_given(test.points(&plain), &context(test.moons(&plain))).unwrap();
+    let nats = trainer.average().given(&context(test.moons(&plain))).evaluate(test.points(&plain)).unwrap();
     nats.nats().iter().sum::<f64>() / test.len() as f64
 }
 

@@ -18,8 +18,8 @@ use flowkit::train::{
     TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Flow, Mixing, MultiScale, Pattern, ShapeError, ShapeMap, StandardNormal,
-    Uninit,
+    ActNorm, ActNormConfig, Bijector, Context, Density, Flow, Mixing, MultiScale, Pattern, ShapeError, ShapeMap,
+    StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -114,23 +114,23 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
     let _turn = turn();
     let started = minute().initialize(levels()).unwrap();
     let cases = [
-        ("flow.bijector.1.1.steps.0.0.log_scale", 100.0, "flow.bijector.1.1.steps.0.0", "PositionNorm"),
+        ("bijector.1.1.steps.0.0.log_scale", 100.0, "bijector.1.1.steps.0.0", "PositionNorm"),
         (
-            "flow.bijector.1.0.steps.1.2.conditioner.output.conv.weight",
+            "bijector.1.0.steps.1.2.conditioner.output.conv.weight",
             3e38,
-            "flow.bijector.1.0.steps.1.2.conditioner",
+            "bijector.1.0.steps.1.2.conditioner",
             "Coupling",
         ),
         ("surjection.Variational.flow.1.1.1.matrices", f32::NAN, "surjection.Variational.flow.1.1.1", "ChannelMatrix"),
         ("surjection.Variational.encoder.input.conv.bias", f32::INFINITY, "surjection.Variational.encoder", "network"),
         // Finite all the way, but its square is not.
-        ("flow.bijector.1.1.steps.1.0.log_scale", 60.0, "flow.prior", "log-density"),
+        ("bijector.1.1.steps.1.0.log_scale", 60.0, "prior", "log-density"),
     ];
     for (parameter, value, path, what) in cases {
         let broken = spoil(started.clone(), parameter, value);
         let before = weights(&broken);
         let mut trainer = Trainer::new(broken, TrainerConfig::new(192)).unwrap();
-        let error = trainer.update_on(&device(), &NegativeLogLikelihood::<4, _>::new(levels())).unwrap_err();
+        let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(levels())).unwrap_err();
         let TrainError::NonFiniteLoss { step: 1, fault: Some(fault), .. } = &error else {
             panic!("{parameter}: {error}")
         };
@@ -148,7 +148,7 @@ fn levels_of_a_multi_scale_stack_are_told_apart() {
     let flow = Flow::new(MultiScale::new(norms.into()), StandardNormal::new(), [1, 4, 2, 2]).unwrap().without_data();
     let broken = spoil(flow, "bijector.levels.1.log_scale", 100.0);
     let x = Tensor::<4>::full([2, 4, 2, 2], 0.5, &device());
-    let fault = NegativeLogLikelihood::<4, _>::new(x).fault(&broken);
+    let fault = NegativeLogLikelihood::new(x).fault(&broken);
     assert_eq!(fault, Some(NonFinitePlace { path: "bijector.levels.1".into(), what: "ActNorm" }));
 }
 
@@ -182,7 +182,7 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let mut trainer = Trainer::new(flow, TrainerConfig::new(2)).unwrap();
     let before = weights(trainer.model());
     let x = Tensor::from_data([[0.5, -1.0], [2.0, 0.1]], &device());
-    let error = trainer.update_on(&device(), &NegativeLogLikelihood::<2, _>::new(x)).unwrap_err();
+    let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap_err();
     // The kink has no parameters: those before it are named, and the search names it. Not bijector.2, which lies behind it.
     let fault = Some(NonFinitePlace { path: "bijector.1".into(), what: "Kink" });
     let expected = TrainError::NonFiniteGradient { step: Some(1), parameter: "bijector.0.1.log_scale".into(), fault };
@@ -190,7 +190,7 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     assert_eq!((trainer.step_count(), weights(trainer.model())), (0, before));
 }
 
-type Norm = Flow<ActNorm<2>, StandardNormal>;
+type Norm = Flow<ActNorm<2>, StandardNormal, 2>;
 
 /// A trainer that sees a batch of ordinary numbers, or of such as overflow, and the device.
 struct Run {
@@ -213,7 +213,7 @@ impl Run {
         let update = |letter: char| {
             let size = if letter == 'x' { 1e30 } else { 1.0 + self.trainer.step_count() as f32 };
             let x = Tensor::<2>::from_data([[0.3 * size, -size], [size, 0.1]], &self.device);
-            self.trainer.update_on(&self.device, &NegativeLogLikelihood::<2, _>::new(x)).unwrap().outcome
+            self.trainer.update_on(&self.device, &NegativeLogLikelihood::new(x)).unwrap().outcome
         };
         batches.chars().map(update).collect()
     }
@@ -240,7 +240,7 @@ fn a_batch_that_is_skipped_counts_and_changes_nothing() {
     run.updates("xx");
     let before = run.weights();
     let x = Tensor::<2>::full([2, 2], 1e30, &run.device);
-    let error = run.trainer.update_on(&run.device, &NegativeLogLikelihood::<2, _>::new(x)).unwrap_err();
+    let error = run.trainer.update_on(&run.device, &NegativeLogLikelihood::new(x)).unwrap_err();
     assert!(matches!(&error, TrainError::GaveUp { failures: 2, last } if last.is_non_finite()), "{error}");
     assert_eq!((run.trainer.step_count(), run.weights()), (7, before));
 }
@@ -282,7 +282,7 @@ fn restoring_ends_when_a_run_gets_nowhere() {
     let nowhere = std::path::Path::new("/nowhere at all/file");
     run.trainer.save(nowhere, BTreeMap::new()).unwrap_err();
     let x = Tensor::<2>::full([2, 2], 1e30, &run.device);
-    let batch = NegativeLogLikelihood::<2, _>::new(x);
+    let batch = NegativeLogLikelihood::new(x);
     let error = run.trainer.update_on(&run.device, &batch).unwrap_err();
     assert!(matches!(error, TrainError::GaveUp { failures: 2, .. }), "{error}");
     // Once it is saved, the count begins again, here as in a run that is resumed.
@@ -291,7 +291,7 @@ fn restoring_ends_when_a_run_gets_nowhere() {
     run.updates("x.x");
     // Infinite weights are never gone back to.
     let mut broken = run.trainer.with_learning_rate(f64::MAX).unwrap();
-    let ordinary = NegativeLogLikelihood::<2, _>::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
+    let ordinary = NegativeLogLikelihood::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
     let error = broken.update_on(&run.device, &ordinary).unwrap_err();
     assert!(
         matches!(&error, TrainError::GaveUp { last, .. } if matches!(**last, TrainError::NonFiniteUpdate { what: "weights", .. })),
@@ -312,7 +312,7 @@ fn a_run_that_stopped_can_go_on_under_another_policy() {
     let mut run = Run::new(NonFinite::Stop);
     run.updates("..");
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
-    let batch = NegativeLogLikelihood::<2, _>::new(Tensor::<2>::full([2, 2], 1e30, &run.device));
+    let batch = NegativeLogLikelihood::new(Tensor::<2>::full([2, 2], 1e30, &run.device));
     let again = || Trainer::resume(&checkpoint, norm()).unwrap();
     assert!(again().update_on(&run.device, &batch).unwrap_err().is_non_finite());
     let trainer = again().with_non_finite(NonFinite::Skip { at_most: 1 }).with_learning_rate(0.01).unwrap();
@@ -333,7 +333,7 @@ fn a_resumed_run_remembers_its_failures() {
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
     let mut resumed = Run { trainer: Trainer::resume(&checkpoint, norm()).unwrap(), device: device() };
     let x = Tensor::<2>::full([2, 2], 1e30, &resumed.device);
-    let error = resumed.trainer.update_on(&resumed.device, &NegativeLogLikelihood::<2, _>::new(x)).unwrap_err();
+    let error = resumed.trainer.update_on(&resumed.device, &NegativeLogLikelihood::new(x)).unwrap_err();
     assert!(matches!(error, TrainError::GaveUp { failures: 1, .. }), "{error}");
     for run in [&mut run, &mut resumed] {
         run.updates("...");
@@ -344,7 +344,7 @@ fn a_resumed_run_remembers_its_failures() {
 #[test]
 fn data_that_is_not_finite_is_no_fault_of_the_model() {
     let x = Tensor::<2>::from_data([[0.0, f32::NAN]], &device());
-    let fault = NegativeLogLikelihood::<2, _>::new(x).fault(&norm().without_data());
+    let fault = NegativeLogLikelihood::new(x).fault(&norm().without_data());
     assert_eq!(fault, Some(NonFinitePlace { path: "x".into(), what: "data" }));
 }
 

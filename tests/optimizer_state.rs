@@ -25,7 +25,7 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-fn batch() -> NegativeLogLikelihood<2, Tensor<2>> {
+fn batch() -> NegativeLogLikelihood<Tensor<2>> {
     NegativeLogLikelihood::new(Tensor::from_data([[0.5, -1.0], [2.0, 0.5], [-0.5, 1.5]], &device()))
 }
 

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Int, Tensor};
+use flowkit::Density;
 use flowkit::data::photographs;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Preset, VariationalConfig,
@@ -140,12 +141,12 @@ fn runs(config: FlowPlusPlusConfig, side: usize) {
     // After the start, latents of the batch have mean 0 and variance 1, up to what the last couplings do.
     let x = corners(48, &config, &device);
     let noise = model.surjection.noise(&x, burn::tensor::DType::F32);
-    let (z, _) = model.flow.bijector.forward(model.surjection.lift(x, noise).0, &());
+    let (z, _) = model.bijector.forward(model.surjection.lift(x, noise).0, &());
     let mean = z.clone().mean().into_scalar::<f32>();
     let variance = (z.clone() - z.mean().unsqueeze()).square().mean().into_scalar::<f32>();
     assert!(mean.abs() < 0.1 && (0.7..1.4).contains(&variance), "{mean} {variance}");
 
-    let gradients = model.loss::<4>(corners(4, &config, &device)).backward();
+    let gradients = model.loss(corners(4, &config, &device)).backward();
     let mut visitor = WithoutGradient { gradients: &gradients, path: Vec::new(), found: Vec::new() };
     model.visit(&mut visitor);
     assert_eq!(visitor.found, Vec::<String>::new());
@@ -160,10 +161,10 @@ fn runs(config: FlowPlusPlusConfig, side: usize) {
     let mut trainer = Trainer::new(model, TrainerConfig::new(dims)).unwrap();
     for _ in 0..2 {
         let x = corners(4, &config, &device);
-        let update = trainer.update(&device, |model| model.loss::<4>(x)).unwrap();
+        let update = trainer.update(&device, |model| model.loss(x)).unwrap();
         assert!(update.bits_per_dim.is_finite() && update.gradient_norm > 0.0, "{update:?}");
     }
-    let samples = trainer.average().sample::<4>(2, 1.0).unwrap();
+    let samples = trainer.average().sample(2).unwrap();
     assert_eq!(samples.dims(), [2, 3, side, side]);
     assert!(samples.max().into_scalar::<i64>() < config.n_levels as i64);
 }

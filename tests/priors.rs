@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ConditionalNormal, Conditioner, ConfigError, DiagonalNormal, Flow, FlowError, NetShape, NormalMixture,
+    ConditionalNormal, Conditioner, ConfigError, Density, DiagonalNormal, Flow, FlowError, NetShape, NormalMixture,
     NormalMixtureConfig, Prior, ShapeError, StandardNormal, Swap, ThetaInit,
 };
 
@@ -296,12 +296,13 @@ fn priors_are_saved_with_their_flow() {
 fn flows_sample_from_learned_priors() {
     let _guard = device_rng();
     let flow = Flow::new(Vec::<Swap>::new(), diagonal(), [1, 2]).unwrap().without_data();
-    let x = flow.sample::<2>(4, 0.0).unwrap();
+    let x = flow.sample_at(4, 0.0).unwrap();
     assert_eq!(x.dtype(), DType::F64);
     assert_eq!(numbers(x), [0.5, -2.0, 0.5, -2.0, 0.5, -2.0, 0.5, -2.0]);
-    let given = Flow::conditional::<2, Tensor<2>>(Swap::new(), conditional(DType::F32), [1, 2]).unwrap().without_data();
+    let given =
+        Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), conditional(DType::F32), [1, 2]).unwrap().without_data();
     let context = Tensor::<2>::from_data([[1.0], [3.0]], &device().inner());
-    let x: Tensor<2> = given.sample_given(2, 0.0, &context).unwrap();
+    let x: Tensor<2> = given.given(&context).sample_at(2, 0.0).unwrap();
     assert_eq!(numbers(x), [2.0, 1.0, 6.0, 3.0]);
 }
 
@@ -371,7 +372,7 @@ impl Conditioner<2> for Counted {
 #[test]
 fn the_network_of_a_prior_is_started_with_the_flow() {
     let network = Counted { starts: Param::from_tensor(Tensor::zeros([1], &device())) };
-    let flow = Flow::conditional::<2, Tensor<2>>(Swap::new(), ConditionalNormal::new(network), [1, 2]).unwrap();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), ConditionalNormal::new(network), [1, 2]).unwrap();
     let x = Tensor::<2>::from_data([[0.3, -0.4], [2.0, 1.0]], &device());
     let flow = flow.initialize_given(x, &Tensor::<2>::zeros([2, 3], &device())).unwrap();
     assert_eq!(numbers(flow.prior.network.starts.val()), [1.0]);
@@ -381,9 +382,9 @@ fn the_network_of_a_prior_is_started_with_the_flow() {
 fn temperatures_are_finite_and_not_negative() {
     let flow = Flow::new(Swap::new(), StandardNormal::new(), [1, 2]).unwrap().without_data();
     for temperature in [f64::NAN, f64::INFINITY, -0.5] {
-        let error = flow.sample::<2>(3, temperature).unwrap_err();
+        let error = flow.sample_at(3, temperature).unwrap_err();
         assert!(matches!(error, FlowError::Temperature { .. }), "{error}");
     }
     let _guard = device_rng();
-    assert_eq!(numbers(flow.sample::<2>(3, 0.0).unwrap()), [0.0; 6]);
+    assert_eq!(numbers(flow.sample_at(3, 0.0).unwrap()), [0.0; 6]);
 }

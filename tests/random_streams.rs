@@ -18,7 +18,7 @@ use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Precision, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, Bijector, BoundFlow, Context, Cotangent, CouplingConfig, GatedNetConfig, GradientMemory, Mixing,
+    ActNormConfig, Bijector, Context, Cotangent, CouplingConfig, Density, Flow, GatedNetConfig, GradientMemory, Mixing,
     Replay, ShapeError, ShapeMap, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
 };
 
@@ -65,7 +65,7 @@ fn real_nvp() -> RealNvp {
     RealNvpConfig::new(3).with_n_couplings(3).with_hidden(vec![8]).init(&device()).initialize(points(16)).unwrap()
 }
 
-fn likelihood(n: usize) -> NegativeLogLikelihood<2, Tensor<2>> {
+fn likelihood(n: usize) -> NegativeLogLikelihood<Tensor<2>> {
     NegativeLogLikelihood::new(points(n))
 }
 
@@ -87,7 +87,7 @@ fn members_of_an_ensemble_are_different_models() {
 }
 
 /// One layer that drops activations and is drawn at random, behind noise.
-type Dropping = BoundFlow<UniformDequantization, Vec<flowkit::BoxBijector<4>>, StandardNormal>;
+type Dropping = Flow<Vec<flowkit::BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 
 fn dropping() -> Dropping {
     let net = GatedNetConfig::new([1, 2, 2], 2, 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
@@ -98,7 +98,7 @@ fn dropping() -> Dropping {
         flowkit::BoxBijector::new((coupling(), Swap::new(), coupling())),
     ];
     let surjection = UniformDequantizationConfig::new().init();
-    BoundFlow::new(surjection, layers, StandardNormal::new(), [1, 2, 2, 2]).unwrap().initialize(levels(12)).unwrap()
+    Flow::new(layers, StandardNormal::new(), [1, 2, 2, 2]).unwrap().behind(surjection).initialize(levels(12)).unwrap()
 }
 
 fn levels(n: usize) -> Tensor<4, Int> {
@@ -106,7 +106,7 @@ fn levels(n: usize) -> Tensor<4, Int> {
     Tensor::<1, Int>::from_data(values.as_slice(), &device()).reshape([n, 2, 2, 2])
 }
 
-fn images(n: usize) -> NegativeLogLikelihood<4, Tensor<4, Int>> {
+fn images(n: usize) -> NegativeLogLikelihood<Tensor<4, Int>> {
     NegativeLogLikelihood::new(levels(n))
 }
 
@@ -171,7 +171,7 @@ fn updates_that_fail_give_the_stream_back_too() {
             // No batch; and a closure, which only `Store` takes.
             assert_eq!(
                 &after(before, || assert!(
-                    trainer.update_on_parts::<NegativeLogLikelihood<4, Tensor<4, Int>>>(&device(), &[]).is_err()
+                    trainer.update_on_parts::<NegativeLogLikelihood<Tensor<4, Int>>>(&device(), &[]).is_err()
                 )),
                 expected
             );
@@ -202,7 +202,7 @@ fn drawn_batches(before: u64, seed: u64) -> (Vec<Vec<f64>>, Vec<f64>, Vec<f64>) 
     for _ in 0..10 {
         let x = Tensor::<2>::random([8, 3], Distribution::Normal(0.0, 1.0), &device());
         batches.push(x.to_data().iter::<f64>().collect());
-        losses.push(trainer.update_on(&device(), &NegativeLogLikelihood::<2, _>::new(x)).unwrap().loss);
+        losses.push(trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap().loss);
     }
     (batches, losses, weights(trainer.model()))
 }
@@ -287,7 +287,7 @@ fn walks_give_the_stream_back() {
     let _turn = turn();
     device().seed(1);
     let model = dropping();
-    let layers = &model.flow.bijector;
+    let layers = &model.bijector;
     let (own, forgetful) = (vec![Own { release: true }], vec![Own { release: false }]);
     for walked in [
         &(|before, seed| walked(layers, before, seed)) as &dyn Fn(u64, u64) -> [Vec<f32>; 2],
@@ -312,7 +312,7 @@ fn walks_give_the_stream_back() {
     let x = levels(3).float().div_scalar(256.0);
     let exact = |before, seed| {
         let mut walk = Replay::<()>::recomputing(seed);
-        after(before, || drop(model.flow.walk(x.clone(), None, &(), &mut walk)))
+        after(before, || drop(model.continuous().walk(x.clone(), &(), &mut walk)))
     };
     assert_eq!(exact(1, 3), exact(1, 4));
     assert_ne!(exact(1, 3), exact(2, 3));
@@ -327,7 +327,7 @@ fn a_walk_draws_from_its_seed() {
     let x = levels(3).float().div_scalar(256.0).inner();
     let z = |before: u64, seed: u64| {
         device().seed(before);
-        let layers = &model.flow.bijector;
+        let layers = &model.bijector;
         layers.walk_forward(x.clone(), &(), &mut Replay::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
     };
     assert_eq!(z(1, 3), z(2, 3));
@@ -344,8 +344,8 @@ fn checks_diagnoses_and_evaluations_go_on_from_the_callers_stream() {
         norm.inputs(Inputs::Real(10.0)).check().unwrap();
     };
     let diagnosis = || drop(flow.diagnose(points(8)).unwrap());
-    let evaluation = || drop(model.evaluate::<4>(levels(3)).unwrap());
-    let sample = || drop(model.sample::<4>(2, 1.0).unwrap());
+    let evaluation = || drop(model.evaluate(levels(3)).unwrap());
+    let sample = || drop(model.sample(2).unwrap());
     for run in [&check as &dyn Fn(), &diagnosis, &evaluation, &sample] {
         assert_eq!(after(1, run), after(1, run));
         assert_ne!(after(1, run), after(2, run));

@@ -11,11 +11,12 @@ use crate::build::{fixed, fixed_image, layer};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use flowkit::data::{DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons};
+use flowkit::flow::likelihood::Exact;
 use flowkit::train::{
     Adam, Adamax, NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoundFlow, CapacityError, ChannelOrder, ConfigError, Flow, FlowError,
+    ActNorm, ActNormConfig, Bijector, CapacityError, ChannelOrder, ConfigError, Density, Flow, FlowError,
     GradientMemory, Logit, LogitConfig, MultiScale, PartitionConfig, Pattern, Prior, ShapeError, Squeeze,
     SqueezeConfig, StandardNormal, Uniform, UniformDequantization, UniformDequantizationConfig,
 };
@@ -33,18 +34,18 @@ fn panics<T>(run: impl FnOnce() -> T) -> String {
     }
 }
 
-type Vectors = Flow<ActNorm<2>, StandardNormal>;
+type Vectors = Flow<ActNorm<2>, StandardNormal, 2>;
 
 fn vectors() -> Vectors {
     Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap().without_data()
 }
 
-type Pixels = BoundFlow<UniformDequantization, (Logit, ActNorm<2>), StandardNormal>;
+type Pixels = Flow<(Logit, ActNorm<2>), StandardNormal, 2, (), UniformDequantization>;
 
 fn pixels() -> Pixels {
     let layers = (fixed(&LogitConfig::new()), layer(&ActNormConfig::new(), [1, 2], &device()));
     let dequantization = UniformDequantizationConfig::new().init();
-    BoundFlow::new(dequantization, layers, StandardNormal::new(), [1, 2]).unwrap().without_data()
+    Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().behind(dequantization).without_data()
 }
 
 #[test]
@@ -53,23 +54,23 @@ fn counts_that_no_memory_holds() {
     for n in [1 << 40, 1 << 60, usize::MAX] {
         // A TiB of eight bytes each.
         let expected = FlowError::Capacity(CapacityError::TooMany { what: "n", most: 1 << 37, found: n as u64 });
-        assert_eq!(flow.sample::<2>(n, 1.0).unwrap_err(), expected);
-        assert_eq!(flow.sample::<2>(n, 0.0).unwrap_err(), expected);
-        assert_eq!(flow.sample_rows::<2>(n, 1.0).unwrap_err(), expected);
-        assert_eq!(flow.sample_with_log_prob::<2>(n, 1.0).unwrap_err(), expected);
-        assert_eq!(flow.sample_rows_with_log_prob::<2>(n, 1.0).unwrap_err(), expected);
-        assert_eq!(bound.sample::<2>(n, 1.0).unwrap_err(), expected);
-        assert_eq!(bound.sample_rows::<2>(n, 1.0).unwrap_err(), expected);
+        assert_eq!(flow.sample(n).unwrap_err(), expected);
+        assert_eq!(flow.sample_at(n, 0.0).unwrap_err(), expected);
+        assert_eq!(flow.sample_rows(n).unwrap_err(), expected);
+        assert_eq!(flow.sample_with_log_prob(n).unwrap_err(), expected);
+        assert_eq!(flow.sample_rows_with_log_prob(n).unwrap_err(), expected);
+        assert_eq!(bound.sample(n).unwrap_err(), expected);
+        assert_eq!(bound.sample_rows(n).unwrap_err(), expected);
     }
     let x = || Tensor::<2, Int>::from_data([[3, 200]], &device());
     for samples in [1 << 32, usize::MAX] {
         let found = samples as u64;
         let expected = FlowError::Capacity(CapacityError::TooMany { what: "samples", most: (1 << 32) - 1, found });
-        assert_eq!(bound.evaluate_importance_weighted::<2>(x(), samples).unwrap_err(), expected);
-        assert_eq!(bound.evaluate_importance_weighted_rows::<2>(x(), samples).unwrap_err(), expected);
+        assert_eq!(bound.evaluate_importance_weighted(x(), samples).unwrap_err(), expected);
+        assert_eq!(bound.evaluate_importance_weighted_rows(x(), samples).unwrap_err(), expected);
     }
     assert_eq!(
-        bound.sample::<2>(usize::MAX, 1.0).unwrap_err().to_string(),
+        bound.sample(usize::MAX).unwrap_err().to_string(),
         format!("`n` must be at most {}, found {}", 1u64 << 37, usize::MAX)
     );
 }
@@ -77,10 +78,11 @@ fn counts_that_no_memory_holds() {
 #[test]
 fn events_that_no_memory_holds() {
     let large = [1, usize::MAX, usize::MAX];
-    let error = Flow::new::<3>(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).unwrap_err();
+    let error = Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).unwrap_err();
     assert_eq!(error, ShapeError::TooLarge { layer: "Flow", most: 1 << 37, shape: large.to_vec() });
     let dequantization = UniformDequantizationConfig::new().init();
-    let error = BoundFlow::new::<3>(dequantization, Vec::<ActNorm<3>>::new(), StandardNormal::new(), large);
+    let error =
+        Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).map(|flow| flow.behind(dequantization));
     assert!(matches!(error.unwrap_err(), ShapeError::TooLarge { .. }));
 
     let squeeze = || fixed_image(&SqueezeConfig::new(ChannelOrder::BlockMajor));
@@ -126,16 +128,16 @@ fn levels_that_evaluation_refuses_are_no_training_data() {
     let batch = |level: i64| Tensor::<2, Int>::from_data([[0, 255], [7, level]], &device());
     for level in [256, -1, i64::from(i32::MAX)] {
         let expected = FlowError::Level { example: 1, found: level.into(), levels: 256 };
-        assert_eq!(model.evaluate::<2>(batch(level)).unwrap_err(), expected);
+        assert_eq!(model.evaluate(batch(level)).unwrap_err(), expected);
         let text = expected.to_string();
-        assert_eq!(panics(|| model.loss::<2>(batch(level))), text);
+        assert_eq!(panics(|| model.loss(batch(level))), text);
         let noise = Tensor::<2>::full([2, 2], 0.5, &device());
         assert_eq!(panics(|| model.log_weight(batch(level), noise)), text);
-        let objective = NegativeLogLikelihood::<2, _>::new(batch(level));
+        let objective = NegativeLogLikelihood::new(batch(level));
         assert_eq!(panics(|| objective.loss(&model)), text);
         for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
             let mut trainer = Trainer::new(pixels(), TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
-            let good = NegativeLogLikelihood::<2, _>::new(batch(9));
+            let good = NegativeLogLikelihood::new(batch(9));
             let error = trainer.update_on_parts(&device(), &[good, objective.clone()]).unwrap_err();
             assert_eq!(error, TrainError::Batch(expected.clone()), "{backward:?}");
         }
@@ -144,7 +146,7 @@ fn levels_that_evaluation_refuses_are_no_training_data() {
     let data = TensorData::new(vec![0u64, 1, 2, u64::MAX], [2, 2]);
     let x = Tensor::<2, Int>::from_data(data, (&device(), DType::U64));
     let expected = FlowError::Level { example: 1, found: u64::MAX.into(), levels: 256 };
-    assert_eq!(model.evaluate::<2>(x).unwrap_err(), expected);
+    assert_eq!(model.evaluate(x).unwrap_err(), expected);
 }
 
 /// A loss of as many numbers as asked for, of a batch of as many examples.
@@ -154,6 +156,13 @@ struct Losses {
 }
 
 impl Objective<Vectors> for Losses {
+    type Provenance = Exact;
+    fn provenance(&self) -> Exact {
+        Exact
+    }
+    fn dims(&self, model: &Vectors) -> usize {
+        model.dims()
+    }
     fn loss(&self, model: &Vectors) -> Tensor<1> {
         let x = Tensor::<2>::from_data([[0.5, -1.0]], &device());
         model.log_prob(x).neg().expand([self.numbers])
@@ -200,7 +209,7 @@ fn every_door_refuses_other_types() {
         assert_eq!(unstarted.initialize(x(cast)).unwrap_err(), expected);
         assert_eq!(panics(|| flow.log_prob(x(cast))), expected.to_string());
         let mut trainer = Trainer::new(vectors(), TrainerConfig::new(2)).unwrap();
-        let batch = |dtype| NegativeLogLikelihood::<2, _>::new(x(dtype));
+        let batch = |dtype| NegativeLogLikelihood::new(x(dtype));
         let expected = TrainError::Batch(expected);
         assert_eq!(trainer.update_on(&device(), &batch(cast)).unwrap_err(), expected);
         let parts = [batch(FloatDType::F32), batch(cast)];

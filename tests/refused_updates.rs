@@ -32,7 +32,7 @@ fn device() -> Device {
 
 const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
-type Model = Flow<Vec<BoxBijector<2>>, StandardNormal>;
+type Model = Flow<Vec<BoxBijector<2>>, StandardNormal, 2>;
 
 fn unstarted() -> Uninit<Model> {
     let mut layers = Vec::new();
@@ -51,7 +51,7 @@ fn model() -> Model {
     unstarted().initialize(points().x).unwrap()
 }
 
-fn points() -> NegativeLogLikelihood<2, Tensor<2>> {
+fn points() -> NegativeLogLikelihood<Tensor<2>> {
     let rows = [[0.5, -1.0], [2.0, 0.25], [-1.5, 3.0], [0.1, 0.2]];
     NegativeLogLikelihood::new(Tensor::from_data(rows, &device()))
 }
@@ -96,7 +96,7 @@ fn a_model_of_which_nothing_is_trained_is_refused() {
         let error = Trainer::new(frozen(model(), ""), config(backward)).err().unwrap();
         assert_eq!(error, TrainError::NothingTrained);
         assert!(error.to_string().contains("no parameter is trained"), "{error}");
-        let none = Flow::new::<2>(Sigmoid::new(), StandardNormal::new(), [1, 2]).unwrap().without_data();
+        let none = Flow::new(Sigmoid::new(), StandardNormal::new(), [1, 2]).unwrap().without_data();
         assert_eq!(Trainer::new(none, config(backward)).err(), Some(TrainError::NothingTrained));
     }
     // A loss of what is frozen alone.

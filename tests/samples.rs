@@ -12,7 +12,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::tensor::per_example::sum_event;
 use flowkit::testing::numbers::numbers;
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoundFlow, Context, FailedRow, Flow, FlowError, Invert, LogitConfig, Prior,
+    ActNorm, ActNormConfig, Bijector, Context, Density, FailedRow, Flow, FlowError, Invert, LogitConfig, Prior,
     RowFault, ShapeError, ShapeMap, Sigmoid, StandardNormal, Tanh, Uniform, UniformDequantizationConfig,
 };
 
@@ -57,11 +57,11 @@ fn check<B: Bijector<2>>(bijector: B, temperature: f64, ends: [f64; 2], ln_slope
     let guard = seeded(31);
     let z = latents(&StandardNormal::new(), temperature);
     device().seed(31);
-    let samples = flow.sample_with_log_prob::<2>(N, temperature).unwrap();
+    let samples = flow.sample_with_log_prob_at(N, temperature).unwrap();
     device().seed(31);
-    let alone = flow.sample::<2>(N, temperature).unwrap();
+    let alone = flow.sample_at(N, temperature).unwrap();
     device().seed(31);
-    let rows = flow.sample_rows_with_log_prob::<2>(N, temperature).unwrap();
+    let rows = flow.sample_rows_with_log_prob_at(N, temperature).unwrap();
     drop(guard);
     let x = numbers(&samples.x);
     assert_eq!(x, numbers(&alone));
@@ -125,20 +125,20 @@ fn the_density_is_the_models_at_every_temperature() {
     let _guard = seeded(32);
     let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, DIMS]).unwrap().without_data();
     for temperature in [0.0, 0.3, 1.0, 1.5] {
-        let samples = flow.sample_with_log_prob::<2>(50, temperature).unwrap();
+        let samples = flow.sample_with_log_prob_at(50, temperature).unwrap();
         let evaluated = flow.evaluate(samples.x).unwrap();
         for (own, evaluated) in samples.log_likelihood.nats().iter().zip(evaluated.nats()) {
             assert!((own - evaluated).abs() < 1e-3, "{temperature}: {own} {evaluated}");
         }
     }
     // At 0 all samples are the image of z = 0: ln N(0) − ln(σ(0) σ(0) / 0.9) each.
-    let samples = flow.sample_with_log_prob::<2>(2, 0.0).unwrap();
+    let samples = flow.sample_with_log_prob_at(2, 0.0).unwrap();
     let expected = DIMS as f64 * (ln_normal(0.0) + 0.9f64.ln() + 4.0f64.ln());
     assert!(samples.log_likelihood.nats().iter().all(|nats| (nats - expected).abs() < 1e-5));
     for (n, temperature) in [(0, 1.0), (1, -1.0), (1, f64::NAN)] {
-        assert!(flow.sample_with_log_prob::<2>(n, temperature).is_err());
-        assert!(flow.sample_rows::<2>(n, temperature).is_err());
-        assert!(flow.sample_rows_with_log_prob::<2>(n, temperature).is_err());
+        assert!(flow.sample_with_log_prob_at(n, temperature).is_err());
+        assert!(flow.sample_rows_at(n, temperature).is_err());
+        assert!(flow.sample_rows_with_log_prob_at(n, temperature).is_err());
     }
 }
 
@@ -168,18 +168,18 @@ impl Bijector<2, Tensor<2>> for Scale {
 fn rows_that_cannot_be_inverted_are_named() {
     let temperature = 1.2;
     let layers = (Scale {}, Sigmoid::new());
-    let flow = Flow::conditional::<2, Tensor<2>>(layers, Uniform::new(), [1, DIMS]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, Uniform::new(), [1, DIMS]).unwrap().without_data();
     let c: Vec<f32> = (0..N).map(|row| (row % 7) as f32 - 3.0).collect();
     let context = Tensor::<2>::from_data(TensorData::new(c.clone(), [N, 1]), &device());
     let guard = seeded(33);
     let z = latents(&Uniform::new(), temperature);
     let again = || device().seed(33);
     again();
-    let error = flow.sample_given::<2, _>(N, temperature, &context).unwrap_err();
+    let error = flow.given(&context).sample_at(N, temperature).unwrap_err();
     again();
-    let rows = flow.sample_rows_given::<2, _>(N, temperature, &context).unwrap();
+    let rows = flow.given(&context).sample_rows_at(N, temperature).unwrap();
     again();
-    let with_density = flow.sample_rows_with_log_prob_given::<2, _>(N, temperature, &context).unwrap();
+    let with_density = flow.given(&context).sample_rows_with_log_prob_at(N, temperature).unwrap();
     drop(guard);
 
     let outside = |row: usize| z[row * DIMS..][..DIMS].iter().filter(|&&z| !(z > 0.0 && z < 1.0)).count();
@@ -224,9 +224,9 @@ fn no_good_row_is_an_error() {
     let flow = Flow::new(Invert::new(Invert::new(Sigmoid::new())), Uniform::new(), [1, 400]).unwrap().without_data();
     let all = vec![0, 1, 2];
     for error in [
-        flow.sample_rows::<2>(3, 1e3).unwrap_err(),
-        flow.sample_rows_with_log_prob::<2>(3, 1e3).unwrap_err(),
-        flow.sample_with_log_prob::<2>(3, 1e3).unwrap_err(),
+        flow.sample_rows_at(3, 1e3).unwrap_err(),
+        flow.sample_rows_with_log_prob_at(3, 1e3).unwrap_err(),
+        flow.sample_with_log_prob_at(3, 1e3).unwrap_err(),
     ] {
         assert!(matches!(&error, FlowError::NotInverted { rows, .. } if *rows == all), "{error}");
     }
@@ -238,10 +238,10 @@ fn a_sample_without_density_is_named() {
     let _guard = seeded(35);
     let layer = layer(&ActNormConfig::new(), [1, 2], &device());
     let flow = Flow::new(layer, Uniform::new(), [1, 2]).unwrap().without_data();
-    assert!(flow.sample::<2>(64, 1.2).is_ok());
-    let error = flow.sample_with_log_prob::<2>(64, 1.2).unwrap_err();
+    assert!(flow.sample_at(64, 1.2).is_ok());
+    let error = flow.sample_with_log_prob_at(64, 1.2).unwrap_err();
     assert!(matches!(error, FlowError::NonFiniteLikelihood { value: f64::NEG_INFINITY, .. }), "{error}");
-    let rows = flow.sample_rows_with_log_prob::<2>(64, 1.2).unwrap();
+    let rows = flow.sample_rows_with_log_prob_at(64, 1.2).unwrap();
     assert!(!rows.failed.is_empty() && rows.rows.len() + rows.failed.len() == 64);
     let minus_infinity = RowFault::Likelihood { value: f64::NEG_INFINITY };
     assert!(rows.failed.iter().all(|failed| failed.fault == minus_infinity));
@@ -252,10 +252,10 @@ fn a_sample_without_density_is_named() {
 #[test]
 fn evaluation_marks_rows() {
     let layers = (Scale {}, fixed(&LogitConfig::new().with_margin(0.0)));
-    let flow = Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
     let x = [[0.25f32, 0.5], [f32::NAN, f32::INFINITY], [0.125, 0.75], [0.5, 1.0], [0.5, 0.5]];
     let context = Tensor::<2>::from_data([[-0.5f32], [0.0], [0.25], [0.0], [-1.0]], &device());
-    let rows = flow.evaluate_rows_given(Tensor::<2>::from_data(x, &device()), &context).unwrap();
+    let rows = flow.given(&context).evaluate_rows(Tensor::<2>::from_data(x, &device())).unwrap();
     assert_eq!(rows.good(), [0, 2, 4]);
     let failed = rows.failed();
     assert_eq!(failed[0], FailedRow { row: 1, fault: RowFault::Input { count: 2, total: 2 } });
@@ -273,7 +273,7 @@ fn evaluation_marks_rows() {
     assert_eq!(error, FlowError::NonFiniteInput { count: 2, total: 2, example: 1 });
     // A batch without a good row still has its faults.
     let nothing =
-        flow.evaluate_rows_given(Tensor::<2>::full([1, 2], f32::NAN, &device()), &Context::rows(&context, 0..1));
+        flow.given(&Context::rows(&context, 0..1)).evaluate_rows(Tensor::<2>::full([1, 2], f32::NAN, &device()));
     let nothing = nothing.unwrap();
     assert!(nothing.good().is_empty() && nothing.log_likelihood().is_none() && nothing.failed().len() == 1);
 }
@@ -284,25 +284,26 @@ fn rows_of_a_bound() {
     let dequantization = || UniformDequantizationConfig::new().with_n_levels(4).init();
     // y in [0, 1) times exp(c), in the support of a logit only where that stays below 1.
     let layers = (Scale {}, fixed(&LogitConfig::new().with_margin(0.0)));
-    let flow = BoundFlow::conditional::<2, Tensor<2>>(dequantization(), layers, StandardNormal::new(), [1, 2]);
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2])
+        .map(|flow| flow.behind(dequantization()));
     let flow = flow.unwrap().without_data();
     let x = Tensor::<2, Int>::from_data([[0, 1], [3, 3], [1, 2]], &device());
     let context = Tensor::<2>::from_data([[-0.5f32], [2.0], [-0.25]], &device());
     let _guard = seeded(36);
-    let rows = flow.evaluate_rows_given(x.clone(), &context).unwrap();
+    let rows = flow.given(&context).evaluate_rows(x.clone()).unwrap();
     assert_eq!((rows.good(), rows.failed()[0].row), (vec![0, 2], 1));
-    let weighted = flow.evaluate_importance_weighted_rows_given(x.clone(), 5, &context).unwrap();
+    let weighted = flow.given(&context).evaluate_importance_weighted_rows(x.clone(), 5).unwrap();
     assert_eq!((weighted.good(), weighted.failed()[0].row), (vec![0, 2], 1));
-    let error = flow.evaluate_given(x.clone(), &context).unwrap_err();
+    let error = flow.given(&context).evaluate(x.clone()).unwrap_err();
     assert!(matches!(error, FlowError::NonFiniteLikelihood { example: 1, .. }), "{error}");
-    let error = flow.evaluate_importance_weighted_given(x, 5, &context).unwrap_err();
+    let error = flow.given(&context).evaluate_importance_weighted(x, 5).unwrap_err();
     assert!(matches!(error, FlowError::NonFiniteLikelihood { example: 1, .. }), "{error}");
 
-    let flow = BoundFlow::new(dequantization(), Sigmoid::new(), Uniform::new(), [1, 2]).unwrap().without_data();
+    let flow = Flow::new(Sigmoid::new(), Uniform::new(), [1, 2]).unwrap().behind(dequantization()).without_data();
     device().seed(37);
-    let error = flow.sample::<2>(100, 1.3).unwrap_err();
+    let error = flow.sample_at(100, 1.3).unwrap_err();
     device().seed(37);
-    let rows = flow.sample_rows::<2>(100, 1.3).unwrap();
+    let rows = flow.sample_rows_at(100, 1.3).unwrap();
     let failed: Vec<usize> = rows.failed.iter().map(|failed| failed.row).collect();
     assert!(matches!(error, FlowError::NotInverted { rows, .. } if rows == failed));
     assert_eq!(rows.samples.dims(), [100 - failed.len(), 2]);

@@ -11,9 +11,9 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    Conditioner, ConfigError, ConvInit, ConvResNetConfig, CouplingConfig, ElementwiseConfig, Flow, GatedNetConfig,
-    GlowNetConfig, Half, MadeConfig, Mask, MaskedAutoregressive, MaskedCouplingConfig, MlpConfig, ResNetConfig,
-    StandardNormal, Swap, ThetaInit, ZeroConvConfig,
+    Conditioner, ConfigError, ConvInit, ConvResNetConfig, CouplingConfig, Density, ElementwiseConfig, Flow,
+    GatedNetConfig, GlowNetConfig, Half, MadeConfig, Mask, MaskedAutoregressive, MaskedCouplingConfig, MlpConfig,
+    ResNetConfig, StandardNormal, Swap, ThetaInit, ZeroConvConfig,
 };
 
 const START: [f64; 3] = [0.25, -1.5, 2.0];
@@ -273,7 +273,7 @@ fn components_part_in_training() {
         let net = MlpConfig::new(1, 1, law().init().n_params()).with_hidden(vec![32]).init(&device);
         (CouplingConfig::new().with_kept(Half::First).init(law().init(), net), Swap::new())
     };
-    let flow = Flow::new::<2>(vec![step(), step()], StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::new(vec![step(), step()], StandardNormal::new(), [1, 2]).unwrap();
     let mut trainer = Trainer::new(flow.initialize(x.clone()).unwrap(), training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
@@ -281,7 +281,7 @@ fn components_part_in_training() {
     parts("by hand", trainer.model().bijector[0].0.conditioner.output.bias.as_ref().unwrap().val(), 1);
     let elementwise = ElementwiseConfig::new(law()).with_noise(0.0);
     let layer = build::layer(&elementwise, [1, 2], &device);
-    let flow = Flow::new::<2>(layer, StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::new(layer, StandardNormal::new(), [1, 2]).unwrap();
     let mut trainer = Trainer::new(flow.initialize(x.clone()).unwrap(), training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();

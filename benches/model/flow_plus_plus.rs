@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use flowkit::Density;
 use flowkit::model::flow_plus_plus::{FlowPlusPlus, FlowPlusPlusConfig};
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Trainer, TrainerConfig};
 
@@ -56,7 +57,7 @@ impl Case {
 
 fn check_training(case: Case, device: &Device) -> f64 {
     let device = device.clone().autodiff();
-    let objective = NegativeLogLikelihood::<4, _>::new(case.images(&device));
+    let objective = NegativeLogLikelihood::new(case.images(&device));
     repeatable(|| case.trainer(&device), &objective, &device);
     0.0
 }
@@ -80,7 +81,7 @@ fn check_samples(case: Case, device: &Device) -> f64 {
     let (_, difference) = model.round_trip(x).expect("every element has an inverse");
     let steps = 256.0 * difference;
     assert!(steps < 0.01, "{steps} steps of a pixel");
-    model.sample::<4>(BATCH, 1.0).expect("finite samples");
+    model.sample(BATCH).expect("finite samples");
     steps
 }
 
@@ -90,7 +91,7 @@ pub fn items() -> Vec<Item> {
         let name = |what: &str| format!("c.flowpp.{what}.{}", case.name);
         let train = move |device: &Device| {
             let device = device.clone().autodiff();
-            let objective = NegativeLogLikelihood::<4, _>::new(case.images(&device));
+            let objective = NegativeLogLikelihood::new(case.images(&device));
             let mut trainer = case.trainer(&device);
             Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update")))
                 .note("params", case.parameters)
@@ -102,7 +103,7 @@ pub fn items() -> Vec<Item> {
         };
         let sample = move |device: &Device| {
             let model = case.model(device);
-            Work::new(move || drop(model.sample::<4>(BATCH, 1.0).expect("finite samples")))
+            Work::new(move || drop(model.sample(BATCH).expect("finite samples")))
         };
         items.push(Item::new(name("train"), move |device| check_training(case, device), train));
         items.push(Item::new(name("eval"), move |device| check_evaluation(case, device), evaluate));

@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use flowkit::Density;
 use flowkit::model::glow::{Glow, GlowConfig, GlowCoupling, GlowPrior};
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Trainer, TrainerConfig};
 
@@ -37,7 +38,7 @@ fn trainer(device: &Device) -> Trainer<Glow> {
 
 fn check_training(device: &Device) -> f64 {
     let device = device.clone().autodiff();
-    let objective = NegativeLogLikelihood::<4, _>::new(images(&device));
+    let objective = NegativeLogLikelihood::new(images(&device));
     repeatable(|| trainer(&device), &objective, &device);
     0.0
 }
@@ -48,21 +49,21 @@ fn check_samples(device: &Device) -> f64 {
     let (_, difference) = model.round_trip(x).expect("every element has an inverse");
     let steps = 256.0 * difference;
     assert!(steps < 0.01, "{steps} steps of a pixel");
-    model.sample::<4>(BATCH, 1.0).expect("finite samples");
+    model.sample(BATCH).expect("finite samples");
     steps
 }
 
 pub fn items() -> Vec<Item> {
     let train = |device: &Device| {
         let device = device.clone().autodiff();
-        let objective = NegativeLogLikelihood::<4, _>::new(images(&device));
+        let objective = NegativeLogLikelihood::new(images(&device));
         let mut trainer = trainer(&device);
         let parameters = trainer.model().num_params();
         Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update"))).note("params", parameters)
     };
     let sample = |device: &Device| {
         let model = model(device);
-        Work::new(move || drop(model.sample::<4>(BATCH, 1.0).expect("finite samples")))
+        Work::new(move || drop(model.sample(BATCH).expect("finite samples")))
     };
     vec![Item::new("d.glow.train", check_training, train), Item::new("d.glow.sample", check_samples, sample)]
 }

@@ -31,7 +31,7 @@ fn trainer(device: &Device) -> Trainer<RealNvp> {
 
 fn check(device: &Device) -> f64 {
     let device = device.clone().autodiff();
-    let objective = NegativeLogLikelihood::<2, _>::new(points(&device));
+    let objective = NegativeLogLikelihood::new(points(&device));
     repeatable(|| trainer(&device), &objective, &device);
     0.0
 }
@@ -39,7 +39,7 @@ fn check(device: &Device) -> f64 {
 pub fn items() -> Vec<Item> {
     let train = |device: &Device| {
         let device = device.clone().autodiff();
-        let objective = NegativeLogLikelihood::<2, _>::new(points(&device));
+        let objective = NegativeLogLikelihood::new(points(&device));
         let mut trainer = trainer(&device);
         Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update"))).note("params", PARAMETERS)
     };

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::flow::likelihood::{ImportanceWeightedBound, OneSampleBound};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, Update};
-use flowkit::{Bijector, BoundFlow, ConfigError, FlowError, LogLikelihood, Prior, ShapeError, Surjection, Uninit};
+use flowkit::{Bijector, ConfigError, Density, Flow, FlowError, LogLikelihood, Prior, ShapeError, Surjection, Uninit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,9 +21,9 @@ pub trait ImageModel: Module {
     fn there_and_back(&self, x: Levels) -> Result<(Levels, f64), FlowError>;
 }
 
-impl<S, B, P> ImageModel for BoundFlow<S, B, P>
+impl<S, B, P> ImageModel for Flow<B, P, 4, (), S>
 where
-    S: Surjection<4, Data = Levels>,
+    S: Surjection<4, Data = Levels, Provenance = OneSampleBound>,
     B: Bijector<4>,
     P: Prior<4>,
 {
@@ -32,7 +32,7 @@ where
     }
 
     fn update(trainer: &mut Trainer<Self>, device: &Device, x: Levels) -> Result<Update, TrainError> {
-        trainer.update_on(device, &NegativeLogLikelihood::<4, _>::new(x))
+        trainer.update_on(device, &NegativeLogLikelihood::new(x))
     }
 
     fn bound(&self, x: Levels) -> Result<LogLikelihood<OneSampleBound>, FlowError> {
@@ -44,7 +44,7 @@ where
     }
 
     fn draw(&self, n: usize, temperature: f64) -> Result<Levels, FlowError> {
-        self.sample(n, temperature)
+        self.sample_at(n, temperature)
     }
 
     fn there_and_back(&self, x: Levels) -> Result<(Levels, f64), FlowError> {

@@ -43,7 +43,7 @@ pub enum FlowError {
     /// A layer that cannot start from a batch, or whose output for that batch is not finite after the start.
     #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
     Init {
-        /// Path from the root of the model, as in the names of its parameters: `flow.bijector.1.0.steps.3.2`.
+        /// Path from the root of the model, as in the names of its parameters: `bijector.1.0.steps.3.2`.
         path: String,
         /// Type of the layer.
         layer: &'static str,

@@ -1,108 +1,151 @@
-//! Evaluation of a flow: log-densities on the host, of a whole batch or row by row.
+//! Evaluation of a flow: log-densities or bounds on the host, of a whole batch or row by row.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::Flow;
 use super::rows::{RowFault, RowLikelihoods};
+use super::{Admitted, Flow, not_inverted};
 use crate::bijector::Bijector;
 use crate::context::Context;
-use crate::error::FlowError;
-use crate::flow::likelihood::{Exact, LogLikelihood};
+use crate::error::{CapacityError, FlowError};
+use crate::flow::likelihood::{ImportanceWeightedBound, LogLikelihood, LogMeanExp};
+use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
 
-impl<B, P> Flow<B, P> {
-    /// `ln p` of every example in nats, on the host, without dropout and outside any graph.
-    ///
-    /// # Errors
-    /// If `x` does not have the flow's shape, type and device, if it is not finite, or if a likelihood is not finite.
-    /// Errors name the example; [`Flow::evaluate_rows`] returns the likelihoods of the others.
-    pub fn evaluate<const D: usize>(&self, x: Tensor<D>) -> Result<LogLikelihood<Exact>, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.evaluate_given(x, &())
+/// Most samples of an importance-weighted bound. Even with the smallest flow they take days.
+const MOST_SAMPLES: u64 = u32::MAX as u64;
+
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+{
+    /// `ln p(y | context)` of lifted data that passed the checks.
+    fn density(&self, y: Tensor<D>, context: &C) -> Tensor<1> {
+        let (z, log_det) = self.bijector.forward(y, context);
+        self.prior.log_prob(z, context) + log_det
     }
 
-    /// As [`Flow::evaluate`], given a condition: a row for each example, or one row for all of them.
-    ///
-    /// # Errors
-    /// As [`Flow::evaluate`], and if a layer cannot take the condition.
-    pub fn evaluate_given<const D: usize, C: Context>(
-        &self,
-        x: Tensor<D>,
-        context: &C,
-    ) -> Result<LogLikelihood<Exact>, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let x = x.inner();
-        let context = self.admit(&x, &context.plain())?;
-        if let Some((count, total, example)) = non_finite(x.clone())? {
-            return Err(FlowError::NonFiniteInput { count, total, example });
-        }
-        let nats = read_likelihood(self.valid().density(x, &context))?;
-        Ok(LogLikelihood::new(nats, self.dims(), Exact))
+    /// `r(x, noise)` of a batch that passed the checks.
+    fn admitted_weight(&self, x: S::Data, noise: S::Noise, context: &C) -> Tensor<1> {
+        let (y, log_weight) = self.surjection.lift(x, noise);
+        self.density(y, context) + log_weight
     }
 
-    /// [`Flow::evaluate`] row by row: an example that is not finite, or whose likelihood is not, is marked as failed,
-    /// and the others have their likelihoods.
-    ///
-    /// ```
-    /// use burn::tensor::{Device, Tensor};
-    /// use flowkit::{Flow, LayerConfig, LogitConfig, RowFault, Site, StandardNormal};
-    ///
-    /// let logit = LogitConfig::new().with_margin(0.0).build(&Site::new([1, 1], &Device::flex()))?;
-    /// let flow = Flow::new(logit, StandardNormal::new(), [1, 1])?.without_data();
-    /// let x = Tensor::<2>::from_data([[0.5], [1.0], [f32::NAN]], &Device::flex());
-    /// assert!(flow.evaluate(x.clone()).is_err());
-    /// let rows = flow.evaluate_rows(x)?;
-    /// // ln N(0; 0, 1) − ln ¼
-    /// assert!((rows.rows()[0].unwrap() - 0.467356).abs() < 1e-5);
-    /// assert_eq!((rows.good(), rows.failed()[1].row), (vec![0], 2));
-    /// assert_eq!(rows.failed()[1].fault, RowFault::Input { count: 1, total: 1 });
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If `x` does not have the flow's shape, type and device.
-    pub fn evaluate_rows<const D: usize>(&self, x: Tensor<D>) -> Result<RowLikelihoods<Exact>, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.evaluate_rows_given(x, &())
+    /// `r(x, noise)`, differentiable.
+    pub(crate) fn weight(&self, x: S::Data, noise: S::Noise, context: &C) -> Result<Tensor<1>, FlowError> {
+        self.expect_noise(&noise)?;
+        let Admitted { context, .. } = self.fit(&x, context)?;
+        Ok(self.admitted_weight(x, noise, &context))
     }
 
-    /// As [`Flow::evaluate_rows`], given a condition: a row for each example, or one row for all of them.
-    ///
-    /// # Errors
-    /// As [`Flow::evaluate_rows`], and if a layer cannot take the condition, or if the condition is not finite, in any row.
-    pub fn evaluate_rows_given<const D: usize, C: Context>(
-        &self,
-        x: Tensor<D>,
-        context: &C,
-    ) -> Result<RowLikelihoods<Exact>, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let x = x.inner();
-        let context = self.admit(&x, &context.plain())?;
-        let (counts, total) = (non_finite_counts(x.clone())?, self.dims());
-        let good: Vec<usize> = (0..counts.len()).filter(|&row| counts[row] == 0).collect();
+    /// `r(x, u)` with fresh noise, differentiable.
+    pub(crate) fn fresh_weight(&self, x: S::Data, context: &C) -> Result<Tensor<1>, FlowError> {
+        let Admitted { context, .. } = self.fit(&x, context)?;
+        let noise = self.surjection.noise(&x, self.dtype());
+        Ok(self.admitted_weight(x, noise, &context))
+    }
+
+    pub(crate) fn evaluated(&self, x: S::Data, context: &C) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+        let model = self.valid();
+        let x = model.surjection.plain(x);
+        let Admitted { context, .. } = model.admit(&x, &context.plain())?;
+        model.check_input(&x)?;
+        let noise = model.surjection.noise(&x, model.dtype());
+        let nats = read(model.admitted_weight(x, noise, &context))?;
+        self.rows(nats.into_iter().map(Ok).collect()).whole()
+    }
+
+    pub(crate) fn evaluated_rows(&self, x: S::Data, context: &C) -> Result<RowLikelihoods<S::Provenance>, FlowError> {
+        let model = self.valid();
+        let x = model.surjection.plain(x);
+        let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;
+        let (counts, total) = (model.surjection.non_finite(&x)?, self.surjection.dims(self.shape));
+        let counts = counts.unwrap_or_else(|| vec![0; batch]);
+        let good: Vec<usize> = (0..batch).filter(|&row| counts[row] == 0).collect();
         let mut rows: Vec<Result<f64, RowFault>> =
             counts.iter().map(|&count| Err(RowFault::Input { count, total })).collect();
         if !good.is_empty() {
+            let noise = model.surjection.noise(&x, model.dtype());
+            let (y, log_weight) = model.surjection.lift(x, noise);
             // Layers only see finite values.
-            let whole = good.len() == counts.len();
-            let (x, context) = if whole { (x, context) } else { (Context::select(&x, &good), context.select(&good)) };
-            let values = read(self.valid().density(x, &context))?;
+            let select = good.len() < batch;
+            let (y, log_weight, context) = match select {
+                true => (Context::select(&y, &good), Context::select(&log_weight, &good), context.select(&good)),
+                false => (y, log_weight, context),
+            };
+            let values = read(model.density(y, &context) + log_weight)?;
             good.into_iter().zip(values).for_each(|(row, value)| rows[row] = Ok(value));
         }
-        Ok(RowLikelihoods::new(rows, self.dims(), Exact))
+        Ok(self.rows(rows))
+    }
+
+    fn rows(&self, rows: Vec<Result<f64, RowFault>>) -> RowLikelihoods<S::Provenance> {
+        RowLikelihoods::new(rows, self.surjection.dims(self.shape), S::PROVENANCE)
+    }
+
+    pub(crate) fn weighted_rows(
+        &self,
+        x: S::Data,
+        samples: usize,
+        context: &C,
+    ) -> Result<RowLikelihoods<ImportanceWeightedBound>, FlowError> {
+        if samples == 0 {
+            return Err(FlowError::NoSamples { what: "samples" });
+        }
+        let (most, found) = (MOST_SAMPLES, samples as u64);
+        if found > most {
+            return Err(CapacityError::TooMany { what: "samples", most, found }.into());
+        }
+        let model = self.valid();
+        let x = model.surjection.plain(x);
+        let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;
+        let mut means: Vec<Result<LogMeanExp, RowFault>> = vec![Ok(LogMeanExp::new()); batch];
+        for _ in 0..samples {
+            let noise = model.surjection.noise(&x, model.dtype());
+            let weights = read(model.admitted_weight(x.clone(), noise, &context))?;
+            for (mean, value) in means.iter_mut().zip(weights) {
+                match mean {
+                    Ok(mean) if value.is_finite() => mean.push(value),
+                    Ok(_) => *mean = Err(RowFault::Likelihood { value }),
+                    Err(_) => {}
+                }
+            }
+        }
+        let nats = means.into_iter().map(|mean| mean.map(|mean| mean.value())).collect();
+        Ok(RowLikelihoods::new(nats, self.surjection.dims(self.shape), ImportanceWeightedBound { samples }))
+    }
+
+    /// From data to latents and back.
+    pub(crate) fn returned(&self, x: S::Data, context: &C) -> Result<(S::Data, f64), FlowError> {
+        let model = self.valid();
+        let x = model.surjection.plain(x);
+        let Admitted { context, .. } = model.admit(&x, &context.plain())?;
+        model.check_input(&x)?;
+        let noise = model.surjection.noise(&x, model.dtype());
+        let (y, _) = model.surjection.lift(x, noise);
+        let (z, _) = model.bijector.forward(y.clone(), &context);
+        let back = model.bijector.inverse(z, &context);
+        if let Some(error) = not_inverted(&back, &non_finite_counts(back.clone())?) {
+            return Err(error);
+        }
+        let error = (back.clone() - y).abs().max().try_into_data();
+        let error = error.map_err(|error| FlowError::Device(error.to_string()))?.iter::<f64>().sum();
+        Ok((model.surjection.lower(back), error))
+    }
+
+    /// Whether every element of the data is finite.
+    pub(crate) fn check_input(&self, x: &S::Data) -> Result<(), FlowError> {
+        let Some(counts) = self.surjection.non_finite(x)? else { return Ok(()) };
+        match counts.iter().position(|&count| count > 0) {
+            None => Ok(()),
+            Some(example) => {
+                let total = counts.len() * self.surjection.dims(self.shape);
+                Err(FlowError::NonFiniteInput { count: counts.iter().sum(), total, example })
+            }
+        }
     }
 }
 
@@ -127,13 +170,4 @@ pub(crate) fn non_finite<const D: usize>(x: Tensor<D>) -> Result<Option<(usize, 
 pub(crate) fn read(values: Tensor<1>) -> Result<Vec<f64>, FlowError> {
     let data = values.inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
     Ok(data.iter::<f64>().collect())
-}
-
-/// Log-likelihoods on the host, all finite.
-pub(crate) fn read_likelihood(log_prob: Tensor<1>) -> Result<Vec<f64>, FlowError> {
-    let nats = read(log_prob)?;
-    match nats.iter().position(|value| !value.is_finite()) {
-        None => Ok(nats),
-        Some(example) => Err(FlowError::NonFiniteLikelihood { example, value: nats[example] }),
-    }
 }

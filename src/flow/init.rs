@@ -12,8 +12,9 @@ use crate::bijector::Bijector;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
 use crate::context::Context;
 use crate::error::{FlowError, InitProblem};
-use crate::flow::Flow;
 use crate::flow::surjection::Surjection;
+use crate::flow::uninit::Uninit;
+use crate::flow::{Admitted, Flow};
 use crate::prior::Prior;
 use crate::tensor::finite::all_finite;
 use crate::tensor::type_name::type_name;
@@ -149,38 +150,67 @@ fn check<M: Module, const D: usize>(
     })
 }
 
-/// Whether the parameters of a started flow, and its latents `z` of `x`, are finite.
-pub(crate) fn check_flow<const D: usize, C: Context, B: Bijector<D, C>, P: Prior<D, C>>(
-    flow: &Flow<B, P>,
-    x: Tensor<D>,
-    z: &Tensor<D>,
-    context: &C,
-) -> Result<(), FlowError> {
-    check(flow, z, |search| {
-        flow.visit_layers(x, context, &mut Visit::new(search));
-    })
+impl<B, P, const D: usize, S> Uninit<Flow<B, P, D, (), S>>
+where
+    S: Surjection<D>,
+    B: Bijector<D>,
+    P: Prior<D>,
+{
+    /// Data-dependent start of the surjection, of every layer, one after the other, and of the prior, from a batch.
+    ///
+    /// # Errors
+    /// If the batch does not fit the flow, if it or the condition holds a value that is not finite, or if a layer cannot
+    /// start from it: [`FlowError::Init`] names the layer.
+    pub fn initialize(self, x: S::Data) -> Result<Flow<B, P, D, (), S>, FlowError> {
+        self.initialize_given(x, &())
+    }
+}
+
+impl<B, P, const D: usize, C, S> Uninit<Flow<B, P, D, C, S>>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+{
+    /// As [`Uninit::initialize`], given a condition.
+    ///
+    /// # Errors
+    /// As [`Uninit::initialize`].
+    pub fn initialize_given(self, x: S::Data, context: &C) -> Result<Flow<B, P, D, C, S>, FlowError> {
+        self.start(|flow| {
+            let Admitted { context, .. } = flow.admit(&x, context)?;
+            flow.check_input(&x)?;
+            let noise = flow.surjection.noise(&x, flow.dtype());
+            let Flow { surjection, bijector, prior, .. } = flow;
+            let (surjection, y) = surjection.initialize(x.clone(), noise.clone());
+            check_surjection(&surjection, x.clone(), noise.clone(), &y)?;
+            let (bijector, z) = bijector.initialize(y.clone(), &context);
+            let prior = prior.initialize(z.clone(), &context);
+            let flow = Flow { surjection, bijector, prior, ..flow };
+            check(&flow, &z, |search| {
+                Visit::new(search).member("bijector", &flow.bijector, y, &context);
+            })?;
+            Ok(flow)
+        })
+    }
 }
 
 /// Whether the parameters of a started surjection, and its output `y` for `x`, are finite.
-pub(crate) fn check_surjection<const D: usize, S: Surjection<D>>(
+fn check_surjection<const D: usize, S: Surjection<D>>(
     surjection: &S,
     x: S::Data,
-    noise: Tensor<D>,
+    noise: S::Noise,
     y: &Tensor<D>,
 ) -> Result<(), FlowError> {
     let found = check(surjection, y, |search| {
         surjection.visit_layers(x, noise, &mut Visit::new(search));
     });
-    found.map_err(|error| within("surjection", error))
-}
-
-/// The error, with the name of the member where it arose prefixed to its path.
-pub(crate) fn within(member: &str, error: FlowError) -> FlowError {
-    match error {
+    found.map_err(|error| match error {
         FlowError::Init { path, layer, problem } => {
-            let path = if path.is_empty() { member.to_owned() } else { format!("{member}.{path}") };
+            let path = if path.is_empty() { "surjection".to_owned() } else { format!("surjection.{path}") };
             FlowError::Init { path, layer, problem }
         }
         other => other,
-    }
+    })
 }

@@ -10,7 +10,7 @@ use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
 /// How a log-likelihood was found.
-pub trait Provenance: Copy + PartialEq + Debug + Display + Send + 'static {}
+pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {}
 
 /// The density itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,22 @@ pub struct ImportanceWeightedBound {
     pub samples: usize,
 }
 
+/// That of a density which is known: its samples have log-densities.
+#[diagnostic::on_unimplemented(
+    message = "the log-density of samples is known for continuous data only",
+    note = "`flow.continuous()` is the density of the lifted data"
+)]
+pub trait IsExact: Provenance {}
+
+/// That of a bound which more samples of the noise tighten.
+#[diagnostic::on_unimplemented(
+    message = "importance weights tighten a bound; this log-likelihood is exact",
+    note = "`evaluate` returns it"
+)]
+pub trait IsBound: Provenance {}
+
+impl IsExact for Exact {}
+impl IsBound for OneSampleBound {}
 impl Provenance for Exact {}
 impl Provenance for OneSampleBound {}
 impl Provenance for ImportanceWeightedBound {}

@@ -1,55 +1,116 @@
-//! Flow: a bijector and the prior of its latents; a density that can be evaluated and sampled.
+//! Flow: a bijector and the prior of its latents, behind what data is lifted by; a density that can be evaluated and
+//! sampled.
 //! ```text
-//! ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|            [batch], nats
-//! sample            x = f⁻¹(z | context),  z ~ prior at a temperature
+//! exact             ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|       [batch], nats
+//! of lifted data    r(x, u) = ln p(y | context) + log_weight,  (y, log_weight) = lift(x, u)
+//!   one sample      ln p(x) ≥ E[r]
+//!   k samples       ln p(x) ≥ E[ln mean_i exp r(x, u_i)] ≥ E[r]
+//! sample            x = lower(f⁻¹(z | context)),  z ~ prior at a temperature
 //! ```
+//! What can be asked of a flow is in [`Density`], which a flow without a condition implements, and a flow with one
+//! implements once it is [given](Flow::given) the condition.
+//!
+//! # Reference
+//! Ho et al. 2019 §3.1, Burda et al. 2016.
 
-pub mod bound;
+mod admission;
+pub mod density;
 pub mod diagnose;
-mod door;
 mod evaluation;
 pub(crate) mod init;
 pub mod likelihood;
+mod reparametrised;
 mod replay;
 mod rows;
 mod sampling;
 pub mod surjection;
 pub mod uninit;
 
+use std::marker::PhantomData;
+
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
 
-use door::widest;
-
-pub(crate) use door::Numbers;
-pub(crate) use evaluation::{non_finite, non_finite_counts, read};
-pub(crate) use sampling::not_inverted;
-
+use admission::widest;
+pub(crate) use admission::{Admitted, Numbers, expected};
+pub use density::{Density, Given};
+pub(crate) use evaluation::{non_finite, non_finite_counts};
+pub use reparametrised::Reparametrised;
 pub use rows::{FailedRow, RowFault, RowLikelihoods, SampledRows};
 pub use sampling::Samples;
+pub(crate) use sampling::not_inverted;
 
-use crate::bijector::Bijector;
 use crate::bijector::visit::Visit;
+use crate::bijector::{Bijector, LayerConfig, Site};
 use crate::context::Context;
-use crate::error::{FlowError, ShapeError, check_shape, check_shape_size};
-use crate::flow::init::check_flow;
+use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
+use crate::flow::surjection::{Continuous, Surjection};
 use crate::flow::uninit::Uninit;
 use crate::prior::Prior;
 
-/// A bijector and the prior of its latents.
+/// A density of tensors with `D` axes, given a condition `C`.
 ///
-/// Methods without a condition are for `B: Bijector<D>`; those that end in `_given` take one.
+/// `C` is `()` for a flow without a condition, which is a [`Density`] by itself. A flow with a condition becomes one by
+/// [`Flow::given`]. `S` is what lifts the data: [`Continuous`] for tensors of numbers, a dequantization for levels.
+///
+/// ```
+/// use burn::tensor::{Device, Distribution, Tensor};
+/// use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, StandardNormal};
+///
+/// let device = Device::flex();
+/// let layers = (ActNormConfig::new(2).init::<2>(&device), Conv1x1Config::new(2).init(&device));
+/// let x = Tensor::<2>::random([64, 2], Distribution::Normal(3.0, 2.0), &device);
+/// let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
+/// println!("{}", flow.evaluate(x)?.bits_per_dim());
+/// let samples = flow.sample(16)?;
+/// assert_eq!(samples.dims(), [16, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// With a condition:
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use flowkit::{CouplingConfig, Density, Flow, Half, MlpConfig, StandardNormal};
+/// use flowkit::law::{AffineConfig, AffineForm, Law};
+///
+/// let device = Device::flex();
+/// let law = AffineConfig::new(AffineForm::Exponential).init();
+/// let net = MlpConfig::new(1, 1, law.n_params()).with_d_context(Some(3)).init(&device);
+/// let coupling = CouplingConfig::new().init(law, net);
+/// let flow = Flow::new_given(coupling, StandardNormal::new(), [1, 2])?.without_data();
+/// let classes = Tensor::<2>::eye(3, &device);
+/// assert_eq!(flow.given(&classes).sample(3)?.dims(), [3, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// There is no density without the condition:
+/// ```compile_fail,E0599
+/// # use burn::tensor::{Device, Tensor};
+/// # use flowkit::{ActNormConfig, Density, Flow, StandardNormal};
+/// # let device = Device::flex();
+/// # let norm = ActNormConfig::new(2).init::<2>(&device);
+/// let flow: Flow<_, _, 2, Tensor<2>> = Flow::new_given(norm, StandardNormal::new(), [1, 2]).unwrap().without_data();
+/// flow.sample(3); // the method `sample` exists, but its trait bounds were not satisfied
+/// ```
 #[derive(Module, Debug)]
-pub struct Flow<B, P> {
-    /// From data to latents.
+pub struct Flow<B, P, const D: usize, C = (), S = Continuous> {
+    /// Lifts data to what the bijector takes.
+    pub surjection: S,
+    /// From lifted data to latents.
     pub bijector: B,
     /// Distribution of the latents.
     pub prior: P,
     #[module(skip)]
-    shape: Vec<usize>,
+    shape: [usize; D],
+    #[module(skip)]
+    condition: PhantomData<C>,
 }
 
-impl<B, P> Flow<B, P> {
+impl<B, P, const D: usize> Flow<B, P, D>
+where
+    B: Bijector<D>,
+    P: Prior<D>,
+{
     /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not fixed.
     ///
     /// Walks the shape through the whole stack, so that a stack that does not fit is an error here and not in training.
@@ -57,24 +118,33 @@ impl<B, P> Flow<B, P> {
     /// # Errors
     /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37
     /// elements, 1 TiB in float64.
-    pub fn new<const D: usize>(bijector: B, prior: P, shape: [usize; D]) -> Result<Uninit<Self>, ShapeError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        Self::conditional::<D, ()>(bijector, prior, shape)
+    pub fn new(bijector: B, prior: P, shape: [usize; D]) -> Result<Uninit<Self>, ShapeError> {
+        Self::new_given(bijector, prior, shape)
     }
 
-    /// As [`Flow::new`], for a flow with a condition `C`.
-    pub fn conditional<const D: usize, C: Context>(
-        bijector: B,
-        prior: P,
-        shape: [usize; D],
-    ) -> Result<Uninit<Self>, ShapeError>
+    /// An unconditional flow from the configuration of its layers, each of which is built for the shape that arrives.
+    ///
+    /// # Errors
+    /// The first rule that a configuration breaks, and those of [`Flow::new`].
+    pub fn build<L>(layers: &L, prior: P, shape: [usize; D], device: &Device) -> Result<Uninit<Self>, ConfigError>
     where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
+        L: LayerConfig<D, Layer = B>,
     {
+        Self::build_given(layers, prior, shape, &(), device)
+    }
+}
+
+impl<B, P, const D: usize, C> Flow<B, P, D, C>
+where
+    C: Context,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+{
+    /// As [`Flow::new`], for a flow with a condition `C`.
+    ///
+    /// # Errors
+    /// As [`Flow::new`], and if a layer was built for another kind of condition.
+    pub fn new_given(bijector: B, prior: P, shape: [usize; D]) -> Result<Uninit<Self>, ShapeError> {
         let mut one = shape;
         one[0] = 1;
         if one.contains(&0) {
@@ -85,107 +155,97 @@ impl<B, P> Flow<B, P> {
         let latents = bijector.output_shape(one)?;
         check_shape_size("Flow", &latents)?;
         prior.check(latents)?;
-        Ok(Uninit::new(Self { bijector, prior, shape: one.to_vec() }))
+        let surjection = Continuous {};
+        Ok(Uninit::new(Self { surjection, bijector, prior, shape: one, condition: PhantomData }))
     }
 
-    /// Numbers per example.
-    pub fn dims(&self) -> usize {
-        self.shape.iter().product()
+    /// As [`Flow::build`], for a flow with a condition like `example`, of which only the widths are used.
+    ///
+    /// # Errors
+    /// As [`Flow::build`].
+    pub fn build_given<L>(
+        layers: &L,
+        prior: P,
+        shape: [usize; D],
+        example: &C,
+        device: &Device,
+    ) -> Result<Uninit<Self>, ConfigError>
+    where
+        L: LayerConfig<D, C, Layer = B>,
+    {
+        let bijector = layers.build(&Site::given(shape, example, device))?;
+        Ok(Self::new_given(bijector, prior, shape)?)
+    }
+}
+
+impl<B, P, const D: usize, C> Flow<B, P, D, C> {
+    /// The same flow behind a surjection, as a model of what that lowers to.
+    pub fn behind<S: Surjection<D>>(self, surjection: S) -> Flow<B, P, D, C, S> {
+        let Self { bijector, prior, shape, condition, .. } = self;
+        Flow { surjection, bijector, prior, shape, condition }
+    }
+}
+
+impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
+    /// The same flow behind a surjection, as a model of what that lowers to.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use flowkit::{Density, Flow, LogitConfig, StandardNormal, UniformDequantizationConfig};
+    ///
+    /// let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 2])?;
+    /// let flow = flow.behind(UniformDequantizationConfig::new().init()).without_data();
+    /// let bound = flow.evaluate(Tensor::from_data([[0, 17], [255, 3]], &Device::flex()))?;
+    /// assert!(bound.bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn behind<S: Surjection<D>>(self, surjection: S) -> Uninit<Flow<B, P, D, C, S>> {
+        self.map(|flow| flow.behind(surjection))
+    }
+}
+
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
+    /// The density given a condition: a row for each example, or one row for all of them.
+    pub fn given<'a>(&'a self, context: &'a C) -> Given<'a, Self, C> {
+        Given::new(self, context)
+    }
+
+    /// The density of the lifted data alone.
+    pub fn continuous(&self) -> Flow<B, P, D, C>
+    where
+        B: Clone,
+        P: Clone,
+    {
+        let (bijector, prior) = (self.bijector.clone(), self.prior.clone());
+        Flow { surjection: Continuous {}, bijector, prior, shape: self.shape, condition: PhantomData }
+    }
+
+    /// Shape of an example that the bijector takes, with a batch of 1.
+    pub fn shape(&self) -> [usize; D] {
+        self.shape
     }
 
     /// Shape of `n` examples.
-    pub(crate) fn batch_shape<const D: usize>(&self, n: usize) -> [usize; D] {
-        // `new` made the shape of a `[usize; D]`; another D is a programming error.
-        assert_eq!(self.shape.len(), D, "this flow takes tensors with {} axes", self.shape.len());
-        std::array::from_fn(|axis| if axis == 0 { n } else { self.shape[axis] })
+    pub(crate) fn batch_shape(&self, n: usize) -> [usize; D] {
+        let mut shape = self.shape;
+        shape[0] = n;
+        shape
     }
 
     /// Whether a batch has the flow's shape and at least one example.
-    pub(crate) fn check<const D: usize>(&self, shape: [usize; D]) -> Result<(), ShapeError> {
+    pub(crate) fn check(&self, shape: [usize; D]) -> Result<(), ShapeError> {
         if shape[0] == 0 {
             return Err(ShapeError::Empty { layer: "Flow", shape: shape.to_vec() });
         }
-        let own = self.batch_shape::<D>(shape[0]);
+        let own = self.batch_shape(shape[0]);
         match (1..D).find(|&axis| shape[axis] != own[axis]) {
             None => Ok(()),
             Some(axis) => Err(ShapeError::Axis { layer: "Flow", axis, expected: own[axis], shape: shape.to_vec() }),
         }
     }
 
-    /// As [`Flow::check`], and whether every layer and the prior take the condition.
-    pub(crate) fn check_given<const D: usize, C: Context>(
-        &self,
-        shape: [usize; D],
-        context: &C,
-    ) -> Result<(), ShapeError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        self.check(shape)?;
-        self.prior.check_given(self.bijector.output_shape_given(shape, context)?, context)
-    }
-
-    /// `ln p(x)` in nats, differentiable.
-    ///
-    /// # Shapes
-    /// `[batch, ...]` to `[batch]`.
-    ///
-    /// # Panics
-    /// If `x` does not have the flow's shape, type and device.
-    pub fn log_prob<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.log_prob_given(x, &())
-    }
-
-    /// `ln p(x | context)` in nats, differentiable. The condition has a row for each example, or one row for all of
-    /// them.
-    ///
-    /// # Panics
-    /// As [`Flow::log_prob`], or if a layer cannot take the condition.
-    pub fn log_prob_given<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let context = self.expect_admitted(&x, context);
-        self.density(x, &context)
-    }
-
-    /// [`Flow::log_prob_given`] of a batch and condition that passed the checks.
-    pub(crate) fn density<const D: usize, C: Context>(&self, x: Tensor<D>, context: &C) -> Tensor<1>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let (z, log_det) = self.bijector.forward(x, context);
-        self.prior.log_prob(z, context) + log_det
-    }
-
-    /// Runs a batch through the layers of `bijector` one at a time and shows each to the visitor of `walk`; the latents
-    /// come back.
-    ///
-    /// # Panics
-    /// If the shape of `x` is not the flow's.
-    pub fn visit_layers<const D: usize, C: Context>(
-        &self,
-        x: Tensor<D>,
-        context: &C,
-        walk: &mut Visit<'_, D>,
-    ) -> Tensor<D>
-    where
-        B: Bijector<D, C>,
-    {
-        check_shape(self.check(x.dims()));
-        let batch = x.dims()[0];
-        walk.member("bijector", &self.bijector, x, &context.for_batch(batch))
-    }
-
-    /// Type of data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks may
-    /// store theirs in a half type, which no density survives.
+    /// Type of lifted data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks
+    /// may store theirs in a half type, which no density survives.
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
@@ -204,44 +264,21 @@ impl<B, P> Flow<B, P> {
     }
 }
 
-impl<B, P> Uninit<Flow<B, P>> {
-    /// Data-dependent start of every layer, one after the other, and of the prior, from a batch.
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+{
+    /// Runs a batch through the layers of `surjection` and `bijector` one at a time and shows each to the visitor of
+    /// `walk`; the latents come back.
     ///
-    /// # Errors
-    /// If the batch has the wrong shape, type or device, if it or the condition holds a value that is not finite, or if
-    /// a layer cannot start from it: [`FlowError::Init`] names the layer.
-    pub fn initialize<const D: usize>(self, x: Tensor<D>) -> Result<Flow<B, P>, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.initialize_given(x, &())
-    }
-
-    /// As [`Uninit::initialize`], given a condition.
-    ///
-    /// # Errors
-    /// As [`Uninit::initialize`], and if the condition is not finite.
-    pub fn initialize_given<const D: usize, C: Context>(
-        self,
-        x: Tensor<D>,
-        context: &C,
-    ) -> Result<Flow<B, P>, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let (Flow { bijector, prior, shape }, context) = self.start(|flow| {
-            let context = flow.admit(&x, context)?;
-            match non_finite(x.clone())? {
-                Some((count, total, example)) => Err(FlowError::NonFiniteInput { count, total, example }),
-                None => Ok((flow, context)),
-            }
-        })?;
-        let (bijector, z) = bijector.initialize(x.clone(), &context);
-        let prior = prior.initialize(z.clone(), &context);
-        let flow = Flow { bijector, prior, shape };
-        check_flow(&flow, x, &z, &context)?;
-        Ok(flow)
+    /// # Panics
+    /// If the shape of the lifted batch is not the flow's.
+    pub fn visit_layers(&self, x: S::Data, noise: S::Noise, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
+        let y = walk.within("surjection", |walk| self.surjection.visit_layers(x, noise, walk));
+        check_shape(self.check(y.dims()));
+        let batch = y.dims()[0];
+        walk.member("bijector", &self.bijector, y, &context.for_batch(batch))
     }
 }

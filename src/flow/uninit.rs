@@ -14,7 +14,7 @@ use burn::module::Module;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{ActNormConfig, Flow, LayerConfig, Site, StandardNormal};
+/// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
 ///
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex()))?;
 /// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2])?;
@@ -27,7 +27,7 @@ use burn::module::Module;
 /// There is no density before:
 /// ```compile_fail
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{ActNormConfig, Flow, LayerConfig, Site, StandardNormal};
+/// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
 ///
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex())).unwrap();
 /// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();

@@ -15,22 +15,22 @@
 //! # Example
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::Density;
 //! use flowkit::model::MafConfig;
 //!
 //! let device = Device::flex();
 //! let x = Tensor::<2>::random([64, 3], Distribution::Normal(5.0, 2.0), &device);
 //! let flow = MafConfig::new(3).init(&device).initialize(x.clone())?;
 //! assert_eq!(flow.evaluate(x)?.nats().len(), 64);
-//! let samples: Tensor<2> = flow.sample(16, 1.0)?;
+//! let samples = flow.sample(16)?;
 //! assert_eq!(samples.dims(), [16, 3]);
 //! # Ok::<(), flowkit::FlowError>(())
 //! ```
 
 use burn::config::Config;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::between::{Between, BetweenLayers};
-use super::real_nvp::vector_flow;
 use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive};
 use crate::conditioner::Activation;
 use crate::error::ConfigError;
@@ -42,7 +42,7 @@ use crate::reshape::order::Order;
 use crate::tensor::limit::{product, sum};
 
 /// The model. Built by [`MafConfig::init`].
-pub type Maf = Flow<Vec<MafStep>, StandardNormal>;
+pub type Maf<C = ()> = Flow<Vec<MafStep>, StandardNormal, 2, C>;
 
 /// One autoregressive layer with what stands before it.
 pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
@@ -119,10 +119,10 @@ impl MafConfig {
         (0..self.n_layers).map(step).collect()
     }
 
-    /// The model before its start. With `d_context` it is one for conditions of type `Tensor<2>`.
+    /// The model before its start.
     ///
     /// # Panics
-    /// If [`MafConfig::validate`] is an error. [`MafConfig::try_init`] returns it.
+    /// If [`MafConfig::try_init`] is an error.
     pub fn init(&self, device: &Device) -> Uninit<Maf> {
         match self.try_init(device) {
             Ok(model) => model,
@@ -130,9 +130,26 @@ impl MafConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none.
+    /// The model before its start, or why the configuration describes none without a condition.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<Maf>, ConfigError> {
         self.validate()?;
-        Ok(vector_flow(self.init_layers(device), self.dims, self.d_context)?)
+        Ok(Flow::new(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
+    }
+
+    /// The model given a condition of `d_context` numbers, before its start.
+    ///
+    /// # Panics
+    /// If [`MafConfig::try_init_given`] is an error.
+    pub fn init_given(&self, device: &Device) -> Uninit<Maf<Tensor<2>>> {
+        match self.try_init_given(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The model given a condition of `d_context` numbers, before its start, or why the configuration describes none.
+    pub fn try_init_given(&self, device: &Device) -> Result<Uninit<Maf<Tensor<2>>>, ConfigError> {
+        self.validate()?;
+        Ok(Flow::new_given(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
     }
 }

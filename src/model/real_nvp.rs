@@ -14,19 +14,20 @@
 //! # Example
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::Density;
 //! use flowkit::model::RealNvpConfig;
 //!
 //! let device = Device::flex();
 //! let x = Tensor::<2>::random([64, 3], Distribution::Normal(5.0, 2.0), &device);
 //! let flow = RealNvpConfig::new(3).with_n_couplings(4).init(&device).initialize(x.clone())?;
 //! assert_eq!(flow.evaluate(x)?.nats().len(), 64);
-//! let samples: Tensor<2> = flow.sample(16, 1.0)?;
+//! let samples = flow.sample(16)?;
 //! assert_eq!(samples.dims(), [16, 3]);
 //!
 //! // Given one of two classes, one-hot.
 //! let labels = Tensor::<2>::from_data([[1.0, 0.0], [0.0, 1.0]], &device);
-//! let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device).without_data();
-//! let one_of_each: Tensor<2> = flow.sample_given(2, 1.0, &labels)?;
+//! let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device).without_data();
+//! let one_of_each = flow.given(&labels).sample(2)?;
 //! assert_eq!(one_of_each.dims(), [2, 3]);
 //! # Ok::<(), flowkit::FlowError>(())
 //! ```
@@ -35,10 +36,9 @@ use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 
 use super::between::{Between, BetweenLayers};
-use crate::bijector::Bijector;
 use crate::conditioner::{Activation, Mlp, MlpConfig};
 use crate::coupling::{Coupling, CouplingConfig};
-use crate::error::{ConfigError, ShapeError};
+use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
@@ -48,7 +48,7 @@ use crate::tensor::half::Half;
 use crate::tensor::limit::{product, sum};
 
 /// The model. Built by [`RealNvpConfig::init`].
-pub type RealNvp = Flow<Vec<RealNvpStep>, StandardNormal>;
+pub type RealNvp<C = ()> = Flow<Vec<RealNvpStep>, StandardNormal, 2, C>;
 
 /// One coupling with what surrounds it.
 pub type RealNvpStep = (BetweenLayers, Coupling<AnyLaw, Mlp>, Swap);
@@ -131,10 +131,10 @@ impl RealNvpConfig {
         (0..self.n_couplings).map(step).collect()
     }
 
-    /// The model before its start. With `d_context` it is one for conditions of type `Tensor<2>`.
+    /// The model before its start.
     ///
     /// # Panics
-    /// If [`RealNvpConfig::validate`] is an error. [`RealNvpConfig::try_init`] returns it.
+    /// If [`RealNvpConfig::try_init`] is an error.
     pub fn init(&self, device: &Device) -> Uninit<RealNvp> {
         match self.try_init(device) {
             Ok(model) => model,
@@ -142,24 +142,26 @@ impl RealNvpConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none.
+    /// The model before its start, or why the configuration describes none without a condition.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<RealNvp>, ConfigError> {
         self.validate()?;
-        Ok(vector_flow(self.init_layers(device), self.dims, self.d_context)?)
+        Ok(Flow::new(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
     }
-}
 
-/// A flow on vectors of `dims` numbers with standard normal latents, with a condition or without.
-pub(crate) fn vector_flow<B>(
-    layers: B,
-    dims: usize,
-    d_context: Option<usize>,
-) -> Result<Uninit<Flow<B, StandardNormal>>, ShapeError>
-where
-    B: Bijector<2> + Bijector<2, Tensor<2>>,
-{
-    match d_context {
-        None => Flow::new(layers, StandardNormal::new(), [1, dims]),
-        Some(_) => Flow::conditional::<2, Tensor<2>>(layers, StandardNormal::new(), [1, dims]),
+    /// The model given a condition of `d_context` numbers, before its start.
+    ///
+    /// # Panics
+    /// If [`RealNvpConfig::try_init_given`] is an error.
+    pub fn init_given(&self, device: &Device) -> Uninit<RealNvp<Tensor<2>>> {
+        match self.try_init_given(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The model given a condition of `d_context` numbers, before its start, or why the configuration describes none.
+    pub fn try_init_given(&self, device: &Device) -> Result<Uninit<RealNvp<Tensor<2>>>, ConfigError> {
+        self.validate()?;
+        Ok(Flow::new_given(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
     }
 }

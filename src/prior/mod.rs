@@ -15,6 +15,7 @@ pub use normal_mixture::{NormalMixture, NormalMixtureConfig};
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
 
+use crate::conditioner::Conditioner;
 use crate::context::Context;
 use crate::error::ShapeError;
 
@@ -60,3 +61,12 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
         self.check(shape)
     }
 }
+
+/// A prior whose samples depend on its parameters by a differentiable function of noise that does not: their gradients
+/// are those of the samples' expectations. A mixture, which chooses a component for each sample, is none.
+pub trait ReparametrisedPrior<const D: usize, C: Context = ()>: Prior<D, C> {}
+
+impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for StandardNormal {}
+impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for DiagonalNormal<D> {}
+impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for Uniform {}
+impl<const D: usize, const K: usize, N: Conditioner<K>> ReparametrisedPrior<D, Tensor<K>> for ConditionalNormal<N> {}

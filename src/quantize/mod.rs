@@ -31,11 +31,8 @@ pub use variational::{Encoder, VariationalDequantization, VariationalDequantizat
 
 use crate::error::{FlowError, ShapeError};
 
-/// Whether every level is one of `0..n_levels`; shape and numbers per example.
-pub(crate) fn check_levels<const D: usize>(
-    x: &Tensor<D, Int>,
-    n_levels: usize,
-) -> Result<([usize; D], usize), FlowError> {
+/// Whether every level is one of `0..n_levels`; the shape.
+pub(crate) fn check_levels<const D: usize>(x: &Tensor<D, Int>, n_levels: usize) -> Result<[usize; D], FlowError> {
     let dims = x.dims();
     if dims.contains(&0) {
         return Err(ShapeError::Empty { layer: "dequantization", shape: dims.to_vec() }.into());
@@ -46,7 +43,7 @@ pub(crate) fn check_levels<const D: usize>(
     let data = extremes.try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
     let legal = 0..n_levels as i128;
     match wide(&data).into_iter().enumerate().find(|(_, level)| !legal.contains(level)) {
-        None => Ok((dims, per_example)),
+        None => Ok(dims),
         Some((index, found)) => Err(FlowError::Level { example: index / 2, found, levels: n_levels }),
     }
 }

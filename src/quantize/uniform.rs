@@ -6,10 +6,11 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{DType, Distribution, Int, Tensor};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
 use super::{cell, check_levels};
 use crate::error::{ConfigError, FlowError};
+use crate::flow::likelihood::OneSampleBound;
 use crate::flow::surjection::Surjection;
 
 const NAME: &str = "UniformDequantizationConfig";
@@ -58,6 +59,9 @@ impl UniformDequantization {
 
 impl<const D: usize> Surjection<D> for UniformDequantization {
     type Data = Tensor<D, Int>;
+    type Noise = Tensor<D>;
+    type Provenance = OneSampleBound;
+    const PROVENANCE: OneSampleBound = OneSampleBound;
 
     fn plain(&self, x: Self::Data) -> Self::Data {
         x.inner()
@@ -79,8 +83,12 @@ impl<const D: usize> Surjection<D> for UniformDequantization {
         cell::level(y, self.n_levels)
     }
 
-    fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
+    fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
         check_levels(x, self.n_levels)
+    }
+
+    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
+        (dtype, x.device())
     }
 
     fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {

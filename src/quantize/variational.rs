@@ -15,7 +15,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{DType, Distribution, Int, Tensor};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
 use super::{cell, check_levels};
 use crate::bijector::Bijector;
@@ -23,6 +23,7 @@ use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
+use crate::flow::likelihood::OneSampleBound;
 use crate::flow::surjection::Surjection;
 use crate::prior::{Prior, StandardNormal};
 use crate::tensor::graph::{constant, graph_device, without_graph};
@@ -100,6 +101,9 @@ where
     B: Bijector<D, N::Code>,
 {
     type Data = Tensor<D, Int>;
+    type Noise = Tensor<D>;
+    type Provenance = OneSampleBound;
+    const PROVENANCE: OneSampleBound = OneSampleBound;
 
     fn plain(&self, x: Self::Data) -> Self::Data {
         x.inner()
@@ -163,11 +167,15 @@ where
         cell::level(y, self.n_levels)
     }
 
-    fn check(&self, x: &Self::Data) -> Result<([usize; D], usize), FlowError> {
-        let (shape, per_example) = check_levels(x, self.n_levels)?;
+    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
+        (dtype, x.device())
+    }
+
+    fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError> {
+        let shape = check_levels(x, self.n_levels)?;
         let noise = self.flow.output_shape(shape)?;
         match (0..D).find(|&axis| noise[axis] != shape[axis]) {
-            None => Ok((shape, per_example)),
+            None => Ok(shape),
             Some(axis) => {
                 let (layer, expected) = ("VariationalDequantization", shape[axis]);
                 Err(ShapeError::Axis { layer, axis, expected, shape: noise.to_vec() }.into())

@@ -70,7 +70,9 @@ impl<const D: usize> GradientSearch<D> {
 
     /// `x`, with a probe at the input of what begins here.
     fn begin(&mut self, path: String, what: &'static str, x: Tensor<D>) -> Tensor<D> {
-        let x = if x.is_autodiff() { x } else { constant(x, &self.device) };
+        // What enters the first layer may lie on a graph of the caller, which the update has consumed.
+        let first = self.stages.iter().all(|stage| stage.probe.is_none());
+        let x = if x.is_autodiff() && !first { x } else { constant(x, &self.device) };
         let probe = constant(x.clone().inner().zeros_like(), &self.device).require_grad();
         self.stages.push(Stage { path, what, probe: Some(probe.clone()) });
         x + probe

@@ -15,7 +15,7 @@ use crate::tensor::finite::all_finite;
 /// Where numbers stopped being finite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NonFinitePlace {
-    /// Path from the root of the model, as in the names of its parameters: `flow.bijector.1.0.steps.3.2.conditioner`.
+    /// Path from the root of the model, as in the names of its parameters: `bijector.1.0.steps.3.2.conditioner`.
     pub path: String,
     /// What is there: the type of a layer, or the part's role.
     pub what: &'static str,

@@ -4,6 +4,7 @@
 //! NegativeLogLikelihood   −mean ln p(x | context)      nats per example; of a bound, minus its mean with fresh noise
 //! ```
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::gradient_search::GradientSearch;
@@ -13,15 +14,23 @@ use crate::bijector::replay::Replay;
 use crate::bijector::visit::Visit;
 use crate::context::Context;
 use crate::error::FlowError;
-use crate::flow::Flow;
-use crate::flow::bound::BoundFlow;
+use crate::flow::likelihood::Provenance;
 use crate::flow::surjection::Surjection;
+use crate::flow::{Admitted, Density, Flow};
 use crate::prior::Prior;
 use crate::tensor::finite::{NonFiniteCondition, all_finite};
-use crate::tensor::graph::{constant, graph_device};
 
 /// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
 pub trait Objective<M> {
+    /// How the log-likelihood is found that the loss is minus the mean of.
+    type Provenance: Provenance;
+
+    /// How the log-likelihood is found that the loss is minus the mean of.
+    fn provenance(&self) -> Self::Provenance;
+
+    /// Numbers per example, which bits/dim are counted in.
+    fn dims(&self, model: &M) -> usize;
+
     /// Mean loss of a batch in nats per example, `[1]`. An update is an error for any other shape:
     /// [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
@@ -62,130 +71,93 @@ pub trait Objective<M> {
     fn gradient_fault(&self, model: &M) -> Option<NonFinitePlace>;
 }
 
-/// Minus the mean log-likelihood of a batch, for a [`Flow`] or a [`BoundFlow`] of tensors with `D` axes.
+/// Minus the mean log-likelihood of a batch, or of a bound on it, for a [`Flow`].
 #[derive(Debug, Clone)]
-pub struct NegativeLogLikelihood<const D: usize, X, C = ()> {
+pub struct NegativeLogLikelihood<X, C = ()> {
     /// The batch.
     pub x: X,
     /// Its condition.
     pub context: C,
 }
 
-impl<const D: usize, X> NegativeLogLikelihood<D, X> {
+impl<X> NegativeLogLikelihood<X> {
     /// Of a batch for an unconditional model.
     pub fn new(x: X) -> Self {
         Self { x, context: () }
     }
 }
 
-impl<const D: usize, X, C: Context> NegativeLogLikelihood<D, X, C> {
+impl<X, C: Context> NegativeLogLikelihood<X, C> {
     /// Of a batch and its condition.
     pub fn given(x: X, context: C) -> Self {
         Self { x, context }
     }
 }
 
-impl<const D: usize, C, B, P> Objective<Flow<B, P>> for NegativeLogLikelihood<D, Tensor<D>, C>
-where
-    C: Context,
-    B: Bijector<D, C>,
-    P: Prior<D, C>,
-{
-    fn loss(&self, model: &Flow<B, P>) -> Tensor<1> {
-        model.log_prob_given(self.x.clone(), &self.context).mean().neg()
-    }
-
-    fn walk(&self, model: &Flow<B, P>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
-        let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), None, &self.context, walk).0);
-        Some(loss)
-    }
-
-    fn check(&self, model: &Flow<B, P>) -> Result<(), FlowError> {
-        model.fit(&self.x, &self.context).map(drop)
-    }
-
-    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
-        self.context.non_finite()
-    }
-
-    fn examples(&self, _: &Flow<B, P>) -> usize {
-        self.x.dims()[0]
-    }
-
-    fn fault(&self, model: &Flow<B, P>) -> Option<NonFinitePlace> {
-        let mut search = PlaceSearch::default();
-        if !all_finite(&self.x) {
-            search.note("x".into(), "data");
-        }
-        if !self.context.is_finite() {
-            search.note("context".into(), "condition");
-        }
-        let z = model.visit_layers(self.x.clone(), &self.context, &mut Visit::new(&mut search));
-        if !all_finite(&model.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
-            search.note("prior".into(), "log-density");
-        }
-        search.fault
-    }
-
-    fn gradient_fault(&self, model: &Flow<B, P>) -> Option<NonFinitePlace> {
-        let device = graph_device(model, &self.x);
-        let mut search = GradientSearch::new(model, device.clone())?;
-        let context = self.context.for_batch(self.x.dims()[0]).constant(&device);
-        let z = model.visit_layers(constant(self.x.clone(), &device), &context, &mut Visit::new(&mut search));
-        search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
-    }
-}
-
-impl<const D: usize, C, S, B, P> Objective<BoundFlow<S, B, P>> for NegativeLogLikelihood<D, S::Data, C>
+impl<B, P, const D: usize, C, S> Objective<Flow<B, P, D, C, S>> for NegativeLogLikelihood<S::Data, C>
 where
     C: Context,
     S: Surjection<D>,
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    fn loss(&self, model: &BoundFlow<S, B, P>) -> Tensor<1> {
-        model.loss_given(self.x.clone(), &self.context)
+    type Provenance = S::Provenance;
+
+    fn provenance(&self) -> S::Provenance {
+        S::PROVENANCE
     }
 
-    fn walk(&self, model: &BoundFlow<S, B, P>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
+    fn dims(&self, model: &Flow<B, P, D, C, S>) -> usize {
+        model.given(&self.context).dims()
+    }
+
+    fn loss(&self, model: &Flow<B, P, D, C, S>) -> Tensor<1> {
+        model.given(&self.context).loss(self.x.clone())
+    }
+
+    fn walk(&self, model: &Flow<B, P, D, C, S>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), &self.context, walk));
         Some(loss)
     }
 
-    fn check(&self, model: &BoundFlow<S, B, P>) -> Result<(), FlowError> {
-        // Fresh noise has the device of the data. The update seeds the device after this.
-        model.fit(&self.x, &self.context).map(drop)
+    fn check(&self, model: &Flow<B, P, D, C, S>) -> Result<(), FlowError> {
+        model.given(&self.context).check(&self.x)
     }
 
     fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
         self.context.non_finite()
     }
 
-    fn examples(&self, model: &BoundFlow<S, B, P>) -> usize {
+    fn examples(&self, model: &Flow<B, P, D, C, S>) -> usize {
         // Data that the surjection does not know has no examples, which is an error of the update.
-        model.surjection.check(&self.x).map_or(0, |(lifted, _)| lifted[0])
+        model.surjection.check(&self.x).map_or(0, |lifted| lifted[0])
     }
 
-    fn fault(&self, model: &BoundFlow<S, B, P>) -> Option<NonFinitePlace> {
+    fn fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {
         let mut search = PlaceSearch::default();
+        if model.surjection.non_finite(&self.x).is_ok_and(|counts| counts.into_iter().flatten().any(|count| count > 0))
+        {
+            search.note("x".into(), "data");
+        }
         if !self.context.is_finite() {
             search.note("context".into(), "condition");
         }
         // The same order of draws as in the loss: first the noise, then what the layers drop.
-        let noise = model.surjection.noise(&self.x, model.flow.dtype());
+        let noise = model.given(&self.context).noise(&self.x);
         let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut Visit::new(&mut search));
-        if !all_finite(&model.flow.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
-            search.note("flow.prior".into(), "log-density");
+        if !all_finite(&model.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
+            search.note("prior".into(), "log-density");
         }
         search.fault
     }
 
-    fn gradient_fault(&self, model: &BoundFlow<S, B, P>) -> Option<NonFinitePlace> {
-        let noise = model.surjection.noise(&self.x, model.flow.dtype());
-        let device = graph_device(model, &noise);
+    fn gradient_fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {
+        let Admitted { batch, numbers, .. } = model.fit(&self.x, &self.context).ok()?;
+        let noise = model.given(&self.context).noise(&self.x);
+        let device = model.devices().into_iter().next().unwrap_or(numbers.device).autodiff();
         let mut search = GradientSearch::new(model, device.clone())?;
-        let context = self.context.for_batch(noise.dims()[0]).constant(&device);
-        let z = model.visit_layers(self.x.clone(), constant(noise, &device), &context, &mut Visit::new(&mut search));
-        search.fault(model, z, "flow.prior", |z| model.flow.prior.log_prob(z, &context))
+        let (noise, context) = (noise.constant(&device), self.context.for_batch(batch).constant(&device));
+        let z = model.visit_layers(self.x.clone(), noise, &context, &mut Visit::new(&mut search));
+        search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
     }
 }

@@ -6,8 +6,8 @@ use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::WarmUp;
 use flowkit::{
-    ActNormConfig, Bijector, BoundFlow, ChannelNormConfig, ChannelOrder, Conditioner, Conv1x1Config, ConvInit,
-    CouplingConfig, DataInitConvConfig, Encoder, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig,
+    ActNormConfig, Bijector, ChannelNormConfig, ChannelOrder, Conditioner, Conv1x1Config, ConvInit, CouplingConfig,
+    DataInitConvConfig, Density, Encoder, Flow, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig,
     Mixing, PartitionConfig, Pattern, PositionNormConfig, Prior, Sigmoid, SqueezeConfig, StandardNormal, Surjection,
     UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
 };
@@ -123,21 +123,22 @@ fn one_level(findings: &Findings, case: &Value) -> Tensor<2, Int> {
 /// Compares the bound of one pixel, and the flow behind the dequantization.
 fn check_bound<S>(findings: &mut Findings, case: &Value, surjection: S, noise: &Value)
 where
-    S: Surjection<2, Data = Tensor<2, Int>>,
+    S: Surjection<2, Data = Tensor<2, Int>, Noise = Tensor<2>>,
 {
-    let flow = BoundFlow::new(surjection, build::fixed(&LogitConfig::new()), StandardNormal::new(), [1, 1])
+    let flow = Flow::new(build::fixed(&LogitConfig::new()), StandardNormal::new(), [1, 1])
         .unwrap()
+        .behind(surjection)
         .without_data();
     let (x, noise) = (one_level(findings, case), findings.precision.tensor(numbers(noise), [1, 1]));
     let (y, log_weight) = flow.surjection.lift(x.clone(), noise.clone());
-    let (z, log_det) = flow.flow.bijector.forward(y.clone(), &());
+    let (z, log_det) = flow.bijector.forward(y.clone(), &());
     let levels = 256.0_f64;
     findings.check("(x + u)/256", y, &json!((number(&case["x"]) + number(&case["u"])) / levels));
     findings.check("z", z.clone(), &case["z"]);
     findings.check("imgproc_logd", log_det.sub_scalar(levels.ln()), &case["imgproc_logd"]);
     let dequantization = case.get("dequant_logd").cloned().unwrap_or(json!(0.0));
     findings.check("dequant_logd", log_weight.add_scalar(levels.ln()), &dequantization);
-    findings.check("log_normal", flow.flow.prior.log_prob(z, &()), &case["log_normal"]);
+    findings.check("log_normal", flow.prior.log_prob(z, &()), &case["log_normal"]);
     findings.check("bpd", flow.log_weight(x, noise).neg().div_scalar(std::f64::consts::LN_2), &case["bpd"]);
 }
 

@@ -60,7 +60,7 @@ pub fn flow_plus_plus(path: &str) -> Source {
             gated_conv(&rest.join(".")).under(&format!("ctx.{i}."))
         }
         ["surjection", "Variational", "flow", "1", i, rest @ ..] => step(i, rest).under("dequant.layers."),
-        ["flow", "bijector", "1", stage, "steps", i, rest @ ..] => {
+        ["bijector", "1", stage, "steps", i, rest @ ..] => {
             step(i, rest).under(&format!("s{}.layers.", stage.parse::<usize>().unwrap() + 1))
         }
         _ => panic!("the model has no parameter {path}"),

@@ -30,7 +30,7 @@ pub static TRAINED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .map(|config| {
             let model = model(&device).initialize(batch(&device)).unwrap();
             let mut trainer = Trainer::new(model, config).unwrap();
-            trainer.update_on(&device, &NegativeLogLikelihood::<2, _>::new(batch(&device))).unwrap();
+            trainer.update_on(&device, &NegativeLogLikelihood::new(batch(&device))).unwrap();
             trainer.save(&path, BTreeMap::from([("name".into(), "moons".into())])).unwrap();
             std::fs::read(&path).unwrap()
         })
@@ -41,7 +41,7 @@ fn go_on(checkpoint: &Checkpoint) {
     let device = Device::flex().autodiff();
     named(Trainer::load_average(checkpoint, model(&device)));
     let Some(mut trainer) = named(Trainer::resume(checkpoint, model(&device))) else { return };
-    let objective = NegativeLogLikelihood::<2, _>::new(batch(&device));
+    let objective = NegativeLogLikelihood::new(batch(&device));
     if named(trainer.update_on(&device, &objective)).is_some() {
         named(trainer.checkpoint(BTreeMap::new()));
     }

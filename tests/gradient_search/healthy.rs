@@ -50,7 +50,7 @@ fn of_flow_plus_plus() {
         }
         let x = levels([4, 3, side, side], config.n_levels);
         let model = config.init(&device()).initialize(x.clone()).unwrap();
-        assert_no_fault(&model, &NegativeLogLikelihood::<4, _>::new(x), &name);
+        assert_no_fault(&model, &NegativeLogLikelihood::new(x), &name);
     }
 }
 
@@ -64,11 +64,11 @@ fn of_glow() {
         (config.image, config.n_steps) = ([3, side, side], 1);
         let x = levels([8, 3, side, side], 1 << config.n_bits);
         let model = config.init(&device()).initialize(x.clone()).unwrap();
-        assert_no_fault(&model, &NegativeLogLikelihood::<4, _>::new(x.clone()), &preset.to_string());
+        assert_no_fault(&model, &NegativeLogLikelihood::new(x.clone()), &preset.to_string());
 
         let config = config.with_prior(GlowPrior::Classes { n_classes: 3 });
-        let model = config.init(&device()).initialize_given(x.clone(), &embedded(8, 3).detach()).unwrap();
-        let objective = NegativeLogLikelihood::<4, _, _>::given(x, embedded(8, 3));
+        let model = config.init_classes(&device()).initialize_given(x.clone(), &embedded(8, 3).detach()).unwrap();
+        let objective = NegativeLogLikelihood::given(x, embedded(8, 3));
         assert_no_fault(&model, &objective, &format!("{preset} with classes"));
     }
 }
@@ -89,15 +89,15 @@ fn of_models_of_vectors() {
         for law in &laws {
             let nvp = RealNvpConfig::new(2).with_n_couplings(2).with_hidden(vec![4]).with_law(law.clone());
             let maf = MafConfig::new(2).with_n_layers(2).with_hidden(vec![4]).with_law(law.clone());
-            let plain = NegativeLogLikelihood::<2, _>::new(x.clone());
+            let plain = NegativeLogLikelihood::new(x.clone());
             assert_no_fault(&nvp.init(&device()).initialize(x.clone()).unwrap(), &plain, &format!("{nvp}"));
             assert_no_fault(&maf.init(&device()).initialize(x.clone()).unwrap(), &plain, &format!("{maf}"));
-            let given = || NegativeLogLikelihood::<2, _, _>::given(x.clone(), context());
+            let given = || NegativeLogLikelihood::given(x.clone(), context());
             let (nvp, maf) = (nvp.with_d_context(Some(3)), maf.with_d_context(Some(3)));
             let start = context().for_batch(16).detach();
-            let model = nvp.init(&device()).initialize_given(x.clone(), &start).unwrap();
+            let model = nvp.init_given(&device()).initialize_given(x.clone(), &start).unwrap();
             assert_no_fault(&model, &given(), &format!("{nvp}"));
-            let model = maf.init(&device()).initialize_given(x.clone(), &start).unwrap();
+            let model = maf.init_given(&device()).initialize_given(x.clone(), &start).unwrap();
             assert_no_fault(&model, &given(), &format!("{maf}"));
         }
     }
@@ -108,7 +108,7 @@ fn of_models_of_vectors() {
 fn of_data_with_a_graph() {
     let _turn = turn();
     let model = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![4]).init(&device()).without_data();
-    let objective = NegativeLogLikelihood::<2, _>::new(embedded(8, 3));
+    let objective = NegativeLogLikelihood::new(embedded(8, 3));
     assert_no_fault(&model, &objective, "data with a graph");
     assert_eq!(objective.gradient_fault(&model.valid()), None, "a model outside of any graph");
     assert_eq!(objective.fault(&model), None);

@@ -8,8 +8,8 @@ use flowkit::train::{
     NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoundFlow, Context, Coupling, CouplingConfig, GradientMemory, Logit, LogitConfig,
-    Mlp, MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, Logit, LogitConfig, Mlp,
+    MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, StandardNormal,
 };
 
 use crate::build::{fixed, layer};
@@ -123,7 +123,7 @@ impl<C: Context> Prior<2, C> for Latents {
 }
 
 type Noise = (Coupling<flowkit::law::Affine, Mlp>, Kink, Coupling<flowkit::law::Affine, Mlp>, Sigmoid);
-type Model = BoundFlow<VariationalDequantization<Scale, Noise>, (Logit, ActNorm<2>, Kink, ActNorm<2>), Latents>;
+type Model = Flow<(Logit, ActNorm<2>, Kink, ActNorm<2>), Latents, 2, (), VariationalDequantization<Scale, Noise>>;
 
 fn model(place: Place) -> Model {
     let device = device();
@@ -139,10 +139,10 @@ fn model(place: Place) -> Model {
     let kink = Kink::new(only(&[Place::Layer, Place::Parameter]), &device);
     let layers = (fixed(&LogitConfig::new()), norm(), kink, norm());
     let prior = Latents { kink: place == Place::Prior };
-    BoundFlow::new(dequantization, layers, prior, [1, 2]).unwrap().without_data()
+    Flow::new(layers, prior, [1, 2]).unwrap().behind(dequantization).without_data()
 }
 
-fn batch(first: i64) -> NegativeLogLikelihood<2, Tensor<2, Int>> {
+fn batch(first: i64) -> NegativeLogLikelihood<Tensor<2, Int>> {
     NegativeLogLikelihood::new(Tensor::from_data([[first, 200], [7, 130], [255, 3]], &device()))
 }
 
@@ -154,9 +154,9 @@ fn a_fault_is_named_wherever_it_is() {
         (Place::Encoder, "surjection.encoder", "network"),
         (Place::EncoderAtZero, "surjection.encoder", "network"),
         (Place::NoiseFlow, "surjection.flow.1", "Kink"),
-        (Place::Parameter, "flow.bijector.2", "Kink"),
-        (Place::Layer, "flow.bijector.2", "Kink"),
-        (Place::Prior, "flow.prior", "log-density"),
+        (Place::Parameter, "bijector.2", "Kink"),
+        (Place::Layer, "bijector.2", "Kink"),
+        (Place::Prior, "prior", "log-density"),
     ];
     for (place, path, what) in cases {
         let expected = Some(NonFinitePlace { path: path.into(), what });

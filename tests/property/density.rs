@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdfConfig};
 use flowkit::{
-    Activation, BoundFlow, Coupling, CouplingConfig, Flow, Half, Logit, LogitConfig, Mlp, MlpConfig, StandardNormal,
+    Activation, Coupling, CouplingConfig, Density, Flow, Half, Logit, LogitConfig, Mlp, MlpConfig, StandardNormal,
     Swap, Uniform, UniformDequantizationConfig,
 };
 
@@ -55,7 +55,7 @@ fn levels(batch: usize) -> Tensor<2, Int> {
 #[test]
 fn the_identity_costs_8_bits() {
     let dequantization = UniformDequantizationConfig::new().init();
-    let flow = BoundFlow::new::<2>(dequantization, Vec::<Swap>::new(), Uniform::new(), [1, 2]).unwrap().without_data();
+    let flow = Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 2]).unwrap().behind(dequantization).without_data();
     let _guard = device_rng();
     for bits in [
         flow.evaluate(levels(100)).unwrap().bits_per_dim().value(),
@@ -73,8 +73,7 @@ fn importance_weights_tighten_the_bound() {
     let layers: (Logit, Vec<Layer>) = (fixed(&LogitConfig::new()), couplings(DType::F32));
     // Four levels: the noise matters.
     let dequantization = UniformDequantizationConfig::new().with_n_levels(4).init();
-    let flow =
-        BoundFlow::new::<2>(dequantization, layers, StandardNormal::new(), [1, 2]).unwrap().without_data().valid();
+    let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().behind(dequantization).without_data().valid();
     let x = || levels(50).div_scalar(64);
     let _guard = device_rng();
     let seed = || device().seed(5);

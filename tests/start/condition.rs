@@ -2,11 +2,12 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, Law};
-use flowkit::model::glow::{Glow, GlowConfig, GlowPrior};
+use flowkit::model::glow::{ClassGlow, GlowConfig, GlowPrior};
 use flowkit::model::{RealNvp, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, NonFinite, TrainError, Trainer, TrainerConfig, UpdateOutcome};
 use flowkit::{
-    Context, CouplingConfig, DiagnosisConfig, Flow, FlowError, MlpConfig, NonFiniteCondition, StandardNormal, diagnose,
+    Context, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, MlpConfig, NonFiniteCondition, StandardNormal,
+    diagnose,
 };
 
 use super::{around, device, device_rng, levels, scattered, tensor};
@@ -37,8 +38,8 @@ fn refused<T>(result: Result<T, FlowError>, path: &str, row: usize) {
     }
 }
 
-fn vectors() -> RealNvp {
-    RealNvpConfig::new(3).with_d_context(Some(2)).init(&device()).initialize_given(x(), &whole()).unwrap()
+fn vectors() -> RealNvp<Tensor<2>> {
+    RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device()).initialize_given(x(), &whole()).unwrap()
 }
 
 #[test]
@@ -47,19 +48,19 @@ fn flows_refuse_it() {
     let flow = vectors();
     for (row, value) in [(0, f32::NAN), (3, f32::INFINITY), (5, f32::NEG_INFINITY)] {
         let bad = spoiled(row, value);
-        refused(flow.evaluate_given(x(), &bad), "condition", row);
-        refused(flow.sample_given::<2, _>(ROWS, 1.0, &bad), "condition", row);
-        refused(flow.diagnose_given(&DiagnosisConfig::new(), x(), &bad), "condition", row);
+        refused(flow.given(&bad).evaluate(x()), "condition", row);
+        refused(flow.given(&bad).sample(ROWS), "condition", row);
+        refused(flow.given(&bad).diagnose(x()), "condition", row);
         refused(diagnose(&DiagnosisConfig::new(), &flow.bijector, x(), &bad), "condition", row);
-        let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device());
+        let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device());
         refused(unstarted.initialize_given(x(), &bad), "condition", row);
     }
-    let error = flow.evaluate_given(x(), &spoiled(2, f32::NAN)).unwrap_err().to_string();
+    let error = flow.given(&spoiled(2, f32::NAN)).evaluate(x()).unwrap_err().to_string();
     assert_eq!(error, "the condition is not finite: the first such element is in row 2");
     // Large is finite.
     let large = whole().mul_scalar(1e20);
-    assert!(flow.evaluate_given(x(), &large).is_ok());
-    let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init(&device());
+    assert!(flow.given(&large).evaluate(x()).is_ok());
+    let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device());
     assert!(unstarted.initialize_given(x(), &large).is_ok());
 }
 
@@ -69,12 +70,12 @@ fn a_part_of_a_pair_is_named() {
     let law = AffineConfig::new(AffineForm::Exponential).init();
     let net = MlpConfig::new(2, 1, law.n_params()).with_d_context(Some(6)).init(&device());
     type Three = (Tensor<2>, (Tensor<2>, Tensor<2>));
-    let flow = Flow::conditional::<2, Three>(CouplingConfig::new().init(law, net), StandardNormal::new(), [1, 3]);
+    let flow = Flow::<_, _, 2, Three>::new_given(CouplingConfig::new().init(law, net), StandardNormal::new(), [1, 3]);
     let flow = flow.unwrap().initialize_given(x(), &(whole(), (whole(), whole()))).unwrap();
     let bad = || spoiled(1, f32::NAN);
-    refused(flow.evaluate_given(x(), &(bad(), (whole(), bad()))), "condition.0", 1);
-    refused(flow.evaluate_given(x(), &(whole(), (bad(), whole()))), "condition.1.0", 1);
-    refused(flow.sample_given::<2, _>(ROWS, 0.5, &(whole(), (whole(), bad()))), "condition.1.1", 1);
+    refused(flow.given(&(bad(), (whole(), bad()))).evaluate(x()), "condition.0", 1);
+    refused(flow.given(&(whole(), (bad(), whole()))).evaluate(x()), "condition.1.0", 1);
+    refused(flow.given(&(whole(), (whole(), bad()))).sample_at(ROWS, 0.5), "condition.1.1", 1);
     // Maps have rows too, and nothing holds nothing that is not finite.
     let map = bad().reshape([ROWS, 1, 1, 2]);
     assert_eq!(Context::non_finite(&map), Some(NonFiniteCondition { path: "condition".into(), row: Some(1) }));
@@ -117,17 +118,17 @@ fn a_condition_of_ones_own_may_name_no_row() {
             None
         }
     }
-    let flow = Flow::conditional::<2, Own>(flowkit::Swap::new(), StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::<_, _, 2, Own>::new_given(flowkit::Swap::new(), StandardNormal::new(), [1, 2]).unwrap();
     let flow = flow.without_data();
     let z = Tensor::<2>::zeros([2, 2], &device());
-    assert!(flow.evaluate_given(z.clone(), &Own(true)).is_ok());
-    let error = flow.evaluate_given(z, &Own(false)).unwrap_err();
+    assert!(flow.given(&Own(true)).evaluate(z.clone()).is_ok());
+    let error = flow.given(&Own(false)).evaluate(z).unwrap_err();
     assert_eq!(error.to_string(), "the condition is not finite");
 }
 
-fn glow() -> (GlowConfig, Glow) {
+fn glow() -> (GlowConfig, ClassGlow) {
     let config = GlowConfig::new([3, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
-    let model = config.init(&device()).initialize_given(levels([ROWS, 3, 4, 4], scattered), &whole()).unwrap();
+    let model = config.init_classes(&device()).initialize_given(levels([ROWS, 3, 4, 4], scattered), &whole()).unwrap();
     (config, model)
 }
 
@@ -137,12 +138,12 @@ fn bounds_refuse_it() {
     let (config, model) = glow();
     let x = || levels([ROWS, 3, 4, 4], scattered);
     let bad = spoiled(4, f32::INFINITY);
-    refused(model.evaluate_given(x(), &bad), "condition", 4);
-    refused(model.evaluate_importance_weighted_given(x(), 2, &bad), "condition", 4);
-    refused(model.round_trip_given(x(), &bad), "condition", 4);
-    refused(model.sample_given::<4, _>(ROWS, 1.0, &bad), "condition", 4);
-    refused(model.diagnose_given(&DiagnosisConfig::new(), x(), &bad), "condition", 4);
-    refused(config.init(&device()).initialize_given(x(), &bad), "condition", 4);
+    refused(model.given(&bad).evaluate(x()), "condition", 4);
+    refused(model.given(&bad).evaluate_importance_weighted(x(), 2), "condition", 4);
+    refused(model.given(&bad).round_trip(x()), "condition", 4);
+    refused(model.given(&bad).sample(ROWS), "condition", 4);
+    refused(model.given(&bad).diagnose(x()), "condition", 4);
+    refused(config.init_classes(&device()).initialize_given(x(), &bad), "condition", 4);
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn training_refuses_it() {
     let _guard = device_rng();
     let condition = NonFiniteCondition { path: "condition".into(), row: Some(2) };
     let bad = || spoiled(2, f32::NEG_INFINITY);
-    let batch = |context| NegativeLogLikelihood::<2, _, _>::given(x(), context);
+    let batch = |context| NegativeLogLikelihood::given(x(), context);
     let mut trainer = Trainer::new(vectors(), TrainerConfig::new(3)).unwrap();
     let error = trainer.update_on(&device(), &batch(bad())).unwrap_err();
     assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition: condition.clone() });
@@ -171,7 +172,7 @@ fn training_refuses_it() {
 
     let (_, model) = glow();
     let mut trainer = Trainer::new(model, TrainerConfig::new(48)).unwrap();
-    let batch = NegativeLogLikelihood::<4, _, _>::given(levels([ROWS, 3, 4, 4], scattered), bad());
+    let batch = NegativeLogLikelihood::given(levels([ROWS, 3, 4, 4], scattered), bad());
     let error = trainer.update_on(&device(), &batch).unwrap_err();
     assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition });
 }

@@ -6,8 +6,8 @@ use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, N
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, DataInitConvConfig, Flow, InitProblem, Mixing,
-    Pattern, PositionNormConfig, StandardNormal,
+    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, DataInitConvConfig, Density, Flow, InitProblem,
+    Mixing, Pattern, PositionNormConfig, StandardNormal,
 };
 
 use super::{around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor};
@@ -174,7 +174,7 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
     // Images that differ by more than their noise are normalised.
     let x = levels(shape, |index| 3 * (scattered(index) % 2));
     let model = GlowConfig::new([3, 8, 8], 1, 1).with_n_filters(12).init(&device()).initialize(x).unwrap();
-    let norm = &model.flow.bijector.1.levels[0].1[0].0;
+    let norm = &model.bijector.1.levels[0].1[0].0;
     // Levels 0 and 3 at random deviate by 1.5 levels, the noise by 0.29.
     let deviation = (1.5f64.powi(2) + 1.0 / 12.0).sqrt() / 256.0;
     for log_scale in numbers(&norm.effective_log_scale()) {

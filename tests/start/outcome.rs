@@ -5,7 +5,7 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, BoundFlow, CouplingConfig, Exp, Flow, FlowError, GatedNetConfig, InitProblem, LogitConfig,
+    ActNormConfig, CouplingConfig, Density, Exp, Flow, FlowError, GatedNetConfig, InitProblem, LogitConfig,
     PositionNormConfig, ScalarAffineConfig, StandardNormal, UniformDequantizationConfig,
 };
 
@@ -42,7 +42,7 @@ fn one_row_starts_no_norm() {
     // The deepest of these is one pixel, and two images have two.
     let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&device());
     let (path, layer, problem) = failed(glow().initialize(levels([1, 1, 4, 4], super::scattered)));
-    assert_eq!((path.as_str(), layer, problem), ("flow.bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
+    assert_eq!((path.as_str(), layer, problem), ("bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
     assert!(glow().initialize(levels([2, 1, 4, 4], super::scattered)).is_ok());
 }
 
@@ -83,18 +83,18 @@ fn a_layer_that_overflows_is_named() {
     assert_eq!((path.as_str(), name, problem), ("bijector.1.0", "Logit", output));
 
     // Behind a dequantization the path begins at the model.
-    let images = BoundFlow::new(
-        UniformDequantizationConfig::new().with_n_levels(2).init(),
+    let images = Flow::new(
         (fixed(&ScalarAffineConfig::new(1e25, 0.0)), Exp::new(), layer(&ActNormConfig::new(), [1, 1, 1, 1], &device())),
         StandardNormal::new(),
         [1, 1, 2, 2],
-    );
+    )
+    .map(|flow| flow.behind(UniformDequantizationConfig::new().with_n_levels(2).init()));
     let (path, layer, problem) = failed(images.unwrap().initialize(levels([3, 1, 2, 2], |_| 1)));
-    assert_eq!((path.as_str(), layer), ("flow.bijector.1", "Exp"));
+    assert_eq!((path.as_str(), layer), ("bijector.1", "Exp"));
     let first = InitProblem::Output { example: 0, channel: 0, value: f64::INFINITY };
     assert_eq!(problem, first);
     let error = FlowError::Init { path, layer, problem };
-    let expected = "`flow.bijector.1` (Exp) cannot start from this batch: its output is inf in example 0, channel 0";
+    let expected = "`bijector.1` (Exp) cannot start from this batch: its output is inf in example 0, channel 0";
     assert_eq!(error.to_string(), expected);
 }
 

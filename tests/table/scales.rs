@@ -33,7 +33,7 @@ fn glow_config(side: [usize; 2], n_scales: usize) -> GlowConfig {
 }
 
 fn glow_layers(config: GlowConfig, device: &Device) -> GlowLayers {
-    config.init(device).without_data().flow.bijector
+    config.init(device).without_data().bijector
 }
 
 fn top_prior(prior: GlowPrior, device: &Device) -> TopPrior {

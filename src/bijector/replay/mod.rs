@@ -41,7 +41,7 @@ pub struct Cotangent<const D: usize> {
 ///
 /// A leaf draws from a seed that depends on the walk's seed and on the leaf's place. After the leaf the device's stream
 /// continues in a way that depends only on its state before, as after a [`Seeded`](crate::random::Seeded) scope.
-/// [`Flow::walk`](crate::Flow::walk) and [`BoundFlow::walk`](crate::BoundFlow::walk) save that state once, with one
+/// [`Flow::walk`](crate::Flow::walk) saves that state once, with one
 /// device-to-host copy; a walk through a bijector alone does so at every leaf.
 #[derive(Debug)]
 pub struct Replay<C: Context> {

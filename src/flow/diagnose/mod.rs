@@ -22,7 +22,7 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{ActNormConfig, Conv1x1Config, Flow, LayerConfig, Site, StandardNormal};
+//! use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, LayerConfig, Site, StandardNormal};
 //!
 //! let device = Device::flex();
 //! let step = (ActNormConfig::new(), Conv1x1Config::new());
@@ -53,9 +53,8 @@ use crate::bijector::Bijector;
 use crate::bijector::visit::Visit;
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError};
-use crate::flow::bound::{Admitted, BoundFlow};
 use crate::flow::surjection::Surjection;
-use crate::flow::{Flow, non_finite};
+use crate::flow::{Admitted, Flow};
 use crate::prior::{Prior, StandardNormal};
 
 use chain::Chains;
@@ -208,103 +207,40 @@ pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     context: &C,
 ) -> Result<Diagnosis, FlowError> {
     // A bijector alone is treated as a flow whose prior has no parameters and accepts every shape.
-    let flow = Flow::conditional::<D, C>(bijector.valid(), StandardNormal::new(), x.dims())?.without_data();
+    let flow = Flow::<_, _, D, C>::new_given(bijector.valid(), StandardNormal::new(), x.dims())?.without_data();
     let x = x.inner();
-    let context = flow.admit(&x, &context.plain())?;
-    visit(config, x, |x, walk| flow.bijector.visit_layers(x, &context, walk))
+    let Admitted { batch, context, .. } = flow.admit(&x, &context.plain())?;
+    flow.check_input(&x)?;
+    visit(config, batch, |walk| flow.bijector.visit_layers(x, &context, walk))
 }
 
 /// Runs the visit, then measures what it saw.
 fn visit<const D: usize>(
     config: &DiagnosisConfig,
-    x: Tensor<D>,
-    run: impl FnOnce(Tensor<D>, &mut Visit<'_, D>) -> Tensor<D>,
+    examples: usize,
+    run: impl FnOnce(&mut Visit<'_, D>) -> Tensor<D>,
 ) -> Result<Diagnosis, FlowError> {
     if let Err(error) = config.validate() {
         panic!("{error}");
     }
-    if let Some((count, total, example)) = non_finite(x.clone())? {
-        return Err(FlowError::NonFiniteInput { count, total, example });
-    }
     let mut chains = Chains::new(config.depth);
-    let examples = x.dims()[0];
-    run(x, &mut Visit::new(&mut chains));
+    run(&mut Visit::new(&mut chains));
     Ok(Diagnosis { layers: chains.measure(config)?, examples })
 }
 
-impl<B, P> Flow<B, P> {
-    /// What each layer does to a batch: see [`mod@crate::flow::diagnose`].
-    ///
-    /// # Errors
-    /// If the batch has the wrong shape or is not finite, or the device fails.
-    pub fn diagnose<const D: usize>(&self, x: Tensor<D>) -> Result<Diagnosis, FlowError>
-    where
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.diagnose_given(&DiagnosisConfig::new(), x, &())
-    }
-
-    /// As [`Flow::diagnose`], configured and given a condition.
-    ///
-    /// # Errors
-    /// As [`Flow::diagnose`].
-    ///
-    /// # Panics
-    /// If [`DiagnosisConfig::validate`] is an error.
-    pub fn diagnose_given<const D: usize, C: Context>(
-        &self,
-        config: &DiagnosisConfig,
-        x: Tensor<D>,
-        context: &C,
-    ) -> Result<Diagnosis, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let flow = self.valid();
-        let x = x.inner();
-        let context = flow.admit(&x, &context.plain())?;
-        visit(config, x, |x, walk| flow.visit_layers(x, &context, walk))
-    }
-}
-
-impl<S, B, P> BoundFlow<S, B, P> {
-    /// What each layer of surjection and flow does to a batch, with fresh noise: see [`mod@crate::flow::diagnose`]. The
-    /// log-determinants of a surjection's own layers count in its favour: they widen the noise.
-    ///
-    /// # Errors
-    /// If the batch is not such that [`BoundFlow::evaluate`] takes it, or the device fails.
-    pub fn diagnose<const D: usize>(&self, x: S::Data) -> Result<Diagnosis, FlowError>
-    where
-        S: Surjection<D>,
-        B: Bijector<D>,
-        P: Prior<D>,
-    {
-        self.diagnose_given(&DiagnosisConfig::new(), x, &())
-    }
-
-    /// As [`BoundFlow::diagnose`], configured and given a condition.
-    ///
-    /// # Errors
-    /// As [`BoundFlow::diagnose`].
-    ///
-    /// # Panics
-    /// If [`DiagnosisConfig::validate`] is an error.
-    pub fn diagnose_given<const D: usize, C: Context>(
-        &self,
-        config: &DiagnosisConfig,
-        x: S::Data,
-        context: &C,
-    ) -> Result<Diagnosis, FlowError>
-    where
-        S: Surjection<D>,
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+{
+    pub(crate) fn diagnosed(&self, config: &DiagnosisConfig, x: S::Data, context: &C) -> Result<Diagnosis, FlowError> {
         let model = self.valid();
         let x = model.surjection.plain(x);
-        let Admitted { noise, context, .. } = model.admit(&x, &context.plain())?;
-        visit(config, noise, |noise, walk| model.visit_layers(x, noise, &context, walk))
+        let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;
+        model.check_input(&x)?;
+        let noise = model.surjection.noise(&x, model.dtype());
+        visit(config, batch, |walk| model.visit_layers(x, noise, &context, walk))
     }
 }

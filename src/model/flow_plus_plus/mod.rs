@@ -21,7 +21,7 @@
 //!
 //! "Of": the released code counts position embeddings in the noise flow of these two that nothing reads. Here there are none.
 //!
-//! [`FlowPlusPlus`] is a [`BoundFlow`]: `loss`, `evaluate`, `evaluate_importance_weighted`, `sample`, `round_trip` and `initialize` are there.
+//! [`FlowPlusPlus`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what can be asked of it.
 //!
 //! # Reference
 //! Ho et al. 2019. All but `tiny` and `small` follow the released code layer by layer, with two exceptions. The order
@@ -35,7 +35,7 @@ pub mod encoder;
 pub mod preset;
 
 use burn::module::Module;
-use burn::tensor::{DType, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 pub use config::{
     ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
@@ -53,7 +53,8 @@ use crate::context::Context;
 use crate::coupling::Coupling;
 use crate::elementwise::{Logit, Sigmoid};
 use crate::error::{FlowError, ShapeError};
-use crate::flow::bound::BoundFlow;
+use crate::flow::Flow;
+use crate::flow::likelihood::OneSampleBound;
 use crate::flow::surjection::Surjection;
 use crate::law::AnyLaw;
 use crate::linear::{ChannelMatrix, PositionNorm};
@@ -62,7 +63,7 @@ use crate::quantize::{UniformDequantization, VariationalDequantization};
 use crate::reshape::{Partition, Squeeze, Swap};
 
 /// The model. Built by [`FlowPlusPlusConfig::init`].
-pub type FlowPlusPlus = BoundFlow<FlowPlusPlusDequantization, FlowPlusPlusLayers, StandardNormal>;
+pub type FlowPlusPlus = Flow<FlowPlusPlusLayers, StandardNormal, 4, (), FlowPlusPlusDequantization>;
 
 /// From dequantized images to latents: the logit, then the stages.
 pub type FlowPlusPlusLayers = (Logit, Vec<Stage>);
@@ -190,6 +191,9 @@ impl FlowPlusPlusDequantization {
 
 impl Surjection<4> for FlowPlusPlusDequantization {
     type Data = Tensor<4, Int>;
+    type Noise = Tensor<4>;
+    type Provenance = OneSampleBound;
+    const PROVENANCE: OneSampleBound = OneSampleBound;
 
     fn plain(&self, x: Self::Data) -> Self::Data {
         match self {
@@ -233,7 +237,14 @@ impl Surjection<4> for FlowPlusPlusDequantization {
         }
     }
 
-    fn check(&self, x: &Self::Data) -> Result<([usize; 4], usize), FlowError> {
+    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
+        match self {
+            Self::Uniform(inner) => Surjection::<4>::numbers(inner, x, dtype),
+            Self::Variational(inner) => inner.numbers(x, dtype),
+        }
+    }
+
+    fn check(&self, x: &Self::Data) -> Result<[usize; 4], FlowError> {
         match self {
             Self::Uniform(inner) => inner.check(x),
             Self::Variational(inner) => inner.check(x),

@@ -18,7 +18,7 @@
 //! let config = GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
 //! let x = Tensor::<1, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
 //! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
-//! let glow = config.init(&device).initialize_given(x.clone(), &class)?;
+//! let glow = config.init_classes(&device).initialize_given(x.clone(), &class)?;
 //! let classifier = GlowClassifierConfig::for_model(&config)?.init(&device);
 //! let mut trainer = Trainer::new((glow, classifier), TrainerConfig::new(16))?;
 //! trainer.update(&device, |(glow, classifier)| classifier.loss(glow, x, &class, 0.01))?;
@@ -34,13 +34,13 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
 
-use super::{Glow, GlowConfig, GlowLayers, GlowPrior, TopPrior};
+use super::{ClassGlow, GlowConfig, GlowLayers, GlowPrior, TopPrior};
 use crate::bijector::Bijector;
 use crate::conditioner::{ZeroLinear, ZeroLinearConfig};
 use crate::context::Context;
 use crate::error::{ConfigError, FlowError, ShapeError};
-use crate::flow::Numbers;
 use crate::flow::surjection::Surjection;
+use crate::flow::{Density, Numbers, expected};
 use crate::prior::Prior;
 
 /// Configuration of [`GlowClassifier`].
@@ -140,24 +140,21 @@ impl GlowClassifier {
     /// # Panics
     /// If levels are outside the model's range, if shapes, types or devices differ from the model's, or if the number
     /// of classes is not the classifier's.
-    pub fn loss(&self, model: &Glow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
-        if let Err(error) = model.check_data(&x) {
-            panic!("{error}");
-        }
-        let noise = model.surjection.noise(&x, model.flow.dtype());
+    pub fn loss(&self, model: &ClassGlow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
+        let class = &expected(model.fit(&x, class)).context;
+        let noise = model.given(class).noise(&x);
         let (y, log_weight) = model.surjection.lift(x, noise);
-        let class = &model.flow.expect_admitted(&y, class);
-        let (z, log_det) = model.flow.bijector.forward(y, class);
-        let log_prob = model.flow.prior.log_prob(z.clone(), class) + log_det + log_weight;
-        let logits = match self.logits(&model.flow.bijector, z, class) {
+        let (z, log_det) = model.bijector.forward(y, class);
+        let log_prob = model.prior.log_prob(z.clone(), class) + log_det + log_weight;
+        let logits = match self.logits(&model.bijector, z, class) {
             Ok(logits) => logits,
             Err(error) => panic!("{error}"),
         };
-        let (expected, found) = (logits.dims().to_vec(), class.dims().to_vec());
-        if expected != found {
-            panic!("{}", ShapeError::ConditionShape { layer: "GlowClassifier", expected, found });
+        let (classes, found) = (logits.dims().to_vec(), class.dims().to_vec());
+        if classes != found {
+            panic!("{}", ShapeError::ConditionShape { layer: "GlowClassifier", expected: classes, found });
         }
         let cross_entropy = (class.clone() * log_softmax(logits, 1)).sum_dim(1).mean().neg();
-        log_prob.mean().neg() + cross_entropy.mul_scalar(weight * model.flow.dims() as f64)
+        log_prob.mean().neg() + cross_entropy.mul_scalar(weight * model.given(class).dims() as f64)
     }
 }

@@ -4,15 +4,17 @@ use burn::config::Config;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
+use super::{ClassGlow, FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
+use crate::bijector::Bijector;
 use crate::bijector::multi_scale::MultiScale;
 use crate::bijector::site::built;
 use crate::conditioner::layer::zero_linear::LOG_SCALE_FACTOR;
 use crate::conditioner::{GlowNetConfig, ZeroConvConfig};
+use crate::context::Context;
 use crate::coupling::CouplingConfig;
 use crate::elementwise::ScalarAffineConfig;
 use crate::error::{ConfigError, ShapeError};
-use crate::flow::bound::BoundFlow;
+use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm};
 use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixInit};
@@ -222,7 +224,7 @@ impl GlowConfig {
     /// The model before its start.
     ///
     /// # Panics
-    /// If [`GlowConfig::validate`] is an error. [`GlowConfig::try_init`] returns it.
+    /// If [`GlowConfig::try_init`] is an error.
     pub fn init(&self, device: &Device) -> Uninit<Glow> {
         match self.try_init(device) {
             Ok(model) => model,
@@ -230,22 +232,46 @@ impl GlowConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none. With [`GlowPrior::Classes`] its methods are
-    /// those that end in `_given`, with a one-hot `Tensor<2>` as condition.
+    /// The model before its start, or why the configuration describes none without classes.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
+        self.try_init_given(device)
+    }
+
+    /// The class-conditional model before its start.
+    ///
+    /// # Panics
+    /// If [`GlowConfig::try_init_classes`] is an error.
+    pub fn init_classes(&self, device: &Device) -> Uninit<ClassGlow> {
+        match self.try_init_classes(device) {
+            Ok(model) => model,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The class-conditional model before its start, or why the configuration describes none: its prior must be
+    /// [`GlowPrior::Classes`].
+    pub fn try_init_classes(&self, device: &Device) -> Result<Uninit<ClassGlow>, ConfigError> {
+        match self.prior {
+            GlowPrior::Classes { .. } => self.try_init_given(device),
+            GlowPrior::Standard | GlowPrior::Learned => {
+                let (expected, found) = ("`GlowPrior::Classes`", "a prior without classes");
+                Err(ShapeError::Condition { layer: "GlowConfig", expected, found }.into())
+            }
+        }
+    }
+
+    fn try_init_given<C: Context>(&self, device: &Device) -> Result<Uninit<Glow<C>>, ConfigError>
+    where
+        TopPrior: Bijector<4, C>,
+    {
         self.validate()?;
         let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();
         let dequantization = UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
         let [c, h, w] = self.image;
-        let (prior, shape) = (StandardNormal::new(), [1, c, h, w]);
+        let shape = [1, c, h, w];
         let centre = built(&ScalarAffineConfig::new(1.0, -0.5), shape, device);
         let layers = (centre, MultiScale::new(levels));
-        Ok(match self.prior {
-            GlowPrior::Classes { .. } => {
-                BoundFlow::conditional::<4, burn::tensor::Tensor<2>>(dequantization, layers, prior, shape)?
-            }
-            GlowPrior::Standard | GlowPrior::Learned => BoundFlow::new(dequantization, layers, prior, shape)?,
-        })
+        Ok(Flow::new_given(layers, StandardNormal::new(), shape)?.behind(dequantization))
     }
 
     /// Deviation up to which a channel shows one level and its noise: 1.5 times the deviation of the noise, which is

@@ -22,12 +22,14 @@
 //! ([`ConstantChannel`](crate::ConstantChannel)). The released code would enlarge the dequantization noise to variance
 //! 1.
 //!
-//! [`Glow`] is a [`BoundFlow`]: `loss`, `evaluate`, `sample`, `round_trip` and `initialize` are there, and with classes the same names with
-//! `_given` take a one-hot `Tensor<2>`. At a temperature T, the latents of every scale are drawn with T times their deviation.
+//! [`Glow`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what can be asked of it. With
+//! classes the model is a [`ClassGlow`], a density given a one-hot `Tensor<2>`. At a temperature T, the latents of every
+//! scale are drawn with T times their deviation.
 //!
 //! Images of fewer than 8 bits are those of [`BitDepth::reduce`](crate::quantize::BitDepth::reduce); bits/dim are then of the reduced image.
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
+//! use flowkit::Density;
 //! use flowkit::model::glow::GlowConfig;
 //! use flowkit::quantize::BitDepth;
 //!
@@ -37,7 +39,7 @@
 //! let x = depth.reduce(x); // 0..31
 //! let glow = GlowConfig::new([3, 8, 8], 2, 1).with_n_bits(5).with_n_filters(8).init(&device).initialize(x.clone())?;
 //! println!("{}", glow.evaluate(x)?.bits_per_dim());
-//! let images = depth.restore(glow.sample(4, 0.7)?); // 0, 8, ..., 248
+//! let images = depth.restore(glow.sample_at(4, 0.7)?); // 0, 8, ..., 248
 //! assert_eq!(images.dims(), [4, 3, 8, 8]);
 //! # Ok(())
 //! # }
@@ -66,11 +68,13 @@ pub use mixing::GlowMixing;
 pub use preset::{Preset, UnknownPreset};
 pub use top_prior::TopPrior;
 
+use burn::tensor::Tensor;
+
 use crate::bijector::multi_scale::MultiScale;
 use crate::conditioner::{GlowNet, ZeroConv};
 use crate::coupling::Coupling;
 use crate::elementwise::ScalarAffine;
-use crate::flow::bound::BoundFlow;
+use crate::flow::Flow;
 use crate::law::Affine;
 use crate::linear::ActNorm;
 use crate::prior::StandardNormal;
@@ -78,7 +82,21 @@ use crate::quantize::UniformDequantization;
 use crate::reshape::Squeeze;
 
 /// The model. Built by [`GlowConfig::init`].
-pub type Glow = BoundFlow<UniformDequantization, GlowLayers, StandardNormal>;
+pub type Glow<C = ()> = Flow<GlowLayers, StandardNormal, 4, C, UniformDequantization>;
+
+/// The model given a class, one-hot. Built by [`GlowConfig::init_classes`].
+///
+/// There is no density without the class:
+/// ```compile_fail,E0599
+/// # use burn::tensor::{Device, Int, Tensor};
+/// # use flowkit::Density;
+/// # use flowkit::model::glow::{GlowConfig, GlowPrior};
+/// # let device = Device::flex();
+/// let config = GlowConfig::new([3, 8, 8], 2, 1).with_n_filters(8).with_prior(GlowPrior::Classes { n_classes: 10 });
+/// let glow = config.init_classes(&device).without_data();
+/// glow.evaluate(Tensor::<4, Int>::zeros([1, 3, 8, 8], &device)); // its trait bounds were not satisfied
+/// ```
+pub type ClassGlow = Glow<Tensor<2>>;
 
 /// From dequantized images to latents: centred, then the scales.
 pub type GlowLayers = (ScalarAffine, MultiScale<GlowLevel>);

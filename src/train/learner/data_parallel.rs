@@ -39,9 +39,9 @@ use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, traine
 ///
 /// A part that is not finite stops the training and the update does not happen: see [`MaximumLikelihood`].
 #[derive(Module, Debug)]
-pub struct DataParallel<const D: usize, M> {
+pub struct DataParallel<M> {
     /// The flow in training.
-    pub learned: MaximumLikelihood<D, M>,
+    pub learned: MaximumLikelihood<M>,
     /// The flow with averaged weights, for evaluation and sampling.
     pub average: M,
     /// Updates that went into the average, `[1]`.
@@ -54,13 +54,13 @@ pub struct DataParallel<const D: usize, M> {
     n_parts: usize,
 }
 
-impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
+impl<M: Likelihood> DataParallel<M> {
     /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at becomes that of the joined gradient.
     ///
     /// # Errors
     /// [`TrainError::Config`] if there are none, or if `decay` is none; [`TrainError::NothingTrained`],
     /// [`TrainError::Clones`] and [`TrainError::Device`] as for [`Trainer::new`](crate::train::Trainer::new).
-    pub fn new(model: MaximumLikelihood<D, M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
+    pub fn new(model: MaximumLikelihood<M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
         if n_parts == 0 {
             return Err(TrainError::Config(ConfigError::Zero { config: "DataParallel", field: "n_parts" }));
         }
@@ -95,7 +95,7 @@ impl<const D: usize, M: Likelihood<D>> DataParallel<D, M> {
     }
 }
 
-impl<const D: usize, M: Likelihood<D>> TrainStep for DataParallel<D, M> {
+impl<M: Likelihood> TrainStep for DataParallel<M> {
     type Input = M::Data;
     type Output = StepLikelihood<M::Provenance>;
 
@@ -130,14 +130,12 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for DataParallel<D, M> {
     }
 }
 
-impl<const D: usize, M: Likelihood<D>> InferenceStep for DataParallel<D, M> {
+impl<M: Likelihood> InferenceStep for DataParallel<M> {
     type Input = M::Data;
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> Self::Output {
-        match self.average.log_likelihood(data) {
-            Ok((nats, dims)) => StepLikelihood::new(nats, dims, M::provenance()),
-            Err(error) => panic!("{error}"),
-        }
+        let model = &self.average;
+        StepLikelihood::new(model.log_prob(data), model.dims(), model.provenance())
     }
 }

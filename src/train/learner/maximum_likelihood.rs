@@ -63,7 +63,7 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 /// let device = Device::flex().autodiff();
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &device))?;
 /// let flow = Flow::new(norm, StandardNormal::new(), [1, 2])?.without_data();
-/// let model = MaximumLikelihood::<2, _>::new(flow);
+/// let model = MaximumLikelihood::new(flow);
 /// # let folder = tempfile::tempdir()?;
 ///
 /// let training = SupervisedTraining::new(folder.path(), loader(), loader())
@@ -77,7 +77,7 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Module, Debug)]
-pub struct MaximumLikelihood<const D: usize, M> {
+pub struct MaximumLikelihood<M> {
     /// The flow.
     pub model: M,
     #[module(skip)]
@@ -114,7 +114,7 @@ impl Debug for Stop {
     }
 }
 
-impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
+impl<M: Likelihood> MaximumLikelihood<M> {
     /// A started flow, its gradient clipped at a norm of 1 nat per example, which is Flow++'s.
     pub fn new(model: M) -> Self {
         Self {
@@ -177,13 +177,6 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
         self.stop.reason().clone()
     }
 
-    fn log_likelihood(model: &M, data: M::Data) -> (Tensor<1>, usize) {
-        match model.log_likelihood(data) {
-            Ok(likelihood) => likelihood,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
     /// The gradients of a finite loss, clipped.
     fn gradients(&self, working: &M, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
         let text = |error: TrainError| error.to_string();
@@ -218,19 +211,20 @@ impl<const D: usize, M: Likelihood<D>> MaximumLikelihood<D, M> {
     }
 }
 
-impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
+impl<M: Likelihood> TrainStep for MaximumLikelihood<M> {
     type Input = M::Data;
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> TrainOutput<Self::Output> {
-        let working = self.precision.working_copy(&self.model);
-        let (nats, dims) = Self::log_likelihood(&working, data.clone());
+        let model = &self.model;
+        let working = self.precision.working_copy(model);
+        let nats = working.log_prob(data.clone());
         let grads = self.gradients(&working, nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
             self.fail(&reason);
             // A parameter without a gradient is left alone.
             GradientsParams::new()
         });
-        TrainOutput { grads, item: StepLikelihood::new(nats, dims, M::provenance()) }
+        TrainOutput { grads, item: StepLikelihood::new(nats, model.dims(), model.provenance()) }
     }
 
     fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, gradients: GradientsParams) -> Self {
@@ -249,15 +243,14 @@ impl<const D: usize, M: Likelihood<D>> TrainStep for MaximumLikelihood<D, M> {
     }
 }
 
-impl<const D: usize, M: Likelihood<D>> InferenceStep for MaximumLikelihood<D, M> {
+impl<M: Likelihood> InferenceStep for MaximumLikelihood<M> {
     type Input = M::Data;
     type Output = StepLikelihood<M::Provenance>;
 
     fn step(&self, data: M::Data) -> Self::Output {
         // burn would keep the graph of an evaluation until the next backward pass.
         let model = self.model.valid();
-        let data = model.plain(data);
-        let (nats, dims) = Self::log_likelihood(&model, data);
-        StepLikelihood::new(nats, dims, M::provenance())
+        let nats = model.log_prob(model.plain(data));
+        StepLikelihood::new(nats, model.dims(), model.provenance())
     }
 }

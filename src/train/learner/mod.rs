@@ -5,7 +5,7 @@
 //!
 //! | burn asks for | here |
 //! |---|---|
-//! | a model with a `TrainStep` and an `InferenceStep` | [`MaximumLikelihood`] of any [`Likelihood`]: [`Flow`](crate::Flow), [`BoundFlow`](crate::BoundFlow) |
+//! | a model with a `TrainStep` and an `InferenceStep` | [`MaximumLikelihood`] of any [`Likelihood`]: [`Flow`](crate::Flow) |
 //! | the output of a step | [`StepLikelihood`] |
 //! | metrics | [`LikelihoodMetric`], in bits/dim or in nats, with its provenance |
 //! | data loaders | [`Loader`](crate::data::Loader), or burn's with [`ImageBatcher`](crate::data::ImageBatcher) |

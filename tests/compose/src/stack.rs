@@ -41,7 +41,7 @@ pub enum StackError {
 }
 
 /// The flow of the layers of a file.
-pub type Stack = Flow<Vec<BoxBijector<2>>, StandardNormal>;
+pub type Stack = Flow<Vec<BoxBijector<2>>, StandardNormal, 2>;
 
 impl StackConfig {
     pub fn parse(text: &str) -> Result<Self, StackError> {

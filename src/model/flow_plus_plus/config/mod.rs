@@ -20,7 +20,7 @@ use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
 use crate::error::{ConfigError, ShapeError};
-use crate::flow::bound::BoundFlow;
+use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm, AnyLaw, Law, MixLogCdfConfig};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
@@ -174,7 +174,8 @@ impl FlowPlusPlusConfig {
         }
         let [c, h, w] = self.image;
         let layers = (built(&LogitConfig::new(), [1, c, h, w], device), stages);
-        Ok(BoundFlow::new(self.init_dequantization(device)?, layers, StandardNormal::new(), [1, c, h, w])?)
+        let dequantization = self.init_dequantization(device)?;
+        Ok(Flow::new(layers, StandardNormal::new(), [1, c, h, w])?.behind(dequantization))
     }
 
     fn init_dequantization(&self, device: &Device) -> Result<FlowPlusPlusDequantization, ConfigError> {

@@ -12,6 +12,7 @@ use super::Flow;
 use crate::bijector::Bijector;
 use crate::context::{Context, ContextPart, check_finite};
 use crate::error::{FlowError, ShapeError};
+use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
 
 /// Type and device of a tensor.
@@ -96,64 +97,79 @@ pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), Sh
     }
 }
 
-impl<B, P> Flow<B, P> {
-    /// Whether a batch and its condition fit the flow. Returns the condition with one row for each example, as the
-    /// layers expect it.
+/// A batch that passed the checks of a flow.
+pub(crate) struct Admitted<C> {
+    /// Examples of the batch.
+    pub batch: usize,
+    /// Type and device of the lifted batch.
+    pub numbers: Numbers,
+    /// The condition with one row for each example.
+    pub context: C,
+}
+
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+{
+    /// Whether a batch and its condition fit the flow.
     ///
     /// # Errors
     /// Where one of the rules that head this module is broken.
-    pub(crate) fn fit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        self.check(x.dims())?;
-        let found = Numbers::of(x);
-        Numbers::of_modules(&self.bijector, &self.prior, &found)?.expect("data", &found)?;
-        self.fit_condition(x.dims(), &found, context)
+    pub(crate) fn fit(&self, x: &S::Data, context: &C) -> Result<Admitted<C>, FlowError> {
+        self.surjection.check_dtype(self.dtype())?;
+        let shape = self.surjection.check(x)?;
+        self.check(shape)?;
+        let (dtype, device) = self.surjection.numbers(x, self.dtype());
+        let numbers = Numbers { dtype, device };
+        self.expect("data", &numbers)?;
+        let context = self.fit_condition(shape, &numbers, context)?;
+        Ok(Admitted { batch: shape[0], numbers, context })
     }
 
-    /// [`Flow::fit`] of the condition alone, for data of the given shape, type and device.
-    pub(crate) fn fit_condition<const D: usize, C: Context>(
-        &self,
-        shape: [usize; D],
-        numbers: &Numbers,
-        context: &C,
-    ) -> Result<C, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
+    /// [`Flow::fit`] of the condition alone, for lifted data of the given shape, type and device: with one row for each
+    /// example, as the layers expect it.
+    pub(crate) fn fit_condition(&self, shape: [usize; D], numbers: &Numbers, context: &C) -> Result<C, FlowError> {
         numbers.expect_condition(context)?;
         let context = context.for_batch(shape[0]);
-        self.check_given(shape, &context)?;
+        self.check(shape)?;
+        self.prior.check_given(self.bijector.output_shape_given(shape, &context)?, &context)?;
         check_rows(shape[0], &context)?;
         Ok(context)
     }
 
     /// [`Flow::fit`], and whether the condition is finite: one device-to-host copy.
-    pub(crate) fn admit<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> Result<C, FlowError>
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        let fitting = self.fit(x, context)?;
+    pub(crate) fn admit(&self, x: &S::Data, context: &C) -> Result<Admitted<C>, FlowError> {
+        let admitted = self.fit(x, context)?;
         check_finite(context)?;
-        Ok(fitting)
+        Ok(admitted)
     }
 
-    /// [`Flow::fit`] for methods that panic on a bad batch.
-    ///
-    /// # Panics
-    /// With the text of the error.
-    pub(crate) fn expect_admitted<const D: usize, C: Context>(&self, x: &Tensor<D>, context: &C) -> C
-    where
-        B: Bijector<D, C>,
-        P: Prior<D, C>,
-    {
-        match self.fit(x, context) {
-            Ok(context) => context,
-            Err(error) => panic!("{error}"),
+    /// Whether a tensor has the type and device of the flow.
+    pub(crate) fn expect(&self, what: &'static str, found: &Numbers) -> Result<(), FlowError> {
+        Numbers::of_modules(&self.bijector, &self.prior, found)?.expect(what, found)?;
+        match self.surjection.devices().into_iter().next() {
+            Some(device) => Numbers { device, ..found.clone() }.expect(what, found),
+            None => Ok(()),
         }
+    }
+
+    /// [`Flow::expect`] of the noise for a batch.
+    pub(crate) fn expect_noise(&self, noise: &S::Noise) -> Result<(), FlowError> {
+        let mut parts = noise.parts().into_iter();
+        parts.try_for_each(|ContextPart { dtype, device, .. }| self.expect("noise", &Numbers { dtype, device }))
+    }
+}
+
+/// The value, for methods that panic on a bad batch.
+///
+/// # Panics
+/// With the text of the error.
+pub(crate) fn expected<T>(found: Result<T, FlowError>) -> T {
+    match found {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
     }
 }

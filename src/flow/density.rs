@@ -1,0 +1,426 @@
+//! Density: what can be asked of a flow, once for flows without a condition and for flows that are given one.
+//! ```text
+//! log_prob    ln p(x | context), or r(x, u) with fresh noise u                    [batch], nats, differentiable
+//! loss        −mean log_prob                                                      [1], nats
+//! evaluate    log_prob on the host, with its provenance, without dropout and outside any graph
+//! sample      x = lower(f⁻¹(z | context)),  z ~ prior at a temperature
+//! ```
+
+use burn::tensor::Tensor;
+
+use super::Flow;
+use super::admission::expected;
+use super::diagnose::{Diagnosis, DiagnosisConfig};
+use super::likelihood::{ImportanceWeightedBound, IsBound, IsExact, LogLikelihood, Provenance};
+use super::rows::{RowLikelihoods, SampledRows};
+use super::sampling::Samples;
+use super::surjection::Surjection;
+use crate::bijector::Bijector;
+use crate::context::Context;
+use crate::error::FlowError;
+use crate::prior::Prior;
+
+/// A flow together with its condition: made by [`Flow::given`], and a [`Density`].
+#[derive(Debug)]
+pub struct Given<'a, F, C> {
+    flow: &'a F,
+    context: &'a C,
+}
+
+impl<F, C> Clone for Given<'_, F, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F, C> Copy for Given<'_, F, C> {}
+
+impl<'a, F, C> Given<'a, F, C> {
+    pub(crate) fn new(flow: &'a F, context: &'a C) -> Self {
+        Self { flow, context }
+    }
+
+    /// The flow and the condition.
+    pub(crate) fn asked(&self) -> (&'a F, &'a C) {
+        (self.flow, self.context)
+    }
+}
+
+impl<B, P, const D: usize, S> Flow<B, P, D, (), S> {
+    /// The flow and the condition that it does not have.
+    pub(crate) fn asked(&self) -> (&Self, &()) {
+        (self, &())
+    }
+}
+
+/// What can be asked of a density.
+///
+/// [`Flow`] implements it where it has no condition, and [`Flow::given`] makes one of a flow that has. A method that
+/// returns numbers on the host leaves the caller's graphs alone: it runs without dropout and outside any graph.
+pub trait Density {
+    /// A batch.
+    type Data: Clone + Send + 'static;
+
+    /// Noise that data is lifted with; `()` where data is taken as it is.
+    type Noise: Context;
+
+    /// How log-likelihoods are found.
+    type Provenance: Provenance;
+
+    /// How log-likelihoods are found.
+    fn provenance(&self) -> Self::Provenance;
+
+    /// Numbers per example of the data, which bits/dim are counted in.
+    fn dims(&self) -> usize;
+
+    /// The same batch outside any graph.
+    fn plain(&self, x: Self::Data) -> Self::Data;
+
+    /// Fresh noise for a batch, from the generator of its device.
+    fn noise(&self, x: &Self::Data) -> Self::Noise;
+
+    /// Whether a batch fits the model and its condition.
+    ///
+    /// # Errors
+    /// If shape, type or device do not, if data is outside the range of the surjection, or if a layer cannot take the
+    /// condition.
+    fn check(&self, x: &Self::Data) -> Result<(), FlowError>;
+
+    /// `ln p(x)` in nats, or a bound on it with fresh noise; differentiable.
+    ///
+    /// # Shapes
+    /// A batch to `[batch]`.
+    ///
+    /// # Errors
+    /// Those of [`Density::check`].
+    fn try_log_prob(&self, x: Self::Data) -> Result<Tensor<1>, FlowError>;
+
+    /// [`Density::try_log_prob`] of noise that is given: `r(x, noise)`.
+    ///
+    /// # Errors
+    /// Those of [`Density::check`], and if the noise does not have the model's type and device.
+    fn try_log_weight(&self, x: Self::Data, noise: Self::Noise) -> Result<Tensor<1>, FlowError>;
+
+    /// [`Density::try_log_prob`] for batches that fit.
+    ///
+    /// # Panics
+    /// Where that is an error.
+    fn log_prob(&self, x: Self::Data) -> Tensor<1> {
+        expected(self.try_log_prob(x))
+    }
+
+    /// [`Density::try_log_weight`] for batches that fit.
+    ///
+    /// # Panics
+    /// Where that is an error.
+    fn log_weight(&self, x: Self::Data, noise: Self::Noise) -> Tensor<1> {
+        expected(self.try_log_weight(x, noise))
+    }
+
+    /// Training loss: minus the mean of [`Density::log_prob`], in nats per example, `[1]`.
+    ///
+    /// # Panics
+    /// As [`Density::log_prob`].
+    fn loss(&self, x: Self::Data) -> Tensor<1> {
+        self.log_prob(x).mean().neg()
+    }
+
+    /// `ln p` of every example in nats, or a bound on it with fresh noise, on the host.
+    ///
+    /// # Errors
+    /// If the batch does not fit, if it or the condition is not finite, or if a likelihood is not finite. Errors name
+    /// the example; [`Density::evaluate_rows`] returns the likelihoods of the others.
+    fn evaluate(&self, x: Self::Data) -> Result<LogLikelihood<Self::Provenance>, FlowError>;
+
+    /// [`Density::evaluate`] row by row: an example that is not finite, or whose likelihood is not, is marked as failed,
+    /// and the others have their likelihoods.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use flowkit::{Density, Flow, LogitConfig, RowFault, StandardNormal};
+    ///
+    /// let flow = Flow::new(LogitConfig::new().with_margin(0.0).init(), StandardNormal::new(), [1, 1])?.without_data();
+    /// let x = Tensor::<2>::from_data([[0.5], [1.0], [f32::NAN]], &Device::flex());
+    /// assert!(flow.evaluate(x.clone()).is_err());
+    /// let rows = flow.evaluate_rows(x)?;
+    /// // ln N(0; 0, 1) − ln ¼
+    /// assert!((rows.rows()[0].unwrap() - 0.467356).abs() < 1e-5);
+    /// assert_eq!((rows.good(), rows.failed()[1].row), (vec![0], 2));
+    /// assert_eq!(rows.failed()[1].fault, RowFault::Input { count: 1, total: 1 });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the batch does not fit, or if the condition is not finite, in any row. A level outside the surjection's range
+    /// is an error of the whole batch.
+    fn evaluate_rows(&self, x: Self::Data) -> Result<RowLikelihoods<Self::Provenance>, FlowError>;
+
+    /// Importance-weighted bound of every example from `samples` samples of the noise. The noise is sampled one at a
+    /// time: memory does not grow with their number.
+    ///
+    /// # Errors
+    /// As [`Density::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32 − 1.
+    fn evaluate_importance_weighted(
+        &self,
+        x: Self::Data,
+        samples: usize,
+    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>
+    where
+        Self::Provenance: IsBound,
+    {
+        self.evaluate_importance_weighted_rows(x, samples)?.whole()
+    }
+
+    /// [`Density::evaluate_importance_weighted`] row by row: an example with a weight that is not finite is marked as
+    /// failed with the first such weight, and the others have their bounds.
+    ///
+    /// # Errors
+    /// As [`Density::evaluate_rows`], and unless `samples` is 1 to 2^32 − 1.
+    fn evaluate_importance_weighted_rows(
+        &self,
+        x: Self::Data,
+        samples: usize,
+    ) -> Result<RowLikelihoods<ImportanceWeightedBound>, FlowError>
+    where
+        Self::Provenance: IsBound;
+
+    /// `n` samples, with the current weights of a model in training.
+    ///
+    /// # Errors
+    /// As [`Density::sample_at`].
+    fn sample(&self, n: usize) -> Result<Self::Data, FlowError> {
+        self.sample_at(n, 1.0)
+    }
+
+    /// `n` samples at a temperature, by which the spread of the latents is multiplied.
+    ///
+    /// # Errors
+    /// If `n` is 0, if the temperature is negative or not finite, if the condition does not fit or is not finite, or if
+    /// some latents have no inverse in this precision: [`Density::sample_rows_at`] returns the others.
+    /// [`FlowError::Capacity`], before anything is sampled, if the samples take more than 1 TiB, or if the allocator of
+    /// the CPU has no memory for them. Layers need several times that memory, so a number that passes may still be too
+    /// large.
+    fn sample_at(&self, n: usize, temperature: f64) -> Result<Self::Data, FlowError>;
+
+    /// [`Density::sample`] row by row.
+    ///
+    /// # Errors
+    /// As [`Density::sample_rows_at`].
+    fn sample_rows(&self, n: usize) -> Result<SampledRows<Self::Data>, FlowError> {
+        self.sample_rows_at(n, 1.0)
+    }
+
+    /// [`Density::sample_at`] row by row: leaves out samples whose latents have no inverse, and says which.
+    ///
+    /// # Errors
+    /// As [`Density::sample_at`], but [`FlowError::NotInverted`] only if no sample is left.
+    fn sample_rows_at(&self, n: usize, temperature: f64) -> Result<SampledRows<Self::Data>, FlowError>;
+
+    /// [`Density::sample`] with the log-density of each sample.
+    ///
+    /// # Errors
+    /// As [`Density::sample_with_log_prob_at`].
+    fn sample_with_log_prob(&self, n: usize) -> Result<Samples<Self::Data>, FlowError>
+    where
+        Self::Provenance: IsExact,
+    {
+        self.sample_with_log_prob_at(n, 1.0)
+    }
+
+    /// [`Density::sample_at`] with the log-density of each sample under the model itself, whatever the temperature.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use flowkit::{Density, Flow, Invert, StandardNormal, Tanh};
+    ///
+    /// // Samples in (−1, 1); at this temperature some round to the ends.
+    /// let flow = Flow::new(Invert::new(Tanh::new()), StandardNormal::new(), [1, 2])?.without_data();
+    /// let samples = flow.sample_with_log_prob_at(64, 5.0)?;
+    /// assert!(samples.log_likelihood.nats().iter().all(|nats| nats.is_finite()));
+    /// assert!(flow.evaluate(samples.x).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Density::sample_at`], and if a log-density is not finite: for example if a temperature above 1 moves latents
+    /// out of the support of a [`Uniform`](crate::Uniform) prior.
+    fn sample_with_log_prob_at(&self, n: usize, temperature: f64) -> Result<Samples<Self::Data>, FlowError>
+    where
+        Self::Provenance: IsExact;
+
+    /// [`Density::sample_with_log_prob`] row by row.
+    ///
+    /// # Errors
+    /// As [`Density::sample_rows_with_log_prob_at`].
+    fn sample_rows_with_log_prob(&self, n: usize) -> Result<SampledRows<Samples<Self::Data>>, FlowError>
+    where
+        Self::Provenance: IsExact,
+    {
+        self.sample_rows_with_log_prob_at(n, 1.0)
+    }
+
+    /// [`Density::sample_with_log_prob_at`] row by row: leaves out samples whose latents have no inverse, or whose
+    /// log-density is not finite, and says which.
+    ///
+    /// # Errors
+    /// As [`Density::sample_with_log_prob_at`], but failed rows are an error only if no sample is left.
+    fn sample_rows_with_log_prob_at(
+        &self,
+        n: usize,
+        temperature: f64,
+    ) -> Result<SampledRows<Samples<Self::Data>>, FlowError>
+    where
+        Self::Provenance: IsExact;
+
+    /// Maps a batch to latents and back: the data that comes out, and the largest difference of the lifted numbers.
+    ///
+    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0, 1], where one level is
+    /// `1/M`.
+    ///
+    /// # Errors
+    /// If the batch does not fit, if it or the condition is not finite, or if latents could not be inverted.
+    fn round_trip(&self, x: Self::Data) -> Result<(Self::Data, f64), FlowError>;
+
+    /// What each layer does to a batch: see [`mod@crate::flow::diagnose`].
+    ///
+    /// # Errors
+    /// As [`Density::diagnose_with`].
+    fn diagnose(&self, x: Self::Data) -> Result<Diagnosis, FlowError> {
+        self.diagnose_with(&DiagnosisConfig::new(), x)
+    }
+
+    /// What each layer of surjection and bijector does to a batch, with fresh noise. The log-determinants of a
+    /// surjection's own layers count in its favour: they widen the noise.
+    ///
+    /// # Errors
+    /// If the batch does not fit, if it or the condition is not finite, or if the device fails.
+    ///
+    /// # Panics
+    /// If [`DiagnosisConfig::validate`] is an error.
+    fn diagnose_with(&self, config: &DiagnosisConfig, x: Self::Data) -> Result<Diagnosis, FlowError>;
+}
+
+/// The methods of a density: each hands flow and condition on.
+macro_rules! density {
+    () => {
+        type Data = S::Data;
+        type Noise = S::Noise;
+        type Provenance = S::Provenance;
+
+        fn provenance(&self) -> S::Provenance {
+            S::PROVENANCE
+        }
+
+        fn dims(&self) -> usize {
+            let (flow, _) = self.asked();
+            flow.surjection.dims(flow.shape)
+        }
+
+        fn plain(&self, x: S::Data) -> S::Data {
+            self.asked().0.surjection.plain(x)
+        }
+
+        fn noise(&self, x: &S::Data) -> S::Noise {
+            let (flow, _) = self.asked();
+            flow.surjection.noise(x, flow.dtype())
+        }
+
+        fn check(&self, x: &S::Data) -> Result<(), FlowError> {
+            let (flow, context) = self.asked();
+            flow.fit(x, context).map(drop)
+        }
+
+        fn try_log_prob(&self, x: S::Data) -> Result<Tensor<1>, FlowError> {
+            let (flow, context) = self.asked();
+            flow.fresh_weight(x, context)
+        }
+
+        fn try_log_weight(&self, x: S::Data, noise: S::Noise) -> Result<Tensor<1>, FlowError> {
+            let (flow, context) = self.asked();
+            flow.weight(x, noise, context)
+        }
+
+        fn evaluate(&self, x: S::Data) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+            let (flow, context) = self.asked();
+            flow.evaluated(x, context)
+        }
+
+        fn evaluate_rows(&self, x: S::Data) -> Result<RowLikelihoods<S::Provenance>, FlowError> {
+            let (flow, context) = self.asked();
+            flow.evaluated_rows(x, context)
+        }
+
+        fn evaluate_importance_weighted_rows(
+            &self,
+            x: S::Data,
+            samples: usize,
+        ) -> Result<RowLikelihoods<ImportanceWeightedBound>, FlowError>
+        where
+            S::Provenance: IsBound,
+        {
+            let (flow, context) = self.asked();
+            flow.weighted_rows(x, samples, context)
+        }
+
+        fn sample_at(&self, n: usize, temperature: f64) -> Result<S::Data, FlowError> {
+            let (flow, context) = self.asked();
+            Ok(flow.surjection.lower(flow.sampled(n, temperature, context)?))
+        }
+
+        fn sample_rows_at(&self, n: usize, temperature: f64) -> Result<SampledRows<S::Data>, FlowError> {
+            let (flow, context) = self.asked();
+            Ok(flow.sampled_rows(n, temperature, context)?.map(|y| flow.surjection.lower(y)))
+        }
+
+        fn sample_with_log_prob_at(&self, n: usize, temperature: f64) -> Result<Samples<S::Data>, FlowError>
+        where
+            S::Provenance: IsExact,
+        {
+            let (flow, context) = self.asked();
+            let samples = flow.sampled_with_density(n, temperature, context)?;
+            Ok(samples.map(|y| flow.surjection.lower(y)))
+        }
+
+        fn sample_rows_with_log_prob_at(
+            &self,
+            n: usize,
+            temperature: f64,
+        ) -> Result<SampledRows<Samples<S::Data>>, FlowError>
+        where
+            S::Provenance: IsExact,
+        {
+            let (flow, context) = self.asked();
+            let rows = flow.sampled_rows_with_density(n, temperature, context)?;
+            Ok(rows.map(|samples| samples.map(|y| flow.surjection.lower(y))))
+        }
+
+        fn round_trip(&self, x: S::Data) -> Result<(S::Data, f64), FlowError> {
+            let (flow, context) = self.asked();
+            flow.returned(x, context)
+        }
+
+        fn diagnose_with(&self, config: &DiagnosisConfig, x: S::Data) -> Result<Diagnosis, FlowError> {
+            let (flow, context) = self.asked();
+            flow.diagnosed(config, x, context)
+        }
+    };
+}
+
+impl<B, P, const D: usize, S> Density for Flow<B, P, D, (), S>
+where
+    S: Surjection<D>,
+    B: Bijector<D>,
+    P: Prior<D>,
+{
+    density! {}
+}
+
+impl<B, P, const D: usize, C, S> Density for Given<'_, Flow<B, P, D, C, S>, C>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+{
+    density! {}
+}
