@@ -30,7 +30,7 @@ fn wide(text: &str) -> Vec<(usize, &str)> {
 }
 
 #[test]
-#[ignore = "files that others are working on are still wider; the pass over the whole tree ends that"]
+#[ignore = "the rest of the tree is still wider than 100 columns, until a pass over all files"]
 fn comments_are_narrow() {
     let mut found = Vec::new();
     for (path, text) in sources() {

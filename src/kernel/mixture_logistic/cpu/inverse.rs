@@ -6,7 +6,7 @@
 //! step     δ/(1 + ½ δ c)     Halley's: Newton's δ = (t − t(x))/(dt/dx), bent by c = d(ln dt/dx)/dx
 //! c = (F − G)/W · dt/dx − (Σ κ (σ(u) − σ(−u)) q²)/D
 //! ```
-//! The bracket is exact: `F` is an average of the `σ(z_k)` and the logit increases, so `t` lies
+//! The bracket is exact: `F` is an average of the `σ(u_k)` and the logit increases, so `t` lies
 //! between the smallest and the largest `u_k`. A step that would leave it, or that is longer than
 //! half the previous one, is replaced by a bisection. So is every eighth step, if the bracket has
 //! not halved since the last bisection. An end that overflows is set to `L`, a quarter of the

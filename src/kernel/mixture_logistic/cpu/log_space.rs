@@ -236,9 +236,8 @@ impl<T: Real> Mixture<T> {
 
     /// Gradient of one component.
     ///
-    /// The shares are divided, not
-    /// multiplied by reciprocals: a component alone has shares of exactly 1, and their differences
-    /// vanish exactly.
+    /// The shares are divided, not multiplied by reciprocals: a component alone has shares of
+    /// exactly 1, and their differences vanish exactly.
     #[inline(always)]
     pub fn gradient<M: MultiplyAdd>(&self, index: usize, cotangent: &Cotangent<'_, T>) -> Gradient<T> {
         let (parameters, share) = (&self.parameters[index], &self.shares[index]);

@@ -162,7 +162,7 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
     }
 }
 
-/// The gradient with respect to `z_k`, from the shares in `F`, `1 − F` and `F'`, or these times
+/// The gradient with respect to `u_k`, from the shares in `F`, `1 − F` and `F'`, or these times
 /// `e^−s`, and from `σ(u)`, `σ(−u)`.
 #[cube]
 pub fn by_point<N: Float>(by_t: N, by_log: N, below: N, above: N, density: N, plus: N, minus: N) -> N {

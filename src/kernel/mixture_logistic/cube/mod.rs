@@ -95,10 +95,10 @@ fn backward_kernel<F: Float, N: Float>(
             + falling_part * N::exp(falling_exponent) * falling_rest;
         let weight = N::exp(c.logit) / sums.weight;
         let by_logit = by_t * (below - above) + by_log * ((density - below) + (weight - above));
-        let by_z = by_point::<N>(by_t, by_log, below, above, density, plus, minus);
-        // z may be infinite where shares and tails have vanished.
-        let by_z_times_z = select(by_z == N::new(0.0), by_z, c.u * by_z);
-        let by_scale = select(c.free, -by_z_times_z - by_log * density, N::new(0.0));
+        let by_u = by_point::<N>(by_t, by_log, below, above, density, plus, minus);
+        // u may be infinite where shares and tails have vanished.
+        let by_u_times_u = select(by_u == N::new(0.0), by_u, c.u * by_u);
+        let by_scale = select(c.free, -by_u_times_u - by_log * density, N::new(0.0));
         // The shares times e^−s, computed in their exponents, since a share may underflow where its
         // product does not. They are in units of the largest of them, so that those of a single
         // component are still exactly 1.

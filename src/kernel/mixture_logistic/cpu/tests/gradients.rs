@@ -45,7 +45,7 @@ fn gradients_in_f64() {
 }
 
 /// Largest error of a gradient relative to the largest of its kind (logits, means, log-scales) at
-/// its number, before the terms of one cancel. Errors that follow from those of large `z_k` are
+/// its number, before the terms of one cancel. Errors that follow from those of large `u_k` are
 /// excused.
 fn gradient_error(problem: &Problem<f32>, set: InstructionSet, gz: &[f32], gl: &[f32]) -> f64 {
     let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
