@@ -70,6 +70,8 @@ impl<const D: usize> ShapeMap<D> for SinhArcsinh<D> {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for SinhArcsinh<D> {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let log_tail = self.log_tail.val();

@@ -99,11 +99,11 @@ pub mod whole_file;
 
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
 pub use bijector::boxed::BoxBijector;
-pub use bijector::compose::Invert;
+pub use bijector::invert::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
 pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
-pub use bijector::{Bijector, Boxed, LayerConfig, Plan, ShapeMap, Site};
+pub use bijector::{Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, Plan, Rearrange, ShapeMap, Site};
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, ConvResBlock, ConvResNet, ConvResNetConfig,
     ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,

@@ -293,6 +293,8 @@ impl<C: Context> Bijector<2, C> for Normed
 where
     Coupling<Affine, Mlp>: Bijector<2, C>,
 {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<2>, context: &C) -> (Tensor<2>, Tensor<1>) {
         self.inner.forward(x, context)
     }

@@ -184,6 +184,8 @@ impl ShapeMap<2> for Coarse {
 }
 
 impl<C: Context> Bijector<2, C> for Coarse {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         let log_det = flowkit::tensor::per_example::zero_log_det(&x);
         (x, log_det)

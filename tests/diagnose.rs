@@ -134,6 +134,8 @@ impl ShapeMap<2> for Broken {
 }
 
 impl<C: Context> Bijector<2, C> for Broken {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         let z = x.log();
         (z.clone(), z.neg().sum_dim(1).squeeze_dim::<1>(1))
@@ -190,6 +192,8 @@ impl ShapeMap<2> for Stretch {
 }
 
 impl Bijector<2, Tensor<2>> for Stretch {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, context: &Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         assert_eq!(x.dims()[0], context.dims()[0], "a row of the condition for each example");
         (x * context.clone().exp(), context.clone().squeeze_dim::<1>(1).mul_scalar(4.0))

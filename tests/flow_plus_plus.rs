@@ -187,9 +187,9 @@ fn every_way_of_checkpointing_trains() {
     let layers = &trainer.model().bijector;
     let mut walk = Replay::<()>::new(1);
     let x = Tensor::<4>::full([2, 3, 8, 8], 0.4, &device.clone().inner());
-    let (z, _) = layers.walk_forward(x.clone(), &(), &mut walk);
+    let (z, _) = layers.replay_forward(x.clone(), &(), &mut walk);
     let back = Cotangent { grad_z: z.ones_like(), grad_log_det: Tensor::ones([2], &z.device()), z };
-    let back = layers.walk_back(back, &(), &mut walk);
+    let back = layers.replay_back(back, &(), &mut walk);
     assert!((back.z - x).abs().max().into_scalar::<f32>() < 1e-4);
     assert!(!walk.parameters.is_empty());
 }

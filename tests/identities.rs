@@ -72,6 +72,8 @@ impl<C: Context> Bijector<2, C> for Twice
 where
     Layer: Bijector<2, C>,
 {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, context: &C) -> (Tensor<2>, Tensor<1>) {
         let (h, first) = self.inner.forward(x, context);
         let (z, second) = self.inner.forward(h, context);

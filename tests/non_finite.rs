@@ -134,7 +134,7 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
         let TrainError::NonFiniteLoss { step: 1, fault: Some(fault), .. } = &error else {
             panic!("{parameter}: {error}")
         };
-        assert_eq!(*fault, NonFinitePlace { path: path.into(), what }, "{parameter}");
+        assert_eq!(*fault, NonFinitePlace { path: path.into(), what: what.into() }, "{parameter}");
         assert!(error.to_string().ends_with(&format!("first not finite at `{path}` ({what})")), "{error}");
         assert_eq!(trainer.step_count(), 0);
         assert_eq!(weights(trainer.model()), before);
@@ -149,7 +149,7 @@ fn levels_of_a_multi_scale_stack_are_told_apart() {
     let broken = spoil(flow, "bijector.levels.1.log_scale", 100.0);
     let x = Tensor::<4>::full([2, 4, 2, 2], 0.5, &device());
     let fault = NegativeLogLikelihood::new(x).fault(&broken);
-    assert_eq!(fault, Some(NonFinitePlace { path: "bijector.levels.1".into(), what: "ActNorm" }));
+    assert_eq!(fault, Some(NonFinitePlace { path: "bijector.levels.1".into(), what: "ActNorm".into() }));
 }
 
 /// The identity, with a gradient that is infinite.
@@ -163,6 +163,8 @@ impl<const D: usize> ShapeMap<D> for Kink {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Kink {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let zero = x.clone() - x.clone().detach();
         let log_det = Tensor::zeros([x.dims()[0]], &x.device());
@@ -184,7 +186,7 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let x = Tensor::from_data([[0.5, -1.0], [2.0, 0.1]], &device());
     let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap_err();
     // The kink has no parameters: those before it are named, and the search names it. Not bijector.2, which lies behind it.
-    let fault = Some(NonFinitePlace { path: "bijector.1".into(), what: "Kink" });
+    let fault = Some(NonFinitePlace { path: "bijector.1".into(), what: "Kink".into() });
     let expected = TrainError::NonFiniteGradient { step: Some(1), parameter: "bijector.0.1.log_scale".into(), fault };
     assert_eq!(error, expected);
     assert_eq!((trainer.step_count(), weights(trainer.model())), (0, before));
@@ -345,7 +347,7 @@ fn a_resumed_run_remembers_its_failures() {
 fn data_that_is_not_finite_is_no_fault_of_the_model() {
     let x = Tensor::<2>::from_data([[0.0, f32::NAN]], &device());
     let fault = NegativeLogLikelihood::new(x).fault(&norm().without_data());
-    assert_eq!(fault, Some(NonFinitePlace { path: "x".into(), what: "data" }));
+    assert_eq!(fault, Some(NonFinitePlace { path: "x".into(), what: "data".into() }));
 }
 
 #[test]

@@ -18,8 +18,9 @@ use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Precision, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, Bijector, Context, Cotangent, CouplingConfig, Density, Flow, GatedNetConfig, GradientMemory, Mixing,
-    Replay, ShapeError, ShapeMap, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
+    ActNormConfig, Bijector, Context, Cotangent, CouplingConfig, Density, Direction, Drive, Flow, GatedNetConfig,
+    GradientMemory, Leaf, Mixing, Replay, ShapeError, ShapeMap, StandardNormal, Swap, UniformDequantization,
+    UniformDequantizationConfig, Visit,
 };
 
 /// The generator is global to the process, so tests take turns.
@@ -251,6 +252,8 @@ impl ShapeMap<4> for Own {
 }
 
 impl<C: Context> Bijector<4, C> for Own {
+    type Driver = OwnWay;
+
     fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
         let n = x.dims()[0];
         let noise = Tensor::<4>::random(x.dims(), Distribution::Default, &x.device());
@@ -260,13 +263,37 @@ impl<C: Context> Bijector<4, C> for Own {
     fn inverse(&self, z: Tensor<4>, _: &C) -> Tensor<4> {
         z
     }
-    fn walk_back(&self, back: Cotangent<4>, _: &C, walk: &mut Replay<C>) -> Cotangent<4> {
-        walk.leave(&back.z.device());
+}
+
+/// A driver that may forget to give the stream back.
+struct OwnWay;
+
+impl<C: Context> Drive<Own, 4, C> for OwnWay {
+    fn visit(own: &Own, direction: Direction, x: Tensor<4>, context: &C, visit: &mut Visit<'_, 4>) -> Tensor<4> {
+        Leaf::visit(own, direction, x, context, visit)
+    }
+    fn replay_forward(
+        own: &Own,
+        direction: Direction,
+        x: Tensor<4>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<4>, Tensor<1>) {
+        Leaf::replay_forward(own, direction, x, context, replay)
+    }
+    fn replay_back(own: &Own, _: Direction, back: Cotangent<4>, _: &C, replay: &mut Replay<C>) -> Cotangent<4> {
+        replay.leave(&back.z.device());
         draw();
-        if self.release {
-            walk.release();
+        if own.release {
+            replay.release();
         }
         back
+    }
+    fn accepts(_: &Own) -> Result<(), ShapeError> {
+        Ok(())
+    }
+    fn shape_given(own: &Own, direction: Direction, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
+        Leaf::shape_given(own, direction, shape, context)
     }
 }
 
@@ -275,10 +302,10 @@ fn walked<B: Bijector<4>>(bijector: &B, before: u64, seed: u64) -> [Vec<f32>; 2]
     device().seed(before);
     let mut walk = Replay::new(seed);
     let x = levels(3).float().div_scalar(256.0).inner();
-    let (z, log_det) = bijector.walk_forward(x, &(), &mut walk);
+    let (z, log_det) = bijector.replay_forward(x, &(), &mut walk);
     let between = draw();
     let back = Cotangent { grad_z: z.ones_like(), grad_log_det: log_det.ones_like(), z };
-    bijector.walk_back(back, &(), &mut walk);
+    bijector.replay_back(back, &(), &mut walk);
     [between, draw()]
 }
 
@@ -328,7 +355,7 @@ fn a_walk_draws_from_its_seed() {
     let z = |before: u64, seed: u64| {
         device().seed(before);
         let layers = &model.bijector;
-        layers.walk_forward(x.clone(), &(), &mut Replay::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
+        layers.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
     };
     assert_eq!(z(1, 3), z(2, 3));
     assert_ne!(z(1, 3), z(1, 4));

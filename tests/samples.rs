@@ -153,6 +153,8 @@ impl ShapeMap<2> for Scale {
 }
 
 impl Bijector<2, Tensor<2>> for Scale {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, context: &Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let log_scale = context.clone().expand(x.dims());
         (x * log_scale.clone().exp(), sum_event(log_scale))

@@ -7,7 +7,7 @@ use burn::module::{
 };
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
-use flowkit::{Bijector, Context, Cotangent, Replay, ShapeError, ShapeMap, Visit, check_shape};
+use flowkit::{Bijector, Context, Cotangent, Direction, Drive, Leaf, Replay, ShapeError, ShapeMap, Visit, check_shape};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mistake {
@@ -91,6 +91,8 @@ impl ShapeMap<2> for Scale {
 }
 
 impl<C: Context> Bijector<2, C> for Scale {
+    type Driver = Skipping;
+
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         if self.mistake != ShapeTakesAll {
             check_shape(self.output_shape(x.dims()));
@@ -132,13 +134,7 @@ impl<C: Context> Bijector<2, C> for Scale {
         (self, z)
     }
 
-    fn visit_layers(&self, x: Tensor<2>, context: &C, walk: &mut Visit<'_, 2>) -> Tensor<2> {
-        if self.mistake == LayerLeftOut { x } else { walk.leaf(self, x, context) }
-    }
-
-    fn walk_back(&self, back: Cotangent<2>, context: &C, walk: &mut Replay<C>) -> Cotangent<2> {
-        let device = back.z.device().autodiff();
-        walk.leave(&device);
+    fn pull_back(&self, back: Cotangent<2>, context: &C, replay: &mut Replay<C>) -> Cotangent<2> {
         let x = self.inverse(Tensor::from_inner(back.z), context).inner();
         let leaf = Tensor::from_inner(x.clone()).require_grad();
         let (z, log_det) = self.forward(leaf.clone(), context);
@@ -149,10 +145,52 @@ impl<C: Context> Bijector<2, C> for Scale {
         let grad_z = leaf.grad_remove(&mut found).expect("the input is a leaf");
         for parameter in [&self.bias, &self.log_scale] {
             if let Some(gradient) = parameter.val().grad_remove(&mut found) {
-                walk.parameters.register(parameter.id, gradient);
+                replay.parameters.register(parameter.id, gradient);
             }
         }
         Cotangent { z: x, grad_z, grad_log_det: back.grad_log_det }
+    }
+}
+
+/// The driver of a layer, but for a visit that may leave it out.
+struct Skipping;
+
+impl<C: Context> Drive<Scale, 2, C> for Skipping {
+    fn visit(bijector: &Scale, direction: Direction, x: Tensor<2>, context: &C, visit: &mut Visit<'_, 2>) -> Tensor<2> {
+        if bijector.mistake == LayerLeftOut { x } else { Leaf::visit(bijector, direction, x, context, visit) }
+    }
+
+    fn replay_forward(
+        bijector: &Scale,
+        direction: Direction,
+        x: Tensor<2>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<2>, Tensor<1>) {
+        Leaf::replay_forward(bijector, direction, x, context, replay)
+    }
+
+    fn replay_back(
+        bijector: &Scale,
+        direction: Direction,
+        back: Cotangent<2>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<2> {
+        Leaf::replay_back(bijector, direction, back, context, replay)
+    }
+
+    fn accepts(_: &Scale) -> Result<(), ShapeError> {
+        Ok(())
+    }
+
+    fn shape_given(
+        bijector: &Scale,
+        direction: Direction,
+        shape: [usize; 2],
+        context: &C,
+    ) -> Result<[usize; 2], ShapeError> {
+        Leaf::shape_given(bijector, direction, shape, context)
     }
 }
 
@@ -185,7 +223,7 @@ const TABLE: [(Mistake, Check, &str); 21] = [
     (OtherInEvaluation, Check::Evaluation, "z of valid() at [0, 0] is"),
     (RandomInEvaluation, Check::Repeats, "z of valid(), a second time, at [0, 0] is"),
     (StartOnGraph, Check::Start, "what initialize passes on still hangs on a graph"),
-    (WalkHalves, Check::Walk, "gradient of the input by walk_back at ["),
+    (WalkHalves, Check::Walk, "gradient of the input by replay_back at ["),
     (Half, Check::Shapes, "z is of type F64, expected F32"),
     (LayerLeftOut, Check::Layers, "z of visit_layers, against forward, at ["),
     (Panics, Check::Shapes, "panicked: not written yet"),
@@ -301,6 +339,8 @@ impl ShapeMap<2> for Forgetful {
 }
 
 impl Bijector<2> for Forgetful {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<2>, context: &()) -> (Tensor<2>, Tensor<1>) {
         self.0.forward(x, context)
     }

@@ -38,7 +38,7 @@ use burn::tensor::Tensor;
 
 use super::AutoregressiveNet;
 use crate::bijector::visit::See;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, Leaf, ShapeMap};
 use crate::conditioner::{NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -98,6 +98,8 @@ where
     L: Law,
     N: AutoregressiveNet<C>,
 {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<2>, context: &C) -> (Tensor<2>, Tensor<1>) {
         self.forward_observed(x, context, &mut |_, _| {})
     }
@@ -127,10 +129,8 @@ where
         self.net.accepts()
     }
 
-    fn output_shape_given(&self, shape: [usize; 2], context: &C) -> Result<[usize; 2], ShapeError> {
-        let output = self.output_shape(shape)?;
-        self.net.check_context(shape, context)?;
-        Ok(output)
+    fn check_context(&self, shape: [usize; 2], context: &C) -> Result<(), ShapeError> {
+        self.net.check_context(shape, context)
     }
 
     fn initialize(self, x: Tensor<2>, context: &C) -> (Self, Tensor<2>) {

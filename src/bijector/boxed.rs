@@ -12,9 +12,10 @@ use burn::module::{
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
+use crate::bijector::init_problem::InitProblem;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::{See, Visit};
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, Direction, Drive, Member, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 
@@ -34,19 +35,12 @@ impl<const D: usize, C: Context> BoxBijector<D, C> {
 }
 
 /// [`Bijector`] and [`Module`] without what a trait object cannot have.
-trait DynBijector<const D: usize, C: Context>: Send + Sync + Debug {
-    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
-    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
-    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
-    fn accepts(&self) -> Result<(), ShapeError>;
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
+trait DynBijector<const D: usize, C: Context>: Member<D, C> + ShapeMap<D> + Send + Sync + Debug {
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
+    fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem>;
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>);
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D>;
-    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>);
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D>;
+    fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError>;
+    fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D>;
     fn clone_box(&self) -> BoxBijector<D, C>;
     fn visit_dyn(&self, visitor: &mut dyn DynVisitor);
     fn map_dyn(self: Box<Self>, mapper: &mut dyn DynMapper) -> BoxBijector<D, C>;
@@ -60,42 +54,21 @@ trait DynBijector<const D: usize, C: Context>: Send + Sync + Debug {
 }
 
 impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector<D, C> for B {
-    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        Bijector::forward(self, x, context)
-    }
-    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        Bijector::inverse(self, z, context)
-    }
-    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        Bijector::inverse_with_log_det(self, z, context)
-    }
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.output_shape(shape)
-    }
-    fn accepts(&self) -> Result<(), ShapeError> {
-        Bijector::<D, C>::accepts(self)
-    }
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        Bijector::output_shape_given(self, shape, context)
-    }
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.input_shape(shape)
-    }
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>) {
         let (bijector, z) = Bijector::initialize(*self, x, context);
         (BoxBijector::new(bijector), z)
     }
+    fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem> {
+        Bijector::init_problem(self, x, context)
+    }
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         Bijector::forward_observed(self, x, context, see)
     }
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
-        Bijector::visit_layers(self, x, context, walk)
+    fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        Bijector::check_context(self, shape, context)
     }
-    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
-        Bijector::walk_forward(self, x, context, walk)
-    }
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
-        Bijector::walk_back(self, back, context, walk)
+    fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
+        Bijector::pull_back(self, back, context, replay)
     }
     fn clone_box(&self) -> BoxBijector<D, C> {
         BoxBijector::new(self.clone())
@@ -331,34 +304,75 @@ impl<const D: usize, C: Context> ShapeMap<D> for BoxBijector<D, C> {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
+    type Driver = BoxDriver;
+
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        self.0.forward(x, context)
+        self.0.run(Direction::Forward, x, context)
     }
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        self.0.inverse(z, context)
+        self.0.map(Direction::Inverse, z, context)
     }
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        self.0.inverse_with_log_det(z, context)
-    }
-    fn accepts(&self) -> Result<(), ShapeError> {
-        self.0.accepts()
-    }
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        self.0.output_shape_given(shape, context)
+        self.0.run(Direction::Inverse, z, context)
     }
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         self.0.initialize(x, context)
     }
+    fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem> {
+        self.0.init_problem(x, context)
+    }
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         self.0.forward_observed(x, context, see)
     }
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
-        self.0.visit_layers(x, context, walk)
+    fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        self.0.check_context(shape, context)
     }
-    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
-        self.0.walk_forward(x, context, walk)
+    fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
+        self.0.pull_back(back, context, replay)
     }
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
-        self.0.walk_back(back, context, walk)
+}
+
+/// Driver of a [`BoxBijector`]: that of the bijector inside.
+#[derive(Debug, Clone, Copy)]
+pub struct BoxDriver;
+
+impl<const D: usize, C: Context> Drive<BoxBijector<D, C>, D, C> for BoxDriver {
+    fn visit(
+        bijector: &BoxBijector<D, C>,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
+        bijector.0.visit(direction, x, context, visit)
+    }
+    fn replay_forward(
+        bijector: &BoxBijector<D, C>,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        bijector.0.replay_forward(direction, x, context, replay)
+    }
+    fn replay_back(
+        bijector: &BoxBijector<D, C>,
+        direction: Direction,
+        back: Cotangent<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<D> {
+        bijector.0.replay_back(direction, back, context, replay)
+    }
+    fn accepts(bijector: &BoxBijector<D, C>) -> Result<(), ShapeError> {
+        bijector.0.accepts()
+    }
+    fn shape_given(
+        bijector: &BoxBijector<D, C>,
+        direction: Direction,
+        shape: [usize; D],
+        context: &C,
+    ) -> Result<[usize; D], ShapeError> {
+        bijector.0.shape_given(direction, shape, context)
     }
 }

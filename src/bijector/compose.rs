@@ -1,106 +1,183 @@
-//! Bijectors made of bijectors: tuples, `Vec<B>`, `Option<B>`, [`Invert<B>`] and typed structs that delegate to them.
+//! How a composition says its members: [`chain!`](crate::chain) for a type of its own, tuples, `Vec` and `Option`.
 //!
-//! A tuple runs left to right in `forward` and right to left in `inverse`; its log-determinants add. [`crate::BoxBijector`] is the form
-//! for stacks that are chosen at run time.
+//! A tuple runs left to right in `forward` and right to left in `inverse`; its log-determinants add.
+//! [`crate::BoxBijector`] is the form for stacks that are chosen at run time.
 
-use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::replay::{Cotangent, Replay};
-use crate::bijector::visit::Visit;
+use crate::bijector::chain::{Chain, Entry, Members, map, run};
+use crate::bijector::drive::Direction;
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
-use crate::tensor::per_example::zero_log_det;
 
-/// Runs `$step` on the indices of a tuple in reverse order.
-macro_rules! reversed {
-    ([$($done:tt)*] $step:ident) => { $($step!($done);)* };
-    ([$($done:tt)*] $step:ident $head:tt $($tail:tt)*) => { reversed!([$head $($done)*] $step $($tail)*) };
-}
+/// Makes a composition: a module whose members run one after the other.
+///
+/// Members stand in the order of `forward`. `field: Type` declares a member, with its visibility and documentation.
+/// `!field: Type` declares one that runs inverted. `field` or `!field` without a type lets a member that was declared before
+/// run again. The type is a [`Bijector`] for every rank and every condition that all of its members take, and a start from
+/// data initialises each member where it first occurs.
+///
+/// The crate that calls it depends on `burn`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use flowkit::{Bijector, ChannelOrder, LeakyRelu, LeakyReluConfig, Squeeze, SqueezeConfig, chain};
+///
+/// chain! {
+///     /// Bends the elements of an image that is squeezed meanwhile.
+///     pub struct Bent {
+///         squeeze: Squeeze,
+///         /// What bends.
+///         pub bends: Vec<LeakyRelu>,
+///         !squeeze,
+///     }
+/// }
+///
+/// let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
+/// let bent = Bent { squeeze, bends: vec![LeakyReluConfig::new().init(); 2] };
+/// let x = Tensor::<4>::ones([2, 1, 4, 4], &Device::flex()).neg();
+/// let (z, log_det) = bent.forward(x.clone(), &());
+/// assert_eq!(z.dims(), [2, 1, 4, 4]);
+/// assert!(log_det.max().into_scalar::<f32>() < 0.0);
+/// let back = bent.inverse(z, &());
+/// assert!((back - x).abs().max().into_scalar::<f32>() < 1e-6);
+/// ```
+#[macro_export]
+macro_rules! chain {
+    // The members, read one by one into the list of fields and the list of occurrences.
+    (@member $head:tt [$($fields:tt)*] [$($order:tt)*]
+        $(#[$meta:meta])* ! $vis:vis $field:ident : $type:ty $(, $($rest:tt)*)?
+    ) => {
+        $crate::chain!(@member $head [$($fields)* {[$(#[$meta])*] [$vis] $field : $type}]
+            [$($order)* (Inverse $field $field)] $($($rest)*)?);
+    };
+    (@member $head:tt [$($fields:tt)*] [$($order:tt)*]
+        $(#[$meta:meta])* $vis:vis $field:ident : $type:ty $(, $($rest:tt)*)?
+    ) => {
+        $crate::chain!(@member $head [$($fields)* {[$(#[$meta])*] [$vis] $field : $type}]
+            [$($order)* (Forward $field $field)] $($($rest)*)?);
+    };
+    (@member $head:tt $fields:tt [$($order:tt)*] ! $field:ident $(, $($rest:tt)*)?) => {
+        $crate::chain!(@member $head $fields [$($order)* (Inverse $field $field)] $($($rest)*)?);
+    };
+    (@member $head:tt $fields:tt [$($order:tt)*] $field:ident $(, $($rest:tt)*)?) => {
+        $crate::chain!(@member $head $fields [$($order)* (Forward $field $field)] $($($rest)*)?);
+    };
+    (@member
+        {[$(#[$meta:meta])*] [$vis:vis] $name:ident [$($param:ident)*]}
+        [$({[$($field_meta:tt)*] [$field_vis:vis] $field:ident : $type:ty})+]
+        [$($order:tt)+]
+    ) => {
+        $(#[$meta])*
+        #[derive(::burn::module::Module, Debug)]
+        $vis struct $name<$($param),*> {
+            $($($field_meta)* $field_vis $field: $type),+
+        }
 
-macro_rules! tuple {
-    ($($T:ident $i:tt),+) => {
-        impl<const D: usize, $($T: ShapeMap<D>),+> ShapeMap<D> for ($($T,)+) {
-            fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-                $( let shape = self.$i.output_shape(shape)?; )+
+        $crate::chain!(@build
+            {
+                [$($param),*] [$name<$($param),*>] [$($type),+]
+                [Self { $($field),+ }] [Self { $($field: $field.done()),+ }] [$($field)+]
+            }
+            [$($order)+] [] $($order)+);
+    };
+
+    // The occurrences in reverse, for the inverse.
+    (@build $what:tt $order:tt [$($reverse:tt)*] $head:tt $($tail:tt)*) => {
+        $crate::chain!(@build $what $order [$head $($reverse)*] $($tail)*);
+    };
+    (@build
+        {
+            [$($param:ident),*] [$self:ty] [$($type:ty),+]
+            [$open:pat] [$close:expr] [$($local:ident)+]
+        }
+        [$(($direction:ident $field:tt $member:ident))+]
+        [$(($back:ident $back_field:tt $back_member:ident))+]
+    ) => {
+        impl<const D: usize, $($param),*> $crate::ShapeMap<D> for $self
+        where
+            $($type: $crate::ShapeMap<D>,)+
+        {
+            fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
+                $(let shape = $crate::bijector::Direction::$direction.shape(&self.$field, shape)?;)+
                 Ok(shape)
             }
 
-            fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-                let mut shape = shape;
-                macro_rules! step { ($j:tt) => { shape = self.$j.input_shape(shape)? }; }
-                reversed!([] step $($i)+);
+            fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
+                $(let shape = $crate::bijector::Direction::$back.input_shape(&self.$back_field, shape)?;)+
                 Ok(shape)
             }
         }
 
-        impl<const D: usize, C: Context, $($T: Bijector<D, C>),+> Bijector<D, C> for ($($T,)+) {
-            fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-                let log_det = zero_log_det(&x);
-                $( let (x, part) = self.$i.forward(x, context); let log_det = log_det + part; )+
-                (x, log_det)
+        impl<const D: usize, C, $($param),*> $crate::bijector::Members<D, C> for $self
+        where
+            C: $crate::Context,
+            $($param: ::burn::module::Module + ::burn::module::ModuleDisplay + 'static,)*
+            $($type: $crate::Bijector<D, C>,)+
+        {
+            fn members(&self) -> Vec<$crate::bijector::Entry<'_, D, C>> {
+                vec![$($crate::bijector::Entry::new(
+                    stringify!($field),
+                    $crate::bijector::Direction::$direction,
+                    &self.$field,
+                )),+]
+            }
+        }
+
+        impl<const D: usize, C, $($param),*> $crate::Bijector<D, C> for $self
+        where
+            C: $crate::Context,
+            $($param: ::burn::module::Module + ::burn::module::ModuleDisplay + 'static,)*
+            $($type: $crate::Bijector<D, C>,)+
+        {
+            type Driver = $crate::bijector::Chain;
+
+            fn forward(
+                &self,
+                x: ::burn::tensor::Tensor<D>,
+                context: &C,
+            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
+                $crate::bijector::chain::run(self, $crate::bijector::Direction::Forward, x, context)
             }
 
-            fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-                let mut x = z;
-                macro_rules! step { ($j:tt) => { x = self.$j.inverse(x, context) }; }
-                reversed!([] step $($i)+);
-                x
+            fn inverse(&self, z: ::burn::tensor::Tensor<D>, context: &C) -> ::burn::tensor::Tensor<D> {
+                $crate::bijector::chain::map(self, $crate::bijector::Direction::Inverse, z, context)
             }
 
-            fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-                let mut log_det = zero_log_det(&z);
-                let mut x = z;
-                macro_rules! step { ($j:tt) => {
-                    let (next, part) = self.$j.inverse_with_log_det(x, context);
-                    x = next;
-                    log_det = log_det + part;
-                }; }
-                reversed!([] step $($i)+);
-                (x, log_det)
-            }
-
-            fn accepts(&self) -> Result<(), ShapeError> {
-                $( self.$i.accepts()?; )+
-                Ok(())
-            }
-
-            fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-                $( let shape = self.$i.output_shape_given(shape, context)?; )+
-                Ok(shape)
+            fn inverse_with_log_det(
+                &self,
+                z: ::burn::tensor::Tensor<D>,
+                context: &C,
+            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
+                $crate::bijector::chain::run(self, $crate::bijector::Direction::Inverse, z, context)
             }
 
             #[allow(non_snake_case)]
-            fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
-                let ($($T,)+) = self;
-                $( let ($T, x) = $T.initialize(x, context); )+
-                (($($T,)+), x)
-            }
-
-            fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
-                $( let x = walk.member(stringify!($i), &self.$i, x, context); )+
-                x
-            }
-
-            fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
-                let log_det = zero_log_det(&x);
-                $(
-                    let (x, part) = walk.within($i, |walk| self.$i.walk_forward(x, context, walk));
-                    let log_det = log_det + part;
-                )+
-                (x, log_det)
-            }
-
-            fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
-                let mut back = back;
-                macro_rules! step { ($j:tt) => {
-                    back = walk.within($j, |walk| self.$j.walk_back(back, context, walk))
-                }; }
-                reversed!([] step $($i)+);
-                back
+            fn initialize(
+                self,
+                x: ::burn::tensor::Tensor<D>,
+                context: &C,
+            ) -> (Self, ::burn::tensor::Tensor<D>) {
+                let $open = self;
+                $(let $local = $crate::bijector::chain::Starting::new($local);)+
+                $(let ($member, x) = $member.next($crate::bijector::Direction::$direction, x, context);)+
+                ($close, x)
             }
         }
+    };
+
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(<$($param:ident),+ $(,)?>)? { $($members:tt)+ }) => {
+        $crate::chain!(@member {[$(#[$meta])*] [$vis] $name [$($($param)+)?]} [] [] $($members)+);
+    };
+}
+
+/// The members of a tuple are its elements.
+macro_rules! tuple {
+    ($($T:ident $i:tt),+) => {
+        crate::chain!(@build
+            { [$($T),+] [($($T,)+)] [$($T),+] [($($T,)+)] [($($T.done(),)+)] [$($T)+] }
+            [$((Forward $i $T))+] [] $((Forward $i $T))+);
     };
 }
 
@@ -122,38 +199,31 @@ impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Vec<B> {
     }
 }
 
+impl<const D: usize, C: Context, B: Bijector<D, C>> Members<D, C> for Vec<B> {
+    fn members(&self) -> Vec<Entry<'_, D, C>> {
+        let entries = self.iter().enumerate();
+        entries.map(|(index, member)| Entry::new(index, Direction::Forward, member)).collect()
+    }
+}
+
 /// A stack of equal type, first to last. Empty: the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
+    type Driver = Chain;
+
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        let log_det = zero_log_det(&x);
-        self.iter().fold((x, log_det), |(x, log_det), member| {
-            let (z, part) = member.forward(x, context);
-            (z, log_det + part)
-        })
+        run(self, Direction::Forward, x, context)
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        self.iter().rev().fold(z, |z, member| member.inverse(z, context))
+        map(self, Direction::Inverse, z, context)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        let log_det = zero_log_det(&z);
-        self.iter().rev().fold((z, log_det), |(z, log_det), member| {
-            let (x, part) = member.inverse_with_log_det(z, context);
-            (x, log_det + part)
-        })
-    }
-
-    fn accepts(&self) -> Result<(), ShapeError> {
-        self.iter().try_for_each(B::accepts)
-    }
-
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
+        run(self, Direction::Inverse, z, context)
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
-        let mut x = x;
+        let mut x = x.detach();
         let mut started = Vec::with_capacity(self.len());
         for member in self {
             let (member, z) = member.initialize(x, context);
@@ -161,28 +231,6 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
             x = z;
         }
         (started, x)
-    }
-
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
-        self.iter().enumerate().fold(x, |x, (index, member)| walk.member(index, member, x, context))
-    }
-
-    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
-        let mut log_det = zero_log_det(&x);
-        let mut x = x;
-        for (index, member) in self.iter().enumerate() {
-            let (z, part) = walk.within(index, |walk| member.walk_forward(x, context, walk));
-            x = z;
-            log_det = log_det + part;
-        }
-        (x, log_det)
-    }
-
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
-        self.iter()
-            .enumerate()
-            .rev()
-            .fold(back, |back, (index, member)| walk.within(index, |walk| member.walk_back(back, context, walk)))
     }
 }
 
@@ -196,41 +244,26 @@ impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Option<B> {
     }
 }
 
+impl<const D: usize, C: Context, B: Bijector<D, C>> Members<D, C> for Option<B> {
+    fn members(&self) -> Vec<Entry<'_, D, C>> {
+        self.iter().map(|member| Entry::unnamed(member)).collect()
+    }
+}
+
 /// A layer that may be left out. `None`: the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B> {
+    type Driver = Chain;
+
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        match self {
-            Some(member) => member.forward(x, context),
-            None => {
-                let log_det = zero_log_det(&x);
-                (x, log_det)
-            }
-        }
+        run(self, Direction::Forward, x, context)
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        match self {
-            Some(member) => member.inverse(z, context),
-            None => z,
-        }
+        map(self, Direction::Inverse, z, context)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        match self {
-            Some(member) => member.inverse_with_log_det(z, context),
-            None => {
-                let log_det = zero_log_det(&z);
-                (z, log_det)
-            }
-        }
-    }
-
-    fn accepts(&self) -> Result<(), ShapeError> {
-        self.iter().try_for_each(B::accepts)
-    }
-
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        self.iter().try_fold(shape, |shape, member| member.output_shape_given(shape, context))
+        run(self, Direction::Inverse, z, context)
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
@@ -241,79 +274,5 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B>
             }
             None => (None, x.detach()),
         }
-    }
-
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
-        match self {
-            Some(member) => member.visit_layers(x, context, walk),
-            None => x,
-        }
-    }
-
-    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
-        match self {
-            Some(member) => member.walk_forward(x, context, walk),
-            None => {
-                let log_det = zero_log_det(&x);
-                (x, log_det)
-            }
-        }
-    }
-
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
-        match self {
-            Some(member) => member.walk_back(back, context, walk),
-            None => back,
-        }
-    }
-}
-
-/// A bijector the other way round: `forward` is the inverse of `B`, `inverse` its forward.
-///
-/// A data-dependent start passes through unchanged: `B` normalises what comes out of its own forward, which is here the input.
-#[derive(Module, Debug)]
-pub struct Invert<B> {
-    /// The bijector that runs backwards.
-    pub inner: B,
-}
-
-impl<B> Invert<B> {
-    /// Turns `inner` round.
-    pub fn new(inner: B) -> Self {
-        Self { inner }
-    }
-}
-
-impl<const D: usize, B: ShapeMap<D>> ShapeMap<D> for Invert<B> {
-    fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.inner.input_shape(shape)
-    }
-
-    fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
-        self.inner.output_shape(shape)
-    }
-}
-
-impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Invert<B> {
-    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        self.inner.inverse_with_log_det(x, context)
-    }
-
-    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        self.inner.forward(z, context).0
-    }
-
-    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        self.inner.forward(z, context)
-    }
-
-    fn accepts(&self) -> Result<(), ShapeError> {
-        self.inner.accepts()
-    }
-
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        let input = self.inner.input_shape(shape)?;
-        self.inner.output_shape_given(input, context)?;
-        Ok(input)
     }
 }

@@ -1,7 +1,11 @@
 //! The one trait of the crate: an invertible map with an exact log-determinant.
 
 pub mod boxed;
+pub mod chain;
+pub mod choice;
 pub mod compose;
+pub mod drive;
+pub mod invert;
 pub mod multi_scale;
 pub mod replay;
 pub mod shape;
@@ -9,6 +13,8 @@ pub mod site;
 pub mod stack_config;
 pub mod visit;
 
+pub use chain::{Chain, Entry, Member, Members};
+pub use drive::{Direction, Drive, Leaf, Rearrange};
 pub use shape::ShapeMap;
 pub use site::{LayerConfig, Plan, Site};
 pub use stack_config::Boxed;
@@ -20,7 +26,6 @@ use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::{See, Visit};
 use crate::context::Context;
 use crate::error::{InitProblem, ShapeError};
-use crate::tensor::graph::{constant, graph_device, without_graph};
 
 /// An invertible map of tensors with `D` axes, given a condition `C`.
 ///
@@ -33,8 +38,15 @@ use crate::tensor::graph::{constant, graph_device, without_graph};
 /// ignores it; one that uses a condition is implemented for that condition alone. Bijectors are burn modules: their parameters are
 /// visited, saved, loaded and moved like those of any other.
 ///
-/// A bijector of your own needs `forward`, `inverse` and [`ShapeMap::output_shape`]; the rest has defaults that work.
+/// A bijector of your own needs `forward`, `inverse`, [`ShapeMap::output_shape`] and `type Driver = Leaf;`, and may override
+/// what a single layer can say better than a default: [`Bijector::inverse_with_log_det`], [`Bijector::initialize`],
+/// [`Bijector::init_problem`], [`Bijector::forward_observed`], [`Bijector::accepts`], [`Bijector::check_context`] and
+/// [`Bijector::pull_back`]. A composition is made by [`chain!`](crate::chain) or [`choice!`](crate::choice).
 pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + ModuleDisplay + 'static {
+    /// What drives it: [`Leaf`] for a layer, [`Rearrange`] for one that only moves elements, [`Chain`] for what has
+    /// [`Members`].
+    type Driver: Drive<Self, D, C>;
+
     /// Maps data to latents.
     ///
     /// # Shapes
@@ -57,17 +69,17 @@ pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + Modu
         (x, log_det.neg())
     }
 
-    /// Whether this map was built for a condition of the kind `C`. The default accepts every kind, and compositions ask
+    /// Whether this map was built for a condition of the kind `C`. A layer accepts every kind by default; compositions ask
     /// their members.
     fn accepts(&self) -> Result<(), ShapeError> {
-        Ok(())
+        Self::Driver::accepts(self)
     }
 
-    /// [`ShapeMap::output_shape`] beside an actual condition, whose widths and batch are checked too. Compositions ask their members; the
-    /// default serves maps that ignore the condition.
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        let _ = context;
-        self.output_shape(shape)
+    /// Whether the layer takes an actual condition beside data `x` of a shape that it takes: its widths and its batch. By
+    /// default it takes every condition.
+    fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        let _ = (shape, context);
+        Ok(())
     }
 
     /// Data-dependent start: sets parameters from a batch and returns the image of the batch, detached from the graph.
@@ -87,55 +99,45 @@ pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + Modu
         None
     }
 
-    /// Runs a batch through the layers one at a time and shows each to the visitor of `walk`. Returns what the visitor made of the last.
-    ///
-    /// Compositions pass on to their members by [`Visit::member`]; by default a bijector is one layer.
-    fn visit_layers(&self, x: Tensor<D>, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
-        walk.leaf(self, x, context)
-    }
-
-    /// [`Bijector::forward`], which also names what arises on the way, and can say whether all of its numbers are finite: so a
-    /// search for a fault tells a coupling's network from its law. By default nothing is named.
+    /// [`Bijector::forward`], which also names what arises within the layer, and can say whether all of its elements are
+    /// finite: so a search for a fault tells a coupling's network from its law. By default nothing is named.
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         let _ = see;
         self.forward(x, context)
     }
 
-    /// Forward without keeping a graph, for a backward that walks back by inverses. Compositions walk through their members.
+    /// The backward pass of a layer under a memory-saving policy: from `z` and the gradients there to `x` and the gradient
+    /// there, collecting the gradients of parameters and condition in `replay`.
     ///
-    /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the walk's seed
-    /// and the layer's place in it, so that [`Bijector::walk_back`] sees the same draws. The caller's random stream is
-    /// restored after the layer ([`Replay`]).
-    fn walk_forward(&self, x: Tensor<D>, context: &C, walk: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
-        let device = graph_device(self, &x);
-        walk.enter(&device);
-        walk.keep(&x);
-        let condition = context.constant(&device);
-        let (z, log_det) = without_graph(self).forward(constant(x, &device), &condition);
-        walk.release();
-        (z.inner(), log_det.inner())
+    /// The default takes `x` from the replay, which kept it or has it rebuilt by the inverse, runs this layer alone with a
+    /// graph and differentiates it. A layer that can do with less overrides it.
+    fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
+        replay.differentiate(self, Direction::Forward, back, context)
     }
 
-    /// Walks back through this map: from `z` and the gradients there to `x` and the gradient there, collecting the gradients of
-    /// parameters and condition in `walk`. Compositions walk through their members in reverse.
+    /// [`ShapeMap::output_shape`] beside an actual condition, which every layer checks too. Asks the driver.
+    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        Self::Driver::shape_given(self, Direction::Forward, shape, context)
+    }
+
+    /// Runs a batch through the layers one at a time and shows each to the visitor of `visit`. Returns what the visitor made
+    /// of the last. Asks the driver.
+    fn visit_layers(&self, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+        Self::Driver::visit(self, Direction::Forward, x, context, visit)
+    }
+
+    /// Forward without keeping a graph, for a backward pass that goes back layer by layer. Asks the driver.
     ///
-    /// The default takes `x` from the walk, which kept it or has it rebuilt by the inverse, runs this layer alone with a graph and
-    /// differentiates it: memory is that of one layer.
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
-        let Cotangent { z, grad_z, grad_log_det } = back;
-        let device = graph_device(self, &z);
-        walk.leave(&device);
-        let x = walk.input(self, || self.inverse(constant(z, &device), context).inner());
-        walk.seed(&device);
-        let leaf = constant(x.clone(), &device).require_grad();
-        let condition = context.leaf(&device);
-        let (z, log_det) = self.forward(leaf.clone(), &condition);
-        let outward = (z * constant(grad_z, &device)).sum() + (log_det * constant(grad_log_det.clone(), &device)).sum();
-        let mut gradients = outward.backward();
-        // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
-        let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
-        walk.collect(self, &condition, &mut gradients);
-        walk.release();
-        Cotangent { z: x, grad_z: grad_x, grad_log_det }
+    /// `x` and the result are plain tensors. Random layers (dropout) draw from a stream that depends on the replay's seed
+    /// and the layer's place in it, so that [`Bijector::replay_back`] sees the same draws. The caller's random stream is
+    /// restored after the layer ([`Replay`]).
+    fn replay_forward(&self, x: Tensor<D>, context: &C, replay: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
+        Self::Driver::replay_forward(self, Direction::Forward, x, context, replay)
+    }
+
+    /// Goes back through [`Bijector::replay_forward`]: from `z` and the gradients there to `x` and the gradient there,
+    /// collecting the gradients of parameters and condition in `replay`. Asks the driver.
+    fn replay_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
+        Self::Driver::replay_back(self, Direction::Forward, back, context, replay)
     }
 }

@@ -4,7 +4,8 @@
 //! runs the layer itself, so that it can time it, seed the device, look at what comes out, or send something else on.
 //!
 //! A layer's path is the name of its parameters without the last segments: member numbers of tuples and `Vec`, fields of structs.
-//! `Option` and [`crate::BoxBijector`] add none. [`crate::Invert`] is one layer.
+//! `Option` and [`crate::BoxBijector`] add none. What [`crate::Invert`] holds is visited last to first, each layer inverted: its
+//! name is `Invert<ActNorm>`, say.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -29,13 +30,14 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
+use std::borrow::Cow;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 use std::ops::{Deref, Range};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::bijector::Bijector;
+use super::{Bijector, Direction};
 use crate::context::Context;
 use crate::error::InitProblem;
 use crate::tensor::type_name::type_name;
@@ -56,8 +58,8 @@ pub trait LayerVisitor<const D: usize> {
 
 /// A layer of any type, together with its condition.
 pub trait Layer<const D: usize> {
-    /// Name of its type, without modules and type parameters: `ActNorm`.
-    fn name(&self) -> &'static str;
+    /// Name of its type, without modules and type parameters: `ActNorm`, or `Invert<ActNorm>` where it runs inverted.
+    fn name(&self) -> LayerName;
 
     /// Numbers in its parameters.
     fn num_params(&self) -> usize;
@@ -131,9 +133,15 @@ impl<'a, const D: usize> Visit<'a, D> {
         self.within(name, |walk| member.visit_layers(x, context, walk))
     }
 
-    /// Hands a layer to the visitor.
-    pub fn leaf<C: Context, B: Bijector<D, C>>(&mut self, layer: &B, x: Tensor<D>, context: &C) -> Tensor<D> {
-        self.visitor.layer(&self.path, &Leaf { layer, context }, x)
+    /// Hands a layer, in one of its directions, to the visitor.
+    pub fn leaf<C: Context, B: Bijector<D, C>>(
+        &mut self,
+        layer: &B,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+    ) -> Tensor<D> {
+        self.visitor.layer(&self.path, &Directed { layer, direction, context }, x)
     }
 
     /// Tells the visitor about a part that is no layer.
@@ -156,17 +164,29 @@ impl<const D: usize> Debug for Visit<'_, D> {
     }
 }
 
+/// Name of a layer: [`Layer::name`].
+pub type LayerName = Cow<'static, str>;
+
+/// Name of a layer of type `B` that runs in `direction`.
+pub(crate) fn layer_name<B>(direction: Direction) -> LayerName {
+    match direction {
+        Direction::Forward => type_name::<B>().into(),
+        Direction::Inverse => format!("Invert<{}>", type_name::<B>()).into(),
+    }
+}
+
 /// The one implementation of [`Layer`]: by reference during a visit, in boxes after it.
-struct Leaf<B, C> {
+struct Directed<B, C> {
     layer: B,
+    direction: Direction,
     context: C,
 }
 
 impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Deref<Target = C>> Layer<D>
-    for Leaf<L, X>
+    for Directed<L, X>
 {
-    fn name(&self) -> &'static str {
-        type_name::<B>()
+    fn name(&self) -> LayerName {
+        layer_name::<B>(self.direction)
     }
 
     fn num_params(&self) -> usize {
@@ -174,23 +194,29 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
     }
 
     fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.forward(x, &self.context)
+        self.direction.run(&*self.layer, x, &self.context)
     }
 
     fn forward_observed(&self, x: Tensor<D>, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.forward_observed(x, &self.context, see)
+        match self.direction {
+            Direction::Forward => self.layer.forward_observed(x, &self.context, see),
+            Direction::Inverse => self.layer.inverse_with_log_det(x, &self.context),
+        }
     }
 
     fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
-        self.layer.inverse(z, &self.context)
+        self.direction.undo(&*self.layer, z, &self.context)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.inverse_with_log_det(z, &self.context)
+        Direction::Inverse.of(self.direction).run(&*self.layer, z, &self.context)
     }
 
     fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem> {
-        self.layer.init_problem(x, &self.context)
+        match self.direction {
+            Direction::Forward => self.layer.init_problem(x, &self.context),
+            Direction::Inverse => None,
+        }
     }
 
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>)) {
@@ -198,11 +224,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
     }
 
     fn to_owned(&self) -> Box<dyn Layer<D>> {
-        Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(C::clone(&self.context)) })
+        let context = Box::new(C::clone(&self.context));
+        Box::new(Directed { layer: Box::new(B::clone(&self.layer)), direction: self.direction, context })
     }
 
     fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>> {
-        Box::new(Leaf { layer: Box::new(B::clone(&self.layer)), context: Box::new(self.context.rows(range)) })
+        let context = Box::new(self.context.rows(range));
+        Box::new(Directed { layer: Box::new(B::clone(&self.layer)), direction: self.direction, context })
     }
 }
 

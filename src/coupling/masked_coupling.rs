@@ -67,7 +67,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use super::Mask;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::See;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, Leaf, ShapeMap};
 use crate::conditioner::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape};
@@ -217,6 +217,8 @@ where
     L: Law,
     N: Conditioner<D, C>,
 {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         self.forward_observed(x, context, &mut |_, _| {})
     }
@@ -250,10 +252,9 @@ where
     }
 
     /// As that of [`crate::Coupling`]: the network runs once, with a graph.
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
+    fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
-        walk.leave(&device);
         let condition = context.leaf(&device);
         let dims = z.dims();
         let Parts { kept, changed: z_changed, places } = self.parts(z);
@@ -262,7 +263,7 @@ where
             Parts { kept: kept_leaf.clone(), changed: constant(z_changed.clone(), &device), places: places.clone() };
         let theta = self.conditioner.forward(leaves.masked(dims), &condition).select(2, self.changed.val());
         let whole = Parts { kept, changed: z_changed.clone(), places };
-        let x = walk.input(self, || whole.join(self.law.inverse(z_changed, theta.clone().inner()), dims));
+        let x = replay.input(self, || whole.join(self.law.inverse(z_changed, theta.clone().inner()), dims));
         let changed = constant(self.parts(x.clone()).changed, &device).require_grad();
         let (z_changed, log_derivative) = self.law.forward(changed.clone(), theta);
         let grads = self.parts(grad_z);
@@ -278,8 +279,7 @@ where
             Some(through_network) => grads.kept + through_network,
             None => grads.kept,
         };
-        walk.collect(self, &condition, &mut gradients);
-        walk.release();
+        replay.collect(self, &condition, &mut gradients);
         let grad_z = Parts { kept, changed: through_changed.clone(), places: grads.places }.join(through_changed, dims);
         Cotangent { z: x, grad_z, grad_log_det }
     }
@@ -288,10 +288,8 @@ where
         self.conditioner.accepts()
     }
 
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        let output = self.output_shape(shape)?;
-        self.conditioner.check_context(shape, context)?;
-        Ok(output)
+    fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        self.conditioner.check_context(shape, context)
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {

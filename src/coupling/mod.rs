@@ -25,7 +25,7 @@ pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::See;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, Leaf, ShapeMap};
 use crate::conditioner::{Conditioner, NetShape, ThetaInit};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
@@ -104,6 +104,8 @@ where
     L: Law,
     N: Conditioner<D, C>,
 {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         self.forward_observed(x, context, &mut |_, _| {})
     }
@@ -134,17 +136,16 @@ where
     }
 
     /// The network sees the kept half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
-    fn walk_back(&self, back: Cotangent<D>, context: &C, walk: &mut Replay<C>) -> Cotangent<D> {
+    fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
-        walk.leave(&device);
         let condition = context.leaf(&device);
         let dims = z.dims();
         let kept = constant(self.kept.of(z.clone()), &device).require_grad();
         let theta = self.conditioner.forward(kept.clone(), &condition);
         let range = self.kept.other_range(dims[1]);
         let inverse = || self.law.inverse_within(positions(z), theta.clone().inner(), range.clone()).reshape(dims);
-        let x = walk.input(self, inverse);
+        let x = replay.input(self, inverse);
         let leaf = constant(x.clone(), &device).require_grad();
         let (z, log_det) = self.law.forward_within(positions(leaf.clone()), theta, range);
         let outward = (z.reshape(dims) * constant(grad_z, &device)).sum()
@@ -161,8 +162,7 @@ where
             }
             None => through_law,
         };
-        walk.collect(self, &condition, &mut gradients);
-        walk.release();
+        replay.collect(self, &condition, &mut gradients);
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
@@ -170,10 +170,8 @@ where
         self.conditioner.accepts()
     }
 
-    fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
-        let output = self.output_shape(shape)?;
-        self.conditioner.check_context(self.half_shapes(shape).0, context)?;
-        Ok(output)
+    fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
+        self.conditioner.check_context(self.half_shapes(shape).0, context)
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {

@@ -23,7 +23,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -61,6 +61,8 @@ impl<const D: usize> ShapeMap<D> for Exp {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Exp {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         (x.clone().exp(), sum_event(x))
     }

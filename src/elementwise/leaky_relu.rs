@@ -28,7 +28,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -87,6 +87,8 @@ impl<const D: usize> ShapeMap<D> for LeakyRelu {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for LeakyRelu {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let log_slope = x.zeros_like().mask_fill(x.clone().lower_elem(0.0), self.negative_slope.ln());
         (bend(x, self.negative_slope), sum_event(log_slope))

@@ -24,7 +24,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::elementwise::sigmoid::Sigmoid;
 use crate::error::{ConfigError, ShapeError};
@@ -77,6 +77,8 @@ impl<const D: usize> ShapeMap<D> for Logit {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Logit {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let width = 1.0 - 2.0 * self.margin;
         let y = x.clone().mul_scalar(2.0).sub_scalar(1.0).mul_scalar(width);

@@ -55,7 +55,7 @@ pub use sigmoid::Sigmoid;
 pub use softplus::Softplus;
 pub use tanh::Tanh;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape};
 use crate::law::{Law, LawConfig};
@@ -163,6 +163,8 @@ impl<const D: usize, L: Law> ShapeMap<D> for Elementwise<L> {
 }
 
 impl<const D: usize, C: Context, L: Law> Bijector<D, C> for Elementwise<L> {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let dims = x.dims();

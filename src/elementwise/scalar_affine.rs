@@ -28,7 +28,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
@@ -86,6 +86,8 @@ impl<const D: usize> ShapeMap<D> for ScalarAffine {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for ScalarAffine {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let dims = x.dims();
         let n: usize = dims[1..].iter().product();

@@ -29,7 +29,7 @@ use std::f64::consts::LN_2;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -68,6 +68,8 @@ impl<const D: usize> ShapeMap<D> for Sigmoid {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Sigmoid {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let log_slope = log_tanh_slope(x.clone().mul_scalar(0.5)).sub_scalar(2.0 * LN_2);
         (sigmoid(x), sum_event(log_slope))

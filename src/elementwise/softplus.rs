@@ -27,7 +27,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -75,6 +75,8 @@ impl<const D: usize> ShapeMap<D> for Softplus {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Softplus {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let log_det = sum_event(softplus(x.clone().neg()).neg());
         let small = x.clone().lower_elem(-LN_64);

@@ -25,7 +25,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
@@ -64,6 +64,8 @@ impl<const D: usize> ShapeMap<D> for Tanh {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Tanh {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         (tanh(x.clone()), sum_event(log_tanh_slope(x)))
     }

@@ -1,5 +1,7 @@
 //! What can go wrong when a flow is evaluated, sampled or started.
 
+use std::borrow::Cow;
+
 use burn::tensor::DType;
 
 use crate::error::{ConfigError, InitProblem, ShapeError};
@@ -45,8 +47,8 @@ pub enum FlowError {
     Init {
         /// Path from the root of the model, as in the names of its parameters: `bijector.1.0.steps.3.2`.
         path: String,
-        /// Type of the layer.
-        layer: &'static str,
+        /// Type of the layer, `Invert<...>` of it where it runs inverted.
+        layer: Cow<'static, str>,
         /// What is wrong.
         problem: InitProblem,
     },

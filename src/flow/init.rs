@@ -9,7 +9,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::bijector::Bijector;
-use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
+use crate::bijector::visit::{Layer, LayerName, LayerPath, LayerVisitor, Visit};
 use crate::context::Context;
 use crate::error::{FlowError, InitProblem};
 use crate::flow::surjection::Surjection;
@@ -65,7 +65,7 @@ struct Search {
 }
 
 impl Search {
-    fn note(&mut self, path: &LayerPath, layer: &'static str, problem: Result<Option<InitProblem>, FlowError>) {
+    fn note(&mut self, path: &LayerPath, layer: LayerName, problem: Result<Option<InitProblem>, FlowError>) {
         let found = match problem {
             Ok(None) => return,
             Ok(Some(problem)) => FlowError::Init { path: path.to_string(), layer, problem },
@@ -117,7 +117,7 @@ impl<const D: usize> LayerVisitor<D> for Search {
 
     fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
         if self.found.is_none() && !finite() {
-            self.note(path, "network", Ok(Some(InitProblem::Network)));
+            self.note(path, "network".into(), Ok(Some(InitProblem::Network)));
         }
     }
 }
@@ -139,7 +139,7 @@ fn check<M: Module, const D: usize>(
     }
     // No layer shows the fault: it is in a prior, or in a layer whose `initialize` returns another output than
     // `forward`.
-    let layer = type_name::<M>();
+    let layer = LayerName::from(type_name::<M>());
     Err(match bad {
         Some((path, index, value)) => {
             let (path, parameter) = path.rsplit_once('.').unwrap_or(("", &path));

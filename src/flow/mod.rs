@@ -14,6 +14,7 @@
 //! Ho et al. 2019 §3.1, Burda et al. 2016.
 
 mod admission;
+pub mod choice;
 pub mod density;
 pub mod diagnose;
 mod evaluation;

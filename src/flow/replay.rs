@@ -40,7 +40,7 @@ where
             walk.within("surjection", |walk| surjection.walk_lift(x.clone(), noise.clone(), walk))
         };
         let ((y, log_weight), ()) = walk.conditioned(lift);
-        let (z, log_det) = walk.within("bijector", |walk| bijector.walk_forward(y.inner(), context, walk));
+        let (z, log_det) = walk.within("bijector", |walk| bijector.replay_forward(y.inner(), context, walk));
         // The prior has a graph of its own, with latents and log-determinant as leaves. The order of the sums is that of `log_prob`.
         let device = graph_device(self, &z);
         let (latents, log_det) =
@@ -59,7 +59,7 @@ where
         let grad_log_det = log_det.grad_remove(&mut gradients).unwrap_or_else(zero);
         walk.collect(prior, &condition, &mut gradients);
         let back = Cotangent { z, grad_z, grad_log_det };
-        let back = walk.within("bijector", |walk| bijector.walk_back(back, context, walk));
+        let back = walk.within("bijector", |walk| bijector.replay_back(back, context, walk));
         let lower = |walk: &mut Replay<()>| {
             walk.within("surjection", |walk| surjection.walk_back(x.clone(), noise.clone(), back, walk))
         };

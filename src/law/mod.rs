@@ -5,6 +5,7 @@
 
 pub mod affine;
 pub mod any_law;
+pub mod choice;
 pub mod mix_log_cdf;
 pub mod rational_quadratic_spline;
 mod upper_bound;

@@ -33,7 +33,7 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Factored, condition_number, mix_channels};
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product};
@@ -164,6 +164,8 @@ impl<const D: usize> ShapeMap<D> for ChannelMatrix {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for ChannelMatrix {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let factored = Factored::new(self.matrices.val());

@@ -65,7 +65,7 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::{condition_number, mix_channels};
 use super::triangular::inverse_of_lower;
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product, sum};
@@ -277,6 +277,8 @@ impl<const D: usize> ShapeMap<D> for Conv1x1 {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let dims = x.dims();

@@ -50,7 +50,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::matrix::mix_channels;
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::product;
@@ -144,6 +144,8 @@ impl<const D: usize> ShapeMap<D> for Householder {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Householder {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let log_det = zero_log_det(&x);

@@ -29,7 +29,7 @@ use burn::tensor::Tensor;
 
 use super::matrix::condition_number_of_scales;
 use super::standardize::{ConstantChannel, Standardize};
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, InitProblem, ShapeError, check_shape};
 use crate::tensor::limit::product;
@@ -130,6 +130,8 @@ impl<const D: usize> ShapeMap<D> for PositionNorm<D> {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let batch = x.dims()[0];

@@ -133,7 +133,7 @@ where
         let code = without_graph(&self.encoder).encode(constant(scaled, &device)).constant(&device);
         let noise = noise.inner();
         let log_noise = StandardNormal::new().log_prob(noise.clone(), &());
-        let through = |walk: &mut Replay<N::Code>| self.flow.walk_forward(noise, &code, walk);
+        let through = |walk: &mut Replay<N::Code>| self.flow.replay_forward(noise, &code, walk);
         let ((u, log_det), _) = walk.conditioned(|walk| walk.within("flow", through));
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         let y = cell::place(x.inner(), u.clone(), self.n_levels);
@@ -152,7 +152,7 @@ where
         };
         let Cotangent { grad_z, grad_log_det, .. } = back;
         let back = Cotangent { z, grad_z: grad_z.mul_scalar(1.0 / self.n_levels as f64), grad_log_det };
-        let through = |walk: &mut Replay<N::Code>| self.flow.walk_back(back, &code, walk);
+        let through = |walk: &mut Replay<N::Code>| self.flow.replay_back(back, &code, walk);
         let (_, grad_code) = walk.conditioned(|walk| walk.within("flow", through));
         walk.leave(&device);
         let (_, scaled) = self.scaled(x, &noise);

@@ -17,7 +17,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Plan, Rearrange, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
@@ -117,6 +117,8 @@ impl ShapeMap<4> for Partition {
 }
 
 impl<C: Context> Bijector<4, C> for Partition {
+    type Driver = Rearrange;
+
     fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let log_det = zero_log_det(&x);
@@ -138,5 +140,10 @@ impl<C: Context> Bijector<4, C> for Partition {
         let [b, c, h, w] = z.dims();
         let striped = z.reshape([b, 2, c / 2, h, w]).permute([0, 2, 3, 4, 1]).reshape([b, c / 2, h, 2 * w]);
         if self.pattern == Pattern::Checkerboard { flip_odd_rows(striped) } else { striped }
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
+        let log_det = zero_log_det(&z);
+        (self.inverse(z, context), log_det)
     }
 }

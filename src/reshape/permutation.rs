@@ -43,7 +43,7 @@ use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Plan, Rearrange, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::reshape::order::Order;
@@ -111,6 +111,8 @@ impl<const D: usize> ShapeMap<D> for Permutation {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
+    type Driver = Rearrange;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let log_det = zero_log_det(&x);
@@ -120,5 +122,10 @@ impl<const D: usize, C: Context> Bijector<D, C> for Permutation {
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(self.input_shape(z.dims()));
         z.select(1, inverse_order(self.indices.val()))
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        let log_det = zero_log_det(&z);
+        (self.inverse(z, context), log_det)
     }
 }

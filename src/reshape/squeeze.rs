@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Plan, Rearrange, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
@@ -96,6 +96,8 @@ impl ShapeMap<4> for Squeeze {
 }
 
 impl<C: Context> Bijector<4, C> for Squeeze {
+    type Driver = Rearrange;
+
     fn forward(&self, x: Tensor<4>, _: &C) -> (Tensor<4>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let log_det = zero_log_det(&x);
@@ -116,5 +118,10 @@ impl<C: Context> Bijector<4, C> for Squeeze {
             ChannelOrder::BlockMajor => z.reshape([b, 2, 2, c / 4, h, w]).permute([0, 3, 4, 1, 5, 2]),
         };
         blocks.reshape([b, c / 4, 2 * h, 2 * w])
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
+        let log_det = zero_log_det(&z);
+        (self.inverse(z, context), log_det)
     }
 }

@@ -8,7 +8,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, LayerConfig, Plan, ShapeMap, Site};
+use crate::bijector::{Bijector, LayerConfig, Plan, Rearrange, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::zero_log_det;
@@ -61,6 +61,8 @@ impl<const D: usize> ShapeMap<D> for Swap {
 }
 
 impl<const D: usize, C: Context> Bijector<D, C> for Swap {
+    type Driver = Rearrange;
+
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let log_det = zero_log_det(&x);
@@ -72,5 +74,10 @@ impl<const D: usize, C: Context> Bijector<D, C> for Swap {
         check_shape(self.input_shape(z.dims()));
         let second = z.dims()[1] / 2;
         rotate(z, second)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        let log_det = zero_log_det(&z);
+        (self.inverse(z, context), log_det)
     }
 }

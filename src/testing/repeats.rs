@@ -46,11 +46,11 @@ fn walked<const D: usize, C: Condition>(
     seed: u64,
 ) -> Walked {
     let mut walk = Replay::new(seed);
-    let (z, log_det) = bijector.walk_forward(x.clone().inner(), context, &mut walk);
+    let (z, log_det) = bijector.replay_forward(x.clone().inner(), context, &mut walk);
     let grad_z = tensor(a.to_vec(), z.dims(), DType::F64, &z.device());
     let loss = dot(a, &numbers(&z)) + numbers(&log_det).iter().sum::<f64>();
     let back = Cotangent { z: z.clone(), grad_z, grad_log_det: log_det.ones_like() };
-    let back = bijector.walk_back(back, context, &mut walk);
+    let back = bijector.replay_back(back, context, &mut walk);
     let parameters = gradients_by_id(bijector, &walk.parameters);
     Walked { z: Numbers::of(&z), x: Numbers::of(&back.z), grad_x: Numbers::of(&back.grad_z), parameters, loss }
 }
@@ -75,7 +75,7 @@ fn again<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting)
         });
     }
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&numbers(&x)));
-    let used = first.x.near("x of walk_back, against the input,", &Numbers::of(&x), |_| allowed)?;
+    let used = first.x.near("x of replay_back, against the input,", &Numbers::of(&x), |_| allowed)?;
     let other = walked(&bijector, &x, &context, &a, seed + 5);
     if distance(&first.z.values, &other.z.values) == 0.0 {
         return Ok(used);

@@ -14,7 +14,7 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::replay::{Cotangent, DriftGuard, Replay};
 
-/// `walk_forward` computes what `forward` computes, and `walk_back` rebuilds the input and gives the gradients of plain autodiff: of
+/// `replay_forward` computes what `forward` computes, and `replay_back` rebuilds the input and gives the gradients of plain autodiff: of
 /// input, condition and every parameter. In float64, within [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of
 /// rebuilt, and where a guard lets none of the rebuilt ones pass.
 ///
@@ -52,17 +52,17 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
     // No guard is needed where every input is compared, and none helps where the tolerance is nothing.
     let strict = DriftGuard::new(f64::MIN_POSITIVE);
     let walks = [
-        (Replay::new(seed + 5), Kind::Walk, "x of walk_back"),
-        (Replay::recomputing(seed + 5), Kind::Regrouped, "x that walk_back was given"),
-        (Replay::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded walk_back"),
+        (Replay::new(seed + 5), Kind::Walk, "x of replay_back"),
+        (Replay::recomputing(seed + 5), Kind::Regrouped, "x that replay_back was given"),
+        (Replay::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded replay_back"),
     ];
     let mut used = 0.0f64;
     for (mut walk, kind, name) in walks {
-        let (walked, walked_log_det) = bijector.walk_forward(x.clone().inner(), &context, &mut walk);
-        Numbers::of(&walked).near("z of walk_forward, against forward,", &expected.z, |_| 0.0)?;
-        Numbers::of(&walked_log_det).near("log_det of walk_forward, against forward,", &expected.log_det, |_| 0.0)?;
+        let (walked, walked_log_det) = bijector.replay_forward(x.clone().inner(), &context, &mut walk);
+        Numbers::of(&walked).near("z of replay_forward, against forward,", &expected.z, |_| 0.0)?;
+        Numbers::of(&walked_log_det).near("log_det of replay_forward, against forward,", &expected.log_det, |_| 0.0)?;
         let back = Cotangent { z: walked, grad_z: grad_z.clone(), grad_log_det: grad_log_det.clone() };
-        let back = bijector.walk_back(back, &context, &mut walk);
+        let back = bijector.replay_back(back, &context, &mut walk);
         used = used.max(expected.compare(&bijector, back, walk, tolerance(kind, dtype), name)?);
     }
     Ok(used)
@@ -93,7 +93,7 @@ impl Expected {
             found.near(what, expected, |_| allowed)
         };
         let mut used = near(&format!("{name}, against the input,"), &Numbers::of(&back.z), &self.x)?;
-        used = used.max(near("gradient of the input by walk_back", &Numbers::of(&back.grad_z), &self.grad_x)?);
+        used = used.max(near("gradient of the input by replay_back", &Numbers::of(&back.grad_z), &self.grad_x)?);
         let walked = gradients_by_id(bijector, &walk.parameters);
         let paths = parameters(bijector).into_iter().map(|parameter| parameter.path);
         let mut pairs: Vec<_> = paths.zip(self.parameters.clone().into_iter().zip(walked)).collect();
@@ -101,12 +101,12 @@ impl Expected {
         for (path, (expected, found)) in pairs {
             match (expected, found) {
                 (Some(expected), Some(found)) => {
-                    let what = format!("gradient of {path} by walk_back");
+                    let what = format!("gradient of {path} by replay_back");
                     used = used.max(near(&what, &Numbers::list(found), &Numbers::list(expected))?);
                 }
                 (None, None) => {}
-                (Some(_), None) => return Err(one_sided(path, "by plain autodiff", "by walk_back")),
-                (None, Some(_)) => return Err(one_sided(path, "by walk_back", "by plain autodiff")),
+                (Some(_), None) => return Err(one_sided(path, "by plain autodiff", "by replay_back")),
+                (None, Some(_)) => return Err(one_sided(path, "by replay_back", "by plain autodiff")),
             }
         }
         Ok(used)

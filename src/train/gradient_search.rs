@@ -16,6 +16,7 @@
 //! # Cost
 //! About the time of an update, and its memory with a second input for each layer.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -32,7 +33,7 @@ use crate::tensor::graph::constant;
 /// A layer or another part of the model, in the order of the forward pass.
 struct Stage<const D: usize> {
     path: String,
-    what: &'static str,
+    what: Cow<'static, str>,
     /// Zeros that were added to what came in; a part that is no layer has none.
     probe: Option<Tensor<D>>,
 }
@@ -57,7 +58,7 @@ impl<const D: usize> LayerVisitor<D> for GradientSearch<D> {
     }
 
     fn part(&mut self, path: &LayerPath, _: &dyn Fn() -> bool) {
-        self.stages.push(Stage { path: path.to_string(), what: "network", probe: None });
+        self.stages.push(Stage { path: path.to_string(), what: "network".into(), probe: None });
     }
 }
 
@@ -69,11 +70,12 @@ impl<const D: usize> GradientSearch<D> {
     }
 
     /// `x`, with a probe at the input of what begins here.
-    fn begin(&mut self, path: String, what: &'static str, x: Tensor<D>) -> Tensor<D> {
+    fn begin(&mut self, path: String, what: impl Into<Cow<'static, str>>, x: Tensor<D>) -> Tensor<D> {
         // What enters the first layer may lie on a graph of the caller, which the update has consumed.
         let first = self.stages.iter().all(|stage| stage.probe.is_none());
         let x = if x.is_autodiff() && !first { x } else { constant(x, &self.device) };
         let probe = constant(x.clone().inner().zeros_like(), &self.device).require_grad();
+        let what = what.into();
         self.stages.push(Stage { path, what, probe: Some(probe.clone()) });
         x + probe
     }

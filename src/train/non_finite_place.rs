@@ -5,6 +5,7 @@
 //! the order of forward**, from data to latents. A gradient is searched the other way round, from the loss back to the data
 //! ([`Objective::gradient_fault`](super::Objective::gradient_fault)).
 
+use std::borrow::Cow;
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
 use burn::tensor::Tensor;
@@ -18,7 +19,7 @@ pub struct NonFinitePlace {
     /// Path from the root of the model, as in the names of its parameters: `bijector.1.0.steps.3.2.conditioner`.
     pub path: String,
     /// What is there: the type of a layer, or the part's role.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
 }
 
 impl Display for NonFinitePlace {
@@ -36,7 +37,8 @@ pub(super) struct PlaceSearch {
 
 impl PlaceSearch {
     /// Notes a fault, unless there was an earlier one.
-    pub(super) fn note(&mut self, path: String, what: &'static str) {
+    pub(super) fn note(&mut self, path: String, what: impl Into<Cow<'static, str>>) {
+        let what = what.into();
         self.fault.get_or_insert(NonFinitePlace { path, what });
     }
 }

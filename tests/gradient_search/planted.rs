@@ -89,6 +89,8 @@ impl ShapeMap<2> for Kink {
 }
 
 impl<C: Context> Bijector<2, C> for Kink {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         let log_det = Tensor::zeros([x.dims()[0]], &x.device());
         let shift = self.shift.val();
@@ -159,7 +161,7 @@ fn a_fault_is_named_wherever_it_is() {
         (Place::Prior, "prior", "log-density"),
     ];
     for (place, path, what) in cases {
-        let expected = Some(NonFinitePlace { path: path.into(), what });
+        let expected = Some(NonFinitePlace { path: path.into(), what: what.into() });
         let model = model(place);
         assert_eq!(batch(0).gradient_fault(&model), expected, "{place:?}");
         // And by an update, after its own backward pass, whose policy is another.

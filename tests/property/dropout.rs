@@ -37,7 +37,8 @@ fn another_seed_drops_other_activations() {
     let bijector = of.build_training(61, DTYPE);
     let x = of.draw(Draw::Ordinary, 62, 3, DTYPE).inner();
     let _guard = device_rng();
-    let z = |bijector: &BoxBijector<4>, seed| numbers(&bijector.walk_forward(x.clone(), &(), &mut Replay::new(seed)).0);
+    let z =
+        |bijector: &BoxBijector<4>, seed| numbers(&bijector.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0);
     assert!(distance(&z(&bijector, 64), &z(&bijector, 65)) > 1e-3);
     let still = bijector.valid();
     assert_eq!(z(&bijector, 64), z(&still.train(), 64), "train() puts dropout back");
@@ -53,9 +54,9 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let _guard = device_rng();
     // The first leaf of a walk draws from the walk's own seed.
     let mut walk = Replay::new(74);
-    let (z, log_det) = bijector.walk_forward(x.clone().inner(), &(), &mut walk);
+    let (z, log_det) = bijector.replay_forward(x.clone().inner(), &(), &mut walk);
     let back = Cotangent { z: z.clone(), grad_z: a.clone(), grad_log_det: log_det.ones_like() };
-    let back = bijector.walk_back(back, &(), &mut walk);
+    let back = bijector.replay_back(back, &(), &mut walk);
     device.seed(74);
     let leaf = x.clone().require_grad();
     let (plain, log_det) = bijector.forward(leaf.clone(), &());

@@ -124,7 +124,7 @@ fn a_refused_channel_is_named() {
     let act = || ActNormConfig::new().with_constant(ConstantChannel::Error);
     let flow = Flow::new(vec![layer(&act(), [1, 3], &device())], StandardNormal::new(), [1, 3]).unwrap();
     let expected = InitProblem::Constant { what: "channel", index: 1, value: 4.0, deviation: 0.0 };
-    assert_eq!(failed(flow.initialize(x.clone())), ("bijector.0".into(), "ActNorm", expected));
+    assert_eq!(failed(flow.initialize(x.clone())), ("bijector.0".into(), "ActNorm".into(), expected));
     // Two channels deviate by less than 0.01.
     let flow =
         Flow::new(layer(&act().with_least_deviation(0.01), [1, 3], &device()), StandardNormal::new(), [1, 3]).unwrap();
@@ -134,7 +134,7 @@ fn a_refused_channel_is_named() {
     let position = layer(&PositionNormConfig::new().with_constant(ConstantChannel::Error), [1, 3], &device());
     let flow = Flow::new(position, StandardNormal::new(), [1, 3]).unwrap();
     let expected = InitProblem::Constant { what: "element", index: 1, value: 4.0, deviation: 0.0 };
-    assert_eq!(failed(flow.initialize(x)), ("bijector".into(), "PositionNorm", expected));
+    assert_eq!(failed(flow.initialize(x)), ("bijector".into(), "PositionNorm".into(), expected));
     for least_deviation in [-1e-9, f64::NAN, f64::INFINITY] {
         let error = act().with_least_deviation(least_deviation).validate().unwrap_err().to_string();
         assert!(error.starts_with("ActNormConfig: `least_deviation` must lie in [0, ∞), found"), "{error}");

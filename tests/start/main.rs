@@ -69,9 +69,9 @@ fn spacing(x: f64) -> f64 {
 }
 
 /// Path, layer and reason of a start that failed.
-fn failed<T>(start: Result<T, FlowError>) -> (String, &'static str, InitProblem) {
+fn failed<T>(start: Result<T, FlowError>) -> (String, String, InitProblem) {
     match start.map(drop) {
-        Err(FlowError::Init { path, layer, problem }) => (path, layer, problem),
+        Err(FlowError::Init { path, layer, problem }) => (path, layer.into_owned(), problem),
         Err(other) => panic!("{other}"),
         Ok(()) => panic!("the start went through"),
     }

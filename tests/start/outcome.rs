@@ -22,7 +22,7 @@ fn one_row_starts_no_norm() {
     let row = || table(&[vec![0.3], vec![-8.0], vec![2.0]]);
     let too_few = || InitProblem::TooFew { what: "channel", found: 1 };
     let start = RealNvpConfig::new(3).init(&device()).initialize(row());
-    assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm", too_few()));
+    assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm".into(), too_few()));
     assert_eq!(failed(MafConfig::new(3).init(&device()).initialize(row())).2, too_few());
     // Without norms there is nothing to take from data.
     assert!(RealNvpConfig::plane().init(&device()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok());
@@ -31,7 +31,7 @@ fn one_row_starts_no_norm() {
     let norm = layer(&PositionNormConfig::new(), [1, 3, 2, 2], &device());
     let flow = Flow::new(norm, StandardNormal::new(), [1, 3, 2, 2]).unwrap();
     let expected = InitProblem::TooFew { what: "element", found: 1 };
-    assert_eq!(failed(flow.initialize(image.clone())), ("bijector".into(), "PositionNorm", expected));
+    assert_eq!(failed(flow.initialize(image.clone())), ("bijector".into(), "PositionNorm".into(), expected));
     // The positions of one image have a variance, that of one pixel has none.
     let act = |size| {
         Flow::new(layer(&ActNormConfig::new(), [1, 3, 1, 1], &device()), StandardNormal::new(), [1, 3, size, size])
@@ -42,7 +42,7 @@ fn one_row_starts_no_norm() {
     // The deepest of these is one pixel, and two images have two.
     let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&device());
     let (path, layer, problem) = failed(glow().initialize(levels([1, 1, 4, 4], super::scattered)));
-    assert_eq!((path.as_str(), layer, problem), ("bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
+    assert_eq!((path.as_str(), layer.as_str(), problem), ("bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
     assert!(glow().initialize(levels([2, 1, 4, 4], super::scattered)).is_ok());
 }
 
@@ -55,7 +55,7 @@ fn one_pixel_starts_no_network() {
     let flow = Flow::new(vec![coupling], StandardNormal::new(), [1, 2, 1, 1]).unwrap();
     let start = flow.initialize(tensor(vec![0.3, 0.4], [1, 2, 1, 1]));
     let expected = InitProblem::TooFew { what: "channel", found: 1 };
-    assert_eq!(failed(start), ("bijector.0".into(), "Coupling", expected));
+    assert_eq!(failed(start), ("bijector.0".into(), "Coupling".into(), expected));
 }
 
 /// The image of a layer before the norm is not finite: that layer is named, with the element, not the prior and not the
@@ -73,14 +73,14 @@ fn a_layer_that_overflows_is_named() {
     assert!(flow.initialize(x.clone()).is_ok());
     let flow = Flow::new((Exp::new(), act(2)), StandardNormal::new(), [1, 2]).unwrap();
     let output = InitProblem::Output { example: 4, channel: 1, value: f64::INFINITY };
-    assert_eq!(failed(flow.initialize(x)), ("bijector.0".into(), "Exp", output));
+    assert_eq!(failed(flow.initialize(x)), ("bijector.0".into(), "Exp".into(), output));
 
     let ends = table(&[around(3, 10, 0.5, 0.05), column(4, 0.0)]);
     let layers = (fixed(&ScalarAffineConfig::new(1.0, 0.0)), vec![fixed(&LogitConfig::new().with_margin(0.0))], act(2));
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
     let output = InitProblem::Output { example: 4, channel: 1, value: f64::NEG_INFINITY };
     let (path, name, problem) = failed(flow.initialize(ends));
-    assert_eq!((path.as_str(), name, problem), ("bijector.1.0", "Logit", output));
+    assert_eq!((path.as_str(), name.as_str(), problem), ("bijector.1.0", "Logit", output));
 
     // Behind a dequantization the path begins at the model.
     let images = Flow::new(
@@ -90,10 +90,10 @@ fn a_layer_that_overflows_is_named() {
     )
     .map(|flow| flow.behind(UniformDequantizationConfig::new().with_n_levels(2).init()));
     let (path, layer, problem) = failed(images.unwrap().initialize(levels([3, 1, 2, 2], |_| 1)));
-    assert_eq!((path.as_str(), layer), ("bijector.1", "Exp"));
+    assert_eq!((path.as_str(), layer.as_str()), ("bijector.1", "Exp"));
     let first = InitProblem::Output { example: 0, channel: 0, value: f64::INFINITY };
     assert_eq!(problem, first);
-    let error = FlowError::Init { path, layer, problem };
+    let error = FlowError::Init { path, layer: layer.into(), problem };
     let expected = "`bijector.1` (Exp) cannot start from this batch: its output is inf in example 0, channel 0";
     assert_eq!(error.to_string(), expected);
 }

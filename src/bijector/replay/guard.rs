@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::{FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::bijector::visit::LayerName;
+
 /// Layers between two checkpoints at the beginning: a sixteenth of what keeping all inputs takes.
 const SPACING: u64 = 16;
 
@@ -78,7 +80,7 @@ pub(super) struct Drift {
     /// Of the layer, in the order of forward.
     pub place: u64,
     pub path: String,
-    pub layer: &'static str,
+    pub layer: LayerName,
     /// Layers since the last exact value, this one included.
     pub layers: u64,
     /// `[1]`, NaN where the rebuilt input is not finite.
@@ -177,7 +179,7 @@ impl DriftGuard {
             self.spacing = (self.spacing / 2).max(1);
         }
         for (drift, size) in at_fault {
-            let (path, layer) = (drift.path.clone(), drift.layer.to_owned());
+            let (path, layer) = (drift.path.clone(), drift.layer.to_string());
             let layer = RecomputedLayer { path, layer, drift: size.is_finite().then_some(*size) };
             self.recomputed.insert(drift.place, layer);
         }
@@ -193,7 +195,7 @@ mod tests {
 
     fn drift(place: u64, layers: u64, size: f64) -> (Drift, f64) {
         let zero = Tensor::zeros([1], &Device::flex());
-        (Drift { place, path: format!("{place}"), layer: "Layer", layers, size: zero }, size)
+        (Drift { place, path: format!("{place}"), layer: "Layer".into(), layers, size: zero }, size)
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!                            (z_i, ln|det|_i) = f_i(x_i)   with a graph, of this layer alone
 //!                            ∂L/∂x_i, ∂L/∂θ_i              from ∂L/∂z_i and ∂L/∂ln|det|
 //! ```
-//! [`Bijector::walk_forward`](crate::Bijector::walk_forward) and [`Bijector::walk_back`](crate::Bijector::walk_back) have defaults for a
-//! single layer; compositions walk through their members. Which inputs are kept is for the [`GradientMemory`] policy to say, and no layer's concern.
+//! A [`driver`](crate::bijector::drive) goes through a single layer, or through the members of a composition. Which inputs are kept is for
+//! the [`GradientMemory`] policy to say, and no layer's concern.
 
 mod gradient_memory;
 mod guard;
@@ -23,8 +23,10 @@ pub(crate) use guard::Verdict;
 pub use guard::{DriftGuard, RecomputedLayer};
 use trail::{Keeping, Trail};
 
+use super::visit::layer_name;
+use super::{Bijector, Direction};
 use crate::context::Context;
-use crate::tensor::type_name::type_name;
+use crate::tensor::graph::{constant, graph_device};
 
 /// A point on the way back through a flow: the value there and the gradients of the loss with respect to it.
 #[derive(Debug, Clone)]
@@ -96,8 +98,8 @@ impl<C: Context> Replay<C> {
         result
     }
 
-    /// Seeds the device for the next leaf and moves on. A leaf that overrides [`Bijector::walk_forward`](crate::Bijector::walk_forward)
-    /// calls it once, first, and [`Replay::release`] last.
+    /// Seeds the device for the next leaf and moves on. A driver calls it once for each leaf, first, and
+    /// [`Replay::release`] last.
     pub fn enter(&mut self, device: &Device) {
         self.trail.enter(device);
     }
@@ -114,8 +116,8 @@ impl<C: Context> Replay<C> {
         self.trail.keep(value);
     }
 
-    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A leaf that overrides
-    /// [`Bijector::walk_back`](crate::Bijector::walk_back) calls it once, first, and [`Replay::release`] last.
+    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A driver calls it once for each
+    /// leaf, first, and [`Replay::release`] last.
     pub fn leave(&mut self, device: &Device) {
         self.trail.leave(device);
     }
@@ -124,7 +126,32 @@ impl<C: Context> Replay<C> {
     /// asked for by the policy, they are compared. Draws of `rebuild` move the device's stream: [`Replay::seed`] sets it back.
     pub fn input<const D: usize, B>(&mut self, layer: &B, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
         let _ = layer;
-        self.trail.input(type_name::<B>(), rebuild)
+        self.trail.input(layer_name::<B>(Direction::Forward), rebuild)
+    }
+
+    /// The backward pass of a layer that was left last, whatever it is: the map in `direction` runs with a graph, from its
+    /// input, and is differentiated. Memory is that of one layer.
+    pub fn differentiate<const D: usize, B: Bijector<D, C>>(
+        &mut self,
+        layer: &B,
+        direction: Direction,
+        back: Cotangent<D>,
+        context: &C,
+    ) -> Cotangent<D> {
+        let Cotangent { z, grad_z, grad_log_det } = back;
+        let device = graph_device(layer, &z);
+        let rebuild = || direction.undo(layer, constant(z, &device), context).inner();
+        let x = self.trail.input(layer_name::<B>(direction), rebuild);
+        self.seed(&device);
+        let leaf = constant(x.clone(), &device).require_grad();
+        let condition = context.leaf(&device);
+        let (z, log_det) = direction.run(layer, leaf.clone(), &condition);
+        let outward = (z * constant(grad_z, &device)).sum() + (log_det * constant(grad_log_det.clone(), &device)).sum();
+        let mut gradients = outward.backward();
+        // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
+        let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
+        self.collect(layer, &condition, &mut gradients);
+        Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
     /// What [`Replay::stash`] kept for the leaf that was left last; `None` if nothing of that type.

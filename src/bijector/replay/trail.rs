@@ -5,6 +5,7 @@ use std::any::Any;
 use burn::tensor::{Device, Tensor};
 
 use super::guard::{Drift, DriftGuard};
+use crate::bijector::visit::LayerName;
 use crate::random::Seeded;
 use crate::random::draw::GAMMA;
 
@@ -134,11 +135,7 @@ impl Trail {
     }
 
     /// The input of the leaf that was left last: what was kept, or else what `rebuild` makes.
-    pub(super) fn input<const D: usize>(
-        &mut self,
-        layer: &'static str,
-        rebuild: impl FnOnce() -> Tensor<D>,
-    ) -> Tensor<D> {
+    pub(super) fn input<const D: usize>(&mut self, layer: LayerName, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
         let Some(kept) = self.kept::<Tensor<D>>() else { return rebuild() };
         if let Keeping::Checkpoints { guard, .. } = &self.keeping
             && guard.inverts(self.place)

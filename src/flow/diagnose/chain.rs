@@ -95,7 +95,7 @@ impl<const D: usize> Chains<D> {
             Ok(LayerDiagnosis {
                 path: self.prefix(&links[0]).join("."),
                 layer: match links {
-                    [link] => link.layer.name().to_owned(),
+                    [link] => link.layer.name().into_owned(),
                     links => format!("{} layers", links.len()),
                 },
                 n_params: links.iter().map(|link| link.layer.num_params()).sum(),

@@ -34,9 +34,6 @@ pub mod config;
 pub mod encoder;
 pub mod preset;
 
-use burn::module::Module;
-use burn::tensor::{DType, Device, Int, Tensor};
-
 pub use config::{
     ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
@@ -44,18 +41,11 @@ pub use config::{
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
 pub use preset::{Preset, UnknownPreset};
 
-use crate::bijector::compose::Invert;
-use crate::bijector::replay::{Cotangent, Replay};
-use crate::bijector::visit::Visit;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::invert::Invert;
 use crate::conditioner::GatedNet;
-use crate::context::Context;
 use crate::coupling::Coupling;
 use crate::elementwise::{Logit, Sigmoid};
-use crate::error::{FlowError, ShapeError};
 use crate::flow::Flow;
-use crate::flow::likelihood::OneSampleBound;
-use crate::flow::surjection::Surjection;
 use crate::law::AnyLaw;
 use crate::linear::{ChannelMatrix, PositionNorm};
 use crate::prior::StandardNormal;
@@ -74,109 +64,27 @@ pub type Step = (PositionNorm<4>, Option<ChannelMatrix>, Coupling<AnyLaw, GatedN
 /// The flow of the dequantization noise.
 pub type NoiseFlow = (Partition, Vec<Step>, Invert<Partition>, Sigmoid);
 
-/// Couplings at one resolution, in one pattern.
-#[derive(Module, Debug)]
-pub struct Stage {
-    /// Squeezes before the couplings, first to last.
-    pub squeezes: Vec<Squeeze>,
-    /// Pattern of the halves.
-    pub partition: Partition,
-    /// Couplings, first to last.
-    pub steps: Vec<Step>,
-}
-
-impl ShapeMap<4> for Stage
-where
-    GatedNet: crate::conditioner::NetShape<4>,
-{
-    fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        let squeezed = self.squeezes.output_shape(shape)?;
-        let halves = self.partition.output_shape(squeezed)?;
-        let halves = self.steps.output_shape(halves)?;
-        self.partition.input_shape(halves)
-    }
-
-    fn input_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
-        let halves = self.partition.output_shape(shape)?;
-        let halves = self.steps.input_shape(halves)?;
-        let squeezed = self.partition.input_shape(halves)?;
-        self.squeezes.input_shape(squeezed)
+crate::chain! {
+    /// Couplings at one resolution, in one pattern.
+    pub struct Stage {
+        /// Squeezes before the couplings, first to last.
+        pub squeezes: Vec<Squeeze>,
+        /// Pattern of the halves.
+        pub partition: Partition,
+        /// Couplings, first to last.
+        pub steps: Vec<Step>,
+        !partition,
     }
 }
 
-impl<C: Context> Bijector<4, C> for Stage
-where
-    GatedNet: crate::conditioner::Conditioner<4, C>,
-{
-    fn forward(&self, x: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        let (x, _) = self.squeezes.forward(x, context);
-        let (x, _) = self.partition.forward(x, context);
-        let (z, log_det) = self.steps.forward(x, context);
-        (self.partition.inverse(z, context), log_det)
+crate::choice! {
+    /// The dequantization that a configuration chooses.
+    pub enum FlowPlusPlusDequantization: Surjection<4> {
+        /// Uniform noise (the paper's ablation).
+        Uniform(UniformDequantization),
+        /// Noise from a conditional flow.
+        Variational(VariationalDequantization<FlowPlusPlusEncoder, NoiseFlow>),
     }
-
-    fn inverse(&self, z: Tensor<4>, context: &C) -> Tensor<4> {
-        let (z, _) = self.partition.forward(z, context);
-        let x = self.steps.inverse(z, context);
-        self.squeezes.inverse(self.partition.inverse(x, context), context)
-    }
-
-    fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        let (z, _) = self.partition.forward(z, context);
-        let (x, log_det) = self.steps.inverse_with_log_det(z, context);
-        (self.squeezes.inverse(self.partition.inverse(x, context), context), log_det)
-    }
-
-    fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
-        let squeezed = self.squeezes.output_shape_given(shape, context)?;
-        let halves = self.partition.output_shape_given(squeezed, context)?;
-        let halves = self.steps.output_shape_given(halves, context)?;
-        self.partition.input_shape(halves)
-    }
-
-    fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
-        let (x, _) = self.squeezes.forward(x, context);
-        let (x, _) = self.partition.forward(x, context);
-        let (steps, z) = self.steps.initialize(x, context);
-        let z = self.partition.inverse(z, context);
-        (Self { squeezes: self.squeezes, partition: self.partition, steps }, z)
-    }
-
-    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut Visit<'_, 4>) -> Tensor<4> {
-        let x = walk.member("squeezes", &self.squeezes, x, context);
-        let x = walk.member("partition", &self.partition, x, context);
-        let z = walk.member("steps", &self.steps, x, context);
-        walk.member("partition", &Invert::new(self.partition.clone()), z, context)
-    }
-
-    fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Replay<C>) -> (Tensor<4>, Tensor<1>) {
-        let (x, _) = self.squeezes.forward(x, context);
-        let (x, _) = self.partition.forward(x, context);
-        let (z, log_det) = walk.within("steps", |walk| self.steps.walk_forward(x, context, walk));
-        (self.partition.inverse(z, context), log_det)
-    }
-
-    fn walk_back(&self, back: Cotangent<4>, context: &C, walk: &mut Replay<C>) -> Cotangent<4> {
-        // Moving elements is orthogonal: gradients move as the values do.
-        let Cotangent { z, grad_z, grad_log_det } = back;
-        let (z, _) = self.partition.forward(z, context);
-        let (grad_z, _) = self.partition.forward(grad_z, context);
-        let back = Cotangent { z, grad_z, grad_log_det };
-        let back = walk.within("steps", |walk| self.steps.walk_back(back, context, walk));
-        let undo = |t| self.squeezes.inverse(self.partition.inverse(t, context), context);
-        Cotangent { z: undo(back.z), grad_z: undo(back.grad_z), grad_log_det: back.grad_log_det }
-    }
-}
-
-/// The dequantization that a configuration chooses.
-#[derive(Module, Debug)]
-// One value a model: its size is no matter, and a box would hide a module from burn.
-#[allow(clippy::large_enum_variant)]
-pub enum FlowPlusPlusDequantization {
-    /// Uniform noise (the paper's ablation).
-    Uniform(UniformDequantization),
-    /// Noise from a conditional flow.
-    Variational(VariationalDequantization<FlowPlusPlusEncoder, NoiseFlow>),
 }
 
 impl FlowPlusPlusDequantization {
@@ -185,96 +93,6 @@ impl FlowPlusPlusDequantization {
         match self {
             Self::Uniform(inner) => inner.n_levels(),
             Self::Variational(inner) => inner.n_levels(),
-        }
-    }
-}
-
-impl Surjection<4> for FlowPlusPlusDequantization {
-    type Data = Tensor<4, Int>;
-    type Noise = Tensor<4>;
-    type Provenance = OneSampleBound;
-    const PROVENANCE: OneSampleBound = OneSampleBound;
-
-    fn plain(&self, x: Self::Data) -> Self::Data {
-        match self {
-            Self::Uniform(inner) => Surjection::<4>::plain(inner, x),
-            Self::Variational(inner) => inner.plain(x),
-        }
-    }
-
-    fn noise(&self, x: &Self::Data, dtype: DType) -> Tensor<4> {
-        match self {
-            Self::Uniform(inner) => inner.noise(x, dtype),
-            Self::Variational(inner) => inner.noise(x, dtype),
-        }
-    }
-
-    fn lift(&self, x: Self::Data, noise: Tensor<4>) -> (Tensor<4>, Tensor<1>) {
-        match self {
-            Self::Uniform(inner) => inner.lift(x, noise),
-            Self::Variational(inner) => inner.lift(x, noise),
-        }
-    }
-
-    fn walk_lift(&self, x: Self::Data, noise: Tensor<4>, walk: &mut Replay<()>) -> (Tensor<4>, Tensor<1>) {
-        match self {
-            Self::Uniform(inner) => walk.within("Uniform", |walk| inner.walk_lift(x, noise, walk)),
-            Self::Variational(inner) => walk.within("Variational", |walk| inner.walk_lift(x, noise, walk)),
-        }
-    }
-
-    fn walk_back(&self, x: Self::Data, noise: Tensor<4>, back: Cotangent<4>, walk: &mut Replay<()>) {
-        match self {
-            Self::Uniform(inner) => walk.within("Uniform", |walk| inner.walk_back(x, noise, back, walk)),
-            Self::Variational(inner) => walk.within("Variational", |walk| inner.walk_back(x, noise, back, walk)),
-        }
-    }
-
-    fn lower(&self, y: Tensor<4>) -> Self::Data {
-        match self {
-            Self::Uniform(inner) => inner.lower(y),
-            Self::Variational(inner) => inner.lower(y),
-        }
-    }
-
-    fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device) {
-        match self {
-            Self::Uniform(inner) => Surjection::<4>::numbers(inner, x, dtype),
-            Self::Variational(inner) => inner.numbers(x, dtype),
-        }
-    }
-
-    fn check(&self, x: &Self::Data) -> Result<[usize; 4], FlowError> {
-        match self {
-            Self::Uniform(inner) => inner.check(x),
-            Self::Variational(inner) => inner.check(x),
-        }
-    }
-
-    fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
-        match self {
-            Self::Uniform(inner) => Surjection::<4>::check_dtype(inner, dtype),
-            Self::Variational(inner) => Surjection::<4>::check_dtype(inner, dtype),
-        }
-    }
-
-    fn initialize(self, x: Self::Data, noise: Tensor<4>) -> (Self, Tensor<4>) {
-        match self {
-            Self::Uniform(inner) => {
-                let (inner, y) = inner.initialize(x, noise);
-                (Self::Uniform(inner), y)
-            }
-            Self::Variational(inner) => {
-                let (inner, y) = inner.initialize(x, noise);
-                (Self::Variational(inner), y)
-            }
-        }
-    }
-
-    fn visit_layers(&self, x: Self::Data, noise: Tensor<4>, walk: &mut Visit<'_, 4>) -> Tensor<4> {
-        match self {
-            Self::Uniform(inner) => walk.within("Uniform", |walk| inner.visit_layers(x, noise, walk)),
-            Self::Variational(inner) => walk.within("Variational", |walk| inner.visit_layers(x, noise, walk)),
         }
     }
 }

@@ -17,7 +17,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, Leaf, ShapeMap};
 use crate::conditioner::{ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::sum_event;
@@ -94,6 +94,8 @@ impl ShapeMap<4> for TopPrior {
 }
 
 impl Bijector<4> for TopPrior {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<4>, _: &()) -> (Tensor<4>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), &()));
         self.standardize(x, None)
@@ -108,13 +110,14 @@ impl Bijector<4> for TopPrior {
         self.check_kind(NOTHING)
     }
 
-    fn output_shape_given(&self, shape: [usize; 4], _: &()) -> Result<[usize; 4], ShapeError> {
-        self.check_kind(NOTHING)?;
-        self.output_shape(shape)
+    fn check_context(&self, _: [usize; 4], _: &()) -> Result<(), ShapeError> {
+        self.check_kind(NOTHING)
     }
 }
 
 impl Bijector<4, Tensor<2>> for TopPrior {
+    type Driver = Leaf;
+
     fn forward(&self, x: Tensor<4>, class: &Tensor<2>) -> (Tensor<4>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), class));
         self.standardize(x, Some(class))
@@ -129,15 +132,14 @@ impl Bijector<4, Tensor<2>> for TopPrior {
         self.check_kind(CLASSES)
     }
 
-    fn output_shape_given(&self, shape: [usize; 4], class: &Tensor<2>) -> Result<[usize; 4], ShapeError> {
+    fn check_context(&self, shape: [usize; 4], class: &Tensor<2>) -> Result<(), ShapeError> {
         self.check_kind(CLASSES)?;
-        let output = self.output_shape(shape)?;
         let width = self.classes.as_ref().map_or(0, ZeroLinear::n_inputs);
         for (axis, expected) in [(0, shape[0]), (1, width)] {
             if class.dims()[axis] != expected {
                 return Err(ShapeError::Axis { layer: LAYER, axis, expected, shape: class.dims().to_vec() });
             }
         }
-        Ok(output)
+        Ok(())
     }
 }

@@ -35,6 +35,8 @@ impl ShapeMap<2> for Arcsinh {
 }
 
 impl<C: Context> Bijector<2, C> for Arcsinh {
+    type Driver = flowkit::Leaf;
+
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let scaled = x * self.scale();

@@ -14,7 +14,7 @@ pub use stage::{Scale, StageConfig};
 
 use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
 use crate::bijector::ShapeMap;
-use crate::bijector::compose::Invert;
+use crate::bijector::invert::Invert;
 use crate::bijector::site::built;
 use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
 use crate::coupling::CouplingConfig;

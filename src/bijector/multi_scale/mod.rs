@@ -55,12 +55,15 @@
 //! # Reference
 //! Dinh et al. 2017 §3.6; learned priors as in the code of Kingma & Dhariwal 2018.
 
+mod parts;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use self::parts::{Parts, Scale};
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
-use crate::bijector::{Bijector, ShapeMap};
+use crate::bijector::{Bijector, Direction, Drive, ShapeMap};
 use crate::context::Context;
 use crate::error::{ShapeError, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
@@ -79,104 +82,7 @@ pub struct Latents {
     pub levels: Vec<Tensor<4>>,
 }
 
-/// Shapes at a level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Scale {
-    /// Of what goes in.
-    input: [usize; 4],
-    /// Of what comes out, before half of it leaves.
-    output: [usize; 4],
-}
-
 const LAYER: &str = "MultiScale";
-
-impl Scale {
-    /// Whether the output is the input with blocks of pixels as channels.
-    fn check(self) -> Result<(), ShapeError> {
-        let ([b, c, h, w], [out_b, out_c, out_h, out_w]) = (self.input, self.output);
-        let blocks = |whole: usize, part: usize| (part > 0 && whole.is_multiple_of(part)).then(|| whole / part.max(1));
-        match (blocks(h, out_h), blocks(w, out_w)) {
-            (Some(rows), Some(columns)) if b == out_b && out_c == c * rows * columns => Ok(()),
-            _ => {
-                let (shape, output) = (self.input.to_vec(), self.output.to_vec());
-                Err(ShapeError::NotSqueezed { layer: LAYER, shape, output })
-            }
-        }
-    }
-
-    /// From the shape of the input to that of the output: blocks of pixels become channels, in the order of
-    /// [`crate::ChannelOrder::ChannelMajor`].
-    fn squeeze(self, z: Tensor<4>) -> Tensor<4> {
-        let [b, c, h, w] = self.input;
-        let [_, _, out_h, out_w] = self.output;
-        if h == out_h && w == out_w {
-            return z;
-        }
-        let blocks = z.reshape([b, c, out_h, h / out_h, out_w, w / out_w]);
-        blocks.permute([0, 1, 3, 5, 2, 4]).reshape(self.output)
-    }
-
-    /// The way back.
-    fn spread(self, z: Tensor<4>) -> Tensor<4> {
-        let [b, c, h, w] = self.input;
-        let [_, _, out_h, out_w] = self.output;
-        if h == out_h && w == out_w {
-            return z;
-        }
-        let blocks = z.reshape([b, c, h / out_h, w / out_w, out_h, out_w]);
-        blocks.permute([0, 1, 4, 2, 5, 3]).reshape(self.input)
-    }
-}
-
-/// The half of the channels that goes on, and the half that leaves.
-fn halves(h: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-    let kept = h.dims()[1] / 2;
-    (h.clone().narrow(1, 0, kept), h.narrow(1, kept, kept))
-}
-
-/// Latents by where they leave: one half after every level but the deepest, whose output stays whole.
-struct Parts {
-    left: Vec<Tensor<4>>,
-    deepest: Tensor<4>,
-}
-
-impl Parts {
-    /// Runs `level` on every scale, from the image down.
-    fn descend(n_levels: usize, x: Tensor<4>, mut level: impl FnMut(usize, Tensor<4>) -> Tensor<4>) -> Self {
-        let mut parts = Self { left: Vec::with_capacity(n_levels), deepest: x };
-        for index in 0..n_levels {
-            parts.deepest = level(index, parts.deepest);
-            if index + 1 < n_levels {
-                let (kept, left) = halves(parts.deepest);
-                parts.left.push(left);
-                parts.deepest = kept;
-            }
-        }
-        parts
-    }
-
-    /// Runs `level` on every scale, from the deepest up.
-    fn ascend(self, n_levels: usize, mut level: impl FnMut(usize, Tensor<4>) -> Tensor<4>) -> Tensor<4> {
-        let Self { mut left, mut deepest } = self;
-        for index in (0..n_levels).rev() {
-            if index + 1 < n_levels {
-                deepest = Tensor::cat([deepest].into_iter().chain(left.pop()).collect(), 1);
-            }
-            deepest = level(index, deepest);
-        }
-        deepest
-    }
-
-    /// In the shape of the image.
-    fn join(self, scales: &[Scale]) -> Tensor<4> {
-        self.ascend(scales.len(), |index, h| scales[index].spread(h))
-    }
-
-    /// The inverse of [`Parts::join`].
-    fn separate(scales: &[Scale], z: Tensor<4>) -> Self {
-        Self::descend(scales.len(), z, |index, h| scales[index].squeeze(h))
-    }
-}
 
 impl<S> MultiScale<S> {
     /// A stack of levels. Without any it is the identity.
@@ -193,9 +99,8 @@ impl<S> MultiScale<S> {
         S: Bijector<4, C>,
     {
         let scales = self.scales(z.dims(), |level, shape| level.output_shape_given(shape, context))?;
-        let Parts { left: mut levels, deepest } = Parts::separate(&scales, z);
-        levels.push(deepest);
-        Ok(Latents { levels })
+        let Parts { left, deepest } = Parts::separate(&scales, [z]);
+        Ok(Latents { levels: left.into_iter().chain([deepest]).flatten().collect() })
     }
 
     /// The `z` that these latents are, for [`Bijector::inverse`].
@@ -228,7 +133,9 @@ impl<S> MultiScale<S> {
             scales.push(scale);
         }
         scales.reverse();
-        Ok(Parts { left, deepest }.join(&scales))
+        let parts = Parts { left: left.into_iter().map(|h| [h]).collect(), deepest: [deepest] };
+        let [z] = parts.join(&scales);
+        Ok(z)
     }
 
     /// The shapes at every level, by what `shape_of` says that a level makes of one.
@@ -268,6 +175,29 @@ impl<S> MultiScale<S> {
     }
 }
 
+impl<S> MultiScale<S> {
+    /// Runs every level by `run` and adds the log-determinants.
+    fn summed<C: Context>(
+        &self,
+        direction: Direction,
+        x: Tensor<4>,
+        context: &C,
+        mut run: impl FnMut(usize, &S, Tensor<4>) -> (Tensor<4>, Tensor<1>),
+    ) -> (Tensor<4>, Tensor<1>)
+    where
+        S: Bijector<4, C>,
+    {
+        let scales = self.checked(x.dims(), context);
+        let mut log_det = zero_log_det(&x);
+        let [z] = Parts::run(&scales, direction, [x], |index, [h]| {
+            let (z, part) = run(index, &self.levels[index], h);
+            log_det = log_det.clone() + part;
+            [z]
+        });
+        (z, log_det)
+    }
+}
+
 impl<S: ShapeMap<4>> ShapeMap<4> for MultiScale<S> {
     fn output_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         self.scales(shape, |level, shape| level.output_shape(shape)).map(|_| shape)
@@ -275,94 +205,110 @@ impl<S: ShapeMap<4>> ShapeMap<4> for MultiScale<S> {
 }
 
 impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
+    type Driver = Levels;
+
     fn forward(&self, x: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        let scales = self.checked(x.dims(), context);
-        let mut log_det = zero_log_det(&x);
-        let parts = Parts::descend(scales.len(), x, |index, h| {
-            let (z, part) = self.levels[index].forward(h, context);
-            log_det = log_det.clone() + part;
-            z
-        });
-        (parts.join(&scales), log_det)
+        self.summed(Direction::Forward, x, context, |_, level, h| level.forward(h, context))
     }
 
     fn inverse(&self, z: Tensor<4>, context: &C) -> Tensor<4> {
         let scales = self.checked(z.dims(), context);
-        let parts = Parts::separate(&scales, z);
-        parts.ascend(scales.len(), |index, h| self.levels[index].inverse(h, context))
+        let level = |index: usize, [h]: [Tensor<4>; 1]| [self.levels[index].inverse(h, context)];
+        let [x] = Parts::run(&scales, Direction::Inverse, [z], level);
+        x
     }
 
     fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        let scales = self.checked(z.dims(), context);
-        let mut log_det = zero_log_det(&z);
-        let x = Parts::separate(&scales, z).ascend(scales.len(), |index, h| {
-            let (x, part) = self.levels[index].inverse_with_log_det(h, context);
-            log_det = log_det.clone() + part;
-            x
-        });
-        (x, log_det)
-    }
-
-    fn accepts(&self) -> Result<(), ShapeError> {
-        self.levels.iter().try_for_each(S::accepts)
-    }
-
-    fn output_shape_given(&self, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
-        self.scales(shape, |level, shape| level.output_shape_given(shape, context)).map(|_| shape)
+        self.summed(Direction::Inverse, z, context, |_, level, h| level.inverse_with_log_det(h, context))
     }
 
     fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
         let scales = self.checked(x.dims(), context);
         let mut waiting = self.levels.into_iter();
         let mut levels = Vec::with_capacity(scales.len());
-        let parts = Parts::descend(scales.len(), x, |_, h| match waiting.next() {
+        let [z] = Parts::run(&scales, Direction::Forward, [x.detach()], |_, [h]| match waiting.next() {
             Some(level) => {
                 let (level, z) = level.initialize(h, context);
                 levels.push(level);
-                z
+                [z]
             }
-            None => h,
+            None => [h],
         });
-        (Self { levels }, parts.join(&scales))
+        (Self { levels }, z)
+    }
+}
+
+/// Driver of a [`MultiScale`]: its levels, and the moves between them.
+#[derive(Debug, Clone, Copy)]
+pub struct Levels;
+
+impl<C: Context, S: Bijector<4, C>> Drive<MultiScale<S>, 4, C> for Levels {
+    fn visit(
+        bijector: &MultiScale<S>,
+        direction: Direction,
+        x: Tensor<4>,
+        context: &C,
+        visit: &mut Visit<'_, 4>,
+    ) -> Tensor<4> {
+        let scales = bijector.checked(x.dims(), context);
+        let [z] = visit.within("levels", |visit| {
+            Parts::run(&scales, direction, [x], |index, [h]| {
+                let level = &bijector.levels[index];
+                [visit.within(index, |visit| S::Driver::visit(level, direction, h, context, visit))]
+            })
+        });
+        z
     }
 
-    fn visit_layers(&self, x: Tensor<4>, context: &C, walk: &mut Visit<'_, 4>) -> Tensor<4> {
-        let scales = self.checked(x.dims(), context);
-        let levels = &self.levels;
-        let parts = walk.within("levels", |walk| {
-            Parts::descend(scales.len(), x, |index, h| walk.member(index, &levels[index], h, context))
-        });
-        parts.join(&scales)
+    fn replay_forward(
+        bijector: &MultiScale<S>,
+        direction: Direction,
+        x: Tensor<4>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<4>, Tensor<1>) {
+        replay.within("levels", |replay| {
+            bijector.summed(direction, x, context, |index, level, h| {
+                let pass = |replay: &mut Replay<C>| S::Driver::replay_forward(level, direction, h, context, replay);
+                replay.within(index, pass)
+            })
+        })
     }
 
-    fn walk_forward(&self, x: Tensor<4>, context: &C, walk: &mut Replay<C>) -> (Tensor<4>, Tensor<1>) {
-        let scales = self.checked(x.dims(), context);
-        let mut log_det = zero_log_det(&x);
-        let parts = Parts::descend(scales.len(), x, |index, h| {
-            let level = &self.levels[index];
-            let (z, part) =
-                walk.within("levels", |walk| walk.within(index, |walk| level.walk_forward(h, context, walk)));
-            log_det = log_det.clone() + part;
-            z
-        });
-        (parts.join(&scales), log_det)
-    }
-
-    fn walk_back(&self, back: Cotangent<4>, context: &C, walk: &mut Replay<C>) -> Cotangent<4> {
+    fn replay_back(
+        bijector: &MultiScale<S>,
+        direction: Direction,
+        back: Cotangent<4>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<4> {
         // Moving elements is orthogonal: gradients move as the values do.
         let Cotangent { z, grad_z, grad_log_det } = back;
-        let scales = self.checked(z.dims(), context);
-        let Parts { left: mut grads, deepest: mut grad } = Parts::separate(&scales, grad_z);
-        let x = Parts::separate(&scales, z).ascend(scales.len(), |index, h| {
-            if let Some(left) = (index + 1 < scales.len()).then(|| grads.pop()).flatten() {
-                grad = Tensor::cat(vec![grad.clone(), left], 1);
-            }
-            let back = Cotangent { z: h, grad_z: grad.clone(), grad_log_det: grad_log_det.clone() };
-            let level = &self.levels[index];
-            let back = walk.within("levels", |walk| walk.within(index, |walk| level.walk_back(back, context, walk)));
-            grad = back.grad_z;
-            back.z
+        let scales = bijector.checked(z.dims(), context);
+        let undone = Direction::Inverse.of(direction);
+        let [z, grad_z] = replay.within("levels", |replay| {
+            Parts::run(&scales, undone, [z, grad_z], |index, [z, grad_z]| {
+                let back = Cotangent { z, grad_z, grad_log_det: grad_log_det.clone() };
+                let level = &bijector.levels[index];
+                let pass = |replay: &mut Replay<C>| S::Driver::replay_back(level, direction, back, context, replay);
+                let Cotangent { z, grad_z, .. } = replay.within(index, pass);
+                [z, grad_z]
+            })
         });
-        Cotangent { z: x, grad_z: grad, grad_log_det }
+        Cotangent { z, grad_z, grad_log_det }
+    }
+
+    fn accepts(bijector: &MultiScale<S>) -> Result<(), ShapeError> {
+        bijector.levels.iter().try_for_each(S::accepts)
+    }
+
+    /// The shape stays; latents have the shape of the data.
+    fn shape_given(
+        bijector: &MultiScale<S>,
+        _: Direction,
+        shape: [usize; 4],
+        context: &C,
+    ) -> Result<[usize; 4], ShapeError> {
+        bijector.scales(shape, |level, shape| level.output_shape_given(shape, context)).map(|_| shape)
     }
 }

@@ -1,0 +1,274 @@
+//! Compositions: bijectors made of members that run one after the other.
+//! ```text
+//! forward   z = f_n ∘ … ∘ f_1 (x)          log_det  Σ ln|det ∂f_i|
+//! inverse   x = f_1⁻¹ ∘ … ∘ f_n⁻¹ (z)
+//! ```
+//! [`chain!`](crate::chain) makes a type of its own; tuples, `Vec`, `Option`, [`Invert`](crate::Invert) and
+//! [`BoxBijector`](crate::BoxBijector) are compositions too. Each says its members once, in [`Members`]; everything else
+//! is here.
+
+use std::fmt::Display;
+
+use burn::tensor::Tensor;
+
+use super::Bijector;
+use super::drive::{Direction, Drive};
+use super::replay::{Cotangent, Replay};
+use super::visit::Visit;
+use crate::context::Context;
+use crate::error::ShapeError;
+use crate::tensor::per_example::zero_log_det;
+
+/// Driver of a bijector that has [`Members`].
+#[derive(Debug, Clone, Copy)]
+pub struct Chain;
+
+/// The members of a composition.
+pub trait Members<const D: usize, C: Context> {
+    /// In the order of forward.
+    fn members(&self) -> Vec<Entry<'_, D, C>>;
+}
+
+/// A member of a composition, with its name and its direction.
+pub struct Entry<'a, const D: usize, C: Context> {
+    name: Option<String>,
+    direction: Direction,
+    member: &'a dyn Member<D, C>,
+}
+
+impl<'a, const D: usize, C: Context> Entry<'a, D, C> {
+    /// A member whose parameters have this name in their paths.
+    pub fn new(name: impl Display, direction: Direction, member: &'a dyn Member<D, C>) -> Self {
+        Self { name: Some(name.to_string()), direction, member }
+    }
+
+    /// A member that adds no segment to the paths of its parameters.
+    pub fn unnamed(member: &'a dyn Member<D, C>) -> Self {
+        Self { name: None, direction: Direction::Forward, member }
+    }
+}
+
+/// What is asked of a member of a composition, whatever its type.
+pub trait Member<const D: usize, C: Context> {
+    /// [`Direction::run`].
+    fn run(&self, direction: Direction, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Direction::map`].
+    fn map(&self, direction: Direction, x: Tensor<D>, context: &C) -> Tensor<D>;
+
+    /// [`Drive::visit`].
+    fn visit(&self, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D>;
+
+    /// [`Drive::replay_forward`].
+    fn replay_forward(
+        &self,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<D>, Tensor<1>);
+
+    /// [`Drive::replay_back`].
+    fn replay_back(
+        &self,
+        direction: Direction,
+        back: Cotangent<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<D>;
+
+    /// [`Bijector::accepts`].
+    fn accepts(&self) -> Result<(), ShapeError>;
+
+    /// [`Drive::shape_given`].
+    fn shape_given(&self, direction: Direction, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
+}
+
+impl<const D: usize, C: Context, B: Bijector<D, C>> Member<D, C> for B {
+    fn run(&self, direction: Direction, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
+        direction.run(self, x, context)
+    }
+
+    fn map(&self, direction: Direction, x: Tensor<D>, context: &C) -> Tensor<D> {
+        direction.map(self, x, context)
+    }
+
+    fn visit(&self, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+        B::Driver::visit(self, direction, x, context, visit)
+    }
+
+    fn replay_forward(
+        &self,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        B::Driver::replay_forward(self, direction, x, context, replay)
+    }
+
+    fn replay_back(
+        &self,
+        direction: Direction,
+        back: Cotangent<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<D> {
+        B::Driver::replay_back(self, direction, back, context, replay)
+    }
+
+    fn accepts(&self) -> Result<(), ShapeError> {
+        Bijector::<D, C>::accepts(self)
+    }
+
+    fn shape_given(&self, direction: Direction, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+        B::Driver::shape_given(self, direction, shape, context)
+    }
+}
+
+/// The members in the order in which they run, each with its own direction.
+fn ordered<const D: usize, C: Context, B: Members<D, C>>(
+    bijector: &B,
+    direction: Direction,
+) -> impl Iterator<Item = Entry<'_, D, C>> {
+    let mut members = bijector.members();
+    if direction == Direction::Inverse {
+        members.reverse();
+    }
+    members.into_iter().map(move |entry| Entry { direction: direction.of(entry.direction), ..entry })
+}
+
+/// Passes a batch on from member to member and adds their log-determinants.
+fn summed<'a, const D: usize, C: Context>(
+    members: impl Iterator<Item = Entry<'a, D, C>>,
+    x: Tensor<D>,
+    mut run: impl FnMut(Entry<'a, D, C>, Tensor<D>) -> (Tensor<D>, Tensor<1>),
+) -> (Tensor<D>, Tensor<1>) {
+    let mut total: Option<Tensor<1>> = None;
+    let z = members.fold(x, |x, entry| {
+        let (z, part) = run(entry, x);
+        total = Some(match total.take() {
+            Some(sum) => sum + part,
+            None => part,
+        });
+        z
+    });
+    let total = total.unwrap_or_else(|| zero_log_det(&z));
+    (z, total)
+}
+
+/// The members' maps one after the other, with their log-determinants.
+#[doc(hidden)]
+pub fn run<const D: usize, C: Context, B: Members<D, C>>(
+    bijector: &B,
+    direction: Direction,
+    x: Tensor<D>,
+    context: &C,
+) -> (Tensor<D>, Tensor<1>) {
+    summed(ordered(bijector, direction), x, |entry, x| entry.member.run(entry.direction, x, context))
+}
+
+/// The members' maps one after the other.
+#[doc(hidden)]
+pub fn map<const D: usize, C: Context, B: Members<D, C>>(
+    bijector: &B,
+    direction: Direction,
+    x: Tensor<D>,
+    context: &C,
+) -> Tensor<D> {
+    ordered(bijector, direction).fold(x, |x, entry| entry.member.map(entry.direction, x, context))
+}
+
+impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
+    fn visit(bijector: &B, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+        ordered(bijector, direction).fold(x, |x, Entry { name, direction, member }| {
+            let layers = |visit: &mut Visit<'_, D>| member.visit(direction, x, context, visit);
+            match name {
+                Some(name) => visit.within(name, layers),
+                None => layers(visit),
+            }
+        })
+    }
+
+    fn replay_forward(
+        bijector: &B,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        summed(ordered(bijector, direction), x, |Entry { name, direction, member }, x| {
+            let pass = |replay: &mut Replay<C>| member.replay_forward(direction, x, context, replay);
+            match name {
+                Some(name) => replay.within(name, pass),
+                None => pass(replay),
+            }
+        })
+    }
+
+    fn replay_back(
+        bijector: &B,
+        direction: Direction,
+        back: Cotangent<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<D> {
+        let members: Vec<_> = ordered(bijector, direction).collect();
+        members.into_iter().rev().fold(back, |back, Entry { name, direction, member }| {
+            let pass = |replay: &mut Replay<C>| member.replay_back(direction, back, context, replay);
+            match name {
+                Some(name) => replay.within(name, pass),
+                None => pass(replay),
+            }
+        })
+    }
+
+    fn accepts(bijector: &B) -> Result<(), ShapeError> {
+        bijector.members().iter().try_for_each(|entry| entry.member.accepts())
+    }
+
+    fn shape_given(
+        bijector: &B,
+        direction: Direction,
+        shape: [usize; D],
+        context: &C,
+    ) -> Result<[usize; D], ShapeError> {
+        let mut members = ordered(bijector, direction);
+        members.try_fold(shape, |shape, entry| entry.member.shape_given(entry.direction, shape, context))
+    }
+}
+
+/// A member on its way through a data-dependent start. Used by [`chain!`](crate::chain).
+///
+/// A member that occurs several times is initialised at its first occurrence, if it runs forward there.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Starting<B> {
+    bijector: B,
+    met: bool,
+}
+
+impl<B> Starting<B> {
+    /// Before its first occurrence.
+    pub fn new(bijector: B) -> Self {
+        Self { bijector, met: false }
+    }
+
+    /// One occurrence: the image of the batch, detached from the graph.
+    pub fn next<const D: usize, C: Context>(self, direction: Direction, x: Tensor<D>, context: &C) -> (Self, Tensor<D>)
+    where
+        B: Bijector<D, C>,
+    {
+        if self.met || direction == Direction::Inverse {
+            let z = direction.map(&self.bijector, x, context).detach();
+            return (Self { met: true, ..self }, z);
+        }
+        let (bijector, z) = self.bijector.initialize(x, context);
+        (Self { bijector, met: true }, z)
+    }
+
+    /// After its last occurrence.
+    pub fn done(self) -> B {
+        self.bijector
+    }
+}

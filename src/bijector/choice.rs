@@ -1,0 +1,139 @@
+//! Enums whose variants are layers: [`choice!`](crate::choice) and its arm for bijectors.
+
+/// Makes an enum of modules that are all of one kind: bijectors, laws or surjections. It is of that kind itself.
+///
+/// | kind | makes |
+/// |---|---|
+/// | `Bijector` | a [`Bijector`](crate::Bijector) for every rank and condition that all variants take |
+/// | `Law`, or `Law, Name: LawConfig` | a [`Law`](crate::law::Law), and the enum of its configurations |
+/// | `Surjection<4>` | a [`Surjection`](crate::Surjection) of that rank; all variants lower to the same data |
+///
+/// The name of the variant is a segment of the paths of its parameters. The crate that calls it depends on `burn`, and for
+/// configurations on `serde`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use flowkit::{Bijector, Conv1x1, Order, Permutation, PermutationConfig, choice};
+///
+/// choice! {
+///     /// How channels are mixed.
+///     pub enum Mixing: Bijector {
+///         /// By a matrix.
+///         Trained(Conv1x1),
+///         /// By their order.
+///         Fixed(Permutation),
+///     }
+/// }
+///
+/// let device = Device::flex();
+/// let order = Order::Explicit(vec![1, 0]);
+/// let mixing = Mixing::Fixed(PermutationConfig::new(2).with_order(order).init(&device));
+/// let x = Tensor::<2>::from_data([[1.0, 2.0]], &device);
+/// let (z, _) = mixing.forward(x, &());
+/// assert_eq!(z.to_data(), Tensor::<2>::from_data([[2.0, 1.0]], &device).to_data());
+/// ```
+#[macro_export]
+macro_rules! choice {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident : Bijector { $($variants:tt)+ }) => {
+        $crate::choice_of_bijectors! { {$(#[$meta])* $vis} $name $($variants)+ }
+    };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident : Surjection<$D:literal> { $($variants:tt)+ }) => {
+        $crate::choice_of_surjections! { {$(#[$meta])* $vis} $name $D $($variants)+ }
+    };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident : Law { $($variants:tt)+ }) => {
+        $crate::choice_of_laws! { {$(#[$meta])* $vis} $name $($variants)+ }
+    };
+    (
+        $(#[$meta:meta])* $vis:vis enum $name:ident : Law,
+        $(#[$config_meta:meta])* $config:ident : LawConfig { $($variants:tt)+ }
+    ) => {
+        $crate::choice_of_law_configs! {
+            {$(#[$meta])* $vis} $name {$(#[$config_meta])* $vis} $config $($variants)+
+        }
+    };
+}
+
+/// The arm of [`choice!`](crate::choice) for bijectors: a composition of the one member that was chosen.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! choice_of_bijectors {
+    ({$($head:tt)*} $name:ident $($(#[$meta:meta])* $variant:ident($type:ty)),+ $(,)?) => {
+        #[derive(::burn::module::Module, Debug)]
+        // Handles of tensors, some hundred bytes each; a box would hide a module from burn.
+        #[allow(clippy::large_enum_variant)]
+        $($head)* enum $name {
+            $($(#[$meta])* $variant($type)),+
+        }
+
+        impl<const D: usize> $crate::ShapeMap<D> for $name
+        where
+            $($type: $crate::ShapeMap<D>,)+
+        {
+            fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
+                match self {
+                    $(Self::$variant(inner) => $crate::ShapeMap::output_shape(inner, shape)),+
+                }
+            }
+
+            fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], $crate::ShapeError> {
+                match self {
+                    $(Self::$variant(inner) => $crate::ShapeMap::input_shape(inner, shape)),+
+                }
+            }
+        }
+
+        impl<const D: usize, C: $crate::Context> $crate::bijector::Members<D, C> for $name
+        where
+            $($type: $crate::Bijector<D, C>,)+
+        {
+            fn members(&self) -> Vec<$crate::bijector::Entry<'_, D, C>> {
+                let forward = $crate::bijector::Direction::Forward;
+                vec![match self {
+                    $(Self::$variant(inner) => {
+                        $crate::bijector::Entry::new(stringify!($variant), forward, inner)
+                    }),+
+                }]
+            }
+        }
+
+        impl<const D: usize, C: $crate::Context> $crate::Bijector<D, C> for $name
+        where
+            $($type: $crate::Bijector<D, C>,)+
+        {
+            type Driver = $crate::bijector::Chain;
+
+            fn forward(
+                &self,
+                x: ::burn::tensor::Tensor<D>,
+                context: &C,
+            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
+                $crate::bijector::chain::run(self, $crate::bijector::Direction::Forward, x, context)
+            }
+
+            fn inverse(&self, z: ::burn::tensor::Tensor<D>, context: &C) -> ::burn::tensor::Tensor<D> {
+                $crate::bijector::chain::map(self, $crate::bijector::Direction::Inverse, z, context)
+            }
+
+            fn inverse_with_log_det(
+                &self,
+                z: ::burn::tensor::Tensor<D>,
+                context: &C,
+            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
+                $crate::bijector::chain::run(self, $crate::bijector::Direction::Inverse, z, context)
+            }
+
+            fn initialize(
+                self,
+                x: ::burn::tensor::Tensor<D>,
+                context: &C,
+            ) -> (Self, ::burn::tensor::Tensor<D>) {
+                match self {
+                    $(Self::$variant(inner) => {
+                        let (inner, z) = $crate::Bijector::initialize(inner, x, context);
+                        (Self::$variant(inner), z)
+                    }),+
+                }
+            }
+        }
+    };
+}

@@ -1,0 +1,140 @@
+//! Enums whose variants are surjections: the arm of [`choice!`](crate::choice) for them.
+
+/// The arm of [`choice!`](crate::choice) for surjections.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! choice_of_surjections {
+    // One method, passed on to the surjection that was chosen.
+    (@each $self:ident, $D:literal, $method:ident $arguments:tt, $($variant:ident),+) => {
+        match $self {
+            $(Self::$variant(inner) => {
+                $crate::choice_of_surjections!(@call $D, $method inner $arguments)
+            }),+
+        }
+    };
+    // The same one name further down; the walk is the last argument.
+    (@within $self:ident, $D:literal, $walk:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
+        match $self {
+            $(Self::$variant(inner) => $walk.within(stringify!($variant), |$walk| {
+                $crate::choice_of_surjections!(@call $D, $method inner $arguments)
+            })),+
+        }
+    };
+    (@call $D:literal, $method:ident $inner:ident ($($argument:expr),*)) => {
+        $crate::Surjection::<$D>::$method($inner, $($argument),*)
+    };
+    ({$($head:tt)*} $name:ident $D:literal
+        $(#[$first_meta:meta])* $first:ident($first_type:ty)
+        $(, $(#[$meta:meta])* $variant:ident($type:ty))* $(,)?
+    ) => {
+        #[derive(::burn::module::Module, Debug)]
+        // One value a model: its size does not matter, and a box would hide a module from burn.
+        #[allow(clippy::large_enum_variant)]
+        $($head)* enum $name {
+            $(#[$first_meta])* $first($first_type)
+            $(, $(#[$meta])* $variant($type))*
+        }
+
+        impl $crate::Surjection<$D> for $name {
+            type Data = <$first_type as $crate::Surjection<$D>>::Data;
+            type Noise = <$first_type as $crate::Surjection<$D>>::Noise;
+            type Provenance = <$first_type as $crate::Surjection<$D>>::Provenance;
+            const PROVENANCE: Self::Provenance = <$first_type as $crate::Surjection<$D>>::PROVENANCE;
+
+            fn plain(&self, x: Self::Data) -> Self::Data {
+                $crate::choice_of_surjections!(@each self, $D, plain(x), $first $(, $variant)*)
+            }
+
+            fn noise(&self, x: &Self::Data, dtype: ::burn::tensor::DType) -> Self::Noise {
+                $crate::choice_of_surjections!(@each self, $D, noise(x, dtype), $first $(, $variant)*)
+            }
+
+            fn lift(
+                &self,
+                x: Self::Data,
+                noise: Self::Noise,
+            ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
+                $crate::choice_of_surjections!(@each self, $D, lift(x, noise), $first $(, $variant)*)
+            }
+
+            fn lower(&self, y: ::burn::tensor::Tensor<$D>) -> Self::Data {
+                $crate::choice_of_surjections!(@each self, $D, lower(y), $first $(, $variant)*)
+            }
+
+            fn check(&self, x: &Self::Data) -> Result<[usize; $D], $crate::FlowError> {
+                $crate::choice_of_surjections!(@each self, $D, check(x), $first $(, $variant)*)
+            }
+
+            fn numbers(
+                &self,
+                x: &Self::Data,
+                dtype: ::burn::tensor::DType,
+            ) -> (::burn::tensor::DType, ::burn::tensor::Device) {
+                $crate::choice_of_surjections!(@each self, $D, numbers(x, dtype), $first $(, $variant)*)
+            }
+
+            fn dims(&self, shape: [usize; $D]) -> usize {
+                $crate::choice_of_surjections!(@each self, $D, dims(shape), $first $(, $variant)*)
+            }
+
+            fn non_finite(&self, x: &Self::Data) -> Result<Option<Vec<usize>>, $crate::FlowError> {
+                $crate::choice_of_surjections!(@each self, $D, non_finite(x), $first $(, $variant)*)
+            }
+
+            fn check_dtype(&self, dtype: ::burn::tensor::DType) -> Result<(), $crate::FlowError> {
+                $crate::choice_of_surjections!(@each self, $D, check_dtype(dtype), $first $(, $variant)*)
+            }
+
+            fn initialize(
+                self,
+                x: Self::Data,
+                noise: Self::Noise,
+            ) -> (Self, ::burn::tensor::Tensor<$D>) {
+                match self {
+                    Self::$first(inner) => {
+                        let (inner, y) = $crate::Surjection::<$D>::initialize(inner, x, noise);
+                        (Self::$first(inner), y)
+                    }
+                    $(Self::$variant(inner) => {
+                        let (inner, y) = $crate::Surjection::<$D>::initialize(inner, x, noise);
+                        (Self::$variant(inner), y)
+                    })*
+                }
+            }
+
+            fn walk_lift(
+                &self,
+                x: Self::Data,
+                noise: Self::Noise,
+                walk: &mut $crate::Replay<()>,
+            ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
+                $crate::choice_of_surjections!(
+                    @within self, $D, walk, walk_lift(x, noise, walk), $first $(, $variant)*
+                )
+            }
+
+            fn walk_back(
+                &self,
+                x: Self::Data,
+                noise: Self::Noise,
+                back: $crate::Cotangent<$D>,
+                walk: &mut $crate::Replay<()>,
+            ) {
+                $crate::choice_of_surjections!(
+                    @within self, $D, walk, walk_back(x, noise, back, walk), $first $(, $variant)*
+                )
+            }
+
+            fn visit_layers(
+                &self,
+                x: Self::Data,
+                noise: Self::Noise,
+                walk: &mut $crate::Visit<'_, $D>,
+            ) -> ::burn::tensor::Tensor<$D> {
+                $crate::choice_of_surjections!(
+                    @within self, $D, walk, visit_layers(x, noise, walk), $first $(, $variant)*
+                )
+            }
+        }
+    };
+}
