@@ -1,5 +1,7 @@
 //! Layers one at a time.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{DType, Tensor};
 
 use super::check::{Check, Outcome};
@@ -24,6 +26,8 @@ pub fn layers<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Ou
 
 #[derive(Default)]
 struct Seen {
+    /// A member may run twice in a composition, with the same path.
+    paths: BTreeSet<String>,
     log_det: Vec<f64>,
     parameters: Vec<(String, Vec<f64>)>,
     num_params: usize,
@@ -41,6 +45,9 @@ impl<const D: usize> LayerVisitor<D> for Seen {
         let allowed = tolerance(Kind::Walk, DType::F64) * (1.0 + largest(&x.values));
         let off = back.near(&format!("x -> z -> x of layer `{path}`"), &x, |_| allowed).err();
         self.round_trip = self.round_trip.take().or(off);
+        if !self.paths.insert(path.to_string()) {
+            return z;
+        }
         self.num_params += layer.num_params();
         layer.parameters(&mut |name, value| {
             let root = path.to_string();
@@ -67,7 +74,11 @@ fn visited<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Settin
     if let Some(fault) = seen.round_trip {
         return Err(fault);
     }
-    let all: Vec<_> = parameters(&bijector).into_iter().map(|own| (own.path, own.values)).collect();
+    let mut all: Vec<_> = parameters(&bijector).into_iter().map(|own| (own.path, own.values)).collect();
+    // What runs inverted is visited last to first.
+    let by_name = |a: &(String, Vec<f64>), b: &(String, Vec<f64>)| a.0.cmp(&b.0);
+    all.sort_by(by_name);
+    seen.parameters.sort_by(by_name);
     let count: usize = all.iter().map(|(_, values)| values.len()).sum();
     if seen.parameters == all && seen.num_params == count {
         return Ok(sum);
