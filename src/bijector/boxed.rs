@@ -12,12 +12,11 @@ use burn::module::{
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-use crate::bijector::init_problem::InitProblem;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::{See, Visit};
 use crate::bijector::{Bijector, Direction, Drive, Member, ShapeMap};
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{InitProblem, ShapeError};
 
 /// A bijector behind a pointer: `Vec<BoxBijector<D>>` is a stack from a configuration file.
 pub struct BoxBijector<const D: usize, C: Context = ()>(Box<dyn DynBijector<D, C>>);

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bijector, LayerConfig, Plan, ShapeMap, Site};
 use crate::bijector::boxed::BoxBijector;
-use crate::bijector::compose::Invert;
+use crate::bijector::invert::Invert;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
