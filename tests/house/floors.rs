@@ -56,6 +56,10 @@ fn imports(text: &str, module: &[&str]) -> Vec<Import> {
             }
             let line = code[..at].matches('\n').count() + 1;
             let rest = &code[at + start.len()..];
+            // The language puts an exported macro at the root, wherever it is written.
+            if rest[name(rest).len()..].starts_with('!') {
+                continue;
+            }
             let names = match rest.strip_prefix('{') {
                 Some(group) => first_names(group),
                 None => vec![name(rest)],
