@@ -42,7 +42,7 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`] |
-//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`] |
+//! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a file, [`AnyLayerConfig`] |
 //! | initialisation from data, and what can go wrong with it | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
@@ -74,6 +74,7 @@
 //! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
 //! | `tui` | its dashboard in the terminal |
 
+pub mod any_layer;
 pub mod autoregressive;
 pub mod bijector;
 pub mod conditioner;
@@ -97,13 +98,16 @@ pub mod testing;
 pub mod train;
 pub mod whole_file;
 
+pub use any_layer::AnyLayerConfig;
 pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
 pub use bijector::boxed::BoxBijector;
 pub use bijector::invert::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
 pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
-pub use bijector::{Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, Plan, Rearrange, ShapeMap, Site};
+pub use bijector::{
+    Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange, ShapeMap, Site,
+};
 pub use conditioner::{
     Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, ConvResBlock, ConvResNet, ConvResNetConfig,
     ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,

@@ -7,6 +7,7 @@ pub mod compose;
 pub mod drive;
 pub mod invert;
 pub mod multi_scale;
+pub mod multi_scale_config;
 pub mod replay;
 pub mod shape;
 pub mod site;
@@ -15,6 +16,7 @@ pub mod visit;
 
 pub use chain::{Chain, Entry, Member, Members};
 pub use drive::{Direction, Drive, Leaf, Rearrange};
+pub use multi_scale_config::MultiScaleConfig;
 pub use shape::ShapeMap;
 pub use site::{LayerConfig, Plan, Site};
 pub use stack_config::Boxed;

@@ -170,6 +170,23 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C
     }
 }
 
+/// The layer of what is referred to.
+impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C> for &T {
+    type Layer = T::Layer;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        (**self).build(site)
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        (**self).plan(site)
+    }
+
+    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+        (**self).plan_input(site)
+    }
+}
+
 /// The inverse of the layer of `inner`. What arrives here is what leaves that layer.
 impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Invert<T> {
     type Layer = Invert<T::Layer>;

@@ -11,7 +11,7 @@ use crate::{files, root};
 ///
 /// `data` is below `train`, which loads batches, and `model` above it: a preset is a model and its
 /// training.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 13] = [
     &["tensor", "random", "whole_file"],
     &["error"],
     &["context"],
@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 12] = [
     &["law", "elementwise", "reshape", "linear"],
     &["conditioner"],
     &["coupling", "autoregressive", "prior"],
+    &["any_layer"],
     &["flow"],
     &["quantize", "data"],
     &["train"],

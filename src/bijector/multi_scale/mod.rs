@@ -84,6 +84,31 @@ pub struct Latents {
 
 const LAYER: &str = "MultiScale";
 
+/// The shapes at every level of an image, by what `shape_of` says that the level of an index makes of one.
+pub(super) fn scales<E: From<ShapeError>>(
+    n_levels: usize,
+    shape: [usize; 4],
+    mut shape_of: impl FnMut(usize, [usize; 4]) -> Result<[usize; 4], E>,
+) -> Result<Vec<Scale>, E> {
+    check_shape_size(LAYER, &shape)?;
+    let mut scales = Vec::with_capacity(n_levels);
+    let mut input = shape;
+    for index in 0..n_levels {
+        let output = shape_of(index, input)?;
+        check_shape_size(LAYER, &output)?;
+        let scale = Scale { input, output };
+        scale.check()?;
+        scales.push(scale);
+        if index + 1 < n_levels && (output[1] == 0 || output[1] % 2 != 0) {
+            let shape = output.to_vec();
+            return Err(ShapeError::NotDivisible { layer: LAYER, axis: 1, factor: 2, shape }.into());
+        }
+        input = output;
+        input[1] /= 2;
+    }
+    Ok(scales)
+}
+
 impl<S> MultiScale<S> {
     /// A stack of levels. Without any it is the identity.
     pub fn new(levels: Vec<S>) -> Self {
@@ -144,23 +169,7 @@ impl<S> MultiScale<S> {
         shape: [usize; 4],
         shape_of: impl Fn(&S, [usize; 4]) -> Result<[usize; 4], ShapeError>,
     ) -> Result<Vec<Scale>, ShapeError> {
-        check_shape_size(LAYER, &shape)?;
-        let mut scales = Vec::with_capacity(self.levels.len());
-        let mut input = shape;
-        for (index, level) in self.levels.iter().enumerate() {
-            let output = shape_of(level, input)?;
-            check_shape_size(LAYER, &output)?;
-            let scale = Scale { input, output };
-            scale.check()?;
-            scales.push(scale);
-            if index + 1 < self.levels.len() && (output[1] == 0 || output[1] % 2 != 0) {
-                let shape = output.to_vec();
-                return Err(ShapeError::NotDivisible { layer: LAYER, axis: 1, factor: 2, shape });
-            }
-            input = output;
-            input[1] /= 2;
-        }
-        Ok(scales)
+        scales(self.levels.len(), shape, |index, shape| shape_of(&self.levels[index], shape))
     }
 
     /// As [`MultiScale::scales`], for a forward or inverse.

@@ -8,7 +8,7 @@ use crate::error::ShapeError;
 
 /// Shapes at a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Scale {
+pub(in crate::bijector) struct Scale {
     /// Of what goes in.
     pub(super) input: [usize; 4],
     /// Of what comes out, before half of it leaves.

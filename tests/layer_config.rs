@@ -1,0 +1,187 @@
+//! Configurations that are told shapes: stacks, inverses, levels, and what they say of layers that do not fit.
+
+use std::sync::{Mutex, MutexGuard};
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use flowkit::law::{MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::tensor::limit::MOST_PARAMETERS;
+use flowkit::*;
+
+/// The seed of a device is global: what draws takes turns.
+static DRAWS: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    DRAWS.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn vectors(n: usize) -> Site<2> {
+    Site::new([1, n], &device())
+}
+
+fn images(shape: [usize; 3]) -> Site<4> {
+    Site::new([1, shape[0], shape[1], shape[2]], &device())
+}
+
+fn refusal<const D: usize, T: LayerConfig<D>>(config: &T, site: &Site<D>) -> String {
+    let planned = config.plan(site).unwrap_err().to_string();
+    let built = config.build(site).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(planned, built);
+    planned
+}
+
+/// A layer maps forward and back, and its plan says what is built.
+fn agrees<const D: usize, T: LayerConfig<D>>(config: &T, site: &Site<D>) {
+    let _turn = turn();
+    let (plan, layer) = (config.plan(site).unwrap(), config.build(site).unwrap());
+    let output = layer.output_shape(site.shape()).unwrap();
+    assert_eq!(plan, Plan { output, num_params: layer.num_params() });
+    assert_eq!(config.plan_input(&site.at(plan.output)).unwrap(), site.shape());
+    let x = Tensor::<D>::random(site.shape(), Distribution::Uniform(0.2, 0.8), &device());
+    let (z, _) = layer.forward(x.clone(), &());
+    let back = layer.inverse(z, &());
+    let gap = (back - x).abs().max().into_scalar::<f32>();
+    assert!(gap < 1e-4, "{gap}");
+}
+
+#[test]
+fn plans_say_what_is_built() {
+    let squeeze = || SqueezeConfig::new(ChannelOrder::BlockMajor);
+    let partition = |pattern| PartitionConfig::new(pattern);
+    let step = || (ActNormConfig::new(), Conv1x1Config::new(), Swap::new());
+    agrees(&(LogitConfig::new(), vec![step(), step()]), &vectors(3));
+    agrees(&(Some(ActNormConfig::new()), None::<ActNormConfig>), &vectors(3));
+    agrees(&Vec::<ActNormConfig>::new(), &vectors(3));
+    agrees(&(ElementwiseConfig::new(MixLogCdfConfig::new(2)), PositionNormConfig::new()), &images([1, 2, 3]));
+    agrees(&(squeeze(), partition(Pattern::Stripes), vec![step()]), &images([1, 8, 8]));
+    let there = (squeeze(), partition(Pattern::Checkerboard), ChannelMatrixConfig::new().with_n_groups(2));
+    agrees(&there, &images([1, 8, 8]));
+    agrees(&(there.clone(), Invert::new(there.clone())), &images([1, 8, 8]));
+    agrees(&Invert::new(vec![(squeeze(), HouseholderConfig::new(2)); 2]), &images([16, 2, 2]));
+    agrees(&MultiScaleConfig::new(vec![(squeeze(), vec![step(); 2]); 2]), &images([1, 8, 8]));
+    agrees(&Boxed::new(there), &images([1, 8, 8]));
+    agrees(&Box::new((Exp::new(), Invert::new(Softplus::new()))), &vectors(2));
+    let chosen: [Box<dyn LayerConfig<2, Layer = BoxBijector<2>>>; 2] =
+        [Box::new(Boxed::new(Sigmoid::new())), Box::new(Boxed::new(Invert::new(Sigmoid::new())))];
+    agrees(&Vec::from(chosen), &vectors(2));
+}
+
+#[test]
+fn an_error_says_its_place() {
+    let squeeze = || SqueezeConfig::new(ChannelOrder::ChannelMajor);
+    let step = |n| (ActNormConfig::new(), HouseholderConfig::new(n));
+    assert_eq!(
+        refusal(&(LogitConfig::new(), vec![step(1), step(2), step(5)]), &vectors(3)),
+        "[1][2][1]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 5"
+    );
+    assert_eq!(
+        refusal(&(ScalarAffineConfig::new(0.0, 1.0), Swap::new()), &vectors(3)),
+        "[0]: ScalarAffineConfig: `scale` must lie in ±[1e-30, 1e30], found 0"
+    );
+    assert_eq!(
+        refusal(&(squeeze(), squeeze()), &images([1, 8, 6])),
+        "[1]: Squeeze: axis 3 must be a multiple of 2 and at least 2, found shape [1, 4, 4, 3]"
+    );
+    assert_eq!(
+        refusal(&(squeeze(), ElementwiseConfig::new(RationalQuadraticSplineConfig::new(1))), &images([1, 2, 2])),
+        "[1].law: RationalQuadraticSplineConfig: `n_bins` = 1 needs a second bin: from corner to corner with slope 1 at \
+         both ends, one bin is the identity whatever theta is"
+    );
+    assert_eq!(
+        refusal(&vec![Invert::new((Swap::new(), squeeze()))], &images([2, 2, 2])),
+        "[0].inner[1]: Squeeze: axis 1 must be a multiple of 4 and at least 4, found shape [1, 2, 2, 2]"
+    );
+    assert_eq!(
+        refusal(&(MultiScaleConfig::new(vec![(squeeze(), step(9)); 2]), Swap::new()), &images([2, 4, 4])),
+        "[0].levels[0][1]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 9"
+    );
+    assert_eq!(
+        refusal(&MultiScaleConfig::new(vec![Swap::new(); 2]), &images([3, 4, 4])),
+        "MultiScale: axis 1 must be a multiple of 2 and at least 2, found shape [1, 3, 4, 4]"
+    );
+}
+
+/// Each layer alone is within the limit, and two are not. Nothing of either is allocated: they are 4 TiB.
+#[test]
+fn a_stack_is_counted_before_it_is_built() {
+    let elements = 1 << 26;
+    let spline = ElementwiseConfig::new(RationalQuadraticSplineConfig::new(600));
+    let one = spline.plan(&vectors(elements)).unwrap().num_params;
+    assert!(one <= MOST_PARAMETERS && 10 * one > MOST_PARAMETERS, "{one}");
+    let n = MOST_PARAMETERS / one;
+    let text =
+        format!("[{n}]: the layers up to this one have more than 1099511627776 parameters, which no device holds");
+    assert_eq!(refusal(&vec![spline; n + 1], &vectors(elements)), text);
+}
+
+/// A plan draws nothing, so a stack's parameters are those of its layers built one after the other.
+#[test]
+fn a_plan_draws_nothing() {
+    let _turn = turn();
+    let matrix = || Conv1x1Config::new();
+    let site = vectors(4);
+    let lower = |conv: &Conv1x1| conv.lower.val().into_data();
+    device().seed(3);
+    let (one, two) = (matrix().build(&site).unwrap(), matrix().build(&site).unwrap());
+    device().seed(3);
+    let stack = (ActNormConfig::new(), vec![matrix(), matrix()]).build(&site).unwrap();
+    assert_eq!([lower(&stack.1[0]), lower(&stack.1[1])], [lower(&one), lower(&two)]);
+}
+
+const VECTORS: &str = r#"[
+    {"ActNorm": {"log_scale_factor": 1.0, "constant": "Bounded", "least_deviation": 0.0}},
+    {"Stack": [{"Householder": {"n_reflections": 2}}, "Swap"]},
+    {"Elementwise": {"law": {"MixLogCdf": {"n_components": 2, "min_log_scale": -7.0, "max_log_scale": 5.0}}, "noise": 0.1}},
+    {"Invert": "Sigmoid"}
+]"#;
+
+const IMAGES: &str = r#"[
+    {"Logit": {"margin": 0.05}},
+    {"MultiScale": {"levels": [
+        {"Stack": [{"Squeeze": {"order": "ChannelMajor"}}, {"Conv1x1": {"conditioning": "Free"}}]},
+        {"Squeeze": {"order": "BlockMajor"}}
+    ]}},
+    {"Partition": {"pattern": "Checkerboard"}},
+    {"Invert": {"Partition": {"pattern": "Checkerboard"}}}
+]"#;
+
+#[test]
+fn a_stack_comes_from_a_file() {
+    let layers: Vec<AnyLayerConfig> = serde_json::from_str(IMAGES).unwrap();
+    agrees(&layers, &images([1, 8, 8]));
+    let again: Vec<AnyLayerConfig> = serde_json::from_str(&serde_json::to_string(&layers).unwrap()).unwrap();
+    agrees(&again, &images([2, 4, 4]));
+    assert_eq!(refusal(&layers, &vectors(4)), "[1]: MultiScale: expected 4 axes, found shape [1, 4]");
+    let layers: Vec<AnyLayerConfig> = serde_json::from_str(VECTORS).unwrap();
+    let three = layers[..3].to_vec();
+    let built = |site| -> Vec<BoxBijector<2>> {
+        let _turn = turn();
+        three.build(&site).unwrap()
+    };
+    assert_eq!(built(vectors(3)).len(), 3);
+    agrees(&layers[..2].to_vec(), &vectors(3));
+    agrees(&layers[3], &vectors(3));
+    agrees(&layers[..2].to_vec(), &images([3, 2, 2]));
+    assert_eq!(
+        refusal(&layers, &vectors(1)),
+        "[1][0]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 2"
+    );
+}
+
+#[test]
+fn a_file_that_describes_no_stack() {
+    let error = |text: &str| serde_json::from_str::<Vec<AnyLayerConfig>>(text).unwrap_err().to_string();
+    let unknown = error("[\"Swap\",\n \"Magic\"]");
+    assert!(unknown.starts_with("unknown variant `Magic`, expected one of `ActNorm`, "), "{unknown}");
+    assert!(unknown.ends_with(" at line 2 column 8"), "{unknown}");
+    let field = error(r#"[{"Householder": {"reflections": 2}}]"#);
+    assert_eq!(field, "missing field `n_reflections` at line 1 column 35");
+    let number = error(r#"[{"Householder": {"n_reflections": -2}}]"#);
+    assert_eq!(number, "invalid value: integer `-2`, expected usize at line 1 column 37");
+    let kind = error(r#"[{"Logit": {"margin": "wide"}}]"#);
+    assert_eq!(kind, "invalid type: string \"wide\", expected f64 at line 1 column 28");
+}
