@@ -41,6 +41,7 @@
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
+//! | a first program | [`prelude`] |
 //! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`] |
 //! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a file, [`AnyLayerConfig`] |
 //! | initialisation from data, and what can go wrong with it | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
@@ -88,10 +89,12 @@ pub mod kernel;
 pub mod law;
 pub mod linear;
 pub mod model;
+pub mod prelude;
 pub mod prior;
 pub mod quantize;
 pub mod random;
 pub mod reshape;
+mod result;
 pub mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -143,6 +146,7 @@ pub use reshape::order::Order;
 pub use reshape::{
     ChannelOrder, Partition, PartitionConfig, Pattern, Permutation, PermutationConfig, Squeeze, SqueezeConfig, Swap,
 };
+pub use result::{Error, Result};
 pub use tensor::finite::NonFiniteCondition;
 pub use tensor::half::Half;
 

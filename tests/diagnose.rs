@@ -304,11 +304,11 @@ fn a_whole_model_is_taken_apart_down_to_its_layers() {
     let (_, error) = model.round_trip(levels()).unwrap();
     assert!(start.starts_chain && start.layer == "Logit" && start.accumulated.max < 1e-4, "{error}");
 
-    let coarse = DiagnosisConfig::new().with_depth(Some(3)).with_power_steps(0);
+    let coarse = DiagnosisConfig::new().with_depth(Some(2)).with_power_steps(0);
     let coarse = model.diagnose_with(&coarse, levels()).unwrap();
     println!("{coarse}");
     assert!(coarse.layers.len() < diagnosis.layers.len() / 2);
-    assert!(coarse.layers.iter().all(|layer| layer.path.split('.').count() <= 3));
+    assert!(coarse.layers.iter().all(|layer| layer.path.split('.').count() <= 2));
     assert_eq!(layer(&coarse, "bijector.1").layer, "17 layers");
     let params = |diagnosis: &Diagnosis| diagnosis.layers.iter().map(|layer| layer.n_params).sum::<usize>();
     // The partition at the end of a stage is the one at its beginning, without parameters.

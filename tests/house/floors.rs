@@ -27,8 +27,8 @@ const FLOORS: [&[&str]; 13] = [
     &["testing"],
 ];
 
-/// Files of the root that export rooms, and are in none.
-const DOORS: [&str; 2] = ["lib", "prelude"];
+/// Files of the root that export rooms or gather their errors, and are in none.
+const DOORS: [&str; 3] = ["lib", "prelude", "result"];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))

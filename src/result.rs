@@ -1,0 +1,40 @@
+//! One error for a whole program: every error of the crate becomes it by `?`.
+
+use crate::data::DataError;
+use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
+use crate::train::{CheckpointError, TrainError};
+
+/// Any error of this crate, or of files.
+///
+/// Each call returns the narrower error of its own; this one is for programs that end at the first.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A shape that a layer or model does not take.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A configuration that describes nothing.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// More elements than memory or a tensor has.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// An evaluation, a sample or a start.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// An update.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file of the caller's.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// What a program returns: `fn main() -> flowkit::Result<()>`.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
