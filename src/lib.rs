@@ -49,6 +49,7 @@
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
 //! | looking at layers | [`bijector::visit`] |
 //! | results | [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
+//! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training | [`train`] |
 //! | fused operations | [`kernel`] |
 //! | what each layer does to a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
@@ -66,6 +67,7 @@
 //! | feature | what |
 //! |---|---|
 //! | `flex` (default) | burn's CPU backend |
+//! | `progress` (default) | a bar on the terminal while a flow is fitted |
 //! | `wgpu` | WebGPU: Vulkan, Metal, DirectX 12 |
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |

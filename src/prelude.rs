@@ -34,4 +34,4 @@ pub use crate::prior::{DiagonalNormal, NormalMixtureConfig, StandardNormal, Unif
 pub use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 pub use crate::reshape::{PartitionConfig, Pattern, SqueezeConfig, Swap};
 pub use crate::tensor::half::Half;
-pub use crate::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
+pub use crate::train::{FitConfig, NegativeLogLikelihood, Trainer, TrainerConfig};

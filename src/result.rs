@@ -2,7 +2,8 @@
 
 use crate::data::DataError;
 use crate::error::{CapacityError, ConfigError, FlowError, ShapeError};
-use crate::train::{CheckpointError, TrainError};
+use crate::train::fit::{FitDataError, FitFlow};
+use crate::train::{CheckpointError, FitError, TrainError};
 
 /// Any error of this crate, or of files.
 ///
@@ -31,9 +32,24 @@ pub enum Error {
     /// Data.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Data that no flow can be fitted to.
+    #[error(transparent)]
+    FitData(#[from] FitDataError),
     /// A file of the caller's.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// The best weights of a training that broke off are not kept: [`FitError::into_best`] returns them.
+impl<F: FitFlow> From<FitError<F>> for Error {
+    fn from(error: FitError<F>) -> Self {
+        match error {
+            FitError::Config(error) => error.into(),
+            FitError::Data(error) => error.into(),
+            FitError::Flow(error) => error.into(),
+            FitError::Train(error) | FitError::Broken { error, .. } => error.into(),
+        }
+    }
 }
 
 /// What a program returns: `fn main() -> flowkit::Result<()>`.

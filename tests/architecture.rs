@@ -263,7 +263,7 @@ fn every_way_out_of_a_file_is_guarded() {
     let errors = [
         Trainer::resume(&checkpoint, flow(Activation::Silu)).err().unwrap(),
         Trainer::load_average(&checkpoint, flow(Activation::Silu)).err().unwrap(),
-        flow(Activation::Silu).load(&checkpoint, "model").err().unwrap(),
+        flow(Activation::Silu).load_section(&checkpoint, "model").err().unwrap(),
     ];
     for error in errors {
         let text = error.to_string();

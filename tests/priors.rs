@@ -286,7 +286,7 @@ fn priors_are_saved_with_their_flow() {
     checkpoint.save(&path).unwrap();
     let other = make(2).without_data().evaluate(x.clone()).unwrap();
     assert_ne!(nats.nats(), other.nats());
-    let loaded = make(2).load(&Checkpoint::load(&path).unwrap(), "flow").unwrap();
+    let loaded = make(2).load_section(&Checkpoint::load(&path).unwrap(), "flow").unwrap();
     assert_eq!(loaded.evaluate(x).unwrap().nats(), nats.nats());
     assert_eq!(loaded.num_params(), 3 + 6 + 6);
 }

@@ -393,7 +393,7 @@ fn first_use_and_loading_draw_nothing() {
     let checkpoint = Checkpoint::load(&path).unwrap();
     let config = config.with_n_couplings(3).with_hidden(vec![8]);
     let unused = after(1, || drop(config.init(&device())));
-    assert_eq!(after(1, || drop(config.init(&device()).load(&checkpoint, "model").unwrap())), unused);
+    assert_eq!(after(1, || drop(config.init(&device()).load_section(&checkpoint, "model").unwrap())), unused);
     assert_eq!(after(1, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())), unused);
     assert_ne!(after(2, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())), unused);
 }

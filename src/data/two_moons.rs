@@ -76,6 +76,15 @@ impl TwoMoons {
         Tensor::from_data(TensorData::new(self.points.concat(), [self.len(), 2]), device)
     }
 
+    /// The points `rows`, in this order, `[rows.len(), 2]`.
+    ///
+    /// # Panics
+    /// If there is no such point.
+    pub fn batch(&self, rows: &[usize], device: &Device) -> Tensor<2> {
+        let points: Vec<f64> = rows.iter().flat_map(|&row| self.points[row]).collect();
+        Tensor::from_data(TensorData::new(points, [rows.len(), 2]), device)
+    }
+
     /// Which moon each point is of, one-hot: `[n, 2]`.
     pub fn moons(&self, device: &Device) -> Tensor<2> {
         let rows: Vec<f32> = (0..self.len()).flat_map(|index| [[1.0, 0.0], [0.0, 1.0]][index % 2]).collect();

@@ -10,7 +10,11 @@ use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
 /// How a log-likelihood was found.
-pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {}
+pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {
+    /// Whether it is that of a density, which continuous data has. Of discrete data a bound is known, and reports give
+    /// it in bits/dim too.
+    const OF_DENSITY: bool;
+}
 
 /// The density itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +47,15 @@ pub trait IsBound: Provenance {}
 
 impl IsExact for Exact {}
 impl IsBound for OneSampleBound {}
-impl Provenance for Exact {}
-impl Provenance for OneSampleBound {}
-impl Provenance for ImportanceWeightedBound {}
+impl Provenance for Exact {
+    const OF_DENSITY: bool = true;
+}
+impl Provenance for OneSampleBound {
+    const OF_DENSITY: bool = false;
+}
+impl Provenance for ImportanceWeightedBound {
+    const OF_DENSITY: bool = false;
+}
 
 impl Display for Exact {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {

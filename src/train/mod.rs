@@ -1,10 +1,12 @@
 //! Training: what turns a flow and data into a trained flow, and what survives an interruption.
 //!
-//! Everything here but [`NegativeLogLikelihood`] and `learner` works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
+//! Everything here but [`mod@fit`], [`NegativeLogLikelihood`] and `learner` works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
 //!
 //! | question | answer |
 //! |---|---|
-//! | how to put it together | [`Trainer`], [`TrainerConfig`] |
+//! | a trained flow and a report in one call | [`FitConfig`], [`mod@fit`] |
+//! | a flow in a file | [`Flow::save`](crate::Flow::save), [`Uninit::load`](crate::Uninit::load) |
+//! | the loop, update by update | [`Trainer`], [`TrainerConfig`] |
 //! | what the backward pass keeps in memory | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
 //! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
 //! | which way to go | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
@@ -25,6 +27,7 @@ mod checkpoint_error;
 pub mod checkpoints;
 pub mod ema;
 mod error;
+pub mod fit;
 pub mod gradient;
 mod gradient_search;
 mod headroom;
@@ -39,6 +42,7 @@ pub mod objective;
 pub mod optimizer;
 mod parameter_path;
 pub mod precision;
+mod saved_flow;
 pub mod schedule;
 mod state_fault;
 pub mod step_seed;
@@ -57,6 +61,7 @@ pub use checkpoint_error::CheckpointError;
 pub use checkpoints::{Checkpoints, Latest};
 pub use ema::{Ema, EmaDecay};
 pub use error::TrainError;
+pub use fit::{FitConfig, FitData, FitError, FitReport, Fitted};
 pub use gradient::{clip_global_norm, global_norm};
 pub use loss_scale::LossScale;
 pub use memory::peak_rss_bytes;

@@ -53,7 +53,6 @@ mod collect;
 mod folder;
 mod format;
 mod identity;
-mod load;
 pub(super) mod moments;
 pub(super) mod optimizer_state;
 mod restore;

@@ -161,7 +161,7 @@ impl<M: Module> Trainer<M> {
     /// # Errors
     /// If the checkpoint is not a trainer's, or not of this architecture.
     pub fn load_average(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<M, CheckpointError> {
-        Ok(model.load(checkpoint, AVERAGE)?.valid())
+        Ok(model.load_section(checkpoint, AVERAGE)?.valid())
     }
 }
 

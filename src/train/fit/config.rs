@@ -1,0 +1,111 @@
+//! Configuration of a fit.
+
+use burn::config::Config;
+
+use super::progress::Progress;
+use crate::bijector::replay::GradientMemory;
+use crate::error::ConfigError;
+use crate::tensor::limit::MOST_SIZE;
+use crate::train::{EmaDecay, OptimizerConfig, Precision, Schedule, TrainerConfig};
+
+/// How a flow is fitted to data. [`FitConfig::fit`] does it; the defaults suit vectors and small
+/// images.
+#[derive(Config, Debug, PartialEq)]
+pub struct FitConfig {
+    /// Most epochs.
+    #[config(default = 100)]
+    pub epochs: u64,
+    /// Most updates.
+    pub steps: Option<u64>,
+    /// Most seconds of training; the update in work is finished.
+    pub seconds: Option<f64>,
+    /// Examples of an update, or all that there are to train on if those are fewer.
+    #[config(default = 256)]
+    pub batch_size: usize,
+    /// Share of the examples that is held out where no held-out data is given, in (0, 1); at least
+    /// one example.
+    #[config(default = 0.1)]
+    pub held_out: f64,
+    /// Epochs without a rise of the held-out likelihood after which the training ends, at least 1.
+    #[config(default = 10)]
+    pub patience: u64,
+    /// Which examples are held out, the order of the others and all noise follow from it.
+    #[config(default = 0)]
+    pub seed: u64,
+    /// Learning rate after the warm-up.
+    #[config(default = 1e-3)]
+    pub learning_rate: f64,
+    /// Updates until the learning rate is reached.
+    #[config(default = 100)]
+    pub warm_up: u64,
+    /// Learning rate after that.
+    #[config(default = "Schedule::Constant")]
+    pub schedule: Schedule,
+    /// Bound on the global norm of the gradient, in nats per example.
+    #[config(default = 1.0)]
+    pub max_norm: f64,
+    /// Optimizer.
+    #[config(default = "OptimizerConfig::Adam")]
+    pub optimizer: OptimizerConfig,
+    /// Decay of the moving average of the weights, which is what is evaluated and kept.
+    #[config(default = "EmaDecay::Warmed(0.999)")]
+    pub ema: EmaDecay,
+    /// The type that networks are trained in.
+    #[config(default = "Precision::Full")]
+    pub precision: Precision,
+    /// What the backward pass keeps in memory. Weighted examples need [`GradientMemory::Store`].
+    #[config(default = "GradientMemory::Store")]
+    pub gradient_memory: GradientMemory,
+    /// What is shown meanwhile.
+    #[config(default = "Progress::Bar")]
+    pub progress: Progress,
+}
+
+const CONFIG: &str = "FitConfig";
+
+impl FitConfig {
+    /// Whether the configuration describes a fit.
+    ///
+    /// # Errors
+    /// The first rule that is broken: at least one epoch, step, example of a batch and epoch of
+    /// patience, positive and finite seconds, a share in (0, 1), and those of
+    /// [`TrainerConfig::validate`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let counts = [("epochs", Some(self.epochs)), ("steps", self.steps), ("patience", Some(self.patience))];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
+            return Err(ConfigError::Zero { config: CONFIG, field });
+        }
+        ConfigError::counted(CONFIG, "batch_size", self.batch_size, MOST_SIZE)?;
+        if let Some(seconds) = self.seconds {
+            ConfigError::positive_finite(CONFIG, "seconds", seconds)?;
+        }
+        let share = self.held_out > 0.0 && self.held_out < 1.0;
+        ConfigError::within(CONFIG, "held_out", "(0, 1)", self.held_out, share)?;
+        self.trainer(1).validate()
+    }
+
+    /// Whether it can serve weighted examples.
+    pub(super) fn validate_weighted(&self) -> Result<(), ConfigError> {
+        let found = match self.gradient_memory {
+            GradientMemory::Store => return Ok(()),
+            GradientMemory::Recompute => "Recompute",
+            GradientMemory::Reversible { .. } => "Reversible",
+        };
+        let needs = "examples without weights; with weights use `GradientMemory::Store`";
+        Err(ConfigError::Choice { config: CONFIG, field: "gradient_memory", found, needs })
+    }
+
+    /// The configuration of the trainer underneath, for examples of `dims` numbers.
+    pub(super) fn trainer(&self, dims: usize) -> TrainerConfig {
+        TrainerConfig::new(dims)
+            .with_seed(self.seed)
+            .with_learning_rate(self.learning_rate)
+            .with_warm_up(self.warm_up)
+            .with_schedule(self.schedule)
+            .with_max_norm(self.max_norm)
+            .with_optimizer(self.optimizer)
+            .with_ema(self.ema)
+            .with_precision(self.precision)
+            .with_gradient_memory(self.gradient_memory)
+    }
+}

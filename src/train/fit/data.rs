@@ -1,0 +1,246 @@
+//! What a flow is fitted to: rows that can be gathered into a batch, with a condition and a weight
+//! for each.
+
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::context::Context;
+use crate::data::{Images, TwoMoons};
+use crate::tensor::graph::constant;
+
+/// Examples that [`FitConfig::fit`](super::FitConfig::fit) gathers batches from.
+///
+/// | data | examples |
+/// |---|---|
+/// | `Tensor<D>` | the rows of a tensor: vectors, images |
+/// | `Tensor<D, Int>` | levels, for a flow behind a dequantization |
+/// | `(data, condition)` | either, with one row of the condition for each example |
+/// | [`Weighted`] | any of these, with a weight for each example |
+/// | [`TwoMoons`], [`Images`] | points; levels |
+///
+/// A set of your own implements `len` and `batch`.
+pub trait FitData {
+    /// A batch, as the flow takes it.
+    type Data: Clone + Send + 'static;
+
+    /// The condition of a batch; `()` where there is none.
+    type Context: Context;
+
+    /// Number of examples.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The examples `rows`, in this order, and their condition, on `device`.
+    fn batch(&self, rows: &[usize], device: &Device) -> (Self::Data, Self::Context);
+
+    /// The weight of each example; `None` where all weigh the same.
+    fn weights(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// Whether the parts of the set have one length.
+    ///
+    /// # Errors
+    /// [`FitDataError::Lengths`].
+    fn check(&self) -> Result<(), FitDataError> {
+        Ok(())
+    }
+}
+
+/// Rows of a tensor on another device, on its graphs where it has any.
+fn rows_on<const D: usize>(x: &Tensor<D>, rows: &[usize], device: &Device) -> Tensor<D> {
+    let x = Context::select(&x.clone().inner(), rows).to_device(&device.clone().without_autodiff());
+    if device.is_autodiff() { constant(x, device) } else { x }
+}
+
+impl<const D: usize> FitData for Tensor<D> {
+    type Data = Self;
+    type Context = ();
+
+    fn len(&self) -> usize {
+        self.dims()[0]
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (Self, ()) {
+        (rows_on(self, rows, device), ())
+    }
+}
+
+impl<const D: usize> FitData for Tensor<D, Int> {
+    type Data = Self;
+    type Context = ();
+
+    fn len(&self) -> usize {
+        self.dims()[0]
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (Self, ()) {
+        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &self.device());
+        (self.clone().select(0, indices).to_device(device), ())
+    }
+}
+
+/// The points, without a condition. Which moon they are of is one: `(data.points(&device),
+/// data.moons(&device))`.
+impl FitData for TwoMoons {
+    type Data = Tensor<2>;
+    type Context = ();
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (Tensor<2>, ()) {
+        (self.batch(rows, device), ())
+    }
+}
+
+/// The levels, without a condition.
+impl FitData for Images {
+    type Data = Tensor<4, Int>;
+    type Context = ();
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (Tensor<4, Int>, ()) {
+        (self.batch(rows, device), ())
+    }
+}
+
+/// Data with a condition: one row of the condition for each example.
+impl<T, C> FitData for (T, C)
+where
+    T: FitData<Context = ()>,
+    C: Context,
+{
+    type Data = T::Data;
+    type Context = C;
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (T::Data, C) {
+        let context = self.1.plain().select(rows);
+        let context = if device.is_autodiff() { context.constant(device) } else { context };
+        (self.0.batch(rows, device).0, context)
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        self.0.weights()
+    }
+
+    fn check(&self) -> Result<(), FitDataError> {
+        self.0.check()?;
+        let expected = self.len();
+        let rows = |shape: &[usize]| shape.first().copied().unwrap_or(0);
+        match self.1.parts().into_iter().map(|part| rows(&part.shape)).find(|&found| found != expected) {
+            None => Ok(()),
+            Some(found) => Err(FitDataError::Lengths { what: "condition", expected, found }),
+        }
+    }
+}
+
+/// Data with a weight for each example.
+///
+/// ```text
+/// loss   −Σ w_i ln p(x_i) / Σ w_i
+/// ```
+/// An example of weight 2 counts as two equal examples, on average over the batches: the loss of a
+/// batch is `−mean(w_i ln p(x_i))` with weights that are scaled to a mean of 1 over the examples of
+/// the training. An example of weight 0 is left out, before anything else sees it.
+#[derive(Debug, Clone)]
+pub struct Weighted<T> {
+    data: T,
+    weights: Vec<f64>,
+}
+
+impl<T: FitData> Weighted<T> {
+    /// A weight for each example of `data`, in place of those it has.
+    /// [`FitConfig::fit`](super::FitConfig::fit) checks them.
+    pub fn new(data: T, weights: Vec<f64>) -> Self {
+        Self { data, weights }
+    }
+}
+
+impl<T: FitData> FitData for Weighted<T> {
+    type Data = T::Data;
+    type Context = T::Context;
+
+    fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> (T::Data, T::Context) {
+        self.data.batch(rows, device)
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        Some(&self.weights)
+    }
+
+    fn check(&self) -> Result<(), FitDataError> {
+        self.data.check()?;
+        let (expected, found) = (self.data.len(), self.weights.len());
+        if expected == found { Ok(()) } else { Err(FitDataError::Lengths { what: "weights", expected, found }) }
+    }
+}
+
+/// Data that no flow can be fitted to.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitDataError {
+    /// No examples at all, or too few to train on some and hold others out.
+    #[error("{what}: at least {least} examples of positive weight are needed, found {found}")]
+    TooFew {
+        /// `data` or `held-out data`.
+        what: &'static str,
+        /// The least number.
+        least: usize,
+        /// What was found.
+        found: usize,
+    },
+    /// Another number of rows than there are examples.
+    #[error("the {what} must have one row for each of {expected} examples, found {found}")]
+    Lengths {
+        /// `condition` or `weights`.
+        what: &'static str,
+        /// Number of examples.
+        expected: usize,
+        /// Number of rows.
+        found: usize,
+    },
+    /// A weight that is negative or not finite.
+    #[error("the weight of example {example} must lie in [0, ∞), found {found}")]
+    Weight {
+        /// The first such example.
+        example: usize,
+        /// Its weight.
+        found: f64,
+    },
+}
+
+/// The examples of positive weight, and their weights.
+pub(super) fn weighed<T: FitData>(
+    data: &T,
+    what: &'static str,
+    least: usize,
+) -> Result<(Vec<usize>, Option<Vec<f64>>), FitDataError> {
+    data.check()?;
+    let weights = data.weights();
+    let wrong = |weights: &[f64]| weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0));
+    if let Some((weights, example)) = weights.and_then(|weights| Some((weights, wrong(weights)?))) {
+        return Err(FitDataError::Weight { example, found: weights[example] });
+    }
+    let rows: Vec<usize> = (0..data.len()).filter(|&row| weights.is_none_or(|weights| weights[row] > 0.0)).collect();
+    if rows.len() < least {
+        return Err(FitDataError::TooFew { what, least, found: rows.len() });
+    }
+    Ok((rows, weights.map(<[f64]>::to_vec)))
+}

@@ -1,0 +1,92 @@
+//! What can go wrong in a fit.
+
+use std::fmt;
+
+use super::Fitted;
+use super::data::FitDataError;
+use super::flow::FitFlow;
+use crate::error::{ConfigError, FlowError};
+use crate::train::TrainError;
+
+/// A fit that could not begin, or that broke off.
+#[non_exhaustive]
+pub enum FitError<F: FitFlow> {
+    /// A configuration that describes no fit.
+    Config(ConfigError),
+    /// Data that no flow can be fitted to.
+    Data(FitDataError),
+    /// An example, a condition or a batch that the flow does not take. Examples are numbered as in
+    /// the data.
+    Flow(FlowError),
+    /// A model that cannot be trained.
+    Train(TrainError),
+    /// The training broke off.
+    Broken {
+        /// Why.
+        error: TrainError,
+        /// The weights that were best until then, and the report of them.
+        best: Box<Fitted<F>>,
+    },
+}
+
+impl<F: FitFlow> FitError<F> {
+    /// What was best before the training broke off; `None` if it had not begun.
+    pub fn into_best(self) -> Option<Fitted<F>> {
+        if let Self::Broken { best, .. } = self { Some(*best) } else { None }
+    }
+}
+
+impl<F: FitFlow> fmt::Display for FitError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Data(error) => error.fmt(f),
+            Self::Flow(error) => error.fmt(f),
+            Self::Train(error) => error.fmt(f),
+            Self::Broken { error, best } => {
+                let step = best.report.best_step;
+                write!(f, "the training broke off: {error}; the error holds the best weights, of step {step}")
+            }
+        }
+    }
+}
+
+/// Its text: weights are of no use in a message.
+impl<F: FitFlow> fmt::Debug for FitError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Config(_) => "Config",
+            Self::Data(_) => "Data",
+            Self::Flow(_) => "Flow",
+            Self::Train(_) => "Train",
+            Self::Broken { .. } => "Broken",
+        };
+        write!(f, "{name}({self})")
+    }
+}
+
+impl<F: FitFlow> std::error::Error for FitError<F> {}
+
+impl<F: FitFlow> From<ConfigError> for FitError<F> {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl<F: FitFlow> From<FitDataError> for FitError<F> {
+    fn from(error: FitDataError) -> Self {
+        Self::Data(error)
+    }
+}
+
+impl<F: FitFlow> From<FlowError> for FitError<F> {
+    fn from(error: FlowError) -> Self {
+        Self::Flow(error)
+    }
+}
+
+impl<F: FitFlow> From<TrainError> for FitError<F> {
+    fn from(error: TrainError) -> Self {
+        Self::Train(error)
+    }
+}

@@ -1,0 +1,139 @@
+//! The examples of one part of a fit, those to train on or those held out: gathered, checked and
+//! evaluated.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::data::FitData;
+use super::flow::{FitFlow, WeightedLoss};
+use crate::error::FlowError;
+use crate::flow::likelihood::LogLikelihood;
+
+/// Some examples of a set. Everything that it says of an example numbers it as the set does.
+pub(super) struct Examples<'a, T> {
+    data: &'a T,
+    rows: Vec<usize>,
+    /// Of each of `rows`.
+    weights: Option<Vec<f64>>,
+    chunk: usize,
+}
+
+impl<'a, T: FitData> Examples<'a, T> {
+    /// The examples `rows`; `weights` are those of the whole set.
+    pub(super) fn new(data: &'a T, rows: Vec<usize>, weights: Option<&[f64]>, chunk: usize) -> Self {
+        let weights = weights.map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        Self { data, rows, weights, chunk }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// With weights of mean 1.
+    pub(super) fn of_mean_one(mut self) -> Self {
+        if let Some(weights) = &mut self.weights {
+            // Relative to the largest first, so that no sum overflows.
+            let largest = weights.iter().copied().fold(0.0, f64::max);
+            weights.iter_mut().for_each(|weight| *weight /= largest);
+            let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+            weights.iter_mut().for_each(|weight| *weight /= mean);
+        }
+        self
+    }
+
+    /// The examples at some places of this part.
+    fn rows(&self, places: &[usize]) -> Vec<usize> {
+        places.iter().map(|&place| self.rows[place]).collect()
+    }
+
+    /// The examples at some places, on a device.
+    pub(super) fn batch(&self, places: &[usize], device: &Device) -> (T::Data, T::Context) {
+        self.data.batch(&self.rows(places), device)
+    }
+
+    /// An error of the batch of these places, with examples numbered as the set does.
+    pub(super) fn numbered(&self, error: FlowError, places: &[usize]) -> FlowError {
+        numbered(error, &self.rows(places))
+    }
+
+    /// The loss of the examples at some places.
+    pub(super) fn loss<F>(&self, places: &[usize], device: &Device) -> WeightedLoss<F>
+    where
+        F: FitFlow<Data = T::Data, Context = T::Context>,
+    {
+        let weights = self.weights.as_ref().map(|weights| {
+            let weights: Vec<f64> = places.iter().map(|&place| weights[place]).collect();
+            let shape = [weights.len()];
+            let plain = device.clone().without_autodiff();
+            Tensor::from_data(TensorData::new(weights, shape), (&plain, DType::F32))
+        });
+        WeightedLoss::new(self.batch(places, device), weights)
+    }
+
+    /// Places in chunks, in order.
+    fn chunks(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
+        let n = self.rows.len();
+        (0..n).step_by(self.chunk).map(move |start| (start..n.min(start + self.chunk)).collect())
+    }
+
+    /// Whether every example fits the flow and is finite.
+    pub(super) fn check<F>(&self, flow: &F, device: &Device) -> Result<(), FlowError>
+    where
+        F: FitFlow<Data = T::Data, Context = T::Context>,
+    {
+        let mut fault: Option<(usize, usize)> = None;
+        for places in self.chunks() {
+            let (x, context) = self.batch(&places, device);
+            match flow.admits(&x, &context).map_err(|error| self.numbered(error, &places)) {
+                // All such elements are counted, over all batches.
+                Err(FlowError::NonFiniteInput { count, example, .. }) => {
+                    fault = Some(fault.map_or((count, example), |(sum, first)| (sum + count, first)));
+                }
+                checked => checked?,
+            }
+        }
+        let total = self.rows.len() * flow.dims();
+        match fault {
+            None => Ok(()),
+            Some((count, example)) => Err(FlowError::NonFiniteInput { count, total, example }),
+        }
+    }
+
+    /// The log-likelihood of every example, in order.
+    pub(super) fn evaluate<F>(&self, flow: &F, device: &Device) -> Result<LogLikelihood<F::Provenance>, FlowError>
+    where
+        F: FitFlow<Data = T::Data, Context = T::Context>,
+    {
+        let mut all: Option<LogLikelihood<F::Provenance>> = None;
+        for places in self.chunks() {
+            let (x, context) = self.batch(&places, device);
+            let found = flow.evaluate_given(x, &context).map_err(|error| self.numbered(error, &places))?;
+            match &mut all {
+                Some(all) => all.extend(found),
+                None => all = Some(found),
+            }
+        }
+        Ok(all.expect("a part of a fit has examples"))
+    }
+}
+
+/// An error of a batch, as one of the set that its rows are of.
+fn numbered(error: FlowError, rows: &[usize]) -> FlowError {
+    match error {
+        FlowError::NonFiniteInput { count, total, example } => {
+            FlowError::NonFiniteInput { count, total, example: rows[example] }
+        }
+        FlowError::NonFiniteLikelihood { example, value } => {
+            FlowError::NonFiniteLikelihood { example: rows[example], value }
+        }
+        FlowError::Level { example, found, levels } => FlowError::Level { example: rows[example], found, levels },
+        FlowError::NonFiniteCondition(mut condition) => {
+            condition.row = condition.row.map(|row| rows[row]);
+            FlowError::NonFiniteCondition(condition)
+        }
+        other => other,
+    }
+}

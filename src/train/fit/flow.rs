@@ -1,0 +1,204 @@
+//! What a fit needs of a flow, and the loss of a batch in which examples have weights.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::bijector::Bijector;
+use crate::bijector::replay::Replay;
+use crate::context::{Context, check_finite};
+use crate::error::FlowError;
+use crate::flow::likelihood::{LogLikelihood, Provenance};
+use crate::flow::surjection::Surjection;
+use crate::flow::uninit::Uninit;
+use crate::flow::{Density, Flow};
+use crate::prior::Prior;
+use crate::tensor::finite::NonFiniteCondition;
+use crate::tensor::graph::constant;
+use crate::train::{NegativeLogLikelihood, NonFinitePlace, Objective};
+
+/// A flow that can be fitted: every [`Flow`], with a condition or without.
+pub trait FitFlow: Module {
+    /// A batch.
+    type Data: Clone + Send + 'static;
+
+    /// The condition of a batch; `()` where there is none.
+    type Context: Context;
+
+    /// How its likelihoods are found.
+    type Provenance: Provenance;
+
+    /// Minus the mean log-likelihood of a batch.
+    type Loss: Objective<Self>;
+
+    /// The data-dependent start.
+    ///
+    /// # Errors
+    /// If the batch does not fit, or if a layer cannot start from it.
+    fn initialized(flow: Uninit<Self>, x: Self::Data, context: &Self::Context) -> Result<Self, FlowError>;
+
+    /// Whether a batch and its condition fit and are finite.
+    ///
+    /// # Errors
+    /// Those of [`Density::evaluate`], without a likelihood.
+    fn admits(&self, x: &Self::Data, context: &Self::Context) -> Result<(), FlowError>;
+
+    /// The loss of a batch without weights.
+    fn loss(x: Self::Data, context: Self::Context) -> Self::Loss;
+
+    /// `ln p` of each example or a bound on it, `[batch]` in nats, differentiable.
+    fn log_prob_given(&self, x: Self::Data, context: &Self::Context) -> Tensor<1>;
+
+    /// `ln p` of each example or a bound on it, on the host.
+    ///
+    /// # Errors
+    /// Those of [`Density::evaluate`].
+    fn evaluate_given(
+        &self,
+        x: Self::Data,
+        context: &Self::Context,
+    ) -> Result<LogLikelihood<Self::Provenance>, FlowError>;
+
+    /// Numbers per example of the data.
+    fn dims(&self) -> usize;
+}
+
+impl<B, P, const D: usize, C, S> FitFlow for Flow<B, P, D, C, S>
+where
+    C: Context,
+    S: Surjection<D>,
+    B: Bijector<D, C>,
+    P: Prior<D, C>,
+    Self: Module,
+{
+    type Data = S::Data;
+    type Context = C;
+    type Provenance = S::Provenance;
+    type Loss = NegativeLogLikelihood<S::Data, C>;
+
+    fn initialized(flow: Uninit<Self>, x: S::Data, context: &C) -> Result<Self, FlowError> {
+        flow.initialize_given(x, context)
+    }
+
+    fn admits(&self, x: &S::Data, context: &C) -> Result<(), FlowError> {
+        self.given(context).check(x)?;
+        check_finite(context)?;
+        self.check_input(x)
+    }
+
+    fn loss(x: S::Data, context: C) -> NegativeLogLikelihood<S::Data, C> {
+        NegativeLogLikelihood::given(x, context)
+    }
+
+    fn log_prob_given(&self, x: S::Data, context: &C) -> Tensor<1> {
+        self.given(context).log_prob(x)
+    }
+
+    fn evaluate_given(&self, x: S::Data, context: &C) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+        self.given(context).evaluate(x)
+    }
+
+    fn dims(&self) -> usize {
+        self.surjection.dims(self.shape())
+    }
+}
+
+/// What a fit begins with: a flow, or an [`Uninit`] one, which is initialised from data first.
+pub trait FitStart {
+    /// The flow.
+    type Flow: FitFlow;
+
+    /// The flow, initialised if it was not. `batch` gathers the examples to start from, on a
+    /// device.
+    ///
+    /// # Errors
+    /// Those of [`FitFlow::initialized`].
+    fn start(self, batch: impl FnOnce(&Device) -> BatchOf<Self::Flow>) -> Result<Self::Flow, FlowError>;
+}
+
+/// A batch of a flow and its condition.
+pub type BatchOf<F> = (<F as FitFlow>::Data, <F as FitFlow>::Context);
+
+impl<F: FitFlow> FitStart for Uninit<F> {
+    type Flow = F;
+
+    fn start(self, batch: impl FnOnce(&Device) -> BatchOf<F>) -> Result<F, FlowError> {
+        Uninit::start(self, |flow| {
+            let (x, context) = batch(&device(&flow));
+            F::initialized(Uninit::new(flow), x, &context)
+        })
+    }
+}
+
+impl<B, P, const D: usize, C, S> FitStart for Flow<B, P, D, C, S>
+where
+    Self: FitFlow,
+{
+    type Flow = Self;
+
+    fn start(self, _: impl FnOnce(&Device) -> BatchOf<Self>) -> Result<Self, FlowError> {
+        Ok(self)
+    }
+}
+
+/// The device of a flow's parameters; the default device where there are none.
+pub(super) fn device<F: Module>(flow: &F) -> Device {
+    flow.devices().into_iter().next().unwrap_or_default()
+}
+
+/// The loss of a batch: `−mean(w ln p)`, with weights whose mean over all examples is 1.
+pub(super) struct WeightedLoss<F: FitFlow> {
+    loss: F::Loss,
+    weighted: Option<(F::Data, F::Context, Tensor<1>)>,
+}
+
+impl<F: FitFlow> WeightedLoss<F> {
+    pub(super) fn new((x, context): BatchOf<F>, weights: Option<Tensor<1>>) -> Self {
+        let weighted = weights.map(|weights| (x.clone(), context.clone(), weights));
+        Self { loss: F::loss(x, context), weighted }
+    }
+}
+
+impl<F: FitFlow> Objective<F> for WeightedLoss<F> {
+    type Provenance = <F::Loss as Objective<F>>::Provenance;
+
+    fn provenance(&self) -> Self::Provenance {
+        self.loss.provenance()
+    }
+
+    fn dims(&self, model: &F) -> usize {
+        self.loss.dims(model)
+    }
+
+    fn loss(&self, model: &F) -> Tensor<1> {
+        let Some((x, context, weights)) = &self.weighted else { return self.loss.loss(model) };
+        let log_prob = model.log_prob_given(x.clone(), context);
+        let weights = weights.clone().cast(log_prob.dtype());
+        let weights = if log_prob.is_autodiff() { constant(weights, &log_prob.device()) } else { weights };
+        (log_prob * weights).mean().neg()
+    }
+
+    fn walk(&self, model: &F, walk: &mut Replay<()>) -> Option<Tensor<1>> {
+        // A walk knows no weights; the configuration was checked.
+        if self.weighted.is_some() { None } else { self.loss.walk(model, walk) }
+    }
+
+    fn check(&self, model: &F) -> Result<(), FlowError> {
+        self.loss.check(model)
+    }
+
+    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
+        self.loss.non_finite_condition()
+    }
+
+    fn examples(&self, model: &F) -> usize {
+        self.loss.examples(model)
+    }
+
+    fn fault(&self, model: &F) -> Option<NonFinitePlace> {
+        self.loss.fault(model)
+    }
+
+    fn gradient_fault(&self, model: &F) -> Option<NonFinitePlace> {
+        self.loss.gradient_fault(model)
+    }
+}

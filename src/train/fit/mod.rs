@@ -1,0 +1,319 @@
+//! Fit: from a flow and data to a trained flow and a report of it, in one call.
+//! ```text
+//! hold out     a share of the examples, drawn from the seed; or data that is given
+//! initialise   an `Uninit` flow, from the first examples of the order, 256 or a batch
+//! train        `Trainer`, on batches whose order is a function of seed and update
+//! evaluate     the average of the weights, on the held-out examples: before the first update,
+//!              after each epoch
+//! keep         the average with the highest held-out mean; end after `patience` epochs without
+//!              a rise
+//! ```
+//! The moving average is what is evaluated and kept, as everywhere in this crate: the weights
+//! themselves keep moving by the noise of the batches, at a constant rate for ever, while their
+//! average has a held-out likelihood that is as a rule higher, and that rises and falls more
+//! evenly, so that patience does not end on noise. Early in a training, the warmed decay keeps the
+//! average close to the weights.
+//!
+//! A bound is evaluated with the same noise after each epoch, so that two epochs differ by their
+//! weights alone.
+//!
+//! Who wants the loop takes a [`Trainer`], of which this is a thin use: it makes the same updates.
+
+mod config;
+mod data;
+mod error;
+mod examples;
+mod flow;
+mod progress;
+mod report;
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+pub use config::FitConfig;
+pub use data::{FitData, FitDataError, Weighted};
+pub use error::FitError;
+pub use flow::{BatchOf, FitFlow, FitStart};
+pub use progress::Progress;
+pub use report::{CurvePoint, FitEnd, FitReport, MeanLikelihood};
+
+use data::weighed;
+use examples::Examples;
+use flow::device;
+use progress::Shown;
+
+use crate::data::Batches;
+use crate::error::FlowError;
+use crate::random::Seeded;
+use crate::random::shuffle::shuffled;
+use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
+
+/// Examples that a flow is initialised from, where a batch is smaller.
+const LEAST_START: usize = 256;
+
+/// The stream of the shuffle that decides which examples are held out: no epoch has this number.
+const HELD_OUT_STREAM: u64 = u64::MAX;
+
+/// A flow that was fitted, and how it went.
+#[derive(Debug, Clone)]
+pub struct Fitted<F: FitFlow> {
+    /// The flow with the best weights, outside of any graph, as it is evaluated, sampled and saved.
+    /// It can be fitted further.
+    pub flow: F,
+    /// What was done.
+    pub report: FitReport<F::Provenance>,
+}
+
+impl FitConfig {
+    /// Fits a flow to data, of which a share is held out: [`FitConfig::held_out`].
+    ///
+    /// An [`Uninit`](crate::Uninit) flow is initialised from data first; another goes on from its
+    /// weights. The flow may be on a device with autodiff or without. Batches are moved to its
+    /// device.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use flowkit::data::TwoMoons;
+    /// use flowkit::law::{AffineConfig, AffineForm};
+    /// use flowkit::model::RealNvpConfig;
+    /// use flowkit::train::fit::{FitConfig, Progress};
+    /// use flowkit::{Density, Flow, StandardNormal};
+    ///
+    /// let device = Device::flex();
+    /// let layers = RealNvpConfig::new(2).with_n_couplings(2).init_layers(&device);
+    /// let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?;
+    /// let config = FitConfig::new().with_epochs(1).with_batch_size(50);
+    /// let config = config.with_progress(Progress::None);
+    /// let fitted = config.fit(flow, &TwoMoons::new(500, 0.1, 0))?;
+    /// println!("{}", fitted.report);
+    /// assert_eq!((fitted.report.steps, fitted.report.held_out.examples()), (9, 50));
+    /// assert_eq!(fitted.flow.sample(3)?.dims(), [3, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FitError::Config`] for a rule of [`FitConfig::validate`]; [`FitError::Data`] for data or
+    /// weights that no flow can be fitted to; [`FitError::Flow`] for examples that the flow does
+    /// not take, or that are not finite; [`FitError::Train`] for a model that [`Trainer::new`]
+    /// refuses; [`FitError::Broken`] for an update or an evaluation that fails, with the best
+    /// weights so far.
+    pub fn fit<S, T>(&self, flow: S, data: &T) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
+    where
+        S: FitStart,
+        T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
+    {
+        self.validate()?;
+        let (rows, weights) = weighed(data, "data", 2)?;
+        let order = shuffled(rows.len(), self.seed, HELD_OUT_STREAM);
+        let n_held = ((self.held_out * rows.len() as f64).round() as usize).clamp(1, rows.len() - 1);
+        let part = |places: &[usize]| {
+            let mut part: Vec<usize> = places.iter().map(|&place| rows[place]).collect();
+            part.sort_unstable();
+            Examples::new(data, part, weights.as_deref(), self.batch_size)
+        };
+        let (held_out, train) = order.split_at(n_held);
+        self.run(flow, part(train), part(held_out))
+    }
+
+    /// [`FitConfig::fit`] with held-out data of its own: all of `data` is trained on.
+    ///
+    /// # Errors
+    /// As [`FitConfig::fit`].
+    pub fn fit_held_out<S, T, H>(&self, flow: S, data: &T, held_out: &H) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
+    where
+        S: FitStart,
+        T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
+        H: FitData<Data = T::Data, Context = T::Context>,
+    {
+        self.validate()?;
+        let (rows, weights) = weighed(data, "data", 1)?;
+        let train = Examples::new(data, rows, weights.as_deref(), self.batch_size);
+        let (rows, weights) = weighed(held_out, "held-out data", 1)?;
+        let held_out = Examples::new(held_out, rows, weights.as_deref(), self.batch_size);
+        self.run(flow, train, held_out)
+    }
+
+    fn run<S, T, H>(
+        &self,
+        flow: S,
+        train: Examples<'_, T>,
+        held_out: Examples<'_, H>,
+    ) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
+    where
+        S: FitStart,
+        T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
+        H: FitData<Data = T::Data, Context = T::Context>,
+    {
+        let began = Instant::now();
+        let train = train.of_mean_one();
+        if train.weights().is_some() {
+            self.validate_weighted()?;
+        }
+        let batch_size = self.batch_size.min(train.len());
+        let order = Batches::new(train.len(), batch_size, self.seed).expect("from 1 to all of the examples");
+        let flow = self.started(flow, &train)?;
+        let plain = device(&flow).without_autodiff();
+        train.check(&flow, &plain)?;
+        held_out.check(&flow, &plain)?;
+        let dims = flow.dims();
+        let trainer = Trainer::new(flow.train(), self.trainer(dims))?;
+        let device = device(trainer.model());
+        Course { config: self, train, held_out, order, trainer, device, began }.run()
+    }
+
+    /// The first places of the first epoch, those to initialise from.
+    fn first(&self, n: usize) -> Vec<usize> {
+        let mut places = shuffled(n, self.seed, 0);
+        places.truncate(self.batch_size.max(LEAST_START));
+        places
+    }
+
+    /// The flow, initialised from the first examples of the order if it was not.
+    fn started<S, T>(&self, flow: S, train: &Examples<'_, T>) -> Result<S::Flow, FlowError>
+    where
+        S: FitStart,
+        T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
+    {
+        let seed = StepSeed::new(self.seed).seed(0, Purpose::Initialization);
+        let places = self.first(train.len());
+        let mut scope = None;
+        let started = flow.start(|device| {
+            scope = Some(Seeded::new(device, seed));
+            train.batch(&places, device)
+        });
+        drop(scope);
+        started.map_err(|error| train.numbered(error, &places))
+    }
+}
+
+/// A fit in progress.
+struct Course<'a, F: FitFlow, T, H> {
+    config: &'a FitConfig,
+    train: Examples<'a, T>,
+    held_out: Examples<'a, H>,
+    order: Batches,
+    trainer: Trainer<F>,
+    device: Device,
+    began: Instant,
+}
+
+impl<F, T, H> Course<'_, F, T, H>
+where
+    F: FitFlow,
+    T: FitData<Data = F::Data, Context = F::Context>,
+    H: FitData<Data = F::Data, Context = F::Context>,
+{
+    fn run(mut self) -> Result<Fitted<F>, FitError<F>> {
+        let per_epoch = self.per_epoch();
+        let all_epochs = self.config.epochs.saturating_mul(per_epoch);
+        let most = self.config.steps.map_or(all_epochs, |steps| steps.min(all_epochs));
+        let shown = Shown::new(self.config.progress, most);
+        // The start is the first that is best, so that there is always something to return.
+        let mut best = self.evaluated(None)?;
+        shown.held_out(best.report.held_out.mean());
+        let mut losses = Vec::new();
+        loop {
+            let update = match self.update() {
+                Ok(loss) => loss,
+                Err(error) => return Err(self.broken(error, best)),
+            };
+            losses.extend(update);
+            shown.step();
+            let step = self.trainer.step_count();
+            let limit = self.limit(step, most, all_epochs);
+            if limit.is_none() && step % per_epoch != 0 {
+                continue;
+            }
+            let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
+            losses.clear();
+            let mut found = match self.evaluated(Some(train_loss)) {
+                Ok(found) => found,
+                Err(error) => return Err(self.broken(TrainError::Batch(error), best)),
+            };
+            let risen = found.report.held_out.mean() > best.report.held_out.mean();
+            let mut curve = std::mem::take(&mut best.report.curve);
+            curve.append(&mut found.report.curve);
+            if risen {
+                best = found;
+            }
+            best.report.curve = curve;
+            shown.held_out(best.report.held_out.mean());
+            let waited = self.epoch(step) - best.report.best_epoch;
+            let end = limit.or((waited >= self.config.patience).then_some(FitEnd::Patience(waited)));
+            if let Some(end) = end {
+                self.finish(&mut best, end);
+                return Ok(best);
+            }
+        }
+    }
+
+    /// One update; its loss, `None` if it was passed over.
+    fn update(&mut self) -> Result<Option<f64>, TrainError> {
+        let places = self.order.indices(self.trainer.step_count() as usize);
+        let loss = self.train.loss::<F>(&places, &self.device);
+        let update = self.trainer.update_on(&self.device, &loss)?;
+        Ok((update.outcome == UpdateOutcome::Done).then_some(update.loss))
+    }
+
+    /// The limit that was reached.
+    fn limit(&self, step: u64, most: u64, all_epochs: u64) -> Option<FitEnd> {
+        if step >= all_epochs {
+            return Some(FitEnd::Epochs);
+        }
+        if step >= most {
+            return Some(FitEnd::Steps);
+        }
+        let late = self.config.seconds.is_some_and(|seconds| self.began.elapsed().as_secs_f64() >= seconds);
+        late.then_some(FitEnd::Seconds)
+    }
+
+    /// The average so far, with its held-out likelihood.
+    fn evaluated(&self, train_loss: Option<f64>) -> Result<Fitted<F>, FlowError> {
+        let flow = self.trainer.average();
+        let plain = self.device.clone().without_autodiff();
+        let likelihood = {
+            let _scope = Seeded::new(&plain, StepSeed::new(self.config.seed).seed(0, Purpose::Evaluation));
+            self.held_out.evaluate(flow, &plain)?
+        };
+        let held_out = MeanLikelihood::new(&likelihood, self.held_out.weights());
+        let step = self.trainer.step_count();
+        let epoch = self.epoch(step);
+        let point = CurvePoint { epoch, step, train_loss, held_out: held_out.mean() };
+        let report = FitReport {
+            held_out,
+            curve: vec![point],
+            best_step: step,
+            best_epoch: epoch,
+            steps: step,
+            epochs: epoch,
+            examples: self.train.len(),
+            seconds: 0.0,
+            end: FitEnd::Broken,
+        };
+        Ok(Fitted { flow: flow.clone(), report })
+    }
+
+    fn per_epoch(&self) -> u64 {
+        self.order.steps_per_epoch() as u64
+    }
+
+    /// The epoch that an update belongs to, from 1; 0 for the start.
+    fn epoch(&self, step: u64) -> u64 {
+        step.div_ceil(self.per_epoch())
+    }
+
+    fn finish(&self, best: &mut Fitted<F>, end: FitEnd) {
+        let report = &mut best.report;
+        report.steps = self.trainer.step_count();
+        report.epochs = self.epoch(report.steps);
+        report.seconds = self.began.elapsed().as_secs_f64();
+        report.end = end;
+    }
+
+    fn broken(&self, error: TrainError, mut best: Fitted<F>) -> FitError<F> {
+        self.finish(&mut best, FitEnd::Broken);
+        FitError::Broken { error, best: Box::new(best) }
+    }
+}

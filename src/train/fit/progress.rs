@@ -1,0 +1,62 @@
+//! A bar of a fit on standard error, behind the feature `progress`.
+
+use serde::{Deserialize, Serialize};
+
+/// What a fit shows while it trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Progress {
+    /// A bar on standard error, with the held-out likelihood so far. Nothing without the feature
+    /// `progress`, or where standard error is no terminal.
+    Bar,
+    /// Nothing.
+    None,
+}
+
+/// A bar in use.
+pub(super) struct Shown {
+    #[cfg(feature = "progress")]
+    bar: indicatif::ProgressBar,
+}
+
+#[cfg(feature = "progress")]
+impl Shown {
+    pub(super) fn new(progress: Progress, steps: u64) -> Self {
+        use indicatif::{ProgressBar, ProgressStyle};
+        // A bar on standard error hides itself where that is no terminal.
+        let bar = match progress {
+            Progress::Bar => ProgressBar::new(steps),
+            Progress::None => ProgressBar::hidden(),
+        };
+        let style = "{elapsed_precise} {wide_bar} {pos}/{len} updates, {eta} left, {msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+
+    pub(super) fn held_out(&self, nats: f64) {
+        self.bar.set_message(format!("held out {nats:.4} nats"));
+    }
+
+    pub(super) fn step(&self) {
+        self.bar.inc(1);
+    }
+}
+
+#[cfg(feature = "progress")]
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(not(feature = "progress"))]
+impl Shown {
+    pub(super) fn new(_: Progress, _: u64) -> Self {
+        Self {}
+    }
+
+    pub(super) fn held_out(&self, _: f64) {}
+
+    pub(super) fn step(&self) {}
+}

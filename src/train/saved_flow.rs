@@ -1,0 +1,88 @@
+//! A flow in a file of its own: one call to save it, one to load it.
+//! ```text
+//! file       a checkpoint with the section `flow`: parameters and architecture
+//! ```
+//! The file is one of [`Checkpoint`], a safetensors file with a checksum, written whole or not at
+//! all. What it holds of the configuration is the architecture: by path, the type of each layer and
+//! the value of each field. A flow that is built by the same configuration takes the parameters;
+//! another is an error that names the first difference and both values.
+//!
+//! burn's own records serve too: they hold parameters alone, and a flow of another function and
+//! equal shapes takes them.
+//! ```
+//! use burn::module::Module;
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{ActNormConfig, Density, Flow, StandardNormal};
+//!
+//! let device = Device::flex();
+//! let flow = || Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device);
+//! let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [4.0, 4.0]], &device);
+//! let fitted = flow()?.initialize(x.clone())?;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("flow.safetensors");
+//! fitted.save(&path)?;
+//! let loaded = flow()?.load(&path)?;
+//! assert_eq!(loaded.evaluate(x.clone())?, fitted.evaluate(x.clone())?);
+//!
+//! // By burn's record.
+//! let loaded = flow()?.without_data().load_record(fitted.into_record());
+//! assert_eq!(loaded.evaluate(x.clone())?, fitted.evaluate(x)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+
+use super::weights::first_not_finite;
+use super::{Checkpoint, CheckpointError};
+use crate::flow::Flow;
+use crate::flow::uninit::Uninit;
+
+/// The section that holds the flow.
+const FLOW: &str = "flow";
+
+impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
+where
+    Self: Module,
+{
+    /// Writes parameters and architecture to a safetensors file, whole or not at all.
+    /// [`Uninit::load`] reads it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NonFiniteWeights`]; [`CheckpointError::UnsupportedDType`] for a quantized
+    /// parameter; [`CheckpointError::Device`]; [`CheckpointError::Write`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
+        if let Some(name) = first_not_finite(self) {
+            return Err(CheckpointError::NonFiniteWeights { name: format!("{FLOW}.{name}") });
+        }
+        let mut checkpoint = Checkpoint::new(BTreeMap::new())?;
+        checkpoint.insert(FLOW, self)?;
+        checkpoint.save(path)
+    }
+}
+
+impl<M: Module> Uninit<M> {
+    /// The flow with the parameters of a file that [`Flow::save`] wrote. No batch is seen. It must
+    /// have the architecture of the flow that was saved; its device is its own.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OtherArchitecture`] names the first difference, with both values. Those
+    /// of [`Checkpoint::load`] for a file that cannot be read, is damaged or cut short, or that
+    /// this crate did not write; [`CheckpointError::MissingSection`] for a checkpoint of something
+    /// else; others of [`Checkpoint::apply`].
+    pub fn load(self, path: impl AsRef<Path>) -> Result<M, CheckpointError> {
+        self.load_section(&Checkpoint::load(path)?, FLOW)
+    }
+
+    /// The model with the parameters of a checkpoint's section, as [`Checkpoint::apply`] puts them
+    /// in. No batch is seen.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::apply`].
+    pub fn load_section(self, checkpoint: &Checkpoint, section: &str) -> Result<M, CheckpointError> {
+        self.start(|model| checkpoint.apply(section, model))
+    }
+}
