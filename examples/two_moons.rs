@@ -26,7 +26,7 @@ use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, Purpose, StepSeed, Trainer, TrainerConfig};
-use flowkit::{BoxBijector, ConfigError, Density, Flow, StandardNormal, VectorContext};
+use flowkit::{BoxBijector, ConfigError, Density, Features, Flow, StandardNormal};
 use plane_run::{Failure, Row};
 use serde_json::json;
 
@@ -61,7 +61,7 @@ enum FlowName {
 /// Points of an update.
 const BATCH: usize = 256;
 
-fn layers<C: VectorContext>(
+fn layers<C: Features<2>>(
     name: FlowName,
     d_context: Option<usize>,
     device: &Device,
@@ -82,7 +82,7 @@ fn layers<C: VectorContext>(
 }
 
 /// `context` makes the condition from rows that say which moon.
-fn run<C: VectorContext>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<(), Failure> {
+fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<(), Failure> {
     let device = Device::flex();
     let graph = device.clone().autodiff();
     let seeds = StepSeed::new(args.seed);

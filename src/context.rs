@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor};
 
+use crate::tensor::dtype;
 use crate::tensor::finite::{NonFiniteCondition, all_finite, non_finite_row};
 use crate::tensor::graph::constant;
 
@@ -28,6 +29,9 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
 
     /// The same values outside of any graph.
     fn plain(&self) -> Self;
+
+    /// The same values in another type.
+    fn cast(&self, dtype: DType) -> Self;
 
     /// The rows with these indices, in this order.
     ///
@@ -92,6 +96,16 @@ impl ContextShape {
         Self { parts: example.parts().into_iter().map(|part| part.shape).collect() }
     }
 
+    /// Of a condition whose tensors have these shapes, each with the batch first.
+    pub fn new(parts: Vec<Vec<usize>>) -> Self {
+        Self { parts }
+    }
+
+    /// Of a vector with this many elements; `None`: there is no condition.
+    pub fn vector(width: Option<usize>) -> Self {
+        Self { parts: width.map(|width| vec![1, width]).into_iter().collect() }
+    }
+
     /// Whether there is no condition.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -109,106 +123,63 @@ impl ContextShape {
     }
 }
 
-/// A condition that networks for vectors can read: nothing, a vector, or several side by side.
+/// What a network for tensors with `D` axes reads of a condition: its tensors side by side along axis 1.
 ///
-/// Labels are vectors too: one-hot, or rows of an embedding.
-pub trait VectorContext: Context {
-    /// Vectors in it; 0 is an unconditional flow.
+/// Implemented for nothing, `()`; for `D = 2` for vectors; for `D = 4` for feature maps and for vectors, each of which is a map of
+/// one position that holds at all of them; and for pairs of these. Labels are vectors too: one-hot, or rows of an
+/// embedding.
+pub trait Features<const D: usize>: Context {
+    /// Tensors in it; 0 is an unconditional flow.
     const N_PARTS: usize;
 
-    /// The vectors, each `[batch, width]`.
-    fn vectors(&self) -> Vec<Tensor<2>>;
-
-    /// All of them as one, `[batch, sum of the widths]`; `None` where there is none.
-    ///
-    /// # Panics
-    /// If they are of different batches.
-    fn vector(&self) -> Option<Tensor<2>> {
-        let vectors = self.vectors();
-        (!vectors.is_empty()).then(|| Tensor::cat(vectors, 1))
-    }
-}
-
-/// A condition that networks for images can read: nothing, feature maps of the image's size, vectors, or several side by side.
-///
-/// A vector is a map of one position, `[batch, width, 1, 1]`, that holds at all of them.
-pub trait MapContext: Context {
-    /// Maps in it; 0 is an unconditional flow.
-    const N_PARTS: usize;
-
-    /// The maps, each `[batch, channels, H or 1, W or 1]`.
-    fn maps(&self) -> Vec<Tensor<4>>;
-
-    /// All of them as one, `[batch, sum of the channels, H or 1, W or 1]`; `None` where there is none.
+    /// All of them as one, `[batch, sum of the widths, ...]`, whose further axes are those of an input or 1; `None` where
+    /// there is none.
     ///
     /// # Panics
     /// If they are of different batches or sizes other than 1.
-    fn map(&self) -> Option<Tensor<4>> {
-        let maps = self.maps();
-        let size = |axis: usize| maps.iter().map(|map| map.dims()[axis]).max().unwrap_or(1);
-        let (h, w) = (size(2), size(3));
-        let spread = |map: Tensor<4>| {
-            let [batch, channels, _, _] = map.dims();
-            map.expand([batch, channels, h, w])
-        };
-        (!maps.is_empty()).then(|| Tensor::cat(maps.into_iter().map(spread).collect(), 1))
-    }
+    fn features(&self) -> Option<Tensor<D>>;
 }
 
-impl VectorContext for () {
+impl<const D: usize> Features<D> for () {
     const N_PARTS: usize = 0;
 
-    fn vectors(&self) -> Vec<Tensor<2>> {
-        Vec::new()
+    fn features(&self) -> Option<Tensor<D>> {
+        None
     }
 }
 
-impl VectorContext for Tensor<2> {
+impl<const K: usize> Features<K> for Tensor<K> {
     const N_PARTS: usize = 1;
 
-    fn vectors(&self) -> Vec<Tensor<2>> {
-        vec![self.clone()]
+    fn features(&self) -> Option<Self> {
+        Some(self.clone())
     }
 }
 
-impl<A: VectorContext, B: VectorContext> VectorContext for (A, B) {
-    const N_PARTS: usize = A::N_PARTS + B::N_PARTS;
-
-    fn vectors(&self) -> Vec<Tensor<2>> {
-        [self.0.vectors(), self.1.vectors()].concat()
-    }
-}
-
-impl MapContext for () {
-    const N_PARTS: usize = 0;
-
-    fn maps(&self) -> Vec<Tensor<4>> {
-        Vec::new()
-    }
-}
-
-impl MapContext for Tensor<2> {
+impl Features<4> for Tensor<2> {
     const N_PARTS: usize = 1;
 
-    fn maps(&self) -> Vec<Tensor<4>> {
+    fn features(&self) -> Option<Tensor<4>> {
         let [batch, width] = self.dims();
-        vec![self.clone().reshape([batch, width, 1, 1])]
+        Some(self.clone().reshape([batch, width, 1, 1]))
     }
 }
 
-impl MapContext for Tensor<4> {
-    const N_PARTS: usize = 1;
-
-    fn maps(&self) -> Vec<Self> {
-        vec![self.clone()]
-    }
-}
-
-impl<A: MapContext, B: MapContext> MapContext for (A, B) {
+impl<const D: usize, A: Features<D>, B: Features<D>> Features<D> for (A, B) {
     const N_PARTS: usize = A::N_PARTS + B::N_PARTS;
 
-    fn maps(&self) -> Vec<Tensor<4>> {
-        [self.0.maps(), self.1.maps()].concat()
+    fn features(&self) -> Option<Tensor<D>> {
+        let (a, b) = match (self.0.features(), self.1.features()) {
+            (Some(a), Some(b)) => (a, b),
+            (a, b) => return a.or(b),
+        };
+        let shapes = [a.dims(), b.dims()];
+        let spread = |part: Tensor<D>| {
+            let own = part.dims();
+            let further = |axis: usize| shapes[0][axis].max(shapes[1][axis]);
+            part.expand::<D, [usize; D]>(std::array::from_fn(|axis| if axis < 2 { own[axis] } else { further(axis) }))
+        };
+        Some(Tensor::cat(vec![spread(a), spread(b)], 1))
     }
 }
 
@@ -220,6 +191,8 @@ impl Context for () {
     fn constant(&self, _: &Device) {}
 
     fn plain(&self) {}
+
+    fn cast(&self, _: DType) {}
 
     fn select(&self, _: &[usize]) {}
 
@@ -249,6 +222,10 @@ impl<const K: usize> Context for Tensor<K> {
 
     fn plain(&self) -> Self {
         self.clone().inner()
+    }
+
+    fn cast(&self, dtype: DType) -> Self {
+        dtype::cast(self.clone(), dtype)
     }
 
     fn select(&self, rows: &[usize]) -> Self {
@@ -316,6 +293,10 @@ impl<A: Context, B: Context> Context for (A, B) {
 
     fn plain(&self) -> Self {
         (self.0.plain(), self.1.plain())
+    }
+
+    fn cast(&self, dtype: DType) -> Self {
+        (self.0.cast(dtype), self.1.cast(dtype))
     }
 
     fn select(&self, rows: &[usize]) -> Self {

@@ -30,11 +30,11 @@
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Conditioner`] |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
 //! | autoregressive layers | [`MaskedAutoregressive`] of a law and an [`AutoregressiveNet`] ([`Made`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
-//! | conditions | [`Context`]: [`VectorContext`], [`MapContext`] |
+//! | conditions | [`Context`]: [`Features`] |
 //! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
 //! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
@@ -104,7 +104,9 @@ pub mod train;
 pub mod whole_file;
 
 pub use any_layer::AnyLayerConfig;
-pub use autoregressive::{AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedLinear};
+pub use autoregressive::{
+    AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig, MaskedLinear,
+};
 pub use bijector::boxed::BoxBijector;
 pub use bijector::invert::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
@@ -114,13 +116,13 @@ pub use bijector::{
     Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange, ShapeMap, Site,
 };
 pub use conditioner::{
-    Activation, ChannelNorm, ChannelNormConfig, Conditioner, ConvInit, ConvResBlock, ConvResNet, ConvResNetConfig,
-    ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,
-    GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp,
-    MlpConfig, NetShape, NormedConv, OutputActivation, ResBlock, ResNet, ResNetConfig, ThetaInit, ZeroConv,
-    ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    Activation, AnyNet, AnyNetConfig, ChannelNorm, ChannelNormConfig, Conditioned, ConvInit, ConvResBlock, ConvResNet,
+    ConvResNetConfig, ConvStyle, ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention,
+    GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
+    GlowNetConfig, Mixing, Mlp, MlpConfig, Net, NetConfig, NetSite, NormedConv, OutputActivation, ResBlock, ResNet,
+    ResNetConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
-pub use context::{Context, ContextPart, ContextShape, MapContext, VectorContext};
+pub use context::{Context, ContextPart, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
@@ -137,11 +139,11 @@ pub use linear::{
     Householder, HouseholderConfig, MatrixInit, PositionNorm, PositionNormConfig,
 };
 pub use prior::{
-    ConditionalNormal, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, ReparametrisedPrior, StandardNormal,
-    Uniform,
+    ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, PriorConfig,
+    ReparametrisedPrior, StandardNormal, Uniform,
 };
 pub use quantize::{
-    BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
+    BitDepth, Encoder, Encoding, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
     VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;

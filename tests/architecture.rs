@@ -51,16 +51,27 @@ fn spline() -> RationalQuadraticSplineConfig {
     RationalQuadraticSplineConfig::new(5)
 }
 
+/// Where a network of half of four elements is built, for a law of two parameters.
+fn vectors() -> NetSite<2> {
+    NetSite::new([1, 2], [1, 2], vec![0.0; 2], &device())
+}
+
+/// The same for two channels of images.
+fn images() -> NetSite<4> {
+    NetSite::new([1, 1, 2, 2], [1, 1, 2, 2], vec![0.0; 2], &device())
+}
+
 fn mlp(activation: Activation) -> Mlp {
-    MlpConfig::new(2, 2, 2).with_hidden(vec![7]).with_activation(activation).init(&device())
+    MlpConfig::new([7]).with_activation(activation).build(&vectors()).unwrap()
 }
 
 fn affine(form: AffineForm) -> Affine {
     AffineConfig::new(form).init()
 }
 
-fn coupling(law: Affine, kept: Half) -> Coupling<Affine, Mlp> {
-    CouplingConfig::new().with_kept(kept).init(law, mlp(Activation::Silu))
+fn coupling(law: AffineConfig, activation: Activation, identity: Half) -> Coupling<Affine, Mlp> {
+    let config = CouplingConfig::new(law, MlpConfig::new([7]).with_activation(activation)).with_identity(identity);
+    config.build(&Site::<2>::new([1, 4], &device())).unwrap()
 }
 
 #[test]
@@ -91,22 +102,25 @@ fn laws_of_equal_width_are_told_apart() {
 fn networks_are_told_apart() {
     let elu = ["Silu", "Elu"];
     refused(|| mlp(Activation::Silu), || mlp(Activation::Elu), "model.activation", elu);
-    let res_net = || ResNetConfig::new(2, 2, 2).with_d_hidden(5);
-    let relu = || res_net().with_activation(Activation::Relu).init(&device());
-    refused(|| res_net().init(&device()), relu, "model.activation", ["Silu", "Relu"]);
-    let made = || MadeConfig::new(3, 2).with_hidden(vec![5]);
-    let tanh = || made().with_activation(Activation::Tanh).init(&device());
-    refused(|| made().init(&device()), tanh, "model.activation", ["Silu", "Tanh"]);
-    let conv = || ConvResNetConfig::new(1, 1, 2).with_n_filters(4).with_n_blocks(1);
-    let elu = || conv().with_activation(Activation::Elu).init(&device());
-    refused(|| conv().init(&device()), elu, "model.activation", ["Relu", "Elu"]);
-    let gated = || GatedNetConfig::new([1, 2, 2], 2, 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-    let heads = || gated().with_mixing(Some(Mixing::Attention { heads: 4 })).init(&device());
+    fn dense<N: NetConfig<2>>(config: N) -> impl Fn() -> N::Net {
+        move || config.build(&vectors()).unwrap()
+    }
+    fn convolutions<N: NetConfig<4>>(config: N) -> impl Fn() -> N::Net {
+        move || config.build(&images()).unwrap()
+    }
+    let res_net = || ResNetConfig::new().with_d_hidden(5);
+    let relu = dense(res_net().with_activation(Activation::Relu));
+    refused(dense(res_net()), relu, "model.activation", ["Silu", "Relu"]);
+    let tanh = dense(MadeConfig::new([5]).with_activation(Activation::Tanh));
+    refused(dense(MadeConfig::new([5])), tanh, "model.activation", ["Silu", "Tanh"]);
+    let conv = || ConvResNetConfig::new().with_n_filters(4).with_n_blocks(1);
+    let elu = convolutions(conv().with_activation(Activation::Elu));
+    refused(convolutions(conv()), elu, "model.activation", ["Relu", "Elu"]);
+    let gated = |heads| GatedNetConfig::new(4, 1).with_mixing(Some(Mixing::Attention { heads }));
     let place = "model.blocks.0.attention.mixing.heads";
-    refused(|| gated().init(&device()), heads, place, ["2", "4"]);
+    refused(convolutions(gated(2)), convolutions(gated(4)), place, ["2", "4"]);
     // Dropout is part of it: the run would be another one.
-    let dropped = || res_net().with_dropout(0.25).init(&device());
-    refused(|| res_net().init(&device()), dropped, "model.blocks.0.dropout.prob", ["0.0", "0.25"]);
+    refused(dense(res_net()), dense(res_net().with_dropout(0.25)), "model.blocks.0.dropout.prob", ["0.0", "0.25"]);
 }
 
 #[test]
@@ -148,8 +162,8 @@ fn layers_with_parameters_are_told_apart() {
     refused(norm(1.0), norm(3.0), "model.log_scale_factor", ["1.0", "3.0"]);
     let floor = |floor| move || layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 3], &device());
     refused(floor(1e-8), floor(1e-2), "model.variance_floor", ["1e-8", "0.01"]);
-    let half = |kept| move || coupling(affine(AffineForm::Exponential), kept);
-    refused(half(Half::First), half(Half::Second), "model.kept", ["First", "Second"]);
+    let half = |identity| move || coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, identity);
+    refused(half(Half::First), half(Half::Second), "model.identity", ["First", "Second"]);
 }
 
 /// The order of a permutation and the degrees of a mask are parameters: they come from the file.
@@ -232,7 +246,7 @@ fn wrappers_that_compute_nothing_do_not_count() {
     tuple.apply("model", list()).unwrap();
     stored(&list()).apply("model", (Some(norm()), Some(Sigmoid::new()))).unwrap();
     // Nor do modes, devices and lives: a mode of evaluation on a plain device.
-    let net = || ResNetConfig::new(2, 2, 2).with_d_hidden(5).with_dropout(0.5).init(&device());
+    let net = || ResNetConfig::new().with_d_hidden(5).with_dropout(0.5).build(&vectors()).unwrap();
     stored(&net()).apply("model", net().valid()).unwrap();
 }
 
@@ -250,7 +264,7 @@ fn the_first_difference_is_named_and_the_others_counted() {
 #[test]
 fn every_way_out_of_a_file_is_guarded() {
     let flow = |activation: Activation| {
-        let layers = CouplingConfig::new().init(affine(AffineForm::Exponential), mlp(activation));
+        let layers = coupling(AffineConfig::new(AffineForm::Exponential), activation, Half::First);
         Flow::new(layers, StandardNormal::new(), [1, 4]).unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
@@ -258,7 +272,7 @@ fn every_way_out_of_a_file_is_guarded() {
     let mut trainer = Trainer::new(flow(Activation::Tanh).without_data(), TrainerConfig::new(4)).unwrap();
     trainer.save(&path, BTreeMap::new()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
-    assert_eq!(checkpoint.architecture("model").unwrap()["bijector.conditioner.activation"], "Tanh");
+    assert_eq!(checkpoint.architecture("model").unwrap()["bijector.conditioner.net.activation"], "Tanh");
     assert_eq!(checkpoint.architecture("average").unwrap()["bijector.law.form"], "Exponential");
     let errors = [
         Trainer::resume(&checkpoint, flow(Activation::Silu)).err().unwrap(),
@@ -268,7 +282,7 @@ fn every_way_out_of_a_file_is_guarded() {
     for error in errors {
         let text = error.to_string();
         assert!(matches!(error, CheckpointError::OtherArchitecture { more: 0, .. }), "{text}");
-        assert!(text.contains("bijector.conditioner.activation"), "{text}");
+        assert!(text.contains("bijector.conditioner.net.activation"), "{text}");
     }
     Trainer::resume(&checkpoint, flow(Activation::Tanh)).unwrap();
 }
@@ -326,7 +340,7 @@ fn a_running_state_has_no_architecture_of_its_own() {
     stored(&norm(0.25)).resume("model", moved).unwrap();
 
     let flow = |momentum| {
-        let inner = coupling(affine(AffineForm::Exponential), Half::First);
+        let inner = coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, Half::First);
         Flow::new(Normed { norm: norm(momentum), inner }, StandardNormal::new(), [1, 4]).unwrap()
     };
     let trainer = Trainer::new(flow(0.25).without_data(), TrainerConfig::new(4)).unwrap();

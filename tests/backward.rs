@@ -19,7 +19,7 @@ use flowkit::train::{
     TrainerConfig, Update,
 };
 use flowkit::{
-    Bijector, ConfigError, Context, Density, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap,
+    Bijector, ConfigError, Context, ConvStyle, Density, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap,
     StandardNormal, Uninit,
 };
 
@@ -71,7 +71,7 @@ fn unstarted(dropout: f64) -> Uninit<FlowPlusPlus> {
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })
-        .with_dropout(dropout)
+        .with_style(ConvStyle::new().with_dropout(dropout))
         .with_variance_floor(1e-2)
         .init(&device())
 }

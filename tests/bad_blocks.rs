@@ -9,10 +9,10 @@ use crate::build::refusal;
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrixConfig, ConditionalNormal, Conditioning, ConfigError, Conv1x1Config,
-    DiagonalNormal, ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LeakyReluConfig, LogitConfig,
-    Mask, MaskedCouplingConfig, MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig,
-    PositionNormConfig, Prior, ScalarAffineConfig, Swap,
+    ActNormConfig, Bijector, ChannelMatrixConfig, ConditionalNormalConfig, Conditioning, ConfigError, ContextShape,
+    Conv1x1Config, DiagonalNormal, ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LayerConfig,
+    LeakyReluConfig, LogitConfig, Mask, MaskedCouplingConfig, MlpConfig, NormalMixture, NormalMixtureConfig, Order,
+    PermutationConfig, PositionNormConfig, Prior, PriorConfig, ScalarAffineConfig, Site, Swap,
 };
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
@@ -23,8 +23,20 @@ fn bounded(max_triangle: f64, max_log_scale: f64) -> Conv1x1Config {
     Conv1x1Config::new().with_conditioning(Conditioning::Bounded { max_triangle, max_log_scale })
 }
 
-fn masked(mask: Vec<bool>) -> MaskedCouplingConfig {
-    MaskedCouplingConfig::new(vec![3], Mask::Explicit(mask))
+fn masked(mask: Mask) -> MaskedCouplingConfig<AffineConfig, MlpConfig> {
+    MaskedCouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]), mask)
+}
+
+/// Why a mask divides no vectors of `dims` elements.
+fn divides(mask: Mask, dims: usize) -> Result<(), ConfigError> {
+    masked(mask).plan(&Site::<2>::new([1, dims], &Device::default())).map(|_| ())
+}
+
+/// The same for images.
+fn divides_images(mask: Mask, [c, h, w]: [usize; 3]) -> Result<(), ConfigError> {
+    let law = AffineConfig::new(AffineForm::Exponential);
+    let config = MaskedCouplingConfig::new(law, GatedNetConfig::new(8, 1), mask);
+    config.plan(&Site::<4>::new([1, c, h, w], &Device::default())).map(|_| ())
 }
 
 fn spline(n_bins: usize) -> RationalQuadraticSplineConfig {
@@ -33,6 +45,8 @@ fn spline(n_bins: usize) -> RationalQuadraticSplineConfig {
 
 #[test]
 fn configurations_say_what_is_wrong() {
+    let config = masked(Mask::Explicit(vec![true; 3])).with_identity(Half::Second);
+    let second = config.plan(&Site::<2>::new([1, 3], &Device::default())).map(|_| ());
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (permutation(vec![0, 1, 3]).validate(), "`order` must name each of 0..3 once, found [0, 1, 3]"),
         (permutation(vec![0, 1, 1]).validate(), "`order` must name each of 0..3 once, found [0, 1, 1]"),
@@ -42,14 +56,17 @@ fn configurations_say_what_is_wrong() {
         (bounded(f64::NAN, 1.0).validate(), "`max_triangle` must lie in (0, 1), found NaN"),
         (bounded(0.5, 0.0).validate(), "`max_log_scale` must lie in (0, 10], found 0"),
         (bounded(0.5, f64::INFINITY).validate(), "`max_log_scale` must lie in (0, 10], found inf"),
-        (masked(vec![true]).validate(), "MaskedCouplingConfig: `mask` must have 3 entries, found 1"),
-        (masked(vec![true; 3]).validate(), "the mask keeps 3 of 3 elements; at least one must be kept and one changed"),
-        (masked(vec![false; 3]).validate(), "the mask keeps 0 of 3 elements"),
-        (masked(vec![true; 3]).with_kept(Half::Second).validate(), "the mask keeps 0 of 3 elements"),
-        (MaskedCouplingConfig::new(vec![3], Mask::Checkerboard).validate(), "the mask keeps 3 of 3 elements"),
-        (MaskedCouplingConfig::new(vec![1, 4, 4], Mask::Alternating).validate(), "the mask keeps 16 of 16 elements"),
-        (MaskedCouplingConfig::new(vec![], Mask::Alternating).validate(), "shape [] holds no elements"),
-        (MaskedCouplingConfig::new(vec![2, 0], Mask::Alternating).validate(), "shape [2, 0] holds no elements"),
+        (divides(Mask::Explicit(vec![true]), 3), "MaskedCouplingConfig: `mask` must have 3 entries, found 1"),
+        (
+            divides(Mask::Explicit(vec![true; 3]), 3),
+            "the mask leaves 3 of 3 elements unchanged; at least one must be unchanged and one transformed",
+        ),
+        (divides(Mask::Explicit(vec![false; 3]), 3), "the mask leaves 0 of 3 elements unchanged"),
+        (second, "the mask leaves 0 of 3 elements unchanged"),
+        (divides(Mask::Checkerboard, 3), "the mask leaves 3 of 3 elements unchanged"),
+        (divides_images(Mask::Alternating, [1, 4, 4]), "the mask leaves 16 of 16 elements unchanged"),
+        (divides(Mask::Alternating, 0), "shape [1, 0] holds no elements"),
+        (divides_images(Mask::Alternating, [2, 0, 1]), "shape [1, 2, 0, 1] holds no elements"),
         (LeakyReluConfig::new().with_negative_slope(0.0).validate(), "LeakyReluConfig: `negative_slope`"),
         (LeakyReluConfig::new().with_negative_slope(-0.1).validate(), "must lie in [1e-6, 1e6], found -0.1"),
         (
@@ -143,24 +160,22 @@ fn shapes_are_checked_first() {
     refuses(build::layer(&PermutationConfig::new(), [1, 3], &device), [2, 4], &axis("Permutation"));
     refuses(build::layer(&HouseholderConfig::new(2), [1, 3], &device), [2, 4], &axis("Householder"));
     refuses(build::layer(&bounded(0.5, 1.0), [1, 3], &device), [2, 4], &axis("Conv1x1"));
-    let law = spline(4).init();
     let elementwise = ElementwiseConfig::new(spline(4));
     refuses(build::layer(&elementwise, [1, 3], &device), [2, 4], &axis("Elementwise"));
     let image = build::layer(&elementwise, [1, 3, 4, 4], &device);
     refuses(image, [2, 3], "Elementwise: expected 4 axes, found shape [2, 3]");
 
-    let net = GatedNetConfig::new([3, 4, 4], 11, 8, 1).init(&device);
-    let config = MaskedCouplingConfig::new(vec![3, 4, 4], Mask::Checkerboard);
+    let config = MaskedCouplingConfig::new(spline(4), GatedNetConfig::new(8, 1), Mask::Checkerboard);
+    let coupling = config.build(&Site::new([1, 3, 4, 4], &device)).unwrap();
     let expected = "MaskedCoupling: expected length 4 along axis 3, found shape [2, 3, 4, 5]";
-    refuses(config.init(law, net, &device), [2, 3, 4, 5], expected);
+    refuses(coupling, [2, 3, 4, 5], expected);
 }
 
 #[test]
 fn masked_couplings_check_conditions() {
     let device = Device::default();
-    let net = MlpConfig::new(3, 3, 2).with_d_context(Some(2)).init(&device);
-    let affine = AffineConfig::new(AffineForm::Exponential).init();
-    let coupling = masked(vec![true, false, true]).init(affine, net, &device);
+    let site = Site::<2>::described([1, 3], ContextShape::vector(Some(2)), &device);
+    let coupling = masked(Mask::Explicit(vec![true, false, true])).build(&site).unwrap();
     let x = || Tensor::<2>::zeros([4, 3], &Device::default());
     let context = |width: usize| Tensor::<2>::zeros([4, width], &Device::default());
     assert_eq!(coupling.forward(x(), &context(2)).0.dims(), [4, 3]);
@@ -198,8 +213,9 @@ fn priors_say_what_does_not_fit() {
     assert_eq!(error, "NormalMixture: expected length 2 along axis 0, found shape [1, 3]");
 
     // Two parameters for each latent: a mean and a log-scale.
-    let conditional = ConditionalNormal::new(GatedNetConfig::new([2, 4, 4], 3, 8, 1).init(&device));
     let image = Tensor::<4>::zeros([1, 2, 4, 4], &device);
+    let config = ConditionalNormalConfig::new(GatedNetConfig::new(8, 1));
+    let conditional = config.build(&Site::<4, Tensor<4>>::given([1, 3, 4, 4], &image, &device)).unwrap();
     let error = message(|| conditional.log_prob(image.clone(), &image));
     assert!(error.contains("GatedNet: expected length 3 along axis 1"), "{error}");
 }

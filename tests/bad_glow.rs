@@ -10,11 +10,18 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::train::{OptimizerConfig, TrainerConfig};
 use flowkit::{
     ActNormConfig, BitDepth, ChannelMatrixConfig, ChannelOrder, ConfigError, Conv1x1, Conv1x1Config, CouplingConfig,
-    Density, Flow, GlowNetConfig, Latents, MatrixInit, MultiScale, Squeeze, SqueezeConfig, StandardNormal,
-    ZeroConvConfig, ZeroLinearConfig,
+    Density, Flow, GlowNetConfig, Half, Latents, LayerConfig, MatrixInit, MultiScale, NetConfig, NetSite, Site,
+    Squeeze, SqueezeConfig, StandardNormal, ZeroConvConfig, ZeroLinearConfig,
 };
 
 const CLASSES: GlowPrior = GlowPrior::Classes { n_classes: 3 };
+
+/// Why there is no network of these channels, `n_params` parameters for each element.
+fn net<N: NetConfig<4>>([identity, transformed, n_params]: [usize; 3], config: N) -> Result<(), ConfigError> {
+    let shape = |channels| [1, channels, 2, 2];
+    let site = NetSite::new(shape(identity), shape(transformed), vec![0.0; n_params], &Device::flex());
+    config.num_params(&site).map(|_| ())
+}
 
 fn minute() -> GlowConfig {
     GlowConfig::new([3, 8, 8], 2, 1).with_n_filters(4)
@@ -36,10 +43,10 @@ fn configurations_say_what_is_wrong() {
         (GlowClassifierConfig::for_model(&minute()).map(|_| ()), "GlowClassifierConfig: `n_classes`"),
         (GlowClassifierConfig::for_model(&minute().with_n_bits(9)).map(|_| ()), "`n_bits`"),
         (GlowClassifierConfig { n_channels: 0, n_classes: 2 }.validate(), "GlowClassifierConfig: `n_channels`"),
-        (GlowNetConfig::new(0, 2, 2).validate(), "GlowNetConfig: `n_kept`"),
-        (GlowNetConfig::new(2, 2, 2).with_n_filters(0).validate(), "GlowNetConfig: `n_filters`"),
-        (ZeroConvConfig::new(2, 0, 2).validate(), "ZeroConvConfig: `n_other`"),
-        (ZeroConvConfig::new(2, 2, 0).validate(), "ZeroConvConfig: `n_params`"),
+        (net([0, 2, 2], GlowNetConfig::new()), "GlowNetConfig: `identity`"),
+        (net([2, 2, 2], GlowNetConfig::new().with_n_filters(0)), "GlowNetConfig: `n_filters`"),
+        (net([2, 0, 2], ZeroConvConfig::new()), "ZeroConvConfig: `transformed`"),
+        (net([2, 2, 0], ZeroConvConfig::new()), "ZeroConvConfig: `n_params`"),
         (ZeroLinearConfig::new(0, 2).validate(), "ZeroLinearConfig: `n_inputs`"),
         (ZeroLinearConfig::new(2, 0).validate(), "ZeroLinearConfig: `n_outputs`"),
         (
@@ -127,21 +134,20 @@ fn latents_that_do_not_fit_are_named() {
 #[test]
 fn networks_for_other_halves_are_refused() {
     let device = Device::flex();
-    let sigmoid = || AffineConfig::new(AffineForm::Sigmoid).init();
     let check = |result: Result<(), String>, expected: &str| {
         let message = result.expect_err(expected);
         assert!(message.contains(expected), "{expected:?} is not in {message:?}");
     };
-    let glow = |kept, other, params| {
-        let net = GlowNetConfig::new(kept, other, params).with_n_filters(4).init(&device);
-        let coupling = CouplingConfig::new().try_init(sigmoid(), net).map_err(|error| error.to_string())?;
+    let glow = |identity, channels| {
+        let net = GlowNetConfig::new().with_n_filters(4);
+        let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), net).with_identity(identity);
+        let coupling = coupling.build(&Site::new([1, channels, 2, 2], &device)).unwrap();
         let flow = Flow::new(coupling, StandardNormal::new(), [1, 4, 2, 2]);
         flow.map(|_| ()).map_err(|error| error.to_string())
     };
-    check(glow(3, 2, 2), "GlowNet: expected length 3 along axis 1");
-    check(glow(2, 3, 2), "GlowNet: expected length 3 along axis 1");
-    check(glow(2, 2, 1), "GlowNet: gives 1 parameters for each number, the law takes 2");
-    assert!(glow(2, 2, 2).is_ok());
+    check(glow(Half::First, 5), "GlowNet: expected length 3 along axis 1");
+    check(glow(Half::Second, 5), "GlowNet: expected length 3 along axis 1");
+    assert!(glow(Half::First, 4).is_ok());
 }
 
 #[test]

@@ -13,15 +13,21 @@ use crate::build::{fixed, fixed_image};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NetInit, Preset,
-    Scale,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset, Scale,
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvWeight, CouplingConfig,
-    DataInitConvConfig, Density, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig,
-    Mixing, Pattern, PositionNormConfig, SqueezeConfig, StandardNormal, UniformDequantizationConfig,
+    ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvStyle, ConvWeight, CouplingConfig,
+    DataInitConvConfig, Density, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LayerConfig,
+    LogitConfig, Mixing, NetConfig, NetSite, Pattern, PositionNormConfig, Site, SqueezeConfig, StandardNormal,
+    UniformDequantizationConfig,
 };
+
+/// Why there is no network for halves of the shape `[C, H, W]`.
+fn gated([c, h, w]: [usize; 3], config: GatedNetConfig) -> Result<(), ConfigError> {
+    let site = NetSite::new([1, c, h, w], [1, c, h, w], vec![0.0; 3], &Device::flex());
+    config.num_params(&site).map(|_| ())
+}
 
 fn run(arguments: &[&str], out: &Path) -> Output {
     Command::new(program::program()).args(arguments).arg("--out").arg(out).output().unwrap()
@@ -196,9 +202,12 @@ fn configurations_say_what_is_wrong() {
         (flow().with_n_levels(1 << 20).validate(), "`n_levels` = 1048576 are too many for F32, which carries 65536"),
         (MixLogCdfConfig::new(1).with_max_log_scale(Some(1.0)).validate(), "must lie in [max(2, min_log_scale), 80]"),
         (MixLogCdfConfig::new(1).with_max_log_scale(Some(f64::NAN)).validate(), "`max_log_scale` must lie in"),
-        (GatedNetConfig::new([2, 4, 4], 3, 10, 1).validate(), "`n_filters` = 10 must be a multiple of `heads` = 4"),
-        (GatedNetConfig::new([2, 4, 4], 3, 8, 1).with_dropout(1.0).validate(), "`dropout` must lie in [0, 1), found 1"),
-        (GatedNetConfig::new([0, 4, 4], 3, 8, 1).validate(), "`half[0]` must be at least 1"),
+        (gated([2, 4, 4], GatedNetConfig::new(10, 1)), "`n_filters` = 10 must be a multiple of `heads` = 4"),
+        (
+            gated([2, 4, 4], GatedNetConfig::new(8, 1).with_style(ConvStyle::new().with_dropout(1.0))),
+            "`dropout` must lie in [0, 1), found 1",
+        ),
+        (gated([0, 4, 4], GatedNetConfig::new(8, 1)), "`identity` must be at least 1"),
         (flow().with_law(CouplingLaw::MixLogCdf { n_components: 0 }).validate(), "`n_components`"),
         (flow().with_mixing(Mixing::Attention { heads: 0 }).validate(), "`heads`"),
         (FlowPlusPlusConfig { image: [3, 31, 32], ..flow() }.validate(), "axis 2 must be a multiple of 2"),
@@ -207,12 +216,18 @@ fn configurations_say_what_is_wrong() {
         (FlowPlusPlusConfig { stages: vec![], ..flow() }.validate(), "`stages`"),
         (DataInitConvConfig::new(1, 1).with_kernel(2).validate(), "`kernel` must lie in the odd numbers, found 2"),
         (ChannelNormConfig::new(0).validate(), "ChannelNormConfig: `n_channels`"),
-        (GatedConvConfig::new(4).with_dropout(-0.1).validate(), "GatedConvConfig: `dropout`"),
+        (
+            GatedConvConfig::new(4).with_style(ConvStyle::new().with_dropout(-0.1)).validate(),
+            "GatedConvConfig: `dropout`",
+        ),
         (GatedAttentionConfig::new(6).validate(), "`n_filters` = 6 must be a multiple of `heads` = 4"),
         (flowkit::GatedBlockConfig::new(0).with_mixing(None).validate(), "GatedConvConfig: `n_filters`"),
         (normalised().with_start(ConvInit::FanIn).validate(), "`weight` = WeightNorm needs a data-dependent `start`"),
         (normalised().with_start(ConvInit::Normal { deviation: 0.1 }).validate(), "DataInitConvConfig: `weight`"),
-        (flow().with_weight(ConvWeight::WeightNorm).with_start(NetInit::FanIn).validate(), "GatedNetConfig: `weight`"),
+        (
+            flow().with_style(ConvStyle::fan_in().with_weight(ConvWeight::WeightNorm)).validate(),
+            "GatedNetConfig: `weight`",
+        ),
         (scaled(Scale::SqueezeRepeatedly { times: 1 }), "StageConfig: `scale.times` must lie in [2, ∞), found 1"),
         (scaled(Scale::SqueezeRepeatedly { times: 6 }), "Squeeze: axis 2 must be a multiple of 2"),
         (encoded(0, EncoderBlock::Conv), "VariationalConfig: `n_encoder_blocks` must be at least 1"),
@@ -234,14 +249,10 @@ fn shapes_and_values_are_checked_at_the_door() {
     let none = Flow::new(squeeze(), StandardNormal::new(), [1, 0, 4, 4]).unwrap_err();
     assert!(none.to_string().contains("holds no elements"), "{none}");
 
-    let affine = AffineConfig::new(AffineForm::Exponential).init();
-    let net = GatedNetConfig::new([1, 4, 4], 3, 8, 1).init(&device);
-    let unfit = CouplingConfig::new().try_init(affine, net).unwrap_err();
-    assert_eq!(unfit.to_string(), "GatedNet: gives 3 parameters for each number, the law takes 2");
-
-    let affine = AffineConfig::new(AffineForm::Exponential).init();
-    let net = GatedNetConfig::new([1, 4, 4], 2, 8, 1).with_n_context(Some(3)).init(&device);
-    let unfit = Flow::new(CouplingConfig::new().init(affine, net), StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
+    let given = Tensor::<2>::zeros([1, 3], &device);
+    let coupling = coupling.build(&Site::given([1, 2, 4, 4], &given, &device)).unwrap();
+    let unfit = Flow::new(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
     let expected = "GatedNet: expected a condition, found no condition";
     assert_eq!(unfit.to_string(), expected);
 

@@ -4,16 +4,37 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Tensor};
 use flowkit::data::TwoMoons;
-use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    Bijector, ConfigError, ConvResNetConfig, CouplingConfig, Density, Flow, FlowError, GatedNetConfig, GlowNetConfig,
-    Half, Invert, MadeConfig, Mask, MaskedAutoregressive, MaskedCouplingConfig, MlpConfig, MultiScale, ResNetConfig,
-    ShapeError, StandardNormal, UniformDequantizationConfig, ZeroConvConfig,
+    Bijector, ConfigError, ContextShape, ConvResNetConfig, CouplingConfig, Density, Flow, FlowError, GatedNetConfig,
+    Half, Invert, LayerConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig,
+    MultiScale, NetConfig, NetSite, ResNetConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig,
 };
 
-fn affine() -> flowkit::law::Affine {
-    AffineConfig::new(AffineForm::Exponential).init()
+fn affine() -> AffineConfig {
+    AffineConfig::new(AffineForm::Exponential)
+}
+
+/// Why there is no network for vectors of these widths, `n_params` parameters and a condition.
+fn dense<N: NetConfig<2>>(
+    [identity, transformed, n_params]: [usize; 3],
+    d_context: Option<usize>,
+    config: N,
+) -> Result<(), ConfigError> {
+    let site = NetSite::new([1, identity], [1, transformed], vec![0.0; n_params], &Device::flex());
+    config.num_params(&site.with_context(ContextShape::vector(d_context))).map(|_| ())
+}
+
+/// The same for images of 2x2 positions.
+fn convolutions<N: NetConfig<4>>(
+    [identity, transformed, n_params]: [usize; 3],
+    n_context: Option<usize>,
+    config: N,
+) -> Result<(), ConfigError> {
+    let shape = |channels| [1, channels, 2, 2];
+    let site = NetSite::new(shape(identity), shape(transformed), vec![0.0; n_params], &Device::flex());
+    config.num_params(&site.with_context(ContextShape::vector(n_context))).map(|_| ())
 }
 
 fn zeros<const D: usize>(shape: [usize; D]) -> Tensor<D> {
@@ -22,36 +43,44 @@ fn zeros<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 
 #[test]
 fn configurations_say_what_is_wrong() {
-    let mlp = || MlpConfig::new(2, 2, 2);
+    let mlp = || MlpConfig::new([4]);
     let nvp = || RealNvpConfig::new(2);
+    let conv = ConvResNetConfig::new;
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
-        (MlpConfig::new(0, 2, 2).validate(), "MlpConfig: `d_kept` must be at least 1, found 0"),
-        (MlpConfig::new(2, 0, 2).validate(), "MlpConfig: `d_other`"),
-        (MlpConfig::new(2, 2, 0).validate(), "MlpConfig: `n_params`"),
-        (mlp().with_hidden(vec![4, 0]).validate(), "MlpConfig: `hidden`"),
-        (mlp().with_d_context(Some(0)).validate(), "MlpConfig: `d_context`"),
-        (ResNetConfig::new(2, 2, 2).with_d_hidden(0).validate(), "ResNetConfig: `d_hidden`"),
-        (ResNetConfig::new(2, 2, 2).with_dropout(1.0).validate(), "`dropout` must lie in [0, 1), found 1"),
-        (ConvResNetConfig::new(0, 1, 2).validate(), "ConvResNetConfig: `n_kept`"),
-        (ConvResNetConfig::new(1, 1, 2).with_n_filters(1).validate(), "`n_filters` must lie in [2, ∞), found 1"),
-        (ConvResNetConfig::new(1, 1, 2).with_n_context(Some(0)).validate(), "ConvResNetConfig: `n_context`"),
-        (ConvResNetConfig::new(1, 1, 2).with_n_context(Some(1)).with_n_blocks(0).validate(), "`n_blocks`"),
-        (GatedNetConfig::new([1, 2, 2], 2, 4, 0).with_n_context(Some(1)).validate(), "GatedNetConfig: `n_blocks`"),
-        (MadeConfig::new(0, 2).validate(), "MadeConfig: `dims`"),
-        (MadeConfig::new(2, 0).validate(), "MadeConfig: `n_params`"),
-        (MadeConfig::new(2, 2).with_hidden(vec![0]).validate(), "MadeConfig: `hidden`"),
+        (dense([0, 2, 2], None, mlp()), "MlpConfig: `identity` must be at least 1, found 0"),
+        (dense([2, 0, 2], None, mlp()), "MlpConfig: `transformed`"),
+        (dense([2, 2, 0], None, mlp()), "MlpConfig: `n_params`"),
+        (dense([2, 2, 2], None, MlpConfig::new([4, 0])), "MlpConfig: `hidden`"),
+        (dense([2, 2, 2], Some(0), mlp()), "MlpConfig: `context`"),
+        (dense([2, 2, 2], None, ResNetConfig::new().with_d_hidden(0)), "ResNetConfig: `d_hidden`"),
+        (dense([2, 2, 2], None, ResNetConfig::new().with_dropout(1.0)), "`dropout` must lie in [0, 1), found 1"),
+        (convolutions([0, 1, 2], None, conv()), "ConvResNetConfig: `identity`"),
+        (convolutions([1, 1, 2], None, conv().with_n_filters(1)), "`n_filters` must lie in [2, ∞), found 1"),
+        (convolutions([1, 1, 2], Some(0), conv()), "ConvResNetConfig: `context`"),
+        (convolutions([1, 1, 2], Some(1), conv().with_n_blocks(0)), "`n_blocks`"),
+        (convolutions([1, 1, 2], Some(1), GatedNetConfig::new(4, 0)), "GatedNetConfig: `n_blocks`"),
+        (dense([0, 0, 2], None, MadeConfig::new([4])), "MadeConfig: `identity`"),
+        (dense([2, 2, 0], None, MadeConfig::new([4])), "MadeConfig: `n_params`"),
+        (dense([2, 2, 2], None, MadeConfig::new([0])), "MadeConfig: `hidden`"),
+        (dense([2, 3, 2], None, MadeConfig::new([4])), "Made: expected length 2 along axis 1, found shape [1, 3]"),
         (RealNvpConfig::new(1).validate(), "RealNvpConfig: `dims` must lie in [2, ∞), found 1"),
         (nvp().with_n_couplings(0).validate(), "RealNvpConfig: `n_couplings`"),
         (nvp().with_law(MixLogCdfConfig::new(0).into()).validate(), "MixLogCdfConfig: `n_components`"),
         (nvp().with_hidden(vec![0]).validate(), "MlpConfig: `hidden`"),
-        (nvp().with_d_context(Some(0)).validate(), "MlpConfig: `d_context`"),
-        (MafConfig::new(0).validate(), "MadeConfig: `dims`"),
+        (nvp().with_d_context(Some(0)).validate(), "MlpConfig: `context`"),
+        (MafConfig::new(0).validate(), "MadeConfig: `identity`"),
         (MafConfig::new(2).with_n_layers(0).validate(), "MafConfig: `n_layers`"),
-        (MafConfig::new(1).validate(), "MafConfig: one number, an affine law and no condition: a normal distribution"),
+        (
+            MafConfig::new(1).validate(),
+            "MaskedAutoregressiveConfig: one number, an affine law and no condition: a normal distribution",
+        ),
         (MafConfig::new(1).with_n_layers(9).validate(), "take a law that bends (`RationalQuadraticSpline`"),
         (MafConfig::new(1).with_law(AffineConfig::new(AffineForm::Normal).into()).validate(), "give a condition"),
         // One component is one logistic, whose logit is linear.
-        (MafConfig::new(1).with_law(MixLogCdfConfig::new(1).into()).validate(), "MafConfig: one number"),
+        (
+            MafConfig::new(1).with_law(MixLogCdfConfig::new(1).into()).validate(),
+            "MaskedAutoregressiveConfig: one number",
+        ),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();
@@ -69,82 +98,63 @@ fn an_autoregressive_layer_of_one_number_needs_more_than_a_scale() {
     assert!(MafConfig::new(1).with_law(RationalQuadraticSplineConfig::new(2).into()).validate().is_ok());
     assert!(MafConfig::new(1).with_d_context(Some(1)).validate().is_ok());
     let error = MafConfig::new(1).try_init(&device).map(|_| ()).unwrap_err();
-    assert_eq!(error, ConfigError::OnlyNormal { config: "MafConfig" });
-    let layer = |form, d_context| {
-        let law = AffineConfig::new(form).init();
-        let net = MadeConfig::new(1, law.n_params()).with_d_context(d_context).init(&device);
-        MaskedAutoregressive::try_new(law, net).map(|_| ())
-    };
+    let only_normal = ConfigError::OnlyNormal { config: "MaskedAutoregressiveConfig" };
+    assert_eq!(error, only_normal);
+    fn layer<L: LawConfig>(law: L, d_context: Option<usize>) -> Result<(), ConfigError> {
+        let site = Site::<2>::described([1, 1], ContextShape::vector(d_context), &Device::flex());
+        MaskedAutoregressiveConfig::new(law, MadeConfig::new([4])).build(&site).map(|_| ())
+    }
     for form in [AffineForm::Exponential, AffineForm::Sigmoid, AffineForm::Additive] {
-        assert_eq!(layer(form, None), Err(ConfigError::OnlyNormal { config: "Made" }));
-        assert_eq!(layer(form, Some(2)), Ok(()));
+        assert_eq!(layer(AffineConfig::new(form), None), Err(only_normal.clone()));
+        assert_eq!(layer(AffineConfig::new(form), Some(2)), Ok(()));
     }
-    let bends = MixLogCdfConfig::new(2).init();
-    let net = MadeConfig::new(1, bends.n_params()).init(&device);
-    assert!(MaskedAutoregressive::try_new(bends, net).is_ok());
-    let text = message(|| MaskedAutoregressive::new(affine(), MadeConfig::new(1, 2).init(&device)));
-    assert!(text.starts_with("Made: one number, an affine law and no condition"), "{text}");
+    assert_eq!(layer(MixLogCdfConfig::new(2), None), Ok(()));
+    let text = layer(affine(), None).unwrap_err().to_string();
+    assert!(text.starts_with("MaskedAutoregressiveConfig: one number, an affine law and no condition"), "{text}");
 }
 
-/// What a panic says.
-fn message<T>(run: impl FnOnce() -> T) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(run)).err().expect("it went through");
-    payload.downcast_ref::<String>().cloned().unwrap_or_default()
-}
-
-/// A network that gives parameters for another law is an error where the two meet.
+/// What is wrong within a layer is named with its place.
 #[test]
-fn networks_of_another_law_are_named_at_once() {
-    let device = Device::flex();
-    let coupling = CouplingConfig::new();
-    let errors = [
-        coupling.try_init(affine(), MlpConfig::new(2, 1, 5).init(&device)).err(),
-        coupling.try_init(affine(), ResNetConfig::new(2, 1, 5).init(&device)).err(),
-        coupling.try_init(affine(), ConvResNetConfig::new(2, 1, 5).init(&device)).err(),
-        coupling.try_init(affine(), GlowNetConfig::new(2, 1, 5).init(&device)).err(),
-        coupling.try_init(affine(), ZeroConvConfig::new(2, 1, 5).init(&device)).err(),
-        coupling.try_init(affine(), GatedNetConfig::new([1, 2, 2], 5, 4, 1).init(&device)).err(),
-        MaskedAutoregressive::try_new(affine(), MadeConfig::new(3, 5).init(&device)).err(),
-    ];
-    let names = ["Mlp", "ResNet", "ConvResNet", "GlowNet", "ZeroConv", "GatedNet", "Made"];
-    for (error, network) in errors.into_iter().zip(names) {
-        assert_eq!(error, Some(ConfigError::Parameters { network, expected: 2, found: 5 }));
-    }
-    let masked = MaskedCouplingConfig::new(vec![3], Mask::Alternating);
-    let error = masked.try_init(affine(), MlpConfig::new(3, 3, 1).init(&device), &device).unwrap_err();
-    assert_eq!(error.to_string(), "Mlp: gives 1 parameters for each number, the law takes 2");
-    assert_eq!(message(|| coupling.init(affine(), MlpConfig::new(2, 1, 1).init(&device))), error.to_string());
-    assert_eq!(message(|| masked.init(affine(), MlpConfig::new(3, 3, 1).init(&device), &device)), error.to_string());
+fn the_place_of_a_broken_rule_is_named() {
+    let site = Site::<2>::new([1, 3], &Device::flex());
+    let law = CouplingConfig::new(MixLogCdfConfig::new(0), MlpConfig::new([4])).plan(&site).unwrap_err();
+    assert_eq!(law.to_string(), ".law: MixLogCdfConfig: `n_components` must be at least 1, found 0");
+    let net = MaskedCouplingConfig::new(affine(), MlpConfig::new([0]), Mask::Alternating);
+    let net = net.plan(&site).unwrap_err();
+    assert_eq!(net.to_string(), ".net: MlpConfig: `hidden` must be at least 1, found 0");
+    let narrow = CouplingConfig::new(affine(), MlpConfig::new([4])).plan(&Site::<2>::new([1, 1], &Device::flex()));
+    let narrow = narrow.unwrap_err().to_string();
+    assert_eq!(narrow, "Coupling: axis 1 must have a length of at least 2, found shape [1, 1]");
 }
 
 /// A stack that does not fit is an error where the flow is made.
 #[test]
 fn networks_that_do_not_fit_are_found_before_training() {
     let device = Device::flex();
-    let vectors = |net: MlpConfig, dims| {
-        let layer = CouplingConfig::new().init(affine(), net.init(&device));
+    let vectors = |built: usize, d_context, dims| {
+        let site = Site::<2>::described([1, built], ContextShape::vector(d_context), &device);
+        let layer = CouplingConfig::new(affine(), MlpConfig::new([4])).build(&site).unwrap();
         Flow::new(layer, StandardNormal::new(), [1, dims]).err()
     };
-    let images = |net: ConvResNetConfig, shape| {
-        let layer = CouplingConfig::new().init(affine(), net.init(&device));
+    let images = |built: usize, shape: [usize; 4]| {
+        let layer = CouplingConfig::new(affine(), ConvResNetConfig::new());
+        let layer = layer.build(&Site::<4>::new([1, built, 2, 2], &device)).unwrap();
         Flow::new(layer, StandardNormal::new(), shape).err()
     };
-    let maf = |net: MadeConfig, dims| {
-        let layer = MaskedAutoregressive::new(affine(), net.init(&device));
+    let maf = |built: usize, dims| {
+        let layer = MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([4]));
+        let layer = layer.build(&Site::<2>::new([1, built], &device)).unwrap();
         Flow::new(layer, StandardNormal::new(), [1, dims]).err()
     };
     let cases = [
-        (vectors(MlpConfig::new(2, 1, 2), 3), None),
-        (vectors(MlpConfig::new(1, 2, 2), 3), Some("Mlp: expected length 1 along axis 1, found shape [1, 2]")),
-        (vectors(MlpConfig::new(2, 2, 2), 3), Some("Mlp: expected length 2 along axis 1, found shape [1, 1]")),
-        (
-            vectors(MlpConfig::new(2, 1, 2).with_d_context(Some(4)), 3),
-            Some("Mlp: expected a condition, found no condition"),
-        ),
-        (images(ConvResNetConfig::new(2, 1, 2), [1, 3, 2, 2]), None),
-        (images(ConvResNetConfig::new(1, 1, 2), [1, 3, 2, 2]), Some("ConvResNet: expected length 1 along axis 1")),
-        (maf(MadeConfig::new(3, 2), 3), None),
-        (maf(MadeConfig::new(4, 2), 3), Some("Made: expected length 4 along axis 1, found shape [1, 3]")),
+        (vectors(3, None, 3), None),
+        (vectors(2, None, 3), Some("Mlp: expected length 1 along axis 1, found shape [1, 2]")),
+        (vectors(4, None, 3), Some("Mlp: expected length 2 along axis 1, found shape [1, 1]")),
+        (vectors(3, Some(4), 3), Some("Mlp: expected a condition, found no condition")),
+        (images(3, [1, 3, 2, 2]), None),
+        (images(2, [1, 3, 2, 2]), Some("ConvResNet: expected length 1 along axis 1")),
+        (maf(3, 3), None),
+        (maf(4, 3), Some("Made: expected length 4 along axis 1, found shape [1, 3]")),
     ];
     for (error, expected) in cases {
         match (error, expected) {
@@ -154,7 +164,7 @@ fn networks_that_do_not_fit_are_found_before_training() {
         }
     }
     // The reverse: a condition that no network was built for.
-    let layer = CouplingConfig::new().init(affine(), MlpConfig::new(1, 1, 2).init(&device));
+    let layer = CouplingConfig::new(affine(), MlpConfig::new([4])).build(&Site::<2>::new([1, 2], &device)).unwrap();
     let error = Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 2]).unwrap_err();
     assert_eq!(error.to_string(), "Mlp: expected no condition, found a condition");
 }
@@ -187,10 +197,9 @@ fn conditions_that_do_not_fit_are_named() {
 #[test]
 fn conditions_are_checked_inside_of_compositions() {
     let device = Device::flex();
-    let law = affine();
     let coupling = || {
-        let net = ResNetConfig::new(1, 1, law.n_params()).with_d_context(Some(2)).init(&device);
-        CouplingConfig::new().init(law.clone(), net)
+        let site = Site::<2>::described([1, 2], ContextShape::vector(Some(2)), &device);
+        CouplingConfig::new(affine(), ResNetConfig::new()).build(&site).unwrap()
     };
     let wrong = zeros([4, 3]);
     let expected = "ResNet: expected a condition of shape [4, 2], found [4, 3]";
@@ -205,12 +214,13 @@ fn conditions_are_checked_inside_of_compositions() {
     check("box", flowkit::BoxBijector::new(coupling()).output_shape_given([4, 2], &wrong));
 
     let image_of = |half: usize, n_context: usize| {
-        let net = ConvResNetConfig::new(half, half, law.n_params()).with_n_filters(2).with_n_blocks(1);
-        CouplingConfig::new().init(law.clone(), net.with_n_context(Some(n_context)).init(&device))
+        let net = ConvResNetConfig::new().with_n_filters(2).with_n_blocks(1);
+        let site = Site::<4>::described([1, 2 * half, 2, 2], ContextShape::vector(Some(n_context)), &device);
+        CouplingConfig::new(affine(), net).build(&site).unwrap()
     };
     let image = || image_of(1, 2);
-    let gated = GatedNetConfig::new([1, 2, 2], law.n_params(), 4, 1).with_n_context(Some(2)).init(&device);
-    let gated = CouplingConfig::new().with_kept(Half::Second).init(law.clone(), gated);
+    let gated = CouplingConfig::new(affine(), GatedNetConfig::new(4, 1)).with_identity(Half::Second);
+    let gated = gated.build(&Site::<4>::described([1, 2, 2, 2], ContextShape::vector(Some(2)), &device)).unwrap();
     let message = |result: Result<[usize; 4], ShapeError>| result.unwrap_err().to_string();
     let vector = "ConvResNet: expected a condition of shape [4, 2, 1, 1], found [4, 3, 1, 1]";
     let map = "ConvResNet: expected a condition of shape [4, 2, 2, 2], found [4, 2, 3, 2]";
@@ -236,8 +246,8 @@ fn conditions_are_checked_inside_of_compositions() {
 #[test]
 fn a_layer_that_is_called_with_a_wrong_condition_says_so() {
     let device = Device::flex();
-    let net = MadeConfig::new(2, 2).with_d_context(Some(3)).init(&device);
-    let layer = MaskedAutoregressive::new(affine(), net);
+    let site = Site::<2>::described([1, 2], ContextShape::vector(Some(3)), &device);
+    let layer = MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([64, 64])).build(&site).unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| layer.forward(zeros([1, 2]), &zeros([1, 2])))).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert_eq!(text, "Made: expected a condition of shape [1, 3], found [1, 2]");

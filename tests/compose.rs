@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use burn::module::Module;
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use downstream::stack::{StackConfig, StackError};
-use flowkit::Density;
-use flowkit::law::{AffineConfig, AffineForm, Law};
-use flowkit::train::{Checkpoint, Trainer, TrainerConfig};
+use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig};
+use flowkit::train::{Checkpoint, Precision, Trainer, TrainerConfig};
 use flowkit::*;
+use serde::{Deserialize, Serialize};
 
 /// The seed of a device is global: tests that draw take turns.
 static DRAWS: Mutex<()> = Mutex::new(());
@@ -20,9 +21,9 @@ const STACK: &str = r#"{
     "layers": [
         { "layer": "act_norm" },
         { "layer": "arcsinh" },
-        { "layer": "mix_log_cdf", "kept": "First", "hidden": [16], "n_components": 3 },
+        { "layer": "mix_log_cdf", "identity": "First", "hidden": [16], "n_components": 3 },
         { "layer": "conv1x1" },
-        { "layer": "affine", "kept": "Second", "hidden": [16, 16] }
+        { "layer": "affine", "identity": "Second", "hidden": [16, 16] }
     ]
 }"#;
 
@@ -84,7 +85,7 @@ fn a_file_that_describes_no_stack() {
     let error = |text: &str| StackConfig::parse(text).and_then(|config| config.init(&device)).map(|_| ()).unwrap_err();
     assert!(matches!(error("{"), StackError::Json(_)));
     assert!(matches!(error(r#"{"dims": 2, "layers": [{"layer": "magic"}]}"#), StackError::Json(_)));
-    let none = r#"{"dims": 2, "layers": [{"layer": "act_norm"}, {"layer": "mix_log_cdf", "kept": "First", "hidden": [4], "n_components": 0}]}"#;
+    let none = r#"{"dims": 2, "layers": [{"layer": "act_norm"}, {"layer": "mix_log_cdf", "identity": "First", "hidden": [4], "n_components": 0}]}"#;
     assert!(matches!(error(none), StackError::Layer { index: 1, .. }));
     assert!(matches!(error(r#"{"dims": 0, "layers": []}"#), StackError::Shape(_)));
 }
@@ -95,10 +96,10 @@ fn a_conditional_flow_of_two_numbers() {
     let device = Device::flex().autodiff();
     device.seed(2);
     let init = || {
-        let coupling = |kept| {
-            let law = AffineConfig::new(AffineForm::Exponential).init();
-            let net = MlpConfig::new(1, 1, law.n_params()).with_hidden(vec![24]).with_d_context(Some(2)).init(&device);
-            CouplingConfig::new().with_kept(kept).init(law, net)
+        let site = Site::given([1, 2], &Tensor::<2>::zeros([1, 2], &device), &device);
+        let coupling = |identity| {
+            let config = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([24]));
+            config.with_identity(identity).build(&site).unwrap()
         };
         let layers = (built(&ActNormConfig::new(), [1, 2], &device), coupling(Half::First), coupling(Half::Second));
         Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap()
@@ -126,9 +127,9 @@ fn a_multi_scale_flow_of_images() {
     device.seed(3);
     let init = || {
         let step = |c: usize| {
-            let law = AffineConfig::new(AffineForm::Sigmoid).init();
-            let net = GlowNetConfig::new(c / 2, c - c / 2, law.n_params()).with_n_filters(8).init(&device);
-            let coupling = CouplingConfig::new().init(law, net);
+            let net = GlowNetConfig::new().with_n_filters(8);
+            let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), net);
+            let coupling = coupling.build(&Site::new([1, c, 1, 1], &device)).unwrap();
             (
                 built(&ActNormConfig::new(), [1, c, 1, 1], &device),
                 built(&Conv1x1Config::new(), [1, c], &device),
@@ -160,4 +161,100 @@ fn a_multi_scale_flow_of_images() {
     assert_eq!(back.into_data(), plain.into_data());
     let samples = loaded.sample_at(4, 0.7).unwrap();
     assert_eq!(samples.dims(), [4, 1, 8, 8]);
+}
+
+/// A network of one's own: one hidden layer of sines.
+#[derive(Module, Debug)]
+struct Sines {
+    hidden: Linear,
+    output: Linear,
+    n_params: usize,
+}
+
+impl Net<2> for Sines {
+    fn forward(&self, identity: Tensor<2>, context: Option<Tensor<2>>) -> Tensor<3> {
+        let input = [Some(identity), context].into_iter().flatten().collect();
+        let h = self.hidden.forward(Tensor::cat(input, 1)).sin();
+        flowkit::conditioner::theta(self.output.forward(h), self.n_params)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SinesConfig {
+    width: usize,
+}
+
+impl NetConfig<2> for SinesConfig {
+    type Net = Sines;
+
+    fn build(&self, site: &NetSite<2>) -> Result<Sines, ConfigError> {
+        let hidden = LinearConfig::new(site.n_inputs(), self.width).init(site.device());
+        let mut output = LinearConfig::new(self.width, site.n_outputs()).init(site.device());
+        output.bias = Some(site.bias());
+        Ok(Sines { hidden, output, n_params: site.n_params() })
+    }
+}
+
+/// Types of all parameters, by the names of the modules around them.
+fn types<M: Module>(module: &M) -> Vec<(String, DType)> {
+    struct Types(Vec<String>, Vec<(String, DType)>);
+    impl ModuleVisitor for Types {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.push((self.0.join("."), param.val().dtype()));
+        }
+    }
+    let mut types = Types(Vec::new(), Vec::new());
+    module.visit(&mut types);
+    types.1
+}
+
+/// What is a network follows from its place in a layer, not from a list of names.
+#[test]
+fn a_network_of_ones_own_is_trained_in_a_half_type() {
+    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let device = Device::flex().autodiff();
+    device.seed(4);
+    let config = CouplingConfig::new(MixLogCdfConfig::new(3), SinesConfig { width: 8 });
+    let context = Tensor::<2>::random([16, 2], Distribution::Normal(0.0, 1.0), &device);
+    let layers = (ActNormConfig::new(), config).build(&Site::given([1, 4], &context, &device)).unwrap();
+    let half = Precision::BF16.working_copy(&layers);
+    for (path, dtype) in types(&half) {
+        let expected = if path.contains("conditioner.net.") { DType::BF16 } else { DType::F32 };
+        assert_eq!(dtype, expected, "{path}");
+    }
+    let x = Tensor::<2>::random([16, 4], Distribution::Normal(0.0, 1.0), &device);
+    let (z, log_det) = half.forward(x.clone(), &context);
+    assert_eq!((z.dtype(), log_det.dtype()), (DType::F32, DType::F32));
+    let off = (half.inverse(z.clone(), &context) - x.clone()).abs().max().into_scalar::<f32>();
+    assert!(off < 1e-4, "not inverted: {off}");
+    let moved = (z - layers.forward(x, &context).0).abs().max().into_scalar::<f32>();
+    assert!(moved > 0.0 && moved < 0.1, "a rounding of bfloat16, not {moved}");
+}
+
+/// Laws and networks by name, without a type of one's own.
+#[test]
+fn a_coupling_from_json() {
+    let json = r#"{
+        "law": { "MixLogCdf": { "n_components": 3, "min_log_scale": -7.0, "max_log_scale": 7.0 } },
+        "net": { "Mlp": { "hidden": [16] } },
+        "identity": "Second"
+    }"#;
+    let config: CouplingConfig<AnyLawConfig, AnyNetConfig> = serde_json::from_str(json).unwrap();
+    let device = Device::flex();
+    let layer = config.build(&Site::<2>::new([1, 5], &device)).unwrap();
+    let x = Tensor::<2>::ones([2, 5], &device);
+    let (z, _) = Bijector::<2>::forward(&layer, x.clone(), &());
+    let kept = (z.narrow(1, 3, 2) - x.narrow(1, 3, 2)).abs().max().into_scalar::<f32>();
+    assert_eq!(kept, 0.0, "the second half passes unchanged");
+    let error = config.build(&Site::<4>::new([1, 4, 2, 2], &device)).map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string(), ".net: Mlp: expected 2 axes, found shape [1, 2, 2, 2]");
+    assert!(
+        serde_json::from_str::<CouplingConfig<AnyLawConfig, AnyNetConfig>>(&json.replace("hidden", "widths")).is_err()
+    );
 }

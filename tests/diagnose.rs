@@ -5,16 +5,16 @@ mod build;
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
-use flowkit::law::{Law, MixLogCdfConfig};
+use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig, VariationalConfig,
 };
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoxBijector, Context, Conv1x1Config, CouplingConfig, Density, Diagnosis,
-    DiagnosisConfig, Flow, FlowError, GatedNetConfig, Half, LayerDiagnosis, MlpConfig, Pattern, ShapeError, ShapeMap,
-    StandardNormal, diagnose,
+    ActNorm, ActNormConfig, Bijector, BoxBijector, Context, ContextShape, Conv1x1Config, CouplingConfig, Density,
+    Diagnosis, DiagnosisConfig, Flow, FlowError, GatedNetConfig, Half, LayerConfig, LayerDiagnosis, MlpConfig, Pattern,
+    ShapeError, ShapeMap, Site, StandardNormal, diagnose,
 };
 
 fn device() -> Device {
@@ -40,10 +40,9 @@ fn layer<'a>(diagnosis: &'a Diagnosis, path: &str) -> &'a LayerDiagnosis {
 fn stack() -> Vec<BoxBijector<2>> {
     let _guard = device_rng();
     device().seed(3);
-    let law = MixLogCdfConfig::new(3).init();
-    let coupling = |kept| {
-        let net = MlpConfig::new(2, 2, law.n_params()).with_hidden(vec![6]).init(&device());
-        CouplingConfig::new().with_kept(kept).init(law.clone(), net)
+    let coupling = |identity| {
+        let config = CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([6])).with_identity(identity);
+        config.build(&Site::new([1, 4], &device())).unwrap()
     };
     let layers = vec![
         BoxBijector::new((norm([0.1; 4]), build::layer(&Conv1x1Config::new(), [1, 4], &device()))),
@@ -171,9 +170,9 @@ fn the_input_is_checked() {
 
 #[test]
 fn a_condition_is_passed_on() {
-    let law = MixLogCdfConfig::new(2).init();
-    let net = MlpConfig::new(2, 2, law.n_params()).with_d_context(Some(3)).init(&device());
-    let layers = (build::layer(&ActNormConfig::new(), [1, 4], &device()), CouplingConfig::new().init(law, net));
+    let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
+    let coupling = coupling.build(&Site::<2>::described([1, 4], ContextShape::vector(Some(3)), &device())).unwrap();
+    let layers = (build::layer(&ActNormConfig::new(), [1, 4], &device()), coupling);
     let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 4]).unwrap().without_data();
     let context: Tensor<2> = tensor(normal(2, 9, 1.0), [3, 3], DType::F32, &device());
     let diagnosis =
@@ -243,10 +242,9 @@ fn conditions_of_every_kind_are_cut() {
     let n = 11;
     let maps: Tensor<4> = tensor(normal(5, n * 16, 1.0), [n, 1, 4, 4], DType::F32, &device());
     let vectors: Tensor<2> = tensor(normal(6, n * 2, 1.0), [n, 2], DType::F32, &device());
-    fn check<C: flowkit::MapContext>(n_context: usize, context: &C) {
-        let law = MixLogCdfConfig::new(2).init();
-        let net = GatedNetConfig::new([1, 4, 4], law.n_params(), 4, 1).with_n_context(Some(n_context));
-        let coupling = CouplingConfig::new().init(law, net.init(&device()));
+    fn check<C: flowkit::Features<4>>(context: &C) {
+        let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), GatedNetConfig::new(4, 1));
+        let coupling = coupling.build(&Site::given([1, 2, 4, 4], context, &device())).unwrap();
         let flow = Flow::<_, _, 4, C>::new_given(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap().without_data();
         let x: Tensor<4> = tensor(normal(7, 11 * 32, 1.0), [11, 2, 4, 4], DType::F32, &device());
         let all = flow.given(context).diagnose(x.clone()).unwrap();
@@ -255,10 +253,10 @@ fn conditions_of_every_kind_are_cut() {
         assert!((all.log_scale.max - eight.log_scale.max).abs() < 1e-4, "{all:?} {eight:?}");
         assert!((all.log_scale.min - eight.log_scale.min).abs() < 1e-4, "{all:?} {eight:?}");
     }
-    check(1, &maps);
-    check(2, &vectors);
-    check(3, &(maps.clone(), vectors.clone()));
-    check(5, &((vectors.clone(), maps), vectors));
+    check(&maps);
+    check(&vectors);
+    check(&(maps.clone(), vectors.clone()));
+    check(&((vectors.clone(), maps), vectors));
 }
 
 fn model() -> FlowPlusPlusConfig {

@@ -23,7 +23,7 @@ use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumL
 use flowkit::train::{EmaDecay, LossScale, Precision, TrainError};
 use flowkit::{
     ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Density, Flow,
-    GatedNetConfig, Mixing, SqueezeConfig, StandardNormal, Uninit,
+    GatedNetConfig, LayerConfig, Mixing, Site, SqueezeConfig, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -38,13 +38,14 @@ type Parallel = DataParallel<Model>;
 
 /// A flow of numbers, so that steps draw nothing and differ by rounding alone.
 fn unstarted(device: &Device) -> Uninit<Model> {
-    let net = GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-    let law = AffineConfig::new(AffineForm::Exponential).init();
+    let net = GatedNetConfig::new(8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), net);
+    let coupling = coupling.build(&Site::new([1, 8, 2, 2], device)).unwrap();
     let layers = vec![
         BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
         BoxBijector::new(layer(&ActNormConfig::new(), [1, 8, 1, 1], device)),
         BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)),
-        BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
+        BoxBijector::new(coupling),
     ];
     Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap()
 }

@@ -15,9 +15,9 @@ use flowkit::testing::numbers::{normal, numbers, tensor};
 use flowkit::testing::parameters::{change, parameters};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Context, Coupling, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, GatedNet,
-    GatedNetConfig, GradientMemory, LogitConfig, MapContext, Mlp, MlpConfig, StandardNormal, UniformDequantization,
-    UniformDequantizationConfig, Uninit, VectorContext, diagnose,
+    ActNorm, ActNormConfig, Context, ContextShape, Coupling, CouplingConfig, Density, DiagnosisConfig, Features, Flow,
+    FlowError, GatedNet, GatedNetConfig, GradientMemory, LayerConfig, LogitConfig, Mlp, MlpConfig, Site,
+    StandardNormal, UniformDequantization, UniformDequantizationConfig, Uninit, diagnose,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -44,16 +44,16 @@ fn moved<M: Module>(module: M, dtype: DType) -> M {
 type Vectors<C> = Flow<(ActNorm<2>, Coupling<flowkit::law::MixLogCdf, Mlp>), StandardNormal, 2, C>;
 
 /// A flow on four numbers with a condition of three.
-fn unstarted<C: VectorContext>(dtype: DType) -> Uninit<Vectors<C>> {
+fn unstarted<C: Features<2>>(dtype: DType) -> Uninit<Vectors<C>> {
     let device = plain().autodiff();
     device.seed(8);
-    let law = MixLogCdfConfig::new(2).init();
-    let net = MlpConfig::new(2, 2, flowkit::law::Law::n_params(&law)).with_d_context(Some(3)).init(&device);
-    let layers = (layer(&ActNormConfig::new(), [1, 4], &device), CouplingConfig::new().init(law, net));
+    let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
+    let site = Site::<2>::described([1, 4], ContextShape::vector(Some(3)), &device);
+    let layers = (layer(&ActNormConfig::new(), [1, 4], &device), coupling.build(&site).unwrap());
     Flow::<_, _, 2, C>::new_given(moved(layers, dtype), StandardNormal::new(), [1, 4]).unwrap()
 }
 
-fn vectors<C: VectorContext>(dtype: DType) -> Vectors<C> {
+fn vectors<C: Features<2>>(dtype: DType) -> Vectors<C> {
     unstarted::<C>(dtype).without_data()
 }
 
@@ -61,12 +61,12 @@ type Maps<C> =
     Flow<(flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>), StandardNormal, 4, C, UniformDequantization>;
 
 /// A model of images `[2, 4, 4]` with a condition of three maps.
-fn maps<C: MapContext>() -> Maps<C> {
+fn maps<C: Features<4>>() -> Maps<C> {
     let device = plain().autodiff();
     device.seed(8);
-    let law = MixLogCdfConfig::new(2).init();
-    let net = GatedNetConfig::new([1, 4, 4], flowkit::law::Law::n_params(&law), 8, 1).with_n_context(Some(3));
-    let layers = (fixed(&LogitConfig::new()), CouplingConfig::new().init(law, net.init(&device)));
+    let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), GatedNetConfig::new(8, 1));
+    let site = Site::<4>::described([1, 2, 4, 4], ContextShape::vector(Some(3)), &device);
+    let layers = (fixed(&LogitConfig::new()), coupling.build(&site).unwrap());
     let dequantization = UniformDequantizationConfig::new().init();
     let flow = Flow::<_, _, 4, C>::new_given(moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4])
         .map(|flow| flow.behind(dequantization));
@@ -220,7 +220,7 @@ fn a_flow_without_parameters_works_in_both_types() {
 }
 
 /// What a flow on vectors makes of a batch of one as condition is what it makes of its repeats.
-fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
+fn one_vector_for_many<C: Features<2>>(one: C, many: C) {
     let (n, device) = (11, plain().autodiff());
     let x = draw(6, [n, 4], DType::F32);
     let flow = vectors::<C>(DType::F32);
@@ -256,7 +256,7 @@ fn one_vector_for_many<C: VectorContext>(one: C, many: C) {
 }
 
 /// The same for a model of images.
-fn one_map_for_many<C: MapContext>(one: C, many: C) {
+fn one_map_for_many<C: Features<4>>(one: C, many: C) {
     let (x, model) = (levels(11), maps::<C>());
     let seeded = || plain().seed(10);
     let bound = |context: &C| {

@@ -10,8 +10,8 @@ use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{FitDataError, FitEnd, Progress, Weighted};
 use flowkit::train::{CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, BoxBijector, ConfigError, Density, Flow, FlowError, GradientMemory, LayerConfig,
-    LogitConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig, Uninit, VectorContext,
+    ActNorm, ActNormConfig, BoxBijector, ConfigError, Density, Features, Flow, FlowError, GradientMemory, LayerConfig,
+    LogitConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig, Uninit,
 };
 
 type Plane<C = ()> = Flow<BoxBijector<2, C>, StandardNormal, 2, C>;
@@ -25,7 +25,7 @@ fn config() -> FitConfig {
 }
 
 /// Couplings of mixtures for points of a plane.
-fn plane<C: VectorContext>(seed: u64, d_context: Option<usize>) -> Uninit<Plane<C>> {
+fn plane<C: Features<2>>(seed: u64, d_context: Option<usize>) -> Uninit<Plane<C>> {
     device().seed(seed);
     let layers = RealNvpConfig::new(2).with_n_couplings(4).with_law(MixLogCdfConfig::new(4).into());
     let layers = layers.with_d_context(d_context).init_layers(&device());

@@ -15,7 +15,7 @@ use flowkit::model::flow_plus_plus::{
     VariationalConfig,
 };
 use flowkit::train::{Checkpoint, TrainError, Trainer, TrainerConfig, peak_rss_bytes};
-use flowkit::{Density, Mixing, Pattern};
+use flowkit::{ConvStyle, Density, Mixing, Pattern};
 use std::sync::{Mutex, MutexGuard};
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -49,7 +49,7 @@ fn minute(image: [usize; 3]) -> FlowPlusPlusConfig {
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })
-        .with_dropout(0.1)
+        .with_style(ConvStyle::new().with_dropout(0.1))
         .with_variance_floor(1e-2)
 }
 

@@ -132,7 +132,7 @@ fn a_prior_is_a_normal_density() {
     let (h, a) = (&layers.0, &first.0, &first.1).0.forward(x, &());
     let (h, b) = (first.0.clone(), first.1.clone()).forward(h, &());
     let (kept, left) = (h.clone().narrow(1, 0, 6), h.narrow(1, 6, 6));
-    let theta = first.2.as_ref().unwrap().conditioner.convolve(kept.clone());
+    let theta = first.2.as_ref().unwrap().conditioner.net.convolve(kept.clone());
     let mut expected = a + b + log_normal(left, theta.clone().narrow(1, 6, 6), theta.narrow(1, 0, 6));
     let (h, c) = (deepest.0.clone(), deepest.1.clone()).forward(kept, &());
     let both = deepest.3.as_ref().unwrap().conv.of_zeros([2, 2]);

@@ -14,12 +14,12 @@ use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
     ActNorm, ActNormConfig, Bijector, ChannelOrder, Conv1x1, Conv1x1Config, Coupling, CouplingConfig, Density, Flow,
-    MultiScale, Squeeze, SqueezeConfig, StandardNormal,
+    LayerConfig, MultiScale, Site, Squeeze, SqueezeConfig, StandardNormal,
 };
 
 use crate::build::{fixed_image, layer};
 use common::comparison::Comparison;
-use common::conv_net::ConvNet;
+use common::conv_net::{ConvNet, ConvNetConfig};
 use common::golden::Source;
 use common::parameters::{compare_gradients, install};
 use common::tolerance::normwise;
@@ -39,9 +39,9 @@ fn naming(path: &str) -> Source {
         ["1", "lower"] => own(1, "L"),
         ["1", "upper"] => own(1, "U"),
         ["1", "log_scale"] => own(1, "logs"),
-        ["2", "conditioner", "first", leaf] => own(2, &format!("net.0.{leaf}")),
-        ["2", "conditioner", "second", leaf] => own(2, &format!("net.2.{leaf}")),
-        ["2", "conditioner", "third", leaf] => own(2, &format!("net.4.{leaf}")),
+        ["2", "conditioner", "net", "first", leaf] => own(2, &format!("net.0.{leaf}")),
+        ["2", "conditioner", "net", "second", leaf] => own(2, &format!("net.2.{leaf}")),
+        ["2", "conditioner", "net", "third", leaf] => own(2, &format!("net.4.{leaf}")),
         _ => panic!("a step has no parameter {rest:?}"),
     }
 }
@@ -62,9 +62,9 @@ fn step(c: &Comparison, level: usize, index: usize, channels: usize) -> Step {
     conv.permutation = fixed(rows.collect(), &device);
     conv.sign = fixed(get("sign").iter().map(|&sign| sign as i64).collect(), &device);
     c.truth.skip(&format!("w.levels.{level}.{}.eye", 3 * index + 1));
-    let law = AffineConfig::new(AffineForm::Sigmoid).init();
-    let net = ConvNet::new(channels / 2, 16, channels, &device);
-    (layer(&ActNormConfig::new(), [1, channels, 1, 1], &device), conv, CouplingConfig::new().init(law, net))
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), ConvNetConfig { n_hidden: 16 });
+    let coupling = coupling.build(&Site::new([1, channels, 4, 4], &device)).unwrap();
+    (layer(&ActNormConfig::new(), [1, channels, 1, 1], &device), conv, coupling)
 }
 
 fn layers(c: &Comparison) -> Layers {

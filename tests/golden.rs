@@ -11,19 +11,19 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
 };
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, Conditioner, Conv1x1Config, CouplingConfig, Density,
-    GateKernel, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, Mixing, PartitionConfig, Pattern,
-    PositionNormConfig, ShapeMap, SqueezeConfig, Surjection,
+    ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, ContextShape, Conv1x1Config, ConvStyle, CouplingConfig,
+    Density, GateKernel, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LayerConfig, Mixing, Net, NetConfig,
+    NetSite, PartitionConfig, Pattern, PositionNormConfig, ShapeMap, Site, SqueezeConfig, Surjection,
 };
 
 use crate::build::{fixed_image, layer};
 use common::Precision;
 use common::comparison::Comparison;
-use common::conv_net::ConvNet;
+use common::conv_net::ConvNetConfig;
 use common::golden::Source;
 use common::naming::{flow_plus_plus, gated_attention, gated_conv, net};
 use common::parameters::{Naming, cast, compare_gradients, install};
@@ -124,7 +124,7 @@ fn flowpp_tiny() {
     .with_mixing(Mixing::Attention { heads: 2 })
     .with_squeeze_order(ChannelOrder::ChannelMajor)
     .with_variance_floor(1e-2)
-    .with_start(NetInit::FanIn);
+    .with_style(ConvStyle::fan_in());
 
     Comparison::of("flowpp_tiny", |c| {
         let device = c.precision.device();
@@ -337,12 +337,12 @@ fn gated_attn() {
 fn conditioner() {
     Comparison::of("conditioner", |c| {
         let law = MixLogCdfConfig::new(4).init();
-        let config = GatedNetConfig::new([3, 4, 2], law.n_params(), 8, 2)
-            .with_n_context(Some(4))
-            .with_mixing(Some(Mixing::Attention { heads: 2 }));
-        let network = install(config.init(&c.precision.device()), c, net);
+        let config = GatedNetConfig::new(8, 2).with_mixing(Some(Mixing::Attention { heads: 2 }));
+        let site = NetSite::new([1, 3, 4, 2], [1, 3, 4, 2], law.theta_init(), &c.precision.device());
+        let network = config.build(&site.with_context(ContextShape::new(vec![vec![1, 4, 4, 2]]))).unwrap();
+        let network = install(network, c, net);
         let (x, context) = (c.input::<4>("x"), c.input::<4>("aux"));
-        let (log_scale, shift, mixture) = law.parts(network.forward(x.clone(), &context));
+        let (log_scale, shift, mixture) = law.parts(network.forward(x.clone(), Some(context.clone())));
         let LogisticMixture { logits, means, log_scales } = mixture;
         let mut loss = Tensor::zeros([1], (&c.precision.device(), c.precision.dtype()));
         for (key, output) in [("a", log_scale), ("b", shift)] {
@@ -364,15 +364,15 @@ fn conditioner() {
 fn affine_coupling() {
     fn naming(path: &str) -> Source {
         match path.split('.').collect::<Vec<_>>().as_slice() {
-            ["conditioner", "first", leaf] => Source::of(format!("net.0.{leaf}")),
-            ["conditioner", "second", leaf] => Source::of(format!("net.2.{leaf}")),
-            ["conditioner", "third", leaf] => Source::of(format!("net.4.{leaf}")),
+            ["conditioner", "net", "first", leaf] => Source::of(format!("net.0.{leaf}")),
+            ["conditioner", "net", "second", leaf] => Source::of(format!("net.2.{leaf}")),
+            ["conditioner", "net", "third", leaf] => Source::of(format!("net.4.{leaf}")),
             _ => panic!("the coupling has no parameter {path}"),
         }
     }
     Comparison::of("affine_coupling", |c| {
-        let law = AffineConfig::new(AffineForm::Sigmoid).init();
-        let coupling = CouplingConfig::new().init(law, ConvNet::new(3, 16, 6, &c.precision.device()));
+        let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), ConvNetConfig { n_hidden: 16 });
+        let coupling = coupling.build(&Site::new([1, 6, 4, 4], &c.precision.device())).unwrap();
         assert!(coupling.output_shape([2, 6, 4, 4]).is_ok());
         check_bijector(c, coupling, naming);
     });

@@ -10,7 +10,7 @@ mod build;
 
 use crate::build::layer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use flowkit::law::{Law, MixLogCdfConfig};
+use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig, VariationalConfig,
 };
@@ -18,8 +18,8 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::testing::numbers::normal;
 use flowkit::train::{Ema, EmaDecay, NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, CouplingConfig, Density, DiagnosisConfig, Flow, GradientMemory, MlpConfig, Pattern, StandardNormal,
-    diagnose,
+    ActNormConfig, ContextShape, CouplingConfig, Density, DiagnosisConfig, Flow, GradientMemory, LayerConfig,
+    MlpConfig, Pattern, Site, StandardNormal, diagnose,
 };
 use peak_alloc::PeakAlloc;
 
@@ -65,10 +65,10 @@ fn levels(n: usize, shape: [usize; 3], device: &Device) -> Tensor<4, Int> {
 
 /// A flow on vectors, in training, with and without a condition.
 fn vectors(graph: &Device) {
-    let law = MixLogCdfConfig::new(2).init();
     let layers = |d_context| {
-        let net = MlpConfig::new(2, 2, law.n_params()).with_d_context(d_context).init(graph);
-        (layer(&ActNormConfig::new(), [1, 4], graph), CouplingConfig::new().init(law.clone(), net))
+        let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
+        let site = Site::<2>::described([1, 4], ContextShape::vector(d_context), graph);
+        (layer(&ActNormConfig::new(), [1, 4], graph), coupling.build(&site).unwrap())
     };
     let [(_, first), ..] = placed(1, [8, 4]);
     let flow = Flow::new(layers(None), StandardNormal::new(), [1, 4]).unwrap().initialize(first.clone()).unwrap();

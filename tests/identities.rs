@@ -16,8 +16,8 @@ use flowkit::train::{
     TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, Mlp, MlpConfig,
-    ShapeError, ShapeMap, StandardNormal, Swap, Uninit,
+    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, LayerConfig, Mlp,
+    MlpConfig, ShapeError, ShapeMap, Site, StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -37,8 +37,8 @@ type Layer = (ActNorm<2>, Coupling<Affine, Mlp>, Swap);
 /// A layer whose parameters are drawn from a seed.
 fn layer(seed: u64) -> Layer {
     device().seed(seed);
-    let net = MlpConfig::new(1, 1, 2).with_hidden(vec![5]).init(&device());
-    let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Bounded).init(), net);
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Bounded), MlpConfig::new([5]));
+    let coupling = coupling.build(&Site::new([1, 2], &device())).unwrap();
     shaken((build::layer(&ActNormConfig::new(), [1, 2], &device()), coupling, Swap::new()), 0.05)
 }
 

@@ -23,8 +23,8 @@ use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoxBijector, ChannelOrder, Conv1x1Config, CouplingConfig, Density, Flow,
-    GatedNetConfig, LogitConfig, Mixing, SqueezeConfig, StandardNormal, UniformDequantization,
+    ActNorm, ActNormConfig, Bijector, BoxBijector, ChannelOrder, Conv1x1Config, ConvStyle, CouplingConfig, Density,
+    Flow, GatedNetConfig, LayerConfig, LogitConfig, Mixing, Site, SqueezeConfig, StandardNormal, UniformDequantization,
     UniformDequantizationConfig, Uninit,
 };
 
@@ -40,15 +40,17 @@ type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantizat
 /// Everything that could get lost between a model and its record: boxes, parameters that are made when first asked for, frozen signs and
 /// permutations, data-dependent starts.
 fn unstarted(device: &Device) -> Uninit<Model> {
-    let net =
-        GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 })).with_dropout(0.1);
-    let law = AffineConfig::new(AffineForm::Exponential).init();
+    let net = GatedNetConfig::new(8, 1)
+        .with_mixing(Some(Mixing::Attention { heads: 2 }))
+        .with_style(ConvStyle::new().with_dropout(0.1));
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), net);
+    let coupling = coupling.build(&Site::new([1, 8, 2, 2], device)).unwrap();
     let layers = vec![
         BoxBijector::new(fixed(&LogitConfig::new())),
         BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
         BoxBijector::new(layer(&ActNormConfig::new(), [1, 8, 1, 1], device)),
         BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)),
-        BoxBijector::new(CouplingConfig::new().init(law, net.init(device))),
+        BoxBijector::new(coupling),
     ];
     Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap().behind(UniformDequantizationConfig::new().init())
 }

@@ -48,11 +48,11 @@ fn unstarted(device: &Device) -> Uninit<Model> {
         BoxBijector::new(fixed_image(&SqueezeConfig::new(ChannelOrder::ChannelMajor))),
     ];
     for _ in 0..2 {
-        let net = GatedNetConfig::new([4, 2, 2], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-        let law = AffineConfig::new(AffineForm::Exponential).init();
+        let net = GatedNetConfig::new(8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
+        let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), net);
         layers.push(BoxBijector::new(layer(&ActNormConfig::new(), [1, 8, 1, 1], device)));
         layers.push(BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)));
-        layers.push(BoxBijector::new(CouplingConfig::new().init(law, net.init(device))));
+        layers.push(BoxBijector::new(coupling.build(&Site::new([1, 8, 2, 2], device)).unwrap()));
         layers.push(BoxBijector::new(Swap::new()));
     }
     Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap().behind(UniformDequantizationConfig::new().init())
@@ -179,22 +179,23 @@ fn every_network_makes_a_flow_in_half_precision() {
     let _turn = turn();
     let device = Device::default();
     device.seed(5);
-    let law = || AffineConfig::new(AffineForm::Exponential).init();
-    let coupling = || CouplingConfig::new();
+    let law = || AffineConfig::new(AffineForm::Exponential);
+    let site = Site::new([1, 6], &device);
     let vectors = Tensor::<2>::random([5, 6], Distribution::Normal(0.0, 1.0), &device);
-    let mlp = MlpConfig::new(3, 3, 2).with_hidden(vec![8]).init(&device);
-    check_bijector("Mlp", shaken(coupling().init(law(), mlp)), vectors.clone());
-    let net = ResNetConfig::new(3, 3, 2).with_d_hidden(8).init(&device);
-    check_bijector("ResNet", shaken(coupling().init(law(), net)), vectors.clone());
-    let net = MadeConfig::new(6, 2).with_hidden(vec![12]).init(&device);
-    check_bijector("Made", shaken(MaskedAutoregressive::new(law(), net)), vectors);
+    let coupling = CouplingConfig::new(law(), MlpConfig::new([8])).build(&site).unwrap();
+    check_bijector("Mlp", shaken(coupling), vectors.clone());
+    let coupling = CouplingConfig::new(law(), ResNetConfig::new().with_d_hidden(8)).build(&site).unwrap();
+    check_bijector("ResNet", shaken(coupling), vectors.clone());
+    let layer = MaskedAutoregressiveConfig::new(law(), MadeConfig::new([12])).build(&site).unwrap();
+    check_bijector("Made", shaken(layer), vectors);
     let maps = Tensor::<4>::random([3, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);
-    let net = ConvResNetConfig::new(2, 2, 2).with_n_filters(8).with_n_blocks(1).init(&device);
-    check_bijector("ConvResNet", shaken(coupling().init(law(), net)), maps.clone());
-    let net = GlowNetConfig::new(2, 2, 2).with_n_filters(8).init(&device);
-    check_bijector("GlowNet", shaken(coupling().init(law(), net)), maps.clone());
-    let net = GatedNetConfig::new([2, 4, 4], 2, 8, 1).with_mixing(Some(Mixing::Attention { heads: 2 })).init(&device);
-    check_bijector("GatedNet", shaken(coupling().init(law(), net)), maps);
+    let site = Site::new([1, 4, 4, 4], &device);
+    let net = ConvResNetConfig::new().with_n_filters(8).with_n_blocks(1);
+    check_bijector("ConvResNet", shaken(CouplingConfig::new(law(), net).build(&site).unwrap()), maps.clone());
+    let net = GlowNetConfig::new().with_n_filters(8);
+    check_bijector("GlowNet", shaken(CouplingConfig::new(law(), net).build(&site).unwrap()), maps.clone());
+    let net = GatedNetConfig::new(8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
+    check_bijector("GatedNet", shaken(CouplingConfig::new(law(), net).build(&site).unwrap()), maps);
 }
 
 /// All of it at once: mixtures of logistics, their inverse, a variational dequantization, attention.

@@ -5,10 +5,10 @@ use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{Trainer, TrainerConfig};
-use flowkit::{BoxBijector, Density, Flow, StandardNormal, VectorContext};
+use flowkit::{BoxBijector, Density, Features, Flow, StandardNormal};
 
 /// Mean held-out log-likelihood in nats after some updates.
-fn train<C: VectorContext>(layers: BoxBijector<2, C>, steps: usize, context: impl Fn(Tensor<2>) -> C) -> f64 {
+fn train<C: Features<2>>(layers: BoxBijector<2, C>, steps: usize, context: impl Fn(Tensor<2>) -> C) -> f64 {
     let device = Device::flex().autodiff();
     let (data, test) = (TwoMoons::new(8000, 0.1, 1), TwoMoons::new(2000, 0.1, 2));
     let (x, moons) = (data.points(&device), data.moons(&device));

@@ -18,8 +18,8 @@ use flowkit::train::{
     TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Density, Flow, Mixing, MultiScale, Pattern, ShapeError, ShapeMap,
-    StandardNormal, Uninit,
+    ActNorm, ActNormConfig, Bijector, Context, ConvStyle, Density, Flow, Mixing, MultiScale, Pattern, ShapeError,
+    ShapeMap, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -99,7 +99,7 @@ fn minute() -> Uninit<FlowPlusPlus> {
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })
-        .with_dropout(0.1)
+        .with_style(ConvStyle::new().with_dropout(0.1))
         .with_variance_floor(1e-2)
         .init(&device())
 }
@@ -116,13 +116,18 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
     let cases = [
         ("bijector.1.1.steps.0.0.log_scale", 100.0, "bijector.1.1.steps.0.0", "PositionNorm"),
         (
-            "bijector.1.0.steps.1.2.conditioner.output.conv.weight",
+            "bijector.1.0.steps.1.2.conditioner.net.output.conv.weight",
             3e38,
             "bijector.1.0.steps.1.2.conditioner",
             "Coupling",
         ),
         ("surjection.Variational.flow.1.1.1.matrices", f32::NAN, "surjection.Variational.flow.1.1.1", "ChannelMatrix"),
-        ("surjection.Variational.encoder.input.conv.bias", f32::INFINITY, "surjection.Variational.encoder", "network"),
+        (
+            "surjection.Variational.encoder.net.input.conv.bias",
+            f32::INFINITY,
+            "surjection.Variational.encoder",
+            "network",
+        ),
         // Finite all the way, but its square is not.
         ("bijector.1.1.steps.1.0.log_scale", 60.0, "prior", "log-density"),
     ];

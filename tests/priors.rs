@@ -10,8 +10,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ConditionalNormal, Conditioner, ConfigError, Density, DiagonalNormal, Flow, FlowError, NetShape, NormalMixture,
-    NormalMixtureConfig, Prior, ShapeError, StandardNormal, Swap, ThetaInit,
+    ConditionalNormal, ConditionalNormalConfig, ConfigError, Density, DiagonalNormal, Flow, FlowError, Net, NetConfig,
+    NetSite, NormalMixture, NormalMixtureConfig, Prior, PriorConfig, Site, StandardNormal, Swap,
 };
 
 /// Held by whoever draws: the device's generator is one for all tests.
@@ -66,32 +66,29 @@ struct Network {
     linear: Linear,
 }
 
-impl ThetaInit for Network {
-    fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
-        Ok(self)
-    }
-}
-
-impl NetShape<2> for Network {
-    fn check(&self, context: [usize; 2], latents: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
-        let [inputs, outputs] = self.linear.weight.dims();
-        let axis = |expected, found: [usize; 2]| {
-            Err(ShapeError::Axis { layer: "Network", axis: 1, expected, shape: found.to_vec() })
-        };
-        match (context[1] == inputs, latents[1] * n_params == outputs) {
-            (true, true) => Ok(()),
-            (false, _) => axis(inputs, context),
-            (true, false) => axis(outputs / n_params, latents),
-        }
-    }
-}
-
-impl Conditioner<2> for Network {
-    fn forward(&self, context: Tensor<2>, (): &()) -> Tensor<3> {
+impl Net<2> for Network {
+    fn forward(&self, context: Tensor<2>, _: Option<Tensor<2>>) -> Tensor<3> {
         let theta = self.linear.forward(context);
         let [batch, outputs] = theta.dims();
         theta.reshape([batch, 2, outputs / 2])
     }
+}
+
+/// A network that is there already.
+struct Ready<N>(N);
+
+impl<N: Net<2>> NetConfig<2> for Ready<N> {
+    type Net = N;
+
+    fn build(&self, _: &NetSite<2>) -> Result<N, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// The prior of two latents, given a condition of `width` elements, with a network.
+fn given_by<N: Net<2>>(network: N, width: usize) -> ConditionalNormal<N> {
+    let example = Tensor::<2>::zeros([1, width], &device());
+    ConditionalNormalConfig::new(Ready(network)).build(&Site::given([1, 2], &example, &device())).unwrap()
 }
 
 /// Means `(c, 2c)`, log-scales `(c/4, -c/4)` of a number `c`.
@@ -99,7 +96,7 @@ fn conditional(dtype: DType) -> ConditionalNormal<Network> {
     let weight = TensorData::new(vec![0.25, -0.25, 1.0, 2.0], [1, 4]).convert_dtype(dtype);
     let linear = LinearConfig::new(1, 4).with_bias(false).init(&device());
     let weight = Param::from_tensor(Tensor::from_data(weight, (&device(), dtype)));
-    ConditionalNormal::new(Network { linear: Linear { weight, ..linear } })
+    given_by(Network { linear: Linear { weight, ..linear } }, 1)
 }
 
 #[test]
@@ -265,7 +262,7 @@ fn gradients_are_those_of_differences() {
     let leaf = double(&context, [2, 1]).require_grad();
     let found = loss(prior.log_prob(z(), &leaf)).backward();
     check("context", numbers(leaf.grad(&found).unwrap()), &context, &|own| prior.log_prob(z(), &double(own, [2, 1])));
-    assert!(numbers(prior.network.linear.weight.val().grad(&found).unwrap()).iter().all(|g| g.abs() > 1e-6));
+    assert!(numbers(prior.conditioner.net.linear.weight.val().grad(&found).unwrap()).iter().all(|g| g.abs() > 1e-6));
 }
 
 #[test]
@@ -327,13 +324,13 @@ fn a_mixture_far_out_stays_finite() {
 #[test]
 fn the_normal_law_and_a_prior_of_one_network_agree() {
     let law = AffineConfig::new(AffineForm::Normal).init();
-    let network = conditional(DType::F64).network;
+    let prior = conditional(DType::F64);
     let z = [0.1, -0.7, 2.0, 5.0];
     let context = [0.5, -1.0];
-    let theta = network.forward(double(&context, [2, 1]), &());
+    let theta = prior.conditioner.forward(double(&context, [2, 1]), &());
     let (latent, log_derivative) = law.forward(double(&z, [2, 2]), theta);
     let density = StandardNormal::new().log_prob(latent, &()) + log_derivative.sum_dim(1).squeeze_dim::<1>(1);
-    let given = ConditionalNormal::new(network).log_prob(double(&z, [2, 2]), &double(&context, [2, 1]));
+    let given = prior.log_prob(double(&z, [2, 2]), &double(&context, [2, 1]));
     close(&numbers(density), &numbers(given));
 }
 
@@ -343,28 +340,16 @@ struct Counted {
     starts: Param<Tensor<1>>,
 }
 
-impl ThetaInit for Counted {
-    fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
-        Ok(self)
-    }
-}
-
-impl NetShape<2> for Counted {
-    fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
-        Ok(())
-    }
-}
-
-impl Conditioner<2> for Counted {
-    fn forward(&self, context: Tensor<2>, (): &()) -> Tensor<3> {
+impl Net<2> for Counted {
+    fn forward(&self, context: Tensor<2>, _: Option<Tensor<2>>) -> Tensor<3> {
         let [batch, _] = context.dims();
         let mean = self.starts.val().reshape([1, 1, 1]).expand([batch, 1, 2]);
         Tensor::cat(vec![mean.zeros_like(), mean], 1)
     }
 
-    fn initialize(self, context: Tensor<2>, (): &()) -> (Self, Tensor<3>) {
+    fn initialize(self, context: Tensor<2>, _: Option<Tensor<2>>) -> (Self, Tensor<3>) {
         let started = Self { starts: Param::from_tensor((self.starts.val() + 1.0).detach()) };
-        let theta = started.forward(context, &()).detach();
+        let theta = started.forward(context, None).detach();
         (started, theta)
     }
 }
@@ -372,10 +357,10 @@ impl Conditioner<2> for Counted {
 #[test]
 fn the_network_of_a_prior_is_started_with_the_flow() {
     let network = Counted { starts: Param::from_tensor(Tensor::zeros([1], &device())) };
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), ConditionalNormal::new(network), [1, 2]).unwrap();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), given_by(network, 3), [1, 2]).unwrap();
     let x = Tensor::<2>::from_data([[0.3, -0.4], [2.0, 1.0]], &device());
     let flow = flow.initialize_given(x, &Tensor::<2>::zeros([2, 3], &device())).unwrap();
-    assert_eq!(numbers(flow.prior.network.starts.val()), [1.0]);
+    assert_eq!(numbers(flow.prior.conditioner.net.starts.val()), [1.0]);
 }
 
 #[test]

@@ -18,9 +18,9 @@ use flowkit::train::{
     Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Precision, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, Bijector, Context, Cotangent, CouplingConfig, Density, Direction, Drive, Flow, GatedNetConfig,
-    GradientMemory, Leaf, Mixing, Replay, ShapeError, ShapeMap, StandardNormal, Swap, UniformDequantization,
-    UniformDequantizationConfig, Visit,
+    ActNormConfig, Bijector, Context, ConvStyle, Cotangent, CouplingConfig, Density, Direction, Drive, Flow,
+    GatedNetConfig, GradientMemory, LayerConfig, Leaf, Mixing, Replay, ShapeError, ShapeMap, Site, StandardNormal,
+    Swap, UniformDequantization, UniformDequantizationConfig, Visit,
 };
 
 /// The generator is global to the process, so tests take turns.
@@ -91,9 +91,12 @@ fn members_of_an_ensemble_are_different_models() {
 type Dropping = Flow<Vec<flowkit::BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 
 fn dropping() -> Dropping {
-    let net = GatedNetConfig::new([1, 2, 2], 2, 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-    let law = flowkit::law::AffineConfig::new(flowkit::law::AffineForm::Exponential).init();
-    let coupling = || CouplingConfig::new().init(law.clone(), net.clone().with_dropout(0.4).init(&device()));
+    let net = GatedNetConfig::new(4, 1)
+        .with_mixing(Some(Mixing::Attention { heads: 2 }))
+        .with_style(ConvStyle::new().with_dropout(0.4));
+    let law = flowkit::law::AffineConfig::new(flowkit::law::AffineForm::Exponential);
+    let config = CouplingConfig::new(law, net);
+    let coupling = || config.build(&Site::new([1, 2, 2, 2], &device())).unwrap();
     let layers = vec![
         flowkit::BoxBijector::new(layer(&ActNormConfig::new(), [1, 2, 1, 1], &device())),
         flowkit::BoxBijector::new((coupling(), Swap::new(), coupling())),

@@ -17,7 +17,8 @@ use flowkit::train::{
     TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, MlpConfig, Sigmoid, StandardNormal, Swap, Uninit,
+    ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, LayerConfig, MlpConfig, Sigmoid, Site,
+    StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -37,8 +38,8 @@ type Model = Flow<Vec<BoxBijector<2>>, StandardNormal, 2>;
 fn unstarted() -> Uninit<Model> {
     let mut layers = Vec::new();
     for _ in 0..2 {
-        let net = MlpConfig::new(1, 1, 2).with_hidden(vec![4]).init(&device());
-        let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Bounded).init(), net);
+        let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Bounded), MlpConfig::new([4]));
+        let coupling = coupling.build(&Site::new([1, 2], &device())).unwrap();
         layers.push(BoxBijector::new(layer(&ActNormConfig::new(), [1, 2], &device())));
         layers.push(BoxBijector::new(coupling));
         layers.push(BoxBijector::new(Swap::new()));

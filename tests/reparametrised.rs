@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::testing::numbers::{device_rng, dot, normal, numbers, tensor};
 use flowkit::testing::parameters::{change, gradients, parameters};
 use flowkit::{
@@ -56,9 +56,8 @@ where
     assert!((slope - quotient).abs() < 1e-6 * (1.0 + slope.abs()), "{name}: {slope}, expected {quotient}");
 }
 
-fn coupling<L: Law>(law: L) -> flowkit::Coupling<L, flowkit::Mlp> {
-    let net = MlpConfig::new(2, 2, law.n_params()).with_hidden(vec![5]).init(&device());
-    CouplingConfig::new().init(law, net)
+fn coupling<L: LawConfig>(law: L) -> flowkit::Coupling<L::Law, flowkit::Mlp> {
+    CouplingConfig::new(law, MlpConfig::new([5])).build(&Site::<2>::new([1, DIMS], &device())).unwrap()
 }
 
 #[test]
@@ -67,11 +66,11 @@ fn gradients_reach_layers_and_prior() {
     let before = || (ActNormConfig::new(), Conv1x1Config::new()).build(&site).unwrap();
     let prior = || DiagonalNormal::new([1, DIMS], &device());
     let shape = [1, DIMS];
-    let affine = coupling(AffineConfig::new(AffineForm::Exponential).init());
+    let affine = coupling(AffineConfig::new(AffineForm::Exponential));
     check("affine", Flow::new((before(), affine), prior(), shape).unwrap().without_data(), &());
-    let mixture = coupling(MixLogCdfConfig::new(3).init());
+    let mixture = coupling(MixLogCdfConfig::new(3));
     check("mixture", Flow::new((before(), mixture), prior(), shape).unwrap().without_data(), &());
-    let spline = coupling(RationalQuadraticSplineConfig::new(4).init());
+    let spline = coupling(RationalQuadraticSplineConfig::new(4));
     check("spline", Flow::new((before(), spline), StandardNormal::new(), shape).unwrap().without_data(), &());
 }
 

@@ -3,7 +3,8 @@
 #[path = "common/build.rs"]
 mod build;
 
-use burn::module::Param;
+use burn::module::{Initializer, Module};
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::data::TwoMoons;
 use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdf, MixLogCdfConfig};
@@ -11,9 +12,10 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    Conditioner, ConfigError, ConvInit, ConvResNetConfig, CouplingConfig, Density, ElementwiseConfig, Flow,
-    GatedNetConfig, GlowNetConfig, Half, MadeConfig, Mask, MaskedAutoregressive, MaskedCouplingConfig, MlpConfig,
-    ResNetConfig, StandardNormal, Swap, ThetaInit, ZeroConvConfig,
+    ConfigError, ConvInit, ConvResNetConfig, ConvStyle, Coupling, CouplingConfig, Density, ElementwiseConfig, Flow,
+    GatedNetConfig, GlowNetConfig, LayerConfig, Made, MadeConfig, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, Net, NetConfig, NetSite, ResNetConfig, Site,
+    StandardNormal, Swap, ZeroConvConfig,
 };
 
 const START: [f64; 3] = [0.25, -1.5, 2.0];
@@ -29,42 +31,55 @@ fn starts_there(theta: Tensor<3>) {
     assert_eq!(numbers(&theta), expected.repeat(batch));
 }
 
-#[test]
-fn every_network_starts_where_it_is_told() {
-    let _guard = device_rng();
-    let (device, start) = (Device::default(), || Some(START.to_vec()));
-    let (x, image) = (draw([4, 2]), draw([4, 2, 2, 3]));
-    starts_there(MlpConfig::new(2, 2, 3).with_theta_init(start()).init(&device).forward(x.clone(), &()));
-    starts_there(ResNetConfig::new(2, 2, 3).with_theta_init(start()).init(&device).forward(x.clone(), &()));
-    starts_there(MadeConfig::new(2, 3).with_theta_init(start()).init(&device).forward(x, &()));
-    let net = ConvResNetConfig::new(2, 2, 3).with_n_filters(4).with_theta_init(start());
-    starts_there(net.init(&device).forward(image.clone(), &()));
-    let net = GlowNetConfig::new(2, 2, 3).with_n_filters(4).with_theta_init(start());
-    starts_there(net.init(&device).forward(image.clone(), &()));
-    let net = ZeroConvConfig::new(2, 2, 3).with_theta_init(start());
-    starts_there(net.init(&device).forward(image, &()));
+/// A network of `config` for two elements, or two channels at six positions, whose three parameters start at [`START`].
+fn vectors<N: NetConfig<2>>(config: N) -> N::Net {
+    config.build(&NetSite::new([1, 2], [1, 2], START.to_vec(), &Device::default())).unwrap()
+}
+
+fn images<N: NetConfig<4>>(config: N) -> N::Net {
+    let shape = [1, 2, 2, 3];
+    config.build(&NetSite::new(shape, shape, START.to_vec(), &Device::default())).unwrap()
 }
 
 #[test]
+fn every_network_starts_where_it_is_told() {
+    let _guard = device_rng();
+    let (x, image) = (draw([4, 2]), draw([4, 2, 2, 3]));
+    starts_there(vectors(MlpConfig::new([64, 64])).forward(x.clone(), None));
+    starts_there(vectors(ResNetConfig::new()).forward(x.clone(), None));
+    starts_there(vectors(MadeConfig::new([64, 64])).forward(x, None));
+    starts_there(images(ConvResNetConfig::new().with_n_filters(4)).forward(image.clone(), None));
+    starts_there(images(GlowNetConfig::new().with_n_filters(4)).forward(image.clone(), None));
+    starts_there(images(ZeroConvConfig::new()).forward(image.clone(), None));
+    let gated = GatedNetConfig::new(4, 1).with_mixing(None).with_style(ConvStyle::new().with_output(ConvInit::Zero));
+    starts_there(images(gated).forward(image, None));
+}
+
+/// The start that a configuration of a layer names.
+#[test]
 fn a_start_has_one_finite_number_for_each_parameter() {
-    let validated = |start: Vec<f64>| {
-        [
-            MlpConfig::new(2, 2, 3).with_theta_init(Some(start.clone())).validate(),
-            ResNetConfig::new(2, 2, 3).with_theta_init(Some(start.clone())).validate(),
-            MadeConfig::new(2, 3).with_theta_init(Some(start.clone())).validate(),
-            ConvResNetConfig::new(2, 2, 3).with_theta_init(Some(start.clone())).validate(),
-            GlowNetConfig::new(2, 2, 3).with_theta_init(Some(start.clone())).validate(),
-            ZeroConvConfig::new(2, 2, 3).with_theta_init(Some(start)).validate(),
-        ]
+    let device = Device::default();
+    let planned = |start: Vec<f64>| {
+        let (law, start) = (AffineConfig::new(AffineForm::Exponential), Some(start));
+        let coupling = CouplingConfig::new(law.clone(), MlpConfig::new([4])).with_theta_init(start.clone());
+        let masked = MaskedCouplingConfig::new(law.clone(), MlpConfig::new([4]), Mask::Alternating);
+        let masked = masked.with_theta_init(start.clone());
+        let layer = MaskedAutoregressiveConfig::new(law, MadeConfig::new([4])).with_theta_init(start);
+        let site = Site::<2>::new([1, 3], &device);
+        [coupling.plan(&site), masked.plan(&site), layer.plan(&site)]
     };
-    assert!(validated(START.to_vec()).iter().all(Result::is_ok));
-    for error in validated(vec![0.0; 2]) {
-        assert!(matches!(error, Err(ConfigError::Length { expected: 3, found: 2, .. })), "{error:?}");
+    assert!(planned(START[..2].to_vec()).iter().all(Result::is_ok));
+    for error in planned(vec![0.0; 3]) {
+        assert!(matches!(error, Err(ConfigError::Length { expected: 2, found: 3, .. })), "{error:?}");
     }
     for value in [f64::NAN, f64::INFINITY, 1e39] {
-        for error in validated(vec![0.0, value, 0.0]) {
+        for error in planned(vec![0.0, value]) {
             assert!(matches!(error, Err(ConfigError::OutOfRange { field: "theta_init", .. })), "{error:?}");
         }
+        // Told to the network itself.
+        let site = NetSite::new([1, 2], [1, 2], vec![0.0, value], &device);
+        let error = MlpConfig::new([4]).num_params(&site);
+        assert!(matches!(error, Err(ConfigError::OutOfRange { field: "theta_init", .. })), "{error:?}");
     }
 }
 
@@ -83,15 +98,31 @@ fn a_mixture_starts_near_the_identity() {
     }
 }
 
-fn mixture() -> MixLogCdf {
-    MixLogCdfConfig::new(3).init()
+fn mixture() -> MixLogCdfConfig {
+    MixLogCdfConfig::new(3)
+}
+
+/// A coupling of four elements.
+fn coupling<N: NetConfig<2>>(net: N) -> Coupling<MixLogCdf, N::Net> {
+    CouplingConfig::new(mixture(), net).build(&Site::<2>::new([1, 4], &Device::default())).unwrap()
+}
+
+/// A coupling of images with four channels.
+fn image_coupling<N: NetConfig<4>>(net: N) -> Coupling<MixLogCdf, N::Net> {
+    CouplingConfig::new(mixture(), net).build(&Site::<4>::new([1, 4, 2, 3], &Device::default())).unwrap()
+}
+
+/// An autoregressive layer of two elements.
+fn masked_layer() -> MaskedAutoregressive<MixLogCdf, Made> {
+    let config = MaskedAutoregressiveConfig::new(mixture(), MadeConfig::new([64, 64]));
+    config.build(&Site::<2>::new([1, 2], &Device::default())).unwrap()
 }
 
 /// Parameters of the law's start for `dims` numbers of each example.
 fn at_the_laws_start(theta: Tensor<3>) {
     let [batch, _, dims] = theta.dims();
     let expected: Vec<f64> =
-        mixture().theta_init().iter().flat_map(|&value| vec![f64::from(value as f32); dims]).collect();
+        mixture().init().theta_init().iter().flat_map(|&value| vec![f64::from(value as f32); dims]).collect();
     assert_eq!(numbers(&theta), expected.repeat(batch));
 }
 
@@ -101,27 +132,22 @@ fn every_layer_starts_at_its_laws_start() {
     let _guard = device_rng();
     let device = Device::default();
     let (x, image) = (draw([4, 2]), draw([4, 2, 2, 3]));
-    let (n, coupling) = (mixture().n_params(), CouplingConfig::new());
-    let mlp = coupling.init(mixture(), MlpConfig::new(2, 2, n).init(&device));
-    at_the_laws_start(mlp.conditioner.forward(x.clone(), &()));
-    let given = coupling.init(mixture(), ResNetConfig::new(2, 2, n).with_d_context(Some(2)).init(&device));
+    at_the_laws_start(coupling(MlpConfig::new([64, 64])).conditioner.forward(x.clone(), &()));
+    let given = CouplingConfig::new(mixture(), ResNetConfig::new());
+    let given = given.build(&Site::given([1, 4], &x, &device)).unwrap();
     at_the_laws_start(given.conditioner.forward(x.clone(), &x));
-    let masked = MaskedCouplingConfig::new(vec![2], Mask::Alternating);
-    let masked = masked.init(mixture(), ResNetConfig::new(2, 2, n).init(&device), &device);
+    let masked = MaskedCouplingConfig::new(mixture(), ResNetConfig::new(), Mask::Alternating);
+    let masked = masked.build(&Site::<2>::new([1, 2], &device)).unwrap();
     at_the_laws_start(masked.conditioner.forward(x.clone(), &()));
-    let layer = MaskedAutoregressive::new(mixture(), MadeConfig::new(2, n).init(&device));
-    at_the_laws_start(layer.net.forward(x.clone(), &()));
-    let conv = coupling.init(mixture(), ConvResNetConfig::new(2, 2, n).with_n_filters(4).init(&device));
+    at_the_laws_start(masked_layer().conditioner.forward(x.clone(), &()));
+    let conv = image_coupling(ConvResNetConfig::new().with_n_filters(4));
     at_the_laws_start(conv.conditioner.forward(image.clone(), &()));
-    let glow = coupling.init(mixture(), GlowNetConfig::new(2, 2, n).with_n_filters(4).init(&device));
+    let glow = image_coupling(GlowNetConfig::new().with_n_filters(4));
     at_the_laws_start(glow.conditioner.forward(image.clone(), &()));
-    let zero = coupling.init(mixture(), ZeroConvConfig::new(2, 2, n).init(&device));
-    at_the_laws_start(zero.conditioner.forward(image.clone(), &()));
-    let gated = GatedNetConfig::new([2, 2, 3], n, 4, 1).with_mixing(None).with_output_init(ConvInit::Zero);
-    let gated = coupling.init(mixture(), gated.init(&device));
-    at_the_laws_start(gated.conditioner.forward(image, &()));
-    let elementwise = ElementwiseConfig::new(MixLogCdfConfig::new(3)).with_noise(0.0);
-    let elementwise = build::layer(&elementwise, [1, 2], &device);
+    at_the_laws_start(image_coupling(ZeroConvConfig::new()).conditioner.forward(image.clone(), &()));
+    let gated = GatedNetConfig::new(4, 1).with_mixing(None).with_style(ConvStyle::new().with_output(ConvInit::Zero));
+    at_the_laws_start(image_coupling(gated).conditioner.forward(image, &()));
+    let elementwise = build::layer(&ElementwiseConfig::new(mixture()).with_noise(0.0), [1, 2], &device);
     at_the_laws_start(elementwise.theta.val());
 }
 
@@ -129,14 +155,10 @@ fn every_layer_starts_at_its_laws_start() {
 #[test]
 fn a_start_allocates_nothing() {
     let device = Device::default();
-    let n = mixture().n_params();
-    let coupling = CouplingConfig::new().init(mixture(), MlpConfig::new(1, 1, n).init(&device));
-    assert!(!coupling.conditioner.output.bias.as_ref().unwrap().is_initialized());
-    let own = MlpConfig::new(1, 1, 3).with_theta_init(Some(START.to_vec())).init(&device);
-    assert!(!own.output.bias.as_ref().unwrap().is_initialized());
-    let layer = MaskedAutoregressive::new(mixture(), MadeConfig::new(2, n).init(&device));
-    assert!(!layer.net.output.linear.bias.as_ref().unwrap().is_initialized());
-    let elementwise = build::layer(&ElementwiseConfig::new(MixLogCdfConfig::new(3)), [1, 2], &device);
+    let coupling = coupling(MlpConfig::new([64, 64]));
+    assert!(!coupling.conditioner.net.output.bias.as_ref().unwrap().is_initialized());
+    assert!(!masked_layer().conditioner.net.output.linear.bias.as_ref().unwrap().is_initialized());
+    let elementwise = build::layer(&ElementwiseConfig::new(mixture()), [1, 2], &device);
     assert!(!elementwise.theta.is_initialized());
 }
 
@@ -146,41 +168,16 @@ fn a_start_of_the_configuration_is_kept() {
     let _guard = device_rng();
     let device = Device::default().autodiff();
     let start = vec![0.0, 0.5, 0.25, 0.0, -1.0, 1.0, 0.0, 0.0];
-    let law = MixLogCdfConfig::new(2).init();
-    let net = MlpConfig::new(2, 1, 8).with_theta_init(Some(start.clone())).init(&device);
-    let coupling = CouplingConfig::new().init(law, net);
+    let site = Site::<2>::new([1, 3], &device);
+    let config = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
+    let coupling = config.clone().with_theta_init(Some(start.clone())).build(&site).unwrap();
     let theta = coupling.conditioner.forward(Tensor::zeros([1, 2], &device), &());
     assert_eq!(numbers(&theta), start);
-    let bias = coupling.conditioner.output.bias.as_ref().unwrap().val();
-    assert_eq!(numbers(&bias.grad(&theta.sum().backward()).unwrap()), [1.0; 8]);
-    let taken = CouplingConfig::new().init(mixture(), MlpConfig::new(2, 1, 11).init(&device));
-    let theta = taken.conditioner.forward(Tensor::zeros([1, 2], &device), &());
-    let bias = taken.conditioner.output.bias.as_ref().unwrap().val();
-    assert_eq!(numbers(&bias.grad(&theta.sum().backward()).unwrap()), [1.0; 11]);
-}
-
-/// What is not at its start any more is not set back: weights or biases that were trained, loaded or set.
-#[test]
-fn a_trained_network_keeps_its_parameters() {
-    let _guard = device_rng();
-    let device = Device::default();
-    let net = || MlpConfig::new(1, 1, 11).init(&device);
-    let mut trained = net();
-    trained.output.bias = trained.output.bias.map(|bias| bias.map(|bias| bias.add_scalar(0.5)));
-    let id = trained.output.bias.as_ref().unwrap().id;
-    let bias = CouplingConfig::new().init(mixture(), trained).conditioner.output.bias.unwrap();
-    assert_eq!((numbers(&bias.val()), bias.id), (vec![0.5; 11], id));
-    let mut trained = net();
-    trained.output.weight = Param::from_tensor(Tensor::ones([64, 11], &device));
-    let bias = CouplingConfig::new().init(mixture(), trained).conditioner.output.bias.unwrap();
-    assert_eq!(numbers(&bias.val()), [0.0; 11]);
-    // A network that has only been run is still at its start.
-    let run = net();
-    let _ = run.forward(Tensor::<2>::zeros([1, 1], &device), &());
-    let id = run.output.bias.as_ref().unwrap().id;
-    let coupling = CouplingConfig::new().init(mixture(), run);
-    assert_eq!(coupling.conditioner.output.bias.as_ref().unwrap().id, id);
-    at_the_laws_start(coupling.conditioner.forward(Tensor::zeros([2, 1], &device), &()));
+    for coupling in [coupling, config.build(&site).unwrap()] {
+        let theta = coupling.conditioner.forward(Tensor::zeros([1, 2], &device), &());
+        let bias = coupling.conditioner.net.output.bias.as_ref().unwrap().val();
+        assert_eq!(numbers(&bias.grad(&theta.sum().backward()).unwrap()), [1.0; 8]);
+    }
 }
 
 /// The network of Flow++ starts at random, as in the paper: the law has no say.
@@ -189,18 +186,83 @@ fn a_random_last_layer_keeps_its_start() {
     let _guard = device_rng();
     let device = Device::default();
     for start in [ConvInit::DataDependent { scale: 0.1 }, ConvInit::Normal { deviation: 0.01 }, ConvInit::FanIn] {
-        let net = GatedNetConfig::new([1, 2, 2], 11, 4, 1).with_mixing(None).with_output_init(start).init(&device);
-        let bias = net.output.conv.bias.as_ref().unwrap().val();
-        let placed = net.init_at(&mixture()).unwrap();
-        assert_eq!(numbers(&placed.output.conv.bias.as_ref().unwrap().val()), numbers(&bias), "{start:?}");
+        let config = GatedNetConfig::new(4, 1).with_mixing(None).with_style(ConvStyle::new().with_output(start));
+        let biases = [vec![0.0; 11], mixture().init().theta_init()].map(|told| {
+            device.seed(3);
+            let net = config.build(&NetSite::new([1, 1, 2, 2], [1, 1, 2, 2], told, &device)).unwrap();
+            numbers(&net.output.conv.bias.as_ref().unwrap().val())
+        });
+        assert_eq!(biases[0], biases[1], "{start:?}");
     }
+}
+
+/// A network that a user wrote, whose last layer starts where its configuration says.
+#[derive(Module, Debug)]
+struct Own {
+    last: Linear,
+    n_params: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Last {
+    /// At 0, whatever the law.
+    Zero,
+    /// At the site's start.
+    Told,
+    /// At random, without a bias.
+    Random,
+    /// Of another width.
+    Wide,
+}
+
+impl Net<2> for Own {
+    fn forward(&self, identity: Tensor<2>, _: Option<Tensor<2>>) -> Tensor<3> {
+        flowkit::conditioner::theta(self.last.forward(identity), self.n_params)
+    }
+}
+
+impl NetConfig<2> for Last {
+    type Net = Own;
+
+    fn build(&self, site: &NetSite<2>) -> Result<Own, ConfigError> {
+        let more = usize::from(*self == Self::Wide);
+        let n_params = site.n_params() + more;
+        let last = LinearConfig::new(site.identity()[1], n_params * site.transformed()[1]);
+        let last = match self {
+            Self::Zero | Self::Told => last.with_initializer(Initializer::Zeros).init(site.device()),
+            Self::Random | Self::Wide => last.with_bias(false).init(site.device()),
+        };
+        let bias = (*self == Self::Told).then(|| site.bias());
+        Ok(Own { last: Linear { bias: bias.or(last.bias), weight: last.weight }, n_params })
+    }
+}
+
+/// A network of a user's own that forgets the start makes no mixture.
+#[test]
+fn a_network_that_forgets_the_start_is_refused() {
+    let _guard = device_rng();
+    let site = Site::<2>::new([1, 3], &Device::default());
+    let equal = ConfigError::EqualComponents { network: "Own", law: "MixLogCdf", first: 0, second: 1 };
+    let coupling = |last| CouplingConfig::new(mixture(), last).build(&site).map(|_| ());
+    let masked = |last| MaskedCouplingConfig::new(mixture(), last, Mask::Alternating).build(&site).map(|_| ());
+    assert_eq!(coupling(Last::Zero), Err(equal.clone().at(".net")));
+    assert_eq!(masked(Last::Zero), Err(equal.at(".net")));
+    let text = coupling(Last::Zero).unwrap_err().to_string();
+    assert!(text.contains("components 0 and 1 of MixLogCdf start equal"), "{text}");
+    for last in [Last::Told, Last::Random] {
+        assert_eq!((coupling(last), masked(last)), (Ok(()), Ok(())), "{last:?}");
+    }
+    // Any law takes it that has no components.
+    let affine = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), Last::Zero);
+    assert!(affine.build(&site).is_ok());
+    let wide = ConfigError::Parameters { network: "Own", expected: 11, found: 12 };
+    assert_eq!(coupling(Last::Wide), Err(wide.at(".net")));
 }
 
 /// Two components that are told to start equal would stay one.
 #[test]
 fn a_start_with_equal_components_is_refused() {
-    let device = Device::default();
-    let coupling = CouplingConfig::new();
+    let site = Site::<2>::new([1, 3], &Device::default());
     // Weights, means and log-scales of three components after scale and shift.
     let all = vec![0.0; 11];
     let last_two = vec![0.1, 0.2, 0.0, 0.3, 0.3, -1.0, 1.0, 1.0, 0.0, 0.5, 0.5];
@@ -210,29 +272,33 @@ fn a_start_with_equal_components_is_refused() {
     let close = vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 1.0 + 1e-12, 0.0, 0.0, 0.0];
     for (start, pair) in [(&all, (0, 1)), (&last_two, (1, 2)), (&below, (0, 1)), (&close, (0, 2))] {
         let own = || Some(start.clone());
+        let coupling = CouplingConfig::new(mixture(), MlpConfig::new([4])).with_theta_init(own());
+        let masked = MaskedCouplingConfig::new(mixture(), ResNetConfig::new(), Mask::Alternating);
+        let masked = masked.with_theta_init(own());
+        let layer = MaskedAutoregressiveConfig::new(mixture(), MadeConfig::new([4])).with_theta_init(own());
+        let image = CouplingConfig::new(mixture(), ZeroConvConfig::new()).with_theta_init(own());
+        let image_site = Site::<4>::new([1, 3, 1, 1], &Device::default());
         let errors = [
-            coupling.try_init(mixture(), MlpConfig::new(2, 1, 11).with_theta_init(own()).init(&device)).err(),
-            coupling.try_init(mixture(), ResNetConfig::new(2, 1, 11).with_theta_init(own()).init(&device)).err(),
-            coupling.try_init(mixture(), ConvResNetConfig::new(2, 1, 11).with_theta_init(own()).init(&device)).err(),
-            coupling.try_init(mixture(), GlowNetConfig::new(2, 1, 11).with_theta_init(own()).init(&device)).err(),
-            coupling.try_init(mixture(), ZeroConvConfig::new(2, 1, 11).with_theta_init(own()).init(&device)).err(),
-            MaskedAutoregressive::try_new(mixture(), MadeConfig::new(3, 11).with_theta_init(own()).init(&device)).err(),
+            coupling.build(&site).err(),
+            masked.build(&site).err(),
+            layer.build(&site).err(),
+            image.build(&image_site).err(),
         ];
-        for (error, network) in errors.into_iter().zip(["Mlp", "ResNet", "ConvResNet", "GlowNet", "ZeroConv", "Made"]) {
+        let names = ["CouplingConfig", "MaskedCouplingConfig", "MaskedAutoregressiveConfig", "CouplingConfig"];
+        for (error, network) in errors.into_iter().zip(names) {
             let (first, second) = pair;
             assert_eq!(error, Some(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second }));
         }
     }
     // Any of the three numbers tells components apart.
     let apart = vec![0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.0, 0.1, 0.0];
-    assert!(mixture().check_init("Mlp", &apart).is_ok());
+    assert!(mixture().init().check_init("Mlp", &apart).is_ok());
     // Laws without components take any start.
-    let affine = AffineConfig::new(AffineForm::Exponential).init();
-    let net = MlpConfig::new(1, 1, 2).with_theta_init(Some(vec![0.0, 0.0])).init(&device);
-    assert!(coupling.try_init(affine, net).is_ok());
-    let error = coupling.try_init(mixture(), MlpConfig::new(2, 1, 11).with_theta_init(Some(all)).init(&device));
+    let affine = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));
+    assert!(affine.with_theta_init(Some(vec![0.0, 0.0])).build(&site).is_ok());
+    let error = CouplingConfig::new(mixture(), MlpConfig::new([4])).with_theta_init(Some(all)).build(&site);
     let text = error.map(|_| ()).unwrap_err().to_string();
-    assert!(text.starts_with("Mlp: `theta_init` makes components 0 and 1 of MixLogCdf equal"), "{text}");
+    assert!(text.starts_with("CouplingConfig: components 0 and 1 of MixLogCdf start equal"), "{text}");
 }
 
 /// Components that start equal have equal gradients for ever: their weights would stay equal, as they are at the start.
@@ -261,26 +327,25 @@ fn components_part_in_training() {
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
-    parts("RealNVP", trainer.model().bijector[0].1.conditioner.output.bias.as_ref().unwrap().val(), 1);
+    parts("RealNVP", trainer.model().bijector[0].1.conditioner.net.output.bias.as_ref().unwrap().val(), 1);
     let flow = MafConfig::new(2).with_law(law()).init(&device).initialize(x.clone()).unwrap();
     let mut trainer = Trainer::new(flow, training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
-    parts("MAF", trainer.model().bijector[0].1.net.output.linear.bias.as_ref().unwrap().val(), 2);
+    parts("MAF", trainer.model().bijector[0].1.conditioner.net.output.linear.bias.as_ref().unwrap().val(), 2);
     // A stack that is put together by hand, as in the models: no call names the start.
     let step = || {
-        let net = MlpConfig::new(1, 1, law().init().n_params()).with_hidden(vec![32]).init(&device);
-        (CouplingConfig::new().with_kept(Half::First).init(law().init(), net), Swap::new())
+        let config = CouplingConfig::new(law(), MlpConfig::new([32]));
+        (config.build(&Site::new([1, 2], &device)).unwrap(), Swap::new())
     };
     let flow = Flow::new(vec![step(), step()], StandardNormal::new(), [1, 2]).unwrap();
     let mut trainer = Trainer::new(flow.initialize(x.clone()).unwrap(), training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
-    parts("by hand", trainer.model().bijector[0].0.conditioner.output.bias.as_ref().unwrap().val(), 1);
-    let elementwise = ElementwiseConfig::new(law()).with_noise(0.0);
-    let layer = build::layer(&elementwise, [1, 2], &device);
+    parts("by hand", trainer.model().bijector[0].0.conditioner.net.output.bias.as_ref().unwrap().val(), 1);
+    let layer = build::layer(&ElementwiseConfig::new(law()).with_noise(0.0), [1, 2], &device);
     let flow = Flow::new(layer, StandardNormal::new(), [1, 2]).unwrap();
     let mut trainer = Trainer::new(flow.initialize(x.clone()).unwrap(), training()).unwrap();
     for _ in 0..20 {

@@ -7,7 +7,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use flowkit::law::{Law, MixLogCdf, MixLogCdfConfig};
-use flowkit::{Conditioner, ConvInit, GatedNet, GatedNetConfig};
+use flowkit::{ConvStyle, GatedNet, GatedNetConfig, Net, NetConfig, NetSite};
 
 use super::gap::{values, within};
 use super::precision::{double, gradients};
@@ -44,19 +44,19 @@ impl Case {
         // The peers' formula, which has no upper bound of log-scales.
         let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
         // The peers' starts: all weights count, and the outputs are small.
-        let net = GatedNetConfig::new(HALF, law.n_params(), size.filters, size.blocks)
-            .with_start(ConvInit::FanIn)
-            .with_gate_init(ConvInit::FanIn)
-            .with_output_init(ConvInit::Normal { deviation: 0.01 })
-            .init(device);
         let [c, h, w] = HALF;
+        let site = NetSite::new([1, c, h, w], [1, c, h, w], law.theta_init(), device);
+        let net = GatedNetConfig::new(size.filters, size.blocks)
+            .with_style(ConvStyle::fan_in())
+            .build(&site)
+            .expect("a network");
         Self { net, law, x: Tensor::random([BATCH, c, h, w], Distribution::Normal(0.0, 1.0), device) }
     }
 }
 
 /// Log-scale, shift and mixture.
 fn outputs(net: &GatedNet, law: &MixLogCdf, x: Tensor<4>) -> (Tensor<2>, Tensor<2>, [Tensor<3>; 3]) {
-    let (log_scale, shift, mixture) = law.parts(Conditioner::<4, ()>::forward(net, x, &()));
+    let (log_scale, shift, mixture) = law.parts(net.forward(x, None));
     (log_scale, shift, [mixture.logits, mixture.means, mixture.log_scales])
 }
 
@@ -74,7 +74,7 @@ fn check(size: Size, device: &Device) -> f64 {
     let wide = double(net.clone());
     let data = TensorData::new(values(x.clone()), x.dims());
     let wide_x = Tensor::from_data(data, (&Device::flex().autodiff(), DType::F64));
-    let theta = |net: &GatedNet, x: &Tensor<4>| values(Conditioner::<4, ()>::forward(net, x.clone(), &()));
+    let theta = |net: &GatedNet, x: &Tensor<4>| values(net.forward(x.clone(), None));
     let gap = within(1e-4, "theta", &theta(&net, &x), &theta(&wide, &wide_x));
     let found = gradients(&net, &total(&net, &law, x).backward());
     let expected = gradients(&wide, &total(&wide, &law, wide_x).backward());

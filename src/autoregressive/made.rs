@@ -19,7 +19,7 @@
 //!
 //! # Start
 //! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its bias at the law's
-//! start ([`ThetaInit`]).
+//! start ([`NetSite::theta_init`]).
 //!
 //! # Records
 //! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
@@ -34,111 +34,101 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::masked_linear::{Cut, indices};
 use super::{AutoregressiveNet, MaskedLinear};
-use crate::conditioner::theta_init::{self, LastLayer};
-use crate::conditioner::widths::Widths;
-use crate::conditioner::{Activation, Conditioner, NetShape, ThetaInit};
-use crate::context::VectorContext;
-use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::law::Law;
+use crate::conditioner::{Activation, Net, NetConfig, NetSite, theta};
+use crate::error::{ConfigError, ShapeError};
 use crate::reshape::order::Order;
-use crate::tensor::dtype::{self, cast};
 use crate::tensor::parameter;
 
 /// Configuration of [`Made`].
-#[derive(Config, Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MadeConfig {
-    /// Numbers `D` of a vector.
-    pub dims: usize,
-    /// Parameters of the law for each number.
-    pub n_params: usize,
     /// Width of each hidden layer, first to last. Empty: theta is linear in the input.
-    #[config(default = "vec![64, 64]")]
     pub hidden: Vec<usize>,
-    /// Which number comes first.
-    #[config(default = "Order::Natural")]
+    /// Which element comes first.
+    #[serde(default = "Order::natural")]
     pub order: Order,
-    /// Nonlinearity behind the hidden layers.
-    #[config(default = "Activation::Silu")]
+    /// Nonlinearity after the hidden layers.
+    #[serde(default = "Activation::silu")]
     pub activation: Activation,
-    /// Numbers of the condition; `None`: no condition.
-    pub d_context: Option<usize>,
-    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
-    pub theta_init: Option<Vec<f64>>,
 }
 
+impl Config for MadeConfig {}
+
 impl MadeConfig {
-    /// Whether the configuration describes a network.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
+    /// Hidden layers of these widths, each followed by [`Activation::Silu`], and elements in their own order.
+    pub fn new(hidden: impl Into<Vec<usize>>) -> Self {
+        Self { hidden: hidden.into(), order: Order::Natural, activation: Activation::Silu }
     }
 
-    /// Parameters of the network, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
-        const NAME: &str = "MadeConfig";
-        ConfigError::positive(NAME, "dims", self.dims)?;
-        self.widths().validate(NAME)?;
-        theta_init::validate(NAME, &self.theta_init, self.n_params)?;
-        self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))?;
-        self.order.validate(NAME, self.dims)?;
-        let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
-        let sizes =
-            [("dims", self.dims), ("n_params", self.n_params), ("d_context", self.widths().d_context()), hidden];
-        ConfigError::parameters(NAME, self.count(), sizes)
+    /// The same with another order.
+    pub fn with_order(self, order: Order) -> Self {
+        Self { order, ..self }
     }
 
-    /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
-        self.widths().dense(&self.hidden)
-    }
-
-    fn widths(&self) -> Widths {
-        Widths { kept: self.dims, other: self.dims, params: self.n_params, context: self.d_context }
+    /// The same with another nonlinearity.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
     }
 
     /// Degrees of the units of a hidden layer.
-    fn degrees(&self, width: usize) -> Vec<usize> {
-        let least = if self.d_context.is_some() || self.dims == 1 { 0 } else { 1 };
-        (0..width).map(|unit| least + unit * (self.dims - least) / width).collect()
+    fn degrees(site: &NetSite<2>, width: usize) -> Vec<usize> {
+        let dims = site.identity()[1];
+        let least = if site.context_width().is_some() || dims == 1 { 0 } else { 1 };
+        (0..width).map(|unit| least + unit * (dims - least) / width).collect()
     }
+}
 
-    /// The network.
-    ///
-    /// # Panics
-    /// If [`MadeConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> Made {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let order = self.order.indices(self.dims);
-        let mut numbers = vec![0; self.dims];
+impl NetConfig<2> for MadeConfig {
+    type Net = Made;
+    const SETS_THETA_INIT: bool = true;
+
+    fn build(&self, site: &NetSite<2>) -> Result<Made, ConfigError> {
+        self.num_params(site)?;
+        let (dims, n_params, device) = (site.identity()[1], site.n_params(), site.device());
+        let order = self.order.indices(dims);
+        let mut numbers = vec![0; dims];
         for (place, &index) in order.iter().enumerate() {
             numbers[index] = place + 1;
         }
         let mut inputs = numbers.clone();
-        inputs.extend(vec![0; self.widths().d_context()]);
+        inputs.extend(vec![0; site.context_width().unwrap_or(0)]);
         let mut hidden = Vec::with_capacity(self.hidden.len());
         for &width in &self.hidden {
-            let degrees = self.degrees(width);
+            let degrees = Self::degrees(site, width);
             let linear = parameter::fan_in_linear(inputs.len(), width, device);
             hidden.push(MaskedLinear::new(&inputs, &degrees, Cut::Later, linear, device));
             inputs = degrees;
         }
-        let outputs = numbers.repeat(self.n_params);
+        let outputs = numbers.repeat(n_params);
         let linear = LinearConfig::new(inputs.len(), outputs.len()).with_initializer(Initializer::Zeros);
         let mut linear: Linear = linear.init(device);
-        linear.bias = Some(theta_init::bias(&self.theta_init, self.n_params, self.dims, device));
+        linear.bias = Some(site.bias());
         let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, linear, device);
         let order = indices(&order, device);
-        let (widths, theta_init) = (self.widths(), self.theta_init.clone());
-        Made { hidden, output, order, activation: self.activation, widths, theta_init }
+        Ok(Made { hidden, output, order, activation: self.activation, n_params })
+    }
+
+    /// Weights and biases, without the order and the degrees, which are integers.
+    fn num_params(&self, site: &NetSite<2>) -> Result<usize, ConfigError> {
+        const NAME: &str = "MadeConfig";
+        site.validate(NAME)?;
+        let [dims, transformed] = [site.identity()[1], site.transformed()[1]];
+        if dims != transformed {
+            let shape = site.transformed().to_vec();
+            return Err(ShapeError::Axis { layer: "Made", axis: 1, expected: dims, shape }.into());
+        }
+        self.hidden.iter().try_for_each(|&width| ConfigError::positive(NAME, "hidden", width))?;
+        self.order.validate(NAME, dims)?;
+        let [identity, transformed, params, context] = site.sizes();
+        let hidden = ("hidden", self.hidden.iter().copied().max().unwrap_or(0));
+        let sizes = [identity, transformed, params, context, hidden];
+        ConfigError::parameters(NAME, site.count_dense(&self.hidden), sizes)
     }
 }
 
@@ -154,56 +144,22 @@ pub struct Made {
     #[module(skip)]
     activation: Activation,
     #[module(skip)]
-    widths: Widths,
-    #[module(skip)]
-    theta_init: Option<Vec<f64>>,
+    n_params: usize,
 }
 
-impl ThetaInit for Made {
-    /// # Errors
-    /// Also for an affine law of one element without a condition ([`ConfigError::OnlyNormal`]).
-    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
-        if self.widths.kept == 1 && self.widths.context.is_none() && law.is_affine() {
-            return Err(ConfigError::OnlyNormal { config: "Made" });
-        }
-        let mut net = self;
-        let linear = &mut net.output.linear;
-        let (widths, own, weight) = (&net.widths, &net.theta_init, &linear.weight);
-        let last = LastLayer { network: "Made", widths, own, weight };
-        linear.bias = linear.bias.take().map(|bias| last.init_at(bias, law)).transpose()?;
-        Ok(net)
-    }
-}
-
-impl NetShape<2> for Made {
-    fn check(&self, kept: [usize; 2], other: [usize; 2], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("Made", kept, other, n_params)
-    }
-}
-
-impl<C: VectorContext> Conditioner<2, C> for Made {
-    fn forward(&self, kept: Tensor<2>, context: &C) -> Tensor<3> {
-        check_shape(Conditioner::<2, C>::check_context(self, kept.dims(), context));
-        let input = match context.vector() {
-            Some(context) => Tensor::cat(vec![kept, context], 1),
-            None => kept,
+impl Net<2> for Made {
+    fn forward(&self, identity: Tensor<2>, context: Option<Tensor<2>>) -> Tensor<3> {
+        let input = match context {
+            Some(context) => Tensor::cat(vec![identity, context], 1),
+            None => identity,
         };
         let layer = |h: Tensor<2>, layer: &MaskedLinear| self.activation.forward(layer.forward(h));
-        let dtype = input.dtype();
-        let h = self.hidden.iter().fold(cast(input, dtype::of(&self.output.linear.weight)), layer);
-        cast(self.widths.theta(self.output.forward(h)), dtype)
-    }
-
-    fn check_context(&self, kept: [usize; 2], context: &C) -> Result<(), ShapeError> {
-        self.widths.check_context("Made", kept, &context.vectors())
-    }
-
-    fn accepts(&self) -> Result<(), ShapeError> {
-        self.widths.check_given("Made", C::N_PARTS)
+        let h = self.hidden.iter().fold(input, layer);
+        theta(self.output.forward(h), self.n_params)
     }
 }
 
-impl<C: VectorContext> AutoregressiveNet<C> for Made {
+impl AutoregressiveNet for Made {
     fn order(&self) -> Vec<usize> {
         self.order.val().into_data().iter::<i64>().map(|index| index as usize).collect()
     }

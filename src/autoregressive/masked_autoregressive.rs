@@ -17,13 +17,13 @@
 //! # Example
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::law::{AffineConfig, AffineForm, Law};
-//! use flowkit::{Bijector, Invert, MadeConfig, MaskedAutoregressive, Order};
+//! use flowkit::law::{AffineConfig, AffineForm};
+//! use flowkit::{Bijector, Invert, LayerConfig, MadeConfig, MaskedAutoregressiveConfig, Order, Site};
 //!
 //! let device = Device::flex();
-//! let law = AffineConfig::new(AffineForm::Exponential).init();
-//! let net = MadeConfig::new(3, law.n_params()).with_order(Order::Reversed).init(&device);
-//! let maf = MaskedAutoregressive::new(law, net);
+//! let net = MadeConfig::new([64, 64]).with_order(Order::Reversed);
+//! let config = MaskedAutoregressiveConfig::new(AffineConfig::new(AffineForm::Exponential), net);
+//! let maf = config.build(&Site::new([1, 3], &device))?;
 //! let x = Tensor::<2>::random([8, 3], Distribution::Normal(0.0, 1.0), &device);
 //! let (z, log_det) = maf.forward(x.clone(), &());
 //! // The last layer starts at 0, and the affine law of 0 is the identity.
@@ -31,72 +31,119 @@
 //! assert_eq!(log_det.abs().max().into_scalar::<f32>(), 0.0);
 //! let iaf = Invert::new(maf); // one pass to sample
 //! assert_eq!(Bijector::<2>::inverse(&iaf, x, &()).dims(), [8, 3]);
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
+use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::AutoregressiveNet;
 use crate::bijector::visit::See;
-use crate::bijector::{Bijector, Leaf, ShapeMap};
-use crate::conditioner::{NetShape, ThetaInit};
-use crate::context::Context;
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
+use crate::conditioner::{Conditioned, Net, NetConfig, NetSite, theta_init};
+use crate::context::Features;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::law::Law;
+use crate::law::{Law, LawConfig};
 use crate::tensor::finite::all_finite;
+use crate::tensor::limit::sum;
 use crate::tensor::per_example::sum_event;
 
-/// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
-///
-/// Build it with [`MaskedAutoregressive::new`], which sets the network's start. The struct is `non_exhaustive`, because
-/// a struct literal would skip that.
-#[derive(Module, Debug)]
-#[non_exhaustive]
-pub struct MaskedAutoregressive<L, N> {
-    /// The law of every number.
+const NAME: &str = "MaskedAutoregressiveConfig";
+
+/// Configuration of [`MaskedAutoregressive`]: the law and the network, of which neither is told a width.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskedAutoregressiveConfig<L, N> {
+    /// The law of every element.
     pub law: L,
     /// The network that gives its parameters.
     pub net: N,
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the law's own
+    /// start ([`Law::theta_init`]).
+    #[serde(default)]
+    pub theta_init: Option<Vec<f64>>,
 }
 
-impl<L: Law, N: ThetaInit> MaskedAutoregressive<L, N> {
-    /// The layer of `law`, with parameters from `net`, which start at the law's start ([`ThetaInit`]).
-    ///
-    /// # Panics
-    /// If the two do not fit. [`MaskedAutoregressive::try_new`] returns the error.
+impl<L: Config, N: Config> Config for MaskedAutoregressiveConfig<L, N> {}
+
+impl<L, N> MaskedAutoregressiveConfig<L, N> {
+    /// The law's parameters start at the law's own start.
     pub fn new(law: L, net: N) -> Self {
-        match Self::try_new(law, net) {
-            Ok(layer) => layer,
-            Err(error) => panic!("{error}"),
-        }
+        Self { law, net, theta_init: None }
     }
 
-    /// The layer, or why law and network do not fit.
-    ///
-    /// # Errors
-    /// Those of [`ThetaInit::init_at`]; for [`super::Made`] also an affine law of one element without a condition.
-    pub fn try_new(law: L, net: N) -> Result<Self, ConfigError> {
-        let net = net.init_at(&law)?;
-        Ok(Self { law, net })
+    /// The same with another start of the law's parameters.
+    pub fn with_theta_init(self, theta_init: Option<Vec<f64>>) -> Self {
+        Self { theta_init, ..self }
     }
+
+    /// The law, and what the network is told.
+    fn parts<C: Features<2>>(&self, site: &Site<2, C>) -> Result<(L::Law, NetSite<2>), ConfigError>
+    where
+        L: LawConfig,
+    {
+        let shape = site.shape();
+        let law = self.law.build().map_err(|error| error.at(".law"))?;
+        if shape[1] == 1 && site.context().is_empty() && law.is_affine() {
+            return Err(ConfigError::OnlyNormal { config: NAME });
+        }
+        let start = theta_init::of(NAME, &self.theta_init, &law)?;
+        Ok((law, NetSite::new(shape, shape, start, site.device()).with_context(site.context().clone())))
+    }
+}
+
+impl<C, L, N> LayerConfig<2, C> for MaskedAutoregressiveConfig<L, N>
+where
+    C: Features<2>,
+    L: LawConfig,
+    N: NetConfig<2>,
+    N::Net: AutoregressiveNet,
+{
+    type Layer = MaskedAutoregressive<L::Law, N::Net>;
+
+    fn build(&self, site: &Site<2, C>) -> Result<Self::Layer, ConfigError> {
+        let (law, net) = self.parts(site)?;
+        let conditioner = Conditioned::build_for(&self.net, &net, &law, None).map_err(|error| error.at(".net"))?;
+        Ok(MaskedAutoregressive { law, conditioner })
+    }
+
+    fn plan(&self, site: &Site<2, C>) -> Result<Plan<2>, ConfigError> {
+        let (law, net) = self.parts(site)?;
+        let net = self.net.num_params(&net).map_err(|error| error.at(".net"))?;
+        Ok(Plan { output: site.shape(), num_params: sum([law.num_params(), net]) })
+    }
+}
+
+/// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
+///
+/// Built by [`MaskedAutoregressiveConfig`], which tells the network where the law's parameters start.
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub struct MaskedAutoregressive<L, N> {
+    /// The law of every element.
+    pub law: L,
+    /// The network that gives its parameters.
+    pub conditioner: Conditioned<N>,
 }
 
 impl<L, N> ShapeMap<2> for MaskedAutoregressive<L, N>
 where
     L: Law,
-    N: NetShape<2>,
+    N: Net<2>,
 {
     fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        self.net.check(shape, shape, self.law.n_params())?;
+        self.conditioner.check(shape, shape)?;
         Ok(shape)
     }
 }
 
 impl<C, L, N> Bijector<2, C> for MaskedAutoregressive<L, N>
 where
-    C: Context,
+    C: Features<2>,
     L: Law,
-    N: AutoregressiveNet<C>,
+    N: AutoregressiveNet,
 {
     type Driver = Leaf;
 
@@ -106,8 +153,8 @@ where
 
     fn forward_observed(&self, x: Tensor<2>, context: &C, see: See<'_>) -> (Tensor<2>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
-        let theta = self.net.forward(x.clone(), context);
-        see("net", &|| all_finite(&theta));
+        let theta = self.conditioner.forward(x.clone(), context);
+        see("conditioner", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(x, theta);
         (z, sum_event(log_derivative))
     }
@@ -117,8 +164,8 @@ where
         let [batch, _] = z.dims();
         // Numbers that are not known yet are read through weights that are cut: any finite one does.
         let mut x = z.zeros_like();
-        for index in self.net.order() {
-            let theta = self.net.forward(x.clone(), context).narrow(2, index, 1);
+        for index in self.conditioner.net.order() {
+            let theta = self.conditioner.forward(x.clone(), context).narrow(2, index, 1);
             let number = self.law.inverse(z.clone().narrow(1, index, 1), theta);
             x = x.slice_assign([0..batch, index..index + 1], number);
         }
@@ -126,17 +173,17 @@ where
     }
 
     fn accepts(&self) -> Result<(), ShapeError> {
-        self.net.accepts()
+        self.conditioner.accepts::<2, C>()
     }
 
     fn check_context(&self, shape: [usize; 2], context: &C) -> Result<(), ShapeError> {
-        self.net.check_context(shape, context)
+        self.conditioner.check_context(shape, context)
     }
 
     fn initialize(self, x: Tensor<2>, context: &C) -> (Self, Tensor<2>) {
         check_shape(self.output_shape_given(x.dims(), context));
-        let (net, theta) = self.net.initialize(x.clone(), context);
+        let (conditioner, theta) = self.conditioner.initialize(x.clone(), context);
         let (z, _) = self.law.forward(x, theta);
-        (Self { law: self.law, net }, z.detach())
+        (Self { law: self.law, conditioner }, z.detach())
     }
 }

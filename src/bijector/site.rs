@@ -39,6 +39,11 @@ impl<const D: usize, C: Context> Site<D, C> {
         Self { shape, context: ContextShape::of(example), device: device.clone(), kind: PhantomData }.at(shape)
     }
 
+    /// A site with a condition that looks so.
+    pub fn described(shape: [usize; D], context: ContextShape, device: &Device) -> Self {
+        Self { shape, context, device: device.clone(), kind: PhantomData }.at(shape)
+    }
+
     /// The same site, where another shape arrives.
     pub fn at<const E: usize>(&self, shape: [usize; E]) -> Site<E, C> {
         let mut one = shape;

@@ -1,6 +1,6 @@
 //! The network of Glow's couplings.
 //! ```text
-//! h = relu(norm(conv3x3(kept)))                           F channels, with the border, no bias
+//! h = relu(norm(conv3x3(identity)))                       F channels, with the border, no bias
 //! h = relu(norm(conv1x1(h)))                              F channels, no bias
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
@@ -12,7 +12,7 @@
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
 //! `2c` is `C + c` and its `2c + 1` is `c`.
 //!
-//! A [`Conditioner`] under every condition, which it ignores: in Glow a class acts on the prior alone.
+//! It ignores a condition: in Glow a class acts on the prior alone.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.3; layers and starts of the released code.
@@ -23,92 +23,59 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::layer::zero_linear::LOG_SCALE_FACTOR;
-use super::widths::Widths;
-use super::zero_conv::scaled;
-use super::{Conditioner, NetShape, ThetaInit, ZeroConv, ZeroConvConfig, theta_init};
+use super::net::theta;
+use super::zero_conv::{self, scaled};
+use super::{Net, NetConfig, NetSite, ZeroConv, ZeroConvConfig};
 use crate::bijector::Bijector;
 use crate::bijector::site::built;
-use crate::context::Context;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::ConfigError;
 use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::kernel::epilogue::Epilogue;
-use crate::law::Law;
 use crate::linear::{ActNorm, ActNormConfig};
-use crate::tensor::dtype::{self, cast};
+use crate::tensor::dtype::cast;
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
 
 /// Configuration of [`GlowNet`].
 #[derive(Config, Debug)]
 pub struct GlowNetConfig {
-    /// Channels of the kept half.
-    pub n_kept: usize,
-    /// Channels of the half that changes.
-    pub n_other: usize,
-    /// Parameters of the law for each number of it.
-    pub n_params: usize,
     /// Filters `F`.
     #[config(default = 512)]
     pub n_filters: usize,
-    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the layer sets
-    /// the law's own start ([`crate::law::Law::theta_init`]); without a layer they start at 0.
-    pub theta_init: Option<Vec<f64>>,
+}
+
+impl NetConfig<4> for GlowNetConfig {
+    type Net = GlowNet;
+    const SETS_THETA_INIT: bool = true;
+
+    fn build(&self, site: &NetSite<4>) -> Result<GlowNet, ConfigError> {
+        NetConfig::num_params(self, site)?;
+        let (f, device) = (self.n_filters, site.device());
+        Ok(GlowNet {
+            input: NormedConv::new([f, site.identity()[1] + 1, 3, 3], device),
+            inner: NormedConv::new([f, f, 1, 1], device),
+            output: ZeroConvConfig::new().build(&site.reading(f))?,
+            n_params: site.n_params(),
+        })
+    }
+
+    fn num_params(&self, site: &NetSite<4>) -> Result<usize, ConfigError> {
+        const NAME: &str = "GlowNetConfig";
+        site.validate(NAME)?;
+        ConfigError::positive(NAME, "n_filters", self.n_filters)?;
+        let [identity, transformed, params, _] = site.sizes();
+        let sizes = [("n_filters", self.n_filters), identity, transformed, params];
+        ConfigError::parameters(NAME, self.count(site), sizes)
+    }
 }
 
 impl GlowNetConfig {
-    /// Whether the configuration describes a network.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.num_params().map(|_| ())
-    }
-
-    /// Parameters of the network, counted without making it.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub fn num_params(&self) -> Result<usize, ConfigError> {
-        self.widths().validate_channels("GlowNetConfig")?;
-        theta_init::validate("GlowNetConfig", &self.theta_init, self.n_params)?;
-        ConfigError::positive("GlowNetConfig", "n_filters", self.n_filters)?;
-        let sizes = [
-            ("n_filters", self.n_filters),
-            ("n_kept", self.n_kept),
-            ("n_other", self.n_other),
-            ("n_params", self.n_params),
-        ];
-        ConfigError::parameters("GlowNetConfig", self.count(), sizes)
-    }
-
     /// The number of parameters; `usize::MAX` where it is larger.
-    pub(crate) fn count(&self) -> usize {
+    fn count(&self, site: &NetSite<4>) -> usize {
         let f = self.n_filters;
         let norm = product([2, f]);
-        let input = sum([product([f, sum([self.n_kept, 1]), 9]), norm]);
-        sum([input, product([f, f]), norm, self.output().count()])
-    }
-
-    fn widths(&self) -> Widths {
-        Widths { kept: self.n_kept, other: self.n_other, params: self.n_params, context: None }
-    }
-
-    fn output(&self) -> ZeroConvConfig {
-        ZeroConvConfig::new(self.n_filters, self.n_other, self.n_params).with_theta_init(self.theta_init.clone())
-    }
-
-    /// The network.
-    ///
-    /// # Panics
-    /// If [`GlowNetConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> GlowNet {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let f = self.n_filters;
-        GlowNet {
-            input: NormedConv::new([f, self.n_kept + 1, 3, 3], device),
-            inner: NormedConv::new([f, f, 1, 1], device),
-            output: self.output().init(device),
-            widths: self.widths(),
-        }
+        let input = sum([product([f, sum([site.identity()[1], 1]), 9]), norm]);
+        sum([input, product([f, f]), norm, zero_conv::count(f, site.n_outputs())])
     }
 }
 
@@ -162,33 +129,22 @@ pub struct GlowNet {
     /// 3x3, `F + 1 -> params·C`.
     pub output: ZeroConv,
     #[module(skip)]
-    widths: Widths,
+    n_params: usize,
 }
 
-impl ThetaInit for GlowNet {
-    fn init_at<L: Law>(self, law: &L) -> Result<Self, ConfigError> {
-        let output = self.output.start_within("GlowNet", law)?;
-        Ok(Self { output, ..self })
-    }
-}
-
-impl NetShape<4> for GlowNet {
-    fn check(&self, kept: [usize; 4], other: [usize; 4], n_params: usize) -> Result<(), ShapeError> {
-        self.widths.check("GlowNet", kept, other, n_params)
-    }
-}
-
-impl<C: Context> Conditioner<4, C> for GlowNet {
-    fn forward(&self, kept: Tensor<4>, _: &C) -> Tensor<3> {
-        let dtype = kept.dtype();
-        let kept = cast(kept, dtype::of(&self.input.weight));
-        cast(self.widths.theta(self.output.convolve(self.inner.forward(self.input.forward(kept)))), dtype)
+impl Net<4> for GlowNet {
+    fn forward(&self, identity: Tensor<4>, _: Option<Tensor<4>>) -> Tensor<3> {
+        theta(self.output.convolve(self.inner.forward(self.input.forward(identity))), self.n_params)
     }
 
-    fn initialize(self, kept: Tensor<4>, _: &C) -> (Self, Tensor<3>) {
-        let (input, h) = self.input.initialize(kept);
+    fn initialize(self, identity: Tensor<4>, _: Option<Tensor<4>>) -> (Self, Tensor<3>) {
+        let (input, h) = self.input.initialize(identity);
         let (inner, h) = self.inner.initialize(h);
-        let theta = self.widths.theta(self.output.convolve(h)).detach();
+        let theta = theta(self.output.convolve(h), self.n_params).detach();
         (Self { input, inner, ..self }, theta)
+    }
+
+    fn reads_context(&self) -> bool {
+        false
     }
 }

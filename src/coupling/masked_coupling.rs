@@ -1,22 +1,23 @@
-//! Masked coupling: any set of elements passes unchanged and tells a network how the others are transformed, where they are.
+//! Masked coupling: any set of elements passes unchanged and determines, through a network, how the others are transformed.
 //! ```text
-//! m in {0, 1}: 1 for kept elements         theta = conditioner(m·x, context), for every element
+//! m in {0, 1}: 1 where the identity half is   theta = conditioner(m·x, context), for every element
 //! forward   z = x where m, law(x; theta) elsewhere                 log_det  Σ_{m=0} ln ∂z/∂x of the law
 //! inverse   x = z where m, law⁻¹(z; theta(m·z)) elsewhere
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `kept` | indices of the elements with `m = 1`, row by row | `[K]`, integers | no |
-//! | `changed` | those of the others | `[dims − K]`, integers | no |
+//! | `identity` | indices of the elements with `m = 1`, row by row | `[K]`, integers | no |
+//! | `transformed` | those of the others | `[dims − K]`, integers | no |
 //!
-//! The network sees the whole example with zeros in place of what changes, and gives parameters for the whole example; those of kept elements
-//! are not used. So one network serves any mask, and nothing moves: [`crate::Coupling`] with a [`crate::Partition`] takes half of
-//! the numbers through the network instead. Two couplings with the same [`Mask`] and the two [`Half`]s change everything.
+//! The network reads the whole example with zeros in place of what is transformed, and gives parameters for the whole example; those of
+//! the identity half are not used. So one network serves any mask, and nothing moves: [`crate::Coupling`] with a [`crate::Partition`] takes
+//! half of the elements through the network instead. Two couplings with the same [`Mask`] and the two [`Half`]s transform everything.
 //!
 //! The indices are integer parameters, saved with the others: a checkpoint keeps the mask that it was trained with.
 //!
 //! # Numerics
-//! The law only meets elements that change: a kept one that it could not take, or solve for, is no NaN in a gradient.
+//! The law only meets elements that are transformed: one of the identity half that it could not take, or solve for, is no NaN in a
+//! gradient.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.4.
@@ -25,197 +26,236 @@
 //! ```
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
-//! use flowkit::law::{AffineConfig, AffineForm, Law};
-//! use flowkit::{Bijector, Conditioner, NetShape, ConfigError, Mask, MaskedCouplingConfig, ShapeError, ThetaInit};
+//! use flowkit::law::{AffineConfig, AffineForm};
+//! use flowkit::{Bijector, ConfigError, LayerConfig, Mask, MaskedCouplingConfig, Net, NetConfig, NetSite, Site};
 //!
-//! /// Shifts every number by the sum of the kept ones.
+//! /// Shifts every element by the sum of the identity half.
 //! #[derive(Module, Debug)]
 //! struct Sum {}
-//! impl ThetaInit for Sum {
-//!     fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
-//!         Ok(self)
-//!     }
-//! }
-//! impl NetShape<2> for Sum {
-//!     fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
-//!         Ok(())
+//!
+//! impl Net<2> for Sum {
+//!     fn forward(&self, identity: Tensor<2>, _: Option<Tensor<2>>) -> Tensor<3> {
+//!         let [batch, dims] = identity.dims();
+//!         identity.sum_dim(1).reshape([batch, 1, 1]).expand([batch, 1, dims])
 //!     }
 //! }
 //!
-//! impl Conditioner<2> for Sum {
-//!     fn forward(&self, kept: Tensor<2>, _: &()) -> Tensor<3> {
-//!         let [batch, dims] = kept.dims();
-//!         kept.sum_dim(1).reshape([batch, 1, 1]).expand([batch, 1, dims])
+//! /// There is nothing to choose.
+//! struct SumConfig;
+//!
+//! impl NetConfig<2> for SumConfig {
+//!     type Net = Sum;
+//!
+//!     fn build(&self, _: &NetSite<2>) -> Result<Sum, ConfigError> {
+//!         Ok(Sum {})
 //!     }
 //! }
 //!
 //! let device = Device::flex();
 //! let mask = Mask::Explicit(vec![true, false, true]);
-//! let law = AffineConfig::new(AffineForm::Additive).init();
-//! let coupling = MaskedCouplingConfig::new(vec![3], mask).init(law, Sum {}, &device);
+//! let config = MaskedCouplingConfig::new(AffineConfig::new(AffineForm::Additive), SumConfig, mask);
+//! let coupling = config.build(&Site::new([1, 3], &device))?;
 //! let x = Tensor::<2>::from_data([[1.0, 2.0, 4.0]], &device);
 //! let (z, log_det) = coupling.forward(x.clone(), &());
 //! assert_eq!(z.to_data(), Tensor::<2>::from_data([[1.0, 7.0, 4.0]], &device).to_data());
 //! assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 //! assert_eq!(coupling.inverse(z, &()).to_data(), x.to_data());
+//! # Ok::<(), ConfigError>(())
 //! ```
 
 use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 use super::Mask;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::See;
-use crate::bijector::{Bijector, Leaf, ShapeMap};
-use crate::conditioner::{Conditioner, NetShape, ThetaInit};
-use crate::context::Context;
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
+use crate::conditioner::{Conditioned, Net, NetConfig, NetSite, theta_init};
+use crate::context::Features;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape};
-use crate::law::Law;
+use crate::law::{Law, LawConfig};
 use crate::reshape::permutation::inverse_order;
 use crate::tensor::finite::all_finite;
 use crate::tensor::graph::{constant, graph_device};
 use crate::tensor::half::Half;
+use crate::tensor::limit::{per_example, sum};
 use crate::tensor::per_example::{flatten, sum_event};
 
 /// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as this.
 const MOST_ELEMENTS: usize = 1 << 30;
 
-/// Configuration of [`MaskedCoupling`].
-#[derive(Config, Debug)]
-pub struct MaskedCouplingConfig {
-    /// Shape of an example, without the batch axis: `[numbers]`, or `[channels, height, width]`.
-    pub shape: Vec<usize>,
-    /// How its elements are divided.
+const NAME: &str = "MaskedCouplingConfig";
+
+/// Configuration of [`MaskedCoupling`]: the law, the network, of which neither is told a width, and the mask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskedCouplingConfig<L, N> {
+    /// The law of the elements that are transformed.
+    pub law: L,
+    /// The network that gives its parameters.
+    pub net: N,
+    /// How the elements of an example are divided.
     pub mask: Mask,
     /// The half of the mask that passes unchanged.
-    #[config(default = "Half::First")]
-    pub kept: Half,
+    #[serde(default = "Half::first")]
+    pub identity: Half,
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the law's own
+    /// start ([`Law::theta_init`]).
+    #[serde(default)]
+    pub theta_init: Option<Vec<f64>>,
 }
 
-impl MaskedCouplingConfig {
-    /// Whether the configuration describes a coupling.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        const NAME: &str = "MaskedCouplingConfig";
-        if self.shape.is_empty() || self.shape.contains(&0) {
-            return Err(ShapeError::Empty { layer: "MaskedCoupling", shape: self.shape.clone() }.into());
+impl<L: Config, N: Config> Config for MaskedCouplingConfig<L, N> {}
+
+impl<L, N> MaskedCouplingConfig<L, N> {
+    /// The first half of the mask passes unchanged, and the law's parameters start at the law's own start.
+    pub fn new(law: L, net: N, mask: Mask) -> Self {
+        Self { law, net, mask, identity: Half::First, theta_init: None }
+    }
+
+    /// The same, where `identity` passes unchanged.
+    pub fn with_identity(self, identity: Half) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same with another start of the law's parameters.
+    pub fn with_theta_init(self, theta_init: Option<Vec<f64>>) -> Self {
+        Self { theta_init, ..self }
+    }
+
+    /// Whether the mask divides examples of shape `shape[1..]`.
+    fn check_mask<const D: usize>(&self, shape: [usize; D]) -> Result<(), ConfigError> {
+        let example = &shape[1..];
+        if example.is_empty() || example.contains(&0) {
+            return Err(ShapeError::Empty { layer: "MaskedCoupling", shape: shape.to_vec() }.into());
         }
-        let total = self.shape.iter().fold(1, |total: usize, &length| total.saturating_mul(length));
+        let total = per_example(shape);
         ConfigError::at_most(NAME, "shape", total, MOST_ELEMENTS)?;
         if let Mask::Explicit(mask) = &self.mask
             && mask.len() != total
         {
             return Err(ConfigError::Length { config: NAME, field: "mask", expected: total, found: mask.len() });
         }
-        let first = self.mask.first_half_size(&self.shape);
-        let kept = if self.kept == Half::First { first } else { total - first };
-        if kept == 0 || kept == total {
-            return Err(ConfigError::OneSided { config: NAME, kept, total });
+        let first = self.mask.first_half_size(example);
+        let identity = if self.identity == Half::First { first } else { total - first };
+        if identity == 0 || identity == total {
+            return Err(ConfigError::OneSided { config: NAME, identity, total });
         }
         Ok(())
     }
 
-    /// Indices of the kept elements and of those that change.
-    fn elements(&self) -> (Vec<i64>, Vec<i64>) {
-        let first = self.mask.first_half(&self.shape);
-        (0..first.len() as i64).partition(|&element| first[element as usize] == (self.kept == Half::First))
+    /// Indices of the elements of the identity half and of those that are transformed.
+    fn elements(&self, example: &[usize]) -> (Vec<i64>, Vec<i64>) {
+        let first = self.mask.first_half(example);
+        (0..first.len() as i64).partition(|&element| first[element as usize] == (self.identity == Half::First))
     }
 
-    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaInit`]).
-    ///
-    /// # Panics
-    /// If [`MaskedCouplingConfig::validate`] is an error, or the network does not fit the law.
-    /// [`MaskedCouplingConfig::try_init`] returns the error.
-    pub fn init<L: Law, N: ThetaInit>(&self, law: L, conditioner: N, device: &Device) -> MaskedCoupling<L, N> {
-        match self.try_init(law, conditioner, device) {
-            Ok(coupling) => coupling,
-            Err(error) => panic!("{error}"),
-        }
+    /// The law, and what the network is told.
+    fn parts<const D: usize, C: Features<D>>(&self, site: &Site<D, C>) -> Result<(L::Law, NetSite<D>), ConfigError>
+    where
+        L: LawConfig,
+    {
+        let shape = site.shape();
+        self.check_mask(shape)?;
+        let law = self.law.build().map_err(|error| error.at(".law"))?;
+        let start = theta_init::of(NAME, &self.theta_init, &law)?;
+        Ok((law, NetSite::new(shape, shape, start, site.device()).with_context(site.context().clone())))
     }
+}
 
-    /// The coupling, or why the configuration describes none.
-    ///
-    /// # Errors
-    /// That of [`MaskedCouplingConfig::validate`], and those of [`ThetaInit::init_at`].
-    pub fn try_init<L: Law, N: ThetaInit>(
-        &self,
-        law: L,
-        conditioner: N,
-        device: &Device,
-    ) -> Result<MaskedCoupling<L, N>, ConfigError> {
-        self.validate()?;
-        let conditioner = conditioner.init_at(&law)?;
-        let (kept, changed) = self.elements();
+impl<const D: usize, C, L, N> LayerConfig<D, C> for MaskedCouplingConfig<L, N>
+where
+    C: Features<D>,
+    L: LawConfig,
+    N: NetConfig<D>,
+{
+    type Layer = MaskedCoupling<L::Law, N::Net>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        let (law, net) = self.parts(site)?;
+        self.net.num_params(&net).map_err(|error| error.at(".net"))?;
+        let shape = site.shape()[1..].to_vec();
+        let (identity, transformed) = self.elements(&shape);
+        let conditioner = Conditioned::build_for(&self.net, &net, &law, Some(&transformed));
+        let conditioner = conditioner.map_err(|error| error.at(".net"))?;
         let fixed = |indices: Vec<i64>| {
             let n = indices.len();
-            Param::initialized(ParamId::new(), Tensor::<1, Int>::from_data(TensorData::new(indices, [n]), device))
+            let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [n]), site.device());
+            Param::initialized(ParamId::new(), indices)
         };
-        let shape = self.shape.clone();
-        Ok(MaskedCoupling { law, conditioner, kept: fixed(kept), changed: fixed(changed), shape })
+        Ok(MaskedCoupling { law, conditioner, identity: fixed(identity), transformed: fixed(transformed), shape })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let (law, net) = self.parts(site)?;
+        let net = self.net.num_params(&net).map_err(|error| error.at(".net"))?;
+        Ok(Plan { output: site.shape(), num_params: sum([law.num_params(), net]) })
     }
 }
 
 /// Coupling with a mask. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct MaskedCoupling<L, N> {
-    /// The law of the elements that change.
+    /// The law of the elements that are transformed.
     pub law: L,
     /// The network that gives its parameters, for every element.
-    pub conditioner: N,
+    pub conditioner: Conditioned<N>,
     /// Indices of the elements that pass unchanged, `[K]`.
-    pub kept: Param<Tensor<1, Int>>,
-    /// Indices of the elements that change, `[dims − K]`.
-    pub changed: Param<Tensor<1, Int>>,
+    pub identity: Param<Tensor<1, Int>>,
+    /// Indices of the elements that are transformed, `[dims − K]`.
+    pub transformed: Param<Tensor<1, Int>>,
     #[module(skip)]
     shape: Vec<usize>,
 }
 
 /// A batch taken apart.
 struct Parts {
-    kept: Tensor<2>,
-    changed: Tensor<2>,
-    /// Where each element is in `[kept, changed]`.
+    identity: Tensor<2>,
+    transformed: Tensor<2>,
+    /// Where each element is in `[identity, transformed]`.
     places: Tensor<1, Int>,
 }
 
 impl Parts {
-    /// The batch with other numbers in place of those that change.
-    fn join<const D: usize>(&self, changed: Tensor<2>, dims: [usize; D]) -> Tensor<D> {
-        Tensor::cat(vec![self.kept.clone(), changed], 1).select(1, self.places.clone()).reshape(dims)
+    /// The batch with other numbers in place of those that are transformed.
+    fn join<const D: usize>(&self, transformed: Tensor<2>, dims: [usize; D]) -> Tensor<D> {
+        Tensor::cat(vec![self.identity.clone(), transformed], 1).select(1, self.places.clone()).reshape(dims)
     }
 
-    /// What the network sees: zeros in place of what changes.
+    /// What the network reads: zeros in place of what is transformed.
     fn masked<const D: usize>(&self, dims: [usize; D]) -> Tensor<D> {
-        self.join(self.changed.zeros_like(), dims)
+        self.join(self.transformed.zeros_like(), dims)
     }
 }
 
 impl<L, N> MaskedCoupling<L, N> {
     fn parts<const D: usize>(&self, x: Tensor<D>) -> Parts {
         let x = flatten(x);
-        let (kept, changed) = (self.kept.val(), self.changed.val());
-        let places = inverse_order(Tensor::cat(vec![kept.clone(), changed.clone()], 0));
-        Parts { kept: x.clone().select(1, kept), changed: x.select(1, changed), places }
+        let (identity, transformed) = (self.identity.val(), self.transformed.val());
+        let places = inverse_order(Tensor::cat(vec![identity.clone(), transformed.clone()], 0));
+        Parts { identity: x.clone().select(1, identity), transformed: x.select(1, transformed), places }
     }
 }
 
 impl<const D: usize, L, N> ShapeMap<D> for MaskedCoupling<L, N>
 where
     L: Law,
-    N: NetShape<D>,
+    N: Net<D>,
 {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         check_event("MaskedCoupling", &self.shape, shape)?;
-        self.conditioner.check(shape, shape, self.law.n_params())?;
+        self.conditioner.check(shape, shape)?;
         Ok(shape)
     }
 }
 
 impl<const D: usize, C, L, N> Bijector<D, C> for MaskedCoupling<L, N>
 where
-    C: Context,
+    C: Features<D>,
     L: Law,
-    N: Conditioner<D, C>,
+    N: Net<D>,
 {
     type Driver = Leaf;
 
@@ -227,9 +267,9 @@ where
         check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
-        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
+        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
         see("conditioner", &|| all_finite(&theta));
-        let (z, log_derivative) = self.law.forward(parts.changed.clone(), theta);
+        let (z, log_derivative) = self.law.forward(parts.transformed.clone(), theta);
         (parts.join(z, dims), sum_event(log_derivative))
     }
 
@@ -237,8 +277,8 @@ where
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let parts = self.parts(z);
-        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
-        let x = self.law.inverse(parts.changed.clone(), theta);
+        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
+        let x = self.law.inverse(parts.transformed.clone(), theta);
         parts.join(x, dims)
     }
 
@@ -246,8 +286,8 @@ where
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let parts = self.parts(z);
-        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.changed.val());
-        let (x, log_derivative) = self.law.inverse_with_log_derivative(parts.changed.clone(), theta);
+        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
+        let (x, log_derivative) = self.law.inverse_with_log_derivative(parts.transformed.clone(), theta);
         (parts.join(x, dims), sum_event(log_derivative))
     }
 
@@ -257,35 +297,39 @@ where
         let device = graph_device(self, &z);
         let condition = context.leaf(&device);
         let dims = z.dims();
-        let Parts { kept, changed: z_changed, places } = self.parts(z);
-        let kept_leaf = constant(kept.clone(), &device).require_grad();
-        let leaves =
-            Parts { kept: kept_leaf.clone(), changed: constant(z_changed.clone(), &device), places: places.clone() };
-        let theta = self.conditioner.forward(leaves.masked(dims), &condition).select(2, self.changed.val());
-        let whole = Parts { kept, changed: z_changed.clone(), places };
-        let x = replay.input(self, || whole.join(self.law.inverse(z_changed, theta.clone().inner()), dims));
-        let changed = constant(self.parts(x.clone()).changed, &device).require_grad();
-        let (z_changed, log_derivative) = self.law.forward(changed.clone(), theta);
+        let Parts { identity, transformed: z_transformed, places } = self.parts(z);
+        let identity_leaf = constant(identity.clone(), &device).require_grad();
+        let leaves = Parts {
+            identity: identity_leaf.clone(),
+            transformed: constant(z_transformed.clone(), &device),
+            places: places.clone(),
+        };
+        let theta = self.conditioner.forward(leaves.masked(dims), &condition).select(2, self.transformed.val());
+        let whole = Parts { identity, transformed: z_transformed.clone(), places };
+        let x = replay.input(self, || whole.join(self.law.inverse(z_transformed, theta.clone().inner()), dims));
+        let transformed = constant(self.parts(x.clone()).transformed, &device).require_grad();
+        let (z_transformed, log_derivative) = self.law.forward(transformed.clone(), theta);
         let grads = self.parts(grad_z);
         let log_det = sum_event(log_derivative);
-        let outward = (z_changed * constant(grads.changed, &device)).sum()
+        let outward = (z_transformed * constant(grads.transformed, &device)).sum()
             + (log_det * constant(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();
-        let Some(through_changed) = changed.grad_remove(&mut gradients) else {
+        let Some(through_transformed) = transformed.grad_remove(&mut gradients) else {
             unreachable!("a law depends on its input")
         };
         // A network may ignore what it is given.
-        let kept = match kept_leaf.grad_remove(&mut gradients) {
-            Some(through_network) => grads.kept + through_network,
-            None => grads.kept,
+        let identity = match identity_leaf.grad_remove(&mut gradients) {
+            Some(through_network) => grads.identity + through_network,
+            None => grads.identity,
         };
         replay.collect(self, &condition, &mut gradients);
-        let grad_z = Parts { kept, changed: through_changed.clone(), places: grads.places }.join(through_changed, dims);
+        let grad_z = Parts { identity, transformed: through_transformed.clone(), places: grads.places }
+            .join(through_transformed, dims);
         Cotangent { z: x, grad_z, grad_log_det }
     }
 
     fn accepts(&self) -> Result<(), ShapeError> {
-        self.conditioner.accepts()
+        self.conditioner.accepts::<D, C>()
     }
 
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
@@ -297,8 +341,8 @@ where
         let dims = x.dims();
         let parts = self.parts(x);
         let (conditioner, theta) = self.conditioner.initialize(parts.masked(dims), context);
-        let (z, _) = self.law.forward(parts.changed.clone(), theta.select(2, self.changed.val()));
-        let Self { law, kept, changed, shape, .. } = self;
-        (Self { law, conditioner, kept, changed, shape }, parts.join(z, dims).detach())
+        let (z, _) = self.law.forward(parts.transformed.clone(), theta.select(2, self.transformed.val()));
+        let Self { law, identity, transformed, shape, .. } = self;
+        (Self { law, conditioner, identity, transformed, shape }, parts.join(z, dims).detach())
     }
 }

@@ -1,12 +1,12 @@
-//! Coupling: one half of the channels passes unchanged and tells a network how the other half is transformed.
+//! Coupling: one half of the channels passes unchanged and determines, through a network, how the other half is transformed.
 //! ```text
-//! x = (x_a, x_b) along axis 1              theta = conditioner(kept half, context)
-//! forward   z_kept = x_kept,  z_other = law(x_other; theta)        log_det  Σ ln ∂z/∂x of the law
-//! inverse   x_other = law⁻¹(z_other; theta(z_kept))
+//! x = (x_a, x_b) along axis 1              theta = conditioner(identity half, context)
+//! forward   z_identity = x_identity,  z_transformed = law(x_transformed; theta)      log_det  Σ ln ∂z/∂x of the law
+//! inverse   x_transformed = law⁻¹(z_transformed; theta(z_identity))
 //! ```
 //! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never inverted. With an odd number of channels
-//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first; [`MaskedCoupling`] keeps any
-//! set of elements where they are.
+//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first; [`MaskedCoupling`] leaves
+//! every element where it is.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.2; with the MixLogCDF law, Ho et al. 2019 §3.2.
@@ -17,6 +17,7 @@ pub mod masked_coupling;
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use crate::tensor::graph::{constant, graph_device};
 use crate::tensor::half::Half;
@@ -25,84 +26,126 @@ pub use masked_coupling::{MaskedCoupling, MaskedCouplingConfig};
 
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::See;
-use crate::bijector::{Bijector, Leaf, ShapeMap};
-use crate::conditioner::{Conditioner, NetShape, ThetaInit};
-use crate::context::Context;
+use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
+use crate::conditioner::{Conditioned, Net, NetConfig, NetSite, theta_init};
+use crate::context::Features;
 use crate::error::{ConfigError, ShapeError, check_shape};
-use crate::law::Law;
+use crate::law::{Law, LawConfig};
 use crate::tensor::finite::all_finite;
+use crate::tensor::limit::sum;
 use crate::tensor::per_example::{flatten, sum_event};
 
-/// Configuration of [`Coupling`].
-#[derive(Config, Debug)]
-pub struct CouplingConfig {
-    /// The half that passes unchanged.
-    #[config(default = "Half::First")]
-    pub kept: Half,
-}
-
-impl CouplingConfig {
-    /// The coupling of `law`, with parameters from `conditioner`, which start at the law's start ([`ThetaInit`]).
-    ///
-    /// # Panics
-    /// If the two do not fit. [`CouplingConfig::try_init`] returns the error.
-    pub fn init<L: Law, N: ThetaInit>(&self, law: L, conditioner: N) -> Coupling<L, N> {
-        match self.try_init(law, conditioner) {
-            Ok(coupling) => coupling,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// The coupling, or why law and network do not fit.
-    ///
-    /// # Errors
-    /// Those of [`ThetaInit::init_at`].
-    pub fn try_init<L: Law, N: ThetaInit>(&self, law: L, conditioner: N) -> Result<Coupling<L, N>, ConfigError> {
-        let conditioner = conditioner.init_at(&law)?;
-        Ok(Coupling { law, conditioner, kept: self.kept })
-    }
-}
-
-/// Coupling of a [`Law`] whose parameters come from a [`Conditioner`]. The formulas head this module.
-#[derive(Module, Debug)]
-pub struct Coupling<L, N> {
-    /// The law of the half that changes.
+/// Configuration of [`Coupling`]: the law and the network, of which neither is told a width.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouplingConfig<L, N> {
+    /// The law of the transformed half.
     pub law: L,
     /// The network that gives its parameters.
-    pub conditioner: N,
-    #[module(skip)]
-    kept: Half,
+    pub net: N,
+    /// The half that passes unchanged.
+    #[serde(default = "Half::first")]
+    pub identity: Half,
+    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the law's own
+    /// start ([`Law::theta_init`]).
+    #[serde(default)]
+    pub theta_init: Option<Vec<f64>>,
 }
 
-impl<L, N> Coupling<L, N> {
-    /// Shapes of the kept half and of the other.
-    fn half_shapes<const D: usize>(&self, shape: [usize; D]) -> ([usize; D], [usize; D]) {
-        let half = |channels: usize| std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] });
-        let (kept, other) = self.kept.widths(shape[1]);
-        (half(kept), half(other))
+impl<L: Config, N: Config> Config for CouplingConfig<L, N> {}
+
+impl<L, N> CouplingConfig<L, N> {
+    /// The first half passes unchanged, and the law's parameters start at the law's own start.
+    pub fn new(law: L, net: N) -> Self {
+        Self { law, net, identity: Half::First, theta_init: None }
     }
+
+    /// The same, where `identity` passes unchanged.
+    pub fn with_identity(self, identity: Half) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same with another start of the law's parameters.
+    pub fn with_theta_init(self, theta_init: Option<Vec<f64>>) -> Self {
+        Self { theta_init, ..self }
+    }
+
+    /// The law, and what the network is told.
+    fn parts<const D: usize, C: Features<D>>(&self, site: &Site<D, C>) -> Result<(L::Law, NetSite<D>), ConfigError>
+    where
+        L: LawConfig,
+    {
+        let shape = site.shape();
+        if shape[1] < 2 {
+            return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() }.into());
+        }
+        let law = self.law.build().map_err(|error| error.at(".law"))?;
+        let start = theta_init::of("CouplingConfig", &self.theta_init, &law)?;
+        let (identity, transformed) = half_shapes(self.identity, shape);
+        let net = NetSite::new(identity, transformed, start, site.device()).with_context(site.context().clone());
+        Ok((law, net))
+    }
+}
+
+impl<const D: usize, C, L, N> LayerConfig<D, C> for CouplingConfig<L, N>
+where
+    C: Features<D>,
+    L: LawConfig,
+    N: NetConfig<D>,
+{
+    type Layer = Coupling<L::Law, N::Net>;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+        let (law, net) = self.parts(site)?;
+        let conditioner = Conditioned::build_for(&self.net, &net, &law, None).map_err(|error| error.at(".net"))?;
+        Ok(Coupling { law, conditioner, identity: self.identity })
+    }
+
+    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+        let (law, net) = self.parts(site)?;
+        let net = self.net.num_params(&net).map_err(|error| error.at(".net"))?;
+        Ok(Plan { output: site.shape(), num_params: sum([law.num_params(), net]) })
+    }
+}
+
+/// Coupling of a [`Law`] whose parameters come from a network ([`Net`]). The formulas head this module.
+#[derive(Module, Debug)]
+pub struct Coupling<L, N> {
+    /// The law of the transformed half.
+    pub law: L,
+    /// The network that gives its parameters.
+    pub conditioner: Conditioned<N>,
+    #[module(skip)]
+    identity: Half,
+}
+
+/// Shapes of the half that passes unchanged and of the other.
+fn half_shapes<const D: usize>(identity: Half, shape: [usize; D]) -> ([usize; D], [usize; D]) {
+    let half = |channels: usize| std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] });
+    let (identity, transformed) = identity.widths(shape[1]);
+    (half(identity), half(transformed))
 }
 
 impl<const D: usize, L, N> ShapeMap<D> for Coupling<L, N>
 where
     L: Law,
-    N: NetShape<D>,
+    N: Net<D>,
 {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         if shape[1] < 2 {
             return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() });
         }
-        let (kept, other) = self.half_shapes(shape);
-        self.conditioner.check(kept, other, self.law.n_params())?;
+        let (identity, transformed) = half_shapes(self.identity, shape);
+        self.conditioner.check(identity, transformed)?;
         Ok(shape)
     }
 }
 
 impl<const D: usize, C, L, N> Bijector<D, C> for Coupling<L, N>
 where
-    C: Context,
+    C: Features<D>,
     L: Law,
-    N: Conditioner<D, C>,
+    N: Net<D>,
 {
     type Driver = Leaf;
 
@@ -113,37 +156,37 @@ where
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
-        let theta = self.conditioner.forward(self.kept.of(x.clone()), context);
+        let theta = self.conditioner.forward(self.identity.of(x.clone()), context);
         see("conditioner", &|| all_finite(&theta));
-        let (z, log_det) = self.law.forward_within(positions(x), theta, self.kept.other_range(dims[1]));
+        let (z, log_det) = self.law.forward_within(positions(x), theta, self.identity.other_range(dims[1]));
         (z.reshape(dims), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
-        let theta = self.conditioner.forward(self.kept.of(z.clone()), context);
-        self.law.inverse_within(positions(z), theta, self.kept.other_range(dims[1])).reshape(dims)
+        let theta = self.conditioner.forward(self.identity.of(z.clone()), context);
+        self.law.inverse_within(positions(z), theta, self.identity.other_range(dims[1])).reshape(dims)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.output_shape_given(z.dims(), context));
-        let (kept, other) = self.kept.split(z);
-        let dims = other.dims();
-        let theta = self.conditioner.forward(kept.clone(), context);
-        let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(other), theta);
-        (self.kept.join(kept, x.reshape(dims)), sum_event(log_derivative))
+        let (identity, transformed) = self.identity.split(z);
+        let dims = transformed.dims();
+        let theta = self.conditioner.forward(identity.clone(), context);
+        let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(transformed), theta);
+        (self.identity.join(identity, x.reshape(dims)), sum_event(log_derivative))
     }
 
-    /// The network sees the kept half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
+    /// The network reads the identity half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
         let condition = context.leaf(&device);
         let dims = z.dims();
-        let kept = constant(self.kept.of(z.clone()), &device).require_grad();
-        let theta = self.conditioner.forward(kept.clone(), &condition);
-        let range = self.kept.other_range(dims[1]);
+        let identity = constant(self.identity.of(z.clone()), &device).require_grad();
+        let theta = self.conditioner.forward(identity.clone(), &condition);
+        let range = self.identity.other_range(dims[1]);
         let inverse = || self.law.inverse_within(positions(z), theta.clone().inner(), range.clone()).reshape(dims);
         let x = replay.input(self, inverse);
         let leaf = constant(x.clone(), &device).require_grad();
@@ -155,10 +198,10 @@ where
             unreachable!("a coupling depends on its input")
         };
         // A network may ignore what it is given.
-        let grad_x = match kept.grad_remove(&mut gradients) {
+        let grad_x = match identity.grad_remove(&mut gradients) {
             Some(through_network) => {
-                let (grad_kept, grad_other) = self.kept.split(through_law);
-                self.kept.join(grad_kept + through_network, grad_other)
+                let (grad_identity, grad_transformed) = self.identity.split(through_law);
+                self.identity.join(grad_identity + through_network, grad_transformed)
             }
             None => through_law,
         };
@@ -167,21 +210,21 @@ where
     }
 
     fn accepts(&self) -> Result<(), ShapeError> {
-        self.conditioner.accepts()
+        self.conditioner.accepts::<D, C>()
     }
 
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
-        self.conditioner.check_context(self.half_shapes(shape).0, context)
+        self.conditioner.check_context(half_shapes(self.identity, shape).0, context)
     }
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         check_shape(self.output_shape_given(x.dims(), context));
-        let (kept, other) = self.kept.split(x);
-        let dims = other.dims();
-        let (conditioner, theta) = self.conditioner.initialize(kept.clone(), context);
-        let (z, _) = self.law.forward(flatten(other), theta);
-        let started = Self { law: self.law, conditioner, kept: self.kept };
-        let z = started.kept.join(kept, z.reshape(dims)).detach();
+        let (identity, transformed) = self.identity.split(x);
+        let dims = transformed.dims();
+        let (conditioner, theta) = self.conditioner.initialize(identity.clone(), context);
+        let (z, _) = self.law.forward(flatten(transformed), theta);
+        let started = Self { law: self.law, conditioner, identity: self.identity };
+        let z = started.identity.join(identity, z.reshape(dims)).detach();
         (started, z)
     }
 }

@@ -124,13 +124,16 @@ pub enum ConfigError {
         /// Number of entries.
         found: usize,
     },
-    /// A mask that leaves nothing to keep or nothing to change.
-    #[error("{config}: the mask keeps {kept} of {total} elements; at least one must be kept and one changed")]
+    /// A mask of which one half is empty.
+    #[error(
+        "{config}: the mask leaves {identity} of {total} elements unchanged; at least one must be unchanged and one \
+         transformed"
+    )]
     OneSided {
         /// Type of the configuration.
         config: &'static str,
         /// Elements that pass unchanged.
-        kept: usize,
+        identity: usize,
         /// All elements.
         total: usize,
     },
@@ -162,11 +165,12 @@ pub enum ConfigError {
     },
     /// A start at which components of a law are equal.
     #[error(
-        "{network}: `theta_init` makes components {first} and {second} of {law} equal; their gradients would be equal \
-         too, so they would never separate; make them differ, or leave `theta_init` out for the law's own start"
+        "{network}: components {first} and {second} of {law} start equal; their gradients would be equal too, so they \
+         would never separate; leave `theta_init` out for the law's own start, and let the last layer of a network of \
+         your own start at `NetSite::theta_init`"
     )]
     EqualComponents {
-        /// Type of the network.
+        /// Type of the network, or of the configuration that names the start.
         network: &'static str,
         /// Type of the law.
         law: &'static str,

@@ -31,12 +31,14 @@ use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 
 use super::between::{Between, BetweenLayers};
-use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive};
+use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig};
+use crate::bijector::{LayerConfig, Site};
 use crate::conditioner::Activation;
+use crate::context::ContextShape;
 use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
-use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig};
 use crate::prior::StandardNormal;
 use crate::reshape::order::Order;
 use crate::tensor::limit::{product, sum};
@@ -84,39 +86,47 @@ impl MafConfig {
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         ConfigError::repeated("MafConfig", "n_layers", self.n_layers)?;
-        self.law.validate()?;
-        let net = self.net(0).num_params()?;
-        if self.dims == 1 && self.d_context.is_none() && self.law.init().is_affine() {
-            return Err(ConfigError::OnlyNormal { config: "MafConfig" });
-        }
+        let net = self.layer(0).plan(&self.site(&Device::default()))?.num_params;
         let layer = sum([net, self.between.num_params(self.dims)?]);
         let sizes = [("dims", self.dims), ("n_layers", self.n_layers)];
         ConfigError::parameters("MafConfig", product([self.n_layers, layer]), sizes)
     }
 
-    fn net(&self, layer: usize) -> MadeConfig {
+    /// Autoregressive layer number `layer`.
+    fn layer(&self, layer: usize) -> MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig> {
         let order = if layer.is_multiple_of(2) { Order::Natural } else { Order::Reversed };
-        let law = self.law.init();
-        MadeConfig::new(self.dims, law.n_params())
-            .with_hidden(self.hidden.clone())
-            .with_order(order)
-            .with_activation(self.activation)
-            .with_d_context(self.d_context)
+        let net = MadeConfig::new(self.hidden.clone()).with_order(order).with_activation(self.activation);
+        MaskedAutoregressiveConfig::new(self.law.clone(), net)
+    }
+
+    /// Where the layers are built.
+    fn site(&self, device: &Device) -> Site<2> {
+        Site::described([1, self.dims], ContextShape::vector(self.d_context), device)
     }
 
     /// The layers, for a flow with another prior or as a part of a larger one.
     ///
+    /// # Errors
+    /// Those of [`MafConfig::num_params`].
+    pub fn try_init_layers(&self, device: &Device) -> Result<Vec<MafStep>, ConfigError> {
+        self.validate()?;
+        let site = self.site(device);
+        let step = |layer| {
+            let masked = self.layer(layer).build(&site)?;
+            Ok((self.between.init(self.dims, device), masked))
+        };
+        (0..self.n_layers).map(step).collect()
+    }
+
+    /// [`MafConfig::try_init_layers`].
+    ///
     /// # Panics
     /// If [`MafConfig::validate`] is an error.
     pub fn init_layers(&self, device: &Device) -> Vec<MafStep> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
+        match self.try_init_layers(device) {
+            Ok(layers) => layers,
+            Err(error) => panic!("{error}"),
         }
-        let step = |layer| {
-            let masked = MaskedAutoregressive::new(self.law.init(), self.net(layer).init(device));
-            (self.between.init(self.dims, device), masked)
-        };
-        (0..self.n_layers).map(step).collect()
     }
 
     /// The model before its start.
@@ -132,8 +142,7 @@ impl MafConfig {
 
     /// The model before its start, or why the configuration describes none without a condition.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<Maf>, ConfigError> {
-        self.validate()?;
-        Ok(Flow::new(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
+        Ok(Flow::new(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 
     /// The model given a condition of `d_context` numbers, before its start.
@@ -149,7 +158,6 @@ impl MafConfig {
 
     /// The model given a condition of `d_context` numbers, before its start, or why the configuration describes none.
     pub fn try_init_given(&self, device: &Device) -> Result<Uninit<Maf<Tensor<2>>>, ConfigError> {
-        self.validate()?;
-        Ok(Flow::new_given(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
+        Ok(Flow::new_given(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 }

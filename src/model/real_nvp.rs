@@ -1,7 +1,7 @@
 //! RealNVP on vectors: couplings of alternating halves, with dense networks. A flow for points of a plane and for tables.
 //! ```text
 //! n_couplings times   norm and matrix, or not ([`Between`])
-//!                     coupling of a law, which keeps the first half         theta = mlp(kept, context)
+//!                     coupling of a law, which leaves the first half      theta = mlp(first half, context)
 //!                     swap of the halves
 //! prior               standard normal
 //! ```
@@ -36,15 +36,16 @@ use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 
 use super::between::{Between, BetweenLayers};
+use crate::bijector::{LayerConfig, Site};
 use crate::conditioner::{Activation, Mlp, MlpConfig};
+use crate::context::ContextShape;
 use crate::coupling::{Coupling, CouplingConfig};
 use crate::error::ConfigError;
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
-use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law};
+use crate::law::{AffineConfig, AffineForm, AnyLaw, AnyLawConfig};
 use crate::prior::StandardNormal;
 use crate::reshape::Swap;
-use crate::tensor::half::Half;
 use crate::tensor::limit::{product, sum};
 
 /// The model. Built by [`RealNvpConfig::init`].
@@ -100,35 +101,45 @@ impl RealNvpConfig {
         }
         ConfigError::positive(NAME, "dims", self.dims)?;
         ConfigError::repeated(NAME, "n_couplings", self.n_couplings)?;
-        self.law.validate()?;
-        self.net().validate()?;
-        let layer = sum([self.net().num_params()?, self.between.num_params(self.dims)?]);
+        let coupling = self.coupling().plan(&self.site(&Device::default()))?.num_params;
+        let layer = sum([coupling, self.between.num_params(self.dims)?]);
         let sizes = [("dims", self.dims), ("n_couplings", self.n_couplings)];
         ConfigError::parameters(NAME, product([self.n_couplings, layer]), sizes)
     }
 
-    fn net(&self) -> MlpConfig {
-        let (kept, other) = Half::First.widths(self.dims);
-        let law = self.law.init();
-        MlpConfig::new(kept, other, law.n_params())
-            .with_hidden(self.hidden.clone())
-            .with_activation(self.activation)
-            .with_d_context(self.d_context)
+    fn coupling(&self) -> CouplingConfig<AnyLawConfig, MlpConfig> {
+        let net = MlpConfig::new(self.hidden.clone()).with_activation(self.activation);
+        CouplingConfig::new(self.law.clone(), net)
+    }
+
+    /// Where the layers are built.
+    fn site(&self, device: &Device) -> Site<2> {
+        Site::described([1, self.dims], ContextShape::vector(self.d_context), device)
     }
 
     /// The layers, for a flow with another prior or as a part of a larger one.
     ///
+    /// # Errors
+    /// Those of [`RealNvpConfig::num_params`].
+    pub fn try_init_layers(&self, device: &Device) -> Result<Vec<RealNvpStep>, ConfigError> {
+        self.validate()?;
+        let (coupling, site) = (self.coupling(), self.site(device));
+        let step = |_| {
+            let coupling = coupling.build(&site)?;
+            Ok((self.between.init(self.dims, device), coupling, Swap::new()))
+        };
+        (0..self.n_couplings).map(step).collect()
+    }
+
+    /// [`RealNvpConfig::try_init_layers`].
+    ///
     /// # Panics
     /// If [`RealNvpConfig::validate`] is an error.
     pub fn init_layers(&self, device: &Device) -> Vec<RealNvpStep> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
+        match self.try_init_layers(device) {
+            Ok(layers) => layers,
+            Err(error) => panic!("{error}"),
         }
-        let step = |_| {
-            let coupling = CouplingConfig::new().init(self.law.init(), self.net().init(device));
-            (self.between.init(self.dims, device), coupling, Swap::new())
-        };
-        (0..self.n_couplings).map(step).collect()
     }
 
     /// The model before its start.
@@ -144,8 +155,7 @@ impl RealNvpConfig {
 
     /// The model before its start, or why the configuration describes none without a condition.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<RealNvp>, ConfigError> {
-        self.validate()?;
-        Ok(Flow::new(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
+        Ok(Flow::new(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 
     /// The model given a condition of `d_context` numbers, before its start.
@@ -161,7 +171,6 @@ impl RealNvpConfig {
 
     /// The model given a condition of `d_context` numbers, before its start, or why the configuration describes none.
     pub fn try_init_given(&self, device: &Device) -> Result<Uninit<RealNvp<Tensor<2>>>, ConfigError> {
-        self.validate()?;
-        Ok(Flow::new_given(self.init_layers(device), StandardNormal::new(), [1, self.dims])?)
+        Ok(Flow::new_given(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 }

@@ -4,10 +4,9 @@
 //! ln p(z | context) = −Σ ( ½ ((z − μ)·exp(−s))² + s + ½ ln 2π )
 //! sample   μ + temperature·exp(s)·N(0, 1)
 //! ```
-//! The network is a [`Conditioner`] that takes the condition as its input and gives two parameters for each latent: the prior of a class, or
-//! of latents that were factored out given those that were not. The order of the parameters is that of the law
-//! [`AffineForm::Normal`](crate::law::AffineForm), so that a coupling of that law and this prior may share a network. A data-dependent start of
-//! the network happens when the flow is started.
+//! The network reads the condition as its input and gives two parameters for each latent: the prior of a class, or of latents that were
+//! factored out given those that were not. The order of the parameters is that of the law
+//! [`AffineForm::Normal`](crate::law::AffineForm). A data-dependent start of the network happens when the flow is started.
 //!
 //! # Numerics
 //! `exp(−s)` overflows f32 at `s < −88`. A network whose last layer starts at zero starts at the standard normal distribution.
@@ -17,66 +16,77 @@
 //!
 //! # Example
 //! ```
-//! use burn::module::Module;
-//! use burn::tensor::{Device, Tensor};
-//! use flowkit::law::Law;
-//! use flowkit::{ConditionalNormal, Conditioner, ConfigError, Prior, ShapeError, ThetaInit};
-//!
-//! /// Mean `(c, c)`, scale 1.
-//! #[derive(Module, Debug)]
-//! struct Mean {}
-//! impl ThetaInit for Mean {
-//!     fn init_at<L: Law>(self, _: &L) -> Result<Self, ConfigError> {
-//!         Ok(self)
-//!     }
-//! }
-//! impl Conditioner<2> for Mean {
-//!     fn forward(&self, context: Tensor<2>, _: &()) -> Tensor<3> {
-//!         let batch = context.dims()[0];
-//!         let mean = context.reshape([batch, 1, 1]).expand([batch, 1, 2]);
-//!         Tensor::cat(vec![mean.zeros_like(), mean], 1)
-//!     }
-//!     fn check(&self, _: [usize; 2], _: [usize; 2], _: usize) -> Result<(), ShapeError> {
-//!         Ok(())
-//!     }
-//! }
-//!
-//! let device = Device::flex();
-//! let context = Tensor::<2>::from_data([[3.0], [5.0]], &device);
-//! let z = Tensor::<2>::from_data([[3.0, 3.0], [5.0, 6.0]], &device);
-//! let nats = ConditionalNormal::new(Mean {}).log_prob(z, &context);
-//! let peak = -(2.0 * std::f32::consts::PI).ln();
-//! nats.into_data().assert_approx_eq::<f32>(&[peak, peak - 0.5].into(), Default::default());
-//! ```
-
+use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
+use serde::{Deserialize, Serialize};
 
-use super::Prior;
 use super::diagonal_normal::log_normal;
-use crate::conditioner::Conditioner;
-use crate::error::{ShapeError, check_shape, check_shape_size};
+use super::{Prior, PriorConfig};
+use crate::bijector::Site;
+use crate::conditioner::{Conditioned, Net, NetConfig, NetSite};
+use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 
 /// Parameters of each latent: log-scale and mean.
 const N_PARAMS: usize = 2;
+
+/// Configuration of [`ConditionalNormal`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionalNormalConfig<N> {
+    /// The network that reads the condition.
+    pub net: N,
+}
+
+impl<N: Config> Config for ConditionalNormalConfig<N> {}
+
+impl<N> ConditionalNormalConfig<N> {
+    /// The prior with means and log-scales from a network of `net`.
+    pub fn new(net: N) -> Self {
+        Self { net }
+    }
+}
+
+impl<const D: usize, const K: usize, N: NetConfig<K>> PriorConfig<D, Tensor<K>> for ConditionalNormalConfig<N> {
+    type Prior = ConditionalNormal<N::Net>;
+
+    fn build(&self, site: &Site<D, Tensor<K>>) -> Result<Self::Prior, ConfigError> {
+        // The condition of a site is one tensor with K axes.
+        let mut condition = [1; K];
+        for part in site.context().parts() {
+            condition.copy_from_slice(part);
+        }
+        check_shape_size("ConditionalNormal", &site.shape())?;
+        let net = NetSite::new(condition, as_latents(site.shape()), vec![0.0; N_PARAMS], site.device());
+        let conditioner = Conditioned::build(&self.net, &net).map_err(|error| error.at(".net"))?;
+        Ok(ConditionalNormal { conditioner })
+    }
+}
+
+/// Latents with as many axes as the condition: the same, or, where the two differ, their elements in a row.
+fn as_latents<const D: usize, const K: usize>(shape: [usize; D]) -> [usize; K] {
+    let mut latents = [1; K];
+    latents[0] = shape[0];
+    if D == K {
+        latents.copy_from_slice(&shape);
+    } else if K > 1 {
+        latents[1] = shape[1..].iter().product();
+    }
+    latents
+}
 
 /// Normal prior given a condition. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ConditionalNormal<N> {
     /// Gives log-scales and means from the condition.
-    pub network: N,
+    pub conditioner: Conditioned<N>,
 }
 
 impl<N> ConditionalNormal<N> {
-    /// The prior with means and log-scales from `network`.
-    pub fn new(network: N) -> Self {
-        Self { network }
-    }
-
-    /// Whether the network takes the condition, and gives two parameters for each number of latents of shape `dims`.
+    /// Whether the network takes the condition, and gives two parameters for each element of latents of shape `dims`.
     fn fits<const D: usize, const K: usize>(&self, dims: [usize; D], context: &Tensor<K>) -> Result<(), ShapeError>
     where
-        N: Conditioner<K>,
+        N: Net<K>,
     {
         let found = context.dims();
         let mut expected = found;
@@ -86,15 +96,7 @@ impl<N> ConditionalNormal<N> {
             return Err(ShapeError::ConditionShape { layer: "ConditionalNormal", expected, found });
         }
         check_shape_size("ConditionalNormal", &dims)?;
-        // The conditioner knows shapes with its own number of axes: latents go in as their numbers where theirs is another.
-        let mut latents = [1; K];
-        latents[0] = dims[0];
-        if D == K {
-            latents.copy_from_slice(&dims);
-        } else if K > 1 {
-            latents[1] = dims[1..].iter().product();
-        }
-        self.network.check(found, latents, N_PARAMS)
+        self.conditioner.check(found, as_latents(dims))
     }
 
     /// Log-scales and means of latents of shape `dims`.
@@ -107,24 +109,24 @@ impl<N> ConditionalNormal<N> {
         context: &Tensor<K>,
     ) -> (Tensor<D>, Tensor<D>)
     where
-        N: Conditioner<K>,
+        N: Net<K>,
     {
         check_shape(self.fits(dims, context));
-        let theta = self.network.forward(context.clone(), &());
+        let theta = self.conditioner.forward(context.clone(), &());
         let part = |index: usize| theta.clone().narrow(1, index, 1).reshape(dims);
         (part(0), part(1))
     }
 }
 
-impl<const D: usize, const K: usize, N: Conditioner<K>> Prior<D, Tensor<K>> for ConditionalNormal<N> {
+impl<const D: usize, const K: usize, N: Net<K>> Prior<D, Tensor<K>> for ConditionalNormal<N> {
     fn check_given(&self, shape: [usize; D], context: &Tensor<K>) -> Result<(), ShapeError> {
         self.fits(shape, context)
     }
 
     fn initialize(self, z: Tensor<D>, context: &Tensor<K>) -> Self {
         check_shape(self.fits(z.dims(), context));
-        let (network, _) = self.network.initialize(context.clone(), &());
-        Self { network }
+        let (conditioner, _) = self.conditioner.initialize(context.clone(), &());
+        Self { conditioner }
     }
 
     fn log_prob(&self, z: Tensor<D>, context: &Tensor<K>) -> Tensor<1> {

@@ -28,9 +28,10 @@ use std::f64::consts::PI;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::Prior;
+use super::{Prior, PriorConfig};
+use crate::bijector::Site;
 use crate::context::Context;
-use crate::error::{ShapeError, check_event, check_shape, check_shape_size};
+use crate::error::{ConfigError, ShapeError, check_event, check_shape, check_shape_size};
 use crate::tensor::per_example::sum_event;
 
 /// Normal prior with a trained mean and log-scale for each element. The formulas head this module.
@@ -55,6 +56,16 @@ impl<const D: usize> DiagonalNormal<D> {
 pub(super) fn log_normal<const D: usize>(z: Tensor<D>, mean: Tensor<D>, log_scale: Tensor<D>) -> Tensor<1> {
     let scaled = (z - mean) * log_scale.clone().neg().exp();
     sum_event(scaled.square().mul_scalar(-0.5) - log_scale.add_scalar(0.5 * (2.0 * PI).ln()))
+}
+
+/// A prior for latents of a shape is its own configuration where such latents arrive.
+impl<const D: usize, C: Context> PriorConfig<D, C> for DiagonalNormal<D> {
+    type Prior = Self;
+
+    fn build(&self, site: &Site<D, C>) -> Result<Self, ConfigError> {
+        Prior::<D, C>::check(self, site.shape())?;
+        Ok(self.clone())
+    }
 }
 
 impl<const D: usize, C: Context> Prior<D, C> for DiagonalNormal<D> {

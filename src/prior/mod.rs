@@ -9,15 +9,16 @@ pub mod uniform;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
 
-pub use conditional_normal::ConditionalNormal;
+pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diagonal_normal::DiagonalNormal;
 pub use normal_mixture::{NormalMixture, NormalMixtureConfig};
 pub use standard_normal::StandardNormal;
 pub use uniform::Uniform;
 
-use crate::conditioner::Conditioner;
+use crate::bijector::Site;
+use crate::conditioner::Net;
 use crate::context::Context;
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 
 /// A distribution over tensors with `D` axes, the first of them the batch, given a condition `C`.
 ///
@@ -69,4 +70,16 @@ pub trait ReparametrisedPrior<const D: usize, C: Context = ()>: Prior<D, C> {}
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for StandardNormal {}
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for DiagonalNormal<D> {}
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for Uniform {}
-impl<const D: usize, const K: usize, N: Conditioner<K>> ReparametrisedPrior<D, Tensor<K>> for ConditionalNormal<N> {}
+impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>> for ConditionalNormal<N> {}
+
+/// A configuration of a prior. A prior without parameters is its own configuration.
+pub trait PriorConfig<const D: usize, C: Context = ()> {
+    /// What it builds.
+    type Prior: Prior<D, C>;
+
+    /// The prior of latents of the site's shape.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    fn build(&self, site: &Site<D, C>) -> Result<Self::Prior, ConfigError>;
+}

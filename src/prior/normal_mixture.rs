@@ -39,7 +39,8 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::Prior;
+use super::{Prior, PriorConfig};
+use crate::bijector::Site;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError, check_event, check_shape, check_shape_size};
 use crate::tensor::limit::{per_example, product, sum};
@@ -96,6 +97,15 @@ impl NormalMixtureConfig {
             log_scales: Initializer::Zeros.init([k, dims], device),
             shape: shape[1..].to_vec(),
         }
+    }
+}
+
+impl<const D: usize, C: Context> PriorConfig<D, C> for NormalMixtureConfig {
+    type Prior = NormalMixture;
+
+    fn build(&self, site: &Site<D, C>) -> Result<NormalMixture, ConfigError> {
+        self.num_params(site.shape())?;
+        Ok(self.init(site.shape(), site.device()))
     }
 }
 

@@ -8,9 +8,10 @@ use std::f64::consts::PI;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::Prior;
+use super::{Prior, PriorConfig};
+use crate::bijector::Site;
 use crate::context::Context;
-use crate::error::{check_shape, check_shape_size};
+use crate::error::{ConfigError, check_shape, check_shape_size};
 use crate::tensor::per_example::sum_event;
 
 /// Standard normal prior. The formulas head this module.
@@ -21,6 +22,15 @@ impl StandardNormal {
     /// The prior.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+/// There is nothing to choose.
+impl<const D: usize, C: Context> PriorConfig<D, C> for StandardNormal {
+    type Prior = Self;
+
+    fn build(&self, _: &Site<D, C>) -> Result<Self, ConfigError> {
+        Ok(self.clone())
     }
 }
 

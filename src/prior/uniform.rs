@@ -7,9 +7,10 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::Prior;
+use super::{Prior, PriorConfig};
+use crate::bijector::Site;
 use crate::context::Context;
-use crate::error::{check_shape, check_shape_size};
+use crate::error::{ConfigError, check_shape, check_shape_size};
 use crate::tensor::per_example::sum_event;
 
 /// Uniform prior on the unit cube. The formulas head this module.
@@ -20,6 +21,15 @@ impl Uniform {
     /// The prior.
     pub fn new() -> Self {
         Self {}
+    }
+}
+
+/// There is nothing to choose.
+impl<const D: usize, C: Context> PriorConfig<D, C> for Uniform {
+    type Prior = Self;
+
+    fn build(&self, _: &Site<D, C>) -> Result<Self, ConfigError> {
+        Ok(self.clone())
     }
 }
 

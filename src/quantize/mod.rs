@@ -20,14 +20,16 @@
 
 pub mod bit_depth;
 mod cell;
+pub mod encoder;
 pub mod uniform;
 pub mod variational;
 
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 pub use bit_depth::BitDepth;
+pub use encoder::{Encoder, Encoding};
 pub use uniform::{UniformDequantization, UniformDequantizationConfig};
-pub use variational::{Encoder, VariationalDequantization, VariationalDequantizationConfig};
+pub use variational::{VariationalDequantization, VariationalDequantizationConfig};
 
 use crate::error::{FlowError, ShapeError};
 

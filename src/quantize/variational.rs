@@ -14,10 +14,10 @@
 //! Ho et al. 2019 §3.1.
 
 use burn::config::Config;
-use burn::module::{Module, ModuleDisplay};
+use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
-use super::{cell, check_levels};
+use super::{Encoder, Encoding, cell, check_levels};
 use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay};
 use crate::bijector::visit::Visit;
@@ -27,18 +27,6 @@ use crate::flow::likelihood::OneSampleBound;
 use crate::flow::surjection::Surjection;
 use crate::prior::{Prior, StandardNormal};
 use crate::tensor::graph::{constant, graph_device, without_graph};
-
-/// A network that makes a condition of data scaled to [−½, ½).
-pub trait Encoder<const D: usize>: Module + ModuleDisplay {
-    /// What it makes.
-    type Code: Context;
-
-    /// The condition of a batch.
-    fn encode(&self, x: Tensor<D>) -> Self::Code;
-
-    /// Data-dependent start; passes the condition on, cut from the graph.
-    fn initialize(self, x: Tensor<D>) -> (Self, Self::Code);
-}
 
 const NAME: &str = "VariationalDequantizationConfig";
 
@@ -67,7 +55,7 @@ impl VariationalDequantizationConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        VariationalDequantization { encoder, flow, n_levels: self.n_levels }
+        VariationalDequantization { encoder: Encoding::new(encoder), flow, n_levels: self.n_levels }
     }
 }
 
@@ -75,7 +63,7 @@ impl VariationalDequantizationConfig {
 #[derive(Module, Debug)]
 pub struct VariationalDequantization<N, B> {
     /// Makes the condition.
-    pub encoder: N,
+    pub encoder: Encoding<N>,
     /// From normal noise to noise on (0, 1).
     pub flow: B,
     n_levels: usize,

@@ -24,6 +24,11 @@ pub enum Order {
 }
 
 impl Order {
+    /// [`Order::Natural`], the default of autoregressive networks.
+    pub(crate) fn natural() -> Self {
+        Self::Natural
+    }
+
     /// Whether it is an order of `n` places, for the field `order` of a configuration.
     pub(crate) fn validate(&self, config: &'static str, n: usize) -> Result<(), ConfigError> {
         let Self::Explicit(indices) = self else { return Ok(()) };

@@ -7,7 +7,7 @@
 //! network may be in a half type: see [`Precision`](crate::train::Precision). What adds up many numbers or takes exponentials within a
 //! network (layer norms, softmax, weight normalisation) is computed in [`wide`] of its type.
 
-use burn::module::Param;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 
 /// `x` in another type; `x` itself, without a node on the graph, if it has that type.
@@ -26,4 +26,21 @@ pub(crate) fn wide(dtype: DType) -> DType {
 /// The type that a parameter is stored in.
 pub(crate) fn of<const D: usize>(parameter: &Param<Tensor<D>>) -> DType {
     parameter.val().dtype()
+}
+
+/// The narrowest type that floating-point parameters of a module have; `None` where it has none. The norms of a network in a half
+/// type stay in float32.
+pub(crate) fn narrowest<M: Module>(module: &M) -> Option<DType> {
+    struct Narrowest(Option<DType>);
+    impl ModuleVisitor for Narrowest {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let found = (**param).dtype();
+            if self.0.is_none_or(|own| found.size() < own.size()) {
+                self.0 = Some(found);
+            }
+        }
+    }
+    let mut visitor = Narrowest(None);
+    module.visit(&mut visitor);
+    visitor.0
 }

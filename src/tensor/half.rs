@@ -15,6 +15,11 @@ pub enum Half {
 }
 
 impl Half {
+    /// [`Half::First`], the default of configurations.
+    pub(crate) fn first() -> Self {
+        Self::First
+    }
+
     /// Channels of this half and of the other, out of `channels`: what a network for a coupling that keeps this half is built for.
     pub fn widths(self, channels: usize) -> (usize, usize) {
         let first = channels.div_ceil(2);

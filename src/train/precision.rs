@@ -13,7 +13,9 @@
 //! Data never is in a half type: bfloat16 has 8 bits, so that a pixel of 256 levels would lose its dequantization noise, and the map from
 //! data to latents would not be one to one. What a network reads may be rounded: forward and inverse round the same half in the same way.
 //!
-//! Networks are known by name: those of this crate in `NETWORKS`. A network of your own stays in float32.
+//! A network is what a layer or a prior holds as its [`Conditioned`](crate::Conditioned), or a
+//! dequantization as its [`Encoding`](crate::Encoding): one of your own takes part like those of this
+//! crate.
 //!
 //! # Numerics
 //! bfloat16 has the range of float32 and 8 bits, float16 has 11 bits and ends at 65504 and 6e-8. Gradients of likelihoods pass 65504 easily
@@ -38,17 +40,8 @@ use super::loss_scale::LossScale;
 use crate::error::ConfigError;
 use crate::tensor::graph::constant;
 
-/// Modules whose parameters a working copy stores in the half type.
-const NETWORKS: [&str; 8] = [
-    "Struct:ConvResNet",
-    "Struct:FlowPlusPlusEncoder",
-    "Struct:GatedNet",
-    "Struct:GlowNet",
-    "Struct:Made",
-    "Struct:Mlp",
-    "Struct:ResNet",
-    "Struct:ZeroConv",
-];
+/// Modules whose parameters a working copy stores in the half type: what holds a network, whatever the network is.
+const NETWORKS: [&str; 2] = ["Struct:Conditioned", "Struct:Encoding"];
 
 /// Modules within a network whose parameters stay in float32: they are few, and used in float32.
 const WIDE: [&str; 2] = ["Struct:ActNorm", "Struct:ChannelNorm"];

@@ -6,10 +6,10 @@ use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::WarmUp;
 use flowkit::{
-    ActNormConfig, Bijector, ChannelNormConfig, ChannelOrder, Conditioner, Conv1x1Config, ConvInit, CouplingConfig,
-    DataInitConvConfig, Density, Encoder, Flow, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LogitConfig,
-    Mixing, PartitionConfig, Pattern, PositionNormConfig, Prior, Sigmoid, SqueezeConfig, StandardNormal, Surjection,
-    UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
+    ActNormConfig, Bijector, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvInit, CouplingConfig,
+    DataInitConvConfig, Density, Encoder, Flow, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LayerConfig,
+    LogitConfig, Mixing, PartitionConfig, Pattern, PositionNormConfig, Prior, Sigmoid, Site, SqueezeConfig,
+    StandardNormal, Surjection, UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
 };
 use serde_json::{Map, Value, json};
 
@@ -227,13 +227,13 @@ fn parameter_major(channel_major: &[f64], channels: usize, params: usize) -> Vec
 }
 
 fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
-    let law = MixLogCdfConfig::new(case["components"].as_u64().unwrap() as usize).init();
-    let n_params = law.n_params();
-    let net = GatedNetConfig::new([2, 2, 2], n_params, 4, 1)
-        .with_mixing(Some(heads(case)))
-        .init(&findings.precision.device());
+    let law = MixLogCdfConfig::new(case["components"].as_u64().unwrap() as usize);
+    let n_params = law.init().n_params();
+    let config = CouplingConfig::new(law, GatedNetConfig::new(4, 1).with_mixing(Some(heads(case))));
+    let coupling = config.build(&Site::new([1, 4, 2, 2], &findings.precision.device())).unwrap();
     let params = &case["params"];
-    let net = set(net, findings.precision, |path| {
+    let coupling = set(coupling, findings.precision, |path| {
+        let path = path.strip_prefix("conditioner.net.").unwrap_or(path);
         if path == "positions" {
             return numbers(&params["pos_emb"]);
         }
@@ -258,16 +258,15 @@ fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
             }
         }
     });
-    let (kept, changed) = (tensor::<4>(findings, &case["cf"]), tensor::<4>(findings, &case["ef"]));
-    let theta = net.forward(kept.clone(), &());
+    let (identity, transformed) = (tensor::<4>(findings, &case["cf"]), tensor::<4>(findings, &case["ef"]));
+    let theta = coupling.conditioner.forward(identity.clone(), &());
     // [B, params, C·H·W] here, [B, C, params, H, W] there.
     let theta = theta.reshape([2, n_params, 2, 2, 2]).swap_dims(1, 2);
     findings.check("proj_out_reshaped", theta, &case["proj_out_reshaped"]);
 
-    let coupling = CouplingConfig::new().init(law, net);
-    let x = Tensor::cat(vec![kept.clone(), changed], 1);
+    let x = Tensor::cat(vec![identity, transformed], 1);
     let (z, log_det) = coupling.forward(x.clone(), &());
-    findings.check("kept", z.clone().narrow(1, 0, 2), &case["cf"]);
+    findings.check("identity", z.clone().narrow(1, 0, 2), &case["cf"]);
     findings.check("y", z.clone().narrow(1, 2, 2), &case["y"]);
     findings.check("logdet", log_det, &case["logdet"]);
     findings.check("inverse", coupling.inverse(z, &()).narrow(1, 2, 2), &case["ef"]);

@@ -11,12 +11,13 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPermutation, Gl
 use flowkit::model::{Between, MafConfig, RealNvpConfig};
 use flowkit::train::{EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig};
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, Conv1x1Config, ConvInit, ConvResNetConfig,
-    ConvWeight, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig,
-    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig, LayerConfig,
-    LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedCouplingConfig, MlpConfig, NormalMixtureConfig, Order,
-    OutputActivation, Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site,
-    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, ContextShape, Conv1x1Config, ConvInit,
+    ConvResNetConfig, ConvStyle, ConvWeight, CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig,
+    GateKernel, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory,
+    HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig,
+    MaskedCouplingConfig, MlpConfig, NetConfig, NetSite, NormalMixtureConfig, Order, OutputActivation, Pattern,
+    PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site, UniformDequantizationConfig,
+    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,9 +107,15 @@ pub fn models() -> Vec<Case> {
     let mut cases = Vec::new();
     for (law, between) in laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix]) {
         let config = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
-        cases.push(case!(config.with_law(law.clone()).with_between(between), RealNvpConfig));
+        let config = config.with_law(law.clone()).with_between(between);
+        cases.push(makes("RealNvpConfig", config, RealNvpConfig::num_params, |config| {
+            config.init_given(&Device::default()).num_params()
+        }));
         let config = MafConfig::new(3).with_n_layers(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
-        cases.push(case!(config.with_law(law).with_between(between), MafConfig));
+        let config = config.with_law(law).with_between(between);
+        cases.push(makes("MafConfig", config, MafConfig::num_params, |config| {
+            config.init_given(&Device::default()).num_params()
+        }));
     }
     cases.extend(FlowPlusPlusPreset::ALL.map(|preset| case!(preset.model(), FlowPlusPlusConfig)));
     cases.push(case!(FlowPlusPlusConfig::cifar10_uniform(), FlowPlusPlusConfig));
@@ -116,27 +123,46 @@ pub fn models() -> Vec<Case> {
     cases.push(case!(FlowPlusPlusConfig::cifar10_without_attention(), FlowPlusPlusConfig));
     cases.extend(GlowPreset::ALL.map(|preset| case!(preset.model(), GlowConfig)));
     let small = || GlowConfig::new([2, 8, 8], 2, 1).with_n_filters(4);
-    cases.push(case!(small().with_prior(GlowPrior::Classes { n_classes: 5 }), GlowConfig));
+    let classes = small().with_prior(GlowPrior::Classes { n_classes: 5 });
+    cases.push(makes("GlowConfig", classes, GlowConfig::num_params, |config| {
+        config.init_classes(&Device::default()).num_params()
+    }));
     cases.push(case!(small().with_permutation(GlowPermutation::Shuffle { seed: 3 }), GlowConfig));
     cases.push(case!(small().with_prior(GlowPrior::Standard).with_permutation(GlowPermutation::Reverse), GlowConfig));
     cases
 }
 
+/// A network of vectors or images with halves of this shape, four parameters and a condition of three.
+fn net<const D: usize, N>(name: &str, half: [usize; D], config: N) -> Case
+where
+    N: NetConfig<D> + Serialize + DeserializeOwned + 'static,
+{
+    let site = move || {
+        let site = NetSite::new(half, half, vec![0.5, 0.0], &Device::default());
+        site.with_context(ContextShape::vector(Some(3)))
+    };
+    makes(
+        name,
+        config,
+        move |config| config.num_params(&site()),
+        move |config| Module::num_params(&config.build(&site()).unwrap()),
+    )
+}
+
 pub fn networks() -> Vec<Case> {
-    let net = |mixing| GatedNetConfig::new([2, 4, 4], 2, 4, 1).with_n_context(Some(3)).with_mixing(mixing);
+    const VECTOR: [usize; 2] = [1, 3];
+    const IMAGE: [usize; 4] = [1, 2, 4, 4];
+    let gated = |mixing| GatedNetConfig::new(4, 1).with_mixing(mixing);
     let attention = Some(flowkit::Mixing::Attention { heads: 2 });
     let encoder = |block| FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [2, 4, 4], 4, 2, block);
     vec![
-        case!(MlpConfig::new(2, 2, 2).with_d_context(Some(1)).with_theta_init(Some(vec![0.5, 0.0])), MlpConfig),
-        case!(ResNetConfig::new(2, 2, 2).with_d_hidden(8).with_d_context(Some(1)).with_dropout(0.1), ResNetConfig),
-        case!(
-            ConvResNetConfig::new(2, 2, 2).with_n_filters(4).with_n_blocks(2).with_n_context(Some(3)),
-            ConvResNetConfig
-        ),
-        case!(GlowNetConfig::new(2, 2, 2).with_n_filters(4).with_theta_init(Some(vec![0.5, 0.0])), GlowNetConfig),
-        case!(net(attention).with_output_activation(OutputActivation::ConcatElu), GatedNetConfig),
-        case!(net(None).with_weight(ConvWeight::WeightNorm), GatedNetConfig),
-        case!(ZeroConvConfig::new(2, 2, 2).with_theta_init(Some(vec![0.5, 0.0])), ZeroConvConfig),
+        net("MlpConfig", VECTOR, MlpConfig::new([64, 64])),
+        net("ResNetConfig", VECTOR, ResNetConfig::new().with_d_hidden(8).with_dropout(0.1)),
+        net("ConvResNetConfig", IMAGE, ConvResNetConfig::new().with_n_filters(4).with_n_blocks(2)),
+        net("GlowNetConfig", IMAGE, GlowNetConfig::new().with_n_filters(4)),
+        net("GatedNetConfig", IMAGE, gated(attention).with_output_activation(OutputActivation::ConcatElu)),
+        net("GatedNetConfig", IMAGE, gated(None).with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm))),
+        net("ZeroConvConfig", IMAGE, ZeroConvConfig::new()),
         case!(ZeroLinearConfig::new(2, 3), ZeroLinearConfig),
         case!(DataInitConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm), DataInitConvConfig),
         case!(DataInitConvConfig::new(2, 3).with_start(ConvInit::Normal { deviation: 0.1 }), DataInitConvConfig),
@@ -149,14 +175,17 @@ pub fn networks() -> Vec<Case> {
         case!(encoder(EncoderBlock::NormedConv), FlowPlusPlusEncoderConfig),
         case!(encoder(EncoderBlock::Attention { heads: 2 }), FlowPlusPlusEncoderConfig),
         case!(GlowClassifierConfig::new(4, 5), GlowClassifierConfig),
-        case!(MadeConfig::new(3, 2).with_d_context(Some(2)).with_theta_init(Some(vec![0.5, 0.0])), MadeConfig),
-        case!(MadeConfig::new(3, 2).with_order(Order::Explicit(vec![2, 0, 1])), MadeConfig),
-        case!(MadeConfig::new(3, 2).with_order(Order::Shuffled { seed: 7 }), MadeConfig),
+        net("MadeConfig", VECTOR, MadeConfig::new([64, 64])),
+        net("MadeConfig", VECTOR, MadeConfig::new([64, 64]).with_order(Order::Explicit(vec![2, 0, 1]))),
+        net("MadeConfig", VECTOR, MadeConfig::new([64, 64]).with_order(Order::Shuffled { seed: 7 })),
     ]
 }
 
 pub fn blocks() -> Vec<Case> {
-    let masked = |mask| MaskedCouplingConfig::new(vec![2, 4, 3], mask);
+    let masked = |mask| {
+        let law = AffineConfig::new(AffineForm::Exponential);
+        layer("MaskedCouplingConfig", MaskedCouplingConfig::new(law, ZeroConvConfig::new(), mask), [1, 2, 4, 3])
+    };
     let explicit = Mask::Explicit((0..24).map(|element| element % 3 == 0).collect());
     vec![
         layer("ActNormConfig", ActNormConfig::new(), SHAPE),
@@ -175,12 +204,18 @@ pub fn blocks() -> Vec<Case> {
             Conv1x1Config::new().with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
             SHAPE,
         ),
+        masked(Mask::Alternating),
+        masked(Mask::Checkerboard),
+        masked(explicit),
+        layer("CouplingConfig", CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([8])), [1, 3]),
+        layer(
+            "MaskedAutoregressiveConfig",
+            MaskedAutoregressiveConfig::new(AffineConfig::new(AffineForm::Exponential), MadeConfig::new([8])),
+            [1, 3],
+        ),
         layer("HouseholderConfig", HouseholderConfig::new(2), [1, 4]),
         layer("PermutationConfig", PermutationConfig::new(), SHAPE),
         layer("PermutationConfig", PermutationConfig::new().with_order(Order::Explicit(vec![2, 0, 1])), SHAPE),
-        plain("MaskedCouplingConfig", masked(Mask::Alternating), MaskedCouplingConfig::validate),
-        plain("MaskedCouplingConfig", masked(Mask::Checkerboard), MaskedCouplingConfig::validate),
-        plain("MaskedCouplingConfig", masked(explicit), MaskedCouplingConfig::validate),
         layer("LogitConfig", LogitConfig::new(), SHAPE),
         layer("LeakyReluConfig", LeakyReluConfig::new(), SHAPE),
         layer("ScalarAffineConfig", ScalarAffineConfig::new(2.0, 1.0), SHAPE),

@@ -8,12 +8,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::RealNvpConfig;
 use flowkit::model::flow_plus_plus::{FlowPlusPlusConfig, Preset as FlowPlusPlusPreset};
 use flowkit::model::glow::{GlowConfig, Preset as GlowPreset};
 use flowkit::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS};
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
-use flowkit::{ConfigError, Half, Mask, MaskedCouplingConfig, MlpConfig, Uninit};
+use flowkit::{
+    ConfigError, Half, LayerConfig, Mask, MaskedCouplingConfig, MlpConfig, NetConfig, NetSite, Site, Uninit,
+    ZeroConvConfig,
+};
 use serde_json::{Value, json};
 
 use cases::Case;
@@ -149,8 +153,8 @@ fn the_released_models_have_as_many_parameters_as_they_state() {
 /// What the sizes of a mask come to, against a count of its elements.
 #[test]
 fn a_mask_is_judged_as_if_it_were_counted() {
-    for shape in [vec![1], vec![4], vec![5], vec![1, 3], vec![2, 3], vec![3, 3, 3], vec![1, 2, 3], vec![2, 1, 1]] {
-        for kept in [Half::First, Half::Second] {
+    for shape in [[1, 1, 1], [4, 1, 1], [5, 1, 1], [1, 3, 1], [2, 3, 1], [3, 3, 3], [1, 2, 3], [2, 1, 1]] {
+        for identity in [Half::First, Half::Second] {
             let positions: usize = shape[1..].iter().product();
             let total = shape[0] * positions;
             let parity = |mut element: usize| {
@@ -164,14 +168,17 @@ fn a_mask_is_judged_as_if_it_were_counted() {
             let alternating = (0..total).filter(|element| (element / positions).is_multiple_of(2)).count();
             let checkerboard = (0..total).filter(|element| parity(*element) % 2 == 0).count();
             for (mask, first) in [(Mask::Alternating, alternating), (Mask::Checkerboard, checkerboard)] {
-                let kept_count = if kept == Half::First { first } else { total - first };
-                let found = MaskedCouplingConfig::new(shape.clone(), mask.clone()).with_kept(kept).validate();
-                let expected = if kept_count == 0 || kept_count == total {
-                    Err(ConfigError::OneSided { config: "MaskedCouplingConfig", kept: kept_count, total })
+                let count = if identity == Half::First { first } else { total - first };
+                let (law, net) = (AffineConfig::new(AffineForm::Additive), ZeroConvConfig::new());
+                let config = MaskedCouplingConfig::new(law, net, mask.clone()).with_identity(identity);
+                let [c, h, w] = shape;
+                let found = config.plan(&Site::<4>::new([1, c, h, w], &Device::default())).map(|_| ());
+                let expected = if count == 0 || count == total {
+                    Err(ConfigError::OneSided { config: "MaskedCouplingConfig", identity: count, total })
                 } else {
                     Ok(())
                 };
-                assert_eq!(found, expected, "{shape:?} {mask:?} {kept:?}");
+                assert_eq!(found, expected, "{shape:?} {mask:?} {identity:?}");
             }
         }
     }
@@ -211,11 +218,12 @@ fn what_a_file_cannot_hold_is_refused_before_it_is_made() {
 #[test]
 fn nothing_is_drawn_for_a_model_that_does_not_fit() {
     let device = Device::default().autodiff();
-    let small = MlpConfig::new(1, 1, 2).with_hidden(vec![4, 4]);
-    let trainer = Trainer::new(small.init(&device), TrainerConfig::new(1)).unwrap();
+    let site = NetSite::new([1, 1], [1, 1], vec![0.0; 2], &device);
+    let net = |width| MlpConfig::new([width, width]).build(&site).unwrap();
+    let trainer = Trainer::new(net(4), TrainerConfig::new(1)).unwrap();
     let checkpoint = trainer.checkpoint(Default::default()).unwrap();
     // 256 MiB in float32, if they were drawn.
-    let large = || Uninit::new(small.clone().with_hidden(vec![1 << 13, 1 << 13]).init(&device));
+    let large = || Uninit::new(net(1 << 13));
     let (error, bytes) = counting::bytes(|| Trainer::resume(&checkpoint, large()).map(|_| ()).unwrap_err());
     assert!(matches!(error, CheckpointError::ShapeMismatch { .. }), "{error}");
     assert!(bytes < 4 << 20, "resuming asked for {bytes} bytes");

@@ -47,7 +47,7 @@ fn step(index: &str, rest: &[&str]) -> Source {
         ["0", "log_scale"] => halves(first, "log_g"),
         ["0", "bias"] => halves(first, "b"),
         ["1", "matrices"] => halves(first + 1, "W"),
-        ["2", "conditioner", rest @ ..] => net(&rest.join(".")).under(&format!("{}.net.", first + 2)),
+        ["2", "conditioner", "net", rest @ ..] => net(&rest.join(".")).under(&format!("{}.net.", first + 2)),
         _ => panic!("a step has no parameter {rest:?}"),
     }
 }
@@ -55,8 +55,8 @@ fn step(index: &str, rest: &[&str]) -> Source {
 /// Parameters of [`flowkit::model::flow_plus_plus::FlowPlusPlus`].
 pub fn flow_plus_plus(path: &str) -> Source {
     match path.split('.').collect::<Vec<_>>().as_slice() {
-        ["surjection", "Variational", "encoder", "input", "conv", leaf] => Source::of(format!("ctx_in.{leaf}")),
-        ["surjection", "Variational", "encoder", "blocks", i, rest @ ..] => {
+        ["surjection", "Variational", "encoder", "net", "input", "conv", leaf] => Source::of(format!("ctx_in.{leaf}")),
+        ["surjection", "Variational", "encoder", "net", "blocks", i, rest @ ..] => {
             gated_conv(&rest.join(".")).under(&format!("ctx.{i}."))
         }
         ["surjection", "Variational", "flow", "1", i, rest @ ..] => step(i, rest).under("dequant.layers."),

@@ -1,7 +1,7 @@
 //! Configurations from JSON, as a program reads them from its settings or from a checkpoint.
 
 use burn::config::{Config, config_to_json};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use flowkit::data::LoaderConfig;
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::flow_plus_plus::{
@@ -12,12 +12,13 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::TrainerConfig;
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvResNetConfig,
-    CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig,
-    GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig,
-    MadeConfig, Mask, MaskedCouplingConfig, Mixing, MlpConfig, NormalMixtureConfig, PartitionConfig, Pattern,
-    PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig,
-    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConditionalNormalConfig, Conv1x1Config,
+    ConvResNetConfig, CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig,
+    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LayerConfig, LeakyReluConfig,
+    LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, Mixing, MlpConfig, NetConfig,
+    NetSite, NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig, PositionNormConfig, PriorConfig,
+    ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig, UniformDequantizationConfig,
+    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -59,11 +60,41 @@ macro_rules! kind {
     };
 }
 
+/// A network with its site.
+macro_rules! net {
+    ($type:ident, $example:expr, $site:expr) => {
+        kind!($type, $example, |config| config.num_params(&$site), |config, _| config.build(&$site).unwrap())
+    };
+}
+
 /// What a type without rules of its own returns.
 type Anything = Result<(), std::convert::Infallible>;
 
-fn affine() -> flowkit::law::Affine {
-    AffineConfig::new(AffineForm::Exponential).init()
+fn affine() -> AffineConfig {
+    AffineConfig::new(AffineForm::Exponential)
+}
+
+/// Where networks for two elements, or two channels of 2x2 positions, are built for an affine law.
+fn vectors() -> NetSite<2> {
+    NetSite::new([1, 2], [1, 2], vec![0.0, 1.0], &Device::flex())
+}
+
+fn images() -> NetSite<4> {
+    NetSite::new([1, 2, 2, 2], [1, 2, 2, 2], vec![0.0, 1.0], &Device::flex())
+}
+
+type AffineCoupling = CouplingConfig<AffineConfig, MlpConfig>;
+type AffineMasked = MaskedCouplingConfig<AffineConfig, MlpConfig>;
+type AffineAutoregressive = MaskedAutoregressiveConfig<AffineConfig, MadeConfig>;
+type MlpNormal = ConditionalNormalConfig<MlpConfig>;
+
+/// Where layers are built, and a prior given a condition of two.
+fn site() -> Site<2> {
+    Site::new([1, 4], &Device::flex())
+}
+
+fn given() -> Site<2, Tensor<2>> {
+    Site::given([1, 4], &Tensor::zeros([1, 2], &Device::flex()), &Device::flex())
 }
 
 /// Elementwise mixtures: the macro takes names without parameters.
@@ -81,18 +112,34 @@ fn layers() -> Vec<Kind> {
             .init()),
         kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(), |config, device| made(&config, [1, 4], device)),
         kind!(Conv1x1Config, Conv1x1Config::new(), |config, device| made(&config, [1, 3], device)),
-        kind!(CouplingConfig, CouplingConfig::new(), |_| Anything::Ok(()), |config, device| config
-            .init(affine(), MlpConfig::new(1, 1, 2).init(device))),
+        kind!(
+            AffineCoupling,
+            CouplingConfig::new(affine(), MlpConfig::new([4])).with_theta_init(Some(vec![0.0, 1.0])),
+            |config| config.plan(&site()),
+            |config, _| config.build(&site()).unwrap()
+        ),
+        kind!(
+            AffineAutoregressive,
+            MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([4])),
+            |config| config.plan(&site()),
+            |config, _| config.build(&site()).unwrap()
+        ),
+        kind!(
+            MlpNormal,
+            ConditionalNormalConfig::new(MlpConfig::new([4])),
+            |config| config.build(&given()).map(|_| ()),
+            |config, _| config.build(&given()).unwrap()
+        ),
         kind!(Mixtures, Mixtures::new(MixLogCdfConfig::new(2)), |config, device| made(&config, [1, 2], device)),
         kind!(HouseholderConfig, HouseholderConfig::new(2), |config, device| made(&config, [1, 3], device)),
         kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, device| made(&config, [1, 3], device)),
         kind!(LogitConfig, LogitConfig::new(), |config, device| made(&config, [1, 3], device)),
-        kind!(MaskedCouplingConfig, MaskedCouplingConfig::new(vec![2, 2], Mask::Checkerboard), |config, device| {
-            let n: usize = config.shape.iter().product();
-            let _ = config
-                .try_init(affine(), MlpConfig::new(n, n, 2).init(device), device)
-                .map_err(|error| error.to_string());
-        }),
+        kind!(
+            AffineMasked,
+            MaskedCouplingConfig::new(affine(), MlpConfig::new([4]), Mask::Checkerboard),
+            |config| config.plan(&site()),
+            |config, _| config.build(&site()).unwrap()
+        ),
         kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.init()),
         kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config.init([1, 2], device)),
         kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, device| made(
@@ -119,30 +166,19 @@ fn networks() -> Vec<Kind> {
     let attention = Mixing::Attention { heads: 2 };
     vec![
         kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| config.init(device)),
-        kind!(ConvResNetConfig, ConvResNetConfig::new(1, 1, 2).with_n_filters(4).with_n_blocks(1), |config, device| {
-            config.init(device)
-        }),
+        net!(ConvResNetConfig, ConvResNetConfig::new().with_n_filters(4).with_n_blocks(1), images()),
         kind!(GatedAttentionConfig, GatedAttentionConfig::new(4).with_mixing(attention), |config, device| config
             .init(device)),
         kind!(GatedBlockConfig, GatedBlockConfig::new(4).with_mixing(Some(attention)), |config, device| config
             .init(device)),
         kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| config.init(device)),
-        kind!(
-            GatedNetConfig,
-            GatedNetConfig::new([2, 2, 2], 2, 4, 1).with_mixing(Some(attention)),
-            |config, device| config.init(device)
-        ),
-        kind!(GlowNetConfig, GlowNetConfig::new(1, 1, 2).with_n_filters(4), |config, device| config.init(device)),
-        kind!(MadeConfig, MadeConfig::new(3, 2).with_hidden(vec![4]), |config, device| config.init(device)),
-        kind!(
-            MlpConfig,
-            MlpConfig::new(1, 1, 2).with_hidden(vec![4]).with_theta_init(Some(vec![0.0, 1.0])),
-            |config, device| config.init(device)
-        ),
-        kind!(ResNetConfig, ResNetConfig::new(1, 1, 2).with_d_hidden(4).with_n_blocks(1), |config, device| config
-            .init(device)),
+        net!(GatedNetConfig, GatedNetConfig::new(4, 1).with_mixing(Some(attention)), images()),
+        net!(GlowNetConfig, GlowNetConfig::new().with_n_filters(4), images()),
+        net!(MadeConfig, MadeConfig::new([4]), vectors()),
+        net!(MlpConfig, MlpConfig::new([4]), vectors()),
+        net!(ResNetConfig, ResNetConfig::new().with_d_hidden(4).with_n_blocks(1), vectors()),
+        net!(ZeroConvConfig, ZeroConvConfig::new(), images()),
         kind!(DataInitConvConfig, DataInitConvConfig::new(2, 3), |config, device| config.init(device)),
-        kind!(ZeroConvConfig, ZeroConvConfig::new(1, 1, 2), |config, device| config.init(device)),
         kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| config.init(device)),
     ]
 }

@@ -8,8 +8,8 @@ use flowkit::train::{
     NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, Logit, LogitConfig, Mlp,
-    MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, Context, ContextShape, Coupling, CouplingConfig, Flow, GradientMemory,
+    LayerConfig, Logit, LogitConfig, Mlp, MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, Site, StandardNormal,
 };
 
 use crate::build::{fixed, layer};
@@ -132,8 +132,8 @@ fn model(place: Place) -> Model {
     let only = |at: &[Place]| at.contains(&place).then_some(place);
     // Two layers that share what the encoder made.
     let coupling = || {
-        let net = MlpConfig::new(1, 1, 2).with_hidden(vec![4]).with_d_context(Some(1)).init(&device);
-        CouplingConfig::new().init(AffineConfig::new(AffineForm::Exponential).init(), net)
+        let config = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));
+        config.build(&Site::<2>::described([1, 2], ContextShape::vector(Some(1)), &device)).unwrap()
     };
     let noise = (coupling(), Kink::new(only(&[Place::NoiseFlow]), &device), coupling(), Sigmoid::new());
     let dequantization = VariationalDequantizationConfig::new().init(Scale::new(place, &device), noise);

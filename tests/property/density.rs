@@ -1,10 +1,10 @@
 //! Densities integrate to 1, and likelihoods of discrete data are anchored.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use flowkit::law::{Law, MixLogCdfConfig};
+use flowkit::law::MixLogCdfConfig;
 use flowkit::{
-    Activation, Coupling, CouplingConfig, Density, Flow, Half, Logit, LogitConfig, Mlp, MlpConfig, StandardNormal,
-    Swap, Uniform, UniformDequantizationConfig,
+    Activation, Coupling, CouplingConfig, Density, Flow, Half, LayerConfig, Logit, LogitConfig, Mlp, MlpConfig, Site,
+    StandardNormal, Swap, Uniform, UniformDequantizationConfig,
 };
 
 use crate::build::fixed;
@@ -20,9 +20,9 @@ type Layer = Coupling<flowkit::law::MixLogCdf, Mlp>;
 /// Four couplings of two numbers with random parameters.
 fn couplings(dtype: DType) -> Vec<Layer> {
     let _guard = device_rng();
-    let law = MixLogCdfConfig::new(3).init();
-    let net = MlpConfig::new(1, 1, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
-    let layer = |kept| CouplingConfig::new().with_kept(kept).init(law.clone(), net.init(&device()));
+    let config = CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([6]).with_activation(Activation::Tanh));
+    let site = Site::<2>::new([1, 2], &device());
+    let layer = |identity| config.clone().with_identity(identity).build(&site).unwrap();
     let layers: Vec<Layer> = [Half::First, Half::Second, Half::First, Half::Second].map(layer).into();
     let mut draws = normal(1, 10_000, 0.4).into_iter();
     change(layers, dtype, |_, old| draws.by_ref().take(old.len()).collect())

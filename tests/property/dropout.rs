@@ -2,20 +2,22 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{MixLogCdf, MixLogCdfConfig};
 use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::testing::{Conformance, Draw, Inputs};
 use flowkit::{
-    Bijector, BoxBijector, Cotangent, Coupling, CouplingConfig, GatedNet, GatedNetConfig, Mixing, Replay, Swap,
+    Bijector, BoxBijector, ConvStyle, Cotangent, Coupling, CouplingConfig, GatedNet, GatedNetConfig, LayerConfig,
+    Mixing, Replay, Site, Swap,
 };
 
 const DTYPE: DType = DType::F64;
 
 fn coupling(device: &Device) -> Coupling<MixLogCdf, GatedNet> {
-    let law = MixLogCdfConfig::new(2).init();
-    let net = GatedNetConfig::new([1, 2, 2], law.n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-    CouplingConfig::new().init(law, net.with_dropout(0.4).init(device))
+    let net = GatedNetConfig::new(4, 1)
+        .with_mixing(Some(Mixing::Attention { heads: 2 }))
+        .with_style(ConvStyle::new().with_dropout(0.4));
+    CouplingConfig::new(MixLogCdfConfig::new(2), net).build(&Site::new([1, 2, 2, 2], device)).unwrap()
 }
 
 fn two(device: &Device) -> (Coupling<MixLogCdf, GatedNet>, Swap, Coupling<MixLogCdf, GatedNet>) {

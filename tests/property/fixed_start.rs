@@ -9,7 +9,8 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, numbers};
 use flowkit::testing::parameters::parameters;
 use flowkit::{
-    DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NormalMixtureConfig, ResNetConfig, tensor::parameter,
+    ContextShape, DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NetConfig, NetSite, NormalMixtureConfig,
+    ResNetConfig, tensor::parameter,
 };
 
 use crate::build::layer;
@@ -56,7 +57,8 @@ fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
     fixed("MAF", |d| MafConfig::new(3).init(d).without_data());
     fixed("NormalMixture", |d| NormalMixtureConfig::new(4).init([1, 3], d));
     fixed("Householder", |d| layer(&HouseholderConfig::new(4), [1, 5], d));
-    fixed("ResNet", |d| ResNetConfig::new(2, 2, 3).with_d_context(Some(2)).init(d));
+    let site = |d: &Device| NetSite::new([1, 2], [1, 2], vec![0.0; 3], d).with_context(ContextShape::vector(Some(2)));
+    fixed("ResNet", |d| ResNetConfig::new().build(&site(d)).unwrap());
     fixed("DataInitConv", |d| DataInitConvConfig::new(2, 3).init(d));
     let law = AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(3));
     let elementwise = ElementwiseConfig::new(law);
@@ -125,7 +127,8 @@ fn starts_have_their_distributions() {
         assert!(distance_from(draws, |v| (v / limit + 1.0) / 2.0) < bound);
     }
     // The default of dense layers: within 1/√fan_in, weights and bias.
-    let net = flowkit::MlpConfig::new(100, 1, 1).with_hidden(vec![300]).init(&device());
+    let site = NetSite::new([1, 100], [1, 1], vec![0.0], &device());
+    let net = flowkit::MlpConfig::new([300]).build(&site).unwrap();
     for values in parameters(&net.hidden[0]).into_iter().map(|parameter| parameter.values) {
         let n = values.len() as f64;
         assert!(values.iter().all(|v| v.abs() <= f64::from(0.1f32)));

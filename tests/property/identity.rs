@@ -1,9 +1,10 @@
 //! Networks whose last layer starts at 0 make identities of laws whose 0 is the identity.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::{
-    Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, MadeConfig, MaskedAutoregressive, MlpConfig, ResNetConfig,
+    Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, LayerConfig, MadeConfig, MaskedAutoregressiveConfig,
+    MlpConfig, ResNetConfig, Site,
 };
 
 use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};
@@ -30,16 +31,18 @@ fn layers_start_as_the_identity() {
         MixLogCdfConfig::new(1).into(),
         RationalQuadraticSplineConfig::new(5).into(),
     ];
-    for law in laws.map(|config| config.init()) {
-        let coupling = CouplingConfig::new();
-        let n = law.n_params();
-        let vectors: [BoxBijector<2>; 3] = [
-            BoxBijector::new(coupling.init(law.clone(), MlpConfig::new(2, 1, n).init(&device))),
-            BoxBijector::new(coupling.init(law.clone(), ResNetConfig::new(2, 1, n).init(&device))),
-            BoxBijector::new(MaskedAutoregressive::new(law.clone(), MadeConfig::new(3, n).init(&device))),
+    let vectors = Site::new([1, 3], &device);
+    for law in laws {
+        let coupling = CouplingConfig::new(law.clone(), MlpConfig::new([64, 64]));
+        let residual = CouplingConfig::new(law.clone(), ResNetConfig::new());
+        let masked = MaskedAutoregressiveConfig::new(law.clone(), MadeConfig::new([64, 64]));
+        let layers: [BoxBijector<2>; 3] = [
+            BoxBijector::new(coupling.build(&vectors).unwrap()),
+            BoxBijector::new(residual.build(&vectors).unwrap()),
+            BoxBijector::new(masked.build(&vectors).unwrap()),
         ];
-        vectors.into_iter().for_each(|layer| check(layer, [4, 3]));
-        let net = ConvResNetConfig::new(2, 1, n).with_n_filters(4).init(&device);
-        check(coupling.init(law, net), [2, 3, 4, 5]);
+        layers.into_iter().for_each(|layer| check(layer, [4, 3]));
+        let images = CouplingConfig::new(law, ConvResNetConfig::new().with_n_filters(4));
+        check(images.build(&Site::new([1, 3, 4, 5], &device)).unwrap(), [2, 3, 4, 5]);
     }
 }

@@ -1,7 +1,7 @@
 //! What depends on what in a masked network, by its Jacobian.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::{Activation, AutoregressiveNet, Conditioner, Made, MadeConfig, Order};
+use flowkit::{Activation, AutoregressiveNet, ContextShape, Made, MadeConfig, Net, NetConfig, NetSite, Order};
 
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
@@ -16,10 +16,11 @@ const SIZES: [usize; 3] = [5, 3, 2];
 /// A network of which no parameter is 0, so that a path that exists is seen.
 fn net(order: Order, hidden: Vec<usize>, d_context: Option<usize>) -> Made {
     let [dims, n_params, _] = SIZES;
-    let config = MadeConfig::new(dims, n_params).with_order(order).with_hidden(hidden);
-    let config = config.with_activation(Activation::Tanh).with_d_context(d_context);
+    let config = MadeConfig::new(hidden).with_order(order).with_activation(Activation::Tanh);
+    let site = NetSite::new([1, dims], [1, dims], vec![0.0; n_params], &device());
+    let site = site.with_context(ContextShape::vector(d_context));
     let _guard = device_rng();
-    change(config.init(&device()), DType::F64, |index, old| normal(7 + index as u64, old.len(), 1.0))
+    change(config.build(&site).unwrap(), DType::F64, |index, old| normal(7 + index as u64, old.len(), 1.0))
 }
 
 /// Whether parameters of each number depend on each number of `leaf`, by autodiff: `[number][number of the leaf]`.
@@ -48,7 +49,7 @@ fn parameters_depend_on_the_numbers_before_and_on_all_of_them() {
     for order in [Order::Natural, Order::Reversed, Order::Shuffled { seed: 5 }] {
         for hidden in [vec![], vec![16], vec![16, 9, 16]] {
             let plain = net(order.clone(), hidden.clone(), None);
-            let places = AutoregressiveNet::<()>::order(&plain);
+            let places = plain.order();
             let place = |number: usize| places.iter().position(|&other| other == number).unwrap();
             let strictly_triangular = |seen: &[Vec<bool>]| {
                 for (number, row) in seen.iter().enumerate() {
@@ -58,11 +59,11 @@ fn parameters_depend_on_the_numbers_before_and_on_all_of_them() {
                     }
                 }
             };
-            strictly_triangular(&depends(|x| plain.forward(x, &()), &x));
+            strictly_triangular(&depends(|x| plain.forward(x, None), &x));
             let given = net(order.clone(), hidden.clone(), Some(d_context));
-            strictly_triangular(&depends(|x| given.forward(x, &context), &x));
+            strictly_triangular(&depends(|x| given.forward(x, Some(context.clone())), &x));
             // Every number's parameters see the condition, the first number's too.
-            let seen = depends(|context| given.forward(x.clone(), &context), &context);
+            let seen = depends(|context| given.forward(x.clone(), Some(context)), &context);
             assert!(seen.iter().flatten().all(|&seen| seen), "{order:?} {hidden:?}: {seen:?}");
         }
     }

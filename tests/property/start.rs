@@ -3,7 +3,8 @@
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, CouplingConfig, GatedNetConfig, Mixing, PositionNorm, PositionNormConfig,
+    ActNorm, ActNormConfig, Bijector, CouplingConfig, GatedNetConfig, LayerConfig, Mixing, PositionNorm,
+    PositionNormConfig, Site,
 };
 
 use crate::build::layer;
@@ -65,8 +66,9 @@ fn constant_channels_start_finite() {
 fn networks_start_with_small_parameters() {
     let _guard = device_rng();
     let mixing = Some(Mixing::Attention { heads: 2 });
-    let net = GatedNetConfig::new([1, 2, 3], 1, 4, 2).with_mixing(mixing).init(&device());
-    let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Additive).init(), net);
+    let net = GatedNetConfig::new(4, 2).with_mixing(mixing);
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Additive), net);
+    let coupling = coupling.build(&Site::new([1, 2, 2, 3], &device())).unwrap();
     let x = images();
     let (_, z) = Bijector::<4>::initialize(coupling, x.clone(), &());
     let theta = numbers(&(z - x).narrow(1, 1, 1));

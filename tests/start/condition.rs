@@ -1,13 +1,13 @@
 //! A condition that is not finite is refused at every door, by a name and a row of its own.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, Law};
+use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::{ClassGlow, GlowConfig, GlowPrior};
 use flowkit::model::{RealNvp, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, NonFinite, TrainError, Trainer, TrainerConfig, UpdateOutcome};
 use flowkit::{
-    Context, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, MlpConfig, NonFiniteCondition, StandardNormal,
-    diagnose,
+    Context, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, LayerConfig, MlpConfig, NonFiniteCondition,
+    Site, StandardNormal, diagnose,
 };
 
 use super::{around, device, device_rng, levels, scattered, tensor};
@@ -67,10 +67,11 @@ fn flows_refuse_it() {
 #[test]
 fn a_part_of_a_pair_is_named() {
     let _guard = device_rng();
-    let law = AffineConfig::new(AffineForm::Exponential).init();
-    let net = MlpConfig::new(2, 1, law.n_params()).with_d_context(Some(6)).init(&device());
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([64, 64]));
+    let example = (whole(), (whole(), whole()));
+    let coupling = coupling.build(&Site::given([1, 3], &example, &device())).unwrap();
     type Three = (Tensor<2>, (Tensor<2>, Tensor<2>));
-    let flow = Flow::<_, _, 2, Three>::new_given(CouplingConfig::new().init(law, net), StandardNormal::new(), [1, 3]);
+    let flow = Flow::<_, _, 2, Three>::new_given(coupling, StandardNormal::new(), [1, 3]);
     let flow = flow.unwrap().initialize_given(x(), &(whole(), (whole(), whole()))).unwrap();
     let bad = || spoiled(1, f32::NAN);
     refused(flow.given(&(bad(), (whole(), bad()))).evaluate(x()), "condition.0", 1);
@@ -99,6 +100,9 @@ fn a_condition_of_ones_own_may_name_no_row() {
             self.clone()
         }
         fn plain(&self) -> Self {
+            self.clone()
+        }
+        fn cast(&self, _: burn::tensor::DType) -> Self {
             self.clone()
         }
         fn select(&self, _: &[usize]) -> Self {

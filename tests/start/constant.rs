@@ -2,12 +2,12 @@
 
 use std::f64::consts::PI;
 
-use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, NetInit, Scale, StageConfig};
+use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, DataInitConvConfig, Density, Flow, InitProblem,
-    Mixing, Pattern, PositionNormConfig, StandardNormal,
+    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, ConvStyle, DataInitConvConfig, Density, Flow,
+    InitProblem, Mixing, Pattern, PositionNormConfig, StandardNormal,
 };
 
 use super::{around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor};
@@ -191,7 +191,7 @@ fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
         .with_n_filters(8)
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })
-        .with_start(NetInit::FanIn);
+        .with_style(ConvStyle::fan_in());
     let border = |index: usize| index % 8 < 2 || index / 8 % 8 < 2;
     let x = levels([32, 1, 8, 8], |index| if border(index) { 0 } else { scattered(index) });
     let model = config.init(&device()).initialize(x).unwrap();

@@ -5,8 +5,8 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, CouplingConfig, Density, Exp, Flow, FlowError, GatedNetConfig, InitProblem, LogitConfig,
-    PositionNormConfig, ScalarAffineConfig, StandardNormal, UniformDequantizationConfig,
+    ActNormConfig, CouplingConfig, Density, Exp, Flow, FlowError, GatedNetConfig, InitProblem, LayerConfig,
+    LogitConfig, PositionNormConfig, ScalarAffineConfig, Site, StandardNormal, UniformDequantizationConfig,
 };
 
 use super::{around, device, device_rng, failed, levels, numbers, table, tensor};
@@ -50,8 +50,8 @@ fn one_row_starts_no_norm() {
 #[test]
 fn one_pixel_starts_no_network() {
     let _guard = device_rng();
-    let net = GatedNetConfig::new([1, 1, 1], 2, 8, 1).init(&device());
-    let coupling = CouplingConfig::new().init(AffineConfig::new(AffineForm::Exponential).init(), net);
+    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
+    let coupling = coupling.build(&Site::new([1, 2, 1, 1], &device())).unwrap();
     let flow = Flow::new(vec![coupling], StandardNormal::new(), [1, 2, 1, 1]).unwrap();
     let start = flow.initialize(tensor(vec![0.3, 0.4], [1, 2, 1, 1]));
     let expected = InitProblem::TooFew { what: "channel", found: 1 };

@@ -1,23 +1,24 @@
 //! Entries of autoregressive layers, without condition and with each kind of one.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{AffineForm, Law, RationalQuadraticSplineConfig};
+use flowkit::law::{AffineForm, LawConfig, RationalQuadraticSplineConfig};
 use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
 use super::Case;
 use super::cases::{affine, case, given, mixture};
 
-/// An autoregressive layer of `dims` numbers.
-fn maf<L: Law>(
+/// An autoregressive layer of `dims` elements.
+fn maf<L: LawConfig>(
     law: L,
     order: Order,
     dims: usize,
     d_context: Option<usize>,
     device: &Device,
-) -> MaskedAutoregressive<L, Made> {
-    let net = MadeConfig::new(dims, law.n_params()).with_hidden(vec![6, 5]).with_activation(Activation::Tanh);
-    MaskedAutoregressive::new(law, net.with_order(order).with_d_context(d_context).init(device))
+) -> MaskedAutoregressive<L::Law, Made> {
+    let net = MadeConfig::new([6, 5]).with_activation(Activation::Tanh).with_order(order);
+    let site = Site::<2>::described([1, dims], ContextShape::vector(d_context), device);
+    MaskedAutoregressiveConfig::new(law, net).build(&site).unwrap()
 }
 
 pub fn autoregressive() -> Vec<Case> {
@@ -34,7 +35,7 @@ pub fn autoregressive() -> Vec<Case> {
             maf(mixture(), Natural, 1, Some(2), d)
         }),
         case("MaskedAutoregressive, spline", [1, 3], Real(4.0), |d| {
-            maf(RationalQuadraticSplineConfig::new(4).init(), Reversed, 3, None, d)
+            maf(RationalQuadraticSplineConfig::new(4), Reversed, 3, None, d)
         }),
         case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
             Invert::new(maf(exponential(), Natural, 3, None, d))

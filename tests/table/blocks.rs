@@ -2,8 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{
-    Affine, AffineConfig, AffineForm, Law, LawConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
-    RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig,
 };
 use flowkit::testing::Inputs::{Positive, Real, Symmetric};
 use flowkit::*;
@@ -13,16 +12,16 @@ use super::cases::{case, given};
 use crate::build;
 use crate::build::layer;
 
-fn affine() -> Affine {
-    AffineConfig::new(AffineForm::Exponential).init()
+fn affine() -> AffineConfig {
+    AffineConfig::new(AffineForm::Exponential)
 }
 
-fn mixture() -> MixLogCdf {
-    MixLogCdfConfig::new(3).init()
+fn mixture() -> MixLogCdfConfig {
+    MixLogCdfConfig::new(3)
 }
 
-fn spline(bins: usize) -> RationalQuadraticSpline {
-    RationalQuadraticSplineConfig::new(bins).init()
+fn spline(bins: usize) -> RationalQuadraticSplineConfig {
+    RationalQuadraticSplineConfig::new(bins)
 }
 
 fn fixed(scale: f64, shift: f64) -> ScalarAffine {
@@ -46,32 +45,31 @@ fn permutation(c: usize, order: Order, device: &Device) -> Permutation {
     layer(&PermutationConfig::new().with_order(order), [1, c], device)
 }
 
-fn mlp(own: usize, other: usize, d_context: Option<usize>, law: &impl Law, device: &Device) -> Mlp {
-    let mlp = MlpConfig::new(own, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
-    mlp.with_d_context(d_context).init(device)
+fn mlp() -> MlpConfig {
+    MlpConfig::new([6]).with_activation(Activation::Tanh)
 }
 
-/// A coupling of five numbers.
+/// A coupling of five elements.
 fn coupling(device: &Device) -> Coupling<RationalQuadraticSpline, Mlp> {
-    CouplingConfig::new().init(spline(4), mlp(3, 2, None, &spline(4), device))
+    CouplingConfig::new(spline(4), mlp()).build(&Site::new([1, 5], device)).unwrap()
 }
 
-/// A masked coupling of vectors with as many numbers as the mask has.
-fn masked<L: Law>(
+/// A masked coupling of vectors with as many elements as the mask has.
+fn masked<L: LawConfig>(
     law: L,
     mask: Vec<bool>,
-    kept: Half,
+    identity: Half,
     context: Option<usize>,
     device: &Device,
-) -> MaskedCoupling<L, Mlp> {
-    let mlp = mlp(mask.len(), mask.len(), context, &law, device);
-    MaskedCouplingConfig::new(vec![mask.len()], Mask::Explicit(mask)).with_kept(kept).init(law, mlp, device)
+) -> MaskedCoupling<L::Law, Mlp> {
+    let site = Site::<2>::described([1, mask.len()], ContextShape::vector(context), device);
+    MaskedCouplingConfig::new(law, mlp(), Mask::Explicit(mask)).with_identity(identity).build(&site).unwrap()
 }
 
 /// A masked coupling of images.
 fn masked_image(mask: Mask, image: [usize; 3], device: &Device) -> MaskedCoupling<RationalQuadraticSpline, GatedNet> {
-    let net = GatedNetConfig::new(image, spline(4).n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-    MaskedCouplingConfig::new(image.to_vec(), mask).init(spline(4), net.init(device), device)
+    let ([c, h, w], net) = (image, GatedNetConfig::new(4, 1).with_mixing(Some(Mixing::Attention { heads: 2 })));
+    MaskedCouplingConfig::new(spline(4), net, mask).build(&Site::new([1, c, h, w], device)).unwrap()
 }
 
 pub fn blocks() -> Vec<Case> {
@@ -100,7 +98,7 @@ pub fn blocks() -> Vec<Case> {
         case("MaskedCoupling", [1, 5], size, |d| {
             masked(mixture(), vec![true, false, false, true, false], Half::First, None, d)
         }),
-        case("MaskedCoupling, second kept", [1, 3], size, |d| {
+        case("MaskedCoupling, second half unchanged", [1, 3], size, |d| {
             masked(affine(), vec![true, false, true], Half::Second, None, d)
         }),
         case("MaskedCoupling, checkerboard", [1, 2, 2, 3], Real(4.0), |d| {

@@ -1,7 +1,7 @@
 //! The entries: one for each bijector and for each way in which it can be built.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdf, MixLogCdfConfig};
 use flowkit::testing::Inputs::{self, Closed, Open, Real};
 use flowkit::testing::{Condition, Conformance};
 use flowkit::*;
@@ -35,42 +35,49 @@ pub fn given<const D: usize, C: Condition, B: Bijector<D, C> + Sync + 'static>(
     Case::new(Conformance::<D, C>::given(name, shape, context, make.clone()).inputs(inputs), make)
 }
 
-pub fn affine(form: AffineForm) -> Affine {
-    AffineConfig::new(form).init()
+pub fn affine(form: AffineForm) -> AffineConfig {
+    AffineConfig::new(form)
 }
 
-pub fn mixture() -> MixLogCdf {
-    MixLogCdfConfig::new(3).init()
+pub fn mixture() -> MixLogCdfConfig {
+    MixLogCdfConfig::new(3)
 }
 
-/// A network from a half of one width to another's parameters; a condition of width 0 is none.
-fn mlp([kept, other]: [usize; 2], law: &impl Law, d_context: usize, device: &Device) -> Mlp {
-    let config = MlpConfig::new(kept, other, law.n_params()).with_hidden(vec![6]).with_activation(Activation::Tanh);
-    config.with_d_context((d_context > 0).then_some(d_context)).init(device)
+/// A coupling of vectors with `c` elements; a condition of width 0 is none.
+pub fn coupling<L: LawConfig>(
+    law: L,
+    identity: Half,
+    c: usize,
+    d_context: usize,
+    device: &Device,
+) -> Coupling<L::Law, Mlp> {
+    let context = ContextShape::vector((d_context > 0).then_some(d_context));
+    let net = MlpConfig::new([6]).with_activation(Activation::Tanh);
+    let config = CouplingConfig::new(law, net).with_identity(identity);
+    config.build(&Site::<2>::described([1, c], context, device)).unwrap()
 }
 
-/// A coupling of vectors with `c` numbers.
-pub fn coupling<L: Law>(law: L, kept: Half, c: usize, d_context: usize, device: &Device) -> Coupling<L, Mlp> {
-    let (own, other) = kept.widths(c);
-    let mlp = mlp([own, other], &law, d_context, device);
-    CouplingConfig::new().with_kept(kept).init(law, mlp)
+/// A network of Flow++.
+pub fn net(mixing: Mixing) -> GatedNetConfig {
+    GatedNetConfig::new(4, 1).with_mixing(Some(mixing))
 }
 
-/// A network for halves of the given shape.
-pub fn net(half: [usize; 3], law: &impl Law, n_context: Option<usize>, mixing: Mixing, device: &Device) -> GatedNet {
-    GatedNetConfig::new(half, law.n_params(), 4, 1).with_n_context(n_context).with_mixing(Some(mixing)).init(device)
+/// Where a coupling of images is built whose halves have the given shape.
+pub fn image_site([c, h, w]: [usize; 3], n_context: Option<usize>, device: &Device) -> Site<4> {
+    Site::described([1, 2 * c, h, w], ContextShape::vector(n_context), device)
 }
 
 pub const ATTENTION: Mixing = Mixing::Attention { heads: 2 };
 
 /// A coupling of images whose halves have the given shape.
 pub fn image_coupling(
-    kept: Half,
+    identity: Half,
     half: [usize; 3],
     context: Option<usize>,
     device: &Device,
 ) -> Coupling<MixLogCdf, GatedNet> {
-    CouplingConfig::new().with_kept(kept).init(mixture(), net(half, &mixture(), context, ATTENTION, device))
+    let config = CouplingConfig::new(mixture(), net(ATTENTION)).with_identity(identity);
+    config.build(&image_site(half, context, device)).unwrap()
 }
 
 pub fn partition(pattern: Pattern) -> Partition {
@@ -164,13 +171,17 @@ fn couplings() -> Vec<Case> {
     let size = Real(50.0);
     vec![
         case("Coupling, exponential", [1, 4], size, |d| coupling(affine(Exponential), First, 4, 0, d)),
-        case("Coupling, exponential, second kept", [1, 5], size, |d| coupling(affine(Exponential), Second, 5, 0, d)),
+        case("Coupling, exponential, second half unchanged", [1, 5], size, |d| {
+            coupling(affine(Exponential), Second, 5, 0, d)
+        }),
         case("Coupling, sigmoid", [1, 4], size, |d| coupling(affine(Sigmoid), First, 4, 0, d)),
         case("Coupling, additive", [1, 3], size, |d| coupling(affine(Additive), First, 3, 0, d)),
         case("Coupling, MixLogCdf", [1, 4], size, |d| coupling(mixture(), First, 4, 0, d)),
-        case("Coupling, MixLogCdf, second kept", [1, 5], size, |d| coupling(mixture(), Second, 5, 0, d)),
+        case("Coupling, MixLogCdf, second half unchanged", [1, 5], size, |d| coupling(mixture(), Second, 5, 0, d)),
         case("Coupling of images", [1, 2, 2, 3], size, |d| image_coupling(First, [1, 2, 3], None, d)),
-        case("Coupling of images, second kept", [1, 4, 1, 3], size, |d| image_coupling(Second, [2, 1, 3], None, d)),
+        case("Coupling of images, second half unchanged", [1, 4, 1, 3], size, |d| {
+            image_coupling(Second, [2, 1, 3], None, d)
+        }),
         given::<2, Tensor<2>, _>("Coupling given a vector", [1, 4], size, [1, 2], |d| {
             coupling(mixture(), First, 4, 2, d)
         }),
@@ -217,7 +228,7 @@ fn inverted() -> Vec<Case> {
 fn composed() -> Vec<Case> {
     let size = Real(10.0);
     let alternate = |d: &Device| {
-        [Half::First, Half::Second, Half::First].map(|kept| coupling(mixture(), kept, 3, 0, d)).into_iter().collect()
+        [Half::First, Half::Second, Half::First].map(|half| coupling(mixture(), half, 3, 0, d)).into_iter().collect()
     };
     vec![
         case("tuple of 2", [1, 4], size, |d| (act_norm::<2>(4, d), coupling(mixture(), Half::First, 4, 0, d))),
@@ -226,7 +237,7 @@ fn composed() -> Vec<Case> {
         }),
         // The sigmoid at the end rounds to 1 from 17 on.
         case("tuple of 8", [1, 4], Real(3.0), |d| {
-            let half = |kept| coupling(affine(AffineForm::Sigmoid), kept, 4, 0, d);
+            let half = |identity| coupling(affine(AffineForm::Sigmoid), identity, 4, 0, d);
             let (a, b, c) = (half(Half::First), half(Half::Second), half(Half::First));
             (act_norm::<2>(4, d), a, Swap::new(), b, conv(4, d), c, act_norm::<2>(4, d), Sigmoid::new())
         }),
@@ -247,7 +258,7 @@ fn composed() -> Vec<Case> {
             ]
         }),
         given::<2, Tensor<2>, _>("tuple given a vector", [1, 4], size, [1, 2], |d| {
-            let half = |kept| coupling(mixture(), kept, 4, 2, d);
+            let half = |identity| coupling(mixture(), identity, 4, 2, d);
             (half(Half::First), act_norm::<2>(4, d), half(Half::Second))
         }),
         given::<2, (Tensor<2>, Tensor<2>), _>("Vec<BoxBijector> given two", [1, 4], size, ([1, 2], [1, 1]), |d| {

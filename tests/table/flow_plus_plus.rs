@@ -1,24 +1,33 @@
 //! Entries of Flow++'s steps and stages.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{AffineForm, AnyLaw, Law};
+use flowkit::law::{AffineForm, AnyLaw, AnyLawConfig};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusLayers, NoiseFlow, Stage, Step};
 use flowkit::testing::Inputs::{Closed, Real};
 use flowkit::*;
 
 use super::Case;
-use super::cases::{ATTENTION, affine, case, given, mixture, net, partition, squeeze};
+use super::cases::{ATTENTION, affine, case, given, image_site, mixture, net, partition, squeeze};
 use crate::build::{fixed, layer};
+
+/// A coupling of Flow++ on halves of the given shape.
+fn coupling(
+    law: impl Into<AnyLawConfig>,
+    net: GatedNetConfig,
+    half: [usize; 3],
+    n_context: Option<usize>,
+    device: &Device,
+) -> Coupling<AnyLaw, GatedNet> {
+    CouplingConfig::new(law.into(), net).build(&image_site(half, n_context, device)).unwrap()
+}
 
 /// A step of Flow++ on halves of the given shape.
 fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     let [c, h, w] = half;
-    let law = AnyLaw::MixLogCdf(mixture());
-    let net = net(half, &law, n_context, ATTENTION, device);
     (
         layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device),
         Some(layer(&ChannelMatrixConfig::new().with_n_groups(2), [1, 2 * c], device)),
-        CouplingConfig::new().init(law, net),
+        coupling(mixture(), net(ATTENTION), half, n_context, device),
         Swap::new(),
     )
 }
@@ -26,32 +35,19 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
 /// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
 fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     let [c, h, w] = half;
-    let law = AnyLaw::MixLogCdf(mixture());
-    let net = GatedNetConfig::new(half, law.n_params(), 4, 1)
-        .with_n_context(n_context)
+    let net = GatedNetConfig::new(4, 1)
         .with_mixing(if n_context.is_none() { Some(ATTENTION) } else { None })
         .with_output_activation(OutputActivation::ConcatElu)
-        .with_weight(ConvWeight::WeightNorm)
-        .init(device);
-    (
-        layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device),
-        None,
-        CouplingConfig::new().init(law, net),
-        Swap::new(),
-    )
+        .with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm));
+    let coupling = coupling(mixture(), net, half, n_context, device);
+    (layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device), None, coupling, Swap::new())
 }
 
 /// The ablations: affine, no channel matrix, no attention.
 fn plain_step(half: [usize; 3], device: &Device) -> Step {
     let [c, h, w] = half;
-    let law = AnyLaw::Affine(affine(AffineForm::Exponential));
-    let net = net(half, &law, None, Mixing::Maxout, device);
-    (
-        layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device),
-        None,
-        CouplingConfig::new().init(law, net),
-        Swap::new(),
-    )
+    let coupling = coupling(affine(AffineForm::Exponential), net(Mixing::Maxout), half, None, device);
+    (layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device), None, coupling, Swap::new())
 }
 
 pub fn flow_plus_plus() -> Vec<Case> {

@@ -1,44 +1,52 @@
 //! Entries of couplings whose parameters come from each network, without condition and with each kind of one.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{Affine, AffineConfig, AffineForm, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{Affine, AffineConfig, AffineForm, LawConfig, MixLogCdfConfig};
 use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
 use super::Case;
 use super::cases::{case, given};
 
-fn affine() -> Affine {
-    AffineConfig::new(AffineForm::Exponential).init()
+fn affine() -> AffineConfig {
+    AffineConfig::new(AffineForm::Exponential)
 }
 
-fn mixture() -> MixLogCdf {
-    MixLogCdfConfig::new(2).init()
+fn mixture() -> MixLogCdfConfig {
+    MixLogCdfConfig::new(2)
 }
 
-fn mlp<L: Law>(law: L, dims: usize, hidden: Vec<usize>, activation: Activation, device: &Device) -> Coupling<L, Mlp> {
-    let (kept, other) = Half::First.widths(dims);
-    let net = MlpConfig::new(kept, other, law.n_params()).with_hidden(hidden).with_activation(activation);
-    CouplingConfig::new().init(law, net.init(device))
+fn mlp<L: LawConfig>(
+    law: L,
+    dims: usize,
+    hidden: Vec<usize>,
+    activation: Activation,
+    device: &Device,
+) -> Coupling<L::Law, Mlp> {
+    let net = MlpConfig::new(hidden).with_activation(activation);
+    CouplingConfig::new(law, net).build(&Site::new([1, dims], device)).unwrap()
 }
 
-fn res_net<L: Law>(law: L, dims: usize, d_context: Option<usize>, device: &Device) -> Coupling<L, ResNet> {
-    let (kept, other) = Half::Second.widths(dims);
-    let net = ResNetConfig::new(kept, other, law.n_params()).with_d_hidden(5).with_d_context(d_context);
-    CouplingConfig::new().with_kept(Half::Second).init(law, net.init(device))
+fn res_net<L: LawConfig>(law: L, dims: usize, d_context: Option<usize>, device: &Device) -> Coupling<L::Law, ResNet> {
+    let config = CouplingConfig::new(law, ResNetConfig::new().with_d_hidden(5)).with_identity(Half::Second);
+    config.build(&Site::<2>::described([1, dims], ContextShape::vector(d_context), device)).unwrap()
 }
 
-fn conv_res_net<L: Law>(law: L, channels: usize, context: Option<usize>, device: &Device) -> Coupling<L, ConvResNet> {
-    let (kept, other) = Half::First.widths(channels);
-    let net = ConvResNetConfig::new(kept, other, law.n_params()).with_n_filters(4).with_n_blocks(2);
-    let net = net.with_activation(Activation::Silu).with_n_context(context);
-    CouplingConfig::new().init(law, net.init(device))
+fn conv_res_net<L: LawConfig>(
+    law: L,
+    channels: usize,
+    context: Option<usize>,
+    device: &Device,
+) -> Coupling<L::Law, ConvResNet> {
+    let net = ConvResNetConfig::new().with_n_filters(4).with_n_blocks(2).with_activation(Activation::Silu);
+    let site = Site::<4>::described([1, channels, 1, 1], ContextShape::vector(context), device);
+    CouplingConfig::new(law, net).build(&site).unwrap()
 }
 
 fn gated_net(context: usize, device: &Device) -> Coupling<Affine, GatedNet> {
-    let net =
-        GatedNetConfig::new([1, 2, 2], affine().n_params(), 4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
-    CouplingConfig::new().init(affine(), net.with_n_context(Some(context)).init(device))
+    let net = GatedNetConfig::new(4, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
+    let site = Site::<4>::described([1, 2, 2, 2], ContextShape::vector(Some(context)), device);
+    CouplingConfig::new(affine(), net).build(&site).unwrap()
 }
 
 pub fn networks() -> Vec<Case> {

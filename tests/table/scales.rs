@@ -1,7 +1,7 @@
 //! Entries of the multi-scale container and of Glow.
 
 use burn::tensor::{Device, Tensor};
-use flowkit::law::{Affine, AffineForm, Law};
+use flowkit::law::{Affine, AffineForm};
 use flowkit::model::glow::{GlowConfig, GlowLayers, GlowMixing, GlowPermutation, GlowPrior, TopPrior};
 use flowkit::testing::Inputs::Real;
 use flowkit::*;
@@ -15,16 +15,15 @@ fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
 }
 
 /// A coupling with Glow's network, of `c` channels.
-fn glow_coupling(form: AffineForm, kept: Half, c: usize, device: &Device) -> Coupling<Affine, GlowNet> {
-    let (own, other) = kept.widths(c);
-    let law = affine(form);
-    let net = GlowNetConfig::new(own, other, law.n_params()).with_n_filters(5).init(device);
-    CouplingConfig::new().with_kept(kept).init(law, net)
+fn glow_coupling(form: AffineForm, identity: Half, c: usize, device: &Device) -> Coupling<Affine, GlowNet> {
+    let config = CouplingConfig::new(affine(form), GlowNetConfig::new().with_n_filters(5)).with_identity(identity);
+    config.build(&Site::new([1, c, 1, 1], device)).unwrap()
 }
 
 /// A learned prior of half of `c` channels.
 fn learned_prior(c: usize, device: &Device) -> Coupling<Affine, ZeroConv> {
-    CouplingConfig::new().init(affine(AffineForm::Normal), ZeroConvConfig::new(c / 2, c / 2, 2).init(device))
+    let config = CouplingConfig::new(affine(AffineForm::Normal), ZeroConvConfig::new());
+    config.build(&Site::new([1, c, 1, 1], device)).unwrap()
 }
 
 /// Of images with one channel.
@@ -53,7 +52,7 @@ pub fn multi_scale() -> Vec<Case> {
         }),
         // Couplings before and after the squeeze, as RealNVP has them.
         case("MultiScale, squeezed midway", [1, 2, 2, 2], size, |d| {
-            let half = |kept| image_coupling(kept, [1, 2, 2], None, d);
+            let half = |identity| image_coupling(identity, [1, 2, 2], None, d);
             let level = |c: usize| (half(Half::First), squeeze(ChannelOrder::BlockMajor), act_norm::<4>(4 * c, d));
             MultiScale::new(vec![level(2)])
         }),
@@ -70,7 +69,9 @@ pub fn glow() -> Vec<Case> {
         case("Coupling, normal", [1, 4], size, |d| coupling(affine(Normal), First, 4, 0, d)),
         case("Coupling, bounded", [1, 4], size, |d| coupling(affine(AffineForm::Bounded), First, 4, 0, d)),
         case("Coupling with GlowNet", [1, 4, 1, 3], size, |d| glow_coupling(Sigmoid, First, 4, d)),
-        case("Coupling with GlowNet, second kept", [1, 3, 2, 2], size, |d| glow_coupling(Additive, Second, 3, d)),
+        case("Coupling with GlowNet, second half unchanged", [1, 3, 2, 2], size, |d| {
+            glow_coupling(Additive, Second, 3, d)
+        }),
         case("Coupling with ZeroConv", [1, 4, 1, 3], size, |d| learned_prior(4, d)),
         case("GlowMixing", [1, 4, 1, 2], size, |d| {
             vec![GlowMixing::Matrix(orthogonal(4, d)), GlowMixing::Plu(conv(4, d))]

@@ -20,6 +20,11 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// [`Activation::Silu`], the default of dense networks.
+    pub(crate) fn silu() -> Self {
+        Self::Silu
+    }
+
     /// The function of every element.
     ///
     /// # Numerics

@@ -212,11 +212,6 @@ impl DataInitConv {
         direction * (gain.reshape([outputs, 1, 1, 1]) * inverse_norm)
     }
 
-    /// Whether weights and bias start at 0.
-    pub(crate) fn inits_at_zero(&self) -> bool {
-        matches!(self.start, ConvInit::Zero)
-    }
-
     /// Input and output channels.
     pub(crate) fn channels(&self) -> [usize; 2] {
         let shape = self.conv.weight.lazy_shape();

@@ -25,7 +25,7 @@ use crate::kernel::conv2d::PreActivation;
 use crate::kernel::{attention, gated_residual};
 use crate::tensor::limit::{product, sum};
 
-use super::{ChannelNorm, ConvInit, ConvWeight, DataInitConv, DataInitConvConfig};
+use super::{ChannelNorm, ConvStyle, DataInitConv};
 use crate::tensor::dtype::{self, cast};
 
 /// How positions are mixed.
@@ -48,18 +48,9 @@ pub struct GatedAttentionConfig {
     /// How positions are mixed.
     #[config(default = "Mixing::Attention { heads: 4 }")]
     pub mixing: Mixing,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
-    /// Start of the first convolution.
-    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
-    pub start: ConvInit,
-    /// Start of the convolution that gives the gate.
-    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
-    pub gate_init: ConvInit,
-    /// What the weights of the convolutions are made of.
-    #[config(default = "ConvWeight::Plain")]
-    pub weight: ConvWeight,
+    /// Dropout, starts and weights of the convolutions.
+    #[config(default = "ConvStyle::default()")]
+    pub style: ConvStyle,
 }
 
 impl GatedAttentionConfig {
@@ -82,16 +73,14 @@ impl GatedAttentionConfig {
                 return Err(ConfigError::NotMultiple { config: NAME, field, found, of: "heads", factor: heads });
             }
         }
-        ConfigError::dropout(NAME, self.dropout)?;
-        self.start.validate(NAME, self.weight)?;
-        self.gate_init.validate(NAME, self.weight)?;
+        self.style.validate(NAME)?;
         ConfigError::parameters(NAME, self.count(), [("n_filters", self.n_filters)])
     }
 
     /// The number of parameters; `usize::MAX` where it is larger.
     pub(crate) fn count(&self) -> usize {
         let f = self.n_filters;
-        let conv = |outputs| DataInitConvConfig::new(f, outputs).with_kernel(1).with_weight(self.weight).count();
+        let conv = |outputs| self.style.conv(f, outputs, 1, self.style.inner).count();
         sum([conv(product([3, f])), conv(product([2, f]))])
     }
 
@@ -104,14 +93,12 @@ impl GatedAttentionConfig {
             panic!("{error}");
         }
         let f = self.n_filters;
-        let conv = |outputs, start| {
-            let conv = DataInitConvConfig::new(f, outputs).with_kernel(1).with_start(start);
-            conv.with_weight(self.weight).init(device)
-        };
+        let style = self.style;
+        let conv = |outputs, start| style.conv(f, outputs, 1, start).init(device);
         GatedAttention {
-            projection: conv(3 * f, self.start),
-            gate: conv(2 * f, self.gate_init),
-            dropout: DropoutConfig::new(self.dropout).init(),
+            projection: conv(3 * f, style.inner),
+            gate: conv(2 * f, style.gate),
+            dropout: DropoutConfig::new(style.dropout).init(),
             mixing: self.mixing,
         }
     }

@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    ChannelNorm, ChannelNormConfig, ConvInit, ConvWeight, GateKernel, GatedAttention, GatedAttentionConfig, GatedConv,
+    ChannelNorm, ChannelNormConfig, ConvStyle, GateKernel, GatedAttention, GatedAttentionConfig, GatedConv,
     GatedConvConfig, Mixing,
 };
 use crate::error::ConfigError;
@@ -30,18 +30,9 @@ pub struct GatedBlockConfig {
     /// Kernel of the convolution that gives the gate.
     #[config(default = "GateKernel::One")]
     pub gate: GateKernel,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
-    /// Start of the inner convolutions.
-    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
-    pub start: ConvInit,
-    /// Start of the convolutions that give gates.
-    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
-    pub gate_init: ConvInit,
-    /// What the weights of the convolutions are made of.
-    #[config(default = "ConvWeight::Plain")]
-    pub weight: ConvWeight,
+    /// Dropout, starts and weights of the convolutions.
+    #[config(default = "ConvStyle::default()")]
+    pub style: ConvStyle,
 }
 
 impl GatedBlockConfig {
@@ -69,21 +60,11 @@ impl GatedBlockConfig {
     }
 
     fn conv(&self) -> GatedConvConfig {
-        GatedConvConfig::new(self.n_filters)
-            .with_n_context(self.n_context)
-            .with_gate(self.gate)
-            .with_dropout(self.dropout)
-            .with_start(self.start)
-            .with_gate_init(self.gate_init)
-            .with_weight(self.weight)
+        GatedConvConfig::new(self.n_filters).with_n_context(self.n_context).with_gate(self.gate).with_style(self.style)
     }
 
     fn attention(&self) -> Option<GatedAttentionConfig> {
-        let attention = GatedAttentionConfig::new(self.n_filters)
-            .with_dropout(self.dropout)
-            .with_start(self.start)
-            .with_gate_init(self.gate_init)
-            .with_weight(self.weight);
+        let attention = GatedAttentionConfig::new(self.n_filters).with_style(self.style);
         self.mixing.map(|mixing| attention.with_mixing(mixing))
     }
 

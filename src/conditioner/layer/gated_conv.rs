@@ -18,7 +18,7 @@ use crate::kernel::conv2d::PreActivation;
 use crate::kernel::gated_residual;
 use crate::tensor::limit::{product, sum};
 
-use super::{ChannelNorm, ConvInit, ConvWeight, DataInitConv, DataInitConvConfig, concat_elu};
+use super::{ChannelNorm, ConvStyle, DataInitConv, concat_elu};
 
 /// Kernel of the convolution that gives the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,18 +39,9 @@ pub struct GatedConvConfig {
     /// Kernel of the convolution that gives the gate.
     #[config(default = "GateKernel::One")]
     pub gate: GateKernel,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
-    /// Start of the inner convolutions.
-    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
-    pub start: ConvInit,
-    /// Start of the convolution that gives the gate.
-    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
-    pub gate_init: ConvInit,
-    /// What the weights of the convolutions are made of.
-    #[config(default = "ConvWeight::Plain")]
-    pub weight: ConvWeight,
+    /// Dropout, starts and weights of the convolutions.
+    #[config(default = "ConvStyle::default()")]
+    pub style: ConvStyle,
 }
 
 impl GatedConvConfig {
@@ -67,9 +58,7 @@ impl GatedConvConfig {
         const NAME: &str = "GatedConvConfig";
         ConfigError::positive(NAME, "n_filters", self.n_filters)?;
         ConfigError::positive(NAME, "n_context", self.n_context.unwrap_or(1))?;
-        ConfigError::dropout(NAME, self.dropout)?;
-        self.start.validate(NAME, self.weight)?;
-        self.gate_init.validate(NAME, self.weight)?;
+        self.style.validate(NAME)?;
         let sizes = [("n_filters", self.n_filters), ("n_context", self.n_context.unwrap_or(0))];
         ConfigError::parameters(NAME, self.count(), sizes)
     }
@@ -86,9 +75,7 @@ impl GatedConvConfig {
     pub(crate) fn count(&self) -> usize {
         let f = self.n_filters;
         let (wide, kernel) = (product([2, f]), self.kernel());
-        let conv = |inputs, outputs, kernel| {
-            DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_weight(self.weight).count()
-        };
+        let conv = |inputs, outputs, kernel| self.style.conv(inputs, outputs, kernel, self.style.inner).count();
         let context = self.n_context.map_or(0, |n| conv(product([2, n]), f, 1));
         sum([conv(wide, f, 3), context, conv(wide, wide, kernel)])
     }
@@ -103,15 +90,13 @@ impl GatedConvConfig {
         }
         let f = self.n_filters;
         let kernel = self.kernel();
-        let conv = |inputs, outputs, kernel, start| {
-            let conv = DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start);
-            conv.with_weight(self.weight).init(device)
-        };
+        let style = self.style;
+        let conv = |inputs, outputs, kernel, start| style.conv(inputs, outputs, kernel, start).init(device);
         GatedConv {
-            inner: conv(2 * f, f, 3, self.start),
-            context: self.n_context.map(|n| conv(2 * n, f, 1, self.start)),
-            gate: conv(2 * f, 2 * f, kernel, self.gate_init),
-            dropout: DropoutConfig::new(self.dropout).init(),
+            inner: conv(2 * f, f, 3, style.inner),
+            context: self.n_context.map(|n| conv(2 * n, f, 1, style.inner)),
+            gate: conv(2 * f, 2 * f, kernel, style.gate),
+            dropout: DropoutConfig::new(style.dropout).init(),
         }
     }
 }

@@ -20,13 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
 use crate::conditioner::{
-    ConvInit, ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedBlock, GatedBlockConfig, GatedConv,
-    GatedConvConfig, Mixing,
+    ConvStyle, DataInitConv, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, Mixing,
 };
 use crate::error::ConfigError;
 use crate::quantize::Encoder;
 use crate::reshape::{Partition, PartitionConfig, Pattern};
-use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
 
@@ -57,18 +55,9 @@ pub struct FlowPlusPlusEncoderConfig {
     pub n_blocks: usize,
     /// What each of them is.
     pub block: EncoderBlock,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
-    /// Start of the inner convolutions.
-    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
-    pub start: ConvInit,
-    /// Start of the convolutions that give gates.
-    #[config(default = "ConvInit::DataDependent { scale: 0.1 }")]
-    pub gate_init: ConvInit,
-    /// What the weights of the convolutions are made of.
-    #[config(default = "ConvWeight::Plain")]
-    pub weight: ConvWeight,
+    /// Dropout, starts and weights of the convolutions.
+    #[config(default = "ConvStyle::default()")]
+    pub style: ConvStyle,
 }
 
 impl FlowPlusPlusEncoderConfig {
@@ -107,7 +96,7 @@ impl FlowPlusPlusEncoderConfig {
     /// The number of parameters; `usize::MAX` where it is larger.
     pub(crate) fn count(&self) -> usize {
         let ([c, h, w], a) = (self.half, self.n_context);
-        let input = DataInitConvConfig::new(product([2, c]), a).with_weight(self.weight).count();
+        let input = self.style.conv(product([2, c]), a, 3, self.style.inner).count();
         let (positions, block) = match self.block {
             EncoderBlock::Conv => (0, self.conv().count()),
             EncoderBlock::NormedConv => (0, self.normed(None).count()),
@@ -119,22 +108,11 @@ impl FlowPlusPlusEncoderConfig {
     }
 
     fn conv(&self) -> GatedConvConfig {
-        GatedConvConfig::new(self.n_context)
-            .with_gate(GateKernel::Three)
-            .with_dropout(self.dropout)
-            .with_start(self.start)
-            .with_gate_init(self.gate_init)
-            .with_weight(self.weight)
+        GatedConvConfig::new(self.n_context).with_gate(GateKernel::Three).with_style(self.style)
     }
 
     fn normed(&self, mixing: Option<Mixing>) -> GatedBlockConfig {
-        GatedBlockConfig::new(self.n_context)
-            .with_mixing(mixing)
-            .with_gate(GateKernel::Three)
-            .with_dropout(self.dropout)
-            .with_start(self.start)
-            .with_gate_init(self.gate_init)
-            .with_weight(self.weight)
+        GatedBlockConfig::new(self.n_context).with_mixing(mixing).with_gate(GateKernel::Three).with_style(self.style)
     }
 
     /// The network.
@@ -146,7 +124,7 @@ impl FlowPlusPlusEncoderConfig {
             panic!("{error}");
         }
         let [c, h, w] = self.half;
-        let input = DataInitConvConfig::new(2 * c, self.n_context).with_start(self.start).with_weight(self.weight);
+        let input = self.style.conv(2 * c, self.n_context, 3, self.style.inner);
         let normed = |mixing| (0..self.n_blocks).map(|_| self.normed(mixing).init(device)).collect();
         let (positions, blocks, normed_blocks) = match self.block {
             EncoderBlock::Conv => (None, (0..self.n_blocks).map(|_| self.conv().init(device)).collect(), vec![]),
@@ -187,12 +165,9 @@ impl Encoder<4> for FlowPlusPlusEncoder {
 
     fn encode(&self, x: Tensor<4>) -> Tensor<4> {
         let positions = self.positions.as_ref().map(Param::val);
-        let dtype = x.dtype();
-        let h = self.input.forward(cast(self.halves(x), dtype::of(&self.input.conv.weight)));
+        let h = self.input.forward(self.halves(x));
         let h = self.blocks.iter().fold(h, |h, block| block.forward(h, None));
-        let h = self.normed_blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), None));
-        // Gradients of the code are added up over the couplings, in this type.
-        cast(h, dtype)
+        self.normed_blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), None))
     }
 
     fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {

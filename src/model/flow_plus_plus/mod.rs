@@ -35,7 +35,7 @@ pub mod encoder;
 pub mod preset;
 
 pub use config::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
 };
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};

@@ -37,7 +37,7 @@ use burn::tensor::{Device, Int, Tensor};
 use super::{ClassGlow, GlowConfig, GlowLayers, GlowPrior, TopPrior};
 use crate::bijector::Bijector;
 use crate::conditioner::{ZeroLinear, ZeroLinearConfig};
-use crate::context::Context;
+use crate::context::Features;
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::surjection::Surjection;
 use crate::flow::{Density, Numbers, expected};
@@ -111,7 +111,7 @@ impl GlowClassifier {
     ///
     /// # Errors
     /// If `z` does not have the model's shape, or if latents or condition do not have its type and device.
-    pub fn logits<C: Context>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, FlowError>
+    pub fn logits<C: Features<4>>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, FlowError>
     where
         TopPrior: Bijector<4, C>,
     {

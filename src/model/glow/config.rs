@@ -4,13 +4,13 @@ use burn::config::Config;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassGlow, FactorOut, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
-use crate::bijector::Bijector;
+use super::{ClassGlow, Glow, GlowLevel, GlowMixing, GlowStep, TopPrior};
 use crate::bijector::multi_scale::MultiScale;
 use crate::bijector::site::built;
+use crate::bijector::{Bijector, LayerConfig, Site};
 use crate::conditioner::layer::zero_linear::LOG_SCALE_FACTOR;
 use crate::conditioner::{GlowNetConfig, ZeroConvConfig};
-use crate::context::Context;
+use crate::context::Features;
 use crate::coupling::CouplingConfig;
 use crate::elementwise::ScalarAffineConfig;
 use crate::error::{ConfigError, ShapeError};
@@ -182,7 +182,8 @@ impl GlowConfig {
         let mut total = 0;
         for scale in 0..self.n_scales {
             let c = self.channels(scale);
-            let step = sum([self.norm().num_params(c), self.mixing_params(c)?, self.net(c).num_params()?]);
+            let coupling = self.coupling_config().plan(&Self::site(c, &Device::default()))?.num_params;
+            let step = sum([self.norm().num_params(c), self.mixing_params(c)?, coupling]);
             total = sum([total, product([self.n_steps, step]), self.prior_params(scale)?]);
         }
         ConfigError::parameters(NAME, total, [("n_filters", self.n_filters), ("n_steps", self.n_steps)])
@@ -203,7 +204,7 @@ impl GlowConfig {
         match self.prior {
             GlowPrior::Standard => Ok(0),
             GlowPrior::Learned | GlowPrior::Classes { .. } if scale + 1 < self.n_scales => {
-                Self::factor_out_net(c).num_params()
+                Ok(Self::factor_out_config().plan(&Self::site(c, &Device::default()))?.num_params)
             }
             GlowPrior::Learned => TopPrior::num_params(c, None),
             GlowPrior::Classes { n_classes } => TopPrior::num_params(c, Some(n_classes)),
@@ -260,12 +261,12 @@ impl GlowConfig {
         }
     }
 
-    fn try_init_given<C: Context>(&self, device: &Device) -> Result<Uninit<Glow<C>>, ConfigError>
+    fn try_init_given<C: Features<4>>(&self, device: &Device) -> Result<Uninit<Glow<C>>, ConfigError>
     where
         TopPrior: Bijector<4, C>,
     {
         self.validate()?;
-        let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect();
+        let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect::<Result<_, _>>()?;
         let dequantization = UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
         let [c, h, w] = self.image;
         let shape = [1, c, h, w];
@@ -291,27 +292,28 @@ impl GlowConfig {
         self.channels(self.n_scales - 1)
     }
 
-    fn level(&self, index: usize, device: &Device) -> GlowLevel {
+    fn level(&self, index: usize, device: &Device) -> Result<GlowLevel, ConfigError> {
         let c = self.channels(index);
         let first = index * self.n_steps;
-        let steps = (first..first + self.n_steps).map(|step| self.step(step, c, device)).collect();
+        let steps = (first..first + self.n_steps).map(|step| self.step(step, c, device)).collect::<Result<_, _>>()?;
         let (learned, deepest) = (self.prior != GlowPrior::Standard, index + 1 == self.n_scales);
         let n_classes = match self.prior {
             GlowPrior::Classes { n_classes } => Some(n_classes),
             GlowPrior::Standard | GlowPrior::Learned => None,
         };
-        let factor_out = (learned && !deepest).then(|| Self::factor_out(c, device));
-        let top = (learned && deepest).then(|| TopPrior::new(c, n_classes, device));
-        (SqueezeConfig::new(ChannelOrder::ChannelMajor).layer(), steps, factor_out, top)
+        let factor_out =
+            (learned && !deepest).then(|| Self::factor_out_config().build(&Self::site(c, device))).transpose()?;
+        let top = (learned && deepest).then(|| TopPrior::new(c, n_classes, device)).transpose()?;
+        Ok((SqueezeConfig::new(ChannelOrder::ChannelMajor).layer(), steps, factor_out, top))
     }
 
-    fn factor_out(c: usize, device: &Device) -> FactorOut {
-        let law = AffineConfig::new(AffineForm::Normal).init();
-        CouplingConfig::new().init(law, Self::factor_out_net(c).init(device))
+    fn factor_out_config() -> CouplingConfig<AffineConfig, ZeroConvConfig> {
+        CouplingConfig::new(AffineConfig::new(AffineForm::Normal), ZeroConvConfig::new())
     }
 
-    fn factor_out_net(c: usize) -> ZeroConvConfig {
-        ZeroConvConfig::new(c / 2, c / 2, AffineForm::Normal.n_params())
+    /// Where a layer on `c` channels is built. Convolutions take images of any size.
+    fn site(c: usize, device: &Device) -> Site<4> {
+        Site::new([1, c, 1, 1], device)
     }
 
     fn form(&self) -> AffineForm {
@@ -322,8 +324,9 @@ impl GlowConfig {
         }
     }
 
-    fn net(&self, c: usize) -> GlowNetConfig {
-        GlowNetConfig::new(c / 2, c / 2, self.form().n_params()).with_n_filters(self.n_filters)
+    fn coupling_config(&self) -> CouplingConfig<AffineConfig, GlowNetConfig> {
+        let net = GlowNetConfig::new().with_n_filters(self.n_filters);
+        CouplingConfig::new(AffineConfig::new(self.form()), net)
     }
 
     fn norm(&self) -> ActNormConfig {
@@ -331,23 +334,18 @@ impl GlowConfig {
     }
 
     /// Step number `index` of the model, on `c` channels.
-    fn step(&self, index: usize, c: usize, device: &Device) -> GlowStep {
+    fn step(&self, index: usize, c: usize, device: &Device) -> Result<GlowStep, ConfigError> {
         // No layer of a step but the coupling needs the size of the image.
-        let shape = [1, c, 1, 1];
-        let fixed = |order| {
-            let config = PermutationConfig::new().with_order(order);
-            GlowMixing::Fixed(built(&config, shape, device))
-        };
+        let site = Self::site(c, device);
+        let fixed = |order| PermutationConfig::new().with_order(order).build(&site).map(GlowMixing::Fixed);
         let mixing = match self.permutation {
             GlowPermutation::Matrix => {
-                let config = ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal);
-                GlowMixing::Matrix(built(&config, shape, device))
+                GlowMixing::Matrix(ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).build(&site)?)
             }
-            GlowPermutation::Plu => GlowMixing::Plu(built(&Conv1x1Config::new(), shape, device)),
-            GlowPermutation::Reverse => fixed(Order::Reversed),
-            GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) }),
+            GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new().build(&site)?),
+            GlowPermutation::Reverse => fixed(Order::Reversed)?,
+            GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) })?,
         };
-        let law = AffineConfig::new(self.form()).init();
-        (built(&self.norm(), shape, device), mixing, CouplingConfig::new().init(law, self.net(c).init(device)))
+        Ok((self.norm().build(&site)?, mixing, self.coupling_config().build(&site)?))
     }
 }

@@ -18,7 +18,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{Bijector, Leaf, ShapeMap};
-use crate::conditioner::{ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
+use crate::conditioner::{NetConfig, NetSite, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::sum_event;
 
@@ -44,16 +44,21 @@ type Class<'a> = Option<&'a Tensor<2>>;
 impl TopPrior {
     /// Parameters of [`TopPrior::new`].
     pub(super) fn num_params(n_channels: usize, n_classes: Option<usize>) -> Result<usize, ConfigError> {
-        let conv = ZeroConvConfig::new(2 * n_channels, n_channels, 2).num_params()?;
+        let conv = ZeroConvConfig::new().num_params(&Self::site(n_channels, &Device::default()))?;
         let linear = n_classes.map(|n| ZeroLinearConfig::new(n, 2 * n_channels).num_params()).transpose()?;
         Ok(conv + linear.unwrap_or(0))
     }
 
+    /// Where the convolution is built: it has `2C` inputs and gives two parameters for each of the `C` channels.
+    fn site(n_channels: usize, device: &Device) -> NetSite<4> {
+        NetSite::new([1, 2 * n_channels, 1, 1], [1, n_channels, 1, 1], vec![0.0; 2], device)
+    }
+
     /// The prior of latents with `n_channels` channels; for a condition `[batch, n_classes]` if there are classes.
-    pub(super) fn new(n_channels: usize, n_classes: Option<usize>, device: &Device) -> Self {
+    pub(super) fn new(n_channels: usize, n_classes: Option<usize>, device: &Device) -> Result<Self, ConfigError> {
         let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).init(device);
-        let conv = ZeroConvConfig::new(2 * n_channels, n_channels, 2).init(device);
-        Self { conv, classes: n_classes.map(linear), n_channels }
+        let conv = ZeroConvConfig::new().build(&Self::site(n_channels, device))?;
+        Ok(Self { conv, classes: n_classes.map(linear), n_channels })
     }
 
     /// Means and log-deviations, `[1 or B, C, H, W]` each.

@@ -1,7 +1,7 @@
 //! A stack of layers from a configuration file.
 
 use burn::tensor::Device;
-use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
+use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdfConfig};
 use flowkit::{
     ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, LayerConfig as _, MlpConfig, Site,
     StandardNormal, Uninit,
@@ -17,8 +17,8 @@ pub enum LayerConfig {
     ActNorm,
     Conv1x1,
     Arcsinh,
-    Affine { kept: Half, hidden: Vec<usize> },
-    MixLogCdf { kept: Half, hidden: Vec<usize>, n_components: usize },
+    Affine { identity: Half, hidden: Vec<usize> },
+    MixLogCdf { identity: Half, hidden: Vec<usize>, n_components: usize },
 }
 
 /// A flow of vectors, as a file describes it.
@@ -63,29 +63,26 @@ impl StackConfig {
             LayerConfig::ActNorm => BoxBijector::new(ActNormConfig::new().build(&Site::new([1, self.dims], device))?),
             LayerConfig::Conv1x1 => BoxBijector::new(Conv1x1Config::new().build(&Site::new([1, self.dims], device))?),
             LayerConfig::Arcsinh => BoxBijector::new(Arcsinh::new(self.dims, device)),
-            LayerConfig::Affine { kept, hidden } => {
-                let law = AffineConfig::new(AffineForm::Exponential).init();
-                self.coupling(*kept, hidden, law, device)?
+            LayerConfig::Affine { identity, hidden } => {
+                self.coupling(*identity, hidden, AffineConfig::new(AffineForm::Exponential), device)?
             }
-            LayerConfig::MixLogCdf { kept, hidden, n_components } => {
-                let config = MixLogCdfConfig::new(*n_components);
-                config.validate()?;
-                self.coupling(*kept, hidden, config.init(), device)?
+            LayerConfig::MixLogCdf { identity, hidden, n_components } => {
+                self.coupling(*identity, hidden, MixLogCdfConfig::new(*n_components), device)?
             }
         })
     }
 
-    fn coupling<L: Law + Sync + 'static>(
+    fn coupling<L: LawConfig>(
         &self,
-        kept: Half,
+        identity: Half,
         hidden: &[usize],
         law: L,
         device: &Device,
-    ) -> Result<BoxBijector<2>, flowkit::ConfigError> {
-        let (first, second) = (self.dims.div_ceil(2), self.dims / 2);
-        let (own, other) = if kept == Half::First { (first, second) } else { (second, first) };
-        let net = MlpConfig::new(own, other, law.n_params()).with_hidden(hidden.to_vec());
-        net.validate()?;
-        Ok(BoxBijector::new(CouplingConfig::new().with_kept(kept).try_init(law, net.init(device))?))
+    ) -> Result<BoxBijector<2>, flowkit::ConfigError>
+    where
+        L::Law: Sync,
+    {
+        let config = CouplingConfig::new(law, MlpConfig::new(hidden)).with_identity(identity);
+        Ok(BoxBijector::new(config.build(&Site::new([1, self.dims], device))?))
     }
 }

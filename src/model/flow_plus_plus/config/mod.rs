@@ -9,25 +9,26 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
-pub use network::{ChannelMixing, CouplingLaw, NetInit};
+pub use network::{ChannelMixing, CouplingLaw};
 pub use stage::{Scale, StageConfig};
 
 use super::{FlowPlusPlus, FlowPlusPlusDequantization, FlowPlusPlusEncoderConfig, Stage, Step};
-use crate::bijector::ShapeMap;
 use crate::bijector::invert::Invert;
 use crate::bijector::site::built;
-use crate::conditioner::{ConvWeight, GatedNetConfig, Mixing, OutputActivation};
+use crate::bijector::{LayerConfig, ShapeMap, Site};
+use crate::conditioner::{ConvStyle, GatedNetConfig, Mixing, OutputActivation};
+use crate::context::ContextShape;
 use crate::coupling::CouplingConfig;
 use crate::elementwise::{LogitConfig, Sigmoid};
 use crate::error::{ConfigError, ShapeError};
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
-use crate::law::{AffineConfig, AffineForm, AnyLaw, Law, MixLogCdfConfig};
+use crate::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig};
 use crate::linear::{ChannelMatrixConfig, PositionNormConfig};
 use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
-use crate::tensor::limit::{MOST_PARAMETERS, product, sum};
+use crate::tensor::limit::{MOST_PARAMETERS, per_example, product, sum};
 
 /// Deviation up to which a position counts as constant at the start: a tenth of the deviation that a norm gives the
 /// others. After the logit, one black level of 256 with its noise has a deviation of 0.02, and seven grey levels one of
@@ -58,9 +59,9 @@ pub struct FlowPlusPlusConfig {
     /// How the networks mix positions.
     #[config(default = "Mixing::Attention { heads: 4 }")]
     pub mixing: Mixing,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
+    /// Dropout, starts and weights of the convolutions of all networks.
+    #[config(default = "ConvStyle::default()")]
+    pub style: ConvStyle,
     /// Whether channels are mixed before every coupling.
     #[config(default = "ChannelMixing::Matrix")]
     pub channel_mixing: ChannelMixing,
@@ -70,12 +71,6 @@ pub struct FlowPlusPlusConfig {
     /// Added to the variance at the start of the norms.
     #[config(default = 1e-8)]
     pub variance_floor: f64,
-    /// Where the first weights of the networks come from.
-    #[config(default = "NetInit::DataDependent")]
-    pub start: NetInit,
-    /// What the weights of all convolutions are made of.
-    #[config(default = "ConvWeight::Plain")]
-    pub weight: ConvWeight,
     /// What stands before the last convolution of the couplings' networks.
     #[config(default = "OutputActivation::None")]
     pub output_activation: OutputActivation,
@@ -108,14 +103,16 @@ impl FlowPlusPlusConfig {
         if let DequantizationConfig::Variational(noise) = self.dequantization {
             noise.validate()?;
             let half = self.half(self.image, noise.pattern)?;
-            let step = self.step_params(&self.noise_net(half, noise))?;
+            let site = Self::site(half, Some(noise.n_context), &Device::default());
+            let step = self.step_params(&self.noise_net(noise), &site)?;
             total = sum([self.encoder(half, noise).num_params()?, product([noise.n_couplings, step])]);
         }
         let mut image = self.image;
         for stage in &self.stages {
             stage.validate()?;
             image = stage.scale.squeezed(image)?;
-            let step = self.step_params(&self.net(self.half(image, stage.pattern)?))?;
+            let site = Self::site(self.half(image, stage.pattern)?, None, &Device::default());
+            let step = self.step_params(&self.net(), &site)?;
             total = sum([total, product([stage.n_couplings, step])]);
         }
         let couplings = self.stages.iter().map(|stage| stage.n_couplings).max().unwrap_or(0);
@@ -124,12 +121,11 @@ impl FlowPlusPlusConfig {
     }
 
     /// Parameters of [`FlowPlusPlusConfig::step`].
-    fn step_params(&self, net: &GatedNetConfig) -> Result<usize, ConfigError> {
-        let [c, h, w] = net.half;
-        let coupling = net.num_params()?;
-        let norm = PositionNormConfig::new().num_params(product([2, c, h, w]))?;
+    fn step_params(&self, net: &GatedNetConfig, site: &Site<4>) -> Result<usize, ConfigError> {
+        let coupling = self.coupling(net).plan(site)?.num_params;
+        let norm = PositionNormConfig::new().num_params(per_example(site.shape()))?;
         let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => ChannelMatrixConfig::new().with_n_groups(2).num_params(2 * c)?,
+            ChannelMixing::Matrix => ChannelMatrixConfig::new().with_n_groups(2).num_params(site.shape()[1])?,
             ChannelMixing::None => 0,
         };
         Ok(sum([norm, matrix, coupling]))
@@ -164,12 +160,13 @@ impl FlowPlusPlusConfig {
         let mut stages = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             image = stage.scale.squeezed(image)?;
-            let net = self.net(self.half(image, stage.pattern)?);
+            let site = Self::site(self.half(image, stage.pattern)?, None, device);
+            let net = self.net();
             let squeeze = || SqueezeConfig::new(self.squeeze_order).layer();
             stages.push(Stage {
                 squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
                 partition: PartitionConfig::new(stage.pattern).layer(),
-                steps: (0..stage.n_couplings).map(|_| self.step(&net, FLAT, device)).collect(),
+                steps: (0..stage.n_couplings).map(|_| self.step(&net, FLAT, &site)).collect::<Result<_, _>>()?,
             });
         }
         let [c, h, w] = self.image;
@@ -184,10 +181,10 @@ impl FlowPlusPlusConfig {
             return Ok(FlowPlusPlusDequantization::Uniform(uniform.init()));
         };
         let half = self.half(self.image, noise.pattern)?;
-        let net = self.noise_net(half, noise);
+        let (net, site) = (self.noise_net(noise), Self::site(half, Some(noise.n_context), device));
         let partition = || PartitionConfig::new(noise.pattern).layer();
         let encoder = self.encoder(half, noise).init(device);
-        let steps = (0..noise.n_couplings).map(|_| self.step(&net, 0.0, device)).collect();
+        let steps = (0..noise.n_couplings).map(|_| self.step(&net, 0.0, &site)).collect::<Result<_, _>>()?;
         let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
         let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
         Ok(FlowPlusPlusDequantization::Variational(dequantization.init(encoder, flow)))
@@ -200,33 +197,38 @@ impl FlowPlusPlusConfig {
         Ok([c / 2, h, w])
     }
 
-    fn law(&self) -> AnyLaw {
+    /// Where a step is built whose halves have the shape `[C, H, W]`.
+    fn site([c, h, w]: [usize; 3], n_context: Option<usize>, device: &Device) -> Site<4> {
+        let context = n_context.map(|channels| vec![1, channels, h, w]).into_iter().collect();
+        Site::described([1, product([2, c]), h, w], ContextShape::new(context), device)
+    }
+
+    fn law(&self) -> AnyLawConfig {
         match self.law {
-            CouplingLaw::Affine => AnyLaw::Affine(AffineConfig::new(AffineForm::Exponential).init()),
+            CouplingLaw::Affine => AffineConfig::new(AffineForm::Exponential).into(),
             // As published. A bound is for networks whose theta grows with the input; the norms of these networks
             // prevent that.
             CouplingLaw::MixLogCdf { n_components } => {
-                AnyLaw::MixLogCdf(MixLogCdfConfig::new(n_components).with_max_log_scale(None).init())
+                MixLogCdfConfig::new(n_components).with_max_log_scale(None).into()
             }
         }
     }
 
+    fn coupling(&self, net: &GatedNetConfig) -> CouplingConfig<AnyLawConfig, GatedNetConfig> {
+        CouplingConfig::new(self.law(), net.clone())
+    }
+
     /// Network of a coupling of the flow.
-    fn net(&self, half: [usize; 3]) -> GatedNetConfig {
-        let [start, gate_init, output_init] = self.start.convolutions();
-        GatedNetConfig::new(half, self.law().n_params(), self.n_filters, self.n_blocks)
+    fn net(&self) -> GatedNetConfig {
+        GatedNetConfig::new(self.n_filters, self.n_blocks)
             .with_mixing(Some(self.mixing))
-            .with_dropout(self.dropout)
-            .with_start(start)
-            .with_gate_init(gate_init)
-            .with_output_init(output_init)
-            .with_weight(self.weight)
+            .with_style(self.style)
             .with_output_activation(self.output_activation)
     }
 
     /// Network of a coupling of the noise flow.
-    fn noise_net(&self, half: [usize; 3], noise: VariationalConfig) -> GatedNetConfig {
-        let net = self.net(half).with_n_context(Some(noise.n_context));
+    fn noise_net(&self, noise: VariationalConfig) -> GatedNetConfig {
+        let net = self.net();
         let mixing = match noise.mixing {
             NoiseMixing::AsFlow => net.mixing,
             NoiseMixing::None => None,
@@ -235,31 +237,17 @@ impl FlowPlusPlusConfig {
     }
 
     fn encoder(&self, half: [usize; 3], noise: VariationalConfig) -> FlowPlusPlusEncoderConfig {
-        let [start, gate_init, _] = self.start.convolutions();
         let VariationalConfig { pattern, n_context, n_encoder_blocks, encoder_block, .. } = noise;
-        FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block)
-            .with_dropout(self.dropout)
-            .with_start(start)
-            .with_gate_init(gate_init)
-            .with_weight(self.weight)
+        FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block).with_style(self.style)
     }
 
     /// A coupling and the layers that precede it; a position with a deviation of `flat` or less starts as constant.
-    fn step(&self, net: &GatedNetConfig, flat: f64, device: &Device) -> Step {
-        let [c, h, w] = net.half;
+    fn step(&self, net: &GatedNetConfig, flat: f64, site: &Site<4>) -> Result<Step, ConfigError> {
         let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => {
-                let matrix = ChannelMatrixConfig::new().with_n_groups(2);
-                Some(built(&matrix, [1, 2 * c, h, w], device))
-            }
+            ChannelMixing::Matrix => Some(ChannelMatrixConfig::new().with_n_groups(2).build(site)?),
             ChannelMixing::None => None,
         };
         let norm = PositionNormConfig::new().with_variance_floor(self.variance_floor).with_least_deviation(flat);
-        (
-            built(&norm, [1, 2 * c, h, w], device),
-            matrix,
-            CouplingConfig::new().init(self.law(), net.init(device)),
-            Swap::new(),
-        )
+        Ok((norm.build(site)?, matrix, self.coupling(net).build(site)?, Swap::new()))
     }
 }

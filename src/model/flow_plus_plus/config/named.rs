@@ -1,10 +1,10 @@
 //! The released models, and two for one machine.
 
 use super::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NetInit, NoiseMixing, Scale, StageConfig,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
     VariationalConfig,
 };
-use crate::conditioner::{ConvWeight, Mixing, OutputActivation};
+use crate::conditioner::{ConvStyle, ConvWeight, Mixing, OutputActivation};
 use crate::model::flow_plus_plus::EncoderBlock;
 use crate::reshape::{ChannelOrder, Pattern};
 
@@ -48,7 +48,7 @@ impl FlowPlusPlusConfig {
     pub fn cifar10() -> Self {
         let noise = cifar10_noise(Pattern::Stripes, 96);
         Self::new([3, 32, 32], cifar10_stages(Pattern::Stripes), DequantizationConfig::Variational(noise))
-            .with_dropout(0.2)
+            .with_style(ConvStyle::new().with_dropout(0.2))
     }
 
     /// The paper's ablation with uniform dequantization, 104 filters wide: 32,324,408 parameters.
@@ -91,7 +91,7 @@ impl FlowPlusPlusConfig {
             .with_n_blocks(20)
             .with_channel_mixing(ChannelMixing::None)
             .with_output_activation(OutputActivation::ConcatElu)
-            .with_weight(ConvWeight::WeightNorm)
+            .with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm))
     }
 
     /// The model of images from 64x64 on, `blocks` deep.
@@ -141,7 +141,7 @@ impl FlowPlusPlusConfig {
             .with_n_blocks(2)
             .with_squeeze_order(ChannelOrder::ChannelMajor)
             .with_variance_floor(1e-2)
-            .with_start(NetInit::FanIn)
+            .with_style(ConvStyle::fan_in())
     }
 
     /// A model that learns within minutes on two cores: four couplings at half resolution.

@@ -1,0 +1,80 @@
+//! What the convolutions of a gated network have in common.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConvInit, ConvWeight, DataInitConvConfig};
+use crate::error::ConfigError;
+
+/// Dropout, starts and weights of the convolutions of a gated network. The default is Flow++'s released code without dropout.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvStyle {
+    /// Probability that an activation is dropped in training.
+    pub dropout: f64,
+    /// Start of the inner convolutions.
+    pub inner: ConvInit,
+    /// Start of the convolutions that give gates.
+    pub gate: ConvInit,
+    /// Start of the last convolution of a network. With [`ConvInit::Zero`] the law's parameters start at the law's own
+    /// start.
+    pub output: ConvInit,
+    /// What the weights are made of.
+    pub weight: ConvWeight,
+}
+
+impl Default for ConvStyle {
+    fn default() -> Self {
+        let [inner, gate, output] = [1.0, 0.1, 0.1].map(|scale| ConvInit::DataDependent { scale });
+        Self { dropout: 0.0, inner, gate, output, weight: ConvWeight::Plain }
+    }
+}
+
+impl ConvStyle {
+    /// Starts from data: outputs of deviation 1, of gates and parameters 0.1 (Flow++'s released code).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts that ignore the data: uniform by fan-in; the last convolution from N(0, 0.01²).
+    pub fn fan_in() -> Self {
+        let output = ConvInit::Normal { deviation: 0.01 };
+        Self { inner: ConvInit::FanIn, gate: ConvInit::FanIn, output, ..Self::default() }
+    }
+
+    /// The same with dropout.
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// The same with another start of the inner convolutions.
+    pub fn with_inner(self, inner: ConvInit) -> Self {
+        Self { inner, ..self }
+    }
+
+    /// The same with another start of the convolutions that give gates.
+    pub fn with_gate(self, gate: ConvInit) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// The same with another start of the last convolution.
+    pub fn with_output(self, output: ConvInit) -> Self {
+        Self { output, ..self }
+    }
+
+    /// The same with other weights.
+    pub fn with_weight(self, weight: ConvWeight) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Whether dropout is a probability below 1, and inner convolutions and gates can start so.
+    pub(crate) fn validate(self, config: &'static str) -> Result<(), ConfigError> {
+        ConfigError::dropout(config, self.dropout)?;
+        self.inner.validate(config, self.weight)?;
+        self.gate.validate(config, self.weight)
+    }
+
+    /// A convolution of these weights.
+    pub(crate) fn conv(self, inputs: usize, outputs: usize, kernel: usize, start: ConvInit) -> DataInitConvConfig {
+        DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start).with_weight(self.weight)
+    }
+}
