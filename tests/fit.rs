@@ -153,7 +153,7 @@ fn steps_and_seconds_end_it() {
 fn a_weight_of_zero_leaves_a_row_out() {
     let kept = TwoMoons::new(300, 0.1, 1).points(&device());
     let junk = Tensor::<2>::from_data([[f32::NAN, 1.0], [1e30, 0.0]], &device());
-    let all = Tensor::cat(vec![kept.clone().slice([0..100]), junk, kept.clone().slice([100..300])], 0);
+    let all = Tensor::cat(vec![kept.clone().slice(0..100), junk, kept.clone().slice(100..300)], 0);
     let weights: Vec<f64> = (0..302).map(|row| if (100..102).contains(&row) { 0.0 } else { 2.5 }).collect();
     let config = config().with_epochs(2).with_batch_size(64);
     let start = || Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
@@ -171,7 +171,7 @@ fn a_weight_of_zero_leaves_a_row_out() {
 fn a_weight_of_two_is_a_second_copy() {
     let held_out = TwoMoons::new(100, 0.1, 2);
     let x = TwoMoons::new(60, 0.3, 1).points(&device());
-    let twice = Tensor::cat(vec![x.clone(), x.clone().slice([0..20])], 0);
+    let twice = Tensor::cat(vec![x.clone(), x.clone().slice(0..20)], 0);
     let weights: Vec<f64> = (0..60).map(|row| if row < 20 { 2.0 } else { 1.0 }).collect();
     let config = config().with_epochs(60).with_warm_up(5).with_learning_rate(1e-2);
     let means = |points: &[f64]| points.iter().sum::<f64>() / points.len() as f64;

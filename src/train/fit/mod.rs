@@ -223,7 +223,7 @@ where
             shown.step();
             let step = self.trainer.step_count();
             let limit = self.limit(step, most, all_epochs);
-            if limit.is_none() && step % per_epoch != 0 {
+            if limit.is_none() && !step.is_multiple_of(per_epoch) {
                 continue;
             }
             let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
