@@ -32,6 +32,6 @@ pub use crate::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadrati
 pub use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, PositionNormConfig};
 pub use crate::prior::{DiagonalNormal, NormalMixtureConfig, StandardNormal, Uniform};
 pub use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConfig};
-pub use crate::reshape::{PartitionConfig, Pattern, SqueezeConfig, Swap};
+pub use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
 pub use crate::tensor::half::Half;
 pub use crate::train::{FitConfig, NegativeLogLikelihood, Trainer, TrainerConfig};

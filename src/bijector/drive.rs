@@ -2,7 +2,7 @@
 //!
 //! Each of these is written once for a single layer ([`Leaf`]), once for layers that only move elements ([`Rearrange`]) and
 //! once over the members of a composition ([`Chain`](super::Chain)). The associated type
-//! [`Bijector::Driver`](super::Bijector::Driver) says which a bijector is. Every driver runs in both directions, so that
+//! [`Bijector::Driver`] says which a bijector is. Every driver runs in both directions, so that
 //! an inverted stack is driven layer by layer as well.
 
 use burn::tensor::Tensor;

@@ -16,6 +16,20 @@
 //!
 //! # Example
 //! ```
+//! use burn::tensor::{Device, Tensor};
+//! use flowkit::{ConditionalNormalConfig, MlpConfig, Prior, PriorConfig, Site};
+//!
+//! let device = Device::flex();
+//! // Two classes, one-hot; two latents. The network starts at 0: a standard normal for both classes.
+//! let class = Tensor::<2>::eye(2, &device);
+//! let config = ConditionalNormalConfig::new(MlpConfig::new([16]));
+//! let prior = PriorConfig::build(&config, &Site::given([1, 2], &class, &device))?;
+//! let log_prob = prior.log_prob(Tensor::<2>::zeros([2, 2], &device), &class);
+//! let expected = -(2.0 * std::f32::consts::PI).ln();
+//! assert!((log_prob - expected).abs().max().into_scalar::<f32>() < 1e-6);
+//! # Ok::<(), flowkit::ConfigError>(())
+//! ```
+
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
