@@ -8,7 +8,8 @@ use std::any::Any;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
 use burn::module::{
-    Content, Devices, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
+    Content, Devices, DisplaySettings, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    Param,
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
@@ -40,6 +41,7 @@ trait DynBijector<const D: usize, C: Context>: Member<D, C> + ShapeMap<D> + Send
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>);
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError>;
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D>;
+    fn format_dyn(&self, settings: DisplaySettings) -> String;
     fn clone_box(&self) -> BoxBijector<D, C>;
     fn visit_dyn(&self, visitor: &mut dyn DynVisitor);
     fn map_dyn(self: Box<Self>, mapper: &mut dyn DynMapper) -> BoxBijector<D, C>;
@@ -68,6 +70,9 @@ impl<const D: usize, C: Context, B: Bijector<D, C> + Sync + 'static> DynBijector
     }
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         Bijector::pull_back(self, back, context, replay)
+    }
+    fn format_dyn(&self, settings: DisplaySettings) -> String {
+        ModuleDisplay::format(self, settings)
     }
     fn clone_box(&self) -> BoxBijector<D, C> {
         BoxBijector::new(self.clone())
@@ -253,7 +258,7 @@ impl<const D: usize, C: Context> Debug for BoxBijector<D, C> {
 
 impl<const D: usize, C: Context> Display for BoxBijector<D, C> {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        Debug::fmt(&self.0, f)
+        f.write_str(&self.0.format_dyn(DisplaySettings::default()))
     }
 }
 
@@ -263,7 +268,12 @@ impl<const D: usize, C: Context> ModuleDisplayDefault for BoxBijector<D, C> {
     }
 }
 
-impl<const D: usize, C: Context> ModuleDisplay for BoxBijector<D, C> {}
+/// A box shows what is inside, as if it were not there.
+impl<const D: usize, C: Context> ModuleDisplay for BoxBijector<D, C> {
+    fn format(&self, settings: DisplaySettings) -> String {
+        self.0.format_dyn(settings)
+    }
+}
 
 impl<const D: usize, C: Context> Module for BoxBijector<D, C> {
     fn collect_devices(&self, devices: Devices) -> Devices {
