@@ -1,5 +1,6 @@
 //! What a module shows of itself: what each layer is, through boxes too.
 
+use burn::module::{DisplaySettings, ModuleDisplay};
 use burn::tensor::Device;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::{
@@ -22,7 +23,7 @@ fn a_stack_says_what_its_layers_are_in_and_out_of_boxes() {
     let norm = layer(&ActNormConfig::new(), [1, 4], &device);
     let order = layer(&PermutationConfig::new(), [1, 4], &device);
     let bare = (norm, order, coupling(), Swap::new());
-    let text = bare.to_string();
+    let text = bare.format(DisplaySettings::default());
     println!("{text}");
     for part in ["ActNorm", "shape: [1, 4]", "Permutation", "Coupling", "Exponential", "Second", "Mlp", "Silu", "Swap"]
     {
