@@ -32,7 +32,10 @@ fn glow_config(side: [usize; 2], n_scales: usize) -> GlowConfig {
 }
 
 fn glow_layers(config: GlowConfig, device: &Device) -> GlowLayers {
-    config.init(device).without_data().bijector
+    match config.prior {
+        GlowPrior::Classes { .. } => config.init_classes(device).without_data().bijector,
+        GlowPrior::Standard | GlowPrior::Learned => config.init(device).without_data().bijector,
+    }
 }
 
 fn top_prior(prior: GlowPrior, device: &Device) -> TopPrior {
