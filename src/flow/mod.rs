@@ -18,6 +18,7 @@ pub mod choice;
 pub mod density;
 pub mod diagnose;
 mod evaluation;
+mod given;
 pub(crate) mod init;
 pub mod likelihood;
 mod reparametrised;
@@ -34,8 +35,9 @@ use burn::tensor::{DType, Device, Tensor};
 
 use admission::widest;
 pub(crate) use admission::{Admitted, Numbers, expected};
-pub use density::{Density, Given};
+pub use density::Density;
 pub(crate) use evaluation::{non_finite, non_finite_counts};
+pub use given::Given;
 pub use reparametrised::Reparametrised;
 pub use rows::{FailedRow, RowFault, RowLikelihoods, SampledRows};
 pub use sampling::Samples;

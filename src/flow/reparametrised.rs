@@ -11,7 +11,8 @@
 
 use burn::tensor::Tensor;
 
-use super::density::{Density, Given};
+use super::density::Density;
+use super::given::Given;
 use super::sampling::not_inverted;
 use super::surjection::Continuous;
 use super::{Flow, non_finite_counts};
