@@ -97,7 +97,7 @@ fn an_error_says_its_place() {
     );
     assert_eq!(
         refusal(&(MultiScaleConfig::new(vec![(squeeze(), step(9)); 2]), Swap::new()), &images([2, 4, 4])),
-        "[0].levels[0][1]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 9"
+        "[0].levels[0][1][1]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 9"
     );
     assert_eq!(
         refusal(&MultiScaleConfig::new(vec![Swap::new(); 2]), &images([3, 4, 4])),

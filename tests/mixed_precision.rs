@@ -394,8 +394,7 @@ fn half_precision_goes_with_every_policy() {
             [update.loss, update.gradient_norm]
         });
         // A rebuilt input may round to a neighbour in the half type.
-        let near =
-            |index: usize, allowed: f64| found.iter().all(|v| (v[index] / found[0][index] - 1.0).abs() < allowed);
+        let near = |index: usize, most: f64| found.iter().all(|v| (v[index] / found[0][index] - 1.0).abs() < most);
         assert!(near(0, 1e-5) && near(1, 1e-2), "{half:?}: {found:?}");
     }
 }
