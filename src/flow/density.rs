@@ -103,8 +103,9 @@ pub trait Density {
     /// use burn::tensor::{Device, Tensor};
     /// use flowkit::{Density, Flow, LogitConfig, RowFault, StandardNormal};
     ///
-    /// let flow = Flow::new(LogitConfig::new().with_margin(0.0).init(), StandardNormal::new(), [1, 1])?.without_data();
-    /// let x = Tensor::<2>::from_data([[0.5], [1.0], [f32::NAN]], &Device::flex());
+    /// let (device, logit) = (Device::flex(), LogitConfig::new().with_margin(0.0));
+    /// let flow = Flow::build(&logit, StandardNormal::new(), [1, 1], &device)?.without_data();
+    /// let x = Tensor::<2>::from_data([[0.5], [1.0], [f32::NAN]], &device);
     /// assert!(flow.evaluate(x.clone()).is_err());
     /// let rows = flow.evaluate_rows(x)?;
     /// // ln N(0; 0, 1) − ln ¼

@@ -61,9 +61,9 @@ use crate::prior::Prior;
 /// use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, StandardNormal};
 ///
 /// let device = Device::flex();
-/// let layers = (ActNormConfig::new(2).init::<2>(&device), Conv1x1Config::new(2).init(&device));
+/// let layers = (ActNormConfig::new(), Conv1x1Config::new());
 /// let x = Tensor::<2>::random([64, 2], Distribution::Normal(3.0, 2.0), &device);
-/// let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
+/// let flow = Flow::build(&layers, StandardNormal::new(), [1, 2], &device)?.initialize(x.clone())?;
 /// println!("{}", flow.evaluate(x)?.bits_per_dim());
 /// let samples = flow.sample(16)?;
 /// assert_eq!(samples.dims(), [16, 2]);
@@ -73,15 +73,13 @@ use crate::prior::Prior;
 /// With a condition:
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{CouplingConfig, Density, Flow, Half, MlpConfig, StandardNormal};
-/// use flowkit::law::{AffineConfig, AffineForm, Law};
+/// use flowkit::law::{AffineConfig, AffineForm};
+/// use flowkit::{CouplingConfig, Density, Flow, MlpConfig, StandardNormal};
 ///
 /// let device = Device::flex();
-/// let law = AffineConfig::new(AffineForm::Exponential).init();
-/// let net = MlpConfig::new(1, 1, law.n_params()).with_d_context(Some(3)).init(&device);
-/// let coupling = CouplingConfig::new().init(law, net);
-/// let flow = Flow::new_given(coupling, StandardNormal::new(), [1, 2])?.without_data();
 /// let classes = Tensor::<2>::eye(3, &device);
+/// let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([16]));
+/// let flow = Flow::build_given(&coupling, StandardNormal::new(), [1, 2], &classes, &device)?.without_data();
 /// assert_eq!(flow.given(&classes).sample(3)?.dims(), [3, 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -91,8 +89,10 @@ use crate::prior::Prior;
 /// # use burn::tensor::{Device, Tensor};
 /// # use flowkit::{ActNormConfig, Density, Flow, StandardNormal};
 /// # let device = Device::flex();
-/// # let norm = ActNormConfig::new(2).init::<2>(&device);
-/// let flow: Flow<_, _, 2, Tensor<2>> = Flow::new_given(norm, StandardNormal::new(), [1, 2]).unwrap().without_data();
+/// # let classes = Tensor::<2>::eye(3, &device);
+/// # let norm = ActNormConfig::new();
+/// let flow = Flow::build_given(&norm, StandardNormal::new(), [1, 2], &classes, &device).unwrap().without_data();
+/// flow.given(&classes).sample(3); // as it should be
 /// flow.sample(3); // the method `sample` exists, but its trait bounds were not satisfied
 /// ```
 #[derive(Module, Debug)]
@@ -196,9 +196,10 @@ impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
     /// use burn::tensor::{Device, Tensor};
     /// use flowkit::{Density, Flow, LogitConfig, StandardNormal, UniformDequantizationConfig};
     ///
-    /// let flow = Flow::new(LogitConfig::new().init(), StandardNormal::new(), [1, 2])?;
+    /// let device = Device::flex();
+    /// let flow = Flow::build(&LogitConfig::new(), StandardNormal::new(), [1, 2], &device)?;
     /// let flow = flow.behind(UniformDequantizationConfig::new().init()).without_data();
-    /// let bound = flow.evaluate(Tensor::from_data([[0, 17], [255, 3]], &Device::flex()))?;
+    /// let bound = flow.evaluate(Tensor::from_data([[0, 17], [255, 3]], &device))?;
     /// assert!(bound.bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -31,8 +31,8 @@ pub trait Reparametrised: Density {
     /// use flowkit::{ActNormConfig, Flow, Reparametrised, StandardNormal};
     ///
     /// let device = Device::flex().autodiff();
-    /// let norm = ActNormConfig::new(2).init::<2>(&device);
-    /// let flow = Flow::new(norm, StandardNormal::new(), [1, 2])?.without_data();
+    /// let norm = ActNormConfig::new();
+    /// let flow = Flow::build(&norm, StandardNormal::new(), [1, 2], &device)?.without_data();
     /// let (x, log_prob) = flow.rsample(16)?;
     /// // KL divergence from a normal distribution around 3, up to a constant.
     /// let energy = x.sub_scalar(3.0).square().sum_dim(1).squeeze_dim::<1>(1).mul_scalar(0.5);
