@@ -13,7 +13,7 @@
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{Bijector, Conv1x1, Order, Permutation, PermutationConfig, choice};
+/// use flowkit::{Bijector, Conv1x1, LayerConfig, Order, Permutation, PermutationConfig, Site, choice};
 ///
 /// choice! {
 ///     /// How channels are mixed.
@@ -27,10 +27,12 @@
 ///
 /// let device = Device::flex();
 /// let order = Order::Explicit(vec![1, 0]);
-/// let mixing = Mixing::Fixed(PermutationConfig::new(2).with_order(order).init(&device));
+/// let order = PermutationConfig::new().with_order(order).build(&Site::new([1, 2], &device))?;
+/// let mixing = Mixing::Fixed(order);
 /// let x = Tensor::<2>::from_data([[1.0, 2.0]], &device);
 /// let (z, _) = mixing.forward(x, &());
 /// assert_eq!(z.to_data(), Tensor::<2>::from_data([[2.0, 1.0]], &device).to_data());
+/// # Ok::<(), flowkit::ConfigError>(())
 /// ```
 #[macro_export]
 macro_rules! choice {

@@ -22,7 +22,7 @@ use crate::error::ShapeError;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{Bijector, ChannelOrder, LeakyRelu, LeakyReluConfig, Squeeze, SqueezeConfig, chain};
+/// use flowkit::{Bijector, ChannelOrder, LayerConfig, LeakyRelu, LeakyReluConfig, Site, Squeeze, SqueezeConfig, chain};
 ///
 /// chain! {
 ///     /// Bends the elements of an image that is squeezed meanwhile.
@@ -34,14 +34,17 @@ use crate::error::ShapeError;
 ///     }
 /// }
 ///
-/// let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).init();
-/// let bent = Bent { squeeze, bends: vec![LeakyReluConfig::new().init(); 2] };
+/// let site = Site::new([1, 1, 4, 4], &Device::flex());
+/// let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor).build(&site)?;
+/// let bend = LeakyReluConfig::new().build(&site.at([1, 4, 2, 2]))?;
+/// let bent = Bent { squeeze, bends: vec![bend; 2] };
 /// let x = Tensor::<4>::ones([2, 1, 4, 4], &Device::flex()).neg();
 /// let (z, log_det) = bent.forward(x.clone(), &());
 /// assert_eq!(z.dims(), [2, 1, 4, 4]);
 /// assert!(log_det.max().into_scalar::<f32>() < 0.0);
 /// let back = bent.inverse(z, &());
 /// assert!((back - x).abs().max().into_scalar::<f32>() < 1e-6);
+/// # Ok::<(), flowkit::ConfigError>(())
 /// ```
 #[macro_export]
 macro_rules! chain {

@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, Exp, Invert};
 //!
 //! let x = Tensor::<2>::from_data([[1.0, 10.0]], &Device::flex());

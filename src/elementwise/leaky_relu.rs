@@ -13,7 +13,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, LayerConfig, LeakyReluConfig, Site};
 //!
 //! let device = Device::flex();

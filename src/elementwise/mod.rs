@@ -18,7 +18,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::law::RationalQuadraticSplineConfig;
 //! use flowkit::{Bijector, ElementwiseConfig, LayerConfig, Site};
 //!

@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, LayerConfig, ScalarAffineConfig, Site};
 //!
 //! let layer = ScalarAffineConfig::new(2.0, -1.0).build(&Site::new([1, 3], &Device::flex()))?;

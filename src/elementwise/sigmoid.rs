@@ -11,7 +11,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, Sigmoid};
 //!
 //! let device = Device::flex().autodiff();

@@ -13,7 +13,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, Softplus};
 //!
 //! let x = Tensor::<2>::from_data([[0.0, 200.0]], &Device::flex());

@@ -12,7 +12,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, Tanh};
 //!
 //! let x = Tensor::<2>::from_data([[0.5, -20.0]], &Device::flex());

@@ -32,7 +32,7 @@
 //! # Example
 //! ```
 //! use burn::module::Param;
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, Householder};
 //!
 //! let device = Device::flex();

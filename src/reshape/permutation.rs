@@ -25,7 +25,7 @@
 //!
 //! # Example
 //! ```
-//! use burn::tensor::Tensor;
+//! use burn::tensor::{Device, Tensor};
 //! use flowkit::{Bijector, LayerConfig, Order, PermutationConfig, Site};
 //!
 //! let device = Device::flex();

@@ -25,11 +25,14 @@
 //! [`Checkpoint::expect_params`](crate::train::Checkpoint::expect_params).
 //!
 //! ```
-//! use flowkit::{ConfigError, MlpConfig};
+//! use burn::tensor::Device;
+//! use flowkit::{ConfigError, MlpConfig, NetConfig, NetSite};
 //!
-//! let config = MlpConfig::new(1, 1, 2);
-//! assert_eq!(config.num_params()?, (64 + 64) + (64 * 64 + 64) + (2 * 64 + 2));
-//! let error = config.with_hidden(vec![1 << 20, 1 << 21]).validate().unwrap_err();
+//! // From one number to two parameters of another.
+//! let site = NetSite::new([1, 1], [1, 1], vec![0.0; 2], &Device::flex());
+//! let config = MlpConfig::new([64, 64]);
+//! assert_eq!(config.num_params(&site)?, (64 + 64) + (64 * 64 + 64) + (2 * 64 + 2));
+//! let error = MlpConfig::new([1 << 20, 1 << 21]).num_params(&site).unwrap_err();
 //! assert!(matches!(error, ConfigError::TooManyParameters { field: "hidden", found: 0x20_0000, .. }));
 //! # Ok::<(), ConfigError>(())
 //! ```

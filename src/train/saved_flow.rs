@@ -26,7 +26,7 @@
 //! assert_eq!(loaded.evaluate(x.clone())?, fitted.evaluate(x.clone())?);
 //!
 //! // By burn's record.
-//! let loaded = flow()?.without_data().load_record(fitted.into_record());
+//! let loaded = flow()?.without_data().load_record(fitted.clone().into_record());
 //! assert_eq!(loaded.evaluate(x.clone())?, fitted.evaluate(x)?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -108,13 +108,15 @@ pub fn models() -> Vec<Case> {
     for (law, between) in laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix]) {
         let config = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
         let config = config.with_law(law.clone()).with_between(between);
-        cases.push(makes("RealNvpConfig", config, RealNvpConfig::num_params, |config| {
-            config.init_given(&Device::default()).num_params()
+        cases.push(makes("RealNvpConfig", config, RealNvpConfig::num_params, |config| match config.d_context {
+            Some(_) => config.init_given(&Device::default()).num_params(),
+            None => config.init(&Device::default()).num_params(),
         }));
         let config = MafConfig::new(3).with_n_layers(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
         let config = config.with_law(law).with_between(between);
-        cases.push(makes("MafConfig", config, MafConfig::num_params, |config| {
-            config.init_given(&Device::default()).num_params()
+        cases.push(makes("MafConfig", config, MafConfig::num_params, |config| match config.d_context {
+            Some(_) => config.init_given(&Device::default()).num_params(),
+            None => config.init(&Device::default()).num_params(),
         }));
     }
     cases.extend(FlowPlusPlusPreset::ALL.map(|preset| case!(preset.model(), FlowPlusPlusConfig)));

@@ -22,7 +22,7 @@ fn a_saved_flow_comes_back() {
     let other = RealNvpConfig::new(2).with_n_couplings(4).with_law(AffineConfig::new(AffineForm::Exponential).into());
     let other = BoxBijector::<2>::new(other.init_layers(&device()));
     let error = Flow::new(other, StandardNormal::new(), [1, 2]).unwrap().load(&path).unwrap_err().to_string();
-    for part in ["conditioner.output.weight", "[64, 2]", "[64, 14]"] {
+    for part in ["conditioner.net.output.weight", "[64, 2]", "[64, 14]"] {
         assert!(error.contains(part), "{error}");
     }
     let factor = |factor| {

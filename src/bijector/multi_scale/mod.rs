@@ -31,16 +31,12 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex();
+//! let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
+//! let prior = CouplingConfig::new(AffineConfig::new(AffineForm::Normal), ZeroConvConfig::new());
+//! let level = (squeeze, ActNormConfig::new(), Conv1x1Config::new(), prior);
 //! // Channels of an example [4, 4, 4]: 16 after the squeeze of level 0, 8 go on, 32 after that of level 1.
-//! let level = |c: usize| {
-//!     let prior = ZeroConvConfig::new(c / 2, c - c / 2, 2).init(&device);
-//!     let prior = CouplingConfig::new().init(AffineConfig::new(AffineForm::Normal).init(), prior);
-//!     let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
-//!     let layers = (squeeze, ActNormConfig::new(), Conv1x1Config::new());
-//!     let (squeeze, norm, conv) = layers.build(&Site::new([1, c / 4, 2, 2], &device))?;
-//!     Ok::<_, ConfigError>((squeeze, norm, conv, prior))
-//! };
-//! let flow = Flow::new(MultiScale::new(vec![level(16)?, level(32)?]), StandardNormal::new(), [1, 4, 4, 4])?;
+//! let levels = MultiScaleConfig::new(vec![level; 2]);
+//! let flow = Flow::build(&levels, StandardNormal::new(), [1, 4, 4, 4], &device)?;
 //! let x = Tensor::<4>::random([8, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);
 //! let flow = flow.initialize(x.clone())?;
 //! let (z, _) = flow.bijector.forward(x, &());

@@ -244,15 +244,16 @@ impl Checkpoint {
     ///
     /// ```
     /// use burn::tensor::Device;
-    /// use flowkit::MlpConfig;
+    /// use flowkit::{MlpConfig, NetConfig, NetSite};
     /// use flowkit::train::{Checkpoint, CheckpointError};
     ///
-    /// let config = MlpConfig::new(1, 1, 2);
+    /// let site = NetSite::new([1, 1], [1, 1], vec![0.0; 2], &Device::flex());
+    /// let config = MlpConfig::new([64, 64]);
     /// let mut checkpoint = Checkpoint::new(Default::default())?;
-    /// checkpoint.insert("net", &config.init(&Device::flex()))?;
-    /// checkpoint.expect_params("net", config.num_params()?)?;
+    /// checkpoint.insert("net", &config.build(&site)?)?;
+    /// checkpoint.expect_params("net", config.num_params(&site)?)?;
     ///
-    /// let claimed = config.with_hidden(vec![1 << 18]).num_params()?;
+    /// let claimed = MlpConfig::new([1 << 18]).num_params(&site)?;
     /// let error = checkpoint.expect_params("net", claimed).unwrap_err();
     /// assert!(matches!(error, CheckpointError::OtherSize { found: 4418, .. }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
