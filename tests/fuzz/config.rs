@@ -136,7 +136,7 @@ fn layers() -> Vec<Kind> {
         kind!(LogitConfig, LogitConfig::new(), |config, device| made(&config, [1, 3], device)),
         kind!(
             AffineMasked,
-            MaskedCouplingConfig::new(affine(), MlpConfig::new([4]), Mask::Checkerboard),
+            MaskedCouplingConfig::new(affine(), MlpConfig::new([4]), Mask::Alternating),
             |config| config.plan(&site()),
             |config, _| config.build(&site()).unwrap()
         ),
