@@ -159,6 +159,8 @@ pub use tensor::half::Half;
 mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/coming-from.md")]
+    struct ComingFrom;
     #[doc = include_str!("../docs/conventions.md")]
     struct Conventions;
     #[doc = include_str!("../docs/extend.md")]
