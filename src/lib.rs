@@ -1,8 +1,11 @@
-//! Normalizing flows: densities made of invertible maps, on [burn](https://burn.dev).
+//! Normalizing flows: densities built from invertible maps, on [burn](https://burn.dev).
 //!
-//! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and [`Invert`] compose them, [`Flow`] adds a
-//! prior and is a [`Density`]; behind a [`Surjection`] it is a bound on the likelihood of discrete data.
-//! [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and [`model::glow`] Glow (Kingma & Dhariwal 2018), made of these pieces.
+//! A [`Bijector`] maps data to latents and back with an exact log-determinant. Tuples, `Vec` and
+//! [`Invert`] compose bijectors. A [`Flow`] combines a bijector with a prior. An unconditional flow
+//! is a [`Density`], which can be evaluated and sampled; a conditional one becomes a density by
+//! [`Flow::given`]. For discrete data, [`Flow::behind`] adds a [`Surjection`], and the flow
+//! evaluates a bound on the likelihood. [`model::flow_plus_plus`] is Flow++ (Ho et al. 2019) and
+//! [`model::glow`] is Glow (Kingma & Dhariwal 2018), both built from these parts.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -10,7 +13,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex();
-//! // Two numbers in (0, 1): undo a sigmoid, rotate, normalise.
+//! // Two features in (0, 1): undo a sigmoid, mix, normalise.
 //! let layers = (Invert::new(Sigmoid::new()), Conv1x1Config::new(), ActNormConfig::new());
 //! let layers = layers.build(&Site::new([1, 2], &device))?;
 //! let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?;
@@ -25,57 +28,59 @@
 //! ```
 //!
 //! # Map
-//! | for | see |
+//! | topic | items |
 //! |---|---|
 //! | normalising | [`ActNorm`], [`PositionNorm`] |
 //! | mixing channels | [`ChannelMatrix`], [`Conv1x1`], [`Householder`], [`Permutation`] |
 //! | moving elements | [`Squeeze`], [`Partition`], [`Swap`] |
-//! | couplings | [`Coupling`] or [`MaskedCoupling`] of a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
-//! | autoregressive layers | [`MaskedAutoregressive`] of a law and an [`AutoregressiveNet`] ([`Made`]) |
+//! | couplings | [`Coupling`] or [`MaskedCoupling`], from a [`law::Law`] ([`law::MixLogCdf`], [`law::RationalQuadraticSpline`], [`law::Affine`]) and a [`Net`] |
+//! | autoregressive layers | [`MaskedAutoregressive`], from a law and an [`AutoregressiveNet`] ([`Made`]) |
 //! | networks for vectors | [`Mlp`], [`ResNet`] |
 //! | networks for images | [`ConvResNet`], [`GatedNet`], [`GlowNet`], [`ZeroConv`] |
 //! | conditions | [`Context`]: [`Features`] |
-//! | ready models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
+//! | complete models | [`model::RealNvp`], [`model::Maf`], [`model::flow_plus_plus`], [`model::glow`] |
 //! | several resolutions | [`MultiScale`], [`Latents`] |
-//! | each element by itself | [`Elementwise`] of a law, [`ScalarAffine`], [`LeakyRelu`] |
+//! | each element by itself | [`Elementwise`] with a law, [`ScalarAffine`], [`LeakyRelu`] |
 //! | intervals and half-lines | [`Logit`], [`Sigmoid`], [`Tanh`], [`Softplus`], [`Exp`] |
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | a first program | [`prelude`] |
-//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`] |
+//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`](crate::chain), [`choice!`](crate::choice) |
 //! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a file, [`AnyLayerConfig`] |
-//! | initialisation from data, and what can go wrong with it | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
+//! | initialisation from data, and its errors | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
-//! | looking at layers | [`bijector::visit`] |
-//! | results | [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
+//! | visiting layers | [`bijector::visit`] |
+//! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
-//! | training | [`train`] |
+//! | training | [`train`]; less memory: [`GradientMemory`] |
 //! | fused operations | [`kernel`] |
-//! | what each layer does to a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
+//! | the effect of each layer on a batch | [`Density::diagnose`], [`mod@flow::diagnose`] |
 //! | images | [`data`] |
-//! | replacing a file in one step | [`whole_file`] |
+//! | replacing a file atomically | [`whole_file`] |
 //!
 //! # Conventions
-//! `forward` goes from data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one number per example. The first axis is the batch, the second
-//! the channels. Configurations are `XConfig`; [`LayerConfig::build`] makes the layer for the shape that arrives at a
-//! [`Site`], or says what is wrong and where.
+//! `forward` maps data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one value per example. The
+//! first axis is the batch, the second the channels. The configuration of `X` is `XConfig`.
+//! [`LayerConfig::build`] makes the layer for a [`Site`], which holds the shape of its input, or
+//! returns an error that names the rule and the place.
 //!
 //! # Devices and features
-//! Modules run on every burn backend: the [`Device`](burn::tensor::Device) that they are made on decides.
+//! Modules run on every burn backend; the [`Device`](burn::tensor::Device) on which they are made
+//! determines which.
 //!
-//! | feature | what |
+//! | feature | what it adds |
 //! |---|---|
 //! | `flex` (default) | burn's CPU backend |
-//! | `progress` (default) | a bar on the terminal while a flow is fitted |
+//! | `progress` (default) | a progress bar for `fit` |
 //! | `wgpu` | WebGPU: Vulkan, Metal, DirectX 12 |
 //! | `cuda` | NVIDIA GPUs |
 //! | `image` (default) | folders of images, embedded photographs |
 //! | `download` | CIFAR-10 from the network |
-//! | `plot` | [`Diagnosis`] as a picture (SVG) |
+//! | `plot` | plots of a [`Diagnosis`] (SVG) |
 //! | `testing` | `flowkit::testing`: conformance checks for bijectors of your own |
 //! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
-//! | `tui` | its dashboard in the terminal |
+//! | `tui` | the dashboard of the `Learner` in the terminal |
 
 pub mod any_layer;
 pub mod autoregressive;
@@ -154,7 +159,7 @@ pub use result::{Error, Result};
 pub use tensor::finite::NonFiniteCondition;
 pub use tensor::half::Half;
 
-/// Programs of the README and of the pages in `docs` are tests.
+/// The programs in the README and in the pages of `docs` are doc tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]

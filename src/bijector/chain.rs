@@ -3,9 +3,9 @@
 //! forward   z = f_n ∘ … ∘ f_1 (x)          log_det  Σ ln|det ∂f_i|
 //! inverse   x = f_1⁻¹ ∘ … ∘ f_n⁻¹ (z)
 //! ```
-//! [`chain!`](crate::chain) makes a type of its own; tuples, `Vec`, `Option`, [`Invert`](crate::Invert) and
-//! [`BoxBijector`](crate::BoxBijector) are compositions too. Each says its members once, in [`Members`]; everything else
-//! is here.
+//! [`chain!`](crate::chain) defines a new composition; tuples, `Vec`, `Option`,
+//! [`Invert`](crate::Invert) and [`BoxBijector`](crate::BoxBijector) are compositions too. Each lists
+//! its members once, in [`Members`]. Everything else about compositions is in this file.
 
 use std::fmt::Display;
 
@@ -48,7 +48,7 @@ impl<'a, const D: usize, C: Context> Entry<'a, D, C> {
     }
 }
 
-/// What is asked of a member of a composition, whatever its type.
+/// The operations on a member of a composition, independent of its type.
 pub trait Member<const D: usize, C: Context> {
     /// [`Direction::run`].
     fn run(&self, direction: Direction, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>);

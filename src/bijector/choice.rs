@@ -1,6 +1,6 @@
-//! Enums whose variants are layers: [`choice!`](crate::choice) and its arm for bijectors.
+//! Enums whose variants are bijectors: [`choice!`](crate::choice) and its arm for bijectors.
 
-/// Makes an enum of modules that are all of one kind: bijectors, laws or surjections. It is of that kind itself.
+/// Makes an enum of modules of one kind: bijectors, laws or surjections. The enum is of that kind too.
 ///
 /// | kind | makes |
 /// |---|---|
@@ -8,8 +8,8 @@
 /// | `Law`, or `Law, Name: LawConfig` | a [`Law`](crate::law::Law), and the enum of its configurations |
 /// | `Surjection<4>` | a [`Surjection`](crate::Surjection) of that rank; all variants lower to the same data |
 ///
-/// The name of the variant is a segment of the paths of its parameters. The crate that calls it depends on `burn`, and for
-/// configurations on `serde`.
+/// The name of the variant is a segment of the paths of its parameters. The calling crate must depend
+/// on `burn`, and on `serde` for configurations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

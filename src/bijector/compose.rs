@@ -1,7 +1,8 @@
-//! How a composition says its members: [`chain!`](crate::chain) for a type of its own, tuples, `Vec` and `Option`.
+//! Compositions: [`chain!`](crate::chain), which defines one from its members, and tuples, `Vec`
+//! and `Option`.
 //!
-//! A tuple runs left to right in `forward` and right to left in `inverse`; its log-determinants add.
-//! [`crate::BoxBijector`] is the form for stacks that are chosen at run time.
+//! A tuple runs left to right in `forward` and right to left in `inverse`; the log-determinants of
+//! its members add up. For a stack that is chosen at run time, use [`crate::BoxBijector`].
 
 use burn::tensor::Tensor;
 
@@ -13,12 +14,13 @@ use crate::error::ShapeError;
 
 /// Makes a composition: a module whose members run one after the other.
 ///
-/// Members stand in the order of `forward`. `field: Type` declares a member, with its visibility and documentation.
-/// `!field: Type` declares one that runs inverted. `field` or `!field` without a type lets a member that was declared before
-/// run again. The type is a [`Bijector`] for every rank and every condition that all of its members take, and a start from
-/// data initialises each member where it first occurs.
+/// List the members in the order of `forward`. `field: Type` declares a member, with its visibility
+/// and documentation. `!field: Type` declares a member that runs inverted. `field` or `!field`
+/// without a type runs a member that was declared before once more. The type is a [`Bijector`] for
+/// every rank and every condition that all of its members accept. Initialisation from data
+/// initialises each member at its first occurrence.
 ///
-/// The crate that calls it depends on `burn`.
+/// The calling crate must depend on `burn`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,9 +1,10 @@
-//! What drives a stack of bijectors: visits, the memory-saving pass, checks against a condition.
+//! Drivers run visits, memory-saving passes and checks against a condition through a stack of
+//! bijectors.
 //!
-//! Each of these is written once for a single layer ([`Leaf`]), once for layers that only move elements ([`Rearrange`]) and
-//! once over the members of a composition ([`Chain`](super::Chain)). The associated type
-//! [`Bijector::Driver`] says which a bijector is. Every driver runs in both directions, so that
-//! an inverted stack is driven layer by layer as well.
+//! Each of these is written once for a single layer ([`Leaf`]), once for layers that only move
+//! elements ([`Rearrange`]) and once over the members of a composition ([`Chain`](super::Chain)).
+//! The associated type [`Bijector::Driver`] selects the driver of a bijector. Every driver runs in
+//! both directions, so an inverted stack is processed layer by layer as well.
 
 use burn::tensor::Tensor;
 
@@ -15,7 +16,7 @@ use crate::error::ShapeError;
 use crate::tensor::graph::{constant, graph_device, without_graph};
 use crate::tensor::per_example::zero_log_det;
 
-/// Which of the two maps of a bijector is meant.
+/// One of the two maps of a bijector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// [`Bijector::forward`].
@@ -43,7 +44,7 @@ impl Direction {
         }
     }
 
-    /// The map without its log-determinant, where it costs something.
+    /// The map alone; a log-determinant that has a cost of its own is not computed.
     pub fn map<const D: usize, C: Context, B: Bijector<D, C>>(
         self,
         bijector: &B,
@@ -66,7 +67,7 @@ impl Direction {
         Self::Inverse.of(self).map(bijector, z, context)
     }
 
-    /// Shape of what the map makes of this shape.
+    /// The output shape of the map for this input shape.
     pub fn shape<const D: usize, S: ShapeMap<D>>(
         self,
         bijector: &S,
@@ -78,7 +79,7 @@ impl Direction {
         }
     }
 
-    /// Shape of what the map makes this shape of.
+    /// The input shape of the map for this output shape.
     pub fn input_shape<const D: usize, S: ShapeMap<D>>(
         self,
         bijector: &S,
@@ -88,11 +89,11 @@ impl Direction {
     }
 }
 
-/// Drives bijectors of the type `B`. A layer names one of the drivers that exist: [`Leaf`] as a rule.
+/// Drives bijectors of the type `B`. A layer names one of the existing drivers, usually [`Leaf`].
 ///
-/// `direction` says which map of the bijector is driven.
+/// `direction` selects the map of the bijector that is driven.
 pub trait Drive<B, const D: usize, C: Context> {
-    /// Shows each layer to the visitor, in the order in which they run.
+    /// Passes each layer to the visitor, in the order in which they run.
     fn visit(bijector: &B, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D>;
 
     /// Runs the map without keeping a graph.
@@ -104,7 +105,7 @@ pub trait Drive<B, const D: usize, C: Context> {
         replay: &mut Replay<C>,
     ) -> (Tensor<D>, Tensor<1>);
 
-    /// Goes back from what [`Drive::replay_forward`] made, and collects gradients in `replay`.
+    /// The backward pass of [`Drive::replay_forward`], which collects gradients in `replay`.
     fn replay_back(
         bijector: &B,
         direction: Direction,
@@ -116,7 +117,8 @@ pub trait Drive<B, const D: usize, C: Context> {
     /// Whether every layer was built for a condition of this kind.
     fn accepts(bijector: &B) -> Result<(), ShapeError>;
 
-    /// Shape of what the map makes of this shape, if every layer takes the shape together with the condition.
+    /// The output shape of the map for this input shape, if every layer accepts the shape together
+    /// with the condition.
     fn shape_given(
         bijector: &B,
         direction: Direction,
@@ -185,8 +187,8 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Drive<B, D, C> for Leaf {
 
 /// Driver of a layer that only moves elements, such as [`Squeeze`](crate::Squeeze).
 ///
-/// Its log-determinant is 0 and its Jacobian is orthogonal: gradients move as the values do. So the memory-saving pass keeps
-/// nothing of it under any policy.
+/// Its log-determinant is 0 and its Jacobian is orthogonal: gradients move as the values do. The
+/// memory-saving pass therefore keeps nothing of it under any policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Rearrange;
 

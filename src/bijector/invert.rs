@@ -1,4 +1,4 @@
-//! A bijector whose two maps are exchanged.
+//! The inverse of a bijector, as a bijector.
 
 crate::chain! {
     /// A bijector the other way round: `forward` is the inverse of `B`, `inverse` its forward.

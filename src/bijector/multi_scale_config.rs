@@ -1,4 +1,4 @@
-//! Configuration of a flow of several scales: a list of levels, each told the channels that remain.
+//! Configuration of a multi-scale flow: a list of levels, each built for the channels that remain.
 //!
 //! ```
 //! use burn::tensor::Device;

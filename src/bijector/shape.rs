@@ -1,12 +1,12 @@
-//! What a map does to shapes, whatever its condition is.
+//! The effect of a map on shapes, which does not depend on a condition.
 
 use crate::error::ShapeError;
 use crate::tensor::type_name::type_name;
 
 /// The shapes that go into a map and come out of it. The batch axis is included.
 ///
-/// It knows no condition, so `layer.output_shape(shape)` says all that has to be said. A stack is checked by it before any
-/// tensor exists.
+/// The trait does not depend on the type of the condition, so `layer.output_shape(shape)` needs no
+/// type annotation. A stack is checked by it before any data is computed.
 pub trait ShapeMap<const D: usize> {
     /// Shape of `z` for a shape of `x`, or why this map cannot take it.
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;

@@ -1,10 +1,10 @@
-//! Where a layer is built, and what builds one.
+//! Sites, at which layers are built, and configurations, which build them.
 //! ```text
 //! layers.build(site of x) = (f_1, …, f_n)        site of f_1: the shape of x
-//!                                                site of f_i+1: the shape that leaves f_i
+//!                                                site of f_i+1: the output shape of f_i
 //! ```
-//! A configuration is told the shape that arrives, what the condition looks like and the device. So no width has to be given
-//! that follows from the layers before.
+//! A site tells a configuration the input shape, the shape of the condition and the device.
+//! Therefore a user states no width that follows from the preceding layers.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -17,7 +17,8 @@ use crate::error::{ConfigError, ShapeError, check_shape_size};
 use crate::tensor::limit::{MOST_PARAMETERS, sum};
 use crate::tensor::type_name::type_name;
 
-/// What a configuration is told when it builds a layer: the shape that arrives, what the condition looks like, the device.
+/// What a configuration needs to build a layer: the input shape, the shape of the condition and the
+/// device.
 #[derive(Debug, Clone)]
 pub struct Site<const D: usize, C: Context = ()> {
     shape: [usize; D],
@@ -27,7 +28,8 @@ pub struct Site<const D: usize, C: Context = ()> {
 }
 
 impl<const D: usize> Site<D> {
-    /// A site without a condition, where examples of shape `shape[1..]` arrive. `shape[0]`, the batch, is not fixed.
+    /// A site without a condition, for examples of shape `shape[1..]`. `shape[0]`, the batch, is not
+    /// fixed.
     pub fn new(shape: [usize; D], device: &Device) -> Self {
         Self::given(shape, &(), device)
     }
@@ -39,24 +41,24 @@ impl<const D: usize, C: Context> Site<D, C> {
         Self { shape, context: ContextShape::of(example), device: device.clone(), kind: PhantomData }.at(shape)
     }
 
-    /// A site with a condition that looks so.
+    /// A site with a condition of the shape `context`.
     pub fn described(shape: [usize; D], context: ContextShape, device: &Device) -> Self {
         Self { shape, context, device: device.clone(), kind: PhantomData }.at(shape)
     }
 
-    /// The same site, where another shape arrives.
+    /// The same site with another input shape.
     pub fn at<const E: usize>(&self, shape: [usize; E]) -> Site<E, C> {
         let mut one = shape;
         one[0] = 1;
         Site { shape: one, context: self.context.clone(), device: self.device.clone(), kind: PhantomData }
     }
 
-    /// The shape that arrives, with a batch of 1.
+    /// The input shape, with a batch of 1.
     pub fn shape(&self) -> [usize; D] {
         self.shape
     }
 
-    /// What the condition looks like.
+    /// The shape of the condition.
     pub fn context(&self) -> &ContextShape {
         &self.context
     }
@@ -68,7 +70,7 @@ impl<const D: usize, C: Context> Site<D, C> {
 }
 
 impl<const D: usize, C: Context> Site<D, C> {
-    /// Channels that arrive: the length of axis 1, of at least 1.
+    /// Channels of the input: the length of axis 1, at least 1.
     ///
     /// # Errors
     /// If the shape has no axis 1, has an axis of length 0, or more elements than a tensor may have. `layer` is the type
@@ -79,7 +81,7 @@ impl<const D: usize, C: Context> Site<D, C> {
         Ok(self.shape[1])
     }
 
-    /// Elements of an example that arrives, at least 1.
+    /// Elements of an example of the input, at least 1.
     ///
     /// # Errors
     /// Those of [`Site::channels`].
@@ -94,7 +96,7 @@ impl<const D: usize, C: Context> Site<D, C> {
         Ok(check_shape_size(layer, &self.shape)?)
     }
 
-    /// The plan of a layer that keeps the shape and has so many elements in its parameters.
+    /// The plan of a layer that keeps the shape and whose parameters have `num_params` elements.
     pub fn keeps(&self, num_params: usize) -> Plan<D> {
         Plan { output: self.shape, num_params }
     }
@@ -111,18 +113,18 @@ pub(crate) fn built<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize
     }
 }
 
-/// What a configuration says of a layer before it is built.
+/// The output shape and the number of parameters of a layer, before it is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan<const D: usize> {
-    /// The shape that leaves the layer, with a batch of 1.
+    /// The output shape of the layer, with a batch of 1.
     pub output: [usize; D],
-    /// Elements of its parameters.
+    /// Number of elements of its parameters.
     pub num_params: usize,
 }
 
 impl<const D: usize> Plan<D> {
-    /// This plan, followed by that of `next`, which is built where this one ends. `place` is the place of `next` in a
-    /// stack: `[1]`.
+    /// This plan followed by that of `next`, whose input is the output of this one. `place` is the
+    /// place of `next` in a stack, such as `[1]`.
     ///
     /// # Errors
     /// Those of the plan of `next`, and [`ConfigError::StackTooLarge`], each at `place`.
@@ -157,24 +159,24 @@ impl<const D: usize> Plan<D> {
 /// # Ok::<(), flowkit::ConfigError>(())
 /// ```
 pub trait LayerConfig<const D: usize, C: Context = ()> {
-    /// What it builds.
+    /// The layer that it builds.
     type Layer: Bijector<D, C>;
 
-    /// The layer for what arrives at `site`, before it is initialised from data.
+    /// The layer for the input of `site`, not yet initialised from data.
     ///
     /// # Errors
     /// Those of [`LayerConfig::plan`].
     fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError>;
 
-    /// Checks the configuration and says what it would build. It allocates nothing and draws no random numbers, so that a
-    /// stack is checked as a whole before any of it is built.
+    /// Checks the configuration and describes what it would build. It allocates nothing and uses no
+    /// random numbers, so a stack is checked as a whole before any part of it is built.
     ///
     /// # Errors
-    /// The first rule that is broken: [`ConfigError::At`] names the place in a stack.
+    /// The first rule that is broken; [`ConfigError::At`] names the place in a stack.
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError>;
 
-    /// The shape that must arrive so that the shape of `site` leaves: it builds the inverse of a layer. The default serves
-    /// layers that keep the shape.
+    /// The input shape for which the shape of `site` is the output; the inverse of a layer is built
+    /// from it. The default is for layers that keep the shape.
     ///
     /// # Errors
     /// Those of [`LayerConfig::plan`], and [`ShapeError::InverseUnknown`] where the shape changes.

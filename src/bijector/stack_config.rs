@@ -1,8 +1,8 @@
-//! Configurations made of configurations: tuples, `Vec`, `Option`, `Box`, [`Invert`] and [`Boxed`].
+//! Configurations of compositions: tuples, `Vec`, `Option`, `Box`, [`Invert`] and [`Boxed`].
 //!
-//! A stack is built from the first layer to the last; each is told the shape that leaves the one before. `plan` checks
-//! all of them and the number of their parameters before anything is allocated. An error names the place: `[1][3]` is the
-//! member 3 of the member 1.
+//! A stack is built from the first layer to the last; the input shape of each layer is the output
+//! shape of the preceding one. `plan` checks all of them, and their total number of parameters,
+//! before anything is allocated. An error names the place: `[1][3]` is member 3 of member 1.
 //!
 //! ```
 //! use burn::tensor::Device;

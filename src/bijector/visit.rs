@@ -1,11 +1,13 @@
-//! Layers one at a time: what a search for a fault or a table of layers needs, whatever a stack is made of.
+//! Visits of the layers of a stack, one at a time: for a search for a fault, or a table of layers.
 //!
-//! [`Bijector::visit_layers`] runs a batch through a stack and hands every layer to a [`LayerVisitor`], in the order of `forward`. The visitor
-//! runs the layer itself, so that it can time it, seed the device, look at what comes out, or send something else on.
+//! [`Bijector::visit_layers`] runs a batch through a stack and passes every layer to a
+//! [`LayerVisitor`], in the order of `forward`. The visitor runs the layer itself, so it can time
+//! it, seed the device, inspect its output, or pass something else to the next layer.
 //!
-//! A layer's path is the name of its parameters without the last segments: member numbers of tuples and `Vec`, fields of structs.
-//! `Option` and [`crate::BoxBijector`] add none. What [`crate::Invert`] holds is visited last to first, each layer inverted: its
-//! name is `Invert<ActNorm>`, say.
+//! A layer's path is the common prefix of the names of its parameters: member numbers of tuples and
+//! `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no segment. The layers in
+//! [`crate::Invert`] are visited last to first, each inverted, under a name such as
+//! `Invert<ActNorm>`.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};

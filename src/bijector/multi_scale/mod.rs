@@ -1,4 +1,5 @@
-//! Several scales: a part of the latents leaves after every level, and the rest goes through deeper ones.
+//! Multi-scale flows: after every level a part of the latents is factored out, and the rest passes
+//! through the deeper levels.
 //! ```text
 //! forward   h_0 = x,  h = level_i(h_i),  (h_i+1, ε_i) = halves of the channels of h,  ε_L−1 = h of the last level
 //!           z = the latents ε in the shape of x                       log_det  Σ ln|det ∂level_i|
