@@ -1,7 +1,8 @@
 //! A bijector of a type that is chosen at run time, still a burn module.
 //!
-//! burn's visitors are generic over the rank of a parameter, which a trait object cannot be. The rank is erased on the way out of the box
-//! (`&dyn Any` and a number) and restored on the other side, so that whatever burn does to a module (visit, map, save, move, fork) it does to the
+//! burn's visitors are generic over the rank of a parameter, which a trait object does not allow. The
+//! box passes out a parameter without its rank (`&dyn Any` and a number), and the caller restores
+//! the rank. Whatever burn does to a module (visit, map, save, move, fork), it therefore does to the
 //! boxed one. The box adds no segment to the names of parameters.
 
 use std::any::Any;

@@ -44,7 +44,7 @@ impl Direction {
         }
     }
 
-    /// The map alone; a log-determinant that has a cost of its own is not computed.
+    /// The map without its log-determinant, which the inverse then does not compute.
     pub fn map<const D: usize, C: Context, B: Bijector<D, C>>(
         self,
         bijector: &B,

@@ -4,8 +4,9 @@
 //! [`LayerVisitor`], in the order of `forward`. The visitor runs the layer itself, so it can time
 //! it, seed the device, inspect its output, or pass something else to the next layer.
 //!
-//! A layer's path is the common prefix of the names of its parameters: member numbers of tuples and
-//! `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no segment. The layers in
+//! A layer's path is the name of its parameters without the segments within the layer: member
+//! numbers of tuples and `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no
+//! segment. The layers in
 //! [`crate::Invert`] are visited last to first, each inverted, under a name such as
 //! `Invert<ActNorm>`.
 //!
@@ -63,7 +64,7 @@ pub trait Layer<const D: usize> {
     /// Name of its type, without modules and type parameters: `ActNorm`, or `Invert<ActNorm>` where it runs inverted.
     fn name(&self) -> LayerName;
 
-    /// Numbers in its parameters.
+    /// Number of elements of its parameters.
     fn num_params(&self) -> usize;
 
     /// [`Bijector::forward`].
@@ -81,7 +82,8 @@ pub trait Layer<const D: usize> {
     /// [`Bijector::init_problem`].
     fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem>;
 
-    /// Shows each float parameter: its name within the layer, its numbers in a row, without a graph.
+    /// Passes on each float parameter: its name within the layer, and its values, flattened and
+    /// without a graph.
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
 
     /// The same layer with its condition, to keep after the visit. Parameters are shared, not copied.
@@ -112,7 +114,7 @@ impl Display for LayerPath {
     }
 }
 
-/// A visit under way: where it is, and who visits.
+/// A visit in progress: its place and its visitor.
 pub struct Visit<'a, const D: usize> {
     path: LayerPath,
     visitor: &'a mut dyn LayerVisitor<D>,
@@ -124,7 +126,7 @@ impl<'a, const D: usize> Visit<'a, D> {
         Self { path: LayerPath::default(), visitor }
     }
 
-    /// Visits the layers of a member by this name. Compositions call it for each member.
+    /// Visits the layers of the member with this name. Compositions call it for each member.
     pub fn member<C: Context, B: Bijector<D, C>>(
         &mut self,
         name: impl Display,
@@ -135,7 +137,7 @@ impl<'a, const D: usize> Visit<'a, D> {
         self.within(name, |walk| member.visit_layers(x, context, walk))
     }
 
-    /// Hands a layer, in one of its directions, to the visitor.
+    /// Passes a layer, in one of its directions, to the visitor.
     pub fn leaf<C: Context, B: Bijector<D, C>>(
         &mut self,
         layer: &B,
@@ -146,12 +148,12 @@ impl<'a, const D: usize> Visit<'a, D> {
         self.visitor.layer(&self.path, &Directed { layer, direction, context }, x)
     }
 
-    /// Tells the visitor about a part that is no layer.
+    /// Reports a part that is not a layer to the visitor.
     pub fn part(&mut self, name: impl Display, finite: impl Fn() -> bool) {
         self.within(name, |walk| walk.visitor.part(&walk.path, &finite));
     }
 
-    /// Runs `visit` one name further down.
+    /// Runs `visit` one level deeper, under a further name.
     pub fn within<T>(&mut self, name: impl Display, visit: impl FnOnce(&mut Self) -> T) -> T {
         self.path.0.push(name.to_string());
         let result = visit(self);

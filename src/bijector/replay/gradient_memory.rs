@@ -1,18 +1,23 @@
-//! What the backward pass of a training step keeps of the way there.
+//! What a training step keeps in memory from the forward pass for the backward pass.
 //! ```text
-//! policy        kept on the way there                on the way back                               memory in the depth
-//! Store         every graph                          one backward pass                             grows by layers' graphs
-//! Recompute     each layer's input                   that layer again, with a graph                grows by layers' inputs
-//! Reversible    one input in some layers             input by the inverse, the layer with a graph  next to constant
+//! policy        kept by the forward pass    backward pass                  memory in the depth
+//! Store         every graph                 one, through all layers        grows by layers' graphs
+//! Recompute     each layer's input          each layer runs again,         grows by layers' inputs
+//!                                           with a graph
+//! Reversible    the inputs of some layers   the inverse rebuilds an        almost constant
+//!                                           input, then as Recompute
 //! ```
-//! Loss and gradients are the same, up to what is said here. Without dropout `Recompute` makes the numbers of `Store`: the same operations
-//! on the same inputs; where several layers add to one gradient (a condition, a shared parameter) it may add in another order.
-//! `Reversible` starts from rebuilt inputs, which are off by at most a tolerance: see [`DriftGuard`](super::DriftGuard).
+//! Loss and gradients are the same, with the following exceptions. Without dropout, `Recompute` gives
+//! the values of `Store`: the same operations on the same inputs. Where several layers contribute to
+//! one gradient (a condition, a shared parameter), it may add them in another order. `Reversible`
+//! uses rebuilt inputs, which deviate by at most a tolerance: see
+//! [`DriftGuard`](super::DriftGuard).
 //!
-//! # Draws
-//! Under all policies a dequantization draws the same noise. `Recompute` and `Reversible` give each layer a stream of its own,
-//! and so the same dropout masks on the way back as on the way there, and as each other; `Store` draws its masks from one stream, so they are
-//! other ones.
+//! # Random draws
+//! Under all policies, a dequantization samples the same noise. `Recompute` and `Reversible` give
+//! each layer its own random stream. Their dropout masks are therefore the same in both passes, and
+//! the same for both policies. `Store` samples its masks from a single stream, so they differ from
+//! those of the other policies.
 //!
 //! # Reference
 //! Chen et al. 2016 for `Recompute`; Gomez et al. 2017 for `Reversible`.

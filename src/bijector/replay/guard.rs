@@ -1,26 +1,32 @@
-//! Drift guard: how far inputs that inverses have rebuilt may be from those that were there.
+//! Drift guard: a bound on the distance between inputs that inverses rebuild and the true inputs.
 //! ```text
-//! drift         max |x' − x| / max(1, max |x|)                      x' rebuilt, x kept
-//! checkpoints   the inputs of layers p with (p + t) mod n = 0        in update t, of layers 0, 1, 2, ... in the order of forward
+//! drift         max |x' − x| / max(1, max |x|)                 x' rebuilt, x kept
+//! checkpoints   the inputs of layers p with (p + t) mod n = 0   in update t; layers are numbered
+//!                                                               0, 1, 2, ... in forward order
 //! promise       drift ≤ tolerance at every checkpoint of an update whose gradient is used
 //! ```
-//! On the way there the inputs of the checkpoints are kept. On the way back each is compared with what the inverses of up to `n` layers have made,
-//! and takes its place, so that errors do not add up beyond `n` layers. The checkpoints move by a layer with every update: each layer's input is
-//! compared once in `n` updates.
+//! The forward pass keeps the inputs of the checkpoints. The backward pass compares each with the
+//! input that the inverses of up to `n` layers have rebuilt, and continues from the kept one, so
+//! errors do not accumulate over more than `n` layers. The checkpoints move by one layer with every
+//! update: each layer's input is compared once in `n` updates.
 //!
-//! # What happens beyond the tolerance
-//! The gradient is not used, and the update's way is gone again with the same draws. First with every input of the `n` layers kept, which gives each
-//! layer's own error. A layer whose error is above `tolerance / n`, its share, is **recomputed** from then on: its input is kept and its inverse
-//! not called. If no layer is, their errors have been enlarged on the way, and `n` is halved. Neither is ever taken back, so
-//! that repetitions end, and after the first updates there are none.
+//! # Beyond the tolerance
+//! The gradient is discarded and the update is repeated with the same random draws. The first
+//! repetition keeps every input of the `n` layers, which gives each layer's own error. A layer whose
+//! error is above `tolerance / n`, its share, is **recomputed** from then on: its input is kept and
+//! its inverse is not called. If there is no such layer, the layers have amplified each other's
+//! errors, and `n` is halved. Neither change is ever undone, so the repetitions end, and after the
+//! first updates there are none.
 //!
-//! A gradient that is not finite may come from an inverse that no checkpoint shows, in the first layers above all. It is
-//! found once more with every input kept; a layer above its share is recomputed from then on, as above.
+//! A gradient that is not finite may come from an inverse that no checkpoint covers, especially in
+//! the first layers. It is computed once more with every input kept; a layer above its share is
+//! recomputed from then on, as above.
 //!
-//! What the guard has learned is a part of a trainer's checkpoint: a resumed run treats layers as the one that never stopped.
+//! The state of the guard is part of a trainer's checkpoint: a resumed run treats layers as an
+//! uninterrupted run does.
 //!
 //! # Cost
-//! An input in `n` layers, a comparison for each, and one read from the device an update.
+//! One kept input in `n` layers, a comparison for each, and one device-to-host copy per update.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,21 +35,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::visit::LayerName;
 
-/// Layers between two checkpoints at the beginning: a sixteenth of what keeping all inputs takes.
+/// Initial number of layers between two checkpoints: a sixteenth of the memory for all inputs.
 const SPACING: u64 = 16;
 
-/// A layer that is recomputed since its inverse is too inexact.
+/// A layer that is recomputed because its inverse is too inexact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecomputedLayer {
     /// Names from the root of the model down to it.
     pub path: String,
     /// Name of its type.
     pub layer: String,
-    /// Its own drift when it was found; `None` where its inverse gave numbers that are not finite.
+    /// Its own drift when it was found; `None` if its inverse gave values that are not finite.
     pub drift: Option<f64>,
 }
 
-/// What is known of the inverses of a model. The rules head this module.
+/// The state of the guard for a model. The rules head this module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriftGuard {
     tolerance: f64,

@@ -1,12 +1,14 @@
-//! A pass through a flow that goes there without a graph and back layer by layer: training whose memory does not hold every layer's graph.
+//! Replay: a forward pass without a graph and a backward pass layer by layer, so that training does
+//! not hold the graphs of all layers in memory.
 //! ```text
-//! there   z = f_n ∘ … ∘ f_1 (x)                         no graph; some inputs are kept, as the policy says
-//! back    for i = n, …, 1:   x_i kept, or f_i⁻¹(z_i)
-//!                            (z_i, ln|det|_i) = f_i(x_i)   with a graph, of this layer alone
-//!                            ∂L/∂x_i, ∂L/∂θ_i              from ∂L/∂z_i and ∂L/∂ln|det|
+//! forward    z = f_n ∘ … ∘ f_1 (x)                          no graph; the policy keeps some inputs
+//! backward   for i = n, …, 1:   x_i kept, or f_i⁻¹(z_i)
+//!                               (z_i, ln|det|_i) = f_i(x_i)   with a graph, of this layer alone
+//!                               ∂L/∂x_i, ∂L/∂θ_i              from ∂L/∂z_i and ∂L/∂ln|det|
 //! ```
-//! A [`driver`](crate::bijector::drive) goes through a single layer, or through the members of a composition. Which inputs are kept is for
-//! the [`GradientMemory`] policy to say, and no layer's concern.
+//! Both passes together are called a *walk*. A [driver](crate::bijector::drive) takes it through a
+//! single layer, or through the members of a composition. The [`GradientMemory`] policy determines
+//! which inputs are kept; layers do not depend on it.
 
 mod gradient_memory;
 mod guard;
@@ -28,36 +30,41 @@ use super::{Bijector, Direction};
 use crate::context::Context;
 use crate::tensor::graph::{constant, graph_device};
 
-/// A point on the way back through a flow: the value there and the gradients of the loss with respect to it.
+/// A point of the backward pass through a flow: the value at that point and the gradients of the
+/// loss with respect to it.
 #[derive(Debug, Clone)]
 pub struct Cotangent<const D: usize> {
-    /// Output of the map that is walked through next.
+    /// Output of the map that the backward pass enters next.
     pub z: Tensor<D>,
     /// Gradient of the loss with respect to `z`.
     pub grad_z: Tensor<D>,
-    /// Gradient of the loss with respect to the total log-determinant, `[batch]`. The same all the way, since log-dets add.
+    /// Gradient of the loss with respect to the total log-determinant, `[batch]`. It is the same at
+    /// every layer, since log-determinants add up.
     pub grad_log_det: Tensor<1>,
 }
 
-/// What is carried through a walk: the gradients found so far, what was kept, and the place in the stream of random draws.
+/// The state of a walk: the gradients collected so far, the kept values, and the place in the stream
+/// of random draws.
 ///
-/// A leaf draws from a seed that depends on the walk's seed and on the leaf's place. After the leaf the device's stream
-/// continues in a way that depends only on its state before, as after a [`Seeded`](crate::random::Seeded) scope.
-/// [`Flow::walk`](crate::Flow::walk) saves that state once, with one
-/// device-to-host copy; a walk through a bijector alone does so at every leaf.
+/// The random draws of a leaf come from a seed that depends on the walk's seed and on the leaf's
+/// place. After the leaf, the device's stream continues in a way that depends only on its state
+/// before, as after a [`Seeded`](crate::random::Seeded) scope. [`Flow::walk`](crate::Flow::walk)
+/// saves that state once, with one device-to-host copy; a walk through a bijector alone does so at
+/// every leaf.
 #[derive(Debug)]
 pub struct Replay<C: Context> {
     /// Gradients of the parameters, by id.
     pub parameters: GradientsParams,
     /// Gradient of the condition.
     pub context: C::Gradient,
-    /// Factor on the loss on its way back.
+    /// Factor on the loss in the backward pass.
     pub(crate) loss_scale: f64,
     trail: Trail,
 }
 
 impl<C: Context> Replay<C> {
-    /// A walk that keeps nothing and rebuilds every input. Its random layers draw from streams derived from `seed`.
+    /// A walk that keeps nothing and rebuilds every input. Its random layers sample from streams
+    /// derived from `seed`.
     pub fn new(seed: u64) -> Self {
         Self::with(seed, Keeping::Nothing)
     }
@@ -67,7 +74,7 @@ impl<C: Context> Replay<C> {
         Self::with(seed, Keeping::Everything)
     }
 
-    /// A walk that keeps the inputs that `guard` says for update `phase`, and compares.
+    /// A walk that keeps the inputs that `guard` selects for update `phase`, and compares them.
     pub(crate) fn guarded(seed: u64, guard: DriftGuard, phase: u64) -> Self {
         Self::with(seed, Keeping::Checkpoints { guard, phase })
     }
@@ -104,14 +111,16 @@ impl<C: Context> Replay<C> {
         self.trail.enter(device);
     }
 
-    /// Tells the walk the input of the leaf that was entered last, which it keeps if its policy wants to.
+    /// Passes the walk the input of the leaf that was entered last; the policy determines whether it
+    /// is kept.
     pub fn keep<const D: usize>(&mut self, x: &Tensor<D>) {
         if self.trail.keeps() {
             self.trail.keep(x.clone().inner());
         }
     }
 
-    /// Keeps a value of the leaf that was entered last under every policy, for [`Replay::stashed`]: what no inverse can rebuild.
+    /// Keeps a value of the leaf that was entered last, under every policy, for [`Replay::stashed`]:
+    /// a value that no inverse can rebuild.
     pub fn stash<T: Send + 'static>(&mut self, value: T) {
         self.trail.keep(value);
     }
@@ -122,15 +131,16 @@ impl<C: Context> Replay<C> {
         self.trail.leave(device);
     }
 
-    /// The input of the leaf that was left last: what [`Replay::keep`] kept, or else what `rebuild` makes, a plain tensor. Where both are
-    /// asked for by the policy, they are compared. Draws of `rebuild` move the device's stream: [`Replay::seed`] sets it back.
+    /// The input of the leaf that was left last, a plain tensor: the one that [`Replay::keep`] kept,
+    /// or else the result of `rebuild`. If the policy requires both, they are compared. Random draws
+    /// of `rebuild` advance the device's stream; [`Replay::seed`] resets it.
     pub fn input<const D: usize, B>(&mut self, layer: &B, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
         let _ = layer;
         self.trail.input(layer_name::<B>(Direction::Forward), rebuild)
     }
 
-    /// The backward pass of a layer that was left last, whatever it is: the map in `direction` runs with a graph, from its
-    /// input, and is differentiated. Memory is that of one layer.
+    /// The backward pass of the layer that was left last, for any layer: the map in `direction` runs
+    /// with a graph, from its input, and is differentiated. It takes the memory of one layer.
     pub fn differentiate<const D: usize, B: Bijector<D, C>>(
         &mut self,
         layer: &B,
@@ -154,7 +164,8 @@ impl<C: Context> Replay<C> {
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
-    /// What [`Replay::stash`] kept for the leaf that was left last; `None` if nothing of that type.
+    /// The value that [`Replay::stash`] kept for the leaf that was left last; `None` if there is none
+    /// of that type.
     pub fn stashed<T: 'static>(&mut self) -> Option<T> {
         self.trail.stashed()
     }
@@ -170,8 +181,8 @@ impl<C: Context> Replay<C> {
         self.trail.release();
     }
 
-    /// Runs a part of the walk one name further down, for reports. Compositions name their members as [`Visit`](crate::Visit) does;
-    /// one that does not only lacks that name in reports.
+    /// Runs a part of the walk under a further name, for reports. Compositions name their members as
+    /// [`Visit`](crate::Visit) does; without a name, only the reports lack it.
     pub fn within<T>(&mut self, name: impl Display, walk: impl FnOnce(&mut Self) -> T) -> T {
         self.trail.push_name(name.to_string());
         let result = walk(self);
@@ -191,14 +202,14 @@ impl<C: Context> Replay<C> {
         (result, context)
     }
 
-    /// Takes the gradients of a layer's parameters and of the condition `leaf`, made by [`Context::leaf`], out of `gradients` and adds them to
-    /// those of the walk.
+    /// Takes the gradients of a layer's parameters and of the condition `leaf`, made by
+    /// [`Context::leaf`], out of `gradients` and adds them to those of the walk.
     pub fn collect<M: Module>(&mut self, layer: &M, leaf: &C, gradients: &mut Gradients) {
         C::collect(leaf, gradients, &mut self.context);
         layer.visit(&mut Collect { gradients, into: &mut self.parameters });
     }
 
-    /// Lets a guard judge what was compared. One read from the device; `Err` holds what the device reported.
+    /// Passes the comparisons to a guard. One device-to-host copy; `Err` holds the device's report.
     pub(crate) fn examine(&mut self, guard: &mut DriftGuard) -> Result<Verdict, String> {
         let drifts = std::mem::take(&mut self.trail.drifts);
         let mut sizes = Vec::with_capacity(drifts.len());

@@ -1,4 +1,5 @@
-//! The trail of a walk: where it is, what it keeps, what it compares. What of a walk is not of its condition's type.
+//! The part of a walk that does not depend on the type of its condition: its place, the values that
+//! it keeps, and the comparisons.
 
 use std::any::Any;
 
@@ -21,11 +22,11 @@ pub(super) enum Keeping {
     },
 }
 
-/// Place, draws, kept values and comparisons.
+/// Place, random stream, kept values and comparisons.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     seed: u64,
-    /// The caller's stream, while the walk draws from its own stream.
+    /// The caller's stream, while the walk samples from its own.
     caller: Option<Seeded>,
     /// Whether the caller's stream is restored at the end of a whole pass instead of after each leaf.
     whole: bool,
@@ -37,7 +38,7 @@ pub(super) struct Trail {
     kept: Vec<Option<Box<dyn Any + Send>>>,
     /// The entry of the leaf that was left last.
     current: Option<Box<dyn Any + Send>>,
-    /// The last place on the way back whose input was known and not rebuilt.
+    /// The last place of the backward pass whose input was known and not rebuilt.
     exact: u64,
     pub(super) drifts: Vec<Drift>,
 }
@@ -128,13 +129,14 @@ impl Trail {
         self.current.take().and_then(|value| value.downcast::<T>().ok()).map(|value| *value)
     }
 
-    /// [`Trail::kept`] of a value that the walk goes on from: what comes next on the way back is exact again.
+    /// [`Trail::kept`] of a value that the walk continues from: from there on, the backward pass is
+    /// exact again.
     pub(super) fn stashed<T: 'static>(&mut self) -> Option<T> {
         self.exact = self.place;
         self.kept()
     }
 
-    /// The input of the leaf that was left last: what was kept, or else what `rebuild` makes.
+    /// The input of the leaf that was left last: the one kept, or else the result of `rebuild`.
     pub(super) fn input<const D: usize>(&mut self, layer: LayerName, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
         let Some(kept) = self.kept::<Tensor<D>>() else { return rebuild() };
         if let Keeping::Checkpoints { guard, .. } = &self.keeping
