@@ -1,4 +1,5 @@
-//! The entrance of a flow: it checks shapes, types and devices of data and conditions before the first operation.
+//! Input checks of a flow: shapes, types and devices of data and conditions, before the first
+//! operation.
 //! ```text
 //! data        the flow's shape;  the type of its parameters;  their device, with or without autodiff
 //! condition   one row, or one for each example;  the type and device of the data

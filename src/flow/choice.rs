@@ -1,4 +1,4 @@
-//! Enums whose variants are surjections: the arm of [`choice!`](crate::choice) for them.
+//! Enums whose variants are surjections: their arm of [`choice!`](crate::choice).
 
 /// The arm of [`choice!`](crate::choice) for surjections.
 #[doc(hidden)]

@@ -1,7 +1,8 @@
-//! Density: what can be asked of a flow, once for flows without a condition and for flows that are given one.
+//! Density: evaluation and sampling, defined once for flows without a condition and for flows that
+//! are given one.
 //! ```text
-//! log_prob    ln p(x | context), or r(x, u) with fresh noise u                    [batch], nats, differentiable
-//! loss        −mean log_prob                                                      [1], nats
+//! log_prob    ln p(x | context), or r(x, u) with fresh noise u    [batch], nats, differentiable
+//! loss        −mean log_prob                                      [1], nats
 //! evaluate    log_prob on the host, with its provenance, without dropout and outside any graph
 //! sample      x = lower(f⁻¹(z | context)),  z ~ prior at a temperature
 //! ```
@@ -16,16 +17,17 @@ use super::sampling::Samples;
 use crate::context::Context;
 use crate::error::FlowError;
 
-/// What can be asked of a density.
+/// A density that can be evaluated and sampled.
 ///
-/// [`Flow`](crate::Flow) implements it where it has no condition, and
-/// [`Flow::given`](crate::Flow::given) makes one of a flow that has. A method that
-/// returns numbers on the host leaves the caller's graphs alone: it runs without dropout and outside any graph.
+/// A [`Flow`](crate::Flow) without a condition implements it, and
+/// [`Flow::given`](crate::Flow::given) makes one from a flow with a condition. A method that returns
+/// values on the host does not affect the caller's graphs: it runs without dropout and outside any
+/// graph.
 pub trait Density {
     /// A batch.
     type Data: Clone + Send + 'static;
 
-    /// Noise that data is lifted with; `()` where data is taken as it is.
+    /// Noise with which data is lifted; `()` where data is used as it is.
     type Noise: Context;
 
     /// How log-likelihoods are found.
@@ -34,7 +36,7 @@ pub trait Density {
     /// How log-likelihoods are found.
     fn provenance(&self) -> Self::Provenance;
 
-    /// Numbers per example of the data, which bits/dim are counted in.
+    /// Elements per example of the data, by which bits/dim are normalised.
     fn dims(&self) -> usize;
 
     /// The same batch outside any graph.

@@ -1,4 +1,4 @@
-//! Evaluation of a flow: log-densities or bounds on the host, of a whole batch or row by row.
+//! Evaluation of a flow: log-densities or bounds on the host, for a whole batch or row by row.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

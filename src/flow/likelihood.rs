@@ -1,10 +1,11 @@
-//! Log-likelihoods and bits/dim that say what they are.
+//! Log-likelihoods and bits/dim whose types state how they were found.
 //! ```text
-//! bits/dim = −mean(ln p) / (D ln 2)         D numbers per example
+//! bits/dim = −mean(ln p) / (D ln 2)         D elements per example
 //! ```
-//! A number that is an exact density, one that bounds it from a single sample and one from `k` importance-weighted samples are of different
-//! types, so that they cannot be compared by accident. Discrete data has no exact form here: its tensors are `Int`, and only a
-//! [`crate::Surjection`] takes them, so that the noise cannot be left out.
+//! An exact density, a bound from a single sample and a bound from `k` importance-weighted samples have
+//! different types, so that they cannot be compared by accident. There is no exact likelihood of
+//! discrete data here: its tensors are `Int`, and only a [`crate::Surjection`] accepts them, so the
+//! noise cannot be left out.
 
 use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};

@@ -1,5 +1,5 @@
-//! Flow: a bijector and the prior of its latents, behind what data is lifted by; a density that can be evaluated and
-//! sampled.
+//! Flow: a bijector and the prior of its latents, and a surjection that lifts the data; a density
+//! that can be evaluated and sampled.
 //! ```text
 //! exact             ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|       [batch], nats
 //! of lifted data    r(x, u) = ln p(y | context) + log_weight,  (y, log_weight) = lift(x, u)
@@ -7,8 +7,8 @@
 //!   k samples       ln p(x) ≥ E[ln mean_i exp r(x, u_i)] ≥ E[r]
 //! sample            x = lower(f⁻¹(z | context)),  z ~ prior at a temperature
 //! ```
-//! What can be asked of a flow is in [`Density`], which a flow without a condition implements, and a flow with one
-//! implements once it is [given](Flow::given) the condition.
+//! The trait [`Density`] has the methods. A flow without a condition implements it; a flow with one
+//! becomes a density when it is [given](Flow::given) the condition.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1, Burda et al. 2016.
@@ -53,8 +53,9 @@ use crate::prior::Prior;
 
 /// A density of tensors with `D` axes, given a condition `C`.
 ///
-/// `C` is `()` for a flow without a condition, which is a [`Density`] by itself. A flow with a condition becomes one by
-/// [`Flow::given`]. `S` is what lifts the data: [`Continuous`] for tensors of numbers, a dequantization for levels.
+/// `C` is `()` for a flow without a condition, which is a [`Density`] by itself. A flow with a
+/// condition becomes one by [`Flow::given`]. `S` is the surjection that lifts the data:
+/// [`Continuous`] for tensors of floats, a dequantization for levels.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -116,7 +117,8 @@ where
 {
     /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not fixed.
     ///
-    /// Walks the shape through the whole stack, so that a stack that does not fit is an error here and not in training.
+    /// Passes the shape through the whole stack, so that a stack that does not fit is an error here and
+    /// not in training.
     ///
     /// # Errors
     /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37
@@ -125,7 +127,8 @@ where
         Self::new_given(bijector, prior, shape)
     }
 
-    /// An unconditional flow from the configuration of its layers, each of which is built for the shape that arrives.
+    /// An unconditional flow from the configuration of its layers, each of which is built for the
+    /// output shape of the preceding one.
     ///
     /// # Errors
     /// The first rule that a configuration breaks, and those of [`Flow::new`].
@@ -182,7 +185,8 @@ where
 }
 
 impl<B, P, const D: usize, C> Flow<B, P, D, C> {
-    /// The same flow behind a surjection, as a model of what that lowers to.
+    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that the
+    /// surjection lowers to.
     pub fn behind<S: Surjection<D>>(self, surjection: S) -> Flow<B, P, D, C, S> {
         let Self { bijector, prior, shape, condition, .. } = self;
         Flow { surjection, bijector, prior, shape, condition }
@@ -190,7 +194,8 @@ impl<B, P, const D: usize, C> Flow<B, P, D, C> {
 }
 
 impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
-    /// The same flow behind a surjection, as a model of what that lowers to.
+    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that the
+    /// surjection lowers to.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -209,7 +214,7 @@ impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
 }
 
 impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
-    /// The density given a condition: a row for each example, or one row for all of them.
+    /// The density given a condition, which has a row for each example, or one row for all of them.
     pub fn given<'a>(&'a self, context: &'a C) -> Given<'a, Self, C> {
         Given::new(self, context)
     }
@@ -248,8 +253,8 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         }
     }
 
-    /// Type of lifted data, latents and log-determinants: the widest of the parameters', and float32 at least. Networks
-    /// may store theirs in a half type, which no density survives.
+    /// Type of lifted data, latents and log-determinants: the widest type of the parameters, at least
+    /// float32. Networks may store their parameters in a half type, which is too coarse for a density.
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
@@ -274,8 +279,8 @@ where
     S: Surjection<D>,
     B: Bijector<D, C>,
 {
-    /// Runs a batch through the layers of `surjection` and `bijector` one at a time and shows each to the visitor of
-    /// `walk`; the latents come back.
+    /// Runs a batch through the layers of `surjection` and `bijector` one at a time and passes each to
+    /// the visitor of `walk`. Returns the latents.
     ///
     /// # Panics
     /// If the shape of the lifted batch is not the flow's.

@@ -1,4 +1,4 @@
-//! Loss and gradients of a whole flow by a walk.
+//! Loss and gradients of a whole flow by a walk: see [`Replay`](crate::Replay).
 
 use burn::tensor::Tensor;
 

@@ -1,13 +1,13 @@
-//! Surjections: what turns data that no bijector takes into data that one does.
+//! Surjections: maps from the continuous tensors that bijectors accept to the data of a flow.
 //! ```text
 //! lift     y ~ q(y | x)           log_weight = ln p(x | y) − ln q(y | x)       [batch], nats
 //! lower    x = S(y)
 //! ln p(x) ≥ E_q [ ln p(y) + log_weight ]
 //! ```
-//! [`Continuous`] is the identity: data that a bijector takes as it is, and a density that is exact. A dequantization
-//! lifts levels to numbers and lowers by rounding down; an augmentation appends noise and lowers by dropping it. Where
-//! `S(y) = x` for every `y` of `q`, `p(x | y)` is 1. The noise is an argument, so that a run can be repeated and a
-//! gradient checked.
+//! [`Continuous`] is the identity, for data that a bijector accepts as it is; the density is exact. A
+//! dequantization lifts levels to continuous values and lowers by rounding down; an augmentation
+//! appends noise and lowers by dropping it. Where `S(y) = x` for every `y` of `q`, `p(x | y)` is 1. The
+//! noise is an argument, so that a run can be repeated and a gradient checked.
 //!
 //! # Reference
 //! Nielsen et al. 2020 (SurVAE flows), whose generative surjections these are.
@@ -25,13 +25,13 @@ use crate::tensor::graph::{constant, without_graph};
 
 /// A deterministic map from continuous tensors with `D` axes to data, with a random lift back.
 pub trait Surjection<const D: usize>: Module + ModuleDisplay {
-    /// What it lowers to.
+    /// The data that it lowers to.
     type Data: Clone + Send + 'static;
 
     /// Noise of a batch that [`Surjection::lift`] takes: a tensor, or `()` where there is none.
     type Noise: Context;
 
-    /// What a log-likelihood found behind this map is.
+    /// The provenance of a log-likelihood of the lowered data.
     type Provenance: Provenance;
 
     /// The value of that type.
@@ -54,14 +54,15 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// Lowers continuous tensors to data.
     fn lower(&self, y: Tensor<D>) -> Self::Data;
 
-    /// Shape of the lifted batch; an error for data that the map does not know. May read from the device.
+    /// Shape of the lifted batch; an error for data outside the range of the map. May copy from the
+    /// device.
     fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError>;
 
-    /// Type and device of the lifted batch, in front of a flow that computes in `dtype`.
+    /// Type and device of the lifted batch, for a flow that computes in `dtype`.
     fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device);
 
-    /// Numbers of an example of the data, which bits/dim are counted in, for lifted examples of shape `shape[1..]`. The
-    /// default counts the lifted numbers.
+    /// Elements of an example of the data, by which bits/dim are normalised, for lifted examples of
+    /// shape `shape[1..]`. The default counts the lifted elements.
     fn dims(&self, shape: [usize; D]) -> usize {
         shape[1..].iter().product()
     }
@@ -79,7 +80,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         Ok(())
     }
 
-    /// Data-dependent start; passes the lifted batch on, cut from the graph.
+    /// Data-dependent initialisation; returns the lifted batch, detached from the graph.
     fn initialize(self, x: Self::Data, noise: Self::Noise) -> (Self, Tensor<D>) {
         let (y, _) = self.lift(x, noise);
         (self, y.detach())

@@ -1,16 +1,18 @@
-//! Uninit: a flow before its start. It has parameters, but no density can be asked of it.
+//! Uninit: a flow that is not initialised yet. It has parameters, but is not a density.
 //! ```text
-//! constructors ──> Uninit<Flow> ──┬─ initialize(batch)       start from data            ──> Flow
-//!                                    ├─ load(checkpoint, ...)    what was trained before    ──> Flow
-//!                                    └─ without_data()           parameters as configured   ──> Flow
+//! constructors ──> Uninit<Flow> ──┬─ initialize(batch)   initialised from data      ──> Flow
+//!                                 ├─ load(path)          parameters of a saved flow ──> Flow
+//!                                 └─ without_data()      parameters as configured   ──> Flow
 //! ```
-//! Layers such as `ActNorm` take their first parameters from data. A flow that skips this trains badly or not at all, and nothing fails; a flow
-//! that starts again after a checkpoint was loaded loses what it learned. So the start is a step between two types: what is not started
-//! cannot be trained, evaluated or sampled, and what is started has no way to start again.
+//! Layers such as `ActNorm` take their initial parameters from data. A flow that skips this step trains
+//! badly or not at all, without an error. A flow that is initialised again after a checkpoint was
+//! loaded loses what it has learned. Initialisation is therefore a step between two types: a model
+//! that is not initialised cannot be trained, evaluated or sampled, and an initialised one cannot be
+//! initialised again.
 
 use burn::module::Module;
 
-/// A model that awaits its start. See this module's head.
+/// A model that is not initialised yet. See this module's head.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -24,7 +26,7 @@ use burn::module::Module;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// There is no density before:
+/// Before that, it is not a density:
 /// ```compile_fail
 /// use burn::tensor::{Device, Tensor};
 /// use flowkit::{ActNormConfig, Density, Flow, LayerConfig, Site, StandardNormal};
@@ -34,23 +36,24 @@ use burn::module::Module;
 /// unstarted.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex())); // no method named `evaluate`
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a model is of use after its start"]
+#[must_use = "initialise the model before using it"]
 pub struct Uninit<M> {
     model: M,
 }
 
 impl<M> Uninit<M> {
-    /// Marks a model of your own as one that awaits its start.
+    /// Marks a model of your own as not initialised.
     pub fn new(model: M) -> Self {
         Self { model }
     }
 
-    /// The model with its parameters as they were configured: for a stack in which no layer learns from a first batch.
+    /// The model with its parameters as configured: for a stack in which no layer is initialised from
+    /// data.
     pub fn without_data(self) -> M {
         self.model
     }
 
-    /// Starts the model by `start`.
+    /// Initialises the model by `start`.
     ///
     /// # Errors
     /// Those of `start`.
@@ -58,14 +61,14 @@ impl<M> Uninit<M> {
         start(self.model)
     }
 
-    /// Another model, which awaits its start too: a model wrapped into a type of your own, say.
+    /// Another model that is not initialised either: a model wrapped into a type of your own, say.
     pub fn map<N>(self, wrap: impl FnOnce(M) -> N) -> Uninit<N> {
         Uninit { model: wrap(self.model) }
     }
 }
 
 impl<M: Module> Uninit<M> {
-    /// Number of parameters. Lazy ones are not made.
+    /// Number of parameters. Lazy ones are not materialised.
     pub fn num_params(&self) -> usize {
         self.model.num_params()
     }

@@ -1,4 +1,4 @@
-//! What a visit saw, in rows: one layer or several that share the start of their paths.
+//! The observations of a visit, in rows: one layer, or several whose paths have a common prefix.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Numbers of a tensor in few numbers, formed in float64 on the host.
+//! Summaries of the values of a tensor, computed in float64 on the host.
 
 use burn::tensor::Tensor;
 

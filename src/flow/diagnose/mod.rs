@@ -1,5 +1,5 @@
-//! Diagnosis: what each layer of a flow does to a batch, in numbers. For the questions which layer loses precision,
-//! makes a NaN, takes the time, or does nothing.
+//! Diagnosis: measurements of the effect of each layer of a flow on a batch. They show which layer
+//! loses precision, produces a NaN, takes the time, or does nothing.
 //! ```text
 //! log_det        Σ_layers mean_batch log_det = mean_batch log_det of the whole         nats
 //! own error      x − f⁻¹(f(x))               of the layer alone, at the x that reaches it
@@ -7,9 +7,9 @@
 //! log-scales     ln σ_min(J), ln σ_max(J)    singular values of the layer's Jacobian, extremes over the batch
 //! condition      σ_max(J) / σ_min(J)         largest over the batch: relative errors grow by it, at worst
 //! ```
-//! Layers are those that [`Bijector::visit_layers`] shows: compositions are taken apart down to the layers that do the
-//! work. A chain is a run of layers each of which takes what the one before gives; where a model moves numbers between
-//! two layers by itself (a multi-scale flow between its levels), a new chain starts.
+//! The layers are those of [`Bijector::visit_layers`]: compositions are resolved into single layers. A
+//! chain is a run of layers each of which takes the output of the preceding one. Where a model itself
+//! moves elements between two layers (a multi-scale flow between its levels), a new chain begins.
 //!
 //! # Cost
 //! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on the first examples

@@ -1,4 +1,4 @@
-//! The diagnosis as a picture: four panels over the layers.
+//! The diagnosis as a plot: four panels over the layers.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
