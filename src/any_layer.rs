@@ -1,4 +1,4 @@
-//! A configuration of any layer, so that a file says which there are.
+//! Layers that are selected by a file, by name and configuration.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -17,9 +17,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each variant is named after its layer and holds its configuration; a layer without one is its name alone. `Stack` is
-//! a list of layers, `Invert` the inverse of one. The same file serves vectors and images; a layer of images alone is an
-//! error for vectors, with its place. A layer of a crate of yours joins by an enum of your own, or by
+//! Each variant has the name of its layer and holds its configuration; a layer without a
+//! configuration is its name alone. `Stack` is a list of layers, `Invert` the inverse of one. The
+//! same file works for vectors and images; a layer for images only is an error for vectors, with
+//! its place. To include a layer of your own crate, write an enum of your own, or use
 //! `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
 
 use serde::{Deserialize, Serialize};

@@ -60,8 +60,8 @@
 //! | replacing a file atomically | [`whole_file`] |
 //!
 //! # Conventions
-//! `forward` maps data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one value per example. The
-//! first axis is the batch, the second the channels. The configuration of `X` is `XConfig`.
+//! `forward` maps data to latents; `log_det` is `ln |det ∂z/∂x|` in nats, one value per example.
+//! The first axis is the batch, the second the channels. The configuration of `X` is `XConfig`.
 //! [`LayerConfig::build`] makes the layer for a [`Site`], which holds the shape of its input, or
 //! returns an error that names the rule and the place.
 //!

@@ -1,9 +1,9 @@
 //! A bijector of a type that is chosen at run time, still a burn module.
 //!
-//! burn's visitors are generic over the rank of a parameter, which a trait object does not allow. The
-//! box passes out a parameter without its rank (`&dyn Any` and a number), and the caller restores
-//! the rank. Whatever burn does to a module (visit, map, save, move, fork), it therefore does to the
-//! boxed one. The box adds no segment to the names of parameters.
+//! burn's visitors are generic over the rank of a parameter, which a trait object does not allow.
+//! The box passes out a parameter without its rank (`&dyn Any` and a number), and the caller
+//! restores the rank. Whatever burn does to a module (visit, map, save, move, fork), it therefore
+//! does to the boxed one. The box adds no segment to the names of parameters.
 
 use std::any::Any;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};

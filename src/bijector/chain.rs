@@ -4,8 +4,8 @@
 //! inverse   x = f_1⁻¹ ∘ … ∘ f_n⁻¹ (z)
 //! ```
 //! [`chain!`](crate::chain) defines a new composition; tuples, `Vec`, `Option`,
-//! [`Invert`](crate::Invert) and [`BoxBijector`](crate::BoxBijector) are compositions too. Each lists
-//! its members once, in [`Members`]. Everything else about compositions is in this file.
+//! [`Invert`](crate::Invert) and [`BoxBijector`](crate::BoxBijector) are compositions too. Each
+//! lists its members once, in [`Members`]. Everything else about compositions is in this file.
 
 use std::fmt::Display;
 

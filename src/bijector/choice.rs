@@ -1,6 +1,7 @@
 //! Enums whose variants are bijectors: [`choice!`](crate::choice) and its arm for bijectors.
 
-/// Makes an enum of modules of one kind: bijectors, laws or surjections. The enum is of that kind too.
+/// Makes an enum of modules of one kind: bijectors, laws or surjections. The enum is of that kind
+/// too.
 ///
 /// | kind | makes |
 /// |---|---|
@@ -8,8 +9,8 @@
 /// | `Law`, or `Law, Name: LawConfig` | a [`Law`](crate::law::Law), and the enum of its configurations |
 /// | `Surjection<4>` | a [`Surjection`](crate::Surjection) of that rank; all variants lower to the same data |
 ///
-/// The name of the variant is a segment of the paths of its parameters. The calling crate must depend
-/// on `burn`, and on `serde` for configurations.
+/// The name of the variant is a segment of the paths of its parameters. The calling crate must
+/// depend on `burn`, and on `serde` for configurations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -54,8 +54,8 @@ use crate::error::{InitProblem, ShapeError};
 /// [`Bijector::check_context`] and [`Bijector::pull_back`]. A composition is made by
 /// [`chain!`](crate::chain) or [`choice!`](crate::choice).
 pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + ModuleDisplay + 'static {
-    /// Its driver: [`Leaf`] for a layer, [`Rearrange`] for a layer that only moves elements, [`Chain`]
-    /// for a composition, which has [`Members`].
+    /// Its driver: [`Leaf`] for a layer, [`Rearrange`] for a layer that only moves elements,
+    /// [`Chain`] for a composition, which has [`Members`].
     type Driver: Drive<Self, D, C>;
 
     /// Maps data to latents.
@@ -106,16 +106,17 @@ pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + Modu
         (self, z.detach())
     }
 
-    /// Why initialisation from `x` left this layer with parameters that are not finite. It is called
-    /// only in that case. The default gives no reason, and the error then names the parameter.
+    /// Why initialisation from `x` left this layer with parameters that are not finite. It is
+    /// called only in that case. The default gives no reason, and the error then names the
+    /// parameter.
     fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem> {
         let _ = (x, context);
         None
     }
 
-    /// [`Bijector::forward`], which also reports intermediate tensors by name, with a check that all
-    /// elements are finite. A search for a fault can thus distinguish a coupling's network from its
-    /// law. By default nothing is reported.
+    /// [`Bijector::forward`], which also reports intermediate tensors by name, with a check that
+    /// all elements are finite. A search for a fault can thus distinguish a coupling's network from
+    /// its law. By default nothing is reported.
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>) {
         let _ = see;
         self.forward(x, context)

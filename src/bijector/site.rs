@@ -28,8 +28,8 @@ pub struct Site<const D: usize, C: Context = ()> {
 }
 
 impl<const D: usize> Site<D> {
-    /// A site without a condition, for examples of shape `shape[1..]`. `shape[0]`, the batch, is not
-    /// fixed.
+    /// A site without a condition, for examples of shape `shape[1..]`. `shape[0]`, the batch, is
+    /// not fixed.
     pub fn new(shape: [usize; D], device: &Device) -> Self {
         Self::given(shape, &(), device)
     }

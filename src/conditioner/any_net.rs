@@ -1,7 +1,8 @@
-//! A network that a configuration chooses.
+//! A network that is selected by its configuration.
 //!
-//! As a `NetConfig<2>` a configuration builds networks for vectors, as a `NetConfig<4>` networks for images; what does not fit the
-//! number of axes is an error that says which it takes.
+//! As a `NetConfig<2>`, a configuration builds networks for vectors, as a `NetConfig<4>` networks
+//! for images. A network of the other kind is an error that names the number of axes that it
+//! expects.
 //!
 //! ```
 //! use burn::tensor::Device;

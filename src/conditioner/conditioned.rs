@@ -1,9 +1,11 @@
-//! A network in its place: the checks and the casts that every network needs.
+//! A network in a layer, with the checks and casts that every network needs.
 //! ```text
-//! theta = net(identity, features of the context)        computed in the type of the network's weights, theta in that of the input
+//! theta = net(identity, features of the context)     computed in the type of the network's weights;
+//!                                                    theta has the type of the input
 //! ```
-//! Couplings, autoregressive layers and [`ConditionalNormal`](crate::ConditionalNormal) hold their network in this type. Mixed precision
-//! ([`train::Precision`](crate::train::Precision)) asks for it: a network within is trained in a half type, whoever wrote it.
+//! Couplings, autoregressive layers and [`ConditionalNormal`](crate::ConditionalNormal) hold their
+//! network in this type. Mixed precision ([`train::Precision`](crate::train::Precision)) looks for
+//! it: every network within is trained in a half type, including networks of your own.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

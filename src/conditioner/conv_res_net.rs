@@ -1,20 +1,22 @@
 //! Residual convolutional network for images.
 //! ```text
-//! h = conv3x3(identity)                                     F channels
+//! h = conv3x3(identity)                                  F channels
 //! blocks times   r = conv3x3(φ(norm(h)))  [+ conv1x1(context)]
 //!                h = h + conv3x3(drop(φ(norm(r))))
-//! theta = conv3x3(φ(norm(h)))                               params·transformed channels, ordered by parameter, then by channel
+//! theta = conv3x3(φ(norm(h)))                            params·transformed channels, ordered by
+//!                                                        parameter, then by channel
 //! ```
-//! Every norm is a [`ChannelNorm`]. The image may be of any size. Conditions are feature maps `[B, A, H, W]`, vectors `[B, A]`, which hold at
-//! all positions, and pairs of them.
+//! Every norm is a [`ChannelNorm`]. The image may be of any size. Conditions are feature maps
+//! `[B, A, H, W]`, vectors `[B, A]`, which apply at all positions, and pairs of them.
 //!
-//! # Start
-//! The last convolution has weights of 0 and the law's start as bias ([`NetSite::theta_init`]); all others start uniform within
-//! `±1/√fan_in`, without data.
+//! # Initialisation
+//! The last convolution has weights of 0 and the law's initial parameters as bias
+//! ([`NetSite::theta_init`]). All others are uniform within `±1/√fan_in`, without data.
 //!
 //! # Reference
-//! Dinh et al. 2017 §4.1 and its code. Differs: their norms are of batches and their weights are normalised; a norm over the channels of a
-//! position couples no examples and needs no statistics, so that densities do not depend on the batch.
+//! Dinh et al. 2017 §4.1 and its code. Difference: they use batch norms and normalised weights. A
+//! norm over the channels of a position couples no examples and needs no statistics, so densities
+//! do not depend on the batch.
 
 use burn::config::Config;
 use burn::module::Module;

@@ -1,22 +1,26 @@
 //! The network of Flow++'s couplings: gated convolutions and gated self-attention.
 //! ```text
-//! h = conv3x3(identity)                                   F channels
+//! h = conv3x3(identity)                               F channels
 //! blocks times   h = norm(gated_conv(h, context));  h = norm(gated_attention(h, p))
-//! h = celu(h)                                             2F channels; OutputActivation::None leaves it out
-//! theta = conv3x3(h)                                      params·C channels, start at deviation 0.1, whatever the law
+//! h = celu(h)                                         2F channels; OutputActivation::None omits it
+//! theta = conv3x3(h)                                  params·C channels, initialised to deviation
+//!                                                     0.1, for every law
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `p` | positions, shared by all blocks; none without mixing | `[1, F, H, W]`, from N(0, 0.01²) | yes |
+//! | `p` | positional embedding, shared by all blocks; none without mixing | `[1, F, H, W]`, from N(0, 0.01²) | yes |
 //!
-//! Output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code orders them `c·params + j`.
+//! Output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released
+//! code orders them `c·params + j`.
 //!
-//! Conditions are feature maps `[B, A, H, W]`, vectors `[B, A]`, which hold at all positions, and pairs of them. The data-dependent start
-//! divides by the deviation of what the condition adds: its batch must hold different conditions, or unseen ones come in ten thousandfold.
+//! Conditions are feature maps `[B, A, H, W]`, vectors `[B, A]`, which apply at all positions, and
+//! pairs of them. Data-dependent initialisation divides by the deviation of the condition's
+//! contribution. Its batch must therefore contain different conditions; otherwise unseen ones are
+//! amplified ten thousandfold.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.3; layers and starts of the released code. Differs: networks without mixing have no `p`, where the code makes one and
-//! leaves it unread.
+//! Ho et al. 2019 §3.3; layers and initialisation of the released code. Difference: networks
+//! without mixing have no `p`; the code makes one and does not use it.
 
 use burn::config::Config;
 use burn::module::{Module, Param};

@@ -4,18 +4,19 @@
 //! h = relu(norm(conv1x1(h)))                              F channels, no bias
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
-//! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights: the output then needs no pass of
-//! its own. `border` is a border channel: 1 around the image and 0 inside. Weights start from `N(0, 0.05²)`, norms from
-//! data, and the last layer, a [`ZeroConv`], at the law's start. Paper and code differ in that the paper does not
-//! mention the norms.
+//! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights, so that
+//! normalising the output takes no further pass. `border` is a border channel: 1 around the image
+//! and 0 inside. Weights are initialised from `N(0, 0.05²)`, norms from data, and the last layer, a
+//! [`ZeroConv`], to the law's initial parameters. The paper does not mention the norms; the code
+//! has them.
 //!
-//! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them with the shift first: of ours, its channel
-//! `2c` is `C + c` and its `2c + 1` is `c`.
+//! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them
+//! with the shift first: its channel `2c` is our `C + c`, and its `2c + 1` is our `c`.
 //!
-//! It ignores a condition: in Glow a class acts on the prior alone.
+//! The network ignores a condition: in Glow a class acts on the prior alone.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018 §3.3; layers and starts of the released code.
+//! Kingma & Dhariwal 2018 §3.3; layers and initialisation of the released code.
 
 use burn::config::Config;
 use burn::module::{Module, Param};

@@ -1,14 +1,17 @@
-//! Multilayer perceptron: dense layers from the identity half of a vector, and a condition beside it, to a law's parameters.
+//! Multilayer perceptron: dense layers from the identity half of a vector, concatenated with a
+//! condition, to the parameters of a law.
 //! ```text
 //! h_0 = (identity, context)
 //! h_i = φ(W_i·h_{i−1} + b_i)                                one for each hidden width
-//! theta = W·h + b                                           params·transformed outputs, ordered by parameter, then by element
+//! theta = W·h + b                                           params·transformed outputs, ordered by
+//!                                                           parameter, then by element
 //! ```
-//! # Start
-//! Hidden layers start uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's start
-//! ([`NetSite::theta_init`]). A coupling of a law that is the identity at theta = 0 ([`crate::law::Affine`] as `Exponential` or
-//! `Additive`, [`crate::law::RationalQuadraticSpline`]) starts as the identity. One of [`crate::law::MixLogCdf`] starts
-//! near it, with components that differ.
+//! # Initialisation
+//! Hidden layers are uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's
+//! initial parameters ([`NetSite::theta_init`]). A coupling of a law that is the identity at
+//! theta = 0 ([`crate::law::Affine`] as `Exponential` or `Additive`,
+//! [`crate::law::RationalQuadraticSpline`]) is initialised as the identity. One of
+//! [`crate::law::MixLogCdf`] is initialised near it, with components that differ.
 //!
 //! # Example
 //! ```

@@ -1,4 +1,7 @@
-//! Networks that give a law its parameters.
+//! Networks that compute the parameters of a law.
+//!
+//! A network implements [`Net`] and its configuration [`NetConfig`], which builds it for a
+//! [`NetSite`]. A layer holds it as a [`Conditioned`] network.
 
 pub mod any_net;
 pub mod conditioned;

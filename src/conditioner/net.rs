@@ -1,4 +1,4 @@
-//! What a network is to the layer that asks it for parameters, and what builds one.
+//! The interface of networks that compute the parameters of a law, and of their configurations.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -6,11 +6,12 @@ use burn::tensor::Tensor;
 use super::NetSite;
 use crate::error::{ConfigError, ShapeError};
 
-/// A network that gives the parameters of a law.
+/// A network that computes the parameters of a law.
 ///
-/// It reads the identity half of a coupling, the vector of an autoregressive layer or the condition of a prior.
-/// [`Conditioned`](super::Conditioned), which holds it in the layer, checks the widths and casts: a network computes in
-/// the type of its weights and is given tensors of that type.
+/// It reads the identity half of a coupling, the vector of an autoregressive layer or the condition
+/// of a prior. [`Conditioned`](super::Conditioned), which holds it in the layer, checks the widths
+/// and casts its inputs: a network computes in the type of its weights and gets tensors of that
+/// type.
 pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
     /// Parameters of every element.
     ///
@@ -20,7 +21,8 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
     /// where the site has none.
     fn forward(&self, identity: Tensor<D>, context: Option<Tensor<D>>) -> Tensor<3>;
 
-    /// Data-dependent start; passes the parameters on, cut from the graph. The default sets nothing.
+    /// Data-dependent initialisation; returns the parameters, detached from the graph. The default
+    /// sets nothing.
     fn initialize(self, identity: Tensor<D>, context: Option<Tensor<D>>) -> (Self, Tensor<3>) {
         let theta = self.forward(identity, context).detach();
         (self, theta)
@@ -36,7 +38,8 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether it reads the condition. One that does not is given `None` and serves flows of every condition.
+    /// Whether it reads the condition. A network that does not gets `None` and works in flows with
+    /// any condition.
     fn reads_context(&self) -> bool {
         true
     }
@@ -44,11 +47,12 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
 
 /// A configuration of a network for tensors with `D` axes.
 pub trait NetConfig<const D: usize> {
-    /// What it builds.
+    /// The network that it builds.
     type Net: Net<D>;
 
-    /// Whether the parameters that its networks give start at [`NetSite::theta_init`], or at random. Where it is `false`
-    /// and components of the law must not start equal, the layer runs a network that it built to find out.
+    /// Whether the initial output of its networks is [`NetSite::theta_init`], whatever the input.
+    /// If it is `false`, the layer runs a new network once, to check that no components of the law
+    /// are initialised as equal.
     const SETS_THETA_INIT: bool = false;
 
     /// The network for a site.
@@ -57,7 +61,7 @@ pub trait NetConfig<const D: usize> {
     /// The first rule that is broken.
     fn build(&self, site: &NetSite<D>) -> Result<Self::Net, ConfigError>;
 
-    /// Parameters of the network. The default builds it to find out.
+    /// Number of parameters of the network. The default builds the network to count them.
     ///
     /// # Errors
     /// Those of [`NetConfig::build`].

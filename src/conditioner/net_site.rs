@@ -1,9 +1,11 @@
-//! Where a network is built.
+//! The site of a network: what its configuration needs to build it.
 //! ```text
-//! x = (identity, transformed)        theta [batch, params, elements of transformed] = net(identity, context)
+//! x = (identity, transformed)
+//! theta [batch, params, elements of transformed] = net(identity, context)
 //! ```
-//! A coupling, an autoregressive layer or a prior tells its network the shapes of what it reads and of what its parameters are for,
-//! where the parameters start and what the condition looks like. So no width is asked of a user.
+//! A coupling, an autoregressive layer or a prior passes its network the shape of its input, the
+//! shape of the elements that theta is for, the initial parameters, and the shape of the condition.
+//! Therefore a user states no width.
 
 use burn::module::{Initializer, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -12,7 +14,7 @@ use crate::context::ContextShape;
 use crate::error::ConfigError;
 use crate::tensor::limit::{product, sum};
 
-/// What a configuration of a network is told when it builds the network.
+/// What a configuration needs to build a network.
 #[derive(Debug, Clone)]
 pub struct NetSite<const D: usize> {
     identity: [usize; D],
@@ -52,12 +54,12 @@ impl<const D: usize> NetSite<D> {
         self.transformed
     }
 
-    /// Start of each parameter.
+    /// Initial value of each parameter.
     pub fn theta_init(&self) -> &[f64] {
         &self.theta_init
     }
 
-    /// What the condition looks like.
+    /// The shape of the condition.
     pub fn context(&self) -> &ContextShape {
         &self.context
     }

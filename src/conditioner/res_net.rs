@@ -1,16 +1,19 @@
-//! Residual network for vectors, with blocks that a condition gates.
+//! Residual network for vectors, whose blocks are gated by a condition.
 //! ```text
 //! h = W·(identity, context) + b                             F elements
 //! blocks times   r = W_2·drop(φ(W_1·φ(h) + b_1)) + b_2
 //!                h = h + r·σ(W_c·context + b_c)             without a condition: h = h + r
-//! theta = W_o·φ(h) + b_o                                    params·transformed outputs, ordered by parameter, then by element
+//! theta = W_o·φ(h) + b_o                                    params·transformed outputs, ordered by
+//!                                                           parameter, then by element
 //! ```
-//! # Start
-//! `W_o = 0` and `b_o` is the law's start ([`NetSite::theta_init`]). `W_2` and `b_2` start within ±1e-3, so that a block starts
-//! near the identity whatever their number; all others uniform within `±1/√fan_in`.
+//! # Initialisation
+//! `W_o = 0` and `b_o` is the law's initial parameters ([`NetSite::theta_init`]). `W_2` and `b_2`
+//! are uniform within ±1e-3, so each block is initialised near the identity, however many blocks
+//! there are. All others are uniform within `±1/√fan_in`.
 //!
 //! # Reference
-//! Durkan et al. 2019 (neural spline flows), §5 and its code: the same block with the gate and the 1e-3. Differs: theirs may normalise batches.
+//! Durkan et al. 2019 (neural spline flows), §5 and its code: the same block with the gate and the
+//! 1e-3. Difference: theirs may use batch normalisation.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module};

@@ -1,10 +1,10 @@
-//! Where the parameters of a law start.
+//! Initial parameters of a law.
 //! ```text
-//! last layer at its start   W = 0,  b = the start that a layer's configuration names, or else the law's own
-//!                           so theta = b for every input
+//! initial last layer   W = 0,  b = the values in the layer's configuration, or else the law's own
+//!                      so theta = b for every input
 //! ```
-//! A mixture needs a start at which its components differ: at theta = 0 they are equal, so their gradients are equal and they
-//! never separate. The mixture would learn as a single component.
+//! The components of a mixture must differ initially: at theta = 0 they are equal, so their
+//! gradients are equal and they never separate. The mixture would learn as a single component.
 
 use crate::error::ConfigError;
 use crate::law::Law;

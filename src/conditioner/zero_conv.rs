@@ -1,17 +1,20 @@
-//! 3x3 convolution that starts as zero: the last layer of Glow's networks, and the whole network of its learned priors.
+//! 3x3 convolution with initial weights of zero: the last layer of Glow's networks, and the whole
+//! network of its learned priors.
 //! ```text
-//! y[b, o, p] = (Σ_{i, d} W[o, i, d]·x[b, i, p + d] + Σ_d W[o, in, d]·ring[p + d] + β[o])·exp(3·ℓ[o])
+//! y[b, o, p] = (Σ_{i, d} W[o, i, d]·x[b, i, p + d] + Σ_d W[o, in, d]·border[p + d] + β[o])
+//!              ·exp(3·ℓ[o])
 //! ```
-//! | symbol | meaning | shape | trained | start |
+//! | symbol | meaning | shape | trained | initial value |
 //! |---|---|---|---|---|
-//! | `W` | weights; the last input channel is the `ring`: 1 around the image, 0 in it | `[out, in + 1, 3, 3]` | yes | 0 |
-//! | `β` | bias | `[out]` | yes | the law's start ([`NetSite::theta_init`]) |
+//! | `W` | weights; the last input channel is the `border`: 1 around the image, 0 inside | `[out, in + 1, 3, 3]` | yes | 0 |
+//! | `β` | bias | `[out]` | yes | the law's initial parameters ([`NetSite::theta_init`]) |
 //! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
 //!
-//! As a [`Net`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape. The released code interleaves them,
-//! `c·params + j`, with the shift (or mean) as parameter 0: the same function with the outputs in another order.
+//! As a [`Net`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape.
+//! The released code interleaves them, `c·params + j`, with the shift (or mean) as parameter 0: the
+//! same function with the outputs in another order.
 //!
-//! It ignores a condition.
+//! The network ignores a condition.
 //!
 //! # Reference
 //! `conv2d_zeros` of the code of Kingma & Dhariwal 2018.
@@ -88,7 +91,8 @@ impl ZeroConv {
         )
     }
 
-    /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the ring's weights.
+    /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the
+    /// weights of the border channel.
     ///
     /// # Shapes
     /// `[1, out, H, W]`.

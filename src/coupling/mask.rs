@@ -1,4 +1,4 @@
-//! Masks: which elements of an example a coupling keeps.
+//! Masks: which elements of an example a coupling leaves unchanged.
 
 use serde::{Deserialize, Serialize};
 

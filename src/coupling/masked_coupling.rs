@@ -1,6 +1,7 @@
-//! Masked coupling: any set of elements passes unchanged and determines, through a network, how the others are transformed.
+//! Masked coupling: any set of elements passes unchanged and determines, through a network, how the
+//! others are transformed.
 //! ```text
-//! m in {0, 1}: 1 where the identity half is   theta = conditioner(m·x, context), for every element
+//! m in {0, 1}: 1 on the identity half         theta = conditioner(m·x, context), for every element
 //! forward   z = x where m, law(x; theta) elsewhere                 log_det  Σ_{m=0} ln ∂z/∂x of the law
 //! inverse   x = z where m, law⁻¹(z; theta(m·z)) elsewhere
 //! ```
@@ -9,15 +10,18 @@
 //! | `identity` | indices of the elements with `m = 1`, row by row | `[K]`, integers | no |
 //! | `transformed` | those of the others | `[dims − K]`, integers | no |
 //!
-//! The network reads the whole example with zeros in place of what is transformed, and gives parameters for the whole example; those of
-//! the identity half are not used. So one network serves any mask, and nothing moves: [`crate::Coupling`] with a [`crate::Partition`] takes
-//! half of the elements through the network instead. Two couplings with the same [`Mask`] and the two [`Half`]s transform everything.
+//! The network reads the whole example, with zeros in place of the transformed elements, and
+//! computes parameters for the whole example; those of the identity half are not used. One network
+//! therefore works with any mask, and no element moves. [`crate::Coupling`] with a
+//! [`crate::Partition`] passes only half of the elements through the network instead. Two couplings
+//! with the same [`Mask`] and the two [`Half`]s transform every element.
 //!
-//! The indices are integer parameters, saved with the others: a checkpoint keeps the mask that it was trained with.
+//! The indices are integer parameters, saved with the others: a checkpoint keeps the mask that it
+//! was trained with.
 //!
 //! # Numerics
-//! The law only meets elements that are transformed: one of the identity half that it could not take, or solve for, is no NaN in a
-//! gradient.
+//! The law is applied to transformed elements only. An element of the identity half that is outside
+//! the law's domain, or that the law cannot invert, therefore causes no NaN in a gradient.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.4.

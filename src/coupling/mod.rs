@@ -1,12 +1,14 @@
-//! Coupling: one half of the channels passes unchanged and determines, through a network, how the other half is transformed.
+//! Coupling: one half of the channels passes unchanged and determines, through a network, how the
+//! other half is transformed.
 //! ```text
 //! x = (x_a, x_b) along axis 1              theta = conditioner(identity half, context)
 //! forward   z_identity = x_identity,  z_transformed = law(x_transformed; theta)      log_det  Σ ln ∂z/∂x of the law
 //! inverse   x_transformed = law⁻¹(z_transformed; theta(z_identity))
 //! ```
-//! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never inverted. With an odd number of channels
-//! the first half is the longer one. [`crate::Partition`] brings stripes and checkerboards to the channel axis first; [`MaskedCoupling`] leaves
-//! every element where it is.
+//! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never
+//! inverted. With an odd number of channels, the first half is the longer one. For stripes or a
+//! checkerboard, [`crate::Partition`] first moves them to the channel axis; [`MaskedCoupling`]
+//! leaves every element in its place.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.2; with the MixLogCDF law, Ho et al. 2019 §3.2.
@@ -178,7 +180,8 @@ where
         (self.identity.join(identity, x.reshape(dims)), sum_event(log_derivative))
     }
 
-    /// The network reads the identity half, which needs no rebuilding: it runs once, with a graph, and serves the inverse of the law as well.
+    /// The network reads the identity half, which need not be rebuilt. It runs once, with a graph,
+    /// and its output serves the inverse of the law as well.
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);

@@ -20,9 +20,9 @@ use crate::error::FlowError;
 /// A density that can be evaluated and sampled.
 ///
 /// A [`Flow`](crate::Flow) without a condition implements it, and
-/// [`Flow::given`](crate::Flow::given) makes one from a flow with a condition. A method that returns
-/// values on the host does not affect the caller's graphs: it runs without dropout and outside any
-/// graph.
+/// [`Flow::given`](crate::Flow::given) makes one from a flow with a condition. A method that
+/// returns values on the host does not affect the caller's graphs: it runs without dropout and
+/// outside any graph.
 pub trait Density {
     /// A batch.
     type Data: Clone + Send + 'static;

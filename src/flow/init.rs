@@ -1,9 +1,9 @@
 //! Checks the result of data-dependent initialisation: every parameter and every latent must be
 //! finite; otherwise an error names the first layer at fault.
 //!
-//! Initialisation never guesses: if a batch does not determine a layer's parameters, they become NaN.
-//! In that case the batch passes through the layers one at a time, in forward order. The error names
-//! the first layer whose parameters or output are not finite, by the path of its parameters.
+//! Initialisation never guesses: if a batch does not determine a layer's parameters, they become
+//! NaN. In that case the batch passes through the layers one at a time, in forward order. The error
+//! names the first layer whose parameters or output are not finite, by the path of its parameters.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;

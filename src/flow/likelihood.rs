@@ -2,10 +2,10 @@
 //! ```text
 //! bits/dim = −mean(ln p) / (D ln 2)         D elements per example
 //! ```
-//! An exact density, a bound from a single sample and a bound from `k` importance-weighted samples have
-//! different types, so that they cannot be compared by accident. There is no exact likelihood of
-//! discrete data here: its tensors are `Int`, and only a [`crate::Surjection`] accepts them, so the
-//! noise cannot be left out.
+//! An exact density, a bound from a single sample and a bound from `k` importance-weighted samples
+//! have different types, so that they cannot be compared by accident. There is no exact likelihood
+//! of discrete data here: its tensors are `Int`, and only a [`crate::Surjection`] accepts them, so
+//! the noise cannot be left out.
 
 use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};

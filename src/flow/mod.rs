@@ -117,8 +117,8 @@ where
 {
     /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not fixed.
     ///
-    /// Passes the shape through the whole stack, so that a stack that does not fit is an error here and
-    /// not in training.
+    /// Passes the shape through the whole stack, so that a stack that does not fit is an error here
+    /// and not in training.
     ///
     /// # Errors
     /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37
@@ -185,8 +185,8 @@ where
 }
 
 impl<B, P, const D: usize, C> Flow<B, P, D, C> {
-    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that the
-    /// surjection lowers to.
+    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that
+    /// the surjection lowers to.
     pub fn behind<S: Surjection<D>>(self, surjection: S) -> Flow<B, P, D, C, S> {
         let Self { bijector, prior, shape, condition, .. } = self;
         Flow { surjection, bijector, prior, shape, condition }
@@ -194,8 +194,8 @@ impl<B, P, const D: usize, C> Flow<B, P, D, C> {
 }
 
 impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
-    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that the
-    /// surjection lowers to.
+    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that
+    /// the surjection lowers to.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -253,8 +253,9 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         }
     }
 
-    /// Type of lifted data, latents and log-determinants: the widest type of the parameters, at least
-    /// float32. Networks may store their parameters in a half type, which is too coarse for a density.
+    /// Type of lifted data, latents and log-determinants: the widest type of the parameters, at
+    /// least float32. Networks may store their parameters in a half type, which is too coarse for a
+    /// density.
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
@@ -279,8 +280,8 @@ where
     S: Surjection<D>,
     B: Bijector<D, C>,
 {
-    /// Runs a batch through the layers of `surjection` and `bijector` one at a time and passes each to
-    /// the visitor of `walk`. Returns the latents.
+    /// Runs a batch through the layers of `surjection` and `bijector` one at a time and passes each
+    /// to the visitor of `walk`. Returns the latents.
     ///
     /// # Panics
     /// If the shape of the lifted batch is not the flow's.

@@ -3,8 +3,8 @@
 //! x = f⁻¹(z | context),  z = a function of fixed noise and the parameters of the prior
 //! ln p(x | context) = ln p_prior(z | context) − ln|det ∂f⁻¹/∂z|
 //! ```
-//! `x` and its log-density depend on the parameters of layers and prior and on the condition through
-//! the inverse. This is for reverse divergences and other expectations under the model.
+//! `x` and its log-density depend on the parameters of layers and prior and on the condition
+//! through the inverse. This is for reverse divergences and other expectations under the model.
 //!
 //! # Reference
 //! Kingma & Welling 2014 §2.4; Rezende & Mohamed 2015.

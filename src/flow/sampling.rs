@@ -3,12 +3,12 @@
 //! z ~ prior at a temperature,  x = f⁻¹(z | context)
 //! ln p(x | context) = ln p_prior(z | context) − ln|det ∂f⁻¹/∂z|                    [batch], nats
 //! ```
-//! The log-density is that of the model, with the prior at temperature 1, whatever the temperature of
-//! the samples. In exact arithmetic it equals the result of
-//! [`Density::evaluate`](crate::Density::evaluate). It is computed from the latents, not from `x`. A
-//! sample that rounds to the end of an interval, such as 1 for a [`Logit`](crate::Logit), has lost its
-//! distance from the end, so `evaluate` has no density for it. Its latents still determine the
-//! density.
+//! The log-density is that of the model, with the prior at temperature 1, whatever the temperature
+//! of the samples. In exact arithmetic it equals the result of
+//! [`Density::evaluate`](crate::Density::evaluate). It is computed from the latents, not from `x`.
+//! A sample that rounds to the end of an interval, such as 1 for a [`Logit`](crate::Logit), has
+//! lost its distance from the end, so `evaluate` has no density for it. Its latents still determine
+//! the density.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -4,10 +4,10 @@
 //! lower    x = S(y)
 //! ln p(x) ≥ E_q [ ln p(y) + log_weight ]
 //! ```
-//! [`Continuous`] is the identity, for data that a bijector accepts as it is; the density is exact. A
-//! dequantization lifts levels to continuous values and lowers by rounding down; an augmentation
-//! appends noise and lowers by dropping it. Where `S(y) = x` for every `y` of `q`, `p(x | y)` is 1. The
-//! noise is an argument, so that a run can be repeated and a gradient checked.
+//! [`Continuous`] is the identity, for data that a bijector accepts as it is; the density is exact.
+//! A dequantization lifts levels to continuous values and lowers by rounding down; an augmentation
+//! appends noise and lowers by dropping it. Where `S(y) = x` for every `y` of `q`, `p(x | y)` is 1.
+//! The noise is an argument, so that a run can be repeated and a gradient checked.
 //!
 //! # Reference
 //! Nielsen et al. 2020 (SurVAE flows), whose generative surjections these are.

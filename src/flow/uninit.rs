@@ -4,11 +4,11 @@
 //!                                 ├─ load(path)          parameters of a saved flow ──> Flow
 //!                                 └─ without_data()      parameters as configured   ──> Flow
 //! ```
-//! Layers such as `ActNorm` take their initial parameters from data. A flow that skips this step trains
-//! badly or not at all, without an error. A flow that is initialised again after a checkpoint was
-//! loaded loses what it has learned. Initialisation is therefore a step between two types: a model
-//! that is not initialised cannot be trained, evaluated or sampled, and an initialised one cannot be
-//! initialised again.
+//! Layers such as `ActNorm` take their initial parameters from data. A flow that skips this step
+//! trains badly or not at all, without an error. A flow that is initialised again after a
+//! checkpoint was loaded loses what it has learned. Initialisation is therefore a step between two
+//! types: a model that is not initialised cannot be trained, evaluated or sampled, and an
+//! initialised one cannot be initialised again.
 
 use burn::module::Module;
 
@@ -47,8 +47,8 @@ impl<M> Uninit<M> {
         Self { model }
     }
 
-    /// The model with its parameters as configured: for a stack in which no layer is initialised from
-    /// data.
+    /// The model with its parameters as configured: for a stack in which no layer is initialised
+    /// from data.
     pub fn without_data(self) -> M {
         self.model
     }

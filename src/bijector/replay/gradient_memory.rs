@@ -7,10 +7,10 @@
 //! Reversible    the inputs of some layers   the inverse rebuilds an        almost constant
 //!                                           input, then as Recompute
 //! ```
-//! Loss and gradients are the same, with the following exceptions. Without dropout, `Recompute` gives
-//! the values of `Store`: the same operations on the same inputs. Where several layers contribute to
-//! one gradient (a condition, a shared parameter), it may add them in another order. `Reversible`
-//! uses rebuilt inputs, which deviate by at most a tolerance: see
+//! Loss and gradients are the same, with the following exceptions. Without dropout, `Recompute`
+//! gives the values of `Store`: the same operations on the same inputs. Where several layers
+//! contribute to one gradient (a condition, a shared parameter), it may add them in another order.
+//! `Reversible` uses rebuilt inputs, which deviate by at most a tolerance: see
 //! [`DriftGuard`](super::DriftGuard).
 //!
 //! # Random draws

@@ -12,11 +12,11 @@
 //!
 //! # Beyond the tolerance
 //! The gradient is discarded and the update is repeated with the same random draws. The first
-//! repetition keeps every input of the `n` layers, which gives each layer's own error. A layer whose
-//! error is above `tolerance / n`, its share, is **recomputed** from then on: its input is kept and
-//! its inverse is not called. If there is no such layer, the layers have amplified each other's
-//! errors, and `n` is halved. Neither change is ever undone, so the repetitions end, and after the
-//! first updates there are none.
+//! repetition keeps every input of the `n` layers, which gives each layer's own error. A layer
+//! whose error is above `tolerance / n`, its share, is **recomputed** from then on: its input is
+//! kept and its inverse is not called. If there is no such layer, the layers have amplified each
+//! other's errors, and `n` is halved. Neither change is ever undone, so the repetitions end, and
+//! after the first updates there are none.
 //!
 //! A gradient that is not finite may come from an inverse that no checkpoint covers, especially in
 //! the first layers. It is computed once more with every input kept; a layer above its share is

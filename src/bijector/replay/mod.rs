@@ -43,8 +43,8 @@ pub struct Cotangent<const D: usize> {
     pub grad_log_det: Tensor<1>,
 }
 
-/// The state of a walk: the gradients collected so far, the kept values, and the place in the stream
-/// of random draws.
+/// The state of a walk: the gradients collected so far, the kept values, and the place in the
+/// stream of random draws.
 ///
 /// The random draws of a leaf come from a seed that depends on the walk's seed and on the leaf's
 /// place. After the leaf, the device's stream continues in a way that depends only on its state
@@ -111,16 +111,16 @@ impl<C: Context> Replay<C> {
         self.trail.enter(device);
     }
 
-    /// Passes the walk the input of the leaf that was entered last; the policy determines whether it
-    /// is kept.
+    /// Passes the walk the input of the leaf that was entered last; the policy determines whether
+    /// it is kept.
     pub fn keep<const D: usize>(&mut self, x: &Tensor<D>) {
         if self.trail.keeps() {
             self.trail.keep(x.clone().inner());
         }
     }
 
-    /// Keeps a value of the leaf that was entered last, under every policy, for [`Replay::stashed`]:
-    /// a value that no inverse can rebuild.
+    /// Keeps a value of the leaf that was entered last, under every policy, for
+    /// [`Replay::stashed`]: a value that no inverse can rebuild.
     pub fn stash<T: Send + 'static>(&mut self, value: T) {
         self.trail.keep(value);
     }
@@ -131,16 +131,16 @@ impl<C: Context> Replay<C> {
         self.trail.leave(device);
     }
 
-    /// The input of the leaf that was left last, a plain tensor: the one that [`Replay::keep`] kept,
-    /// or else the result of `rebuild`. If the policy requires both, they are compared. Random draws
-    /// of `rebuild` advance the device's stream; [`Replay::seed`] resets it.
+    /// The input of the leaf that was left last, a plain tensor: the one that [`Replay::keep`]
+    /// kept, or else the result of `rebuild`. If the policy requires both, they are compared.
+    /// Random draws of `rebuild` advance the device's stream; [`Replay::seed`] resets it.
     pub fn input<const D: usize, B>(&mut self, layer: &B, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
         let _ = layer;
         self.trail.input(layer_name::<B>(Direction::Forward), rebuild)
     }
 
-    /// The backward pass of the layer that was left last, for any layer: the map in `direction` runs
-    /// with a graph, from its input, and is differentiated. It takes the memory of one layer.
+    /// The backward pass of the layer that was left last, for any layer: the map in `direction`
+    /// runs with a graph, from its input, and is differentiated. It takes the memory of one layer.
     pub fn differentiate<const D: usize, B: Bijector<D, C>>(
         &mut self,
         layer: &B,
@@ -164,8 +164,8 @@ impl<C: Context> Replay<C> {
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
-    /// The value that [`Replay::stash`] kept for the leaf that was left last; `None` if there is none
-    /// of that type.
+    /// The value that [`Replay::stash`] kept for the leaf that was left last; `None` if there is
+    /// none of that type.
     pub fn stashed<T: 'static>(&mut self) -> Option<T> {
         self.trail.stashed()
     }
@@ -181,8 +181,8 @@ impl<C: Context> Replay<C> {
         self.trail.release();
     }
 
-    /// Runs a part of the walk under a further name, for reports. Compositions name their members as
-    /// [`Visit`](crate::Visit) does; without a name, only the reports lack it.
+    /// Runs a part of the walk under a further name, for reports. Compositions name their members
+    /// as [`Visit`](crate::Visit) does; without a name, only the reports lack it.
     pub fn within<T>(&mut self, name: impl Display, walk: impl FnOnce(&mut Self) -> T) -> T {
         self.trail.push_name(name.to_string());
         let result = walk(self);

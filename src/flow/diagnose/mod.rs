@@ -7,9 +7,10 @@
 //! log-scales     ln σ_min(J), ln σ_max(J)    singular values of the layer's Jacobian, extremes over the batch
 //! condition      σ_max(J) / σ_min(J)         largest over the batch: relative errors grow by it, at worst
 //! ```
-//! The layers are those of [`Bijector::visit_layers`]: compositions are resolved into single layers. A
-//! chain is a run of layers each of which takes the output of the preceding one. Where a model itself
-//! moves elements between two layers (a multi-scale flow between its levels), a new chain begins.
+//! The layers are those of [`Bijector::visit_layers`]: compositions are resolved into single
+//! layers. A chain is a run of layers each of which takes the output of the preceding one. Where a
+//! model itself moves elements between two layers (a multi-scale flow between its levels), a new
+//! chain begins.
 //!
 //! # Cost
 //! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on the first examples

@@ -1,5 +1,5 @@
-//! What a flow is fitted to: rows that can be gathered into a batch, with a condition and a weight
-//! for each.
+//! The data of a fit: rows that can be gathered into a batch, with a condition and a weight for
+//! each.
 
 use burn::tensor::{Device, Int, Tensor};
 

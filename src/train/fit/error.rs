@@ -1,4 +1,4 @@
-//! What can go wrong in a fit.
+//! Errors of a fit.
 
 use std::fmt;
 

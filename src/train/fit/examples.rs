@@ -1,4 +1,4 @@
-//! The examples of one part of a fit, those to train on or those held out: gathered, checked and
+//! The examples of one part of a fit, the training part or the held-out part: gathered, checked and
 //! evaluated.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};

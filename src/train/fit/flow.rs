@@ -1,4 +1,4 @@
-//! What a fit needs of a flow, and the loss of a batch in which examples have weights.
+//! What a fit requires of a flow, and the loss of a batch whose examples have weights.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};

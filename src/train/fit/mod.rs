@@ -1,6 +1,6 @@
-//! Fit: from a flow and data to a trained flow and a report of it, in one call.
+//! Fit: trains a flow on data in one call and reports the result.
 //! ```text
-//! hold out     a share of the examples, drawn from the seed; or data that is given
+//! hold out     a random share of the examples, which the seed determines; or given data
 //! initialise   an `Uninit` flow, from the first examples of the order, 256 or a batch
 //! train        `Trainer`, on batches whose order is a function of seed and update
 //! evaluate     the average of the weights, on the held-out examples: before the first update,
@@ -8,16 +8,16 @@
 //! keep         the average with the highest held-out mean; end after `patience` epochs without
 //!              a rise
 //! ```
-//! The moving average is what is evaluated and kept, as everywhere in this crate: the weights
-//! themselves keep moving by the noise of the batches, at a constant rate for ever, while their
-//! average has a held-out likelihood that is as a rule higher, and that rises and falls more
-//! evenly, so that patience does not end on noise. Early in a training, the warmed decay keeps the
-//! average close to the weights.
+//! A fit evaluates and keeps the moving average of the weights, as everywhere in this crate. At a
+//! constant learning rate, the weights themselves never stop moving with the noise of the batches.
+//! The held-out likelihood of their average is usually higher and varies less, so noise does not
+//! exhaust the patience. Early in training, the warmed decay keeps the average close to the
+//! weights.
 //!
-//! A bound is evaluated with the same noise after each epoch, so that two epochs differ by their
-//! weights alone.
+//! A bound is evaluated with the same noise after each epoch, so that two epochs differ only by
+//! their weights.
 //!
-//! Who wants the loop takes a [`Trainer`], of which this is a thin use: it makes the same updates.
+//! To write the loop yourself, use [`Trainer`]: a fit makes the same updates.
 
 mod config;
 mod data;

@@ -1,4 +1,4 @@
-//! A bar of a fit on standard error, behind the feature `progress`.
+//! The progress bar of a fit, on standard error, with the feature `progress`.
 
 use serde::{Deserialize, Serialize};
 

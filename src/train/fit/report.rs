@@ -1,4 +1,4 @@
-//! What a fit did, and what came of it.
+//! The report of a fit.
 
 use std::f64::consts::LN_2;
 use std::fmt::{Display, Formatter, Result as FmtResult};
