@@ -6,9 +6,8 @@
 //!
 //! A layer's path is the name of its parameters without the segments within the layer: member
 //! numbers of tuples and `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no
-//! segment. The layers in
-//! [`crate::Invert`] are visited last to first, each inverted, under a name such as
-//! `Invert<ActNorm>`.
+//! segment. The layers in [`crate::Invert`] are visited last to first, each inverted, under a name
+//! such as `Invert<ActNorm>`.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};

@@ -1,7 +1,7 @@
 //! A network in a layer, with the checks and casts that every network needs.
 //! ```text
-//! theta = net(identity, features of the context)     computed in the type of the network's weights;
-//!                                                    theta has the type of the input
+//! theta = net(identity, features of the context)   computed in the type of the network's weights;
+//!                                                  theta has the type of the input
 //! ```
 //! Couplings, autoregressive layers and [`ConditionalNormal`](crate::ConditionalNormal) hold their
 //! network in this type. Mixed precision ([`train::Precision`](crate::train::Precision)) looks for
