@@ -20,7 +20,8 @@ use crate::bijector::{Bijector, Direction, Drive, Member, ShapeMap};
 use crate::context::Context;
 use crate::error::{InitProblem, ShapeError};
 
-/// A bijector behind a pointer: `Vec<BoxBijector<D>>` is a stack from a configuration file.
+/// A bijector of any type in a box: `Vec<BoxBijector<D>>` is a stack that is chosen at run time, by
+/// a configuration file, say.
 pub struct BoxBijector<const D: usize, C: Context = ()>(Box<dyn DynBijector<D, C>>);
 
 impl<const D: usize, C: Context> BoxBijector<D, C> {

@@ -238,7 +238,7 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
     }
 }
 
-/// A member on its way through a data-dependent start. Used by [`chain!`](crate::chain).
+/// A member during data-dependent initialisation. Used by [`chain!`](crate::chain).
 ///
 /// A member that occurs several times is initialised at its first occurrence, if it runs forward there.
 #[doc(hidden)]

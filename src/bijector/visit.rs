@@ -44,15 +44,18 @@ use crate::context::Context;
 use crate::error::InitProblem;
 use crate::tensor::type_name::type_name;
 
-/// Is given what arises inside a layer: its name, and a way to ask whether all of its numbers are finite.
+/// Called for intermediate tensors of a layer, with the name of the tensor and a check that all of
+/// its elements are finite.
 pub type See<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
 
-/// Sees the layers of a stack, first to last.
+/// Visits the layers of a stack, first to last.
 pub trait LayerVisitor<const D: usize> {
-    /// Called at each layer with what the layer before made. What it returns goes into the next one: `layer.forward(x).0`, as a rule.
+    /// Called for each layer with the output of the preceding one. Its result is the input of the
+    /// next one; usually it is `layer.forward(x).0`.
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D>;
 
-    /// Called at what is no layer, such as the network that conditions a dequantization: whether all of its numbers are finite.
+    /// Called for a part that is not a layer, such as the network that conditions a dequantization,
+    /// with a check that all of its elements are finite.
     fn part(&mut self, path: &LayerPath, finite: &dyn Fn() -> bool) {
         let _ = (path, finite);
     }
@@ -120,7 +123,7 @@ pub struct Visit<'a, const D: usize> {
 }
 
 impl<'a, const D: usize> Visit<'a, D> {
-    /// A visit that starts at the root.
+    /// A visit that begins at the root.
     pub fn new(visitor: &'a mut dyn LayerVisitor<D>) -> Self {
         Self { path: LayerPath::default(), visitor }
     }

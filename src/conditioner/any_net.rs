@@ -103,7 +103,7 @@ pub enum AnyNetConfig {
     GatedNet(GatedNetConfig),
     /// Glow's network, for images.
     GlowNet(GlowNetConfig),
-    /// One convolution that starts as zero, for images.
+    /// One convolution with initial weights of zero, for images.
     ZeroConv(ZeroConvConfig),
 }
 

@@ -62,8 +62,9 @@ impl<N: ModuleDisplay> Conditioned<N> {
         Ok(Self { net, identity, transformed, params: site.n_params(), context })
     }
 
-    /// [`Conditioned::build`] for a law whose parameters start at `site.theta_init()`: a network that may start elsewhere
-    /// is run once, to see that no two components of the law start equal at one of the `elements`; `None`: at any.
+    /// [`Conditioned::build`] for a law whose initial parameters are `site.theta_init()`. A network
+    /// whose initial output may differ is run once, to check that no two components of the law are
+    /// equal at any of the `elements`; `None` means all elements.
     pub(crate) fn build_for<const D: usize, F: NetConfig<D, Net = N>, L: Law>(
         config: &F,
         site: &NetSite<D>,
@@ -213,7 +214,8 @@ impl<N: ModuleDisplay> Conditioned<N> {
         cast(self.net.forward(identity, context), dtype)
     }
 
-    /// Data-dependent start of the network; passes the parameters on, cut from the graph.
+    /// Data-dependent initialisation of the network; returns the parameters, detached from the
+    /// graph.
     ///
     /// # Panics
     /// If the condition does not fit.

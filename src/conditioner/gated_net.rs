@@ -35,7 +35,7 @@ use crate::error::{ConfigError, ShapeError};
 use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 use crate::tensor::parameter;
 
-/// What stands before the last convolution.
+/// The activation that precedes the last convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputActivation {
     /// Nothing (the CIFAR-10 model).
@@ -54,17 +54,18 @@ pub struct GatedNetConfig {
     /// How positions are mixed; `None`: not at all, by blocks of convolutions alone.
     #[config(default = "Some(Mixing::Attention { heads: 4 })")]
     pub mixing: Option<Mixing>,
-    /// What stands before the last convolution.
+    /// The activation that precedes the last convolution.
     #[config(default = "OutputActivation::None")]
     pub output_activation: OutputActivation,
-    /// Dropout, starts and weights of the convolutions.
+    /// Dropout, initialisation and weights of the convolutions.
     #[config(default = "ConvStyle::default()")]
     pub style: ConvStyle,
 }
 
 impl NetConfig<4> for GatedNetConfig {
     type Net = GatedNet;
-    /// At random, as in the paper, or, with [`ConvInit::Zero`], at the start of the site.
+    /// Initialised at random, as in the paper, or, with [`ConvInit::Zero`], to the parameters of
+    /// the site.
     const SETS_THETA_INIT: bool = true;
 
     fn build(&self, site: &NetSite<4>) -> Result<GatedNet, ConfigError> {

@@ -83,7 +83,7 @@ impl GlowNetConfig {
 /// Convolution without bias, an [`ActNorm`] and a ReLU.
 #[derive(Module, Debug)]
 pub struct NormedConv {
-    /// Weights, `[out, in + 1, 3, 3]` with the ring as last input, or `[out, in, 1, 1]`.
+    /// Weights, `[out, in + 1, 3, 3]` with the border as last input, or `[out, in, 1, 1]`.
     pub weight: Param<Tensor<4>>,
     /// Norm of the output.
     pub norm: ActNorm<4>,

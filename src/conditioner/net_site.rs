@@ -89,8 +89,8 @@ impl<const D: usize> NetSite<D> {
         sum([self.identity[1], self.context_width().unwrap_or(0)])
     }
 
-    /// Checks that every length is at least 1 and none is too large, and that the start consists of float32 numbers.
-    /// `config` is the type that asks.
+    /// Checks that every length is at least 1 and none is too large, and that the initial
+    /// parameters are within the range of float32. `config` is the type that errors name.
     ///
     /// # Errors
     /// The first rule that is broken.

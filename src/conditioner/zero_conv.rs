@@ -64,7 +64,7 @@ pub(super) fn count(inputs: usize, outputs: usize) -> usize {
     sum([product([outputs, sum([inputs, 1]), 9]), product([2, outputs])])
 }
 
-/// Convolution that starts as zero. The formulas head this module.
+/// Convolution with initial weights of zero. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ZeroConv {
     /// Weights `W`, `[out, in + 1, 3, 3]`.

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Mask {
     /// Every other channel, the first of them in the first half.
     Alternating,
-    /// Every other position on the axes behind the channels, the first of them in the first half (Dinh et al. 2017
-    /// §3.4).
+    /// Every other position on the axes after the channels, the first of them in the first half
+    /// (Dinh et al. 2017 §3.4).
     Checkerboard,
     /// `true` for the elements in the first half, row by row.
     Explicit(Vec<bool>),

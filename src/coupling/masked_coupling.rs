@@ -105,8 +105,8 @@ pub struct MaskedCouplingConfig<L, N> {
     /// The half of the mask that passes unchanged.
     #[serde(default = "Half::first")]
     pub identity: Half,
-    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the law's own
-    /// start ([`Law::theta_init`]).
+    /// Initial parameters of the law: one value for each parameter, the same for every element.
+    /// `None`: those of the law ([`Law::theta_init`]).
     #[serde(default)]
     pub theta_init: Option<Vec<f64>>,
 }
@@ -114,7 +114,7 @@ pub struct MaskedCouplingConfig<L, N> {
 impl<L: Config, N: Config> Config for MaskedCouplingConfig<L, N> {}
 
 impl<L, N> MaskedCouplingConfig<L, N> {
-    /// The first half of the mask passes unchanged, and the law's parameters start at the law's own start.
+    /// The first half of the mask passes unchanged, and the law defines its initial parameters.
     pub fn new(law: L, net: N, mask: Mask) -> Self {
         Self { law, net, mask, identity: Half::First, theta_init: None }
     }
@@ -124,7 +124,7 @@ impl<L, N> MaskedCouplingConfig<L, N> {
         Self { identity, ..self }
     }
 
-    /// The same with another start of the law's parameters.
+    /// The same with other initial parameters of the law.
     pub fn with_theta_init(self, theta_init: Option<Vec<f64>>) -> Self {
         Self { theta_init, ..self }
     }
@@ -223,7 +223,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// The batch with other numbers in place of those that are transformed.
+    /// The batch with other values in place of the transformed elements.
     fn join<const D: usize>(&self, transformed: Tensor<2>, dims: [usize; D]) -> Tensor<D> {
         Tensor::cat(vec![self.identity.clone(), transformed], 1).select(1, self.places.clone()).reshape(dims)
     }

@@ -48,8 +48,8 @@ pub struct CouplingConfig<L, N> {
     /// The half that passes unchanged.
     #[serde(default = "Half::first")]
     pub identity: Half,
-    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the law's own
-    /// start ([`Law::theta_init`]).
+    /// Initial parameters of the law: one value for each parameter, the same for every element.
+    /// `None`: those of the law ([`Law::theta_init`]).
     #[serde(default)]
     pub theta_init: Option<Vec<f64>>,
 }
@@ -57,7 +57,7 @@ pub struct CouplingConfig<L, N> {
 impl<L: Config, N: Config> Config for CouplingConfig<L, N> {}
 
 impl<L, N> CouplingConfig<L, N> {
-    /// The first half passes unchanged, and the law's parameters start at the law's own start.
+    /// The first half passes unchanged, and the law defines its initial parameters.
     pub fn new(law: L, net: N) -> Self {
         Self { law, net, identity: Half::First, theta_init: None }
     }
@@ -67,12 +67,12 @@ impl<L, N> CouplingConfig<L, N> {
         Self { identity, ..self }
     }
 
-    /// The same with another start of the law's parameters.
+    /// The same with other initial parameters of the law.
     pub fn with_theta_init(self, theta_init: Option<Vec<f64>>) -> Self {
         Self { theta_init, ..self }
     }
 
-    /// The law, and what the network is told.
+    /// The law, and the site of the network.
     fn parts<const D: usize, C: Features<D>>(&self, site: &Site<D, C>) -> Result<(L::Law, NetSite<D>), ConfigError>
     where
         L: LawConfig,

@@ -177,7 +177,8 @@ pub trait Density {
         self.sample_rows_at(n, 1.0)
     }
 
-    /// [`Density::sample_at`] row by row: leaves out samples whose latents have no inverse, and says which.
+    /// [`Density::sample_at`] row by row: omits samples whose latents have no inverse, and lists
+    /// them.
     ///
     /// # Errors
     /// As [`Density::sample_at`], but [`FlowError::NotInverted`] only if no sample is left.
@@ -226,8 +227,8 @@ pub trait Density {
         self.sample_rows_with_log_prob_at(n, 1.0)
     }
 
-    /// [`Density::sample_with_log_prob_at`] row by row: leaves out samples whose latents have no inverse, or whose
-    /// log-density is not finite, and says which.
+    /// [`Density::sample_with_log_prob_at`] row by row: omits samples whose latents have no
+    /// inverse, or whose log-density is not finite, and lists them.
     ///
     /// # Errors
     /// As [`Density::sample_with_log_prob_at`], but failed rows are an error only if no sample is left.
@@ -239,7 +240,8 @@ pub trait Density {
     where
         Self::Provenance: IsExact;
 
-    /// Maps a batch to latents and back: the data that comes out, and the largest difference of the lifted numbers.
+    /// Maps a batch to latents and back: the resulting data, and the largest difference of the
+    /// lifted elements.
     ///
     /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0, 1], where one level is
     /// `1/M`.

@@ -122,7 +122,7 @@ impl<const D: usize> LayerVisitor<D> for Search {
     }
 }
 
-/// `Ok` if all parameters that a start set, and its output, are finite.
+/// `Ok` if all parameters that initialisation set, and its output, are finite.
 fn check<M: Module, const D: usize>(
     started: &M,
     made: &Tensor<D>,
@@ -156,11 +156,12 @@ where
     B: Bijector<D>,
     P: Prior<D>,
 {
-    /// Data-dependent start of the surjection, of every layer, one after the other, and of the prior, from a batch.
+    /// Data-dependent initialisation, from a batch, of the surjection, of every layer, one after
+    /// the other, and of the prior.
     ///
     /// # Errors
-    /// If the batch does not fit the flow, if it or the condition holds a value that is not finite, or if a layer cannot
-    /// start from it: [`FlowError::Init`] names the layer.
+    /// If the batch does not fit the flow, if it or the condition holds a value that is not finite,
+    /// or if a layer cannot be initialised from it: [`FlowError::Init`] names the layer.
     pub fn initialize(self, x: S::Data) -> Result<Flow<B, P, D, (), S>, FlowError> {
         self.initialize_given(x, &())
     }

@@ -94,7 +94,7 @@ impl<P: Provenance> LogLikelihood<P> {
         &self.nats
     }
 
-    /// Numbers per example.
+    /// Elements per example.
     pub fn dims(&self) -> usize {
         self.dims
     }

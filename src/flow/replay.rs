@@ -29,7 +29,7 @@ where
     /// As [`Density::log_prob`](crate::Density::log_prob).
     pub fn walk(&self, x: S::Data, context: &C, walk: &mut Replay<C>) -> Tensor<1> {
         let Admitted { numbers, context, .. } = expected(self.fit(&x, context));
-        // The noise is drawn from the caller's stream, as in `loss`.
+        // The noise is sampled from the caller's stream, as in `loss`.
         let noise = self.surjection.noise(&x, self.dtype()).plain();
         walk.scoped(&numbers.device, |walk| self.walk_scoped(x, noise, &context, walk))
     }

@@ -37,8 +37,8 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// The value of that type.
     const PROVENANCE: Self::Provenance;
 
-    /// The same data outside any graph, for methods that return numbers on the host. For data that is a tensor this is
-    /// [`Tensor::inner`].
+    /// The same data outside any graph, for methods that return values on the host. For data that
+    /// is a tensor this is [`Tensor::inner`].
     fn plain(&self, x: Self::Data) -> Self::Data;
 
     /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the device's generator, in

@@ -41,7 +41,7 @@ impl Scale {
         blocks.permute([0, 1, 3, 5, 2, 4]).reshape(self.output)
     }
 
-    /// The way back.
+    /// The inverse.
     fn spread(self, z: Tensor<4>) -> Tensor<4> {
         let [b, c, h, w] = self.input;
         let [_, _, out_h, out_w] = self.output;

@@ -109,12 +109,12 @@ impl Drift {
 pub(crate) enum Verdict {
     /// The gradient holds; the largest drift, 0 where nothing was compared.
     Holds(f64),
-    /// The guard is tighter now, and the way has to be gone again.
+    /// The guard is tighter now, and the update must be repeated.
     Again,
 }
 
 impl DriftGuard {
-    /// A guard that knows nothing yet.
+    /// A guard in its initial state.
     pub fn new(tolerance: f64) -> Self {
         Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: Probed::None }
     }

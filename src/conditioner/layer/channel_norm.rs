@@ -2,7 +2,7 @@
 //! ```text
 //! y[b, :, p] = γ·(x − mean) / √(var + ε) + β            over the channels, biased, ε = 1e-5
 //! ```
-//! | symbol | meaning | shape | start |
+//! | symbol | meaning | shape | initial value |
 //! |---|---|---|---|
 //! | `γ` | gain | `[1, C, 1, 1]` | 1 |
 //! | `β` | shift | `[1, C, 1, 1]` | 0 |

@@ -5,18 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::{ConvInit, ConvWeight, DataInitConvConfig};
 use crate::error::ConfigError;
 
-/// Dropout, starts and weights of the convolutions of a gated network. The default is Flow++'s released code without dropout.
+/// Dropout, initialisation and weights of the convolutions of a gated network. The default is
+/// Flow++'s released code without dropout.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConvStyle {
     /// Probability that an activation is dropped in training.
     pub dropout: f64,
-    /// Start of the inner convolutions.
+    /// Initialisation of the inner convolutions.
     pub inner: ConvInit,
-    /// Start of the convolutions that give gates.
+    /// Initialisation of the convolutions that compute gates.
     pub gate: ConvInit,
-    /// Start of the last convolution of a network. With [`ConvInit::Zero`] the law's parameters start at the law's own
-    /// start.
+    /// Initialisation of the last convolution of a network. With [`ConvInit::Zero`], the network
+    /// gives the initial parameters of the law.
     pub output: ConvInit,
     /// What the weights are made of.
     pub weight: ConvWeight,
@@ -30,12 +31,13 @@ impl Default for ConvStyle {
 }
 
 impl ConvStyle {
-    /// Starts from data: outputs of deviation 1, of gates and parameters 0.1 (Flow++'s released code).
+    /// Initialisation from data: outputs have deviation 1, gates and parameters 0.1 (Flow++'s
+    /// released code).
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts that ignore the data: uniform by fan-in; the last convolution from N(0, 0.01²).
+    /// Initialisation without data: uniform by fan-in; the last convolution from N(0, 0.01²).
     pub fn fan_in() -> Self {
         let output = ConvInit::Normal { deviation: 0.01 };
         Self { inner: ConvInit::FanIn, gate: ConvInit::FanIn, output, ..Self::default() }
@@ -46,17 +48,17 @@ impl ConvStyle {
         Self { dropout, ..self }
     }
 
-    /// The same with another start of the inner convolutions.
+    /// The same with another initialisation of the inner convolutions.
     pub fn with_inner(self, inner: ConvInit) -> Self {
         Self { inner, ..self }
     }
 
-    /// The same with another start of the convolutions that give gates.
+    /// The same with another initialisation of the convolutions that compute gates.
     pub fn with_gate(self, gate: ConvInit) -> Self {
         Self { gate, ..self }
     }
 
-    /// The same with another start of the last convolution.
+    /// The same with another initialisation of the last convolution.
     pub fn with_output(self, output: ConvInit) -> Self {
         Self { output, ..self }
     }
@@ -66,7 +68,8 @@ impl ConvStyle {
         Self { weight, ..self }
     }
 
-    /// Whether dropout is a probability below 1, and inner convolutions and gates can start so.
+    /// Whether dropout is a probability below 1, and the initialisation is possible for inner
+    /// convolutions and gates.
     pub(crate) fn validate(self, config: &'static str) -> Result<(), ConfigError> {
         ConfigError::dropout(config, self.dropout)?;
         self.inner.validate(config, self.weight)?;

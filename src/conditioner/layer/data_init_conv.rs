@@ -1,16 +1,16 @@
-//! Convolution with stride 1, zero "same" padding and a data-dependent start.
+//! Convolution with stride 1, zero "same" padding and data-dependent initialisation.
 //! ```text
 //! y[b, o, p] = Σ_{i, d} W[o, i, d]·x[b, i, p + d] + bias[o]
 //! W = V                                                  ConvWeight::Plain
 //! W = g·V/‖V‖                                            ConvWeight::WeightNorm, ‖V[o]‖ over all i and d
 //! ```
-//! | symbol | meaning | shape | start |
+//! | symbol | meaning | shape | initial value |
 //! |---|---|---|---|
 //! | `V` | weights, `conv.weight` | `[out, in, k, k]` | see below |
 //! | `bias` | `conv.bias` | `[out]` | 0, see below |
 //! | `g` | length of the weights of each output channel, `gain` | `[out]` | 1; absent when plain |
 //!
-//! # Start
+//! # Initialisation
 //! [`ConvInit::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output
 //! channel over batch and positions, in float64, `W ← W·scale/u` and `bias ← −m·scale/u`,
 //! `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and deviation `scale`. With weight normalisation `g` is
@@ -22,12 +22,14 @@
 //! 0.
 //!
 //! # Numerics
-//! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not NaN. Beside a norm of 1e-4 or more the
-//! 1e-24 is below the spacing of float64; `k²·in` weights from `N(0, 0.05²)` have one of about `0.05·k·√in`.
+//! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not
+//! NaN. For a norm of 1e-4 or more, the 1e-24 is below the spacing of float64; `k²·in` weights from
+//! `N(0, 0.05²)` have a norm of about `0.05·k·√in`.
 //!
 //! # Reference
-//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (start), as in Flow++'s released code (0.05, 1e-8). Differs
-//! in the start of constant channels, and in the term 1e-8, which here never exceeds a millionth of the variance.
+//! Salimans & Kingma 2016 §2 (weight normalisation) and §3 (initialisation), as in Flow++'s
+//! released code (0.05, 1e-8). Differences: the initialisation of constant channels, and the term
+//! 1e-8, which here never exceeds a millionth of the variance.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -58,7 +60,7 @@ pub enum ConvInit {
         /// Deviation of the weights.
         deviation: f64,
     },
-    /// All 0: for the last layer of a network that starts as the identity's.
+    /// All 0: for the last layer of a network whose law is initialised as the identity.
     Zero,
 }
 
@@ -67,7 +69,8 @@ pub enum ConvInit {
 pub enum ConvWeight {
     /// They are parameters themselves.
     Plain,
-    /// A direction and, for each output channel, a length. Needs a data-dependent start, which sets the length.
+    /// A direction and, for each output channel, a length. Needs data-dependent
+    /// initialisation, which sets the length.
     WeightNorm,
 }
 
@@ -171,7 +174,7 @@ impl DataInitConvConfig {
     }
 }
 
-/// Convolution with a data-dependent start. The formulas head this module.
+/// Convolution with data-dependent initialisation. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct DataInitConv {
     /// The convolution, weights `V`, `[out, in, k, k]`.
@@ -218,7 +221,7 @@ impl DataInitConv {
         [shape[1], shape[0]]
     }
 
-    /// Sets the weights from a batch and passes the output on, cut from the graph.
+    /// Sets the weights from a batch and returns the output, detached from the graph.
     pub fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
         let ConvInit::DataDependent { scale } = self.start else {
             let y = self.forward(x).detach();

@@ -2,7 +2,7 @@
 //! ```text
 //! (q, k, v) = conv1x1(x + p)                             3F channels: q, k, v, each head-major
 //! a = softmax_keys(q·kᵀ / √(F/heads))·v                  over all H·W positions
-//! h = conv1x1(dropout(a))                                2F channels, start at deviation 0.1
+//! h = conv1x1(dropout(a))                                2F channels, initialised to deviation 0.1
 //! y = x + h_1..F·σ(h_F+1..2F)
 //! ```
 //! `p` is the position embedding, which the residual path does not see. [`Mixing::Maxout`] is the paper's ablation: `a` is the maximum of
@@ -48,7 +48,7 @@ pub struct GatedAttentionConfig {
     /// How positions are mixed.
     #[config(default = "Mixing::Attention { heads: 4 }")]
     pub mixing: Mixing,
-    /// Dropout, starts and weights of the convolutions.
+    /// Dropout, initialisation and weights of the convolutions.
     #[config(default = "ConvStyle::default()")]
     pub style: ConvStyle,
 }
@@ -135,7 +135,7 @@ impl GatedAttention {
         self.dropout.forward(mix(self.projection.forward(x + positions), self.mixing))
     }
 
-    /// Starts the convolutions from a batch, one after the other.
+    /// Initialises the convolutions from a batch, one after the other.
     pub fn initialize(self, x: Tensor<4>, positions: Tensor<4>) -> (Self, Tensor<4>) {
         let (projection, projected) = self.projection.initialize(x.clone() + positions);
         let (gate, h) = self.gate.initialize(self.dropout.forward(mix(projected, self.mixing).detach()));

@@ -1,10 +1,10 @@
-//! Block of the gated networks: a gated convolution and gated attention, each with a norm behind it.
+//! Block of the gated networks: a gated convolution and gated attention, each followed by a norm.
 //! ```text
 //! h = norm(gated_conv(x, context))
 //! y = norm(gated_attention(h, p))                        left out without mixing
 //! ```
 //! # Reference
-//! Ho et al. 2019 §3.3; the norm stands behind the residual sum, as in the released code.
+//! Ho et al. 2019 §3.3; the norm follows the residual sum, as in the released code.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -30,7 +30,7 @@ pub struct GatedBlockConfig {
     /// Kernel of the convolution that gives the gate.
     #[config(default = "GateKernel::One")]
     pub gate: GateKernel,
-    /// Dropout, starts and weights of the convolutions.
+    /// Dropout, initialisation and weights of the convolutions.
     #[config(default = "ConvStyle::default()")]
     pub style: ConvStyle,
 }
@@ -86,16 +86,16 @@ impl GatedBlockConfig {
     }
 }
 
-/// Gated convolution and gated attention, each with a norm behind it. The formulas head this module.
+/// Gated convolution and gated attention, each followed by a norm. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct GatedBlock {
     /// Gated convolution.
     pub conv: GatedConv,
-    /// Norm behind the convolution.
+    /// Norm after the convolution.
     pub conv_norm: ChannelNorm,
     /// Gated attention.
     pub attention: Option<GatedAttention>,
-    /// Norm behind the attention, where there is one.
+    /// Norm after the attention, if there is one.
     pub attention_norm: Option<ChannelNorm>,
 }
 
@@ -114,7 +114,7 @@ impl GatedBlock {
         }
     }
 
-    /// Starts the convolutions from a batch, one after the other.
+    /// Initialises the convolutions from a batch, one after the other.
     ///
     /// # Panics
     /// As [`GatedBlock::forward`].

@@ -1,7 +1,7 @@
 //! Gated residual convolution.
 //! ```text
 //! c = conv3x3(celu(x))  [+ conv1x1(celu(context))]       celu: concat_elu, 2F channels
-//! h = conv(dropout(celu(c)))                             2F channels, start at deviation 0.1
+//! h = conv(dropout(celu(c)))                             2F channels, initialised to deviation 0.1
 //! y = x + h_1..F·σ(h_F+1..2F)
 //! ```
 //! # Reference
@@ -39,7 +39,7 @@ pub struct GatedConvConfig {
     /// Kernel of the convolution that gives the gate.
     #[config(default = "GateKernel::One")]
     pub gate: GateKernel,
-    /// Dropout, starts and weights of the convolutions.
+    /// Dropout, initialisation and weights of the convolutions.
     #[config(default = "ConvStyle::default()")]
     pub style: ConvStyle,
 }
@@ -138,7 +138,7 @@ impl GatedConv {
             (None, None) => {}
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         }
-        // Dropout stands between activation and convolution.
+        // Dropout is between activation and convolution.
         if self.dropout.prob == 0.0 {
             (c, PreActivation::ConcatElu)
         } else {
@@ -146,7 +146,7 @@ impl GatedConv {
         }
     }
 
-    /// Starts the convolutions from a batch, one after the other.
+    /// Initialises the convolutions from a batch, one after the other.
     ///
     /// # Panics
     /// As [`GatedConv::forward`].

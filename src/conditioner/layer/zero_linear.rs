@@ -1,8 +1,9 @@
-//! Dense layer that starts as zero: how Glow's top prior and classifier see and name classes.
+//! Dense layer with initial weights of zero: in Glow, the top prior's input for classes and the
+//! output of the classifier.
 //! ```text
 //! y = (x·W + β)·exp(3·ℓ)
 //! ```
-//! | symbol | meaning | shape | trained | start |
+//! | symbol | meaning | shape | trained | initial value |
 //! |---|---|---|---|---|
 //! | `W` | weights | `[in, out]` | yes | 0 |
 //! | `β` | bias | `[out]` | yes | 0 |
@@ -68,7 +69,7 @@ impl ZeroLinearConfig {
     }
 }
 
-/// Dense layer that starts as zero. The formulas head this module.
+/// Dense layer with initial weights of zero. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ZeroLinear {
     /// Weights `W`, `[in, out]`.

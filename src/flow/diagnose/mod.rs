@@ -102,7 +102,7 @@ pub struct Size {
     pub mean: f64,
 }
 
-/// Smallest and largest of some numbers, the finite ones alone. NaN where there is none.
+/// Smallest and largest of the finite values; NaN if there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Range {
     /// Smallest.
@@ -119,7 +119,7 @@ pub struct LayerDiagnosis {
     pub path: String,
     /// Type of the layer; of several that are one row, their number.
     pub layer: String,
-    /// Numbers in its parameters.
+    /// Number of elements of its parameters.
     pub n_params: usize,
     /// Whether its input is not what the layer before gave.
     pub starts_chain: bool,
@@ -141,7 +141,7 @@ pub struct LayerDiagnosis {
     pub forward_seconds: f64,
     /// Seconds of an inverse pass.
     pub inverse_seconds: f64,
-    /// Numbers that are not finite: in the output, the log-determinant, and the output's inverse.
+    /// Elements that are not finite: in the output, the log-determinant, and the output's inverse.
     pub non_finite: usize,
     /// Whether everything that went in was finite.
     pub input_finite: bool,
@@ -188,7 +188,7 @@ impl Diagnosis {
         self.layers.iter().filter(move |layer| !within(layer))
     }
 
-    /// The first layer that makes numbers that are not finite of such that are.
+    /// The first layer that maps finite elements to elements that are not finite.
     pub fn first_non_finite(&self) -> Option<&LayerDiagnosis> {
         self.layers.iter().find(|layer| layer.input_finite && layer.non_finite > 0)
     }

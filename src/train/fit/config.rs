@@ -95,7 +95,7 @@ impl FitConfig {
         Err(ConfigError::Choice { config: CONFIG, field: "gradient_memory", found, needs })
     }
 
-    /// The configuration of the trainer underneath, for examples of `dims` numbers.
+    /// The configuration of the trainer underneath, for examples of `dims` elements.
     pub(super) fn trainer(&self, dims: usize) -> TrainerConfig {
         TrainerConfig::new(dims)
             .with_seed(self.seed)

@@ -30,10 +30,10 @@ pub trait FitFlow: Module {
     /// Minus the mean log-likelihood of a batch.
     type Loss: Objective<Self>;
 
-    /// The data-dependent start.
+    /// Data-dependent initialisation.
     ///
     /// # Errors
-    /// If the batch does not fit, or if a layer cannot start from it.
+    /// If the batch does not fit, or if a layer cannot be initialised from it.
     fn initialized(flow: Uninit<Self>, x: Self::Data, context: &Self::Context) -> Result<Self, FlowError>;
 
     /// Whether a batch and its condition fit and are finite.
@@ -58,7 +58,7 @@ pub trait FitFlow: Module {
         context: &Self::Context,
     ) -> Result<LogLikelihood<Self::Provenance>, FlowError>;
 
-    /// Numbers per example of the data.
+    /// Elements per example of the data.
     fn dims(&self) -> usize;
 }
 
@@ -178,7 +178,7 @@ impl<F: FitFlow> Objective<F> for WeightedLoss<F> {
     }
 
     fn walk(&self, model: &F, walk: &mut Replay<()>) -> Option<Tensor<1>> {
-        // A walk knows no weights; the configuration was checked.
+        // A walk does not support weights; the configuration was checked.
         if self.weighted.is_some() { None } else { self.loss.walk(model, walk) }
     }
 

@@ -35,12 +35,12 @@ impl Display for FitEnd {
 /// The likelihoods after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurvePoint {
-    /// Epochs begun so far; 0 is the start.
+    /// Epochs begun so far; 0 before the first.
     pub epoch: u64,
     /// Updates so far.
     pub step: u64,
     /// Mean training loss over the updates since the point before, nats per example, of the weights
-    /// as they were then; `None` at the start.
+    /// as they were then; `None` before the first update.
     pub train_loss: Option<f64>,
     /// Weighted mean of the held-out log-likelihoods, nats per example.
     pub held_out: f64,
@@ -117,7 +117,7 @@ impl<P: Provenance> Display for MeanLikelihood<P> {
     }
 }
 
-/// What a fit did, and what came of it.
+/// What a fit did, and its result.
 ///
 /// Its text is one paragraph:
 /// ```text
@@ -128,9 +128,9 @@ impl<P: Provenance> Display for MeanLikelihood<P> {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitReport<P> {
-    /// The held-out likelihood of the weights that were kept, which was the best of the curve. It
-    /// was chosen for that, so that it is a little better than that of data which no choice was
-    /// made by.
+    /// The held-out likelihood of the weights that were kept, the best of the curve. Because it was
+    /// selected for that, it is slightly higher than the likelihood of data that played no part in
+    /// the selection.
     pub held_out: MeanLikelihood<P>,
     /// One point before the first update, and one after each epoch.
     pub curve: Vec<CurvePoint>,
