@@ -50,8 +50,8 @@ pub trait NetConfig<const D: usize> {
     /// The network that it builds.
     type Net: Net<D>;
 
-    /// Whether the initial output of its networks is always [`NetSite::theta_init`], or random. If it
-    /// is `false`, the layer runs a new network once, to check that no components of the law are
+    /// Whether the initial output of its networks is always [`NetSite::theta_init`], or random. If
+    /// it is `false`, the layer runs a new network once, to check that no components of the law are
     /// initialised as equal.
     const SETS_THETA_INIT: bool = false;
 

@@ -9,8 +9,8 @@
 use crate::error::ConfigError;
 use crate::law::Law;
 
-/// The initial parameters of `law`: `own`, which must have one finite value for each parameter and no
-/// equal components, or those of the law if `own` is `None`.
+/// The initial parameters of `law`: `own`, which must have one finite value for each parameter and
+/// no equal components, or those of the law if `own` is `None`.
 pub(crate) fn of<L: Law>(config: &'static str, own: &Option<Vec<f64>>, law: &L) -> Result<Vec<f64>, ConfigError> {
     const FIELD: &str = "theta_init";
     let Some(start) = own else { return Ok(law.theta_init()) };
