@@ -45,7 +45,7 @@
 //! | discrete data | [`UniformDequantization`], [`VariationalDequantization`] |
 //! | latents | [`StandardNormal`], [`DiagonalNormal`], [`ConditionalNormal`], [`NormalMixture`], [`Uniform`] |
 //! | a first program | [`prelude`] |
-//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`](crate::chain), [`choice!`](crate::choice) |
+//! | composing | tuples, `Vec`, `Option`, [`Invert`], [`BoxBijector`], [`Boxed`], [`chain!`], [`choice!`] |
 //! | building from configurations | [`LayerConfig`], [`Site`], [`Plan`]; from a file, [`AnyLayerConfig`] |
 //! | initialisation from data, and its errors | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
