@@ -20,15 +20,18 @@
 //! Each variant has the name of its layer and holds its configuration; a layer without a
 //! configuration is its name alone. `Stack` is a list of layers, `Invert` the inverse of one. The
 //! same file works for vectors and images; a layer for images only is an error for vectors, with
-//! its place. To include a layer of your own crate, write an enum of your own, or use
+//! its place, and the reverse. To include a layer of your own crate, write an enum of your own, or use
 //! `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
 
 use serde::{Deserialize, Serialize};
 
+use crate::autoregressive::{MadeConfig, MaskedAutoregressiveConfig};
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::invert::Invert;
 use crate::bijector::{Boxed, LayerConfig, MultiScaleConfig, Plan, Site};
-use crate::context::Context;
+use crate::conditioner::AnyNetConfig;
+use crate::context::Features;
+use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
 use crate::elementwise::{
     ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
@@ -45,6 +48,7 @@ macro_rules! any_layer {
         layers { $($layer:ident($config:ty),)* }
         names { $($plain:ident,)* }
         images { $($image:ident($image_config:ty),)* }
+        vectors { $($vector:ident($vector_config:ty),)* }
     ) => {
         /// A layer that a file chooses. The head of this module shows one.
         #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +65,10 @@ macro_rules! any_layer {
                 #[doc = concat!("[`", stringify!($image), "`](crate::", stringify!($image), "), of images.")]
                 $image($image_config),
             )*
+            $(
+                #[doc = concat!("[`", stringify!($vector), "`](crate::", stringify!($vector), "), of vectors.")]
+                $vector($vector_config),
+            )*
             /// The inverse of a layer.
             Invert(Box<AnyLayerConfig>),
             /// Layers in a row.
@@ -69,7 +77,7 @@ macro_rules! any_layer {
 
         impl AnyLayerConfig {
             /// The configuration inside, for vectors.
-            fn of_vectors<C: Context>(&self, site: &Site<2, C>) -> Result<BoxedConfig<'_, 2, C>, ConfigError> {
+            fn of_vectors<C: Features<2>>(&self, site: &Site<2, C>) -> Result<BoxedConfig<'_, 2, C>, ConfigError> {
                 Ok(match self {
                     $(Self::$layer(config) => Box::new(Boxed::new(config)),)*
                     $(Self::$plain => Box::new(Boxed::new($plain::new())),)*
@@ -77,17 +85,22 @@ macro_rules! any_layer {
                         let shape = site.shape().to_vec();
                         return Err(ShapeError::Rank { layer: stringify!($image), expected: 4, shape }.into());
                     })*
+                    $(Self::$vector(config) => Box::new(Boxed::new(config)),)*
                     Self::Invert(inner) => Box::new(Boxed::new(Invert::new(&**inner))),
                     Self::Stack(layers) => Box::new(Boxed::new(layers)),
                 })
             }
 
             /// The configuration inside, for images.
-            fn of_images<C: Context>(&self, _: &Site<4, C>) -> Result<BoxedConfig<'_, 4, C>, ConfigError> {
+            fn of_images<C: Features<4>>(&self, site: &Site<4, C>) -> Result<BoxedConfig<'_, 4, C>, ConfigError> {
                 Ok(match self {
                     $(Self::$layer(config) => Box::new(Boxed::new(config)),)*
                     $(Self::$plain => Box::new(Boxed::new($plain::new())),)*
                     $(Self::$image(config) => Box::new(Boxed::new(config)),)*
+                    $(Self::$vector(_) => {
+                        let shape = site.shape().to_vec();
+                        return Err(ShapeError::Rank { layer: stringify!($vector), expected: 2, shape }.into());
+                    })*
                     Self::Invert(inner) => Box::new(Boxed::new(Invert::new(&**inner))),
                     Self::Stack(layers) => Box::new(Boxed::new(layers)),
                 })
@@ -109,6 +122,8 @@ any_layer! {
         ScalarAffine(ScalarAffineConfig),
         LeakyRelu(LeakyReluConfig),
         Logit(LogitConfig),
+        Coupling(CouplingConfig<AnyLawConfig, AnyNetConfig>),
+        MaskedCoupling(MaskedCouplingConfig<AnyLawConfig, AnyNetConfig>),
     }
     names { Swap, Sigmoid, Tanh, Softplus, Exp, }
     images {
@@ -116,11 +131,12 @@ any_layer! {
         Partition(PartitionConfig),
         MultiScale(MultiScaleConfig<AnyLayerConfig>),
     }
+    vectors { MaskedAutoregressive(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>), }
 }
 
 macro_rules! built_by {
     ($rank:literal, $inside:ident) => {
-        impl<C: Context> LayerConfig<$rank, C> for AnyLayerConfig {
+        impl<C: Features<$rank>> LayerConfig<$rank, C> for AnyLayerConfig {
             type Layer = BoxBijector<$rank, C>;
 
             fn build(&self, site: &Site<$rank, C>) -> Result<Self::Layer, ConfigError> {

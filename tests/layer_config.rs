@@ -172,6 +172,35 @@ fn a_stack_comes_from_a_file() {
     );
 }
 
+/// Couplings and autoregressive layers come from a file too: a flow without a type of one's own.
+#[test]
+fn a_flow_comes_from_a_file() {
+    let coupling = r#"{ "Coupling": {
+        "law": { "MixLogCdf": { "n_components": 3, "min_log_scale": -7.0, "max_log_scale": 7.0 } },
+        "net": { "Mlp": { "hidden": [8] } },
+        "identity": "Second"
+    } }"#;
+    let layers: Vec<AnyLayerConfig> = serde_json::from_str(&format!("[\"Swap\", {coupling}]")).unwrap();
+    agrees(&layers, &vectors(3));
+    let device = Device::flex();
+    let flow = Flow::build(&layers, StandardNormal::new(), [1, 3], &device).unwrap().without_data();
+    let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &device);
+    assert!(flow.round_trip(x).unwrap().1 < 1e-4);
+    let text = "[1].net: Mlp: expected 2 axes, found shape [1, 2, 2, 2]";
+    assert_eq!(refusal(&layers, &images([4, 2, 2])), text);
+
+    let given = Tensor::<2>::ones([1, 2], &device);
+    let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 3], &given, &device).unwrap().without_data();
+    assert_eq!(flow.given(&given).sample(2).unwrap().dims(), [2, 3]);
+
+    let made =
+        r#"[{ "MaskedAutoregressive": { "law": { "Affine": { "form": "Exponential" } }, "net": { "hidden": [8] } } }]"#;
+    let layers: Vec<AnyLayerConfig> = serde_json::from_str(made).unwrap();
+    agrees(&layers, &vectors(3));
+    let text = "[0]: MaskedAutoregressive: expected 2 axes, found shape [1, 3, 2, 2]";
+    assert_eq!(refusal(&layers, &images([3, 2, 2])), text);
+}
+
 #[test]
 fn a_file_that_describes_no_stack() {
     let error = |text: &str| serde_json::from_str::<Vec<AnyLayerConfig>>(text).unwrap_err().to_string();
