@@ -67,9 +67,7 @@ impl<const D: usize, C: Context> Site<D, C> {
     pub fn device(&self) -> &Device {
         &self.device
     }
-}
 
-impl<const D: usize, C: Context> Site<D, C> {
     /// Channels of the input: the length of axis 1, at least 1.
     ///
     /// # Errors

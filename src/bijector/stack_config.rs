@@ -153,39 +153,35 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Opt
     }
 }
 
-/// The layer of what is in the box.
-impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C> for Box<T> {
-    type Layer = T::Layer;
+macro_rules! pointer {
+    ($(#[$meta:meta])* $pointer:ty) => {
+        $(#[$meta])*
+        impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C> for $pointer {
+            type Layer = T::Layer;
 
-    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
-        (**self).build(site)
-    }
+            fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
+                (**self).build(site)
+            }
 
-    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
-        (**self).plan(site)
-    }
+            fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
+                (**self).plan(site)
+            }
 
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-        (**self).plan_input(site)
-    }
+            fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
+                (**self).plan_input(site)
+            }
+        }
+    };
 }
 
-/// The layer of what is referred to.
-impl<const D: usize, C: Context, T: LayerConfig<D, C> + ?Sized> LayerConfig<D, C> for &T {
-    type Layer = T::Layer;
-
-    fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
-        (**self).build(site)
-    }
-
-    fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
-        (**self).plan(site)
-    }
-
-    fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
-        (**self).plan_input(site)
-    }
-}
+pointer!(
+    /// The layer of the configuration in the box.
+    Box<T>
+);
+pointer!(
+    /// The layer of the configuration that is referred to.
+    &T
+);
 
 /// The inverse of the layer of `inner`. What arrives here is what leaves that layer.
 impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Invert<T> {
