@@ -10,7 +10,11 @@ mod kernel;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let items =
-        [kernel::mixture::items(), kernel::network::items(), kernel::conv1x1::items(), kernel::operation::items()];
+    let items = [
+        kernel::mixture::items(),
+        kernel::network::items(),
+        kernel::conv1x1::items(),
+        kernel::operation::items(),
+    ];
     bench::run("kernels", items.into_iter().flatten().collect())
 }

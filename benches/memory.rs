@@ -89,7 +89,12 @@ where
     Item::new(name, |_| 0.0, prepare)
 }
 
-fn flow_plus_plus(name: String, config: FlowPlusPlusConfig, batch: usize, backward: GradientMemory) -> Item {
+fn flow_plus_plus(
+    name: String,
+    config: FlowPlusPlusConfig,
+    batch: usize,
+    backward: GradientMemory,
+) -> Item {
     let data = (config.image, config.n_levels);
     let start = |model: Uninit<FlowPlusPlus>, x| model.initialize(x).expect("images of this shape");
     item(name, data, batch, backward, move |device| config.init(device), start)
@@ -117,9 +122,24 @@ fn items() -> Vec<Item> {
         }
         items.push(glow(format!("m.glow.small.{policy}"), GlowConfig::small(), 16, backward));
         let large = |what: &str| format!("m.large.{what}.{policy}");
-        items.push(flow_plus_plus(large("flowpp.cifar10"), FlowPlusPlusConfig::cifar10(), 16, backward));
-        items.push(flow_plus_plus(large("flowpp.imagenet32"), FlowPlusPlusConfig::imagenet32(), 4, backward));
-        items.push(glow(large("glow.celeba_hq256"), GlowConfig::celeba_hq256().with_n_bits(8), 1, backward));
+        items.push(flow_plus_plus(
+            large("flowpp.cifar10"),
+            FlowPlusPlusConfig::cifar10(),
+            16,
+            backward,
+        ));
+        items.push(flow_plus_plus(
+            large("flowpp.imagenet32"),
+            FlowPlusPlusConfig::imagenet32(),
+            4,
+            backward,
+        ));
+        items.push(glow(
+            large("glow.celeba_hq256"),
+            GlowConfig::celeba_hq256().with_n_bits(8),
+            1,
+            backward,
+        ));
     }
     items
 }

@@ -1,11 +1,11 @@
-//! A bijector of your own: written, checked, trained in a stack with flowkit's, sampled. The template for a contribution; docs/extend.md goes
-//! through it step by step.
+//! A bijector of your own: written, checked, trained in a stack with flowkit's, sampled. The
+//! template for a contribution; docs/extend.md goes through it step by step.
 //!
 //! ```text
 //! cargo run --release --example custom_bijector [-- --steps 300]
 //! ```
-//! Expected last line: `held-out log-likelihood: -4.62 nats with sinh-arcsinh, -5.29 without, -4.62 by the law of the data`, after 2 seconds
-//! on two cores of an Intel Xeon.
+//! Expected last line: `held-out log-likelihood: -4.62 nats with sinh-arcsinh, -5.29 without, -4.62
+//! by the law of the data`, after 2 seconds on two cores of an Intel Xeon.
 //!
 //! # Sinh-arcsinh: skewness and weight of the tails, one of each per channel
 //! ```text
@@ -13,9 +13,10 @@
 //! forward   z = sinh(u)                    inverse   x = sinh((asinh(z) − e)·exp(−d))
 //! log_det   Σ ( d + ln cosh u − ½ ln(1 + x²) )
 //! ```
-//! `d < 0`: the data has heavier tails than the latents; `e` skews. Both 0: the identity.
-//! Numerics: `ln cosh u = |u| + ln(1 + exp(−2|u|)) − ln 2` does not overflow; `z` does from `|u| = 89` on in float32.
-//! Reference: Jones & Pewsey 2009, *Sinh-arcsinh distributions*, eq. 1, with `δ = exp(d)` and `e = −ε`.
+//! `d < 0`: the data has heavier tails than the latents; `e` skews. Both 0: the identity. Numerics:
+//! `ln cosh u = |u| + ln(1 + exp(−2|u|)) − ln 2` does not overflow; `z` does from `|u| = 89` on in
+//! float32. Reference: Jones & Pewsey 2009, *Sinh-arcsinh distributions*, eq. 1, with `δ = exp(d)`
+//! and `e = −ε`.
 
 use std::f64::consts::LN_2;
 
@@ -26,8 +27,8 @@ use clap::Parser;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Density, Flow, LayerConfig, Plan, Prior, ShapeError,
-    ShapeMap, Site, StandardNormal, check_shape,
+    ActNormConfig, Bijector, ConfigError, Context, Conv1x1Config, Density, Flow, LayerConfig, Plan,
+    Prior, ShapeError, ShapeMap, Site, StandardNormal, check_shape,
 };
 
 /// Configuration of [`SinhArcsinh`].
@@ -95,7 +96,8 @@ struct Args {
     steps: usize,
 }
 
-/// Skewed pairs with heavy tails, turned by 30°: normal numbers through a bijector with known parameters. And their log-likelihood.
+/// Skewed pairs with heavy tails, turned by 30°: normal numbers through a bijector with known
+/// parameters. And their log-likelihood.
 fn data(n: usize, device: &Device) -> (Tensor<2>, f64) {
     let plain = device.clone().inner();
     let truth: SinhArcsinh<2> = SinhArcsinh {
@@ -106,7 +108,10 @@ fn data(n: usize, device: &Device) -> (Tensor<2>, f64) {
     let (x, log_det) = truth.inverse_with_log_det(z.clone(), &());
     let log_prob = StandardNormal::new().log_prob(z, &()) - log_det;
     let (sin, cos) = (30f32.to_radians().sin(), 30f32.to_radians().cos());
-    (x.matmul(Tensor::from_data([[cos, sin], [-sin, cos]], &plain)), log_prob.mean().into_scalar::<f64>())
+    (
+        x.matmul(Tensor::from_data([[cos, sin], [-sin, cos]], &plain)),
+        log_prob.mean().into_scalar::<f64>(),
+    )
 }
 
 /// Starts, trains and evaluates a stack on pairs of numbers.
@@ -118,7 +123,8 @@ fn train<B: Bijector<2>>(
     device.seed(1);
     let (x, (held_out, _)) = (data(2048, device).0, data(8192, device));
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?.initialize(x.clone())?;
-    let mut trainer = Trainer::new(flow, TrainerConfig::new(2).with_learning_rate(2e-2).with_warm_up(10))?;
+    let mut trainer =
+        Trainer::new(flow, TrainerConfig::new(2).with_learning_rate(2e-2).with_warm_up(10))?;
     for _ in 0..steps {
         trainer.update(device, |flow| flow.log_prob(Tensor::from_inner(x.clone())).mean().neg())?;
     }
@@ -137,7 +143,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::default().autodiff();
     let site = Site::new([1, 2], &device);
     let linear = (Conv1x1Config::new(), ActNormConfig::new());
-    let (with, samples) = train((linear.clone(), SinhArcsinhConfig::new()).build(&site)?, steps, &device)?;
+    let (with, samples) =
+        train((linear.clone(), SinhArcsinhConfig::new()).build(&site)?, steps, &device)?;
     let (without, _) = train(linear.build(&site)?, steps, &device)?;
     let (_, truth) = data(100_000, &device);
     println!("four samples: {}", samples.into_data());

@@ -1,20 +1,22 @@
-//! Trains Flow++ on images, shows what it learned, and evaluates or samples what was trained before.
+//! Trains Flow++ on images, shows what it learned, and evaluates or samples what was trained
+//! before.
 //!
 //! ```text
 //! cargo run --release --example flowpp_cifar                      on photographs of the crate, two minutes, two cores
 //! cargo run --release --example flowpp_cifar -- --help            everything else
 //! ```
-//! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute on two cores of an
-//! Intel Xeon; a slower machine stops after four minutes of updates.
+//! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute
+//! on two cores of an Intel Xeon; a slower machine stops after four minutes of updates.
 //!
-//! Ctrl-C, SIGTERM and SIGHUP end a run after its current update: it saves, says how to go on, and exits with the code
-//! 128 + n, where n is the number of the signal. A second signal ends it at once. A closed or full output ends no run,
-//! since its results are files. A save that fails is reported and tried again. Only one run at a time uses the folder
-//! `--out`, and it deletes only files with the names of its own.
+//! Ctrl-C, SIGTERM and SIGHUP end a run after its current update: it saves, says how to go on, and
+//! exits with the code 128 + n, where n is the number of the signal. A second signal ends it at
+//! once. A closed or full output ends no run, since its results are files. A save that fails is
+//! reported and tried again. Only one run at a time uses the folder `--out`, and it deletes only
+//! files with the names of its own.
 //!
-//! What it teaches: a preset and its overrides, and what the image examples need of a model. The data-dependent start,
-//! the training loop, averaged weights, checkpoints and how a run goes on after it was killed are in
-//! `image_run/training.rs`.
+//! What it teaches: a preset and its overrides, and what the image examples need of a model. The
+//! data-dependent start, the training loop, averaged weights, checkpoints and how a run goes on
+//! after it was killed are in `image_run/training.rs`.
 
 #[macro_use]
 mod console;
@@ -25,14 +27,17 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
-use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset};
+use flowkit::model::flow_plus_plus::{
+    CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset,
+};
 use flowkit::{ConfigError, Mixing, ShapeError, Uninit};
 use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 
 #[derive(Parser)]
 #[command(about = "Flow++ on images: train, evaluate, sample")]
 struct Args {
-    /// tiny, small, or a released model: cifar10, imagenet32, imagenet64, celeba64, celeba128 [default: tiny]
+    /// tiny, small, or a released model: cifar10, imagenet32, imagenet64, celeba64, celeba128
+    /// [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     preset: Option<Preset>,
     /// Noise that makes pixels numbers [default: the preset's, variational]
@@ -118,7 +123,14 @@ impl Args {
             Setting::new("attention", self.attention.map(name), name(Switch::On)),
         ];
         let (batch_size, start_size) = (preset.batch_size(), preset.start_size());
-        Experiment { config, training: preset.training(), batch_size, start_size, augmentations: vec![], flags }
+        Experiment {
+            config,
+            training: preset.training(),
+            batch_size,
+            start_size,
+            augmentations: vec![],
+            flags,
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! cargo run --release --example glow_images                       photographs that come with the crate, a few minutes on two cores
 //! cargo run --release --example glow_images -- --help             everything else
 //! ```
-//! Expected last line: `report          out/glow_images/report.json`, after 600 updates, three minutes on two cores of an Intel
-//! Xeon; a slower machine stops after four minutes of updates.
+//! Expected last line: `report          out/glow_images/report.json`, after 600 updates, three
+//! minutes on two cores of an Intel Xeon; a slower machine stops after four minutes of updates.
 //!
-//! What it teaches: a second model behind the training loop of `flowpp_cifar`, images of fewer bits, and samples at a lower temperature
-//! (`--sample CHECKPOINT --temperature 0.7`), which multiplies the latents of every scale.
+//! What it teaches: a second model behind the training loop of `flowpp_cifar`, images of fewer
+//! bits, and samples at a lower temperature (`--sample CHECKPOINT --temperature 0.7`), which
+//! multiplies the latents of every scale.
 
 #[macro_use]
 mod console;
@@ -26,7 +27,8 @@ use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
 #[derive(Parser)]
 #[command(about = "Glow on images: train, evaluate, sample")]
 struct Args {
-    /// tiny, small, or a model of the paper: cifar10, cifar10-additive, imagenet32, imagenet64, lsun64, celeba-hq256 [default: tiny]
+    /// tiny, small, or a model of the paper: cifar10, cifar10-additive, imagenet32, imagenet64,
+    /// lsun64, celeba-hq256 [default: tiny]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     preset: Option<Preset>,
     /// What the couplings do [default: the preset's]
@@ -131,7 +133,8 @@ impl Args {
             GlowCoupling::Affine => Coupling::Affine,
             GlowCoupling::Bounded => Coupling::Bounded,
         };
-        let mixing = if own.permutation == GlowPermutation::Plu { Mixing::Plu } else { Mixing::Matrix };
+        let mixing =
+            if own.permutation == GlowPermutation::Plu { Mixing::Plu } else { Mixing::Matrix };
         let flags = vec![
             Setting::new("preset", self.preset, preset),
             Setting::new("coupling", self.coupling.map(name), name(coupling)),

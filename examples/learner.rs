@@ -1,15 +1,17 @@
-//! Trains Flow++ on the photographs that come with the crate by burn's own `Learner`: with its dashboard in a terminal, checkpoints,
-//! early stopping, and resumption after any epoch that is still on disk.
+//! Trains Flow++ on the photographs that come with the crate by burn's own `Learner`: with its
+//! dashboard in a terminal, checkpoints, early stopping, and resumption after any epoch that is
+//! still on disk.
 //!
 //! ```text
 //! cargo run --release --example learner --features tui                    dashboard
 //! cargo run --release --example learner --features train                  a line for each metric and epoch
 //! cargo run --release --example learner --features train -- --resume 3    goes on after epoch 3
 //! ```
-//! Expected last line: `test 5.10<..> bits/dim (one-sample bound)`, after about 2 minutes on two cores of an Intel Xeon.
+//! Expected last line: `test 5.10<..> bits/dim (one-sample bound)`, after about 2 minutes on two
+//! cores of an Intel Xeon.
 //!
-//! What it teaches: what burn's `Learner` asks of a flow and where to find it. `flowpp_cifar` trains the same model by the crate's own
-//! `Trainer`, which averages the weights too.
+//! What it teaches: what burn's `Learner` asks of a flow and where to find it. `flowpp_cifar`
+//! trains the same model by the crate's own `Trainer`, which averages the weights too.
 
 #[macro_use]
 mod console;
@@ -25,7 +27,9 @@ use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::AdamConfig;
 use burn::tensor::{Device, Int, Tensor};
-use burn::train::checkpoint::{ComposedCheckpointingStrategy, KeepLastNCheckpoints, MetricCheckpointingStrategy};
+use burn::train::checkpoint::{
+    ComposedCheckpointingStrategy, KeepLastNCheckpoints, MetricCheckpointingStrategy,
+};
 use burn::train::metric::store::{Aggregate::Mean, Direction::Lowest, Split::Valid};
 use burn::train::{Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining};
 use clap::Parser;
@@ -81,12 +85,18 @@ impl Settings {
             let text = serde_json::to_string(self)?;
             return Ok(whole_file::write(&file, |file| file.write_all(text.as_bytes()))?);
         }
-        let text = whole_file::read(&file, 1 << 20).map_err(|error| format!("{}: {error}", file.display()))?;
-        let saved: Self = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = whole_file::read(&file, 1 << 20)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        let saved: Self = serde_json::from_slice(&text)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
         let Self { images, batch, seed } = saved;
         if saved != *self {
             let begun = format!("--images {images} --batch {batch} --seed {seed}");
-            return Err(format!("--resume: the run in {} was begun with {begun}", args.out.display()).into());
+            return Err(format!(
+                "--resume: the run in {} was begun with {begun}",
+                args.out.display()
+            )
+            .into());
         }
         Ok(())
     }
@@ -111,7 +121,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     Settings { images: args.images, batch: args.batch, seed: args.seed }.check(args)?;
     let (preset, seeds) = (Preset::Tiny, StepSeed::new(args.seed));
     let data = photographs();
-    let train = data.train.select(&Batches::new(data.train.len(), args.images, args.seed)?.indices(0));
+    let train =
+        data.train.select(&Batches::new(data.train.len(), args.images, args.seed)?.indices(0));
     let test = data.test.take(args.images.div_ceil(8));
 
     // What burn's checkpoint holds takes the place of the data-dependent start.
@@ -134,7 +145,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let max_norm = training.max_norm * training.dims as f64 * std::f64::consts::LN_2; // the preset's is in bits/dim
     let model = MaximumLikelihood::new(flow).with_max_norm(max_norm)?;
 
-    // Order and noise of every epoch follow from the seed, so a resumed run is the run that did not stop.
+    // Order and noise of every epoch follow from the seed, so a resumed run is the run that did not
+    // stop.
     let train = loader(train, Pass::Shuffled, args, &graph)?;
     let train = Arc::new(SeededLoader::training(train, args.seed, args.resume.unwrap_or(0)));
     let valid = loader(test.clone(), Pass::Sequential, args, &device)?;
@@ -162,9 +174,14 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     // burn's scheduler goes from one rate to the other and stays there: a warm-up.
     let rate = training.learning_rate;
-    let warm_up =
-        LinearLrSchedulerConfig::new(rate / training.warm_up as f64, rate, training.warm_up as usize).init()?;
-    let result = learning.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), warm_up));
+    let warm_up = LinearLrSchedulerConfig::new(
+        rate / training.warm_up as f64,
+        rate,
+        training.warm_up as usize,
+    )
+    .init()?;
+    let result =
+        learning.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), warm_up));
     drop(result.renderer); // a dashboard gives the terminal back
     if let Some(error) = result.error {
         return Err(error.into());

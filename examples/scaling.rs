@@ -1,11 +1,12 @@
-//! What a released Flow++ would cost on several GPUs: counts operations and bytes of a model, and extrapolates from a rate.
+//! What a released Flow++ would cost on several GPUs: counts operations and bytes of a model, and
+//! extrapolates from a rate.
 //!
 //! ```text
 //! cargo run --release --example scaling                                       imagenet64 on 8 devices
 //! cargo run --release --example scaling -- --preset small --devices 1 --peak 0.15 --efficiency 0.9
 //! ```
-//! Expected last line: `run ... days`. It takes a second and trains nothing. What it teaches: the formulas of docs/scaling.md, which names what was
-//! measured and what is assumed.
+//! Expected last line: `run ... days`. It takes a second and trains nothing. What it teaches: the
+//! formulas of docs/scaling.md, which names what was measured and what is assumed.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -75,7 +76,8 @@ impl ModuleVisitor for Count {
             return;
         }
         let (outputs, inputs) = (shape[0], shape[1]);
-        // The first convolution of a network reads one half of an example, that of the encoder both: no stage changes their size.
+        // The first convolution of a network reads one half of an example, that of the encoder
+        // both: no stage changes their size.
         let first = self.path.iter().any(|(name, own)| name == "input" && own.ends_with("Encoder"))
             || self.path.iter().any(|(name, own)| name == "input" && own == "Struct:GatedNet");
         if first {
@@ -101,13 +103,20 @@ fn main() {
     let (n, batch) = (args.devices, args.batch.unwrap_or(args.preset.batch_size() as u64));
     println!("parameters          {parameters}");
     println!("forward             {:.2} Gflop an image", flops as f64 / 1e9);
-    println!("training            {:.2} Tflop an update of {batch} images", 3.0 * (flops * batch) as f64 / 1e12);
-    println!("activations         {:.1} M numbers an image in and out of convolutions", activations as f64 / 1e6);
+    println!(
+        "training            {:.2} Tflop an update of {batch} images",
+        3.0 * (flops * batch) as f64 / 1e12
+    );
+    println!(
+        "activations         {:.1} M numbers an image in and out of convolutions",
+        activations as f64 / 1e6
+    );
     // The way back does the products of the way forth twice: for what came in, and for the weights.
     let compute = 3.0 * (flops * batch) as f64 / (n as f64 * args.peak * 1e12 * args.efficiency);
     let bytes = 4.0 * parameters as f64;
     let ring = 2.0 * (n - 1) as f64 / n as f64 * bytes / (args.link * 1e9);
-    // burn's strategy of one device that gathers: gradients in, weights and average out, one device after the other.
+    // burn's strategy of one device that gathers: gradients in, weights and average out, one device
+    // after the other.
     let star = 3.0 * (n - 1) as f64 * bytes / (args.link * 1e9);
     println!(
         "compute             {compute:.4} s an update on {n} devices at {} of {} Tflop/s",

@@ -5,10 +5,12 @@
 //! cargo run --release --example train_distributed --features tui,cuda -- --devices 8 --cuda --preset imagenet64 --batch 64 --precision bf16
 //! cargo run --release --example train_distributed --features train -- --devices 4 --resume 2    goes on after epoch 2, on four
 //! ```
-//! Expected last line: `test 4.9<..> bits/dim (one-sample bound)`, after half a minute on two cores of an Intel Xeon.
+//! Expected last line: `test 4.9<..> bits/dim (one-sample bound)`, after half a minute on two cores
+//! of an Intel Xeon.
 //!
-//! What it teaches: what has to be said for several devices, which is `ShardedLoader` for the data and `DataParallel` around the model. Batches
-//! are those of one device, so that a run may go on with another number. `learner` shows the rest of burn's `Learner`.
+//! What it teaches: what has to be said for several devices, which is `ShardedLoader` for the data
+//! and `DataParallel` around the model. Batches are those of one device, so that a run may go on
+//! with another number. `learner` shows the rest of burn's `Learner`.
 
 #[macro_use]
 mod console;
@@ -32,7 +34,9 @@ use flowkit::Density;
 use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass, photographs};
 use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::Preset;
-use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader};
+use flowkit::train::learner::{
+    DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader,
+};
 use flowkit::train::{EmaDecay, LossScale, Precision, Purpose, StepSeed};
 
 #[derive(Parser)]
@@ -44,7 +48,8 @@ struct Args {
     /// Devices of CUDA (feature `cuda`)
     #[arg(long)]
     cuda: bool,
-    /// A process of burn's for each device, with collective operations, instead of one that adds the gradients up; CUDA only
+    /// A process of burn's for each device, with collective operations, instead of one that adds
+    /// the gradients up; CUDA only
     #[arg(long, requires = "cuda")]
     ddp: bool,
     /// tiny, small, or a released model
@@ -91,7 +96,12 @@ impl Args {
         Err("--cuda: built without the feature `cuda`".into())
     }
 
-    fn loader(&self, images: Images, order: Pass, device: &Device) -> Result<Loader<Tensor<4, Int>>, Box<dyn Error>> {
+    fn loader(
+        &self,
+        images: Images,
+        order: Pass,
+        device: &Device,
+    ) -> Result<Loader<Tensor<4, Int>>, Box<dyn Error>> {
         let config = LoaderConfig::new(self.batch).with_pass(order).with_seed(self.seed);
         Ok(Loader::new(images, ImageBatcher, config, device)?)
     }
@@ -105,7 +115,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let data = photographs();
     let (train, test) = (data.train.take(args.images), data.test.take(args.images.div_ceil(8)));
 
-    // Once, on the first device; burn copies the model to the others. What a checkpoint holds takes the place of this start.
+    // Once, on the first device; burn copies the model to the others. What a checkpoint holds takes
+    // the place of this start.
     first.seed(seeds.seed(0, Purpose::Initialization));
     let unstarted = preset.model().try_init(&first)?;
     let flow = match args.resume {
@@ -128,18 +139,25 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let model = DataParallel::new(model, n_parts, EmaDecay::Warmed(0.999))?;
 
     let loader = args.loader(train, Pass::Shuffled, &plain)?.starting_at_epoch(begun);
-    let loader: Arc<dyn DataLoader<_>> = Arc::new(ShardedLoader::new(Arc::new(loader), args.devices)?);
+    let loader: Arc<dyn DataLoader<_>> =
+        Arc::new(ShardedLoader::new(Arc::new(loader), args.devices)?);
     let valid = Arc::new(args.loader(test.clone(), Pass::Sequential, &plain)?);
     let strategy = match (args.ddp, args.devices) {
         (_, 1) => ExecutionStrategy::single(first.clone()),
-        (true, _) => ExecutionStrategy::ddp(devices, DistributedConfig { all_reduce_op: ReduceOperation::Mean }),
+        (true, _) => ExecutionStrategy::ddp(
+            devices,
+            DistributedConfig { all_reduce_op: ReduceOperation::Mean },
+        ),
         (false, _) => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice),
     };
     first.seed(seeds.seed(begun as u64, Purpose::Training));
     let mut learning = SupervisedTraining::new(&args.out, loader, valid)
         .with_interrupter(model.learned.interrupter())
         .with_training_strategy(strategy.into())
-        .metrics((LikelihoodMetric::bits_per_dim(OneSampleBound), LikelihoodMetric::nats(OneSampleBound)))
+        .metrics((
+            LikelihoodMetric::bits_per_dim(OneSampleBound),
+            LikelihoodMetric::nats(OneSampleBound),
+        ))
         .with_checkpointing_strategy(KeepLastNCheckpoints::new(2))
         .with_default_checkpointers()
         .num_epochs(args.epochs);
@@ -150,9 +168,14 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         learning = learning.renderer(Box::new(EpochLog::new()));
     }
     let rate = training.learning_rate;
-    let warm_up =
-        LinearLrSchedulerConfig::new(rate / training.warm_up as f64, rate, training.warm_up as usize).init()?;
-    let result = learning.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), warm_up));
+    let warm_up = LinearLrSchedulerConfig::new(
+        rate / training.warm_up as f64,
+        rate,
+        training.warm_up as usize,
+    )
+    .init()?;
+    let result =
+        learning.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), warm_up));
     drop(result.renderer); // a dashboard gives the terminal back
     if let Some(error) = result.error {
         return Err(error.into());

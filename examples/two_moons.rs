@@ -1,15 +1,17 @@
-//! Trains a flow on points of a plane, two half moons, and draws what it learned: data, density and samples.
+//! Trains a flow on points of a plane, two half moons, and draws what it learned: data, density and
+//! samples.
 //!
 //! ```text
 //! cargo run --release --example two_moons                         20 seconds on one core
 //! cargo run --release --example two_moons -- --conditional        given which moon a point is of
 //! cargo run --release --example two_moons -- --help               everything else
 //! ```
-//! Expected last line: `report          out/two_moons/report.json`. Held-out points have about -1.01 nats, where a Gaussian has -1.92 and the
-//! truth is -1.00.
+//! Expected last line: `report          out/two_moons/report.json`. Held-out points have about
+//! -1.01 nats, where a Gaussian has -1.92 and the truth is -1.00.
 //!
-//! What it teaches: a flow on vectors from a configuration, the same code with a condition and without, the data-dependent start, the
-//! training loop, densities and samples, and two numbers to hold a likelihood against: a Gaussian's, and the true one.
+//! What it teaches: a flow on vectors from a configuration, the same code with a condition and
+//! without, the data-dependent start, the training loop, densities and samples, and two numbers to
+//! hold a likelihood against: a Gaussian's, and the true one.
 
 #[macro_use]
 mod console;
@@ -74,7 +76,9 @@ fn layers<C: Features<2>>(
             return Ok(BoxBijector::new(maf.init_layers(device)));
         }
         FlowName::Affine => couplings.with_law(AffineConfig::new(AffineForm::Exponential).into()),
-        FlowName::Spline => couplings.with_n_couplings(4).with_law(RationalQuadraticSplineConfig::new(8).into()),
+        FlowName::Spline => {
+            couplings.with_n_couplings(4).with_law(RationalQuadraticSplineConfig::new(8).into())
+        }
         FlowName::Mixlog => couplings.with_n_couplings(4).with_law(MixLogCdfConfig::new(8).into()),
     };
     couplings.validate()?;
@@ -86,7 +90,10 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let device = Device::flex();
     let graph = device.clone().autodiff();
     let seeds = StepSeed::new(args.seed);
-    let (train, test) = (TwoMoons::new(20_000, 0.1, args.seed), TwoMoons::new(4000, 0.1, args.seed.wrapping_add(1)));
+    let (train, test) = (
+        TwoMoons::new(20_000, 0.1, args.seed),
+        TwoMoons::new(4000, 0.1, args.seed.wrapping_add(1)),
+    );
     let (x, moons) = (train.points(&graph), train.moons(&graph));
 
     graph.seed(seeds.seed(0, Purpose::Initialization));
@@ -98,9 +105,11 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let batches = Batches::new(train.len(), BATCH, args.seed).expect("the data holds many batches");
     let start = Instant::now();
     for step in 0..args.steps {
-        let rows: Vec<i64> = batches.indices(step as usize).into_iter().map(|index| index as i64).collect();
+        let rows: Vec<i64> =
+            batches.indices(step as usize).into_iter().map(|index| index as i64).collect();
         let rows = Tensor::from_data(rows.as_slice(), &graph);
-        let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
+        let (x, given) =
+            (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
         let update = trainer.update_on(&graph, &NegativeLogLikelihood::given(x, given))?;
         if update.step.is_multiple_of(500) {
             say!("step {:>6}      {:.3} nats", update.step, -update.loss);
@@ -113,13 +122,17 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let nats = nats.nats().iter().sum::<f64>() / test.len() as f64;
     device.seed(seeds.seed(args.steps, Purpose::Sampling));
     let grid = plane_run::grid(&device);
-    let [train_points, test_points] = [&train, &test].map(|moons| plane_run::points(&moons.points(&device)));
+    let [train_points, test_points] =
+        [&train, &test].map(|moons| plane_run::points(&moons.points(&device)));
     let (mut rows, mut gaussian) = (Vec::new(), 0.0);
     let n_rows = if C::N_PARTS > 0 { 2 } else { 1 };
     for moon in 0..n_rows {
-        let own = |points: &[[f64; 2]]| -> Vec<_> { points.iter().copied().skip(moon).step_by(n_rows).collect() };
+        let own = |points: &[[f64; 2]]| -> Vec<_> {
+            points.iter().copied().skip(moon).step_by(n_rows).collect()
+        };
         gaussian += plane_run::gaussian(&own(&train_points), &own(&test_points)) / n_rows as f64;
-        let given = |n: usize| context(test.moons(&device).slice([moon..moon + 1, 0..2]).expand([n, 2]));
+        let given =
+            |n: usize| context(test.moons(&device).slice([moon..moon + 1, 0..2]).expand([n, 2]));
         let density = flow.given(&given(grid.dims()[0])).evaluate(grid.clone())?;
         let samples = flow.given(&given(2000)).sample(2000)?;
         rows.push(Row {

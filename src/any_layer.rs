@@ -20,8 +20,8 @@
 //! Each variant has the name of its layer and holds its configuration; a layer without a
 //! configuration is its name alone. `Stack` is a list of layers, `Invert` the inverse of one. The
 //! same file works for vectors and images; a layer for images only is an error for vectors, with
-//! its place, and the reverse. To include a layer of your own crate, write an enum of your own, or use
-//! `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
+//! its place, and the reverse. To include a layer of your own crate, write an enum of your own, or
+//! use `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,15 +33,19 @@ use crate::conditioner::AnyNetConfig;
 use crate::context::Features;
 use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
 use crate::elementwise::{
-    ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig, Sigmoid, Softplus,
+    Tanh,
 };
 use crate::error::{ConfigError, ShapeError};
 use crate::law::AnyLawConfig;
-use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, HouseholderConfig, PositionNormConfig};
+use crate::linear::{
+    ActNormConfig, ChannelMatrixConfig, Conv1x1Config, HouseholderConfig, PositionNormConfig,
+};
 use crate::reshape::{PartitionConfig, PermutationConfig, SqueezeConfig, Swap};
 
 /// A configuration whose layer is in a box.
-type BoxedConfig<'a, const D: usize, C> = Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>> + 'a>;
+type BoxedConfig<'a, const D: usize, C> =
+    Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>> + 'a>;
 
 macro_rules! any_layer {
     (

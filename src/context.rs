@@ -11,12 +11,13 @@ use crate::tensor::graph::constant;
 
 /// A condition that every layer of a flow is given beside its input.
 ///
-/// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`) and feature maps
-/// (`Tensor<4>`); pairs nest. With its methods a flow checks a condition and selects its rows along with those of a
-/// batch, and a memory-saving backward pass cuts the graph at a layer and collects the gradient of the condition there.
+/// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`)
+/// and feature maps (`Tensor<4>`); pairs nest. With its methods a flow checks a condition and
+/// selects its rows along with those of a batch, and a memory-saving backward pass cuts the graph
+/// at a layer and collects the gradient of the condition there.
 ///
-/// The first axis of every tensor in it is the batch: one row for each example. A flow applies a single row to every
-/// example.
+/// The first axis of every tensor in it is the batch: one row for each example. A flow applies a
+/// single row to every example.
 pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Gradient with respect to the condition, summed over layers.
     type Gradient: Default + Send + std::fmt::Debug;
@@ -47,20 +48,21 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
         self.select(&range.collect::<Vec<_>>())
     }
 
-    /// The condition of `batch` examples: each tensor with one row is expanded to `batch` rows, others are unchanged.
+    /// The condition of `batch` examples: each tensor with one row is expanded to `batch` rows,
+    /// others are unchanged.
     fn for_batch(&self, batch: usize) -> Self;
 
     /// Shape, type and device of each tensor in it.
     fn parts(&self) -> Vec<ContextPart>;
 
-    /// Whether every element in it is finite. A flow calls it after a fault, to find where that came from, and through
-    /// [`Context::non_finite`] before it computes. The default is `true`.
+    /// Whether every element in it is finite. A flow calls it after a fault, to find where that
+    /// came from, and through [`Context::non_finite`] before it computes. The default is `true`.
     fn is_finite(&self) -> bool {
         true
     }
 
-    /// The first row that is not finite: evaluation, sampling, start and training return an error that names it. The
-    /// default calls [`Context::is_finite`] and names no row.
+    /// The first row that is not finite: evaluation, sampling, start and training return an error
+    /// that names it. The default calls [`Context::is_finite`] and names no row.
     fn non_finite(&self) -> Option<NonFiniteCondition> {
         (!self.is_finite()).then(|| NonFiniteCondition::new(None))
     }
@@ -68,8 +70,8 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
 
-    /// `⟨self, gradient⟩`, `[1]`: its derivative hands a gradient that a walk collected on to what this condition was made by. `None` where
-    /// there is nothing to hand on.
+    /// `⟨self, gradient⟩`, `[1]`: its derivative hands a gradient that a walk collected on to what
+    /// this condition was made by. `None` where there is nothing to hand on.
     fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
 }
 
@@ -123,17 +125,18 @@ impl ContextShape {
     }
 }
 
-/// What a network for tensors with `D` axes reads of a condition: its tensors side by side along axis 1.
+/// What a network for tensors with `D` axes reads of a condition: its tensors side by side along
+/// axis 1.
 ///
-/// Implemented for nothing, `()`; for `D = 2` for vectors; for `D = 4` for feature maps and for vectors, each of which is a map of
-/// one position that holds at all of them; and for pairs of these. Labels are vectors too: one-hot, or rows of an
-/// embedding.
+/// Implemented for nothing, `()`; for `D = 2` for vectors; for `D = 4` for feature maps and for
+/// vectors, each of which is a map of one position that holds at all of them; and for pairs of
+/// these. Labels are vectors too: one-hot, or rows of an embedding.
 pub trait Features<const D: usize>: Context {
     /// Tensors in it; 0 is an unconditional flow.
     const N_PARTS: usize;
 
-    /// All of them as one, `[batch, sum of the widths, ...]`, whose further axes are those of an input or 1; `None` where
-    /// there is none.
+    /// All of them as one, `[batch, sum of the widths, ...]`, whose further axes are those of an
+    /// input or 1; `None` where there is none.
     ///
     /// # Panics
     /// If they are of different batches or sizes other than 1.
@@ -177,7 +180,9 @@ impl<const D: usize, A: Features<D>, B: Features<D>> Features<D> for (A, B) {
         let spread = |part: Tensor<D>| {
             let own = part.dims();
             let further = |axis: usize| shapes[0][axis].max(shapes[1][axis]);
-            part.expand::<D, [usize; D]>(std::array::from_fn(|axis| if axis < 2 { own[axis] } else { further(axis) }))
+            part.expand::<D, [usize; D]>(std::array::from_fn(|axis| {
+                if axis < 2 { own[axis] } else { further(axis) }
+            }))
         };
         Some(Tensor::cat(vec![spread(a), spread(b)], 1))
     }
@@ -241,7 +246,10 @@ impl<const K: usize> Context for Tensor<K> {
 
     fn rows(&self, range: Range<usize>) -> Self {
         let n = self.dims()[0];
-        assert!(range.start <= range.end && range.end <= n, "rows {range:?} of a condition of {n} rows");
+        assert!(
+            range.start <= range.end && range.end <= n,
+            "rows {range:?} of a condition of {n} rows"
+        );
         self.clone().narrow(0, range.start, range.len())
     }
 
@@ -255,7 +263,11 @@ impl<const K: usize> Context for Tensor<K> {
     }
 
     fn parts(&self) -> Vec<ContextPart> {
-        vec![ContextPart { shape: self.dims().to_vec(), dtype: self.dtype(), device: self.device() }]
+        vec![ContextPart {
+            shape: self.dims().to_vec(),
+            dtype: self.dtype(),
+            device: self.device(),
+        }]
     }
 
     fn is_finite(&self) -> bool {

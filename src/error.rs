@@ -1,4 +1,5 @@
-//! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside their readers.
+//! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside
+//! their readers.
 
 mod check;
 mod config;
@@ -29,7 +30,9 @@ pub enum ShapeError {
         shape: Vec<usize>,
     },
     /// One axis cannot be cut into equal parts.
-    #[error("{layer}: axis {axis} must be a multiple of {factor} and at least {factor}, found shape {shape:?}")]
+    #[error(
+        "{layer}: axis {axis} must be a multiple of {factor} and at least {factor}, found shape {shape:?}"
+    )]
     NotDivisible {
         /// Type of the layer.
         layer: &'static str,
@@ -100,7 +103,8 @@ pub enum ShapeError {
         /// What the flow gives it.
         found: &'static str,
     },
-    /// A level of a multi-scale flow neither keeps the shape nor turns blocks of pixels into channels.
+    /// A level of a multi-scale flow neither keeps the shape nor turns blocks of pixels into
+    /// channels.
     #[error("{layer}: a level maps shape {shape:?} to {output:?}, which is no squeeze")]
     NotSqueezed {
         /// Type of the layer.
@@ -120,7 +124,8 @@ pub enum ShapeError {
         /// Latents that came.
         found: usize,
     },
-    /// A condition of another width, batch or size than the layer takes with an input of the given shape.
+    /// A condition of another width, batch or size than the layer takes with an input of the given
+    /// shape.
     #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
     ConditionShape {
         /// Type of the layer.

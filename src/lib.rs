@@ -110,7 +110,8 @@ pub mod whole_file;
 
 pub use any_layer::AnyLayerConfig;
 pub use autoregressive::{
-    AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig, MaskedLinear,
+    AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
+    MaskedLinear,
 };
 pub use bijector::boxed::BoxBijector;
 pub use bijector::invert::Invert;
@@ -118,42 +119,48 @@ pub use bijector::multi_scale::{Latents, MultiScale};
 pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
 pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
 pub use bijector::{
-    Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange, ShapeMap, Site,
+    Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange,
+    ShapeMap, Site,
 };
 pub use conditioner::{
-    Activation, AnyNet, AnyNetConfig, ChannelNorm, ChannelNormConfig, Conditioned, ConvInit, ConvResBlock, ConvResNet,
-    ConvResNetConfig, ConvStyle, ConvWeight, DataInitConv, DataInitConvConfig, GateKernel, GatedAttention,
-    GatedAttentionConfig, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet,
-    GlowNetConfig, Mixing, Mlp, MlpConfig, Net, NetConfig, NetSite, NormedConv, OutputActivation, ResBlock, ResNet,
-    ResNetConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    Activation, AnyNet, AnyNetConfig, ChannelNorm, ChannelNormConfig, Conditioned, ConvInit,
+    ConvResBlock, ConvResNet, ConvResNetConfig, ConvStyle, ConvWeight, DataInitConv,
+    DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,
+    GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig,
+    Mixing, Mlp, MlpConfig, Net, NetConfig, NetSite, NormedConv, OutputActivation, ResBlock,
+    ResNet, ResNetConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
 };
 pub use context::{Context, ContextPart, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
-    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig, ScalarAffine,
-    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
+    Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig,
+    ScalarAffine, ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 pub use error::{CapacityError, ConfigError, FlowError, InitProblem, ShapeError, check_shape};
 pub use flow::diagnose::{Diagnosis, DiagnosisConfig, LayerDiagnosis, diagnose};
 pub use flow::likelihood::{BitsPerDim, LogLikelihood};
 pub use flow::surjection::{Continuous, Surjection};
 pub use flow::uninit::Uninit;
-pub use flow::{Density, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods, SampledRows, Samples};
+pub use flow::{
+    Density, FailedRow, Flow, Given, Reparametrised, RowFault, RowLikelihoods, SampledRows, Samples,
+};
 pub use linear::{
-    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel, Conv1x1, Conv1x1Config,
-    Householder, HouseholderConfig, MatrixInit, PositionNorm, PositionNormConfig,
+    ActNorm, ActNormConfig, ChannelMatrix, ChannelMatrixConfig, Conditioning, ConstantChannel,
+    Conv1x1, Conv1x1Config, Householder, HouseholderConfig, MatrixInit, PositionNorm,
+    PositionNormConfig,
 };
 pub use prior::{
-    ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, NormalMixture, NormalMixtureConfig, Prior, PriorConfig,
-    ReparametrisedPrior, StandardNormal, Uniform,
+    ConditionalNormal, ConditionalNormalConfig, DiagonalNormal, NormalMixture, NormalMixtureConfig,
+    Prior, PriorConfig, ReparametrisedPrior, StandardNormal, Uniform,
 };
 pub use quantize::{
-    BitDepth, Encoder, Encoding, UniformDequantization, UniformDequantizationConfig, VariationalDequantization,
-    VariationalDequantizationConfig,
+    BitDepth, Encoder, Encoding, UniformDequantization, UniformDequantizationConfig,
+    VariationalDequantization, VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;
 pub use reshape::{
-    ChannelOrder, Partition, PartitionConfig, Pattern, Permutation, PermutationConfig, Squeeze, SqueezeConfig, Swap,
+    ChannelOrder, Partition, PartitionConfig, Pattern, Permutation, PermutationConfig, Squeeze,
+    SqueezeConfig, Swap,
 };
 pub use result::{Error, Result};
 pub use tensor::finite::NonFiniteCondition;

@@ -22,7 +22,9 @@ pub use burn::tensor::{Device, Int, Tensor};
 pub use crate::bijector::boxed::BoxBijector;
 pub use crate::bijector::invert::Invert;
 pub use crate::bijector::{Bijector, LayerConfig, Site};
-pub use crate::conditioner::{Activation, ConvResNetConfig, GatedNetConfig, GlowNetConfig, MlpConfig, ResNetConfig};
+pub use crate::conditioner::{
+    Activation, ConvResNetConfig, GatedNetConfig, GlowNetConfig, MlpConfig, ResNetConfig,
+};
 pub use crate::coupling::CouplingConfig;
 pub use crate::data::TwoMoons;
 pub use crate::elementwise::{LogitConfig, ScalarAffineConfig, Sigmoid};

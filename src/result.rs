@@ -40,7 +40,8 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// The best weights of a training that broke off are not kept: [`FitError::into_best`] returns them.
+/// The best weights of a training that broke off are not kept: [`FitError::into_best`] returns
+/// them.
 impl<F: FitFlow> From<FitError<F>> for Error {
     fn from(error: FitError<F>) -> Self {
         match error {

@@ -1,32 +1,34 @@
-//! Writes a file atomically: it is replaced in one step, or stays unchanged. Reads regular files, and nothing else.
+//! Writes a file atomically: it is replaced in one step, or stays unchanged. Reads regular files,
+//! and nothing else.
 //! ```text
 //! 1. write a temporary file in the folder of the target, and flush it to the disk
 //! 2. rename it to the target      a reader finds the earlier contents or the new ones
 //! 3. flush the folder             the new name survives a power failure
 //! ```
-//! Renaming would replace anything that has the name. So a symbolic link is followed to the file that it names. A
-//! target that exists but is not a regular file (a folder, a device such as `/dev/null`, a pipe, a socket, a broken
-//! link) is an error and is not touched. So is a read-only file, one without any write permission: renaming would
-//! replace it all the same.
+//! Renaming would replace anything that has the name. So a symbolic link is followed to the file
+//! that it names. A target that exists but is not a regular file (a folder, a device such as
+//! `/dev/null`, a pipe, a socket, a broken link) is an error and is not touched. So is a read-only
+//! file, one without any write permission: renaming would replace it all the same.
 //!
-//! On Unix, the new file has the permissions of the one that it replaces (its mode without the set-id bits), so that a
-//! private file stays private. A file that was not there has those that the umask leaves. Owner and group are those of
-//! the process.
+//! On Unix, the new file has the permissions of the one that it replaces (its mode without the
+//! set-id bits), so that a private file stays private. A file that was not there has those that the
+//! umask leaves. Owner and group are those of the process.
 //!
-//! The target becomes a new file, so hard links are cut: other names of the earlier file keep the earlier contents.
+//! The target becomes a new file, so hard links are cut: other names of the earlier file keep the
+//! earlier contents.
 //!
 //! All files of this crate are written this way.
 //!
-//! [`read`] reads regular files only: opening a pipe waits for a writer that may never come, and a device such as
-//! `/dev/zero` has no end.
+//! [`read`] reads regular files only: opening a pipe waits for a writer that may never come, and a
+//! device such as `/dev/zero` has no end.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Error, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and six letters
-/// and digits: see [`is_leftover`].
+/// Prefix of the names of temporary files. It is followed by the name of the target, a hyphen and
+/// six letters and digits: see [`is_leftover`].
 pub const TEMPORARY: &str = ".writing-";
 
 /// Random characters at the end of a temporary file's name.
@@ -35,7 +37,8 @@ const RANDOM: usize = 6;
 /// Bytes of the longest name on common file systems.
 const LONGEST_NAME: usize = 255;
 
-/// The name of a temporary file, without its random characters. A name that would be too long lacks the target's.
+/// The name of a temporary file, without its random characters. A name that would be too long lacks
+/// the target's.
 fn prefix(target: &OsStr) -> OsString {
     let mut name = OsString::from(TEMPORARY);
     if TEMPORARY.len() + target.len() + 1 + RANDOM <= LONGEST_NAME {
@@ -45,8 +48,8 @@ fn prefix(target: &OsStr) -> OsString {
     name
 }
 
-/// Whether a file of this name is what [`write()`] leaves beside `target` if its process is killed. A name that merely
-/// begins with [`TEMPORARY`] may be a user's.
+/// Whether a file of this name is what [`write()`] leaves beside `target` if its process is killed.
+/// A name that merely begins with [`TEMPORARY`] may be a user's.
 ///
 /// ```
 /// use flowkit::whole_file::is_leftover;
@@ -55,8 +58,11 @@ fn prefix(target: &OsStr) -> OsString {
 /// assert!(!is_leftover(".writing-diary", "report.json"));
 /// ```
 pub fn is_leftover(name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> bool {
-    let random = name.as_ref().as_encoded_bytes().strip_prefix(prefix(target.as_ref()).as_encoded_bytes());
-    random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+    let random =
+        name.as_ref().as_encoded_bytes().strip_prefix(prefix(target.as_ref()).as_encoded_bytes());
+    random.is_some_and(|random| {
+        random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric)
+    })
 }
 
 /// Writes a file with `contents`, completely or not at all. The rules head this module.
@@ -74,10 +80,13 @@ pub fn is_leftover(name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> bool {
 /// ```
 ///
 /// # Errors
-/// Errors from `contents` or the system; [`ErrorKind::InvalidInput`] for a target that is not a regular file;
-/// [`ErrorKind::PermissionDenied`] for one that is read-only. The temporary file is removed if anything fails before
-/// the rename.
-pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+/// Errors from `contents` or the system; [`ErrorKind::InvalidInput`] for a target that is not a
+/// regular file; [`ErrorKind::PermissionDenied`] for one that is read-only. The temporary file is
+/// removed if anything fails before the rename.
+pub fn write(
+    path: impl AsRef<Path>,
+    contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let path = target(path.as_ref())?;
     let replaced = permissions(&path)?;
     let folder = match path.parent() {
@@ -87,8 +96,8 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
     let prefix = prefix(path.file_name().unwrap_or_default());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).rand_bytes(RANDOM);
-    // A private file would surprise whoever shares the folder; the umask of the user still applies. What replaces a
-    // file is private until it has that file's permissions.
+    // A private file would surprise whoever shares the folder; the umask of the user still applies.
+    // What replaces a file is private until it has that file's permissions.
     #[cfg(unix)]
     if replaced.is_none() {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -107,7 +116,8 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
     sync_folder(folder)
 }
 
-/// The contents of a regular file of at most `most` bytes. No more is read than the file holds when it is opened.
+/// The contents of a regular file of at most `most` bytes. No more is read than the file holds when
+/// it is opened.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -120,8 +130,9 @@ pub fn write(path: impl AsRef<Path>, contents: impl FnOnce(&mut dyn Write) -> io
 /// ```
 ///
 /// # Errors
-/// Errors from the system; [`ErrorKind::InvalidInput`] if the path, or the target of a link, is not a regular file;
-/// [`ErrorKind::FileTooLarge`] for more than `most` bytes; [`ErrorKind::OutOfMemory`].
+/// Errors from the system; [`ErrorKind::InvalidInput`] if the path, or the target of a link, is not
+/// a regular file; [`ErrorKind::FileTooLarge`] for more than `most` bytes;
+/// [`ErrorKind::OutOfMemory`].
 pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open(path.as_ref())?;
     if length > most {
@@ -151,18 +162,22 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// Opens a file that processes lock against each other, and makes it if there is none. A link is an error: its file is
-/// somebody else's.
+/// Opens a file that processes lock against each other, and makes it if there is none. A link is an
+/// error: its file is somebody else's.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     if path.is_symlink() {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("{} is a symbolic link", path.display())));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{} is a symbolic link", path.display()),
+        ));
     }
     File::options().create(true).write(true).truncate(false).open(target(path)?)
 }
 
 /// The regular file that a path names, or the path itself if nothing exists there.
 fn target(path: &Path) -> io::Result<PathBuf> {
-    let refused = |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("{what} is in its place")));
+    let refused =
+        |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("{what} is in its place")));
     match fs::metadata(path) {
         Ok(found) if found.is_file() => fs::canonicalize(path),
         Ok(found) => refused(kind(found.file_type())),
@@ -249,14 +264,18 @@ mod tests {
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         fs::write(&path, b"earlier").unwrap();
         // Wider than a umask would leave, narrower, and without the right of reading.
-        for (before, after) in [(0o600, 0o600), (0o640, 0o640), (0o666, 0o666), (0o200, 0o200), (0o4755, 0o755)] {
+        for (before, after) in
+            [(0o600, 0o600), (0o640, 0o640), (0o666, 0o666), (0o200, 0o200), (0o4755, 0o755)]
+        {
             fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
             write(&path, |file| file.write_all(b"later")).unwrap();
             assert_eq!(mode(), after, "{before:o}");
         }
         for before in [0o444, 0o400, 0o555, 0] {
             fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
-            let error = write(&path, |_| panic!("the contents of a refused file are not asked for")).unwrap_err();
+            let error =
+                write(&path, |_| panic!("the contents of a refused file are not asked for"))
+                    .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{before:o}: {error}");
             assert_eq!(mode(), before);
         }
@@ -267,6 +286,9 @@ mod tests {
         let other = folder.path().join("other");
         fs::hard_link(&path, &other).unwrap();
         write(&path, |file| file.write_all(b"last")).unwrap();
-        assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"last".into(), b"later".into()));
+        assert_eq!(
+            (fs::read(&path).unwrap(), fs::read(&other).unwrap()),
+            (b"last".into(), b"later".into())
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A checkpoint goes into the architecture that it was saved from and into no other, however equal the shapes are.
+//! A checkpoint goes into the architecture that it was saved from and into no other, however equal
+//! the shapes are.
 
 #[path = "common/build.rs"]
 mod build;
@@ -10,7 +11,8 @@ use burn::module::{Module, Param};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{
-    Affine, AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    Affine, AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig,
+    RationalQuadraticSplineConfig,
 };
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
 use flowkit::*;
@@ -25,8 +27,14 @@ fn stored<M: Module>(module: &M) -> Checkpoint {
     checkpoint
 }
 
-/// `other` takes nothing from a file of `saved`, nor the other way round, and the error names the place and both values; each takes its own.
-fn refused<M: Module, N: Module>(saved: impl Fn() -> M, other: impl Fn() -> N, place: &str, values: [&str; 2]) {
+/// `other` takes nothing from a file of `saved`, nor the other way round, and the error names the
+/// place and both values; each takes its own.
+fn refused<M: Module, N: Module>(
+    saved: impl Fn() -> M,
+    other: impl Fn() -> N,
+    place: &str,
+    values: [&str; 2],
+) {
     let there = stored(&saved());
     let back = stored(&other());
     there.apply("model", saved()).unwrap();
@@ -40,7 +48,9 @@ fn refused<M: Module, N: Module>(saved: impl Fn() -> M, other: impl Fn() -> N, p
     ];
     for (error, module, file) in errors {
         let text = error.to_string();
-        let CheckpointError::OtherArchitecture { name, expected, found, .. } = error else { panic!("{text}") };
+        let CheckpointError::OtherArchitecture { name, expected, found, .. } = error else {
+            panic!("{text}")
+        };
         assert_eq!(name, place);
         assert_eq!((expected.as_deref(), found.as_deref()), (Some(module), Some(file)), "{name}");
         assert!(text.contains(place) && text.contains(module) && text.contains(file), "{text}");
@@ -70,7 +80,8 @@ fn affine(form: AffineForm) -> Affine {
 }
 
 fn coupling(law: AffineConfig, activation: Activation, identity: Half) -> Coupling<Affine, Mlp> {
-    let config = CouplingConfig::new(law, MlpConfig::new([7]).with_activation(activation)).with_identity(identity);
+    let config = CouplingConfig::new(law, MlpConfig::new([7]).with_activation(activation))
+        .with_identity(identity);
     config.build(&Site::<2>::new([1, 4], &device())).unwrap()
 }
 
@@ -80,14 +91,39 @@ fn laws_of_equal_width_are_told_apart() {
     refused(exponential, || affine(AffineForm::Sigmoid), "model.form", ["Exponential", "Sigmoid"]);
     refused(exponential, || affine(AffineForm::Bounded), "model.form", ["Exponential", "Bounded"]);
     refused(|| spline().init(), || spline().with_bound(4.5).init(), "model.bound", ["3.0", "4.5"]);
-    refused(|| spline().init(), || spline().with_min_slope(2e-3).init(), "model.min_slope", ["0.001", "0.002"]);
-    refused(|| spline().init(), || spline().with_min_width(2e-3).init(), "model.min_width", ["0.001", "0.002"]);
-    refused(|| spline().init(), || spline().with_min_height(2e-3).init(), "model.min_height", ["0.001", "0.002"]);
+    refused(
+        || spline().init(),
+        || spline().with_min_slope(2e-3).init(),
+        "model.min_slope",
+        ["0.001", "0.002"],
+    );
+    refused(
+        || spline().init(),
+        || spline().with_min_width(2e-3).init(),
+        "model.min_width",
+        ["0.001", "0.002"],
+    );
+    refused(
+        || spline().init(),
+        || spline().with_min_height(2e-3).init(),
+        "model.min_height",
+        ["0.001", "0.002"],
+    );
     let third = || spline().with_bound(0.1 + 0.2).init();
-    refused(third, || spline().with_bound(0.3).init(), "model.bound", ["0.30000000000000004", "0.3"]);
+    refused(
+        third,
+        || spline().with_bound(0.3).init(),
+        "model.bound",
+        ["0.30000000000000004", "0.3"],
+    );
     let mixture = || MixLogCdfConfig::new(2);
     let floor = "model.min_log_scale";
-    refused(|| mixture().init(), || mixture().with_min_log_scale(-6.5).init(), floor, ["-7.0", "-6.5"]);
+    refused(
+        || mixture().init(),
+        || mixture().with_min_log_scale(-6.5).init(),
+        floor,
+        ["-7.0", "-6.5"],
+    );
 
     // 3·5 − 1 = 14 = 2 + 3·4 parameters of a number each.
     let (spline, mixture) = (spline().init(), MixLogCdfConfig::new(4).init());
@@ -120,16 +156,31 @@ fn networks_are_told_apart() {
     let place = "model.blocks.0.attention.mixing.heads";
     refused(convolutions(gated(2)), convolutions(gated(4)), place, ["2", "4"]);
     // Dropout is part of it: the run would be another one.
-    refused(dense(res_net()), dense(res_net().with_dropout(0.25)), "model.blocks.0.dropout.prob", ["0.0", "0.25"]);
+    refused(
+        dense(res_net()),
+        dense(res_net().with_dropout(0.25)),
+        "model.blocks.0.dropout.prob",
+        ["0.0", "0.25"],
+    );
 }
 
 #[test]
 fn layers_without_parameters_are_told_apart() {
     let squeeze = |order| move || fixed_image(&SqueezeConfig::new(order));
     let orders = ["ChannelMajor", "BlockMajor"];
-    refused(squeeze(ChannelOrder::ChannelMajor), squeeze(ChannelOrder::BlockMajor), "model.order", orders);
+    refused(
+        squeeze(ChannelOrder::ChannelMajor),
+        squeeze(ChannelOrder::BlockMajor),
+        "model.order",
+        orders,
+    );
     let partition = |pattern| move || fixed_image(&PartitionConfig::new(pattern));
-    refused(partition(Pattern::Channels), partition(Pattern::Stripes), "model.pattern", ["Channels", "Stripes"]);
+    refused(
+        partition(Pattern::Channels),
+        partition(Pattern::Stripes),
+        "model.pattern",
+        ["Channels", "Stripes"],
+    );
     let layers = || (Sigmoid::new(), Tanh::new());
     refused(layers, || (Tanh::new(), Tanh::new()), "model.0", ["Sigmoid", "Tanh"]);
     refused(
@@ -158,11 +209,17 @@ fn layers_with_parameters_are_told_apart() {
     };
     refused(free, bounded(1.0), "model.conditioning", ["Free", "Bounded"]);
     refused(bounded(1.0), bounded(1.5), "model.conditioning.max_log_scale", ["1.0", "1.5"]);
-    let norm = |factor| move || layer(&ActNormConfig::new().with_log_scale_factor(factor), [1, 3], &device());
+    let norm = |factor| {
+        move || layer(&ActNormConfig::new().with_log_scale_factor(factor), [1, 3], &device())
+    };
     refused(norm(1.0), norm(3.0), "model.log_scale_factor", ["1.0", "3.0"]);
-    let floor = |floor| move || layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 3], &device());
+    let floor = |floor| {
+        move || layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 3], &device())
+    };
     refused(floor(1e-8), floor(1e-2), "model.variance_floor", ["1e-8", "0.01"]);
-    let half = |identity| move || coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, identity);
+    let half = |identity| {
+        move || coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, identity)
+    };
     refused(half(Half::First), half(Half::Second), "model.identity", ["First", "Second"]);
 }
 
@@ -170,7 +227,11 @@ fn layers_with_parameters_are_told_apart() {
 #[test]
 fn integers_come_with_the_file() {
     let order = |order: [usize; 3]| {
-        layer(&PermutationConfig::new().with_order(Order::Explicit(order.into())), [1, 3], &device())
+        layer(
+            &PermutationConfig::new().with_order(Order::Explicit(order.into())),
+            [1, 3],
+            &device(),
+        )
     };
     let loaded = stored(&order([2, 0, 1])).apply("model", order([1, 2, 0])).unwrap();
     let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &Device::flex());
@@ -217,7 +278,12 @@ fn it_is_seen_through_wrappers_and_crates() {
     let right = || foreign(3);
     refused(right, || foreign(4), "model.rule.steps", ["3", "4"]);
     refused(right, || Foreign { sharpness: 0.2, ..foreign(3) }, "model.sharpness", ["0.1", "0.2"]);
-    refused(right, || Foreign { inner: Some(Kind::Hard(Tanh::new())), ..foreign(3) }, "model.inner", ["Soft", "Hard"]);
+    refused(
+        right,
+        || Foreign { inner: Some(Kind::Hard(Tanh::new())), ..foreign(3) },
+        "model.inner",
+        ["Soft", "Hard"],
+    );
     refused(right, || Foreign { inner: None, ..foreign(3) }, "model.inner", ["Soft", "None"]);
     let list = || vec![Kind::Soft(Sigmoid::new()), Kind::Soft(Sigmoid::new())];
     refused(right, || Foreign { list: list(), ..foreign(3) }, "model.list.1", ["Hard", "Soft"]);
@@ -260,7 +326,8 @@ fn the_first_difference_is_named_and_the_others_counted() {
     );
 }
 
-/// Where users meet it: `resume`, `load` and `load_average`, through a file, in which it can be read.
+/// Where users meet it: `resume`, `load` and `load_average`, through a file, in which it can be
+/// read.
 #[test]
 fn every_way_out_of_a_file_is_guarded() {
     let flow = |activation: Activation| {
@@ -269,10 +336,14 @@ fn every_way_out_of_a_file_is_guarded() {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
-    let mut trainer = Trainer::new(flow(Activation::Tanh).without_data(), TrainerConfig::new(4)).unwrap();
+    let mut trainer =
+        Trainer::new(flow(Activation::Tanh).without_data(), TrainerConfig::new(4)).unwrap();
     trainer.save(&path, BTreeMap::new()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
-    assert_eq!(checkpoint.architecture("model").unwrap()["bijector.conditioner.net.activation"], "Tanh");
+    assert_eq!(
+        checkpoint.architecture("model").unwrap()["bijector.conditioner.net.activation"],
+        "Tanh"
+    );
     assert_eq!(checkpoint.architecture("average").unwrap()["bijector.law.form"], "Exponential");
     let errors = [
         Trainer::resume(&checkpoint, flow(Activation::Silu)).err().unwrap(),
@@ -321,7 +392,8 @@ where
 /// Two batches, after which the running mean has moved and burn holds what each thread added.
 fn run(norm: &BatchNorm) {
     for shift in [3.0, 5.0] {
-        let _ = norm.forward(Tensor::<2>::from_data([[shift, 1.0], [2.0 * shift, -4.0]], &device()));
+        let _ =
+            norm.forward(Tensor::<2>::from_data([[shift, 1.0], [2.0 * shift, -4.0]], &device()));
     }
 }
 
@@ -340,7 +412,8 @@ fn a_running_state_has_no_architecture_of_its_own() {
     stored(&norm(0.25)).resume("model", moved).unwrap();
 
     let flow = |momentum| {
-        let inner = coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, Half::First);
+        let inner =
+            coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, Half::First);
         Flow::new(Normed { norm: norm(momentum), inner }, StandardNormal::new(), [1, 4]).unwrap()
     };
     let trainer = Trainer::new(flow(0.25).without_data(), TrainerConfig::new(4)).unwrap();

@@ -8,19 +8,19 @@ use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::conditioner::Mixing;
 use flowkit::flow::likelihood::Exact;
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
+    Scale, StageConfig, VariationalConfig,
 };
 use flowkit::model::glow::{Glow, GlowConfig};
 use flowkit::reshape::Pattern;
 use flowkit::testing::parameters::parameters;
 use flowkit::train::{
-    Checkpoint, EmaDecay, NegativeLogLikelihood, NonFinitePlace, Objective, Precision, TrainError, Trainer,
-    TrainerConfig, Update,
+    Checkpoint, EmaDecay, NegativeLogLikelihood, NonFinitePlace, Objective, Precision, TrainError,
+    Trainer, TrainerConfig, Update,
 };
 use flowkit::{
-    Bijector, ConfigError, Context, ConvStyle, Density, DriftGuard, Flow, GradientMemory, Replay, ShapeError, ShapeMap,
-    StandardNormal, Uninit,
+    Bijector, ConfigError, Context, ConvStyle, Density, DriftGuard, Flow, GradientMemory, Replay,
+    ShapeError, ShapeMap, StandardNormal, Uninit,
 };
 
 #[path = "common/build.rs"]
@@ -37,7 +37,8 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] =
+    [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 fn levels(batch: usize) -> Tensor<4, Int> {
     let data: Vec<i64> = (0..batch as i64 * 192).map(|i| (i * 37 + i / 7) % 256).collect();
@@ -78,7 +79,11 @@ fn unstarted(dropout: f64) -> Uninit<FlowPlusPlus> {
 
 fn glow() -> Glow {
     device().seed(4);
-    GlowConfig::new([3, 8, 8], 2, 3).with_n_filters(8).init(&device()).initialize(levels(8)).unwrap()
+    GlowConfig::new([3, 8, 8], 2, 3)
+        .with_n_filters(8)
+        .init(&device())
+        .initialize(levels(8))
+        .unwrap()
 }
 
 fn config(backward: GradientMemory) -> TrainerConfig {
@@ -133,14 +138,18 @@ fn recomputing_and_rebuilding_drop_the_same() {
 #[test]
 fn trainers_take_the_same_way_under_every_policy() {
     let _turn = turn();
-    let [store, recompute, reversible] = POLICIES.map(|policy| trained(flow_plus_plus(0.0), policy, 5, &objective(4)));
+    let [store, recompute, reversible] =
+        POLICIES.map(|policy| trained(flow_plus_plus(0.0), policy, 5, &objective(4)));
     let off = |(_, a): &(Vec<Update>, Vec<Vec<f64>>), (_, b): &(Vec<Update>, Vec<Vec<f64>>)| {
         relative(&a.concat(), &b.concat())
     };
     assert!(off(&recompute, &store) < 1e-4 && off(&reversible, &store) < 1e-2);
     assert!(store.0.iter().all(|update| update.drift.is_none()));
     let drifts: Vec<f64> = reversible.0.iter().map(|update| update.drift.unwrap()).collect();
-    assert!(drifts.iter().all(|&drift| drift <= 1e-4) && drifts.iter().any(|&drift| drift > 0.0), "{drifts:?}");
+    assert!(
+        drifts.iter().all(|&drift| drift <= 1e-4) && drifts.iter().any(|&drift| drift > 0.0),
+        "{drifts:?}"
+    );
 }
 
 /// The mean over a batch is that of its parts by their sizes.
@@ -154,11 +163,14 @@ fn parts_of_a_batch_are_the_batch() {
         flowkit::model::RealNvpConfig::plane().init(&device()).initialize(x.clone()).unwrap()
     };
     for policy in POLICIES {
-        let (mut whole, mut parts) =
-            (Trainer::new(model(), config(policy)).unwrap(), Trainer::new(model(), config(policy)).unwrap());
+        let (mut whole, mut parts) = (
+            Trainer::new(model(), config(policy)).unwrap(),
+            Trainer::new(model(), config(policy)).unwrap(),
+        );
         let part = |start, n| NegativeLogLikelihood::new(x.clone().narrow(0, start, n));
         let expected = whole.update_on(&device(), &part(0, 7)).unwrap();
-        let found = parts.update_on_parts(&device(), &[part(0, 3), part(3, 3), part(6, 1)]).unwrap();
+        let found =
+            parts.update_on_parts(&device(), &[part(0, 3), part(3, 3), part(6, 1)]).unwrap();
         assert!((found.loss - expected.loss).abs() < 1e-5, "{policy:?}: {found:?} {expected:?}");
         assert!((found.gradient_norm / expected.gradient_norm - 1.0).abs() < 1e-4, "{policy:?}");
         let values = |trainer: &Trainer<_>| -> Vec<f64> {
@@ -204,7 +216,9 @@ fn stack(grid: f64) -> (Uninit<Stack>, Tensor<2>) {
 /// With so many good layers before the coarse one.
 fn stack_behind(n: usize, grid: f64) -> (Uninit<Stack>, Tensor<2>) {
     // Each by itself: `vec![norm; 20]` would be 20 clones, which are one parameter.
-    let norms = |n| (0..n).map(|_| layer(&flowkit::ActNormConfig::new(), [1, 2], &device())).collect::<Vec<_>>();
+    let norms = |n| {
+        (0..n).map(|_| layer(&flowkit::ActNormConfig::new(), [1, 2], &device())).collect::<Vec<_>>()
+    };
     let x = Tensor::<2>::from_data([[0.3, -1.2], [0.77, 2.1], [-0.5, 0.1]], &device());
     (Flow::new((norms(n), Coarse { grid }, norms(20)), StandardNormal::new(), [1, 2]).unwrap(), x)
 }
@@ -216,7 +230,10 @@ fn a_coarse_inverse_is_found_named_and_not_used() {
     let objective = NegativeLogLikelihood::new(x.clone());
     let flow = flow.initialize(x.clone()).unwrap();
     let (_, expected) = gradient(&flow, &objective, None);
-    assert!(relative(&gradient(&flow, &objective, Some(Replay::new(5))).1, &expected) > 1e-2, "it must matter");
+    assert!(
+        relative(&gradient(&flow, &objective, Some(Replay::new(5))).1, &expected) > 1e-2,
+        "it must matter"
+    );
     let (store, _) = trained(flow.clone(), GradientMemory::Store, 20, &objective);
     let mut trainer = Trainer::new(flow.clone(), config(GradientMemory::REVERSIBLE)).unwrap();
     for expected in store {
@@ -236,7 +253,8 @@ fn a_coarse_inverse_is_found_named_and_not_used() {
     assert_eq!(trainer.with_gradient_memory(GradientMemory::Recompute).unwrap().guard(), None);
 }
 
-/// In most updates no input below the failing layer is compared: the gradient shows it, and is found again.
+/// In most updates no input below the failing layer is compared: the gradient shows it, and is
+/// found again.
 #[test]
 fn an_inverse_that_fails_between_checkpoints_is_found() {
     let _turn = turn();
@@ -256,7 +274,10 @@ fn an_inverse_that_fails_between_checkpoints_is_found() {
         }
         let layers: Vec<_> = trainer.guard().unwrap().recomputed().collect();
         let [layer] = layers[..] else { panic!("{layers:?}") };
-        assert_eq!((layer.path.as_str(), layer.layer.as_str(), layer.drift), ("bijector.1", "Coarse", None));
+        assert_eq!(
+            (layer.path.as_str(), layer.layer.as_str(), layer.drift),
+            ("bijector.1", "Coarse", None)
+        );
     }
 }
 
@@ -280,8 +301,10 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
         assert_eq!(resumed.config().gradient_memory, policy);
         assert_eq!(resumed.guard(), trainer.guard());
         for _ in 0..20 {
-            let (one, other) =
-                (trainer.update_on(&device(), &objective).unwrap(), resumed.update_on(&device(), &objective).unwrap());
+            let (one, other) = (
+                trainer.update_on(&device(), &objective).unwrap(),
+                resumed.update_on(&device(), &objective).unwrap(),
+            );
             assert_eq!(one, other, "{policy:?}");
         }
         assert!(matches!(policy, GradientMemory::Reversible { .. }) == resumed.guard().is_some());
@@ -293,16 +316,21 @@ fn a_run_goes_on_from_its_checkpoint_under_every_policy() {
 fn a_run_without_a_policy_stores() {
     let _turn = turn();
     let (flow, x) = stack(0.25);
-    let trainer = Trainer::new(flow.initialize(x).unwrap(), config(GradientMemory::REVERSIBLE)).unwrap();
+    let trainer =
+        Trainer::new(flow.initialize(x).unwrap(), config(GradientMemory::REVERSIBLE)).unwrap();
     let new = trainer.checkpoint(BTreeMap::new()).unwrap();
     let without = |key: &str, fields: &[&str]| {
-        let mut value: serde_json::Value = serde_json::from_str(new.metadata(key).unwrap()).unwrap();
+        let mut value: serde_json::Value =
+            serde_json::from_str(new.metadata(key).unwrap()).unwrap();
         for field in fields {
             assert!(value.as_object_mut().unwrap().remove(*field).is_some(), "{key} has {field}");
         }
         (key.to_owned(), value.to_string())
     };
-    let metadata = [without("trainer", &["gradient_memory", "precision"]), without("progress", &["guard", "scale"])];
+    let metadata = [
+        without("trainer", &["gradient_memory", "precision"]),
+        without("progress", &["guard", "scale"]),
+    ];
     let mut old = Checkpoint::new(metadata.into()).unwrap();
     old.insert("model", trainer.model()).unwrap();
     old.insert("average", trainer.average()).unwrap();
@@ -344,25 +372,42 @@ impl<M> Objective<M> for Closed {
 fn what_a_policy_cannot_do_is_an_error() {
     let _turn = turn();
     for tolerance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let error = Trainer::new(glow(), config(GradientMemory::Reversible { tolerance })).err().unwrap();
+        let error =
+            Trainer::new(glow(), config(GradientMemory::Reversible { tolerance })).err().unwrap();
         assert!(
-            matches!(error, TrainError::Config(ConfigError::OutOfRange { field: "gradient_memory.tolerance", .. })),
+            matches!(
+                error,
+                TrainError::Config(ConfigError::OutOfRange {
+                    field: "gradient_memory.tolerance",
+                    ..
+                })
+            ),
             "{error}"
         );
     }
     let mut trainer = Trainer::new(glow(), config(GradientMemory::Recompute)).unwrap();
-    let before = parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect::<Vec<_>>();
+    let before = parameters(trainer.model())
+        .into_iter()
+        .flat_map(|parameter| parameter.values)
+        .collect::<Vec<_>>();
     for error in [
         trainer.update(&device(), |model| model.loss(levels(2))).unwrap_err(),
         trainer.update_on(&device(), &Closed).unwrap_err(),
     ] {
-        assert!(matches!(error, TrainError::NotWalkable { gradient_memory: GradientMemory::Recompute }), "{error}");
         assert!(
-            error.to_string().contains("Recompute") && error.to_string().contains("GradientMemory::Store"),
+            matches!(error, TrainError::NotWalkable { gradient_memory: GradientMemory::Recompute }),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains("Recompute")
+                && error.to_string().contains("GradientMemory::Store"),
             "{error}"
         );
     }
-    let after = parameters(trainer.model()).into_iter().flat_map(|parameter| parameter.values).collect::<Vec<_>>();
+    let after = parameters(trainer.model())
+        .into_iter()
+        .flat_map(|parameter| parameter.values)
+        .collect::<Vec<_>>();
     assert_eq!((before, trainer.step_count()), (after, 0));
     // Without a graph there is no gradient.
     let plain = glow().valid();
@@ -373,7 +418,9 @@ fn what_a_policy_cannot_do_is_an_error() {
 /// What a device says is passed on with the policy that needs less memory.
 #[test]
 fn a_device_that_gave_nothing_names_what_to_try() {
-    let said = |gradient_memory| TrainError::Device { reason: "out of memory".into(), gradient_memory }.to_string();
+    let said = |gradient_memory| {
+        TrainError::Device { reason: "out of memory".into(), gradient_memory }.to_string()
+    };
     assert!(said(Some(GradientMemory::Store)).ends_with("resume under Recompute"));
     assert!(said(Some(GradientMemory::Recompute)).contains("resume under Reversible"));
     assert!(said(Some(GradientMemory::REVERSIBLE)).ends_with("smaller micro-batches"));

@@ -1,6 +1,8 @@
-//! The policies of the backward pass on the paper's CIFAR-10 model, 31 million parameters: one gradient, before training and after it.
+//! The policies of the backward pass on the paper's CIFAR-10 model, 31 million parameters: one
+//! gradient, before training and after it.
 //!
-//! Minutes, so it runs when asked for: `cargo test --release --test backward_cifar -- --ignored --nocapture`.
+//! Minutes, so it runs when asked for: `cargo test --release --test backward_cifar -- --ignored
+//! --nocapture`.
 
 use burn::tensor::{Int, Tensor};
 use flowkit::data::photographs;
@@ -25,7 +27,8 @@ fn policies_agree_on_the_cifar10_model() {
     };
     device().seed(1);
     // A stored graph draws masks in another order than a walk, which draws them layer by layer.
-    let config = FlowPlusPlusConfig::cifar10().with_style(flowkit::ConvStyle::new().with_dropout(0.0));
+    let config =
+        FlowPlusPlusConfig::cifar10().with_style(flowkit::ConvStyle::new().with_dropout(0.0));
     let model = config.init(&device()).initialize(images(0, 16)).unwrap();
     let objective = NegativeLogLikelihood::new(images(0, 4));
     agree("at the start", &model, &objective, false);

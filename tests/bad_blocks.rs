@@ -9,10 +9,11 @@ use crate::build::refusal;
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm, RationalQuadraticSplineConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrixConfig, ConditionalNormalConfig, Conditioning, ConfigError, ContextShape,
-    Conv1x1Config, DiagonalNormal, ElementwiseConfig, Flow, GatedNetConfig, Half, HouseholderConfig, LayerConfig,
-    LeakyReluConfig, LogitConfig, Mask, MaskedCouplingConfig, MlpConfig, NormalMixture, NormalMixtureConfig, Order,
-    PermutationConfig, PositionNormConfig, Prior, PriorConfig, ScalarAffineConfig, Site, Swap,
+    ActNormConfig, Bijector, ChannelMatrixConfig, ConditionalNormalConfig, Conditioning,
+    ConfigError, ContextShape, Conv1x1Config, DiagonalNormal, ElementwiseConfig, Flow,
+    GatedNetConfig, Half, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, Mask,
+    MaskedCouplingConfig, MlpConfig, NormalMixture, NormalMixtureConfig, Order, PermutationConfig,
+    PositionNormConfig, Prior, PriorConfig, ScalarAffineConfig, Site, Swap,
 };
 
 fn permutation(order: Vec<usize>) -> PermutationConfig {
@@ -48,15 +49,27 @@ fn configurations_say_what_is_wrong() {
     let config = masked(Mask::Explicit(vec![true; 3])).with_identity(Half::Second);
     let second = config.plan(&Site::<2>::new([1, 3], &Device::default())).map(|_| ());
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
-        (permutation(vec![0, 1, 3]).validate(), "`order` must name each of 0..3 once, found [0, 1, 3]"),
-        (permutation(vec![0, 1, 1]).validate(), "`order` must name each of 0..3 once, found [0, 1, 1]"),
-        (HouseholderConfig::new(0).validate(), "HouseholderConfig: `n_reflections` must be at least 1, found 0"),
+        (
+            permutation(vec![0, 1, 3]).validate(),
+            "`order` must name each of 0..3 once, found [0, 1, 3]",
+        ),
+        (
+            permutation(vec![0, 1, 1]).validate(),
+            "`order` must name each of 0..3 once, found [0, 1, 1]",
+        ),
+        (
+            HouseholderConfig::new(0).validate(),
+            "HouseholderConfig: `n_reflections` must be at least 1, found 0",
+        ),
         (bounded(1.0, 1.0).validate(), "Conv1x1Config: `max_triangle` must lie in (0, 1), found 1"),
         (bounded(0.0, 1.0).validate(), "`max_triangle` must lie in (0, 1), found 0"),
         (bounded(f64::NAN, 1.0).validate(), "`max_triangle` must lie in (0, 1), found NaN"),
         (bounded(0.5, 0.0).validate(), "`max_log_scale` must lie in (0, 10], found 0"),
         (bounded(0.5, f64::INFINITY).validate(), "`max_log_scale` must lie in (0, 10], found inf"),
-        (divides(Mask::Explicit(vec![true]), 3), "MaskedCouplingConfig: `mask` must have 3 entries, found 1"),
+        (
+            divides(Mask::Explicit(vec![true]), 3),
+            "MaskedCouplingConfig: `mask` must have 3 entries, found 1",
+        ),
         (
             divides(Mask::Explicit(vec![true; 3]), 3),
             "the mask leaves 3 of 3 elements unchanged; at least one must be unchanged and one transformed",
@@ -64,32 +77,68 @@ fn configurations_say_what_is_wrong() {
         (divides(Mask::Explicit(vec![false; 3]), 3), "the mask leaves 0 of 3 elements unchanged"),
         (second, "the mask leaves 0 of 3 elements unchanged"),
         (divides(Mask::Checkerboard, 3), "the mask leaves 3 of 3 elements unchanged"),
-        (divides_images(Mask::Alternating, [1, 4, 4]), "the mask leaves 16 of 16 elements unchanged"),
+        (
+            divides_images(Mask::Alternating, [1, 4, 4]),
+            "the mask leaves 16 of 16 elements unchanged",
+        ),
         (divides(Mask::Alternating, 0), "shape [1, 0] holds no elements"),
         (divides_images(Mask::Alternating, [2, 0, 1]), "shape [1, 2, 0, 1] holds no elements"),
-        (LeakyReluConfig::new().with_negative_slope(0.0).validate(), "LeakyReluConfig: `negative_slope`"),
-        (LeakyReluConfig::new().with_negative_slope(-0.1).validate(), "must lie in [1e-6, 1e6], found -0.1"),
+        (
+            LeakyReluConfig::new().with_negative_slope(0.0).validate(),
+            "LeakyReluConfig: `negative_slope`",
+        ),
+        (
+            LeakyReluConfig::new().with_negative_slope(-0.1).validate(),
+            "must lie in [1e-6, 1e6], found -0.1",
+        ),
         (
             ScalarAffineConfig::new(0.0, 1.0).validate(),
             "ScalarAffineConfig: `scale` must lie in ±[1e-30, 1e30], found 0",
         ),
-        (ScalarAffineConfig::new(f64::NAN, 1.0).validate(), "`scale` must lie in ±[1e-30, 1e30], found NaN"),
-        (ScalarAffineConfig::new(1.0, f64::INFINITY).validate(), "`shift` must lie in [-1e30, 1e30], found inf"),
+        (
+            ScalarAffineConfig::new(f64::NAN, 1.0).validate(),
+            "`scale` must lie in ±[1e-30, 1e30], found NaN",
+        ),
+        (
+            ScalarAffineConfig::new(1.0, f64::INFINITY).validate(),
+            "`shift` must lie in [-1e30, 1e30], found inf",
+        ),
         (
             ElementwiseConfig::new(spline(4)).with_noise(-1.0).validate(),
             "ElementwiseConfig: `noise` must lie in [0, 1], found -1",
         ),
-        (spline(0).validate(), "RationalQuadraticSplineConfig: `n_bins` must be at least 1, found 0"),
+        (
+            spline(0).validate(),
+            "RationalQuadraticSplineConfig: `n_bins` must be at least 1, found 0",
+        ),
         (spline(1).validate(), "RationalQuadraticSplineConfig: `n_bins` = 1 needs a second bin"),
         (spline(1).validate(), "one bin is the identity whatever theta is"),
         (spline(4).with_bound(0.0).validate(), "`bound` must lie in [1e-3, 1e6], found 0"),
-        (spline(4).with_min_width(0.25).validate(), "`min_width` must lie in [5e-7·n_bins, 1/n_bins), found 0.25"),
-        (spline(4).with_min_height(0.0).validate(), "`min_height` must lie in [5e-7·n_bins, 1/n_bins), found 0"),
+        (
+            spline(4).with_min_width(0.25).validate(),
+            "`min_width` must lie in [5e-7·n_bins, 1/n_bins), found 0.25",
+        ),
+        (
+            spline(4).with_min_height(0.0).validate(),
+            "`min_height` must lie in [5e-7·n_bins, 1/n_bins), found 0",
+        ),
         (spline(4).with_min_slope(1.0).validate(), "`min_slope` must lie in [1e-6, 1), found 1"),
-        (NormalMixtureConfig::new(0).validate(), "NormalMixtureConfig: `n_components` must be at least 1"),
-        (NormalMixtureConfig::new(2).with_spread(-1.0).validate(), "`spread` must lie in [1e-6, 1e6], found -1"),
-        (NormalMixtureConfig::new(2).with_spread(0.0).validate(), "`spread` must lie in [1e-6, 1e6], found 0"),
-        (NormalMixtureConfig::new(1).with_spread(1e300).validate(), "`spread` must lie in [0, 1e6], found 1000"),
+        (
+            NormalMixtureConfig::new(0).validate(),
+            "NormalMixtureConfig: `n_components` must be at least 1",
+        ),
+        (
+            NormalMixtureConfig::new(2).with_spread(-1.0).validate(),
+            "`spread` must lie in [1e-6, 1e6], found -1",
+        ),
+        (
+            NormalMixtureConfig::new(2).with_spread(0.0).validate(),
+            "`spread` must lie in [1e-6, 1e6], found 0",
+        ),
+        (
+            NormalMixtureConfig::new(1).with_spread(1e300).validate(),
+            "`spread` must lie in [0, 1e6], found 1000",
+        ),
     ];
     for (result, expected) in cases {
         let message = result.expect_err(expected).to_string();
@@ -101,8 +150,14 @@ fn configurations_say_what_is_wrong() {
 #[test]
 fn configurations_say_which_shapes_they_take() {
     let order = |order| refusal(&permutation(order), [1, 3]);
-    assert_eq!(order(vec![0, 1]), "PermutationConfig: `order` must name each of 0..3 once, found [0, 1]");
-    assert_eq!(order(vec![0, 1, 2, 3]), "PermutationConfig: `order` must name each of 0..3 once, found [0, 1, 2, 3]");
+    assert_eq!(
+        order(vec![0, 1]),
+        "PermutationConfig: `order` must name each of 0..3 once, found [0, 1]"
+    );
+    assert_eq!(
+        order(vec![0, 1, 2, 3]),
+        "PermutationConfig: `order` must name each of 0..3 once, found [0, 1, 2, 3]"
+    );
     assert_eq!(
         refusal(&HouseholderConfig::new(4), [1, 3]),
         "HouseholderConfig: `n_reflections` must lie in [1, channels], found 4"
@@ -120,8 +175,12 @@ fn configurations_say_which_shapes_they_take() {
         refusal(&Conv1x1Config::new(), [1, 1 << 14]),
         "Conv1x1Config: `channels` must be at most 8192, found 16384"
     );
-    let numbers = "shape [1, 16777216, 65536] has more than 137438953472 numbers, which no tensor has";
-    assert_eq!(refusal(&PositionNormConfig::new(), [1, 1 << 24, 1 << 16]), format!("PositionNorm: {numbers}"));
+    let numbers =
+        "shape [1, 16777216, 65536] has more than 137438953472 numbers, which no tensor has";
+    assert_eq!(
+        refusal(&PositionNormConfig::new(), [1, 1 << 24, 1 << 16]),
+        format!("PositionNorm: {numbers}")
+    );
     let nothing = |layer: &str| format!("{layer}: shape [1, 0, 4, 4] holds no elements");
     let shape = [1, 0, 4, 4];
     assert_eq!(refusal(&ActNormConfig::new(), shape), nothing("ActNorm"));
@@ -158,14 +217,19 @@ fn shapes_are_checked_first() {
     let device = Device::default();
     let axis = |layer: &str| format!("{layer}: expected length 3 along axis 1, found shape [2, 4]");
     refuses(build::layer(&PermutationConfig::new(), [1, 3], &device), [2, 4], &axis("Permutation"));
-    refuses(build::layer(&HouseholderConfig::new(2), [1, 3], &device), [2, 4], &axis("Householder"));
+    refuses(
+        build::layer(&HouseholderConfig::new(2), [1, 3], &device),
+        [2, 4],
+        &axis("Householder"),
+    );
     refuses(build::layer(&bounded(0.5, 1.0), [1, 3], &device), [2, 4], &axis("Conv1x1"));
     let elementwise = ElementwiseConfig::new(spline(4));
     refuses(build::layer(&elementwise, [1, 3], &device), [2, 4], &axis("Elementwise"));
     let image = build::layer(&elementwise, [1, 3, 4, 4], &device);
     refuses(image, [2, 3], "Elementwise: expected 4 axes, found shape [2, 3]");
 
-    let config = MaskedCouplingConfig::new(spline(4), GatedNetConfig::new(8, 1), Mask::Checkerboard);
+    let config =
+        MaskedCouplingConfig::new(spline(4), GatedNetConfig::new(8, 1), Mask::Checkerboard);
     let coupling = config.build(&Site::new([1, 3, 4, 4], &device)).unwrap();
     let expected = "MaskedCoupling: expected length 4 along axis 3, found shape [2, 3, 4, 5]";
     refuses(coupling, [2, 3, 4, 5], expected);
@@ -215,7 +279,8 @@ fn priors_say_what_does_not_fit() {
     // Two parameters for each latent: a mean and a log-scale.
     let image = Tensor::<4>::zeros([1, 2, 4, 4], &device);
     let config = ConditionalNormalConfig::new(GatedNetConfig::new(8, 1));
-    let conditional = config.build(&Site::<4, Tensor<4>>::given([1, 3, 4, 4], &image, &device)).unwrap();
+    let conditional =
+        config.build(&Site::<4, Tensor<4>>::given([1, 3, 4, 4], &image, &device)).unwrap();
     let error = message(|| conditional.log_prob(image.clone(), &image));
     assert!(error.contains("GatedNet: expected length 3 along axis 1"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! What a user can get wrong at the program's door: each a message that names what and where, a non-zero exit, and nothing half-written.
+//! What a user can get wrong at the program's door: each a message that names what and where, a
+//! non-zero exit, and nothing half-written.
 
 #[path = "common/build.rs"]
 mod build;
@@ -13,14 +14,15 @@ use crate::build::{fixed, fixed_image};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset, Scale,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig,
+    Preset, Scale,
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvStyle, ConvWeight, CouplingConfig,
-    DataInitConvConfig, Density, Flow, FlowError, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LayerConfig,
-    LogitConfig, Mixing, NetConfig, NetSite, Pattern, PositionNormConfig, Site, SqueezeConfig, StandardNormal,
-    UniformDequantizationConfig,
+    ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvStyle,
+    ConvWeight, CouplingConfig, DataInitConvConfig, Density, Flow, FlowError, GatedAttentionConfig,
+    GatedConvConfig, GatedNetConfig, LayerConfig, LogitConfig, Mixing, NetConfig, NetSite, Pattern,
+    PositionNormConfig, Site, SqueezeConfig, StandardNormal, UniformDequantizationConfig,
 };
 
 /// Why there is no network for halves of the shape `[C, H, W]`.
@@ -87,7 +89,8 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
     Checkpoint::new(Default::default()).unwrap().save(&other).unwrap();
     let other = other.to_str().unwrap().to_string();
 
-    let batches = |train: Vec<u8>, test: Vec<u8>| vec![("data_batch_1.bin", train), ("test_batch.bin", test)];
+    let batches =
+        |train: Vec<u8>, test: Vec<u8>| vec![("data_batch_1.bin", train), ("test_batch.bin", test)];
     let empty = folder_with(root, "empty", &batches(vec![], record(0)));
     let short = folder_with(root, "short", &batches(record(1), record(0)[..3000].to_vec()));
     let label = folder_with(root, "label", &batches([record(1), record(77)].concat(), record(0)));
@@ -118,7 +121,10 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--lr", "NaN"], vec!["--lr NaN", "positive"]),
         (vec!["--ema", "1"], vec!["decay", "[0, 1)", "found 1"]),
         (vec!["--preset", "huge"], vec!["huge", "imagenet64, celeba64 and celeba128"]),
-        (vec!["--preset", "imagenet64"], vec!["takes examples of shape [3, 64, 64], found [3, 32, 32]"]),
+        (
+            vec!["--preset", "imagenet64"],
+            vec!["takes examples of shape [3, 64, 64], found [3, 32, 32]"],
+        ),
         (vec!["--preset", "celeba128", "--data", &small], vec!["a.png", "128", "32"]),
         (vec!["--sample", &truncated], vec!["truncated.safetensors", "truncated"]),
         (vec!["--sample", &damaged], vec!["damaged.safetensors", "CRC-32"]),
@@ -126,7 +132,10 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         (vec!["--sample", &other], vec!["other.safetensors", "no Flow++ model"]),
         (vec!["--sample", "/nowhere.safetensors"], vec!["/nowhere.safetensors"]),
         (vec!["--eval", &truncated], vec!["truncated.safetensors"]),
-        (vec!["--eval", &text, "--importance-samples", "0"], vec!["--importance-samples 0", "at least 1"]),
+        (
+            vec!["--eval", &text, "--importance-samples", "0"],
+            vec!["--importance-samples 0", "at least 1"],
+        ),
         (vec!["--temperature", "1"], vec!["--sample"]),
     ];
     for (index, (arguments, expected)) in table.iter().enumerate() {
@@ -138,8 +147,9 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
         for part in expected {
             assert!(message.contains(part), "{arguments:?}: {part:?} is not in {message:?}");
         }
-        let left: Vec<_> =
-            fs::read_dir(&out).map(|files| files.flatten().map(|f| f.path()).collect()).unwrap_or_default();
+        let left: Vec<_> = fs::read_dir(&out)
+            .map(|files| files.flatten().map(|f| f.path()).collect())
+            .unwrap_or_default();
         assert!(left.is_empty(), "{arguments:?} left {left:?}");
     }
 
@@ -148,7 +158,9 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
     let output = run(&["--steps", "1"], &blocked);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && message.contains("cannot write to") && message.contains("text.safetensors"),
+        !output.status.success()
+            && message.contains("cannot write to")
+            && message.contains("text.safetensors"),
         "{message}"
     );
 
@@ -163,13 +175,17 @@ fn the_program_names_what_is_wrong_and_writes_nothing() {
 fn a_device_that_is_not_built_in_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     for device in ["wgpu", "cuda"] {
-        let built = (device == "wgpu" && cfg!(feature = "wgpu")) || (device == "cuda" && cfg!(feature = "cuda"));
+        let built = (device == "wgpu" && cfg!(feature = "wgpu"))
+            || (device == "cuda" && cfg!(feature = "cuda"));
         if built {
             continue;
         }
         let output = run(&["--device", device], root.path());
         let message = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && message.contains(&format!("--features {device}")), "{message}");
+        assert!(
+            !output.status.success() && message.contains(&format!("--features {device}")),
+            "{message}"
+        );
     }
 }
 
@@ -190,48 +206,112 @@ fn configurations_say_what_is_wrong() {
         }
         config.validate()
     };
-    let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [3, 2, 0], 4, 1, EncoderBlock::Conv);
+    let encoder =
+        FlowPlusPlusEncoderConfig::new(Pattern::Stripes, [3, 2, 0], 4, 1, EncoderBlock::Conv);
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
-        (MixLogCdfConfig::new(0).validate(), "MixLogCdfConfig: `n_components` must be at least 1, found 0"),
-        (MixLogCdfConfig::new(1).with_min_log_scale(-100.0).validate(), "must lie in [-80, 80], found -100"),
-        (LogitConfig::new().with_margin(0.5).validate(), "LogitConfig: `margin` must lie in [0, 0.499], found 0.5"),
-        (LogitConfig::new().with_margin(f64::NAN).validate(), "found NaN"),
-        (PositionNormConfig::new().with_variance_floor(0.0).validate(), "`variance_floor` must lie in (0, ∞), found 0"),
-        (ChannelMatrixConfig::new().with_n_groups(0).validate(), "ChannelMatrixConfig: `n_groups` must be at least 1"),
-        (UniformDequantizationConfig::new().with_n_levels(1).validate(), "`n_levels` must lie in [2, ∞), found 1"),
-        (flow().with_n_levels(1 << 20).validate(), "`n_levels` = 1048576 are too many for F32, which carries 65536"),
-        (MixLogCdfConfig::new(1).with_max_log_scale(Some(1.0)).validate(), "must lie in [max(2, min_log_scale), 80]"),
-        (MixLogCdfConfig::new(1).with_max_log_scale(Some(f64::NAN)).validate(), "`max_log_scale` must lie in"),
-        (gated([2, 4, 4], GatedNetConfig::new(10, 1)), "`n_filters` = 10 must be a multiple of `heads` = 4"),
         (
-            gated([2, 4, 4], GatedNetConfig::new(8, 1).with_style(ConvStyle::new().with_dropout(1.0))),
+            MixLogCdfConfig::new(0).validate(),
+            "MixLogCdfConfig: `n_components` must be at least 1, found 0",
+        ),
+        (
+            MixLogCdfConfig::new(1).with_min_log_scale(-100.0).validate(),
+            "must lie in [-80, 80], found -100",
+        ),
+        (
+            LogitConfig::new().with_margin(0.5).validate(),
+            "LogitConfig: `margin` must lie in [0, 0.499], found 0.5",
+        ),
+        (LogitConfig::new().with_margin(f64::NAN).validate(), "found NaN"),
+        (
+            PositionNormConfig::new().with_variance_floor(0.0).validate(),
+            "`variance_floor` must lie in (0, ∞), found 0",
+        ),
+        (
+            ChannelMatrixConfig::new().with_n_groups(0).validate(),
+            "ChannelMatrixConfig: `n_groups` must be at least 1",
+        ),
+        (
+            UniformDequantizationConfig::new().with_n_levels(1).validate(),
+            "`n_levels` must lie in [2, ∞), found 1",
+        ),
+        (
+            flow().with_n_levels(1 << 20).validate(),
+            "`n_levels` = 1048576 are too many for F32, which carries 65536",
+        ),
+        (
+            MixLogCdfConfig::new(1).with_max_log_scale(Some(1.0)).validate(),
+            "must lie in [max(2, min_log_scale), 80]",
+        ),
+        (
+            MixLogCdfConfig::new(1).with_max_log_scale(Some(f64::NAN)).validate(),
+            "`max_log_scale` must lie in",
+        ),
+        (
+            gated([2, 4, 4], GatedNetConfig::new(10, 1)),
+            "`n_filters` = 10 must be a multiple of `heads` = 4",
+        ),
+        (
+            gated(
+                [2, 4, 4],
+                GatedNetConfig::new(8, 1).with_style(ConvStyle::new().with_dropout(1.0)),
+            ),
             "`dropout` must lie in [0, 1), found 1",
         ),
         (gated([0, 4, 4], GatedNetConfig::new(8, 1)), "`identity` must be at least 1"),
         (flow().with_law(CouplingLaw::MixLogCdf { n_components: 0 }).validate(), "`n_components`"),
         (flow().with_mixing(Mixing::Attention { heads: 0 }).validate(), "`heads`"),
-        (FlowPlusPlusConfig { image: [3, 31, 32], ..flow() }.validate(), "axis 2 must be a multiple of 2"),
-        (FlowPlusPlusConfig { image: [3, 32, 31], ..flow() }.validate(), "axis 3 must be a multiple of 2"),
+        (
+            FlowPlusPlusConfig { image: [3, 31, 32], ..flow() }.validate(),
+            "axis 2 must be a multiple of 2",
+        ),
+        (
+            FlowPlusPlusConfig { image: [3, 32, 31], ..flow() }.validate(),
+            "axis 3 must be a multiple of 2",
+        ),
         (FlowPlusPlusConfig { image: [0, 32, 32], ..flow() }.validate(), "`image[0]`"),
         (FlowPlusPlusConfig { stages: vec![], ..flow() }.validate(), "`stages`"),
-        (DataInitConvConfig::new(1, 1).with_kernel(2).validate(), "`kernel` must lie in the odd numbers, found 2"),
+        (
+            DataInitConvConfig::new(1, 1).with_kernel(2).validate(),
+            "`kernel` must lie in the odd numbers, found 2",
+        ),
         (ChannelNormConfig::new(0).validate(), "ChannelNormConfig: `n_channels`"),
         (
             GatedConvConfig::new(4).with_style(ConvStyle::new().with_dropout(-0.1)).validate(),
             "GatedConvConfig: `dropout`",
         ),
-        (GatedAttentionConfig::new(6).validate(), "`n_filters` = 6 must be a multiple of `heads` = 4"),
-        (flowkit::GatedBlockConfig::new(0).with_mixing(None).validate(), "GatedConvConfig: `n_filters`"),
-        (normalised().with_start(ConvInit::FanIn).validate(), "`weight` = WeightNorm needs a data-dependent `start`"),
-        (normalised().with_start(ConvInit::Normal { deviation: 0.1 }).validate(), "DataInitConvConfig: `weight`"),
+        (
+            GatedAttentionConfig::new(6).validate(),
+            "`n_filters` = 6 must be a multiple of `heads` = 4",
+        ),
+        (
+            flowkit::GatedBlockConfig::new(0).with_mixing(None).validate(),
+            "GatedConvConfig: `n_filters`",
+        ),
+        (
+            normalised().with_start(ConvInit::FanIn).validate(),
+            "`weight` = WeightNorm needs a data-dependent `start`",
+        ),
+        (
+            normalised().with_start(ConvInit::Normal { deviation: 0.1 }).validate(),
+            "DataInitConvConfig: `weight`",
+        ),
         (
             flow().with_style(ConvStyle::fan_in().with_weight(ConvWeight::WeightNorm)).validate(),
             "GatedNetConfig: `weight`",
         ),
-        (scaled(Scale::SqueezeRepeatedly { times: 1 }), "StageConfig: `scale.times` must lie in [2, ∞), found 1"),
+        (
+            scaled(Scale::SqueezeRepeatedly { times: 1 }),
+            "StageConfig: `scale.times` must lie in [2, ∞), found 1",
+        ),
         (scaled(Scale::SqueezeRepeatedly { times: 6 }), "Squeeze: axis 2 must be a multiple of 2"),
-        (encoded(0, EncoderBlock::Conv), "VariationalConfig: `n_encoder_blocks` must be at least 1"),
-        (encoded(1, EncoderBlock::Attention { heads: 5 }), "`n_filters` = 16 must be a multiple of `heads` = 5"),
+        (
+            encoded(0, EncoderBlock::Conv),
+            "VariationalConfig: `n_encoder_blocks` must be at least 1",
+        ),
+        (
+            encoded(1, EncoderBlock::Attention { heads: 5 }),
+            "`n_filters` = 16 must be a multiple of `heads` = 5",
+        ),
         (encoder.validate(), "FlowPlusPlusEncoderConfig: `half[2]` must be at least 1"),
     ];
     for (result, expected) in cases {
@@ -249,17 +329,26 @@ fn shapes_and_values_are_checked_at_the_door() {
     let none = Flow::new(squeeze(), StandardNormal::new(), [1, 0, 4, 4]).unwrap_err();
     assert!(none.to_string().contains("holds no elements"), "{none}");
 
-    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
+    let coupling =
+        CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
     let given = Tensor::<2>::zeros([1, 3], &device);
     let coupling = coupling.build(&Site::given([1, 2, 4, 4], &given, &device)).unwrap();
     let unfit = Flow::new(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap_err();
     let expected = "GatedNet: expected a condition, found no condition";
     assert_eq!(unfit.to_string(), expected);
 
-    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 4]).unwrap().without_data();
-    let pixels = Tensor::<2>::from_data([[0.1f32, 0.2, 0.3, 0.4], [0.1, f32::NAN, 0.3, f32::INFINITY]], &device);
+    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 4])
+        .unwrap()
+        .without_data();
+    let pixels = Tensor::<2>::from_data(
+        [[0.1f32, 0.2, 0.3, 0.4], [0.1, f32::NAN, 0.3, f32::INFINITY]],
+        &device,
+    );
     let error = flow.evaluate(pixels).unwrap_err();
-    assert!(matches!(error, FlowError::NonFiniteInput { count: 2, total: 8, example: 1 }), "{error}");
+    assert!(
+        matches!(error, FlowError::NonFiniteInput { count: 2, total: 8, example: 1 }),
+        "{error}"
+    );
     assert_eq!(error.to_string(), "input is not finite: 2 of 8 elements, the first in example 1");
     let error = flow.evaluate(Tensor::<2>::zeros([2, 5], &device)).unwrap_err();
     assert!(error.to_string().contains("expected length 4 along axis 1"), "{error}");
@@ -271,10 +360,15 @@ fn shapes_and_values_are_checked_at_the_door() {
         .unwrap()
         .behind(UniformDequantizationConfig::new().init())
         .without_data();
-    let levels = |values: [i64; 4]| Tensor::<2, Int>::from_data(TensorData::new(values.to_vec(), [2, 2]), &device);
+    let levels = |values: [i64; 4]| {
+        Tensor::<2, Int>::from_data(TensorData::new(values.to_vec(), [2, 2]), &device)
+    };
     let error = bound.evaluate(levels([0, 255, 3, 256])).unwrap_err();
     assert!(matches!(error, FlowError::Level { example: 1, found: 256, levels: 256 }), "{error}");
-    assert_eq!(error.to_string(), "example 1 holds level 256; quantization to 256 levels takes 0..=255");
+    assert_eq!(
+        error.to_string(),
+        "example 1 holds level 256; quantization to 256 levels takes 0..=255"
+    );
     assert!(bound.evaluate(levels([-1, 255, 3, 0])).is_err());
     let error = bound.evaluate_importance_weighted(levels([1, 2, 3, 4]), 0).unwrap_err();
     assert!(matches!(error, FlowError::NoSamples { what: "samples" }), "{error}");
@@ -295,7 +389,9 @@ fn a_checkpoint_of_another_architecture_is_refused() {
     let deep = FlowPlusPlusConfig::tiny().with_n_blocks(2).init(&device);
     assert!(Trainer::resume(&checkpoint, deep).err().unwrap().to_string().contains("lacks"));
     // The one it was made for takes it.
-    let x = Tensor::<4>::random([1, 3, 32, 32], Distribution::Uniform(0.0, 256.0), &Device::flex()).int();
-    let same = Trainer::load_average(&checkpoint, FlowPlusPlusConfig::tiny().init(&device)).unwrap();
+    let x = Tensor::<4>::random([1, 3, 32, 32], Distribution::Uniform(0.0, 256.0), &Device::flex())
+        .int();
+    let same =
+        Trainer::load_average(&checkpoint, FlowPlusPlusConfig::tiny().init(&device)).unwrap();
     same.evaluate(x).unwrap();
 }

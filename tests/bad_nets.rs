@@ -1,15 +1,19 @@
-//! What can be wrong with networks, autoregressive layers, models on vectors, and the conditions that they are given.
+//! What can be wrong with networks, autoregressive layers, models on vectors, and the conditions
+//! that they are given.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Device, Tensor};
 use flowkit::data::TwoMoons;
-use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    Bijector, ConfigError, ContextShape, ConvResNetConfig, CouplingConfig, Density, Flow, FlowError, GatedNetConfig,
-    Half, Invert, LayerConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig,
-    MultiScale, NetConfig, NetSite, ResNetConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig,
+    Bijector, ConfigError, ContextShape, ConvResNetConfig, CouplingConfig, Density, Flow,
+    FlowError, GatedNetConfig, Half, Invert, LayerConfig, MadeConfig, Mask,
+    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, MultiScale, NetConfig, NetSite,
+    ResNetConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig,
 };
 
 fn affine() -> AffineConfig {
@@ -33,7 +37,8 @@ fn convolutions<N: NetConfig<4>>(
     config: N,
 ) -> Result<(), ConfigError> {
     let shape = |channels| [1, channels, 2, 2];
-    let site = NetSite::new(shape(identity), shape(transformed), vec![0.0; n_params], &Device::flex());
+    let site =
+        NetSite::new(shape(identity), shape(transformed), vec![0.0; n_params], &Device::flex());
     config.num_params(&site.with_context(ContextShape::vector(n_context))).map(|_| ())
 }
 
@@ -53,19 +58,31 @@ fn configurations_say_what_is_wrong() {
         (dense([2, 2, 2], None, MlpConfig::new([4, 0])), "MlpConfig: `hidden`"),
         (dense([2, 2, 2], Some(0), mlp()), "MlpConfig: `context`"),
         (dense([2, 2, 2], None, ResNetConfig::new().with_d_hidden(0)), "ResNetConfig: `d_hidden`"),
-        (dense([2, 2, 2], None, ResNetConfig::new().with_dropout(1.0)), "`dropout` must lie in [0, 1), found 1"),
+        (
+            dense([2, 2, 2], None, ResNetConfig::new().with_dropout(1.0)),
+            "`dropout` must lie in [0, 1), found 1",
+        ),
         (convolutions([0, 1, 2], None, conv()), "ConvResNetConfig: `identity`"),
-        (convolutions([1, 1, 2], None, conv().with_n_filters(1)), "`n_filters` must lie in [2, ∞), found 1"),
+        (
+            convolutions([1, 1, 2], None, conv().with_n_filters(1)),
+            "`n_filters` must lie in [2, ∞), found 1",
+        ),
         (convolutions([1, 1, 2], Some(0), conv()), "ConvResNetConfig: `context`"),
         (convolutions([1, 1, 2], Some(1), conv().with_n_blocks(0)), "`n_blocks`"),
         (convolutions([1, 1, 2], Some(1), GatedNetConfig::new(4, 0)), "GatedNetConfig: `n_blocks`"),
         (dense([0, 0, 2], None, MadeConfig::new([4])), "MadeConfig: `identity`"),
         (dense([2, 2, 0], None, MadeConfig::new([4])), "MadeConfig: `n_params`"),
         (dense([2, 2, 2], None, MadeConfig::new([0])), "MadeConfig: `hidden`"),
-        (dense([2, 3, 2], None, MadeConfig::new([4])), "Made: expected length 2 along axis 1, found shape [1, 3]"),
+        (
+            dense([2, 3, 2], None, MadeConfig::new([4])),
+            "Made: expected length 2 along axis 1, found shape [1, 3]",
+        ),
         (RealNvpConfig::new(1).validate(), "RealNvpConfig: `dims` must lie in [2, ∞), found 1"),
         (nvp().with_n_couplings(0).validate(), "RealNvpConfig: `n_couplings`"),
-        (nvp().with_law(MixLogCdfConfig::new(0).into()).validate(), "MixLogCdfConfig: `n_components`"),
+        (
+            nvp().with_law(MixLogCdfConfig::new(0).into()).validate(),
+            "MixLogCdfConfig: `n_components`",
+        ),
         (nvp().with_hidden(vec![0]).validate(), "MlpConfig: `hidden`"),
         (nvp().with_d_context(Some(0)).validate(), "MlpConfig: `context`"),
         (MafConfig::new(0).validate(), "MadeConfig: `identity`"),
@@ -74,8 +91,14 @@ fn configurations_say_what_is_wrong() {
             MafConfig::new(1).validate(),
             "MaskedAutoregressiveConfig: one number, an affine law and no condition: a normal distribution",
         ),
-        (MafConfig::new(1).with_n_layers(9).validate(), "take a law that bends (`RationalQuadraticSpline`"),
-        (MafConfig::new(1).with_law(AffineConfig::new(AffineForm::Normal).into()).validate(), "give a condition"),
+        (
+            MafConfig::new(1).with_n_layers(9).validate(),
+            "take a law that bends (`RationalQuadraticSpline`",
+        ),
+        (
+            MafConfig::new(1).with_law(AffineConfig::new(AffineForm::Normal).into()).validate(),
+            "give a condition",
+        ),
         // One component is one logistic, whose logit is linear.
         (
             MafConfig::new(1).with_law(MixLogCdfConfig::new(1).into()).validate(),
@@ -95,7 +118,9 @@ fn configurations_say_what_is_wrong() {
 fn an_autoregressive_layer_of_one_number_needs_more_than_a_scale() {
     let device = Device::flex();
     assert!(MafConfig::new(1).with_law(MixLogCdfConfig::new(2).into()).validate().is_ok());
-    assert!(MafConfig::new(1).with_law(RationalQuadraticSplineConfig::new(2).into()).validate().is_ok());
+    assert!(
+        MafConfig::new(1).with_law(RationalQuadraticSplineConfig::new(2).into()).validate().is_ok()
+    );
     assert!(MafConfig::new(1).with_d_context(Some(1)).validate().is_ok());
     let error = MafConfig::new(1).try_init(&device).map(|_| ()).unwrap_err();
     let only_normal = ConfigError::OnlyNormal { config: "MaskedAutoregressiveConfig" };
@@ -110,19 +135,27 @@ fn an_autoregressive_layer_of_one_number_needs_more_than_a_scale() {
     }
     assert_eq!(layer(MixLogCdfConfig::new(2), None), Ok(()));
     let text = layer(affine(), None).unwrap_err().to_string();
-    assert!(text.starts_with("MaskedAutoregressiveConfig: one number, an affine law and no condition"), "{text}");
+    assert!(
+        text.starts_with("MaskedAutoregressiveConfig: one number, an affine law and no condition"),
+        "{text}"
+    );
 }
 
 /// What is wrong within a layer is named with its place.
 #[test]
 fn the_place_of_a_broken_rule_is_named() {
     let site = Site::<2>::new([1, 3], &Device::flex());
-    let law = CouplingConfig::new(MixLogCdfConfig::new(0), MlpConfig::new([4])).plan(&site).unwrap_err();
-    assert_eq!(law.to_string(), ".law: MixLogCdfConfig: `n_components` must be at least 1, found 0");
+    let law =
+        CouplingConfig::new(MixLogCdfConfig::new(0), MlpConfig::new([4])).plan(&site).unwrap_err();
+    assert_eq!(
+        law.to_string(),
+        ".law: MixLogCdfConfig: `n_components` must be at least 1, found 0"
+    );
     let net = MaskedCouplingConfig::new(affine(), MlpConfig::new([0]), Mask::Alternating);
     let net = net.plan(&site).unwrap_err();
     assert_eq!(net.to_string(), ".net: MlpConfig: `hidden` must be at least 1, found 0");
-    let narrow = CouplingConfig::new(affine(), MlpConfig::new([4])).plan(&Site::<2>::new([1, 1], &Device::flex()));
+    let narrow = CouplingConfig::new(affine(), MlpConfig::new([4]))
+        .plan(&Site::<2>::new([1, 1], &Device::flex()));
     let narrow = narrow.unwrap_err().to_string();
     assert_eq!(narrow, "Coupling: axis 1 must have a length of at least 2, found shape [1, 1]");
 }
@@ -159,13 +192,18 @@ fn networks_that_do_not_fit_are_found_before_training() {
     for (error, expected) in cases {
         match (error, expected) {
             (None, None) => {}
-            (Some(error), Some(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (Some(error), Some(expected)) => {
+                assert!(error.to_string().contains(expected), "{error}")
+            }
             other => panic!("{other:?}"),
         }
     }
     // The reverse: a condition that no network was built for.
-    let layer = CouplingConfig::new(affine(), MlpConfig::new([4])).build(&Site::<2>::new([1, 2], &device)).unwrap();
-    let error = Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 2]).unwrap_err();
+    let layer = CouplingConfig::new(affine(), MlpConfig::new([4]))
+        .build(&Site::<2>::new([1, 2], &device))
+        .unwrap();
+    let error =
+        Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 2]).unwrap_err();
     assert_eq!(error.to_string(), "Mlp: expected no condition, found a condition");
 }
 
@@ -174,7 +212,8 @@ fn networks_that_do_not_fit_are_found_before_training() {
 fn conditions_that_do_not_fit_are_named() {
     let device = Device::flex();
     let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device).without_data();
-    let expected = ShapeError::ConditionShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
+    let expected =
+        ShapeError::ConditionShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
     let error = flow.given(&zeros([4, 5])).evaluate(zeros([4, 3])).unwrap_err();
     assert!(matches!(&error, FlowError::Shape(error) if *error == expected), "{error}");
     assert_eq!(error.to_string(), "Mlp: expected a condition of shape [4, 2], found [4, 5]");
@@ -215,12 +254,19 @@ fn conditions_are_checked_inside_of_compositions() {
 
     let image_of = |half: usize, n_context: usize| {
         let net = ConvResNetConfig::new().with_n_filters(2).with_n_blocks(1);
-        let site = Site::<4>::described([1, 2 * half, 2, 2], ContextShape::vector(Some(n_context)), &device);
+        let site = Site::<4>::described(
+            [1, 2 * half, 2, 2],
+            ContextShape::vector(Some(n_context)),
+            &device,
+        );
         CouplingConfig::new(affine(), net).build(&site).unwrap()
     };
     let image = || image_of(1, 2);
-    let gated = CouplingConfig::new(affine(), GatedNetConfig::new(4, 1)).with_identity(Half::Second);
-    let gated = gated.build(&Site::<4>::described([1, 2, 2, 2], ContextShape::vector(Some(2)), &device)).unwrap();
+    let gated =
+        CouplingConfig::new(affine(), GatedNetConfig::new(4, 1)).with_identity(Half::Second);
+    let gated = gated
+        .build(&Site::<4>::described([1, 2, 2, 2], ContextShape::vector(Some(2)), &device))
+        .unwrap();
     let message = |result: Result<[usize; 4], ShapeError>| result.unwrap_err().to_string();
     let vector = "ConvResNet: expected a condition of shape [4, 2, 1, 1], found [4, 3, 1, 1]";
     let map = "ConvResNet: expected a condition of shape [4, 2, 2, 2], found [4, 2, 3, 2]";
@@ -228,7 +274,10 @@ fn conditions_are_checked_inside_of_compositions() {
     assert_eq!(message(image().output_shape_given([4, 2, 2, 2], &zeros([4, 2, 3, 2]))), map);
     let gated_says = |text: &str| text.replace("ConvResNet", "GatedNet");
     assert_eq!(message(gated.output_shape_given([4, 2, 2, 2], &wrong)), gated_says(vector));
-    assert_eq!(message(gated.output_shape_given([4, 2, 2, 2], &zeros([4, 2, 3, 2]))), gated_says(map));
+    assert_eq!(
+        message(gated.output_shape_given([4, 2, 2, 2], &zeros([4, 2, 3, 2]))),
+        gated_says(map)
+    );
     // The first level takes it, the second does not.
     let scales = MultiScale::new(vec![image_of(2, 3), image()]);
     assert_eq!(message(scales.output_shape_given([4, 4, 4, 4], &wrong)), vector);
@@ -247,12 +296,19 @@ fn conditions_are_checked_inside_of_compositions() {
 fn a_layer_that_is_called_with_a_wrong_condition_says_so() {
     let device = Device::flex();
     let site = Site::<2>::described([1, 2], ContextShape::vector(Some(3)), &device);
-    let layer = MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([64, 64])).build(&site).unwrap();
-    let panic = catch_unwind(AssertUnwindSafe(|| layer.forward(zeros([1, 2]), &zeros([1, 2])))).unwrap_err();
+    let layer =
+        MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([64, 64])).build(&site).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| layer.forward(zeros([1, 2]), &zeros([1, 2]))))
+        .unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert_eq!(text, "Made: expected a condition of shape [1, 3], found [1, 2]");
     let panic = catch_unwind(|| TwoMoons::new(2, 0.0, 0)).unwrap_err();
-    assert!(panic.downcast_ref::<String>().unwrap().contains("`noise` must lie in [0.02, 1e18], found 0"));
+    assert!(
+        panic
+            .downcast_ref::<String>()
+            .unwrap()
+            .contains("`noise` must lie in [0.02, 1e18], found 0")
+    );
 }
 
 /// The example, which `cargo test` builds beside the tests.
@@ -278,7 +334,8 @@ fn the_example_runs_every_flow_and_names_what_is_wrong() {
         let output = two_moons(&[&arguments[..], &["--steps", "2"]].concat(), &out);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let report: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap()).unwrap();
+            serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap())
+                .unwrap();
         assert!(report["test_nats"].as_f64().unwrap() < report["true_nats"].as_f64().unwrap());
         assert!(std::fs::read_to_string(out.join("two_moons.svg")).unwrap().starts_with("<svg"));
     }

@@ -52,9 +52,15 @@ fn damage(path: &Path) {
 fn a_run_that_cannot_be_resumed_says_why() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("run");
-    let begin = run(&["--resume", "--steps", "2", "--batch", "1", "--save-every", "1", "--keep", "9"], &out);
+    let begin = run(
+        &["--resume", "--steps", "2", "--batch", "1", "--save-every", "1", "--keep", "9"],
+        &out,
+    );
     assert!(begin.status.success(), "{}", String::from_utf8_lossy(&begin.stderr));
-    assert!(!String::from_utf8_lossy(&begin.stdout).contains("resumed"), "there was nothing to resume");
+    assert!(
+        !String::from_utf8_lossy(&begin.stdout).contains("resumed"),
+        "there was nothing to resume"
+    );
     let images = root.path().join("images");
     fs::create_dir(&images).unwrap();
     for name in ["a.png", "b.png", "c.png"] {
@@ -72,7 +78,10 @@ fn a_run_that_cannot_be_resumed_says_why() {
         (&["--lr", "0.5"], &["--lr 0.5", "has 0.003"]),
         (&["--ema", "0.5"], &["--ema 0.5", "has 0.999"]),
         (&["--steps", "1"], &["--steps 1", "2 updates behind it"]),
-        (&["--data", images.to_str().unwrap()], &["--data 2 training and 1 test images", "1024 training"]),
+        (
+            &["--data", images.to_str().unwrap()],
+            &["--data 2 training and 1 test images", "1024 training"],
+        ),
     ];
     for (flags, expected) in contradictions {
         let arguments = [&["--resume"], flags].concat();
@@ -87,19 +96,24 @@ fn a_run_that_cannot_be_resumed_says_why() {
     refuses(&["--resume"], &out, &["in use", "checkpoints"]);
     drop(lock);
 
-    // The newest is damaged: the run goes on from the one before, and says so. It repeats the update that was lost.
+    // The newest is damaged: the run goes on from the one before, and says so. It repeats the
+    // update that was lost.
     let newest = out.join("checkpoints/0000000002.safetensors");
     let good = fs::read(&newest).unwrap();
     damage(&newest);
     let output = run(&["--resume", "--steps", "2", "--batch", "1"], &out);
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && message.contains("0000000002.safetensors is damaged: CRC-32"), "{message}");
+    assert!(
+        output.status.success() && message.contains("0000000002.safetensors is damaged: CRC-32"),
+        "{message}"
+    );
     assert!(message.contains("going on from update 1"), "{message}");
     let (again, good) = (Checkpoint::load(&newest).unwrap(), (root.path().join("good"), good));
     fs::write(&good.0, good.1).unwrap();
     assert_eq!(again.metadata("progress"), Checkpoint::load(good.0).unwrap().metadata("progress"));
 
-    // None can be read: it does not begin anew in silence. All nine that the run was begun to keep are still there.
+    // None can be read: it does not begin anew in silence. All nine that the run was begun to keep
+    // are still there.
     for step in [0, 1, 2] {
         damage(&out.join(format!("checkpoints/{step:010}.safetensors")));
     }
@@ -156,15 +170,25 @@ fn a_resume_needs_no_flag_but_out() {
 fn a_run_that_stopped_on_a_nan_goes_on_under_another_policy() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("run");
-    let stopped = run(&["--lr", "1e12", "--batch", "1", "--steps", "4", "--save-every", "1", "--keep", "1"], &out);
+    let stopped = run(
+        &["--lr", "1e12", "--batch", "1", "--steps", "4", "--save-every", "1", "--keep", "1"],
+        &out,
+    );
     let message = String::from_utf8_lossy(&stopped.stderr).into_owned();
     assert!(!stopped.status.success() && message.contains("of update 2 is"), "{message}");
     let again = run(&["--resume"], &out);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("of update 2 is"), "the same batch comes again");
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("of update 2 is"),
+        "the same batch comes again"
+    );
     assert_eq!(saved(&out), [1]);
     let skipped = run(&["--resume", "--non-finite", "skip"], &out);
     let message = String::from_utf8_lossy(&skipped.stderr);
-    assert!(message.contains("update 2 was passed over") && message.contains("update 4 was passed over"), "{message}");
+    assert!(
+        message.contains("update 2 was passed over")
+            && message.contains("update 4 was passed over"),
+        "{message}"
+    );
     assert_eq!(saved(&out), [4]);
     // What was passed over does not keep it from going on, and the policy is remembered.
     let resumed = run(&["--resume", "--steps", "5"], &out);
@@ -172,7 +196,8 @@ fn a_run_that_stopped_on_a_nan_goes_on_under_another_policy() {
     assert_eq!(saved(&out), [5]);
 }
 
-/// A run is evaluated on the images that it kept aside, from the folder that the command line names, and the result says which.
+/// A run is evaluated on the images that it kept aside, from the folder that the command line
+/// names, and the result says which.
 #[test]
 fn an_evaluation_names_its_data() {
     let root = tempfile::tempdir().unwrap();
@@ -195,7 +220,10 @@ fn an_evaluation_names_its_data() {
     // The same images in another place, which is noted for the next time.
     fs::rename(&images, &moved).unwrap();
     succeeds(&["--resume", "--steps", "2", "--data", moved.to_str().unwrap()], &out);
-    assert_eq!(evaluate(&["--data", moved.to_str().unwrap()])["data"], moved.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(
+        evaluate(&["--data", moved.to_str().unwrap()])["data"],
+        moved.canonicalize().unwrap().to_str().unwrap()
+    );
     // Other test images are other data, though those of the training are the same.
     image::RgbImage::from_pixel(32, 32, image::Rgb([9; 3])).save(moved.join("c.png")).unwrap();
     refuses(&["--resume", "--steps", "3"], &out, &["test images with CRC-32"]);

@@ -9,7 +9,8 @@ use std::thread;
 use flowkit::train::{Checkpoint, CheckpointError, Checkpoints};
 
 fn checkpoint(step: u64) -> Checkpoint {
-    let mut checkpoint = Checkpoint::new(BTreeMap::from([("step".into(), step.to_string())])).unwrap();
+    let mut checkpoint =
+        Checkpoint::new(BTreeMap::from([("step".into(), step.to_string())])).unwrap();
     checkpoint.insert_bytes("weights", vec![step as u8; 4000]).unwrap();
     checkpoint
 }
@@ -39,7 +40,8 @@ fn the_newest_few_are_kept() {
     let place = folder.path().join("a/b");
     let checkpoints = Checkpoints::open(&place, 3).unwrap();
     assert_eq!(latest(&checkpoints), None);
-    for (step, kept) in [(0, vec![0]), (9, vec![0, 9]), (10, vec![0, 9, 10]), (11, vec![9, 10, 11])] {
+    for (step, kept) in [(0, vec![0]), (9, vec![0, 9]), (10, vec![0, 9, 10]), (11, vec![9, 10, 11])]
+    {
         save(&checkpoints, step);
         assert_eq!(checkpoints.steps().unwrap(), kept);
     }
@@ -52,7 +54,11 @@ fn the_newest_few_are_kept() {
     fs::write(place.join("5.safetensors"), "mine").unwrap();
     save(&checkpoints, 100_000_000_000);
     assert_eq!(checkpoints.steps().unwrap(), [11, 99_999_999_999, 100_000_000_000]);
-    assert!(["notes.txt", "best.safetensors", "5.safetensors"].iter().all(|name| place.join(name).exists()));
+    assert!(
+        ["notes.txt", "best.safetensors", "5.safetensors"]
+            .iter()
+            .all(|name| place.join(name).exists())
+    );
 }
 
 #[test]
@@ -63,15 +69,21 @@ fn a_damaged_one_is_skipped_and_named() {
     damage(&checkpoints.path(30));
     let newest = checkpoints.latest().unwrap().unwrap();
     assert_eq!(newest.step, 20);
-    assert!(matches!(&newest.damaged[..], [CheckpointError::Checksum { path, .. }] if *path == checkpoints.path(30)));
+    assert!(
+        matches!(&newest.damaged[..], [CheckpointError::Checksum { path, .. }] if *path == checkpoints.path(30))
+    );
     fs::write(checkpoints.path(20), b"").unwrap();
     assert_eq!(latest(&checkpoints), Some((10, 2)));
     damage(&checkpoints.path(10));
     // A run must not silently begin anew.
     let error = checkpoints.latest().unwrap_err();
-    assert!(matches!(&error, CheckpointError::AllDamaged { damaged, .. } if damaged.len() == 3), "{error}");
     assert!(
-        error.to_string().contains("none of the 3 checkpoints") && error.to_string().contains("0000000030"),
+        matches!(&error, CheckpointError::AllDamaged { damaged, .. } if damaged.len() == 3),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("none of the 3 checkpoints")
+            && error.to_string().contains("0000000030"),
         "{error}"
     );
 }
@@ -93,7 +105,8 @@ fn the_last_good_one_is_never_deleted() {
         assert!(matches!(error, CheckpointError::Write { .. }), "{error}");
         fs::remove_dir_all(checkpoints.path(15)).unwrap();
         assert_eq!(latest(&checkpoints), Some((10, 1)));
-        // One that succeeds takes the place of what came later, and the good one before it goes only if it is one too many.
+        // One that succeeds takes the place of what came later, and the good one before it goes
+        // only if it is one too many.
         save(&checkpoints, 15);
         assert_eq!(latest(&checkpoints), Some((15, 0)));
         assert_eq!(checkpoints.steps().unwrap(), if keep == 1 { vec![15] } else { vec![10, 15] });
@@ -111,7 +124,10 @@ fn an_error_of_the_disk_is_no_damage() {
     // A folder in the place of a file gives an error of reading for every user, root too.
     fs::create_dir(checkpoints.path(20)).unwrap();
     let error = checkpoints.latest().unwrap_err();
-    assert!(matches!(&error, CheckpointError::Read { path, .. } if *path == checkpoints.path(20)), "{error}");
+    assert!(
+        matches!(&error, CheckpointError::Read { path, .. } if *path == checkpoints.path(20)),
+        "{error}"
+    );
     assert!(!error.is_damage());
     save(&checkpoints, 11);
     assert!(folder.path().join("0000000020.safetensors.damaged").is_dir());
@@ -139,7 +155,8 @@ fn what_a_killed_process_left_is_removed() {
     fs::write(folder.path().join(".writing-0000000002.safetensors-AbCdEf"), b"half").unwrap();
     drop(checkpoints);
     let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
-    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".writing-")), "{names:?}");
     assert_eq!(latest(&checkpoints), Some((1, 0)));
 }
@@ -150,7 +167,10 @@ fn one_process_at_a_time() {
     let first = Checkpoints::open(folder.path(), 1).unwrap();
     // Locks belong to an open file, so that a second one in this process counts as another's.
     let error = Checkpoints::open(folder.path(), 1).unwrap_err();
-    assert!(matches!(&error, CheckpointError::InUse { folder: named } if named == folder.path()), "{error}");
+    assert!(
+        matches!(&error, CheckpointError::InUse { folder: named } if named == folder.path()),
+        "{error}"
+    );
     drop(first);
     Checkpoints::open(folder.path(), 1).unwrap();
     assert!(matches!(Checkpoints::open(folder.path(), 0), Err(CheckpointError::KeepNone)));
@@ -207,7 +227,8 @@ fn another_runs_checkpoints_are_left_alone() {
     [100, 200, 300].into_iter().for_each(|step| save(&finished, step));
     drop(finished);
 
-    // Begun anew: there are later ones, and nothing is written. To have looked at them makes no difference.
+    // Begun anew: there are later ones, and nothing is written. To have looked at them makes no
+    // difference.
     for look in [false, true] {
         let begun = open();
         if look {
@@ -215,7 +236,10 @@ fn another_runs_checkpoints_are_left_alone() {
         }
         let error = begun.save(10, &checkpoint(10)).unwrap_err();
         let text = error.to_string();
-        assert!(matches!(error, CheckpointError::LaterCheckpoint { step: 10, later: 300, .. }), "{text}");
+        assert!(
+            matches!(error, CheckpointError::LaterCheckpoint { step: 10, later: 300, .. }),
+            "{text}"
+        );
         assert!(text.contains("update 300") && text.contains("replacing"), "{text}");
         assert_eq!(begun.steps().unwrap(), [200, 300]);
     }
@@ -251,7 +275,8 @@ fn a_resumed_run_takes_over_what_it_goes_on_from() {
     assert_eq!(replacing.steps().unwrap(), [7]);
 }
 
-/// A finished run's checkpoint of the same update is not overwritten, nor is one added before or over it.
+/// A finished run's checkpoint of the same update is not overwritten, nor is one added before or
+/// over it.
 #[test]
 fn the_same_update_of_another_run_is_in_the_way() {
     let folder = tempfile::tempdir().unwrap();
@@ -260,14 +285,21 @@ fn the_same_update_of_another_run_is_in_the_way() {
     [500, 1000].into_iter().for_each(|step| save(&finished, step));
     drop(finished);
     let begun = open();
-    for (step, whole) in [(1000, true), (500, true), (20, true), (1000, false), (500, false), (20, false)] {
+    for (step, whole) in
+        [(1000, true), (500, true), (20, true), (1000, false), (500, false), (20, false)]
+    {
         if !whole {
             fs::write(begun.path(1000), b"cut sho").unwrap();
         }
         let before = fs::read(begun.path(1000)).unwrap();
-        for error in [begun.save(step, &checkpoint(7)).unwrap_err(), begun.add(step, &checkpoint(7)).unwrap_err()] {
+        for error in [
+            begun.save(step, &checkpoint(7)).unwrap_err(),
+            begun.add(step, &checkpoint(7)).unwrap_err(),
+        ] {
             let text = error.to_string();
-            let CheckpointError::LaterCheckpoint { step: saving, later: 1000, .. } = error else { panic!("{text}") };
+            let CheckpointError::LaterCheckpoint { step: saving, later: 1000, .. } = error else {
+                panic!("{text}")
+            };
             assert_eq!(saving, step);
             assert!(text.contains("update 1000") && text.contains("replacing"), "{text}");
         }
@@ -316,7 +348,10 @@ fn a_resumed_run_may_save_where_it_stands() {
     assert_eq!(latest(&checkpoints), Some((10, 1)));
     damage(&checkpoints.path(20));
     let error = checkpoints.save(10, &checkpoint(10)).unwrap_err();
-    assert!(matches!(error, CheckpointError::LaterCheckpoint { step: 10, later: 20, .. }), "{error}");
+    assert!(
+        matches!(error, CheckpointError::LaterCheckpoint { step: 10, later: 20, .. }),
+        "{error}"
+    );
 }
 
 /// What was set aside before is not written over.
@@ -367,7 +402,12 @@ fn only_regular_files_are_replaced() {
         ("pipe", "a pipe"),
     ];
     // The numbers of /dev/null; only root may make devices.
-    if Command::new("mknod").arg(at("device")).args(["c", "1", "3"]).status().is_ok_and(|made| made.success()) {
+    if Command::new("mknod")
+        .arg(at("device"))
+        .args(["c", "1", "3"])
+        .status()
+        .is_ok_and(|made| made.success())
+    {
         cases.push(("device", "a device"));
     }
     let names = || fs::read_dir(folder.path()).unwrap().count();
@@ -375,7 +415,10 @@ fn only_regular_files_are_replaced() {
     for (name, kind) in cases {
         let found = fs::symlink_metadata(at(name)).unwrap().file_type();
         let error = checkpoint(3).save(at(name)).unwrap_err();
-        assert!(matches!(&error, CheckpointError::Write { path, .. } if *path == at(name)), "{error}");
+        assert!(
+            matches!(&error, CheckpointError::Write { path, .. } if *path == at(name)),
+            "{error}"
+        );
         assert!(error.to_string().contains(kind), "{name}: {error}");
         let after = fs::symlink_metadata(at(name)).unwrap().file_type();
         assert_eq!(after, found, "{name} was replaced");

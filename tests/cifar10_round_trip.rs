@@ -16,7 +16,10 @@ fn images_come_back_after_the_start_and_after_fifty_updates() {
     let images = photographs();
     let first = Batches::new(images.train.len(), 16, 5).unwrap().indices(0);
     let test = images.test.batch(&[3, 40], &device.clone().inner());
-    let model = FlowPlusPlusConfig::cifar10().init(&device).initialize(images.train.batch(&first, &device)).unwrap();
+    let model = FlowPlusPlusConfig::cifar10()
+        .init(&device)
+        .initialize(images.train.batch(&first, &device))
+        .unwrap();
     let (_, error) = model.round_trip(test.clone()).unwrap();
     println!("after the start: {:.2e} of a step of 255", error * 256.0);
     assert!(error < LIMIT, "{error}");

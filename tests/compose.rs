@@ -1,5 +1,6 @@
-//! A crate as users write it, `tests/compose`, which sees nothing but what is public: a bijector of its own, a stack from a file, a conditional
-//! flow of two numbers, a multi-scale flow of images. Each is trained, saved, loaded and sampled. These are that crate's tests.
+//! A crate as users write it, `tests/compose`, which sees nothing but what is public: a bijector of
+//! its own, a stack from a file, a conditional flow of two numbers, a multi-scale flow of images.
+//! Each is trained, saved, loaded and sampled. These are that crate's tests.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -28,14 +29,21 @@ const STACK: &str = r#"{
 }"#;
 
 /// One layer of a configuration.
-fn built<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize; D], device: &Device) -> T::Layer {
+fn built<const D: usize, T: LayerConfig<D>>(
+    config: &T,
+    shape: [usize; D],
+    device: &Device,
+) -> T::Layer {
     config.build(&Site::new(shape, device)).unwrap()
 }
 
 /// Half circles: one number tells much of the other.
 fn crescents(n: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
-    let side = Tensor::<2>::random([n, 1], Distribution::Uniform(0.0, 1.0), device).greater_elem(0.5).float();
-    let angle = Tensor::<2>::random([n, 1], Distribution::Uniform(0.0, std::f64::consts::PI), device);
+    let side = Tensor::<2>::random([n, 1], Distribution::Uniform(0.0, 1.0), device)
+        .greater_elem(0.5)
+        .float();
+    let angle =
+        Tensor::<2>::random([n, 1], Distribution::Uniform(0.0, std::f64::consts::PI), device);
     let sign = side.clone().mul_scalar(-2.0).add_scalar(1.0);
     let x = angle.clone().cos() + side.clone();
     let y = angle.sin() * sign + side.clone().mul_scalar(0.5);
@@ -54,8 +62,11 @@ fn train<M: Module>(
 ) -> M {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
-    let mut trainer = Trainer::new(model, TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(5)).unwrap();
-    let losses: Vec<f64> = (0..updates).map(|_| trainer.update(device, |model| loss(model)).unwrap().loss).collect();
+    let mut trainer =
+        Trainer::new(model, TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(5))
+            .unwrap();
+    let losses: Vec<f64> =
+        (0..updates).map(|_| trainer.update(device, |model| loss(model)).unwrap().loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let (first, last) = (mean(&losses[..5]), mean(&losses[updates - 5..]));
     assert!(last < first - 0.05, "the loss went from {first} to {last}");
@@ -71,7 +82,13 @@ fn a_stack_from_a_file() {
     let config = StackConfig::parse(STACK).unwrap();
     let flow = config.init(&device).unwrap().initialize(crescents(512, &device).0).unwrap();
     let batch = || crescents(128, &device).0;
-    let loaded = train(flow, config.init(&device).unwrap(), 60, |flow| flow.log_prob(batch()).mean().neg(), &device);
+    let loaded = train(
+        flow,
+        config.init(&device).unwrap(),
+        60,
+        |flow| flow.log_prob(batch()).mean().neg(),
+        &device,
+    );
     let held_out = loaded.evaluate(crescents(512, &device.clone().inner()).0).unwrap();
     let mean = held_out.nats().iter().sum::<f64>() / 512.0;
     assert!(mean > -3.0, "{mean} nats: worse than two normal numbers");
@@ -82,7 +99,9 @@ fn a_stack_from_a_file() {
 #[test]
 fn a_file_that_describes_no_stack() {
     let device = Device::flex();
-    let error = |text: &str| StackConfig::parse(text).and_then(|config| config.init(&device)).map(|_| ()).unwrap_err();
+    let error = |text: &str| {
+        StackConfig::parse(text).and_then(|config| config.init(&device)).map(|_| ()).unwrap_err()
+    };
     assert!(matches!(error("{"), StackError::Json(_)));
     assert!(matches!(error(r#"{"dims": 2, "layers": [{"layer": "magic"}]}"#), StackError::Json(_)));
     let none = r#"{"dims": 2, "layers": [{"layer": "act_norm"}, {"layer": "mix_log_cdf", "identity": "First", "hidden": [4], "n_components": 0}]}"#;
@@ -98,10 +117,17 @@ fn a_conditional_flow_of_two_numbers() {
     let init = || {
         let site = Site::given([1, 2], &Tensor::<2>::zeros([1, 2], &device), &device);
         let coupling = |identity| {
-            let config = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([24]));
+            let config = CouplingConfig::new(
+                AffineConfig::new(AffineForm::Exponential),
+                MlpConfig::new([24]),
+            );
             config.with_identity(identity).build(&site).unwrap()
         };
-        let layers = (built(&ActNormConfig::new(), [1, 2], &device), coupling(Half::First), coupling(Half::Second));
+        let layers = (
+            built(&ActNormConfig::new(), [1, 2], &device),
+            coupling(Half::First),
+            coupling(Half::Second),
+        );
         Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap()
     };
     let (x, class) = crescents(512, &device);
@@ -117,7 +143,10 @@ fn a_conditional_flow_of_two_numbers() {
     let x = samples.narrow(1, 0, 1).mean().into_scalar::<f32>();
     assert!((x - 1.0).abs() < 0.5, "centre of the samples: {x}");
     let unconditional = loaded.bijector.0.clone();
-    assert!(Flow::new((unconditional, loaded.bijector.1.clone()), StandardNormal::new(), [1, 2]).is_err());
+    assert!(
+        Flow::new((unconditional, loaded.bijector.1.clone()), StandardNormal::new(), [1, 2])
+            .is_err()
+    );
 }
 
 #[test]
@@ -137,9 +166,15 @@ fn a_multi_scale_flow_of_images() {
             )
         };
         let level = |c: usize| {
-            (built(&SqueezeConfig::new(ChannelOrder::ChannelMajor), [1, 1, 2, 2], &device), vec![step(c), step(c)])
+            (
+                built(&SqueezeConfig::new(ChannelOrder::ChannelMajor), [1, 1, 2, 2], &device),
+                vec![step(c), step(c)],
+            )
         };
-        let layers = (built(&LogitConfig::new(), [1, 1, 8, 8], &device), MultiScale::new(vec![level(4), level(8)]));
+        let layers = (
+            built(&LogitConfig::new(), [1, 1, 8, 8], &device),
+            MultiScale::new(vec![level(4), level(8)]),
+        );
         let noise = UniformDequantizationConfig::new().init();
         Flow::new(layers, StandardNormal::new(), [1, 1, 8, 8]).unwrap().behind(noise)
     };
@@ -222,7 +257,8 @@ fn a_network_of_ones_own_is_trained_in_a_half_type() {
     device.seed(4);
     let config = CouplingConfig::new(MixLogCdfConfig::new(3), SinesConfig { width: 8 });
     let context = Tensor::<2>::random([16, 2], Distribution::Normal(0.0, 1.0), &device);
-    let layers = (ActNormConfig::new(), config).build(&Site::given([1, 4], &context, &device)).unwrap();
+    let layers =
+        (ActNormConfig::new(), config).build(&Site::given([1, 4], &context, &device)).unwrap();
     let half = Precision::BF16.working_copy(&layers);
     for (path, dtype) in types(&half) {
         let expected = if path.contains("conditioner.net.") { DType::BF16 } else { DType::F32 };
@@ -255,6 +291,9 @@ fn a_coupling_from_json() {
     let error = config.build(&Site::<4>::new([1, 4, 2, 2], &device)).map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), ".net: Mlp: expected 2 axes, found shape [1, 2, 2, 2]");
     assert!(
-        serde_json::from_str::<CouplingConfig<AnyLawConfig, AnyNetConfig>>(&json.replace("hidden", "widths")).is_err()
+        serde_json::from_str::<CouplingConfig<AnyLawConfig, AnyNetConfig>>(
+            &json.replace("hidden", "widths")
+        )
+        .is_err()
     );
 }

@@ -1,5 +1,6 @@
-//! Errors of 3x3 convolutions in float32 against what their documentation allows: by Winograd's algorithm and by direct sums, forward and for
-//! both gradients, on data of which one pixel is up to a million times as large as the others.
+//! Errors of 3x3 convolutions in float32 against what their documentation allows: by Winograd's
+//! algorithm and by direct sums, forward and for both gradients, on data of which one pixel is up
+//! to a million times as large as the others.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::kernel::conv2d::{self, ConvStages};
@@ -9,7 +10,8 @@ use rand_distr::StandardNormal;
 
 const EPSILON: f64 = f32::EPSILON as f64;
 
-/// Images, weights, and the gradient of the results, in float64; all of their numbers are numbers of float32.
+/// Images, weights, and the gradient of the results, in float64; all of their numbers are numbers
+/// of float32.
 #[derive(Clone)]
 struct Convolution {
     x: Tensor<4>,
@@ -26,10 +28,15 @@ fn tensor(numbers: Vec<f64>, shape: [usize; 4]) -> Tensor<4> {
 }
 
 impl Convolution {
-    /// Of normal numbers, of which a pixel of every image and the gradient of a result are `spread` times as large.
+    /// Of normal numbers, of which a pixel of every image and the gradient of a result are `spread`
+    /// times as large.
     fn new([batch, inputs, outputs, height, width]: [usize; 5], spread: f64) -> Self {
         let mut rng = StdRng::seed_from_u64(11);
-        let shapes = [[batch, inputs, height, width], [outputs, inputs, 3, 3], [batch, outputs, height, width]];
+        let shapes = [
+            [batch, inputs, height, width],
+            [outputs, inputs, 3, 3],
+            [batch, outputs, height, width],
+        ];
         let [mut x, mut w, mut g] = shapes.map(|shape| normal(shape, &mut rng));
         let pixels = height * width;
         for example in 0..batch {
@@ -58,7 +65,9 @@ impl Convolution {
         dtype: DType,
     ) -> [Tensor<4>; 3] {
         let graph = Device::flex().autodiff();
-        let on = |tensor: &Tensor<4>| Tensor::<4>::from_data(tensor.to_data().convert_dtype(dtype), (&graph, dtype));
+        let on = |tensor: &Tensor<4>| {
+            Tensor::<4>::from_data(tensor.to_data().convert_dtype(dtype), (&graph, dtype))
+        };
         let (x, w) = (on(&self.x).require_grad(), on(&self.w).require_grad());
         let y = convolve(x.clone(), w.clone(), None, ConvStages::PLAIN);
         let gradients = (y.clone() * on(&self.g)).sum().backward();
@@ -71,8 +80,11 @@ impl Convolution {
 fn worst(found: &Tensor<4>, truth: &Tensor<4>, scale: &Tensor<4>) -> f64 {
     let numbers = |tensor: &Tensor<4>| tensor.to_data().iter::<f64>().collect::<Vec<_>>();
     let (found, truth, scale) = (numbers(found), numbers(truth), numbers(scale));
-    let errors =
-        found.iter().zip(truth).zip(scale).map(|((found, truth), scale)| (found - truth).abs() / (EPSILON * scale));
+    let errors = found
+        .iter()
+        .zip(truth)
+        .zip(scale)
+        .map(|((found, truth), scale)| (found - truth).abs() / (EPSILON * scale));
     errors.fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { error.max(worst) })
 }
 
@@ -90,8 +102,9 @@ fn cases() -> impl Iterator<Item = ([usize; 5], f64)> {
     SHAPES.into_iter().flat_map(|shape| [1.0, 1e2, 1e4, 1e6].map(|spread| (shape, spread)))
 }
 
-/// A pixel counts with all weights of its channel: in windows of which one pixel is far larger, the error may be far larger than that of
-/// direct sums, but never in comparison with the largest result.
+/// A pixel counts with all weights of its channel: in windows of which one pixel is far larger, the
+/// error may be far larger than that of direct sums, but never in comparison with the largest
+/// result.
 #[test]
 fn winograds_errors_are_those_of_every_weight_with_every_pixel() {
     for (shape, spread) in cases() {
@@ -100,7 +113,8 @@ fn winograds_errors_are_those_of_every_weight_with_every_pixel() {
         let found = convolution.run(conv2d::forward, DType::F32);
         let Convolution { x, w, g } = convolution.absolute();
         let every = w.clone().sum_dim(2).sum_dim(3).repeat(&[1, 1, 3, 3]);
-        let [y, gx, _] = Convolution { x: x.clone(), w: every, g: g.clone() }.run(conv2d::reference, DType::F64);
+        let [y, gx, _] =
+            Convolution { x: x.clone(), w: every, g: g.clone() }.run(conv2d::reference, DType::F64);
         // A gradient of a tile and a pixel of it are two apart at most.
         let wide = w.pad((1, 1, 1, 1), 0.0);
         let [_, _, gw] = Convolution { x, w: wide, g }.run(conv2d::reference, DType::F64);

@@ -1,9 +1,12 @@
-//! A deep flow in training: 64 couplings whose inputs are rebuilt by their inverses learn what those do whose graphs are kept.
+//! A deep flow in training: 64 couplings whose inputs are rebuilt by their inverses learn what
+//! those do whose graphs are kept.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::GradientMemory;
 use flowkit::conditioner::Mixing;
-use flowkit::model::flow_plus_plus::{CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig};
+use flowkit::model::flow_plus_plus::{
+    CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig,
+};
 use flowkit::reshape::Pattern;
 use flowkit::train::{GradientUnit, NegativeLogLikelihood, Trainer, TrainerConfig};
 
@@ -20,7 +23,10 @@ fn images(step: usize, device: &Device) -> Tensor<4, Int> {
         let wave = (phase + 0.6 * x as f64 + 0.4 * y as f64 + 0.2 * c as f64).sin();
         (127.5 + 100.0 * wave + (image * 31 % 17) as f64).round() as i64
     };
-    Tensor::from_data(TensorData::new((0..BATCH * 48).map(pixel).collect::<Vec<_>>(), [BATCH, 3, 4, 4]), device)
+    Tensor::from_data(
+        TensorData::new((0..BATCH * 48).map(pixel).collect::<Vec<_>>(), [BATCH, 3, 4, 4]),
+        device,
+    )
 }
 
 /// Bits/dim of every update, and the largest drift.
@@ -28,8 +34,16 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
     let device = Device::flex().autodiff();
     device.seed(1);
     let stages = vec![
-        StageConfig { scale: Scale::Keep, pattern: Pattern::Checkerboard, n_couplings: COUPLINGS / 2 },
-        StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: COUPLINGS / 2 },
+        StageConfig {
+            scale: Scale::Keep,
+            pattern: Pattern::Checkerboard,
+            n_couplings: COUPLINGS / 2,
+        },
+        StageConfig {
+            scale: Scale::Squeeze,
+            pattern: Pattern::Channels,
+            n_couplings: COUPLINGS / 2,
+        },
     ];
     let model = FlowPlusPlusConfig::new([3, 4, 4], stages, DequantizationConfig::Uniform)
         .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
@@ -63,10 +77,12 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
     (bits, drift)
 }
 
-/// Largest distance of two curves in bits/dim. Chaos sets in at some time: the rounding of one update is another update's gradient. So means of
-/// ten updates are compared.
+/// Largest distance of two curves in bits/dim. Chaos sets in at some time: the rounding of one
+/// update is another update's gradient. So means of ten updates are compared.
 fn apart(a: &[f64], b: &[f64]) -> f64 {
-    let smooth = |bits: &[f64]| -> Vec<f64> { bits.chunks(10).map(|ten| ten.iter().sum::<f64>() / 10.0).collect() };
+    let smooth = |bits: &[f64]| -> Vec<f64> {
+        bits.chunks(10).map(|ten| ten.iter().sum::<f64>() / 10.0).collect()
+    };
     smooth(a).iter().zip(smooth(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
@@ -81,7 +97,8 @@ fn rebuilt_inputs_learn_what_kept_graphs_learn() {
     assert!(drift > 0.0 && drift <= 1e-4, "{drift}");
 }
 
-/// At ten times the rate curves part by themselves: those of kept graphs do too, if their rates differ by a millionth.
+/// At ten times the rate curves part by themselves: those of kept graphs do too, if their rates
+/// differ by a millionth.
 #[test]
 #[ignore = "a measurement, a minute"]
 fn at_a_high_rate_roundings_alone_part_curves() {

@@ -1,5 +1,6 @@
-//! Dequantization: every level comes back from every noise, in each type and with as many levels as the type carries;
-//! the noise has the mean that it should, bounds of known densities come out, and more levels are refused.
+//! Dequantization: every level comes back from every noise, in each type and with as many levels as
+//! the type carries; the noise has the mean that it should, bounds of known densities come out, and
+//! more levels are refused.
 
 #[path = "common/build.rs"]
 mod build;
@@ -11,9 +12,9 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::{
-    ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, Replay, ScalarAffineConfig, Sigmoid,
-    StandardNormal, Surjection, Swap, Uniform, UniformDequantization, UniformDequantizationConfig,
-    VariationalDequantizationConfig,
+    ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, Replay,
+    ScalarAffineConfig, Sigmoid, StandardNormal, Surjection, Swap, Uniform, UniformDequantization,
+    UniformDequantizationConfig, VariationalDequantizationConfig,
 };
 
 const TYPES: [DType; 2] = [DType::F32, DType::F64];
@@ -35,13 +36,20 @@ fn levels(x: Tensor<2, Int>) -> Vec<i64> {
     x.into_data().iter::<i64>().collect()
 }
 
-/// Noise at the ends, at the largest number below 1, and where sums with levels round up or are ties.
+/// Noise at the ends, at the largest number below 1, and where sums with levels round up or are
+/// ties.
 fn adversarial(dtype: DType) -> Vec<f64> {
     let digits = if dtype == DType::F64 { 53 } else { 24 };
-    let mut noise = vec![0.0, 1e-30, 1e-7, 0.25, 1.0 / 3.0, 0.5, 0.7, 1.0 - 0.5f64.powi(digits), 1.0];
+    let mut noise =
+        vec![0.0, 1e-30, 1e-7, 0.25, 1.0 / 3.0, 0.5, 0.7, 1.0 - 0.5f64.powi(digits), 1.0];
     for bits in 1..digits {
         let half_spacing = 0.5f64.powi(bits);
-        noise.extend([half_spacing, 1.0 - half_spacing, 1.0 - half_spacing * 0.75, 1.0 - half_spacing * 1.25]);
+        noise.extend([
+            half_spacing,
+            1.0 - half_spacing,
+            1.0 - half_spacing * 0.75,
+            1.0 - half_spacing * 1.25,
+        ]);
     }
     noise
 }
@@ -58,7 +66,10 @@ fn comes_back(n_levels: usize, x: &[i64], dtype: DType) {
         for (y, x) in numbers(&y).into_iter().zip(x) {
             let exact = (*x as f64 + u) / n_levels as f64;
             assert!((0.0..1.0).contains(&y), "{n_levels} levels, x = {x}, u = {u:e}: {y}");
-            assert!((y - exact).abs() <= 3.0 * epsilon * exact, "{n_levels} levels, x = {x}, u = {u:e}: {y} {exact}");
+            assert!(
+                (y - exact).abs() <= 3.0 * epsilon * exact,
+                "{n_levels} levels, x = {x}, u = {u:e}: {y} {exact}"
+            );
         }
         let back = levels(Surjection::<2>::lower(&dequantization, y));
         let wrong = back.iter().zip(x).find(|(back, x)| back != x);
@@ -82,7 +93,11 @@ fn levels_of_the_most_come_back() {
         for n_levels in [most, most - 1, most / 3 * 2 + 1, most / 5] {
             let last = (n_levels - 1) as i64;
             let mut x = vec![0, 1, last / 2, last / 2 + 1, last - 1, last];
-            x.extend(normal(1, 2000, 1.0).into_iter().map(|draw| (draw.abs().fract() * last as f64) as i64));
+            x.extend(
+                normal(1, 2000, 1.0)
+                    .into_iter()
+                    .map(|draw| (draw.abs().fract() * last as f64) as i64),
+            );
             comes_back(n_levels, &x, dtype);
         }
     }
@@ -97,7 +112,8 @@ fn drawn_noise_comes_back() {
     for n_levels in [256, 4095, 65_536] {
         let dequantization = uniform(n_levels, DType::F32);
         let x: Vec<i64> = (0..200_000).map(|i| (i * 7919) % n_levels as i64).collect();
-        let noise: Tensor<2> = Surjection::<2>::noise(&dequantization, &ints(&x, &device), DType::F32);
+        let noise: Tensor<2> =
+            Surjection::<2>::noise(&dequantization, &ints(&x, &device), DType::F32);
         let (y, _) = dequantization.lift(ints(&x, &device), noise);
         assert_eq!(levels(Surjection::<2>::lower(&dequantization, y)), x, "{n_levels} levels");
     }
@@ -108,7 +124,12 @@ fn drawn_noise_comes_back() {
 fn numbers_outside_are_cut_to_the_ends() {
     for dtype in TYPES {
         for n_levels in [2, 3, 255, 65_536] {
-            let y = tensor(vec![-7.0, -1e-9, 0.0, 1.0 - 1e-7, 1.0, 3.0], [1, 6], dtype, &Device::flex());
+            let y = tensor(
+                vec![-7.0, -1e-9, 0.0, 1.0 - 1e-7, 1.0, 3.0],
+                [1, 6],
+                dtype,
+                &Device::flex(),
+            );
             let last = n_levels as i64 - 1;
             let found = levels(Surjection::<2>::lower(&uniform(n_levels, dtype), y));
             assert_eq!(found, [0, 0, 0, last, last, last], "{n_levels} {dtype:?}");
@@ -121,7 +142,8 @@ fn places(n_levels: usize, x: i64) -> Vec<f64> {
     let n = 1 << 16;
     let noise = (0..n).map(|i| (f64::from(i) + 0.5) / f64::from(n)).collect();
     let noise: Tensor<2> = tensor(noise, [1, n as usize], DType::F32, &Device::flex());
-    let (y, _) = uniform(n_levels, DType::F32).lift(ints(&vec![x; n as usize], &Device::flex()), noise);
+    let (y, _) =
+        uniform(n_levels, DType::F32).lift(ints(&vec![x; n as usize], &Device::flex()), noise);
     numbers(&y)
 }
 
@@ -130,8 +152,8 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / n
 }
 
-/// The noise stays uniform: what is kept from the next level shifts the mean by 2^-17 of a level at most, and no number
-/// of a level is left out.
+/// The noise stays uniform: what is kept from the next level shifts the mean by 2^-17 of a level at
+/// most, and no number of a level is left out.
 #[test]
 fn the_noise_keeps_its_mean() {
     for n_levels in [256, 1000, 4096, 65_535, 65_536] {
@@ -139,7 +161,10 @@ fn the_noise_keeps_its_mean() {
             let y = places(n_levels, x);
             let noise = mean(y.iter().map(|y| y * n_levels as f64 - x as f64));
             // Twice the rounding of 1/M, for numbers of levels that are no power of two.
-            assert!((noise - 0.5).abs() < 2.5 * 0.5f64.powi(17) + n_levels as f64 * 6e-8, "{n_levels} {x}: {noise}");
+            assert!(
+                (noise - 0.5).abs() < 2.5 * 0.5f64.powi(17) + n_levels as f64 * 6e-8,
+                "{n_levels} {x}: {noise}"
+            );
             let mut distinct = y;
             distinct.dedup();
             assert!(distinct.len() >= 255, "{n_levels} {x}: {} numbers", distinct.len());
@@ -153,13 +178,17 @@ fn the_bound_of_a_known_density_is_right_at_every_depth() {
     for depth in 1..=16 {
         let n_levels = 1usize << depth;
         for x in [0i64, n_levels as i64 / 3, n_levels as i64 - 1] {
-            let found = mean(places(n_levels, x).iter().map(|y| (2.0 * y).ln())) - (n_levels as f64).ln();
+            let found =
+                mean(places(n_levels, x).iter().map(|y| (2.0 * y).ln())) - (n_levels as f64).ln();
             let (from, to) = (x as f64, x as f64 + 1.0);
             let below = if x == 0 { 0.0 } else { from * from.ln() };
             let expected = LN_2 - 2.0 * (n_levels as f64).ln() + to * to.ln() - below - 1.0;
             // The sum over the grid is off by 1/(4·2^16) where the density falls to 0.
             let allowed = if x == 0 { 1e-5 } else { 1e-6 };
-            assert!((found - expected).abs() / LN_2 < allowed, "{depth} bits, {x}: {found} {expected}");
+            assert!(
+                (found - expected).abs() / LN_2 < allowed,
+                "{depth} bits, {x}: {found} {expected}"
+            );
         }
     }
 }
@@ -170,7 +199,8 @@ fn a_uniform_density_costs_its_depth() {
     let _guard = device_rng();
     for depth in 1..=16 {
         let dequantization = uniform(1 << depth, DType::F32);
-        let flow = Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 1]).unwrap().behind(dequantization);
+        let flow =
+            Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 1]).unwrap().behind(dequantization);
         let x: Vec<i64> = (0..500).map(|i| (i * 7919) % (1 << depth)).collect();
         let x = ints(&x, &Device::flex()).reshape([500, 1]);
         let bits = flow.without_data().evaluate(x).unwrap().bits_per_dim().value();
@@ -204,19 +234,26 @@ impl Encoder<2> for Blind {
 fn noise_of_a_flow_stays_within_its_level() {
     for dtype in TYPES {
         for n_levels in [2, 3, 100, 255, 256, 4095, most(dtype)] {
-            let config = VariationalDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype);
+            let config =
+                VariationalDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype);
             let dequantization = config.init(Blind {}, Sigmoid::new());
-            let draws = [-800.0, -110.0, -20.0, 0.0, 5.0, 9.0, 12.0, 16.0, 17.0, 18.0, 36.0, 40.0, 800.0];
+            let draws =
+                [-800.0, -110.0, -20.0, 0.0, 5.0, 9.0, 12.0, 16.0, 17.0, 18.0, 36.0, 40.0, 800.0];
             let last = n_levels as i64 - 1;
             for level in [0, last / 2, last] {
                 let x = || ints(&[level; 13], &Device::flex());
                 let noise: Tensor<2> = tensor(draws.to_vec(), [1, 13], dtype, &Device::flex());
                 let (y, _) = dequantization.lift(x(), noise);
                 assert_eq!(levels(dequantization.lower(y)), [level; 13], "{n_levels} {dtype:?}");
-                let noise: Tensor<2> = tensor(draws.to_vec(), [1, 13], dtype, &Device::flex().autodiff());
+                let noise: Tensor<2> =
+                    tensor(draws.to_vec(), [1, 13], dtype, &Device::flex().autodiff());
                 let x = ints(&[level; 13], &Device::flex().autodiff());
                 let (y, _) = dequantization.walk_lift(x, noise, &mut Replay::new(0));
-                assert_eq!(levels(dequantization.lower(y)), [level; 13], "{n_levels} {dtype:?}, walk");
+                assert_eq!(
+                    levels(dequantization.lower(y)),
+                    [level; 13],
+                    "{n_levels} {dtype:?}, walk"
+                );
             }
         }
     }
@@ -228,7 +265,9 @@ fn noise_at_the_end_of_a_level_has_its_gradient() {
     let device = Device::flex().autodiff();
     for n_levels in [256usize, 65_536] {
         let last = n_levels as i64 - 1;
-        let noise = tensor::<2>(vec![0.0, 0.5, 1.0 - 0.5f64.powi(24), 1.0], [1, 4], DType::F32, &device).require_grad();
+        let noise =
+            tensor::<2>(vec![0.0, 0.5, 1.0 - 0.5f64.powi(24), 1.0], [1, 4], DType::F32, &device)
+                .require_grad();
         let (y, _) = uniform(n_levels, DType::F32).lift(ints(&[last; 4], &device), noise.clone());
         let gradient = noise.grad(&y.sum().backward()).unwrap();
         assert_eq!(numbers(&gradient), [1.0 / n_levels as f64; 4]);
@@ -238,8 +277,12 @@ fn noise_at_the_end_of_a_level_has_its_gradient() {
 #[test]
 fn more_levels_than_a_type_carries_are_refused() {
     let refused = |n_levels: usize, dtype: DType| {
-        let uniform = UniformDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype).validate();
-        let variational = VariationalDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype).validate();
+        let uniform =
+            UniformDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype).validate();
+        let variational = VariationalDequantizationConfig::new()
+            .with_n_levels(n_levels)
+            .with_dtype(dtype)
+            .validate();
         assert_eq!(uniform.is_err(), variational.is_err());
         match uniform {
             Ok(()) => None,
@@ -254,9 +297,12 @@ fn more_levels_than_a_type_carries_are_refused() {
     assert_eq!(refused(1 << 45, DType::F64), None);
     assert_eq!(refused((1 << 45) + 1, DType::F64), Some(((1 << 45) + 1, 1 << 45)));
     assert_eq!(refused(2, DType::BF16), Some((2, 0)));
-    let error = UniformDequantizationConfig::new().with_n_levels(1 << 24).validate().unwrap_err().to_string();
-    let expected =
-        "UniformDequantizationConfig: `n_levels` = 16777216 are too many for F32, which carries 65536: a level must";
+    let error = UniformDequantizationConfig::new()
+        .with_n_levels(1 << 24)
+        .validate()
+        .unwrap_err()
+        .to_string();
+    let expected = "UniformDequantizationConfig: `n_levels` = 16777216 are too many for F32, which carries 65536: a level must";
     assert!(error.starts_with(expected) && error.contains("with_dtype(DType::F64)"), "{error}");
 }
 
@@ -264,13 +310,16 @@ fn more_levels_than_a_type_carries_are_refused() {
 #[test]
 fn a_flow_of_another_type_is_found() {
     let init = |dtype| {
-        let layers =
-            (fixed(&ScalarAffineConfig::new(1.0, -0.5)), layer(&ActNormConfig::new(), [1, 2], &Device::flex()));
+        let layers = (
+            fixed(&ScalarAffineConfig::new(1.0, -0.5)),
+            layer(&ActNormConfig::new(), [1, 2], &Device::flex()),
+        );
         Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().behind(uniform(1 << 20, dtype))
     };
     let x = || ints(&[3, 1 << 19, 77, 1 << 18], &Device::flex()).reshape([2, 2]);
-    let is_levels =
-        |error: &FlowError| matches!(error, FlowError::Config(ConfigError::Levels { found: 1_048_576, .. }));
+    let is_levels = |error: &FlowError| {
+        matches!(error, FlowError::Config(ConfigError::Levels { found: 1_048_576, .. }))
+    };
     assert!(is_levels(&init(DType::F64).initialize(x()).map(|_| ()).unwrap_err()));
     let flow = init(DType::F64).without_data();
     assert!(is_levels(&flow.evaluate(x()).map(|_| ()).unwrap_err()));

@@ -6,8 +6,8 @@ use flowkit::Density;
 use flowkit::Mixing;
 use flowkit::Pattern;
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
+    Scale, StageConfig, VariationalConfig,
 };
 use flowkit::train::{Trainer, TrainerConfig};
 
@@ -50,7 +50,10 @@ fn device() -> Option<Device> {
     match std::panic::catch_unwind(probe) {
         Ok(device) => Some(device),
         Err(_) => {
-            assert!(std::env::var_os("FLOWKIT_REQUIRE_DEVICE").is_none(), "BURN_DEVICE={name} finds no adapter");
+            assert!(
+                std::env::var_os("FLOWKIT_REQUIRE_DEVICE").is_none(),
+                "BURN_DEVICE={name} finds no adapter"
+            );
             println!("skipped: BURN_DEVICE={name} finds no adapter");
             None
         }
@@ -96,7 +99,9 @@ fn three_updates_change_the_loss() {
     };
     let before = loss(&trainer);
     for _ in 0..3 {
-        trainer.update(&device, |model| model.log_weight(levels(&device), noise(&device)).mean().neg()).unwrap();
+        trainer
+            .update(&device, |model| model.log_weight(levels(&device), noise(&device)).mean().neg())
+            .unwrap();
     }
     let after = loss(&trainer);
     assert!(after > before + 1.0, "{before} {after}");

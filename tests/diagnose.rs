@@ -7,14 +7,16 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig, VariationalConfig,
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
 };
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoxBijector, Context, ContextShape, Conv1x1Config, CouplingConfig, Density,
-    Diagnosis, DiagnosisConfig, Flow, FlowError, GatedNetConfig, Half, LayerConfig, LayerDiagnosis, MlpConfig, Pattern,
-    ShapeError, ShapeMap, Site, StandardNormal, diagnose,
+    ActNorm, ActNormConfig, Bijector, BoxBijector, Context, ContextShape, Conv1x1Config,
+    CouplingConfig, Density, Diagnosis, DiagnosisConfig, Flow, FlowError, GatedNetConfig, Half,
+    LayerConfig, LayerDiagnosis, MlpConfig, Pattern, ShapeError, ShapeMap, Site, StandardNormal,
+    diagnose,
 };
 
 fn device() -> Device {
@@ -41,7 +43,8 @@ fn stack() -> Vec<BoxBijector<2>> {
     let _guard = device_rng();
     device().seed(3);
     let coupling = |identity| {
-        let config = CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([6])).with_identity(identity);
+        let config = CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([6]))
+            .with_identity(identity);
         config.build(&Site::new([1, 4], &device())).unwrap()
     };
     let layers = vec![
@@ -51,7 +54,10 @@ fn stack() -> Vec<BoxBijector<2>> {
         BoxBijector::new(coupling(Half::Second)),
     ];
     change(layers, DType::F32, |index, old| {
-        old.iter().zip(normal(index as u64, old.len(), 0.2)).map(|(old, noise)| old + noise).collect()
+        old.iter()
+            .zip(normal(index as u64, old.len(), 0.2))
+            .map(|(old, noise)| old + noise)
+            .collect()
     })
 }
 
@@ -63,8 +69,13 @@ fn shares_sum_to_the_whole() {
     println!("{diagnosis}");
     let (z, log_det) = flow.bijector.forward(x.clone(), &());
     let log_det = numbers(&log_det).iter().sum::<f64>() / 16.0;
-    assert!((diagnosis.log_det() - log_det).abs() < 1e-5 * (1.0 + log_det.abs()), "{} {log_det}", diagnosis.log_det());
-    let paths: Vec<_> = diagnosis.layers.iter().map(|l| (l.path.as_str(), l.layer.as_str())).collect();
+    assert!(
+        (diagnosis.log_det() - log_det).abs() < 1e-5 * (1.0 + log_det.abs()),
+        "{} {log_det}",
+        diagnosis.log_det()
+    );
+    let paths: Vec<_> =
+        diagnosis.layers.iter().map(|l| (l.path.as_str(), l.layer.as_str())).collect();
     let expected = [
         ("bijector.0.0", "ActNorm"),
         ("bijector.0.1", "Conv1x1"),
@@ -74,12 +85,27 @@ fn shares_sum_to_the_whole() {
     ];
     assert_eq!(paths, expected);
     // The error at the first layer's input is that of the whole.
-    let whole = numbers(&(flow.bijector.inverse(z, &()) - x)).into_iter().fold(0.0f64, |most, e| most.max(e.abs()));
+    let whole = numbers(&(flow.bijector.inverse(z, &()) - x))
+        .into_iter()
+        .fold(0.0f64, |most, e| most.max(e.abs()));
     assert_eq!(diagnosis.layers[0].accumulated.max, whole);
     assert_eq!(diagnosis.layers[4].accumulated, diagnosis.layers[4].own);
-    assert!(diagnosis.layers.iter().skip(1).all(|layer| !layer.starts_chain) && diagnosis.layers[0].starts_chain);
-    assert!(diagnosis.layers.iter().all(|layer| layer.own.max < 1e-4 && layer.non_finite == 0 && layer.input_finite));
-    assert!(diagnosis.layers.iter().all(|layer| layer.forward_seconds > 0.0 && layer.inverse_seconds > 0.0));
+    assert!(
+        diagnosis.layers.iter().skip(1).all(|layer| !layer.starts_chain)
+            && diagnosis.layers[0].starts_chain
+    );
+    assert!(
+        diagnosis
+            .layers
+            .iter()
+            .all(|layer| layer.own.max < 1e-4 && layer.non_finite == 0 && layer.input_finite)
+    );
+    assert!(
+        diagnosis
+            .layers
+            .iter()
+            .all(|layer| layer.forward_seconds > 0.0 && layer.inverse_seconds > 0.0)
+    );
     assert_eq!(diagnosis.first_non_finite(), None);
 }
 
@@ -90,12 +116,22 @@ fn an_ill_conditioned_layer_stands_out() {
     let diagnosis = diagnose(&DiagnosisConfig::new(), &layers, batch(5), &()).unwrap();
     let worst = diagnosis.worst_conditioned().unwrap();
     assert_eq!((worst.path.as_str(), worst.layer.as_str()), ("1", "ActNorm"));
-    assert!((worst.log_scale.max - 6.0).abs() < 1e-3 && (worst.log_scale.min + 7.0).abs() < 1e-3, "{worst:?}");
+    assert!(
+        (worst.log_scale.max - 6.0).abs() < 1e-3 && (worst.log_scale.min + 7.0).abs() < 1e-3,
+        "{worst:?}"
+    );
     assert!((worst.condition.ln() - 13.0).abs() < 2e-3, "{worst:?}");
     let identity = layer(&diagnosis, "0");
-    assert!((identity.condition - 1.0).abs() < 1e-5 && identity.log_scale.max.abs() < 1e-5, "{identity:?}");
-    assert!(diagnosis.to_string().contains("worst conditioned     1 ActNorm, 4.4e5"), "{diagnosis}");
-    let none = diagnose(&DiagnosisConfig::new().with_power_steps(0), &layers, batch(5), &()).unwrap();
+    assert!(
+        (identity.condition - 1.0).abs() < 1e-5 && identity.log_scale.max.abs() < 1e-5,
+        "{identity:?}"
+    );
+    assert!(
+        diagnosis.to_string().contains("worst conditioned     1 ActNorm, 4.4e5"),
+        "{diagnosis}"
+    );
+    let none =
+        diagnose(&DiagnosisConfig::new().with_power_steps(0), &layers, batch(5), &()).unwrap();
     assert!(none.worst_conditioned().is_none() && none.layers[1].condition.is_nan());
 }
 
@@ -111,14 +147,23 @@ fn singular_values_are_those_of_the_jacobian() {
         let rows: Vec<f64> = (0..4)
             .flat_map(|row| {
                 let leaf = Tensor::<2>::from_inner(before.clone()).require_grad();
-                let found = flow[index].forward(leaf.clone(), &()).0.narrow(1, row, 1).sum().backward();
+                let found =
+                    flow[index].forward(leaf.clone(), &()).0.narrow(1, row, 1).sum().backward();
                 numbers(&leaf.grad(&found).unwrap())
             })
             .collect();
         let exact = nalgebra::DMatrix::from_row_slice(4, 4, &rows).singular_values();
         let (high, low) = (exact.max().ln(), exact.min().ln());
-        assert!((member.log_scale.max - high).abs() < 1e-2, "{index}: {} {high}", member.log_scale.max);
-        assert!((member.log_scale.min - low).abs() < 1e-2, "{index}: {} {low}", member.log_scale.min);
+        assert!(
+            (member.log_scale.max - high).abs() < 1e-2,
+            "{index}: {} {high}",
+            member.log_scale.max
+        );
+        assert!(
+            (member.log_scale.min - low).abs() < 1e-2,
+            "{index}: {} {low}",
+            member.log_scale.min
+        );
     }
 }
 
@@ -163,7 +208,10 @@ fn the_input_is_checked() {
     let wrong = Tensor::<2>::zeros([2, 3], &device());
     assert!(matches!(flow.diagnose(wrong).unwrap_err(), FlowError::Shape(_)));
     let infinite = Tensor::<2>::full([2, 4], f32::INFINITY, &device());
-    assert!(matches!(flow.diagnose(infinite).unwrap_err(), FlowError::NonFiniteInput { count: 8, .. }));
+    assert!(matches!(
+        flow.diagnose(infinite).unwrap_err(),
+        FlowError::NonFiniteInput { count: 8, .. }
+    ));
     let error = DiagnosisConfig::new().with_depth(Some(0)).validate().unwrap_err();
     assert_eq!(error.to_string(), "DiagnosisConfig: `depth` must be at least 1, found 0");
 }
@@ -171,12 +219,18 @@ fn the_input_is_checked() {
 #[test]
 fn a_condition_is_passed_on() {
     let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), MlpConfig::new([64, 64]));
-    let coupling = coupling.build(&Site::<2>::described([1, 4], ContextShape::vector(Some(3)), &device())).unwrap();
+    let coupling = coupling
+        .build(&Site::<2>::described([1, 4], ContextShape::vector(Some(3)), &device()))
+        .unwrap();
     let layers = (build::layer(&ActNormConfig::new(), [1, 4], &device()), coupling);
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 4]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 4])
+        .unwrap()
+        .without_data();
     let context: Tensor<2> = tensor(normal(2, 9, 1.0), [3, 3], DType::F32, &device());
-    let diagnosis =
-        flow.given(&context).diagnose_with(&DiagnosisConfig::new().with_probed_examples(3), batch(3)).unwrap();
+    let diagnosis = flow
+        .given(&context)
+        .diagnose_with(&DiagnosisConfig::new().with_probed_examples(3), batch(3))
+        .unwrap();
     assert_eq!(diagnosis.layers[1].layer, "Coupling");
 }
 
@@ -203,15 +257,21 @@ impl Bijector<2, Tensor<2>> for Stretch {
     }
 }
 
-/// Singular values are sought at the first examples, under their own conditions, however many there are. Those of `Stretch` are `exp(c)`.
+/// Singular values are sought at the first examples, under their own conditions, however many there
+/// are. Those of `Stretch` are `exp(c)`.
 #[test]
 fn the_condition_is_cut_along_with_the_batch() {
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given((Stretch {}, Stretch {}), StandardNormal::new(), [1, 4]);
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(
+        (Stretch {}, Stretch {}),
+        StandardNormal::new(),
+        [1, 4],
+    );
     let flow = flow.unwrap().without_data();
     let c = |row: usize| (row * 5 % 13) as f32 * 0.125 - 0.5;
     for (n, probed) in [(1, 8), (8, 8), (9, 8), (30, 8), (30, 3), (5, 1), (30, 100)] {
         let rows: Vec<f32> = (0..n).map(c).collect();
-        let context = Tensor::<2>::from_data(burn::tensor::TensorData::new(rows, [n, 1]), &device());
+        let context =
+            Tensor::<2>::from_data(burn::tensor::TensorData::new(rows, [n, 1]), &device());
         let seen: Vec<f64> = (0..n.min(probed)).map(|row| f64::from(c(row))).collect();
         let high = seen.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let low = seen.iter().copied().fold(f64::INFINITY, f64::min);
@@ -220,7 +280,11 @@ fn the_condition_is_cut_along_with_the_batch() {
             let config = DiagnosisConfig::new().with_probed_examples(probed).with_depth(depth);
             let diagnosis = flow.given(&context).diagnose_with(&config, batch(n)).unwrap();
             let first = &diagnosis.layers[0];
-            let found = (first.log_scale.max / layers, first.log_scale.min / layers, first.log_det / layers);
+            let found = (
+                first.log_scale.max / layers,
+                first.log_scale.min / layers,
+                first.log_det / layers,
+            );
             assert!((found.0 - high).abs() < 1e-4, "{n}, {probed}: {found:?} {high}");
             assert!((found.1 - low).abs() < 1e-4, "{n}, {probed}: {found:?} {low}");
             assert!((found.2 - mean).abs() < 1e-5, "{n}, {probed}: {found:?} {mean}");
@@ -228,9 +292,14 @@ fn the_condition_is_cut_along_with_the_batch() {
         }
         let config = DiagnosisConfig::new().with_probed_examples(probed);
         let alone = diagnose(&config, &flow.bijector, batch(n), &context).unwrap();
-        assert!((alone.layers[1].log_scale.max - high).abs() < 1e-4, "{n}, {probed}: {alone} {high}");
+        assert!(
+            (alone.layers[1].log_scale.max - high).abs() < 1e-4,
+            "{n}, {probed}: {alone} {high}"
+        );
         // Of one row, every example has its condition.
-        let one = diagnose(&DiagnosisConfig::new(), &flow.bijector, batch(n), &context.narrow(0, 0, 1)).unwrap();
+        let one =
+            diagnose(&DiagnosisConfig::new(), &flow.bijector, batch(n), &context.narrow(0, 0, 1))
+                .unwrap();
         assert!((one.layers[0].log_scale.max - f64::from(c(0))).abs() < 1e-4);
     }
 }
@@ -245,7 +314,9 @@ fn conditions_of_every_kind_are_cut() {
     fn check<C: flowkit::Features<4>>(context: &C) {
         let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), GatedNetConfig::new(4, 1));
         let coupling = coupling.build(&Site::given([1, 2, 4, 4], context, &device())).unwrap();
-        let flow = Flow::<_, _, 4, C>::new_given(coupling, StandardNormal::new(), [1, 2, 4, 4]).unwrap().without_data();
+        let flow = Flow::<_, _, 4, C>::new_given(coupling, StandardNormal::new(), [1, 2, 4, 4])
+            .unwrap()
+            .without_data();
         let x: Tensor<4> = tensor(normal(7, 11 * 32, 1.0), [11, 2, 4, 4], DType::F32, &device());
         let all = flow.given(context).diagnose(x.clone()).unwrap();
         let eight = flow.given(&context.rows(0..8)).diagnose(x.narrow(0, 0, 8)).unwrap();
@@ -292,7 +363,16 @@ fn a_whole_model_is_taken_apart_down_to_its_layers() {
     let model = model().init(&device()).initialize(levels()).unwrap();
     let diagnosis = model.diagnose(levels()).unwrap();
     println!("{diagnosis}");
-    for kind in ["Logit", "Squeeze", "Partition", "PositionNorm", "ChannelMatrix", "Coupling", "Swap", "Sigmoid"] {
+    for kind in [
+        "Logit",
+        "Squeeze",
+        "Partition",
+        "PositionNorm",
+        "ChannelMatrix",
+        "Coupling",
+        "Swap",
+        "Sigmoid",
+    ] {
         assert!(diagnosis.layers.iter().any(|layer| layer.layer == kind), "{kind}");
     }
     assert!(diagnosis.layers.iter().all(|layer| layer.non_finite == 0));
@@ -300,7 +380,10 @@ fn a_whole_model_is_taken_apart_down_to_its_layers() {
     assert_eq!(diagnosis.layers.iter().filter(|layer| layer.starts_chain).count(), 2);
     let start = layer(&diagnosis, "bijector.0");
     let (_, error) = model.round_trip(levels()).unwrap();
-    assert!(start.starts_chain && start.layer == "Logit" && start.accumulated.max < 1e-4, "{error}");
+    assert!(
+        start.starts_chain && start.layer == "Logit" && start.accumulated.max < 1e-4,
+        "{error}"
+    );
 
     let coarse = DiagnosisConfig::new().with_depth(Some(2)).with_power_steps(0);
     let coarse = model.diagnose_with(&coarse, levels()).unwrap();
@@ -308,7 +391,8 @@ fn a_whole_model_is_taken_apart_down_to_its_layers() {
     assert!(coarse.layers.len() < diagnosis.layers.len() / 2);
     assert!(coarse.layers.iter().all(|layer| layer.path.split('.').count() <= 2));
     assert_eq!(layer(&coarse, "bijector.1").layer, "17 layers");
-    let params = |diagnosis: &Diagnosis| diagnosis.layers.iter().map(|layer| layer.n_params).sum::<usize>();
+    let params =
+        |diagnosis: &Diagnosis| diagnosis.layers.iter().map(|layer| layer.n_params).sum::<usize>();
     // The partition at the end of a stage is the one at its beginning, without parameters.
     assert_eq!(params(&coarse), params(&diagnosis));
 }
@@ -329,7 +413,8 @@ fn the_table_has_a_line_for_each_layer() {
 #[test]
 fn it_serialises() {
     let diagnosis = diagnose(&DiagnosisConfig::new(), &norm([0.5; 4]), batch(2), &()).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&diagnosis).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&serde_json::to_string(&diagnosis).unwrap()).unwrap();
     assert_eq!(json["layers"][0]["layer"], "ActNorm");
     assert_eq!(json["layers"][0]["log_det"], 2.0);
     assert_eq!(json["examples"], 2);
@@ -343,11 +428,17 @@ fn the_picture_is_an_svg() {
     diagnose(&DiagnosisConfig::new(), &broken, batch(4), &()).unwrap().plot(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("<svg ") && text.trim_end().ends_with("</svg>"));
-    for part in
-        ["log-determinant, nats", "condition number, powers of 10", "accumulated from the latents", "0.0.1 Conv1x1"]
-    {
+    for part in [
+        "log-determinant, nats",
+        "condition number, powers of 10",
+        "accumulated from the latents",
+        "0.0.1 Conv1x1",
+    ] {
         assert!(text.contains(part), "{part}");
     }
-    let error = diagnose(&DiagnosisConfig::new(), &broken, batch(4), &()).unwrap().plot(folder.path()).unwrap_err();
+    let error = diagnose(&DiagnosisConfig::new(), &broken, batch(4), &())
+        .unwrap()
+        .plot(folder.path())
+        .unwrap_err();
     assert!(error.to_string().contains(&folder.path().display().to_string()));
 }

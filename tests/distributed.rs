@@ -1,5 +1,6 @@
-//! Several devices on burn's own strategies: the update of one device with the joined batch, one start, one average, one checkpoint, and
-//! a resumption with another number of devices. `BURN_DEVICE` says which device is given several times.
+//! Several devices on burn's own strategies: the update of one device with the joined batch, one
+//! start, one average, one checkpoint, and a resumption with another number of devices.
+//! `BURN_DEVICE` says which device is given several times.
 
 #[path = "common/build.rs"]
 mod build;
@@ -15,15 +16,19 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::checkpoint::KeepLastNCheckpoints;
-use burn::train::{ExecutionStrategy, Learner, LearningResult, MultiDeviceOptim, SupervisedTraining};
+use burn::train::{
+    ExecutionStrategy, Learner, LearningResult, MultiDeviceOptim, SupervisedTraining,
+};
 use flowkit::data::{DataError, ImageBatcher, Images, Loader, LoaderConfig};
 use flowkit::flow::likelihood::Exact;
 use flowkit::law::{AffineConfig, AffineForm};
-use flowkit::train::learner::{DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader};
+use flowkit::train::learner::{
+    DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader,
+};
 use flowkit::train::{EmaDecay, LossScale, Precision, TrainError};
 use flowkit::{
-    ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Density, Flow,
-    GatedNetConfig, LayerConfig, Mixing, Site, SqueezeConfig, StandardNormal, Uninit,
+    ActNormConfig, BoxBijector, ChannelOrder, ConfigError, Conv1x1Config, CouplingConfig, Density,
+    Flow, GatedNetConfig, LayerConfig, Mixing, Site, SqueezeConfig, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -52,7 +57,8 @@ fn unstarted(device: &Device) -> Uninit<Model> {
 
 /// 48 examples, the same in every run.
 fn numbers(device: &Device) -> Tensor<4> {
-    let values: Vec<f32> = (0..48 * 32).map(|i| ((i * 37 + i / 32 * 11) % 101) as f32 / 50.0 - 1.0).collect();
+    let values: Vec<f32> =
+        (0..48 * 32).map(|i| ((i * 37 + i / 32 * 11) % 101) as f32 / 50.0 - 1.0).collect();
     Tensor::<1>::from_data(values.as_slice(), device).reshape([48, 2, 4, 4])
 }
 
@@ -62,13 +68,15 @@ fn loader(n_parts: usize, epoch: usize) -> Arc<dyn DataLoader<Tensor<4>>> {
     impl burn::data::dataloader::batcher::Batcher<flowkit::data::Image, Tensor<4>> for Numbers {
         fn batch(&self, items: Vec<flowkit::data::Image>, device: &Device) -> Tensor<4> {
             let device = device.clone().without_autodiff();
-            let rows = items.iter().map(|item| numbers(&device).narrow(0, item.pixels[0].into(), 1));
+            let rows =
+                items.iter().map(|item| numbers(&device).narrow(0, item.pixels[0].into(), 1));
             Tensor::cat(rows.collect(), 0)
         }
     }
     let images = Images::new((0..48).collect(), [1, 1, 1]).unwrap();
     let config = LoaderConfig::new(12).with_seed(4);
-    let loader = Loader::new(images, Numbers, config, &Device::default()).unwrap().starting_at_epoch(epoch);
+    let loader =
+        Loader::new(images, Numbers, config, &Device::default()).unwrap().starting_at_epoch(epoch);
     Arc::new(ShardedLoader::new(Arc::new(loader), n_parts).unwrap())
 }
 
@@ -77,7 +85,11 @@ fn devices(n: usize) -> Vec<Device> {
 }
 
 fn strategy(n: usize, optim: MultiDeviceOptim) -> ExecutionStrategy {
-    if n == 1 { ExecutionStrategy::single(devices(1).remove(0)) } else { ExecutionStrategy::multi(devices(n), optim) }
+    if n == 1 {
+        ExecutionStrategy::single(devices(1).remove(0))
+    } else {
+        ExecutionStrategy::multi(devices(n), optim)
+    }
 }
 
 fn started(max_norm: f64) -> MaximumLikelihood<Model> {
@@ -152,7 +164,8 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// Weights and averages after twelve updates by plain descent, with a clip that is active and with one that is not.
+/// Weights and averages after twelve updates by plain descent, with a clip that is active and with
+/// one that is not.
 #[test]
 fn several_devices_are_one_with_the_joined_batch() {
     let _turn = turn();
@@ -160,7 +173,10 @@ fn several_devices_are_one_with_the_joined_batch() {
         let one = run(SgdConfig::new().init(), 1, max_norm);
         let start = weights(&started(max_norm).model);
         assert!(distance(&weights(&one.learned), &start) > 1e-3, "it learned");
-        assert!(distance(&weights(&one.learned), &weights(&one.average)) > 1e-4, "the average lags");
+        assert!(
+            distance(&weights(&one.learned), &weights(&one.average)) > 1e-4,
+            "the average lags"
+        );
         for n in [2, 3, 4] {
             let several = run(SgdConfig::new().init(), n, max_norm);
             let off = distance(&weights(&several), &weights(&one));
@@ -171,8 +187,9 @@ fn several_devices_are_one_with_the_joined_batch() {
     }
 }
 
-/// By Adam, which divides by the root of a square: it makes a step of a rounding where a gradient is 0, as that of the bias of attention's
-/// keys is. Such weights change nothing, so what is compared is the likelihood.
+/// By Adam, which divides by the root of a square: it makes a step of a rounding where a gradient
+/// is 0, as that of the bias of attention's keys is. Such weights change nothing, so what is
+/// compared is the likelihood.
 #[test]
 fn several_devices_learn_by_adam_what_one_does() {
     let _turn = turn();
@@ -180,7 +197,9 @@ fn several_devices_learn_by_adam_what_one_does() {
     let one = run(adam(), 1, 0.5);
     for n in [2, 3, 4] {
         let several = run(adam(), n, 0.5);
-        for (found, expected) in [(&several.learned.model, &one.learned.model), (&several.average, &one.average)] {
+        for (found, expected) in
+            [(&several.learned.model, &one.learned.model), (&several.average, &one.average)]
+        {
             let off = (bits(found) - bits(expected)).abs();
             println!("{n} devices: {off:.1e} bits/dim from one");
             assert!(off < 1e-4, "{n} devices: {off} bits/dim");
@@ -202,7 +221,8 @@ fn sharded_optimizers_make_the_same_update() {
     assert!((bits(&sharded.model.average) - bits(&one.average)).abs() < 1e-4);
 }
 
-/// What this crate corrects: burn-train 0.22.1 adds gradients up, so that a step of plain descent is as many times too long.
+/// What this crate corrects: burn-train 0.22.1 adds gradients up, so that a step of plain descent
+/// is as many times too long.
 #[test]
 fn burn_adds_gradients_up() {
     let _turn = turn();
@@ -234,20 +254,27 @@ fn a_run_goes_on_with_another_number_of_devices() {
     let first = train(parts.path(), parallel(2, 0.5), 2, [0, 2], optim);
     assert!(distance(&weights(&first.model), &weights(&expected.model)) > 1e-2);
     let files: Vec<_> = std::fs::read_dir(parts.path().join("checkpoint")).unwrap().collect();
-    assert_eq!(files.len(), 6, "model, optimizer and rate of two epochs, written by one: {files:?}");
+    assert_eq!(
+        files.len(),
+        6,
+        "model, optimizer and rate of two epochs, written by one: {files:?}"
+    );
     let mut last = None;
     for (n, epochs) in [(4, [2, 3]), (1, [3, 4])] {
-        // A model that never saw data and starts from other draws: all that counts comes from the checkpoint.
+        // A model that never saw data and starts from other draws: all that counts comes from the
+        // checkpoint.
         let device = Device::default().autodiff();
         device.seed(9);
-        let blank = MaximumLikelihood::new(unstarted(&device).without_data()).with_max_norm(0.5).unwrap();
+        let blank =
+            MaximumLikelihood::new(unstarted(&device).without_data()).with_max_norm(0.5).unwrap();
         let blank = DataParallel::new(blank, n, EmaDecay::Constant(0.8)).unwrap();
         last = Some(train(parts.path(), blank, n, epochs, optim).model);
     }
     let last = last.unwrap();
-    for (found, expected) in
-        [(&last.learned.model, &expected.model.learned.model), (&last.average, &expected.model.average)]
-    {
+    for (found, expected) in [
+        (&last.learned.model, &expected.model.learned.model),
+        (&last.average, &expected.model.average),
+    ] {
         assert!((bits(found) - bits(expected)).abs() < 1e-4);
     }
     assert_eq!(last.updates.val().into_data().iter::<i64>().collect::<Vec<_>>(), [16]);
@@ -265,7 +292,9 @@ fn a_part_that_is_not_finite_moves_nothing() {
     };
     struct Batches(Arc<dyn Fn(&Device) -> Tensor<4> + Send + Sync>, Device);
     impl DataLoader<Tensor<4>> for Batches {
-        fn iter<'a>(&'a self) -> Box<dyn burn::data::dataloader::DataLoaderIterator<Tensor<4>> + 'a> {
+        fn iter<'a>(
+            &'a self,
+        ) -> Box<dyn burn::data::dataloader::DataLoaderIterator<Tensor<4>> + 'a> {
             Box::new(Once(Some((self.0)(&self.1))))
         }
         fn num_items(&self) -> usize {
@@ -300,7 +329,9 @@ fn a_part_that_is_not_finite_moves_nothing() {
         .with_application_logger(None)
         .renderer(Box::new(EpochLog::new()));
     let result = training.launch(Learner::new(model, AdamConfig::new().init(), 1e-2));
-    assert!(result.model.learned.failure().is_some_and(|reason| reason.contains("changed nothing")));
+    assert!(
+        result.model.learned.failure().is_some_and(|reason| reason.contains("changed nothing"))
+    );
     assert_eq!(weights(&result.model), start);
 }
 
@@ -330,7 +361,10 @@ fn loaders_cut_batches_and_not_the_data() {
     let error = uneven[0].iter().next().unwrap().unwrap_err();
     assert!(format!("{error:?}").contains("UnequalParts"), "{error:?}");
     for n in [0, 25] {
-        assert!(matches!(ShardedLoader::new(new(6), n), Err(DataError::Parts { n_items: 24, .. })), "{n}");
+        assert!(
+            matches!(ShardedLoader::new(new(6), n), Err(DataError::Parts { n_items: 24, .. })),
+            "{n}"
+        );
     }
     let other = std::panic::AssertUnwindSafe(|| {
         split_dataloader(Arc::new(ShardedLoader::new(new(6), 2).unwrap()), &devices(3))
@@ -361,5 +395,8 @@ fn workers_may_be_in_half_precision() {
     let error = started(0.5).with_precision(Precision::F16(LossScale::default())).unwrap_err();
     assert!(matches!(error, TrainError::Config(ConfigError::Choice { field: "precision", .. })));
     let error = DataParallel::new(started(0.5), 0, EmaDecay::Constant(0.8)).err().unwrap();
-    assert!(matches!(error, TrainError::Config(ConfigError::Zero { field: "n_parts", .. })), "{error}");
+    assert!(
+        matches!(error, TrainError::Config(ConfigError::Zero { field: "n_parts", .. })),
+        "{error}"
+    );
 }

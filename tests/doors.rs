@@ -15,9 +15,10 @@ use flowkit::testing::numbers::{normal, numbers, tensor};
 use flowkit::testing::parameters::{change, parameters};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Context, ContextShape, Coupling, CouplingConfig, Density, DiagnosisConfig, Features, Flow,
-    FlowError, GatedNet, GatedNetConfig, GradientMemory, LayerConfig, LogitConfig, Mlp, MlpConfig, Site,
-    StandardNormal, UniformDequantization, UniformDequantizationConfig, Uninit, diagnose,
+    ActNorm, ActNormConfig, Context, ContextShape, Coupling, CouplingConfig, Density,
+    DiagnosisConfig, Features, Flow, FlowError, GatedNet, GatedNetConfig, GradientMemory,
+    LayerConfig, LogitConfig, Mlp, MlpConfig, Site, StandardNormal, UniformDequantization,
+    UniformDequantizationConfig, Uninit, diagnose,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -37,7 +38,10 @@ fn draw<const D: usize>(seed: u64, shape: [usize; D], dtype: DType) -> Tensor<D>
 
 fn moved<M: Module>(module: M, dtype: DType) -> M {
     change(module, dtype, |index, old| {
-        old.iter().zip(normal(50 + index as u64, old.len(), 0.2)).map(|(old, noise)| old + noise).collect()
+        old.iter()
+            .zip(normal(50 + index as u64, old.len(), 0.2))
+            .map(|(old, noise)| old + noise)
+            .collect()
     })
 }
 
@@ -57,8 +61,13 @@ fn vectors<C: Features<2>>(dtype: DType) -> Vectors<C> {
     unstarted::<C>(dtype).without_data()
 }
 
-type Maps<C> =
-    Flow<(flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>), StandardNormal, 4, C, UniformDequantization>;
+type Maps<C> = Flow<
+    (flowkit::Logit, Coupling<flowkit::law::MixLogCdf, GatedNet>),
+    StandardNormal,
+    4,
+    C,
+    UniformDequantization,
+>;
 
 /// A model of images `[2, 4, 4]` with a condition of three maps.
 fn maps<C: Features<4>>() -> Maps<C> {
@@ -68,8 +77,12 @@ fn maps<C: Features<4>>() -> Maps<C> {
     let site = Site::<4>::described([1, 2, 4, 4], ContextShape::vector(Some(3)), &device);
     let layers = (fixed(&LogitConfig::new()), coupling.build(&site).unwrap());
     let dequantization = UniformDequantizationConfig::new().init();
-    let flow = Flow::<_, _, 4, C>::new_given(moved(layers, DType::F32), StandardNormal::new(), [1, 2, 4, 4])
-        .map(|flow| flow.behind(dequantization));
+    let flow = Flow::<_, _, 4, C>::new_given(
+        moved(layers, DType::F32),
+        StandardNormal::new(),
+        [1, 2, 4, 4],
+    )
+    .map(|flow| flow.behind(dequantization));
     flow.unwrap().without_data()
 }
 
@@ -83,7 +96,11 @@ fn refused<T>(result: Result<T, FlowError>, what: &str, expected: DType, found: 
     let error = result.err().expect("numbers of another type were taken");
     let text = format!("{what}: expected numbers of type {expected:?}, found {found:?}");
     assert_eq!(error.to_string(), text);
-    let named = FlowError::Type { what: if what == "data" { "data" } else { "condition" }, expected, found };
+    let named = FlowError::Type {
+        what: if what == "data" { "data" } else { "condition" },
+        expected,
+        found,
+    };
     assert!(error == named || what == "latents", "{error:?}");
 }
 
@@ -112,11 +129,21 @@ fn data_and_conditions_of_another_type_are_refused() {
             refused(flow.given(&context).evaluate_rows(bad_x.clone()), "data", own, other);
             refused(flow.given(&context).diagnose_with(&config, bad_x.clone()), "data", own, other);
             refused(diagnose(&config, &flow.bijector, bad_x.clone(), &context), "data", own, other);
-            refused(unstarted::<Tensor<2>>(own).initialize_given(bad_x.clone(), &context), "data", own, other);
+            refused(
+                unstarted::<Tensor<2>>(own).initialize_given(bad_x.clone(), &context),
+                "data",
+                own,
+                other,
+            );
             refused(flow.given(&bad).evaluate(x.clone()), "condition", own, other);
             refused(flow.given(&bad).evaluate_rows(x.clone()), "condition", own, other);
             refused(flow.given(&bad).diagnose_with(&config, x.clone()), "condition", own, other);
-            refused(unstarted::<Tensor<2>>(own).initialize_given(x.clone(), &bad), "condition", own, other);
+            refused(
+                unstarted::<Tensor<2>>(own).initialize_given(x.clone(), &bad),
+                "condition",
+                own,
+                other,
+            );
             refused(flow.given(&bad).sample(5), "condition", own, other);
             refused(flow.given(&bad).sample_with_log_prob(5), "condition", own, other);
             refused(flow.given(&bad).sample_rows(5), "condition", own, other);
@@ -126,7 +153,10 @@ fn data_and_conditions_of_another_type_are_refused() {
             let text = panics(|| flow.given(&context).log_prob(bad_x.clone()));
             assert_eq!(text, format!("data: expected numbers of type {own:?}, found {other:?}"));
             let text = panics(|| flow.given(&bad).log_prob(x.clone()));
-            assert_eq!(text, format!("condition: expected numbers of type {own:?}, found {other:?}"));
+            assert_eq!(
+                text,
+                format!("condition: expected numbers of type {own:?}, found {other:?}")
+            );
         }
     }
 }
@@ -138,20 +168,45 @@ fn an_update_on_another_type_or_shape_changes_nothing() {
     for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         let config = TrainerConfig::new(4).with_gradient_memory(backward);
         let mut trainer = Trainer::new(vectors::<Tensor<2>>(DType::F32), config).unwrap();
-        let before = parameters(trainer.model()).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
+        let before =
+            parameters(trainer.model()).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
         let bad = [
-            (x.clone().cast(DType::F64), context.clone(), "data: expected numbers of type F32, found F64"),
-            (x.clone(), context.clone().cast(DType::F64), "condition: expected numbers of type F32, found F64"),
-            (x.clone(), context.clone().cast(DType::BF16), "condition: expected numbers of type F32, found BF16"),
-            (x.clone().narrow(1, 0, 3), context.clone(), "Flow: expected length 4 along axis 1, found shape [6, 3]"),
-            (x.clone(), context.clone().narrow(0, 0, 4), "expected a condition of shape [6, 3], found [4, 3]"),
+            (
+                x.clone().cast(DType::F64),
+                context.clone(),
+                "data: expected numbers of type F32, found F64",
+            ),
+            (
+                x.clone(),
+                context.clone().cast(DType::F64),
+                "condition: expected numbers of type F32, found F64",
+            ),
+            (
+                x.clone(),
+                context.clone().cast(DType::BF16),
+                "condition: expected numbers of type F32, found BF16",
+            ),
+            (
+                x.clone().narrow(1, 0, 3),
+                context.clone(),
+                "Flow: expected length 4 along axis 1, found shape [6, 3]",
+            ),
+            (
+                x.clone(),
+                context.clone().narrow(0, 0, 4),
+                "expected a condition of shape [6, 3], found [4, 3]",
+            ),
         ];
         for (x, context, text) in bad {
             let batch = NegativeLogLikelihood::given(x, context);
             let error = trainer.update_on(&plain().autodiff(), &batch).unwrap_err();
-            assert!(matches!(error, TrainError::Batch(_)) && error.to_string().contains(text), "{error}");
+            assert!(
+                matches!(error, TrainError::Batch(_)) && error.to_string().contains(text),
+                "{error}"
+            );
         }
-        let after = parameters(trainer.model()).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
+        let after =
+            parameters(trainer.model()).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
         assert_eq!((before, trainer.step_count()), (after, 0));
     }
 }
@@ -172,7 +227,10 @@ fn bounds_check_conditions_and_noise() {
     let noise = draw(4, [4, 2, 4, 4], other);
     let text = panics(|| model.given(&context).log_weight(x.clone(), noise));
     assert_eq!(text, "noise: expected numbers of type F32, found F64");
-    assert_eq!(panics(|| model.given(&bad).loss(x.clone())), "condition: expected numbers of type F32, found F64");
+    assert_eq!(
+        panics(|| model.given(&bad).loss(x.clone())),
+        "condition: expected numbers of type F32, found F64"
+    );
 
     // Levels of every integer type are levels.
     let nats = |x: Tensor<4, Int>| {
@@ -188,7 +246,9 @@ fn bounds_check_conditions_and_noise() {
 #[test]
 fn a_classifier_checks_latents_and_classes() {
     let _turn = turn();
-    let config = GlowConfig::new([2, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 3 });
+    let config = GlowConfig::new([2, 4, 4], 1, 1)
+        .with_n_filters(4)
+        .with_prior(GlowPrior::Classes { n_classes: 3 });
     let class = Tensor::<2>::from_data([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], &plain());
     let glow = config.init_classes(&plain()).initialize_given(levels(2), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&plain());
@@ -198,20 +258,24 @@ fn a_classifier_checks_latents_and_classes() {
     refused(logits(z.clone(), class.clone().cast(DType::F64)), "condition", DType::F32, DType::F64);
     assert!(matches!(logits(z.clone(), class.clone().narrow(1, 0, 2)), Err(FlowError::Shape(_))));
     let one = class.clone().narrow(0, 0, 1);
-    let (found, expected) = (logits(z.clone(), one.clone()).unwrap(), logits(z, one.repeat_dim(0, 2)).unwrap());
+    let (found, expected) =
+        (logits(z.clone(), one.clone()).unwrap(), logits(z, one.repeat_dim(0, 2)).unwrap());
     assert_eq!(numbers(&found), numbers(&expected));
 }
 
 /// Without parameters there is no type but the data's.
 #[test]
 fn a_flow_without_parameters_works_in_both_types() {
-    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 2]).unwrap().without_data();
+    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 2])
+        .unwrap()
+        .without_data();
     let x = |dtype: FloatDType| Tensor::<2>::from_data([[0.25, 0.5]], &plain()).cast(dtype);
     let found = |dtype| flow.evaluate(x(dtype)).unwrap().nats()[0];
     let p = |x: f64| 0.05 + 0.9 * x;
     let one = |x: f64| {
         let z = (p(x) / (1.0 - p(x))).ln();
-        -0.5 * z * z - 0.5 * (2.0 * std::f64::consts::PI).ln() + 0.9f64.ln() - (p(x) * (1.0 - p(x))).ln()
+        -0.5 * z * z - 0.5 * (2.0 * std::f64::consts::PI).ln() + 0.9f64.ln()
+            - (p(x) * (1.0 - p(x))).ln()
     };
     let expected = one(0.25) + one(0.5);
     assert!((found(FloatDType::F64) - expected).abs() < 1e-13);
@@ -226,7 +290,10 @@ fn one_vector_for_many<C: Features<2>>(one: C, many: C) {
     let flow = vectors::<C>(DType::F32);
     let nats = |context: &C| flow.given(context).evaluate(x.clone()).unwrap().nats().to_vec();
     assert_eq!(nats(&one), nats(&many));
-    assert_eq!(flow.given(&one).evaluate_rows(x.clone()), flow.given(&many).evaluate_rows(x.clone()));
+    assert_eq!(
+        flow.given(&one).evaluate_rows(x.clone()),
+        flow.given(&many).evaluate_rows(x.clone())
+    );
     assert_eq!(numbers(&flow.given(&one).log_prob(x.clone())), nats(&many));
     let sample = |context: &C| {
         device.seed(9);
@@ -234,10 +301,13 @@ fn one_vector_for_many<C: Features<2>>(one: C, many: C) {
     };
     assert_eq!(sample(&one), sample(&many));
     let config = DiagnosisConfig::new();
-    let log_det = |context: &C| flow.given(context).diagnose_with(&config, x.clone()).unwrap().log_det();
+    let log_det =
+        |context: &C| flow.given(context).diagnose_with(&config, x.clone()).unwrap().log_det();
     assert_eq!(log_det(&one), log_det(&many));
-    let started = |context: &C| unstarted::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
-    let values = |flow: &Vectors<C>| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
+    let started =
+        |context: &C| unstarted::<C>(DType::F32).initialize_given(x.clone(), context).unwrap();
+    let values =
+        |flow: &Vectors<C>| parameters(flow).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
     assert!(values(&started(&one)) == values(&started(&many)), "the starts differ");
     for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         let trained = |context: &C| {
@@ -262,7 +332,12 @@ fn one_map_for_many<C: Features<4>>(one: C, many: C) {
     let bound = |context: &C| {
         seeded();
         let one_sample = model.given(context).evaluate(x.clone()).unwrap().nats().to_vec();
-        let weighted = model.given(context).evaluate_importance_weighted(x.clone(), 3).unwrap().nats().to_vec();
+        let weighted = model
+            .given(context)
+            .evaluate_importance_weighted(x.clone(), 3)
+            .unwrap()
+            .nats()
+            .to_vec();
         let back = model.given(context).round_trip(x.clone()).unwrap().1;
         (one_sample, weighted, back, numbers(&model.given(context).loss(x.clone())))
     };
@@ -285,7 +360,9 @@ fn one_condition_serves_many_examples() {
     // One of a pair may be a single row beside rows for each example.
     let flow = vectors::<(Tensor<2>, Tensor<2>)>(DType::F32);
     let (x, each) = (draw(14, [11, 4], DType::F32), draw(15, [11, 1], DType::F32));
-    let nats = |two: Tensor<2>| flow.given(&(each.clone(), two)).evaluate(x.clone()).unwrap().nats().to_vec();
+    let nats = |two: Tensor<2>| {
+        flow.given(&(each.clone(), two)).evaluate(x.clone()).unwrap().nats().to_vec()
+    };
     assert_eq!(nats(two.clone()), nats(many(&two)));
 
     let map = draw(16, [1, 3, 4, 4], DType::F32);
@@ -299,7 +376,9 @@ fn one_condition_serves_many_examples() {
 #[test]
 fn rows_of_a_condition_are_counted_where_nobody_reads_it() {
     let layer = layer(&ActNormConfig::new(), [1, 4], &plain());
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 4]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layer, StandardNormal::new(), [1, 4])
+        .unwrap()
+        .without_data();
     let (x, context) = (draw(17, [5, 4], DType::F32), draw(18, [3, 2], DType::F32));
     let error = flow.given(&context).evaluate(x).unwrap_err();
     assert_eq!(error.to_string(), "Flow: expected a condition of shape [5, 2], found [3, 2]");

@@ -1,5 +1,5 @@
-//! Fixed functions of each element over all that their domain says, against closed forms in float64 and against each
-//! other: values, and the slopes that autodiff finds.
+//! Fixed functions of each element over all that their domain says, against closed forms in float64
+//! and against each other: values, and the slopes that autodiff finds.
 
 #[path = "common/build.rs"]
 mod build;
@@ -9,8 +9,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::testing::tolerance::roughness;
 use flowkit::{
-    Activation, Bijector, BoxBijector, Exp, Invert, LeakyReluConfig, LogitConfig, ScalarAffineConfig, Sigmoid,
-    Softplus, Tanh,
+    Activation, Bijector, BoxBijector, Exp, Invert, LeakyReluConfig, LogitConfig,
+    ScalarAffineConfig, Sigmoid, Softplus, Tanh,
 };
 
 /// Numbers as the columns of one example.
@@ -46,7 +46,9 @@ fn log_dets_are_exact_over_the_whole_line() {
         (
             "Softplus",
             BoxBijector::new(Softplus::new()),
-            Box::new(|x| (x.max(0.0) + (-x.abs()).exp().ln_1p(), x.min(0.0) - (-x.abs()).exp().ln_1p())),
+            Box::new(|x| {
+                (x.max(0.0) + (-x.abs()).exp().ln_1p(), x.min(0.0) - (-x.abs()).exp().ln_1p())
+            }),
         ),
         ("Exp", BoxBijector::new(Exp::new()), Box::new(|x| (x.exp(), x))),
         (
@@ -63,16 +65,26 @@ fn log_dets_are_exact_over_the_whole_line() {
     for (name, bijector, reference) in &table {
         for x in line() {
             let (z, log_derivative) = reference(x);
-            for (dtype, epsilon) in [(DType::F32, f64::from(f32::EPSILON)), (DType::F64, f64::EPSILON)] {
+            for (dtype, epsilon) in
+                [(DType::F32, f64::from(f32::EPSILON)), (DType::F64, f64::EPSILON)]
+            {
                 // exp(x) doubles a rounding of x once for every unit of x.
                 let bound = 4.0
                     * epsilon
                     * (1.0 + x.abs())
                     * if dtype == DType::F32 { roughness(&Device::default()) } else { 1.0 };
                 let found = at(bijector, x, dtype);
-                assert!((found.0 - z).abs() <= bound * z.abs(), "{name}, {dtype:?} at {x}: {} for {z}", found.0);
+                assert!(
+                    (found.0 - z).abs() <= bound * z.abs(),
+                    "{name}, {dtype:?} at {x}: {} for {z}",
+                    found.0
+                );
                 let error = (found.1 - log_derivative).abs();
-                assert!(error <= bound * (1.0 + log_derivative.abs()), "{name}, {dtype:?} at {x}: log_det {}", found.1);
+                assert!(
+                    error <= bound * (1.0 + log_derivative.abs()),
+                    "{name}, {dtype:?} at {x}: log_det {}",
+                    found.1
+                );
             }
         }
     }
@@ -83,7 +95,12 @@ fn log_dets_are_exact_over_the_whole_line() {
 fn inverses_are_exact_near_the_ends() {
     type Reference = (&'static str, BoxBijector<2>, &'static [f64], fn(f64) -> f64);
     let table: [Reference; 3] = [
-        ("Tanh", BoxBijector::new(Invert::new(Tanh::new())), &[1e-30, 1e-5, 0.5, 0.999, 0.9999999], f64::atanh),
+        (
+            "Tanh",
+            BoxBijector::new(Invert::new(Tanh::new())),
+            &[1e-30, 1e-5, 0.5, 0.999, 0.9999999],
+            f64::atanh,
+        ),
         (
             "Softplus",
             BoxBijector::new(Invert::new(Softplus::new())),
@@ -99,7 +116,10 @@ fn inverses_are_exact_near_the_ends() {
             let expected = reference(z);
             // A rounding of what is subtracted from: 1 for tanh, ln 2 for softplus at 0.
             let slack = if *name == "Softplus" { bound } else { 0.0 };
-            assert!((x - expected).abs() <= bound * expected.abs() + slack, "{name} at {z}: {x} for {expected}");
+            assert!(
+                (x - expected).abs() <= bound * expected.abs() + slack,
+                "{name} at {z}: {x} for {expected}"
+            );
             assert!(log_derivative.is_finite(), "{name} at {z}: {log_derivative}");
         }
     }
@@ -108,7 +128,8 @@ fn inverses_are_exact_near_the_ends() {
 /// Beyond the ends of the domain: an infinity at them, NaN outside, never a number.
 #[test]
 fn what_has_no_inverse_is_not_guessed() {
-    let inverse = |bijector: BoxBijector<2>, z: f64| numbers(bijector.inverse(row(&[z], DType::F32), &()))[0];
+    let inverse =
+        |bijector: BoxBijector<2>, z: f64| numbers(bijector.inverse(row(&[z], DType::F32), &()))[0];
     assert_eq!(inverse(BoxBijector::new(Tanh::new()), 1.0), f64::INFINITY);
     assert_eq!(inverse(BoxBijector::new(Tanh::new()), -1.0), f64::NEG_INFINITY);
     assert!(inverse(BoxBijector::new(Tanh::new()), 1.5).is_nan());
@@ -121,8 +142,11 @@ fn what_has_no_inverse_is_not_guessed() {
 /// `tanh x = 2σ(2x) − 1`, through three bijectors.
 #[test]
 fn tanh_is_a_sigmoid() {
-    let around =
-        (fixed(&ScalarAffineConfig::new(2.0, 0.0)), Sigmoid::new(), fixed(&ScalarAffineConfig::new(2.0, -1.0)));
+    let around = (
+        fixed(&ScalarAffineConfig::new(2.0, 0.0)),
+        Sigmoid::new(),
+        fixed(&ScalarAffineConfig::new(2.0, -1.0)),
+    );
     let x = row(&line(), DType::F64);
     let (z, log_det) = Bijector::<2>::forward(&around, x.clone(), &());
     let (direct, direct_log_det) = Bijector::<2>::forward(&Tanh::new(), x, &());
@@ -146,7 +170,8 @@ fn slopes(bijector: &BoxBijector<2>, x: f64, dtype: DType) -> (f64, f64) {
     (slope(false), slope(true))
 }
 
-/// Both types, with the distance from 1 to the next number and the smallest number that keeps its digits.
+/// Both types, with the distance from 1 to the next number and the smallest number that keeps its
+/// digits.
 fn types() -> [(DType, f64, f64); 2] {
     let rough = roughness(&Device::default());
     [
@@ -182,7 +207,8 @@ fn check_slopes(
     for &x in points {
         let (found, truth) = (slopes(bijector, x, dtype), truth(x));
         for (what, found, truth) in [("z", found.0, truth.0), ("log_det", found.1, truth.1)] {
-            // Exponentials double a rounding of their argument once for every unit of it; `tanh` takes that of `2x`.
+            // Exponentials double a rounding of their argument once for every unit of it; `tanh`
+            // takes that of `2x`.
             let allowed = 8.0 * epsilon * (1.0 + 2.0 * x.abs()) * truth.abs() + 8.0 * smallest;
             assert!(
                 (found - truth).abs() <= allowed,
@@ -192,7 +218,8 @@ fn check_slopes(
     }
 }
 
-/// Where the value has long rounded to its limit, the slope is still a number with all of its digits.
+/// Where the value has long rounded to its limit, the slope is still a number with all of its
+/// digits.
 #[test]
 fn slopes_keep_their_digits_over_the_whole_line() {
     let tanh = |x: f64| {
@@ -201,7 +228,11 @@ fn slopes_keep_their_digits_over_the_whole_line() {
     };
     let table: Vec<(&str, BoxBijector<2>, Slopes)> = vec![
         ("Tanh", BoxBijector::new(Tanh::new()), Box::new(tanh)),
-        ("Sigmoid", BoxBijector::new(Sigmoid::new()), Box::new(|x| (sigmoid(x) * sigmoid(-x), -(0.5 * x).tanh()))),
+        (
+            "Sigmoid",
+            BoxBijector::new(Sigmoid::new()),
+            Box::new(|x| (sigmoid(x) * sigmoid(-x), -(0.5 * x).tanh())),
+        ),
         ("Softplus", BoxBijector::new(Softplus::new()), Box::new(|x| (sigmoid(x), sigmoid(-x)))),
         ("Exp", BoxBijector::new(Exp::new()), Box::new(|x| (x.exp(), 1.0))),
     ];
@@ -212,9 +243,16 @@ fn slopes_keep_their_digits_over_the_whole_line() {
     }
     for margin in MARGINS {
         let inverse = BoxBijector::new(Invert::new(fixed(&LogitConfig::new().with_margin(margin))));
-        let truth: Slopes = Box::new(move |z| (sigmoid(z) * sigmoid(-z) / (1.0 - 2.0 * margin), -(0.5 * z).tanh()));
+        let truth: Slopes =
+            Box::new(move |z| (sigmoid(z) * sigmoid(-z) / (1.0 - 2.0 * margin), -(0.5 * z).tanh()));
         for kind in types() {
-            check_slopes(&format!("inverse of Logit, margin {margin}"), &inverse, &whole_line(kind.0), kind, &truth);
+            check_slopes(
+                &format!("inverse of Logit, margin {margin}"),
+                &inverse,
+                &whole_line(kind.0),
+                kind,
+                &truth,
+            );
         }
     }
 }
@@ -224,8 +262,15 @@ const MARGINS: [f64; 8] = [0.0, 1e-6, 0.05, 0.25, 0.3, 0.4, 0.49, 0.499];
 
 /// Numbers in (0, 1), also close to the middle and to the ends.
 fn unit() -> Vec<f64> {
-    let points = [1e-30, 1e-6, 0.02, 0.1, 0.2499, 0.25, 0.26, 0.4, 0.4999, 0.499999, 0.5, 0.50001, 0.6, 0.74, 0.75];
-    points.into_iter().chain([0.7501, 0.9, 0.99, 0.9999, 0.999999]).map(|x| f64::from(x as f32)).collect()
+    let points = [
+        1e-30, 1e-6, 0.02, 0.1, 0.2499, 0.25, 0.26, 0.4, 0.4999, 0.499999, 0.5, 0.50001, 0.6, 0.74,
+        0.75,
+    ];
+    points
+        .into_iter()
+        .chain([0.7501, 0.9, 0.99, 0.9999, 0.999999])
+        .map(|x| f64::from(x as f32))
+        .collect()
 }
 
 /// Inverses, and `Logit` forward, between their poles.
@@ -261,8 +306,8 @@ fn slopes_keep_their_digits_between_the_ends() {
     }
     for (name, bijector, truth) in &table {
         for (dtype, epsilon, smallest) in types() {
-            // A number rebuilt near the ends has a logarithm of up to 70, of which a rounding is that many roundings of
-            // the slope.
+            // A number rebuilt near the ends has a logarithm of up to 70, of which a rounding is
+            // that many roundings of the slope.
             check_slopes(name, bijector, &unit(), (dtype, 8.0 * epsilon, smallest), truth);
         }
     }
@@ -288,7 +333,8 @@ fn logit_is_exact_at_every_margin() {
                     (z - truth).abs() <= 4.0 * epsilon * truth.abs(),
                     "margin {margin}, {dtype:?}: z({x}) = {z} for {truth}"
                 );
-                // The inverse at a number of the type, from where the truth of float64 is good to 1e-13 of its ends.
+                // The inverse at a number of the type, from where the truth of float64 is good to
+                // 1e-13 of its ends.
                 let z = if dtype == DType::F64 { z } else { f64::from(z as f32) };
                 let truth = 0.5 + 0.5 * (0.5 * z).tanh() / width;
                 let found = numbers(logit.inverse(row(&[z], dtype), &()))[0];
@@ -301,7 +347,8 @@ fn logit_is_exact_at_every_margin() {
     }
 }
 
-/// A law outside of couplings: slopes in the scale's parameter of the value, of the log-derivative and of the inverse.
+/// A law outside of couplings: slopes in the scale's parameter of the value, of the log-derivative
+/// and of the inverse.
 #[test]
 fn affine_slopes_keep_their_digits() {
     let closed = |s: f64| {
@@ -324,7 +371,8 @@ fn affine_slopes_keep_their_digits() {
     for (form, scale) in &table {
         let law = AffineConfig::new(*form).init();
         for (dtype, epsilon, smallest) in types() {
-            let device = if dtype == DType::F64 { Device::flex() } else { Device::default() }.autodiff();
+            let device =
+                if dtype == DType::F64 { Device::flex() } else { Device::default() }.autodiff();
             for s in whole_line(dtype).into_iter().filter(|s| s.abs() < 80.0) {
                 let number = row(&[1.5], dtype).inner();
                 let slope = |output: &dyn Fn(Tensor<2>, Tensor<3>) -> Tensor<2>| {
@@ -336,11 +384,20 @@ fn affine_slopes_keep_their_digits() {
                 };
                 let (log_scale, truth) = scale(s);
                 for (what, found, truth) in [
-                    ("z", slope(&|x, theta| law.forward(x, theta).0), 1.5 * log_scale.exp() * truth),
+                    (
+                        "z",
+                        slope(&|x, theta| law.forward(x, theta).0),
+                        1.5 * log_scale.exp() * truth,
+                    ),
                     ("log-derivative", slope(&|x, theta| law.forward(x, theta).1), truth),
-                    ("x", slope(&|z, theta| law.inverse(z, theta)), -1.5 * (-log_scale).exp() * truth),
+                    (
+                        "x",
+                        slope(&|z, theta| law.inverse(z, theta)),
+                        -1.5 * (-log_scale).exp() * truth,
+                    ),
                 ] {
-                    let allowed = 8.0 * epsilon * (3.0 + 2.0 * s.abs()) * truth.abs() + 8.0 * smallest;
+                    let allowed =
+                        8.0 * epsilon * (3.0 + 2.0 * s.abs()) * truth.abs() + 8.0 * smallest;
                     assert!(
                         (found - truth).abs() <= allowed,
                         "{form:?}, {dtype:?}: slope of {what} at {s}: {found:e} for {truth:e}"
@@ -362,7 +419,8 @@ fn activations_keep_the_digits_of_their_slopes() {
         [(Activation::Tanh, &closed), (Activation::Elu, &|x| if x > 0.0 { 1.0 } else { x.exp() })];
     for (activation, truth) in table {
         for (dtype, epsilon, smallest) in types() {
-            let device = if dtype == DType::F64 { Device::flex() } else { Device::default() }.autodiff();
+            let device =
+                if dtype == DType::F64 { Device::flex() } else { Device::default() }.autodiff();
             let points = whole_line(dtype);
             let data = TensorData::new(points.clone(), [1, points.len()]).convert_dtype(dtype);
             let x = Tensor::<2>::from_data(data, (&device, dtype)).require_grad();

@@ -11,8 +11,8 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
+    Scale, StageConfig, VariationalConfig,
 };
 use flowkit::train::{Checkpoint, TrainError, Trainer, TrainerConfig, peak_rss_bytes};
 use flowkit::{ConvStyle, Density, Mixing, Pattern};
@@ -66,7 +66,9 @@ fn started(device: &Device) -> FlowPlusPlus {
 
 #[test]
 fn counting_needs_no_model_in_memory() {
-    let Some(before) = peak_rss_bytes() else { return println!("skipped: peak memory is not known on this system") };
+    let Some(before) = peak_rss_bytes() else {
+        return println!("skipped: peak memory is not known on this system");
+    };
     // More than 40 GB of parameters if they were made.
     let config = FlowPlusPlusConfig::cifar10().with_n_filters(4096);
     assert!(config.num_params().unwrap() > 10_000_000_000);
@@ -115,7 +117,9 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     let config = TrainerConfig::new(192).with_warm_up(5).with_learning_rate(3e-3).with_seed(9);
     let batches = Batches::new(200, 8, 9).unwrap();
     let images = photographs().train;
-    let batch = |step: u64| images.batch(&batches.indices(step as usize), &device).narrow(2, 0, 8).narrow(3, 0, 8);
+    let batch = |step: u64| {
+        images.batch(&batches.indices(step as usize), &device).narrow(2, 0, 8).narrow(3, 0, 8)
+    };
     let run = |trainer: &mut Trainer<FlowPlusPlus>, steps: u64| -> Vec<f64> {
         let update = |_| {
             let x = batch(trainer.step_count());
@@ -172,7 +176,11 @@ fn uniform_noise_on_one_pixel_is_the_closed_form() {
         .without_data();
     let x = Tensor::<2, Int>::from_data(TensorData::new(vec![100i64], [1, 1]), &device);
     let nats = model.log_weight(x, Tensor::<2>::full([1, 1], 0.25, &device)).into_scalar::<f32>();
-    assert_relative_eq!(-f64::from(nats) / std::f64::consts::LN_2, 7.534474786841153, epsilon = 1e-5);
+    assert_relative_eq!(
+        -f64::from(nats) / std::f64::consts::LN_2,
+        7.534474786841153,
+        epsilon = 1e-5
+    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 use flowkit::data::{Batches, photographs};
 use flowkit::model::glow::{
-    ClassGlow, Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior, Preset, TopPrior,
+    ClassGlow, Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior,
+    Preset, TopPrior,
 };
 use flowkit::train::{Checkpoint, OptimizerConfig, Trainer, TrainerConfig};
 use flowkit::{Bijector, BitDepth, Density, Surjection};
@@ -82,7 +83,8 @@ fn every_affine_step_starts_at_sigma_of_two() {
         let levels = &model.bijector.1.levels;
         // 12 channels at 4x4, then 24 at 2x2: half of them changes in every step.
         for (level, (c, side)) in levels.iter().zip([(12, 4), (24, 2)]) {
-            let x = Tensor::<4>::random([2, c, side, side], Distribution::Normal(0.0, 1.0), &device);
+            let x =
+                Tensor::<4>::random([2, c, side, side], Distribution::Normal(0.0, 1.0), &device);
             for (_, _, step) in &level.1 {
                 let (z, log_det) = step.forward(x.clone(), &());
                 let changed = (c / 2 * side * side) as f64;
@@ -106,7 +108,8 @@ fn a_start_normalises_every_step() {
         let (y, _) = model.surjection.lift(x, noise);
         let (z, log_det) = model.bijector.forward(y.clone(), &());
         let variance = scalar(z.clone().square().mean());
-        // Between the first norm and the end lie rotations and couplings that multiply half of the numbers by 0.88.
+        // Between the first norm and the end lie rotations and couplings that multiply half of the
+        // numbers by 0.88.
         assert!((0.6..1.1).contains(&variance), "{variance}");
         let (back, inverse) = model.bijector.inverse_with_log_det(z, &());
         assert!(scalar((back - y).abs().max()) < 1e-5);
@@ -125,24 +128,33 @@ fn a_prior_is_a_normal_density() {
     let layers = &model.bijector;
     let log_normal = |x: Tensor<4>, mean: Tensor<4>, log_deviation: Tensor<4>| {
         let n = x.dims()[1..].iter().product::<usize>() as f64;
-        let squares = ((x - mean) * log_deviation.clone().neg().exp()).square().mul_scalar(0.5) + log_deviation;
-        squares.sum_dims(&[1, 2, 3]).reshape([3]).neg().sub_scalar(n * 0.5 * (2.0 * std::f64::consts::PI).ln())
+        let squares = ((x - mean) * log_deviation.clone().neg().exp()).square().mul_scalar(0.5)
+            + log_deviation;
+        squares
+            .sum_dims(&[1, 2, 3])
+            .reshape([3])
+            .neg()
+            .sub_scalar(n * 0.5 * (2.0 * std::f64::consts::PI).ln())
     };
     let (first, deepest) = (&layers.1.levels[0], &layers.1.levels[1]);
     let (h, a) = (&layers.0, &first.0, &first.1).0.forward(x, &());
     let (h, b) = (first.0.clone(), first.1.clone()).forward(h, &());
     let (kept, left) = (h.clone().narrow(1, 0, 6), h.narrow(1, 6, 6));
     let theta = first.2.as_ref().unwrap().conditioner.net.convolve(kept.clone());
-    let mut expected = a + b + log_normal(left, theta.clone().narrow(1, 6, 6), theta.narrow(1, 0, 6));
+    let mut expected =
+        a + b + log_normal(left, theta.clone().narrow(1, 6, 6), theta.narrow(1, 0, 6));
     let (h, c) = (deepest.0.clone(), deepest.1.clone()).forward(kept, &());
     let both = deepest.3.as_ref().unwrap().conv.of_zeros([2, 2]);
-    let [mean, log_deviation] = [0, 24].map(|from| both.clone().narrow(1, from, 24).expand(h.dims()));
+    let [mean, log_deviation] =
+        [0, 24].map(|from| both.clone().narrow(1, from, 24).expand(h.dims()));
     expected = expected + c + log_normal(h, mean, log_deviation);
     assert!(scalar((found.clone() - expected).abs().max()) < 1e-4 * scalar(found.abs().max()));
     // The ring makes the corner another place than the middle, at 4x4 where there is a middle.
     let of_zeros = deepest.3.as_ref().unwrap().conv.of_zeros([4, 4]);
     let at = |row: usize| of_zeros.clone().narrow(2, row, 1).narrow(3, row, 1);
-    assert!(scalar((at(1) - at(2)).abs().max()) == 0.0 && scalar((at(0) - at(1)).abs().max()) > 1e-2);
+    assert!(
+        scalar((at(1) - at(2)).abs().max()) == 0.0 && scalar((at(0) - at(1)).abs().max()) > 1e-2
+    );
 }
 
 #[test]
@@ -152,10 +164,20 @@ fn one_temperature_scales_the_latents_of_every_scale() {
     let model = trained(minute(), &device);
     let samples = model.sample_at(3, 0.7).unwrap();
     assert_eq!(samples.dims(), [3, 3, 8, 8]);
-    assert!(model.evaluate(samples).unwrap().bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
+    assert!(
+        model
+            .evaluate(samples)
+            .unwrap()
+            .bits_per_dim()
+            .to_string()
+            .ends_with("bits/dim (one-sample bound)")
+    );
     // Without spread all samples are the one whose halves are the priors' means.
     let still = model.continuous().sample_at(2, 0.0).unwrap();
-    assert_eq!(scalar((still.clone().narrow(0, 0, 1) - still.clone().narrow(0, 1, 1)).abs().max()), 0.0);
+    assert_eq!(
+        scalar((still.clone().narrow(0, 0, 1) - still.clone().narrow(0, 1, 1)).abs().max()),
+        0.0
+    );
     let draw = |temperature| {
         device.seed(5);
         let x = model.continuous().sample_at(2, temperature).unwrap();
@@ -172,11 +194,16 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     let device = Device::flex().autodiff();
     let _guard = seeded(&device, 6);
     let optimizer = OptimizerConfig::Adamax { beta_2: 0.95 };
-    let config =
-        TrainerConfig::new(192).with_warm_up(5).with_learning_rate(1e-2).with_seed(9).with_optimizer(optimizer);
+    let config = TrainerConfig::new(192)
+        .with_warm_up(5)
+        .with_learning_rate(1e-2)
+        .with_seed(9)
+        .with_optimizer(optimizer);
     let batches = Batches::new(200, 8, 9).unwrap();
     let images = photographs().train;
-    let batch = |step: u64| images.batch(&batches.indices(step as usize), &device).narrow(2, 0, 8).narrow(3, 0, 8);
+    let batch = |step: u64| {
+        images.batch(&batches.indices(step as usize), &device).narrow(2, 0, 8).narrow(3, 0, 8)
+    };
     let run = |trainer: &mut Trainer<Glow>, steps: u64| -> Vec<f64> {
         let update = |_| {
             let x = batch(trainer.step_count());
@@ -192,7 +219,8 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     let last = run(&mut whole, 30);
     let mean = |bits: &[f64]| bits.iter().sum::<f64>() / bits.len() as f64;
     assert!(mean(&last[20..]) < mean(&first[..3]) - 0.3, "{first:?} {last:?}");
-    let mut resumed = Trainer::resume(&Checkpoint::load(&path).unwrap(), minute().init(&device)).unwrap();
+    let mut resumed =
+        Trainer::resume(&Checkpoint::load(&path).unwrap(), minute().init(&device)).unwrap();
     assert_eq!(run(&mut resumed, 30), last);
 }
 
@@ -201,9 +229,14 @@ fn classes_have_priors_of_their_own() {
     let device = Device::flex();
     let _guard = seeded(&device, 7);
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
-    let model = minute().with_prior(CLASSES).init_classes(&device).initialize_given(x.clone(), &class).unwrap();
+    let model = minute()
+        .with_prior(CLASSES)
+        .init_classes(&device)
+        .initialize_given(x.clone(), &class)
+        .unwrap();
     let u = model.surjection.noise(&x, DType::F32);
-    let bound = |model: &ClassGlow, class: &Tensor<2>| model.given(class).log_weight(x.clone(), u.clone());
+    let bound =
+        |model: &ClassGlow, class: &Tensor<2>| model.given(class).log_weight(x.clone(), u.clone());
     let other = classes(1, 6, &device);
     // At the start no class is told from another.
     assert_eq!(scalar((bound(&model, &class) - bound(&model, &other)).abs().max()), 0.0);
@@ -221,10 +254,11 @@ fn the_classifier_sees_what_the_class_has_not_touched() {
     let model = config.init_classes(&device).initialize_given(x.clone(), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
     // Logits of 0: three classes, so ln 3 nats.
-    let loss = |model: &ClassGlow, classifier: &flowkit::model::glow::GlowClassifier, weight: f64| {
-        device.seed(9);
-        scalar(classifier.loss(model, x.clone(), &class, weight))
-    };
+    let loss =
+        |model: &ClassGlow, classifier: &flowkit::model::glow::GlowClassifier, weight: f64| {
+            device.seed(9);
+            scalar(classifier.loss(model, x.clone(), &class, weight))
+        };
     let found = loss(&model, &classifier, 0.01) - loss(&model, &classifier, 0.0);
     assert!((found - 0.01 * 192.0 * 3f64.ln()).abs() < 1e-3, "{found}");
     device.seed(9);
@@ -250,7 +284,11 @@ fn the_classifier_learns() {
     let _guard = seeded(&device, 10);
     let config = minute().with_prior(CLASSES);
     // Three brightnesses.
-    let x = classes(0, 12, &device).argmax(1).reshape([12, 1, 1, 1]).mul_scalar(100).expand([12, 3, 8, 8]);
+    let x = classes(0, 12, &device)
+        .argmax(1)
+        .reshape([12, 1, 1, 1])
+        .mul_scalar(100)
+        .expand([12, 3, 8, 8]);
     let class = classes(0, 12, &device);
     let model = config.init_classes(&device).initialize_given(x.clone(), &class).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
@@ -287,8 +325,12 @@ fn fewer_bits_are_fewer_levels() {
     let levels: Vec<i64> = images.into_data().iter::<i64>().collect();
     assert!(levels.iter().all(|level| (0..=248).contains(level) && level % 8 == 0));
     // Noise-free zero has the density of −½ + noise: the objective starts at −D ln 32.
-    let log_weight =
-        scalar(model.surjection.lift(depth.reduce(corners(1, &device)), Tensor::zeros([1, 3, 8, 8], &device)).1);
+    let log_weight = scalar(
+        model
+            .surjection
+            .lift(depth.reduce(corners(1, &device)), Tensor::zeros([1, 3, 8, 8], &device))
+            .1,
+    );
     assert!((log_weight + 192.0 * 5.0 * LN_2).abs() < 1e-3, "{log_weight}");
 }
 
@@ -302,12 +344,20 @@ fn presets_are_found_by_name() {
         assert_eq!(training.dims, preset.model().image.iter().product::<usize>());
         // What a checkpoint holds is what is read.
         let json = serde_json::to_string(&(training.clone(), preset.model())).unwrap();
-        assert_eq!(serde_json::from_str::<(TrainerConfig, GlowConfig)>(&json).unwrap(), (training, preset.model()));
+        assert_eq!(
+            serde_json::from_str::<(TrainerConfig, GlowConfig)>(&json).unwrap(),
+            (training, preset.model())
+        );
     }
-    assert_eq!(Preset::Cifar10.training().optimizer, OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / 782.0 });
+    assert_eq!(
+        Preset::Cifar10.training().optimizer,
+        OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / 782.0 }
+    );
     let error = "huge".parse::<Preset>().unwrap_err().to_string();
     assert!(
-        error.starts_with("no preset is named `huge`; there are tiny, small, cifar10, cifar10-additive,"),
+        error.starts_with(
+            "no preset is named `huge`; there are tiny, small, cifar10, cifar10-additive,"
+        ),
         "{error}"
     );
 }
@@ -324,7 +374,11 @@ fn a_model_of_classes_makes_round_trips() {
     let device = Device::default();
     let _guard = seeded(&device, 21);
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
-    let model = minute().with_prior(CLASSES).init_classes(&device).initialize_given(x.clone(), &class).unwrap();
+    let model = minute()
+        .with_prior(CLASSES)
+        .init_classes(&device)
+        .initialize_given(x.clone(), &class)
+        .unwrap();
     let (back, error) = model.given(&class).round_trip(x.clone()).unwrap();
     assert!(error < 1e-4, "{error}");
     assert_eq!(scalar((back - x.clone()).abs().float()), 0.0);
@@ -338,6 +392,8 @@ fn a_classifier_refuses_other_classes() {
     let device = Device::default();
     let (x, class) = (Tensor::<4, Int>::zeros([6, 3, 8, 8], &device), classes(0, 6, &device));
     let model = minute().with_prior(CLASSES).init_classes(&device).without_data();
-    let other = GlowClassifierConfig::for_model(&minute().with_prior(GlowPrior::Classes { n_classes: 1 })).unwrap();
+    let other =
+        GlowClassifierConfig::for_model(&minute().with_prior(GlowPrior::Classes { n_classes: 1 }))
+            .unwrap();
     other.init(&device).loss(&model, x, &class, 0.01);
 }

@@ -1,7 +1,8 @@
-//! A whole Glow beside that of an independent implementation: values, gradients, the way back, ten updates.
+//! A whole Glow beside that of an independent implementation: values, gradients, the way back, ten
+//! updates.
 //!
-//! Its networks are plain convolutions with biases, and its latents standard normal: the same container, norms, channel mixing and couplings
-//! around a conditioner of the tests.
+//! Its networks are plain convolutions with biases, and its latents standard normal: the same
+//! container, norms, channel mixing and couplings around a conditioner of the tests.
 
 mod common;
 
@@ -13,8 +14,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, ChannelOrder, Conv1x1, Conv1x1Config, Coupling, CouplingConfig, Density, Flow,
-    LayerConfig, MultiScale, Site, Squeeze, SqueezeConfig, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, ChannelOrder, Conv1x1, Conv1x1Config, Coupling,
+    CouplingConfig, Density, Flow, LayerConfig, MultiScale, Site, Squeeze, SqueezeConfig,
+    StandardNormal,
 };
 
 use crate::build::{fixed_image, layer};
@@ -30,9 +32,12 @@ type Layers = MultiScale<(Squeeze, Vec<Step>)>;
 fn naming(path: &str) -> Source {
     let parts: Vec<&str> = path.split('.').collect();
     let parts = parts.strip_prefix(["bijector"].as_slice()).unwrap_or(&parts);
-    let ["levels", level, "1", step, rest @ ..] = parts else { panic!("no step has a parameter {path}") };
+    let ["levels", level, "1", step, rest @ ..] = parts else {
+        panic!("no step has a parameter {path}")
+    };
     let first = 3 * step.parse::<usize>().unwrap();
-    let own = |member: usize, name: &str| Source::of(format!("levels.{level}.{}.{name}", first + member));
+    let own =
+        |member: usize, name: &str| Source::of(format!("levels.{level}.{}.{name}", first + member));
     match rest {
         ["0", "bias"] => own(0, "b"),
         ["0", "log_scale"] => own(0, "logs"),
@@ -55,14 +60,17 @@ fn fixed(values: Vec<i64>, device: &Device) -> Param<Tensor<1, Int>> {
 fn step(c: &Comparison, level: usize, index: usize, channels: usize) -> Step {
     let device = c.precision.device();
     let mut conv = layer(&Conv1x1Config::new(), [1, channels], &device);
-    let get = |name: &str| c.truth.get(&format!("w.levels.{level}.{}.{name}", 3 * index + 1)).values.clone();
+    let get = |name: &str| {
+        c.truth.get(&format!("w.levels.{level}.{}.{name}", 3 * index + 1)).values.clone()
+    };
     // Row i of P picks the row of the product where its 1 stands.
     let rows = get("P");
     let rows = rows.chunks(channels).map(|row| row.iter().position(|&p| p == 1.0).unwrap() as i64);
     conv.permutation = fixed(rows.collect(), &device);
     conv.sign = fixed(get("sign").iter().map(|&sign| sign as i64).collect(), &device);
     c.truth.skip(&format!("w.levels.{level}.{}.eye", 3 * index + 1));
-    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), ConvNetConfig { n_hidden: 16 });
+    let coupling =
+        CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), ConvNetConfig { n_hidden: 16 });
     let coupling = coupling.build(&Site::new([1, channels, 4, 4], &device)).unwrap();
     (layer(&ActNormConfig::new(), [1, channels, 1, 1], &device), conv, coupling)
 }
@@ -78,7 +86,8 @@ fn layers(c: &Comparison) -> Layers {
 #[test]
 fn glow_tiny() {
     Comparison::of("glow_tiny", |c| {
-        let flow = Flow::new(layers(c), StandardNormal::new(), [1, 3, 8, 8]).unwrap().without_data();
+        let flow =
+            Flow::new(layers(c), StandardNormal::new(), [1, 3, 8, 8]).unwrap().without_data();
         let flow = install(flow, c, naming);
         let x = c.truth.get("in.x").tensor::<4>(c.precision);
         let (z, log_det) = flow.bijector.forward(x.clone(), &());
@@ -90,7 +99,10 @@ fn glow_tiny() {
         let packed = flow.bijector.pack(latents, &()).unwrap();
         assert_eq!(packed.into_data(), z.clone().into_data());
         c.check(flow.bijector.inverse(z, &()), Source::of("out.x_roundtrip"));
-        c.check(flow.bijector.inverse(flow.bijector.forward(x.clone(), &()).0, &()), Source::of("in.x"));
+        c.check(
+            flow.bijector.inverse(flow.bijector.forward(x.clone(), &()).0, &()),
+            Source::of("in.x"),
+        );
 
         let log_prob = flow.log_prob(x.clone());
         c.check(log_prob.clone(), Source::of("out.log_prob"));
@@ -103,7 +115,8 @@ fn glow_tiny() {
         let config = TrainerConfig::new(192).with_warm_up(0).with_max_norm(f64::MAX);
         let mut trainer = Trainer::new(flow, config).unwrap();
         let device = c.precision.device();
-        let update = |_| trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap().loss;
+        let update =
+            |_| trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap().loss;
         let losses = (0..10).map(update).collect();
         c.check_values(normwise, losses, Source::of("adam10.losses"));
     });

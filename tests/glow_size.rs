@@ -1,4 +1,5 @@
-//! Parameters of Glow's presets are counted without being made. A program of one test: what others allocate beside it would hide the memory.
+//! Parameters of Glow's presets are counted without being made. A program of one test: what others
+//! allocate beside it would hide the memory.
 
 use flowkit::model::glow::GlowConfig;
 use flowkit::train::peak_rss_bytes;

@@ -1,7 +1,8 @@
 //! Values and gradients beside those of an independent implementation, in float64 and float32.
 //!
-//! The files in `tests/golden` come from a PyTorch implementation that shares no code with this crate. `FLOWKIT_GOLDEN` names another
-//! folder of files with the same layout. `--nocapture` prints all errors.
+//! The files in `tests/golden` come from a PyTorch implementation that shares no code with this
+//! crate. `FLOWKIT_GOLDEN` names another folder of files with the same layout. `--nocapture` prints
+//! all errors.
 
 mod common;
 use common::build;
@@ -11,13 +12,14 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale,
+    StageConfig, VariationalConfig,
 };
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, ContextShape, Conv1x1Config, ConvStyle, CouplingConfig,
-    Density, GateKernel, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LayerConfig, Mixing, Net, NetConfig,
-    NetSite, PartitionConfig, Pattern, PositionNormConfig, ShapeMap, Site, SqueezeConfig, Surjection,
+    ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, ContextShape, Conv1x1Config,
+    ConvStyle, CouplingConfig, Density, GateKernel, GatedAttentionConfig, GatedConvConfig,
+    GatedNetConfig, LayerConfig, Mixing, Net, NetConfig, NetSite, PartitionConfig, Pattern,
+    PositionNormConfig, ShapeMap, Site, SqueezeConfig, Surjection,
 };
 
 use crate::build::{fixed_image, layer};
@@ -42,13 +44,15 @@ fn flat_parameters<const D: usize>(x: Tensor<D>) -> Tensor<3> {
 #[test]
 fn mixlogcdf() {
     Comparison::of("mixlogcdf", |c| {
-        // The file's softplus(z) is z from z = 20 on, PyTorch's default: its log-weights are off by e^-20 = 2e-9, its slopes by that times
+        // The file's softplus(z) is z from z = 20 on, PyTorch's default: its log-weights are off by
+        // e^-20 = 2e-9, its slopes by that times
         // |z|. Replacing log1p(e^z) by that rule reproduces it to 4e-16. `tests/cases.rs` has values that are exact to 1e-10 and beyond.
         if c.precision == Precision::Double {
             c.limit = 1e-8;
         }
         let [x, a, b] = ["x", "a", "b"].map(|key| c.input::<4>(key));
-        let [logits, means, log_scales] = ["logits", "means", "logscales"].map(|key| c.input::<5>(key));
+        let [logits, means, log_scales] =
+            ["logits", "means", "logscales"].map(|key| c.input::<5>(key));
         let mixture = LogisticMixture {
             logits: flat_parameters(logits.clone()),
             means: flat_parameters(means.clone()),
@@ -86,10 +90,12 @@ fn mixlogcdf() {
         c.check_by(elementwise, law.inverse(z, theta), Source::of("out.inv_x"));
 
         // Far tails, scales from e^-10 to e^10.
-        let [logits, means, log_scales] = ["logits", "means", "logscales"]
-            .map(|key| flat_parameters(c.truth.get(&format!("ext.{key}")).tensor::<4>(c.precision)));
+        let [logits, means, log_scales] = ["logits", "means", "logscales"].map(|key| {
+            flat_parameters(c.truth.get(&format!("ext.{key}")).tensor::<4>(c.precision))
+        });
         let mixture = LogisticMixture { logits, means, log_scales };
-        let (t, log_derivative) = mixture.forward(flat(c.truth.get("ext.x").tensor::<3>(c.precision)));
+        let (t, log_derivative) =
+            mixture.forward(flat(c.truth.get("ext.x").tensor::<3>(c.precision)));
         c.check_by(elementwise, t, Source::of("ext.logit_cdf"));
         c.check_by(elementwise, log_derivative, Source::of("ext.ldj_mix"));
     });
@@ -136,7 +142,8 @@ fn flowpp_tiny() {
         let x = Tensor::<4, Int>::from_data(TensorData::new(levels, shape), &device);
         let epsilon = c.truth.get("in.eps").tensor::<4>(c.precision);
 
-        // There, dequantized images lie in [0, 256] and the logit divides by 256; here the dequantization does.
+        // There, dequantized images lie in [0, 256] and the logit divides by 256; here the
+        // dequantization does.
         let division = n_dims * LEVELS.ln();
         let (y, log_weight) = model.surjection.lift(x.clone(), epsilon.clone());
         let (z, log_det) = model.bijector.forward(y.clone(), &());
@@ -160,7 +167,8 @@ fn flowpp_tiny() {
     });
 }
 
-/// Compares a bijector's latents, log-determinant, inverse and gradients with the file's `y`, `ldj` and `inv_x`.
+/// Compares a bijector's latents, log-determinant, inverse and gradients with the file's `y`, `ldj`
+/// and `inv_x`.
 fn check_bijector<B: Bijector<4>>(c: &mut Comparison, bijector: B, naming: Naming) {
     let bijector = install(bijector, c, naming);
     let x = c.input::<4>("x");
@@ -200,7 +208,11 @@ fn pairnorm_pixel() {
     Comparison::of("pairnorm_pixel", |c| {
         let halves = ["x0", "x1"].map(|key| c.input::<4>(key));
         let x = Tensor::cat(halves.to_vec(), 1);
-        let fresh = layer(&PositionNormConfig::new().with_variance_floor(1e-2), x.dims(), &c.precision.device());
+        let fresh = layer(
+            &PositionNormConfig::new().with_variance_floor(1e-2),
+            x.dims(),
+            &c.precision.device(),
+        );
         let norm = install(fresh.clone(), c, naming);
         let (z, log_det) = norm.forward(x.clone(), &());
         let inverse = norm.inverse(z.clone(), &());
@@ -254,9 +266,11 @@ fn invconv_plu() {
         let mut conv = layer(&Conv1x1Config::new(), [1, 8], &device);
         // Row i of P picks the row of the product where its 1 stands.
         let rows = c.truth.get("w.P").values.chunks(8);
-        let permutation = rows.map(|row| row.iter().position(|&p| p == 1.0).unwrap() as i64).collect();
+        let permutation =
+            rows.map(|row| row.iter().position(|&p| p == 1.0).unwrap() as i64).collect();
         conv.permutation = fixed(permutation, &device);
-        conv.sign = fixed(c.truth.get("w.sign").values.iter().map(|&sign| sign as i64).collect(), &device);
+        conv.sign =
+            fixed(c.truth.get("w.sign").values.iter().map(|&sign| sign as i64).collect(), &device);
         c.truth.skip("w.eye");
         check_bijector(c, conv.clone(), naming);
         c.check(install(conv, c, naming).matrix(), Source::of("W"));
@@ -267,14 +281,17 @@ fn invconv_plu() {
 fn squeeze() {
     Comparison::of("squeeze", |c| {
         let x = c.truth.get("x").tensor::<4>(c.precision);
-        for (order, key) in [(ChannelOrder::ChannelMajor, "squeezed"), (ChannelOrder::BlockMajor, "squeezed_tf_order")]
-        {
+        for (order, key) in [
+            (ChannelOrder::ChannelMajor, "squeezed"),
+            (ChannelOrder::BlockMajor, "squeezed_tf_order"),
+        ] {
             let squeeze = fixed_image(&SqueezeConfig::new(order));
             let (z, _) = squeeze.forward(x.clone(), &());
             c.check_by(exact, z.clone(), Source::of(key));
             c.check_by(exact, squeeze.inverse(z, &()), Source::of("x"));
         }
-        for (pattern, key) in [(Pattern::Checkerboard, "checker"), (Pattern::Stripes, "colstripe")] {
+        for (pattern, key) in [(Pattern::Checkerboard, "checker"), (Pattern::Stripes, "colstripe")]
+        {
             let partition = fixed_image(&PartitionConfig::new(pattern));
             let (z, _) = partition.forward(x.clone(), &());
             for (half, name) in z.clone().chunk(2, 1).into_iter().zip(["a", "b"]) {
@@ -303,7 +320,8 @@ fn gated_conv_aux_nin() {
 #[test]
 fn gated_conv_3x3() {
     Comparison::of("gated_conv_3x3", |c| {
-        let block = GatedConvConfig::new(8).with_gate(GateKernel::Three).init(&c.precision.device());
+        let block =
+            GatedConvConfig::new(8).with_gate(GateKernel::Three).init(&c.precision.device());
         let block = install(block, c, gated_conv);
         let x = c.input::<4>("x");
         let y = block.forward(x.clone(), None);
@@ -317,13 +335,15 @@ fn gated_conv_3x3() {
 #[test]
 fn gated_attn() {
     Comparison::of("gated_attn", |c| {
-        let block =
-            GatedAttentionConfig::new(8).with_mixing(Mixing::Attention { heads: 2 }).init(&c.precision.device());
+        let block = GatedAttentionConfig::new(8)
+            .with_mixing(Mixing::Attention { heads: 2 })
+            .init(&c.precision.device());
         let block = install(block, c, gated_attention);
         let (x, positions) = (c.input::<3>("x"), c.input::<2>("pos"));
         // [B, T, C] there, [B, C, T, 1] here.
         let image = x.clone().swap_dims(1, 2).unsqueeze_dim::<4>(3);
-        let embedding = positions.clone().swap_dims(0, 1).unsqueeze_dim::<3>(0).unsqueeze_dim::<4>(3);
+        let embedding =
+            positions.clone().swap_dims(0, 1).unsqueeze_dim::<3>(0).unsqueeze_dim::<4>(3);
         let y = block.forward(image, embedding).squeeze_dim::<3>(3).swap_dims(1, 2);
         c.check(y.clone(), Source::of("out.y"));
         let gradients = c.probe("y", y).backward();
@@ -338,11 +358,14 @@ fn conditioner() {
     Comparison::of("conditioner", |c| {
         let law = MixLogCdfConfig::new(4).init();
         let config = GatedNetConfig::new(8, 2).with_mixing(Some(Mixing::Attention { heads: 2 }));
-        let site = NetSite::new([1, 3, 4, 2], [1, 3, 4, 2], law.theta_init(), &c.precision.device());
-        let network = config.build(&site.with_context(ContextShape::new(vec![vec![1, 4, 4, 2]]))).unwrap();
+        let site =
+            NetSite::new([1, 3, 4, 2], [1, 3, 4, 2], law.theta_init(), &c.precision.device());
+        let network =
+            config.build(&site.with_context(ContextShape::new(vec![vec![1, 4, 4, 2]]))).unwrap();
         let network = install(network, c, net);
         let (x, context) = (c.input::<4>("x"), c.input::<4>("aux"));
-        let (log_scale, shift, mixture) = law.parts(network.forward(x.clone(), Some(context.clone())));
+        let (log_scale, shift, mixture) =
+            law.parts(network.forward(x.clone(), Some(context.clone())));
         let LogisticMixture { logits, means, log_scales } = mixture;
         let mut loss = Tensor::zeros([1], (&c.precision.device(), c.precision.dtype()));
         for (key, output) in [("a", log_scale), ("b", shift)] {
@@ -371,7 +394,10 @@ fn affine_coupling() {
         }
     }
     Comparison::of("affine_coupling", |c| {
-        let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Sigmoid), ConvNetConfig { n_hidden: 16 });
+        let coupling = CouplingConfig::new(
+            AffineConfig::new(AffineForm::Sigmoid),
+            ConvNetConfig { n_hidden: 16 },
+        );
         let coupling = coupling.build(&Site::new([1, 6, 4, 4], &c.precision.device())).unwrap();
         assert!(coupling.output_shape([2, 6, 4, 4]).is_ok());
         check_bijector(c, coupling, naming);

@@ -1,7 +1,8 @@
 //! What evaluating, sampling and training leave behind: nothing.
 //!
-//! burn registers every operation on a device with autodiff, tracked or not, in a graph of the process, and frees what nobody has gone
-//! back through only with a later backward pass. Methods that answer on the host must not leave any.
+//! burn registers every operation on a device with autodiff, tracked or not, in a graph of the
+//! process, and frees what nobody has gone back through only with a later backward pass. Methods
+//! that answer on the host must not leave any.
 //!
 //! One test in this program, since the allocator counts for all threads.
 
@@ -12,14 +13,15 @@ use crate::build::layer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig, VariationalConfig,
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
+    VariationalConfig,
 };
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::testing::numbers::normal;
 use flowkit::train::{Ema, EmaDecay, NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
-    ActNormConfig, ContextShape, CouplingConfig, Density, DiagnosisConfig, Flow, GradientMemory, LayerConfig,
-    MlpConfig, Pattern, Site, StandardNormal, diagnose,
+    ActNormConfig, ContextShape, CouplingConfig, Density, DiagnosisConfig, Flow, GradientMemory,
+    LayerConfig, MlpConfig, Pattern, Site, StandardNormal, diagnose,
 };
 use peak_alloc::PeakAlloc;
 
@@ -51,15 +53,22 @@ fn assert_flat(what: &str, calls: usize, call: impl FnMut()) {
 
 /// The same numbers without autodiff, on a device with it, and tracked.
 fn placed<const D: usize>(seed: u64, shape: [usize; D]) -> [(&'static str, Tensor<D>); 3] {
-    let numbers: Vec<f32> = normal(seed, shape.iter().product(), 1.0).into_iter().map(|value| value as f32).collect();
-    let on = |device: &Device| Tensor::<D>::from_data(TensorData::new(numbers.clone(), shape), device);
+    let numbers: Vec<f32> =
+        normal(seed, shape.iter().product(), 1.0).into_iter().map(|value| value as f32).collect();
+    let on =
+        |device: &Device| Tensor::<D>::from_data(TensorData::new(numbers.clone(), shape), device);
     let graph = Device::flex().autodiff();
-    [("plain", on(&Device::flex())), ("autodiff", on(&graph)), ("tracked", on(&graph).require_grad())]
+    [
+        ("plain", on(&Device::flex())),
+        ("autodiff", on(&graph)),
+        ("tracked", on(&graph).require_grad()),
+    ]
 }
 
 fn levels(n: usize, shape: [usize; 3], device: &Device) -> Tensor<4, Int> {
     let [c, h, w] = shape;
-    let values: Vec<i64> = (0..(n * c * h * w) as i64).map(|i| (i * 53 + i * i * 7) % 256).collect();
+    let values: Vec<i64> =
+        (0..(n * c * h * w) as i64).map(|i| (i * 53 + i * i * 7) % 256).collect();
     Tensor::from_data(TensorData::new(values, [n, c, h, w]), device)
 }
 
@@ -71,8 +80,13 @@ fn vectors(graph: &Device) {
         (layer(&ActNormConfig::new(), [1, 4], graph), coupling.build(&site).unwrap())
     };
     let [(_, first), ..] = placed(1, [8, 4]);
-    let flow = Flow::new(layers(None), StandardNormal::new(), [1, 4]).unwrap().initialize(first.clone()).unwrap();
-    let given = Flow::<_, _, 2, Tensor<2>>::new_given(layers(Some(3)), StandardNormal::new(), [1, 4]).unwrap();
+    let flow = Flow::new(layers(None), StandardNormal::new(), [1, 4])
+        .unwrap()
+        .initialize(first.clone())
+        .unwrap();
+    let given =
+        Flow::<_, _, 2, Tensor<2>>::new_given(layers(Some(3)), StandardNormal::new(), [1, 4])
+            .unwrap();
     let given = given.initialize_given(first, &placed(2, [8, 3])[0].1).unwrap();
     // The counter sees a graph that is left: of a density that nobody differentiates.
     for (_, x) in placed(3, [8, 4]).into_iter().skip(1) {
@@ -92,14 +106,20 @@ fn vectors(graph: &Device) {
         let what = |name: &str| format!("{name}, data {place}");
         assert_flat(&what("evaluate"), CALLS, || drop(flow.evaluate(x.clone()).unwrap()));
         assert_flat(&what("evaluate_rows"), CALLS, || drop(flow.evaluate_rows(x.clone()).unwrap()));
-        assert_flat(&what("diagnose"), CALLS, || drop(flow.diagnose_with(&few, x.clone()).unwrap()));
+        assert_flat(&what("diagnose"), CALLS, || {
+            drop(flow.diagnose_with(&few, x.clone()).unwrap())
+        });
         let alone = || drop(diagnose(&few, &flow.bijector, x.clone(), &()).unwrap());
         assert_flat(&what("diagnose of a bijector"), CALLS, alone);
         for (context_place, context) in placed(4, [8, 3]) {
             let what = |name: &str| format!("{name}, data {place}, condition {context_place}");
             let one = context.clone().narrow(0, 0, 1);
-            assert_flat(&what("evaluate_given"), CALLS, || drop(given.given(&context).evaluate(x.clone()).unwrap()));
-            assert_flat(&what("evaluate_given one"), CALLS, || drop(given.given(&one).evaluate(x.clone()).unwrap()));
+            assert_flat(&what("evaluate_given"), CALLS, || {
+                drop(given.given(&context).evaluate(x.clone()).unwrap())
+            });
+            assert_flat(&what("evaluate_given one"), CALLS, || {
+                drop(given.given(&one).evaluate(x.clone()).unwrap())
+            });
             let sample = || drop(given.given(&context).sample(8).unwrap());
             assert_flat(&what("sample_given"), CALLS, sample);
             let rows = || drop(given.given(&context).sample_rows_with_log_prob(8).unwrap());
@@ -107,7 +127,9 @@ fn vectors(graph: &Device) {
             let diagnosed = || drop(given.given(&context).diagnose_with(&few, x.clone()).unwrap());
             assert_flat(&what("diagnose_given"), CALLS, diagnosed);
         }
-        for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
+        for backward in
+            [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
+        {
             let training = TrainerConfig::new(4).with_gradient_memory(backward);
             let mut trainer = Trainer::new(flow.clone(), training.clone()).unwrap();
             let batch = NegativeLogLikelihood::new(x.clone());
@@ -126,7 +148,8 @@ fn vectors(graph: &Device) {
             assert_flat(&what("update_on with a condition"), UPDATES, update);
         }
         let mut trainer = Trainer::new(flow.clone(), TrainerConfig::new(4)).unwrap();
-        let closure = || drop(trainer.update(graph, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap());
+        let closure =
+            || drop(trainer.update(graph, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap());
         assert_flat(&what("update"), UPDATES, closure);
     }
     let mut ema = Some(Ema::new(&flow, EmaDecay::Constant(0.9)).unwrap());
@@ -135,21 +158,35 @@ fn vectors(graph: &Device) {
 
 /// Glow with classes and its classifier.
 fn glow(graph: &Device) {
-    let config = GlowConfig::new([2, 4, 4], 2, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 3 });
+    let config = GlowConfig::new([2, 4, 4], 2, 1)
+        .with_n_filters(4)
+        .with_prior(GlowPrior::Classes { n_classes: 3 });
     let [(_, first), ..] = placed(6, [4, 3]);
-    let glow = config.init_classes(graph).initialize_given(levels(4, [2, 4, 4], graph), &first).unwrap();
+    let glow =
+        config.init_classes(graph).initialize_given(levels(4, [2, 4, 4], graph), &first).unwrap();
     let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(graph);
     for device in [Device::flex(), graph.clone()] {
         let x = levels(4, [2, 4, 4], &device);
         for (place, class) in placed(6, [4, 3]) {
-            let what = |name: &str| format!("Glow {name}, data autodiff: {}, class {place}", device.is_autodiff());
+            let what = |name: &str| {
+                format!("Glow {name}, data autodiff: {}, class {place}", device.is_autodiff())
+            };
             let calls = CALLS / 2;
-            assert_flat(&what("bound"), calls, || drop(glow.given(&class).evaluate(x.clone()).unwrap()));
-            let weighted = || drop(glow.given(&class).evaluate_importance_weighted(x.clone(), 2).unwrap());
+            assert_flat(&what("bound"), calls, || {
+                drop(glow.given(&class).evaluate(x.clone()).unwrap())
+            });
+            let weighted =
+                || drop(glow.given(&class).evaluate_importance_weighted(x.clone(), 2).unwrap());
             assert_flat(&what("importance-weighted"), calls, weighted);
-            assert_flat(&what("round trip"), calls, || drop(glow.given(&class).round_trip(x.clone()).unwrap()));
-            assert_flat(&what("sample"), calls, || drop(glow.given(&class).sample_at(4, 0.7).unwrap()));
-            assert_flat(&what("sample_rows"), calls, || drop(glow.given(&class).sample_rows_at(4, 0.7).unwrap()));
+            assert_flat(&what("round trip"), calls, || {
+                drop(glow.given(&class).round_trip(x.clone()).unwrap())
+            });
+            assert_flat(&what("sample"), calls, || {
+                drop(glow.given(&class).sample_at(4, 0.7).unwrap())
+            });
+            assert_flat(&what("sample_rows"), calls, || {
+                drop(glow.given(&class).sample_rows_at(4, 0.7).unwrap())
+            });
             let none = DiagnosisConfig::new().with_power_steps(0);
             assert_flat(&what("diagnosis"), calls, || {
                 drop(glow.given(&class).diagnose_with(&none, x.clone()).unwrap())
@@ -180,8 +217,10 @@ fn flow_plus_plus(graph: &Device) {
         n_encoder_blocks: 1,
         encoder_block: EncoderBlock::Conv,
     };
-    let stages = vec![StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 }];
-    let config = FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise));
+    let stages =
+        vec![StageConfig { scale: Scale::Squeeze, pattern: Pattern::Channels, n_couplings: 1 }];
+    let config =
+        FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise));
     let config = config.with_n_filters(4).with_n_blocks(1);
     let model = config.init(graph).initialize(levels(4, [1, 4, 4], graph)).unwrap();
     for device in [Device::flex(), graph.clone()] {
@@ -192,7 +231,9 @@ fn flow_plus_plus(graph: &Device) {
         let weighted = || drop(model.evaluate_importance_weighted(x.clone(), 2).unwrap());
         assert_flat(&what("importance-weighted"), calls, weighted);
         assert_flat(&what("sample"), calls, || drop(model.sample_at(4, 0.7).unwrap()));
-        for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
+        for backward in
+            [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
+        {
             let training = TrainerConfig::new(16).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), training).unwrap();
             let batch = NegativeLogLikelihood::new(x.clone());

@@ -12,12 +12,12 @@ use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::testing::parameters::parameters;
 use flowkit::train::{
-    Checkpoint, CheckpointError, Ema, EmaDecay, NegativeLogLikelihood, OptimizerConfig, Precision, TrainError, Trainer,
-    TrainerConfig,
+    Checkpoint, CheckpointError, Ema, EmaDecay, NegativeLogLikelihood, OptimizerConfig, Precision,
+    TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory, LayerConfig, Mlp,
-    MlpConfig, ShapeError, ShapeMap, Site, StandardNormal, Swap, Uninit,
+    ActNorm, ActNormConfig, Bijector, Context, Coupling, CouplingConfig, Flow, GradientMemory,
+    LayerConfig, Mlp, MlpConfig, ShapeError, ShapeMap, Site, StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -30,7 +30,8 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] =
+    [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 type Layer = (ActNorm<2>, Coupling<Affine, Mlp>, Swap);
 
@@ -102,7 +103,11 @@ fn numbers<M: Module>(module: &M) -> Vec<Vec<f64>> {
 
 fn config(backward: GradientMemory) -> TrainerConfig {
     let ema = EmaDecay::Constant(0.9);
-    TrainerConfig::new(2).with_gradient_memory(backward).with_warm_up(1).with_learning_rate(0.01).with_ema(ema)
+    TrainerConfig::new(2)
+        .with_gradient_memory(backward)
+        .with_warm_up(1)
+        .with_learning_rate(0.01)
+        .with_ema(ema)
 }
 
 fn near(found: &[Vec<f64>], expected: &[Vec<f64>]) {
@@ -112,8 +117,8 @@ fn near(found: &[Vec<f64>], expected: &[Vec<f64>]) {
     }
 }
 
-/// Two places of a layer are trained as the layer that runs twice: the gradient is the sum, and both places stay bit for bit equal, on to
-/// a file and back.
+/// Two places of a layer are trained as the layer that runs twice: the gradient is the sum, and
+/// both places stay bit for bit equal, on to a file and back.
 #[test]
 fn places_of_a_parameter_are_trained_as_one() {
     let _turn = turn();
@@ -125,14 +130,18 @@ fn places_of_a_parameter_are_trained_as_one() {
                 let shared = layer(7);
                 flow((shared.clone(), shared))
             };
-            let mut twice = Trainer::new(flow(Twice { inner: layer(7) }).without_data(), config.clone()).unwrap();
+            let mut twice =
+                Trainer::new(flow(Twice { inner: layer(7) }).without_data(), config.clone())
+                    .unwrap();
             let mut trainer = Trainer::new(tied().without_data(), config).unwrap();
             let before = numbers(trainer.model());
             let mut step = |trainer: &mut Trainer<_>, i: usize| {
                 let parts = [points(8 * i), points(8 * i + 100)];
                 twice.update_on_parts(&device(), &parts).unwrap();
                 trainer.update_on_parts(&device(), &parts).unwrap();
-                for (found, expected) in [(trainer.model(), twice.model()), (trainer.average(), twice.average())] {
+                for (found, expected) in
+                    [(trainer.model(), twice.model()), (trainer.average(), twice.average())]
+                {
                     let (found, expected) = (numbers(found), numbers(expected));
                     let (first, second) = found.split_at(found.len() / 2);
                     assert_eq!(first, second, "{backward:?}");
@@ -164,7 +173,8 @@ fn places_stay_equal_in_a_half_type() {
     }
 }
 
-/// A clone that went its own way has an identity that is not its own: training would move one of the two.
+/// A clone that went its own way has an identity that is not its own: training would move one of
+/// the two.
 #[test]
 fn clones_that_differ_are_refused() {
     let _turn = turn();
@@ -174,12 +184,19 @@ fn clones_that_differ_are_refused() {
         let error = Trainer::new(flow(clones()).without_data(), config(backward)).err().unwrap();
         let text = error.to_string();
         let TrainError::Clones { first, second, .. } = error else { panic!("{text}") };
-        assert!(first.starts_with("bijector.0.0.") && second.starts_with("bijector.1.0."), "{text}");
-        assert!(text.contains(&first) && text.contains(&second) && text.contains("different values"), "{text}");
+        assert!(
+            first.starts_with("bijector.0.0.") && second.starts_with("bijector.1.0."),
+            "{text}"
+        );
+        assert!(
+            text.contains(&first) && text.contains(&second) && text.contains("different values"),
+            "{text}"
+        );
     }
     // One of them frozen: neither one parameter nor two.
     let frozen = (original.clone(), original.clone().no_grad());
-    let error = Trainer::new(flow(frozen).without_data(), config(GradientMemory::Store)).err().unwrap();
+    let error =
+        Trainer::new(flow(frozen).without_data(), config(GradientMemory::Store)).err().unwrap();
     assert!(error.to_string().contains("only one of them is trained"), "{error}");
 
     // An average follows each place by itself.
@@ -204,7 +221,10 @@ fn clones_that_differ_in_the_sign_of_zero_are_tied() {
     let clones = (original.clone().map(&mut Zero(1.0)), original.map(&mut Zero(-1.0)));
     let values: Vec<f64> = numbers(&clones).concat();
     let (first, second) = values.split_at(values.len() / 2);
-    assert!(first.iter().all(|value| value.is_sign_positive()) && second.iter().all(|value| value.is_sign_negative()));
+    assert!(
+        first.iter().all(|value| value.is_sign_positive())
+            && second.iter().all(|value| value.is_sign_negative())
+    );
     Trainer::new(flow(clones).without_data(), config(GradientMemory::Store)).unwrap();
 }
 
@@ -217,10 +237,16 @@ fn a_run_goes_on_with_the_same_ties() {
         (shared.clone(), shared)
     };
     let two = || (layer(1), layer(2));
-    let saved =
-        |model| Trainer::new(model, config(GradientMemory::Store)).unwrap().checkpoint(BTreeMap::new()).unwrap();
-    let cases =
-        [(saved(flow(two()).without_data()), shared(), false), (saved(flow(shared()).without_data()), two(), true)];
+    let saved = |model| {
+        Trainer::new(model, config(GradientMemory::Store))
+            .unwrap()
+            .checkpoint(BTreeMap::new())
+            .unwrap()
+    };
+    let cases = [
+        (saved(flow(two()).without_data()), shared(), false),
+        (saved(flow(shared()).without_data()), two(), true),
+    ];
     for (checkpoint, model, expected) in cases {
         let error = Trainer::resume(&checkpoint, flow(model)).err().unwrap();
         let text = error.to_string();
@@ -235,14 +261,20 @@ fn a_run_goes_on_with_the_same_ties() {
 #[test]
 fn two_models_of_one_file_are_two() {
     let _turn = turn();
-    let checkpoint = Trainer::new(flow(layer(1)).without_data(), config(GradientMemory::Store)).unwrap();
+    let checkpoint =
+        Trainer::new(flow(layer(1)).without_data(), config(GradientMemory::Store)).unwrap();
     let checkpoint = checkpoint.checkpoint(BTreeMap::new()).unwrap();
     let resumed = || checkpoint.resume("model", flow(layer(2)).without_data()).unwrap().bijector;
-    let mut trainer = Trainer::new(flow((resumed(), resumed())).without_data(), config(GradientMemory::Store)).unwrap();
+    let mut trainer =
+        Trainer::new(flow((resumed(), resumed())).without_data(), config(GradientMemory::Store))
+            .unwrap();
     let before = numbers(trainer.model());
     trainer.update_on(&device(), &points(0)).unwrap();
     let after = numbers(trainer.model());
-    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "a parameter stood still");
+    assert!(
+        before.iter().zip(&after).all(|(before, after)| before != after),
+        "a parameter stood still"
+    );
     let (first, second) = after.split_at(after.len() / 2);
     assert_ne!(first, second, "they have gradients of their own");
 }

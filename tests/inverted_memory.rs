@@ -9,7 +9,8 @@ use flowkit::testing::numbers::{normal, numbers};
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
-    Bijector, Context, Cotangent, Flow, GradientMemory, Invert, Leaf, Replay, ShapeError, ShapeMap, StandardNormal,
+    Bijector, Context, Cotangent, Flow, GradientMemory, Invert, Leaf, Replay, ShapeError, ShapeMap,
+    StandardNormal,
 };
 use peak_alloc::PeakAlloc;
 
@@ -65,14 +66,16 @@ fn stack(depth: usize) -> Stack {
 }
 
 fn batch() -> Tensor<2> {
-    let values: Vec<f32> = normal(1, BATCH * ELEMENTS, 1.0).into_iter().map(|value| value as f32).collect();
+    let values: Vec<f32> =
+        normal(1, BATCH * ELEMENTS, 1.0).into_iter().map(|value| value as f32).collect();
     Tensor::from_data(TensorData::new(values, [BATCH, ELEMENTS]), &Device::flex().autodiff())
 }
 
 /// Bytes that a training step takes at its peak beside what is there before.
 fn peak(depth: usize, policy: GradientMemory) -> usize {
     let device = Device::flex().autodiff();
-    let flow = Flow::new(stack(depth), StandardNormal::new(), [1, ELEMENTS]).unwrap().without_data();
+    let flow =
+        Flow::new(stack(depth), StandardNormal::new(), [1, ELEMENTS]).unwrap().without_data();
     let config = TrainerConfig::new(ELEMENTS).with_gradient_memory(policy);
     let mut trainer = Trainer::new(flow, config).unwrap();
     let objective = NegativeLogLikelihood::new(batch());
@@ -101,9 +104,11 @@ fn gradients_agree() {
     let expected_x = numbers(&leaf.grad(&found).unwrap());
     for mut replay in [Replay::recomputing(1), Replay::new(1)] {
         let (z, log_det) = stack.replay_forward(batch().inner(), &(), &mut replay);
-        let back = Cotangent { grad_z: z.clone().mul_scalar(2.0), grad_log_det: log_det.ones_like(), z };
+        let back =
+            Cotangent { grad_z: z.clone().mul_scalar(2.0), grad_log_det: log_det.ones_like(), z };
         let back = stack.replay_back(back, &(), &mut replay);
-        let found: Vec<f64> = gradients_by_id(&stack, &replay.parameters).into_iter().flatten().flatten().collect();
+        let found: Vec<f64> =
+            gradients_by_id(&stack, &replay.parameters).into_iter().flatten().flatten().collect();
         assert!(relative(&found, &expected) < 1e-5, "{}", relative(&found, &expected));
         let off = relative(&numbers(&back.grad_z), &expected_x);
         assert!(off < 1e-5, "{off}");
@@ -119,7 +124,10 @@ fn memory_does_not_grow_with_the_depth_of_an_inverted_stack() {
     let added = (deep - shallow) as f64;
     let [store, recompute, reversible] =
         [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE].map(grown);
-    println!("grown by inputs a layer: {:?}", [store, recompute, reversible].map(|grown| grown / input / added));
+    println!(
+        "grown by inputs a layer: {:?}",
+        [store, recompute, reversible].map(|grown| grown / input / added)
+    );
     // A stored graph holds each factor's product.
     assert!(store > 0.9 * FACTORS as f64 * added * input, "{store}");
     // The inputs of layers, and no graph.

@@ -30,7 +30,10 @@ fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
 fn assert_lean(what: &str, found: usize, inputs: usize, outputs: usize) {
     let allowed = outputs + (inputs + outputs) / 20;
     println!("{what}: {found} bytes, of them results {outputs}; operands {inputs}");
-    assert!(found <= allowed, "{what}: {found} bytes beside {inputs} of operands, allowed {allowed}");
+    assert!(
+        found <= allowed,
+        "{what}: {found} bytes beside {inputs} of operands, allowed {allowed}"
+    );
     assert!(found >= outputs, "{what}: the results were not counted");
 }
 

@@ -1,5 +1,6 @@
-//! Kernels against their references: values and gradients, on sizes that no vector divides, from tensors that are not contiguous, at ordinary
-//! and at extreme parameters, in every precision of the device.
+//! Kernels against their references: values and gradients, on sizes that no vector divides, from
+//! tensors that are not contiguous, at ordinary and at extreme parameters, in every precision of
+//! the device.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use flowkit::kernel::mixture_logistic::{self, reference};
@@ -25,7 +26,8 @@ const MIN_LOG_SCALE: f64 = -7.0;
 enum Range {
     /// As a network gives them.
     Ordinary,
-    /// Components thousands of their widths away, narrower than the bound and much wider than the data; log-weights hundreds apart.
+    /// Components thousands of their widths away, narrower than the bound and much wider than the
+    /// data; log-weights hundreds apart.
     Extreme,
 }
 
@@ -77,15 +79,20 @@ impl Inputs {
         Self { size, k, x, theta, weights }
     }
 
-    /// The largest error of `z = e^{tanh a}·t + b` relative to 1 and its terms: where they cancel, the last digits are
-    /// those of the terms.
+    /// The largest error of `z = e^{tanh a}·t + b` relative to 1 and its terms: where they cancel,
+    /// the last digits are those of the terms.
     fn error_of_z(&self, found: &[f64], truth: &[f64]) -> f64 {
         let (batch, dims) = self.size;
         let rows = 2 + 3 * self.k;
         let shift = |index: usize| self.theta[(index / dims * rows + 1) * dims + index % dims];
-        assert!(found.len() == batch * dims && found.iter().all(|value| value.is_finite()), "z: {found:?}");
+        assert!(
+            found.len() == batch * dims && found.iter().all(|value| value.is_finite()),
+            "z: {found:?}"
+        );
         let errors = found.iter().zip(truth).enumerate();
-        let errors = errors.map(|(i, (found, truth))| (found - truth).abs() / (1.0 + truth.abs() + shift(i).abs()));
+        let errors = errors.map(|(i, (found, truth))| {
+            (found - truth).abs() / (1.0 + truth.abs() + shift(i).abs())
+        });
         errors.fold(0.0, f64::max)
     }
 
@@ -102,7 +109,12 @@ fn rounded(number: f64, dtype: DType) -> f64 {
     TensorData::from([number]).convert_dtype(dtype).iter::<f64>().collect::<Vec<_>>()[0]
 }
 
-fn tensor<const D: usize>(numbers: Vec<f64>, shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
+fn tensor<const D: usize>(
+    numbers: Vec<f64>,
+    shape: [usize; D],
+    device: &Device,
+    dtype: DType,
+) -> Tensor<D> {
     Tensor::from_data(TensorData::new(numbers, shape), (device, dtype))
 }
 
@@ -116,8 +128,14 @@ type Forward = fn(Tensor<2>, Tensor<3>, f64) -> (Tensor<2>, Tensor<2>);
 /// Outputs that a loss is made of.
 const LOSSES: [[f64; 2]; 3] = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
 
-/// Outputs of an operation, and its gradients for each loss: `(name, values)`, one group of parameters a name.
-fn outcome(operation: Forward, inputs: &Inputs, device: &Device, dtype: DType) -> Vec<(String, Vec<f64>)> {
+/// Outputs of an operation, and its gradients for each loss: `(name, values)`, one group of
+/// parameters a name.
+fn outcome(
+    operation: Forward,
+    inputs: &Inputs,
+    device: &Device,
+    dtype: DType,
+) -> Vec<(String, Vec<f64>)> {
     let (batch, dims) = inputs.size;
     let k = inputs.k;
     let device = device.clone().autodiff();
@@ -144,7 +162,9 @@ fn outcome(operation: Forward, inputs: &Inputs, device: &Device, dtype: DType) -
         let gradients = sum.backward();
         found.push((format!("∂x of loss {loss:?}"), numbers(x.grad(&gradients).unwrap())));
         let theta = theta.grad(&gradients).unwrap();
-        for (name, start, rows) in [("a", 0, 1), ("b", 1, 1), ("ℓ", 2, k), ("μ", 2 + k, k), ("s", 2 + 2 * k, k)] {
+        for (name, start, rows) in
+            [("a", 0, 1), ("b", 1, 1), ("ℓ", 2, k), ("μ", 2 + k, k), ("s", 2 + 2 * k, k)]
+        {
             let rows = theta.clone().narrow(1, start, rows);
             found.push((format!("∂{name} of loss {loss:?}"), numbers(rows)));
         }
@@ -152,12 +172,16 @@ fn outcome(operation: Forward, inputs: &Inputs, device: &Device, dtype: DType) -
     found
 }
 
-/// The largest error relative to what it is measured by: outputs each by itself, gradients by the largest of their group.
+/// The largest error relative to what it is measured by: outputs each by itself, gradients by the
+/// largest of their group.
 fn error(name: &str, found: &[f64], truth: &[f64]) -> f64 {
     let largest = truth.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
     let by = |value: f64| if name.starts_with('∂') { largest } else { 1.0 + value.abs() };
     let errors = found.iter().zip(truth).map(|(found, truth)| (found - truth).abs() / by(*truth));
-    assert!(found.len() == truth.len() && found.iter().all(|value| value.is_finite()), "{name}: {found:?}");
+    assert!(
+        found.len() == truth.len() && found.iter().all(|value| value.is_finite()),
+        "{name}: {found:?}"
+    );
     errors.fold(0.0, f64::max)
 }
 
@@ -176,11 +200,14 @@ fn precisions() -> Vec<(Device, DType)> {
     let device = Device::default();
     let others = [FloatDType::F32, FloatDType::F16, FloatDType::BF16].map(DType::from);
     let others = others.into_iter().filter(|dtype| device.supports_dtype(*dtype));
-    [(Device::flex(), DType::F64)].into_iter().chain(others.map(|dtype| (device.clone(), dtype))).collect()
+    [(Device::flex(), DType::F64)]
+        .into_iter()
+        .chain(others.map(|dtype| (device.clone(), dtype)))
+        .collect()
 }
 
-/// A kernel may lose what plain operations of the same precision lose, and a few roundings more: what both lose to `x − μ` of components far
-/// away is in the numbers, not in the kernel.
+/// A kernel may lose what plain operations of the same precision lose, and a few roundings more:
+/// what both lose to `x − μ` of components far away is in the numbers, not in the kernel.
 #[test]
 fn mixture_logistic_is_its_reference() {
     for (device, dtype) in precisions() {
@@ -192,13 +219,18 @@ fn mixture_logistic_is_its_reference() {
                 let plain_dtype = if dtype == DType::F64 { dtype } else { DType::F32 };
                 let plain = outcome(reference::forward, &inputs, &device, plain_dtype);
                 let found = outcome(mixture_logistic::forward, &inputs, &device, dtype);
-                for (((name, truth), (_, plain)), (_, found)) in truth.iter().zip(&plain).zip(&found) {
+                for (((name, truth), (_, plain)), (_, found)) in
+                    truth.iter().zip(&plain).zip(&found)
+                {
                     let error = |found: &[f64]| match name.as_str() {
                         "z" => inputs.error_of_z(found, truth),
                         name => error(name, found, truth),
                     };
                     let (allowed, error) = (2.0 * error(plain) + 64.0 * rounding, error(found));
-                    assert!(error <= allowed, "{dtype:?} {range:?} {size:?} K = {k}, {name}: {error:e} > {allowed:e}");
+                    assert!(
+                        error <= allowed,
+                        "{dtype:?} {range:?} {size:?} K = {k}, {name}: {error:e} > {allowed:e}"
+                    );
                 }
             }
         }
@@ -215,9 +247,11 @@ fn mixture_logistic_reads_views() {
     let expected = [z, log_derivative].map(numbers);
     let transposed = x.clone().transpose().add_scalar(0.0).transpose();
     let flipped = theta.clone().flip([2]).add_scalar(0.0).flip([2]);
-    let inner = Tensor::cat(vec![theta.clone().neg(), theta.clone(), theta.clone()], 1).narrow(1, 17, 17);
-    let every_second =
-        Tensor::stack::<4>(vec![theta.clone(), theta.clone().neg()], 3).narrow(3, 0, 1).squeeze_dim::<3>(3);
+    let inner =
+        Tensor::cat(vec![theta.clone().neg(), theta.clone(), theta.clone()], 1).narrow(1, 17, 17);
+    let every_second = Tensor::stack::<4>(vec![theta.clone(), theta.clone().neg()], 3)
+        .narrow(3, 0, 1)
+        .squeeze_dim::<3>(3);
     let expanded = x.clone().narrow(0, 1, 1).expand([3, 13]);
     for (what, x, theta) in [
         ("a transposed x", transposed, theta.clone()),
@@ -225,10 +259,12 @@ fn mixture_logistic_reads_views() {
         ("rows of a longer theta", x.clone(), inner),
         ("every second number", x.clone(), every_second),
     ] {
-        let (z, log_derivative) = mixture_logistic::forward(x.clone(), theta.clone(), MIN_LOG_SCALE);
+        let (z, log_derivative) =
+            mixture_logistic::forward(x.clone(), theta.clone(), MIN_LOG_SCALE);
         assert_eq!([z.clone(), log_derivative].map(numbers), expected, "{what}");
         let back = numbers(mixture_logistic::inverse(z, theta, MIN_LOG_SCALE));
-        let far = back.iter().zip(&inputs.x).map(|(found, x)| (found - x).abs()).fold(0.0, f64::max);
+        let far =
+            back.iter().zip(&inputs.x).map(|(found, x)| (found - x).abs()).fold(0.0, f64::max);
         assert!(far < 1e-4, "{what}: {far}");
     }
     let (z, _) = mixture_logistic::forward(expanded.clone(), theta.clone(), MIN_LOG_SCALE);
@@ -236,7 +272,8 @@ fn mixture_logistic_reads_views() {
     assert_eq!(numbers(z), numbers(same), "an expanded x");
 }
 
-/// Every element stands at its root, to rounding of the latent and of the solution, or says that it does not.
+/// Every element stands at its root, to rounding of the latent and of the solution, or says that it
+/// does not.
 #[test]
 fn mixture_logistic_inverse_is_exact() {
     for (device, dtype) in precisions() {
@@ -245,16 +282,28 @@ fn mixture_logistic_inverse_is_exact() {
             for (size, k) in SIZES.into_iter().flat_map(|size| COMPONENTS.map(|k| (size, k))) {
                 let inputs = Inputs::new(size, k, range, dtype);
                 let flex = Device::flex();
-                let precise = |x: Tensor<2>| reference::forward(x, inputs.theta_on(&flex, DType::F64), MIN_LOG_SCALE);
+                let precise = |x: Tensor<2>| {
+                    reference::forward(x, inputs.theta_on(&flex, DType::F64), MIN_LOG_SCALE)
+                };
                 let (z, _) = precise(inputs.x_on(&flex, DType::F64));
                 let z = tensor(numbers(z), [size.0, size.1], &device, dtype);
-                let solution = mixture_logistic::solve(z.clone(), inputs.theta_on(&device, dtype), MIN_LOG_SCALE);
-                assert!(solution.solved.all().into_scalar::<bool>(), "{dtype:?} {range:?} {size:?} K = {k}: unsolved");
+                let solution = mixture_logistic::solve(
+                    z.clone(),
+                    inputs.theta_on(&device, dtype),
+                    MIN_LOG_SCALE,
+                );
+                assert!(
+                    solution.solved.all().into_scalar::<bool>(),
+                    "{dtype:?} {range:?} {size:?} K = {k}: unsolved"
+                );
                 let x = numbers(solution.x);
-                let (reached, log_derivative) = precise(tensor(x.clone(), [size.0, size.1], &flex, DType::F64));
-                let (z, reached, log_derivative) = (numbers(z), numbers(reached), numbers(log_derivative));
+                let (reached, log_derivative) =
+                    precise(tensor(x.clone(), [size.0, size.1], &flex, DType::F64));
+                let (z, reached, log_derivative) =
+                    (numbers(z), numbers(reached), numbers(log_derivative));
                 for i in 0..x.len() {
-                    // What the spacings of `x`, of the means and shifts, and of the latent make of the exact root.
+                    // What the spacings of `x`, of the means and shifts, and of the latent make of
+                    // the exact root.
                     let far = if range == Range::Extreme { 1200.0 } else { 4.0 };
                     let (x_size, z_size) = (x[i].abs() + far, z[i].abs() + far);
                     let allowed = 32.0 * rounding * (z_size + x_size * log_derivative[i].exp());
@@ -291,8 +340,10 @@ fn mixture_logistic_inverse_is_differentiable() {
         };
         let truth = gradients(false, &Device::flex(), DType::F64);
         let found = gradients(true, &device, dtype);
-        for (name, truth, found) in [("∂z", &truth[0], &found[0]), ("∂theta", &truth[1], &found[1])] {
-            let (error, allowed) = (error(name, found, truth), 64.0 * epsilon(dtype) * roughness(&device));
+        for (name, truth, found) in [("∂z", &truth[0], &found[0]), ("∂theta", &truth[1], &found[1])]
+        {
+            let (error, allowed) =
+                (error(name, found, truth), 64.0 * epsilon(dtype) * roughness(&device));
             assert!(error <= allowed, "{dtype:?} {name}: {error:e} > {allowed:e}");
         }
     }
@@ -318,7 +369,8 @@ fn mixture_logistic_keeps_elements_apart() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let mut x = inputs.x.clone();
             x[dims] = bad;
-            for (found, clean) in outputs(&x).iter().zip(&clean).chain([(&roots(&x), &clean_roots)]) {
+            for (found, clean) in outputs(&x).iter().zip(&clean).chain([(&roots(&x), &clean_roots)])
+            {
                 for i in (0..2 * dims).filter(|&i| i != dims) {
                     assert_eq!(found[i], clean[i], "{bad} beside element {i}");
                 }
@@ -329,7 +381,8 @@ fn mixture_logistic_keeps_elements_apart() {
     }
 }
 
-/// Fusion records operations and runs them later; the backend below it runs them at once, with the same result.
+/// Fusion records operations and runs them later; the backend below it runs them at once, with the
+/// same result.
 #[cfg(feature = "wgpu")]
 #[test]
 fn kernels_run_without_fusion() {
@@ -343,7 +396,8 @@ fn kernels_run_without_fusion() {
     let inputs = Inputs::new((3, 13), 5, Range::Ordinary, DType::F32);
     let (x, theta) = (inputs.x_on(&device, DType::F32), inputs.theta_on(&device, DType::F32));
     let below = |tensor: TensorData| CubeBackend::float_from_data(tensor, plain);
-    let output = CubeBackend::mixture_logistic(below(x.to_data()), below(theta.to_data()), MIN_LOG_SCALE);
+    let output =
+        CubeBackend::mixture_logistic(below(x.to_data()), below(theta.to_data()), MIN_LOG_SCALE);
     assert_eq!(output.shape().to_vec(), [2, 3, 13]);
     let output = burn::tensor::read_sync(CubeBackend::float_into_data(output)).unwrap();
     let (z, log_derivative) = mixture_logistic::forward(x, theta, MIN_LOG_SCALE);

@@ -1,7 +1,8 @@
-//! A run that is killed at any moment and resumed is the run that never stopped: the same weights, averages, moments and progress, bit for
-//! bit, and the same curve.
+//! A run that is killed at any moment and resumed is the run that never stopped: the same weights,
+//! averages, moments and progress, bit for bit, and the same curve.
 //!
-//! Twenty lives of the example end by SIGKILL: most after a random time, some while a checkpoint is being written. The 21st finishes.
+//! Twenty lives of the example end by SIGKILL: most after a random time, some while a checkpoint is
+//! being written. The 21st finishes.
 
 #[path = "common/program.rs"]
 mod program;
@@ -23,7 +24,8 @@ use serde_json::Value;
 /// Lives that end by a kill, and those of them that end in the middle of a save.
 const KILLS: usize = 20;
 const KILLS_IN_A_SAVE: usize = 5;
-/// A save is short, and the kill may come after it: further lives, until one of all was caught in a save.
+/// A save is short, and the kill may come after it: further lives, until one of all was caught in a
+/// save.
 const FURTHER_KILLS: usize = 8;
 /// Updates of a life: few enough for all lives together.
 const UPDATES: u64 = 2;
@@ -34,7 +36,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn command(out: &Path, backward: &str) -> Command {
     let mut command = Command::new(program::program());
-    command.args(["--resume", "--batch", "2", "--seed", "5", "--save-every", "1", "--keep", "2", "--ema", "0.9"]);
+    command.args([
+        "--resume",
+        "--batch",
+        "2",
+        "--seed",
+        "5",
+        "--save-every",
+        "1",
+        "--keep",
+        "2",
+        "--ema",
+        "0.9",
+    ]);
     command
         .args(["--backward", backward, "--steps", &STEPS.to_string(), "--out"])
         .arg(out)
@@ -43,7 +57,8 @@ fn command(out: &Path, backward: &str) -> Command {
     command
 }
 
-/// Lets a run end. Seconds until it saved its first update, and those that the next one took; of no meaning for a run that is resumed.
+/// Lets a run end. Seconds until it saved its first update, and those that the next one took; of no
+/// meaning for a run that is resumed.
 fn finish(out: &Path, backward: &str) -> (f64, f64) {
     let started = Instant::now();
     let child = command(out, backward).spawn().unwrap();
@@ -64,13 +79,18 @@ fn kill(mut child: Child) -> bool {
     let alive = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    assert!(alive || status.success(), "a life ended by itself and badly: {:?}", child.wait_with_output());
+    assert!(
+        alive || status.success(),
+        "a life ended by itself and badly: {:?}",
+        child.wait_with_output()
+    );
     alive
 }
 
 /// Updates with a checkpoint.
 fn saved(out: &Path) -> Vec<u64> {
-    let names = fs::read_dir(out.join("checkpoints")).map(|files| files.flatten().map(|file| file.path()).collect());
+    let names = fs::read_dir(out.join("checkpoints"))
+        .map(|files| files.flatten().map(|file| file.path()).collect());
     let names: Vec<PathBuf> = names.unwrap_or_default();
     let mut steps: Vec<u64> = names
         .iter()
@@ -84,7 +104,9 @@ fn saved(out: &Path) -> Vec<u64> {
 /// Whether a checkpoint is half written.
 fn half_written(out: &Path) -> bool {
     let files = fs::read_dir(out.join("checkpoints"));
-    files.is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with(".writing-")))
+    files.is_ok_and(|files| {
+        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with(".writing-"))
+    })
 }
 
 /// Everything of a checkpoint that a run depends on, free of the random identities of a process.
@@ -101,17 +123,22 @@ fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
         contents.insert(key.into(), metadata[key].clone().into_bytes());
     }
     let history: Value = serde_json::from_slice(file.tensor("history").unwrap().data()).unwrap();
-    contents.insert("curve".into(), format!("{} {}", history["train"], history["test"]).into_bytes());
+    contents
+        .insert("curve".into(), format!("{} {}", history["train"], history["test"]).into_bytes());
 
     // The moments are kept by identity; the list of sections says whose it is.
     let sections: Value = serde_json::from_str(&metadata["flowkit.sections"]).unwrap();
     let parameters = sections["model"]["module"]["parameters"].as_object().unwrap();
-    let paths: BTreeMap<String, &String> = parameters.iter().map(|(path, id)| (id.to_string(), path)).collect();
+    let paths: BTreeMap<String, &String> =
+        parameters.iter().map(|(path, id)| (id.to_string(), path)).collect();
     let owner = |name: &str| {
         let (id, rest) = name.split_once('.').unwrap();
         format!("moments.{}.{rest}", paths[id])
     };
-    let moments = Reader::from_bytes(Bytes::from_bytes_vec(file.tensor("optimizer").unwrap().data().to_vec())).unwrap();
+    let moments = Reader::from_bytes(Bytes::from_bytes_vec(
+        file.tensor("optimizer").unwrap().data().to_vec(),
+    ))
+    .unwrap();
     for name in moments.tensor_names() {
         contents.insert(owner(name), moments.tensor_data(name).unwrap());
     }
@@ -141,7 +168,8 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
     for last in (1..KILLS).rev() {
         lives.swap(last, rng.random_range(0..=last));
     }
-    // Seconds of a life until it saved something: that of the life before, since a life that starts from data takes longer.
+    // Seconds of a life until it saved something: that of the life before, since a life that starts
+    // from data takes longer.
     let (mut in_a_save, mut moved, mut until_save) = (0, 0, first);
     lives.extend([true; FURTHER_KILLS]);
     for (life, &wants_save) in lives.iter().enumerate() {
@@ -174,25 +202,34 @@ fn a_run_that_is_killed_twenty_times_is_the_run_that_never_was() {
         until_save = saves_after.unwrap_or(until_save);
         in_a_save += usize::from(half_written(&killed));
         let after = saved(&killed);
-        // A save that is killed before it deletes leaves one more than there were; the next one deletes all that are too many.
+        // A save that is killed before it deletes leaves one more than there were; the next one
+        // deletes all that are too many.
         assert!(after.len() <= 3.max(there.len() + 1), "{there:?} then {after:?}");
         assert!(after.last().copied() >= before, "{there:?} then {after:?}");
         // The name that users know is a whole checkpoint at every moment, once there is one.
         let published = killed.join("checkpoint.safetensors");
         assert!(!published.exists() || Checkpoint::load(&published).is_ok(), "life {life}");
         moved += usize::from(after.last().copied() > before);
-        println!("life {life}: {:.2} s, updates {before:?} to {:?}", started.elapsed().as_secs_f64(), after.last());
+        println!(
+            "life {life}: {:.2} s, updates {before:?} to {:?}",
+            started.elapsed().as_secs_f64(),
+            after.last()
+        );
     }
     println!("{in_a_save} kills left half a checkpoint, {moved} lives saved one");
     assert!(in_a_save >= 1 && moved >= KILLS_IN_A_SAVE, "{in_a_save} {moved}");
     finish(&killed, "store");
     for folder in [killed.clone(), killed.join("checkpoints")] {
-        let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-        let left: Vec<String> = names.filter(|name| name.starts_with('.') && name != ".lock").collect();
+        let names = fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap());
+        let left: Vec<String> =
+            names.filter(|name| name.starts_with('.') && name != ".lock").collect();
         assert!(left.is_empty(), "{left:?}");
     }
     let curve = |out: &Path| {
-        let report: Value = serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
+        let report: Value =
+            serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
         assert_eq!(report["curve"]["train"].as_array().unwrap().len() as u64, STEPS);
         (report["curve"].clone(), report["test_bits_per_dim"].clone(), report["steps"].clone())
     };
@@ -217,13 +254,16 @@ fn a_thrifty_run_that_is_killed_is_the_run_that_never_was() {
     let root = tempfile::tempdir().unwrap();
     let mut rng = StdRng::seed_from_u64(21);
     for backward in ["recompute", "reversible"] {
-        let (whole, killed) = (root.path().join(format!("{backward}-whole")), root.path().join(backward));
+        let (whole, killed) =
+            (root.path().join(format!("{backward}-whole")), root.path().join(backward));
         finish(&whole, backward);
         for life in 0..3 {
             let before = saved(&killed).last().copied().unwrap_or(0);
             let (started, some) = (Instant::now(), before + rng.random_range(1..8u64));
             let child = command(&killed, backward).spawn().unwrap();
-            while saved(&killed).last().is_none_or(|&step| step < some) && started.elapsed() < PATIENCE {
+            while saved(&killed).last().is_none_or(|&step| step < some)
+                && started.elapsed() < PATIENCE
+            {
                 sleep(Duration::from_millis(1));
             }
             assert!(kill(child), "{backward}: life {life} finished");

@@ -1,4 +1,5 @@
-//! Configurations that are told shapes: stacks, inverses, levels, and what they say of layers that do not fit.
+//! Configurations that are told shapes: stacks, inverses, levels, and what they say of layers that
+//! do not fit.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -56,9 +57,13 @@ fn plans_say_what_is_built() {
     agrees(&(LogitConfig::new(), vec![step(), step()]), &vectors(3));
     agrees(&(Some(ActNormConfig::new()), None::<ActNormConfig>), &vectors(3));
     agrees(&Vec::<ActNormConfig>::new(), &vectors(3));
-    agrees(&(ElementwiseConfig::new(MixLogCdfConfig::new(2)), PositionNormConfig::new()), &images([1, 2, 3]));
+    agrees(
+        &(ElementwiseConfig::new(MixLogCdfConfig::new(2)), PositionNormConfig::new()),
+        &images([1, 2, 3]),
+    );
     agrees(&(squeeze(), partition(Pattern::Stripes), vec![step()]), &images([1, 8, 8]));
-    let there = (squeeze(), partition(Pattern::Checkerboard), ChannelMatrixConfig::new().with_n_groups(2));
+    let there =
+        (squeeze(), partition(Pattern::Checkerboard), ChannelMatrixConfig::new().with_n_groups(2));
     agrees(&there, &images([1, 8, 8]));
     agrees(&(there.clone(), Invert::new(there.clone())), &images([1, 8, 8]));
     agrees(&Invert::new(vec![(squeeze(), HouseholderConfig::new(2)); 2]), &images([16, 2, 2]));
@@ -87,7 +92,10 @@ fn an_error_says_its_place() {
         "[1]: Squeeze: axis 3 must be a multiple of 2 and at least 2, found shape [1, 4, 4, 3]"
     );
     assert_eq!(
-        refusal(&(squeeze(), ElementwiseConfig::new(RationalQuadraticSplineConfig::new(1))), &images([1, 2, 2])),
+        refusal(
+            &(squeeze(), ElementwiseConfig::new(RationalQuadraticSplineConfig::new(1))),
+            &images([1, 2, 2])
+        ),
         "[1].law: RationalQuadraticSplineConfig: `n_bins` = 1 needs a second bin: from corner to corner with slope 1 at \
          both ends, one bin is the identity whatever theta is"
     );
@@ -96,7 +104,10 @@ fn an_error_says_its_place() {
         "[0].inner[1]: Squeeze: axis 1 must be a multiple of 4 and at least 4, found shape [1, 2, 2, 2]"
     );
     assert_eq!(
-        refusal(&(MultiScaleConfig::new(vec![(squeeze(), step(9)); 2]), Swap::new()), &images([2, 4, 4])),
+        refusal(
+            &(MultiScaleConfig::new(vec![(squeeze(), step(9)); 2]), Swap::new()),
+            &images([2, 4, 4])
+        ),
         "[0].levels[0][1][1]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 9"
     );
     assert_eq!(
@@ -105,7 +116,8 @@ fn an_error_says_its_place() {
     );
 }
 
-/// Each layer alone is within the limit, and two are not. Nothing of either is allocated: they are 4 TiB.
+/// Each layer alone is within the limit, and two are not. Nothing of either is allocated: they are
+/// 4 TiB.
 #[test]
 fn a_stack_is_counted_before_it_is_built() {
     let elements = 1 << 26;
@@ -113,8 +125,9 @@ fn a_stack_is_counted_before_it_is_built() {
     let one = spline.plan(&vectors(elements)).unwrap().num_params;
     assert!(one <= MOST_PARAMETERS && 10 * one > MOST_PARAMETERS, "{one}");
     let n = MOST_PARAMETERS / one;
-    let text =
-        format!("[{n}]: the layers up to this one have more than 1099511627776 parameters, which no device holds");
+    let text = format!(
+        "[{n}]: the layers up to this one have more than 1099511627776 parameters, which no device holds"
+    );
     assert_eq!(refusal(&vec![spline; n + 1], &vectors(elements)), text);
 }
 
@@ -153,9 +166,13 @@ const IMAGES: &str = r#"[
 fn a_stack_comes_from_a_file() {
     let layers: Vec<AnyLayerConfig> = serde_json::from_str(IMAGES).unwrap();
     agrees(&layers, &images([1, 8, 8]));
-    let again: Vec<AnyLayerConfig> = serde_json::from_str(&serde_json::to_string(&layers).unwrap()).unwrap();
+    let again: Vec<AnyLayerConfig> =
+        serde_json::from_str(&serde_json::to_string(&layers).unwrap()).unwrap();
     agrees(&again, &images([2, 4, 4]));
-    assert_eq!(refusal(&layers, &vectors(4)), "[1]: MultiScale: expected 4 axes, found shape [1, 4]");
+    assert_eq!(
+        refusal(&layers, &vectors(4)),
+        "[1]: MultiScale: expected 4 axes, found shape [1, 4]"
+    );
     let layers: Vec<AnyLayerConfig> = serde_json::from_str(VECTORS).unwrap();
     let three = layers[..3].to_vec();
     let built = |site| -> Vec<BoxBijector<2>> {
@@ -180,7 +197,8 @@ fn a_flow_comes_from_a_file() {
         "net": { "Mlp": { "hidden": [8] } },
         "identity": "Second"
     } }"#;
-    let layers: Vec<AnyLayerConfig> = serde_json::from_str(&format!("[\"Swap\", {coupling}]")).unwrap();
+    let layers: Vec<AnyLayerConfig> =
+        serde_json::from_str(&format!("[\"Swap\", {coupling}]")).unwrap();
     agrees(&layers, &vectors(3));
     let device = Device::flex();
     let flow = Flow::build(&layers, StandardNormal::new(), [1, 3], &device).unwrap().without_data();
@@ -190,11 +208,12 @@ fn a_flow_comes_from_a_file() {
     assert_eq!(refusal(&layers, &images([4, 2, 2])), text);
 
     let given = Tensor::<2>::ones([1, 2], &device);
-    let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 3], &given, &device).unwrap().without_data();
+    let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 3], &given, &device)
+        .unwrap()
+        .without_data();
     assert_eq!(flow.given(&given).sample(2).unwrap().dims(), [2, 3]);
 
-    let made =
-        r#"[{ "MaskedAutoregressive": { "law": { "Affine": { "form": "Exponential" } }, "net": { "hidden": [8] } } }]"#;
+    let made = r#"[{ "MaskedAutoregressive": { "law": { "Affine": { "form": "Exponential" } }, "net": { "hidden": [8] } } }]"#;
     let layers: Vec<AnyLayerConfig> = serde_json::from_str(made).unwrap();
     agrees(&layers, &vectors(3));
     let text = "[0]: MaskedAutoregressive: expected 2 axes, found shape [1, 3, 2, 2]";
@@ -203,9 +222,13 @@ fn a_flow_comes_from_a_file() {
 
 #[test]
 fn a_file_that_describes_no_stack() {
-    let error = |text: &str| serde_json::from_str::<Vec<AnyLayerConfig>>(text).unwrap_err().to_string();
+    let error =
+        |text: &str| serde_json::from_str::<Vec<AnyLayerConfig>>(text).unwrap_err().to_string();
     let unknown = error("[\"Swap\",\n \"Magic\"]");
-    assert!(unknown.starts_with("unknown variant `Magic`, expected one of `ActNorm`, "), "{unknown}");
+    assert!(
+        unknown.starts_with("unknown variant `Magic`, expected one of `ActNorm`, "),
+        "{unknown}"
+    );
     assert!(unknown.ends_with(" at line 2 column 8"), "{unknown}");
     let field = error(r#"[{"Householder": {"reflections": 2}}]"#);
     assert_eq!(field, "missing field `n_reflections` at line 1 column 35");

@@ -1,4 +1,5 @@
-//! burn's Learner with flows: two epochs, a stop and a resumption, metrics, early stopping, and a step that fails.
+//! burn's Learner with flows: two epochs, a stop and a resumption, metrics, early stopping, and a
+//! step that fails.
 
 #[path = "common/build.rs"]
 mod build;
@@ -15,17 +16,17 @@ use burn::tensor::{Device, Distribution, Int, Tensor};
 use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::{
-    InferenceStep, Learner, LearningResult, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining,
-    TrainStep,
+    InferenceStep, Learner, LearningResult, MetricEarlyStoppingStrategy, StoppingCondition,
+    SupervisedTraining, TrainStep,
 };
 use flowkit::data::{ImageBatcher, Images, Loader, LoaderConfig, Pass};
 use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::train::learner::{EpochLog, LikelihoodMetric, MaximumLikelihood, SeededLoader};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, BoxBijector, ChannelOrder, Conv1x1Config, ConvStyle, CouplingConfig, Density,
-    Flow, GatedNetConfig, LayerConfig, LogitConfig, Mixing, Site, SqueezeConfig, StandardNormal, UniformDequantization,
-    UniformDequantizationConfig, Uninit,
+    ActNorm, ActNormConfig, Bijector, BoxBijector, ChannelOrder, Conv1x1Config, ConvStyle,
+    CouplingConfig, Density, Flow, GatedNetConfig, LayerConfig, LogitConfig, Mixing, Site,
+    SqueezeConfig, StandardNormal, UniformDequantization, UniformDequantizationConfig, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -37,8 +38,8 @@ fn turn() -> MutexGuard<'static, ()> {
 
 type Model = Flow<Vec<BoxBijector<4>>, StandardNormal, 4, (), UniformDequantization>;
 
-/// Everything that could get lost between a model and its record: boxes, parameters that are made when first asked for, frozen signs and
-/// permutations, data-dependent starts.
+/// Everything that could get lost between a model and its record: boxes, parameters that are made
+/// when first asked for, frozen signs and permutations, data-dependent starts.
 fn unstarted(device: &Device) -> Uninit<Model> {
     let net = GatedNetConfig::new(8, 1)
         .with_mixing(Some(Mixing::Attention { heads: 2 }))
@@ -52,13 +53,16 @@ fn unstarted(device: &Device) -> Uninit<Model> {
         BoxBijector::new(layer(&Conv1x1Config::new(), [1, 8], device)),
         BoxBijector::new(coupling),
     ];
-    Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap().behind(UniformDequantizationConfig::new().init())
+    Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4])
+        .unwrap()
+        .behind(UniformDequantizationConfig::new().init())
 }
 
 /// Images of `[2, 4, 4]`, smooth and a little random.
 fn images(n: usize) -> Images {
     let level = |i: usize, j: usize| (100 + 40 * (i % 3) + 3 * j + (i * 37 + j * 11) % 17) as u8;
-    Images::new((0..n).flat_map(|i| (0..32).map(move |j| level(i, j))).collect(), [2, 4, 4]).unwrap()
+    Images::new((0..n).flat_map(|i| (0..32).map(move |j| level(i, j))).collect(), [2, 4, 4])
+        .unwrap()
 }
 
 fn batch(n: usize) -> Tensor<4, Int> {
@@ -67,15 +71,26 @@ fn batch(n: usize) -> Tensor<4, Int> {
 
 fn loader(n: usize, order: Pass, epoch: usize) -> Arc<dyn DataLoader<Tensor<4, Int>>> {
     let config = LoaderConfig::new(8).with_pass(order).with_seed(4);
-    Arc::new(Loader::new(images(n), ImageBatcher, config, &Device::default()).unwrap().starting_at_epoch(epoch))
+    Arc::new(
+        Loader::new(images(n), ImageBatcher, config, &Device::default())
+            .unwrap()
+            .starting_at_epoch(epoch),
+    )
 }
 
 /// A run in a folder, whose epochs so far are `from`.
-fn training(folder: &Path, from: usize, until: usize) -> SupervisedTraining<MaximumLikelihood<Model>> {
+fn training(
+    folder: &Path,
+    from: usize,
+    until: usize,
+) -> SupervisedTraining<MaximumLikelihood<Model>> {
     let train = SeededLoader::training(loader(40, Pass::Shuffled, from), 4, from);
     let valid = SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4);
     let training = SupervisedTraining::new(folder, Arc::new(train), Arc::new(valid))
-        .metrics((LikelihoodMetric::bits_per_dim(OneSampleBound), LikelihoodMetric::nats(OneSampleBound)))
+        .metrics((
+            LikelihoodMetric::bits_per_dim(OneSampleBound),
+            LikelihoodMetric::nats(OneSampleBound),
+        ))
         .with_application_logger(None)
         .with_checkpointing_strategy(KeepLastNCheckpoints::new(2))
         .with_default_checkpointers()
@@ -108,7 +123,8 @@ fn nats(model: &Model) -> Vec<f64> {
 
 fn logged(folder: &Path, split: &str, epoch: usize, metric: &str) -> f64 {
     let path = folder.join(format!("{split}/epoch-{epoch}/{metric}.log"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let last = text.lines().last().unwrap();
     assert!(last.ends_with(",final"), "{last}");
     last.split(',').next().unwrap().parse().unwrap()
@@ -119,11 +135,16 @@ fn a_resumed_run_is_the_run_that_did_not_stop() {
     let _turn = turn();
     let (whole, halves) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let expected = launch(training(whole.path(), 0, 4), started(1));
-    assert!(expected.error.is_none() && expected.interrupted.is_none() && expected.model.failure().is_none());
+    assert!(
+        expected.error.is_none()
+            && expected.interrupted.is_none()
+            && expected.model.failure().is_none()
+    );
 
     let first = launch(training(halves.path(), 0, 2), started(1));
     assert_ne!(nats(&first.model.model), nats(&expected.model.model));
-    // A model that never saw data and starts from other draws: all that counts comes from the checkpoint.
+    // A model that never saw data and starts from other draws: all that counts comes from the
+    // checkpoint.
     let device = Device::default().autodiff();
     device.seed(2);
     let blank = MaximumLikelihood::new(unstarted(&device).without_data());
@@ -135,13 +156,22 @@ fn a_resumed_run_is_the_run_that_did_not_stop() {
         for metric in ["Bits_per_dim_(one-sample_bound)", "Log-likelihood_(one-sample_bound)"] {
             for split in ["train", "valid"] {
                 let value = |folder: &Path| logged(folder, split, epoch, metric);
-                assert_eq!(value(halves.path()), value(whole.path()), "{metric}, {split}, epoch {epoch}");
+                assert_eq!(
+                    value(halves.path()),
+                    value(whole.path()),
+                    "{metric}, {split}, epoch {epoch}"
+                );
             }
         }
     }
     let (bits, nats) = ("Bits_per_dim_(one-sample_bound)", "Log-likelihood_(one-sample_bound)");
     let valid = |epoch, metric| logged(whole.path(), "valid", epoch, metric);
-    assert!(valid(4, bits) < valid(1, bits) - 0.05, "it learns: {} then {}", valid(1, bits), valid(4, bits));
+    assert!(
+        valid(4, bits) < valid(1, bits) - 0.05,
+        "it learns: {} then {}",
+        valid(1, bits),
+        valid(4, bits)
+    );
     let from_nats = -valid(4, nats) / (32.0 * std::f64::consts::LN_2);
     assert!((valid(4, bits) - from_nats).abs() < 1e-12);
 }
@@ -153,7 +183,8 @@ fn the_metric_is_the_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     let result = launch(training(folder.path(), 0, 1), started(1));
     let model = result.model.model;
-    let (valid, mut all) = (SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4), Vec::new());
+    let (valid, mut all) =
+        (SeededLoader::evaluation(loader(20, Pass::Sequential, 0), 4), Vec::new());
     for data in valid.iter() {
         all.extend_from_slice(model.evaluate(data.unwrap()).unwrap().nats());
     }
@@ -191,7 +222,10 @@ fn a_loss_that_is_not_finite_stops_the_run_and_changes_nothing() {
     let result = launch(training(folder.path(), 0, 3), model);
     let reason = result.model.failure().expect("with a reason");
     assert_eq!(result.interrupted.expect("stopped").reason.as_ref(), Some(&reason));
-    assert!(reason.contains("changed nothing") && (reason.contains("inf") || reason.contains("NaN")), "{reason}");
+    assert!(
+        reason.contains("changed nothing") && (reason.contains("inf") || reason.contains("NaN")),
+        "{reason}"
+    );
     assert!(reason.contains("first not finite at `"), "{reason}");
     assert_eq!(bits(&result.model), before);
     // Another training may be given it.
@@ -220,7 +254,9 @@ impl ModuleMapper for Overflow {
 #[test]
 fn a_flow_without_a_bound_is_exact() {
     let device = Device::default().autodiff();
-    let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], &device), StandardNormal::new(), [1, 2]).unwrap();
+    let flow =
+        Flow::new(layer(&ActNormConfig::new(), [1, 2], &device), StandardNormal::new(), [1, 2])
+            .unwrap();
     let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [2.0, 6.0]], &device);
     let model = MaximumLikelihood::new(flow.initialize(x.clone()).unwrap());
     let expected = model.model.evaluate(x.clone()).unwrap();
@@ -238,15 +274,19 @@ fn a_flow_without_a_bound_is_exact() {
     assert!(panic.downcast_ref::<String>().unwrap().contains('5'));
 }
 
-/// A step that must not be made changes nothing and says why; places of one parameter are moved together.
+/// A step that must not be made changes nothing and says why; places of one parameter are moved
+/// together.
 #[test]
 fn a_step_that_makes_no_sense_stops_the_run() {
     let device = Device::default().autodiff();
     let x = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0], [2.0, 6.0]], &device);
     type Norm = ActNorm<2>;
-    let norm = |x: &Tensor<2>| layer(&ActNormConfig::new(), [1, 2], &device).initialize(x.clone(), &()).0;
+    let norm =
+        |x: &Tensor<2>| layer(&ActNormConfig::new(), [1, 2], &device).initialize(x.clone(), &()).0;
     let model = |layers: (Norm, Norm)| {
-        MaximumLikelihood::new(Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data())
+        MaximumLikelihood::new(
+            Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data(),
+        )
     };
     let values = |layer: &Norm| {
         let both = Tensor::cat(vec![layer.bias.val().inner(), layer.log_scale.val().inner()], 0);
@@ -274,16 +314,19 @@ fn a_step_that_makes_no_sense_stops_the_run() {
 
     let grads = TrainStep::step(&moved, x).grads;
     let before = values(first);
-    let stopped = TrainStep::optimize(moved.clone(), &mut AdamConfig::new().init(), 1e300.into(), grads);
+    let stopped =
+        TrainStep::optimize(moved.clone(), &mut AdamConfig::new().init(), 1e300.into(), grads);
     assert_eq!(values(&stopped.model.bijector.1), before);
     let failure = stopped.failure().expect("a reason");
     assert!(
-        failure.contains("would make the weights of `model.bijector.0.") && failure.contains("not finite"),
+        failure.contains("would make the weights of `model.bijector.0.")
+            && failure.contains("not finite"),
         "{failure}"
     );
 }
 
-/// What is drawn after an epoch, however it ended, depends on the device's state before it, and not on the run or on what was drawn within.
+/// What is drawn after an epoch, however it ended, depends on the device's state before it, and not
+/// on the run or on what was drawn within.
 #[test]
 fn an_epoch_gives_the_devices_stream_back() {
     let _turn = turn();
@@ -299,7 +342,11 @@ fn an_epoch_gives_the_devices_stream_back() {
     };
     let train = |run| SeededLoader::training(loader(40, Pass::Shuffled, 0), run, 3);
     let (noise, expected) = after(1, 5, train(4));
-    assert_eq!((noise.len(), after(2, 5, train(4)).0), (5, noise.clone()), "within: the run's seed");
+    assert_eq!(
+        (noise.len(), after(2, 5, train(4)).0),
+        (5, noise.clone()),
+        "within: the run's seed"
+    );
     assert_ne!(after(2, 5, train(4)).1, expected);
     assert_ne!(after(1, 5, train(5)).0, noise);
     for (batches, seeded) in [(5, train(5)), (2, train(4)), (0, train(4))] {

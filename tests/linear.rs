@@ -10,8 +10,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ActNormConfig, Bijector, ChannelMatrix, Conditioning, Conv1x1, Conv1x1Config, Householder, HouseholderConfig,
-    Order, Permutation, PermutationConfig, PositionNormConfig, tensor::parameter,
+    ActNormConfig, Bijector, ChannelMatrix, Conditioning, Conv1x1, Conv1x1Config, Householder,
+    HouseholderConfig, Order, Permutation, PermutationConfig, PositionNormConfig,
+    tensor::parameter,
 };
 use nalgebra::DMatrix;
 use rand::SeedableRng;
@@ -25,7 +26,8 @@ fn order_of(permutation: &Permutation) -> Vec<i64> {
 #[test]
 fn orders_are_what_they_say() {
     let device = Device::default();
-    let make = |order| order_of(&layer(&PermutationConfig::new().with_order(order), [1, 12], &device));
+    let make =
+        |order| order_of(&layer(&PermutationConfig::new().with_order(order), [1, 12], &device));
     assert_eq!(make(Order::Reversed), (0..12).rev().collect::<Vec<i64>>());
     // Independent ChaCha8 and Fisher-Yates in Python: the same on every machine.
     assert_eq!(make(Order::Shuffled { seed: 7 }), [4, 1, 7, 10, 11, 6, 8, 3, 2, 0, 5, 9]);
@@ -38,7 +40,8 @@ fn orders_are_what_they_say() {
 #[test]
 fn permutations_move_bits() {
     let device = Device::default();
-    let permutation = layer(&PermutationConfig::new().with_order(Order::Shuffled { seed: 1 }), [1, 5], &device);
+    let permutation =
+        layer(&PermutationConfig::new().with_order(Order::Shuffled { seed: 1 }), [1, 5], &device);
     let values = [[f32::INFINITY, f32::MAX, -1.5, 1e-38, f32::NEG_INFINITY]];
     let x = Tensor::<2>::from_data(values, &device);
     let (z, log_det) = permutation.forward(x.clone(), &());
@@ -52,7 +55,9 @@ fn an_order_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("permutation.safetensors");
     let device = Device::default();
-    let make = |seed| layer(&PermutationConfig::new().with_order(Order::Shuffled { seed }), [1, 9], &device);
+    let make = |seed| {
+        layer(&PermutationConfig::new().with_order(Order::Shuffled { seed }), [1, 9], &device)
+    };
     let mut checkpoint = Checkpoint::new(BTreeMap::new()).unwrap();
     checkpoint.insert("permutation", &make(1)).unwrap();
     checkpoint.save(&path).unwrap();
@@ -66,7 +71,12 @@ fn normal(seed: u64, n: usize, deviation: f64) -> Vec<f64> {
     (0..n).map(|_| deviation * Distribution::<f64>::sample(&StandardNormal, &mut rng)).collect()
 }
 
-fn tensor<const D: usize>(values: Vec<f64>, shape: [usize; D], dtype: DType, device: &Device) -> Tensor<D> {
+fn tensor<const D: usize>(
+    values: Vec<f64>,
+    shape: [usize; D],
+    dtype: DType,
+    device: &Device,
+) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (device, dtype))
 }
 
@@ -93,7 +103,9 @@ fn householder_is_the_product_of_its_reflections() {
     let device = Device::flex();
     for (n, c) in [(1, 1), (1, 5), (3, 5), (5, 5)] {
         let vectors = normal(1, n * c, 1.0);
-        let layer = Householder { vectors: Param::from_tensor(tensor(vectors.clone(), [n, c], DType::F64, &device)) };
+        let layer = Householder {
+            vectors: Param::from_tensor(tensor(vectors.clone(), [n, c], DType::F64, &device)),
+        };
         let expected = reflections(&vectors, c);
         assert!((square(layer.matrix()) - &expected).amax() < 1e-14, "{n} of {c}");
         assert!((expected.determinant() - (-1f64).powi(n as i32)).abs() < 1e-12);
@@ -106,12 +118,15 @@ fn householder_is_the_product_of_its_reflections() {
     }
 }
 
-/// Vectors of any length reflect, one of zeros does not: orthogonal in every case, with finite gradients.
+/// Vectors of any length reflect, one of zeros does not: orthogonal in every case, with finite
+/// gradients.
 #[test]
 fn householder_stays_orthogonal_for_every_vector() {
     let c = 6;
     let device = Device::default().autodiff();
-    for (size, identity) in [(0.0, true), (1e-37, true), (1e-25, false), (1e-10, false), (1e10, false), (1e30, false)] {
+    for (size, identity) in
+        [(0.0, true), (1e-37, true), (1e-25, false), (1e-10, false), (1e10, false), (1e30, false)]
+    {
         let mut vectors = normal(3, 2 * c, 1.0);
         vectors[..c].iter_mut().for_each(|value| *value *= size);
         let make = |values: &[f64]| {
@@ -146,7 +161,13 @@ fn householder_starts_at_different_reflections() {
 }
 
 /// A convolution with other float parameters.
-fn with(conv: Conv1x1, lower: Vec<f64>, upper: Vec<f64>, log_scale: Vec<f64>, dtype: DType) -> Conv1x1 {
+fn with(
+    conv: Conv1x1,
+    lower: Vec<f64>,
+    upper: Vec<f64>,
+    log_scale: Vec<f64>,
+    dtype: DType,
+) -> Conv1x1 {
     let n = log_scale.len();
     let device = conv.log_scale.val().device();
     let mut conv = conv;
@@ -160,13 +181,18 @@ fn conv(n: usize, conditioning: Conditioning, device: &Device) -> Conv1x1 {
     layer(&Conv1x1Config::new().with_conditioning(conditioning), [1, n], device)
 }
 
-/// Normal parameters, and the two that the bound was derived from: all of one sign, and one large number.
+/// Normal parameters, and the two that the bound was derived from: all of one sign, and one large
+/// number.
 fn parameters(n: usize, size: f64) -> Vec<[Vec<f64>; 3]> {
     let random = [normal(1, n * n, size), normal(2, n * n, size), normal(3, n, size)];
     let ends = |i: usize| if i < n / 2 { size } else { -size };
     let same = [vec![size; n * n], vec![-size; n * n], (0..n).map(ends).collect()];
     let corner = |i: usize| if i == n - 1 || i == n * (n - 1) { size } else { 0.0 };
-    let alone = [(0..n * n).map(corner).collect(), (0..n * n).map(corner).collect(), (0..n).map(ends).collect()];
+    let alone = [
+        (0..n * n).map(corner).collect(),
+        (0..n * n).map(corner).collect(),
+        (0..n).map(ends).collect(),
+    ];
     vec![random, same, alone]
 }
 
@@ -185,7 +211,10 @@ fn the_bound_on_the_condition_number_holds() {
                 for [lower, upper, log_scale] in parameters(n, size) {
                     let conv = with(start.clone(), lower, upper, log_scale, DType::F64);
                     let found = conv.condition_number();
-                    assert!(found <= bound * (1.0 + 1e-12), "{n} channels at {size}: {found} above {bound}");
+                    assert!(
+                        found <= bound * (1.0 + 1e-12),
+                        "{n} channels at {size}: {found} above {bound}"
+                    );
                     closest = closest.max(found / bound);
                 }
             }
@@ -195,7 +224,8 @@ fn the_bound_on_the_condition_number_holds() {
     assert!(closest > 0.1, "the bound is a statement about something else: {closest}");
 }
 
-/// What the bound is for: a round trip in float32 at 48 channels, whatever the parameters. The free form loses it.
+/// What the bound is for: a round trip in float32 at 48 channels, whatever the parameters. The free
+/// form loses it.
 #[test]
 fn bounded_convolutions_come_back_in_float32() {
     let device = Device::default();
@@ -206,9 +236,9 @@ fn bounded_convolutions_come_back_in_float32() {
         let conv = with(conv(n, conditioning, &device), lower, upper, log_scale, DType::F32);
         let x = tensor::<2>(normal(9, 64 * n, 1.0), [64, n], DType::F32, &device);
         let back = Bijector::<2>::inverse(&conv, conv.forward(x.clone(), &()).0, &());
-        numbers(back - x)
-            .into_iter()
-            .fold(0.0, |max: f64, own| if own.is_nan() || own.abs() > max { own.abs() } else { max })
+        numbers(back - x).into_iter().fold(0.0, |max: f64, own| {
+            if own.is_nan() || own.abs() > max { own.abs() } else { max }
+        })
     };
     for size in [1.0, 1e3, 1e18] {
         for own in parameters(n, size) {
@@ -231,7 +261,11 @@ fn the_inverse_is_as_accurate_as_one_in_float64() {
                 device.seed(seed);
                 let conv = conv(n, Conditioning::Free, &device);
                 let moved = |param: Vec<f64>, seed: u64| -> Vec<f64> {
-                    param.iter().zip(normal(seed, param.len(), noise)).map(|(old, noise)| old + noise).collect()
+                    param
+                        .iter()
+                        .zip(normal(seed, param.len(), noise))
+                        .map(|(old, noise)| old + noise)
+                        .collect()
                 };
                 let lower = moved(numbers(conv.lower.val()), 10 * seed + 1);
                 let upper = moved(numbers(conv.upper.val()), 10 * seed + 2);
@@ -239,14 +273,20 @@ fn the_inverse_is_as_accurate_as_one_in_float64() {
                 let conv = with(conv, lower, upper, log_scale, DType::F32);
                 let x = tensor::<2>(normal(seed, 32 * n, 1.0), [32, n], DType::F32, &device);
                 let z = conv.forward(x.clone(), &()).0;
-                let largest = |values: Vec<f64>| values.into_iter().map(f64::abs).fold(0.0, f64::max);
+                let largest =
+                    |values: Vec<f64>| values.into_iter().map(f64::abs).fold(0.0, f64::max);
                 own += largest(numbers(Bijector::<2>::inverse(&conv, z.clone(), &()) - x.clone()));
                 let inverse = square(conv.matrix()).try_inverse().unwrap();
                 let inverse = tensor::<2>(inverse.as_slice().to_vec(), [n, n], DType::F32, &device);
-                // Columns of the inverse are rows of its transpose, which vectors in rows are multiplied by.
+                // Columns of the inverse are rows of its transpose, which vectors in rows are
+                // multiplied by.
                 host += largest(numbers(z.matmul(inverse) - x));
             }
-            println!("{n:>3} channels, noise {noise}: {:.1e}, float64 on the host {:.1e}", own / 4.0, host / 4.0);
+            println!(
+                "{n:>3} channels, noise {noise}: {:.1e}, float64 on the host {:.1e}",
+                own / 4.0,
+                host / 4.0
+            );
             assert!(own <= 3.0 * host + 1e-6, "{n} channels, noise {noise}: {own} {host}");
         }
     }
@@ -255,7 +295,8 @@ fn the_inverse_is_as_accurate_as_one_in_float64() {
 #[test]
 fn condition_numbers_are_those_of_the_matrices() {
     let device = Device::flex();
-    let matrices = tensor::<3>(vec![2.0, 0.0, 0.0, 8.0, 0.0, -0.5, 4.0, 0.0], [2, 2, 2], DType::F64, &device);
+    let matrices =
+        tensor::<3>(vec![2.0, 0.0, 0.0, 8.0, 0.0, -0.5, 4.0, 0.0], [2, 2, 2], DType::F64, &device);
     let layer = ChannelMatrix { matrices: Param::from_tensor(matrices) };
     assert!((layer.condition_number() - 16.0).abs() < 1e-12);
     let with = |values: Vec<f64>| ChannelMatrix {
@@ -281,7 +322,11 @@ fn householder_takes_vectors_of_any_length() {
     let device = Device::default();
     let matrix = |size: f32| {
         let vectors = Tensor::<2>::from_data([[size, -0.5 * size, 0.25 * size]], &device);
-        Householder { vectors: Param::from_tensor(vectors) }.matrix().into_data().iter::<f32>().collect::<Vec<_>>()
+        Householder { vectors: Param::from_tensor(vectors) }
+            .matrix()
+            .into_data()
+            .iter::<f32>()
+            .collect::<Vec<_>>()
     };
     // Powers of two, so that the direction is the same to the last bit.
     for exponent in [-99, -20, 20, 126, 127] {

@@ -1,7 +1,8 @@
-//! The upper bound of a mixture's log-scales: nothing below the knee, smooth above, and what it is for: flows whose
-//! networks extrapolate can be sampled.
+//! The upper bound of a mixture's log-scales: nothing below the knee, smooth above, and what it is
+//! for: flows whose networks extrapolate can be sampled.
 //!
-//! One component is `z = e^{tanh a}·(x − μ)e^−s̄ + b`, so at `a = 0` minus the log-derivative is the bounded log-scale.
+//! One component is `z = e^{tanh a}·(x − μ)e^−s̄ + b`, so at `a = 0` minus the log-derivative is
+//! the bounded log-scale.
 
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::data::TwoMoons;
@@ -41,7 +42,10 @@ fn expected(s: f64, max: f64) -> (f64, f64) {
 
 #[test]
 fn the_bound_is_its_formula() {
-    let s = [-6.9, -3.0, 0.0, 1.7, 3.25, 4.99, 5.01, 5.5, 6.0, 7.0, 8.0, 12.0, 50.0, 85.0, 200.0, 1e4, 1e9];
+    let s = [
+        -6.9, -3.0, 0.0, 1.7, 3.25, 4.99, 5.01, 5.5, 6.0, 7.0, 8.0, 12.0, 50.0, 85.0, 200.0, 1e4,
+        1e9,
+    ];
     for (config, max) in [
         (MixLogCdfConfig::new(1), 7.0),
         (MixLogCdfConfig::new(1).with_max_log_scale(Some(2.0)), 2.0),
@@ -49,16 +53,27 @@ fn the_bound_is_its_formula() {
         (MixLogCdfConfig::new(1).with_max_log_scale(Some(40.0)), 40.0),
     ] {
         for dtype in TYPES {
-            let rounded: Vec<f64> = numbers(&tensor::<1>(s.to_vec(), [s.len()], dtype, &Device::flex()));
+            let rounded: Vec<f64> =
+                numbers(&tensor::<1>(s.to_vec(), [s.len()], dtype, &Device::flex()));
             let (found, slopes) = bounded(config.clone(), &rounded, dtype);
             for ((s, found), slope) in rounded.iter().zip(found).zip(slopes) {
                 let (value, derivative) = expected(*s, max);
                 // The log-derivative is formed from parts of the size of s̄, and r from s − k.
                 let allowed = 16.0 * epsilon(dtype) * (1.0 + value.abs());
-                assert!((found - value).abs() <= allowed, "{max} {dtype:?} s = {s}: {found} {value}");
-                let allowed = 32.0 * epsilon(dtype) * (1.0 + s.abs().min(1e3)) * derivative.max(1e-3);
-                assert!((slope - derivative).abs() <= allowed, "{max} {dtype:?} s = {s}: slope {slope} {derivative}");
-                assert!(slope > 0.0 && found <= max + 1e-5, "{max} {dtype:?} s = {s}: {found} {slope}");
+                assert!(
+                    (found - value).abs() <= allowed,
+                    "{max} {dtype:?} s = {s}: {found} {value}"
+                );
+                let allowed =
+                    32.0 * epsilon(dtype) * (1.0 + s.abs().min(1e3)) * derivative.max(1e-3);
+                assert!(
+                    (slope - derivative).abs() <= allowed,
+                    "{max} {dtype:?} s = {s}: slope {slope} {derivative}"
+                );
+                assert!(
+                    slope > 0.0 && found <= max + 1e-5,
+                    "{max} {dtype:?} s = {s}: {found} {slope}"
+                );
             }
         }
     }
@@ -85,11 +100,13 @@ fn below_the_knee_nothing_changes() {
         theta[first..].iter_mut().for_each(|s| *s = (2.0 * *s).min(5.0));
         let outcome = |max| {
             let device = Device::flex().autodiff();
-            let theta = tensor::<3>(theta.clone(), [1, n_params, dims], dtype, &device).require_grad();
+            let theta =
+                tensor::<3>(theta.clone(), [1, n_params, dims], dtype, &device).require_grad();
             let x = tensor::<2>(normal(2, dims, 3.0), [1, dims], dtype, &device).require_grad();
             let (z, log_derivative) = law(max).forward(x.clone(), theta.clone());
             let gradients = (z.clone() * 0.7 + log_derivative.clone()).sum().backward();
-            let gradients = [numbers(&x.grad(&gradients).unwrap()), numbers(&theta.grad(&gradients).unwrap())];
+            let gradients =
+                [numbers(&x.grad(&gradients).unwrap()), numbers(&theta.grad(&gradients).unwrap())];
             let back = law(max).inverse(z.clone().inner(), theta.inner());
             [numbers(&z), numbers(&log_derivative), numbers(&back), gradients.concat()]
         };
@@ -119,7 +136,10 @@ fn log_scales_of_any_size_can_be_inverted() {
                 numbers(&back)
             };
             let back = theta(MixLogCdfConfig::new(2));
-            assert!(distance(&back, &[z; 6]) <= 64.0 * epsilon(dtype) * 10.0, "{dtype:?} {z}: {back:?}");
+            assert!(
+                distance(&back, &[z; 6]) <= 64.0 * epsilon(dtype) * 10.0,
+                "{dtype:?} {z}: {back:?}"
+            );
             if dtype == DType::F32 && z != 0.0 {
                 let back = theta(MixLogCdfConfig::new(2).with_max_log_scale(None));
                 assert!(back[1..].iter().all(|back| back.is_nan()), "{z}: {back:?}");
@@ -155,9 +175,11 @@ fn a_flow_with_noise_on_its_parameters_can_be_sampled() {
         for seed in 0..4 {
             for noise in [0.1, 0.3, 1.0] {
                 let flow = |device: &Device| RealNvpConfig::new(2).with_law(default()).init(device);
-                sampled(flow, noise, seed).unwrap_or_else(|error| panic!("RealNVP, {k}, {noise}, {seed}: {error}"));
+                sampled(flow, noise, seed)
+                    .unwrap_or_else(|error| panic!("RealNVP, {k}, {noise}, {seed}: {error}"));
                 let flow = |device: &Device| MafConfig::new(2).with_law(default()).init(device);
-                sampled(flow, noise, seed).unwrap_or_else(|error| panic!("MAF, {k}, {noise}, {seed}: {error}"));
+                sampled(flow, noise, seed)
+                    .unwrap_or_else(|error| panic!("MAF, {k}, {noise}, {seed}: {error}"));
                 let free = |device: &Device| RealNvpConfig::new(2).with_law(law(None)).init(device);
                 lost += usize::from(sampled(free, noise, seed).is_err());
             }

@@ -1,5 +1,5 @@
-//! A device that gives nothing back in the middle of an update: the update is an error that names the policy to try, or the device's own
-//! panic, and the trainer is what it was.
+//! A device that gives nothing back in the middle of an update: the update is an error that names
+//! the policy to try, or the device's own panic, and the trainer is what it was.
 
 #[path = "common/build.rs"]
 mod build;
@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::build::layer;
 use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::flow::likelihood::Exact;
-use flowkit::train::{NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig};
+use flowkit::train::{
+    NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig,
+};
 use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, Replay, StandardNormal};
 
 type Model = Flow<ActNorm<2>, StandardNormal, 2>;
@@ -59,9 +61,12 @@ fn likelihood(device: &Device) -> NegativeLogLikelihood<Tensor<2>> {
 }
 
 fn trainer(device: &Device, backward: GradientMemory) -> Trainer<Model> {
-    let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], device), StandardNormal::new(), [1, 2]).unwrap();
+    let flow =
+        Flow::new(layer(&ActNormConfig::new(), [1, 2], device), StandardNormal::new(), [1, 2])
+            .unwrap();
     let model = flow.initialize(likelihood(device).x).unwrap();
-    let mut trainer = Trainer::new(model, TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
+    let mut trainer =
+        Trainer::new(model, TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
     trainer.update_on(device, &likelihood(device)).unwrap();
     trainer
 }
@@ -79,22 +84,30 @@ const POLICIES: [(GradientMemory, &str); 3] = [
     (GradientMemory::REVERSIBLE, "resume with smaller micro-batches"),
 ];
 
-/// A panic means that nobody knows what is lost: it reaches the program, which may catch it and go on as if the update had never begun.
+/// A panic means that nobody knows what is lost: it reaches the program, which may catch it and go
+/// on as if the update had never begun.
 #[test]
 fn a_panic_on_the_way_is_not_swallowed_and_changes_nothing() {
     let device = Device::flex().autodiff();
     for (backward, _) in POLICIES {
         let mut trainer = trainer(&device, backward);
         let before = saved(&trainer);
-        let lost = Mishap { likelihood: likelihood(&device), happens: |_| panic!("the device is lost") };
-        let payload = catch_unwind(AssertUnwindSafe(|| trainer.update_on(&device, &lost))).unwrap_err();
+        let lost =
+            Mishap { likelihood: likelihood(&device), happens: |_| panic!("the device is lost") };
+        let payload =
+            catch_unwind(AssertUnwindSafe(|| trainer.update_on(&device, &lost))).unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"the device is lost"), "{backward:?}");
         assert!(saved(&trainer) == before, "{backward:?}: a panic changed the trainer");
-        assert_eq!(trainer.update_on(&device, &likelihood(&device)).unwrap().step, 2, "{backward:?}");
+        assert_eq!(
+            trainer.update_on(&device, &likelihood(&device)).unwrap().step,
+            2,
+            "{backward:?}"
+        );
     }
 }
 
-/// Needs a GPU: there an allocation that fails is found out when the loss is read. On the CPU it ends the process, see `out_of_memory.rs`.
+/// Needs a GPU: there an allocation that fails is found out when the loss is read. On the CPU it
+/// ends the process, see `out_of_memory.rs`.
 #[test]
 fn a_device_without_memory_names_what_to_try_and_changes_nothing() {
     let name = std::env::var("BURN_DEVICE").unwrap_or_else(|_| "flex".into());
@@ -112,13 +125,21 @@ fn a_device_without_memory_names_what_to_try_and_changes_nothing() {
             let much = Tensor::<1>::random([1_usize << 40], Distribution::Default, &loss.device());
             loss + much.narrow(0, 0, 1)
         };
-        let error =
-            trainer.update_on(&device, &Mishap { likelihood: likelihood(&device), happens: exhaust }).unwrap_err();
+        let error = trainer
+            .update_on(&device, &Mishap { likelihood: likelihood(&device), happens: exhaust })
+            .unwrap_err();
         println!("{error}");
         assert!(matches!(error, TrainError::Device { .. }), "{backward:?}: {error}");
         assert!(error.to_string().contains("can't allocate"), "{backward:?}: {error}");
         assert!(error.to_string().contains(advice), "{backward:?}: {error}");
-        assert!(saved(&trainer) == before, "{backward:?}: an update that failed changed the trainer");
-        assert_eq!(trainer.update_on(&device, &likelihood(&device)).unwrap().step, 2, "{backward:?}");
+        assert!(
+            saved(&trainer) == before,
+            "{backward:?}: an update that failed changed the trainer"
+        );
+        assert_eq!(
+            trainer.update_on(&device, &likelihood(&device)).unwrap().step,
+            2,
+            "{backward:?}"
+        );
     }
 }

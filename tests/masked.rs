@@ -7,8 +7,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use flowkit::law::{Affine, AffineConfig, AffineForm};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    AutoregressiveNet, Bijector, ConfigError, Half, LayerConfig, MadeConfig, Mask, MaskedAutoregressiveConfig,
-    MaskedCoupling, MaskedCouplingConfig, Net, NetConfig, NetSite, Order, Site,
+    AutoregressiveNet, Bijector, ConfigError, Half, LayerConfig, MadeConfig, Mask,
+    MaskedAutoregressiveConfig, MaskedCoupling, MaskedCouplingConfig, Net, NetConfig, NetSite,
+    Order, Site,
 };
 
 /// Shifts every number by 1 plus the sum of all that it sees.
@@ -42,7 +43,11 @@ where
     }
 }
 
-fn coupling<const D: usize>(shape: [usize; D], mask: Mask, identity: Half) -> MaskedCoupling<Affine, Sum>
+fn coupling<const D: usize>(
+    shape: [usize; D],
+    mask: Mask,
+    identity: Half,
+) -> MaskedCoupling<Affine, Sum>
 where
     Sum: Net<D>,
 {
@@ -86,12 +91,14 @@ fn images_keep_a_checkerboard() {
     assert_eq!(numbers(z), [[8.0; 6], [1.0; 6], [8.0; 6], [1.0; 6]].concat());
 }
 
-/// The network sees zeros where numbers change, so one that is not finite stays in its place, forward, back and in gradients.
+/// The network sees zeros where numbers change, so one that is not finite stays in its place,
+/// forward, back and in gradients.
 #[test]
 fn what_is_not_seen_does_not_leak() {
     let coupling = coupling([1, 4], Mask::Alternating, Half::First);
     for value in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
-        let x = Tensor::<2>::from_floats([[1.0, value, 4.0, 8.0]], &Device::default().autodiff()).require_grad();
+        let x = Tensor::<2>::from_floats([[1.0, value, 4.0, 8.0]], &Device::default().autodiff())
+            .require_grad();
         let same = |found: Vec<f32>, expected: [f32; 4]| {
             let equal = |(a, b): (&f32, &f32)| a == b || (a.is_nan() && b.is_nan());
             assert!(found.iter().zip(&expected).all(equal), "{value}: {found:?}");
@@ -102,7 +109,8 @@ fn what_is_not_seen_does_not_leak() {
         assert_eq!(numbers(log_det.clone().inner()), [0.0]);
         let back = Bijector::<2>::inverse(&coupling, x.clone().inner(), &());
         same(numbers(back), [1.0, value, 4.0, 2.0]);
-        // Of the changed number that is finite: its own, and what the network made of the kept ones.
+        // Of the changed number that is finite: its own, and what the network made of the kept
+        // ones.
         let gradients = z.narrow(1, 3, 1).sum().backward();
         assert_eq!(numbers(x.grad(&gradients).unwrap()), [1.0, 0.0, 1.0, 1.0], "{value}");
         let gradients = coupling.forward(x.clone(), &()).0.narrow(1, 0, 1).sum().backward();
@@ -127,7 +135,8 @@ fn a_mask_is_saved() {
     assert!(checkpoint.apply("coupling", explicit([true, true, true, false])).is_err());
 }
 
-/// A net that is loaded into one of another order must not let weights live that were cut when they were trained.
+/// A net that is loaded into one of another order must not let weights live that were cut when they
+/// were trained.
 #[test]
 fn the_order_of_an_autoregressive_net_is_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,7 +146,8 @@ fn the_order_of_an_autoregressive_net_is_saved() {
     for hidden in [vec![], vec![9, 8]] {
         let net = |order| {
             let net = MadeConfig::new(hidden.clone()).with_order(order);
-            let config = MaskedAutoregressiveConfig::new(AffineConfig::new(AffineForm::Additive), net);
+            let config =
+                MaskedAutoregressiveConfig::new(AffineConfig::new(AffineForm::Additive), net);
             config.build(&Site::new([1, 4], &device)).unwrap()
         };
         let saved = net(Order::Reversed);

@@ -1,4 +1,5 @@
-//! Mixed precision: what is in a half type and what is not, a training in each type, and loss scales with overflow, skip and resumption.
+//! Mixed precision: what is in a half type and what is not, a training in each type, and loss
+//! scales with overflow, skip and resumption.
 
 #[path = "common/build.rs"]
 mod build;
@@ -13,7 +14,8 @@ use flowkit::Density;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::{
-    Checkpoint, LossScale, NegativeLogLikelihood, Precision, TrainError, Trainer, TrainerConfig, Update, UpdateOutcome,
+    Checkpoint, LossScale, NegativeLogLikelihood, Precision, TrainError, Trainer, TrainerConfig,
+    Update, UpdateOutcome,
 };
 use flowkit::*;
 
@@ -32,8 +34,10 @@ const F16: Precision = Precision::F16(LossScale::Dynamic { exponent: 16, growth:
 /// The half types that the device has; Flex has both.
 fn halves() -> Vec<Precision> {
     let device = Device::default();
-    let known: Vec<_> =
-        [Precision::BF16, F16].into_iter().filter(|half| device.supports_dtype(half.dtype().unwrap())).collect();
+    let known: Vec<_> = [Precision::BF16, F16]
+        .into_iter()
+        .filter(|half| device.supports_dtype(half.dtype().unwrap()))
+        .collect();
     if known.len() < 2 {
         eprintln!("{device:?} has {known:?} of the half types");
     }
@@ -55,17 +59,21 @@ fn unstarted(device: &Device) -> Uninit<Model> {
         layers.push(BoxBijector::new(coupling.build(&Site::new([1, 8, 2, 2], device)).unwrap()));
         layers.push(BoxBijector::new(Swap::new()));
     }
-    Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4]).unwrap().behind(UniformDequantizationConfig::new().init())
+    Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4])
+        .unwrap()
+        .behind(UniformDequantizationConfig::new().init())
 }
 
-/// Images of `[2, 4, 4]`: a few patterns and noise of some twenty levels, so that there is something that cannot be learned.
+/// Images of `[2, 4, 4]`: a few patterns and noise of some twenty levels, so that there is
+/// something that cannot be learned.
 fn images(n: usize, device: &Device) -> Tensor<4, Int> {
     let mut state = 12345u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as i32 % 11
     };
-    let mut level = |i: usize, j: usize| 60 + 30 * (i % 3) as i32 + 3 * j as i32 + noise() + noise();
+    let mut level =
+        |i: usize, j: usize| 60 + 30 * (i % 3) as i32 + 3 * j as i32 + noise() + noise();
     let levels: Vec<i32> = (0..n * 32).map(|k| level(k / 32, k % 32)).collect();
     Tensor::from_data(TensorData::new(levels, [n, 2, 4, 4]), device)
 }
@@ -74,7 +82,8 @@ fn trainer(precision: Precision, seed: u64) -> Trainer<Model> {
     let device = Device::default().autodiff();
     device.seed(1 + seed);
     let model = unstarted(&device).initialize(images(N_IMAGES, &device)).unwrap();
-    let config = TrainerConfig::new(32).with_learning_rate(1e-2).with_warm_up(20).with_seed(3 + seed);
+    let config =
+        TrainerConfig::new(32).with_learning_rate(1e-2).with_warm_up(20).with_seed(3 + seed);
     Trainer::new(model, config.with_precision(precision)).unwrap()
 }
 
@@ -103,7 +112,11 @@ fn weights<M: Module>(model: &M) -> Vec<(String, DType, Vec<f64>)> {
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
-            self.1.push((self.0.join("."), value.dtype(), value.into_data().iter::<f64>().collect()));
+            self.1.push((
+                self.0.join("."),
+                value.dtype(),
+                value.into_data().iter::<f64>().collect(),
+            ));
         }
     }
     let mut visitor = Weights::default();
@@ -120,9 +133,11 @@ fn networks_are_cast_and_nothing_else_is() {
     for half in halves() {
         let (mut narrow, mut wide) = (0, 0);
         for (path, dtype, _) in weights(&half.working_copy(&model)) {
-            // A step of Flow++ is (norm, channel matrix, coupling, swap): its network is `conditioner` of the third.
+            // A step of Flow++ is (norm, channel matrix, coupling, swap): its network is
+            // `conditioner` of the third.
             let network = path.contains("conditioner.") || path.contains("encoder.");
-            let expected = if network && !path.contains("norm.") { half.dtype().unwrap() } else { DType::F32 };
+            let expected =
+                if network && !path.contains("norm.") { half.dtype().unwrap() } else { DType::F32 };
             assert_eq!(dtype, expected, "{path}");
             if expected == DType::F32 { wide += 1 } else { narrow += 1 }
         }
@@ -133,8 +148,8 @@ fn networks_are_cast_and_nothing_else_is() {
     assert_eq!(same, weights(&model));
 }
 
-/// A flow with a network in a half type is a flow: its inverse is as exact as in float32, its log-determinant is in float32 and that of
-/// its own map, and both are close to what float32 gives.
+/// A flow with a network in a half type is a flow: its inverse is as exact as in float32, its
+/// log-determinant is in float32 and that of its own map, and both are close to what float32 gives.
 fn check_bijector<const D: usize, B: Bijector<D>>(name: &str, bijector: B, x: Tensor<D>) {
     let (expected, expected_log_det) = bijector.forward(x.clone(), &());
     for half in halves() {
@@ -143,14 +158,21 @@ fn check_bijector<const D: usize, B: Bijector<D>>(name: &str, bijector: B, x: Te
         assert_eq!((z.dtype(), log_det.dtype()), (DType::F32, DType::F32), "{name} {half:?}");
         let (back, inverse_log_det) = working.inverse_with_log_det(z.clone(), &());
         assert!(largest(back - x.clone()) < 1e-4, "{name} {half:?}: not inverted");
-        assert!(largest(inverse_log_det + log_det.clone()) < 1e-3, "{name} {half:?}: two log-determinants");
+        assert!(
+            largest(inverse_log_det + log_det.clone()) < 1e-3,
+            "{name} {half:?}: two log-determinants"
+        );
         // Some twenty roundings of 2^-9 or 2^-12 that a network makes of numbers about 1.
         let bound = if half == Precision::BF16 { 20.0 / 512.0 } else { 20.0 / 4096.0 };
-        let (off, log_off) = (largest(z - expected.clone()), largest(log_det - expected_log_det.clone()));
+        let (off, log_off) =
+            (largest(z - expected.clone()), largest(log_det - expected_log_det.clone()));
         assert!(off > 0.0, "{name} {half:?}: nothing was rounded");
         assert!(off < bound * (1.0 + largest(expected.clone())), "{name} {half:?}: z off by {off}");
         let size = 1.0 + largest(expected_log_det.clone());
-        assert!(log_off < 2.0 * bound * size, "{name} {half:?}: log_det off by {log_off} of {size}");
+        assert!(
+            log_off < 2.0 * bound * size,
+            "{name} {half:?}: log_det off by {log_off} of {size}"
+        );
     }
 }
 
@@ -164,7 +186,11 @@ fn shaken<M: Module>(module: M) -> M {
     impl burn::module::ModuleMapper for Shake {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             param.map(|value| {
-                let noise = Tensor::random(value.dims(), Distribution::Normal(0.0, 0.05), &value.device().inner());
+                let noise = Tensor::random(
+                    value.dims(),
+                    Distribution::Normal(0.0, 0.05),
+                    &value.device().inner(),
+                );
                 let (graph, trained) = (value.is_autodiff(), value.is_require_grad());
                 let value = value.inner() + noise;
                 if graph { Tensor::from_inner(value).set_require_grad(trained) } else { value }
@@ -184,21 +210,31 @@ fn every_network_makes_a_flow_in_half_precision() {
     let vectors = Tensor::<2>::random([5, 6], Distribution::Normal(0.0, 1.0), &device);
     let coupling = CouplingConfig::new(law(), MlpConfig::new([8])).build(&site).unwrap();
     check_bijector("Mlp", shaken(coupling), vectors.clone());
-    let coupling = CouplingConfig::new(law(), ResNetConfig::new().with_d_hidden(8)).build(&site).unwrap();
+    let coupling =
+        CouplingConfig::new(law(), ResNetConfig::new().with_d_hidden(8)).build(&site).unwrap();
     check_bijector("ResNet", shaken(coupling), vectors.clone());
     let layer = MaskedAutoregressiveConfig::new(law(), MadeConfig::new([12])).build(&site).unwrap();
     check_bijector("Made", shaken(layer), vectors);
     let maps = Tensor::<4>::random([3, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);
     let site = Site::new([1, 4, 4, 4], &device);
     let net = ConvResNetConfig::new().with_n_filters(8).with_n_blocks(1);
-    check_bijector("ConvResNet", shaken(CouplingConfig::new(law(), net).build(&site).unwrap()), maps.clone());
+    check_bijector(
+        "ConvResNet",
+        shaken(CouplingConfig::new(law(), net).build(&site).unwrap()),
+        maps.clone(),
+    );
     let net = GlowNetConfig::new().with_n_filters(8);
-    check_bijector("GlowNet", shaken(CouplingConfig::new(law(), net).build(&site).unwrap()), maps.clone());
+    check_bijector(
+        "GlowNet",
+        shaken(CouplingConfig::new(law(), net).build(&site).unwrap()),
+        maps.clone(),
+    );
     let net = GatedNetConfig::new(8, 1).with_mixing(Some(Mixing::Attention { heads: 2 }));
     check_bijector("GatedNet", shaken(CouplingConfig::new(law(), net).build(&site).unwrap()), maps);
 }
 
-/// All of it at once: mixtures of logistics, their inverse, a variational dequantization, attention.
+/// All of it at once: mixtures of logistics, their inverse, a variational dequantization,
+/// attention.
 #[test]
 fn flow_plus_plus_in_half_precision_gives_images_back() {
     let _turn = turn();
@@ -216,12 +252,16 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
         let working = half.working_copy(&model);
         let found = bits(&working);
         println!("{half:?}: {found:.4} bits/dim, {expected:.4} in float32");
-        assert!(found != expected && (found - expected).abs() < 0.02, "{half:?}: {found}, in float32 {expected}");
+        assert!(
+            found != expected && (found - expected).abs() < 0.02,
+            "{half:?}: {found}, in float32 {expected}"
+        );
         let (back, error) = working.round_trip(images.clone()).unwrap();
         // Noise next to a level's end may cross it by a rounding, as it may in float32.
         let off = (back - images.clone()).abs().max().into_data().iter::<i64>().sum::<i64>();
         assert!(off <= 1, "{half:?}: a level is off by {off}");
-        // In steps of a level. What an inverse rebuilds to a rounding of float32 may round to a neighbour in the half type in the next network.
+        // In steps of a level. What an inverse rebuilds to a rounding of float32 may round to a
+        // neighbour in the half type in the next network.
         assert!(error < 4e-3, "{half:?}: {error}");
     }
 }
@@ -244,7 +284,8 @@ fn layer_norms_take_their_sums_in_float32() {
     }
 }
 
-/// Trained in each type from the same starts, with the same batches and noise. Means, since a run's end moves by 0.02 with roundings alone.
+/// Trained in each type from the same starts, with the same batches and noise. Means, since a run's
+/// end moves by 0.02 with roundings alone.
 #[test]
 fn bits_per_dim_of_a_trained_model_are_those_of_float32() {
     const RUNS: u64 = 4;
@@ -255,7 +296,10 @@ fn bits_per_dim_of_a_trained_model_are_those_of_float32() {
         let done = (0..400).filter(|_| update(&mut trainer).outcome == UpdateOutcome::Done).count();
         // The first loss scale is a guess from above.
         assert!(done >= if precision == F16 { 390 } else { 400 }, "{precision:?}: {done} updates");
-        assert!(weights(trainer.model()).iter().all(|(_, dtype, _)| *dtype == DType::F32), "masters are in float32");
+        assert!(
+            weights(trainer.model()).iter().all(|(_, dtype, _)| *dtype == DType::F32),
+            "masters are in float32"
+        );
         let end = bits_per_dim(trainer.average());
         // The same weights as an update computes with them.
         let working = bits_per_dim(&precision.working_copy(trainer.average()));
@@ -265,12 +309,17 @@ fn bits_per_dim_of_a_trained_model_are_those_of_float32() {
     };
     let mean = |precision| {
         let ends = (0..RUNS).map(|seed| run(precision, seed));
-        ends.fold([0.0; 2], |[end, working], found| [end + found[0] / RUNS as f64, working + found[1] / RUNS as f64])
+        ends.fold([0.0; 2], |[end, working], found| {
+            [end + found[0] / RUNS as f64, working + found[1] / RUNS as f64]
+        })
     };
     let [expected, _] = mean(Precision::Full);
     for half in halves() {
         for found in mean(half) {
-            assert!((found - expected).abs() < 0.02, "{half:?}: {found} bits/dim, float32: {expected}");
+            assert!(
+                (found - expected).abs() < 0.02,
+                "{half:?}: {found} bits/dim, float32: {expected}"
+            );
         }
     }
 }
@@ -312,7 +361,10 @@ fn a_power_of_two_changes_no_gradient() {
     let _turn = turn();
     let norm = |exponent| {
         let update = update(&mut trainer(Precision::F16(LossScale::Fixed { exponent }), 0));
-        assert_eq!((update.outcome, update.loss_scale), (UpdateOutcome::Done, f64::from(exponent).exp2()));
+        assert_eq!(
+            (update.outcome, update.loss_scale),
+            (UpdateOutcome::Done, f64::from(exponent).exp2())
+        );
         update.gradient_norm
     };
     let (one, more) = (norm(3), norm(7));
@@ -352,11 +404,14 @@ fn a_resumed_run_keeps_its_scale() {
     }
     first.save(&path, BTreeMap::new()).unwrap();
     let device = Device::default().autodiff();
-    let mut second = Trainer::resume(&Checkpoint::load(&path).unwrap(), unstarted(&device)).unwrap();
+    let mut second =
+        Trainer::resume(&Checkpoint::load(&path).unwrap(), unstarted(&device)).unwrap();
     assert_eq!(second.config().precision, precision);
     let found: Vec<Update> = (14..30).map(|_| update(&mut second)).collect();
     // NaN, of updates that were passed over, is not equal to itself.
-    let tell = |updates: Vec<Update>| updates.iter().map(|update| format!("{update:?}")).collect::<Vec<_>>();
+    let tell = |updates: Vec<Update>| {
+        updates.iter().map(|update| format!("{update:?}")).collect::<Vec<_>>()
+    };
     assert_eq!(tell(found), tell(expected.split_off(14)));
     assert_eq!(weights(second.average()), weights(whole.average()));
 }
@@ -378,23 +433,29 @@ fn a_device_without_the_type_is_an_error() {
             }
         }
     }
-    let broken = TrainerConfig::new(32).with_precision(Precision::F16(LossScale::Fixed { exponent: 99 }));
+    let broken =
+        TrainerConfig::new(32).with_precision(Precision::F16(LossScale::Fixed { exponent: 99 }));
     assert!(matches!(broken.validate(), Err(ConfigError::TooLarge { field: "exponent", .. })));
 }
 
-/// The factor on the loss comes and goes on every way back, and a walk's gradients are those of the half networks.
+/// The factor on the loss comes and goes on every way back, and a walk's gradients are those of the
+/// half networks.
 #[test]
 fn half_precision_goes_with_every_policy() {
     let _turn = turn();
-    let mild = |half| if half == F16 { Precision::F16(LossScale::Fixed { exponent: 8 }) } else { half };
+    let mild =
+        |half| if half == F16 { Precision::F16(LossScale::Fixed { exponent: 8 }) } else { half };
     for half in halves().into_iter().map(mild) {
-        let found = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE].map(|backward| {
-            let update = update(&mut trainer(half, 0).with_gradient_memory(backward).unwrap());
-            assert_eq!(update.outcome, UpdateOutcome::Done);
-            [update.loss, update.gradient_norm]
-        });
+        let found = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
+            .map(|backward| {
+                let update = update(&mut trainer(half, 0).with_gradient_memory(backward).unwrap());
+                assert_eq!(update.outcome, UpdateOutcome::Done);
+                [update.loss, update.gradient_norm]
+            });
         // A rebuilt input may round to a neighbour in the half type.
-        let near = |index: usize, most: f64| found.iter().all(|v| (v[index] / found[0][index] - 1.0).abs() < most);
+        let near = |index: usize, most: f64| {
+            found.iter().all(|v| (v[index] / found[0][index] - 1.0).abs() < most)
+        };
         assert!(near(0, 1e-5) && near(1, 1e-2), "{half:?}: {found:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Flows on vectors learn: two moons, whose true density is known, with the moon as a condition and without.
+//! Flows on vectors learn: two moons, whose true density is known, with the moon as a condition and
+//! without.
 
 use burn::tensor::{Device, Tensor};
 use flowkit::data::{Batches, TwoMoons};
@@ -8,7 +9,11 @@ use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{BoxBijector, Density, Features, Flow, StandardNormal};
 
 /// Mean held-out log-likelihood in nats after some updates.
-fn train<C: Features<2>>(layers: BoxBijector<2, C>, steps: usize, context: impl Fn(Tensor<2>) -> C) -> f64 {
+fn train<C: Features<2>>(
+    layers: BoxBijector<2, C>,
+    steps: usize,
+    context: impl Fn(Tensor<2>) -> C,
+) -> f64 {
     let device = Device::flex().autodiff();
     let (data, test) = (TwoMoons::new(8000, 0.1, 1), TwoMoons::new(2000, 0.1, 2));
     let (x, moons) = (data.points(&device), data.moons(&device));
@@ -20,11 +25,16 @@ fn train<C: Features<2>>(layers: BoxBijector<2, C>, steps: usize, context: impl 
     for step in 0..steps {
         let rows: Vec<i64> = batches.indices(step).into_iter().map(|index| index as i64).collect();
         let rows = Tensor::from_data(rows.as_slice(), &device);
-        let (x, given) = (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
+        let (x, given) =
+            (x.clone().select(0, rows.clone()), context(moons.clone().select(0, rows)));
         trainer.update(&device, |flow| flow.given(&given).log_prob(x).mean().neg()).unwrap();
     }
     let plain = Device::flex();
-    let nats = trainer.average().given(&context(test.moons(&plain))).evaluate(test.points(&plain)).unwrap();
+    let nats = trainer
+        .average()
+        .given(&context(test.moons(&plain)))
+        .evaluate(test.points(&plain))
+        .unwrap();
     nats.nats().iter().sum::<f64>() / test.len() as f64
 }
 
@@ -48,18 +58,32 @@ fn knowing_the_moon_is_worth_a_bit() {
         (
             "RealNVP",
             train(BoxBijector::new(nvp().init_layers(&device)), 300, |_| ()),
-            train(BoxBijector::new(nvp().with_d_context(Some(2)).init_layers(&device)), 300, |moons| moons),
+            train(
+                BoxBijector::new(nvp().with_d_context(Some(2)).init_layers(&device)),
+                300,
+                |moons| moons,
+            ),
         ),
         (
             "MAF",
             train(BoxBijector::new(maf().init_layers(&device)), 300, |_| ()),
-            train(BoxBijector::new(maf().with_d_context(Some(2)).init_layers(&device)), 300, |moons| moons),
+            train(
+                BoxBijector::new(maf().with_d_context(Some(2)).init_layers(&device)),
+                300,
+                |moons| moons,
+            ),
         ),
     ];
     for (name, plain, given) in cases {
-        println!("{name}: {plain:.3} nats of {truth:.3}, given the moon {given:.3} of {truth_given:.3}");
-        // A Gaussian has -1.92. The gain is ln 2 = 0.69 for whoever knows everything; 2000 points scatter the mean by 0.02.
+        println!(
+            "{name}: {plain:.3} nats of {truth:.3}, given the moon {given:.3} of {truth_given:.3}"
+        );
+        // A Gaussian has -1.92. The gain is ln 2 = 0.69 for whoever knows everything; 2000 points
+        // scatter the mean by 0.02.
         assert!(plain > -1.6 && plain < truth + 0.05, "{name}: {plain}");
-        assert!(given > plain + 0.4 && given < truth_given + 0.05, "{name}: {given}, without the moon {plain}");
+        assert!(
+            given > plain + 0.4 && given < truth_given + 0.05,
+            "{name}: {given}, without the moon {plain}"
+        );
     }
 }

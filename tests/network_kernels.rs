@@ -1,12 +1,13 @@
-//! Kernels of networks against their references: values and the gradient of every operand, on sizes that no vector divides, in float64 and
-//! float32, with every operand a leaf or a constant.
+//! Kernels of networks against their references: values and the gradient of every operand, on sizes
+//! that no vector divides, in float64 and float32, with every operand a leaf or a constant.
 
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::kernel::conv2d::{Border, ConvStages, PreActivation};
 use flowkit::kernel::epilogue::Epilogue;
 use flowkit::kernel::gated_norm::Norm;
 use flowkit::kernel::{
-    affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear,
+    affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
+    gated_residual, linear,
 };
 use flowkit::law::AffineForm;
 use rand::SeedableRng;
@@ -40,22 +41,30 @@ const CONVOLUTIONS: [ConvStages; 5] = [
 
 fn convolutions() -> Vec<Case> {
     let mut cases = Vec::new();
-    let kernels = [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3), (128, 64, 1)];
+    let kernels =
+        [(1, 1, 3), (2, 5, 1), (4, 3, 3), (6, 33, 3), (34, 7, 5), (20, 18, 3), (128, 64, 1)];
     // The last one is worth more than one task and more than one block.
     for [b, h, w] in IMAGES.into_iter().chain([[2, 40, 33]]) {
         for (inputs, outputs, kernel) in kernels {
             for stages in CONVOLUTIONS {
                 let border = if stages.border == Border::Channel { 1 } else { 0 };
-                let channels = if stages.before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
+                let channels =
+                    if stages.before == PreActivation::ConcatElu { inputs / 2 } else { inputs };
                 if channels == 0 {
                     continue;
                 }
                 let shapes = [[b, channels, h, w], [outputs, inputs + border, kernel, kernel]];
                 let read = move |p: &[Tensor<1>]| {
-                    (p[0].clone().reshape(shapes[0]), p[1].clone().reshape(shapes[1]), Some(p[2].clone()))
+                    (
+                        p[0].clone().reshape(shapes[0]),
+                        p[1].clone().reshape(shapes[1]),
+                        Some(p[2].clone()),
+                    )
                 };
                 cases.push(Case::new(
-                    format!("conv2d {inputs} to {outputs}, side {kernel}, {stages:?}, [{b}, {h}, {w}]"),
+                    format!(
+                        "conv2d {inputs} to {outputs}, side {kernel}, {stages:?}, [{b}, {h}, {w}]"
+                    ),
                     vec![shapes[0].to_vec(), shapes[1].to_vec(), vec![outputs]],
                     move |p| flat(conv2d::forward(read(p).0, read(p).1, read(p).2, stages)),
                     move |p| flat(conv2d::reference(read(p).0, read(p).1, read(p).2, stages)),
@@ -66,8 +75,13 @@ fn convolutions() -> Vec<Case> {
     cases
 }
 
-const FORMS: [AffineForm; 5] =
-    [AffineForm::Exponential, AffineForm::Sigmoid, AffineForm::Bounded, AffineForm::Normal, AffineForm::Additive];
+const FORMS: [AffineForm; 5] = [
+    AffineForm::Exponential,
+    AffineForm::Sigmoid,
+    AffineForm::Bounded,
+    AffineForm::Normal,
+    AffineForm::Additive,
+];
 
 fn couplings() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -75,33 +89,56 @@ fn couplings() -> Vec<Case> {
     for shape @ [b, c, p] in [[1usize, 2, 1], [37, 2, 1], [5, 5, 2], [3, 6, 19], [9000, 3, 1]] {
         let first = c.div_ceil(2);
         // Either half, all channels, and some in the middle where there is one.
-        let ranges = move || [first..c, 0..first, 0..c, 1..c - 1].into_iter().filter(|range| !range.is_empty());
-        for (form, range) in FORMS.into_iter().flat_map(|form| ranges().map(move |range| (form, range))) {
+        let ranges = move || {
+            [first..c, 0..first, 0..c, 1..c - 1].into_iter().filter(|range| !range.is_empty())
+        };
+        for (form, range) in
+            FORMS.into_iter().flat_map(|form| ranges().map(move |range| (form, range)))
+        {
             let theta = [b, form.n_params(), range.len() * p];
-            let [within, of_plain, of_inverse, of_plain_inverse] = std::array::from_fn(|_| range.clone());
-            let read =
-                move |numbers: &[Tensor<1>]| (numbers[0].clone().reshape(shape), numbers[1].clone().reshape(theta));
-            let both = |(z, log_det): (Tensor<3>, Tensor<1>)| Tensor::cat(vec![flat(z), log_det], 0);
+            let [within, of_plain, of_inverse, of_plain_inverse] =
+                std::array::from_fn(|_| range.clone());
+            let read = move |numbers: &[Tensor<1>]| {
+                (numbers[0].clone().reshape(shape), numbers[1].clone().reshape(theta))
+            };
+            let both =
+                |(z, log_det): (Tensor<3>, Tensor<1>)| Tensor::cat(vec![flat(z), log_det], 0);
             let shapes = vec![shape.to_vec(), theta.to_vec()];
             cases.push(Case::new(
                 format!("affine_coupling {form:?}, channels {range:?}, {shape:?}"),
                 shapes.clone(),
                 move |p| both(affine_coupling::forward(read(p).0, read(p).1, form, within.clone())),
-                move |p| both(affine_coupling::reference::forward(read(p).0, read(p).1, form, of_plain.clone())),
+                move |p| {
+                    both(affine_coupling::reference::forward(
+                        read(p).0,
+                        read(p).1,
+                        form,
+                        of_plain.clone(),
+                    ))
+                },
             ));
             cases.push(Case::new(
                 format!("inverse of affine_coupling {form:?}, channels {range:?}, {shape:?}"),
                 shapes,
                 move |p| {
                     let (z, theta) = read(p);
-                    let plain =
-                        affine_coupling::inverse(z.clone().inner(), theta.clone().inner(), form, of_inverse.clone());
+                    let plain = affine_coupling::inverse(
+                        z.clone().inner(),
+                        theta.clone().inner(),
+                        form,
+                        of_inverse.clone(),
+                    );
                     let x = affine_coupling::inverse(z, theta, form, of_inverse.clone());
                     // The kernel's values with the plain operations' gradients.
                     flat(x.clone() + Tensor::from_inner(plain) - x.detach())
                 },
                 move |p| {
-                    flat(affine_coupling::reference::inverse(read(p).0, read(p).1, form, of_plain_inverse.clone()))
+                    flat(affine_coupling::reference::inverse(
+                        read(p).0,
+                        read(p).1,
+                        form,
+                        of_plain_inverse.clone(),
+                    ))
                 },
             ));
         }
@@ -113,7 +150,8 @@ fn pointwise() -> Vec<Case> {
     let mut cases = Vec::new();
     for [b, h, w] in IMAGES {
         for channels in [2, 3, 18] {
-            let [x, half, twice] = [[b, channels, h, w], [b, channels, h, w], [b, 2 * channels, h, w]];
+            let [x, half, twice] =
+                [[b, channels, h, w], [b, channels, h, w], [b, 2 * channels, h, w]];
             let parameters = [1, channels, 1, 1];
             let size = format!("{x:?}");
             cases.push(Case::new(
@@ -128,8 +166,9 @@ fn pointwise() -> Vec<Case> {
                 move |p| flat(gated_residual::forward(images(half)(&p[0]), images(twice)(&p[1]))),
                 move |p| flat(gated_residual::reference(images(half)(&p[0]), images(twice)(&p[1]))),
             ));
-            let operands =
-                move |p: &[Tensor<1>]| (images(x)(&p[0]), images(parameters)(&p[1]), images(parameters)(&p[2]));
+            let operands = move |p: &[Tensor<1>]| {
+                (images(x)(&p[0]), images(parameters)(&p[1]), images(parameters)(&p[2]))
+            };
             cases.push(Case::new(
                 format!("channel_norm {size}"),
                 vec![x.to_vec(), parameters.to_vec(), parameters.to_vec()],
@@ -150,20 +189,31 @@ fn pointwise() -> Vec<Case> {
 fn gates() -> Vec<Case> {
     let mut cases = Vec::new();
     for [b, h, w] in IMAGES {
-        for (channels, before, side) in
-            [(18, PreActivation::Identity, 1), (6, PreActivation::ConcatElu, 1), (5, PreActivation::Identity, 3)]
-        {
-            let (x, inputs) = ([b, channels, h, w], if side == 1 { 2 * channels } else { channels });
+        for (channels, before, side) in [
+            (18, PreActivation::Identity, 1),
+            (6, PreActivation::ConcatElu, 1),
+            (5, PreActivation::Identity, 3),
+        ] {
+            let (x, inputs) =
+                ([b, channels, h, w], if side == 1 { 2 * channels } else { channels });
             let c = [b, if before == PreActivation::ConcatElu { channels } else { inputs }, h, w];
             let (weight, parameters) = ([2 * channels, inputs, side, side], [1, channels, 1, 1]);
             let operands = move |p: &[Tensor<1>]| {
                 let read = |index: usize, shape: [usize; 4]| p[index].clone().reshape(shape);
-                let norm = Norm { gain: read(4, parameters), shift: read(5, parameters), epsilon: 1e-5 };
+                let norm =
+                    Norm { gain: read(4, parameters), shift: read(5, parameters), epsilon: 1e-5 };
                 (read(0, x), read(1, c), (read(2, weight), Some(p[3].clone())), norm, before)
             };
             cases.push(Case::new(
                 format!("gated_norm of {x:?} behind {before:?}, side {side}"),
-                vec![x.to_vec(), c.to_vec(), weight.to_vec(), vec![2 * channels], vec![channels], vec![channels]],
+                vec![
+                    x.to_vec(),
+                    c.to_vec(),
+                    weight.to_vec(),
+                    vec![2 * channels],
+                    vec![channels],
+                    vec![channels],
+                ],
                 move |p| {
                     let (x, c, conv, norm, before) = operands(p);
                     flat(gated_norm::forward(x, c, conv, norm, before))
@@ -196,14 +246,21 @@ fn attentions() -> Vec<Case> {
 
 fn layers() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (rows, inputs, outputs) in [(1, 1, 1), (3, 5, 2), (1100, 3, 17), (530, 33, 1), (7, 5, 6), (1100, 17, 35)] {
+    for (rows, inputs, outputs) in
+        [(1, 1, 1), (3, 5, 2), (1100, 3, 17), (530, 33, 1), (7, 5, 6), (1100, 17, 35)]
+    {
         for epilogue in [Epilogue::Nothing, Epilogue::Relu] {
             let (x, weight) = ([rows, inputs], [inputs, outputs]);
             cases.push(Case::new(
                 format!("linear {rows} rows, {inputs} to {outputs}, {epilogue:?}"),
                 vec![x.to_vec(), weight.to_vec(), vec![outputs]],
                 move |p| {
-                    flat(linear::forward(p[0].clone().reshape(x), p[1].clone().reshape(weight), p[2].clone(), epilogue))
+                    flat(linear::forward(
+                        p[0].clone().reshape(x),
+                        p[1].clone().reshape(weight),
+                        p[2].clone(),
+                        epilogue,
+                    ))
                 },
                 move |p| {
                     flat(linear::reference(
@@ -221,7 +278,8 @@ fn layers() -> Vec<Case> {
 
 /// One number a plane, fewer than a vector, whole vectors, more; one example, many.
 fn channels() -> Vec<Case> {
-    let shapes = [[2, 3, 1], [1, 1, 2], [3, 5, 19], [1, 33, 9], [2, 18, 114], [40, 3, 32], [3, 700, 400]];
+    let shapes =
+        [[2, 3, 1], [1, 1, 2], [3, 5, 19], [1, 33, 9], [2, 18, 114], [40, 3, 32], [3, 700, 400]];
     let cases = shapes.into_iter().map(|shape| {
         let read = move |p: &[Tensor<1>]| (p[0].clone().reshape(shape), p[1].clone(), p[2].clone());
         Case::new(
@@ -259,7 +317,8 @@ fn affine_couplings_are_their_reference() {
     check(couplings());
 }
 
-/// Where the scale's logarithm is large, the kernel goes wherever the definition goes in float64, as far as float32 reaches.
+/// Where the scale's logarithm is large, the kernel goes wherever the definition goes in float64,
+/// as far as float32 reaches.
 #[test]
 fn affine_couplings_hold_at_the_ends() {
     let device = Device::flex();
@@ -269,7 +328,9 @@ fn affine_couplings_hold_at_the_ends() {
     let theta: Vec<f64> = scales.iter().flat_map(|&s| [s, 1.25]).collect();
     for form in FORMS.into_iter().filter(|form| form.n_params() == 2) {
         let [wide, single] = [DType::F64, DType::F32].map(|dtype| {
-            let tensor = |numbers: &[f64], shape: [usize; 3]| tensor_of(numbers, &device).reshape(shape).cast(dtype);
+            let tensor = |numbers: &[f64], shape: [usize; 3]| {
+                tensor_of(numbers, &device).reshape(shape).cast(dtype)
+            };
             let (x, theta) = (tensor(&x, shape), tensor(&theta, shape));
             let ((z, log_det), inverse) = match dtype {
                 DType::F64 => (
@@ -281,9 +342,12 @@ fn affine_couplings_hold_at_the_ends() {
                     affine_coupling::inverse(x, theta, form, 1..2),
                 ),
             };
-            [flat(z), log_det, flat(inverse)].map(|numbers| numbers.into_data().iter::<f64>().collect::<Vec<_>>())
+            [flat(z), log_det, flat(inverse)]
+                .map(|numbers| numbers.into_data().iter::<f64>().collect::<Vec<_>>())
         });
-        for (index, (single, wide)) in single.iter().flatten().zip(wide.iter().flatten()).enumerate() {
+        for (index, (single, wide)) in
+            single.iter().flatten().zip(wide.iter().flatten()).enumerate()
+        {
             let reach = f64::from(f32::MAX);
             let agree = if wide.abs() > reach {
                 *single == f64::INFINITY.copysign(*wide)
@@ -314,10 +378,16 @@ fn views_are_read() {
     let x = tensor_of(&normal(2 * 4 * 5 * 6, &mut rng), &device).reshape([2, 4, 5, 6]);
     let turned = x.clone().swap_dims(2, 3);
     let copy = Tensor::<4>::from_data(turned.to_data(), (&device, DType::F64));
-    assert_eq!(concat_elu::forward(turned.clone()).to_data(), concat_elu::forward(copy.clone()).to_data());
+    assert_eq!(
+        concat_elu::forward(turned.clone()).to_data(),
+        concat_elu::forward(copy.clone()).to_data()
+    );
     let part = x.clone().narrow(1, 1, 3);
     let copy_of_part = Tensor::<4>::from_data(part.to_data(), (&device, DType::F64));
-    assert_eq!(attention::forward(part, 1).to_data(), attention::forward(copy_of_part, 1).to_data());
+    assert_eq!(
+        attention::forward(part, 1).to_data(),
+        attention::forward(copy_of_part, 1).to_data()
+    );
     let weight = tensor_of(&normal(3 * 4 * 9, &mut rng), &device).reshape([3, 4, 3, 3]);
     let found = conv2d::forward(turned, weight.clone().flip([2]), None, ConvStages::PLAIN);
     let flipped = Tensor::<4>::from_data(weight.flip([2]).to_data(), (&device, DType::F64));
@@ -329,13 +399,16 @@ fn views_are_read() {
 fn examples_stay_apart() {
     let device = Device::flex();
     let mut rng = StdRng::seed_from_u64(4);
-    let numbers = normal(2 * 6 * 20, &mut rng).iter().map(|number| 100.0 * number).collect::<Vec<_>>();
-    let clean = attention::forward(tensor_of(&numbers, &device).reshape([2, 6, 4, 5]), 2).into_data();
+    let numbers =
+        normal(2 * 6 * 20, &mut rng).iter().map(|number| 100.0 * number).collect::<Vec<_>>();
+    let clean =
+        attention::forward(tensor_of(&numbers, &device).reshape([2, 6, 4, 5]), 2).into_data();
     let clean: Vec<f64> = clean.iter().collect();
     assert!(clean.iter().all(|value| value.is_finite()));
     let mut spoiled = numbers;
     spoiled[2 * 20 + 7] = f64::NAN; // a key of the first head, which every query meets
-    let found = attention::forward(tensor_of(&spoiled, &device).reshape([2, 6, 4, 5]), 2).into_data();
+    let found =
+        attention::forward(tensor_of(&spoiled, &device).reshape([2, 6, 4, 5]), 2).into_data();
     let found: Vec<f64> = found.iter().collect();
     assert!(found[..20].iter().all(|value| value.is_nan()), "the spoiled head");
     assert_eq!(found[20..], clean[20..], "the other head and the other example");

@@ -10,16 +10,16 @@ use crate::build::layer;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::model::flow_plus_plus::{
-    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
+    Scale, StageConfig, VariationalConfig,
 };
 use flowkit::train::{
-    CheckpointError, NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, Schedule, TrainError, Trainer,
-    TrainerConfig, UpdateOutcome,
+    CheckpointError, NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, Schedule,
+    TrainError, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, ConvStyle, Density, Flow, Mixing, MultiScale, Pattern, ShapeError,
-    ShapeMap, StandardNormal, Uninit,
+    ActNorm, ActNormConfig, Bijector, Context, ConvStyle, Density, Flow, Mixing, MultiScale,
+    Pattern, ShapeError, ShapeMap, StandardNormal, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -121,7 +121,12 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
             "bijector.1.0.steps.1.2.conditioner",
             "Coupling",
         ),
-        ("surjection.Variational.flow.1.1.1.matrices", f32::NAN, "surjection.Variational.flow.1.1.1", "ChannelMatrix"),
+        (
+            "surjection.Variational.flow.1.1.1.matrices",
+            f32::NAN,
+            "surjection.Variational.flow.1.1.1",
+            "ChannelMatrix",
+        ),
         (
             "surjection.Variational.encoder.net.input.conv.bias",
             f32::INFINITY,
@@ -135,12 +140,16 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
         let broken = spoil(started.clone(), parameter, value);
         let before = weights(&broken);
         let mut trainer = Trainer::new(broken, TrainerConfig::new(192)).unwrap();
-        let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(levels())).unwrap_err();
+        let error =
+            trainer.update_on(&device(), &NegativeLogLikelihood::new(levels())).unwrap_err();
         let TrainError::NonFiniteLoss { step: 1, fault: Some(fault), .. } = &error else {
             panic!("{parameter}: {error}")
         };
         assert_eq!(*fault, NonFinitePlace { path: path.into(), what: what.into() }, "{parameter}");
-        assert!(error.to_string().ends_with(&format!("first not finite at `{path}` ({what})")), "{error}");
+        assert!(
+            error.to_string().ends_with(&format!("first not finite at `{path}` ({what})")),
+            "{error}"
+        );
         assert_eq!(trainer.step_count(), 0);
         assert_eq!(weights(trainer.model()), before);
     }
@@ -149,12 +158,18 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
 #[test]
 fn levels_of_a_multi_scale_stack_are_told_apart() {
     let _turn = turn();
-    let norms = [4, 2, 1].map(|channels| layer(&ActNormConfig::new(), [1, channels, 1, 1], &device()));
-    let flow = Flow::new(MultiScale::new(norms.into()), StandardNormal::new(), [1, 4, 2, 2]).unwrap().without_data();
+    let norms =
+        [4, 2, 1].map(|channels| layer(&ActNormConfig::new(), [1, channels, 1, 1], &device()));
+    let flow = Flow::new(MultiScale::new(norms.into()), StandardNormal::new(), [1, 4, 2, 2])
+        .unwrap()
+        .without_data();
     let broken = spoil(flow, "bijector.levels.1.log_scale", 100.0);
     let x = Tensor::<4>::full([2, 4, 2, 2], 0.5, &device());
     let fault = NegativeLogLikelihood::new(x).fault(&broken);
-    assert_eq!(fault, Some(NonFinitePlace { path: "bijector.levels.1".into(), what: "ActNorm".into() }));
+    assert_eq!(
+        fault,
+        Some(NonFinitePlace { path: "bijector.levels.1".into(), what: "ActNorm".into() })
+    );
 }
 
 /// The identity, with a gradient that is infinite.
@@ -190,9 +205,14 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let before = weights(trainer.model());
     let x = Tensor::from_data([[0.5, -1.0], [2.0, 0.1]], &device());
     let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap_err();
-    // The kink has no parameters: those before it are named, and the search names it. Not bijector.2, which lies behind it.
+    // The kink has no parameters: those before it are named, and the search names it. Not
+    // bijector.2, which lies behind it.
     let fault = Some(NonFinitePlace { path: "bijector.1".into(), what: "Kink".into() });
-    let expected = TrainError::NonFiniteGradient { step: Some(1), parameter: "bijector.0.1.log_scale".into(), fault };
+    let expected = TrainError::NonFiniteGradient {
+        step: Some(1),
+        parameter: "bijector.0.1.log_scale".into(),
+        fault,
+    };
     assert_eq!(error, expected);
     assert_eq!((trainer.step_count(), weights(trainer.model())), (0, before));
 }
@@ -206,12 +226,14 @@ struct Run {
 }
 
 fn norm() -> Uninit<Norm> {
-    Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap()
+    Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2])
+        .unwrap()
 }
 
 impl Run {
     fn new(policy: NonFinite) -> Self {
-        let config = TrainerConfig::new(2).with_learning_rate(0.1).with_warm_up(0).with_non_finite(policy);
+        let config =
+            TrainerConfig::new(2).with_learning_rate(0.1).with_warm_up(0).with_non_finite(policy);
         Self { trainer: Trainer::new(norm().without_data(), config).unwrap(), device: device() }
     }
 
@@ -237,7 +259,11 @@ fn a_batch_that_is_skipped_counts_and_changes_nothing() {
     run.updates("..");
     let before = run.weights();
     let outcomes = run.updates("xx");
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, UpdateOutcome::Skipped(error) if error.is_non_finite())));
+    assert!(
+        outcomes.iter().all(
+            |outcome| matches!(outcome, UpdateOutcome::Skipped(error) if error.is_non_finite())
+        )
+    );
     assert!(
         matches!(&outcomes[0], UpdateOutcome::Skipped(TrainError::NonFiniteLoss { fault: Some(fault), .. }) if fault.path == "prior")
     );
@@ -248,7 +274,10 @@ fn a_batch_that_is_skipped_counts_and_changes_nothing() {
     let before = run.weights();
     let x = Tensor::<2>::full([2, 2], 1e30, &run.device);
     let error = run.trainer.update_on(&run.device, &NegativeLogLikelihood::new(x)).unwrap_err();
-    assert!(matches!(&error, TrainError::GaveUp { failures: 2, last } if last.is_non_finite()), "{error}");
+    assert!(
+        matches!(&error, TrainError::GaveUp { failures: 2, last } if last.is_non_finite()),
+        "{error}"
+    );
     assert_eq!((run.trainer.step_count(), run.weights()), (7, before));
 }
 
@@ -259,7 +288,11 @@ fn restoring_goes_back_to_the_last_checkpoint() {
     let start = run.weights();
     run.updates(".");
     assert!(matches!(run.updates("x")[..], [UpdateOutcome::Restored(_)]));
-    assert_eq!((run.trainer.step_count(), run.weights()), (2, start), "no checkpoint yet: the start");
+    assert_eq!(
+        (run.trainer.step_count(), run.weights()),
+        (2, start),
+        "no checkpoint yet: the start"
+    );
     run.updates("..");
     let saved = run.weights();
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
@@ -280,7 +313,8 @@ fn restoring_goes_back_to_the_last_checkpoint() {
     assert_eq!(resumed.trainer.step_count(), run.trainer.step_count());
 }
 
-/// Good updates between the failures do not help a run that never gets to its next checkpoint, and a failed save is none.
+/// Good updates between the failures do not help a run that never gets to its next checkpoint, and
+/// a failed save is none.
 #[test]
 fn restoring_ends_when_a_run_gets_nowhere() {
     let _turn = turn();
@@ -298,21 +332,26 @@ fn restoring_ends_when_a_run_gets_nowhere() {
     run.updates("x.x");
     // Infinite weights are never gone back to.
     let mut broken = run.trainer.with_learning_rate(f64::MAX).unwrap();
-    let ordinary = NegativeLogLikelihood::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
+    let ordinary =
+        NegativeLogLikelihood::new(Tensor::from_data([[0.3, -1.0], [1.0, 0.1]], &run.device));
     let error = broken.update_on(&run.device, &ordinary).unwrap_err();
     assert!(
         matches!(&error, TrainError::GaveUp { last, .. } if matches!(**last, TrainError::NonFiniteUpdate { what: "weights", .. })),
         "{error}"
     );
     let spoilt = spoil(broken.model().clone(), "bijector.bias", f32::INFINITY);
-    let error = Trainer::new(spoilt, TrainerConfig::new(2)).unwrap().checkpoint(BTreeMap::new()).unwrap_err();
+    let error = Trainer::new(spoilt, TrainerConfig::new(2))
+        .unwrap()
+        .checkpoint(BTreeMap::new())
+        .unwrap_err();
     assert!(
         matches!(&error, CheckpointError::NonFiniteWeights { name } if name.starts_with("model.bijector.")),
         "{error}"
     );
 }
 
-/// The batch that stopped a run comes again when it is resumed; under another policy the run gets past it.
+/// The batch that stopped a run comes again when it is resumed; under another policy the run gets
+/// past it.
 #[test]
 fn a_run_that_stopped_can_go_on_under_another_policy() {
     let _turn = turn();
@@ -322,25 +361,32 @@ fn a_run_that_stopped_can_go_on_under_another_policy() {
     let batch = NegativeLogLikelihood::new(Tensor::<2>::full([2, 2], 1e30, &run.device));
     let again = || Trainer::resume(&checkpoint, norm()).unwrap();
     assert!(again().update_on(&run.device, &batch).unwrap_err().is_non_finite());
-    let trainer = again().with_non_finite(NonFinite::Skip { at_most: 1 }).with_learning_rate(0.01).unwrap();
+    let trainer =
+        again().with_non_finite(NonFinite::Skip { at_most: 1 }).with_learning_rate(0.01).unwrap();
     let mut run = Run { trainer, device: device() };
     assert!(matches!(run.updates("x")[..], [UpdateOutcome::Skipped(_)]));
     let trainer = run.trainer.with_non_finite(NonFinite::Restore { at_most: 1 });
     let mut run = Run { trainer, device: device() };
-    assert!(matches!(run.updates("x..")[..], [UpdateOutcome::Restored(_), UpdateOutcome::Done, UpdateOutcome::Done]));
+    assert!(matches!(
+        run.updates("x..")[..],
+        [UpdateOutcome::Restored(_), UpdateOutcome::Done, UpdateOutcome::Done]
+    ));
     assert_eq!((run.trainer.step_count(), run.trainer.config().learning_rate), (6, 0.01));
 }
 
-/// How many failures came before is a part of the checkpoint, and so is how often the average moved.
+/// How many failures came before is a part of the checkpoint, and so is how often the average
+/// moved.
 #[test]
 fn a_resumed_run_remembers_its_failures() {
     let _turn = turn();
     let mut run = Run::new(NonFinite::Skip { at_most: 1 });
     run.updates("..x");
     let checkpoint = run.trainer.checkpoint(BTreeMap::new()).unwrap();
-    let mut resumed = Run { trainer: Trainer::resume(&checkpoint, norm()).unwrap(), device: device() };
+    let mut resumed =
+        Run { trainer: Trainer::resume(&checkpoint, norm()).unwrap(), device: device() };
     let x = Tensor::<2>::full([2, 2], 1e30, &resumed.device);
-    let error = resumed.trainer.update_on(&resumed.device, &NegativeLogLikelihood::new(x)).unwrap_err();
+    let error =
+        resumed.trainer.update_on(&resumed.device, &NegativeLogLikelihood::new(x)).unwrap_err();
     assert!(matches!(error, TrainError::GaveUp { failures: 1, .. }), "{error}");
     for run in [&mut run, &mut resumed] {
         run.updates("...");
@@ -362,14 +408,34 @@ fn the_rate_follows_its_schedule() {
     let config = config.with_schedule(Schedule::Exponential { start: 3, decay: 0.5, floor: 0.2 });
     let mut trainer = Trainer::new(norm().without_data(), config).unwrap();
     let x = Tensor::<2>::from_data([[0.3, -1.0], [1.0, 0.1]], &device());
-    let mut rate = || trainer.update(&device(), |model| model.log_prob(x.clone()).mean().neg()).unwrap().learning_rate;
+    let mut rate = || {
+        trainer
+            .update(&device(), |model| model.log_prob(x.clone()).mean().neg())
+            .unwrap()
+            .learning_rate
+    };
     assert_eq!([(); 6].map(|()| rate()), [0.25, 0.5, 0.5, 0.25, 0.125, 0.1]);
     for (schedule, message) in [
-        (Schedule::Cosine { start: 5, end: 5, floor: 0.0 }, "`start` = 5 must be less than `end` = 5"),
-        (Schedule::Cosine { start: 0, end: 5, floor: 1.5 }, "`floor` must lie in [0, 1], found 1.5"),
-        (Schedule::Exponential { start: 0, decay: 0.0, floor: 0.0 }, "`decay` must lie in (0, 1], found 0"),
-        (Schedule::Exponential { start: 0, decay: f64::NAN, floor: 0.0 }, "`decay` must lie in (0, 1], found NaN"),
-        (Schedule::Exponential { start: 0, decay: 0.5, floor: -0.1 }, "`floor` must lie in [0, 1], found -0.1"),
+        (
+            Schedule::Cosine { start: 5, end: 5, floor: 0.0 },
+            "`start` = 5 must be less than `end` = 5",
+        ),
+        (
+            Schedule::Cosine { start: 0, end: 5, floor: 1.5 },
+            "`floor` must lie in [0, 1], found 1.5",
+        ),
+        (
+            Schedule::Exponential { start: 0, decay: 0.0, floor: 0.0 },
+            "`decay` must lie in (0, 1], found 0",
+        ),
+        (
+            Schedule::Exponential { start: 0, decay: f64::NAN, floor: 0.0 },
+            "`decay` must lie in (0, 1], found NaN",
+        ),
+        (
+            Schedule::Exponential { start: 0, decay: 0.5, floor: -0.1 },
+            "`floor` must lie in [0, 1], found -0.1",
+        ),
     ] {
         let error = TrainerConfig::new(2).with_schedule(schedule).validate().unwrap_err();
         assert_eq!(error.to_string(), format!("Schedule: {message}"));

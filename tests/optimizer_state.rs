@@ -1,5 +1,5 @@
-//! A checksum vouches for bytes, not for what they mean: a run resumes from the state of its own optimizer, or names
-//! the part that does not belong to it.
+//! A checksum vouches for bytes, not for what they mean: a run resumes from the state of its own
+//! optimizer, or names the part that does not belong to it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +10,8 @@ use burn_pack::{Reader, Scalar, Tensor as Packed, Writer};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::{RealNvp, RealNvpConfig};
 use flowkit::train::{
-    Checkpoint, CheckpointError, Ema, EmaDecay, LossScale, NegativeLogLikelihood, OptimizerConfig, Precision,
-    StateFault, TrainError, Trainer, TrainerConfig,
+    Checkpoint, CheckpointError, Ema, EmaDecay, LossScale, NegativeLogLikelihood, OptimizerConfig,
+    Precision, StateFault, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{GradientMemory, Uninit};
 use rand::rngs::StdRng;
@@ -31,7 +31,11 @@ fn batch() -> NegativeLogLikelihood<Tensor<2>> {
 
 fn model() -> Uninit<RealNvp> {
     let law = AffineConfig::new(AffineForm::Exponential);
-    RealNvpConfig::new(2).with_n_couplings(2).with_hidden(vec![3]).with_law(law.into()).init(&device())
+    RealNvpConfig::new(2)
+        .with_n_couplings(2)
+        .with_hidden(vec![3])
+        .with_law(law.into())
+        .init(&device())
 }
 
 /// A trainer after some updates, and what its checkpoint holds.
@@ -54,8 +58,13 @@ impl Run {
         Self { trainer, metadata, optimizer }
     }
 
-    /// Resumes from its checkpoint with another state of the optimizer, or other metadata, and makes an update.
-    fn resume(&self, metadata: &BTreeMap<String, String>, optimizer: Vec<u8>) -> Result<(), CheckpointError> {
+    /// Resumes from its checkpoint with another state of the optimizer, or other metadata, and
+    /// makes an update.
+    fn resume(
+        &self,
+        metadata: &BTreeMap<String, String>,
+        optimizer: Vec<u8>,
+    ) -> Result<(), CheckpointError> {
         let mut checkpoint = Checkpoint::new(metadata.clone())?;
         checkpoint.insert("model", self.trainer.model())?;
         checkpoint.insert("average", self.trainer.average())?;
@@ -129,13 +138,17 @@ impl Record {
     }
 
     fn part(&mut self, ending: &str) -> &mut Part {
-        self.tensors.iter_mut().find(|part| part.name.ends_with(ending) && part.bytes.len() > 8).unwrap()
+        self.tensors
+            .iter_mut()
+            .find(|part| part.name.ends_with(ending) && part.bytes.len() > 8)
+            .unwrap()
     }
 
     /// Changes something at random.
     fn mutate(&mut self, random: &mut StdRng) {
         let extremes = [0, 1, 2, 3, 9, 1 << 31, 1 << 53, i64::MAX as u64, u64::MAX];
-        let scalars = [Scalar::Int(-1), Scalar::Float(f64::NAN), Scalar::Float(2.0), Scalar::Bool(true)];
+        let scalars =
+            [Scalar::Int(-1), Scalar::Float(f64::NAN), Scalar::Float(2.0), Scalar::Bool(true)];
         let index = random.random_range(0..self.tensors.len());
         let keys: Vec<String> = self.scalars.keys().cloned().collect();
         let key = keys[random.random_range(0..keys.len())].clone();
@@ -194,7 +207,8 @@ fn a_changed_state_is_refused_or_taken_and_never_a_panic() {
         run.with_optimizer(run.record().bytes().unwrap()).unwrap();
         let mut random = StdRng::seed_from_u64(seed as u64);
         let [mut taken, mut refused] = [0, 0];
-        let mut count = |reason: Option<String>| if reason.is_some() { refused += 1 } else { taken += 1 };
+        let mut count =
+            |reason: Option<String>| if reason.is_some() { refused += 1 } else { taken += 1 };
         for mutant in 0..1000 {
             let mut record = run.record();
             for _ in 0..random.random_range(1..3) {
@@ -213,7 +227,9 @@ fn a_changed_state_is_refused_or_taken_and_never_a_panic() {
             if mutant % 20 == 0 {
                 bytes.truncate(random.random_range(0..bytes.len()));
             }
-            count(outcome(&format!("byte mutant {mutant} of {seed}"), || run.with_optimizer(bytes)));
+            count(outcome(&format!("byte mutant {mutant} of {seed}"), || {
+                run.with_optimizer(bytes)
+            }));
         }
         assert!(taken > 100 && refused > 600, "{taken} {refused}");
     }
@@ -235,7 +251,10 @@ fn errors_name_the_part() {
         }
     };
     let (name, parameter, found) = fault(&|record| record.part("moment_2").set(1, f32::NAN));
-    assert!(name.ends_with(".momentum.moment_2") && parameter.starts_with("bijector."), "{name} {parameter}");
+    assert!(
+        name.ends_with(".momentum.moment_2") && parameter.starts_with("bijector."),
+        "{name} {parameter}"
+    );
     assert_eq!(found, StateFault::NonFinite);
     let negative = fault(&|record| record.part("moment_2").set(1, -2.5)).2;
     assert_eq!(negative, StateFault::Negative { found: -2.5 });
@@ -244,7 +263,10 @@ fn errors_name_the_part() {
     record.part("moment_1").set(1, -2.5);
     run.with_optimizer(record.bytes().unwrap()).unwrap();
 
-    assert_eq!(fault(&|record| record.part("moment_1").id = None).2, StateFault::OtherNumber { found: None });
+    assert_eq!(
+        fault(&|record| record.part("moment_1").id = None).2,
+        StateFault::OtherNumber { found: None }
+    );
     let shape = fault(&|record| record.part("moment_1").shape.push(1)).2;
     assert!(matches!(shape, StateFault::Shape { .. }), "{shape}");
     let dtype = fault(&|record| record.part("moment_1").dtype = DType::I32).2;
@@ -278,9 +300,19 @@ fn metadata_is_not_believed() {
     let f16 = Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 });
     let mut configs = configurations().to_vec();
     configs.push(TrainerConfig::new(2).with_precision(f16));
-    configs.push(TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }));
-    let values =
-        [json!(0), json!(1), json!(1u64 << 53), json!(u64::MAX), json!(-1), json!(1e300), json!(0.5), json!(null)];
+    configs.push(
+        TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }),
+    );
+    let values = [
+        json!(0),
+        json!(1),
+        json!(1u64 << 53),
+        json!(u64::MAX),
+        json!(-1),
+        json!(1e300),
+        json!(0.5),
+        json!(null),
+    ];
     for config in configs {
         if config.precision.dtype().is_some_and(|dtype| !device().supports_dtype(dtype)) {
             continue;
@@ -290,10 +322,14 @@ fn metadata_is_not_believed() {
             let original: Value = serde_json::from_str(text).unwrap();
             let mut paths = Vec::new();
             numbers(&original, "", &mut paths);
-            for (path, value) in paths.iter().flat_map(|path| values.iter().map(move |value| (path, value))) {
+            for (path, value) in
+                paths.iter().flat_map(|path| values.iter().map(move |value| (path, value)))
+            {
                 let mut changed = original.clone();
                 *changed.pointer_mut(path).unwrap() = value.clone();
-                let _ = outcome(&format!("{key}{path} = {value}"), || run.with_metadata(key, changed.to_string()));
+                let _ = outcome(&format!("{key}{path} = {value}"), || {
+                    run.with_metadata(key, changed.to_string())
+                });
             }
         }
     }
@@ -304,9 +340,13 @@ fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Number(_) | Value::Null => found.push(path.to_owned()),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, item)| numbers(item, &format!("{path}/{index}"), found));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, item)| numbers(item, &format!("{path}/{index}"), found));
         }
-        Value::Object(fields) => fields.iter().for_each(|(name, item)| numbers(item, &format!("{path}/{name}"), found)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, item)| numbers(item, &format!("{path}/{name}"), found))
+        }
         Value::Bool(_) | Value::String(_) => {}
     }
 }
@@ -328,8 +368,12 @@ fn a_progress_that_is_none_is_refused_by_name() {
     let guard = json!({ "tolerance": 1e-3, "spacing": 0, "recomputed": {} });
     refused(&|progress| progress["guard"] = guard.clone(), "inverts no layers");
 
-    let run = Run::new(TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }));
-    for (field, value) in [("spacing", json!(0)), ("spacing", json!(17)), ("tolerance", json!(2e-3))] {
+    let run = Run::new(
+        TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }),
+    );
+    for (field, value) in
+        [("spacing", json!(0)), ("spacing", json!(17)), ("tolerance", json!(2e-3))]
+    {
         let mut progress: Value = serde_json::from_str(&run.metadata["progress"]).unwrap();
         progress["guard"][field] = value.clone();
         let error = run.with_metadata("progress", progress.to_string()).unwrap_err();
@@ -341,9 +385,13 @@ fn a_progress_that_is_none_is_refused_by_name() {
 #[test]
 fn a_run_in_float64_goes_on_in_float64() {
     let weights = || -> Param<Tensor<1>> {
-        Param::from_tensor(Tensor::<1>::from_data([0.3, -0.7], (&device(), DType::F64)).require_grad())
+        Param::from_tensor(
+            Tensor::<1>::from_data([0.3, -0.7], (&device(), DType::F64)).require_grad(),
+        )
     };
-    let loss = |weights: &Param<Tensor<1>>| (weights.val().square() * weights.val().sub_scalar(1e-9)).sum();
+    let loss = |weights: &Param<Tensor<1>>| {
+        (weights.val().square() * weights.val().sub_scalar(1e-9)).sum()
+    };
     for config in configurations() {
         let mut whole = Trainer::new(weights(), config).unwrap();
         whole.update(&device(), loss).unwrap();

@@ -1,8 +1,9 @@
-//! A run whose memory ends: it stops by itself, names the policy to try, its last checkpoint is whole, and that policy goes on within the
-//! memory that was too little.
+//! A run whose memory ends: it stops by itself, names the policy to try, its last checkpoint is
+//! whole, and that policy goes on within the memory that was too little.
 //!
-//! What ends is the address space that the system lets the process have, which fails an allocation as a machine without memory does. How
-//! much is too little is found by trying: the least, in steps, that the thrifty policies get along with.
+//! What ends is the address space that the system lets the process have, which fails an allocation
+//! as a machine without memory does. How much is too little is found by trying: the least, in
+//! steps, that the thrifty policies get along with.
 #![cfg(target_os = "linux")]
 
 #[path = "common/program.rs"]
@@ -16,12 +17,14 @@ use std::time::{Duration, Instant};
 
 use flowkit::train::Checkpoint;
 
-/// So many that a step under `Store` needs about twice what one needs under the other policies, 900 MB.
+/// So many that a step under `Store` needs about twice what one needs under the other policies, 900
+/// MB.
 const BATCH: &str = "256";
 /// Updates that are saved before memory ends, and those of the whole run.
 const SAVED: u64 = 2;
 const STEPS: u64 = 3;
-/// Megabytes of address space: the first try, in which no policy gets along, and more than any needs.
+/// Megabytes of address space: the first try, in which no policy gets along, and more than any
+/// needs.
 const LEAST: u64 = 200;
 const MOST: u64 = 4000;
 /// A machine that needs longer for some updates fails the test, and so does a run that hangs.
@@ -30,7 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The run in a folder, resumed if there is one, with at most so many megabytes.
 fn run(out: &Path, backward: &str, steps: u64, megabytes: Option<u64>) -> Output {
     // The shell limits itself and becomes the program.
-    let limit = megabytes.map_or_else(String::new, |megabytes| format!("ulimit -v {} && ", megabytes * 1024));
+    let limit = megabytes
+        .map_or_else(String::new, |megabytes| format!("ulimit -v {} && ", megabytes * 1024));
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{limit}exec \"$0\" \"$@\"")]).arg(program::program());
     command.args(["--resume", "--batch", BATCH, "--seed", "5", "--save-every", "1", "--keep", "2"]);
@@ -56,9 +60,13 @@ fn text(bytes: &[u8]) -> String {
 /// Every checkpoint, by name; a file that is half written is named too.
 fn checkpoints(out: &Path) -> Vec<(String, Vec<u8>)> {
     let files = fs::read_dir(out.join("checkpoints")).unwrap().map(|file| file.unwrap().path());
-    let files = files.chain([out.join("checkpoint.safetensors")]).filter(|path| !path.ends_with(".lock"));
-    let mut found: Vec<_> =
-        files.map(|path| (path.strip_prefix(out).unwrap().display().to_string(), fs::read(&path).unwrap())).collect();
+    let files =
+        files.chain([out.join("checkpoint.safetensors")]).filter(|path| !path.ends_with(".lock"));
+    let mut found: Vec<_> = files
+        .map(|path| {
+            (path.strip_prefix(out).unwrap().display().to_string(), fs::read(&path).unwrap())
+        })
+        .collect();
     found.sort();
     found
 }
@@ -82,11 +90,13 @@ fn assert_finished(out: &Path, output: &Output) {
         "{:?}",
         published.metadata("progress")
     );
-    let report: serde_json::Value = serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
     assert_eq!(report["steps"], STEPS);
 }
 
-/// That memory ran out in an update, that the run said so and what to try, and left everything as it was.
+/// That memory ran out in an update, that the run said so and what to try, and left everything as
+/// it was.
 fn assert_ran_out(out: &Path, output: &Output, before: &[(String, Vec<u8>)], advice: &str) {
     let (said, shown) = (text(&output.stderr), text(&output.stdout));
     assert!(!output.status.success(), "{shown}");
@@ -106,7 +116,11 @@ fn a_run_without_memory_names_the_policy_that_has_enough() {
     let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
-        ["checkpoint.safetensors", "checkpoints/0000000001.safetensors", "checkpoints/0000000002.safetensors"]
+        [
+            "checkpoint.safetensors",
+            "checkpoints/0000000001.safetensors",
+            "checkpoints/0000000002.safetensors"
+        ]
     );
 
     let advice = |backward| match backward {
@@ -120,8 +134,8 @@ fn a_run_without_memory_names_the_policy_that_has_enough() {
             "error: memory ran out under --backward reversible; no policy needs less: go on where there is more, or begin anew with a smaller --batch"
         }
     };
-    // Whether a policy has enough, and whether it said what to try if not: a limit at which a thread is refused its stack ends a run by a
-    // panic, before any allocation fails.
+    // Whether a policy has enough, and whether it said what to try if not: a limit at which a
+    // thread is refused its stack ends a run by a panic, before any allocation fails.
     let gets_along = |backward, megabytes| {
         copy(&out, &other);
         let output = run(&other, backward, STEPS, Some(megabytes));

@@ -1,4 +1,5 @@
-//! The released models: their sizes, and that each kind of them starts, trains, inverts and samples at a width for one machine.
+//! The released models: their sizes, and that each kind of them starts, trains, inverts and samples
+//! at a width for one machine.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Int, Tensor};
@@ -22,13 +23,15 @@ fn parameters_are_those_of_the_paper() {
     assert_eq!(FlowPlusPlusConfig::tiny().num_params().unwrap(), 243_872);
 }
 
-/// The released noise flow of the larger models has four couplings without attention, which own position embeddings all the same. Nothing
-/// reads them, so that here there are none.
+/// The released noise flow of the larger models has four couplings without attention, which own
+/// position embeddings all the same. Nothing reads them, so that here there are none.
 #[test]
 fn parameters_are_those_of_the_paper_that_something_reads() {
     let unread = |config: &FlowPlusPlusConfig| {
         let [_, h, w] = config.image;
-        let DequantizationConfig::Variational(noise) = config.dequantization else { panic!("noise from a flow") };
+        let DequantizationConfig::Variational(noise) = config.dequantization else {
+            panic!("noise from a flow")
+        };
         assert_eq!(noise.mixing, NoiseMixing::None);
         noise.n_couplings * noise.n_filters * h * (w / 2)
     };
@@ -55,8 +58,7 @@ fn presets_are_found_by_name() {
         let json = serde_json::to_string(&model).unwrap();
         assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), model);
     }
-    let expected =
-        "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128";
+    let expected = "no preset is named `huge`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128";
     assert_eq!("huge".parse::<Preset>().unwrap_err().to_string(), expected);
 }
 
@@ -94,7 +96,13 @@ fn narrow(config: FlowPlusPlusConfig, side: usize) -> FlowPlusPlusConfig {
         *n_components = 4;
     }
     if let DequantizationConfig::Variational(noise) = &mut config.dequantization {
-        *noise = VariationalConfig { n_filters: 8, n_blocks: 1, n_context: 8, n_encoder_blocks: 2, ..*noise };
+        *noise = VariationalConfig {
+            n_filters: 8,
+            n_blocks: 1,
+            n_context: 8,
+            n_encoder_blocks: 2,
+            ..*noise
+        };
     }
     config
 }
@@ -130,7 +138,8 @@ impl ModuleVisitor for WithoutGradient<'_> {
     }
 }
 
-/// Starts a narrow model, looks at its latents, its gradients and its inverse, trains and samples it.
+/// Starts a narrow model, looks at its latents, its gradients and its inverse, trains and samples
+/// it.
 fn runs(config: FlowPlusPlusConfig, side: usize) {
     use flowkit::{Bijector, Surjection};
     let config = narrow(config, side);
@@ -138,7 +147,8 @@ fn runs(config: FlowPlusPlusConfig, side: usize) {
     let _guard = seeded(&device, 5);
     let model = config.init(&device).initialize(corners(48, &config, &device)).unwrap();
 
-    // After the start, latents of the batch have mean 0 and variance 1, up to what the last couplings do.
+    // After the start, latents of the batch have mean 0 and variance 1, up to what the last
+    // couplings do.
     let x = corners(48, &config, &device);
     let noise = model.surjection.noise(&x, burn::tensor::DType::F32);
     let (z, _) = model.bijector.forward(model.surjection.lift(x, noise).0, &());
@@ -147,7 +157,8 @@ fn runs(config: FlowPlusPlusConfig, side: usize) {
     assert!(mean.abs() < 0.1 && (0.7..1.4).contains(&variance), "{mean} {variance}");
 
     let gradients = model.loss(corners(4, &config, &device)).backward();
-    let mut visitor = WithoutGradient { gradients: &gradients, path: Vec::new(), found: Vec::new() };
+    let mut visitor =
+        WithoutGradient { gradients: &gradients, path: Vec::new(), found: Vec::new() };
     model.visit(&mut visitor);
     assert_eq!(visitor.found, Vec::<String>::new());
 

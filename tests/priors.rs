@@ -1,4 +1,5 @@
-//! Priors: densities against closed forms and integrals, samples against moments, gradients, records and errors.
+//! Priors: densities against closed forms and integrals, samples against moments, gradients,
+//! records and errors.
 
 use std::collections::BTreeMap;
 use std::f64::consts::PI;
@@ -10,8 +11,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::Checkpoint;
 use flowkit::{
-    ConditionalNormal, ConditionalNormalConfig, ConfigError, Density, DiagonalNormal, Flow, FlowError, Net, NetConfig,
-    NetSite, NormalMixture, NormalMixtureConfig, Prior, PriorConfig, Site, StandardNormal, Swap,
+    ConditionalNormal, ConditionalNormalConfig, ConfigError, Density, DiagonalNormal, Flow,
+    FlowError, Net, NetConfig, NetSite, NormalMixture, NormalMixtureConfig, Prior, PriorConfig,
+    Site, StandardNormal, Swap,
 };
 
 /// Held by whoever draws: the device's generator is one for all tests.
@@ -88,7 +90,9 @@ impl<N: Net<2>> NetConfig<2> for Ready<N> {
 /// The prior of two latents, given a condition of `width` elements, with a network.
 fn given_by<N: Net<2>>(network: N, width: usize) -> ConditionalNormal<N> {
     let example = Tensor::<2>::zeros([1, width], &device());
-    ConditionalNormalConfig::new(Ready(network)).build(&Site::given([1, 2], &example, &device())).unwrap()
+    ConditionalNormalConfig::new(Ready(network))
+        .build(&Site::given([1, 2], &example, &device()))
+        .unwrap()
 }
 
 /// Means `(c, 2c)`, log-scales `(c/4, -c/4)` of a number `c`.
@@ -103,8 +107,10 @@ fn conditional(dtype: DType) -> ConditionalNormal<Network> {
 fn densities_are_the_closed_forms() {
     let z = [0.1, -0.7, 2.0, 5.0, -30.0, 40.0];
     let batch = || double(&z, [3, 2]);
-    let expected: Vec<f64> =
-        z.chunks(2).map(|z| normal(z[0], MEANS[0], LOG_SCALES[0]) + normal(z[1], MEANS[1], LOG_SCALES[1])).collect();
+    let expected: Vec<f64> = z
+        .chunks(2)
+        .map(|z| normal(z[0], MEANS[0], LOG_SCALES[0]) + normal(z[1], MEANS[1], LOG_SCALES[1]))
+        .collect();
     close(&numbers(diagonal().log_prob(batch(), &())), &expected);
 
     let weights = LOGITS.map(|logit| logit - (LOGITS[0].exp() + LOGITS[1].exp()).ln());
@@ -121,18 +127,29 @@ fn densities_are_the_closed_forms() {
     close(&numbers(mixture().log_prob(batch(), &())), &expected);
 
     let contexts = [0.5, -1.0, 2.0];
-    let expected: Vec<f64> =
-        z.chunks(2).zip(contexts).map(|(z, c)| normal(z[0], c, 0.25 * c) + normal(z[1], 2.0 * c, -0.25 * c)).collect();
-    close(&numbers(conditional(DType::F64).log_prob(batch(), &double(&contexts, [3, 1]))), &expected);
+    let expected: Vec<f64> = z
+        .chunks(2)
+        .zip(contexts)
+        .map(|(z, c)| normal(z[0], c, 0.25 * c) + normal(z[1], 2.0 * c, -0.25 * c))
+        .collect();
+    close(
+        &numbers(conditional(DType::F64).log_prob(batch(), &double(&contexts, [3, 1]))),
+        &expected,
+    );
     // At zero parameters it is the standard normal distribution.
-    let start = Prior::<2>::log_prob(&DiagonalNormal::new([1, 2], &device()), batch().cast(DType::F32), &());
+    let start = Prior::<2>::log_prob(
+        &DiagonalNormal::new([1, 2], &device()),
+        batch().cast(DType::F32),
+        &(),
+    );
     let standard = StandardNormal::new().log_prob(batch().cast(DType::F32), &());
     for (start, standard) in numbers(start).iter().zip(numbers(standard)) {
         assert!((start - standard).abs() <= 1e-6 * standard.abs(), "{start} {standard}");
     }
 }
 
-/// The midpoint rule on ±30, where all of these have vanished, converges faster than any power of the step.
+/// The midpoint rule on ±30, where all of these have vanished, converges faster than any power of
+/// the step.
 #[test]
 fn densities_integrate_to_1() {
     let step = 0.05;
@@ -141,7 +158,10 @@ fn densities_integrate_to_1() {
         at.iter()
             .map(|&a| {
                 let points: Vec<f64> = at.iter().flat_map(|&b| [a, b]).collect();
-                numbers(log_prob(double(&points, [at.len(), 2]))).iter().map(|nats| nats.exp()).sum::<f64>()
+                numbers(log_prob(double(&points, [at.len(), 2])))
+                    .iter()
+                    .map(|nats| nats.exp())
+                    .sum::<f64>()
             })
             .sum::<f64>()
             * step
@@ -171,7 +191,11 @@ fn moments(z: &[f64]) -> [(f64, f64); 2] {
 /// Five standard errors of the mean and, with kurtosis `kurtosis`, of the variance.
 fn near(found: (f64, f64), mean: f64, variance: f64, kurtosis: f64, n: usize) {
     let root = (n as f64).sqrt();
-    assert!((found.0 - mean).abs() <= 5.0 * variance.sqrt() / root + 1e-6, "mean {} {mean}", found.0);
+    assert!(
+        (found.0 - mean).abs() <= 5.0 * variance.sqrt() / root + 1e-6,
+        "mean {} {mean}",
+        found.0
+    );
     let error = variance * (kurtosis - 1.0).sqrt() / root;
     assert!((found.1 - variance).abs() <= 5.0 * error + 1e-9, "variance {} {variance}", found.1);
 }
@@ -184,13 +208,20 @@ fn samples_have_the_moments_of_the_density() {
     let (diagonal, mixture) = (diagonal().valid(), mixture().valid());
     for temperature in [1.0, 0.5, 0.0] {
         plain.seed(1);
-        let found = moments(&numbers(diagonal.sample([n, 2], temperature, &(), &plain, DType::F64)));
+        let found =
+            moments(&numbers(diagonal.sample([n, 2], temperature, &(), &plain, DType::F64)));
         for i in 0..2 {
             near(found[i], MEANS[i], (temperature * LOG_SCALES[i].exp()).powi(2), 3.0, n);
         }
         let context: Tensor<2> = double(&vec![0.8; n], [n, 1]).inner();
         let conditional = conditional(DType::F64).valid();
-        let found = moments(&numbers(conditional.sample([n, 2], temperature, &context, &plain, DType::F64)));
+        let found = moments(&numbers(conditional.sample(
+            [n, 2],
+            temperature,
+            &context,
+            &plain,
+            DType::F64,
+        )));
         near(found[0], 0.8, (temperature * 0.2f64.exp()).powi(2), 3.0, n);
         near(found[1], 1.6, (temperature * (-0.2f64).exp()).powi(2), 3.0, n);
 
@@ -201,16 +232,23 @@ fn samples_have_the_moments_of_the_density() {
             let (a, b) = (MEANS[i], MEANS[2 + i]);
             let own = |k: usize| (temperature * LOG_SCALES[2 * k + i].exp()).powi(2);
             let mean = weight * a + (1.0 - weight) * b;
-            let variance = weight * own(0) + (1.0 - weight) * own(1) + weight * (1.0 - weight) * (a - b).powi(2);
-            // At most that of its flattest and steepest parts: 10 covers mixtures as unequal as this one.
+            let variance = weight * own(0)
+                + (1.0 - weight) * own(1)
+                + weight * (1.0 - weight) * (a - b).powi(2);
+            // At most that of its flattest and steepest parts: 10 covers mixtures as unequal as
+            // this one.
             near(found[i], mean, variance, 10.0, n);
         }
         if temperature == 0.0 {
             let first = z.chunks(2).filter(|z| z[0] == MEANS[0] && z[1] == MEANS[1]).count() as f64;
-            let second = z.chunks(2).filter(|z| z[0] == MEANS[2] && z[1] == MEANS[3]).count() as f64;
+            let second =
+                z.chunks(2).filter(|z| z[0] == MEANS[2] && z[1] == MEANS[3]).count() as f64;
             assert_eq!(first + second, n as f64, "a sample at temperature 0 is a mean");
             let error = (weight * (1.0 - weight) * n as f64).sqrt();
-            assert!((first - weight * n as f64).abs() < 5.0 * error, "{first} of {n}, weight {weight}");
+            assert!(
+                (first - weight * n as f64).abs() < 5.0 * error,
+                "{first} of {n}, weight {weight}"
+            );
         }
     }
 }
@@ -221,19 +259,23 @@ fn gradients_are_those_of_differences() {
     let z = || double(&[0.1, -0.7, 2.0, 5.0], [2, 2]);
     let a = || double(&[1.0, -0.6], [2]);
     let loss = |nats: Tensor<1>| (nats * a()).sum();
-    let check = |what: &str, found: Vec<f64>, start: &[f64], evaluate: &dyn Fn(&[f64]) -> Tensor<1>| {
-        assert_eq!(found.len(), start.len());
-        for (index, gradient) in found.iter().enumerate() {
-            let [up, down] = [1e-5, -1e-5].map(|h| {
-                let mut moved = start.to_vec();
-                moved[index] += h;
-                numbers(loss(evaluate(&moved)))[0]
-            });
-            let slope = (up - down) / 2e-5;
-            assert!((gradient - slope).abs() <= 1e-7 * (1.0 + slope.abs()), "{what} {index}: {gradient} {slope}");
-            assert!(gradient.abs() > 1e-6, "{what} {index} got no gradient");
-        }
-    };
+    let check =
+        |what: &str, found: Vec<f64>, start: &[f64], evaluate: &dyn Fn(&[f64]) -> Tensor<1>| {
+            assert_eq!(found.len(), start.len());
+            for (index, gradient) in found.iter().enumerate() {
+                let [up, down] = [1e-5, -1e-5].map(|h| {
+                    let mut moved = start.to_vec();
+                    moved[index] += h;
+                    numbers(loss(evaluate(&moved)))[0]
+                });
+                let slope = (up - down) / 2e-5;
+                assert!(
+                    (gradient - slope).abs() <= 1e-7 * (1.0 + slope.abs()),
+                    "{what} {index}: {gradient} {slope}"
+                );
+                assert!(gradient.abs() > 1e-6, "{what} {index} got no gradient");
+            }
+        };
     let prior = diagonal();
     let found = loss(prior.log_prob(z(), &())).backward();
     let with = |mean: &[f64], log_scale: &[f64]| DiagonalNormal {
@@ -243,26 +285,44 @@ fn gradients_are_those_of_differences() {
     check("mean", numbers(prior.mean.val().grad(&found).unwrap()), &MEANS[..2], &|mean| {
         with(mean, &LOG_SCALES[..2]).log_prob(z(), &())
     });
-    check("log-scale", numbers(prior.log_scale.val().grad(&found).unwrap()), &LOG_SCALES[..2], &|log_scale| {
-        with(&MEANS[..2], log_scale).log_prob(z(), &())
-    });
+    check(
+        "log-scale",
+        numbers(prior.log_scale.val().grad(&found).unwrap()),
+        &LOG_SCALES[..2],
+        &|log_scale| with(&MEANS[..2], log_scale).log_prob(z(), &()),
+    );
     let prior = mixture();
     let found = loss(prior.log_prob(z(), &())).backward();
     let with = |logits: &[f64], means: &[f64], log_scales: &[f64]| {
         let (means, log_scales) = (double(means, [2, 2]), double(log_scales, [2, 2]));
-        NormalMixture::from_parts([1, 2], double(logits, [2]), means, log_scales).unwrap().log_prob(z(), &())
+        NormalMixture::from_parts([1, 2], double(logits, [2]), means, log_scales)
+            .unwrap()
+            .log_prob(z(), &())
     };
-    check("logits", numbers(prior.logits.val().grad(&found).unwrap()), &LOGITS, &|own| with(own, &MEANS, &LOG_SCALES));
-    check("means", numbers(prior.means.val().grad(&found).unwrap()), &MEANS, &|own| with(&LOGITS, own, &LOG_SCALES));
-    check("log-scales", numbers(prior.log_scales.val().grad(&found).unwrap()), &LOG_SCALES, &|own| {
-        with(&LOGITS, &MEANS, own)
+    check("logits", numbers(prior.logits.val().grad(&found).unwrap()), &LOGITS, &|own| {
+        with(own, &MEANS, &LOG_SCALES)
     });
+    check("means", numbers(prior.means.val().grad(&found).unwrap()), &MEANS, &|own| {
+        with(&LOGITS, own, &LOG_SCALES)
+    });
+    check(
+        "log-scales",
+        numbers(prior.log_scales.val().grad(&found).unwrap()),
+        &LOG_SCALES,
+        &|own| with(&LOGITS, &MEANS, own),
+    );
     let prior = conditional(DType::F64);
     let context = [0.5, -1.0];
     let leaf = double(&context, [2, 1]).require_grad();
     let found = loss(prior.log_prob(z(), &leaf)).backward();
-    check("context", numbers(leaf.grad(&found).unwrap()), &context, &|own| prior.log_prob(z(), &double(own, [2, 1])));
-    assert!(numbers(prior.conditioner.net.linear.weight.val().grad(&found).unwrap()).iter().all(|g| g.abs() > 1e-6));
+    check("context", numbers(leaf.grad(&found).unwrap()), &context, &|own| {
+        prior.log_prob(z(), &double(own, [2, 1]))
+    });
+    assert!(
+        numbers(prior.conditioner.net.linear.weight.val().grad(&found).unwrap())
+            .iter()
+            .all(|g| g.abs() > 1e-6)
+    );
 }
 
 #[test]
@@ -296,8 +356,9 @@ fn flows_sample_from_learned_priors() {
     let x = flow.sample_at(4, 0.0).unwrap();
     assert_eq!(x.dtype(), DType::F64);
     assert_eq!(numbers(x), [0.5, -2.0, 0.5, -2.0, 0.5, -2.0, 0.5, -2.0]);
-    let given =
-        Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), conditional(DType::F32), [1, 2]).unwrap().without_data();
+    let given = Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), conditional(DType::F32), [1, 2])
+        .unwrap()
+        .without_data();
     let context = Tensor::<2>::from_data([[1.0], [3.0]], &device().inner());
     let x: Tensor<2> = given.given(&context).sample_at(2, 0.0).unwrap();
     assert_eq!(numbers(x), [2.0, 1.0, 6.0, 3.0]);
@@ -320,7 +381,8 @@ fn a_mixture_far_out_stays_finite() {
     }
 }
 
-/// The theta of a network means the same in both: a number given another, by the law of a coupling and as the latent of a prior.
+/// The theta of a network means the same in both: a number given another, by the law of a coupling
+/// and as the latent of a prior.
 #[test]
 fn the_normal_law_and_a_prior_of_one_network_agree() {
     let law = AffineConfig::new(AffineForm::Normal).init();
@@ -329,7 +391,8 @@ fn the_normal_law_and_a_prior_of_one_network_agree() {
     let context = [0.5, -1.0];
     let theta = prior.conditioner.forward(double(&context, [2, 1]), &());
     let (latent, log_derivative) = law.forward(double(&z, [2, 2]), theta);
-    let density = StandardNormal::new().log_prob(latent, &()) + log_derivative.sum_dim(1).squeeze_dim::<1>(1);
+    let density =
+        StandardNormal::new().log_prob(latent, &()) + log_derivative.sum_dim(1).squeeze_dim::<1>(1);
     let given = prior.log_prob(double(&z, [2, 2]), &double(&context, [2, 1]));
     close(&numbers(density), &numbers(given));
 }
@@ -357,7 +420,8 @@ impl Net<2> for Counted {
 #[test]
 fn the_network_of_a_prior_is_started_with_the_flow() {
     let network = Counted { starts: Param::from_tensor(Tensor::zeros([1], &device())) };
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), given_by(network, 3), [1, 2]).unwrap();
+    let flow =
+        Flow::<_, _, 2, Tensor<2>>::new_given(Swap::new(), given_by(network, 3), [1, 2]).unwrap();
     let x = Tensor::<2>::from_data([[0.3, -0.4], [2.0, 1.0]], &device());
     let flow = flow.initialize_given(x, &Tensor::<2>::zeros([2, 3], &device())).unwrap();
     assert_eq!(numbers(flow.prior.conditioner.net.starts.val()), [1.0]);

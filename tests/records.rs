@@ -1,4 +1,5 @@
-//! Checkpoints: save, load into another module, bit for bit; and every way in which a file can be wrong.
+//! Checkpoints: save, load into another module, bit for bit; and every way in which a file can be
+//! wrong.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,7 +74,10 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn checkpoint(net: &Net) -> Checkpoint {
-    let metadata = BTreeMap::from([("step".into(), "12".into()), ("config".into(), "{\"layers\":\t2}\u{e9}".into())]);
+    let metadata = BTreeMap::from([
+        ("step".into(), "12".into()),
+        ("config".into(), "{\"layers\":\t2}\u{e9}".into()),
+    ]);
     let mut checkpoint = Checkpoint::new(metadata).unwrap();
     checkpoint.insert("model", net).unwrap();
     checkpoint.insert("ema", &net.valid()).unwrap();
@@ -116,7 +120,10 @@ fn a_module_comes_back_bit_for_bit() {
     let average = loaded.apply("ema", net(4, &device).valid()).unwrap();
     assert!(!average.layers[0].weight.val().is_autodiff());
     assert_eq!(data(&average), data(&saved));
-    assert!(average.train().layers[0].weight.val().is_require_grad(), "training can go on from the average");
+    assert!(
+        average.train().layers[0].weight.val().is_require_grad(),
+        "training can go on from the average"
+    );
 }
 
 #[test]
@@ -172,7 +179,10 @@ fn another_architecture_is_named() {
         "{error}"
     );
     let error = stored.apply("model", net(9, &device)).unwrap_err();
-    assert!(matches!(&error, CheckpointError::UnexpectedTensors { names } if *names == ["model.optional"]), "{error}");
+    assert!(
+        matches!(&error, CheckpointError::UnexpectedTensors { names } if *names == ["model.optional"]),
+        "{error}"
+    );
     let mut wide = fresh();
     wide.layers[0] = LinearConfig::new(3, 4).init(&device);
     let error = stored.apply("model", wide).unwrap_err();
@@ -202,9 +212,15 @@ fn names_are_checked() {
     let net = net(1, &Device::flex());
     let mut stored = checkpoint(&net);
     assert!(matches!(stored.insert("model", &net), Err(CheckpointError::DuplicatePath { .. })));
-    assert!(matches!(stored.insert_bytes("ema", vec![]), Err(CheckpointError::DuplicatePath { .. })));
+    assert!(matches!(
+        stored.insert_bytes("ema", vec![]),
+        Err(CheckpointError::DuplicatePath { .. })
+    ));
     for name in ["", "a.b", "__metadata__"] {
-        assert!(matches!(stored.insert_bytes(name, vec![]), Err(CheckpointError::InvalidSection { .. })));
+        assert!(matches!(
+            stored.insert_bytes(name, vec![]),
+            Err(CheckpointError::InvalidSection { .. })
+        ));
     }
     let reserved = BTreeMap::from([("flowkit.crc32".into(), "0".into())]);
     assert!(matches!(Checkpoint::new(reserved), Err(CheckpointError::ReservedKey { .. })));
@@ -244,13 +260,21 @@ fn damage_is_told_apart() {
     let cut = load(&path, &bytes[..bytes.len() - 1]);
     assert!(matches!(cut, Err(CheckpointError::NotSafetensors { .. })));
     assert!(matches!(load(&path, b""), Err(CheckpointError::NotSafetensors { .. })));
-    assert!(matches!(load(&path, b"not a checkpoint at all"), Err(CheckpointError::NotSafetensors { .. })));
-    assert!(matches!(load(&path, b"\x02\0\0\0\0\0\0\0{}"), Err(CheckpointError::NotCheckpoint { .. })));
+    assert!(matches!(
+        load(&path, b"not a checkpoint at all"),
+        Err(CheckpointError::NotSafetensors { .. })
+    ));
+    assert!(matches!(
+        load(&path, b"\x02\0\0\0\0\0\0\0{}"),
+        Err(CheckpointError::NotCheckpoint { .. })
+    ));
     let text = b"\"flowkit.format\":\"2\"";
     let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
     let mut newer = bytes.clone();
     newer[at + text.len() - 2] = b'3';
-    assert!(matches!(load(&path, &newer), Err(CheckpointError::UnsupportedVersion { found, .. }) if found == "3"));
+    assert!(
+        matches!(load(&path, &newer), Err(CheckpointError::UnsupportedVersion { found, .. }) if found == "3")
+    );
     // Headers that promise more than there is.
     let mut huge = bytes.clone();
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -261,13 +285,15 @@ fn damage_is_told_apart() {
     assert!(load(&path, &bytes).is_ok());
 }
 
-/// Every truncation, and every byte changed in several ways: an error or the same contents, never a panic.
+/// Every truncation, and every byte changed in several ways: an error or the same contents, never a
+/// panic.
 #[test]
 fn no_byte_string_panics() {
     let (_folder, path) = folder();
     let device = Device::flex();
     let mut original = Checkpoint::new(BTreeMap::from([("step".into(), "12".into())])).unwrap();
-    let flag = Param::initialized(ParamId::new(), Tensor::<1, Bool>::from_data([true, false], &device));
+    let flag =
+        Param::initialized(ParamId::new(), Tensor::<1, Bool>::from_data([true, false], &device));
     original.insert("m", &(Param::<Tensor<1>>::from_data([1.5, -2.0], &device), flag)).unwrap();
     original.insert_bytes("o", vec![7; 5]).unwrap();
     original.save(&path).unwrap();

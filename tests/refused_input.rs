@@ -1,6 +1,6 @@
-//! What is refused before anything is computed: counts and shapes that no memory holds, levels outside a model's range,
-//! losses that are not one number, types that differ, decays outside [0, 1), and items of a data set that were not
-//! requested.
+//! What is refused before anything is computed: counts and shapes that no memory holds, levels
+//! outside a model's range, losses that are not one number, types that differ, decays outside [0,
+//! 1), and items of a data set that were not requested.
 
 #[path = "common/build.rs"]
 mod build;
@@ -10,15 +10,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::build::{fixed, fixed_image, layer};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
-use flowkit::data::{DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons};
+use flowkit::data::{
+    DataError, Image, ImageBatcher, ItemError, Loader, LoaderConfig, Pass, TwoMoons,
+};
 use flowkit::flow::likelihood::Exact;
 use flowkit::train::{
-    Adam, Adamax, NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig,
+    Adam, Adamax, NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer,
+    TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, CapacityError, ChannelOrder, ConfigError, Density, Flow, FlowError,
-    GradientMemory, Logit, LogitConfig, MultiScale, PartitionConfig, Pattern, Prior, ShapeError, Squeeze,
-    SqueezeConfig, StandardNormal, Uniform, UniformDequantization, UniformDequantizationConfig,
+    ActNorm, ActNormConfig, Bijector, CapacityError, ChannelOrder, ConfigError, Density, Flow,
+    FlowError, GradientMemory, Logit, LogitConfig, MultiScale, PartitionConfig, Pattern, Prior,
+    ShapeError, Squeeze, SqueezeConfig, StandardNormal, Uniform, UniformDequantization,
+    UniformDequantizationConfig,
 };
 
 fn device() -> Device {
@@ -37,7 +41,9 @@ fn panics<T>(run: impl FnOnce() -> T) -> String {
 type Vectors = Flow<ActNorm<2>, StandardNormal, 2>;
 
 fn vectors() -> Vectors {
-    Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap().without_data()
+    Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2])
+        .unwrap()
+        .without_data()
 }
 
 type Pixels = Flow<(Logit, ActNorm<2>), StandardNormal, 2, (), UniformDequantization>;
@@ -53,7 +59,11 @@ fn counts_that_no_memory_holds() {
     let (flow, bound) = (vectors(), pixels());
     for n in [1 << 40, 1 << 60, usize::MAX] {
         // A TiB of eight bytes each.
-        let expected = FlowError::Capacity(CapacityError::TooMany { what: "n", most: 1 << 37, found: n as u64 });
+        let expected = FlowError::Capacity(CapacityError::TooMany {
+            what: "n",
+            most: 1 << 37,
+            found: n as u64,
+        });
         assert_eq!(flow.sample(n).unwrap_err(), expected);
         assert_eq!(flow.sample_at(n, 0.0).unwrap_err(), expected);
         assert_eq!(flow.sample_rows(n).unwrap_err(), expected);
@@ -65,7 +75,11 @@ fn counts_that_no_memory_holds() {
     let x = || Tensor::<2, Int>::from_data([[3, 200]], &device());
     for samples in [1 << 32, usize::MAX] {
         let found = samples as u64;
-        let expected = FlowError::Capacity(CapacityError::TooMany { what: "samples", most: (1 << 32) - 1, found });
+        let expected = FlowError::Capacity(CapacityError::TooMany {
+            what: "samples",
+            most: (1 << 32) - 1,
+            found,
+        });
         assert_eq!(bound.evaluate_importance_weighted(x(), samples).unwrap_err(), expected);
         assert_eq!(bound.evaluate_importance_weighted_rows(x(), samples).unwrap_err(), expected);
     }
@@ -81,8 +95,8 @@ fn events_that_no_memory_holds() {
     let error = Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).unwrap_err();
     assert_eq!(error, ShapeError::TooLarge { layer: "Flow", most: 1 << 37, shape: large.to_vec() });
     let dequantization = UniformDequantizationConfig::new().init();
-    let error =
-        Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).map(|flow| flow.behind(dequantization));
+    let error = Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large)
+        .map(|flow| flow.behind(dequantization));
     assert!(matches!(error.unwrap_err(), ShapeError::TooLarge { .. }));
 
     let squeeze = || fixed_image(&SqueezeConfig::new(ChannelOrder::BlockMajor));
@@ -102,7 +116,10 @@ fn events_that_no_memory_holds() {
     let draw = |prior: &dyn Fn([usize; 3]) -> Tensor<3>| panics(|| prior([1, usize::MAX, 3]));
     let plain = Device::flex();
     let text = draw(&|shape| StandardNormal::new().sample(shape, 1.0, &(), &plain, DType::F32));
-    assert!(text.starts_with("StandardNormal: shape [1, 18446744073709551615, 3] has more than"), "{text}");
+    assert!(
+        text.starts_with("StandardNormal: shape [1, 18446744073709551615, 3] has more than"),
+        "{text}"
+    );
     let text = draw(&|shape| Uniform::new().sample(shape, 1.0, &(), &plain, DType::F32));
     assert!(text.starts_with("Uniform: shape"), "{text}");
 }
@@ -135,8 +152,12 @@ fn levels_that_evaluation_refuses_are_no_training_data() {
         assert_eq!(panics(|| model.log_weight(batch(level), noise)), text);
         let objective = NegativeLogLikelihood::new(batch(level));
         assert_eq!(panics(|| objective.loss(&model)), text);
-        for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
-            let mut trainer = Trainer::new(pixels(), TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
+        for backward in
+            [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
+        {
+            let mut trainer =
+                Trainer::new(pixels(), TrainerConfig::new(2).with_gradient_memory(backward))
+                    .unwrap();
             let good = NegativeLogLikelihood::new(batch(9));
             let error = trainer.update_on_parts(&device(), &[good, objective.clone()]).unwrap_err();
             assert_eq!(error, TrainError::Batch(expected.clone()), "{backward:?}");
@@ -184,7 +205,10 @@ fn losses_that_are_not_one_number() {
     let expected = TrainError::LossShape { found: 64 };
     let x = || Tensor::<2>::ones([64, 2], &device());
     assert_eq!(trainer.update(&device(), |model| model.log_prob(x()).neg()).unwrap_err(), expected);
-    assert_eq!(trainer.update_on(&device(), &Losses { numbers: 64, examples: 1 }).unwrap_err(), expected);
+    assert_eq!(
+        trainer.update_on(&device(), &Losses { numbers: 64, examples: 1 }).unwrap_err(),
+        expected
+    );
     assert_eq!(trainer.step_count(), 0);
     trainer.update_on(&device(), &Losses { numbers: 1, examples: 1 }).unwrap();
 
@@ -196,10 +220,15 @@ fn losses_that_are_not_one_number() {
 
 #[test]
 fn every_door_refuses_other_types() {
-    let x = |dtype: FloatDType| Tensor::<2>::from_data([[0.5, -1.0], [0.25, 2.0]], &device()).cast(dtype);
+    let x = |dtype: FloatDType| {
+        Tensor::<2>::from_data([[0.5, -1.0], [0.25, 2.0]], &device()).cast(dtype)
+    };
     let flow = vectors();
-    for (cast, found) in [(FloatDType::F64, DType::F64), (FloatDType::F16, DType::F16), (FloatDType::BF16, DType::BF16)]
-    {
+    for (cast, found) in [
+        (FloatDType::F64, DType::F64),
+        (FloatDType::F16, DType::F16),
+        (FloatDType::BF16, DType::BF16),
+    ] {
         let expected = FlowError::Type { what: "data", expected: DType::F32, found };
         assert_eq!(flow.evaluate(x(cast)).unwrap_err(), expected);
         assert_eq!(flow.evaluate_rows(x(cast)).unwrap_err(), expected);
@@ -220,7 +249,9 @@ fn every_door_refuses_other_types() {
 #[test]
 fn optimizers_and_points_out_of_range() {
     for decay in [2.0, 1.0, -1.0, f64::NAN] {
-        let text = |config, field| ConfigError::OutOfRange { config, field, range: "[0, 1)", found: decay }.to_string();
+        let text = |config, field| {
+            ConfigError::OutOfRange { config, field, range: "[0, 1)", found: decay }.to_string()
+        };
         assert_eq!(panics(|| Adam::new(decay, 0.999, 1e-8)), text("Adam", "beta_1"));
         assert_eq!(panics(|| Adam::new(0.9, decay, 1e-8)), text("Adam", "beta_2"));
         assert_eq!(panics(|| Adamax::new(decay)), text("Adamax", "beta_2"));
@@ -235,9 +266,15 @@ fn optimizers_and_points_out_of_range() {
         assert!(panics(|| TwoMoons::new(4, noise, 0)).contains("`noise` must lie in [0.02, 1e18]"));
     }
     for n in [1 << 40, usize::MAX] {
-        assert_eq!(panics(|| TwoMoons::new(n, 0.1, 0)), format!("TwoMoons: there is no memory for {n} points"));
+        assert_eq!(
+            panics(|| TwoMoons::new(n, 0.1, 0)),
+            format!("TwoMoons: there is no memory for {n} points")
+        );
     }
-    assert_eq!(panics(|| TwoMoons::new(0, 0.1, 0).mean_log_prob()), "TwoMoons: a mean over no points");
+    assert_eq!(
+        panics(|| TwoMoons::new(0, 0.1, 0).mean_log_prob()),
+        "TwoMoons: a mean over no points"
+    );
     let points = TwoMoons::new(100, 1e18, 0).points(&Device::flex());
     assert!(points.square().into_data().iter::<f32>().all(f32::is_finite));
 }
@@ -291,12 +328,15 @@ fn items_that_were_not_asked_for() {
     for (dataset, failing, expected) in cases {
         for prefetch in [0, 2] {
             let config = LoaderConfig::new(2).with_pass(Pass::Sequential).with_prefetch(prefetch);
-            let loader: Loader<Tensor<4, Int>> = Loader::new(dataset, ImageBatcher, config, &Device::flex()).unwrap();
+            let loader: Loader<Tensor<4, Int>> =
+                Loader::new(dataset, ImageBatcher, config, &Device::flex()).unwrap();
             let mut steps = loader.steps(0).unwrap();
             for _ in 0..failing {
                 assert_eq!(steps.next().unwrap().unwrap().dims(), [2, 1, 1, 1]);
             }
-            let Some(Err(DataError::Items { step, source })) = steps.next() else { panic!("{expected}") };
+            let Some(Err(DataError::Items { step, source })) = steps.next() else {
+                panic!("{expected}")
+            };
             assert_eq!((step, source), (failing, expected.clone()));
             assert!(steps.next().is_none());
         }

@@ -1,4 +1,5 @@
-//! Updates that are not made: of models of which nothing is trained, and such as would make numbers that are not finite.
+//! Updates that are not made: of models of which nothing is trained, and such as would make numbers
+//! that are not finite.
 
 #[path = "common/build.rs"]
 mod build;
@@ -13,12 +14,12 @@ use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::testing::parameters::parameters;
 use flowkit::train::{
-    Checkpoint, CheckpointError, EmaDecay, NegativeLogLikelihood, NonFinite, OptimizerConfig, TrainError, Trainer,
-    TrainerConfig, UpdateOutcome,
+    Checkpoint, CheckpointError, EmaDecay, NegativeLogLikelihood, NonFinite, OptimizerConfig,
+    TrainError, Trainer, TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, LayerConfig, MlpConfig, Sigmoid, Site,
-    StandardNormal, Swap, Uninit,
+    ActNormConfig, BoxBijector, CouplingConfig, Flow, GradientMemory, LayerConfig, MlpConfig,
+    Sigmoid, Site, StandardNormal, Swap, Uninit,
 };
 
 /// The seed of a device is global to the process, so tests take turns.
@@ -31,14 +32,16 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] =
+    [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
 type Model = Flow<Vec<BoxBijector<2>>, StandardNormal, 2>;
 
 fn unstarted() -> Uninit<Model> {
     let mut layers = Vec::new();
     for _ in 0..2 {
-        let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Bounded), MlpConfig::new([4]));
+        let coupling =
+            CouplingConfig::new(AffineConfig::new(AffineForm::Bounded), MlpConfig::new([4]));
         let coupling = coupling.build(&Site::new([1, 2], &device())).unwrap();
         layers.push(BoxBijector::new(layer(&ActNormConfig::new(), [1, 2], &device())));
         layers.push(BoxBijector::new(coupling));
@@ -102,23 +105,29 @@ fn a_model_of_which_nothing_is_trained_is_refused() {
     }
     // A loss of what is frozen alone.
     let layer = || layer(&ActNormConfig::new(), [1, 2], &device());
-    let mut trainer = Trainer::new((frozen(layer(), ""), layer()), config(GradientMemory::Store)).unwrap();
+    let mut trainer =
+        Trainer::new((frozen(layer(), ""), layer()), config(GradientMemory::Store)).unwrap();
     let error = trainer.update(&device(), |model| model.0.bias.val().sum()).unwrap_err();
     assert_eq!(error, TrainError::NothingTrained);
 
     // Nor does a run go on from such a file.
     let start = Trainer::new(model(), config(GradientMemory::Store)).unwrap();
     let checkpoint = start.checkpoint(BTreeMap::new()).unwrap();
-    let keys = ["trainer", "progress"].map(|key| (key.to_owned(), checkpoint.metadata(key).unwrap().to_owned()));
+    let keys = ["trainer", "progress"]
+        .map(|key| (key.to_owned(), checkpoint.metadata(key).unwrap().to_owned()));
     let mut other = Checkpoint::new(keys.into()).unwrap();
     other.insert("model", &frozen(model(), "")).unwrap();
     other.insert("average", start.average()).unwrap();
     other.insert_bytes("optimizer", checkpoint.bytes("optimizer").unwrap().to_vec()).unwrap();
     let error = Trainer::resume(&other, unstarted()).err().unwrap();
-    assert!(matches!(error, CheckpointError::Training { source: TrainError::NothingTrained }), "{error}");
+    assert!(
+        matches!(error, CheckpointError::Training { source: TrainError::NothingTrained }),
+        "{error}"
+    );
 }
 
-/// What is frozen stays where it is and all else moves, under every policy, and after a resume into a model of which nothing is frozen.
+/// What is frozen stays where it is and all else moves, under every policy, and after a resume into
+/// a model of which nothing is frozen.
 #[test]
 fn frozen_parameters_stay_frozen() {
     let _turn = turn();
@@ -130,7 +139,11 @@ fn frozen_parameters_stay_frozen() {
                 (0..3).for_each(|_| drop(trainer.update_on(&device(), &points()).unwrap()));
                 let after = numbers(trainer.model());
                 for (path, values) in &after {
-                    assert_eq!(path.starts_with(prefix), *values == before[path], "{backward:?}: {path}");
+                    assert_eq!(
+                        path.starts_with(prefix),
+                        *values == before[path],
+                        "{backward:?}: {path}"
+                    );
                 }
                 before = after;
             };
@@ -139,7 +152,8 @@ fn frozen_parameters_stay_frozen() {
             let mut resumed = Trainer::resume(&checkpoint, unstarted()).unwrap();
             check(&mut resumed);
             // The other way round, what was trained is trained.
-            let all = Trainer::resume(&checkpoint, unstarted().map(|model| frozen(model, ""))).unwrap();
+            let all =
+                Trainer::resume(&checkpoint, unstarted().map(|model| frozen(model, ""))).unwrap();
             (saved(&all) == saved(&trainer)).then_some(()).expect("it is the run that was saved");
         }
     }
@@ -158,9 +172,14 @@ fn an_update_that_overflows_is_not_made() {
                 let before = saved(&trainer);
                 let error = trainer.update_on(&device(), &points()).unwrap_err();
                 let text = error.to_string();
-                assert!(matches!(error, TrainError::NonFiniteUpdate { what: "weights", .. }), "{text}");
                 assert!(
-                    text.contains("update 2") && text.contains("bijector.") && text.contains(&format!("{rate:e}")),
+                    matches!(error, TrainError::NonFiniteUpdate { what: "weights", .. }),
+                    "{text}"
+                );
+                assert!(
+                    text.contains("update 2")
+                        && text.contains("bijector.")
+                        && text.contains(&format!("{rate:e}")),
                     "{text}"
                 );
                 assert!(
@@ -187,14 +206,17 @@ fn trainer(backward: GradientMemory, optimizer: OptimizerConfig) -> Trainer<Mode
 fn the_policy_decides_about_an_update_that_overflows() {
     let _turn = turn();
     for policy in [NonFinite::Skip { at_most: 2 }, NonFinite::Restore { at_most: 2 }] {
-        let mut trainer = Trainer::new(model(), config(GradientMemory::Store).with_non_finite(policy)).unwrap();
+        let mut trainer =
+            Trainer::new(model(), config(GradientMemory::Store).with_non_finite(policy)).unwrap();
         trainer.update_on(&device(), &points()).unwrap();
         trainer.mark_saved();
         let mut trainer = trainer.with_learning_rate(1e300).unwrap();
         let before = numbers(trainer.model());
         for step in [2, 3] {
             let update = trainer.update_on(&device(), &points()).unwrap();
-            let (UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason)) = &update.outcome else {
+            let (UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason)) =
+                &update.outcome
+            else {
                 panic!("{update:?}")
             };
             assert!(
@@ -205,11 +227,15 @@ fn the_policy_decides_about_an_update_that_overflows() {
             assert_eq!(numbers(trainer.model()), before);
         }
         let error = trainer.update_on(&device(), &points()).unwrap_err();
-        assert!(matches!(&error, TrainError::GaveUp { failures: 2, last } if last.is_non_finite()), "{error}");
+        assert!(
+            matches!(&error, TrainError::GaveUp { failures: 2, last } if last.is_non_finite()),
+            "{error}"
+        );
     }
 }
 
-/// 1e25² is beyond float32: the second moment would be infinite, and its parameter stand still for ever.
+/// 1e25² is beyond float32: the second moment would be infinite, and its parameter stand still for
+/// ever.
 #[test]
 fn moments_are_looked_at_too() {
     let _turn = turn();
@@ -226,7 +252,8 @@ fn moments_are_looked_at_too() {
     );
 }
 
-/// Weights in float64 go beyond float32, and those in half types have less room: `ε = 1e-8` is 0 in float16, so that a gradient of 0 is 0/0.
+/// Weights in float64 go beyond float32, and those in half types have less room: `ε = 1e-8` is 0 in
+/// float16, so that a gradient of 0 is 0/0.
 #[test]
 fn each_type_has_its_own_range() {
     let _turn = turn();
@@ -234,13 +261,18 @@ fn each_type_has_its_own_range() {
         let values = Tensor::<1>::from_data([1.0, -2.0], &device()).cast(dtype).detach();
         Param::from_tensor(values)
     };
-    let config =
-        |rate| TrainerConfig::new(2).with_warm_up(1).with_learning_rate(rate).with_ema(EmaDecay::Constant(0.5));
+    let config = |rate| {
+        TrainerConfig::new(2)
+            .with_warm_up(1)
+            .with_learning_rate(rate)
+            .with_ema(EmaDecay::Constant(0.5))
+    };
     // A gradient of 1 and one of 0.
     let update = |dtype, rate| {
         let mut trainer = Trainer::new(weights(dtype), config(rate)).unwrap();
         let before = trainer.model().val().into_data();
-        let result = trainer.update(&device(), |weights| weights.val().narrow(0, 0, 1).cast(DType::F32));
+        let result =
+            trainer.update(&device(), |weights| weights.val().narrow(0, 0, 1).cast(DType::F32));
         if result.is_err() {
             assert_eq!(trainer.model().val().into_data(), before);
         }
@@ -248,7 +280,10 @@ fn each_type_has_its_own_range() {
         (result.map(|update| update.outcome), moved)
     };
     let refused = |found: (Result<UpdateOutcome, TrainError>, f64)| {
-        assert!(matches!(found.0, Err(TrainError::NonFiniteUpdate { what: "weights", .. })), "{found:?}");
+        assert!(
+            matches!(found.0, Err(TrainError::NonFiniteUpdate { what: "weights", .. })),
+            "{found:?}"
+        );
     };
     // The first step of Adam is the rate.
     let (outcome, moved) = update(DType::F64, 1e50);

@@ -2,12 +2,14 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
 use flowkit::testing::numbers::{device_rng, dot, normal, numbers, tensor};
 use flowkit::testing::parameters::{change, gradients, parameters};
 use flowkit::{
-    ActNormConfig, Bijector, Context, Conv1x1Config, CouplingConfig, Density, DiagonalNormal, Flow, LayerConfig,
-    MlpConfig, Reparametrised, ReparametrisedPrior, Site, StandardNormal,
+    ActNormConfig, Bijector, Context, Conv1x1Config, CouplingConfig, Density, DiagonalNormal, Flow,
+    LayerConfig, MlpConfig, Reparametrised, ReparametrisedPrior, Site, StandardNormal,
 };
 
 const N: usize = 6;
@@ -33,7 +35,11 @@ where
 {
     let _guard = device_rng();
     let flow = change(flow, DType::F64, |index, values| {
-        values.iter().zip(normal(70 + index as u64, values.len(), 0.2)).map(|(value, noise)| value + noise).collect()
+        values
+            .iter()
+            .zip(normal(70 + index as u64, values.len(), 0.2))
+            .map(|(value, noise)| value + noise)
+            .collect()
     });
     let loss = |flow: &Flow<B, P, 2, C>| {
         device().seed(17);
@@ -41,9 +47,13 @@ where
         objective(x, log_prob)
     };
     let found = gradients(&flow, &loss(&flow).backward());
-    let directions: Vec<Vec<f64>> =
-        parameters(&flow).iter().enumerate().map(|(i, p)| normal(90 + i as u64, p.values.len(), 1.0)).collect();
-    let slope: f64 = found.iter().zip(&directions).filter_map(|(g, d)| Some(dot(g.as_ref()?, d))).sum();
+    let directions: Vec<Vec<f64>> = parameters(&flow)
+        .iter()
+        .enumerate()
+        .map(|(i, p)| normal(90 + i as u64, p.values.len(), 1.0))
+        .collect();
+    let slope: f64 =
+        found.iter().zip(&directions).filter_map(|(g, d)| Some(dot(g.as_ref()?, d))).sum();
     let h = 1e-5;
     let moved = |by: f64| {
         let moved = change(flow.clone(), DType::F64, |index, values| {
@@ -53,11 +63,16 @@ where
     };
     let quotient = (moved(h) - moved(-h)) / (2.0 * h);
     assert!(slope.abs() > 1e-3, "{name}: the slope is {slope}");
-    assert!((slope - quotient).abs() < 1e-6 * (1.0 + slope.abs()), "{name}: {slope}, expected {quotient}");
+    assert!(
+        (slope - quotient).abs() < 1e-6 * (1.0 + slope.abs()),
+        "{name}: {slope}, expected {quotient}"
+    );
 }
 
 fn coupling<L: LawConfig>(law: L) -> flowkit::Coupling<L::Law, flowkit::Mlp> {
-    CouplingConfig::new(law, MlpConfig::new([5])).build(&Site::<2>::new([1, DIMS], &device())).unwrap()
+    CouplingConfig::new(law, MlpConfig::new([5]))
+        .build(&Site::<2>::new([1, DIMS], &device()))
+        .unwrap()
 }
 
 #[test]
@@ -71,7 +86,11 @@ fn gradients_reach_layers_and_prior() {
     let mixture = coupling(MixLogCdfConfig::new(3));
     check("mixture", Flow::new((before(), mixture), prior(), shape).unwrap().without_data(), &());
     let spline = coupling(RationalQuadraticSplineConfig::new(4));
-    check("spline", Flow::new((before(), spline), StandardNormal::new(), shape).unwrap().without_data(), &());
+    check(
+        "spline",
+        Flow::new((before(), spline), StandardNormal::new(), shape).unwrap().without_data(),
+        &(),
+    );
 }
 
 #[test]

@@ -12,8 +12,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::tensor::per_example::sum_event;
 use flowkit::testing::numbers::numbers;
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, Density, FailedRow, Flow, FlowError, Invert, LogitConfig, Prior,
-    RowFault, ShapeError, ShapeMap, Sigmoid, StandardNormal, Tanh, Uniform, UniformDequantizationConfig,
+    ActNorm, ActNormConfig, Bijector, Context, Density, FailedRow, Flow, FlowError, Invert,
+    LogitConfig, Prior, RowFault, ShapeError, ShapeMap, Sigmoid, StandardNormal, Tanh, Uniform,
+    UniformDequantizationConfig,
 };
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -50,9 +51,15 @@ fn ln_tanh_slope(z: f64) -> f64 {
     2.0 * (LN_2 - z.abs() - (-2.0 * z.abs()).exp().ln_1p())
 }
 
-/// Log-densities of samples of a flow with a standard normal prior against `ln_normal(z) − ln_slope(z)` in float64, summed over an example.
-/// `ends` are where samples round to.
-fn check<B: Bijector<2>>(bijector: B, temperature: f64, ends: [f64; 2], ln_slope: impl Fn(f64) -> f64) {
+/// Log-densities of samples of a flow with a standard normal prior against
+/// `ln_normal(z) − ln_slope(z)` in float64, summed over an example. `ends` are where samples round
+/// to.
+fn check<B: Bijector<2>>(
+    bijector: B,
+    temperature: f64,
+    ends: [f64; 2],
+    ln_slope: impl Fn(f64) -> f64,
+) {
     let flow = Flow::new(bijector, StandardNormal::new(), [1, DIMS]).unwrap().without_data();
     let guard = seeded(31);
     let z = latents(&StandardNormal::new(), temperature);
@@ -89,7 +96,9 @@ fn check<B: Bijector<2>>(bijector: B, temperature: f64, ends: [f64; 2], ln_slope
     let failed = evaluated.failed();
     assert_eq!(failed.len(), at_end);
     assert!(failed.iter().all(|failed| matches!(failed.fault, RowFault::Likelihood { .. })));
-    assert!(failed.iter().all(|failed| x[failed.row * DIMS..][..DIMS].iter().any(|x| ends.contains(x))));
+    assert!(
+        failed.iter().all(|failed| x[failed.row * DIMS..][..DIMS].iter().any(|x| ends.contains(x)))
+    );
     assert_eq!(evaluated.good().len() + at_end, N);
     assert_eq!(evaluated.log_likelihood().unwrap().nats().len(), N - at_end);
 }
@@ -106,7 +115,8 @@ fn samples_of_a_logit_flow_have_their_density_at_the_ends_too() {
     check(Invert::new(Sigmoid::new()), 50.0, [0.0, 1.0], ln_sigmoid_slope);
 }
 
-/// A norm between the latents and the interval: `z = (ln x − ln(1 − x))·e^s`, so the derivative has a factor `e^−s` more.
+/// A norm between the latents and the interval: `z = (ln x − ln(1 − x))·e^s`, so the derivative has
+/// a factor `e^−s` more.
 #[test]
 fn layers_before_the_interval_keep_the_density() {
     let norm = |device: &Device| -> ActNorm<2> {
@@ -123,7 +133,9 @@ fn layers_before_the_interval_keep_the_density() {
 #[test]
 fn the_density_is_the_models_at_every_temperature() {
     let _guard = seeded(32);
-    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, DIMS]).unwrap().without_data();
+    let flow = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, DIMS])
+        .unwrap()
+        .without_data();
     for temperature in [0.0, 0.3, 1.0, 1.5] {
         let samples = flow.sample_with_log_prob_at(50, temperature).unwrap();
         let evaluated = flow.evaluate(samples.x).unwrap();
@@ -165,12 +177,15 @@ impl Bijector<2, Tensor<2>> for Scale {
     }
 }
 
-/// Latents outside of (0, 1) have no inverse under a sigmoid. The rows that failed are named, the others are where their conditions are.
+/// Latents outside of (0, 1) have no inverse under a sigmoid. The rows that failed are named, the
+/// others are where their conditions are.
 #[test]
 fn rows_that_cannot_be_inverted_are_named() {
     let temperature = 1.2;
     let layers = (Scale {}, Sigmoid::new());
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, Uniform::new(), [1, DIMS]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, Uniform::new(), [1, DIMS])
+        .unwrap()
+        .without_data();
     let c: Vec<f32> = (0..N).map(|row| (row % 7) as f32 - 3.0).collect();
     let context = Tensor::<2>::from_data(TensorData::new(c.clone(), [N, 1]), &device());
     let guard = seeded(33);
@@ -184,7 +199,8 @@ fn rows_that_cannot_be_inverted_are_named() {
     let with_density = flow.given(&context).sample_rows_with_log_prob_at(N, temperature).unwrap();
     drop(guard);
 
-    let outside = |row: usize| z[row * DIMS..][..DIMS].iter().filter(|&&z| !(z > 0.0 && z < 1.0)).count();
+    let outside =
+        |row: usize| z[row * DIMS..][..DIMS].iter().filter(|&&z| !(z > 0.0 && z < 1.0)).count();
     let bad: Vec<usize> = (0..N).filter(|&row| outside(row) > 0).collect();
     let good: Vec<usize> = (0..N).filter(|&row| outside(row) == 0).collect();
     assert!(bad.len() > 10 && good.len() > 10);
@@ -200,7 +216,8 @@ fn rows_that_cannot_be_inverted_are_named() {
     assert_eq!(error.to_string(), text);
 
     let fault = |row: usize| RowFault::NotInverted { count: outside(row), total: DIMS };
-    let failed: Vec<FailedRow> = bad.iter().map(|&row| FailedRow { row, fault: fault(row) }).collect();
+    let failed: Vec<FailedRow> =
+        bad.iter().map(|&row| FailedRow { row, fault: fault(row) }).collect();
     assert_eq!((&rows.rows, &rows.failed), (&good, &failed));
     assert_eq!((&with_density.rows, &with_density.failed), (&good, &failed));
     let x = numbers(&rows.samples);
@@ -215,7 +232,10 @@ fn rows_that_cannot_be_inverted_are_named() {
         // Uniform latents: ln p(x) = ln|∂z/∂x| = c + ln z (1 − z).
         let expected: f64 = own.iter().map(|z| c + z.ln() + (-z).ln_1p()).sum();
         let nats = with_density.samples.log_likelihood.nats()[place];
-        assert!((nats - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{row}: {nats} {expected}");
+        assert!(
+            (nats - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+            "{row}: {nats} {expected}"
+        );
     }
 }
 
@@ -223,7 +243,9 @@ fn rows_that_cannot_be_inverted_are_named() {
 #[test]
 fn no_good_row_is_an_error() {
     let _guard = seeded(34);
-    let flow = Flow::new(Invert::new(Invert::new(Sigmoid::new())), Uniform::new(), [1, 400]).unwrap().without_data();
+    let flow = Flow::new(Invert::new(Invert::new(Sigmoid::new())), Uniform::new(), [1, 400])
+        .unwrap()
+        .without_data();
     let all = vec![0, 1, 2];
     for error in [
         flow.sample_rows_at(3, 1e3).unwrap_err(),
@@ -242,7 +264,10 @@ fn a_sample_without_density_is_named() {
     let flow = Flow::new(layer, Uniform::new(), [1, 2]).unwrap().without_data();
     assert!(flow.sample_at(64, 1.2).is_ok());
     let error = flow.sample_with_log_prob_at(64, 1.2).unwrap_err();
-    assert!(matches!(error, FlowError::NonFiniteLikelihood { value: f64::NEG_INFINITY, .. }), "{error}");
+    assert!(
+        matches!(error, FlowError::NonFiniteLikelihood { value: f64::NEG_INFINITY, .. }),
+        "{error}"
+    );
     let rows = flow.sample_rows_with_log_prob_at(64, 1.2).unwrap();
     assert!(!rows.failed.is_empty() && rows.rows.len() + rows.failed.len() == 64);
     let minus_infinity = RowFault::Likelihood { value: f64::NEG_INFINITY };
@@ -254,7 +279,9 @@ fn a_sample_without_density_is_named() {
 #[test]
 fn evaluation_marks_rows() {
     let layers = (Scale {}, fixed(&LogitConfig::new().with_margin(0.0)));
-    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
+    let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2])
+        .unwrap()
+        .without_data();
     let x = [[0.25f32, 0.5], [f32::NAN, f32::INFINITY], [0.125, 0.75], [0.5, 1.0], [0.5, 0.5]];
     let context = Tensor::<2>::from_data([[-0.5f32], [0.0], [0.25], [0.0], [-1.0]], &device());
     let rows = flow.given(&context).evaluate_rows(Tensor::<2>::from_data(x, &device())).unwrap();
@@ -274,10 +301,17 @@ fn evaluation_marks_rows() {
     let error = rows.whole().unwrap_err();
     assert_eq!(error, FlowError::NonFiniteInput { count: 2, total: 2, example: 1 });
     // A batch without a good row still has its faults.
-    let nothing =
-        flow.given(&Context::rows(&context, 0..1)).evaluate_rows(Tensor::<2>::full([1, 2], f32::NAN, &device()));
+    let nothing = flow.given(&Context::rows(&context, 0..1)).evaluate_rows(Tensor::<2>::full(
+        [1, 2],
+        f32::NAN,
+        &device(),
+    ));
     let nothing = nothing.unwrap();
-    assert!(nothing.good().is_empty() && nothing.log_likelihood().is_none() && nothing.failed().len() == 1);
+    assert!(
+        nothing.good().is_empty()
+            && nothing.log_likelihood().is_none()
+            && nothing.failed().len() == 1
+    );
 }
 
 /// Bounds mark rows too, and so do samples of discrete data.
@@ -301,7 +335,10 @@ fn rows_of_a_bound() {
     let error = flow.given(&context).evaluate_importance_weighted(x, 5).unwrap_err();
     assert!(matches!(error, FlowError::NonFiniteLikelihood { example: 1, .. }), "{error}");
 
-    let flow = Flow::new(Sigmoid::new(), Uniform::new(), [1, 2]).unwrap().behind(dequantization()).without_data();
+    let flow = Flow::new(Sigmoid::new(), Uniform::new(), [1, 2])
+        .unwrap()
+        .behind(dequantization())
+        .without_data();
     device().seed(37);
     let error = flow.sample_at(100, 1.3).unwrap_err();
     device().seed(37);

@@ -1,5 +1,5 @@
-//! The rational-quadratic spline in float32 and float64 against its definition, where it is hard: at knots, at the bound, far outside, and in
-//! narrow and steep bins.
+//! The rational-quadratic spline in float32 and float64 against its definition, where it is hard:
+//! at knots, at the bound, far outside, and in narrow and steep bins.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use flowkit::law::{Law, RationalQuadraticSpline, RationalQuadraticSplineConfig};
@@ -57,7 +57,8 @@ impl Scalar {
         let (left, right) = (self.d[k], self.d[k + 1]);
         let denominator = s + (right + left - 2.0 * s) * xi * (1.0 - xi);
         let z = self.y[k] + h * (s * xi * xi + left * xi * (1.0 - xi)) / denominator;
-        let slope = s * s * (right * xi * xi + 2.0 * s * xi * (1.0 - xi) + left * (1.0 - xi).powi(2));
+        let slope =
+            s * s * (right * xi * xi + 2.0 * s * xi * (1.0 - xi) + left * (1.0 - xi).powi(2));
         (z, slope.ln() - 2.0 * denominator.ln())
     }
 
@@ -75,7 +76,8 @@ impl Scalar {
     }
 }
 
-/// Parameters of one element, all float32 numbers: widths and heights, then slopes, of the given sizes.
+/// Parameters of one element, all float32 numbers: widths and heights, then slopes, of the given
+/// sizes.
 fn theta(bins: f64, slopes: f64, seed: u64) -> Vec<f64> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut draw = |size: f64| {
@@ -89,11 +91,16 @@ fn theta(bins: f64, slopes: f64, seed: u64) -> Vec<f64> {
 
 /// Even, uneven, narrow, and steep splines.
 fn thetas() -> Vec<Vec<f64>> {
-    let sizes = [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0), (3.0, 1.0), (1.0, 5.0), (3.0, 30.0), (10.0, 3.0)];
-    sizes.iter().flat_map(|&(bins, slopes)| (0..4).map(move |seed| theta(bins, slopes, seed))).collect()
+    let sizes =
+        [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0), (3.0, 1.0), (1.0, 5.0), (3.0, 30.0), (10.0, 3.0)];
+    sizes
+        .iter()
+        .flat_map(|&(bins, slopes)| (0..4).map(move |seed| theta(bins, slopes, seed)))
+        .collect()
 }
 
-/// Float32 numbers: a grid, the knots of an axis and their neighbours, the bound and its neighbours, and far out.
+/// Float32 numbers: a grid, the knots of an axis and their neighbours, the bound and its
+/// neighbours, and far out.
 fn inputs(knots: &[f64]) -> Vec<f64> {
     let mut inputs: Vec<f32> = (0..200).map(|i| -3.3 + 0.033 * i as f32).collect();
     for &knot in knots {
@@ -124,13 +131,15 @@ fn run(
     let theta = TensorData::new(theta.to_vec(), [1, theta.len(), 1]).convert_dtype(dtype);
     let theta = Tensor::<3>::from_data(theta, (&device, dtype));
     let [_, params, _] = theta.dims();
-    let (value, log_derivative) = map(Tensor::from_data(x, (&device, dtype)), theta.expand([inputs.len(), params, 1]));
-    let numbers = |tensor: Tensor<2>| tensor.into_data().convert_dtype(DType::F64).iter::<f64>().collect();
+    let (value, log_derivative) =
+        map(Tensor::from_data(x, (&device, dtype)), theta.expand([inputs.len(), params, 1]));
+    let numbers =
+        |tensor: Tensor<2>| tensor.into_data().convert_dtype(DType::F64).iter::<f64>().collect();
     Run { value: numbers(value), log_derivative: numbers(log_derivative) }
 }
 
-/// Places in x and y are known to this many spacings of the type at the bound: eight running sums of shares, each rounded, of softmax's
-/// exponentials of numbers up to 30.
+/// Places in x and y are known to this many spacings of the type at the bound: eight running sums
+/// of shares, each rounded, of softmax's exponentials of numbers up to 30.
 const SPACINGS: f64 = 16.0;
 
 /// How far apart `f` is at most, within `reach` of `x` and with `slack` of its own, in that unit.
@@ -150,27 +159,45 @@ fn both_types_agree_with_the_definition() {
             let found = run(&theta, &x, dtype, |x, theta| law().forward(x, theta));
             for (i, &x) in x.iter().enumerate() {
                 let reach = if x.abs() >= BOUND { 0.0 } else { reach };
-                let own =
-                    distance_in_limits(found.value[i], x, reach, reach.max(f64::MIN_POSITIVE), |x| scalar.forward(x).0);
+                let own = distance_in_limits(
+                    found.value[i],
+                    x,
+                    reach,
+                    reach.max(f64::MIN_POSITIVE),
+                    |x| scalar.forward(x).0,
+                );
                 value = value.max(own);
                 // Slopes are products of shares, each off by the rounding of an exponent up to 30.
                 let slack = if x.abs() >= BOUND { f64::MIN_POSITIVE } else { 64.0 * epsilon };
-                let own = distance_in_limits(found.log_derivative[i], x, reach, slack, |x| scalar.forward(x).1);
+                let own = distance_in_limits(found.log_derivative[i], x, reach, slack, |x| {
+                    scalar.forward(x).1
+                });
                 log_derivative = log_derivative.max(own);
-                assert!(found.log_derivative[i].is_finite(), "{dtype:?} at {x}: {}", found.log_derivative[i]);
+                assert!(
+                    found.log_derivative[i].is_finite(),
+                    "{dtype:?} at {x}: {}",
+                    found.log_derivative[i]
+                );
             }
             let z = inputs(&scalar.y);
-            let found = run(&theta, &z, dtype, |z, theta| law().inverse_with_log_derivative(z, theta));
+            let found =
+                run(&theta, &z, dtype, |z, theta| law().inverse_with_log_derivative(z, theta));
             for (i, &z) in z.iter().enumerate() {
                 let reach = if z.abs() >= BOUND { 0.0 } else { reach };
                 let slack = reach.max(f64::MIN_POSITIVE);
-                let own = distance_in_limits(found.value[i], z, reach, slack, |z| scalar.inverse(z));
+                let own =
+                    distance_in_limits(found.value[i], z, reach, slack, |z| scalar.inverse(z));
                 back = back.max(own);
             }
         }
-        println!("{dtype:?}: value {value:.2}, log-derivative {log_derivative:.2}, inverse {back:.2} limits");
+        println!(
+            "{dtype:?}: value {value:.2}, log-derivative {log_derivative:.2}, inverse {back:.2} limits"
+        );
         let bound = if dtype == DType::F32 { roughness(&Device::default()) } else { 1.0 };
-        assert!(value <= bound && log_derivative <= bound && back <= bound, "{value} {log_derivative} {back}");
+        assert!(
+            value <= bound && log_derivative <= bound && back <= bound,
+            "{value} {log_derivative} {back}"
+        );
     }
 }
 
@@ -181,12 +208,20 @@ fn zeros_are_the_identity() {
         let theta = vec![0.0; law.n_params()];
         assert_eq!(law.n_params(), 3 * bins - 1);
         let x = inputs(&[-1.0, 0.5]);
-        for (dtype, epsilon) in [(DType::F32, f64::from(f32::EPSILON)), (DType::F64, f64::EPSILON)] {
+        for (dtype, epsilon) in [(DType::F32, f64::from(f32::EPSILON)), (DType::F64, f64::EPSILON)]
+        {
             let found = run(&theta, &x, dtype, |x, theta| law.forward(x, theta));
             for (i, &x) in x.iter().enumerate() {
-                let slack =
-                    if x.abs() < BOUND { SPACINGS * epsilon * BOUND * roughness(&Device::default()) } else { 0.0 };
-                assert!((found.value[i] - x).abs() <= slack, "{bins} bins, {dtype:?}: {x} to {}", found.value[i]);
+                let slack = if x.abs() < BOUND {
+                    SPACINGS * epsilon * BOUND * roughness(&Device::default())
+                } else {
+                    0.0
+                };
+                assert!(
+                    (found.value[i] - x).abs() <= slack,
+                    "{bins} bins, {dtype:?}: {x} to {}",
+                    found.value[i]
+                );
                 assert!(found.log_derivative[i].abs() <= slack, "{bins} bins, {dtype:?} at {x}");
             }
         }
@@ -198,10 +233,15 @@ fn the_tails_are_the_identity_and_nothing_is_guessed() {
     let theta = theta(1.0, 1.0, 9);
     let x = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::from(f32::MAX), 3.0, -3.0];
     let forward = run(&theta, &x, DType::F32, |x, theta| law().forward(x, theta));
-    let inverse = run(&theta, &x, DType::F32, |x, theta| law().inverse_with_log_derivative(x, theta));
+    let inverse =
+        run(&theta, &x, DType::F32, |x, theta| law().inverse_with_log_derivative(x, theta));
     for found in [forward, inverse] {
         for (i, &x) in x.iter().enumerate() {
-            assert!(found.value[i] == x || (x.is_nan() && found.value[i].is_nan()), "{x} to {}", found.value[i]);
+            assert!(
+                found.value[i] == x || (x.is_nan() && found.value[i].is_nan()),
+                "{x} to {}",
+                found.value[i]
+            );
             assert_eq!(found.log_derivative[i], 0.0, "{x}");
         }
     }
@@ -217,7 +257,8 @@ fn gradients_are_finite_everywhere() {
             for output in 0..2 {
                 let n = inputs.len();
                 let x = TensorData::new(inputs.clone(), [n, 1]).convert_dtype(DType::F32);
-                let theta = TensorData::new(own.clone(), [1, own.len(), 1]).convert_dtype(DType::F32);
+                let theta =
+                    TensorData::new(own.clone(), [1, own.len(), 1]).convert_dtype(DType::F32);
                 let x = Tensor::<2>::from_data(x, &device).require_grad();
                 let theta = Tensor::<3>::from_data(theta, &device).require_grad();
                 let all = theta.clone().expand([n, own.len(), 1]);
@@ -226,7 +267,10 @@ fn gradients_are_finite_everywhere() {
                     true => law().inverse_with_log_derivative(x.clone(), all),
                 };
                 let found = if output == 0 { outputs.0 } else { outputs.1 }.sum().backward();
-                let gradients = [x.grad(&found).map(Tensor::into_data), theta.grad(&found).map(Tensor::into_data)];
+                let gradients = [
+                    x.grad(&found).map(Tensor::into_data),
+                    theta.grad(&found).map(Tensor::into_data),
+                ];
                 for gradient in gradients.into_iter().flatten() {
                     let bad = gradient.iter::<f32>().filter(|value| !value.is_finite()).count();
                     assert_eq!(bad, 0, "inverse {inverse}, theta {own:?}");
@@ -236,7 +280,8 @@ fn gradients_are_finite_everywhere() {
     }
 }
 
-/// Bins of the smallest width and knots of slope 1e6: a place that rounding puts beyond its bin makes `q` or `t` negative there.
+/// Bins of the smallest width and knots of slope 1e6: a place that rounding puts beyond its bin
+/// makes `q` or `t` negative there.
 #[test]
 fn no_place_lies_beyond_its_bin() {
     for seed in 0..200 {
@@ -253,11 +298,15 @@ fn no_place_lies_beyond_its_bin() {
         };
         let (x, z) = (around(&scalar.x), around(&scalar.y));
         let forward = run(&theta, &x, DType::F32, |x, theta| law().forward(x, theta));
-        let inverse = run(&theta, &z, DType::F32, |z, theta| law().inverse_with_log_derivative(z, theta));
+        let inverse =
+            run(&theta, &z, DType::F32, |z, theta| law().inverse_with_log_derivative(z, theta));
         for (inputs, found) in [(x, forward), (z, inverse)] {
             for (i, &input) in inputs.iter().enumerate() {
                 let (value, log_derivative) = (found.value[i], found.log_derivative[i]);
-                assert!(value.is_finite() && log_derivative.is_finite(), "{input}: {value}, {log_derivative}");
+                assert!(
+                    value.is_finite() && log_derivative.is_finite(),
+                    "{input}: {value}, {log_derivative}"
+                );
                 assert!(value.abs() <= input.abs().max(BOUND + 1e-6), "{input} to {value}");
             }
         }

@@ -1,13 +1,18 @@
-//! The conformance checks can fail: a bijector with one mistake at a time, each found by the check that is there for it.
+//! The conformance checks can fail: a bijector with one mistake at a time, each found by the check
+//! that is there for it.
 
 use std::fmt::{Display, Formatter};
 
 use burn::module::{
-    Content, Devices, Initializer, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
+    Content, Devices, Initializer, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper,
+    ModuleVisitor, Param,
 };
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
-use flowkit::{Bijector, Context, Cotangent, Direction, Drive, Leaf, Replay, ShapeError, ShapeMap, Visit, check_shape};
+use flowkit::{
+    Bijector, Context, Cotangent, Direction, Drive, Leaf, Replay, ShapeError, ShapeMap, Visit,
+    check_shape,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mistake {
@@ -69,7 +74,11 @@ impl Scale {
         };
         match self.mistake {
             Unsaved | StartedUnsaved => {
-                let constant = if x.is_autodiff() { self.unsaved.clone() } else { self.unsaved.clone().inner() };
+                let constant = if x.is_autodiff() {
+                    self.unsaved.clone()
+                } else {
+                    self.unsaved.clone().inner()
+                };
                 own + constant.cast(dtype)
             }
             RandomInEvaluation if !x.is_autodiff() => {
@@ -156,8 +165,18 @@ impl<C: Context> Bijector<2, C> for Scale {
 struct Skipping;
 
 impl<C: Context> Drive<Scale, 2, C> for Skipping {
-    fn visit(bijector: &Scale, direction: Direction, x: Tensor<2>, context: &C, visit: &mut Visit<'_, 2>) -> Tensor<2> {
-        if bijector.mistake == LayerLeftOut { x } else { Leaf::visit(bijector, direction, x, context, visit) }
+    fn visit(
+        bijector: &Scale,
+        direction: Direction,
+        x: Tensor<2>,
+        context: &C,
+        visit: &mut Visit<'_, 2>,
+    ) -> Tensor<2> {
+        if bijector.mistake == LayerLeftOut {
+            x
+        } else {
+            Leaf::visit(bijector, direction, x, context, visit)
+        }
     }
 
     fn replay_forward(
@@ -208,15 +227,27 @@ fn a_bijector_without_mistake_passes() {
 const TABLE: [(Mistake, Check, &str); 21] = [
     (LogDetSign, Check::LogDet, "log_det of forward, against its Jacobian, at [0] is"),
     (LogDetFactor, Check::LogDet, "log_det of forward, against its Jacobian, at [0] is"),
-    (LogDetCut, Check::Gradients, "gradient of log_scale through log_det: the error of the first-order model shrinks"),
+    (
+        LogDetCut,
+        Check::Gradients,
+        "gradient of log_scale through log_det: the error of the first-order model shrinks",
+    ),
     (InverseOff, Check::RoundTrip, "x -> z -> x at [0,"),
     (Unsaved, Check::Records, "z after loading at [0,"),
     (StartedUnsaved, Check::Records, "z after loading at [0,"),
     (Unused, Check::Training, "parameter bias receives no gradient"),
     (Frozen, Check::Training, "parameter bias is not trained"),
     (Coupled, Check::Independence, "z in a batch, against the example alone, at ["),
-    (ShapeLies, Check::Shapes, "z of forward, against output_shape, has shape [1, 2], expected [1, 3]"),
-    (ShapeTakesAll, Check::Shapes, "what forward makes of shape [1, 1] has shape [1, 3], expected [1, 1]"),
+    (
+        ShapeLies,
+        Check::Shapes,
+        "z of forward, against output_shape, has shape [1, 2], expected [1, 3]",
+    ),
+    (
+        ShapeTakesAll,
+        Check::Shapes,
+        "what forward makes of shape [1, 1] has shape [1, 3], expected [1, 1]",
+    ),
     (LogDetShape, Check::Shapes, "log_det of forward has shape [1], expected [3]"),
     (Overflows, Check::Finite, "z at [0, 0] is NaN"),
     (Cancels, Check::Precision, "z in float32, against float64, at ["),
@@ -235,7 +266,8 @@ fn each_mistake_is_found_by_its_check() {
         let error = checked(mistake).expect_err(&format!("{mistake:?} passes"));
         println!("{mistake:?}: {error}\n");
         assert!(error.failed(check), "{mistake:?} passes {check}: {error}");
-        let failure = error.failures.iter().find(|failure| failure.check == check).expect("it failed");
+        let failure =
+            error.failures.iter().find(|failure| failure.check == check).expect("it failed");
         assert!(failure.to_string().contains(text), "{mistake:?} expects \"{text}\": {failure}");
         assert!(failure.to_string().starts_with(&format!("{check} (float")), "{failure}");
         assert!(error.to_string().starts_with("Scale fails "), "{error}");
@@ -258,7 +290,8 @@ fn mistakes_do_not_blur() {
         (LayerLeftOut, Check::Layers),
     ];
     for (mistake, check) in single {
-        let failed: Vec<Check> = checked(mistake).unwrap_err().failures.iter().map(|failure| failure.check).collect();
+        let failed: Vec<Check> =
+            checked(mistake).unwrap_err().failures.iter().map(|failure| failure.check).collect();
         assert_eq!(failed, [check], "{mistake:?}");
     }
 }
@@ -267,7 +300,10 @@ fn mistakes_do_not_blur() {
 fn frozen_parameters_are_named() {
     let frozen = Conformance::new("Scale", [1, 3], scale(Frozen)).frozen("bias");
     frozen.check().unwrap();
-    let failure = Conformance::new("Scale", [1, 3], scale(None)).frozen("bias").run(Check::Training).unwrap_err();
+    let failure = Conformance::new("Scale", [1, 3], scale(None))
+        .frozen("bias")
+        .run(Check::Training)
+        .unwrap_err();
     assert!(failure.to_string().contains("parameter bias receives a gradient"), "{failure}");
 }
 
@@ -351,9 +387,15 @@ impl Bijector<2> for Forgetful {
 
 #[test]
 fn clones_with_other_ids_are_found() {
-    let error = Conformance::new("Forgetful", [1, 3], |device| Forgetful(scale(None)(device))).check().unwrap_err();
-    let failure = error.failures.iter().find(|failure| failure.check == Check::Moves).expect("it fails");
-    assert!(failure.to_string().contains("clone changed names, ids or values of parameters"), "{error}");
+    let error = Conformance::new("Forgetful", [1, 3], |device| Forgetful(scale(None)(device)))
+        .check()
+        .unwrap_err();
+    let failure =
+        error.failures.iter().find(|failure| failure.check == Check::Moves).expect("it fails");
+    assert!(
+        failure.to_string().contains("clone changed names, ids or values of parameters"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -12,10 +12,10 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ConfigError, ConvInit, ConvResNetConfig, ConvStyle, Coupling, CouplingConfig, Density, ElementwiseConfig, Flow,
-    GatedNetConfig, GlowNetConfig, LayerConfig, Made, MadeConfig, Mask, MaskedAutoregressive,
-    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, Net, NetConfig, NetSite, ResNetConfig, Site,
-    StandardNormal, Swap, ZeroConvConfig,
+    ConfigError, ConvInit, ConvResNetConfig, ConvStyle, Coupling, CouplingConfig, Density,
+    ElementwiseConfig, Flow, GatedNetConfig, GlowNetConfig, LayerConfig, Made, MadeConfig, Mask,
+    MaskedAutoregressive, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, Net,
+    NetConfig, NetSite, ResNetConfig, Site, StandardNormal, Swap, ZeroConvConfig,
 };
 
 const START: [f64; 3] = [0.25, -1.5, 2.0];
@@ -31,7 +31,8 @@ fn starts_there(theta: Tensor<3>) {
     assert_eq!(numbers(&theta), expected.repeat(batch));
 }
 
-/// A network of `config` for two elements, or two channels at six positions, whose three parameters start at [`START`].
+/// A network of `config` for two elements, or two channels at six positions, whose three parameters
+/// start at [`START`].
 fn vectors<N: NetConfig<2>>(config: N) -> N::Net {
     config.build(&NetSite::new([1, 2], [1, 2], START.to_vec(), &Device::default())).unwrap()
 }
@@ -51,7 +52,9 @@ fn every_network_starts_where_it_is_told() {
     starts_there(images(ConvResNetConfig::new().with_n_filters(4)).forward(image.clone(), None));
     starts_there(images(GlowNetConfig::new().with_n_filters(4)).forward(image.clone(), None));
     starts_there(images(ZeroConvConfig::new()).forward(image.clone(), None));
-    let gated = GatedNetConfig::new(4, 1).with_mixing(None).with_style(ConvStyle::new().with_output(ConvInit::Zero));
+    let gated = GatedNetConfig::new(4, 1)
+        .with_mixing(None)
+        .with_style(ConvStyle::new().with_output(ConvInit::Zero));
     starts_there(images(gated).forward(image, None));
 }
 
@@ -61,25 +64,36 @@ fn a_start_has_one_finite_number_for_each_parameter() {
     let device = Device::default();
     let planned = |start: Vec<f64>| {
         let (law, start) = (AffineConfig::new(AffineForm::Exponential), Some(start));
-        let coupling = CouplingConfig::new(law.clone(), MlpConfig::new([4])).with_theta_init(start.clone());
+        let coupling =
+            CouplingConfig::new(law.clone(), MlpConfig::new([4])).with_theta_init(start.clone());
         let masked = MaskedCouplingConfig::new(law.clone(), MlpConfig::new([4]), Mask::Alternating);
         let masked = masked.with_theta_init(start.clone());
-        let layer = MaskedAutoregressiveConfig::new(law, MadeConfig::new([4])).with_theta_init(start);
+        let layer =
+            MaskedAutoregressiveConfig::new(law, MadeConfig::new([4])).with_theta_init(start);
         let site = Site::<2>::new([1, 3], &device);
         [coupling.plan(&site), masked.plan(&site), layer.plan(&site)]
     };
     assert!(planned(START[..2].to_vec()).iter().all(Result::is_ok));
     for error in planned(vec![0.0; 3]) {
-        assert!(matches!(error, Err(ConfigError::Length { expected: 2, found: 3, .. })), "{error:?}");
+        assert!(
+            matches!(error, Err(ConfigError::Length { expected: 2, found: 3, .. })),
+            "{error:?}"
+        );
     }
     for value in [f64::NAN, f64::INFINITY, 1e39] {
         for error in planned(vec![0.0, value]) {
-            assert!(matches!(error, Err(ConfigError::OutOfRange { field: "theta_init", .. })), "{error:?}");
+            assert!(
+                matches!(error, Err(ConfigError::OutOfRange { field: "theta_init", .. })),
+                "{error:?}"
+            );
         }
         // Told to the network itself.
         let site = NetSite::new([1, 2], [1, 2], vec![0.0, value], &device);
         let error = MlpConfig::new([4]).num_params(&site);
-        assert!(matches!(error, Err(ConfigError::OutOfRange { field: "theta_init", .. })), "{error:?}");
+        assert!(
+            matches!(error, Err(ConfigError::OutOfRange { field: "theta_init", .. })),
+            "{error:?}"
+        );
     }
 }
 
@@ -91,7 +105,8 @@ fn a_mixture_starts_near_the_identity() {
         let x: Vec<f64> = (-30..=30).map(|i| 0.1 * f64::from(i)).collect();
         let theta: Vec<f64> = start.iter().flat_map(|&value| vec![value; x.len()]).collect();
         let theta = tensor(theta, [1, start.len(), x.len()], DType::F64, &Device::flex());
-        let (z, _) = law.forward(tensor(x.clone(), [1, x.len()], DType::F64, &Device::flex()), theta);
+        let (z, _) =
+            law.forward(tensor(x.clone(), [1, x.len()], DType::F64, &Device::flex()), theta);
         let farthest = numbers(&z).iter().zip(&x).map(|(z, x)| (z - x).abs()).fold(0.0, f64::max);
         println!("K = {k}: {farthest:.2e}");
         assert!(farthest < if k == 1 { 1e-14 } else { 0.06 }, "{k}: {farthest}");
@@ -109,7 +124,9 @@ fn coupling<N: NetConfig<2>>(net: N) -> Coupling<MixLogCdf, N::Net> {
 
 /// A coupling of images with four channels.
 fn image_coupling<N: NetConfig<4>>(net: N) -> Coupling<MixLogCdf, N::Net> {
-    CouplingConfig::new(mixture(), net).build(&Site::<4>::new([1, 4, 2, 3], &Device::default())).unwrap()
+    CouplingConfig::new(mixture(), net)
+        .build(&Site::<4>::new([1, 4, 2, 3], &Device::default()))
+        .unwrap()
 }
 
 /// An autoregressive layer of two elements.
@@ -121,8 +138,12 @@ fn masked_layer() -> MaskedAutoregressive<MixLogCdf, Made> {
 /// Parameters of the law's start for `dims` numbers of each example.
 fn at_the_laws_start(theta: Tensor<3>) {
     let [batch, _, dims] = theta.dims();
-    let expected: Vec<f64> =
-        mixture().init().theta_init().iter().flat_map(|&value| vec![f64::from(value as f32); dims]).collect();
+    let expected: Vec<f64> = mixture()
+        .init()
+        .theta_init()
+        .iter()
+        .flat_map(|&value| vec![f64::from(value as f32); dims])
+        .collect();
     assert_eq!(numbers(&theta), expected.repeat(batch));
 }
 
@@ -144,10 +165,15 @@ fn every_layer_starts_at_its_laws_start() {
     at_the_laws_start(conv.conditioner.forward(image.clone(), &()));
     let glow = image_coupling(GlowNetConfig::new().with_n_filters(4));
     at_the_laws_start(glow.conditioner.forward(image.clone(), &()));
-    at_the_laws_start(image_coupling(ZeroConvConfig::new()).conditioner.forward(image.clone(), &()));
-    let gated = GatedNetConfig::new(4, 1).with_mixing(None).with_style(ConvStyle::new().with_output(ConvInit::Zero));
+    at_the_laws_start(
+        image_coupling(ZeroConvConfig::new()).conditioner.forward(image.clone(), &()),
+    );
+    let gated = GatedNetConfig::new(4, 1)
+        .with_mixing(None)
+        .with_style(ConvStyle::new().with_output(ConvInit::Zero));
     at_the_laws_start(image_coupling(gated).conditioner.forward(image, &()));
-    let elementwise = build::layer(&ElementwiseConfig::new(mixture()).with_noise(0.0), [1, 2], &device);
+    let elementwise =
+        build::layer(&ElementwiseConfig::new(mixture()).with_noise(0.0), [1, 2], &device);
     at_the_laws_start(elementwise.theta.val());
 }
 
@@ -185,11 +211,18 @@ fn a_start_of_the_configuration_is_kept() {
 fn a_random_last_layer_keeps_its_start() {
     let _guard = device_rng();
     let device = Device::default();
-    for start in [ConvInit::DataDependent { scale: 0.1 }, ConvInit::Normal { deviation: 0.01 }, ConvInit::FanIn] {
-        let config = GatedNetConfig::new(4, 1).with_mixing(None).with_style(ConvStyle::new().with_output(start));
+    for start in [
+        ConvInit::DataDependent { scale: 0.1 },
+        ConvInit::Normal { deviation: 0.01 },
+        ConvInit::FanIn,
+    ] {
+        let config = GatedNetConfig::new(4, 1)
+            .with_mixing(None)
+            .with_style(ConvStyle::new().with_output(start));
         let biases = [vec![0.0; 11], mixture().init().theta_init()].map(|told| {
             device.seed(3);
-            let net = config.build(&NetSite::new([1, 1, 2, 2], [1, 1, 2, 2], told, &device)).unwrap();
+            let net =
+                config.build(&NetSite::new([1, 1, 2, 2], [1, 1, 2, 2], told, &device)).unwrap();
             numbers(&net.output.conv.bias.as_ref().unwrap().val())
         });
         assert_eq!(biases[0], biases[1], "{start:?}");
@@ -229,7 +262,9 @@ impl NetConfig<2> for Last {
         let n_params = site.n_params() + more;
         let last = LinearConfig::new(site.identity()[1], n_params * site.transformed()[1]);
         let last = match self {
-            Self::Zero | Self::Told => last.with_initializer(Initializer::Zeros).init(site.device()),
+            Self::Zero | Self::Told => {
+                last.with_initializer(Initializer::Zeros).init(site.device())
+            }
             Self::Random | Self::Wide => last.with_bias(false).init(site.device()),
         };
         let bias = (*self == Self::Told).then(|| site.bias());
@@ -242,9 +277,12 @@ impl NetConfig<2> for Last {
 fn a_network_that_forgets_the_start_is_refused() {
     let _guard = device_rng();
     let site = Site::<2>::new([1, 3], &Device::default());
-    let equal = ConfigError::EqualComponents { network: "Own", law: "MixLogCdf", first: 0, second: 1 };
+    let equal =
+        ConfigError::EqualComponents { network: "Own", law: "MixLogCdf", first: 0, second: 1 };
     let coupling = |last| CouplingConfig::new(mixture(), last).build(&site).map(|_| ());
-    let masked = |last| MaskedCouplingConfig::new(mixture(), last, Mask::Alternating).build(&site).map(|_| ());
+    let masked = |last| {
+        MaskedCouplingConfig::new(mixture(), last, Mask::Alternating).build(&site).map(|_| ())
+    };
     assert_eq!(coupling(Last::Zero), Err(equal.clone().at(".net")));
     assert_eq!(masked(Last::Zero), Err(equal.at(".net")));
     let text = coupling(Last::Zero).unwrap_err().to_string();
@@ -275,7 +313,8 @@ fn a_start_with_equal_components_is_refused() {
         let coupling = CouplingConfig::new(mixture(), MlpConfig::new([4])).with_theta_init(own());
         let masked = MaskedCouplingConfig::new(mixture(), ResNetConfig::new(), Mask::Alternating);
         let masked = masked.with_theta_init(own());
-        let layer = MaskedAutoregressiveConfig::new(mixture(), MadeConfig::new([4])).with_theta_init(own());
+        let layer =
+            MaskedAutoregressiveConfig::new(mixture(), MadeConfig::new([4])).with_theta_init(own());
         let image = CouplingConfig::new(mixture(), ZeroConvConfig::new()).with_theta_init(own());
         let image_site = Site::<4>::new([1, 3, 1, 1], &Device::default());
         let errors = [
@@ -284,38 +323,56 @@ fn a_start_with_equal_components_is_refused() {
             layer.build(&site).err(),
             image.build(&image_site).err(),
         ];
-        let names = ["CouplingConfig", "MaskedCouplingConfig", "MaskedAutoregressiveConfig", "CouplingConfig"];
+        let names = [
+            "CouplingConfig",
+            "MaskedCouplingConfig",
+            "MaskedAutoregressiveConfig",
+            "CouplingConfig",
+        ];
         for (error, network) in errors.into_iter().zip(names) {
             let (first, second) = pair;
-            assert_eq!(error, Some(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second }));
+            assert_eq!(
+                error,
+                Some(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second })
+            );
         }
     }
     // Any of the three numbers tells components apart.
     let apart = vec![0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.0, 0.1, 0.0];
     assert!(mixture().init().check_init("Mlp", &apart).is_ok());
     // Laws without components take any start.
-    let affine = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));
+    let affine =
+        CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));
     assert!(affine.with_theta_init(Some(vec![0.0, 0.0])).build(&site).is_ok());
-    let error = CouplingConfig::new(mixture(), MlpConfig::new([4])).with_theta_init(Some(all)).build(&site);
+    let error =
+        CouplingConfig::new(mixture(), MlpConfig::new([4])).with_theta_init(Some(all)).build(&site);
     let text = error.map(|_| ()).unwrap_err().to_string();
-    assert!(text.starts_with("CouplingConfig: components 0 and 1 of MixLogCdf start equal"), "{text}");
+    assert!(
+        text.starts_with("CouplingConfig: components 0 and 1 of MixLogCdf start equal"),
+        "{text}"
+    );
 }
 
-/// Components that start equal have equal gradients for ever: their weights would stay equal, as they are at the start.
+/// Components that start equal have equal gradients for ever: their weights would stay equal, as
+/// they are at the start.
 #[test]
 fn components_part_in_training() {
     let _guard = device_rng();
     let device = Device::flex().autodiff();
     let x = TwoMoons::new(400, 0.1, 1).points(&device);
     let law = || AnyLawConfig::from(MixLogCdfConfig::new(4));
-    // Biases of the last layer of the first network: of the weights and of the means of the four components.
+    // Biases of the last layer of the first network: of the weights and of the means of the four
+    // components.
     let parts = |name: &str, bias: Tensor<1>, n_other: usize| {
         let bias = numbers(&bias);
         let of = |first: usize| (0..4).map(|k| bias[(first + k) * n_other]).collect::<Vec<f64>>();
         for (what, values) in [("weights", of(2)), ("means", of(6))] {
             for (k, value) in values.iter().enumerate() {
-                let nearest =
-                    values.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, other)| (value - other).abs());
+                let nearest = values
+                    .iter()
+                    .enumerate()
+                    .filter(|(j, _)| *j != k)
+                    .map(|(_, other)| (value - other).abs());
                 let nearest = nearest.fold(f64::INFINITY, f64::min);
                 assert!(nearest > 1e-6, "{name}: {what} {values:?}");
             }
@@ -327,13 +384,21 @@ fn components_part_in_training() {
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
-    parts("RealNVP", trainer.model().bijector[0].1.conditioner.net.output.bias.as_ref().unwrap().val(), 1);
+    parts(
+        "RealNVP",
+        trainer.model().bijector[0].1.conditioner.net.output.bias.as_ref().unwrap().val(),
+        1,
+    );
     let flow = MafConfig::new(2).with_law(law()).init(&device).initialize(x.clone()).unwrap();
     let mut trainer = Trainer::new(flow, training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
-    parts("MAF", trainer.model().bijector[0].1.conditioner.net.output.linear.bias.as_ref().unwrap().val(), 2);
+    parts(
+        "MAF",
+        trainer.model().bijector[0].1.conditioner.net.output.linear.bias.as_ref().unwrap().val(),
+        2,
+    );
     // A stack that is put together by hand, as in the models: no call names the start.
     let step = || {
         let config = CouplingConfig::new(law(), MlpConfig::new([32]));
@@ -344,7 +409,11 @@ fn components_part_in_training() {
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
     }
-    parts("by hand", trainer.model().bijector[0].0.conditioner.net.output.bias.as_ref().unwrap().val(), 1);
+    parts(
+        "by hand",
+        trainer.model().bijector[0].0.conditioner.net.output.bias.as_ref().unwrap().val(),
+        1,
+    );
     let layer = build::layer(&ElementwiseConfig::new(law()).with_noise(0.0), [1, 2], &device);
     let flow = Flow::new(layer, StandardNormal::new(), [1, 2]).unwrap();
     let mut trainer = Trainer::new(flow.initialize(x.clone()).unwrap(), training()).unwrap();

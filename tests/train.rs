@@ -8,8 +8,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::train::{
-    Adam, Checkpoint, Ema, EmaDecay, GradientUnit, NonFinite, OptimizerConfig, Purpose, Schedule, StepSeed, TrainError,
-    Trainer, TrainerConfig, WarmUp, clip_global_norm, global_norm,
+    Adam, Checkpoint, Ema, EmaDecay, GradientUnit, NonFinite, OptimizerConfig, Purpose, Schedule,
+    StepSeed, TrainError, Trainer, TrainerConfig, WarmUp, clip_global_norm, global_norm,
 };
 use flowkit::{ConfigError, Uninit};
 
@@ -45,7 +45,10 @@ fn values(model: &Pair, gradients: &GradientsParams) -> Vec<f32> {
 fn close(found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() <= 4.0 * f32::EPSILON * expected.abs(), "{found} is not {expected}");
+        assert!(
+            (found - expected).abs() <= 4.0 * f32::EPSILON * expected.abs(),
+            "{found} is not {expected}"
+        );
     }
 }
 
@@ -73,7 +76,8 @@ fn a_short_gradient_is_left_alone() {
     let device = Device::flex().autodiff();
     let model = pair([1.0, 1.0], 1.0, &device);
     for max_norm in [5.0, f64::INFINITY] {
-        let (clipped, _) = clip_global_norm(gradients(&model, [3.0, 0.1], 3.9), &model, max_norm).unwrap();
+        let (clipped, _) =
+            clip_global_norm(gradients(&model, [3.0, 0.1], 3.9), &model, max_norm).unwrap();
         assert_eq!(values(&model, &clipped), [3.0, 0.1, 3.9]);
     }
     let (empty, norm) = clip_global_norm(GradientsParams::new(), &model, 1.0).unwrap();
@@ -100,7 +104,10 @@ fn a_gradient_that_is_not_finite_is_named() {
     }
     for max_norm in [0.0, -1.0, f64::NAN] {
         let error = clip_global_norm(GradientsParams::new(), &model, max_norm).unwrap_err();
-        assert!(matches!(error, TrainError::Config(ConfigError::OutOfRange { field: "max_norm", .. })), "{error}");
+        assert!(
+            matches!(error, TrainError::Config(ConfigError::OutOfRange { field: "max_norm", .. })),
+            "{error}"
+        );
     }
 }
 
@@ -109,7 +116,8 @@ fn a_gradient_that_is_not_finite_is_named() {
 fn a_huge_finite_gradient_is_clipped() {
     let device = Device::flex().autodiff();
     let model = pair([1.0, 1.0], 1.0, &device);
-    let (clipped, norm) = clip_global_norm(gradients(&model, [3e30, 0.0], 4e30), &model, 1.0).unwrap();
+    let (clipped, norm) =
+        clip_global_norm(gradients(&model, [3e30, 0.0], 4e30), &model, 1.0).unwrap();
     assert!((norm / 5e30 - 1.0).abs() < 1e-6, "{norm}");
     close(&values(&model, &clipped), &[0.6, 0.0, 0.8]);
 }
@@ -122,7 +130,10 @@ fn the_average_has_a_closed_form() {
         let start = pair([1.0, -2.0], 0.5, &device);
         let mut ema = Ema::new(&start, decay).unwrap();
         let model = Pair {
-            first: start.first.clone().map(|_| Tensor::<1>::from_data([3.0, 4.0], &device).require_grad()),
+            first: start
+                .first
+                .clone()
+                .map(|_| Tensor::<1>::from_data([3.0, 4.0], &device).require_grad()),
             count: start.count.clone().map(|_| Tensor::from_data([8], &device)),
             ..start
         };
@@ -137,7 +148,11 @@ fn the_average_has_a_closed_form() {
             &average.first.val().into_data().iter::<f32>().collect::<Vec<_>>(),
             &[3.0 - 2.0 * rest as f32, 4.0 - 6.0 * rest as f32],
         );
-        assert_eq!(average.second.val().into_scalar::<f32>(), 0.5, "equal values stay equal bit for bit");
+        assert_eq!(
+            average.second.val().into_scalar::<f32>(),
+            0.5,
+            "equal values stay equal bit for bit"
+        );
         assert_eq!(average.count.val().into_scalar::<i32>(), 8, "integers are taken over");
         assert!(!average.first.val().is_autodiff());
         assert_eq!(average.first.id, model.first.id);
@@ -162,7 +177,10 @@ fn the_average_rejects_another_model() {
     let device = Device::flex();
     let ema = Ema::new(&pair([0.0; 2], 0.0, &device), EmaDecay::Constant(0.9)).unwrap();
     let error = ema.update(&pair([0.0; 2], 0.0, &device)).unwrap_err();
-    assert!(matches!(&error, TrainError::ForeignParameter { parameter } if parameter == "first"), "{error}");
+    assert!(
+        matches!(&error, TrainError::ForeignParameter { parameter } if parameter == "first"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -174,8 +192,9 @@ fn a_lazy_model_and_its_average_start_alike() {
     assert!(model.weight.val().is_require_grad());
 }
 
-/// Reference values of TensorFlow's Adam. Its ε stands beside the uncorrected √v, ours beside the corrected one; at
-/// ε = 1e-8 that moves a step of 1e-3 by 6e-10, below the last digit of an f32 near 1.
+/// Reference values of TensorFlow's Adam. Its ε stands beside the uncorrected √v, ours beside the
+/// corrected one; at ε = 1e-8 that moves a step of 1e-3 by 6e-10, below the last digit of an f32
+/// near 1.
 #[test]
 fn adam_is_adam_of_tensorflow() {
     let device = Device::flex().autodiff();
@@ -226,9 +245,11 @@ impl Run {
 
     fn steps(mut self, steps: std::ops::Range<u64>, device: &Device) -> Self {
         for step in steps {
-            // The noise comes from a host generator: the seed of the device is shared by all tests of the process.
+            // The noise comes from a host generator: the seed of the device is shared by all tests
+            // of the process.
             let seed = StepSeed::new(3).seed(step, Purpose::Training);
-            let noise: Vec<f32> = (0..6).map(|i| ((seed >> (8 * i)) & 255) as f32 / 256.0).collect();
+            let noise: Vec<f32> =
+                (0..6).map(|i| ((seed >> (8 * i)) & 255) as f32 / 256.0).collect();
             let input = Tensor::<2>::from_data(TensorData::new(noise, [2, 3]), device);
             let loss = self.model.forward(input).square().sum();
             let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
@@ -249,7 +270,8 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
 
     let half = Run::start(&device).steps(0..5, &device);
     let updates = half.ema.updates().to_string();
-    let mut checkpoint = Checkpoint::new(BTreeMap::from([("ema.updates".into(), updates)])).unwrap();
+    let mut checkpoint =
+        Checkpoint::new(BTreeMap::from([("ema.updates".into(), updates)])).unwrap();
     checkpoint.insert("model", &half.model).unwrap();
     checkpoint.insert("ema", half.ema.model()).unwrap();
     checkpoint.insert_optimizer("optimizer", &half.optimizer, &half.model).unwrap();
@@ -266,12 +288,15 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
     let resumed = Run { model, ema, optimizer }.steps(5..10, &device);
 
     assert_eq!(resumed.model.weight.val().into_data(), whole.model.weight.val().into_data());
-    assert_eq!(resumed.ema.model().weight.val().into_data(), whole.ema.model().weight.val().into_data());
+    assert_eq!(
+        resumed.ema.model().weight.val().into_data(),
+        whole.ema.model().weight.val().into_data()
+    );
     assert_eq!(resumed.ema.updates(), 10);
 }
 
-/// 1 − 1/98 is the decay of Glow's code for eight devices. A parser of JSON that is off by one digit in the last place makes another run
-/// of a resumed one.
+/// 1 − 1/98 is the decay of Glow's code for eight devices. A parser of JSON that is off by one
+/// digit in the last place makes another run of a resumed one.
 #[test]
 fn a_configuration_comes_back_bit_for_bit() {
     let device = Device::flex().autodiff();
@@ -280,7 +305,8 @@ fn a_configuration_comes_back_bit_for_bit() {
         .with_learning_rate(0.1 + 0.2)
         .with_ema(EmaDecay::Constant(1.0 - 1.0 / 98.0));
     let model: Linear = LinearConfig::new(1, 1).init(&device);
-    let checkpoint = Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
+    let checkpoint =
+        Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
     let resumed = Trainer::resume(&checkpoint, Uninit::new(model)).unwrap();
     assert_eq!(*resumed.config(), config);
     // The text too: no two numbers are written alike.
@@ -288,7 +314,8 @@ fn a_configuration_comes_back_bit_for_bit() {
     assert_eq!(again.metadata("trainer"), checkpoint.metadata("trainer"));
 }
 
-/// What `validate` admits can be written down and read again; what cannot be written is not admitted.
+/// What `validate` admits can be written down and read again; what cannot be written is not
+/// admitted.
 #[test]
 fn every_valid_configuration_survives_its_checkpoint() {
     let device = Device::flex().autodiff();
@@ -296,15 +323,25 @@ fn every_valid_configuration_survives_its_checkpoint() {
     let valid = [
         config().with_max_norm(f64::MAX).with_norm_unit(GradientUnit::BitsPerDim),
         config().with_max_norm(f64::MIN_POSITIVE).with_learning_rate(f64::MAX),
-        config().with_seed(u64::MAX).with_warm_up(u64::MAX).with_ema(EmaDecay::Constant(1.0 - f64::EPSILON)),
-        config().with_schedule(Schedule::Exponential { start: u64::MAX, decay: 5e-324, floor: 0.0 }),
+        config()
+            .with_seed(u64::MAX)
+            .with_warm_up(u64::MAX)
+            .with_ema(EmaDecay::Constant(1.0 - f64::EPSILON)),
+        config().with_schedule(Schedule::Exponential {
+            start: u64::MAX,
+            decay: 5e-324,
+            floor: 0.0,
+        }),
         config().with_schedule(Schedule::Cosine { start: 0, end: u64::MAX, floor: 0.1 + 0.2 }),
         config().with_non_finite(NonFinite::Skip { at_most: u64::MAX }),
         config().with_non_finite(NonFinite::Restore { at_most: 0 }).with_ema(EmaDecay::Warmed(0.0)),
     ];
     for config in valid {
         let model: Linear = LinearConfig::new(1, 1).init(&device);
-        let checkpoint = Trainer::new(model.clone(), config.clone()).unwrap().checkpoint(BTreeMap::new()).unwrap();
+        let checkpoint = Trainer::new(model.clone(), config.clone())
+            .unwrap()
+            .checkpoint(BTreeMap::new())
+            .unwrap();
         let resumed = Trainer::resume(&checkpoint, Uninit::new(model)).unwrap();
         assert_eq!(*resumed.config(), config);
     }
@@ -318,7 +355,8 @@ fn every_valid_configuration_survives_its_checkpoint() {
     }
 }
 
-/// Checkpoints of other versions: a field that was not there has its default, one from the future is named.
+/// Checkpoints of other versions: a field that was not there has its default, one from the future
+/// is named.
 #[test]
 fn fields_may_be_added_to_a_configuration() {
     let device = Device::flex().autodiff();
@@ -327,7 +365,8 @@ fn fields_may_be_added_to_a_configuration() {
         let start = Trainer::new(model.clone(), TrainerConfig::new(3)).unwrap();
         let saved = start.checkpoint(BTreeMap::new()).unwrap();
         let progress = saved.metadata("progress").unwrap().to_owned();
-        let metadata = BTreeMap::from([("trainer".into(), trainer.into()), ("progress".into(), progress)]);
+        let metadata =
+            BTreeMap::from([("trainer".into(), trainer.into()), ("progress".into(), progress)]);
         let mut other = Checkpoint::new(metadata).unwrap();
         other.insert("model", &model).unwrap();
         other.insert("average", start.average()).unwrap();

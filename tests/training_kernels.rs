@@ -1,5 +1,5 @@
-//! Kernels on parameters against their references, in float64 and float32, on lengths that no vector and no task divides; and our Adam against
-//! burn's, step by step.
+//! Kernels on parameters against their references, in float64 and float32, on lengths that no
+//! vector and no task divides; and our Adam against burn's, step by step.
 
 use burn::optim::{AdamConfig, AdamState, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -25,17 +25,29 @@ fn normal(n: usize, rng: &mut StdRng) -> Vec<f64> {
     (0..n).map(|_| rng.sample(StandardNormal)).collect()
 }
 
-fn tensor<const D: usize>(numbers: &[f64], shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(numbers.to_vec(), shape).convert_dtype(dtype), (device, dtype))
+fn tensor<const D: usize>(
+    numbers: &[f64],
+    shape: [usize; D],
+    device: &Device,
+    dtype: DType,
+) -> Tensor<D> {
+    Tensor::from_data(
+        TensorData::new(numbers.to_vec(), shape).convert_dtype(dtype),
+        (device, dtype),
+    )
 }
 
 fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
     tensor.clone().into_data().iter::<f64>().collect()
 }
 
-/// Float64 on the CPU, and the default device's float32, with the roundings that a number may differ by.
+/// Float64 on the CPU, and the default device's float32, with the roundings that a number may
+/// differ by.
 fn kinds() -> [(Device, DType, f64); 2] {
-    [(Device::flex(), DType::F64, f64::EPSILON), (Device::default(), DType::F32, f64::from(f32::EPSILON))]
+    [
+        (Device::flex(), DType::F64, f64::EPSILON),
+        (Device::default(), DType::F32, f64::from(f32::EPSILON)),
+    ]
 }
 
 fn assert_close(found: &[f64], expected: &[f64], epsilon: f64, what: &str) {
@@ -59,17 +71,24 @@ fn adam_is_its_reference() {
     let mut rng = StdRng::seed_from_u64(3);
     for n in LENGTHS {
         let operands = drawn(n, &mut rng);
-        let run = |update: fn(Tensor<1>, Tensor<1>, Tensor<1>, Tensor<1>, Rates) -> [Tensor<1>; 3],
-                   device: &Device,
-                   dtype| {
-            let [parameter, gradient, mean, square] = operands.each_ref().map(|o| tensor(o, [n], device, dtype));
-            update(parameter, gradient, mean, square, RATES)
-        };
+        let run =
+            |update: fn(Tensor<1>, Tensor<1>, Tensor<1>, Tensor<1>, Rates) -> [Tensor<1>; 3],
+             device: &Device,
+             dtype| {
+                let [parameter, gradient, mean, square] =
+                    operands.each_ref().map(|o| tensor(o, [n], device, dtype));
+                update(parameter, gradient, mean, square, RATES)
+            };
         let truth = run(adam::reference, &Device::flex(), DType::F64);
         for (device, dtype, epsilon) in kinds() {
             for (found, truth) in run(adam::update, &device, dtype).iter().zip(&truth) {
                 assert_eq!(found.dtype(), dtype);
-                assert_close(&numbers(found), &numbers(truth), epsilon, &format!("{n} numbers, {dtype:?}"));
+                assert_close(
+                    &numbers(found),
+                    &numbers(truth),
+                    epsilon,
+                    &format!("{n} numbers, {dtype:?}"),
+                );
             }
         }
     }
@@ -80,8 +99,9 @@ fn a_moving_average_is_its_reference() {
     let mut rng = StdRng::seed_from_u64(4);
     for n in LENGTHS {
         let [average, value] = [(); 2].map(|()| normal(n, &mut rng));
-        let operands =
-            |device: &Device, dtype| (tensor(&average, [n], device, dtype), tensor(&value, [n], device, dtype));
+        let operands = |device: &Device, dtype| {
+            (tensor(&average, [n], device, dtype), tensor(&value, [n], device, dtype))
+        };
         let (wide_average, wide_value) = operands(&Device::flex(), DType::F64);
         let truth = numbers(&moving_average::reference(wide_average, wide_value, 0.01));
         for (device, dtype, epsilon) in kinds() {
@@ -94,7 +114,8 @@ fn a_moving_average_is_its_reference() {
     }
 }
 
-/// An update in place is not seen by who else holds a tensor, and a part or a transpose of a tensor is read as what it is.
+/// An update in place is not seen by who else holds a tensor, and a part or a transpose of a tensor
+/// is read as what it is.
 #[test]
 fn what_is_shared_or_lies_elsewhere_is_left_alone() {
     let mut rng = StdRng::seed_from_u64(5);
@@ -130,7 +151,8 @@ fn as_recorded<A: RecordState, B: RecordState>(state: &A, device: &Device) -> B 
     B::state_unflatten("parameter", &mut source, device).expect("the names of burn's record")
 }
 
-/// A parameter after some steps, and how many the state counts. From `swap_at` on, burn's Adam goes on with the state.
+/// A parameter after some steps, and how many the state counts. From `swap_at` on, burn's Adam goes
+/// on with the state.
 fn walk<O: Optimizer>(optimizer: O, swap_at: Option<usize>) -> (Vec<f64>, usize) {
     let other = AdamConfig::new().with_epsilon(1e-8).build();
     let mut rng = StdRng::seed_from_u64(6);
@@ -140,7 +162,10 @@ fn walk<O: Optimizer>(optimizer: O, swap_at: Option<usize>) -> (Vec<f64>, usize)
     for step in 0..200 {
         let mut gradient = normal(50, &mut rng);
         // Of all sizes, and one parameter that never has any.
-        gradient.iter_mut().enumerate().for_each(|(index, g)| *g *= 10f64.powi(index as i32 / 5 - 6));
+        gradient
+            .iter_mut()
+            .enumerate()
+            .for_each(|(index, g)| *g *= 10f64.powi(index as i32 / 5 - 6));
         gradient[49] = 0.0;
         let gradient = tensor(&gradient, [50], &device, dtype);
         (parameter, state) = match swap_at {
@@ -165,7 +190,8 @@ fn our_adam_is_the_one_of_burn() {
         let (found, time) = walk(Adam::default(), swap_at);
         assert_eq!(time, 200);
         for (found, expected) in found.iter().zip(&expected) {
-            // 200 roundings of a number near 1; burn takes 1 − β in float32, which is 1.3e-5 off for 0.999.
+            // 200 roundings of a number near 1; burn takes 1 − β in float32, which is 1.3e-5 off
+            // for 0.999.
             assert!((found - expected).abs() < 2e-5, "{found} is not {expected}");
         }
     }

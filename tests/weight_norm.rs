@@ -29,7 +29,9 @@ const BIASES: [f64; OUTPUTS] = [0.2, 0.0, -0.7];
 
 /// The layer with the numbers above.
 fn layer(kernel: usize, precision: Precision) -> DataInitConv {
-    let config = DataInitConvConfig::new(INPUTS, OUTPUTS).with_kernel(kernel).with_weight(ConvWeight::WeightNorm);
+    let config = DataInitConvConfig::new(INPUTS, OUTPUTS)
+        .with_kernel(kernel)
+        .with_weight(ConvWeight::WeightNorm);
     let layer = config.with_start(ConvInit::DataDependent { scale: 0.1 }).init(&precision.device());
     set(layer, precision, |path| match path {
         "gain" => GAINS.to_vec(),
@@ -56,7 +58,9 @@ fn closed_form(kernel: usize, directions: &[f64], gains: &[f64], biases: &[f64])
                 let mut sum = 0.0;
                 for (index, v) in own.iter().enumerate() {
                     let (i, dr, dc) = (index / area, index % area / kernel, index % kernel);
-                    let (Some(r), Some(c)) = ((row + dr).checked_sub(pad), (column + dc).checked_sub(pad)) else {
+                    let (Some(r), Some(c)) =
+                        ((row + dr).checked_sub(pad), (column + dc).checked_sub(pad))
+                    else {
                         continue;
                     };
                     if r < SIDE && c < SIDE {
@@ -131,24 +135,35 @@ fn the_start_sets_length_and_bias() {
         let mut gains = Vec::new();
         let mut biases = Vec::new();
         for (o, gain) in GAINS.iter().enumerate() {
-            let own: Vec<f64> = (0..BATCH).flat_map(|b| y[(b * OUTPUTS + o) * plane..][..plane].to_vec()).collect();
+            let own: Vec<f64> =
+                (0..BATCH).flat_map(|b| y[(b * OUTPUTS + o) * plane..][..plane].to_vec()).collect();
             let mean = own.iter().sum::<f64>() / own.len() as f64;
             let variance = own.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / own.len() as f64;
             let factor = 0.1 / (variance + 1e-8).sqrt();
             gains.push(gain * factor);
             biases.push(-mean * factor);
         }
-        assert!(normwise(&values(started.gain.as_ref().unwrap().val()), &gains) < limit, "{precision:?}");
-        assert!(normwise(&values(started.conv.bias.as_ref().unwrap().val()), &biases) < limit, "{precision:?}");
+        assert!(
+            normwise(&values(started.gain.as_ref().unwrap().val()), &gains) < limit,
+            "{precision:?}"
+        );
+        assert!(
+            normwise(&values(started.conv.bias.as_ref().unwrap().val()), &biases) < limit,
+            "{precision:?}"
+        );
         let kept = precision.tensor(directions(3), [OUTPUTS, INPUTS, 3, 3]);
         assert_eq!(values(started.conv.weight.val()), values(kept));
         let truth = closed_form(3, &directions(3), &gains, &biases);
         assert!(normwise(&values(passed), &truth) < limit, "{precision:?}");
-        assert!(normwise(&values(started.forward(input(precision))), &truth) < limit, "{precision:?}");
+        assert!(
+            normwise(&values(started.forward(input(precision))), &truth) < limit,
+            "{precision:?}"
+        );
     }
 }
 
-/// Nothing keeps a direction from becoming 0 in training. The layer then gives its bias, and gradients are finite.
+/// Nothing keeps a direction from becoming 0 in training. The layer then gives its bias, and
+/// gradients are finite.
 #[test]
 fn directions_of_length_0_give_numbers() {
     for precision in Precision::BOTH {

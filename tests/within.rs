@@ -3,13 +3,15 @@
 
 use burn::tensor::{DType, Device, Distribution, Tensor, Tolerance};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, MixLogCdfConfig,
+    RationalQuadraticSplineConfig,
 };
 
 fn laws() -> Vec<AnyLaw> {
     let forms = [AffineForm::Exponential, AffineForm::Bounded, AffineForm::Additive];
     let affine = forms.into_iter().map(|form| AnyLawConfig::from(AffineConfig::new(form)));
-    let others: [AnyLawConfig; 2] = [MixLogCdfConfig::new(3).into(), RationalQuadraticSplineConfig::new(4).into()];
+    let others: [AnyLawConfig; 2] =
+        [MixLogCdfConfig::new(3).into(), RationalQuadraticSplineConfig::new(4).into()];
     affine.chain(others).map(|config| config.init()).collect()
 }
 
@@ -25,7 +27,8 @@ fn a_law_within_channels_leaves_the_others_as_they_are() {
                 let normal = Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
                 normal.cast(DType::F64)
             };
-            let (x, theta) = (of([batch, channels, positions]), of([batch, law.n_params(), n * positions]));
+            let (x, theta) =
+                (of([batch, channels, positions]), of([batch, law.n_params(), n * positions]));
             let (z, log_det) = law.forward_within(x.clone(), theta.clone(), range.clone());
 
             let inside = x.clone().narrow(1, first, n).reshape([batch, n * positions]);

@@ -16,13 +16,15 @@ use super::{Item, Notes, process};
 
 pub fn main(program: &str, items: &[Item]) -> ExitCode {
     let args = Args::parse();
-    let chosen = items.iter().filter(|item| args.filter.is_match(&format!("{}@flowkit", item.name)));
+    let chosen =
+        items.iter().filter(|item| args.filter.is_match(&format!("{}@flowkit", item.name)));
     if args.list {
         chosen.for_each(|item| println!("{}", item.name));
         return ExitCode::SUCCESS;
     }
     if let (Some(name), Some(phase)) = (&args.item, args.phase) {
-        let item = items.iter().find(|item| item.name == *name).expect("the parent knows the names");
+        let item =
+            items.iter().find(|item| item.name == *name).expect("the parent knows the names");
         println!("{}", Value::Object(work(item, phase, &args)));
         return ExitCode::SUCCESS;
     }
@@ -78,13 +80,19 @@ fn run(program: &str, item: &Item, args: &Args) -> io::Result<bool> {
         });
         line.extend(fields.as_object().cloned().unwrap_or_default());
         let timed = match &checked {
-            Ok(notes) => spawn(item, Phase::Time, threads, args)?.map(|times| (notes.clone(), times)),
+            Ok(notes) => {
+                spawn(item, Phase::Time, threads, args)?.map(|times| (notes.clone(), times))
+            }
             Err(error) => Err(error.clone()),
         };
         let shown = match timed {
             Ok((mut notes, mut times)) => {
                 let number = |key: &str| times.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-                let shown = format!("{:>10.2} ms {:>8.0} MB", 1e3 * number("median_s"), number("peak_rss_mb"));
+                let shown = format!(
+                    "{:>10.2} ms {:>8.0} MB",
+                    1e3 * number("median_s"),
+                    number("peak_rss_mb")
+                );
                 line.append(&mut times);
                 line.append(&mut notes);
                 shown
@@ -105,7 +113,12 @@ fn run(program: &str, item: &Item, args: &Args) -> io::Result<bool> {
 }
 
 /// The line of a child, or the last words of one that panicked.
-fn spawn(item: &Item, phase: Phase, threads: usize, args: &Args) -> io::Result<Result<Notes, String>> {
+fn spawn(
+    item: &Item,
+    phase: Phase,
+    threads: usize,
+    args: &Args,
+) -> io::Result<Result<Notes, String>> {
     let own = env::current_exe()?;
     let mut command = match bound_to(threads) {
         Some(cores) => {
@@ -123,7 +136,8 @@ fn spawn(item: &Item, phase: Phase, threads: usize, args: &Args) -> io::Result<R
     if args.smoke {
         command.arg("--smoke");
     }
-    let output = command.env("RAYON_NUM_THREADS", threads.to_string()).stderr(Stdio::piped()).output()?;
+    let output =
+        command.env("RAYON_NUM_THREADS", threads.to_string()).stderr(Stdio::piped()).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if !output.status.success() {
         return Ok(Err(format!("{phase}: {}: {}", output.status, text(&output.stderr))));

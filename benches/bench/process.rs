@@ -37,7 +37,8 @@ pub fn load() -> Option<f64> {
 pub fn busy() -> Option<f64> {
     let read = || -> Option<[f64; 2]> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
-        let ticks: Vec<f64> = stat.lines().next()?.split_whitespace().skip(1).take(8).flat_map(str::parse).collect();
+        let ticks: Vec<f64> =
+            stat.lines().next()?.split_whitespace().skip(1).take(8).flat_map(str::parse).collect();
         // Idle, and waiting for a disk.
         Some([ticks.iter().sum(), ticks.get(3)? + ticks.get(4)?])
     };

@@ -72,14 +72,17 @@ impl Timing {
         let first_call = sample(call);
         let first = first_call.seconds;
         let longest_wait = variable("BENCH_GATE", 0.0);
-        let (waited, quiet) = if longest_wait > 0.0 && !self.once { gate(longest_wait) } else { (0.0, false) };
+        let (waited, quiet) =
+            if longest_wait > 0.0 && !self.once { gate(longest_wait) } else { (0.0, false) };
         if !self.once {
             process::reset_peak();
         }
         let before = process::memory("VmRSS");
         let samples = if self.once { vec![first_call] } else { self.repeat(call, first) };
 
-        let clean = sorted(samples.iter().filter(|sample| sample.waited < CLEAN).map(|sample| sample.seconds));
+        let clean = sorted(
+            samples.iter().filter(|sample| sample.waited < CLEAN).map(|sample| sample.seconds),
+        );
         let all = sorted(samples.iter().map(|sample| sample.seconds));
         let cpu = sorted(samples.iter().map(|sample| sample.cpu));
         let delay = sorted(samples.iter().map(|sample| sample.waited));
@@ -109,7 +112,8 @@ impl Timing {
         loop {
             samples.push(sample(call));
             let elapsed = start.elapsed().as_secs_f64();
-            let (n, clean) = (samples.len(), samples.iter().filter(|sample| sample.waited < CLEAN).count());
+            let (n, clean) =
+                (samples.len(), samples.iter().filter(|sample| sample.waited < CLEAN).count());
             let enough = (elapsed >= self.budget && clean >= at_least) || clean >= 40;
             if n >= at_least && (enough || elapsed >= hard || n >= 400) {
                 return samples;

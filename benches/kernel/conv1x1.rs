@@ -32,7 +32,12 @@ fn check<B: Bijector<4> + Clone>(layer: B, device: &Device) -> f64 {
     let wide_x = leaf(values(x.clone()), x.dims());
     let (z, log_det) = layer.forward(x.clone(), &());
     let (wide_z, wide_log_det) = wide.forward(wide_x.clone(), &());
-    within(1e-9, "inverse in float64", &values(wide.inverse(wide_z.clone(), &())), &values(wide_x.clone()));
+    within(
+        1e-9,
+        "inverse in float64",
+        &values(wide.inverse(wide_z.clone(), &())),
+        &values(wide_x.clone()),
+    );
     let mut gap = within(1e-5, "z", &values(z), &values(wide_z));
     gap = gap.max(within(1e-4, "log-determinant", &values(log_det), &values(wide_log_det)));
     let (found, expected) = (both(&layer, &x), both(&wide, &wide_x));
@@ -60,7 +65,9 @@ pub fn items() -> Vec<Item> {
         let config = ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal);
         config.build(&site(device)).expect("a matrix of few channels")
     };
-    let plu = move |device: &Device| Conv1x1Config::new().build(&site(device)).expect("a matrix of few channels");
+    let plu = move |device: &Device| {
+        Conv1x1Config::new().build(&site(device)).expect("a matrix of few channels")
+    };
     let graph = |device: &Device| device.clone().autodiff();
     vec![
         Item::new(

@@ -18,7 +18,10 @@ pub fn within(limit: f64, what: &str, found: &[f64], expected: &[f64]) -> f64 {
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (found - expected).abs() / largest;
         // Also false for a NaN.
-        assert!(error <= limit, "{what}: element {index} is {found}, not {expected}: {error:.1e} above {limit:.1e}");
+        assert!(
+            error <= limit,
+            "{what}: element {index} is {found}, not {expected}: {error:.1e} above {limit:.1e}"
+        );
         gap = gap.max(error);
     }
     gap

@@ -32,9 +32,16 @@ impl Case {
         // The peers' formula, which has no upper bound of log-scales.
         let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
         let normal = |params, mean, deviation| {
-            Tensor::<3>::random([batch, params, DIMS], Distribution::Normal(mean, deviation), device)
+            Tensor::<3>::random(
+                [batch, params, DIMS],
+                Distribution::Normal(mean, deviation),
+                device,
+            )
         };
-        let theta = Tensor::cat(vec![normal(2 + 2 * COMPONENTS, 0.0, 1.0), normal(COMPONENTS, -1.0, 0.5)], 1);
+        let theta = Tensor::cat(
+            vec![normal(2 + 2 * COMPONENTS, 0.0, 1.0), normal(COMPONENTS, -1.0, 0.5)],
+            1,
+        );
         Self { law, x: normal(1, 0.0, 1.0).squeeze_dim(1), theta }
     }
 
@@ -54,7 +61,8 @@ fn log_sum_exp(v: Tensor<3>) -> Tensor<2> {
 fn reference(x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
     let part = |from, n| theta.clone().narrow(1, from, n);
     let [a, b] = [0, 1].map(|index| part(index, 1).squeeze_dim::<2>(1));
-    let [logits, means, log_scales] = [0, 1, 2].map(|index| part(2 + index * COMPONENTS, COMPONENTS));
+    let [logits, means, log_scales] =
+        [0, 1, 2].map(|index| part(2 + index * COMPONENTS, COMPONENTS));
     let z = (x.unsqueeze_dim::<3>(1) - means) * log_scales.clone().neg().exp();
     let log_above = z.clone().exp().add_scalar(1.0).log().neg();
     let log_below = z + log_above.clone();
@@ -84,7 +92,11 @@ fn check(batch: usize, device: &Device) -> f64 {
     let device = device.clone().autodiff();
     let Case { law, x, theta } = Case::new(batch, &device).first(CHECKED);
     let (x, theta) = (x.require_grad(), theta.require_grad());
-    let expected = evaluate(reference, leaf(values(x.clone()), x.dims()), leaf(values(theta.clone()), theta.dims()));
+    let expected = evaluate(
+        reference,
+        leaf(values(x.clone()), x.dims()),
+        leaf(values(theta.clone()), theta.dims()),
+    );
     let found = evaluate(|x, theta| law.forward(x, theta), x, theta);
     let names = ["z", "log-derivative", "gradient of x", "gradient of theta"];
     let gaps = names.iter().zip(&found).zip(&expected);
@@ -100,7 +112,10 @@ fn check_inverse(batch: usize, device: &Device) -> f64 {
     let theta_double = Tensor::<3>::from_data(data, (&double, dtype));
     let (data, dtype) = widen(values(x.clone()), x.dims().to_vec());
     let (z, _) = reference(Tensor::from_data(data, (&double, dtype)), theta_double);
-    let z = Tensor::from_data(TensorData::new(values(z), x.dims()).convert_dtype(DType::F32), (device, DType::F32));
+    let z = Tensor::from_data(
+        TensorData::new(values(z), x.dims()).convert_dtype(DType::F32),
+        (device, DType::F32),
+    );
     // Slopes from 0.1 up: an error of one rounding in z, of 1e-6, is 1e-5 in x.
     within(1e-4, "inverse", &values(law.inverse(z, theta)), &values(x))
 }
@@ -126,8 +141,16 @@ pub fn items() -> Vec<Item> {
             let (z, _) = law.forward(x, theta.clone());
             Work::new(move || drop(law.inverse(z.clone(), theta.clone())))
         };
-        items.push(Item::new(format!("a.mixlog.fwd.{size}"), move |device| check(batch, device), forward));
-        items.push(Item::new(format!("a.mixlog.fwdbwd.{size}"), move |device| check(batch, device), both));
+        items.push(Item::new(
+            format!("a.mixlog.fwd.{size}"),
+            move |device| check(batch, device),
+            forward,
+        ));
+        items.push(Item::new(
+            format!("a.mixlog.fwdbwd.{size}"),
+            move |device| check(batch, device),
+            both,
+        ));
         let name = format!("a.mixlog.inv_newton.{size}");
         items.push(Item::new(name, move |device| check_inverse(batch, device), inverse));
     }

@@ -50,12 +50,20 @@ impl Case {
             .with_style(ConvStyle::fan_in())
             .build(&site)
             .expect("a network");
-        Self { net, law, x: Tensor::random([BATCH, c, h, w], Distribution::Normal(0.0, 1.0), device) }
+        Self {
+            net,
+            law,
+            x: Tensor::random([BATCH, c, h, w], Distribution::Normal(0.0, 1.0), device),
+        }
     }
 }
 
 /// Log-scale, shift and mixture.
-fn outputs(net: &GatedNet, law: &MixLogCdf, x: Tensor<4>) -> (Tensor<2>, Tensor<2>, [Tensor<3>; 3]) {
+fn outputs(
+    net: &GatedNet,
+    law: &MixLogCdf,
+    x: Tensor<4>,
+) -> (Tensor<2>, Tensor<2>, [Tensor<3>; 3]) {
     let (log_scale, shift, mixture) = law.parts(net.forward(x, None));
     (log_scale, shift, [mixture.logits, mixture.means, mixture.log_scales])
 }
@@ -79,7 +87,9 @@ fn check(size: Size, device: &Device) -> f64 {
     let found = gradients(&net, &total(&net, &law, x).backward());
     let expected = gradients(&wide, &total(&wide, &law, wide_x).backward());
     let pairs = found.iter().zip(&expected).enumerate();
-    pairs.map(|(index, (a, b))| within(1e-4, &format!("gradient {index}"), a, b)).fold(gap, f64::max)
+    pairs
+        .map(|(index, (a, b))| within(1e-4, &format!("gradient {index}"), a, b))
+        .fold(gap, f64::max)
 }
 
 pub fn items() -> Vec<Item> {
@@ -99,8 +109,16 @@ pub fn items() -> Vec<Item> {
             })
             .note("params", parameters)
         };
-        items.push(Item::new(format!("b.cond.fwd.{}", size.name), move |device| check(size, device), forward));
-        items.push(Item::new(format!("b.cond.fwdbwd.{}", size.name), move |device| check(size, device), both));
+        items.push(Item::new(
+            format!("b.cond.fwd.{}", size.name),
+            move |device| check(size, device),
+            forward,
+        ));
+        items.push(Item::new(
+            format!("b.cond.fwdbwd.{}", size.name),
+            move |device| check(size, device),
+            both,
+        ));
     }
     items
 }

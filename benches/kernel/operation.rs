@@ -51,13 +51,15 @@ fn output(x: &[f64], w: &[f64], [example, channel, row, column]: [usize; 4]) -> 
 /// `⟨g, x∗w⟩ = ⟨∂x, x⟩ = ⟨∂w, w⟩`.
 fn check_convolution(device: &Device) -> f64 {
     let device = device.clone().autodiff();
-    let (x, w, g) = (image(&device).require_grad(), weights(&device).require_grad(), image(&device));
+    let (x, w, g) =
+        (image(&device).require_grad(), weights(&device).require_grad(), image(&device));
     let y = convolve(x.clone(), w.clone());
     let [xs, ws, ys, gs] = [x.clone(), w.clone(), y.clone(), g.clone()].map(values);
     let mut gap = 0.0f64;
     for index in (0..ys.len()).step_by(997) {
         let (row, column) = (index / SIDE % SIDE, index % SIDE);
-        let place = [index / (CHANNELS * SIDE * SIDE), index / (SIDE * SIDE) % CHANNELS, row, column];
+        let place =
+            [index / (CHANNELS * SIDE * SIDE), index / (SIDE * SIDE) % CHANNELS, row, column];
         gap = gap.max(within(1e-4, "convolution", &[ys[index]], &[output(&xs, &ws, place)]));
     }
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -78,7 +80,8 @@ fn check_product(device: &Device) -> f64 {
     let [left, right, product] = [a.clone(), b.clone(), a.matmul(b)].map(values);
     let mut gap = 0.0f64;
     for index in (0..N * N).step_by(9973) {
-        let expected: f64 = (0..N).map(|k| left[index / N * N + k] * right[k * N + index % N]).sum();
+        let expected: f64 =
+            (0..N).map(|k| left[index / N * N + k] * right[k * N + index % N]).sum();
         gap = gap.max(within(1e-4, "product", &[product[index]], &[expected]));
     }
     gap
@@ -92,7 +95,8 @@ pub fn items() -> Vec<Item> {
     };
     let both = move |device: &Device| {
         let device = device.clone().autodiff();
-        let (x, w, g) = (image(&device).require_grad(), weights(&device).require_grad(), image(&device));
+        let (x, w, g) =
+            (image(&device).require_grad(), weights(&device).require_grad(), image(&device));
         Work::new(move || {
             let gradients = (convolve(x.clone(), w.clone()) * g.clone()).sum().backward();
             drop((x.grad(&gradients), w.grad(&gradients)));
@@ -101,7 +105,8 @@ pub fn items() -> Vec<Item> {
     };
     let product = |device: &Device| {
         let (a, b) = (normal([N, N], device), normal([N, N], device));
-        Work::new(move || drop(a.clone().matmul(b.clone()))).note("gflop", 2.0 * (N as f64).powi(3) / 1e9)
+        Work::new(move || drop(a.clone().matmul(b.clone())))
+            .note("gflop", 2.0 * (N as f64).powi(3) / 1e9)
     };
     vec![
         Item::new("g.conv2d.fwd", check_convolution, forward),

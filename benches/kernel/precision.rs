@@ -21,7 +21,8 @@ impl ModuleMapper for Double {
 /// A tensor of float64 on the CPU that gradients are asked for.
 pub fn leaf<const D: usize>(values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
     let device = Device::flex().autodiff();
-    Tensor::from_data(TensorData::new(values, shape), (&device, burn::tensor::DType::F64)).require_grad()
+    Tensor::from_data(TensorData::new(values, shape), (&device, burn::tensor::DType::F64))
+        .require_grad()
 }
 
 /// Gradient of every parameter, in the order of the module.

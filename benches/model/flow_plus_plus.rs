@@ -40,7 +40,8 @@ impl Case {
     fn model(self, device: &Device) -> FlowPlusPlus {
         device.seed(1);
         let config = FlowPlusPlusConfig { image: self.image, ..FlowPlusPlusConfig::small() };
-        let model = config.init(device).initialize(self.images(device)).expect("images of this shape");
+        let model =
+            config.init(device).initialize(self.images(device)).expect("images of this shape");
         assert_eq!(model.num_params(), self.parameters, "parameters of the peers' model");
         model
     }
@@ -107,7 +108,11 @@ pub fn items() -> Vec<Item> {
         };
         items.push(Item::new(name("train"), move |device| check_training(case, device), train));
         items.push(Item::new(name("eval"), move |device| check_evaluation(case, device), evaluate));
-        items.push(Item::new(name("sample_newton"), move |device| check_samples(case, device), sample));
+        items.push(Item::new(
+            name("sample_newton"),
+            move |device| check_samples(case, device),
+            sample,
+        ));
     }
     items
 }

@@ -23,7 +23,8 @@ fn images(device: &Device) -> Tensor<4, Int> {
 
 fn model(device: &Device) -> Glow {
     device.seed(1);
-    let config = GlowConfig::small().with_coupling(GlowCoupling::Affine).with_prior(GlowPrior::Standard);
+    let config =
+        GlowConfig::small().with_coupling(GlowCoupling::Affine).with_prior(GlowPrior::Standard);
     config.init(device).initialize(images(device)).expect("images of this shape")
 }
 
@@ -59,11 +60,15 @@ pub fn items() -> Vec<Item> {
         let objective = NegativeLogLikelihood::new(images(&device));
         let mut trainer = trainer(&device);
         let parameters = trainer.model().num_params();
-        Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update"))).note("params", parameters)
+        Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update")))
+            .note("params", parameters)
     };
     let sample = |device: &Device| {
         let model = model(device);
         Work::new(move || drop(model.sample(BATCH).expect("finite samples")))
     };
-    vec![Item::new("d.glow.train", check_training, train), Item::new("d.glow.sample", check_samples, sample)]
+    vec![
+        Item::new("d.glow.train", check_training, train),
+        Item::new("d.glow.sample", check_samples, sample),
+    ]
 }

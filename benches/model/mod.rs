@@ -10,7 +10,11 @@ use flowkit::train::{Objective, Trainer};
 
 /// What several updates of a trainer lose, which must be finite, and the same when they are made
 /// again.
-fn repeatable<M: Module>(make: impl Fn() -> Trainer<M>, objective: &impl Objective<M>, device: &Device) {
+fn repeatable<M: Module>(
+    make: impl Fn() -> Trainer<M>,
+    objective: &impl Objective<M>,
+    device: &Device,
+) {
     let losses = || {
         let mut trainer = make();
         let mut loss = || trainer.update_on(device, objective).expect("an update").loss;

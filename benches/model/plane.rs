@@ -24,7 +24,8 @@ fn points(device: &Device) -> Tensor<2> {
 
 fn trainer(device: &Device) -> Trainer<RealNvp> {
     device.seed(1);
-    let flow = RealNvpConfig::plane().init(device).initialize(points(device)).expect("points of a plane");
+    let flow =
+        RealNvpConfig::plane().init(device).initialize(points(device)).expect("points of a plane");
     assert_eq!(flow.num_params(), PARAMETERS, "parameters of the peers' model");
     Trainer::new(flow, TrainerConfig::new(2).with_warm_up(1)).expect("a valid configuration")
 }
@@ -41,7 +42,8 @@ pub fn items() -> Vec<Item> {
         let device = device.clone().autodiff();
         let objective = NegativeLogLikelihood::new(points(&device));
         let mut trainer = trainer(&device);
-        Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update"))).note("params", PARAMETERS)
+        Work::new(move || drop(trainer.update_on(&device, &objective).expect("an update")))
+            .note("params", PARAMETERS)
     };
     vec![Item::new("e.toy2d.train", check, train)]
 }

@@ -1,5 +1,6 @@
-//! Prints what the examples say. The output may be closed, as by `| head -1`, or lead to a full disk. `println!` would
-//! then end the program by a panic. A training goes on instead, since its results are files.
+//! Prints what the examples say. The output may be closed, as by `| head -1`, or lead to a full
+//! disk. `println!` would then end the program by a panic. A training goes on instead, since its
+//! results are files.
 
 use std::fmt::Arguments;
 use std::io::{Write, stderr, stdout};

@@ -19,9 +19,10 @@ pub const AUGMENT: &str = "augment";
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// A folder: CIFAR-10 binary batches, MNIST's files, or images of the model's size. Folders `train` and `test` in it
-    /// are the split; without them every tenth image is held out. Needed with --eval if the run had one [default: the
-    /// photographs that come with the crate, or the folder of the resumed run]
+    /// A folder: CIFAR-10 binary batches, MNIST's files, or images of the model's size. Folders
+    /// `train` and `test` in it are the split; without them every tenth image is held out. Needed
+    /// with --eval if the run had one [default: the photographs that come with the crate, or the
+    /// folder of the resumed run]
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
     pub data: Option<PathBuf>,
     /// Fetch CIFAR-10 from the network (needs `--features download`)
@@ -30,7 +31,8 @@ pub struct RunArgs {
     /// Where to compute; wgpu and cuda need the feature of that name
     #[arg(long, default_value = "cpu")]
     pub device: DeviceName,
-    /// Updates in all, those before a resume among them [default: the resumed run's, or as many as fit in four minutes, at most 600]
+    /// Updates in all, those before a resume among them [default: the resumed run's, or as many as
+    /// fit in four minutes, at most 600]
     #[arg(long, conflicts_with_all = ["eval", "sample"])]
     pub steps: Option<u64>,
     /// Images of one update [default: the preset's]
@@ -42,13 +44,15 @@ pub struct RunArgs {
     /// Learning rate after the warm-up [default: the preset's]
     #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["eval", "sample"])]
     pub lr: Option<f64>,
-    /// Largest decay of the averaged weights that are evaluated and sampled; 0: the last weights [default: the preset's]
+    /// Largest decay of the averaged weights that are evaluated and sampled; 0: the last weights
+    /// [default: the preset's]
     #[arg(long, value_name = "DECAY", conflicts_with_all = ["eval", "sample"])]
     pub ema: Option<f64>,
     /// Every random draw follows from it [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Go on with the run in --out, from its newest checkpoint and with its settings; begin one if there is none
+    /// Go on with the run in --out, from its newest checkpoint and with its settings; begin one if
+    /// there is none
     #[arg(long, conflicts_with_all = ["eval", "sample", "overwrite"])]
     pub resume: bool,
     /// Begin anew although --out holds a run that is not finished, which is deleted
@@ -60,12 +64,13 @@ pub struct RunArgs {
     /// Newest checkpoints to keep [default: the resumed run's, or 2]
     #[arg(long, value_name = "N", conflicts_with_all = ["eval", "sample"])]
     pub keep: Option<usize>,
-    /// What to do about a loss or gradient that is not finite: stop, skip the batch, or go back to the last checkpoint. May be changed by
-    /// --resume, which gets a run that stopped past its batch [default: the resumed run's, or stop]
+    /// What to do about a loss or gradient that is not finite: stop, skip the batch, or go back to
+    /// the last checkpoint. May be changed by --resume, which gets a run that stopped past its
+    /// batch [default: the resumed run's, or stop]
     #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
     pub non_finite: Option<Policy>,
-    /// What the backward pass keeps of the way there: less takes less memory and more time. May be changed by --resume [default: the
-    /// resumed run's, or store]
+    /// What the backward pass keeps of the way there: less takes less memory and more time. May be
+    /// changed by --resume [default: the resumed run's, or store]
     #[arg(long, value_name = "POLICY", conflicts_with_all = ["eval", "sample"])]
     pub backward: Option<Keep>,
     /// Do not train: evaluate this checkpoint on the test images
@@ -162,7 +167,10 @@ impl RunArgs {
             let sum = Tensor::<1>::ones([2], &device).sum().try_into_scalar::<f32>();
             match sum {
                 Ok(2.0) => Ok(device),
-                other => Err(Failure::DeviceUnusable { device: name, reason: format!("1 + 1 came out as {other:?}") }),
+                other => Err(Failure::DeviceUnusable {
+                    device: name,
+                    reason: format!("1 + 1 came out as {other:?}"),
+                }),
             }
         };
         std::panic::catch_unwind(probe).unwrap_or_else(|panic| {
@@ -200,13 +208,15 @@ impl RunArgs {
             (0..images.len()).for_each(|i| crc.update(images.image(i)));
         }
         let (n_train, n_test, crc) = (train.len(), test.len(), crc.finalize());
-        let described = format!("{n_train} training and {n_test} test images with CRC-32 {crc:08x}");
+        let described =
+            format!("{n_train} training and {n_test} test images with CRC-32 {crc:08x}");
         // What the flag asks for is warmed: the same decay from the beginning is another average.
         let ema = match training.ema {
             EmaDecay::Constant(decay) if decay > 0.0 => format!("{decay} from the first update on"),
             EmaDecay::Warmed(decay) | EmaDecay::Constant(decay) => decay.to_string(),
         };
-        let augment = self.augment.map(|augment| serde_json::to_string(&Vec::from(augment))).transpose()?;
+        let augment =
+            self.augment.map(|augment| serde_json::to_string(&Vec::from(augment))).transpose()?;
         let mut flags = flags;
         flags.extend([
             Setting::new(AUGMENT, augment, serde_json::to_string(augmentations)?),
@@ -215,12 +225,17 @@ impl RunArgs {
             Setting::new("lr", self.lr, training.learning_rate),
             Setting::new("ema", self.ema, ema),
             Setting::new("data", Some(&described), ""),
-            Setting::new(source::SETTING, None::<String>, serde_json::to_string(&self.source(None))?),
+            Setting::new(
+                source::SETTING,
+                None::<String>,
+                serde_json::to_string(&self.source(None))?,
+            ),
         ]);
         Ok(flags)
     }
 
-    /// Where the images come from: this command line, or else the run that is resumed, which is the user's own.
+    /// Where the images come from: this command line, or else the run that is resumed, which is the
+    /// user's own.
     pub fn source(&self, saved: Option<Source>) -> Source {
         match (&self.data, self.download) {
             (Some(folder), _) => Source::folder(folder),
@@ -229,11 +244,18 @@ impl RunArgs {
         }
     }
 
-    /// Where the images of an evaluation come from. The checkpoint may be somebody else's: it chooses nothing that is outside of this
-    /// program.
-    pub fn evaluation_source(&self, saved: Option<Source>, checkpoint: &Path) -> Result<Source, Failure> {
-        let unnamed =
-            |taken: Source, flag| Failure::Unnamed { path: checkpoint.to_path_buf(), taken: taken.to_string(), flag };
+    /// Where the images of an evaluation come from. The checkpoint may be somebody else's: it
+    /// chooses nothing that is outside of this program.
+    pub fn evaluation_source(
+        &self,
+        saved: Option<Source>,
+        checkpoint: &Path,
+    ) -> Result<Source, Failure> {
+        let unnamed = |taken: Source, flag| Failure::Unnamed {
+            path: checkpoint.to_path_buf(),
+            taken: taken.to_string(),
+            flag,
+        };
         match saved {
             Some(taken) if self.data.is_none() && !self.download => match taken {
                 Source::Photographs => Ok(taken),
@@ -244,7 +266,8 @@ impl RunArgs {
         }
     }
 
-    /// The images for a model of shape `[C, H, W]`. Only folders of images come in the model's size.
+    /// The images for a model of shape `[C, H, W]`. Only folders of images come in the model's
+    /// size.
     pub fn read(&self, source: &Source, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
         let mut split = match (source, source.path()) {
             (_, Some(folder)) => {
@@ -260,7 +283,8 @@ impl RunArgs {
         };
         let in_order = source.path().is_some_and(|folder| folder.join("test_batch.bin").exists());
         if !matches!(source, Source::Photographs) && !in_order {
-            // Folders may be sorted by class, and a part of the test images must not be of one class.
+            // Folders may be sorted by class, and a part of the test images must not be of one
+            // class.
             let order = Batches::new(split.test.len(), split.test.len(), 0)?.indices(0);
             split.test = split.test.select(&order);
         }

@@ -1,5 +1,6 @@
-//! How a run goes on: when it ends, what it saves, what it does about a NaN. It is kept in the checkpoints, so that `--resume` alone
-//! finishes what was begun; unlike a setting, a flag may change it at any time.
+//! How a run goes on: when it ends, what it saves, what it does about a NaN. It is kept in the
+//! checkpoints, so that `--resume` alone finishes what was begun; unlike a setting, a flag may
+//! change it at any time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use super::history::History;
 /// Key in a checkpoint.
 pub const KEY: &str = "conduct";
 
-/// Failures in a row (skip), or since the last checkpoint (restore), that a run gets past: enough for stray batches, too few to hide a
-/// training that diverges. Our choice.
+/// Failures in a row (skip), or since the last checkpoint (restore), that a run gets past: enough
+/// for stray batches, too few to hide a training that diverges. Our choice.
 const PATIENCE: u64 = 10;
 
 /// What to do about a loss or gradient that is not finite.
@@ -90,8 +91,11 @@ impl Default for Conduct {
 impl Conduct {
     /// That of a checkpoint.
     pub fn read(checkpoint: &Checkpoint, path: &Path) -> Result<Self, Failure> {
-        let text = checkpoint.metadata(KEY).ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
-        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
+        let text = checkpoint
+            .metadata(KEY)
+            .ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
+        serde_json::from_str(text)
+            .map_err(|source| Failure::Config { path: path.to_path_buf(), source })
     }
 
     /// With what the command line says.

@@ -1,5 +1,5 @@
-//! Everything that can end an image example early. Each text contains that of its cause: a field `r#source`, instead of
-//! `source`, keeps thiserror from giving the cause once more.
+//! Everything that can end an image example early. Each text contains that of its cause: a field
+//! `r#source`, instead of `source`, keeps thiserror from giving the cause once more.
 
 use std::io;
 use std::path::PathBuf;
@@ -76,7 +76,12 @@ impl Failure {
     /// Whether a save failed by what is, or is not, in its folder, so that another one may succeed.
     pub fn is_of_folder(&self) -> bool {
         use CheckpointError::{Read, Write};
-        matches!(self, Self::Write { .. } | Self::InTheWay { .. } | Self::Checkpoint(Read { .. } | Write { .. }))
+        matches!(
+            self,
+            Self::Write { .. }
+                | Self::InTheWay { .. }
+                | Self::Checkpoint(Read { .. } | Write { .. })
+        )
     }
 
     /// The exit code of the program.

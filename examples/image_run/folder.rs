@@ -42,7 +42,8 @@ pub struct ModelRun<M> {
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// What a finished run writes beside it.
-const RESULTS: [&str; 5] = ["report.json", "curve.svg", "samples.png", "reconstructions.png", "evaluation.json"];
+const RESULTS: [&str; 5] =
+    ["report.json", "curve.svg", "samples.png", "reconstructions.png", "evaluation.json"];
 
 pub struct Folder {
     path: PathBuf,
@@ -59,7 +60,8 @@ impl Folder {
         Ok(Self { path: path.to_path_buf(), lock: None })
     }
 
-    /// Keeps other runs out. Where the system does not lock folders, the lock in `checkpoints` keeps them from saving.
+    /// Keeps other runs out. Where the system does not lock folders, the lock in `checkpoints`
+    /// keeps them from saving.
     pub fn lock(&mut self) -> Result<(), Failure> {
         let Ok(folder) = File::open(&self.path) else { return Ok(()) };
         if let Err(TryLockError::WouldBlock) = folder.try_lock() {
@@ -83,17 +85,21 @@ impl Folder {
         self.path(CHECKPOINT)
     }
 
-    /// Deletes the results of an earlier run, which would otherwise lie beside the checkpoints of another one.
+    /// Deletes the results of an earlier run, which would otherwise lie beside the checkpoints of
+    /// another one.
     pub fn remove_results(&self) -> Result<(), Failure> {
         RESULTS.into_iter().try_for_each(|name| self.remove(name))?;
         self.sync().map_err(|source| Failure::Write { path: self.path.clone(), source })
     }
 
-    /// Deletes a file of the program's, if it is there. A link or a folder of that name is somebody else's.
+    /// Deletes a file of the program's, if it is there. A link or a folder of that name is somebody
+    /// else's.
     fn remove(&self, name: &str) -> Result<(), Failure> {
         let path = self.path(name);
         match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() => fs::remove_file(&path).map_err(|source| Failure::Write { path, source }),
+            Ok(found) if found.is_file() => {
+                fs::remove_file(&path).map_err(|source| Failure::Write { path, source })
+            }
             _ => Ok(()),
         }
     }
@@ -118,18 +124,22 @@ impl Folder {
         Ok(())
     }
 
-    /// An error if something else is in the place of `checkpoint.safetensors`: renaming would replace a link, too.
+    /// An error if something else is in the place of `checkpoint.safetensors`: renaming would
+    /// replace a link, too.
     pub fn check_published(&self) -> Result<(), Failure> {
         let path = self.published();
         if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "what is in its place is no regular file");
+            let source = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "what is in its place is no regular file",
+            );
             return Err(Failure::Write { path, source });
         }
         Ok(())
     }
 
-    /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system has no second
-    /// names.
+    /// Makes `checkpoint.safetensors` another name of a checkpoint, or a copy where the file system
+    /// has no second names.
     pub fn publish(&self, checkpoint: &Path) -> Result<(), Failure> {
         let (path, temporary) = (self.published(), self.path(&half_published()));
         let fail = |source| Failure::Write { path: path.clone(), source };
@@ -137,7 +147,8 @@ impl Folder {
         self.remove(&half_published())?;
         let is_link = checkpoint.is_symlink();
         if is_link || fs::hard_link(checkpoint, &temporary).is_err() {
-            let copied = fs::copy(checkpoint, &temporary).and_then(|_| File::open(&temporary)?.sync_all());
+            let copied =
+                fs::copy(checkpoint, &temporary).and_then(|_| File::open(&temporary)?.sync_all());
             if let Err(source) = copied {
                 // A part of a copy would fill the disk further.
                 let _ = self.remove(&half_published());
@@ -166,7 +177,12 @@ impl Folder {
     }
 
     /// An 8x8 grid of samples.
-    pub fn write_samples(&self, model: &impl ImageModel, temperature: f64, n_levels: usize) -> Result<(), Failure> {
+    pub fn write_samples(
+        &self,
+        model: &impl ImageModel,
+        temperature: f64,
+        n_levels: usize,
+    ) -> Result<(), Failure> {
         let halves = [model.draw(32, temperature)?, model.draw(32, temperature)?];
         let samples = pictures::bytes(Tensor::cat(halves.into(), 0), n_levels);
         self.write_png("samples.png", "samples", &pictures::grid(samples, 8))
@@ -185,11 +201,15 @@ impl Folder {
             "images": images,
             "data": source,
         });
-        self.write("evaluation.json", "evaluation", serde_json::to_string_pretty(&report)?.as_bytes())
+        self.write(
+            "evaluation.json",
+            "evaluation",
+            serde_json::to_string_pretty(&report)?.as_bytes(),
+        )
     }
 
-    /// Evaluates a trained model and writes everything but its checkpoint, which is there already. What the model
-    /// cannot do is printed and reported, and is no error: the run is finished.
+    /// Evaluates a trained model and writes everything but its checkpoint, which is there already.
+    /// What the model cannot do is printed and reported, and is no error: the run is finished.
     pub fn write_all<M: ImageModel>(
         &self,
         run: &ModelRun<M>,
@@ -221,11 +241,15 @@ impl Folder {
         let error = round_trip.map(|(rebuilt, error)| {
             let rows = pictures::bytes(Tensor::cat(vec![originals, rebuilt], 0), *n_levels);
             let grid = pictures::grid(rows, shown.len() as u32);
-            problems.of("reconstructions", self.write_png("reconstructions.png", "reconstructions", &grid));
+            problems.of(
+                "reconstructions",
+                self.write_png("reconstructions.png", "reconstructions", &grid),
+            );
             error * *n_levels as f64
         });
         let curve = pictures::curve(history, &self.path("curve.svg"));
-        problems.of("curve", curve.and_then(|svg| self.write("curve.svg", "curve", svg.as_bytes())));
+        problems
+            .of("curve", curve.and_then(|svg| self.write("curve.svg", "curve", svg.as_bytes())));
 
         let report = json!({
             "parameters": run.model.num_params(),
@@ -256,7 +280,8 @@ fn half_published() -> String {
     format!("{TEMPORARY}{CHECKPOINT}")
 }
 
-/// Results of a finished run that could not be computed or written. All others are written, and the report lists these.
+/// Results of a finished run that could not be computed or written. All others are written, and the
+/// report lists these.
 #[derive(Default)]
 struct Problems {
     texts: Vec<String>,
@@ -273,8 +298,10 @@ impl Problems {
         let text = format!("{what}: {failure}");
         complain!("warning: {text}");
         self.texts.push(text);
-        let is_models =
-            matches!(failure, Failure::Flow(FlowError::NonFiniteLikelihood { .. } | FlowError::NotInverted { .. }));
+        let is_models = matches!(
+            failure,
+            Failure::Flow(FlowError::NonFiniteLikelihood { .. } | FlowError::NotInverted { .. })
+        );
         if !is_models {
             self.error.get_or_insert(failure);
         }

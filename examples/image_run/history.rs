@@ -1,4 +1,5 @@
-//! What a run has seen so far; it goes into each checkpoint, so that a resumed run reports all of it.
+//! What a run has seen so far; it goes into each checkpoint, so that a resumed run reports all of
+//! it.
 
 use std::path::Path;
 
@@ -26,7 +27,8 @@ pub struct History {
 impl History {
     /// Mean of the last 50 updates.
     pub fn recent_train(&self) -> Option<f64> {
-        let recent: Vec<f64> = self.train[self.train.len().saturating_sub(50)..].iter().flatten().copied().collect();
+        let recent: Vec<f64> =
+            self.train[self.train.len().saturating_sub(50)..].iter().flatten().copied().collect();
         (!recent.is_empty()).then(|| recent.iter().sum::<f64>() / recent.len() as f64)
     }
 
@@ -34,24 +36,36 @@ impl History {
         Ok(checkpoint.insert_bytes(SECTION, serde_json::to_vec(self)?)?)
     }
 
-    /// The history of a run after `step` updates. The file may be somebody else's: an impossible history is an error.
+    /// The history of a run after `step` updates. The file may be somebody else's: an impossible
+    /// history is an error.
     pub fn read(checkpoint: &Checkpoint, path: &Path, step: u64) -> Result<Self, Failure> {
         let bytes = checkpoint.bytes(SECTION)?;
-        let history: Self =
-            serde_json::from_slice(bytes).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
-        let fail =
-            |what, found: String, expected| Err(Failure::History { path: path.to_path_buf(), what, found, expected });
-        for (what, seconds) in [("seconds", history.seconds), ("update_seconds", history.update_seconds)] {
+        let history: Self = serde_json::from_slice(bytes)
+            .map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
+        let fail = |what, found: String, expected| {
+            Err(Failure::History { path: path.to_path_buf(), what, found, expected })
+        };
+        for (what, seconds) in
+            [("seconds", history.seconds), ("update_seconds", history.update_seconds)]
+        {
             if !(seconds.is_finite() && seconds >= 0.0) {
                 return fail(what, seconds.to_string(), "at least 0".into());
             }
         }
         let n_updates = history.train.len() as u64;
         if n_updates != step {
-            return fail("train", format!("{n_updates} updates"), format!("{step}, those of the run"));
+            return fail(
+                "train",
+                format!("{n_updates} updates"),
+                format!("{step}, those of the run"),
+            );
         }
         if let Some((late, _)) = history.test.iter().find(|(tested, _)| *tested > step) {
-            return fail("test", format!("update {late}"), format!("at most {step}, the last of the run"));
+            return fail(
+                "test",
+                format!("update {late}"),
+                format!("at most {step}, the last of the run"),
+            );
         }
         Ok(history)
     }

@@ -54,18 +54,24 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
     }
     if let Some(path) = &args.eval {
         let (model, config, checkpoint) = load::<C>(path, &device)?;
-        // The images that the run kept aside; a checkpoint of another program may say nothing of them.
-        let saved = checkpoint.metadata(settings::KEY).map(|_| settings::read(&checkpoint, path)).transpose()?;
+        // The images that the run kept aside; a checkpoint of another program may say nothing of
+        // them.
+        let saved = checkpoint
+            .metadata(settings::KEY)
+            .map(|_| settings::read(&checkpoint, path))
+            .transpose()?;
         let saved = saved.map(|saved| Source::saved(&saved, path)).transpose()?.flatten();
         let source = args.evaluation_source(saved, path)?;
         say!("evaluated on    {source}");
         let data = fit(&config, args.read(&source, config.image())?)?;
         device.seed(seeds.seed(0, Purpose::Evaluation));
-        let bits = evaluate_importance_weighted(&model, &data.test, args.importance_samples, &device)?;
+        let bits =
+            evaluate_importance_weighted(&model, &data.test, args.importance_samples, &device)?;
         say!("test {bits}");
         return folder.write_evaluation(&bits, data.test.len(), &source.to_string());
     }
-    // A training has the folder to itself, from before it looks for checkpoints until its last file.
+    // A training has the folder to itself, from before it looks for checkpoints until its last
+    // file.
     folder.lock()?;
     let saved = if args.overwrite { None } else { Saved::find(&folder)? };
     if let (false, Some(saved)) = (args.resume, &saved) {
@@ -76,22 +82,28 @@ pub fn run<C: ImageModelConfig>(args: &RunArgs, experiment: Experiment<C>) -> Re
     let config = resumed.as_ref().unwrap_or(&experiment.config);
     let source = args.source(saved.as_ref().map(Saved::source).transpose()?.flatten());
     let data = fit(config, args.read(&source, config.image())?)?;
-    let trained = training::train(experiment, saved, args, &data, &device.clone().autodiff(), &folder)?;
+    let trained =
+        training::train(experiment, saved, args, &data, &device.clone().autodiff(), &folder)?;
     folder.write_all(&trained, &data, args, &device)
 }
 
 /// The averaged model of a checkpoint, without gradients, and its configuration.
-fn load<C: ImageModelConfig>(path: &Path, device: &Device) -> Result<(C::Model, C, Checkpoint), Failure> {
+fn load<C: ImageModelConfig>(
+    path: &Path,
+    device: &Device,
+) -> Result<(C::Model, C, Checkpoint), Failure> {
     let checkpoint = Checkpoint::load(path)?;
     let config: C = saved::read_config(&checkpoint, path)?;
     let model = Trainer::load_average(&checkpoint, config.build(&device.clone().inner())?)?;
     Ok((model, config, checkpoint))
 }
 
-/// The data in as many levels as the model knows, or why the model cannot take it: known before a model is made.
+/// The data in as many levels as the model knows, or why the model cannot take it: known before a
+/// model is made.
 fn fit<C: ImageModelConfig>(config: &C, data: Split) -> Result<Split, Failure> {
     config.check_images(data.train.shape()).map_err(FlowError::from)?;
-    let [train, test] = [data.train.coarsened(config.n_levels())?, data.test.coarsened(config.n_levels())?];
+    let [train, test] =
+        [data.train.coarsened(config.n_levels())?, data.test.coarsened(config.n_levels())?];
     Ok(Split { train, test, ..data })
 }
 

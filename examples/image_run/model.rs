@@ -4,7 +4,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::flow::likelihood::{ImportanceWeightedBound, OneSampleBound};
 use flowkit::train::{NegativeLogLikelihood, TrainError, Trainer, Update};
-use flowkit::{Bijector, ConfigError, Density, Flow, FlowError, LogLikelihood, Prior, ShapeError, Surjection, Uninit};
+use flowkit::{
+    Bijector, ConfigError, Density, Flow, FlowError, LogLikelihood, Prior, ShapeError, Surjection,
+    Uninit,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,9 +17,17 @@ pub type Levels = Tensor<4, Int>;
 /// A bound on the likelihood of images.
 pub trait ImageModel: Module {
     fn initialize(unstarted: Uninit<Self>, x: Levels) -> Result<Self, FlowError>;
-    fn update(trainer: &mut Trainer<Self>, device: &Device, x: Levels) -> Result<Update, TrainError>;
+    fn update(
+        trainer: &mut Trainer<Self>,
+        device: &Device,
+        x: Levels,
+    ) -> Result<Update, TrainError>;
     fn bound(&self, x: Levels) -> Result<LogLikelihood<OneSampleBound>, FlowError>;
-    fn weighted_bound(&self, x: Levels, samples: usize) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>;
+    fn weighted_bound(
+        &self,
+        x: Levels,
+        samples: usize,
+    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError>;
     fn draw(&self, n: usize, temperature: f64) -> Result<Levels, FlowError>;
     fn there_and_back(&self, x: Levels) -> Result<(Levels, f64), FlowError>;
 }
@@ -31,7 +42,11 @@ where
         unstarted.initialize(x)
     }
 
-    fn update(trainer: &mut Trainer<Self>, device: &Device, x: Levels) -> Result<Update, TrainError> {
+    fn update(
+        trainer: &mut Trainer<Self>,
+        device: &Device,
+        x: Levels,
+    ) -> Result<Update, TrainError> {
         trainer.update_on(device, &NegativeLogLikelihood::new(x))
     }
 
@@ -39,7 +54,11 @@ where
         self.evaluate(x)
     }
 
-    fn weighted_bound(&self, x: Levels, samples: usize) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError> {
+    fn weighted_bound(
+        &self,
+        x: Levels,
+        samples: usize,
+    ) -> Result<LogLikelihood<ImportanceWeightedBound>, FlowError> {
         self.evaluate_importance_weighted(x, samples)
     }
 

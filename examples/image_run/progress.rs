@@ -16,11 +16,14 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(limit: Conduct) -> Self {
-        // With a limit in time the bar counts milliseconds, so that its estimate of the time left is right.
+        // With a limit in time the bar counts milliseconds, so that its estimate of the time left
+        // is right.
         let length = limit.time.map_or(limit.steps, |time| time.as_millis() as u64);
         let bar = ProgressBar::new(length);
         // The template is a constant; if it were malformed the bar would keep its default look.
-        if let Ok(style) = ProgressStyle::with_template("[{elapsed_precise}] {bar:30} {msg}, {eta} left") {
+        if let Ok(style) =
+            ProgressStyle::with_template("[{elapsed_precise}] {bar:30} {msg}, {eta} left")
+        {
             bar.set_style(style.progress_chars("=> "));
         }
         Self { bar, limit, last: Instant::now() }
@@ -41,7 +44,8 @@ impl Progress {
         result
     }
 
-    /// Whether the test images are due after this update. Where a life of the run ends makes no difference.
+    /// Whether the test images are due after this update. Where a life of the run ends makes no
+    /// difference.
     pub fn wants_test(step: u64) -> bool {
         step.is_multiple_of(25)
     }
@@ -49,13 +53,20 @@ impl Progress {
     pub fn show(&self, step: u64, history: &History) {
         let rate = step as f64 / history.update_seconds;
         let train = history.recent_train().map_or("-".into(), |bits| format!("{bits:.3}"));
-        let test = history.test.last().and_then(|(_, bits)| *bits).map_or("-".into(), |bits| format!("{bits:.3}"));
+        let test = history
+            .test
+            .last()
+            .and_then(|(_, bits)| *bits)
+            .map_or("-".into(), |bits| format!("{bits:.3}"));
         let message = format!("step {step}, {rate:.2} steps/s, bits/dim train {train} test {test}");
         let by_steps = step as f64 / self.limit.steps as f64;
         let position = match self.limit.time {
             None => step,
             // Whichever limit comes first.
-            Some(time) => (time.as_millis() as f64 * by_steps.max(history.seconds / time.as_secs_f64())) as u64,
+            Some(time) => {
+                (time.as_millis() as f64 * by_steps.max(history.seconds / time.as_secs_f64()))
+                    as u64
+            }
         };
         self.bar.set_position(position);
         if self.bar.is_hidden() && step.is_multiple_of(50) {

@@ -24,7 +24,8 @@ pub struct Saved {
     pub checkpoint: Checkpoint,
     step: u64,
     pub path: PathBuf,
-    /// Whether only the published file holds it: it was lost from `checkpoints`, or never came there.
+    /// Whether only the published file holds it: it was lost from `checkpoints`, or never came
+    /// there.
     pub is_lost: bool,
     pub settings: Settings,
     pub conduct: Conduct,
@@ -39,33 +40,42 @@ struct Progress {
 
 /// Updates of a checkpoint.
 fn step_of(checkpoint: &Checkpoint, path: &Path) -> Result<u64, Failure> {
-    let text = checkpoint.metadata("progress").ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
-    let progress: Progress =
-        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
+    let text = checkpoint
+        .metadata("progress")
+        .ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
+    let progress: Progress = serde_json::from_str(text)
+        .map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
     Ok(progress.step)
 }
 
 impl Saved {
-    /// The newest readable checkpoint of a folder, if there is one: of those in `checkpoints`, or else the one under
-    /// the name that users know, which may be all that is left of them.
+    /// The newest readable checkpoint of a folder, if there is one: of those in `checkpoints`, or
+    /// else the one under the name that users know, which may be all that is left of them.
     pub fn find(folder: &Folder) -> Result<Option<Self>, Failure> {
         let there = |path: &Path| fs::symlink_metadata(path).is_ok();
         let (place, published) = (folder.checkpoints(), folder.published());
         // How many are to be kept is known from the checkpoint.
         let checkpoints = there(&place).then(|| Checkpoints::open(&place, 1)).transpose()?;
         let latest = match checkpoints.as_ref().map(Checkpoints::latest).transpose() {
-            Err(CheckpointError::AllDamaged { damaged, .. }) if Checkpoint::load(&published).is_ok() => {
+            Err(CheckpointError::AllDamaged { damaged, .. })
+                if Checkpoint::load(&published).is_ok() =>
+            {
                 damaged.iter().for_each(|damage| complain!("warning: {damage}"));
                 None
             }
             latest => latest?.flatten(),
         };
         let other = if there(&published) { Some(Checkpoint::load(&published)) } else { None };
-        // Where the last save had no other place. Any other published file is not newer, unless a user took its double away.
+        // Where the last save had no other place. Any other published file is not newer, unless a
+        // user took its double away.
         let newer = |latest: &Latest| {
-            let alone =
-                other.as_ref().and_then(|other| other.as_ref().ok()).filter(|other| other.metadata(ALONE).is_some());
-            alone.and_then(|alone| step_of(alone, &published).ok()).is_some_and(|step| step > latest.step)
+            let alone = other
+                .as_ref()
+                .and_then(|other| other.as_ref().ok())
+                .filter(|other| other.metadata(ALONE).is_some());
+            alone
+                .and_then(|alone| step_of(alone, &published).ok())
+                .is_some_and(|step| step > latest.step)
         };
         let is_lost = latest.as_ref().is_none_or(newer);
         let (checkpoint, path) = match (latest, &checkpoints, other) {
@@ -105,12 +115,16 @@ impl Saved {
     }
 }
 
-/// The configuration of the model in a checkpoint, valid and of as many parameters as the checkpoint holds.
-pub fn read_config<C: ImageModelConfig>(checkpoint: &Checkpoint, path: &Path) -> Result<C, Failure> {
+/// The configuration of the model in a checkpoint, valid and of as many parameters as the
+/// checkpoint holds.
+pub fn read_config<C: ImageModelConfig>(
+    checkpoint: &Checkpoint,
+    path: &Path,
+) -> Result<C, Failure> {
     let other = || Failure::OtherModel { path: path.to_path_buf(), name: C::NAME };
     let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
-    let config: C =
-        serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
+    let config: C = serde_json::from_str(text)
+        .map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
     checkpoint.expect_params("average", config.num_params()?)?;
     Ok(config)
 }

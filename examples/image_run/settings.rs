@@ -1,4 +1,5 @@
-//! The settings of a run: what its flags said when it began, kept in its checkpoints, so that `--resume` continues the same run.
+//! The settings of a run: what its flags said when it began, kept in its checkpoints, so that
+//! `--resume` continues the same run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,13 +31,19 @@ pub type Settings = BTreeMap<String, String>;
 
 /// The settings of a new run.
 pub fn begin(flags: Vec<Setting>) -> Settings {
-    flags.into_iter().map(|Setting { flag, given, default }| (flag.into(), given.unwrap_or(default))).collect()
+    flags
+        .into_iter()
+        .map(|Setting { flag, given, default }| (flag.into(), given.unwrap_or(default)))
+        .collect()
 }
 
 /// The settings that a checkpoint was saved with.
 pub fn read(checkpoint: &Checkpoint, path: &Path) -> Result<Settings, Failure> {
-    let text = checkpoint.metadata(KEY).ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
-    serde_json::from_str(text).map_err(|source| Failure::Config { path: path.to_path_buf(), source })
+    let text = checkpoint
+        .metadata(KEY)
+        .ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })?;
+    serde_json::from_str(text)
+        .map_err(|source| Failure::Config { path: path.to_path_buf(), source })
 }
 
 /// An error if the command line says other than the run that is resumed.
@@ -52,7 +59,11 @@ pub fn agree(flags: &[Setting], saved: &Settings, out: &Path) -> Result<(), Fail
 }
 
 /// One setting as a number.
-pub fn number<T: std::str::FromStr>(settings: &Settings, flag: &'static str, path: &Path) -> Result<T, Failure> {
+pub fn number<T: std::str::FromStr>(
+    settings: &Settings,
+    flag: &'static str,
+    path: &Path,
+) -> Result<T, Failure> {
     let value = settings.get(flag).and_then(|value| value.parse().ok());
     value.ok_or_else(|| Failure::OtherProgram { path: path.to_path_buf() })
 }

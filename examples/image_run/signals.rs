@@ -1,5 +1,6 @@
-//! Ctrl-C, `kill`, and a terminal that closes: after the first such signal the run finishes its update and saves; a
-//! second one ends it at once. A signal that the program was started to ignore, as by `nohup`, stays ignored.
+//! Ctrl-C, `kill`, and a terminal that closes: after the first such signal the run finishes its
+//! update and saves; a second one ends it at once. A signal that the program was started to ignore,
+//! as by `nohup`, stays ignored.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -14,8 +15,8 @@ const STOPPING: [c_int; 3] = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
 #[cfg(not(unix))]
 const STOPPING: [c_int; 2] = [consts::SIGINT, consts::SIGTERM];
 
-/// From here on a file that would grow beyond what the system allows (`ulimit -f`) is an error of the write; by itself it
-/// would end the program.
+/// From here on a file that would grow beyond what the system allows (`ulimit -f`) is an error of
+/// the write; by itself it would end the program.
 pub fn survive_large_files() -> io::Result<()> {
     #[cfg(unix)]
     flag::register(consts::signal::SIGXFSZ, Arc::default())?;
@@ -56,8 +57,13 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let (armed, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         for signal in STOPPING.into_iter().filter(|&signal| !is_ignored(signal)) {
-            // In this order, so that a second signal meets the flag that the first one has set, and the first does not.
-            flag::register_conditional_shutdown(signal, i32::from(Signal(signal).exit_code()), armed.clone())?;
+            // In this order, so that a second signal meets the flag that the first one has set, and
+            // the first does not.
+            flag::register_conditional_shutdown(
+                signal,
+                i32::from(Signal(signal).exit_code()),
+                armed.clone(),
+            )?;
             flag::register(signal, armed.clone())?;
             flag::register_usize(signal, number.clone(), signal as usize)?;
         }
@@ -81,6 +87,8 @@ impl Signals {
 /// Whether the program was started to ignore a signal. Only Linux tells.
 fn is_ignored(signal: c_int) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let mask = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

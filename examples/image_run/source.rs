@@ -1,4 +1,5 @@
-//! Where the images of a run come from. Each kind of source has a flag of its own, so that none is mistaken for a path.
+//! Where the images of a run come from. Each kind of source has a flag of its own, so that none is
+//! mistaken for a path.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -28,7 +29,11 @@ impl Source {
     pub fn folder(path: &Path) -> Self {
         // If there is none, reading it says so.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        if path.to_str().is_some() { Self::Folder(path) } else { Self::FolderInBytes(path.into_os_string()) }
+        if path.to_str().is_some() {
+            Self::Folder(path)
+        } else {
+            Self::FolderInBytes(path.into_os_string())
+        }
     }
 
     /// Its folder.

@@ -10,7 +10,8 @@ use flowkit::FlowError;
 use flowkit::data::{Augmentation, Batches, ImageBatcher, Loader, LoaderConfig, Split, Steps};
 use flowkit::random::Seeded;
 use flowkit::train::{
-    Checkpoint, CheckpointError, Checkpoints, Purpose, StepSeed, Trainer, TrainerConfig, UpdateOutcome,
+    Checkpoint, CheckpointError, Checkpoints, Purpose, StepSeed, Trainer, TrainerConfig,
+    UpdateOutcome,
 };
 
 use super::args::{AUGMENT, RunArgs};
@@ -45,7 +46,8 @@ pub struct Experiment<C> {
 /// Test images of the curve.
 const CURVE_IMAGES: usize = 32;
 
-/// Time between two tries of the last save. Our choice: long enough for others to make room on a disk.
+/// Time between two tries of the last save. Our choice: long enough for others to make room on a
+/// disk.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Where a checkpoint is written.
@@ -78,8 +80,10 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         device: &Device,
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
-        let Experiment { config, training, batch_size, start_size, augmentations, flags } = experiment;
-        let settings = settings::begin(args.settings(flags, &training, batch_size, &augmentations, split)?);
+        let Experiment { config, training, batch_size, start_size, augmentations, flags } =
+            experiment;
+        let settings =
+            settings::begin(args.settings(flags, &training, batch_size, &augmentations, split)?);
         let conduct = Conduct::default().with_flags(args);
         let data = &split.train;
         let seed = args.seed();
@@ -93,11 +97,12 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let trainer = Trainer::new(model, training)?;
         folder.remove_leftovers()?;
         folder.check_published()?;
-        // An earlier run in the folder ends with the first save of this one: until then a resume finds the newest
-        // checkpoint of the earlier run, and from then on that of this run.
+        // An earlier run in the folder ends with the first save of this one: until then a resume
+        // finds the newest checkpoint of the earlier run, and from then on that of this run.
         let checkpoints = Checkpoints::open(folder.checkpoints(), conduct.keep)?.replacing();
         let history = History::default();
-        let mut run = Self { folder, checkpoints, config, settings, conduct, trainer, history, saved: 0 };
+        let mut run =
+            Self { folder, checkpoints, config, settings, conduct, trainer, history, saved: 0 };
         run.save()?;
         folder.remove_results()?;
         Ok(run)
@@ -113,7 +118,16 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         folder: &'a Folder,
     ) -> Result<Self, Failure> {
         let source = args.source(saved.source()?);
-        let Saved { checkpoints, checkpoint, mut path, is_lost, mut settings, conduct, history, .. } = saved;
+        let Saved {
+            checkpoints,
+            checkpoint,
+            mut path,
+            is_lost,
+            mut settings,
+            conduct,
+            history,
+            ..
+        } = saved;
         let Experiment { training, batch_size, augmentations, flags, .. } = experiment;
         let flags = args.settings(flags, &training, batch_size, &augmentations, data)?;
         settings::agree(&flags, &settings, &args.out)?;
@@ -131,7 +145,12 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let done = trainer.step_count();
         if let Some(steps) = args.steps.filter(|&steps| steps < done) {
             let (given, saved) = (steps.to_string(), format!("{done} updates behind it"));
-            return Err(Failure::Contradiction { flag: "steps", given, saved, out: args.out.clone() });
+            return Err(Failure::Contradiction {
+                flag: "steps",
+                given,
+                saved,
+                out: args.out.clone(),
+            });
         }
         memory::advise(trainer.config().gradient_memory);
         folder.remove_leftovers()?;
@@ -156,13 +175,16 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
     /// Why a save in the folder of checkpoints failed.
     fn failed_save(&self, error: CheckpointError) -> Failure {
         match error {
-            CheckpointError::LaterCheckpoint { later, .. } => Failure::InTheWay { path: self.checkpoints.path(later) },
+            CheckpointError::LaterCheckpoint { later, .. } => {
+                Failure::InTheWay { path: self.checkpoints.path(later) }
+            }
             error => error.into(),
         }
     }
 
     fn save(&mut self) -> Result<(), Failure> {
-        let saved = self.checkpoints.save(self.trainer.step_count(), &self.checkpoint(Place::Checkpoints)?);
+        let saved =
+            self.checkpoints.save(self.trainer.step_count(), &self.checkpoint(Place::Checkpoints)?);
         let path = saved.map_err(|error| self.failed_save(error))?;
         self.trainer.mark_saved();
         self.saved = self.trainer.step_count();
@@ -174,7 +196,9 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         match self.save() {
             Err(failure) if failure.is_of_folder() => {
                 let every = self.conduct.save_every;
-                complain!("warning: {failure}; the run goes on, and tries again after {every} updates");
+                complain!(
+                    "warning: {failure}; the run goes on, and tries again after {every} updates"
+                );
                 Ok(())
             }
             saved => saved,
@@ -200,8 +224,11 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
 
     /// Saves what was learned until an update failed, beside what is there.
     fn save_after_failure(&mut self) -> Result<(), Failure> {
-        let added = self.checkpoints.add(self.trainer.step_count(), &self.checkpoint(Place::Checkpoints)?);
-        let published = added.map_err(|error| self.failed_save(error)).and_then(|path| self.folder.publish(&path));
+        let added =
+            self.checkpoints.add(self.trainer.step_count(), &self.checkpoint(Place::Checkpoints)?);
+        let published = added
+            .map_err(|error| self.failed_save(error))
+            .and_then(|path| self.folder.publish(&path));
         match published {
             Err(failure) if failure.is_of_folder() => self.save_alone(&failure),
             published => published,
@@ -213,10 +240,16 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         let (step, path) = (self.trainer.step_count(), self.folder.published());
         self.folder.check_published()?;
         if let Err(error) = self.checkpoint(Place::PublishedAlone)?.save(&path) {
-            complain!("warning: the last update that is saved is {}: go on from there by --resume", self.saved);
+            complain!(
+                "warning: the last update that is saved is {}: go on from there by --resume",
+                self.saved
+            );
             return Err(error.into());
         }
-        complain!("warning: {failure}; update {step} is in {} alone: go on from there by --resume", path.display());
+        complain!(
+            "warning: {failure}; update {step} is in {} alone: go on from there by --resume",
+            path.display()
+        );
         self.saved = step;
         Ok(())
     }
@@ -249,12 +282,17 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
                 return Ok(Some(signal));
             }
             let Some(x) = batches.next().transpose()? else { break };
-            let update =
-                progress::Progress::time(&mut self.history, || C::Model::update(&mut self.trainer, device, x))?;
-            if let UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason) = &update.outcome {
+            let update = progress::Progress::time(&mut self.history, || {
+                C::Model::update(&mut self.trainer, device, x)
+            })?;
+            if let UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason) =
+                &update.outcome
+            {
                 complain!("warning: update {} was passed over: {reason}", update.step);
             }
-            self.history.train.push((update.outcome == UpdateOutcome::Done).then_some(update.bits_per_dim));
+            self.history
+                .train
+                .push((update.outcome == UpdateOutcome::Done).then_some(update.bits_per_dim));
             if progress::Progress::wants_test(update.step) {
                 self.test(data, device)?;
             }
@@ -268,15 +306,17 @@ impl<'a, C: ImageModelConfig> Run<'a, C> {
         Ok(None)
     }
 
-    /// Bits/dim of the curve's test images now. This changes nothing in the run, so a bound that is not finite does not
-    /// end it: the policy is about losses and gradients.
+    /// Bits/dim of the curve's test images now. This changes nothing in the run, so a bound that is
+    /// not finite does not end it: the policy is about losses and gradients.
     fn test(&mut self, data: &Split, device: &Device) -> Result<(), Failure> {
         let step = self.trainer.step_count();
         let seeds = StepSeed::new(self.trainer.config().seed);
         let _noise = Seeded::new(device, seeds.seed(step, Purpose::Evaluation));
         let test = data.test.clone().take(CURVE_IMAGES);
         let bits = match evaluate(self.trainer.average(), &test, device) {
-            Ok(likelihood) => Some(likelihood.bits_per_dim().value()).filter(|bits| bits.is_finite()),
+            Ok(likelihood) => {
+                Some(likelihood.bits_per_dim().value()).filter(|bits| bits.is_finite())
+            }
             Err(Failure::Flow(error @ FlowError::NonFiniteLikelihood { .. })) => {
                 complain!("warning: test images after update {step}: {error}");
                 None
@@ -318,7 +358,8 @@ pub fn train<C: ImageModelConfig>(
     let stopped = match run.train(&mut batches, data, device, &signals) {
         Ok(stopped) => stopped,
         Err(failure) => {
-            // What was learned so far is not lost with what failed, which is what the user must hear of first.
+            // What was learned so far is not lost with what failed, which is what the user must
+            // hear of first.
             if let Err(second) = run.save_after_failure() {
                 complain!("warning: the state before it could not be saved: {second}");
             }

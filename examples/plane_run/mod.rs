@@ -1,5 +1,5 @@
-//! What the examples of points in a plane share: what can go wrong, files, the Gaussian that a flow must beat, and the
-//! picture.
+//! What the examples of points in a plane share: what can go wrong, files, the Gaussian that a flow
+//! must beat, and the picture.
 
 mod picture;
 
@@ -20,7 +20,8 @@ pub use picture::{Row, grid, picture};
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: &'static str },
-    /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from giving it once more.
+    /// The text contains that of the cause: `r#source`, instead of `source`, keeps thiserror from
+    /// giving it once more.
     #[error("cannot write to {}: {source}", path.display())]
     Write { path: PathBuf, r#source: io::Error },
     #[error("cannot make the picture: {reason}")]
@@ -60,7 +61,8 @@ pub fn points(x: &Tensor<2>) -> Vec<[f64; 2]> {
     numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()
 }
 
-/// Mean log-density of `test` under the normal distribution with mean and covariance of `train`, in nats.
+/// Mean log-density of `test` under the normal distribution with mean and covariance of `train`, in
+/// nats.
 pub fn gaussian(train: &[[f64; 2]], test: &[[f64; 2]]) -> f64 {
     let n = train.len() as f64;
     let vector = |&[x, y]: &[f64; 2]| Vector2::new(x, y);

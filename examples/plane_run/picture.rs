@@ -27,7 +27,8 @@ const PANEL: [u32; 2] = [360, 290];
 /// Middles of the density's cells, row by row: `[n, 2]`.
 pub fn grid(device: &Device) -> Tensor<2> {
     let middle = |axis: usize, cell: usize| (CORNER[axis] + SIDE * (cell as f64 + 0.5)) as f32;
-    let cells = (0..CELLS[1]).flat_map(|y| (0..CELLS[0]).flat_map(move |x| [middle(0, x), middle(1, y)]));
+    let cells =
+        (0..CELLS[1]).flat_map(|y| (0..CELLS[0]).flat_map(move |x| [middle(0, x), middle(1, y)]));
     Tensor::from_data(TensorData::new(cells.collect::<Vec<_>>(), [CELLS[0] * CELLS[1], 2]), device)
 }
 
@@ -71,12 +72,16 @@ fn panel(
     let highest = density.iter().copied().fold(0.0, f64::max);
     let cells = density.iter().enumerate().filter_map(|(index, &value)| {
         let shade = value / highest;
-        let (x, y) = (left + SIDE * (index % CELLS[0]) as f64, bottom + SIDE * (index / CELLS[0]) as f64);
+        let (x, y) =
+            (left + SIDE * (index % CELLS[0]) as f64, bottom + SIDE * (index / CELLS[0]) as f64);
         // What is as good as white is left out: most of the plane.
-        (shade > 0.01).then(|| Rectangle::new([(x, y), (x + SIDE, y + SIDE)], BLUE.mix(shade).filled()))
+        (shade > 0.01)
+            .then(|| Rectangle::new([(x, y), (x + SIDE, y + SIDE)], BLUE.mix(shade).filled()))
     });
     chart.draw_series(cells).map_err(fail)?;
-    chart.draw_series(points.iter().map(|&[x, y]| Circle::new((x, y), 1, BLUE.mix(0.6).filled()))).map_err(fail)?;
+    chart
+        .draw_series(points.iter().map(|&[x, y]| Circle::new((x, y), 1, BLUE.mix(0.6).filled())))
+        .map_err(fail)?;
     chart.configure_mesh().disable_mesh().x_labels(5).y_labels(5).draw().map_err(fail)?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Masked autoencoder: a dense network whose parameters for one number depend on the numbers before it alone.
+//! Masked autoencoder: a dense network whose parameters for one number depend on the numbers before
+//! it alone.
 //! ```text
 //! h_0 = (x, context)
 //! h_i = φ((W_i ∘ M_i)·h_{i−1} + b_i)                        one for each hidden width
@@ -10,26 +11,28 @@
 //! | the condition | 0 |
 //! | unit `k` of a hidden layer of width `w` | `least + ⌊k·(D − least)/w⌋`, in `least..D`, where `least` is 0 with a condition or if `D = 1`, else 1 |
 //!
-//! A hidden unit is connected to what has its degree or less, the parameters of a number to hidden units of less than its degree: what they
-//! depend on has a smaller degree than the number itself. So the first number's parameters depend on the condition, or are constants. Units of
-//! degree 0 see the condition alone; they are how the first number does.
+//! A hidden unit is connected to what has its degree or less, the parameters of a number to hidden
+//! units of less than its degree: what they depend on has a smaller degree than the number itself.
+//! So the first number's parameters depend on the condition, or are constants. Units of degree 0
+//! see the condition alone; they are how the first number does.
 //!
-//! A hidden layer narrower than `D` leaves degrees out: numbers between two of them in the order are then seen through the next only. Widths of
-//! several times `D` are usual.
+//! A hidden layer narrower than `D` leaves degrees out: numbers between two of them in the order
+//! are then seen through the next only. Widths of several times `D` are usual.
 //!
 //! # Start
-//! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its bias at the law's
-//! start ([`NetSite::theta_init`]).
+//! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its
+//! bias at the law's start ([`NetSite::theta_init`]).
 //!
 //! # Records
-//! The order and the degrees that follow from it are integer parameters, saved with the weights: a checkpoint computes what it computed, also in a
-//! network that was built with another order.
+//! The order and the degrees that follow from it are integer parameters, saved with the weights: a
+//! checkpoint computes what it computed, also in a network that was built with another order.
 //!
 //! # Cost
 //! That of dense layers; the mask is applied to the weights, not to the batch.
 //!
 //! # Reference
-//! Germain et al. 2015. Differs: degrees of hidden units are spread evenly, not drawn; a condition has a degree of its own.
+//! Germain et al. 2015. Differs: degrees of hidden units are spread evenly, not drawn; a condition
+//! has a degree of its own.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -61,7 +64,8 @@ pub struct MadeConfig {
 impl Config for MadeConfig {}
 
 impl MadeConfig {
-    /// Hidden layers of these widths, each followed by [`Activation::Silu`], and elements in their own order.
+    /// Hidden layers of these widths, each followed by [`Activation::Silu`], and elements in their
+    /// own order.
     pub fn new(hidden: impl Into<Vec<usize>>) -> Self {
         Self { hidden: hidden.into(), order: Order::Natural, activation: Activation::Silu }
     }
@@ -106,7 +110,8 @@ impl NetConfig<2> for MadeConfig {
             inputs = degrees;
         }
         let outputs = numbers.repeat(n_params);
-        let linear = LinearConfig::new(inputs.len(), outputs.len()).with_initializer(Initializer::Zeros);
+        let linear =
+            LinearConfig::new(inputs.len(), outputs.len()).with_initializer(Initializer::Zeros);
         let mut linear: Linear = linear.init(device);
         linear.bias = Some(site.bias());
         let output = MaskedLinear::new(&inputs, &outputs, Cut::SameAndLater, linear, device);

@@ -1,4 +1,5 @@
-//! Masked autoregressive layer: every number is transformed by a law whose parameters depend on the numbers before it.
+//! Masked autoregressive layer: every number is transformed by a law whose parameters depend on the
+//! numbers before it.
 //! ```text
 //! theta = net(x, context)                 parameters of x_i depend on the numbers before x_i alone
 //! forward   z_i = law(x_i; theta_i)       all at once            log_det  Σ ln ∂z_i/∂x_i of the law
@@ -7,12 +8,14 @@
 //! The Jacobian is triangular in the net's order, with the law's derivatives on the diagonal.
 //!
 //! # Cost
-//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for each number, after one
-//! device-to-host copy of the order. [`crate::Invert`] turns this round into the inverse autoregressive flow of Kingma
-//! et al. 2016, whose samples cost one pass and whose densities cost `D`.
+//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for
+//! each number, after one device-to-host copy of the order. [`crate::Invert`] turns this round into
+//! the inverse autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose
+//! densities cost `D`.
 //!
 //! # Reference
-//! Papamakarios et al. 2017; with laws other than the affine one, Huang et al. 2018 and Durkan et al. 2019.
+//! Papamakarios et al. 2017; with laws other than the affine one, Huang et al. 2018 and Durkan et
+//! al. 2019.
 //!
 //! # Example
 //! ```
@@ -52,7 +55,8 @@ use crate::tensor::per_example::sum_event;
 
 const NAME: &str = "MaskedAutoregressiveConfig";
 
-/// Configuration of [`MaskedAutoregressive`]: the law and the network, of which neither is told a width.
+/// Configuration of [`MaskedAutoregressive`]: the law and the network, of which neither is told a
+/// width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedAutoregressiveConfig<L, N> {
@@ -60,8 +64,8 @@ pub struct MaskedAutoregressiveConfig<L, N> {
     pub law: L,
     /// The network that gives its parameters.
     pub net: N,
-    /// Start of the law's parameters: one value for each parameter, the same for every element. `None`: the law's own
-    /// start ([`Law::theta_init`]).
+    /// Start of the law's parameters: one value for each parameter, the same for every element.
+    /// `None`: the law's own start ([`Law::theta_init`]).
     #[serde(default)]
     pub theta_init: Option<Vec<f64>>,
 }
@@ -90,7 +94,10 @@ impl<L, N> MaskedAutoregressiveConfig<L, N> {
             return Err(ConfigError::OnlyNormal { config: NAME });
         }
         let start = theta_init::of(NAME, &self.theta_init, &law)?;
-        Ok((law, NetSite::new(shape, shape, start, site.device()).with_context(site.context().clone())))
+        Ok((
+            law,
+            NetSite::new(shape, shape, start, site.device()).with_context(site.context().clone()),
+        ))
     }
 }
 
@@ -105,7 +112,8 @@ where
 
     fn build(&self, site: &Site<2, C>) -> Result<Self::Layer, ConfigError> {
         let (law, net) = self.parts(site)?;
-        let conditioner = Conditioned::build_for(&self.net, &net, &law, None).map_err(|error| error.at(".net"))?;
+        let conditioner = Conditioned::build_for(&self.net, &net, &law, None)
+            .map_err(|error| error.at(".net"))?;
         Ok(MaskedAutoregressive { law, conditioner })
     }
 
@@ -116,9 +124,11 @@ where
     }
 }
 
-/// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this module.
+/// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this
+/// module.
 ///
-/// Built by [`MaskedAutoregressiveConfig`], which tells the network where the law's parameters start.
+/// Built by [`MaskedAutoregressiveConfig`], which tells the network where the law's parameters
+/// start.
 #[derive(Module, Debug)]
 #[non_exhaustive]
 pub struct MaskedAutoregressive<L, N> {
@@ -162,7 +172,8 @@ where
     fn inverse(&self, z: Tensor<2>, context: &C) -> Tensor<2> {
         check_shape(self.output_shape_given(z.dims(), context));
         let [batch, _] = z.dims();
-        // Numbers that are not known yet are read through weights that are cut: any finite one does.
+        // Numbers that are not known yet are read through weights that are cut: any finite one
+        // does.
         let mut x = z.zeros_like();
         for index in self.conditioner.net.order() {
             let theta = self.conditioner.forward(x.clone(), context).narrow(2, index, 1);

@@ -3,8 +3,9 @@
 //! y_j = Σ_{i: degree_i ≤ degree_j} W[i, j]·x_i + b_j        hidden layers ([`Cut::Later`])
 //! y_j = Σ_{i: degree_i < degree_j} W[i, j]·x_i + b_j        last layer ([`Cut::SameAndLater`])
 //! ```
-//! The degrees are integer parameters, saved with the weights: a checkpoint cuts what it was trained without, also in a layer that was built
-//! with others. The mask follows from them; a weight that is cut is read as 0 and gets the gradient 0.
+//! The degrees are integer parameters, saved with the weights: a checkpoint cuts what it was
+//! trained without, also in a layer that was built with others. The mask follows from them; a
+//! weight that is cut is read as 0 and gets the gradient 0.
 
 use burn::module::{Module, Param, ParamId};
 use burn::nn::Linear;
@@ -35,7 +36,13 @@ pub struct MaskedLinear {
 
 impl MaskedLinear {
     /// A dense layer between units of the given degrees.
-    pub(crate) fn new(inputs: &[usize], outputs: &[usize], cut: Cut, linear: Linear, device: &Device) -> Self {
+    pub(crate) fn new(
+        inputs: &[usize],
+        outputs: &[usize],
+        cut: Cut,
+        linear: Linear,
+        device: &Device,
+    ) -> Self {
         Self { linear, inputs: indices(inputs, device), outputs: indices(outputs, device), cut }
     }
 

@@ -9,8 +9,8 @@ use std::any::Any;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
 use burn::module::{
-    Content, Devices, DisplaySettings, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-    Param,
+    Content, Devices, DisplaySettings, Flag, Module, ModuleDisplay, ModuleDisplayDefault,
+    ModuleMapper, ModuleVisitor, Param,
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
 
@@ -37,7 +37,9 @@ impl<const D: usize, C: Context> BoxBijector<D, C> {
 }
 
 /// [`Bijector`] and [`Module`] without what a trait object cannot have.
-trait DynBijector<const D: usize, C: Context>: Member<D, C> + ShapeMap<D> + Send + Sync + Debug {
+trait DynBijector<const D: usize, C: Context>:
+    Member<D, C> + ShapeMap<D> + Send + Sync + Debug
+{
     fn initialize(self: Box<Self>, x: Tensor<D>, context: &C) -> (BoxBijector<D, C>, Tensor<D>);
     fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem>;
     fn forward_observed(&self, x: Tensor<D>, context: &C, see: See<'_>) -> (Tensor<D>, Tensor<1>);
@@ -159,7 +161,8 @@ impl ModuleVisitor for Erase<'_, dyn DynVisitor + '_> {
     }
 }
 
-/// A parameter goes through a mapper and comes back as what it was; anything else is a fault of this file.
+/// A parameter goes through a mapper and comes back as what it was; anything else is a fault of
+/// this file.
 fn same<T: 'static>(parameter: Box<dyn Any>) -> T {
     match parameter.downcast::<T>() {
         Ok(parameter) => *parameter,
@@ -171,10 +174,16 @@ impl ModuleMapper for Erase<'_, dyn DynMapper + '_> {
     fn map_float<const R: usize>(&mut self, parameter: Param<Tensor<R>>) -> Param<Tensor<R>> {
         same(self.0.parameter(Kind::Float, R, Box::new(parameter)))
     }
-    fn map_int<const R: usize>(&mut self, parameter: Param<Tensor<R, Int>>) -> Param<Tensor<R, Int>> {
+    fn map_int<const R: usize>(
+        &mut self,
+        parameter: Param<Tensor<R, Int>>,
+    ) -> Param<Tensor<R, Int>> {
         same(self.0.parameter(Kind::Int, R, Box::new(parameter)))
     }
-    fn map_bool<const R: usize>(&mut self, parameter: Param<Tensor<R, Bool>>) -> Param<Tensor<R, Bool>> {
+    fn map_bool<const R: usize>(
+        &mut self,
+        parameter: Param<Tensor<R, Bool>>,
+    ) -> Param<Tensor<R, Bool>> {
         same(self.0.parameter(Kind::Bool, R, Box::new(parameter)))
     }
     fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {

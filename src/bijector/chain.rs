@@ -57,7 +57,13 @@ pub trait Member<const D: usize, C: Context> {
     fn map(&self, direction: Direction, x: Tensor<D>, context: &C) -> Tensor<D>;
 
     /// [`Drive::visit`].
-    fn visit(&self, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D>;
+    fn visit(
+        &self,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D>;
 
     /// [`Drive::replay_forward`].
     fn replay_forward(
@@ -81,7 +87,12 @@ pub trait Member<const D: usize, C: Context> {
     fn accepts(&self) -> Result<(), ShapeError>;
 
     /// [`Drive::shape_given`].
-    fn shape_given(&self, direction: Direction, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError>;
+    fn shape_given(
+        &self,
+        direction: Direction,
+        shape: [usize; D],
+        context: &C,
+    ) -> Result<[usize; D], ShapeError>;
 }
 
 impl<const D: usize, C: Context, B: Bijector<D, C>> Member<D, C> for B {
@@ -93,7 +104,13 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Member<D, C> for B {
         direction.map(self, x, context)
     }
 
-    fn visit(&self, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+    fn visit(
+        &self,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
         B::Driver::visit(self, direction, x, context, visit)
     }
 
@@ -121,7 +138,12 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Member<D, C> for B {
         Bijector::<D, C>::accepts(self)
     }
 
-    fn shape_given(&self, direction: Direction, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
+    fn shape_given(
+        &self,
+        direction: Direction,
+        shape: [usize; D],
+        context: &C,
+    ) -> Result<[usize; D], ShapeError> {
         B::Driver::shape_given(self, direction, shape, context)
     }
 }
@@ -135,7 +157,9 @@ fn ordered<const D: usize, C: Context, B: Members<D, C>>(
     if direction == Direction::Inverse {
         members.reverse();
     }
-    members.into_iter().map(move |entry| Entry { direction: direction.of(entry.direction), ..entry })
+    members
+        .into_iter()
+        .map(move |entry| Entry { direction: direction.of(entry.direction), ..entry })
 }
 
 /// Passes a batch on from member to member and adds their log-determinants.
@@ -165,7 +189,9 @@ pub fn run<const D: usize, C: Context, B: Members<D, C>>(
     x: Tensor<D>,
     context: &C,
 ) -> (Tensor<D>, Tensor<1>) {
-    summed(ordered(bijector, direction), x, |entry, x| entry.member.run(entry.direction, x, context))
+    summed(ordered(bijector, direction), x, |entry, x| {
+        entry.member.run(entry.direction, x, context)
+    })
 }
 
 /// The members' maps one after the other.
@@ -180,7 +206,13 @@ pub fn map<const D: usize, C: Context, B: Members<D, C>>(
 }
 
 impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
-    fn visit(bijector: &B, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+    fn visit(
+        bijector: &B,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
         ordered(bijector, direction).fold(x, |x, Entry { name, direction, member }| {
             let layers = |visit: &mut Visit<'_, D>| member.visit(direction, x, context, visit);
             match name {
@@ -198,7 +230,8 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
         replay: &mut Replay<C>,
     ) -> (Tensor<D>, Tensor<1>) {
         summed(ordered(bijector, direction), x, |Entry { name, direction, member }, x| {
-            let pass = |replay: &mut Replay<C>| member.replay_forward(direction, x, context, replay);
+            let pass =
+                |replay: &mut Replay<C>| member.replay_forward(direction, x, context, replay);
             match name {
                 Some(name) => replay.within(name, pass),
                 None => pass(replay),
@@ -215,7 +248,8 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
     ) -> Cotangent<D> {
         let members: Vec<_> = ordered(bijector, direction).collect();
         members.into_iter().rev().fold(back, |back, Entry { name, direction, member }| {
-            let pass = |replay: &mut Replay<C>| member.replay_back(direction, back, context, replay);
+            let pass =
+                |replay: &mut Replay<C>| member.replay_back(direction, back, context, replay);
             match name {
                 Some(name) => replay.within(name, pass),
                 None => pass(replay),
@@ -234,13 +268,16 @@ impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
         context: &C,
     ) -> Result<[usize; D], ShapeError> {
         let mut members = ordered(bijector, direction);
-        members.try_fold(shape, |shape, entry| entry.member.shape_given(entry.direction, shape, context))
+        members.try_fold(shape, |shape, entry| {
+            entry.member.shape_given(entry.direction, shape, context)
+        })
     }
 }
 
 /// A member during data-dependent initialisation. Used by [`chain!`](crate::chain).
 ///
-/// A member that occurs several times is initialised at its first occurrence, if it runs forward there.
+/// A member that occurs several times is initialised at its first occurrence, if it runs forward
+/// there.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Starting<B> {
@@ -255,7 +292,12 @@ impl<B> Starting<B> {
     }
 
     /// One occurrence: the image of the batch, detached from the graph.
-    pub fn next<const D: usize, C: Context>(self, direction: Direction, x: Tensor<D>, context: &C) -> (Self, Tensor<D>)
+    pub fn next<const D: usize, C: Context>(
+        self,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+    ) -> (Self, Tensor<D>)
     where
         B: Bijector<D, C>,
     {

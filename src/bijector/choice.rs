@@ -56,7 +56,8 @@ macro_rules! choice {
     };
 }
 
-/// The arm of [`choice!`](crate::choice) for bijectors: a composition of the one member that was chosen.
+/// The arm of [`choice!`](crate::choice) for bijectors: a composition of the one member that was
+/// chosen.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! choice_of_bijectors {

@@ -26,7 +26,8 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The direction in which a member runs when its composition runs in `self` and holds the member in `member`.
+    /// The direction in which a member runs when its composition runs in `self` and holds the
+    /// member in `member`.
     pub fn of(self, member: Self) -> Self {
         if self == member { Self::Forward } else { Self::Inverse }
     }
@@ -94,7 +95,13 @@ impl Direction {
 /// `direction` selects the map of the bijector that is driven.
 pub trait Drive<B, const D: usize, C: Context> {
     /// Passes each layer to the visitor, in the order in which they run.
-    fn visit(bijector: &B, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D>;
+    fn visit(
+        bijector: &B,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D>;
 
     /// Runs the map without keeping a graph.
     fn replay_forward(
@@ -132,7 +139,13 @@ pub trait Drive<B, const D: usize, C: Context> {
 pub struct Leaf;
 
 impl<const D: usize, C: Context, B: Bijector<D, C>> Drive<B, D, C> for Leaf {
-    fn visit(bijector: &B, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+    fn visit(
+        bijector: &B,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
         visit.leaf(bijector, direction, x, context)
     }
 
@@ -147,7 +160,8 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Drive<B, D, C> for Leaf {
         replay.enter(&device);
         replay.keep(&x);
         let condition = context.constant(&device);
-        let (z, log_det) = direction.run(&without_graph(bijector), constant(x, &device), &condition);
+        let (z, log_det) =
+            direction.run(&without_graph(bijector), constant(x, &device), &condition);
         replay.release();
         (z.inner(), log_det.inner())
     }
@@ -206,7 +220,13 @@ impl Rearrange {
 }
 
 impl<const D: usize, C: Context, B: Bijector<D, C>> Drive<B, D, C> for Rearrange {
-    fn visit(bijector: &B, direction: Direction, x: Tensor<D>, context: &C, visit: &mut Visit<'_, D>) -> Tensor<D> {
+    fn visit(
+        bijector: &B,
+        direction: Direction,
+        x: Tensor<D>,
+        context: &C,
+        visit: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
         visit.leaf(bijector, direction, x, context)
     }
 
@@ -229,7 +249,8 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Drive<B, D, C> for Rearrange
         _: &mut Replay<C>,
     ) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
-        let undone = |value| Self::moved(bijector, Direction::Inverse.of(direction), value, context);
+        let undone =
+            |value| Self::moved(bijector, Direction::Inverse.of(direction), value, context);
         Cotangent { z: undone(z), grad_z: undone(grad_z), grad_log_det }
     }
 

@@ -43,9 +43,10 @@ use crate::error::{InitProblem, ShapeError};
 /// inverse   x = f⁻¹(z | context)        log_det = ln |det ∂x/∂z|      [batch], nats
 /// ```
 ///
-/// Data is `x`, latents are `z`; the first axis is the batch. An unconditional bijector is implemented for every `C: Context` and
-/// ignores it; one that uses a condition is implemented for that condition alone. Bijectors are burn modules: their parameters are
-/// visited, saved, loaded and moved like those of any other.
+/// Data is `x`, latents are `z`; the first axis is the batch. An unconditional bijector is
+/// implemented for every `C: Context` and ignores it; one that uses a condition is implemented for
+/// that condition alone. Bijectors are burn modules: their parameters are visited, saved, loaded
+/// and moved like those of any other.
 ///
 /// A bijector of your own needs `forward`, `inverse`, [`ShapeMap::output_shape`] and
 /// `type Driver = Leaf;`. It may override the methods for which a layer can do better than the
@@ -53,7 +54,9 @@ use crate::error::{InitProblem, ShapeError};
 /// [`Bijector::init_problem`], [`Bijector::forward_observed`], [`Bijector::accepts`],
 /// [`Bijector::check_context`] and [`Bijector::pull_back`]. A composition is made by
 /// [`chain!`](crate::chain) or [`choice!`](crate::choice).
-pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + ModuleDisplay + 'static {
+pub trait Bijector<const D: usize, C: Context = ()>:
+    ShapeMap<D> + Module + ModuleDisplay + 'static
+{
     /// Its driver: [`Leaf`] for a layer, [`Rearrange`] for a layer that only moves elements,
     /// [`Chain`] for a composition, which has [`Members`].
     type Driver: Drive<Self, D, C>;
@@ -74,7 +77,8 @@ pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + Modu
     /// If [`ShapeMap::input_shape`] is an error for the shape of `z`.
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
 
-    /// [`Bijector::inverse`] with its own log-determinant, the negative of forward's at the same point.
+    /// [`Bijector::inverse`] with its own log-determinant, the negative of forward's at the same
+    /// point.
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         let x = self.inverse(z, context);
         let (_, log_det) = self.forward(x.clone(), context);
@@ -152,7 +156,12 @@ pub trait Bijector<const D: usize, C: Context = ()>: ShapeMap<D> + Module + Modu
     /// depends on the seed of `replay` and on the layer's place, so that [`Bijector::replay_back`]
     /// repeats the same random draws. The caller's random stream is restored after the layer
     /// ([`Replay`]).
-    fn replay_forward(&self, x: Tensor<D>, context: &C, replay: &mut Replay<C>) -> (Tensor<D>, Tensor<1>) {
+    fn replay_forward(
+        &self,
+        x: Tensor<D>,
+        context: &C,
+        replay: &mut Replay<C>,
+    ) -> (Tensor<D>, Tensor<1>) {
         Self::Driver::replay_forward(self, Direction::Forward, x, context, replay)
     }
 

@@ -18,7 +18,11 @@ pub trait ShapeMap<const D: usize> {
             Ok(shape)
         } else {
             let layer = type_name::<Self>();
-            Err(ShapeError::InverseUnknown { layer, shape: shape.to_vec(), output: output.to_vec() })
+            Err(ShapeError::InverseUnknown {
+                layer,
+                shape: shape.to_vec(),
+                output: output.to_vec(),
+            })
         }
     }
 }

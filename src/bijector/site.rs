@@ -38,7 +38,13 @@ impl<const D: usize> Site<D> {
 impl<const D: usize, C: Context> Site<D, C> {
     /// A site with a condition like `example`, of which only the widths are used.
     pub fn given(shape: [usize; D], example: &C, device: &Device) -> Self {
-        Self { shape, context: ContextShape::of(example), device: device.clone(), kind: PhantomData }.at(shape)
+        Self {
+            shape,
+            context: ContextShape::of(example),
+            device: device.clone(),
+            kind: PhantomData,
+        }
+        .at(shape)
     }
 
     /// A site with a condition of the shape `context`.
@@ -50,7 +56,12 @@ impl<const D: usize, C: Context> Site<D, C> {
     pub fn at<const E: usize>(&self, shape: [usize; E]) -> Site<E, C> {
         let mut one = shape;
         one[0] = 1;
-        Site { shape: one, context: self.context.clone(), device: self.device.clone(), kind: PhantomData }
+        Site {
+            shape: one,
+            context: self.context.clone(),
+            device: self.device.clone(),
+            kind: PhantomData,
+        }
     }
 
     /// The input shape, with a batch of 1.
@@ -71,8 +82,8 @@ impl<const D: usize, C: Context> Site<D, C> {
     /// Channels of the input: the length of axis 1, at least 1.
     ///
     /// # Errors
-    /// If the shape has no axis 1, has an axis of length 0, or more elements than a tensor may have. `layer` is the type
-    /// that the error names.
+    /// If the shape has no axis 1, has an axis of length 0, or more elements than a tensor may
+    /// have. `layer` is the type that the error names.
     pub fn channels(&self, layer: &'static str) -> Result<usize, ConfigError> {
         self.elements(layer)?;
         ConfigError::positive(layer, "channels", self.shape[1])?;
@@ -104,7 +115,11 @@ impl<const D: usize, C: Context> Site<D, C> {
 ///
 /// # Panics
 /// With the text of the error, if it cannot be built.
-pub(crate) fn built<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize; D], device: &Device) -> T::Layer {
+pub(crate) fn built<const D: usize, T: LayerConfig<D>>(
+    config: &T,
+    shape: [usize; D],
+    device: &Device,
+) -> T::Layer {
     match config.build(&Site::new(shape, device)) {
         Ok(layer) => layer,
         Err(error) => panic!("{error}"),
@@ -143,8 +158,9 @@ impl<const D: usize> Plan<D> {
 
 /// A configuration of a layer, or of a stack of layers.
 ///
-/// Tuples, `Vec`, `Option` and `Box` of configurations are configurations, and so are [`Invert`](crate::Invert) and
-/// [`Boxed`](crate::Boxed) of one. A layer without anything to configure is its own configuration.
+/// Tuples, `Vec`, `Option` and `Box` of configurations are configurations, and so are
+/// [`Invert`](crate::Invert) and [`Boxed`](crate::Boxed) of one. A layer without anything to
+/// configure is its own configuration.
 ///
 /// ```
 /// use burn::tensor::Device;

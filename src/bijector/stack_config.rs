@@ -38,7 +38,8 @@ use crate::bijector::invert::Invert;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
-/// The layer of `config`, and the shape that leaves it. `shape` arrives; `place` is the place in the stack.
+/// The layer of `config`, and the shape that leaves it. `shape` arrives; `place` is the place in
+/// the stack.
 fn member<const D: usize, C: Context, T: LayerConfig<D, C>>(
     config: &T,
     site: &Site<D, C>,
@@ -126,13 +127,16 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Vec
 
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
         let mut members = self.iter().enumerate();
-        members.try_fold(site.keeps(0), |plan, (index, config)| plan.then(config, site, format_args!("[{index}]")))
+        members.try_fold(site.keeps(0), |plan, (index, config)| {
+            plan.then(config, site, format_args!("[{index}]"))
+        })
     }
 
     fn plan_input(&self, site: &Site<D, C>) -> Result<[usize; D], ConfigError> {
         let mut members = self.iter().enumerate().rev();
-        members
-            .try_fold(site.shape(), |shape, (index, config)| arriving(config, site, shape, format_args!("[{index}]")))
+        members.try_fold(site.shape(), |shape, (index, config)| {
+            arriving(config, site, shape, format_args!("[{index}]"))
+        })
     }
 }
 
@@ -211,8 +215,8 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Inv
 /// The place of a configuration in its inverse.
 const INNER: &str = ".inner";
 
-/// The same configuration, of a layer in a [`BoxBijector`]: configurations of different layers get one type, as
-/// `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
+/// The same configuration, of a layer in a [`BoxBijector`]: configurations of different layers get
+/// one type, as `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Boxed<T> {

@@ -63,7 +63,8 @@ pub trait LayerVisitor<const D: usize> {
 
 /// A layer of any type, together with its condition.
 pub trait Layer<const D: usize> {
-    /// Name of its type, without modules and type parameters: `ActNorm`, or `Invert<ActNorm>` where it runs inverted.
+    /// Name of its type, without modules and type parameters: `ActNorm`, or `Invert<ActNorm>` where
+    /// it runs inverted.
     fn name(&self) -> LayerName;
 
     /// Number of elements of its parameters.
@@ -88,11 +89,12 @@ pub trait Layer<const D: usize> {
     /// without a graph.
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
 
-    /// The same layer with its condition, to keep after the visit. Parameters are shared, not copied.
+    /// The same layer with its condition, to keep after the visit. Parameters are shared, not
+    /// copied.
     fn to_owned(&self) -> Box<dyn Layer<D>>;
 
-    /// The same layer for some examples of the batch, with the condition of those examples. Parameters are shared, not
-    /// copied.
+    /// The same layer for some examples of the batch, with the condition of those examples.
+    /// Parameters are shared, not copied.
     ///
     /// # Panics
     /// If the condition has no such rows.
@@ -188,8 +190,8 @@ struct Directed<B, C> {
     context: C,
 }
 
-impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Deref<Target = C>> Layer<D>
-    for Directed<L, X>
+impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Deref<Target = C>>
+    Layer<D> for Directed<L, X>
 {
     fn name(&self) -> LayerName {
         layer_name::<B>(self.direction)
@@ -231,12 +233,20 @@ impl<const D: usize, C: Context, B: Bijector<D, C>, L: Deref<Target = B>, X: Der
 
     fn to_owned(&self) -> Box<dyn Layer<D>> {
         let context = Box::new(C::clone(&self.context));
-        Box::new(Directed { layer: Box::new(B::clone(&self.layer)), direction: self.direction, context })
+        Box::new(Directed {
+            layer: Box::new(B::clone(&self.layer)),
+            direction: self.direction,
+            context,
+        })
     }
 
     fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>> {
         let context = Box::new(self.context.rows(range));
-        Box::new(Directed { layer: Box::new(B::clone(&self.layer)), direction: self.direction, context })
+        Box::new(Directed {
+            layer: Box::new(B::clone(&self.layer)),
+            direction: self.direction,
+            context,
+        })
     }
 }
 

@@ -24,8 +24,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ConvResNet, ConvResNetConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mlp, MlpConfig, Net, NetConfig,
-    NetSite, ResNet, ResNetConfig, ZeroConv, ZeroConvConfig,
+    ConvResNet, ConvResNetConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig, Mlp, MlpConfig,
+    Net, NetConfig, NetSite, ResNet, ResNetConfig, ZeroConv, ZeroConvConfig,
 };
 use crate::error::{ConfigError, ShapeError};
 

@@ -48,7 +48,10 @@ impl<N: ModuleDisplay> Conditioned<N> {
     ///
     /// # Errors
     /// Those of [`NetConfig::build`].
-    pub fn build<const D: usize, F: NetConfig<D, Net = N>>(config: &F, site: &NetSite<D>) -> Result<Self, ConfigError>
+    pub fn build<const D: usize, F: NetConfig<D, Net = N>>(
+        config: &F,
+        site: &NetSite<D>,
+    ) -> Result<Self, ConfigError>
     where
         N: Net<D>,
     {
@@ -82,7 +85,8 @@ impl<N: ModuleDisplay> Conditioned<N> {
         let [_, params, dims] = theta.dims();
         let values: Vec<f64> = theta.into_data().iter::<f64>().collect();
         let check = |element: usize| {
-            let start: Vec<f64> = (0..params).map(|parameter| values[parameter * dims + element]).collect();
+            let start: Vec<f64> =
+                (0..params).map(|parameter| values[parameter * dims + element]).collect();
             law.check_init(type_name::<N>(), &start)
         };
         match elements {
@@ -92,7 +96,8 @@ impl<N: ModuleDisplay> Conditioned<N> {
         Ok(conditioned)
     }
 
-    /// Parameters that the network gives for one example. Its elements differ, so that those of a network with weights do too.
+    /// Parameters that the network gives for one example. Its elements differ, so that those of a
+    /// network with weights do too.
     fn start<const D: usize>(&self, site: &NetSite<D>) -> Result<Tensor<3>, ConfigError>
     where
         N: Net<D>,
@@ -101,20 +106,25 @@ impl<N: ModuleDisplay> Conditioned<N> {
         let example = |shape: [usize; D]| {
             let n: usize = shape.iter().product();
             // Multiples of the golden ratio, modulo 1, are spread evenly.
-            let values: Vec<f32> = (1..=n).map(|index| (index as f32 * 0.618_034).fract() - 0.5).collect();
+            let values: Vec<f32> =
+                (1..=n).map(|index| (index as f32 * 0.618_034).fract() - 0.5).collect();
             Tensor::<1>::from_data(values.as_slice(), device).reshape(shape)
         };
         let context = match self.context {
-            Reads::Width(width) => Some(example(std::array::from_fn(|axis| if axis == 1 { width } else { 1 }))),
+            Reads::Width(width) => {
+                Some(example(std::array::from_fn(|axis| if axis == 1 { width } else { 1 })))
+            }
             Reads::Ignored | Reads::Absent => None,
         };
         let theta = self.net.forward(example(site.identity()), context);
         let expected = site.transformed()[1..].iter().product();
         match theta.dims() {
             [1, params, elements] if params == self.params && elements == expected => Ok(theta),
-            [1, found, elements] if elements == expected => {
-                Err(ConfigError::Parameters { network: type_name::<N>(), expected: self.params, found })
-            }
+            [1, found, elements] if elements == expected => Err(ConfigError::Parameters {
+                network: type_name::<N>(),
+                expected: self.params,
+                found,
+            }),
             shape => {
                 let (layer, axis) = (type_name::<N>(), if shape[0] == 1 { 2 } else { 0 });
                 let expected = if axis == 0 { 1 } else { expected };
@@ -127,7 +137,11 @@ impl<N: ModuleDisplay> Conditioned<N> {
     ///
     /// # Errors
     /// The axis that does not fit.
-    pub fn check<const D: usize>(&self, identity: [usize; D], transformed: [usize; D]) -> Result<(), ShapeError>
+    pub fn check<const D: usize>(
+        &self,
+        identity: [usize; D],
+        transformed: [usize; D],
+    ) -> Result<(), ShapeError>
     where
         N: Net<D>,
     {
@@ -139,7 +153,12 @@ impl<N: ModuleDisplay> Conditioned<N> {
         }
         match (2..D).find(|&axis| transformed[axis] != identity[axis]) {
             None => self.net.check(identity),
-            Some(axis) => Err(ShapeError::Axis { layer, axis, expected: identity[axis], shape: transformed.to_vec() }),
+            Some(axis) => Err(ShapeError::Axis {
+                layer,
+                axis,
+                expected: identity[axis],
+                shape: transformed.to_vec(),
+            }),
         }
     }
 
@@ -161,7 +180,11 @@ impl<N: ModuleDisplay> Conditioned<N> {
         if built == given {
             return Ok(());
         }
-        Err(ShapeError::Condition { layer: type_name::<N>(), expected: name(built), found: name(given) })
+        Err(ShapeError::Condition {
+            layer: type_name::<N>(),
+            expected: name(built),
+            found: name(given),
+        })
     }
 
     /// Whether a condition fits an input of shape `identity`.
@@ -191,7 +214,11 @@ impl<N: ModuleDisplay> Conditioned<N> {
             });
             if found != expected {
                 let (expected, found) = (expected.to_vec(), found.to_vec());
-                return Err(ShapeError::ConditionShape { layer: type_name::<N>(), expected, found });
+                return Err(ShapeError::ConditionShape {
+                    layer: type_name::<N>(),
+                    expected,
+                    found,
+                });
             }
         }
         Ok(())
@@ -204,7 +231,11 @@ impl<N: ModuleDisplay> Conditioned<N> {
     ///
     /// # Panics
     /// If the condition does not fit.
-    pub fn forward<const D: usize, C: Features<D>>(&self, identity: Tensor<D>, context: &C) -> Tensor<3>
+    pub fn forward<const D: usize, C: Features<D>>(
+        &self,
+        identity: Tensor<D>,
+        context: &C,
+    ) -> Tensor<3>
     where
         N: Net<D>,
     {
@@ -219,7 +250,11 @@ impl<N: ModuleDisplay> Conditioned<N> {
     ///
     /// # Panics
     /// If the condition does not fit.
-    pub fn initialize<const D: usize, C: Features<D>>(self, identity: Tensor<D>, context: &C) -> (Self, Tensor<3>)
+    pub fn initialize<const D: usize, C: Features<D>>(
+        self,
+        identity: Tensor<D>,
+        context: &C,
+    ) -> (Self, Tensor<3>)
     where
         N: Net<D>,
     {
@@ -231,7 +266,11 @@ impl<N: ModuleDisplay> Conditioned<N> {
     }
 
     /// What the network reads, in the type of its weights.
-    fn inputs<const D: usize, C: Features<D>>(&self, identity: Tensor<D>, context: &C) -> (Tensor<D>, Option<Tensor<D>>)
+    fn inputs<const D: usize, C: Features<D>>(
+        &self,
+        identity: Tensor<D>,
+        context: &C,
+    ) -> (Tensor<D>, Option<Tensor<D>>)
     where
         N: Net<D>,
     {

@@ -25,7 +25,8 @@ use burn::tensor::Tensor;
 
 use super::net::theta;
 use super::{
-    Activation, ChannelNorm, ChannelNormConfig, ConvInit, DataInitConv, DataInitConvConfig, Net, NetConfig, NetSite,
+    Activation, ChannelNorm, ChannelNormConfig, ConvInit, DataInitConv, DataInitConvConfig, Net,
+    NetConfig, NetSite,
 };
 use crate::error::ConfigError;
 use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
@@ -55,7 +56,10 @@ impl NetConfig<4> for ConvResNetConfig {
         self.num_params(site)?;
         let (f, device) = (self.n_filters, site.device());
         let conv = |inputs: usize, outputs: usize, kernel: usize, start: ConvInit| {
-            DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start).init(device)
+            DataInitConvConfig::new(inputs, outputs)
+                .with_kernel(kernel)
+                .with_start(start)
+                .init(device)
         };
         let norm = || ChannelNormConfig::new(f).init(device);
         let block = |_| ConvResBlock {
@@ -104,7 +108,9 @@ impl ConvResNetConfig {
     /// The number of parameters; `usize::MAX` where it is larger.
     fn count(&self, site: &NetSite<4>) -> usize {
         let f = self.n_filters;
-        let conv = |inputs, outputs, kernel| DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).count();
+        let conv = |inputs, outputs, kernel| {
+            DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).count()
+        };
         let norm = product([2, f]);
         let context = site.context_width().map_or(0, |width| conv(width, f, 1));
         let block = sum([norm, conv(f, f, 3), context, norm, conv(f, f, 3)]);
@@ -151,7 +157,8 @@ impl ConvResNet {
         let r = block.first.forward(self.activation.forward(block.first_norm.forward(h.clone())));
         let r = match (&block.context, context) {
             (Some(layer), Some(context)) => r + layer.forward(context.clone()),
-            // No other pair is possible: a network is given a condition exactly if its site has one.
+            // No other pair is possible: a network is given a condition exactly if its site has
+            // one.
             _ => r,
         };
         let r = self.activation.forward(block.second_norm.forward(r));

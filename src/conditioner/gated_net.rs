@@ -29,7 +29,8 @@ use serde::{Deserialize, Serialize};
 
 use super::net::theta;
 use super::{
-    ConvInit, ConvStyle, DataInitConv, GatedBlock, GatedBlockConfig, Mixing, Net, NetConfig, NetSite, concat_elu,
+    ConvInit, ConvStyle, DataInitConv, GatedBlock, GatedBlockConfig, Mixing, Net, NetConfig,
+    NetSite, concat_elu,
 };
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
@@ -170,7 +171,10 @@ impl Net<4> for GatedNet {
     fn forward(&self, identity: Tensor<4>, context: Option<Tensor<4>>) -> Tensor<3> {
         let positions = self.positions.as_ref().map(Param::val);
         let h = self.input.forward(identity);
-        let h = self.blocks.iter().fold(h, |h, block| block.forward(h, positions.as_ref(), context.as_ref()));
+        let h = self
+            .blocks
+            .iter()
+            .fold(h, |h, block| block.forward(h, positions.as_ref(), context.as_ref()));
         theta(self.output.forward(self.activate(h)), self.n_params)
     }
 
@@ -197,7 +201,12 @@ impl Net<4> for GatedNet {
     fn check(&self, identity: [usize; 4]) -> Result<(), ShapeError> {
         for (axis, expected) in [(2, self.size[0]), (3, self.size[1])] {
             if identity[axis] != expected {
-                return Err(ShapeError::Axis { layer: "GatedNet", axis, expected, shape: identity.to_vec() });
+                return Err(ShapeError::Axis {
+                    layer: "GatedNet",
+                    axis,
+                    expected,
+                    shape: identity.to_vec(),
+                });
             }
         }
         Ok(())

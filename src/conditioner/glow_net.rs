@@ -98,7 +98,12 @@ impl NormedConv {
         Self { weight, norm }
     }
 
-    fn conv(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, epilogue: Epilogue) -> Tensor<4> {
+    fn conv(
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        bias: Option<Tensor<1>>,
+        epilogue: Epilogue,
+    ) -> Tensor<4> {
         let border = if weight.dims()[2] == 3 { Border::Channel } else { Border::Zeros };
         conv2d::forward(x, weight, bias, ConvStages { border, epilogue, ..ConvStages::PLAIN })
     }

@@ -81,7 +81,8 @@ impl NetConfig<2> for MlpConfig {
             layer
         });
         let hidden = hidden.collect();
-        let output = LinearConfig::new(inputs, site.n_outputs()).with_initializer(Initializer::Zeros);
+        let output =
+            LinearConfig::new(inputs, site.n_outputs()).with_initializer(Initializer::Zeros);
         let mut output: Linear = output.init(site.device());
         output.bias = Some(site.bias());
         Ok(Mlp { hidden, output, activation: self.activation, n_params: site.n_params() })

@@ -16,9 +16,9 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
     /// Parameters of every element.
     ///
     /// # Shapes
-    /// `identity [batch, ...]` and `context [batch, width, ...]`, whose further axes are those of `identity` or 1, to
-    /// `[batch, params, elements]`. [`theta`] makes this shape of the output of a last layer. The context is `None`
-    /// where the site has none.
+    /// `identity [batch, ...]` and `context [batch, width, ...]`, whose further axes are those of
+    /// `identity` or 1, to `[batch, params, elements]`. [`theta`] makes this shape of the output of
+    /// a last layer. The context is `None` where the site has none.
     fn forward(&self, identity: Tensor<D>, context: Option<Tensor<D>>) -> Tensor<3>;
 
     /// Data-dependent initialisation; returns the parameters, detached from the graph. The default
@@ -28,8 +28,9 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
         (self, theta)
     }
 
-    /// Whether it can read tensors of this shape, whose width, axis 1, is that of its site. The default accepts every
-    /// shape: it serves vectors, and convolutions that take images of any size.
+    /// Whether it can read tensors of this shape, whose width, axis 1, is that of its site. The
+    /// default accepts every shape: it serves vectors, and convolutions that take images of any
+    /// size.
     ///
     /// # Errors
     /// The axis that does not fit.
@@ -70,8 +71,8 @@ pub trait NetConfig<const D: usize> {
     }
 }
 
-/// Outputs of a last layer as parameters of every element: `[batch, params·C, ...]` to `[batch, params, C·...]`, where output
-/// `j·C + c` is parameter `j` of channel `c`.
+/// Outputs of a last layer as parameters of every element: `[batch, params·C, ...]` to
+/// `[batch, params, C·...]`, where output `j·C + c` is parameter `j` of channel `c`.
 ///
 /// # Panics
 /// If `n_params` does not divide the width.

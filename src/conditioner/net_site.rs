@@ -27,16 +27,27 @@ pub struct NetSite<const D: usize> {
 impl<const D: usize> NetSite<D> {
     /// A site without a condition.
     ///
-    /// `identity` is the shape of what the network reads and `transformed` the shape of what it gives parameters for; the
-    /// batch, axis 0, is not fixed. `theta_init` holds the start of each parameter, the same for every element: its
-    /// length is the number of parameters.
-    pub fn new(identity: [usize; D], transformed: [usize; D], theta_init: Vec<f64>, device: &Device) -> Self {
+    /// `identity` is the shape of what the network reads and `transformed` the shape of what it
+    /// gives parameters for; the batch, axis 0, is not fixed. `theta_init` holds the start of each
+    /// parameter, the same for every element: its length is the number of parameters.
+    pub fn new(
+        identity: [usize; D],
+        transformed: [usize; D],
+        theta_init: Vec<f64>,
+        device: &Device,
+    ) -> Self {
         let one = |mut shape: [usize; D]| {
             shape[0] = 1;
             shape
         };
         let (identity, transformed) = (one(identity), one(transformed));
-        Self { identity, transformed, theta_init, context: ContextShape::default(), device: device.clone() }
+        Self {
+            identity,
+            transformed,
+            theta_init,
+            context: ContextShape::default(),
+            device: device.clone(),
+        }
     }
 
     /// The same site with a condition.
@@ -96,7 +107,9 @@ impl<const D: usize> NetSite<D> {
     /// The first rule that is broken.
     pub fn validate(&self, config: &'static str) -> Result<(), ConfigError> {
         for (field, shape) in [("identity", self.identity), ("transformed", self.transformed)] {
-            shape[1..].iter().try_for_each(|&length| ConfigError::positive(config, field, length))?;
+            shape[1..]
+                .iter()
+                .try_for_each(|&length| ConfigError::positive(config, field, length))?;
         }
         ConfigError::positive(config, "n_params", self.n_params())?;
         ConfigError::positive(config, "context", self.context_width().unwrap_or(1))?;
@@ -121,10 +134,16 @@ impl<const D: usize> NetSite<D> {
     pub(crate) fn sizes(&self) -> [(&'static str, usize); 4] {
         let context = self.context_width().unwrap_or(0);
         let [identity, transformed] = [self.identity[1], self.transformed[1]];
-        [("identity", identity), ("transformed", transformed), ("n_params", self.n_params()), ("context", context)]
+        [
+            ("identity", identity),
+            ("transformed", transformed),
+            ("n_params", self.n_params()),
+            ("context", context),
+        ]
     }
 
-    /// Weights and biases of dense layers through the hidden widths; `usize::MAX` where there are more.
+    /// Weights and biases of dense layers through the hidden widths; `usize::MAX` where there are
+    /// more.
     pub(crate) fn count_dense(&self, hidden: &[usize]) -> usize {
         let (mut inputs, mut total) = (self.n_inputs(), 0);
         for width in hidden.iter().copied().chain([self.n_outputs()]) {
@@ -134,8 +153,9 @@ impl<const D: usize> NetSite<D> {
         total
     }
 
-    /// A bias for the last layer at which every element's parameters are [`NetSite::theta_init`], where the weights are 0:
-    /// output `j·C + c` is parameter `j` of channel `c` of `C`. It allocates nothing before its first use.
+    /// A bias for the last layer at which every element's parameters are [`NetSite::theta_init`],
+    /// where the weights are 0: output `j·C + c` is parameter `j` of channel `c` of `C`. It
+    /// allocates nothing before its first use.
     pub fn bias(&self) -> Param<Tensor<1>> {
         let (start, width) = (self.theta_init.clone(), self.transformed[1]);
         let bias = Initializer::Zeros.init([self.n_outputs()], &self.device);
@@ -145,7 +165,8 @@ impl<const D: usize> NetSite<D> {
         bias.init_mapper(move |zeros: Tensor<1>| {
             let values: Vec<f64> = start.iter().flat_map(|&value| vec![value; width]).collect();
             let n = values.len();
-            let start = Tensor::from_data(TensorData::new(values, [n]), (&zeros.device(), zeros.dtype()));
+            let start =
+                Tensor::from_data(TensorData::new(values, [n]), (&zeros.device(), zeros.dtype()));
             start.set_require_grad(zeros.is_require_grad())
         })
     }

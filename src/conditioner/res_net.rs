@@ -78,7 +78,14 @@ impl NetConfig<2> for ResNetConfig {
         ConfigError::dropout(NAME, self.dropout)?;
         ConfigError::at_most(NAME, "n_blocks", self.n_blocks, MOST_REPEATS)?;
         let [identity, transformed, params, context] = site.sizes();
-        let sizes = [identity, transformed, params, context, ("d_hidden", self.d_hidden), ("n_blocks", self.n_blocks)];
+        let sizes = [
+            identity,
+            transformed,
+            params,
+            context,
+            ("d_hidden", self.d_hidden),
+            ("n_blocks", self.n_blocks),
+        ];
         ConfigError::parameters(NAME, self.count(site), sizes)
     }
 }
@@ -123,10 +130,17 @@ pub struct ResNet {
 impl ResNet {
     fn block(&self, h: Tensor<2>, block: &ResBlock, context: Option<&Tensor<2>>) -> Tensor<2> {
         let r = layer(self.activation.forward(h.clone()), &block.first, Epilogue::Nothing);
-        let r = layer(block.dropout.forward(self.activation.forward(r)), &block.second, Epilogue::Nothing);
+        let r = layer(
+            block.dropout.forward(self.activation.forward(r)),
+            &block.second,
+            Epilogue::Nothing,
+        );
         match (&block.gate, context) {
-            (Some(gate), Some(context)) => h + r * sigmoid(layer(context.clone(), gate, Epilogue::Nothing)),
-            // No other pair is possible: a network is given a condition exactly if its site has one.
+            (Some(gate), Some(context)) => {
+                h + r * sigmoid(layer(context.clone(), gate, Epilogue::Nothing))
+            }
+            // No other pair is possible: a network is given a condition exactly if its site has
+            // one.
             _ => h + r,
         }
     }

@@ -11,14 +11,30 @@ use crate::law::Law;
 
 /// The initial parameters of `law`: `own`, which must have one finite value for each parameter and
 /// no equal components, or those of the law if `own` is `None`.
-pub(crate) fn of<L: Law>(config: &'static str, own: &Option<Vec<f64>>, law: &L) -> Result<Vec<f64>, ConfigError> {
+pub(crate) fn of<L: Law>(
+    config: &'static str,
+    own: &Option<Vec<f64>>,
+    law: &L,
+) -> Result<Vec<f64>, ConfigError> {
     const FIELD: &str = "theta_init";
     let Some(start) = own else { return Ok(law.theta_init()) };
     if start.len() != law.n_params() {
-        return Err(ConfigError::Length { config, field: FIELD, expected: law.n_params(), found: start.len() });
+        return Err(ConfigError::Length {
+            config,
+            field: FIELD,
+            expected: law.n_params(),
+            found: start.len(),
+        });
     }
-    if let Some(&found) = start.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX)) {
-        return Err(ConfigError::OutOfRange { config, field: FIELD, range: "the float32 numbers", found });
+    if let Some(&found) =
+        start.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX))
+    {
+        return Err(ConfigError::OutOfRange {
+            config,
+            field: FIELD,
+            range: "the float32 numbers",
+            found,
+        });
     }
     law.check_init(config, start).map(|()| start.clone())
 }

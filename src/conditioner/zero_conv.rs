@@ -101,7 +101,8 @@ impl ZeroConv {
         conv2d::border_channel(weight, size, Some(bias))
     }
 
-    /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the output. Those of a half type in float32.
+    /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the
+    /// output. Those of a half type in float32.
     fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
         let dtype = dtype::wide(dtype::of(&self.weight));
         let scale = cast(self.log_scale.val(), dtype).mul_scalar(LOG_SCALE_FACTOR).exp();

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A division of the elements of an example in two, kept and changed for [`Half::First`](crate::Half::First), the
-/// reverse for [`Half::Second`](crate::Half::Second).
+/// A division of the elements of an example in two, kept and changed for
+/// [`Half::First`](crate::Half::First), the reverse for [`Half::Second`](crate::Half::Second).
 ///
 /// For an image of two channels and 2x4 positions, `1` for the elements in the first half:
 /// ```text
@@ -22,16 +22,21 @@ pub enum Mask {
 }
 
 impl Mask {
-    /// How many elements of an example of this shape, batch axis left out, are in the first half. Nothing is repeated
-    /// for each element of the shape, only for those that [`Mask::Explicit`] lists.
+    /// How many elements of an example of this shape, batch axis left out, are in the first half.
+    /// Nothing is repeated for each element of the shape, only for those that [`Mask::Explicit`]
+    /// lists.
     pub(super) fn first_half_size(&self, shape: &[usize]) -> usize {
         let odd = |length: usize| !length.is_multiple_of(2);
-        let positions = shape.iter().skip(1).fold(1, |product: usize, &length| product.saturating_mul(length));
+        let positions =
+            shape.iter().skip(1).fold(1, |product: usize, &length| product.saturating_mul(length));
         match self {
             Self::Explicit(mask) => mask.iter().filter(|first| **first).count(),
-            Self::Alternating => shape.first().map_or(0, |channels| channels.div_ceil(2)).saturating_mul(positions),
+            Self::Alternating => {
+                shape.first().map_or(0, |channels| channels.div_ceil(2)).saturating_mul(positions)
+            }
             Self::Checkerboard => {
-                // There are as many even as odd positions, unless every side is odd: then one more is even.
+                // There are as many even as odd positions, unless every side is odd: then one more
+                // is even.
                 let more = usize::from(shape.iter().skip(1).all(|&length| odd(length)));
                 let even = positions / 2 + more;
                 shape.first().map_or(0, |channels| channels.saturating_mul(even))
@@ -45,11 +50,16 @@ impl Mask {
         let positions: usize = shape.iter().skip(1).product();
         match self {
             Self::Explicit(mask) => mask.clone(),
-            Self::Alternating => (0..n).map(|element| (element / positions).is_multiple_of(2)).collect(),
+            Self::Alternating => {
+                (0..n).map(|element| (element / positions).is_multiple_of(2)).collect()
+            }
             Self::Checkerboard => {
                 let parity = |element: usize| {
-                    let folded =
-                        shape.iter().skip(1).rev().fold((element % positions, 0), |(rest, sum), &length| {
+                    let folded = shape
+                        .iter()
+                        .skip(1)
+                        .rev()
+                        .fold((element % positions, 0), |(rest, sum), &length| {
                             (rest / length, sum + rest % length)
                         });
                     folded.1.is_multiple_of(2)

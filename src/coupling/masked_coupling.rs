@@ -87,12 +87,14 @@ use crate::tensor::half::Half;
 use crate::tensor::limit::{per_example, sum};
 use crate::tensor::per_example::{flatten, sum_event};
 
-/// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as this.
+/// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as
+/// this.
 const MOST_ELEMENTS: usize = 1 << 30;
 
 const NAME: &str = "MaskedCouplingConfig";
 
-/// Configuration of [`MaskedCoupling`]: the law, the network, of which neither is told a width, and the mask.
+/// Configuration of [`MaskedCoupling`]: the law, the network, of which neither is told a width, and
+/// the mask.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedCouplingConfig<L, N> {
@@ -140,7 +142,12 @@ impl<L, N> MaskedCouplingConfig<L, N> {
         if let Mask::Explicit(mask) = &self.mask
             && mask.len() != total
         {
-            return Err(ConfigError::Length { config: NAME, field: "mask", expected: total, found: mask.len() });
+            return Err(ConfigError::Length {
+                config: NAME,
+                field: "mask",
+                expected: total,
+                found: mask.len(),
+            });
         }
         let first = self.mask.first_half_size(example);
         let identity = if self.identity == Half::First { first } else { total - first };
@@ -153,11 +160,15 @@ impl<L, N> MaskedCouplingConfig<L, N> {
     /// Indices of the elements of the identity half and of those that are transformed.
     fn elements(&self, example: &[usize]) -> (Vec<i64>, Vec<i64>) {
         let first = self.mask.first_half(example);
-        (0..first.len() as i64).partition(|&element| first[element as usize] == (self.identity == Half::First))
+        (0..first.len() as i64)
+            .partition(|&element| first[element as usize] == (self.identity == Half::First))
     }
 
     /// The law, and what the network is told.
-    fn parts<const D: usize, C: Features<D>>(&self, site: &Site<D, C>) -> Result<(L::Law, NetSite<D>), ConfigError>
+    fn parts<const D: usize, C: Features<D>>(
+        &self,
+        site: &Site<D, C>,
+    ) -> Result<(L::Law, NetSite<D>), ConfigError>
     where
         L: LawConfig,
     {
@@ -165,7 +176,10 @@ impl<L, N> MaskedCouplingConfig<L, N> {
         self.check_mask(shape)?;
         let law = self.law.build().map_err(|error| error.at(".law"))?;
         let start = theta_init::of(NAME, &self.theta_init, &law)?;
-        Ok((law, NetSite::new(shape, shape, start, site.device()).with_context(site.context().clone())))
+        Ok((
+            law,
+            NetSite::new(shape, shape, start, site.device()).with_context(site.context().clone()),
+        ))
     }
 }
 
@@ -189,7 +203,13 @@ where
             let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [n]), site.device());
             Param::initialized(ParamId::new(), indices)
         };
-        Ok(MaskedCoupling { law, conditioner, identity: fixed(identity), transformed: fixed(transformed), shape })
+        Ok(MaskedCoupling {
+            law,
+            conditioner,
+            identity: fixed(identity),
+            transformed: fixed(transformed),
+            shape,
+        })
     }
 
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
@@ -225,7 +245,9 @@ struct Parts {
 impl Parts {
     /// The batch with other values in place of the transformed elements.
     fn join<const D: usize>(&self, transformed: Tensor<2>, dims: [usize; D]) -> Tensor<D> {
-        Tensor::cat(vec![self.identity.clone(), transformed], 1).select(1, self.places.clone()).reshape(dims)
+        Tensor::cat(vec![self.identity.clone(), transformed], 1)
+            .select(1, self.places.clone())
+            .reshape(dims)
     }
 
     /// What the network reads: zeros in place of what is transformed.
@@ -239,7 +261,11 @@ impl<L, N> MaskedCoupling<L, N> {
         let x = flatten(x);
         let (identity, transformed) = (self.identity.val(), self.transformed.val());
         let places = inverse_order(Tensor::cat(vec![identity.clone(), transformed.clone()], 0));
-        Parts { identity: x.clone().select(1, identity), transformed: x.select(1, transformed), places }
+        Parts {
+            identity: x.clone().select(1, identity),
+            transformed: x.select(1, transformed),
+            places,
+        }
     }
 }
 
@@ -271,7 +297,8 @@ where
         check_shape(self.output_shape_given(x.dims(), context));
         let dims = x.dims();
         let parts = self.parts(x);
-        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
+        let theta =
+            self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
         see("conditioner", &|| all_finite(&theta));
         let (z, log_derivative) = self.law.forward(parts.transformed.clone(), theta);
         (parts.join(z, dims), sum_event(log_derivative))
@@ -281,7 +308,8 @@ where
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let parts = self.parts(z);
-        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
+        let theta =
+            self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
         let x = self.law.inverse(parts.transformed.clone(), theta);
         parts.join(x, dims)
     }
@@ -290,8 +318,10 @@ where
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let parts = self.parts(z);
-        let theta = self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
-        let (x, log_derivative) = self.law.inverse_with_log_derivative(parts.transformed.clone(), theta);
+        let theta =
+            self.conditioner.forward(parts.masked(dims), context).select(2, self.transformed.val());
+        let (x, log_derivative) =
+            self.law.inverse_with_log_derivative(parts.transformed.clone(), theta);
         (parts.join(x, dims), sum_event(log_derivative))
     }
 
@@ -308,9 +338,14 @@ where
             transformed: constant(z_transformed.clone(), &device),
             places: places.clone(),
         };
-        let theta = self.conditioner.forward(leaves.masked(dims), &condition).select(2, self.transformed.val());
+        let theta = self
+            .conditioner
+            .forward(leaves.masked(dims), &condition)
+            .select(2, self.transformed.val());
         let whole = Parts { identity, transformed: z_transformed.clone(), places };
-        let x = replay.input(self, || whole.join(self.law.inverse(z_transformed, theta.clone().inner()), dims));
+        let x = replay.input(self, || {
+            whole.join(self.law.inverse(z_transformed, theta.clone().inner()), dims)
+        });
         let transformed = constant(self.parts(x.clone()).transformed, &device).require_grad();
         let (z_transformed, log_derivative) = self.law.forward(transformed.clone(), theta);
         let grads = self.parts(grad_z);
@@ -327,8 +362,9 @@ where
             None => grads.identity,
         };
         replay.collect(self, &condition, &mut gradients);
-        let grad_z = Parts { identity, transformed: through_transformed.clone(), places: grads.places }
-            .join(through_transformed, dims);
+        let grad_z =
+            Parts { identity, transformed: through_transformed.clone(), places: grads.places }
+                .join(through_transformed, dims);
         Cotangent { z: x, grad_z, grad_log_det }
     }
 
@@ -345,7 +381,8 @@ where
         let dims = x.dims();
         let parts = self.parts(x);
         let (conditioner, theta) = self.conditioner.initialize(parts.masked(dims), context);
-        let (z, _) = self.law.forward(parts.transformed.clone(), theta.select(2, self.transformed.val()));
+        let (z, _) =
+            self.law.forward(parts.transformed.clone(), theta.select(2, self.transformed.val()));
         let Self { law, identity, transformed, shape, .. } = self;
         (Self { law, conditioner, identity, transformed, shape }, parts.join(z, dims).detach())
     }

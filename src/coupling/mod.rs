@@ -73,18 +73,28 @@ impl<L, N> CouplingConfig<L, N> {
     }
 
     /// The law, and the site of the network.
-    fn parts<const D: usize, C: Features<D>>(&self, site: &Site<D, C>) -> Result<(L::Law, NetSite<D>), ConfigError>
+    fn parts<const D: usize, C: Features<D>>(
+        &self,
+        site: &Site<D, C>,
+    ) -> Result<(L::Law, NetSite<D>), ConfigError>
     where
         L: LawConfig,
     {
         let shape = site.shape();
         if shape[1] < 2 {
-            return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() }.into());
+            return Err(ShapeError::Short {
+                layer: "Coupling",
+                axis: 1,
+                least: 2,
+                shape: shape.to_vec(),
+            }
+            .into());
         }
         let law = self.law.build().map_err(|error| error.at(".law"))?;
         let start = theta_init::of("CouplingConfig", &self.theta_init, &law)?;
         let (identity, transformed) = half_shapes(self.identity, shape);
-        let net = NetSite::new(identity, transformed, start, site.device()).with_context(site.context().clone());
+        let net = NetSite::new(identity, transformed, start, site.device())
+            .with_context(site.context().clone());
         Ok((law, net))
     }
 }
@@ -99,7 +109,8 @@ where
 
     fn build(&self, site: &Site<D, C>) -> Result<Self::Layer, ConfigError> {
         let (law, net) = self.parts(site)?;
-        let conditioner = Conditioned::build_for(&self.net, &net, &law, None).map_err(|error| error.at(".net"))?;
+        let conditioner = Conditioned::build_for(&self.net, &net, &law, None)
+            .map_err(|error| error.at(".net"))?;
         Ok(Coupling { law, conditioner, identity: self.identity })
     }
 
@@ -110,7 +121,8 @@ where
     }
 }
 
-/// Coupling of a [`Law`] whose parameters come from a network ([`Net`]). The formulas head this module.
+/// Coupling of a [`Law`] whose parameters come from a network ([`Net`]). The formulas head this
+/// module.
 #[derive(Module, Debug)]
 pub struct Coupling<L, N> {
     /// The law of the transformed half.
@@ -123,7 +135,9 @@ pub struct Coupling<L, N> {
 
 /// Shapes of the half that passes unchanged and of the other.
 fn half_shapes<const D: usize>(identity: Half, shape: [usize; D]) -> ([usize; D], [usize; D]) {
-    let half = |channels: usize| std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] });
+    let half = |channels: usize| {
+        std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] })
+    };
     let (identity, transformed) = identity.widths(shape[1]);
     (half(identity), half(transformed))
 }
@@ -135,7 +149,12 @@ where
 {
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         if shape[1] < 2 {
-            return Err(ShapeError::Short { layer: "Coupling", axis: 1, least: 2, shape: shape.to_vec() });
+            return Err(ShapeError::Short {
+                layer: "Coupling",
+                axis: 1,
+                least: 2,
+                shape: shape.to_vec(),
+            });
         }
         let (identity, transformed) = half_shapes(self.identity, shape);
         self.conditioner.check(identity, transformed)?;
@@ -160,7 +179,8 @@ where
         let dims = x.dims();
         let theta = self.conditioner.forward(self.identity.of(x.clone()), context);
         see("conditioner", &|| all_finite(&theta));
-        let (z, log_det) = self.law.forward_within(positions(x), theta, self.identity.other_range(dims[1]));
+        let (z, log_det) =
+            self.law.forward_within(positions(x), theta, self.identity.other_range(dims[1]));
         (z.reshape(dims), log_det)
     }
 
@@ -168,7 +188,9 @@ where
         check_shape(self.output_shape_given(z.dims(), context));
         let dims = z.dims();
         let theta = self.conditioner.forward(self.identity.of(z.clone()), context);
-        self.law.inverse_within(positions(z), theta, self.identity.other_range(dims[1])).reshape(dims)
+        self.law
+            .inverse_within(positions(z), theta, self.identity.other_range(dims[1]))
+            .reshape(dims)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
@@ -190,7 +212,11 @@ where
         let identity = constant(self.identity.of(z.clone()), &device).require_grad();
         let theta = self.conditioner.forward(identity.clone(), &condition);
         let range = self.identity.other_range(dims[1]);
-        let inverse = || self.law.inverse_within(positions(z), theta.clone().inner(), range.clone()).reshape(dims);
+        let inverse = || {
+            self.law
+                .inverse_within(positions(z), theta.clone().inner(), range.clone())
+                .reshape(dims)
+        };
         let x = replay.input(self, inverse);
         let leaf = constant(x.clone(), &device).require_grad();
         let (z, log_det) = self.law.forward_within(positions(leaf.clone()), theta, range);

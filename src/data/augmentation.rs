@@ -58,7 +58,12 @@ impl Augmentation {
 
 /// Does `augmentations` to an image, one after the other, with the draws of this seed, step and
 /// index.
-pub(super) fn augment(mut image: Image, augmentations: &[Augmentation], seed: u64, [step, index]: [usize; 2]) -> Image {
+pub(super) fn augment(
+    mut image: Image,
+    augmentations: &[Augmentation],
+    seed: u64,
+    [step, index]: [usize; 2],
+) -> Image {
     let mut generator = generator([seed, step as u64, index as u64, AUGMENTATION]);
     let [_, height, width] = image.shape;
     for augmentation in augmentations {
@@ -83,7 +88,8 @@ pub(super) fn augment(mut image: Image, augmentations: &[Augmentation], seed: u6
 
 fn shifted(image: &Image, down: isize, right: isize) -> Vec<u8> {
     let [channels, height, width] = image.shape;
-    let from = |to: usize, by: isize, side: usize| (to as isize - by).clamp(0, side as isize - 1) as usize;
+    let from =
+        |to: usize, by: isize, side: usize| (to as isize - by).clamp(0, side as isize - 1) as usize;
     let mut pixels = Vec::with_capacity(image.pixels.len());
     for channel in 0..channels {
         for y in 0..height {
@@ -104,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_shift_repeats_the_edge() {
-        let down_left = [1, 2, 3, 3, 1, 2, 3, 3, 5, 6, 7, 7, 13, 14, 15, 15, 13, 14, 15, 15, 17, 18, 19, 19];
+        let down_left =
+            [1, 2, 3, 3, 1, 2, 3, 3, 5, 6, 7, 7, 13, 14, 15, 15, 13, 14, 15, 15, 17, 18, 19, 19];
         assert_eq!(shifted(&image(), 1, -1), down_left);
         assert_eq!(shifted(&image(), 0, 0), image().pixels);
     }
@@ -119,7 +126,9 @@ mod tests {
         let mut flips = 0i32;
         for step in 0..4000 {
             let moved = augment(image(), &shift, 5, [step, 1]);
-            let place = (0..9).filter(|i| moved.pixels == shifted(&image(), i / 3 - 1, i % 3 - 1)).collect::<Vec<_>>();
+            let place = (0..9)
+                .filter(|i| moved.pixels == shifted(&image(), i / 3 - 1, i % 3 - 1))
+                .collect::<Vec<_>>();
             assert_eq!(place.len(), 1, "the nine shifts of this image differ");
             counts[(place[0] / 3) as usize][(place[0] % 3) as usize] += 1;
             let flipped = augment(image(), &[Augmentation::HorizontalFlip], 5, [step, 1]);

@@ -42,7 +42,11 @@ impl Batcher<Image, Tensor<4, Int>> for ImageBatcher {
         let [channels, height, width] = items.first().expect("a batch of no images").shape;
         let mut pixels = Vec::with_capacity(items.len() * channels * height * width);
         for image in &items {
-            assert_eq!(image.shape, [channels, height, width], "images of one batch have one shape");
+            assert_eq!(
+                image.shape,
+                [channels, height, width],
+                "images of one batch have one shape"
+            );
             pixels.extend_from_slice(&image.pixels);
         }
         Tensor::from_data(TensorData::new(pixels, [items.len(), channels, height, width]), device)
@@ -51,7 +55,8 @@ impl Batcher<Image, Tensor<4, Int>> for ImageBatcher {
 
 impl Batcher<Image, ImageBatch> for ImageBatcher {
     fn batch(&self, items: Vec<Image>, device: &Device) -> ImageBatch {
-        let labels: Option<Vec<i32>> = items.iter().map(|image| image.label.map(i32::from)).collect();
+        let labels: Option<Vec<i32>> =
+            items.iter().map(|image| image.label.map(i32::from)).collect();
         let labels = labels.map(|labels| {
             let n = labels.len();
             Tensor::from_data(TensorData::new(labels, [n]), device)

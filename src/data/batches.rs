@@ -97,7 +97,10 @@ impl Batches {
 /// assert_eq!(chunks, [vec![0, 1], vec![2, 3], vec![4]]);
 /// # Ok::<(), flowkit::data::DataError>(())
 /// ```
-pub fn chunks(n_items: usize, batch_size: usize) -> Result<impl Iterator<Item = Vec<usize>>, DataError> {
+pub fn chunks(
+    n_items: usize,
+    batch_size: usize,
+) -> Result<impl Iterator<Item = Vec<usize>>, DataError> {
     if batch_size == 0 {
         return Err(DataError::BatchOfZero);
     }
@@ -113,7 +116,8 @@ mod tests {
     fn an_epoch_repeats_no_image_and_drops_only_the_incomplete_batch() {
         let batches = Batches::new(11, 3, 1).unwrap();
         for epoch in 0..20 {
-            let mut seen: Vec<usize> = (0..3).flat_map(|i| batches.indices(epoch * 3 + i)).collect();
+            let mut seen: Vec<usize> =
+                (0..3).flat_map(|i| batches.indices(epoch * 3 + i)).collect();
             seen.sort_unstable();
             seen.dedup();
             assert_eq!(seen.len(), 9);

@@ -63,7 +63,12 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
     }
     let (n_records, rest) = (bytes.len() / RECORD, bytes.len() % RECORD);
     if rest != 0 {
-        return Err(DataError::TruncatedRecord { path: path.into(), record: n_records, expected: RECORD, found: rest });
+        return Err(DataError::TruncatedRecord {
+            path: path.into(),
+            record: n_records,
+            expected: RECORD,
+            found: rest,
+        });
     }
     let mut labels = Vec::with_capacity(n_records);
     // The pixels move down over the labels, so a file is in memory once.
@@ -72,7 +77,13 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
         let label = bytes[start];
         if label > MAX_LABEL {
             let (min, max) = (0, MAX_LABEL);
-            return Err(DataError::LabelOutOfRange { path: path.into(), record, min, max, found: label });
+            return Err(DataError::LabelOutOfRange {
+                path: path.into(),
+                record,
+                min,
+                max,
+                found: label,
+            });
         }
         labels.push(u16::from(label));
         bytes.copy_within(start + 1..start + RECORD, record * (RECORD - 1));
@@ -103,15 +114,21 @@ pub fn read_dir(dir: impl AsRef<Path>) -> Result<Split, DataError> {
     if !test_file.is_file() {
         return Err(DataError::NoTestBatch { path: test_file });
     }
-    let train = files.try_fold(read_file(&first.path)?, |train, (_, file)| train.concat(&read_file(&file.path)?))?;
+    let train = files.try_fold(read_file(&first.path)?, |train, (_, file)| {
+        train.concat(&read_file(&file.path)?)
+    })?;
     let is_read = |entry: &Found| {
         let is_companion = COMPANIONS.iter().any(|name| entry.name == *name);
-        is_companion || entry.path == test_file || train_files.iter().any(|(_, file)| file.path == entry.path)
+        is_companion
+            || entry.path == test_file
+            || train_files.iter().any(|(_, file)| file.path == entry.path)
     };
     let mut remarks = not_in_set(&entries, is_read);
-    let missing = (1..=N_TRAIN_FILES as u64).filter(|number| train_files.iter().all(|(found, _)| found != number));
+    let missing = (1..=N_TRAIN_FILES as u64)
+        .filter(|number| train_files.iter().all(|(found, _)| found != number));
     let path = |number| dir.join(format!("data_batch_{number}.bin"));
-    remarks.extend(missing.map(|number| ReportEntry { remark: Remark::Missing, path: path(number) }));
+    remarks
+        .extend(missing.map(|number| ReportEntry { remark: Remark::Missing, path: path(number) }));
     Ok(Split { train, test: read_file(&test_file)?, report: remarks.into_iter().collect() })
 }
 

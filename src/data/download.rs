@@ -40,7 +40,8 @@ const COMPLETE: [usize; 2] = [50_000, 10_000];
 /// around the download, so every later call in the same process fails: to try again, start the
 /// program again.
 pub fn cifar10() -> Result<Split, DataError> {
-    let dir = panic::catch_unwind(fetch).map_err(|payload| failed(panic_message(payload.as_ref())))??;
+    let dir =
+        panic::catch_unwind(fetch).map_err(|payload| failed(panic_message(payload.as_ref())))??;
     let split = image_folder::read_dir(&dir, [SHAPE[1], SHAPE[2]], Labelling::SubFolder)?;
     let found = [split.train.len(), split.test.len()];
     if found != COMPLETE {
@@ -56,7 +57,8 @@ fn fetch() -> Result<PathBuf, DataError> {
     let train = CifarDataset::new(CifarType::Cifar10).train();
     let first = train.get(0).map_err(|error| failed(error.to_string()))?;
     let dir = Path::new(&first.image_path).ancestors().nth(3);
-    dir.map(Path::to_path_buf).ok_or_else(|| failed(format!("unexpected path {}", first.image_path)))
+    dir.map(Path::to_path_buf)
+        .ok_or_else(|| failed(format!("unexpected path {}", first.image_path)))
 }
 
 fn failed(reason: String) -> DataError {

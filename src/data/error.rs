@@ -21,7 +21,9 @@ pub enum DataError {
         r#source: io::Error,
     },
     /// An image shape `[channels, height, width]` with a zero in it, or of too many bytes.
-    #[error("an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory")]
+    #[error(
+        "an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory"
+    )]
     ImageShape {
         /// The shape.
         found: [usize; 3],
@@ -35,7 +37,9 @@ pub enum DataError {
         found: usize,
     },
     /// Two sets that were to be joined, of different image shapes.
-    #[error("images of shape {found:?} cannot join a set of shape {expected:?} (channels, height, width)")]
+    #[error(
+        "images of shape {found:?} cannot join a set of shape {expected:?} (channels, height, width)"
+    )]
     ShapesDiffer {
         /// The shape of the set.
         expected: [usize; 3],
@@ -84,7 +88,9 @@ pub enum DataError {
         largest: usize,
     },
     /// A batch larger than the set.
-    #[error("a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch")]
+    #[error(
+        "a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch"
+    )]
     BatchTooLarge {
         /// The batch size.
         batch_size: usize,

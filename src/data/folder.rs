@@ -81,7 +81,11 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Found>, DataError> {
         let entry = entry.map_err(DataError::io(dir))?;
         let (path, name) = (entry.path(), entry.file_name());
         let own = entry.file_type().map_err(DataError::io(&path))?;
-        let target = if own.is_symlink() { fs::metadata(&path).ok().map(|data| data.file_type()) } else { Some(own) };
+        let target = if own.is_symlink() {
+            fs::metadata(&path).ok().map(|data| data.file_type())
+        } else {
+            Some(own)
+        };
         let kind = match target {
             Some(target) if target.is_dir() && own.is_symlink() => Kind::LinkedFolder,
             Some(target) if target.is_dir() => Kind::Folder,
@@ -95,7 +99,10 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<Found>, DataError> {
 }
 
 /// Remarks on the entries of `dir` that are left out because `is_read` is false for them.
-pub(super) fn not_in_set(entries: &[Found], is_read: impl Fn(&Found) -> bool) -> Vec<report::ReportEntry> {
+pub(super) fn not_in_set(
+    entries: &[Found],
+    is_read: impl Fn(&Found) -> bool,
+) -> Vec<report::ReportEntry> {
     let others = entries.iter().filter(|entry| !is_read(entry));
     others.map(|entry| entry.remarked(entry.foreign().unwrap_or(Remark::NotInSet))).collect()
 }

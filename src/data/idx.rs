@@ -46,14 +46,22 @@ impl<'a, const N: usize> Idx<'a, N> {
     ) -> Result<Self, DataError> {
         let mut file = BufReader::new(whole_file::open(path).map_err(DataError::io(path))?.0);
         let packed = file.fill_buf().map_err(DataError::io(path))?.starts_with(&gzip::MAGIC);
-        let of: Box<dyn Read> = if packed { Box::new(gzip::Members::new(file)) } else { Box::new(file) };
+        let of: Box<dyn Read> =
+            if packed { Box::new(gzip::Members::new(file)) } else { Box::new(file) };
         let mut source = Source { path, packed, of };
         let header = source.read(Self::HEADER as u64, 0)?;
-        let mut words = header.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().expect("four bytes")));
+        let mut words = header
+            .chunks_exact(4)
+            .map(|word| u32::from_be_bytes(word.try_into().expect("four bytes")));
         // The magic number first: a file of another kind may be shorter than this header.
         match words.next() {
             Some(found) if found != magic(N as u32) => {
-                return Err(DataError::IdxMagic { path: path.into(), what, expected: magic(N as u32), found });
+                return Err(DataError::IdxMagic {
+                    path: path.into(),
+                    what,
+                    expected: magic(N as u32),
+                    found,
+                });
             }
             _ if header.len() < Self::HEADER => {
                 let (expected, found) = (Self::HEADER, header.len());
@@ -61,7 +69,8 @@ impl<'a, const N: usize> Idx<'a, N> {
             }
             _ => {}
         }
-        let dims: [usize; N] = std::array::from_fn(|_| words.next().expect("the header is whole") as usize);
+        let dims: [usize; N] =
+            std::array::from_fn(|_| words.next().expect("the header is whole") as usize);
         if dims[0] == 0 {
             return Err(DataError::NoRecords { path: path.into() });
         }
@@ -70,7 +79,12 @@ impl<'a, const N: usize> Idx<'a, N> {
         let record = dims[1..].iter().product::<usize>();
         let bytes = dims[0] as u64 * record as u64;
         if bytes > MAX_BYTES {
-            return Err(DataError::TooLarge { path: path.into(), records: dims[0], bytes, max: MAX_BYTES });
+            return Err(DataError::TooLarge {
+                path: path.into(),
+                records: dims[0],
+                bytes,
+                max: MAX_BYTES,
+            });
         }
         Ok(Self { source, n_records: dims[0], record })
     }
@@ -83,11 +97,20 @@ impl<'a, const N: usize> Idx<'a, N> {
         let bytes = self.source.read(expected, Self::HEADER)?;
         if (bytes.len() as u64) < expected {
             let (number, found) = (bytes.len() / record, bytes.len() % record);
-            return Err(DataError::TruncatedRecord { path: path.into(), record: number, expected: record, found });
+            return Err(DataError::TruncatedRecord {
+                path: path.into(),
+                record: number,
+                expected: record,
+                found,
+            });
         }
         if !self.source.ends(Self::HEADER + bytes.len())? {
             let expected = Self::HEADER as u64 + expected;
-            return Err(DataError::TrailingBytes { path: path.into(), records: n_records, expected });
+            return Err(DataError::TrailingBytes {
+                path: path.into(),
+                records: n_records,
+                expected,
+            });
         }
         Ok(bytes)
     }

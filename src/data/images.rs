@@ -288,7 +288,10 @@ mod tests {
         assert_eq!(ramp().coarsened(2).unwrap().image(0), [[0; 128], [1; 128]].concat());
         for n_levels in [0, 1, 3, 31, 512] {
             let error = ramp().coarsened(n_levels).unwrap_err().to_string();
-            assert!(error.contains(&n_levels.to_string()) && error.contains("power of two"), "{error}");
+            assert!(
+                error.contains(&n_levels.to_string()) && error.contains("power of two"),
+                "{error}"
+            );
         }
     }
 

@@ -15,7 +15,9 @@ pub enum ItemError {
         found: usize,
     },
     /// An image whose shape differs from that of the first image of the loader.
-    #[error("item {item} is an image of shape {found:?}, others are of {expected:?} (channels, height, width)")]
+    #[error(
+        "item {item} is an image of shape {found:?}, others are of {expected:?} (channels, height, width)"
+    )]
     Shape {
         /// Its number in the data set, from 0.
         item: usize,
@@ -25,7 +27,9 @@ pub enum ItemError {
         found: [usize; 3],
     },
     /// An image whose bytes are not those of its shape.
-    #[error("item {item} has {found} bytes, which are no image of shape {shape:?} (channels, height, width)")]
+    #[error(
+        "item {item} has {found} bytes, which are no image of shape {shape:?} (channels, height, width)"
+    )]
     Pixels {
         /// Its number in the data set, from 0.
         item: usize,

@@ -30,7 +30,9 @@ impl Labels {
     /// [`DataError::NoSuchClass`] for the first label that has no name.
     pub fn new(labels: Vec<u16>, names: Vec<String>) -> Result<Self, DataError> {
         match labels.iter().position(|&label| usize::from(label) >= names.len()) {
-            Some(item) => Err(DataError::NoSuchClass { item, n_classes: names.len(), found: labels[item] }),
+            Some(item) => {
+                Err(DataError::NoSuchClass { item, n_classes: names.len(), found: labels[item] })
+            }
             None => Ok(Self { of: labels, names }),
         }
     }

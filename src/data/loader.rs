@@ -10,8 +10,8 @@ use burn::data::dataset::{Dataset, DatasetError, transform::PartialDataset};
 use burn::tensor::Device;
 
 use super::{
-    Augmentation, DataError, Image, ItemError, Pass, augmentation::augment, panic_message::panic_message, pass::Plan,
-    prefetch::Prefetch,
+    Augmentation, DataError, Image, ItemError, Pass, augmentation::augment,
+    panic_message::panic_message, pass::Plan, prefetch::Prefetch,
 };
 
 /// Most batches that are read ahead. Each is held in memory until it is used, and a place is
@@ -109,7 +109,13 @@ impl<O> Loader<O> {
         let plan = Plan::new(config.pass, dataset.len(), config.batch_size, config.seed)?;
         let (prefetch, dataset) = (config.prefetch, Arc::new(dataset));
         let reader = Reader { dataset, plan, config: Arc::new(config), shape: Arc::default() };
-        Ok(Self { reader, prefetch, batcher: Arc::new(batcher), device: device.clone(), epoch: AtomicUsize::new(0) })
+        Ok(Self {
+            reader,
+            prefetch,
+            batcher: Arc::new(batcher),
+            device: device.clone(),
+            epoch: AtomicUsize::new(0),
+        })
     }
 
     /// This loader as one of burn's, whose next `iter()` gives the epoch with this number, from 0.
@@ -144,7 +150,8 @@ impl<O> Loader<O> {
     pub fn epoch(&self, epoch: usize) -> Result<Steps<O>, DataError> {
         let n_steps = self.steps_per_epoch();
         let end = epoch.checked_add(1).and_then(|next| next.checked_mul(n_steps));
-        let end = end.ok_or(DataError::EpochTooLarge { epoch, largest: usize::MAX / n_steps - 1 })?;
+        let end =
+            end.ok_or(DataError::EpochTooLarge { epoch, largest: usize::MAX / n_steps - 1 })?;
         self.range(end - n_steps..=end - 1)
     }
 
@@ -156,10 +163,11 @@ impl<O> Loader<O> {
             failed = images.is_err();
             Some(images)
         });
-        let items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send> = match self.prefetch {
-            0 => Box::new(guarded(items)),
-            depth => Box::new(Prefetch::new(items, depth.min(self.steps_per_epoch()))?),
-        };
+        let items: Box<dyn Iterator<Item = Result<Vec<Image>, DataError>> + Send> =
+            match self.prefetch {
+                0 => Box::new(guarded(items)),
+                depth => Box::new(Prefetch::new(items, depth.min(self.steps_per_epoch()))?),
+            };
         Ok(Steps { items, batcher: self.batcher.clone(), device: self.device.clone() })
     }
 
@@ -192,7 +200,9 @@ impl<O> Iterator for Steps<O> {
 }
 
 /// An iterator whose panic is its last item, an error, as it is where a thread reads ahead.
-fn guarded<T>(mut items: impl Iterator<Item = Result<T, DataError>>) -> impl Iterator<Item = Result<T, DataError>> {
+fn guarded<T>(
+    mut items: impl Iterator<Item = Result<T, DataError>>,
+) -> impl Iterator<Item = Result<T, DataError>> {
     let mut over = false;
     std::iter::from_fn(move || {
         if over {
@@ -225,7 +235,8 @@ impl Reader {
             return Err(ItemError::Count { expected, found });
         }
         for (&item, &Image { ref pixels, shape, .. }) in indices.iter().zip(images) {
-            let bytes = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+            let bytes =
+                shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
             if bytes.is_none_or(|bytes| bytes == 0 || bytes != pixels.len()) {
                 return Err(ItemError::Pixels { item, shape, found: pixels.len() });
             }
@@ -239,11 +250,16 @@ impl Reader {
 
     fn read(&self, step: usize) -> Result<Vec<Image>, DataError> {
         let indices = self.plan.indices(step);
-        let images = self.dataset.get_many(indices.clone()).map_err(|source| DataError::Dataset { step, source })?;
+        let images = self
+            .dataset
+            .get_many(indices.clone())
+            .map_err(|source| DataError::Dataset { step, source })?;
         self.check(&indices, &images).map_err(|source| DataError::Items { step, source })?;
         let LoaderConfig { augmentations, seed, .. } = &*self.config;
         let numbered = indices.into_iter().zip(images);
-        Ok(numbered.map(|(index, image)| augment(image, augmentations, *seed, [step, index])).collect())
+        Ok(numbered
+            .map(|(index, image)| augment(image, augmentations, *seed, [step, index]))
+            .collect())
     }
 }
 
@@ -284,7 +300,8 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
             Ok(plan) => plan,
             Err(error) => panic!("the slice {start}..{end} of a loader: {error}"),
         };
-        slice.reader.dataset = Arc::new(PartialDataset::new(self.reader.dataset.clone(), start, end));
+        slice.reader.dataset =
+            Arc::new(PartialDataset::new(self.reader.dataset.clone(), start, end));
         Arc::new(slice)
     }
 }

@@ -5,5 +5,7 @@ use std::any::Any;
 /// What a panic said.
 pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown reason").to_owned()
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown reason")
+        .to_owned()
 }

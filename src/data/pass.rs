@@ -23,11 +23,18 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn new(pass: Pass, n_items: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
+    pub(super) fn new(
+        pass: Pass,
+        n_items: usize,
+        batch_size: usize,
+        seed: u64,
+    ) -> Result<Self, DataError> {
         match pass {
             Pass::Shuffled => Ok(Self::Shuffled(Batches::new(n_items, batch_size, seed)?)),
             Pass::Sequential if batch_size == 0 => Err(DataError::BatchOfZero),
-            Pass::Sequential if n_items == 0 => Err(DataError::BatchTooLarge { batch_size, n_items }),
+            Pass::Sequential if n_items == 0 => {
+                Err(DataError::BatchTooLarge { batch_size, n_items })
+            }
             Pass::Sequential => Ok(Self::Sequential { n_items, batch_size }),
         }
     }
@@ -43,7 +50,9 @@ impl Plan {
     pub(super) fn items(&self, steps: usize) -> usize {
         match self {
             Self::Shuffled(batches) => batches.batch_size() * steps,
-            Self::Sequential { n_items, batch_size } => batch_size.saturating_mul(steps).min(*n_items),
+            Self::Sequential { n_items, batch_size } => {
+                batch_size.saturating_mul(steps).min(*n_items)
+            }
         }
     }
 

@@ -34,7 +34,8 @@ const TILE: u32 = 32;
 ///
 /// Never: the bytes are part of the crate, and a test decodes them.
 pub fn photographs() -> Split {
-    let sheets = [&include_bytes!("photographs/train.png")[..], include_bytes!("photographs/test.png")];
+    let sheets =
+        [&include_bytes!("photographs/train.png")[..], include_bytes!("photographs/test.png")];
     let [train, test] = sheets.map(tiles);
     Split::new(train, test)
 }
@@ -53,7 +54,9 @@ fn tiles(png: &[u8]) -> Images {
 }
 
 fn decode(png: &[u8]) -> RgbImage {
-    image::load_from_memory_with_format(png, ImageFormat::Png).expect("the embedded sheet is a PNG file").into_rgb8()
+    image::load_from_memory_with_format(png, ImageFormat::Png)
+        .expect("the embedded sheet is a PNG file")
+        .into_rgb8()
 }
 
 #[cfg(test)]

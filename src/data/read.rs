@@ -39,7 +39,8 @@ fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
     match image_folder::read_dir(dir, [cifar10::SHAPE[1], cifar10::SHAPE[2]], Labelling::Nothing) {
         // Of the folder itself, not of its `train` or `test`.
         Err(DataError::NoImages { path, left_out, .. }) if path == dir => {
-            let looked_for = vec![cifar10::looked_for(), mnist::looked_for(), image_folder::looked_for()];
+            let looked_for =
+                vec![cifar10::looked_for(), mnist::looked_for(), image_folder::looked_for()];
             Err(DataError::Unrecognized { path, looked_for, left_out })
         }
         read => read,

@@ -121,7 +121,10 @@ impl Report {
 
     /// The paths with this remark.
     pub fn of(&self, remark: Remark) -> impl Iterator<Item = &Path> {
-        self.entries.iter().filter(move |entry| entry.remark == remark).map(|entry| entry.path.as_path())
+        self.entries
+            .iter()
+            .filter(move |entry| entry.remark == remark)
+            .map(|entry| entry.path.as_path())
     }
 
     /// Everything that was not read.

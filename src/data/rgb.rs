@@ -4,7 +4,12 @@ use image::RgbImage;
 
 /// Appends the `[3, height, width]` planes of the window of `image` whose top left corner is
 /// `[top, left]`: from colour after colour within each pixel to plane after plane.
-pub(super) fn push_planes(pixels: &mut Vec<u8>, image: &RgbImage, [top, left]: [u32; 2], [height, width]: [u32; 2]) {
+pub(super) fn push_planes(
+    pixels: &mut Vec<u8>,
+    image: &RgbImage,
+    [top, left]: [u32; 2],
+    [height, width]: [u32; 2],
+) {
     for channel in 0..3 {
         for y in top..top + height {
             pixels.extend((left..left + width).map(|x| image.get_pixel(x, y)[channel]));

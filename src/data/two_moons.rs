@@ -42,7 +42,10 @@ impl TwoMoons {
     /// the integral of the density is taken at a thousand points of an arc of length π. The upper
     /// one: the squares of the points must be finite in float32.
     pub fn new(n: usize, noise: f64, seed: u64) -> Self {
-        assert!((0.02..=1e18).contains(&noise), "TwoMoons: `noise` must lie in [0.02, 1e18], found {noise}");
+        assert!(
+            (0.02..=1e18).contains(&noise),
+            "TwoMoons: `noise` must lie in [0.02, 1e18], found {noise}"
+        );
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let point = |index| {
             // 53 bits, the fraction of a float64.
@@ -56,7 +59,10 @@ impl TwoMoons {
         // machine has it.
         let fits = n as u64 <= 1 << 36;
         let mut points = Vec::new();
-        assert!(fits && points.try_reserve_exact(n).is_ok(), "TwoMoons: there is no memory for {n} points");
+        assert!(
+            fits && points.try_reserve_exact(n).is_ok(),
+            "TwoMoons: there is no memory for {n} points"
+        );
         points.extend((0..n).map(point));
         Self { points, noise }
     }
@@ -87,7 +93,8 @@ impl TwoMoons {
 
     /// Which moon each point is of, one-hot: `[n, 2]`.
     pub fn moons(&self, device: &Device) -> Tensor<2> {
-        let rows: Vec<f32> = (0..self.len()).flat_map(|index| [[1.0, 0.0], [0.0, 1.0]][index % 2]).collect();
+        let rows: Vec<f32> =
+            (0..self.len()).flat_map(|index| [[1.0, 0.0], [0.0, 1.0]][index % 2]).collect();
         Tensor::from_data(TensorData::new(rows, [self.len(), 2]), device)
     }
 
@@ -98,7 +105,8 @@ impl TwoMoons {
     /// If there is no point.
     pub fn mean_log_prob(&self) -> f64 {
         assert!(!self.is_empty(), "TwoMoons: a mean over no points");
-        let log_prob = |&point: &[f64; 2]| (0.5 * (self.density(point, 0) + self.density(point, 1))).ln();
+        let log_prob =
+            |&point: &[f64; 2]| (0.5 * (self.density(point, 0) + self.density(point, 1))).ln();
         self.points.iter().map(log_prob).sum::<f64>() / self.len() as f64
     }
 

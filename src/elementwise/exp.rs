@@ -6,8 +6,8 @@
 //! The logarithm of positive data is [`crate::Invert`] of it.
 //!
 //! # Numerics
-//! `z` overflows f32 above 88 and is 0 below −103 (−87 on devices without subnormal numbers); the log-determinant is exact for every `x`.
-//! The inverse of 0 is −∞, that of a negative number NaN.
+//! `z` overflows f32 above 88 and is 0 below −103 (−87 on devices without subnormal numbers); the
+//! log-determinant is exact for every `x`. The inverse of 0 is −∞, that of a negative number NaN.
 //!
 //! # Example
 //! ```

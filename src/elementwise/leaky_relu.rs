@@ -3,10 +3,12 @@
 //! forward   z = x if x ≥ 0, a·x if x < 0   inverse   x = z if z ≥ 0, z/a if z < 0
 //! log_det   n·ln a                         n negative numbers of the example
 //! ```
-//! Between linear layers it makes piecewise linear flows. Their densities jump where an input is 0, and the log-determinant has no gradient in `x`.
+//! Between linear layers it makes piecewise linear flows. Their densities jump where an input is 0,
+//! and the log-determinant has no gradient in `x`.
 //!
 //! # Numerics
-//! Exact up to one rounding each way. At 0 the slope counts as 1, in the log-determinant and in gradients alike.
+//! Exact up to one rounding each way. At 0 the slope counts as 1, in the log-determinant and in
+//! gradients alike.
 //!
 //! # Reference
 //! Maas et al. 2013, whose `a` of 0.01 is the default.
@@ -44,7 +46,8 @@ pub struct LeakyReluConfig {
 impl LeakyReluConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        // Outside, the slope or its reciprocal takes a float32 that matters out of range within a few layers.
+        // Outside, the slope or its reciprocal takes a float32 that matters out of range within a
+        // few layers.
         if (1e-6..=1e6).contains(&self.negative_slope) {
             return Ok(());
         }
@@ -74,7 +77,8 @@ pub struct LeakyRelu {
     negative_slope: f64,
 }
 
-/// Negative numbers multiplied by `slope`. A mask, so that the gradient at 0 is 1 as the log-determinant says.
+/// Negative numbers multiplied by `slope`. A mask, so that the gradient at 0 is 1 as the
+/// log-determinant says.
 fn bend<const D: usize>(x: Tensor<D>, slope: f64) -> Tensor<D> {
     let negative = x.clone().lower_elem(0.0);
     x.clone().mask_where(negative, x.mul_scalar(slope))
@@ -90,7 +94,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for LeakyRelu {
     type Driver = Leaf;
 
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
-        let log_slope = x.zeros_like().mask_fill(x.clone().lower_elem(0.0), self.negative_slope.ln());
+        let log_slope =
+            x.zeros_like().mask_fill(x.clone().lower_elem(0.0), self.negative_slope.ln());
         (bend(x, self.negative_slope), sum_event(log_slope))
     }
 

@@ -6,14 +6,16 @@
 //! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )          of the inverse  Σ ( ln σ(z) + ln σ(−z) − ln(1 − 2α) )
 //! ```
 //! # Numerics
-//! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0` the ends of the interval map to ±∞, so
-//! data must lie inside. Data outside of `[0, 1]` is an error of the caller and gives NaN once `p` leaves `(0, 1)`.
+//! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0`
+//! the ends of the interval map to ±∞, so data must lie inside. Data outside of `[0, 1]` is an
+//! error of the caller and gives NaN once `p` leaves `(0, 1)`.
 //!
-//! Forward uses the second formula where `|y| ≤ ½`, the inverse where `|z| ≤ 1`. As `α` approaches ½ all of the data
-//! lies there: `p` and `σ(z)` are near ½, and their small difference from ½ has lost the precision that `x` and `z`
-//! should have. All first derivatives are accurate too.
+//! Forward uses the second formula where `|y| ≤ ½`, the inverse where `|z| ≤ 1`. As `α` approaches
+//! ½ all of the data lies there: `p` and `σ(z)` are near ½, and their small difference from ½ has
+//! lost the precision that `x` and `z` should have. All first derivatives are accurate too.
 //!
-//! The inverse reaches `(−α/(1 − 2α), 1 + α/(1 − 2α))`, a little more than [0, 1]: whoever makes images of it cuts there.
+//! The inverse reaches `(−α/(1 − 2α), 1 + α/(1 − 2α))`, a little more than [0, 1]: whoever makes
+//! images of it cuts there.
 //!
 //! # Reference
 //! Dinh et al. 2017 §4.1; constants of Ho et al. 2019's code.
@@ -45,7 +47,12 @@ impl LogitConfig {
         if (0.0..=0.499).contains(&self.margin) {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config: "LogitConfig", field: "margin", range: "[0, 0.499]", found: self.margin })
+        Err(ConfigError::OutOfRange {
+            config: "LogitConfig",
+            field: "margin",
+            range: "[0, 0.499]",
+            found: self.margin,
+        })
     }
 }
 
@@ -92,11 +99,15 @@ impl<const D: usize, C: Context> Bijector<D, C> for Logit {
         // 1 − p is formed from 1 − x, which is exact for x in [1/2, 1].
         let log_q = x.neg().add_scalar(1.0).mul_scalar(width).add_scalar(self.margin).log();
         let log_product = (log_p.clone() + log_q.clone()).mask_where(middle.clone(), log_product);
-        ((log_p - log_q).mask_where(middle, near), sum_event(log_product.neg().add_scalar(width.ln())))
+        (
+            (log_p - log_q).mask_where(middle, near),
+            sum_event(log_product.neg().add_scalar(width.ln())),
+        )
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        // Multiplied, not divided: the gradient of burn's `div_scalar` rounds the divisor to f32, also in float64.
+        // Multiplied, not divided: the gradient of burn's `div_scalar` rounds the divisor to f32,
+        // also in float64.
         let stretch = 1.0 / (1.0 - 2.0 * self.margin);
         let middle = z.clone().abs().lower_equal_elem(1.0);
         let near = tanh(z.clone().mask_fill(middle.clone().bool_not(), 0.0).mul_scalar(0.5));

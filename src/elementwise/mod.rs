@@ -8,13 +8,14 @@
 //! |---|---|---|---|
 //! | `theta` | the law's parameters, `dims` numbers per example | `[1, params, dims]` | yes |
 //!
-//! A marginal transform: with a spline or a mixture each element gets a distribution of its own, without any dependence between elements. One
-//! scale and one shift per element are [`crate::PositionNorm`], which also starts from data; per channel, [`crate::ActNorm`]; constants,
-//! [`ScalarAffine`].
+//! A marginal transform: with a spline or a mixture each element gets a distribution of its own,
+//! without any dependence between elements. One scale and one shift per element are
+//! [`crate::PositionNorm`], which also starts from data; per channel, [`crate::ActNorm`];
+//! constants, [`ScalarAffine`].
 //!
 //! # Start
-//! [`Law::theta_init`] and normal numbers of deviation `noise`, so that the components of a mixture differ without
-//! noise too.
+//! [`Law::theta_init`] and normal numbers of deviation `noise`, so that the components of a mixture
+//! differ without noise too.
 //!
 //! # Example
 //! ```
@@ -97,7 +98,12 @@ impl<L: LawConfig> ElementwiseConfig<L> {
     fn checked_law(&self) -> Result<L::Law, ConfigError> {
         let found = self.noise;
         if !(0.0..=1.0).contains(&found) {
-            return Err(ConfigError::OutOfRange { config: NAME, field: "noise", range: "[0, 1]", found });
+            return Err(ConfigError::OutOfRange {
+                config: NAME,
+                field: "noise",
+                range: "[0, 1]",
+                found,
+            });
         }
         self.law.build().map_err(|error| error.at(".law"))
     }
@@ -181,7 +187,8 @@ impl<const D: usize, C: Context, L: Law> Bijector<D, C> for Elementwise<L> {
     fn inverse_with_log_det(&self, z: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         check_shape(self.input_shape(z.dims()));
         let dims = z.dims();
-        let (x, log_derivative) = self.law.inverse_with_log_derivative(flatten(z), self.theta(dims[0]));
+        let (x, log_derivative) =
+            self.law.inverse_with_log_derivative(flatten(z), self.theta(dims[0]));
         (x.reshape(dims), sum_event(log_derivative))
     }
 }

@@ -3,11 +3,13 @@
 //! forward   z = a·x + b                    inverse   x = (z − b)/a
 //! log_det   D·ln|a|                        D numbers per example
 //! ```
-//! `a = 1`, `b = −1/2` maps pixels of [0, 1] to [−1/2, 1/2]. Nothing is trained; [`crate::PositionNorm`] is the trained scale and shift of
-//! each element, [`crate::ActNorm`] that of each channel.
+//! `a = 1`, `b = −1/2` maps pixels of [0, 1] to [−1/2, 1/2]. Nothing is trained;
+//! [`crate::PositionNorm`] is the trained scale and shift of each element, [`crate::ActNorm`] that
+//! of each channel.
 //!
 //! # Numerics
-//! `a` and `1/a` are rounded to the type of the data once; the log-determinant is that of the `a` that was configured.
+//! `a` and `1/a` are rounded to the type of the data once; the log-determinant is that of the `a`
+//! that was configured.
 //!
 //! # Example
 //! ```
@@ -44,8 +46,9 @@ pub struct ScalarAffineConfig {
 impl ScalarAffineConfig {
     /// Whether the configuration describes a bijector.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let out_of_range =
-            |field, range, found| Err(ConfigError::OutOfRange { config: "ScalarAffineConfig", field, range, found });
+        let out_of_range = |field, range, found| {
+            Err(ConfigError::OutOfRange { config: "ScalarAffineConfig", field, range, found })
+        };
         // Scale and reciprocal must be finite float32 numbers, with room for data.
         if !(1e-30..=1e30).contains(&self.scale.abs()) {
             return out_of_range("scale", "±[1e-30, 1e30]", self.scale);
@@ -91,7 +94,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for ScalarAffine {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let dims = x.dims();
         let n: usize = dims[1..].iter().product();
-        let log_det = Tensor::full([dims[0]], n as f64 * self.scale.abs().ln(), (&x.device(), x.dtype()));
+        let log_det =
+            Tensor::full([dims[0]], n as f64 * self.scale.abs().ln(), (&x.device(), x.dtype()));
         (x.mul_scalar(self.scale).add_scalar(self.shift), log_det)
     }
 

@@ -4,10 +4,11 @@
 //! log_det   −Σ ( |x| + 2 ln(1 + exp(−|x|)) )         = Σ ( ln(1 − tanh²(x/2)) − ln 4 )
 //! ```
 //! # Numerics
-//! The log-determinant and all first derivatives are accurate for every `x` ([`crate::tensor::smooth`]). The inverse of `z` in
-//! [¼, ¾] is `ln(1 + y) − ln(1 − y)` with `y = 2z − 1`. This `y` is exact, so `x` near 0 is accurate. In f32, `z`
-//! itself rounds to 1 from `x ≈ 17` on, and to 0 below −104. The inverse of such a `z` is ±∞, and that of a `z` outside
-//! [0, 1] is NaN.
+//! The log-determinant and all first derivatives are accurate for every `x`
+//! ([`crate::tensor::smooth`]). The inverse of `z` in [¼, ¾] is `ln(1 + y) − ln(1 − y)` with
+//! `y = 2z − 1`. This `y` is exact, so `x` near 0 is accurate. In f32, `z` itself rounds to 1 from
+//! `x ≈ 17` on, and to 0 below −104. The inverse of such a `z` is ±∞, and that of a `z` outside [0,
+//! 1] is NaN.
 //!
 //! # Example
 //! ```

@@ -3,13 +3,17 @@
 //! forward   z = ln(1 + exp(x))             inverse   x = ln(exp(z) − 1)
 //! log_det   Σ ln σ(x) = −Σ ln(1 + exp(−x))
 //! ```
-//! Positive data comes to the real line by [`crate::Invert`] of it; [`crate::Exp`] is the other way, with tails that spread.
+//! Positive data comes to the real line by [`crate::Invert`] of it; [`crate::Exp`] is the other
+//! way, with tails that spread.
 //!
 //! # Numerics
-//! Nothing overflows. Below `x = −ln 64`, `z = u − u²/2 + … + u⁹/9` with `u = e^x`: a logarithm of the rounded `1 + u`, which is what some devices
-//! have for `ln(1 + u)`, is 0 for small `u`. The inverse is `z + ln tanh(z/2) + ln(1 + e^{−z})`, since `1 − e^{−z} = tanh(z/2)·(1 + e^{−z})`, and below 1/16 the series
-//! `ln z + z/2 + z²/24 − z⁴/2880 + z⁶/181440`: some devices make `tanh` of differences of exponentials, and 0 of a small one. `z` is 0 below
-//! `x ≈ −103` (f32, and −87 on devices without subnormal numbers), and the inverse of 0 is −∞; that of a negative number is NaN.
+//! Nothing overflows. Below `x = −ln 64`, `z = u − u²/2 + … + u⁹/9` with `u = e^x`: a logarithm of
+//! the rounded `1 + u`, which is what some devices have for `ln(1 + u)`, is 0 for small `u`. The
+//! inverse is `z + ln tanh(z/2) + ln(1 + e^{−z})`, since `1 − e^{−z} = tanh(z/2)·(1 + e^{−z})`, and
+//! below 1/16 the series `ln z + z/2 + z²/24 − z⁴/2880 + z⁶/181440`: some devices make `tanh` of
+//! differences of exponentials, and 0 of a small one. `z` is 0 below `x ≈ −103` (f32, and −87 on
+//! devices without subnormal numbers), and the inverse of 0 is −∞; that of a negative number is
+//! NaN.
 //!
 //! # Example
 //! ```
@@ -83,15 +87,17 @@ impl<const D: usize, C: Context> Bijector<D, C> for Softplus {
         // As in the inverse, each form sees its own side only.
         let large = softplus(x.clone().mask_fill(small.clone(), 0.0));
         let u = x.mask_fill(small.clone().bool_not(), -LN_64).exp();
-        let series = (1..TERMS).rev().fold(u.ones_like().mul_scalar(1.0 / f64::from(TERMS)), |sum, n| {
-            (sum * u.clone()).neg().add_scalar(1.0 / f64::from(n))
-        });
+        let series =
+            (1..TERMS).rev().fold(u.ones_like().mul_scalar(1.0 / f64::from(TERMS)), |sum, n| {
+                (sum * u.clone()).neg().add_scalar(1.0 / f64::from(n))
+            });
         (large.mask_where(small, series * u), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         let small = z.clone().lower_elem(SMALL);
-        // Each form sees numbers of its own side only, so that neither puts an infinite derivative times 0 into the gradient.
+        // Each form sees numbers of its own side only, so that neither puts an infinite derivative
+        // times 0 into the gradient.
         let large = z.clone().mask_fill(small.clone(), 1.0);
         let tanh = large.clone().mul_scalar(0.5).tanh();
         let large = tanh.log() + large.clone().neg().exp().log1p() + large;

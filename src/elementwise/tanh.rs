@@ -6,9 +6,10 @@
 //! Data in (−1, 1) comes to the real line by [`crate::Invert`] of it.
 //!
 //! # Numerics
-//! `1 − tanh²x` is never computed as a difference where it cancels (in f32 it would be 0 from `|x| ≈ 9` on). The
-//! log-determinant and all first derivatives are therefore accurate for every `x`, also near 0 ([`crate::tensor::smooth`]). For
-//! large `|x|`, `z` itself rounds to ±1. The inverse of ±1 is ±∞; outside [−1, 1] it is NaN.
+//! `1 − tanh²x` is never computed as a difference where it cancels (in f32 it would be 0 from
+//! `|x| ≈ 9` on). The log-determinant and all first derivatives are therefore accurate for every
+//! `x`, also near 0 ([`crate::tensor::smooth`]). For large `|x|`, `z` itself rounds to ±1. The
+//! inverse of ±1 is ±∞; outside [−1, 1] it is NaN.
 //!
 //! # Example
 //! ```

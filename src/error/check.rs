@@ -25,7 +25,9 @@ pub(crate) fn check_event<const D: usize>(
     }
     match (1..D).find(|&axis| shape[axis] != event[axis - 1]) {
         None => Ok(shape),
-        Some(axis) => Err(ShapeError::Axis { layer, axis, expected: event[axis - 1], shape: shape.to_vec() }),
+        Some(axis) => {
+            Err(ShapeError::Axis { layer, axis, expected: event[axis - 1], shape: shape.to_vec() })
+        }
     }
 }
 

@@ -17,7 +17,8 @@ pub enum ConfigError {
         /// Its field.
         field: &'static str,
     },
-    /// A size or count above its limit. [`limit`](crate::tensor::limit) gives the reason for most limits.
+    /// A size or count above its limit. [`limit`](crate::tensor::limit) gives the reason for most
+    /// limits.
     #[error("{config}: `{field}` must be at most {most}, found {found}")]
     TooLarge {
         /// Type of the configuration.
@@ -30,7 +31,9 @@ pub enum ConfigError {
         found: usize,
     },
     /// More parameters than [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
-    #[error("{config}: more than {most} parameters, which no device holds; the largest size is `{field}` = {found}")]
+    #[error(
+        "{config}: more than {most} parameters, which no device holds; the largest size is `{field}` = {found}"
+    )]
     TooManyParameters {
         /// Type of the configuration.
         config: &'static str,
@@ -179,7 +182,8 @@ pub enum ConfigError {
         /// The second.
         second: usize,
     },
-    /// An autoregressive layer of one element, with an affine law and no condition: its scale and shift are constants.
+    /// An autoregressive layer of one element, with an affine law and no condition: its scale and
+    /// shift are constants.
     #[error(
         "{config}: one number, an affine law and no condition: a normal distribution for all parameters; take a law \
          that bends (`RationalQuadraticSpline`, `MixLogCdf` with components), or give a condition"
@@ -202,7 +206,8 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// This error, of the part of a configuration that `place` names: `[1]` for a member of a list, `.law` for a field.
+    /// This error, of the part of a configuration that `place` names: `[1]` for a member of a list,
+    /// `.law` for a field.
     pub fn at(self, place: impl std::fmt::Display) -> Self {
         match self {
             Self::At { path, error } => Self::At { path: format!("{place}{path}"), error },
@@ -211,27 +216,54 @@ impl ConfigError {
     }
 
     /// `Ok` for a width, a side or another size of at least 1 and at most [`MOST_SIZE`].
-    pub(crate) fn positive(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
+    pub(crate) fn positive(
+        config: &'static str,
+        field: &'static str,
+        value: usize,
+    ) -> Result<(), Self> {
         Self::counted(config, field, value, MOST_SIZE)
     }
 
-    /// `Ok` for a number of layers, blocks, components or bins, of at least 1 and at most [`MOST_REPEATS`].
-    pub(crate) fn repeated(config: &'static str, field: &'static str, value: usize) -> Result<(), Self> {
+    /// `Ok` for a number of layers, blocks, components or bins, of at least 1 and at most
+    /// [`MOST_REPEATS`].
+    pub(crate) fn repeated(
+        config: &'static str,
+        field: &'static str,
+        value: usize,
+    ) -> Result<(), Self> {
         Self::counted(config, field, value, MOST_REPEATS)
     }
 
     /// `Ok` when `value` is at least 1 and at most `most`.
-    pub(crate) fn counted(config: &'static str, field: &'static str, value: usize, most: usize) -> Result<(), Self> {
-        if value == 0 { Err(Self::Zero { config, field }) } else { Self::at_most(config, field, value, most) }
+    pub(crate) fn counted(
+        config: &'static str,
+        field: &'static str,
+        value: usize,
+        most: usize,
+    ) -> Result<(), Self> {
+        if value == 0 {
+            Err(Self::Zero { config, field })
+        } else {
+            Self::at_most(config, field, value, most)
+        }
     }
 
     /// `Ok` when `value` is at most `most`.
-    pub(crate) fn at_most(config: &'static str, field: &'static str, value: usize, most: usize) -> Result<(), Self> {
-        if value <= most { Ok(()) } else { Err(Self::TooLarge { config, field, most, found: value }) }
+    pub(crate) fn at_most(
+        config: &'static str,
+        field: &'static str,
+        value: usize,
+        most: usize,
+    ) -> Result<(), Self> {
+        if value <= most {
+            Ok(())
+        } else {
+            Err(Self::TooLarge { config, field, most, found: value })
+        }
     }
 
-    /// The number of parameters `total`, unless there are more than [`MOST_PARAMETERS`]. `fields` are the sizes that it
-    /// comes from.
+    /// The number of parameters `total`, unless there are more than [`MOST_PARAMETERS`]. `fields`
+    /// are the sizes that it comes from.
     pub(crate) fn parameters<const N: usize>(
         config: &'static str,
         total: usize,
@@ -240,7 +272,8 @@ impl ConfigError {
         if total <= MOST_PARAMETERS {
             return Ok(total);
         }
-        let (field, found) = fields.into_iter().max_by_key(|(_, value)| *value).unwrap_or(("", total));
+        let (field, found) =
+            fields.into_iter().max_by_key(|(_, value)| *value).unwrap_or(("", total));
         Err(Self::TooManyParameters { config, field, found, most: MOST_PARAMETERS })
     }
 
@@ -250,12 +283,20 @@ impl ConfigError {
     }
 
     /// `Ok` when `value` lies in `[0, 1)`.
-    pub(crate) fn below_one(config: &'static str, field: &'static str, value: f64) -> Result<(), Self> {
+    pub(crate) fn below_one(
+        config: &'static str,
+        field: &'static str,
+        value: f64,
+    ) -> Result<(), Self> {
         Self::within(config, field, "[0, 1)", value, (0.0..1.0).contains(&value))
     }
 
     /// `Ok` when `value` is positive and finite.
-    pub(crate) fn positive_finite(config: &'static str, field: &'static str, value: f64) -> Result<(), Self> {
+    pub(crate) fn positive_finite(
+        config: &'static str,
+        field: &'static str,
+        value: f64,
+    ) -> Result<(), Self> {
         Self::within(config, field, "(0, ∞)", value, value > 0.0 && value.is_finite())
     }
 

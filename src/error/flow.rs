@@ -42,10 +42,12 @@ pub enum FlowError {
     /// The condition holds NaN or an infinity.
     #[error(transparent)]
     NonFiniteCondition(#[from] NonFiniteCondition),
-    /// A layer that cannot start from a batch, or whose output for that batch is not finite after the start.
+    /// A layer that cannot start from a batch, or whose output for that batch is not finite after
+    /// the start.
     #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
     Init {
-        /// Path from the root of the model, as in the names of its parameters: `bijector.1.0.steps.3.2`.
+        /// Path from the root of the model, as in the names of its parameters:
+        /// `bijector.1.0.steps.3.2`.
         path: String,
         /// Type of the layer, `Invert<...>` of it where it runs inverted.
         layer: Cow<'static, str>,
@@ -61,7 +63,10 @@ pub enum FlowError {
         value: f64,
     },
     /// Latents that the inverse could not map to data.
-    #[error("{count} of {total} elements are undefined because latents could not be inverted, in {}", listed(rows))]
+    #[error(
+        "{count} of {total} elements are undefined because latents could not be inverted, in {}",
+        listed(rows)
+    )]
     NotInverted {
         /// Number of elements that have no inverse in this precision.
         count: usize,

@@ -39,8 +39,8 @@ pub enum InitProblem {
     Parameter {
         /// Path of the parameter within the layer.
         parameter: String,
-        /// Index of the first such element, in memory order. For a parameter with one element per channel, this is the
-        /// channel.
+        /// Index of the first such element, in memory order. For a parameter with one element per
+        /// channel, this is the channel.
         index: usize,
         /// The value there.
         value: f64,

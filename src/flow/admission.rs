@@ -28,7 +28,8 @@ impl Numbers {
         Self { dtype: x.dtype(), device: x.device() }
     }
 
-    /// Whether `found` can be combined with these. Devices that differ only in autodiff count as the same.
+    /// Whether `found` can be combined with these. Devices that differ only in autodiff count as
+    /// the same.
     ///
     /// # Errors
     /// [`FlowError::Type`] or [`FlowError::OtherDevice`].
@@ -38,7 +39,11 @@ impl Numbers {
         }
         if found.device != self.device {
             let name = |device: &Device| format!("{:?}", device.clone().inner());
-            return Err(FlowError::OtherDevice { what, expected: name(&self.device), found: name(&found.device) });
+            return Err(FlowError::OtherDevice {
+                what,
+                expected: name(&self.device),
+                found: name(&found.device),
+            });
         }
         Ok(())
     }
@@ -46,15 +51,21 @@ impl Numbers {
     /// [`Numbers::expect`] of every tensor of a condition.
     pub(crate) fn expect_condition<C: Context>(&self, context: &C) -> Result<(), FlowError> {
         let mut parts = context.parts().into_iter();
-        parts.try_for_each(|ContextPart { dtype, device, .. }| self.expect("condition", &Self { dtype, device }))
+        parts.try_for_each(|ContextPart { dtype, device, .. }| {
+            self.expect("condition", &Self { dtype, device })
+        })
     }
 
-    /// Type and device in which modules compute on `data`: those of their parameters, or those of the data if they have
-    /// none.
+    /// Type and device in which modules compute on `data`: those of their parameters, or those of
+    /// the data if they have none.
     ///
     /// # Errors
     /// [`FlowError::Type`] for data in a half type where no parameter says another.
-    pub(crate) fn of_modules(module: &impl Module, prior: &impl Module, data: &Self) -> Result<Self, FlowError> {
+    pub(crate) fn of_modules(
+        module: &impl Module,
+        prior: &impl Module,
+        data: &Self,
+    ) -> Result<Self, FlowError> {
         let dtype = match widest(module, prior) {
             Some(dtype) => dtype,
             None if data.dtype == DType::F64 => DType::F64,
@@ -66,8 +77,8 @@ impl Numbers {
     }
 }
 
-/// Float64 if any float parameter has that type, else float32: networks may store their parameters in a half type,
-/// which is too coarse for densities. `None` without parameters.
+/// Float64 if any float parameter has that type, else float32: networks may store their parameters
+/// in a half type, which is too coarse for densities. `None` without parameters.
 pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType> {
     let mut widest = Widest(None);
     module.visit(&mut widest);
@@ -85,10 +96,14 @@ impl ModuleVisitor for Widest {
     }
 }
 
-/// Whether the tensors of a condition have one row, or one for each of `batch` examples. Layers that ignore a condition
-/// do not check this.
+/// Whether the tensors of a condition have one row, or one for each of `batch` examples. Layers
+/// that ignore a condition do not check this.
 pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), ShapeError> {
-    match context.parts().into_iter().find(|part| part.shape.first().is_some_and(|&rows| rows != batch)) {
+    match context
+        .parts()
+        .into_iter()
+        .find(|part| part.shape.first().is_some_and(|&rows| rows != batch))
+    {
         None => Ok(()),
         Some(ContextPart { shape: found, .. }) => {
             let mut expected = found.clone();
@@ -130,9 +145,14 @@ where
         Ok(Admitted { batch: shape[0], numbers, context })
     }
 
-    /// [`Flow::fit`] of the condition alone, for lifted data of the given shape, type and device: with one row for each
-    /// example, as the layers expect it.
-    pub(crate) fn fit_condition(&self, shape: [usize; D], numbers: &Numbers, context: &C) -> Result<C, FlowError> {
+    /// [`Flow::fit`] of the condition alone, for lifted data of the given shape, type and device:
+    /// with one row for each example, as the layers expect it.
+    pub(crate) fn fit_condition(
+        &self,
+        shape: [usize; D],
+        numbers: &Numbers,
+        context: &C,
+    ) -> Result<C, FlowError> {
         numbers.expect_condition(context)?;
         let context = context.for_batch(shape[0]);
         self.check(shape)?;
@@ -160,7 +180,9 @@ where
     /// [`Flow::expect`] of the noise for a batch.
     pub(crate) fn expect_noise(&self, noise: &S::Noise) -> Result<(), FlowError> {
         let mut parts = noise.parts().into_iter();
-        parts.try_for_each(|ContextPart { dtype, device, .. }| self.expect("noise", &Numbers { dtype, device }))
+        parts.try_for_each(|ContextPart { dtype, device, .. }| {
+            self.expect("noise", &Numbers { dtype, device })
+        })
     }
 }
 

@@ -48,8 +48,8 @@ pub trait Density {
     /// Whether a batch fits the model and its condition.
     ///
     /// # Errors
-    /// If shape, type or device do not, if data is outside the range of the surjection, or if a layer cannot take the
-    /// condition.
+    /// If shape, type or device do not, if data is outside the range of the surjection, or if a
+    /// layer cannot take the condition.
     fn check(&self, x: &Self::Data) -> Result<(), FlowError>;
 
     /// `ln p(x)` in nats, or a bound on it with fresh noise; differentiable.
@@ -94,12 +94,13 @@ pub trait Density {
     /// `ln p` of every example in nats, or a bound on it with fresh noise, on the host.
     ///
     /// # Errors
-    /// If the batch does not fit, if it or the condition is not finite, or if a likelihood is not finite. Errors name
-    /// the example; [`Density::evaluate_rows`] returns the likelihoods of the others.
+    /// If the batch does not fit, if it or the condition is not finite, or if a likelihood is not
+    /// finite. Errors name the example; [`Density::evaluate_rows`] returns the likelihoods of the
+    /// others.
     fn evaluate(&self, x: Self::Data) -> Result<LogLikelihood<Self::Provenance>, FlowError>;
 
-    /// [`Density::evaluate`] row by row: an example that is not finite, or whose likelihood is not, is marked as failed,
-    /// and the others have their likelihoods.
+    /// [`Density::evaluate`] row by row: an example that is not finite, or whose likelihood is not,
+    /// is marked as failed, and the others have their likelihoods.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -118,15 +119,16 @@ pub trait Density {
     /// ```
     ///
     /// # Errors
-    /// If the batch does not fit, or if the condition is not finite, in any row. A level outside the surjection's range
-    /// is an error of the whole batch.
+    /// If the batch does not fit, or if the condition is not finite, in any row. A level outside
+    /// the surjection's range is an error of the whole batch.
     fn evaluate_rows(&self, x: Self::Data) -> Result<RowLikelihoods<Self::Provenance>, FlowError>;
 
-    /// Importance-weighted bound of every example from `samples` samples of the noise. The noise is sampled one at a
-    /// time: memory does not grow with their number.
+    /// Importance-weighted bound of every example from `samples` samples of the noise. The noise is
+    /// sampled one at a time: memory does not grow with their number.
     ///
     /// # Errors
-    /// As [`Density::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32 − 1.
+    /// As [`Density::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32
+    /// − 1.
     fn evaluate_importance_weighted(
         &self,
         x: Self::Data,
@@ -138,8 +140,8 @@ pub trait Density {
         self.evaluate_importance_weighted_rows(x, samples)?.whole()
     }
 
-    /// [`Density::evaluate_importance_weighted`] row by row: an example with a weight that is not finite is marked as
-    /// failed with the first such weight, and the others have their bounds.
+    /// [`Density::evaluate_importance_weighted`] row by row: an example with a weight that is not
+    /// finite is marked as failed with the first such weight, and the others have their bounds.
     ///
     /// # Errors
     /// As [`Density::evaluate_rows`], and unless `samples` is 1 to 2^32 − 1.
@@ -162,10 +164,11 @@ pub trait Density {
     /// `n` samples at a temperature, by which the spread of the latents is multiplied.
     ///
     /// # Errors
-    /// If `n` is 0, if the temperature is negative or not finite, if the condition does not fit or is not finite, or if
-    /// some latents have no inverse in this precision: [`Density::sample_rows_at`] returns the others.
-    /// [`FlowError::Capacity`], before anything is sampled, if the samples take more than 1 TiB, or if the allocator of
-    /// the CPU has no memory for them. Layers need several times that memory, so a number that passes may still be too
+    /// If `n` is 0, if the temperature is negative or not finite, if the condition does not fit or
+    /// is not finite, or if some latents have no inverse in this precision:
+    /// [`Density::sample_rows_at`] returns the others. [`FlowError::Capacity`], before anything is
+    /// sampled, if the samples take more than 1 TiB, or if the allocator of the CPU has no memory
+    /// for them. Layers need several times that memory, so a number that passes may still be too
     /// large.
     fn sample_at(&self, n: usize, temperature: f64) -> Result<Self::Data, FlowError>;
 
@@ -182,7 +185,11 @@ pub trait Density {
     ///
     /// # Errors
     /// As [`Density::sample_at`], but [`FlowError::NotInverted`] only if no sample is left.
-    fn sample_rows_at(&self, n: usize, temperature: f64) -> Result<SampledRows<Self::Data>, FlowError>;
+    fn sample_rows_at(
+        &self,
+        n: usize,
+        temperature: f64,
+    ) -> Result<SampledRows<Self::Data>, FlowError>;
 
     /// [`Density::sample`] with the log-density of each sample.
     ///
@@ -195,7 +202,8 @@ pub trait Density {
         self.sample_with_log_prob_at(n, 1.0)
     }
 
-    /// [`Density::sample_at`] with the log-density of each sample under the model itself, whatever the temperature.
+    /// [`Density::sample_at`] with the log-density of each sample under the model itself, whatever
+    /// the temperature.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -210,9 +218,13 @@ pub trait Density {
     /// ```
     ///
     /// # Errors
-    /// As [`Density::sample_at`], and if a log-density is not finite: for example if a temperature above 1 moves latents
-    /// out of the support of a [`Uniform`](crate::Uniform) prior.
-    fn sample_with_log_prob_at(&self, n: usize, temperature: f64) -> Result<Samples<Self::Data>, FlowError>
+    /// As [`Density::sample_at`], and if a log-density is not finite: for example if a temperature
+    /// above 1 moves latents out of the support of a [`Uniform`](crate::Uniform) prior.
+    fn sample_with_log_prob_at(
+        &self,
+        n: usize,
+        temperature: f64,
+    ) -> Result<Samples<Self::Data>, FlowError>
     where
         Self::Provenance: IsExact;
 
@@ -220,7 +232,10 @@ pub trait Density {
     ///
     /// # Errors
     /// As [`Density::sample_rows_with_log_prob_at`].
-    fn sample_rows_with_log_prob(&self, n: usize) -> Result<SampledRows<Samples<Self::Data>>, FlowError>
+    fn sample_rows_with_log_prob(
+        &self,
+        n: usize,
+    ) -> Result<SampledRows<Samples<Self::Data>>, FlowError>
     where
         Self::Provenance: IsExact,
     {
@@ -231,7 +246,8 @@ pub trait Density {
     /// inverse, or whose log-density is not finite, and lists them.
     ///
     /// # Errors
-    /// As [`Density::sample_with_log_prob_at`], but failed rows are an error only if no sample is left.
+    /// As [`Density::sample_with_log_prob_at`], but failed rows are an error only if no sample is
+    /// left.
     fn sample_rows_with_log_prob_at(
         &self,
         n: usize,
@@ -243,11 +259,12 @@ pub trait Density {
     /// Maps a batch to latents and back: the resulting data, and the largest difference of the
     /// lifted elements.
     ///
-    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0, 1], where one level is
-    /// `1/M`.
+    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0,
+    /// 1], where one level is `1/M`.
     ///
     /// # Errors
-    /// If the batch does not fit, if it or the condition is not finite, or if latents could not be inverted.
+    /// If the batch does not fit, if it or the condition is not finite, or if latents could not be
+    /// inverted.
     fn round_trip(&self, x: Self::Data) -> Result<(Self::Data, f64), FlowError>;
 
     /// What each layer does to a batch: see [`mod@crate::flow::diagnose`].
@@ -258,13 +275,17 @@ pub trait Density {
         self.diagnose_with(&DiagnosisConfig::new(), x)
     }
 
-    /// What each layer of surjection and bijector does to a batch, with fresh noise. The log-determinants of a
-    /// surjection's own layers count in its favour: they widen the noise.
+    /// What each layer of surjection and bijector does to a batch, with fresh noise. The
+    /// log-determinants of a surjection's own layers count in its favour: they widen the noise.
     ///
     /// # Errors
     /// If the batch does not fit, if it or the condition is not finite, or if the device fails.
     ///
     /// # Panics
     /// If [`DiagnosisConfig::validate`] is an error.
-    fn diagnose_with(&self, config: &DiagnosisConfig, x: Self::Data) -> Result<Diagnosis, FlowError>;
+    fn diagnose_with(
+        &self,
+        config: &DiagnosisConfig,
+        x: Self::Data,
+    ) -> Result<Diagnosis, FlowError>;
 }

@@ -35,7 +35,12 @@ where
     }
 
     /// `r(x, noise)`, differentiable.
-    pub(crate) fn weight(&self, x: S::Data, noise: S::Noise, context: &C) -> Result<Tensor<1>, FlowError> {
+    pub(crate) fn weight(
+        &self,
+        x: S::Data,
+        noise: S::Noise,
+        context: &C,
+    ) -> Result<Tensor<1>, FlowError> {
         self.expect_noise(&noise)?;
         let Admitted { context, .. } = self.fit(&x, context)?;
         Ok(self.admitted_weight(x, noise, &context))
@@ -48,7 +53,11 @@ where
         Ok(self.admitted_weight(x, noise, &context))
     }
 
-    pub(crate) fn evaluated(&self, x: S::Data, context: &C) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+    pub(crate) fn evaluated(
+        &self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<LogLikelihood<S::Provenance>, FlowError> {
         let model = self.valid();
         let x = model.surjection.plain(x);
         let Admitted { context, .. } = model.admit(&x, &context.plain())?;
@@ -58,7 +67,11 @@ where
         self.rows(nats.into_iter().map(Ok).collect()).whole()
     }
 
-    pub(crate) fn evaluated_rows(&self, x: S::Data, context: &C) -> Result<RowLikelihoods<S::Provenance>, FlowError> {
+    pub(crate) fn evaluated_rows(
+        &self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<RowLikelihoods<S::Provenance>, FlowError> {
         let model = self.valid();
         let x = model.surjection.plain(x);
         let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;
@@ -73,7 +86,11 @@ where
             // Layers only see finite values.
             let select = good.len() < batch;
             let (y, log_weight, context) = match select {
-                true => (Context::select(&y, &good), Context::select(&log_weight, &good), context.select(&good)),
+                true => (
+                    Context::select(&y, &good),
+                    Context::select(&log_weight, &good),
+                    context.select(&good),
+                ),
                 false => (y, log_weight, context),
             };
             let values = read(model.density(y, &context) + log_weight)?;
@@ -115,7 +132,11 @@ where
             }
         }
         let nats = means.into_iter().map(|mean| mean.map(|mean| mean.value())).collect();
-        Ok(RowLikelihoods::new(nats, self.surjection.dims(self.shape), ImportanceWeightedBound { samples }))
+        Ok(RowLikelihoods::new(
+            nats,
+            self.surjection.dims(self.shape),
+            ImportanceWeightedBound { samples },
+        ))
     }
 
     /// From data to latents and back.
@@ -132,7 +153,8 @@ where
             return Err(error);
         }
         let error = (back.clone() - y).abs().max().try_into_data();
-        let error = error.map_err(|error| FlowError::Device(error.to_string()))?.iter::<f64>().sum();
+        let error =
+            error.map_err(|error| FlowError::Device(error.to_string()))?.iter::<f64>().sum();
         Ok((model.surjection.lower(back), error))
     }
 
@@ -158,9 +180,11 @@ pub(crate) fn non_finite_counts<const D: usize>(x: Tensor<D>) -> Result<Vec<usiz
     Ok(data.iter::<i64>().map(|n| per_example - n as usize).collect())
 }
 
-/// Number of elements that are not finite, number of all elements, and the first example that holds such an element;
-/// `None` if all are finite. One device-to-host copy.
-pub(crate) fn non_finite<const D: usize>(x: Tensor<D>) -> Result<Option<(usize, usize, usize)>, FlowError> {
+/// Number of elements that are not finite, number of all elements, and the first example that holds
+/// such an element; `None` if all are finite. One device-to-host copy.
+pub(crate) fn non_finite<const D: usize>(
+    x: Tensor<D>,
+) -> Result<Option<(usize, usize, usize)>, FlowError> {
     let total: usize = x.dims().iter().product();
     let counts = non_finite_counts(x)?;
     Ok(counts.iter().position(|&n| n > 0).map(|example| (counts.iter().sum(), total, example)))
@@ -168,6 +192,7 @@ pub(crate) fn non_finite<const D: usize>(x: Tensor<D>) -> Result<Option<(usize, 
 
 /// Values on the host.
 pub(crate) fn read(values: Tensor<1>) -> Result<Vec<f64>, FlowError> {
-    let data = values.inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
+    let data =
+        values.inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
     Ok(data.iter::<f64>().collect())
 }

@@ -114,12 +114,20 @@ macro_rules! density {
             Ok(flow.surjection.lower(flow.sampled(n, temperature, context)?))
         }
 
-        fn sample_rows_at(&self, n: usize, temperature: f64) -> Result<SampledRows<S::Data>, FlowError> {
+        fn sample_rows_at(
+            &self,
+            n: usize,
+            temperature: f64,
+        ) -> Result<SampledRows<S::Data>, FlowError> {
             let (flow, context) = self.asked();
             Ok(flow.sampled_rows(n, temperature, context)?.map(|y| flow.surjection.lower(y)))
         }
 
-        fn sample_with_log_prob_at(&self, n: usize, temperature: f64) -> Result<Samples<S::Data>, FlowError>
+        fn sample_with_log_prob_at(
+            &self,
+            n: usize,
+            temperature: f64,
+        ) -> Result<Samples<S::Data>, FlowError>
         where
             S::Provenance: IsExact,
         {
@@ -146,7 +154,11 @@ macro_rules! density {
             flow.returned(x, context)
         }
 
-        fn diagnose_with(&self, config: &DiagnosisConfig, x: S::Data) -> Result<Diagnosis, FlowError> {
+        fn diagnose_with(
+            &self,
+            config: &DiagnosisConfig,
+            x: S::Data,
+        ) -> Result<Diagnosis, FlowError> {
             let (flow, context) = self.asked();
             flow.diagnosed(config, x, context)
         }

@@ -19,13 +19,14 @@ use crate::prior::Prior;
 use crate::tensor::finite::all_finite;
 use crate::tensor::type_name::type_name;
 
-/// The first element that is not finite: its index in the flattened tensor, and its value. Copies a single value to the
-/// host if all are finite.
+/// The first element that is not finite: its index in the flattened tensor, and its value. Copies a
+/// single value to the host if all are finite.
 fn first_non_finite<const D: usize>(x: &Tensor<D>) -> Result<Option<(usize, f64)>, FlowError> {
     if all_finite(x) {
         return Ok(None);
     }
-    let data = x.clone().inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
+    let data =
+        x.clone().inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
     Ok(data.iter::<f64>().enumerate().find(|(_, value)| !value.is_finite()))
 }
 
@@ -47,7 +48,8 @@ impl ModuleVisitor for Parameters {
     fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
         if let Ok(None) = self.found {
             let name = || self.path.join(".");
-            self.found = first_non_finite(&param.val()).map(|at| at.map(|(index, value)| (name(), index, value)));
+            self.found = first_non_finite(&param.val())
+                .map(|at| at.map(|(index, value)| (name(), index, value)));
         }
     }
 }
@@ -58,14 +60,20 @@ fn first_bad_parameter<M: Module>(module: &M) -> Result<Option<(String, usize, f
     parameters.found
 }
 
-/// Finds the first layer at fault. It runs every layer, also those after the fault, so that shapes stay right.
+/// Finds the first layer at fault. It runs every layer, also those after the fault, so that shapes
+/// stay right.
 #[derive(Default)]
 struct Search {
     found: Option<FlowError>,
 }
 
 impl Search {
-    fn note(&mut self, path: &LayerPath, layer: LayerName, problem: Result<Option<InitProblem>, FlowError>) {
+    fn note(
+        &mut self,
+        path: &LayerPath,
+        layer: LayerName,
+        problem: Result<Option<InitProblem>, FlowError>,
+    ) {
         let found = match problem {
             Ok(None) => return,
             Ok(Some(problem)) => FlowError::Init { path: path.to_string(), layer, problem },
@@ -84,7 +92,8 @@ fn problem<const D: usize>(
     let mut bad = Ok(None);
     layer.parameters(&mut |name, values| {
         if let Ok(None) = bad {
-            bad = first_non_finite(&values).map(|at| at.map(|(index, value)| (name.to_owned(), index, value)));
+            bad = first_non_finite(&values)
+                .map(|at| at.map(|(index, value)| (name.to_owned(), index, value)));
         }
     });
     if let Some((parameter, index, value)) = bad? {
@@ -137,8 +146,8 @@ fn check<M: Module, const D: usize>(
     if let Some(found) = search.found {
         return Err(found);
     }
-    // No layer shows the fault: it is in a prior, or in a layer whose `initialize` returns another output than
-    // `forward`.
+    // No layer shows the fault: it is in a prior, or in a layer whose `initialize` returns another
+    // output than `forward`.
     let layer = LayerName::from(type_name::<M>());
     Err(match bad {
         Some((path, index, value)) => {
@@ -178,7 +187,11 @@ where
     ///
     /// # Errors
     /// As [`Uninit::initialize`].
-    pub fn initialize_given(self, x: S::Data, context: &C) -> Result<Flow<B, P, D, C, S>, FlowError> {
+    pub fn initialize_given(
+        self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<Flow<B, P, D, C, S>, FlowError> {
         self.start(|flow| {
             let Admitted { context, .. } = flow.admit(&x, context)?;
             flow.check_input(&x)?;
@@ -209,7 +222,11 @@ fn check_surjection<const D: usize, S: Surjection<D>>(
     });
     found.map_err(|error| match error {
         FlowError::Init { path, layer, problem } => {
-            let path = if path.is_empty() { "surjection".to_owned() } else { format!("surjection.{path}") };
+            let path = if path.is_empty() {
+                "surjection".to_owned()
+            } else {
+                format!("surjection.{path}")
+            };
             FlowError::Init { path, layer, problem }
         }
         other => other,

@@ -12,8 +12,8 @@ use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
 /// How a log-likelihood was found.
 pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {
-    /// Whether it is that of a density, which continuous data has. Of discrete data a bound is known, and reports give
-    /// it in bits/dim too.
+    /// Whether it is that of a density, which continuous data has. Of discrete data a bound is
+    /// known, and reports give it in bits/dim too.
     const OF_DENSITY: bool;
 }
 
@@ -21,11 +21,13 @@ pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact;
 
-/// A lower bound of the log-likelihood from one sample of the noise; of bits/dim, an upper bound in expectation.
+/// A lower bound of the log-likelihood from one sample of the noise; of bits/dim, an upper bound in
+/// expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneSampleBound;
 
-/// A lower bound of the log-likelihood from the mean of `samples` importance weights (Burda et al. 2016). It tightens as samples grow.
+/// A lower bound of the log-likelihood from the mean of `samples` importance weights (Burda et al.
+/// 2016). It tightens as samples grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportanceWeightedBound {
     /// Importance samples of each example.
@@ -107,10 +109,14 @@ impl<P: Provenance> LogLikelihood<P> {
     /// Adds the examples of another evaluation.
     ///
     /// # Panics
-    /// If the other's examples have another size or provenance (another number of importance samples).
+    /// If the other's examples have another size or provenance (another number of importance
+    /// samples).
     pub fn extend(&mut self, other: Self) {
         assert_eq!(self.dims, other.dims, "examples of one evaluation have one size");
-        assert_eq!(self.provenance, other.provenance, "examples of one evaluation have one provenance");
+        assert_eq!(
+            self.provenance, other.provenance,
+            "examples of one evaluation have one provenance"
+        );
         self.nats.extend(other.nats);
     }
 
@@ -150,7 +156,8 @@ impl<P: Provenance> Display for BitsPerDim<P> {
 
 /// `ln mean exp` of values that come one after the other, in one pass.
 ///
-/// Keeps the maximum and the sum relative to it, so that neither overflows: each term is at most 1, and the largest is 1.
+/// Keeps the maximum and the sum relative to it, so that neither overflows: each term is at most 1,
+/// and the largest is 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogMeanExp {
     max: f64,

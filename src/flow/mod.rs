@@ -115,14 +115,15 @@ where
     B: Bijector<D>,
     P: Prior<D>,
 {
-    /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not fixed.
+    /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not
+    /// fixed.
     ///
     /// Passes the shape through the whole stack, so that a stack that does not fit is an error here
     /// and not in training.
     ///
     /// # Errors
-    /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of more than 2^37
-    /// elements, 1 TiB in float64.
+    /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of
+    /// more than 2^37 elements, 1 TiB in float64.
     pub fn new(bijector: B, prior: P, shape: [usize; D]) -> Result<Uninit<Self>, ShapeError> {
         Self::new_given(bijector, prior, shape)
     }
@@ -132,7 +133,12 @@ where
     ///
     /// # Errors
     /// The first rule that a configuration breaks, and those of [`Flow::new`].
-    pub fn build<L>(layers: &L, prior: P, shape: [usize; D], device: &Device) -> Result<Uninit<Self>, ConfigError>
+    pub fn build<L>(
+        layers: &L,
+        prior: P,
+        shape: [usize; D],
+        device: &Device,
+    ) -> Result<Uninit<Self>, ConfigError>
     where
         L: LayerConfig<D, Layer = B>,
     {
@@ -165,7 +171,8 @@ where
         Ok(Uninit::new(Self { surjection, bijector, prior, shape: one, condition: PhantomData }))
     }
 
-    /// As [`Flow::build`], for a flow with a condition like `example`, of which only the widths are used.
+    /// As [`Flow::build`], for a flow with a condition like `example`, of which only the widths are
+    /// used.
     ///
     /// # Errors
     /// As [`Flow::build`].
@@ -226,7 +233,13 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         P: Clone,
     {
         let (bijector, prior) = (self.bijector.clone(), self.prior.clone());
-        Flow { surjection: Continuous {}, bijector, prior, shape: self.shape, condition: PhantomData }
+        Flow {
+            surjection: Continuous {},
+            bijector,
+            prior,
+            shape: self.shape,
+            condition: PhantomData,
+        }
     }
 
     /// Shape of an example that the bijector takes, with a batch of 1.
@@ -249,7 +262,12 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         let own = self.batch_shape(shape[0]);
         match (1..D).find(|&axis| shape[axis] != own[axis]) {
             None => Ok(()),
-            Some(axis) => Err(ShapeError::Axis { layer: "Flow", axis, expected: own[axis], shape: shape.to_vec() }),
+            Some(axis) => Err(ShapeError::Axis {
+                layer: "Flow",
+                axis,
+                expected: own[axis],
+                shape: shape.to_vec(),
+            }),
         }
     }
 
@@ -285,7 +303,13 @@ where
     ///
     /// # Panics
     /// If the shape of the lifted batch is not the flow's.
-    pub fn visit_layers(&self, x: S::Data, noise: S::Noise, context: &C, walk: &mut Visit<'_, D>) -> Tensor<D> {
+    pub fn visit_layers(
+        &self,
+        x: S::Data,
+        noise: S::Noise,
+        context: &C,
+        walk: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
         let y = walk.within("surjection", |walk| self.surjection.visit_layers(x, noise, walk));
         check_shape(self.check(y.dims()));
         let batch = y.dims()[0];

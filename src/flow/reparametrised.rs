@@ -21,10 +21,11 @@ use crate::context::Context;
 use crate::error::FlowError;
 use crate::prior::ReparametrisedPrior;
 
-/// A density whose samples can be differentiated: of continuous data, with a [`ReparametrisedPrior`].
+/// A density whose samples can be differentiated: of continuous data, with a
+/// [`ReparametrisedPrior`].
 pub trait Reparametrised: Density {
-    /// `n` samples and the log-density of each in nats, `[n]`, both differentiable. Layers are as in training, with
-    /// dropout where the model is on a graph.
+    /// `n` samples and the log-density of each in nats, `[n]`, both differentiable. Layers are as
+    /// in training, with dropout where the model is on a graph.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -52,7 +53,11 @@ where
     B: Bijector<D, C>,
     P: ReparametrisedPrior<D, C>,
 {
-    fn differentiable_samples(&self, n: usize, context: &C) -> Result<(Tensor<D>, Tensor<1>), FlowError> {
+    fn differentiable_samples(
+        &self,
+        n: usize,
+        context: &C,
+    ) -> Result<(Tensor<D>, Tensor<1>), FlowError> {
         let (context, z) = self.draw_latents(n, 1.0, context)?;
         let (x, log_det) = self.bijector.inverse_with_log_det(z.clone(), &context);
         if let Some(error) = not_inverted(&x, &non_finite_counts(x.clone())?) {

@@ -19,11 +19,11 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    /// [`Density::loss`](crate::Density::loss) by a walk: `[1]`, without a graph. The gradients of the parameters are
-    /// in `walk`, unless the loss is not finite.
+    /// [`Density::loss`](crate::Density::loss) by a walk: `[1]`, without a graph. The gradients of
+    /// the parameters are in `walk`, unless the loss is not finite.
     ///
-    /// A condition of one row applies to every example. Its gradient then has one row for each example; their sum is
-    /// the gradient of the one row.
+    /// A condition of one row applies to every example. Its gradient then has one row for each
+    /// example; their sum is the gradient of the one row.
     ///
     /// # Panics
     /// As [`Density::log_prob`](crate::Density::log_prob).
@@ -34,17 +34,27 @@ where
         walk.scoped(&numbers.device, |walk| self.walk_scoped(x, noise, &context, walk))
     }
 
-    fn walk_scoped(&self, x: S::Data, noise: S::Noise, context: &C, walk: &mut Replay<C>) -> Tensor<1> {
+    fn walk_scoped(
+        &self,
+        x: S::Data,
+        noise: S::Noise,
+        context: &C,
+        walk: &mut Replay<C>,
+    ) -> Tensor<1> {
         let Self { surjection, bijector, prior, .. } = self;
         let lift = |walk: &mut Replay<()>| {
             walk.within("surjection", |walk| surjection.walk_lift(x.clone(), noise.clone(), walk))
         };
         let ((y, log_weight), ()) = walk.conditioned(lift);
-        let (z, log_det) = walk.within("bijector", |walk| bijector.replay_forward(y.inner(), context, walk));
-        // The prior has a graph of its own, with latents and log-determinant as leaves. The order of the sums is that of `log_prob`.
+        let (z, log_det) =
+            walk.within("bijector", |walk| bijector.replay_forward(y.inner(), context, walk));
+        // The prior has a graph of its own, with latents and log-determinant as leaves. The order
+        // of the sums is that of `log_prob`.
         let device = graph_device(self, &z);
-        let (latents, log_det) =
-            (constant(z.clone(), &device).require_grad(), constant(log_det, &device).require_grad());
+        let (latents, log_det) = (
+            constant(z.clone(), &device).require_grad(),
+            constant(log_det, &device).require_grad(),
+        );
         let condition = context.leaf(&device);
         let log_prob = prior.log_prob(latents.clone(), &condition) + log_det.clone();
         let loss = (log_prob + constant(log_weight, &device)).mean().neg();
@@ -61,7 +71,9 @@ where
         let back = Cotangent { z, grad_z, grad_log_det };
         let back = walk.within("bijector", |walk| bijector.replay_back(back, context, walk));
         let lower = |walk: &mut Replay<()>| {
-            walk.within("surjection", |walk| surjection.walk_back(x.clone(), noise.clone(), back, walk))
+            walk.within("surjection", |walk| {
+                surjection.walk_back(x.clone(), noise.clone(), back, walk)
+            })
         };
         walk.conditioned(lower);
         value

@@ -46,13 +46,15 @@ impl From<FailedRow> for FlowError {
         match fault {
             RowFault::Input { count, total } => Self::NonFiniteInput { count, total, example: row },
             RowFault::Likelihood { value } => Self::NonFiniteLikelihood { example: row, value },
-            RowFault::NotInverted { count, total } => Self::NotInverted { count, total, rows: vec![row] },
+            RowFault::NotInverted { count, total } => {
+                Self::NotInverted { count, total, rows: vec![row] }
+            }
         }
     }
 }
 
-/// Log-likelihoods of the rows of a batch, some of which may have failed. Each depends on its own row only, so a failed
-/// row does not affect the others.
+/// Log-likelihoods of the rows of a batch, some of which may have failed. Each depends on its own
+/// row only, so a failed row does not affect the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowLikelihoods<P> {
     rows: Vec<Result<f64, RowFault>>,
@@ -63,7 +65,9 @@ pub struct RowLikelihoods<P> {
 impl<P: Provenance> RowLikelihoods<P> {
     /// From values in nats; one that is not finite marks its row as failed.
     pub(crate) fn new(rows: Vec<Result<f64, RowFault>>, dims: usize, provenance: P) -> Self {
-        let checked = |value: f64| if value.is_finite() { Ok(value) } else { Err(RowFault::Likelihood { value }) };
+        let checked = |value: f64| {
+            if value.is_finite() { Ok(value) } else { Err(RowFault::Likelihood { value }) }
+        };
         Self { rows: rows.into_iter().map(|row| row.and_then(checked)).collect(), dims, provenance }
     }
 
@@ -78,8 +82,9 @@ impl<P: Provenance> RowLikelihoods<P> {
     /// What is wrong with the first row that failed.
     pub fn whole(self) -> Result<LogLikelihood<P>, FlowError> {
         let rows = self.rows.into_iter().enumerate();
-        let nats: Result<Vec<f64>, FlowError> =
-            rows.map(|(row, value)| value.map_err(|fault| FailedRow { row, fault }.into())).collect();
+        let nats: Result<Vec<f64>, FlowError> = rows
+            .map(|(row, value)| value.map_err(|fault| FailedRow { row, fault }.into()))
+            .collect();
         Ok(LogLikelihood::new(nats?, self.dims, self.provenance))
     }
 
@@ -90,11 +95,16 @@ impl<P: Provenance> RowLikelihoods<P> {
 
     /// The rows that failed, in order.
     pub fn failed(&self) -> Vec<FailedRow> {
-        let failed = self.rows.iter().enumerate().map(|(row, value)| Some(FailedRow { row, fault: value.err()? }));
+        let failed = self
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(row, value)| Some(FailedRow { row, fault: value.err()? }));
         failed.flatten().collect()
     }
 
-    /// The log-likelihoods of the good rows, in the order of [`RowLikelihoods::good`]; `None` if there is none.
+    /// The log-likelihoods of the good rows, in the order of [`RowLikelihoods::good`]; `None` if
+    /// there is none.
     pub fn log_likelihood(&self) -> Option<LogLikelihood<P>> {
         let nats: Vec<f64> = self.rows.iter().flatten().copied().collect();
         (!nats.is_empty()).then(|| LogLikelihood::new(nats, self.dims, self.provenance))
@@ -106,7 +116,8 @@ impl<P: Provenance> RowLikelihoods<P> {
 pub struct SampledRows<T> {
     /// The samples that did not fail: at least one.
     pub samples: T,
-    /// For each of `samples`, its index among all `n` samples, from 0. That is also the row of its condition.
+    /// For each of `samples`, its index among all `n` samples, from 0. That is also the row of its
+    /// condition.
     pub rows: Vec<usize>,
     /// The samples that failed, in order.
     pub failed: Vec<FailedRow>,

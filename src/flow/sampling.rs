@@ -52,7 +52,12 @@ where
     P: Prior<D, C>,
 {
     /// Samples before they are lowered to data.
-    pub(crate) fn sampled(&self, n: usize, temperature: f64, context: &C) -> Result<Tensor<D>, FlowError> {
+    pub(crate) fn sampled(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<Tensor<D>, FlowError> {
         let (flow, context, z) = self.draw(n, temperature, context)?;
         let x = flow.bijector.inverse(z, &context);
         not_inverted(&x, &non_finite_counts(x.clone())?).map_or(Ok(x), Err)
@@ -109,7 +114,11 @@ where
             return Err(not_inverted(&x, &counts).unwrap_or_else(likelihood));
         }
         let log_likelihood = self.exact(rows.iter().map(|&row| nats[row]).collect());
-        Ok(SampledRows { samples: Samples { x: Context::select(&x, &rows), log_likelihood }, rows, failed })
+        Ok(SampledRows {
+            samples: Samples { x: Context::select(&x, &rows), log_likelihood },
+            rows,
+            failed,
+        })
     }
 
     fn exact(&self, nats: Vec<f64>) -> LogLikelihood<Exact> {
@@ -117,14 +126,24 @@ where
     }
 
     /// Checks the arguments, and samples latents outside any graph.
-    fn draw(&self, n: usize, temperature: f64, context: &C) -> Result<Drawn<Self, C, D>, FlowError> {
+    fn draw(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<Drawn<Self, C, D>, FlowError> {
         let flow = self.valid();
         let (context, z) = flow.draw_latents(n, temperature, &context.plain())?;
         Ok((flow, context, z))
     }
 
     /// Checks the arguments, and samples latents with a condition of one row for each.
-    pub(crate) fn draw_latents(&self, n: usize, temperature: f64, context: &C) -> Result<(C, Tensor<D>), FlowError> {
+    pub(crate) fn draw_latents(
+        &self,
+        n: usize,
+        temperature: f64,
+        context: &C,
+    ) -> Result<(C, Tensor<D>), FlowError> {
         if n == 0 {
             return Err(FlowError::NoSamples { what: "n" });
         }
@@ -142,7 +161,11 @@ where
     }
 
     /// Samples from latents, and their log-densities on the host.
-    fn invert_with_density(&self, z: Tensor<D>, context: &C) -> Result<(Tensor<D>, Vec<f64>), FlowError> {
+    fn invert_with_density(
+        &self,
+        z: Tensor<D>,
+        context: &C,
+    ) -> Result<(Tensor<D>, Vec<f64>), FlowError> {
         let (x, log_det) = self.bijector.inverse_with_log_det(z.clone(), context);
         let nats = read(self.prior.log_prob(z, context) - log_det)?;
         Ok((x, nats))
@@ -154,7 +177,9 @@ where
         let (mut rows, mut failed) = (Vec::with_capacity(counts.len()), Vec::new());
         for (row, &count) in counts.iter().enumerate() {
             match nats.map(|nats| nats[row]) {
-                _ if count > 0 => failed.push(FailedRow { row, fault: RowFault::NotInverted { count, total } }),
+                _ if count > 0 => {
+                    failed.push(FailedRow { row, fault: RowFault::NotInverted { count, total } })
+                }
                 Some(value) if !value.is_finite() => {
                     failed.push(FailedRow { row, fault: RowFault::Likelihood { value } });
                 }

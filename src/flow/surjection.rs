@@ -41,8 +41,8 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// is a tensor this is [`Tensor::inner`].
     fn plain(&self, x: Self::Data) -> Self::Data;
 
-    /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the device's generator, in
-    /// the type of the flow's parameters.
+    /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the
+    /// device's generator, in the type of the flow's parameters.
     fn noise(&self, x: &Self::Data, dtype: DType) -> Self::Noise;
 
     /// Lifts data with the given noise.
@@ -67,14 +67,15 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         shape[1..].iter().product()
     }
 
-    /// For each example, how many of its elements are not finite; `None` for data of which all are. May read from the
-    /// device. The default serves integers.
+    /// For each example, how many of its elements are not finite; `None` for data of which all are.
+    /// May read from the device. The default serves integers.
     fn non_finite(&self, x: &Self::Data) -> Result<Option<Vec<usize>>, FlowError> {
         let _ = x;
         Ok(None)
     }
 
-    /// Whether the type of the flow that follows can represent the lifted data. The default accepts every type.
+    /// Whether the type of the flow that follows can represent the lifted data. The default accepts
+    /// every type.
     fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
         let _ = dtype;
         Ok(())
@@ -86,9 +87,14 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         (self, y.detach())
     }
 
-    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight`, plain tensors. A surjection with flows
-    /// inside walks through them.
-    fn walk_lift(&self, x: Self::Data, noise: Self::Noise, walk: &mut Replay<()>) -> (Tensor<D>, Tensor<1>) {
+    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight`, plain tensors. A
+    /// surjection with flows inside walks through them.
+    fn walk_lift(
+        &self,
+        x: Self::Data,
+        noise: Self::Noise,
+        walk: &mut Replay<()>,
+    ) -> (Tensor<D>, Tensor<1>) {
         let device = graph_device_given(self, &noise);
         walk.enter(&device);
         let (y, log_weight) = without_graph(self).lift(x, noise.constant(&device));
@@ -96,14 +102,21 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         (y.inner(), log_weight.inner())
     }
 
-    /// Walks back through [`Surjection::walk_lift`]: from the gradients at `y` and the log-weight (`grad_log_det` of
-    /// `back`) to those of the parameters, collected in `walk`. The default lifts once more with a graph.
-    fn walk_back(&self, x: Self::Data, noise: Self::Noise, back: Cotangent<D>, walk: &mut Replay<()>) {
+    /// Walks back through [`Surjection::walk_lift`]: from the gradients at `y` and the log-weight
+    /// (`grad_log_det` of `back`) to those of the parameters, collected in `walk`. The default
+    /// lifts once more with a graph.
+    fn walk_back(
+        &self,
+        x: Self::Data,
+        noise: Self::Noise,
+        back: Cotangent<D>,
+        walk: &mut Replay<()>,
+    ) {
         let device = graph_device_given(self, &noise);
         walk.leave(&device);
         let (y, log_weight) = self.lift(x, noise.constant(&device));
-        let outward =
-            (y * constant(back.grad_z, &device)).sum() + (log_weight * constant(back.grad_log_det, &device)).sum();
+        let outward = (y * constant(back.grad_z, &device)).sum()
+            + (log_weight * constant(back.grad_log_det, &device)).sum();
         // Without parameters there is nothing to differentiate.
         if outward.is_tracked() {
             walk.collect(self, &(), &mut outward.backward());
@@ -111,14 +124,21 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         walk.release();
     }
 
-    /// Lifts a batch and shows the layers of flows inside to the visitor of `walk`. Returns what was lifted.
-    fn visit_layers(&self, x: Self::Data, noise: Self::Noise, walk: &mut Visit<'_, D>) -> Tensor<D> {
+    /// Lifts a batch and shows the layers of flows inside to the visitor of `walk`. Returns what
+    /// was lifted.
+    fn visit_layers(
+        &self,
+        x: Self::Data,
+        noise: Self::Noise,
+        walk: &mut Visit<'_, D>,
+    ) -> Tensor<D> {
         let _ = walk;
         self.lift(x, noise).0
     }
 }
 
-/// Data that a bijector takes as it is: `lift` and `lower` change nothing, and a log-likelihood is exact.
+/// Data that a bijector takes as it is: `lift` and `lower` change nothing, and a log-likelihood is
+/// exact.
 #[derive(Module, Debug, Default)]
 pub struct Continuous {}
 

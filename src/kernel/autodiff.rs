@@ -11,12 +11,16 @@ use super::conv2d::{ConvStages, PreActivation};
 use super::epilogue::Epilogue;
 use super::node::constant;
 use super::{
-    FlowOps, NetworkOps, affine_coupling, attention, channel_affine, channel_norm, concat_elu, conv2d, gated_norm,
-    gated_residual, linear, mixture_logistic,
+    FlowOps, NetworkOps, affine_coupling, attention, channel_affine, channel_norm, concat_elu,
+    conv2d, gated_norm, gated_residual, linear, mixture_logistic,
 };
 
 impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
-    fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
         mixture_logistic::autodiff::forward::<B, C>(x, theta, min_log_scale)
     }
 
@@ -38,7 +42,11 @@ impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
         min_log_scale: f64,
     ) -> FloatTensor<Self> {
         // Its gradient is that of `forward` at the solution, which callers attach.
-        constant::<B, C>(B::mixture_logistic_inverse(z.into_primitive(), theta.into_primitive(), min_log_scale))
+        constant::<B, C>(B::mixture_logistic_inverse(
+            z.into_primitive(),
+            theta.into_primitive(),
+            min_log_scale,
+        ))
     }
 }
 
@@ -60,7 +68,8 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         stages: ConvStages,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
+        let [x, weight, y, gradient] =
+            [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
         let (x, weight, bias) = B::same_conv2d_backward(x, weight, y, gradient, stages, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
@@ -82,12 +91,17 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         epilogue: Epilogue,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [x, weight, y, gradient] = [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
+        let [x, weight, y, gradient] =
+            [x, weight, y, gradient].map(|tensor| tensor.into_primitive());
         let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, epilogue, of_x);
         (constant::<B, C>(x), constant::<B, C>(weight), constant::<B, C>(bias))
     }
 
-    fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         channel_affine::autodiff::forward::<B, C>(x, shift, scale)
     }
 
@@ -98,7 +112,8 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         gradient: FloatTensor<Self>,
         of_x: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(|tensor| tensor.into_primitive());
+        let [x, shift, scale, gradient] =
+            [x, shift, scale, gradient].map(|tensor| tensor.into_primitive());
         let (x, shift, scale) = B::channel_affine_backward(x, shift, scale, gradient, of_x);
         (constant::<B, C>(x), constant::<B, C>(shift), constant::<B, C>(scale))
     }
@@ -131,7 +146,12 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         range: Range<usize>,
     ) -> FloatTensor<Self> {
         // Callers that want its gradient take the plain operations.
-        constant::<B, C>(B::affine_coupling_inverse(z.into_primitive(), theta.into_primitive(), form, range))
+        constant::<B, C>(B::affine_coupling_inverse(
+            z.into_primitive(),
+            theta.into_primitive(),
+            form,
+            range,
+        ))
     }
 
     fn affine_log_det(theta: FloatTensor<Self>, form: AffineForm) -> FloatTensor<Self> {
@@ -143,7 +163,11 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         gradient: FloatTensor<Self>,
         form: AffineForm,
     ) -> FloatTensor<Self> {
-        constant::<B, C>(B::affine_log_det_backward(theta.into_primitive(), gradient.into_primitive(), form))
+        constant::<B, C>(B::affine_log_det_backward(
+            theta.into_primitive(),
+            gradient.into_primitive(),
+            form,
+        ))
     }
 
     fn concat_elu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -158,7 +182,10 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         gated_residual::autodiff::forward::<B, C>(x, h)
     }
 
-    fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn gated_residual_backward(
+        h: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         constant::<B, C>(B::gated_residual_backward(h.into_primitive(), gradient.into_primitive()))
     }
 
@@ -218,7 +245,10 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         <[_; 6]>::from(gradients).map(constant::<B, C>).into()
     }
 
-    fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn self_attention(
+        projected: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (output, log_sums) = attention::autodiff::forward::<B, C>(projected, heads);
         (output, constant::<B, C>(log_sums))
     }

@@ -6,7 +6,11 @@ use burn_cubecl::CubeBackend;
 use super::{FlowOps, mixture_logistic};
 
 impl FlowOps for CubeBackend {
-    fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
         mixture_logistic::cube::forward(x, theta, min_log_scale)
     }
 

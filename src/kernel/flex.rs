@@ -11,12 +11,17 @@ use super::conv2d::{ConvStages, PreActivation};
 use super::epilogue::Epilogue;
 use super::flex_slices::with_number;
 use super::{
-    FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_affine, channel_norm, concat_elu,
-    conv2d, gated_norm, gated_residual, linear, mixture_logistic, moving_average,
+    FlowOps, NetworkOps, TrainingOps, adam, affine_coupling, attention, channel_affine,
+    channel_norm, concat_elu, conv2d, gated_norm, gated_residual, linear, mixture_logistic,
+    moving_average,
 };
 
 impl FlowOps for Flex {
-    fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self> {
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self> {
         mixture_logistic::flex::forward(x, theta, min_log_scale)
     }
 
@@ -83,7 +88,11 @@ impl NetworkOps for Flex {
         with_number!(x, backward(&x, &weight, &y, &gradient, epilogue, of_x))
     }
 
-    fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         use channel_affine::flex::forward;
         with_number!(x, forward(&x, &shift, &scale))
     }
@@ -159,7 +168,10 @@ impl NetworkOps for Flex {
         with_number!(x, forward(&x, &h))
     }
 
-    fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn gated_residual_backward(
+        h: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         use gated_residual::flex::backward;
         with_number!(h, backward(&h, &gradient))
     }
@@ -221,7 +233,10 @@ impl NetworkOps for Flex {
         with_number!(x, backward(arguments, &gradient, before, epsilon)).into()
     }
 
-    fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn self_attention(
+        projected: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         use attention::flex::forward;
         with_number!(projected, forward(&projected, heads))
     }
@@ -250,7 +265,11 @@ impl TrainingOps for Flex {
         with_number!(parameter, update(&parameter, &gradient, mean, square, rates))
     }
 
-    fn moving_average(average: FloatTensor<Self>, value: FloatTensor<Self>, rate: f64) -> FloatTensor<Self> {
+    fn moving_average(
+        average: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        rate: f64,
+    ) -> FloatTensor<Self> {
         use moving_average::flex::update;
         with_number!(average, update(&average, &value, rate))
     }

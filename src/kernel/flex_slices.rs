@@ -36,7 +36,10 @@ pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTenso
 pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
     let length = tensor.layout().num_elements();
     if tensor.as_slice::<T>().is_none_or(|numbers| numbers.len() != tensor.storage::<T>().len()) {
-        *tensor = self::tensor(Contiguous::of(tensor).numbers::<T>().to_vec(), tensor.layout().shape().clone());
+        *tensor = self::tensor(
+            Contiguous::of(tensor).numbers::<T>().to_vec(),
+            tensor.layout().shape().clone(),
+        );
     }
     &mut tensor.storage_mut()[..length]
 }

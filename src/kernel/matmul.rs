@@ -73,7 +73,10 @@ impl<'a, T> MatrixMut<'a, T> {
         let rows_apart = row >= columns.saturating_mul(column) || rows <= 1;
         let columns_apart = column >= rows.saturating_mul(row) || columns <= 1;
         let spread = (row > 0 || rows <= 1) && (column > 0 || columns <= 1);
-        assert!(spread && (rows_apart || columns_apart), "elements of shape {shape:?}, strides {strides:?} overlap");
+        assert!(
+            spread && (rows_apart || columns_apart),
+            "elements of shape {shape:?}, strides {strides:?} overlap"
+        );
         Self { data, shape, strides }
     }
 
@@ -103,7 +106,12 @@ fn check_reach(length: usize, shape: [usize; 2], strides: [usize; 2]) {
 /// # Panics
 /// If the shapes do not match.
 #[allow(unsafe_code)]
-pub fn matmul<T: Real>(lhs: Matrix<'_, T>, rhs: Matrix<'_, T>, out: MatrixMut<'_, T>, write: Write) {
+pub fn matmul<T: Real>(
+    lhs: Matrix<'_, T>,
+    rhs: Matrix<'_, T>,
+    out: MatrixMut<'_, T>,
+    write: Write,
+) {
     let ([rows, depth], [inner, columns]) = (lhs.shape, rhs.shape);
     assert!(
         depth == inner && out.shape == [rows, columns],

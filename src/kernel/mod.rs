@@ -86,7 +86,11 @@ pub trait FlowOps: Backend {
     /// [`mixture_logistic::forward`] takes `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `z`
     /// and the log-derivative, `[2, batch, dims]`.
     #[fusion(dtype = x, shape = stacked(2, x))]
-    fn mixture_logistic(x: FloatTensor<Self>, theta: FloatTensor<Self>, min_log_scale: f64) -> FloatTensor<Self>;
+    fn mixture_logistic(
+        x: FloatTensor<Self>,
+        theta: FloatTensor<Self>,
+        min_log_scale: f64,
+    ) -> FloatTensor<Self>;
 
     /// Gradients of `x` and `theta` from those of both outputs, `gradient [2, batch, dims]`.
     #[fusion(meta = |x, theta, _gradient, _min_log_scale| (x.clone(), theta.clone()))]

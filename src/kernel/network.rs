@@ -60,7 +60,11 @@ pub trait NetworkOps: Backend {
 
     /// [`channel_affine`](super::channel_affine): `x [N, C, P]`, `shift [C]`, `scale [C]` to
     /// `z [N, C, P]`.
-    fn channel_affine(x: FloatTensor<Self>, shift: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     /// Gradients of `x`, `shift` and `scale`; that of `x` is only computed if asked for, and empty
     /// otherwise.
@@ -119,7 +123,10 @@ pub trait NetworkOps: Backend {
     fn gated_residual(x: FloatTensor<Self>, h: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradient of `h`; that of `x` is the gradient itself.
-    fn gated_residual_backward(h: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn gated_residual_backward(
+        h: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` numbers to
     /// the shape of `x`.
@@ -174,7 +181,10 @@ pub trait NetworkOps: Backend {
 
     /// [`attention`](super::attention): `projected [B, 3F, P]` to the mixed values `[B, F, P]` and
     /// the log-sums of the scores `[B, heads, P]`.
-    fn self_attention(projected: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>);
+    fn self_attention(
+        projected: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradient of `projected`, from what the forward pass gave.
     fn self_attention_backward(

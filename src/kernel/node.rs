@@ -8,7 +8,9 @@ use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::FloatTensor;
 
 /// A tensor that no gradient flows through.
-pub fn constant<B: Backend, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
+pub fn constant<B: Backend, C: CheckpointStrategy>(
+    tensor: FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>> {
     <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(tensor)
 }
 

@@ -116,8 +116,12 @@ impl<const N: usize> Operands<N> {
     /// # Panics
     /// If the operand does not have `D` axes.
     pub fn dims<const D: usize>(&self, name: &str) -> [usize; D] {
-        let Some(operand) = self.find(name) else { unreachable!("{} has no operand `{name}`", self.kernel) };
-        let Ok(dims) = operand.dims().try_into() else { self.refuse(operand, &format!("of {D} axes")) };
+        let Some(operand) = self.find(name) else {
+            unreachable!("{} has no operand `{name}`", self.kernel)
+        };
+        let Ok(dims) = operand.dims().try_into() else {
+            self.refuse(operand, &format!("of {D} axes"))
+        };
         dims
     }
 
@@ -128,10 +132,14 @@ impl<const N: usize> Operands<N> {
     /// If the operand has another shape.
     pub fn expect(&self, name: &str, shape: &[Option<usize>]) {
         let Some(operand) = self.find(name) else { return };
-        let fits = |(found, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == *found);
+        let fits = |(found, expected): (&usize, &Option<usize>)| {
+            expected.is_none_or(|expected| expected == *found)
+        };
         if operand.dims().len() != shape.len() || !operand.dims().iter().zip(shape).all(fits) {
-            let lengths: Vec<String> =
-                shape.iter().map(|length| length.map_or_else(|| "_".into(), |length| length.to_string())).collect();
+            let lengths: Vec<String> = shape
+                .iter()
+                .map(|length| length.map_or_else(|| "_".into(), |length| length.to_string()))
+                .collect();
             self.refuse(operand, &format!("of shape [{}]", lengths.join(", ")));
         }
     }

@@ -24,5 +24,9 @@ pub trait TrainingOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// [`moving_average`](super::moving_average): the average, moved.
-    fn moving_average(average: FloatTensor<Self>, value: FloatTensor<Self>, rate: f64) -> FloatTensor<Self>;
+    fn moving_average(
+        average: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        rate: f64,
+    ) -> FloatTensor<Self>;
 }

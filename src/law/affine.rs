@@ -7,15 +7,19 @@
 //! Normal        z = (x − t)·exp(−s)           log_derivative = −s
 //! Additive      theta = (t),  z = x + t       log_derivative = 0
 //! ```
-//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3), `Sigmoid` and `Additive` are Glow's
-//! (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the released code). `Bounded` keeps
-//! the scale in (½, 1), as Behrmann et al. 2021 propose against inverses that explode. `Normal` takes `N(t, e^2s)` to the standard normal: a
-//! coupling of this law in front of a standard normal prior is a learned, conditional normal prior of the half that changes.
+//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3), `Sigmoid`
+//! and `Additive` are Glow's (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the
+//! released code). `Bounded` keeps the scale in (½, 1), as Behrmann et al. 2021 propose against
+//! inverses that explode. `Normal` takes `N(t, e^2s)` to the standard normal: a coupling of this
+//! law in front of a standard normal prior is a learned, conditional normal prior of the half that
+//! changes.
 //!
 //! # Numerics
-//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ` overflows f32 at `s < -90`, and `Normal` at
-//! `|s| > 88`. A network asks for such an `s` where latents are sampled that no data came near, and what its coupling makes of them is
-//! farther out still: samples of a Glow that had learned for minutes overflowed (`docs/results.md`). `Bounded` at most doubles.
+//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ`
+//! overflows f32 at `s < -90`, and `Normal` at `|s| > 88`. A network asks for such an `s` where
+//! latents are sampled that no data came near, and what its coupling makes of them is farther out
+//! still: samples of a Glow that had learned for minutes overflowed (`docs/results.md`). `Bounded`
+//! at most doubles.
 
 use std::ops::Range;
 
@@ -65,7 +69,12 @@ impl Law for Affine {
         true
     }
 
-    fn forward_within(&self, x: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
+    fn forward_within(
+        &self,
+        x: Tensor<3>,
+        theta: Tensor<3>,
+        range: Range<usize>,
+    ) -> (Tensor<3>, Tensor<1>) {
         affine_coupling::forward(x, theta, self.form, range)
     }
 

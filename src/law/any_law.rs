@@ -1,6 +1,9 @@
 //! A law that a configuration chooses.
 
-use super::{Affine, AffineConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig};
+use super::{
+    Affine, AffineConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,
+    RationalQuadraticSplineConfig,
+};
 
 crate::choice! {
     /// One of the laws.

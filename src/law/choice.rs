@@ -1,4 +1,5 @@
-//! Enums whose variants are laws: the arms of [`choice!`](crate::choice) for laws and their configurations.
+//! Enums whose variants are laws: the arms of [`choice!`](crate::choice) for laws and their
+//! configurations.
 
 /// The arm of [`choice!`](crate::choice) for laws.
 #[doc(hidden)]

@@ -1,4 +1,5 @@
-//! MixLogCDF law of Flow++: a logistic mixture's distribution function, its logit, then an affine map.
+//! MixLogCDF law of Flow++: a logistic mixture's distribution function, its logit, then an affine
+//! map.
 //! ```text
 //! theta = (a, b, ℓ_1..K, μ_1..K, s_1..K)         α = tanh a,  s̄_k = max(bounded(s_k), s_min)
 //! bounded(s) = s                                   for s ≤ s_max − 2
@@ -8,8 +9,9 @@
 //! log_derivative   α + ln ∂t/∂x
 //! ```
 //! # Start
-//! At theta = 0 the law is the identity, but its `K` components are equal, so their gradients are equal and they would
-//! never separate. Every layer therefore starts from [`Law::theta_init`], which sets them apart:
+//! At theta = 0 the law is the identity, but its `K` components are equal, so their gradients are
+//! equal and they would never separate. Every layer therefore starts from [`Law::theta_init`],
+//! which sets them apart:
 //! ```text
 //! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
 //! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
@@ -17,17 +19,20 @@
 //! and everything else 0: within 0.06 of the identity for `|x| ≤ 3`, and for `K = 1` the identity.
 //!
 //! # Numerics
-//! See [`LogisticMixture`], and [`kernel::mixture_logistic`](crate::kernel::mixture_logistic) for the kernels that compute it. The clamp at `s_min` (−7, the official code's) keeps one component from becoming a step: at `s = −7` the
-//! slope is already `e^7`, and Newton steps of the parameters would make it a spike that no sample falls into. Its cost: the gradient of a
-//! clamped log-scale is 0.
+//! See [`LogisticMixture`], and [`kernel::mixture_logistic`](crate::kernel::mixture_logistic) for
+//! the kernels that compute it. The clamp at `s_min` (−7, the official code's) keeps one component
+//! from becoming a step: at `s = −7` the slope is already `e^7`, and Newton steps of the parameters
+//! would make it a spike that no sample falls into. Its cost: the gradient of a clamped log-scale
+//! is 0.
 //!
-//! The bound at `s_max` (7, the mirror image of `s_min`) keeps the law from becoming flat: a network that extrapolates
-//! may output log-scales of hundreds, where the law has no inverse in float32. Up to `s_max − 2` the bound changes no
-//! bit. At that point its value, slope and curvature are continuous, and its slope is positive everywhere. `None` is
-//! the authors' formula.
+//! The bound at `s_max` (7, the mirror image of `s_min`) keeps the law from becoming flat: a
+//! network that extrapolates may output log-scales of hundreds, where the law has no inverse in
+//! float32. Up to `s_max − 2` the bound changes no bit. At that point its value, slope and
+//! curvature are continuous, and its slope is positive everywhere. `None` is the authors' formula.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is channel-major.
+//! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is
+//! channel-major.
 
 use std::f64::consts::PI;
 
@@ -48,8 +53,8 @@ pub struct MixLogCdfConfig {
     /// Smallest log-scale.
     #[config(default = -7.0)]
     pub min_log_scale: f64,
-    /// Upper bound of log-scales, in `[max(2, min_log_scale), 80]`; it acts smoothly on log-scales above
-    /// `max_log_scale − 2`. `None`: no bound, as in the paper.
+    /// Upper bound of log-scales, in `[max(2, min_log_scale), 80]`; it acts smoothly on log-scales
+    /// above `max_log_scale − 2`. `None`: no bound, as in the paper.
     #[config(default = "Some(7.0)")]
     pub max_log_scale: Option<f64>,
 }
@@ -67,11 +72,17 @@ impl MixLogCdfConfig {
                 found: self.min_log_scale,
             });
         }
-        // With a bound of at least 2 the knee is at 0 or above, and the log-scales of the start are at most 0.
+        // With a bound of at least 2 the knee is at 0 or above, and the log-scales of the start are
+        // at most 0.
         match self.max_log_scale {
             Some(found) if !(found >= self.min_log_scale.max(2.0) && found <= 80.0) => {
                 let range = "[max(2, min_log_scale), 80]";
-                Err(ConfigError::OutOfRange { config: "MixLogCdfConfig", field: "max_log_scale", range, found })
+                Err(ConfigError::OutOfRange {
+                    config: "MixLogCdfConfig",
+                    field: "max_log_scale",
+                    range,
+                    found,
+                })
             }
             _ => Ok(()),
         }
@@ -113,18 +124,22 @@ impl MixLogCdf {
         mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
     }
 
-    /// Theta with its log-scales bounded from above, after a check of the number of parameters: the kernel accepts any
-    /// number of components and log-scales of any size.
+    /// Theta with its log-scales bounded from above, after a check of the number of parameters: the
+    /// kernel accepts any number of components and log-scales of any size.
     fn own(&self, theta: Tensor<3>) -> Tensor<3> {
         let (found, expected) = (theta.dims()[1], self.n_params());
-        assert_eq!(found, expected, "MixLogCdf: {expected} parameters for each number, not {found}");
+        assert_eq!(
+            found, expected,
+            "MixLogCdf: {expected} parameters for each number, not {found}"
+        );
         let Some(max) = self.max_log_scale else { return theta };
         let k = self.n_components;
         let log_scales = bounded(theta.clone().narrow(1, 2 + 2 * k, k), max);
         Tensor::cat(vec![theta.narrow(1, 0, 2 + 2 * k), log_scales], 1)
     }
 
-    /// The inverse without a graph, with the residual `t(x) − t` of each element and whether it is solved.
+    /// The inverse without a graph, with the residual `t(x) − t` of each element and whether it is
+    /// solved.
     ///
     /// # Shapes
     /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
@@ -142,7 +157,8 @@ impl Law for MixLogCdf {
         let k = self.n_components;
         let mean = |index: usize| 0.5 * ((index as f64 + 0.5) / ((k - index) as f64 - 0.5)).ln();
         let means: Vec<f64> = (0..k).map(mean).collect();
-        // A quarter of the quantiles' variance, which is below that of the distribution, π²/3: the logarithm is of a number above 3/4.
+        // A quarter of the quantiles' variance, which is below that of the distribution, π²/3: the
+        // logarithm is of a number above 3/4.
         let variance = means.iter().map(|mean| mean * mean).sum::<f64>() / k as f64;
         let log_scale = 0.5 * (1.0 - 3.0 / PI.powi(2) * variance).ln();
         [vec![0.0; 2 + k], means, vec![log_scale.max(self.min_log_scale); k]].concat()
@@ -157,7 +173,12 @@ impl Law for MixLogCdf {
         };
         for second in 1..k {
             if let Some(first) = (0..second).find(|&first| component(first) == component(second)) {
-                return Err(ConfigError::EqualComponents { network, law: "MixLogCdf", first, second });
+                return Err(ConfigError::EqualComponents {
+                    network,
+                    law: "MixLogCdf",
+                    first,
+                    second,
+                });
             }
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Scalar laws: invertible functions of one number, with parameters that come from elsewhere.
 //!
-//! A law knows no layers. It acts on `x [batch, dims]` with parameters `theta [batch, params, dims]`, which a convolution with
-//! `params * channels` outputs reshapes to without a copy. Couplings, elementwise layers and autoregressive layers share that layout.
+//! A law knows no layers. It acts on `x [batch, dims]` with parameters
+//! `theta [batch, params, dims]`, which a convolution with `params * channels` outputs reshapes to
+//! without a copy. Couplings, elementwise layers and autoregressive layers share that layout.
 
 pub mod affine;
 pub mod any_law;
@@ -27,7 +28,8 @@ pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSp
 pub use crate::kernel::affine_coupling::AffineForm;
 pub use crate::kernel::mixture_logistic::{LogisticMixture, Solution};
 
-/// A configuration of a law: what a coupling, an elementwise or an autoregressive layer is configured with.
+/// A configuration of a law: what a coupling, an elementwise or an autoregressive layer is
+/// configured with.
 pub trait LawConfig {
     /// What it builds.
     type Law: Law;
@@ -45,17 +47,18 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// Parameters for each number.
     fn n_params(&self) -> usize;
 
-    /// Start of the law's parameters in every layer, unless the configuration of the network names another: one value
-    /// for each parameter, `[n_params]`. The default is 0.
+    /// Start of the law's parameters in every layer, unless the configuration of the network names
+    /// another: one value for each parameter, `[n_params]`. The default is 0.
     ///
-    /// A law with interchangeable components gives them different values here: where they are equal, so are their gradients, and no training
-    /// would tell them apart.
+    /// A law with interchangeable components gives them different values here: where they are
+    /// equal, so are their gradients, and no training would tell them apart.
     fn theta_init(&self) -> Vec<f64> {
         vec![0.0; self.n_params()]
     }
 
-    /// Checks a start that the configuration of `network` names. A law with interchangeable components refuses a start
-    /// at which two of them are equal, since training cannot separate them. The default accepts every start.
+    /// Checks a start that the configuration of `network` names. A law with interchangeable
+    /// components refuses a start at which two of them are equal, since training cannot separate
+    /// them. The default accepts every start.
     ///
     /// # Errors
     /// [`ConfigError::EqualComponents`].
@@ -64,8 +67,8 @@ pub trait Law: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether `z` is an affine function of `x` for every theta. A layer of one element without a condition is then a
-    /// normal distribution under a normal prior. The default is `false`.
+    /// Whether `z` is an affine function of `x` for every theta. A layer of one element without a
+    /// condition is then a normal distribution under a normal prior. The default is `false`.
     fn is_affine(&self) -> bool {
         false
     }
@@ -73,16 +76,22 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// Maps data to latents.
     ///
     /// # Shapes
-    /// `x [batch, dims]`, `theta [batch, n_params, dims]` to `(z, log_derivative)`, both `[batch, dims]`.
+    /// `x [batch, dims]`, `theta [batch, n_params, dims]` to `(z, log_derivative)`, both
+    /// `[batch, dims]`.
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>);
 
-    /// The law on the channels in `range`, with the other channels unchanged, and the log-determinant of the whole. A
-    /// law that can do this in one pass overrides it.
+    /// The law on the channels in `range`, with the other channels unchanged, and the
+    /// log-determinant of the whole. A law that can do this in one pass overrides it.
     ///
     /// # Shapes
-    /// `x [batch, channels, positions]`, `theta [batch, n_params, range·positions]` to `z [batch, channels, positions]`
-    /// and `[batch]`.
-    fn forward_within(&self, x: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
+    /// `x [batch, channels, positions]`, `theta [batch, n_params, range·positions]` to
+    /// `z [batch, channels, positions]` and `[batch]`.
+    fn forward_within(
+        &self,
+        x: Tensor<3>,
+        theta: Tensor<3>,
+        range: Range<usize>,
+    ) -> (Tensor<3>, Tensor<1>) {
         map_within(x, range, |x| {
             let dims = x.dims();
             let (z, log_derivative) = self.forward(flatten(x), theta);
@@ -109,7 +118,11 @@ pub trait Law: Module + ModuleDisplay + 'static {
     fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2>;
 
     /// [`Law::inverse`] with `ln ∂x/∂z`.
-    fn inverse_with_log_derivative(&self, z: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+    fn inverse_with_log_derivative(
+        &self,
+        z: Tensor<2>,
+        theta: Tensor<3>,
+    ) -> (Tensor<2>, Tensor<2>) {
         let x = self.inverse(z, theta.clone());
         let (_, log_derivative) = self.forward(x.clone(), theta);
         (x, log_derivative.neg())

@@ -10,26 +10,31 @@
 //! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')
 //!           ξ = 2s η/(t + r + 2s η) if r ≥ 0,   (t − r)/(t − r + 2s η') if r < 0
 //! ```
-//! At theta = 0 the law is the identity. With one bin it would always be: `w = h = 2B`, `s = d = e = 1`,
-//! `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`. So there are at least two bins. `K` bins have `3K − 1`
-//! parameters; the slopes at ±B are 1, so that value and slope are continuous there.
+//! At theta = 0 the law is the identity. With one bin it would always be: `w = h = 2B`,
+//! `s = d = e = 1`, `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`. So there are at least two
+//! bins. `K` bins have `3K − 1` parameters; the slopes at ±B are 1, so that value and slope are
+//! continuous there.
 //!
 //! # Numerics
-//! Everything is a sum of positive terms, so nothing cancels. `q ≥ s/2`, since `ξ² + ξ'² ≥ 1/2`. The quadratic of the inverse, in the paper's
-//! form `2c/(−b − √(b² − 4ac))`, cancels in `b² − 4ac` and, where a slope exceeds `2s`, in `−b − √..`; its discriminant is `r² + 4s²ηη'`,
-//! and of the formulas from the left and from the right end of the bin one has a denominator of positive terms throughout. `t > 0` there: `r`
-//! is `d` at `η = 0` and `−e` at `η = 1`.
+//! Everything is a sum of positive terms, so nothing cancels. `q ≥ s/2`, since `ξ² + ξ'² ≥ 1/2`.
+//! The quadratic of the inverse, in the paper's form `2c/(−b − √(b² − 4ac))`, cancels in `b² − 4ac`
+//! and, where a slope exceeds `2s`, in `−b − √..`; its discriminant is `r² + 4s²ηη'`, and of the
+//! formulas from the left and from the right end of the bin one has a denominator of positive terms
+//! throughout. `t > 0` there: `r` is `d` at `η = 0` and `−e` at `η = 1`.
 //!
-//! Places in a bin are measured by the difference of its knots after rounding, and rounding keeps order, so `0 ≤ ξ ≤ 1` and `0 ≤ η ≤ 1`.
+//! Places in a bin are measured by the difference of its knots after rounding, and rounding keeps
+//! order, so `0 ≤ ξ ≤ 1` and `0 ≤ η ≤ 1`.
 //!
-//! The slopes of all bins lie within `h_min` to `1/w_min`, up to a factor of the slopes at the knots, which `d_min` bounds below; the slope
-//! parameters are bounded by nothing above, and squares overflow float32 when one is 1e19. Elements at ±B or beyond have slope 1 and pass
-//! unchanged. Positions of knots are known to `ε·B`, hence `ξ` to `ε·B/w`: narrow bins cost digits, 1e-4 of the bin at the default minimum and
-//! `B = 3`.
+//! The slopes of all bins lie within `h_min` to `1/w_min`, up to a factor of the slopes at the
+//! knots, which `d_min` bounds below; the slope parameters are bounded by nothing above, and
+//! squares overflow float32 when one is 1e19. Elements at ±B or beyond have slope 1 and pass
+//! unchanged. Positions of knots are known to `ε·B`, hence `ξ` to `ε·B/w`: narrow bins cost digits,
+//! 1e-4 of the bin at the default minimum and `B = 3`.
 //!
 //! # Reference
-//! Durkan et al. 2019, §3; the minima of 1e-3 are those of the released code, the bound of 3 that of its tabular experiments. Differs: the code
-//! has slope parameters without `c₀`, whose zero is not the identity.
+//! Durkan et al. 2019, §3; the minima of 1e-3 are those of the released code, the bound of 3 that
+//! of its tabular experiments. Differs: the code has slope parameters without `c₀`, whose zero is
+//! not the identity.
 //!
 //! # Example
 //! ```
@@ -78,7 +83,9 @@ impl RationalQuadraticSplineConfig {
     /// Whether the configuration describes a law.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "RationalQuadraticSplineConfig";
-        let out_of_range = |field, range, found| Err(ConfigError::OutOfRange { config: NAME, field, range, found });
+        let out_of_range = |field, range, found| {
+            Err(ConfigError::OutOfRange { config: NAME, field, range, found })
+        };
         ConfigError::repeated(NAME, "n_bins", self.n_bins)?;
         if self.n_bins == 1 {
             let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is the identity whatever theta is";
@@ -89,7 +96,8 @@ impl RationalQuadraticSplineConfig {
             return out_of_range("bound", "[1e-3, 1e6]", self.bound);
         }
         for (field, share) in [("min_width", self.min_width), ("min_height", self.min_height)] {
-            // Knots are running sums of shares, off by up to 4 float32 epsilons for each bin: no bin may vanish in that.
+            // Knots are running sums of shares, off by up to 4 float32 epsilons for each bin: no
+            // bin may vanish in that.
             let bins = self.n_bins as f64;
             if !(share >= 5e-7 * bins && share * bins < 1.0) {
                 return out_of_range(field, "[5e-7·n_bins, 1/n_bins)", share);
@@ -143,7 +151,8 @@ struct Bins {
 }
 
 impl Bins {
-    /// The bin that holds each number of [−B, B], `[batch, 1, dims]`. The first begins at −B itself, so that at least one begins below.
+    /// The bin that holds each number of [−B, B], `[batch, 1, dims]`. The first begins at −B
+    /// itself, so that at least one begins below.
     fn find(&self, value: &Tensor<2>) -> Tensor<3, Int> {
         let value = value.clone().detach().unsqueeze_dim::<3>(1);
         self.left.clone().detach().lower_equal(value).int().sum_dim(1).sub_scalar(1)
@@ -170,8 +179,8 @@ impl RationalQuadraticSpline {
     /// Sizes of at least `smallest` from unnormalised logarithms, and where each bin begins.
     fn bins(&self, logits: Tensor<3>, smallest: f64) -> Bins {
         let [batch, k, dims] = logits.dims();
-        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its own share. burn's `softmax` computes
-        // another way without a graph than on one.
+        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its
+        // own share. burn's `softmax` computes another way without a graph than on one.
         let weights = (logits.clone() - logits.detach().max_dim(1)).exp();
         let softmax = weights.clone() / weights.sum_dim(1);
         // Positive: the softmax is at least 0 and `smallest` is above 0.
@@ -179,7 +188,8 @@ impl RationalQuadraticSpline {
         let zero = Tensor::zeros([batch, 1, dims], (&share.device(), share.dtype()));
         let before = Tensor::cat(vec![zero, share.clone().cumsum(1).narrow(1, 0, k - 1)], 1);
         let left = before.mul_scalar(2.0 * self.bound).sub_scalar(self.bound);
-        // A difference of the knots as they are after rounding, which keeps order: so `x − x_k ≤ x_k+1 − x_k` makes ξ at most 1.
+        // A difference of the knots as they are after rounding, which keeps order: so
+        // `x − x_k ≤ x_k+1 − x_k` makes ξ at most 1.
         let end = Tensor::full([batch, 1, dims], self.bound, (&left.device(), left.dtype()));
         let span = Tensor::cat(vec![left.clone().narrow(1, 1, k - 1), end], 1) - left.clone();
         Bins { left, span, size: share.mul_scalar(2.0 * self.bound) }
@@ -231,7 +241,8 @@ impl Found {
         let (d, e) = (self.slope_left.clone(), self.slope_right.clone());
         let both = xi.clone() * rest.clone();
         let (square, square_rest) = (xi.square(), rest.square());
-        let q = s.clone() * (square.clone() + square_rest.clone()) + (d.clone() + e.clone()) * both.clone();
+        let q = s.clone() * (square.clone() + square_rest.clone())
+            + (d.clone() + e.clone()) * both.clone();
         let height = self.height.clone() * (s.clone() * square.clone() + d.clone() * both.clone());
         let steep = e * square + s.clone() * both.mul_scalar(2.0) + d * square_rest;
         let log_derivative = (s.log() - q.clone().log()).mul_scalar(2.0) + steep.log();
@@ -259,7 +270,8 @@ impl Law for RationalQuadraticSpline {
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let axes = self.axes(&theta);
-        // The ends are outside: their value and slope are the same from both sides, and exact from there. NaN is not inside either.
+        // The ends are outside: their value and slope are the same from both sides, and exact from
+        // there. NaN is not inside either.
         let outside = x.clone().abs().lower_elem(self.bound).bool_not();
         let inner = x.clone().mask_fill(outside.clone(), 0.0);
         let bin = axes.0.find(&inner);

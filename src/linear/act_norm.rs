@@ -10,21 +10,23 @@
 //! | `ℓ` | log-scale over `f` | `[1, C, 1, ...]` | yes |
 //!
 //! # Start
-//! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions, biased and in float64: z has mean 0 and
-//! variance 1 per channel, at any offset and scale of the data. A channel needs at least two elements, counted over
-//! batch and positions: one has no variance, and the start is an error. For a channel that is constant in the batch see
-//! [`ConstantChannel`].
+//! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions, biased and in float64:
+//! z has mean 0 and variance 1 per channel, at any offset and scale of the data. A channel needs at
+//! least two elements, counted over batch and positions: one has no variance, and the start is an
+//! error. For a channel that is constant in the batch see [`ConstantChannel`].
 //!
 //! # Numerics
-//! `b` is minus the mean, rounded to its type, and `x + b` is exact where x is within a factor of 2 of the mean. The
-//! mean of z is thus at most half the spacing of the type at the mean, divided by the deviation: 0.064 for seconds
-//! since 1970 in float32 with a deviation of 1000. Centre such data before it is rounded to float32.
+//! `b` is minus the mean, rounded to its type, and `x + b` is exact where x is within a factor of 2
+//! of the mean. The mean of z is thus at most half the spacing of the type at the mean, divided by
+//! the deviation: 0.064 for seconds since 1970 in float32 with a deviation of 1000. Centre such
+//! data before it is rounded to float32.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not depend on the gradient's
-//! size then moves the log-scale three times as fast. Its start is `−ln(std + 1e-6)`. Differs: here 1e-6 is relative to
-//! deviations below 1, so that data of small scale starts with variance 1 too. In the released code it serves constant
-//! channels, which have a rule of their own here.
+//! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not
+//! depend on the gradient's size then moves the log-scale three times as fast. Its start is
+//! `−ln(std + 1e-6)`. Differs: here 1e-6 is relative to deviations below 1, so that data of small
+//! scale starts with variance 1 too. In the released code it serves constant channels, which have a
+//! rule of their own here.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -49,8 +51,8 @@ pub struct ActNormConfig {
     /// Start of a channel that is constant in the batch.
     #[config(default = "ConstantChannel::Bounded")]
     pub constant: ConstantChannel,
-    /// Deviation up to which a channel counts as constant, in the unit of the data. At 0 only a channel that is
-    /// constant up to rounding counts.
+    /// Deviation up to which a channel counts as constant, in the unit of the data. At 0 only a
+    /// channel that is constant up to rounding counts.
     #[config(default = 0.0)]
     pub least_deviation: f64,
 }
@@ -60,7 +62,8 @@ impl ActNormConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "ActNormConfig";
         let found = self.log_scale_factor;
-        // The start divides by it and gradients are multiplied by it: far from both ends of float32.
+        // The start divides by it and gradients are multiplied by it: far from both ends of
+        // float32.
         if !(1e-3..=1e3).contains(&found) {
             let (field, range) = ("log_scale_factor", "[1e-3, 1e3]");
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
@@ -86,7 +89,11 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for ActNormConfig {
             bias: Initializer::Zeros.init(shape, site.device()),
             log_scale: Initializer::Zeros.init(shape, site.device()),
             log_scale_factor: self.log_scale_factor,
-            start: Standardize { constant: self.constant, least_deviation: self.least_deviation, what: "channel" },
+            start: Standardize {
+                constant: self.constant,
+                least_deviation: self.least_deviation,
+                what: "channel",
+            },
         })
     }
 
@@ -116,12 +123,17 @@ impl<const D: usize> ActNorm<D> {
     /// The log-scale `s`, `[1, C, 1, ...]`.
     pub fn effective_log_scale(&self) -> Tensor<D> {
         // With a factor of 1 there is nothing to multiply by.
-        if self.log_scale_factor == 1.0 { self.log_scale.val() } else { self.log_scale.val() * self.log_scale_factor }
+        if self.log_scale_factor == 1.0 {
+            self.log_scale.val()
+        } else {
+            self.log_scale.val() * self.log_scale_factor
+        }
     }
 }
 
 impl<const D: usize> ActNorm<D> {
-    /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number of the layer as a matrix.
+    /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number
+    /// of the layer as a matrix.
     pub fn condition_number(&self) -> f64 {
         condition_number_of_scales(self.effective_log_scale())
     }
@@ -147,7 +159,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
         let log_scale = self.effective_log_scale();
         let log_det = log_scale.clone().sum().mul_scalar(positions as f64).expand([dims[0]]);
         let columns = x.reshape([dims[0], self.n_channels(), positions]);
-        let [shift, scale] = [self.bias.val(), log_scale.exp()].map(|channels| channels.reshape([self.n_channels()]));
+        let [shift, scale] = [self.bias.val(), log_scale.exp()]
+            .map(|channels| channels.reshape([self.n_channels()]));
         (channel_affine::forward(columns, shift, scale).reshape(dims), log_det)
     }
 
@@ -159,7 +172,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for ActNorm<D> {
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         check_shape(self.output_shape(x.dims()));
         let moments = Moments::of_channels(&x);
-        let scales = self.start.log_scales(&moments, |deviation| deviation + 1e-6 * deviation.min(1.0));
+        let scales =
+            self.start.log_scales(&moments, |deviation| deviation + 1e-6 * deviation.min(1.0));
         let log_scale = scales.into_iter().map(|scale| scale / self.log_scale_factor).collect();
         let shifts = moments.mean.iter().map(|mean| -mean).collect();
         let started = Self {

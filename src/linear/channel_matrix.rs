@@ -1,4 +1,5 @@
-//! Pointwise channel matrix: a dense matrix on the channels of every position, one for each group of channels.
+//! Pointwise channel matrix: a dense matrix on the channels of every position, one for each group
+//! of channels.
 //! ```text
 //! forward   z[b, g, :, p] = W_g x[b, g, :, p]        inverse   x = W_g⁻¹ z
 //! log_det   P·Σ_g ln|det W_g|                        P positions per channel
@@ -7,17 +8,20 @@
 //! |---|---|---|---|
 //! | `W` | one matrix for each of `G` groups of `c = C/G` channels | `[G, c, c]` | yes |
 //!
-//! With one group this is Glow's plain 1x1 convolution; Flow++ has one matrix for each half of a coupling, so two groups.
+//! With one group this is Glow's plain 1x1 convolution; Flow++ has one matrix for each half of a
+//! coupling, so two groups.
 //!
 //! # Start
-//! [`MatrixInit::NearIdentity`]: `I + noise·N(0, 1)`. [`MatrixInit::Orthogonal`]: the Q of a normal matrix.
+//! [`MatrixInit::NearIdentity`]: `I + noise·N(0, 1)`. [`MatrixInit::Orthogonal`]: the Q of a normal
+//! matrix.
 //!
 //! # Numerics
-//! Determinant and inverse are computed in float64 on the host. A singular matrix is reported, not repaired: its log-determinant is −∞ and
-//! its inverse NaN.
+//! Determinant and inverse are computed in float64 on the host. A singular matrix is reported, not
+//! repaired: its log-determinant is −∞ and its inverse NaN.
 //!
 //! # Cost
-//! `O(B·C·c·P)`, and one host read of the matrices in each direction. [`crate::Conv1x1`] needs none in either.
+//! `O(B·C·c·P)`, and one host read of the matrices in each direction. [`crate::Conv1x1`] needs none
+//! in either.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.2; the orthogonal start is Glow's, the halves and the start near the
@@ -58,11 +62,18 @@ impl MatrixInit {
         let square = channels * channels;
         let matrix = move || match self {
             Self::NearIdentity { noise } => {
-                let on_diagonal = |place: usize| if place.is_multiple_of(channels + 1) { 1.0 } else { 0.0 };
-                normal.by_ref().take(square).enumerate().map(|(place, z)| on_diagonal(place) + noise * z).collect()
+                let on_diagonal =
+                    |place: usize| if place.is_multiple_of(channels + 1) { 1.0 } else { 0.0 };
+                normal
+                    .by_ref()
+                    .take(square)
+                    .enumerate()
+                    .map(|(place, z)| on_diagonal(place) + noise * z)
+                    .collect()
             }
             Self::Orthogonal => {
-                let rows = DMatrix::from_row_iterator(channels, channels, normal.by_ref().take(square));
+                let rows =
+                    DMatrix::from_row_iterator(channels, channels, normal.by_ref().take(square));
                 // nalgebra stores columns: the transpose's columns are the rows.
                 rows.qr().q().transpose().as_slice().to_vec()
             }
@@ -101,7 +112,13 @@ impl ChannelMatrixConfig {
         if !channels.is_multiple_of(self.n_groups) {
             let (field, of) = ("channels", "n_groups");
             let factor = self.n_groups;
-            return Err(ConfigError::NotMultiple { config: NAME, field, found: channels, of, factor });
+            return Err(ConfigError::NotMultiple {
+                config: NAME,
+                field,
+                found: channels,
+                of,
+                factor,
+            });
         }
         let side = channels / self.n_groups;
         ConfigError::at_most(NAME, "channels/n_groups", side, MOST_FACTORED)?;
@@ -137,10 +154,11 @@ pub struct ChannelMatrix {
 }
 
 impl ChannelMatrix {
-    /// The largest over the smallest singular value of the matrix of all channels, in float64 on the host. Infinite if it is singular, NaN if
-    /// it is not finite.
+    /// The largest over the smallest singular value of the matrix of all channels, in float64 on
+    /// the host. Infinite if it is singular, NaN if it is not finite.
     ///
-    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in float32.
+    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in
+    /// float32.
     pub fn condition_number(&self) -> f64 {
         condition_number(self.matrices.val())
     }

@@ -12,26 +12,31 @@
 //! | `sign`, `P` | signs of the diagonal; row `i` of `W` is row `P_i` of the product | `[C]` | no |
 //!
 //! # Conditioning
-//! [`Conditioning::Free`], the published form, cannot become singular: its determinant is `±exp(Σ s)`. But its condition number is free to
-//! grow in training until the inverse means nothing in float32. [`Conditioning::Bounded`] has the same parameters `L`, `U`, `s` and uses
+//! [`Conditioning::Free`], the published form, cannot become singular: its determinant is
+//! `±exp(Σ s)`. But its condition number is free to grow in training until the inverse means
+//! nothing in float32. [`Conditioning::Bounded`] has the same parameters `L`, `U`, `s` and uses
 //! ```text
 //! s = s_max·tanh(s/s_max)          N = τ·T/√(1 + ‖T‖²)          T the strict triangle of L or U, ‖T‖ its Frobenius norm
 //! ```
-//! so that `‖N‖₂ ≤ ‖N‖ < τ < 1`, hence `‖I + N‖₂ < 1 + τ` and, by the Neumann series, `‖(I + N)⁻¹‖₂ < 1/(1 − τ)`. With
-//! `‖D‖₂·‖D⁻¹‖₂ < exp(2 s_max)` and `P` orthogonal:
+//! so that `‖N‖₂ ≤ ‖N‖ < τ < 1`, hence `‖I + N‖₂ < 1 + τ` and, by the Neumann series,
+//! `‖(I + N)⁻¹‖₂ < 1/(1 − τ)`. With `‖D‖₂·‖D⁻¹‖₂ < exp(2 s_max)` and `P` orthogonal:
 //! ```text
 //! cond₂(W) < ((1 + τ)/(1 − τ))²·exp(2 s_max)          for every value of the parameters and any number of channels
 //! ```
-//! 66.5 at `τ = 1/2` and `s_max = 1`. [`Conv1x1::condition_number`] is the number itself, for diagnostics.
+//! 66.5 at `τ = 1/2` and `s_max = 1`. [`Conv1x1::condition_number`] is the number itself, for
+//! diagnostics.
 //!
 //! # Start
-//! Free: a random rotation, the PLU factors of the Q of a normal matrix. Bounded: the `P` and the signs of that rotation, `L = U = 0` and
-//! `s = 0`, a random permutation with signs, since a rotation's triangles are not small.
+//! Free: a random rotation, the PLU factors of the Q of a normal matrix. Bounded: the `P` and the
+//! signs of that rotation, `L = U = 0` and `s = 0`, a random permutation with signs, since a
+//! rotation's triangles are not small.
 //!
 //! # Numerics
-//! The inverse multiplies by the triangular inverses and refines once: `x₀ = U⁻¹L⁻¹P⁻¹z`, `x = x₀ + W⁻¹(z − W x₀)`. Measured, that is as accurate
-//! as an inverse formed in float64, about `ε·cond(W)·|x|`; `triangular.rs` has the figures and what was not taken. The refinement step is also
-//! where gradients flow: with `x₀` and the triangular inverses as constants its differential is `W⁻¹(dz − dW x)`, the inverse's own.
+//! The inverse multiplies by the triangular inverses and refines once: `x₀ = U⁻¹L⁻¹P⁻¹z`,
+//! `x = x₀ + W⁻¹(z − W x₀)`. Measured, that is as accurate as an inverse formed in float64, about
+//! `ε·cond(W)·|x|`; `triangular.rs` has the figures and what was not taken. The refinement step is
+//! also where gradients flow: with `x₀` and the triangular inverses as constants its differential
+//! is `W⁻¹(dz − dW x)`, the inverse's own.
 //!
 //! # Cost
 //! `O(C³ + B·C²·P)` forward, `O(C³ log C + B·C²·P)` inverse; no host read in either.
@@ -87,13 +92,14 @@ pub enum Conditioning {
 }
 
 impl Conditioning {
-    /// What the condition number stays below: `((1 + τ)/(1 − τ))²·exp(2 s_max)`, or `None` if it is free.
+    /// What the condition number stays below: `((1 + τ)/(1 − τ))²·exp(2 s_max)`, or `None` if it is
+    /// free.
     pub fn bound(&self) -> Option<f64> {
         match *self {
             Self::Free => None,
-            Self::Bounded { max_triangle, max_log_scale } => {
-                Some(((1.0 + max_triangle) / (1.0 - max_triangle)).powi(2) * (2.0 * max_log_scale).exp())
-            }
+            Self::Bounded { max_triangle, max_log_scale } => Some(
+                ((1.0 + max_triangle) / (1.0 - max_triangle)).powi(2) * (2.0 * max_log_scale).exp(),
+            ),
         }
     }
 }
@@ -112,7 +118,9 @@ impl Conv1x1Config {
         let Conditioning::Bounded { max_triangle, max_log_scale } = self.conditioning else {
             return Ok(());
         };
-        let out_of_range = |field, range, found| Err(ConfigError::OutOfRange { config: NAME, field, range, found });
+        let out_of_range = |field, range, found| {
+            Err(ConfigError::OutOfRange { config: NAME, field, range, found })
+        };
         if !(max_triangle > 0.0 && max_triangle < 1.0) {
             return out_of_range("max_triangle", "(0, 1)", max_triangle);
         }
@@ -144,7 +152,8 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
         let draws = parameter::normals(parameter::host_generator(device));
         let normal = DMatrix::<f64>::from_row_iterator(n, n, draws.take(n * n));
         let lu = normal.qr().q().lu();
-        // nalgebra factors P'·W = L·U: applying the row swaps to 0..n tells which row of W each row of L·U is.
+        // nalgebra factors P'·W = L·U: applying the row swaps to 0..n tells which row of W each row
+        // of L·U is.
         let mut rows = DMatrix::<f64>::from_fn(n, 1, |row, _| row as f64);
         lu.p().permute_rows(&mut rows);
         let mut permutation = vec![0i64; n];
@@ -165,7 +174,10 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
         };
         let sign: Vec<i64> = diagonal.iter().map(|v| if *v < 0.0 { -1 } else { 1 }).collect();
         let fixed = |values: Vec<i64>| {
-            Param::initialized(ParamId::new(), Tensor::<1, Int>::from_data(TensorData::new(values, [n]), device))
+            Param::initialized(
+                ParamId::new(),
+                Tensor::<1, Int>::from_data(TensorData::new(values, [n]), device),
+            )
         };
         Ok(Conv1x1 {
             lower: square(&lower),
@@ -222,14 +234,17 @@ impl Conv1x1 {
     fn factors(&self) -> Factors {
         let log_diagonal = self.log_diagonal();
         let n = log_diagonal.dims()[0];
-        let identity = Tensor::<2>::ones([n, n], (&log_diagonal.device(), log_diagonal.dtype())).tril(0).triu(0);
+        let identity = Tensor::<2>::ones([n, n], (&log_diagonal.device(), log_diagonal.dtype()))
+            .tril(0)
+            .triu(0);
         let sign = self.sign.val().float().cast(log_diagonal.dtype());
         let diagonal = log_diagonal.exp() * sign;
         let (lower, upper) = (self.lower.val().tril(-1), self.upper.val().triu(1));
         match self.conditioning {
-            Conditioning::Free => {
-                Factors { lower: lower + identity.clone(), upper: upper + identity * diagonal.unsqueeze_dim::<2>(0) }
-            }
+            Conditioning::Free => Factors {
+                lower: lower + identity.clone(),
+                upper: upper + identity * diagonal.unsqueeze_dim::<2>(0),
+            },
             Conditioning::Bounded { max_triangle, .. } => Factors {
                 lower: bounded(lower, max_triangle) + identity.clone(),
                 upper: (bounded(upper, max_triangle) + identity) * diagonal.unsqueeze_dim::<2>(1),
@@ -247,17 +262,19 @@ impl Conv1x1 {
         self.product(self.factors())
     }
 
-    /// `‖W‖₂·‖W⁻¹‖₂`, the largest over the smallest singular value, in float64 on the host. Infinite where that is too large for float64, NaN
-    /// where `W` is not finite.
+    /// `‖W‖₂·‖W⁻¹‖₂`, the largest over the smallest singular value, in float64 on the host.
+    /// Infinite where that is too large for float64, NaN where `W` is not finite.
     ///
-    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in float32.
+    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in
+    /// float32.
     pub fn condition_number(&self) -> f64 {
         condition_number(self.matrix().unsqueeze::<3>())
     }
 }
 
-/// `bound·T/√(1 + ‖T‖²)`: below `bound` in norm. Numbers are divided by the largest first, so that no square overflows; the result does not
-/// depend on what they are divided by, so that is a constant to the gradient.
+/// `bound·T/√(1 + ‖T‖²)`: below `bound` in norm. Numbers are divided by the largest first, so that
+/// no square overflows; the result does not depend on what they are divided by, so that is a
+/// constant to the gradient.
 fn bounded(triangle: Tensor<2>, bound: f64) -> Tensor<2> {
     let size = triangle.clone().detach().abs().max().clamp_min(1.0).recip();
     let scaled = triangle * size.clone().unsqueeze::<2>();
@@ -290,9 +307,13 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(self.input_shape(z.dims()));
         let factors = self.factors();
-        // Row i of W is row π_i of L·U, so L·U x holds z_i in place π_i: columns of L⁻¹ move instead.
-        let lower = inverse_of_lower(factors.lower.clone()).select(1, self.permutation.val()).unsqueeze::<3>();
-        let upper = inverse_of_lower(factors.upper.clone().transpose()).transpose().unsqueeze::<3>();
+        // Row i of W is row π_i of L·U, so L·U x holds z_i in place π_i: columns of L⁻¹ move
+        // instead.
+        let lower = inverse_of_lower(factors.lower.clone())
+            .select(1, self.permutation.val())
+            .unsqueeze::<3>();
+        let upper =
+            inverse_of_lower(factors.upper.clone().transpose()).transpose().unsqueeze::<3>();
         let undo = |z: Tensor<D>| mix_channels(upper.clone(), mix_channels(lower.clone(), z));
         let x = undo(z.clone().inner());
         let matrix = self.product(factors).unsqueeze::<3>();

@@ -8,23 +8,28 @@
 //! |---|---|---|---|
 //! | `v` | one vector for each reflection | `[n, C]` | yes |
 //!
-//! Every orthogonal matrix of `C` channels is a product of at most `C` reflections (Cartan and Dieudonné); the determinant is `(−1)^n`, so a
-//! given `n` reaches rotations or reflections, not both. `W` keeps lengths: its condition number is 1 for every value of the parameters.
+//! Every orthogonal matrix of `C` channels is a product of at most `C` reflections (Cartan and
+//! Dieudonné); the determinant is `(−1)^n`, so a given `n` reaches rotations or reflections, not
+//! both. `W` keeps lengths: its condition number is 1 for every value of the parameters.
 //!
 //! # Start
 //! Normal vectors: reflections along directions that are uniform on the sphere.
 //!
 //! # Numerics
-//! `H` depends on the direction of `v` alone, so `v` is divided by its largest number `m` first: the largest of `w = v/m` is 1, hence
-//! `1 ≤ wᵀw ≤ C`, and `v` may be as short or long as its type allows. As `v → 0` the limit of `H(v)` depends on the direction, so no value there
-//! is continuous. A vector whose numbers are all below 1e-30 counts as 0 and reflects nothing: with `w = 0` and a denominator of 1, `H = I` and its
-//! derivative is 0. That too is orthogonal, so log_det and inverse hold everywhere and nothing is NaN.
+//! `H` depends on the direction of `v` alone, so `v` is divided by its largest number `m` first:
+//! the largest of `w = v/m` is 1, hence `1 ≤ wᵀw ≤ C`, and `v` may be as short or long as its type
+//! allows. As `v → 0` the limit of `H(v)` depends on the direction, so no value there is
+//! continuous. A vector whose numbers are all below 1e-30 counts as 0 and reflects nothing: with
+//! `w = 0` and a denominator of 1, `H = I` and its derivative is 0. That too is orthogonal, so
+//! log_det and inverse hold everywhere and nothing is NaN.
 //!
-//! Training does not lead there: `H(c·v) = H(v)` makes the gradient orthogonal to `v`, so a step along it lengthens `v`:
-//! `|v − ηg|² = |v|² + η²|g|²`. Weight decay does shorten `v`, by a factor a step, without changing `W`; gradients grow as `1/|v|`.
+//! Training does not lead there: `H(c·v) = H(v)` makes the gradient orthogonal to `v`, so a step
+//! along it lengthens `v`: `|v − ηg|² = |v|² + η²|g|²`. Weight decay does shorten `v`, by a factor
+//! a step, without changing `W`; gradients grow as `1/|v|`.
 //!
 //! # Cost
-//! `O(n·C² + B·C²·P)`: reflections are applied to a matrix, once, and that to the data, in both directions. No host read.
+//! `O(n·C² + B·C²·P)`: reflections are applied to a matrix, once, and that to the data, in both
+//! directions. No host read.
 //!
 //! # Reference
 //! Tomczak & Welling 2016, *Improving Variational Auto-Encoders using Householder Flow*.
@@ -57,7 +62,8 @@ use crate::tensor::limit::product;
 use crate::tensor::parameter;
 use crate::tensor::per_example::zero_log_det;
 
-/// Vectors whose numbers are all smaller than this reflect nothing. Its reciprocal, which gradients are multiplied by, is a finite f32.
+/// Vectors whose numbers are all smaller than this reflect nothing. Its reciprocal, which gradients
+/// are multiplied by, is a finite f32.
 const SHORTEST: f64 = 1e-30;
 
 /// Configuration of [`Householder`].
@@ -117,14 +123,16 @@ impl Householder {
         let vectors = self.vectors.val();
         let [n, c] = vectors.dims();
         let none = vectors.clone().detach().abs().max_dim(1).lower_elem(SHORTEST);
-        // A sixteenth, which is exact, of any float32 number has a reciprocal that is not subnormal: devices may take those for 0.
+        // A sixteenth, which is exact, of any float32 number has a reciprocal that is not
+        // subnormal: devices may take those for 0.
         let vectors = vectors.mul_scalar(0.0625);
         let largest = vectors.clone().detach().abs().max_dim(1);
         let scaled = vectors.clone() * largest.mask_fill(none.clone(), 1.0).recip();
         let scaled = scaled.mask_fill(none.clone().expand([n, c]), 0.0);
         let squares = scaled.clone().square().sum_dim(1).mask_fill(none, 1.0);
         let doubled = scaled.clone() * squares.recip().mul_scalar(2.0);
-        let identity = Tensor::<2>::ones([c, c], (&vectors.device(), vectors.dtype())).tril(0).triu(0);
+        let identity =
+            Tensor::<2>::ones([c, c], (&vectors.device(), vectors.dtype())).tril(0).triu(0);
         (0..n).fold(identity, |matrix, index| {
             let row = scaled.clone().narrow(0, index, 1);
             let column = doubled.clone().narrow(0, index, 1).transpose();

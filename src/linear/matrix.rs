@@ -1,8 +1,10 @@
-//! Log-determinants and inverses of small matrices, in float64 on the host, with their gradients on the device.
+//! Log-determinants and inverses of small matrices, in float64 on the host, with their gradients on
+//! the device.
 //!
-//! The matrices that mix channels are small and their determinants products of many factors, so they are factored in float64 whatever
-//! the tensors hold. The gradient comes from the identities `d ln|det W| = tr(W⁻¹ dW)` and `d W⁻¹ = −W⁻¹ dW W⁻¹`: the value is a constant,
-//! and a term that is zero carries the differential. One read of all matrices per factorisation.
+//! The matrices that mix channels are small and their determinants products of many factors, so
+//! they are factored in float64 whatever the tensors hold. The gradient comes from the identities
+//! `d ln|det W| = tr(W⁻¹ dW)` and `d W⁻¹ = −W⁻¹ dW W⁻¹`: the value is a constant, and a term that
+//! is zero carries the differential. One read of all matrices per factorisation.
 
 use burn::tensor::{Tensor, TensorData};
 use nalgebra::DMatrix;
@@ -20,9 +22,12 @@ impl Factored {
     pub(super) fn new(matrices: Tensor<3>) -> Self {
         let [_, c, _] = matrices.dims();
         let values: Vec<f64> = matrices.clone().inner().into_data().iter::<f64>().collect();
-        let factors: Vec<_> =
-            values.chunks(c * c).map(|rows| DMatrix::from_row_slice(c, c, rows).full_piv_lu()).collect();
-        let pivots = factors.iter().flat_map(|lu| lu.u().diagonal().iter().copied().collect::<Vec<_>>());
+        let factors: Vec<_> = values
+            .chunks(c * c)
+            .map(|rows| DMatrix::from_row_slice(c, c, rows).full_piv_lu())
+            .collect();
+        let pivots =
+            factors.iter().flat_map(|lu| lu.u().diagonal().iter().copied().collect::<Vec<_>>());
         let log_abs_det = pivots.map(|pivot: f64| pivot.abs().ln()).sum();
         let inverses = factors.iter().map(|lu| lu.try_inverse()).collect();
         Self { matrices, log_abs_det, inverses }
@@ -63,29 +68,32 @@ impl Factored {
     }
 }
 
-/// Largest over smallest singular value of the block-diagonal matrix of all groups, in float64; NaN where a number is not finite.
+/// Largest over smallest singular value of the block-diagonal matrix of all groups, in float64; NaN
+/// where a number is not finite.
 pub(super) fn condition_number(matrices: Tensor<3>) -> f64 {
     let [_, c, _] = matrices.dims();
     let values: Vec<f64> = matrices.inner().into_data().iter::<f64>().collect();
     if values.iter().any(|value| !value.is_finite()) {
         return f64::NAN;
     }
-    let sizes = values
-        .chunks(c * c)
-        .flat_map(|rows| DMatrix::from_row_slice(c, c, rows).singular_values().iter().copied().collect::<Vec<f64>>());
-    let (smallest, largest) = sizes.fold((f64::INFINITY, 0.0f64), |(low, high), size| (low.min(size), high.max(size)));
+    let sizes = values.chunks(c * c).flat_map(|rows| {
+        DMatrix::from_row_slice(c, c, rows).singular_values().iter().copied().collect::<Vec<f64>>()
+    });
+    let (smallest, largest) =
+        sizes.fold((f64::INFINITY, 0.0f64), |(low, high), size| (low.min(size), high.max(size)));
     // Never NaN: a matrix of zeros is singular.
     if smallest > 0.0 { largest / smallest } else { f64::INFINITY }
 }
 
-/// Largest over smallest of `exp(log_scale)`, the condition number of a diagonal matrix; NaN where a number is not finite.
+/// Largest over smallest of `exp(log_scale)`, the condition number of a diagonal matrix; NaN where
+/// a number is not finite.
 pub(super) fn condition_number_of_scales<const D: usize>(log_scale: Tensor<D>) -> f64 {
     let values: Vec<f64> = log_scale.inner().into_data().iter::<f64>().collect();
     if values.iter().any(|value| !value.is_finite()) {
         return f64::NAN;
     }
-    let spread =
-        values.iter().copied().fold(f64::NEG_INFINITY, f64::max) - values.iter().copied().fold(f64::INFINITY, f64::min);
+    let spread = values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        - values.iter().copied().fold(f64::INFINITY, f64::min);
     spread.exp()
 }
 

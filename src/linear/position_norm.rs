@@ -1,4 +1,5 @@
-//! Normalisation per position: a scale and a shift for every element of an example, started from data. The elementwise affine layer.
+//! Normalisation per position: a scale and a shift for every element of an example, started from
+//! data. The elementwise affine layer.
 //! ```text
 //! forward   z = x·exp(g) + b               inverse   x = (z − b)·exp(−g)
 //! log_det   Σ g
@@ -10,18 +11,21 @@
 //! | `b` | shift | `[1, ...]`, an example | yes |
 //!
 //! # Start
-//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64: z has mean 0 and variance
-//! `var/(var + v)`, `v` being `variance_floor`. A single example has no variance: the start is an error. For an element
-//! that is constant in the batch (the border of MNIST) see [`ConstantChannel`].
+//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64: z has mean
+//! 0 and variance `var/(var + v)`, `v` being `variance_floor`. A single example has no variance:
+//! the start is an error. For an element that is constant in the batch (the border of MNIST) see
+//! [`ConstantChannel`].
 //!
 //! # Numerics
-//! For data far from 0, `x·exp(g)` rounds off digits that `x + c` keeps: the sum is exact where x is within a factor of
-//! 2 of the mean. `b` starts such that `c` is as near to minus the mean as the rounding of `b` and `exp(−g)` allows.
-//! The mean of z is then at most one and a half times the spacing of the type at the mean, divided by the deviation.
+//! For data far from 0, `x·exp(g)` rounds off digits that `x + c` keeps: the sum is exact where x
+//! is within a factor of 2 of the mean. `b` starts such that `c` is as near to minus the mean as
+//! the rounding of `b` and `exp(−g)` allows. The mean of z is then at most one and a half times the
+//! spacing of the type at the mean, divided by the deviation.
 //!
 //! # Reference
-//! The norm of Flow++'s released code, which differs from Glow's by not sharing over space. Differs: the code trains `exp(g)` itself and
-//! cuts it at 1e-10, where the gradient vanishes; a log-scale needs no cut. Its `v` is 1e-8.
+//! The norm of Flow++'s released code, which differs from Glow's by not sharing over space.
+//! Differs: the code trains `exp(g)` itself and cuts it at 1e-10, where the gradient vanishes; a
+//! log-scale needs no cut. Its `v` is 1e-8.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -45,8 +49,8 @@ pub struct PositionNormConfig {
     /// Start of an element that is constant in the batch.
     #[config(default = "ConstantChannel::Bounded")]
     pub constant: ConstantChannel,
-    /// Deviation up to which an element counts as constant, in the unit of the data. At 0 only an element that is
-    /// constant up to rounding counts.
+    /// Deviation up to which an element counts as constant, in the unit of the data. At 0 only an
+    /// element that is constant up to rounding counts.
     #[config(default = 0.0)]
     pub least_deviation: f64,
 }
@@ -57,7 +61,12 @@ impl PositionNormConfig {
         const NAME: &str = "PositionNormConfig";
         let found = self.variance_floor;
         if !(found > 0.0 && found.is_finite()) {
-            return Err(ConfigError::OutOfRange { config: NAME, field: "variance_floor", range: "(0, ∞)", found });
+            return Err(ConfigError::OutOfRange {
+                config: NAME,
+                field: "variance_floor",
+                range: "(0, ∞)",
+                found,
+            });
         }
         Standardize::validate(NAME, self.least_deviation)
     }
@@ -78,7 +87,11 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for PositionNormConfig {
             log_scale: Initializer::Zeros.init(site.shape(), site.device()),
             bias: Initializer::Zeros.init(site.shape(), site.device()),
             variance_floor: self.variance_floor,
-            start: Standardize { constant: self.constant, least_deviation: self.least_deviation, what: "element" },
+            start: Standardize {
+                constant: self.constant,
+                least_deviation: self.least_deviation,
+                what: "element",
+            },
         })
     }
 
@@ -106,7 +119,8 @@ impl<const D: usize> PositionNorm<D> {
         self.bias.val() * self.log_scale.val().neg().exp()
     }
 
-    /// The largest over the smallest scale, `exp(max g − min g)`, on the host: the condition number of the layer as a matrix.
+    /// The largest over the smallest scale, `exp(max g − min g)`, on the host: the condition number
+    /// of the layer as a matrix.
     pub fn condition_number(&self) -> f64 {
         condition_number_of_scales(self.log_scale.val())
     }
@@ -148,16 +162,17 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         check_shape(self.output_shape(x.dims()));
         let moments = Moments::of_elements(&x);
-        let scales =
-            self.start.log_scales(&moments, |deviation| deviation.mul_add(deviation, self.variance_floor).sqrt());
+        let scales = self.start.log_scales(&moments, |deviation| {
+            deviation.mul_add(deviation, self.variance_floor).sqrt()
+        });
         let mut started = Self { log_scale: parameter::set_values(self.log_scale, scales), ..self };
         let log_scale = started.log_scale.val().inner();
         let shift = moments.mean.iter().map(|mean| -mean).collect();
         let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
         let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
         let mut bias = shift.clone() * scale.clone();
-        // The scale and its reciprocal are rounded: after two corrections `b·exp(−g)` is as near to the shift as the
-        // spacing of `b` allows.
+        // The scale and its reciprocal are rounded: after two corrections `b·exp(−g)` is as near to
+        // the shift as the spacing of `b` allows.
         for _ in 0..2 {
             bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();
         }

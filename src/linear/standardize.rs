@@ -1,8 +1,10 @@
-//! The start of a norm: a scale that gives a channel variance 1, and a rule for channels that are constant.
+//! The start of a norm: a scale that gives a channel variance 1, and a rule for channels that are
+//! constant.
 //!
-//! A channel that is constant in the first batch has no scale. Released codes use the reciprocal of a small floor.
-//! Every norm of a stack does this again, because the channel leaves each norm as 0, and data that differs later is
-//! multiplied by all of these factors. [`ConstantChannel`] says what happens here instead.
+//! A channel that is constant in the first batch has no scale. Released codes use the reciprocal of
+//! a small floor. Every norm of a stack does this again, because the channel leaves each norm as 0,
+//! and data that differs later is multiplied by all of these factors. [`ConstantChannel`] says what
+//! happens here instead.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,14 +13,15 @@ use crate::error::{ConfigError, InitProblem};
 use crate::tensor::graph;
 use crate::tensor::moments::{Moments, on_device};
 
-/// Start of a channel that is constant in the first batch. A channel counts as constant if its deviation is at most the
-/// configured `least_deviation`, or at most `2^-24` of its largest magnitude (`2^-53` in float64): half of the spacing of
-/// the type's numbers, which is rounding.
+/// Start of a channel that is constant in the first batch. A channel counts as constant if its
+/// deviation is at most the configured `least_deviation`, or at most `2^-24` of its largest
+/// magnitude (`2^-53` in float64): half of the spacing of the type's numbers, which is rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConstantChannel {
-    /// It is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of norms amplifies nothing.
-    /// Data that later differs by as much as the constant itself gives a latent of about 1. The start passes the channel
-    /// on as 0: a later norm would take what rounding left of the constant for data of a small scale.
+    /// It is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of norms
+    /// amplifies nothing. Data that later differs by as much as the constant itself gives a latent
+    /// of about 1. The start passes the channel on as 0: a later norm would take what rounding left
+    /// of the constant for data of a small scale.
     Bounded,
     /// The start is an error that names the channel ([`InitProblem::Constant`]).
     Error,
@@ -43,15 +46,20 @@ impl Standardize {
         if (0.0..f64::INFINITY).contains(&least_deviation) {
             return Ok(());
         }
-        Err(ConfigError::OutOfRange { config, field: "least_deviation", range: "[0, ∞)", found: least_deviation })
+        Err(ConfigError::OutOfRange {
+            config,
+            field: "least_deviation",
+            range: "[0, ∞)",
+            found: least_deviation,
+        })
     }
 
     fn is_constant(&self, moments: &Moments, channel: usize) -> bool {
         moments.deviation[channel] <= moments.resolution[channel].max(self.least_deviation)
     }
 
-    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where the batch does not
-    /// determine one.
+    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where
+    /// the batch does not determine one.
     pub fn log_scales(&self, moments: &Moments, unit: impl Fn(f64) -> f64) -> Vec<f64> {
         let log_scale = |channel: usize| match self.constant {
             _ if moments.count < LEAST => f64::NAN,
@@ -64,10 +72,16 @@ impl Standardize {
         (0..moments.mean.len()).map(log_scale).collect()
     }
 
-    /// What a started norm passes on to the next layer: its output `z` with 0 in every constant channel. `shape` is that
-    /// of the norm's parameters.
-    pub fn passed_on<const D: usize>(&self, moments: &Moments, shape: [usize; D], z: Tensor<D>) -> Tensor<D> {
-        let constant: Vec<bool> = (0..moments.mean.len()).map(|channel| self.is_constant(moments, channel)).collect();
+    /// What a started norm passes on to the next layer: its output `z` with 0 in every constant
+    /// channel. `shape` is that of the norm's parameters.
+    pub fn passed_on<const D: usize>(
+        &self,
+        moments: &Moments,
+        shape: [usize; D],
+        z: Tensor<D>,
+    ) -> Tensor<D> {
+        let constant: Vec<bool> =
+            (0..moments.mean.len()).map(|channel| self.is_constant(moments, channel)).collect();
         if moments.count < LEAST || !constant.contains(&true) {
             return z;
         }
@@ -85,7 +99,9 @@ impl Standardize {
         if let Some(index) = moments.deviation.iter().position(|deviation| !deviation.is_finite()) {
             return Some(InitProblem::NoMoments { what, index, mean: moments.mean[index] });
         }
-        let constant = |&index: &usize| self.constant == ConstantChannel::Error && self.is_constant(moments, index);
+        let constant = |&index: &usize| {
+            self.constant == ConstantChannel::Error && self.is_constant(moments, index)
+        };
         let index = (0..moments.mean.len()).find(constant)?;
         let (value, deviation) = (moments.mean[index], moments.deviation[index]);
         Some(InitProblem::Constant { what, index, value, deviation })

@@ -1,13 +1,16 @@
-//! Inverses of triangular matrices on the device: no host read, and a number of steps that grows with the logarithm of the size.
+//! Inverses of triangular matrices on the device: no host read, and a number of steps that grows
+//! with the logarithm of the size.
 //! ```text
 //! T = [A 0; B C]      T⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹  C⁻¹]
 //! ```
-//! Blocks of one number are inverted first, then pairs of blocks join. With `X` the block-diagonal matrix of the inverses so far and `B`
-//! masked to what joins pairs, a step is `X ← X − X B X` for all pairs at once: `⌈log2 n⌉` steps of two products.
+//! Blocks of one number are inverted first, then pairs of blocks join. With `X` the block-diagonal
+//! matrix of the inverses so far and `B` masked to what joins pairs, a step is `X ← X − X B X` for
+//! all pairs at once: `⌈log2 n⌉` steps of two products.
 //!
 //! # Numerics
-//! The other way to few steps, `(I − N)⁻¹ = Π_k (I + N^{2^k})`, adds powers of `N` that outgrow the inverse and cancel. Largest error of `x`
-//! from `W x` with `W` the PLU form of a random rotation (condition number 1), 64 columns, median of five, float32 in NumPy, 2026-11-24:
+//! The other way to few steps, `(I − N)⁻¹ = Π_k (I + N^{2^k})`, adds powers of `N` that outgrow the
+//! inverse and cancel. Largest error of `x` from `W x` with `W` the PLU form of a random rotation
+//! (condition number 1), 64 columns, median of five, float32 in NumPy, 2026-11-24:
 //!
 //! | n | substitution | blocks | blocks, refined | powers | powers, refined | float64 inverse |
 //! |---|---|---|---|---|---|---|
@@ -16,12 +19,13 @@
 //! | 96 | 4.8e-6 | 9.3e-6 | 9.5e-7 | 1.3e-1 | 1.1e-5 | 1.7e-6 |
 //! | 192 | 8.3e-6 | 2.4e-5 | 1.5e-6 | 7.6e3 | 1.8e6 | 2.1e-6 |
 //!
-//! Refined: one step `x + W⁻¹(z − W x)`, which [`crate::Conv1x1`] takes. Up to condition numbers of 1e6 that stays within a factor 2 of the
-//! float64 inverse.
+//! Refined: one step `x + W⁻¹(z − W x)`, which [`crate::Conv1x1`] takes. Up to condition numbers of
+//! 1e6 that stays within a factor 2 of the float64 inverse.
 
 use burn::tensor::{Tensor, TensorData};
 
-/// `T⁻¹` of a lower triangular `T [n, n]`; what lies above the diagonal is not read. Outside the graph.
+/// `T⁻¹` of a lower triangular `T [n, n]`; what lies above the diagonal is not read. Outside the
+/// graph.
 pub(super) fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
     let lower = lower.inner();
     let [n, _] = lower.dims();
@@ -32,7 +36,8 @@ pub(super) fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
     let mut inverse = diagonal.recip() * identity;
     let mut level = 0;
     while 1 << level < n {
-        let joining = lower.clone() * Tensor::from_data(joins(n, level).convert_dtype(lower.dtype()), options);
+        let joining = lower.clone()
+            * Tensor::from_data(joins(n, level).convert_dtype(lower.dtype()), options);
         inverse = inverse.clone() - inverse.clone().matmul(joining).matmul(inverse);
         level += 1;
     }
@@ -45,7 +50,8 @@ fn joins(n: usize, level: usize) -> TensorData {
         let same_pair = row >> (level + 1) == column >> (level + 1);
         same_pair && row >> level & 1 == 1 && column >> level & 1 == 0
     };
-    let rows = (0..n).flat_map(|row| (0..n).map(move |column| f32::from(u8::from(entry(row, column)))));
+    let rows =
+        (0..n).flat_map(|row| (0..n).map(move |column| f32::from(u8::from(entry(row, column)))));
     TensorData::new(rows.collect::<Vec<f32>>(), [n, n])
 }
 
@@ -61,8 +67,10 @@ mod tests {
     fn inverses_are_those_of_substitution() {
         for n in [1, 2, 3, 4, 5, 8, 13, 33] {
             // Entries of size 1/n off the diagonal keep the inverse of the size of the matrix.
-            let entry = |row: usize, column: usize| ((row * 7 + column * 13) as f64).sin() / n as f64;
-            let matrix = DMatrix::from_fn(n, n, |r, c| if r == c { 1.5 + entry(r, c) } else { entry(r, c) });
+            let entry =
+                |row: usize, column: usize| ((row * 7 + column * 13) as f64).sin() / n as f64;
+            let matrix =
+                DMatrix::from_fn(n, n, |r, c| if r == c { 1.5 + entry(r, c) } else { entry(r, c) });
             let lower = matrix.lower_triangle();
             let expected = lower.solve_lower_triangular(&DMatrix::identity(n, n)).unwrap();
             let data = TensorData::new(matrix.transpose().as_slice().to_vec(), [n, n]);

@@ -15,8 +15,9 @@ pub enum Between {
     Nothing,
     /// A norm that is started from data: for data of any scale.
     Norm,
-    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a few numbers, of
-    /// which an alternation of halves would let those of one half meet only through the other.
+    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a
+    /// few numbers, of which an alternation of halves would let those of one half meet only through
+    /// the other.
     NormAndMatrix,
 }
 
@@ -40,7 +41,9 @@ impl Between {
         match self {
             Self::Nothing => (None, None),
             Self::Norm => (Some(norm()), None),
-            Self::NormAndMatrix => (Some(norm()), Some(built(&Conv1x1Config::new(), [1, dims], device))),
+            Self::NormAndMatrix => {
+                (Some(norm()), Some(built(&Conv1x1Config::new(), [1, dims], device)))
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Masked autoregressive flow on vectors: every number is transformed given all before it, in alternating directions.
+//! Masked autoregressive flow on vectors: every number is transformed given all before it, in
+//! alternating directions.
 //! ```text
 //! n_layers times      norm and matrix, or not ([`Between`])
 //!                     masked autoregressive layer of a law                  theta = made(x, context)
@@ -7,10 +8,12 @@
 //! Orders alternate: as the numbers stand, then last to first, and so on.
 //!
 //! # Cost
-//! Densities: one pass of each network. Samples: `dims` passes of each. Layer for layer more expressive than couplings, which keep a half.
+//! Densities: one pass of each network. Samples: `dims` passes of each. Layer for layer more
+//! expressive than couplings, which keep a half.
 //!
 //! # Reference
-//! Papamakarios et al. 2017. Differs: laws other than the affine one; ActNorm in place of batch normalisation.
+//! Papamakarios et al. 2017. Differs: laws other than the affine one; ActNorm in place of batch
+//! normalisation.
 //!
 //! # Example
 //! ```
@@ -52,8 +55,8 @@ pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
 /// Configuration of [`Maf`].
 #[derive(Config, Debug)]
 pub struct MafConfig {
-    /// Elements of a vector. A single element needs a law that bends or a condition: with affine layers the model would
-    /// only be a normal distribution.
+    /// Elements of a vector. A single element needs a law that bends or a condition: with affine
+    /// layers the model would only be a normal distribution.
     pub dims: usize,
     /// Autoregressive layers.
     #[config(default = 5)]
@@ -95,7 +98,8 @@ impl MafConfig {
     /// Autoregressive layer number `layer`.
     fn layer(&self, layer: usize) -> MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig> {
         let order = if layer.is_multiple_of(2) { Order::Natural } else { Order::Reversed };
-        let net = MadeConfig::new(self.hidden.clone()).with_order(order).with_activation(self.activation);
+        let net =
+            MadeConfig::new(self.hidden.clone()).with_order(order).with_activation(self.activation);
         MaskedAutoregressiveConfig::new(self.law.clone(), net)
     }
 
@@ -156,7 +160,8 @@ impl MafConfig {
         }
     }
 
-    /// The model given a condition of `d_context` numbers, before its start, or why the configuration describes none.
+    /// The model given a condition of `d_context` numbers, before its start, or why the
+    /// configuration describes none.
     pub fn try_init_given(&self, device: &Device) -> Result<Uninit<Maf<Tensor<2>>>, ConfigError> {
         Ok(Flow::new_given(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }

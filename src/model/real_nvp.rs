@@ -1,4 +1,5 @@
-//! RealNVP on vectors: couplings of alternating halves, with dense networks. A flow for points of a plane and for tables.
+//! RealNVP on vectors: couplings of alternating halves, with dense networks. A flow for points of a
+//! plane and for tables.
 //! ```text
 //! n_couplings times   norm and matrix, or not ([`Between`])
 //!                     coupling of a law, which leaves the first half      theta = mlp(first half, context)
@@ -6,10 +7,12 @@
 //! prior               standard normal
 //! ```
 //! # Cost
-//! Forward and inverse: one pass of each network. The affine law and the spline invert in closed form, MixLogCDF by a search.
+//! Forward and inverse: one pass of each network. The affine law and the spline invert in closed
+//! form, MixLogCDF by a search.
 //!
 //! # Reference
-//! Dinh et al. 2017. Differs: vectors, not images; laws other than the affine one; ActNorm in place of batch normalisation.
+//! Dinh et al. 2017. Differs: vectors, not images; laws other than the affine one; ActNorm in place
+//! of batch normalisation.
 //!
 //! # Example
 //! ```
@@ -79,7 +82,8 @@ pub struct RealNvpConfig {
 }
 
 impl RealNvpConfig {
-    /// Points of a plane, as other libraries' benchmarks have it: eight affine couplings, two layers of 64 ReLUs, nothing between.
+    /// Points of a plane, as other libraries' benchmarks have it: eight affine couplings, two
+    /// layers of 64 ReLUs, nothing between.
     pub fn plane() -> Self {
         Self::new(2).with_activation(Activation::Relu).with_between(Between::Nothing)
     }
@@ -169,8 +173,12 @@ impl RealNvpConfig {
         }
     }
 
-    /// The model given a condition of `d_context` numbers, before its start, or why the configuration describes none.
-    pub fn try_init_given(&self, device: &Device) -> Result<Uninit<RealNvp<Tensor<2>>>, ConfigError> {
+    /// The model given a condition of `d_context` numbers, before its start, or why the
+    /// configuration describes none.
+    pub fn try_init_given(
+        &self,
+        device: &Device,
+    ) -> Result<Uninit<RealNvp<Tensor<2>>>, ConfigError> {
         Ok(Flow::new_given(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 }

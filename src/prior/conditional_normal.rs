@@ -4,12 +4,14 @@
 //! ln p(z | context) = −Σ ( ½ ((z − μ)·exp(−s))² + s + ½ ln 2π )
 //! sample   μ + temperature·exp(s)·N(0, 1)
 //! ```
-//! The network reads the condition as its input and gives two parameters for each latent: the prior of a class, or of latents that were
-//! factored out given those that were not. The order of the parameters is that of the law
-//! [`AffineForm::Normal`](crate::law::AffineForm). A data-dependent start of the network happens when the flow is started.
+//! The network reads the condition as its input and gives two parameters for each latent: the prior
+//! of a class, or of latents that were factored out given those that were not. The order of the
+//! parameters is that of the law [`AffineForm::Normal`](crate::law::AffineForm). A data-dependent
+//! start of the network happens when the flow is started.
 //!
 //! # Numerics
-//! `exp(−s)` overflows f32 at `s < −88`. A network whose last layer starts at zero starts at the standard normal distribution.
+//! `exp(−s)` overflows f32 at `s < −88`. A network whose last layer starts at zero starts at the
+//! standard normal distribution.
 //!
 //! # Reference
 //! The learned prior of Glow's released code (Kingma & Dhariwal 2018), one network instead of two.
@@ -61,7 +63,9 @@ impl<N> ConditionalNormalConfig<N> {
     }
 }
 
-impl<const D: usize, const K: usize, N: NetConfig<K>> PriorConfig<D, Tensor<K>> for ConditionalNormalConfig<N> {
+impl<const D: usize, const K: usize, N: NetConfig<K>> PriorConfig<D, Tensor<K>>
+    for ConditionalNormalConfig<N>
+{
     type Prior = ConditionalNormal<N::Net>;
 
     fn build(&self, site: &Site<D, Tensor<K>>) -> Result<Self::Prior, ConfigError> {
@@ -71,13 +75,15 @@ impl<const D: usize, const K: usize, N: NetConfig<K>> PriorConfig<D, Tensor<K>> 
             condition.copy_from_slice(part);
         }
         check_shape_size("ConditionalNormal", &site.shape())?;
-        let net = NetSite::new(condition, as_latents(site.shape()), vec![0.0; N_PARAMS], site.device());
+        let net =
+            NetSite::new(condition, as_latents(site.shape()), vec![0.0; N_PARAMS], site.device());
         let conditioner = Conditioned::build(&self.net, &net).map_err(|error| error.at(".net"))?;
         Ok(ConditionalNormal { conditioner })
     }
 }
 
-/// Latents with as many axes as the condition: the same, or, where the two differ, their elements in a row.
+/// Latents with as many axes as the condition: the same, or, where the two differ, their elements
+/// in a row.
 fn as_latents<const D: usize, const K: usize>(shape: [usize; D]) -> [usize; K] {
     let mut latents = [1; K];
     latents[0] = shape[0];
@@ -97,8 +103,13 @@ pub struct ConditionalNormal<N> {
 }
 
 impl<N> ConditionalNormal<N> {
-    /// Whether the network takes the condition, and gives two parameters for each element of latents of shape `dims`.
-    fn fits<const D: usize, const K: usize>(&self, dims: [usize; D], context: &Tensor<K>) -> Result<(), ShapeError>
+    /// Whether the network takes the condition, and gives two parameters for each element of
+    /// latents of shape `dims`.
+    fn fits<const D: usize, const K: usize>(
+        &self,
+        dims: [usize; D],
+        context: &Tensor<K>,
+    ) -> Result<(), ShapeError>
     where
         N: Net<K>,
     {

@@ -48,12 +48,19 @@ impl<const D: usize> DiagonalNormal<D> {
     pub fn new(shape: [usize; D], device: &Device) -> Self {
         let mut one = shape;
         one[0] = 1;
-        Self { mean: Initializer::Zeros.init(one, device), log_scale: Initializer::Zeros.init(one, device) }
+        Self {
+            mean: Initializer::Zeros.init(one, device),
+            log_scale: Initializer::Zeros.init(one, device),
+        }
     }
 }
 
 /// `Σ ln N(z; μ, e^s)` over all axes but the first.
-pub(super) fn log_normal<const D: usize>(z: Tensor<D>, mean: Tensor<D>, log_scale: Tensor<D>) -> Tensor<1> {
+pub(super) fn log_normal<const D: usize>(
+    z: Tensor<D>,
+    mean: Tensor<D>,
+    log_scale: Tensor<D>,
+) -> Tensor<1> {
     let scaled = (z - mean) * log_scale.clone().neg().exp();
     sum_event(scaled.square().mul_scalar(-0.5) - log_scale.add_scalar(0.5 * (2.0 * PI).ln()))
 }
@@ -75,7 +82,14 @@ impl<const D: usize, C: Context> Prior<D, C> for DiagonalNormal<D> {
         log_normal(z, self.mean.val().expand(dims), self.log_scale.val().expand(dims))
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+    fn sample(
+        &self,
+        shape: [usize; D],
+        temperature: f64,
+        _: &C,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<D> {
         check_shape(check_shape_size("DiagonalNormal", &shape));
         check_shape(Prior::<D, C>::check(self, shape));
         let draws = Tensor::<D>::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype));

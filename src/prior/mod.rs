@@ -22,7 +22,8 @@ use crate::error::{ConfigError, ShapeError};
 
 /// A distribution over tensors with `D` axes, the first of them the batch, given a condition `C`.
 ///
-/// A prior without a condition is implemented for every `C` and ignores it, as a [`Bijector`](crate::Bijector) is.
+/// A prior without a condition is implemented for every `C` and ignores it, as a
+/// [`Bijector`](crate::Bijector) is.
 pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// `ln p(z | context)` in nats.
     ///
@@ -33,18 +34,26 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     /// Draws from the prior, its spread about the mean multiplied by `temperature`.
     ///
     /// # Panics
-    /// With the text of [`ShapeError`], for a shape that does not fit the prior, or with more elements than a tensor
-    /// may have.
-    fn sample(&self, shape: [usize; D], temperature: f64, context: &C, device: &Device, dtype: DType) -> Tensor<D>;
+    /// With the text of [`ShapeError`], for a shape that does not fit the prior, or with more
+    /// elements than a tensor may have.
+    fn sample(
+        &self,
+        shape: [usize; D],
+        temperature: f64,
+        context: &C,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<D>;
 
-    /// Data-dependent start, from the latents that the bijector makes of a first batch. The default serves priors that
-    /// take nothing from data.
+    /// Data-dependent start, from the latents that the bijector makes of a first batch. The default
+    /// serves priors that take nothing from data.
     fn initialize(self, z: Tensor<D>, context: &C) -> Self {
         let _ = (z, context);
         self
     }
 
-    /// Whether the prior knows latents of this shape, batch axis included. The default serves priors of any shape.
+    /// Whether the prior knows latents of this shape, batch axis included. The default serves
+    /// priors of any shape.
     ///
     /// # Errors
     /// The axis that does not fit.
@@ -53,7 +62,8 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
         Ok(())
     }
 
-    /// [`Prior::check`] beside an actual condition. The default serves priors that ignore the condition.
+    /// [`Prior::check`] beside an actual condition. The default serves priors that ignore the
+    /// condition.
     ///
     /// # Errors
     /// The axis that does not fit, of the latents or of the condition.
@@ -63,14 +73,18 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
     }
 }
 
-/// A prior whose samples depend on its parameters by a differentiable function of noise that does not: their gradients
-/// are those of the samples' expectations. A mixture, which chooses a component for each sample, is none.
+/// A prior whose samples depend on its parameters by a differentiable function of noise that does
+/// not: their gradients are those of the samples' expectations. A mixture, which chooses a
+/// component for each sample, is none.
 pub trait ReparametrisedPrior<const D: usize, C: Context = ()>: Prior<D, C> {}
 
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for StandardNormal {}
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for DiagonalNormal<D> {}
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for Uniform {}
-impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>> for ConditionalNormal<N> {}
+impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>>
+    for ConditionalNormal<N>
+{
+}
 
 /// A configuration of a prior. A prior without parameters is its own configuration.
 pub trait PriorConfig<const D: usize, C: Context = ()> {

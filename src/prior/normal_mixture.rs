@@ -9,13 +9,16 @@
 //! | `μ` | means, `dims` numbers per example | `[K, dims]` | yes |
 //! | `s` | log-scales | `[K, dims]` | yes |
 //!
-//! The temperature acts within a component: at 0 the samples are the means. `no_grad` of the module keeps a mixture where it is.
+//! The temperature acts within a component: at 0 the samples are the means. `no_grad` of the module
+//! keeps a mixture where it is.
 //!
 //! # Start
-//! Means from `N(0, spread²)`, scales 1, equal weights: components that are equal have equal gradients and would stay equal.
+//! Means from `N(0, spread²)`, scales 1, equal weights: components that are equal have equal
+//! gradients and would stay equal.
 //!
 //! # Numerics
-//! Nothing leaves log space: the sum over components is taken relative to the largest. Where squares overflow the density is 0, `−∞` nats. `exp(−s)` overflows f32 at `s < −88`.
+//! Nothing leaves log space: the sum over components is taken relative to the largest. Where
+//! squares overflow the density is 0, `−∞` nats. `exp(−s)` overflows f32 at `s < −88`.
 //!
 //! # Cost
 //! `O(B·K·dims)` in time and memory.
@@ -62,8 +65,10 @@ impl NormalMixtureConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "NormalMixtureConfig";
         ConfigError::repeated(NAME, "n_components", self.n_components)?;
-        // Squares of draws must be float32 numbers with room to spare; means that are equal would stay equal.
-        let (least, range) = if self.n_components > 1 { (1e-6, "[1e-6, 1e6]") } else { (0.0, "[0, 1e6]") };
+        // Squares of draws must be float32 numbers with room to spare; means that are equal would
+        // stay equal.
+        let (least, range) =
+            if self.n_components > 1 { (1e-6, "[1e-6, 1e6]") } else { (0.0, "[0, 1e6]") };
         if (least..=1e6).contains(&self.spread) {
             return Ok(());
         }
@@ -78,7 +83,11 @@ impl NormalMixtureConfig {
         self.validate()?;
         let (k, numbers) = (self.n_components, per_example(shape));
         let total = sum([k, product([2, k, numbers])]);
-        ConfigError::parameters("NormalMixtureConfig", total, [("shape", numbers), ("n_components", k)])
+        ConfigError::parameters(
+            "NormalMixtureConfig",
+            total,
+            [("shape", numbers), ("n_components", k)],
+        )
     }
 
     /// The prior of latents of shape `shape[1..]`, with means from the device's generator.
@@ -123,8 +132,8 @@ pub struct NormalMixture {
 }
 
 impl NormalMixture {
-    /// The mixture with these parameters, of latents of shape `shape[1..]`. Components that are equal have equal gradients: no training
-    /// parts them.
+    /// The mixture with these parameters, of latents of shape `shape[1..]`. Components that are
+    /// equal have equal gradients: no training parts them.
     ///
     /// # Errors
     /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`.
@@ -160,26 +169,44 @@ impl<const D: usize, C: Context> Prior<D, C> for NormalMixture {
         let distance = flatten(z).unsqueeze_dim::<3>(1) - self.means.val().unsqueeze::<3>();
         let scaled = distance * log_scales.clone().neg().exp();
         let terms = scaled.square().mul_scalar(-0.5) - log_scales.add_scalar(0.5 * (2.0 * PI).ln());
-        let joint = terms.sum_dim(2).squeeze_dim::<2>(2) + log_softmax(self.logits.val(), 0).unsqueeze::<2>();
-        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its own share.
+        let joint = terms.sum_dim(2).squeeze_dim::<2>(2)
+            + log_softmax(self.logits.val(), 0).unsqueeze::<2>();
+        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its
+        // own share.
         let largest = joint.clone().detach().max_dim(1);
-        // Where all are -∞, as of latents whose squares overflow, the sum is 0 and its logarithm -∞ again, not the NaN of -∞ + ∞.
+        // Where all are -∞, as of latents whose squares overflow, the sum is 0 and its logarithm -∞
+        // again, not the NaN of -∞ + ∞.
         let largest = largest.clone().mask_fill(largest.equal_elem(f32::NEG_INFINITY), 0.0);
         let sum = (joint - largest.clone()).exp().sum_dim(1).log() + largest;
         sum.squeeze_dim::<1>(1)
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+    fn sample(
+        &self,
+        shape: [usize; D],
+        temperature: f64,
+        _: &C,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<D> {
         check_shape(check_shape_size("NormalMixture", &shape));
         check_shape(Prior::<D, C>::check(self, shape));
         let (means, log_scales) = (self.means.val(), self.log_scales.val());
         let [k, dims] = means.dims();
-        // How many running sums of the weights a uniform number reaches, the last left out: at most K − 1, however sums are rounded.
-        let sums = log_softmax(self.logits.val(), 0).exp().cumsum(0).unsqueeze::<2>().expand([shape[0], k]);
-        let uniform = Tensor::<2>::random([shape[0], 1], Distribution::Uniform(0.0, 1.0), (device, dtype));
-        let reached = sums.lower_equal(uniform.expand([shape[0], k])).int().sum_dim(1).squeeze_dim::<1>(1);
+        // How many running sums of the weights a uniform number reaches, the last left out: at most
+        // K − 1, however sums are rounded.
+        let sums = log_softmax(self.logits.val(), 0)
+            .exp()
+            .cumsum(0)
+            .unsqueeze::<2>()
+            .expand([shape[0], k]);
+        let uniform =
+            Tensor::<2>::random([shape[0], 1], Distribution::Uniform(0.0, 1.0), (device, dtype));
+        let reached =
+            sums.lower_equal(uniform.expand([shape[0], k])).int().sum_dim(1).squeeze_dim::<1>(1);
         let component = reached.clamp_max(k as i64 - 1);
-        let draws = Tensor::<2>::random([shape[0], dims], Distribution::Normal(0.0, 1.0), (device, dtype));
+        let draws =
+            Tensor::<2>::random([shape[0], dims], Distribution::Normal(0.0, 1.0), (device, dtype));
         let scales = log_scales.select(0, component.clone()).exp().mul_scalar(temperature);
         (draws * scales + means.select(0, component)).reshape(shape)
     }

@@ -40,8 +40,16 @@ impl<const D: usize, C: Context> Prior<D, C> for StandardNormal {
         sum_event(z.square()).mul_scalar(-0.5).sub_scalar(0.5 * n as f64 * (2.0 * PI).ln())
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+    fn sample(
+        &self,
+        shape: [usize; D],
+        temperature: f64,
+        _: &C,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<D> {
         check_shape(check_shape_size("StandardNormal", &shape));
-        Tensor::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype)).mul_scalar(temperature)
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), (device, dtype))
+            .mul_scalar(temperature)
     }
 }

@@ -39,7 +39,14 @@ impl<const D: usize, C: Context> Prior<D, C> for Uniform {
         sum_event(z.mul_scalar(0.0).mask_fill(outside, f32::NEG_INFINITY))
     }
 
-    fn sample(&self, shape: [usize; D], temperature: f64, _: &C, device: &Device, dtype: DType) -> Tensor<D> {
+    fn sample(
+        &self,
+        shape: [usize; D],
+        temperature: f64,
+        _: &C,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<D> {
         check_shape(check_shape_size("Uniform", &shape));
         let draws = Tensor::random(shape, Distribution::Uniform(0.0, 1.0), (device, dtype));
         draws.sub_scalar(0.5).mul_scalar(temperature).add_scalar(0.5)

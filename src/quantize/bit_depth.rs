@@ -3,8 +3,9 @@
 //! reduce    x -> ⌊x / 2^(8−n)⌋          0..255 to 0..2^n − 1
 //! restore   x -> x·2^(8−n)              0..2^n − 1 to multiples of 2^(8−n), the lower ends of the steps
 //! ```
-//! A model of reduced images is one of other data: its bits/dim cannot be compared with those of 8 bits.
-//! [`Images::coarsened`](crate::data::Images::coarsened) reduces a whole set of images in memory.
+//! A model of reduced images is one of other data: its bits/dim cannot be compared with those of 8
+//! bits. [`Images::coarsened`](crate::data::Images::coarsened) reduces a whole set of images in
+//! memory.
 //!
 //! # Reference
 //! `n_bits_x` of the code of Kingma & Dhariwal 2018, which shows samples as `restore` does.
@@ -26,7 +27,12 @@ impl BitDepth {
         if (1..=8).contains(&n_bits) {
             return Ok(Self { n_bits });
         }
-        Err(ConfigError::OutOfRange { config: "BitDepth", field: "n_bits", range: "[1, 8]", found: n_bits as f64 })
+        Err(ConfigError::OutOfRange {
+            config: "BitDepth",
+            field: "n_bits",
+            range: "[1, 8]",
+            found: n_bits as f64,
+        })
     }
 
     /// Levels of a pixel, `2^n`: what a dequantization takes.
@@ -44,7 +50,8 @@ impl BitDepth {
         if self.step() == 1 {
             return x;
         }
-        // Levels are not negative, and exact in f32: floor is what integer division does, on every backend.
+        // Levels are not negative, and exact in f32: floor is what integer division does, on every
+        // backend.
         x.float().mul_scalar(1.0 / self.step() as f64).floor().int()
     }
 

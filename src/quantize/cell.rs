@@ -5,23 +5,26 @@
 //! place    y = fl(fl(x + u)·fl(1/M)); if that is start(x + 1), the number before it
 //! level    the x with y in cell(x)             ⌊M·y⌋, compared with the starts of its cell and of the next
 //! ```
-//! Rounding keeps order, so `place` gives a number of `cell(x)` for every `u` in [0, 1], 1 included, and `level` finds
-//! `x` again, for every `M`, power of two or not.
+//! Rounding keeps order, so `place` gives a number of `cell(x)` for every `u` in [0, 1], 1
+//! included, and `level` finds `x` again, for every `M`, power of two or not.
 //!
 //! # Density
-//! Each number of a cell represents the `u` that round to it: an interval of length `h`, the spacing of the type
-//! divided by the width of a level, with the number in its middle. The two end numbers differ: the first represents
-//! `[0, h/2)`, and the last `[1 − 3h/2, 1]`, which includes the `u` that would have rounded to the next level. No `u`
-//! is lost or counted twice, so the bound of a density that is constant over a cell is exact. The mean of the noise is
-//! lower by `h²/2`. At the limit of a type `h` is at most 2^-8, and the mean is off by 2^-17 of a level; with 256
+//! Each number of a cell represents the `u` that round to it: an interval of length `h`, the
+//! spacing of the type divided by the width of a level, with the number in its middle. The two end
+//! numbers differ: the first represents `[0, h/2)`, and the last `[1 − 3h/2, 1]`, which includes
+//! the `u` that would have rounded to the next level. No `u` is lost or counted twice, so the bound
+//! of a density that is constant over a cell is exact. The mean of the noise is lower by `h²/2`. At
+//! the limit of a type `h` is at most 2^-8, and the mean is off by 2^-17 of a level; with 256
 //! levels in float32 by 2^-33.
 //!
 //! # Limit
-//! A flow can learn to tell the numbers of a cell apart and concentrate its density on some of them. `K` components of
-//! width `e^−7` of the spacing (the narrowest that [`crate::law::MixLogCdf`] makes) on `K` of `N` numbers raise the
-//! "bound" of data on one level by `min(1, K/N)·7` nats above the truth: at 20 bits in float32, where `N` is 16, by 10
-//! bits. [`most_levels`] leaves at least [`PER_CELL`] numbers in a cell, which a law of a few components cannot cover.
-//! Only cells in the upper half of the levels have so few; with 256 levels they have 65,536.
+//! A flow can learn to tell the numbers of a cell apart and concentrate its density on some of
+//! them. `K` components of width `e^−7` of the spacing (the narrowest that
+//! [`crate::law::MixLogCdf`] makes) on `K` of `N` numbers raise the "bound" of data on one level by
+//! `min(1, K/N)·7` nats above the truth: at 20 bits in float32, where `N` is 16, by 10 bits.
+//! [`most_levels`] leaves at least [`PER_CELL`] numbers in a cell, which a law of a few components
+//! cannot cover. Only cells in the upper half of the levels have so few; with 256 levels they have
+//! 65,536.
 
 use burn::tensor::{DType, FloatDType, Int, IntDType, Tensor};
 
@@ -30,8 +33,8 @@ use crate::error::ConfigError;
 /// Least number of floating-point numbers in a cell.
 const PER_CELL: usize = 256;
 
-/// Most levels that a type allows with noise: its numbers in [½, 1), where they are sparsest, are shared by the cells
-/// of that half. `None`: the type is too coarse for densities.
+/// Most levels that a type allows with noise: its numbers in [½, 1), where they are sparsest, are
+/// shared by the cells of that half. `None`: the type is too coarse for densities.
 fn most_levels(dtype: DType) -> Option<usize> {
     match dtype {
         // 2^24 and 2^53 multiples of the spacing below 1.
@@ -41,18 +44,31 @@ fn most_levels(dtype: DType) -> Option<usize> {
     }
 }
 
-/// Whether a type has room for noise in each of `n_levels` levels, of which there must be at least 2.
-pub(super) fn check(config: &'static str, n_levels: usize, dtype: DType) -> Result<(), ConfigError> {
+/// Whether a type has room for noise in each of `n_levels` levels, of which there must be at least
+/// 2.
+pub(super) fn check(
+    config: &'static str,
+    n_levels: usize,
+    dtype: DType,
+) -> Result<(), ConfigError> {
     if n_levels < 2 {
-        return Err(ConfigError::OutOfRange { config, field: "n_levels", range: "[2, ∞)", found: n_levels as f64 });
+        return Err(ConfigError::OutOfRange {
+            config,
+            field: "n_levels",
+            range: "[2, ∞)",
+            found: n_levels as f64,
+        });
     }
     match most_levels(dtype) {
         Some(most) if n_levels <= most => Ok(()),
-        most => Err(ConfigError::Levels { config, found: n_levels, dtype, most: most.unwrap_or(0) }),
+        most => {
+            Err(ConfigError::Levels { config, found: n_levels, dtype, most: most.unwrap_or(0) })
+        }
     }
 }
 
-/// Levels converted to a float type. The conversion avoids float32, which distinguishes levels only up to 2^24.
+/// Levels converted to a float type. The conversion avoids float32, which distinguishes levels only
+/// up to 2^24.
 pub(super) fn numbers<const D: usize>(x: Tensor<D, Int>, dtype: DType) -> Tensor<D> {
     x.cast(FloatDType::from(dtype))
 }
@@ -67,10 +83,12 @@ pub(super) fn place<const D: usize>(x: Tensor<D>, u: Tensor<D>, n_levels: usize)
     if let Err(error) = check("dequantization", n_levels, x.dtype()) {
         panic!("{error}");
     }
-    let half_epsilon = if x.dtype() == DType::F64 { f64::EPSILON / 2.0 } else { f64::from(f32::EPSILON) / 2.0 };
+    let half_epsilon =
+        if x.dtype() == DType::F64 { f64::EPSILON / 2.0 } else { f64::from(f32::EPSILON) / 2.0 };
     let step = 1.0 / n_levels as f64;
     let next = x.clone().add_scalar(1.0).mul_scalar(step);
-    // `b·(1 − ε/2)` lies half a spacing to one spacing below `b` and rounds to the number before it.
+    // `b·(1 − ε/2)` lies half a spacing to one spacing below `b` and rounds to the number before
+    // it.
     let last = next.clone().mul_scalar(1.0 - half_epsilon);
     let within = u.clone().detach().lower_equal_elem(1.0);
     let y = (x + u).mul_scalar(step);
@@ -80,15 +98,20 @@ pub(super) fn place<const D: usize>(x: Tensor<D>, u: Tensor<D>, n_levels: usize)
     y - (reached - last).mask_fill(over.bool_not(), 0.0)
 }
 
-/// The level whose cell contains `y`, as a 64-bit integer if there are more than 2^31 levels. Numbers below 0, and 1 or
-/// above, which the inverse of a flow may give, belong to the first and the last level.
+/// The level whose cell contains `y`, as a 64-bit integer if there are more than 2^31 levels.
+/// Numbers below 0, and 1 or above, which the inverse of a flow may give, belong to the first and
+/// the last level.
 pub(super) fn level<const D: usize>(y: Tensor<D>, n_levels: usize) -> Tensor<D, Int> {
     let (step, last) = (1.0 / n_levels as f64, (n_levels - 1) as f64);
     let y = y.detach();
     // Off by one at most: `M·y` is rounded twice, and a cell is 256 spacings wide.
     let level = y.clone().mul_scalar(n_levels as f64).floor().clamp(0.0, last);
     let below = y.clone().lower(level.clone().mul_scalar(step)).float().cast(y.dtype());
-    let beyond = y.clone().greater_equal(level.clone().add_scalar(1.0).mul_scalar(step)).float().cast(y.dtype());
+    let beyond = y
+        .clone()
+        .greater_equal(level.clone().add_scalar(1.0).mul_scalar(step))
+        .float()
+        .cast(y.dtype());
     let level = (level - below + beyond).clamp(0.0, last);
     // The device's own integers may have 32 bits.
     if n_levels > 1 << 31 { level.cast(IntDType::I64) } else { level.int() }

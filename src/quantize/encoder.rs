@@ -25,8 +25,8 @@ pub trait Encoder<const D: usize>: Module + ModuleDisplay {
 
 /// An encoder in its place, with the casts that every encoder needs.
 ///
-/// Mixed precision ([`train::Precision`](crate::train::Precision)) asks for this type: an encoder within is trained in a half type,
-/// whoever wrote it.
+/// Mixed precision ([`train::Precision`](crate::train::Precision)) asks for this type: an encoder
+/// within is trained in a half type, whoever wrote it.
 #[derive(Module, Debug)]
 pub struct Encoding<N> {
     /// The encoder.
@@ -39,7 +39,8 @@ impl<N> Encoding<N> {
         Self { net }
     }
 
-    /// The condition of a batch, in the type of `x`. Gradients of the code are added up over the layers that read it, in this type.
+    /// The condition of a batch, in the type of `x`. Gradients of the code are added up over the
+    /// layers that read it, in this type.
     pub fn encode<const D: usize>(&self, x: Tensor<D>) -> N::Code
     where
         N: Encoder<D>,

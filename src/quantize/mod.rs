@@ -6,17 +6,18 @@
 //! The number of levels `M` is known only here: the flow that follows sees numbers in [0, 1].
 //!
 //! # Numerics
-//! `y` never rounds to a number of another level: `lower(lift(x))` is `x` for every `u` in [0, 1]. The file `cell.rs`
-//! says how, and at what cost.
+//! `y` never rounds to a number of another level: `lower(lift(x))` is `x` for every `u` in [0, 1].
+//! The file `cell.rs` says how, and at what cost.
 //!
 //! | type of the flow | most levels | example |
 //! |---|---|---|
 //! | float32 | 2^16 | images of 16 bits |
 //! | float64 | 2^45 | |
 //!
-//! More levels are an error: with only a few numbers in a level there is no room for noise, and the result of an
-//! evaluation would not be a bound. Use a float64 flow and `with_dtype(DType::F64)`, or drop bits first. The readers of
-//! [`crate::data`] take 8-bit images only; pass deeper images as `Int` tensors of your own.
+//! More levels are an error: with only a few numbers in a level there is no room for noise, and the
+//! result of an evaluation would not be a bound. Use a float64 flow and `with_dtype(DType::F64)`,
+//! or drop bits first. The readers of [`crate::data`] take 8-bit images only; pass deeper images as
+//! `Int` tensors of your own.
 
 pub mod bit_depth;
 mod cell;
@@ -34,7 +35,10 @@ pub use variational::{VariationalDequantization, VariationalDequantizationConfig
 use crate::error::{FlowError, ShapeError};
 
 /// Whether every level is one of `0..n_levels`; the shape.
-pub(crate) fn check_levels<const D: usize>(x: &Tensor<D, Int>, n_levels: usize) -> Result<[usize; D], FlowError> {
+pub(crate) fn check_levels<const D: usize>(
+    x: &Tensor<D, Int>,
+    n_levels: usize,
+) -> Result<[usize; D], FlowError> {
     let dims = x.dims();
     if dims.contains(&0) {
         return Err(ShapeError::Empty { layer: "dequantization", shape: dims.to_vec() }.into());
@@ -46,7 +50,9 @@ pub(crate) fn check_levels<const D: usize>(x: &Tensor<D, Int>, n_levels: usize) 
     let legal = 0..n_levels as i128;
     match wide(&data).into_iter().enumerate().find(|(_, level)| !legal.contains(level)) {
         None => Ok(dims),
-        Some((index, found)) => Err(FlowError::Level { example: index / 2, found, levels: n_levels }),
+        Some((index, found)) => {
+            Err(FlowError::Level { example: index / 2, found, levels: n_levels })
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! ```text
 //! lift     y = (x + u)/M,  u ~ U[0, 1)                  log_weight = −D ln M
 //! ```
-//! The special case of [`crate::VariationalDequantization`] whose `q(u | x)` is 1. Theis et al. 2016 §3.1.
+//! The special case of [`crate::VariationalDequantization`] whose `q(u | x)` is 1. Theis et al.
+//! 2016 §3.1.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -75,7 +76,8 @@ impl<const D: usize> Surjection<D> for UniformDequantization {
         let dims = x.dims();
         let n: usize = dims[1..].iter().product();
         let levels = self.n_levels as f64;
-        let log_weight = Tensor::full([dims[0]], -(n as f64) * levels.ln(), (&noise.device(), noise.dtype()));
+        let log_weight =
+            Tensor::full([dims[0]], -(n as f64) * levels.ln(), (&noise.device(), noise.dtype()));
         (cell::place(cell::numbers(x, noise.dtype()), noise, self.n_levels), log_weight)
     }
 

@@ -4,11 +4,12 @@
 //! lift     u = f(ε | c),  ε ~ N(0, 1)                   y = (x + u)/M
 //!          log_weight = ln|det ∂f/∂ε| − ln N(ε) − D ln M     ( = −ln q(u | x) − D ln M )
 //! ```
-//! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its inverse is never needed.
+//! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its
+//! inverse is never needed.
 //!
 //! # Numerics
-//! In f32 `u` may round to 1; `y` still stays below the next level. The density there is finite, and so is the
-//! log-determinant.
+//! In f32 `u` may round to 1; `y` still stays below the next level. The density there is finite,
+//! and so is the log-determinant.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1.
@@ -76,7 +77,11 @@ impl<N, B> VariationalDequantization<N, B> {
     }
 
     /// Levels as numbers of `noise`'s type, and scaled for the encoder.
-    fn scaled<const D: usize>(&self, x: Tensor<D, Int>, noise: &Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+    fn scaled<const D: usize>(
+        &self,
+        x: Tensor<D, Int>,
+        noise: &Tensor<D>,
+    ) -> (Tensor<D>, Tensor<D>) {
         let x = cell::numbers(x, noise.dtype());
         let scaled = x.clone().mul_scalar(1.0 / self.n_levels as f64).sub_scalar(0.5);
         (x, scaled)
@@ -112,7 +117,12 @@ where
         (cell::place(x, u, self.n_levels), log_weight)
     }
 
-    fn walk_lift(&self, x: Self::Data, noise: Tensor<D>, walk: &mut Replay<()>) -> (Tensor<D>, Tensor<1>) {
+    fn walk_lift(
+        &self,
+        x: Self::Data,
+        noise: Tensor<D>,
+        walk: &mut Replay<()>,
+    ) -> (Tensor<D>, Tensor<1>) {
         let n: usize = x.dims()[1..].iter().product();
         let levels = self.n_levels as f64;
         let device = graph_device(self, &noise);
@@ -132,14 +142,21 @@ where
         (y, log_weight)
     }
 
-    fn walk_back(&self, x: Self::Data, noise: Tensor<D>, back: Cotangent<D>, walk: &mut Replay<()>) {
+    fn walk_back(
+        &self,
+        x: Self::Data,
+        noise: Tensor<D>,
+        back: Cotangent<D>,
+        walk: &mut Replay<()>,
+    ) {
         let device = graph_device(self, &noise);
         walk.leave(&device);
         let Some((z, code)) = walk.stashed::<(Tensor<D>, N::Code)>() else {
             unreachable!("walk_lift stashed it at this place");
         };
         let Cotangent { grad_z, grad_log_det, .. } = back;
-        let back = Cotangent { z, grad_z: grad_z.mul_scalar(1.0 / self.n_levels as f64), grad_log_det };
+        let back =
+            Cotangent { z, grad_z: grad_z.mul_scalar(1.0 / self.n_levels as f64), grad_log_det };
         let through = |walk: &mut Replay<N::Code>| self.flow.replay_back(back, &code, walk);
         let (_, grad_code) = walk.conditioned(|walk| walk.within("flow", through));
         walk.leave(&device);

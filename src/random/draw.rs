@@ -6,8 +6,8 @@ use rand::{Rng, SeedableRng};
 /// The odd integer nearest to 2^64 / golden ratio, the increment of SplitMix64.
 pub(crate) const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Stafford's variant 13: a bijection of 64-bit integers in which each input bit flips each output bit about half of
-/// the time.
+/// Stafford's variant 13: a bijection of 64-bit integers in which each input bit flips each output
+/// bit about half of the time.
 pub(crate) const fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -23,7 +23,8 @@ pub(crate) fn generator(key: [u64; 4]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(bytes)
 }
 
-/// A draw from `0..k` as `floor(u·k / 2^64)` from one 64-bit word `u`: off uniform by less than `k / 2^64`.
+/// A draw from `0..k` as `floor(u·k / 2^64)` from one 64-bit word `u`: off uniform by less than
+/// `k / 2^64`.
 pub(crate) fn below(generator: &mut ChaCha8Rng, k: usize) -> usize {
     // u < 2^64, so the quotient is below `k`: in range, and it fits.
     ((u128::from(generator.next_u64()) * k as u128) >> 64) as usize

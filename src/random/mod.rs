@@ -1,15 +1,17 @@
-//! A device's stream of random numbers: a scope that draws from a seed, and then restores the caller's stream.
+//! A device's stream of random numbers: a scope that draws from a seed, and then restores the
+//! caller's stream.
 //! ```text
 //! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of 8 float32 numbers that
 //!                                                        the device draws before the scope
 //! after   the device is seeded with `key`
 //! ```
-//! burn's generator is global to a backend. It can be seeded and drawn from, but its state can be neither read nor
-//! restored. So the numbers after a scope are not those that would have been drawn without it. They depend only on the
-//! state before the scope, and on nothing within it. Eight float32 numbers hold at least 8·23 random bits, which are
-//! mixed into a key of 64 bits.
+//! burn's generator is global to a backend. It can be seeded and drawn from, but its state can be
+//! neither read nor restored. So the numbers after a scope are not those that would have been drawn
+//! without it. They depend only on the state before the scope, and on nothing within it. Eight
+//! float32 numbers hold at least 8·23 random bits, which are mixed into a key of 64 bits.
 //!
-//! All scopes of a process share the generator: two threads that draw from one backend affect each other.
+//! All scopes of a process share the generator: two threads that draw from one backend affect each
+//! other.
 
 pub(crate) mod draw;
 pub(crate) mod shuffle;
@@ -24,17 +26,21 @@ use crate::random::draw::{GAMMA, mix};
 /// How many random numbers make a key.
 const DRAWS: usize = 8;
 
-/// A key from the state of the device's generator, which advances. One device-to-host copy; `Err` holds what the device
-/// reported.
+/// A key from the state of the device's generator, which advances. One device-to-host copy; `Err`
+/// holds what the device reported.
 pub(crate) fn key(device: &Device) -> Result<u64, String> {
     let device = device.clone().without_autodiff();
-    let draws = Tensor::<1>::random([DRAWS], Distribution::Uniform(0.0, 1.0), (&device, DType::F32));
+    let draws =
+        Tensor::<1>::random([DRAWS], Distribution::Uniform(0.0, 1.0), (&device, DType::F32));
     let draws = draws.try_into_data().map_err(|error| error.to_string())?;
-    Ok(draws.iter::<f32>().fold(GAMMA, |key, draw| mix(key.wrapping_add(u64::from(draw.to_bits())))))
+    Ok(draws
+        .iter::<f32>()
+        .fold(GAMMA, |key, draw| mix(key.wrapping_add(u64::from(draw.to_bits())))))
 }
 
-/// A scope in which a device draws from a seed. When it is dropped, also after an error or a panic, the device's stream
-/// continues in a way that depends only on its state before the scope, not on the seed or on how much was drawn.
+/// A scope in which a device draws from a seed. When it is dropped, also after an error or a panic,
+/// the device's stream continues in a way that depends only on its state before the scope, not on
+/// the seed or on how much was drawn.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -82,7 +88,8 @@ impl Drop for Seeded {
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
         if thread::panicking() {
-            // A device whose server is gone panics here. A second panic would end the process and hide the first.
+            // A device whose server is gone panics here. A second panic would end the process and
+            // hide the first.
             let _ = catch_unwind(AssertUnwindSafe(|| self.device.seed(key)));
         } else {
             self.device.seed(key);

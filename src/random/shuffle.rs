@@ -4,9 +4,9 @@ use crate::random::draw::{below, generator};
 
 /// `0..n` in an order that depends on `seed` and `stream` alone.
 ///
-/// The generator is ChaCha with 8 rounds, its key the little-endian bytes of the seed, of the stream, and 16 zeros; the shuffle is
-/// Fisher-Yates from the back, drawing below `k` as `floor(u·k / 2^64)` from one 64-bit word `u`. A draw is off uniform by less than
-/// `k / 2^64`.
+/// The generator is ChaCha with 8 rounds, its key the little-endian bytes of the seed, of the
+/// stream, and 16 zeros; the shuffle is Fisher-Yates from the back, drawing below `k` as
+/// `floor(u·k / 2^64)` from one 64-bit word `u`. A draw is off uniform by less than `k / 2^64`.
 pub(crate) fn shuffled(n: usize, seed: u64, stream: u64) -> Vec<usize> {
     let mut generator = generator([seed, stream, 0, 0]);
     let mut order: Vec<usize> = (0..n).collect();

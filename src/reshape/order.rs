@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::random::shuffle::shuffled;
 
-/// An order of the places along axis 1: for [`crate::Permutation`] which channel of `x` each channel of `z` is, for [`crate::Made`] which
-/// number comes first, second, ...
+/// An order of the places along axis 1: for [`crate::Permutation`] which channel of `x` each
+/// channel of `z` is, for [`crate::Made`] which number comes first, second, ...
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// As they stand.
     Natural,
     /// The last first.
     Reversed,
-    /// A random order, the same wherever and whenever it is made from the same seed: ChaCha with 8 rounds keyed with the seed, then
-    /// Fisher-Yates.
+    /// A random order, the same wherever and whenever it is made from the same seed: ChaCha with 8
+    /// rounds keyed with the seed, then Fisher-Yates.
     Shuffled {
         /// Seed of the order.
         seed: u64,
@@ -42,7 +42,8 @@ impl Order {
         Err(ConfigError::NotPermutation { config, field: "order", n, found: indices.clone() })
     }
 
-    /// The places, first to last. An explicit order is as long as it is, whatever `n` says; configurations check that.
+    /// The places, first to last. An explicit order is as long as it is, whatever `n` says;
+    /// configurations check that.
     pub fn indices(&self, n: usize) -> Vec<usize> {
         match self {
             Self::Natural => (0..n).collect(),

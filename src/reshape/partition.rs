@@ -1,4 +1,5 @@
-//! Partition: cuts an image into two halves and stacks them on the channel axis, where couplings find them.
+//! Partition: cuts an image into two halves and stacks them on the channel axis, where couplings
+//! find them.
 //! ```text
 //! forward   [B, C, H, W] -> [B, 2C, H, W/2]             log_det 0
 //!           channels 0..C hold the first half (a), C..2C the second (b)
@@ -10,7 +11,8 @@
 //! [`Pattern::Channels`] leaves the image as it is: the halves are those of the channel axis.
 //!
 //! # Reference
-//! The checkerboard is Dinh et al. 2017 §3.4. Flow++'s paper speaks of a checkerboard; its released code cuts stripes of columns.
+//! The checkerboard is Dinh et al. 2017 §3.4. Flow++'s paper speaks of a checkerboard; its released
+//! code cuts stripes of columns.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -87,7 +89,12 @@ impl ShapeMap<4> for Partition {
         let [b, c, h, w] = shape;
         let even = |axis: usize| {
             if shape[axis] == 0 || !shape[axis].is_multiple_of(2) {
-                Err(ShapeError::NotDivisible { layer: "Partition", axis, factor: 2, shape: shape.to_vec() })
+                Err(ShapeError::NotDivisible {
+                    layer: "Partition",
+                    axis,
+                    factor: 2,
+                    shape: shape.to_vec(),
+                })
             } else {
                 Ok(())
             }
@@ -103,14 +110,22 @@ impl ShapeMap<4> for Partition {
     fn input_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         let [b, c, h, w] = shape;
         if c == 0 || c % 2 != 0 {
-            return Err(ShapeError::NotDivisible { layer: "Partition", axis: 1, factor: 2, shape: shape.to_vec() });
+            return Err(ShapeError::NotDivisible {
+                layer: "Partition",
+                axis: 1,
+                factor: 2,
+                shape: shape.to_vec(),
+            });
         }
         check_shape_size("Partition", &shape)?;
         match self.pattern {
             Pattern::Channels => Ok(shape),
-            Pattern::Checkerboard if h == 0 || h % 2 != 0 => {
-                Err(ShapeError::NotDivisible { layer: "Partition", axis: 2, factor: 2, shape: shape.to_vec() })
-            }
+            Pattern::Checkerboard if h == 0 || h % 2 != 0 => Err(ShapeError::NotDivisible {
+                layer: "Partition",
+                axis: 2,
+                factor: 2,
+                shape: shape.to_vec(),
+            }),
             Pattern::Stripes | Pattern::Checkerboard => Ok([b, c / 2, h, 2 * w]),
         }
     }
@@ -138,7 +153,8 @@ impl<C: Context> Bijector<4, C> for Partition {
             return z;
         }
         let [b, c, h, w] = z.dims();
-        let striped = z.reshape([b, 2, c / 2, h, w]).permute([0, 2, 3, 4, 1]).reshape([b, c / 2, h, 2 * w]);
+        let striped =
+            z.reshape([b, 2, c / 2, h, w]).permute([0, 2, 3, 4, 1]).reshape([b, c / 2, h, 2 * w]);
         if self.pattern == Pattern::Checkerboard { flip_odd_rows(striped) } else { striped }
     }
 

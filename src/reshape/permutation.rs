@@ -7,11 +7,12 @@
 //! |---|---|---|---|
 //! | `π` | which channel of x each channel of z is | `[C]`, integers | no |
 //!
-//! Between couplings it changes which channels are kept together; [`crate::Swap`] only exchanges the halves, and
-//! [`crate::Conv1x1`] is the trained generalisation.
+//! Between couplings it changes which channels are kept together; [`crate::Swap`] only exchanges
+//! the halves, and [`crate::Conv1x1`] is the trained generalisation.
 //!
-//! `π` is an integer parameter, saved with the others: a checkpoint computes what it computed, also in a model that was built with another
-//! seed. A shuffle depends on its seed and the number of channels alone, on every device and platform.
+//! `π` is an integer parameter, saved with the others: a checkpoint computes what it computed, also
+//! in a model that was built with another seed. A shuffle depends on its seed and the number of
+//! channels alone, on every device and platform.
 //!
 //! # Numerics
 //! Exact in both directions: numbers are moved, never computed with.
@@ -20,8 +21,8 @@
 //! `O(B·C·P)` in both directions for `P` positions per channel, no host read.
 //!
 //! # Reference
-//! The reversal is that of NICE and RealNVP (Dinh et al. 2017 §3.5), the fixed shuffle that of the ablation of Glow (Kingma & Dhariwal 2018
-//! §5.1).
+//! The reversal is that of NICE and RealNVP (Dinh et al. 2017 §3.5), the fixed shuffle that of the
+//! ablation of Glow (Kingma & Dhariwal 2018 §5.1).
 //!
 //! # Example
 //! ```
@@ -74,7 +75,8 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for PermutationConfig {
     fn build(&self, site: &Site<D, C>) -> Result<Permutation, ConfigError> {
         self.plan(site)?;
         let n = site.channels("Permutation")?;
-        let indices: Vec<i64> = self.order.indices(n).into_iter().map(|index| index as i64).collect();
+        let indices: Vec<i64> =
+            self.order.indices(n).into_iter().map(|index| index as i64).collect();
         let indices = Tensor::from_data(TensorData::new(indices, [n]), site.device());
         Ok(Permutation { indices: Param::initialized(ParamId::new(), indices) })
     }

@@ -7,9 +7,10 @@
 //!    8  9 10 11            8 10        9 11        12 14          13 15
 //!   12 13 14 15
 //! ```
-//! With `C` channels the four planes of a channel stand together ([`ChannelOrder::ChannelMajor`], `4c + 2·row + column`: Glow and RealNVP
-//! in PyTorch), or all channels of a block position do ([`ChannelOrder::BlockMajor`], `(2·row + column)·C + c`: TensorFlow's
-//! `space_to_depth`, Flow++). After `BlockMajor`, halving the channels halves the rows of the image.
+//! With `C` channels the four planes of a channel stand together ([`ChannelOrder::ChannelMajor`],
+//! `4c + 2·row + column`: Glow and RealNVP in PyTorch), or all channels of a block position do
+//! ([`ChannelOrder::BlockMajor`], `(2·row + column)·C + c`: TensorFlow's `space_to_depth`, Flow++).
+//! After `BlockMajor`, halving the channels halves the rows of the image.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.6.
@@ -78,7 +79,12 @@ impl ShapeMap<4> for Squeeze {
         let [b, c, h, w] = shape;
         for (axis, length) in [(2, h), (3, w)] {
             if length == 0 || length % 2 != 0 {
-                return Err(ShapeError::NotDivisible { layer: "Squeeze", axis, factor: 2, shape: shape.to_vec() });
+                return Err(ShapeError::NotDivisible {
+                    layer: "Squeeze",
+                    axis,
+                    factor: 2,
+                    shape: shape.to_vec(),
+                });
             }
         }
         check_shape_size("Squeeze", &shape)?;
@@ -88,7 +94,12 @@ impl ShapeMap<4> for Squeeze {
     fn input_shape(&self, shape: [usize; 4]) -> Result<[usize; 4], ShapeError> {
         let [b, c, h, w] = shape;
         if c == 0 || c % 4 != 0 {
-            return Err(ShapeError::NotDivisible { layer: "Squeeze", axis: 1, factor: 4, shape: shape.to_vec() });
+            return Err(ShapeError::NotDivisible {
+                layer: "Squeeze",
+                axis: 1,
+                factor: 4,
+                shape: shape.to_vec(),
+            });
         }
         check_shape_size("Squeeze", &shape)?;
         Ok([b, c / 4, 2 * h, 2 * w])
@@ -114,8 +125,12 @@ impl<C: Context> Bijector<4, C> for Squeeze {
         check_shape(self.input_shape(z.dims()));
         let [b, c, h, w] = z.dims();
         let blocks = match self.order {
-            ChannelOrder::ChannelMajor => z.reshape([b, c / 4, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3]),
-            ChannelOrder::BlockMajor => z.reshape([b, 2, 2, c / 4, h, w]).permute([0, 3, 4, 1, 5, 2]),
+            ChannelOrder::ChannelMajor => {
+                z.reshape([b, c / 4, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3])
+            }
+            ChannelOrder::BlockMajor => {
+                z.reshape([b, 2, 2, c / 4, h, w]).permute([0, 3, 4, 1, 5, 2])
+            }
         };
         blocks.reshape([b, c / 4, 2 * h, 2 * w])
     }

@@ -2,8 +2,8 @@
 //! ```text
 //! forward   (a, b) -> (b, a)               log_det 0
 //! ```
-//! Between two couplings it makes the half that was kept the one that changes. With an odd number of channels the first half is the
-//! longer one, so the lengths change places too.
+//! Between two couplings it makes the half that was kept the one that changes. With an odd number
+//! of channels the first half is the longer one, so the lengths change places too.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -29,7 +29,8 @@ fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
     let dims = x.dims();
     let rest = dims[1] - n;
     if rest == n {
-        // Two halves in the other order: one operation each way, where cuts and their gradients are eight.
+        // Two halves in the other order: one operation each way, where cuts and their gradients are
+        // eight.
         let halves = x.reshape([dims[0], 2, n * dims[2..].iter().product::<usize>()]);
         return halves.flip([1]).reshape(dims);
     }

@@ -2,9 +2,10 @@
 //! ```text
 //! elements · bytes of an element ≤ 2^40       1 TiB for a tensor, more than a machine has for one
 //! ```
-//! Below that bound it depends on the machine. On the CPU the number of samples is tried first: memory for them is
-//! requested from the allocator and released, so that a number which the allocator refuses is an error and does not end
-//! the process. An allocator may promise more memory than there is, which cannot be known in advance.
+//! Below that bound it depends on the machine. On the CPU the number of samples is tried first:
+//! memory for them is requested from the allocator and released, so that a number which the
+//! allocator refuses is an error and does not end the process. An allocator may promise more memory
+//! than there is, which cannot be known in advance.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
@@ -27,7 +28,9 @@ pub enum CapacityError {
         found: u64,
     },
     /// A tensor that the machine has no memory for.
-    #[error("there is no memory for {found} examples of {dims} numbers in {dtype:?}; take fewer at a time")]
+    #[error(
+        "there is no memory for {found} examples of {dims} numbers in {dtype:?}; take fewer at a time"
+    )]
     NoMemory {
         /// Number of examples.
         found: u64,
@@ -57,7 +60,11 @@ pub(crate) fn check_count(
     }
     // No more than the bound, so that nothing overflows.
     let bytes = found * dims * dtype.size() as u64;
-    if available(bytes, device) { Ok(()) } else { Err(CapacityError::NoMemory { found, dims, dtype }) }
+    if available(bytes, device) {
+        Ok(())
+    } else {
+        Err(CapacityError::NoMemory { found, dims, dtype })
+    }
 }
 
 /// Whether a device has memory for so many bytes, as far as that can be known.

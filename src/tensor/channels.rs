@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-/// `f` of the channels in `range`, with the other channels unchanged before and after, and what else `f` gives.
+/// `f` of the channels in `range`, with the other channels unchanged before and after, and what
+/// else `f` gives.
 ///
 /// # Shapes
 /// `x [batch, channels, ...]`. `f` keeps the shape of what it gets, `[batch, range, ...]`.

@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 
-/// Whether no element is NaN or infinite. A device that cannot say reports its own error where the numbers are used.
+/// Whether no element is NaN or infinite. A device that cannot say reports its own error where the
+/// numbers are used.
 pub(crate) fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
     x.clone().inner().is_finite().all().try_into_scalar::<bool>().unwrap_or(true)
 }
@@ -13,8 +14,8 @@ pub(crate) fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
 pub struct NonFiniteCondition {
     /// `condition`, or the part of a pair: `condition.1`, `condition.0.1` in a pair of pairs.
     pub path: String,
-    /// First row, along the batch axis, that holds such an element; `None` if the type of the condition does not report
-    /// rows.
+    /// First row, along the batch axis, that holds such an element; `None` if the type of the
+    /// condition does not report rows.
     pub row: Option<usize>,
 }
 

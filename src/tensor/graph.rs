@@ -3,7 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
-/// A value as a constant of the graphs on `device`, with that device's way of checkpointing: burn refuses to combine two ways.
+/// A value as a constant of the graphs on `device`, with that device's way of checkpointing: burn
+/// refuses to combine two ways.
 pub(crate) fn constant<const D: usize>(value: Tensor<D>, device: &Device) -> Tensor<D> {
     let lifted = Tensor::from_inner(value.inner());
     match device.gradient_checkpointing_strategy() {
@@ -17,8 +18,9 @@ pub(crate) fn graph_device<const D: usize, M: Module>(layer: &M, x: &Tensor<D>) 
     layer.devices().into_iter().next().unwrap_or_else(|| x.device()).autodiff()
 }
 
-/// A module that records no graph, with dropout as it is. burn 0.22.1 frees a graph that nobody has gone back through only with the next
-/// backward pass, so that a way there with graphs would hold all of them at its end.
+/// A module that records no graph, with dropout as it is. burn 0.22.1 frees a graph that nobody has
+/// gone back through only with the next backward pass, so that a way there with graphs would hold
+/// all of them at its end.
 pub(crate) fn without_graph<M: Module>(module: &M) -> M {
     // Clones of parameters that are not there yet would each draw their own.
     module.visit(&mut Touch);

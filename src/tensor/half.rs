@@ -20,7 +20,8 @@ impl Half {
         Self::First
     }
 
-    /// Channels of this half and of the other, out of `channels`: what a network for a coupling that keeps this half is built for.
+    /// Channels of this half and of the other, out of `channels`: what a network for a coupling
+    /// that keeps this half is built for.
     pub fn widths(self, channels: usize) -> (usize, usize) {
         let first = channels.div_ceil(2);
         match self {

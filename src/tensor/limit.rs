@@ -1,7 +1,8 @@
 //! Largest sizes that a configuration may have, whatever memory there is.
 //!
-//! A configuration may come from a file, in which a huge size is as short as a small one. So every size is compared
-//! with a limit before anything is allocated or repeated by it, and products of sizes never overflow.
+//! A configuration may come from a file, in which a huge size is as short as a small one. So every
+//! size is compared with a limit before anything is allocated or repeated by it, and products of
+//! sizes never overflow.
 //!
 //! | limit | for |
 //! |---|---|
@@ -13,15 +14,19 @@
 //!
 //! The reasons, in the same order:
 //!
-//! * A dense layer between two such widths has 2⁴⁸ weights; sums and small multiples of them never overflow.
+//! * A dense layer between two such widths has 2⁴⁸ weights; sums and small multiples of them never
+//!   overflow.
 //! * Each is a call in every pass. Published models have some hundreds at most.
-//! * The initialisation factors the matrix on the host in n³ operations, which take minutes for n = 2¹³.
-//! * Such a kernel reaches 511 positions to each side. Weights beyond the border of an image see only padding.
-//! * In float32 they are 4 TiB, and as much again for each of gradient, moments and average: no device holds them.
+//! * The initialisation factors the matrix on the host in n³ operations, which take minutes for n =
+//!   2¹³.
+//! * Such a kernel reaches 511 positions to each side. Weights beyond the border of an image see
+//!   only padding.
+//! * In float32 they are 4 TiB, and as much again for each of gradient, moments and average: no
+//!   device holds them.
 //!
-//! A model within these limits may still exceed the memory of a machine. In a program that is the choice of its author.
-//! For a model from a file, compare the count that its configuration states (`num_params`, which makes nothing) with
-//! what the file holds, before the model is made:
+//! A model within these limits may still exceed the memory of a machine. In a program that is the
+//! choice of its author. For a model from a file, compare the count that its configuration states
+//! (`num_params`, which makes nothing) with what the file holds, before the model is made:
 //! [`Checkpoint::expect_params`](crate::train::Checkpoint::expect_params).
 //!
 //! ```
@@ -62,7 +67,8 @@ pub(crate) fn sum<const N: usize>(sizes: [usize; N]) -> usize {
     sizes.into_iter().fold(0, usize::saturating_add)
 }
 
-/// Elements of an example of this shape, whose first axis is the batch; `usize::MAX` where there are more.
+/// Elements of an example of this shape, whose first axis is the batch; `usize::MAX` where there
+/// are more.
 pub(crate) fn per_example<const D: usize>(shape: [usize; D]) -> usize {
     shape.into_iter().skip(1).fold(1, usize::saturating_mul)
 }

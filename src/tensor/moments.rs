@@ -1,16 +1,18 @@
-//! Mean and standard deviation of every channel of a batch, in float64 on the host, for data-dependent starts.
+//! Mean and standard deviation of every channel of a batch, in float64 on the host, for
+//! data-dependent starts.
 //! ```text
 //! in a block    m = k + Σ(x − k)/n,  S = Σ(x − m)²             k the block's first number of the channel
 //! of two        m = m_a + δ·n_b/n,   S = S_a + S_b + δ²·n_a·n_b/n,   δ = m_b − m_a,  n = n_a + n_b
 //! deviation     √(S/n)                                         biased
 //! ```
 //! # Numerics
-//! Float64 holds the square of every float32 and the sum of 10⁹ of them, so the result is accurate at any offset, scale
-//! and count. A constant channel has a deviation of exactly 0, because `x − k` is 0. If the device cannot return the
-//! batch, the moments are NaN.
+//! Float64 holds the square of every float32 and the sum of 10⁹ of them, so the result is accurate
+//! at any offset, scale and count. A constant channel has a deviation of exactly 0, because `x − k`
+//! is 0. If the device cannot return the batch, the moments are NaN.
 //!
 //! # Cost
-//! One device-to-host copy of the batch, in blocks of [`BLOCK`] elements, so memory does not grow with the batch.
+//! One device-to-host copy of the batch, in blocks of [`BLOCK`] elements, so memory does not grow
+//! with the batch.
 //!
 //! # Reference
 //! Chan, Golub & LeVeque 1979 (moments of two sets from those of each).
@@ -20,8 +22,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 /// Elements of a block, unless one example has more.
 const BLOCK: usize = 1 << 20;
 
-/// A deviation of at most this share of the channel's largest magnitude is rounding: it is at most half of the spacing of
-/// the type, which any mix of a number and its neighbour has.
+/// A deviation of at most this share of the channel's largest magnitude is rounding: it is at most
+/// half of the spacing of the type, which any mix of a number and its neighbour has.
 fn resolution(dtype: DType) -> f64 {
     let digits = if dtype == DType::F64 { 52 } else { 23 };
     (-f64::from(digits + 1)).exp2()
@@ -73,7 +75,11 @@ impl Moments {
             };
             match data.as_slice::<f32>() {
                 Ok(values) => sums.join(Sums::of(values, channels, positions)),
-                Err(_) => sums.join(Sums::of(&data.iter::<f64>().collect::<Vec<_>>(), channels, positions)),
+                Err(_) => sums.join(Sums::of(
+                    &data.iter::<f64>().collect::<Vec<_>>(),
+                    channels,
+                    positions,
+                )),
             }
         }
         let Sums { count, mean, squares, largest } = sums;
@@ -107,7 +113,8 @@ impl Sums {
             for (channel, numbers) in row.chunks_exact(positions).enumerate() {
                 let k = first[channel];
                 sums.mean[channel] += sum(numbers, |x| x - k);
-                let largest = numbers.iter().fold(sums.largest[channel], |most, &x| most.max(x.into().abs()));
+                let largest =
+                    numbers.iter().fold(sums.largest[channel], |most, &x| most.max(x.into().abs()));
                 sums.largest[channel] = largest;
             }
         }
@@ -159,7 +166,10 @@ pub(crate) fn on_device<const D: usize>(
     device: &Device,
     dtype: DType,
 ) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (&device.clone().inner(), dtype))
+    Tensor::from_data(
+        TensorData::new(values, shape).convert_dtype(dtype),
+        (&device.clone().inner(), dtype),
+    )
 }
 
 #[cfg(test)]
@@ -170,7 +180,8 @@ mod tests {
     #[test]
     fn blocks_join() {
         let (channels, positions, rows) = (3, 5, 7);
-        let values: Vec<f64> = (0..rows * channels * positions).map(|i| 1e6 + ((i * 7919) % 101) as f64).collect();
+        let values: Vec<f64> =
+            (0..rows * channels * positions).map(|i| 1e6 + ((i * 7919) % 101) as f64).collect();
         let mut joined = Sums::new(channels);
         for (start, end) in [(0, 1), (1, 4), (4, 7)] {
             let row = channels * positions;
@@ -179,7 +190,9 @@ mod tests {
         let whole = Sums::of(&values, channels, positions);
         assert_eq!(joined.count, whole.count);
         assert!(joined.mean.iter().zip(&whole.mean).all(|(a, b)| (a - b).abs() < 1e-9));
-        assert!(joined.squares.iter().zip(&whole.squares).all(|(a, b)| (a / b - 1.0).abs() < 1e-12));
+        assert!(
+            joined.squares.iter().zip(&whole.squares).all(|(a, b)| (a / b - 1.0).abs() < 1e-12)
+        );
         let own = |i: &usize| (i / positions).is_multiple_of(channels);
         let first: Vec<f64> = (0..values.len()).filter(own).map(|i| values[i]).collect();
         assert!((first.iter().sum::<f64>() / first.len() as f64 - whole.mean[0]).abs() < 1e-9);

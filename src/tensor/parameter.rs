@@ -1,13 +1,15 @@
 //! Parameters: random starts, and setting a value without touching what the optimizer knows it by.
 //!
-//! burn's `Initializer` draws a parameter from the device's generator at its first use, so a model depends on what was
-//! drawn between `init` and then. The starts of this module are fixed at `init`:
+//! burn's `Initializer` draws a parameter from the device's generator at its first use, so a model
+//! depends on what was drawn between `init` and then. The starts of this module are fixed at
+//! `init`:
 //! ```text
 //! key      eight numbers from the device's generator, at init
 //! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the device's float type
 //! ```
-//! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key gives the same start on
-//! every device. All modules of this crate start this way; for networks of your own use [`normal`] and [`uniform`].
+//! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key
+//! gives the same start on every device. All modules of this crate start this way; for networks of
+//! your own use [`normal`] and [`uniform`].
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -40,18 +42,22 @@ use crate::tensor::moments::on_device;
 /// Separates the keys of parameters from those of shuffles and augmentations.
 const PARAMETERS: u64 = 1;
 
-/// A trained parameter of the given shape that starts with independent samples of `N(0, deviation²)`, fixed by this
-/// call.
+/// A trained parameter of the given shape that starts with independent samples of
+/// `N(0, deviation²)`, fixed by this call.
 ///
 /// # Panics
 /// If the device gives no numbers.
-pub fn normal<const D: usize>(shape: [usize; D], deviation: f64, device: &Device) -> Param<Tensor<D>> {
+pub fn normal<const D: usize>(
+    shape: [usize; D],
+    deviation: f64,
+    device: &Device,
+) -> Param<Tensor<D>> {
     // Adding 0 changes no sample, except that −0 becomes 0.
     drawn(shape, device, move |generator| normals(generator).map(move |z| 0.0 + deviation * z))
 }
 
-/// A trained parameter of the given shape that starts with independent samples of the uniform distribution on
-/// `[−bound, bound)`, fixed by this call.
+/// A trained parameter of the given shape that starts with independent samples of the uniform
+/// distribution on `[−bound, bound)`, fixed by this call.
 ///
 /// # Panics
 /// If the device gives no numbers.
@@ -71,7 +77,10 @@ pub(crate) fn normals(generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
 
 /// Dense layer whose weights and bias are uniform within `±bound`.
 pub(crate) fn linear(inputs: usize, outputs: usize, bound: f64, device: &Device) -> Linear {
-    Linear { weight: uniform([inputs, outputs], bound, device), bias: Some(uniform([outputs], bound, device)) }
+    Linear {
+        weight: uniform([inputs, outputs], bound, device),
+        bias: Some(uniform([outputs], bound, device)),
+    }
 }
 
 /// Dense layer with burn's start, which is PyTorch's: uniform within `±1/√inputs`.
@@ -86,12 +95,14 @@ pub(crate) fn fan_in_linear(inputs: usize, outputs: usize, device: &Device) -> L
 pub(crate) fn host_generator(device: &Device) -> ChaCha8Rng {
     match random::key(device) {
         Ok(key) => generator([key, 0, 0, PARAMETERS]),
-        Err(reason) => panic!("the device returned no random numbers for the start of a parameter: {reason}"),
+        Err(reason) => {
+            panic!("the device returned no random numbers for the start of a parameter: {reason}")
+        }
     }
 }
 
-/// A trained parameter whose initial values, row by row, are those of `values` from a generator that is fixed by this
-/// call.
+/// A trained parameter whose initial values, row by row, are those of `values` from a generator
+/// that is fixed by this call.
 pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
     shape: [usize; D],
     device: &Device,
@@ -114,7 +125,8 @@ pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
     Param::uninitialized(ParamId::new(), start, device.clone(), true, shape.into())
 }
 
-/// `parameter` with another value, for a data-dependent start: id, device, type and whether it is trained stay.
+/// `parameter` with another value, for a data-dependent start: id, device, type and whether it is
+/// trained stay.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -123,12 +135,19 @@ pub fn set<const D: usize>(parameter: Param<Tensor<D>>, value: Tensor<D>) -> Par
         assert_eq!(old.dims(), value.dims(), "a parameter keeps its shape");
         let device = old.device();
         let value = value.inner().to_device(&device.clone().inner()).cast(old.dtype());
-        if old.is_autodiff() { constant(value, &device).set_require_grad(old.is_require_grad()) } else { value }
+        if old.is_autodiff() {
+            constant(value, &device).set_require_grad(old.is_require_grad())
+        } else {
+            value
+        }
     })
 }
 
 /// [`set`] to host values, each rounded to the nearest of the parameter's type.
-pub(crate) fn set_values<const D: usize>(parameter: Param<Tensor<D>>, values: Vec<f64>) -> Param<Tensor<D>> {
+pub(crate) fn set_values<const D: usize>(
+    parameter: Param<Tensor<D>>,
+    values: Vec<f64>,
+) -> Param<Tensor<D>> {
     let old = parameter.val();
     let value = on_device(values, old.dims(), &old.device(), old.dtype());
     set(parameter, value)
@@ -138,13 +157,18 @@ pub(crate) fn set_values<const D: usize>(parameter: Param<Tensor<D>>, values: Ve
 mod tests {
     use super::*;
 
-    /// From an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the little-endian words of the stream under the
-    /// key `[11, 0, 0, 1]`.
+    /// From an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the little-endian words of the
+    /// stream under the key `[11, 0, 0, 1]`.
     #[test]
     fn uniform_draws_are_the_documented_ones() {
-        let draws: Vec<f64> =
-            uniforms(generator([11, 0, 0, PARAMETERS])).map(|u| 0.3 * (2.0 * u - 1.0)).take(10).collect();
-        assert_eq!(draws[..4], [-0.001373049094982881, -0.2638169379125962, 0.15231301649289475, 0.2987054075087542]);
+        let draws: Vec<f64> = uniforms(generator([11, 0, 0, PARAMETERS]))
+            .map(|u| 0.3 * (2.0 * u - 1.0))
+            .take(10)
+            .collect();
+        assert_eq!(
+            draws[..4],
+            [-0.001373049094982881, -0.2638169379125962, 0.15231301649289475, 0.2987054075087542]
+        );
         assert_eq!(draws[8..], [-0.12098406870263713, 0.26063881260115296]);
     }
 }

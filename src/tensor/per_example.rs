@@ -13,7 +13,8 @@ pub fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     x.reshape([batch, event]).sum_dim(1).squeeze_dim::<1>(1)
 }
 
-/// The log-determinant of a map that keeps volume: 0 for each example, on the device and in the type of `x`.
+/// The log-determinant of a map that keeps volume: 0 for each example, on the device and in the
+/// type of `x`.
 ///
 /// # Shapes
 /// `[batch, ...]` to `[batch]`.

@@ -1,15 +1,17 @@
-//! Smooth functions whose values and first derivatives are accurate to rounding wherever they do not underflow.
+//! Smooth functions whose values and first derivatives are accurate to rounding wherever they do
+//! not underflow.
 //! ```text
 //! σ(x) = 1/(1 + e^−x)     σ′ = σ(x)·σ(−x)            tanh x               tanh′ = 4·e^−2|x|/(1 + e^−2|x|)²
 //! elu(x) = max(x, 0) + e^min(x, 0) − 1               ln(1 − tanh² x)      derivative −2 tanh x
 //! ```
-//! burn differentiates `σ` and `tanh` through their values, as `y(1 − y)` and `1 − y²`. In float32 the relative error
-//! is 4e-3 at `tanh 7`, and the derivative is 0 from `tanh 9` and `σ(17)` on. A sum of `x` and `|x|` is no better where
-//! the two cancel: the derivative is rounded to the spacing at 1/2.
+//! burn differentiates `σ` and `tanh` through their values, as `y(1 − y)` and `1 − y²`. In float32
+//! the relative error is 4e-3 at `tanh 7`, and the derivative is 0 from `tanh 9` and `σ(17)` on. A
+//! sum of `x` and `|x|` is no better where the two cancel: the derivative is rounded to the spacing
+//! at 1/2.
 //!
-//! Here a mask joins two formulas. The derivative of each is a product, or a sum in which nothing cancels. Each formula
-//! only sees the elements of its own side, and a harmless constant in place of the others, so that no infinite
-//! derivative is multiplied by the 0 of the mask.
+//! Here a mask joins two formulas. The derivative of each is a product, or a sum in which nothing
+//! cancels. Each formula only sees the elements of its own side, and a harmless constant in place
+//! of the others, so that no infinite derivative is multiplied by the 0 of the mask.
 
 use std::f64::consts::LN_2;
 
@@ -17,8 +19,9 @@ use burn::tensor::{Bool, Tensor};
 
 /// `ln(1 + exp(x))` as `max(x, 0) + ln(1 + exp(−|x|))`, which does not overflow.
 ///
-/// Each side of the mask is the whole function with its whole derivative, so nothing is lost at 0, and the derivative `σ(x)` keeps its bits
-/// however small it is: as a sum of derivatives of `x`, `|x|` and the tail it would be rounded to the spacing at 1/2.
+/// Each side of the mask is the whole function with its whole derivative, so nothing is lost at 0,
+/// and the derivative `σ(x)` keeps its bits however small it is: as a sum of derivatives of `x`,
+/// `|x|` and the tail it would be rounded to the spacing at 1/2.
 ///
 /// burn's own `softplus` evaluates `exp(x)` and is infinite above 88 in f32.
 pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -49,11 +52,15 @@ pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn log_tanh_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let (near, far) = parts(x);
     let excess = far.size.clone() + far.size.mul_scalar(-2.0).exp().log1p();
-    near.tanh().square().neg().log1p().mask_where(far.mask, excess.sub_scalar(LN_2).mul_scalar(-2.0))
+    near.tanh()
+        .square()
+        .neg()
+        .log1p()
+        .mask_where(far.mask, excess.sub_scalar(LN_2).mul_scalar(-2.0))
 }
 
-/// `ln(1 + y) − ln(1 − y)`: the logit of `p` for `y = p − (1 − p)`. Both terms have the same sign, so the result is
-/// accurate for small `y`.
+/// `ln(1 + y) − ln(1 − y)`: the logit of `p` for `y = p − (1 − p)`. Both terms have the same sign,
+/// so the result is accurate for small `y`.
 pub fn logit_of_difference<const D: usize>(y: Tensor<D>) -> Tensor<D> {
     y.clone().log1p() - y.neg().log1p()
 }
@@ -76,5 +83,8 @@ struct Far<const D: usize> {
 fn parts<const D: usize>(x: Tensor<D>) -> (Tensor<D>, Far<D>) {
     let mask = x.clone().abs().greater_elem(1.0);
     let size = x.clone().mask_where(x.clone().lower_elem(0.0), x.clone().neg());
-    (x.mask_fill(mask.clone(), 0.0), Far { size: size.mask_fill(mask.clone().bool_not(), 1.0), mask })
+    (
+        x.mask_fill(mask.clone(), 0.0),
+        Far { size: size.mask_fill(mask.clone().bool_not(), 1.0), mask },
+    )
 }

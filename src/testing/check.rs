@@ -7,11 +7,12 @@ use super::conformance::Conformance;
 use super::failure::{Failure, Fault, Setting};
 use super::panic::catch;
 use super::{
-    evaluation, finite, gradients, independence, layers, log_det, moves, precision, records, repeats, round_trip,
-    shapes, start, training, walk,
+    evaluation, finite, gradients, independence, layers, log_det, moves, precision, records,
+    repeats, round_trip, shapes, start, training, walk,
 };
 
-/// One promise of a bijector. The functions of this module's parent that bear these names are the checks.
+/// One promise of a bijector. The functions of this module's parent that bear these names are the
+/// checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
@@ -68,7 +69,10 @@ impl Check {
     ];
 
     /// Runs this check.
-    pub(super) fn run<const D: usize, C: Condition>(self, of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+    pub(super) fn run<const D: usize, C: Condition>(
+        self,
+        of: &Conformance<D, C>,
+    ) -> Result<Outcome, Failure> {
         match self {
             Self::Shapes => shapes(of),
             Self::Finite => finite(of),
@@ -132,7 +136,8 @@ impl Display for Check {
 pub struct Outcome {
     /// Which.
     pub check: Check,
-    /// Largest share of a tolerance that was used, 1 being all of it; 0 where everything agreed exactly, and for checks without tolerance.
+    /// Largest share of a tolerance that was used, 1 being all of it; 0 where everything agreed
+    /// exactly, and for checks without tolerance.
     pub used: f64,
 }
 

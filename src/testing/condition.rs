@@ -1,4 +1,5 @@
-//! Conditions as lists of numbers, so that a check can draw, shift and compare them without knowing their type.
+//! Conditions as lists of numbers, so that a check can draw, shift and compare them without knowing
+//! their type.
 
 use burn::tensor::{DType, Device, Gradients, Tensor};
 
@@ -83,7 +84,10 @@ impl<A: Condition, B: Condition> Condition for (A, B) {
     type Shape = (A::Shape, B::Shape);
 
     fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self {
-        (A::draw(&shape.0, batch, dtype, device, seed), B::draw(&shape.1, batch, dtype, device, seed + 1))
+        (
+            A::draw(&shape.0, batch, dtype, device, seed),
+            B::draw(&shape.1, batch, dtype, device, seed + 1),
+        )
     }
 
     fn values(&self) -> Vec<f64> {

@@ -16,19 +16,21 @@ use crate::bijector::boxed::BoxBijector;
 use crate::random::Seeded;
 use crate::train::{Checkpoint, CheckpointError};
 
-/// Deviation of what is added to parameters: far from any special point, while matrices near the identity stay regular.
+/// Deviation of what is added to parameters: far from any special point, while matrices near the
+/// identity stay regular.
 const NOISE: f64 = 0.3;
 
 /// Makes a bijector on a device.
 type Make<const D: usize, C> = Box<dyn Fn(&Device) -> BoxBijector<D, C>>;
 
 /// Makes the checkpoint of a bijector that is not in a box, started from a batch.
-type Save<const D: usize, C> = Box<dyn Fn(&Randomness, Tensor<D>, &C) -> Result<Checkpoint, CheckpointError>>;
+type Save<const D: usize, C> =
+    Box<dyn Fn(&Randomness, Tensor<D>, &C) -> Result<Checkpoint, CheckpointError>>;
 
 /// A bijector of tensors with `D` axes under a condition `C`, to be checked.
 ///
-/// Every check makes its bijectors anew, gives them random parameters and draws inputs from a generator of the host, all from fixed seeds:
-/// a failure repeats.
+/// Every check makes its bijectors anew, gives them random parameters and draws inputs from a
+/// generator of the host, all from fixed seeds: a failure repeats.
 pub struct Conformance<const D: usize, C: Condition = ()> {
     name: String,
     shape: [usize; D],
@@ -41,7 +43,8 @@ pub struct Conformance<const D: usize, C: Condition = ()> {
 }
 
 impl<const D: usize> Conformance<D, ()> {
-    /// An unconditional bijector. `shape` is that of one example with the batch axis, `[1, ...]`; `make` builds the bijector on a device.
+    /// An unconditional bijector. `shape` is that of one example with the batch axis, `[1, ...]`;
+    /// `make` builds the bijector on a device.
     ///
     /// Sizes should be small: Jacobians take one differentiation for each number of an example.
     pub fn new<B: Bijector<D> + Sync + 'static>(
@@ -54,8 +57,8 @@ impl<const D: usize> Conformance<D, ()> {
 }
 
 impl<const D: usize, C: Condition> Conformance<D, C> {
-    /// As [`Conformance::new`], for a bijector with a condition, of the shape `context` for one example: `[1, ...]`, or a pair of such
-    /// shapes for a pair of tensors.
+    /// As [`Conformance::new`], for a bijector with a condition, of the shape `context` for one
+    /// example: `[1, ...]`, or a pair of such shapes for a pair of tensors.
     pub fn given<B: Bijector<D, C> + Sync + 'static>(
         name: impl Into<String>,
         shape: [usize; D],
@@ -82,7 +85,8 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         }
     }
 
-    /// Where the bijector is defined, and how far out the extreme inputs are. Default: `Inputs::Real(10.0)`.
+    /// Where the bijector is defined, and how far out the extreme inputs are. Default:
+    /// `Inputs::Real(10.0)`.
     pub fn inputs(mut self, inputs: Inputs) -> Self {
         self.inputs = inputs;
         self
@@ -90,14 +94,15 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
 
     /// Device of the float32 checks. Default: burn's default device, which `BURN_DEVICE` names.
     ///
-    /// Float64 is checked on burn's CPU backend where the feature `flex` is on, since GPUs may know no float64, and on this device
-    /// elsewhere.
+    /// Float64 is checked on burn's CPU backend where the feature `flex` is on, since GPUs may know
+    /// no float64, and on this device elsewhere.
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
         self
     }
 
-    /// Names a float parameter that is not trained, by its path. It keeps the values that `make` gives it; all others get random ones.
+    /// Names a float parameter that is not trained, by its path. It keeps the values that `make`
+    /// gives it; all others get random ones.
     pub fn frozen(mut self, path: impl Into<String>) -> Self {
         self.frozen.push(path.into());
         self
@@ -121,7 +126,11 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
             }
         }
         let name = self.name.clone();
-        if failures.is_empty() { Ok(Report { name, outcomes }) } else { Err(ConformanceError { name, failures }) }
+        if failures.is_empty() {
+            Ok(Report { name, outcomes })
+        } else {
+            Err(ConformanceError { name, failures })
+        }
     }
 
     /// Runs one check, as the function of its name does.
@@ -152,7 +161,12 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
     }
 
     /// A checkpoint of the started bijector outside of its box, in the section `bare`.
-    pub(super) fn checkpoint(&self, seed: u64, x: Tensor<D>, context: &C) -> Result<Checkpoint, CheckpointError> {
+    pub(super) fn checkpoint(
+        &self,
+        seed: u64,
+        x: Tensor<D>,
+        context: &C,
+    ) -> Result<Checkpoint, CheckpointError> {
         (self.save)(&self.random(seed, x.dtype()), x, context)
     }
 
@@ -174,7 +188,13 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
     }
 
     /// Legal inputs of another shape.
-    pub(super) fn draw_shape(&self, draw: Draw, seed: u64, shape: [usize; D], dtype: DType) -> Tensor<D> {
+    pub(super) fn draw_shape(
+        &self,
+        draw: Draw,
+        seed: u64,
+        shape: [usize; D],
+        dtype: DType,
+    ) -> Tensor<D> {
         let values = self.inputs.draw(draw, seed, shape.iter().product());
         tensor(values, shape, dtype, &self.device_for(dtype))
     }
@@ -212,7 +232,8 @@ impl Randomness {
             let _scope = Seeded::new(&self.device, self.seed);
             change(make(&self.device), DType::F32, |_, old| old)
         };
-        let frozen: Vec<bool> = parameters(&module).iter().map(|p| self.frozen.contains(&p.path)).collect();
+        let frozen: Vec<bool> =
+            parameters(&module).iter().map(|p| self.frozen.contains(&p.path)).collect();
         change(module, self.dtype, |index, old| {
             if frozen[index] {
                 return old;
@@ -223,7 +244,8 @@ impl Randomness {
     }
 }
 
-/// The module on its graph, with dropout off. `freeze` is what turns burn's training flags off there; what is trained is restored.
+/// The module on its graph, with dropout off. `freeze` is what turns burn's training flags off
+/// there; what is trained is restored.
 fn still<M: Module>(module: M) -> M {
     struct Thaw<I>(I);
     impl<I: Iterator<Item = bool>> ModuleMapper for Thaw<I> {
@@ -232,6 +254,7 @@ fn still<M: Module>(module: M) -> M {
             param.set_require_grad(trained)
         }
     }
-    let trained: Vec<bool> = parameters(&module).into_iter().map(|parameter| parameter.trained).collect();
+    let trained: Vec<bool> =
+        parameters(&module).into_iter().map(|parameter| parameter.trained).collect();
     module.freeze().map(&mut Thaw(trained.into_iter()))
 }

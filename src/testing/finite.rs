@@ -11,7 +11,8 @@ use super::numbers::Numbers;
 use super::parameters::{gradients, parameters};
 use crate::bijector::Bijector;
 
-/// Values, log-determinants and gradients are finite at extreme inputs, forward and inverse, in float32 and float64.
+/// Values, log-determinants and gradients are finite at extreme inputs, forward and inverse, in
+/// float32 and float64.
 ///
 /// # Errors
 /// The first number that is not.
@@ -29,8 +30,10 @@ pub fn finite<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Ou
         if let Some(gradient) = x.grad(&found) {
             Numbers::of(&gradient).finite("gradient of the input")?;
         }
-        for (parameter, gradient) in parameters(&bijector).iter().zip(gradients(&bijector, &found)) {
-            Numbers::list(gradient.unwrap_or_default()).finite(&format!("gradient of {}", parameter.path))?;
+        for (parameter, gradient) in parameters(&bijector).iter().zip(gradients(&bijector, &found))
+        {
+            Numbers::list(gradient.unwrap_or_default())
+                .finite(&format!("gradient of {}", parameter.path))?;
         }
         let (back, inverse_log_det) = bijector.inverse_with_log_det(z.detach(), &context);
         Numbers::of(&back).finite("x of inverse")?;

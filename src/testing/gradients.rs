@@ -1,5 +1,6 @@
-//! Gradients meet differences. With `g` the gradient and `v` a direction, `E(h) = L(p + h·v) − L(p) − h·⟨g, v⟩` shrinks as `h²` where `g` is
-//! right and as `h` where it is not.
+//! Gradients meet differences. With `g` the gradient and `v` a direction,
+//! `E(h) = L(p + h·v) − L(p) − h·⟨g, v⟩` shrinks as `h²` where `g` is right and as `h` where it is
+//! not.
 
 use burn::module::Module;
 use burn::tensor::DType;
@@ -14,19 +15,23 @@ use super::parameters::{self, change, parameters};
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 
-/// Steps of the differences: small against the numbers of the checks (about 1), large against the cube root of float64's spacing.
+/// Steps of the differences: small against the numbers of the checks (about 1), large against the
+/// cube root of float64's spacing.
 const STEPS: [f64; 2] = [1e-3, 5e-4];
 
-/// Directions that are tried. One along which the second derivative happens to be small shows nothing.
+/// Directions that are tried. One along which the second derivative happens to be small shows
+/// nothing.
 const DIRECTIONS: u64 = 4;
 
-/// Gradients of input, condition and every parameter, through `z`, through `log_det` and through both, are what differences approach: the
-/// error of the first-order model shrinks with a slope in [1.8, 2.2], or is gone up to the roundings of the loss. In float64.
+/// Gradients of input, condition and every parameter, through `z`, through `log_det` and through
+/// both, are what differences approach: the error of the first-order model shrinks with a slope in
+/// [1.8, 2.2], or is gone up to the roundings of the loss. In float64.
 ///
 /// # Errors
 /// The first gradient that is wrong.
 pub fn gradients<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Gradients.under([Setting::new(DType::F64, Draw::Ordinary, 2, 21)], |setting| slopes(of, setting))
+    Check::Gradients
+        .under([Setting::new(DType::F64, Draw::Ordinary, 2, 21)], |setting| slopes(of, setting))
 }
 
 /// Coefficients of the loss `L = ⟨a, z⟩ + ⟨b, log_det⟩`.
@@ -48,12 +53,20 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
     pub(super) fn new(of: &'a Conformance<D, C>, setting: Setting) -> Self {
         let Setting { dtype, draw, batch, seed } = setting;
         let x = numbers(&of.draw(draw, seed + 1, batch, dtype));
-        Self { of, bijector: of.build(seed, dtype), batch, x, context: of.condition(seed + 2, batch, dtype) }
+        Self {
+            of,
+            bijector: of.build(seed, dtype),
+            batch,
+            x,
+            context: of.condition(seed + 2, batch, dtype),
+        }
     }
 
     /// `L` and the sum of the sizes of its terms, with block `block` moved by `h·direction`.
     fn loss(&self, loss: &Loss, block: usize, direction: &[f64], h: f64) -> (f64, f64) {
-        let moved = |old: Vec<f64>| -> Vec<f64> { old.iter().zip(direction).map(|(old, v)| old + h * v).collect() };
+        let moved = |old: Vec<f64>| -> Vec<f64> {
+            old.iter().zip(direction).map(|(old, v)| old + h * v).collect()
+        };
         let x = if block == 0 { moved(self.x.clone()) } else { self.x.clone() };
         let mut values = self.context.values();
         if block == 1 {
@@ -61,8 +74,18 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         }
         let context = self.context.with(&mut &values[..]).plain();
         let bijector = self.bijector.valid();
-        let bijector = change(bijector, DType::F64, |index, old| if index + 2 == block { moved(old) } else { old });
-        let x = tensor(x, self.of.batch(self.batch), DType::F64, &self.of.device_for(DType::F64).inner());
+        let bijector =
+            change(
+                bijector,
+                DType::F64,
+                |index, old| if index + 2 == block { moved(old) } else { old },
+            );
+        let x = tensor(
+            x,
+            self.of.batch(self.batch),
+            DType::F64,
+            &self.of.device_for(DType::F64).inner(),
+        );
         let (z, log_det) = bijector.forward(x, &context);
         let (z, log_det) = (numbers(&z), numbers(&log_det));
         let size = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum::<f64>();
@@ -72,35 +95,45 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
     /// Gradients of all blocks.
     pub(super) fn gradients(&self, loss: &Loss) -> Vec<Option<Vec<f64>>> {
         let device = self.of.device_for(DType::F64);
-        let x = tensor(self.x.clone(), self.of.batch(self.batch), DType::F64, &device).require_grad();
+        let x =
+            tensor(self.x.clone(), self.of.batch(self.batch), DType::F64, &device).require_grad();
         let context = self.context.leaf(&device);
         let (z, log_det) = self.bijector.forward(x.clone(), &context);
         let a = tensor(loss.a.clone(), z.dims(), DType::F64, &device);
         let b = tensor(loss.b.clone(), [self.batch], DType::F64, &device);
         // The input's zeros make the loss differentiable where the log-determinant is a constant.
-        let found = ((z * a).sum() + (log_det * b).sum() + x.clone().mul_scalar(0.0).sum()).backward();
-        let mut all = vec![x.grad(&found).map(|gradient| numbers(&gradient)), context.gradient(&found)];
+        let found =
+            ((z * a).sum() + (log_det * b).sum() + x.clone().mul_scalar(0.0).sum()).backward();
+        let mut all =
+            vec![x.grad(&found).map(|gradient| numbers(&gradient)), context.gradient(&found)];
         all.extend(parameters::gradients(&self.bijector, &found));
         all
     }
 
-    /// Power of the step with which the first-order model's error shrinks; `None` where the model is exact, up to the roundings of the
-    /// loss. A gradient that is off by 1e-7 is not let through.
+    /// Power of the step with which the first-order model's error shrinks; `None` where the model
+    /// is exact, up to the roundings of the loss. A gradient that is off by 1e-7 is not let
+    /// through.
     fn order(&self, loss: &Loss, block: usize, gradient: &[f64], direction: &[f64]) -> Option<f64> {
         let (start, size) = self.loss(loss, block, direction, 0.0);
         let slope = dot(gradient, direction);
-        let [wide, narrow] = STEPS.map(|h| (self.loss(loss, block, direction, h).0 - start - h * slope).abs());
+        let [wide, narrow] =
+            STEPS.map(|h| (self.loss(loss, block, direction, h).0 - start - h * slope).abs());
         let exact = wide <= 1e4 * f64::EPSILON * (1.0 + size);
         (!exact).then(|| (wide / narrow).log2())
     }
 
-    /// Name and size of every block; `None` for a parameter that is not trained, and so gets no gradient.
+    /// Name and size of every block; `None` for a parameter that is not trained, and so gets no
+    /// gradient.
     fn blocks(&self) -> Vec<Option<(String, usize)>> {
         let mut blocks = vec![
             Some(("the input".to_owned(), self.x.len())),
             Some(("the condition".to_owned(), self.context.values().len())),
         ];
-        blocks.extend(parameters(&self.bijector).into_iter().map(|p| p.trained.then_some((p.path, p.values.len()))));
+        blocks.extend(
+            parameters(&self.bijector)
+                .into_iter()
+                .map(|p| p.trained.then_some((p.path, p.values.len()))),
+        );
         blocks
     }
 
@@ -109,7 +142,10 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
     }
 }
 
-fn slopes<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn slopes<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let point = Point::new(of, setting);
     let Loss { a, b } = point.coefficients(setting.seed + 3);
     let none = |values: &[f64]| vec![0.0; values.len()];
@@ -119,7 +155,9 @@ fn slopes<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting
         ("both", Loss { a, b }),
     ];
     for (through, loss) in &losses {
-        for (block, (named, gradient)) in point.blocks().into_iter().zip(point.gradients(loss)).enumerate() {
+        for (block, (named, gradient)) in
+            point.blocks().into_iter().zip(point.gradients(loss)).enumerate()
+        {
             let Some((name, n)) = named else { continue };
             let gradient = gradient.unwrap_or_else(|| vec![0.0; n]);
             let mut slopes = Vec::new();

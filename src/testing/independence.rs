@@ -12,25 +12,36 @@ use super::numbers::{Numbers, largest};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
-/// A batch of three, one of them extreme, is its examples one by one: values and log-determinants, forward and inverse. In float32 and
-/// float64, within [`Kind::Regrouped`] of the largest value.
+/// A batch of three, one of them extreme, is its examples one by one: values and log-determinants,
+/// forward and inverse. In float32 and float64, within [`Kind::Regrouped`] of the largest value.
 ///
 /// # Errors
 /// The first number that depends on the other examples.
-pub fn independence<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn independence<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
     let settings = [DType::F64, DType::F32].map(|dtype| Setting::new(dtype, Draw::Extreme, 3, 1));
     Check::Independence.under(settings, |setting| rows(of, setting))
 }
 
-fn rows<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn rows<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, batch, seed, .. } = setting;
     let bijector = of.build(seed, dtype).valid();
     let part = |draw, seed| of.draw(draw, seed, 1, dtype).inner();
-    let x = vec![part(Draw::Ordinary, seed + 1), part(Draw::Extreme, seed + 2), part(Draw::Ordinary, seed + 3)];
+    let x = vec![
+        part(Draw::Ordinary, seed + 1),
+        part(Draw::Extreme, seed + 2),
+        part(Draw::Ordinary, seed + 3),
+    ];
     let x = Tensor::cat(x, 0);
     let context = of.condition(seed + 2, batch, dtype).plain();
     let bound = tolerance(Kind::Regrouped, dtype) * roughness(&of.device_for(dtype));
-    let compare = |names: [&str; 2], whole: (Tensor<D>, Tensor<1>), one: &dyn Fn(usize) -> (Tensor<D>, Tensor<1>)| {
+    let compare = |names: [&str; 2],
+                   whole: (Tensor<D>, Tensor<1>),
+                   one: &dyn Fn(usize) -> (Tensor<D>, Tensor<1>)| {
         let (values, log_dets): (Vec<_>, Vec<_>) = (0..batch).map(one).unzip();
         let rows = (Numbers::of(&Tensor::cat(values, 0)), Numbers::of(&Tensor::cat(log_dets, 0)));
         let whole = (Numbers::of(&whole.0), Numbers::of(&whole.1));
@@ -43,12 +54,18 @@ fn rows<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) 
     let row = |tensor: &Tensor<D>, example: usize| tensor.clone().narrow(0, example, 1);
     let (z, log_det) = bijector.forward(x.clone(), &context);
     let ahead = compare(
-        ["z in a batch, against the example alone,", "log_det of forward in a batch, against the example alone,"],
+        [
+            "z in a batch, against the example alone,",
+            "log_det of forward in a batch, against the example alone,",
+        ],
         (z.clone(), log_det),
         &|example| bijector.forward(row(&x, example), &context.example(example)),
     )?;
     let behind = compare(
-        ["x in a batch, against the example alone,", "log_det of inverse in a batch, against the example alone,"],
+        [
+            "x in a batch, against the example alone,",
+            "log_det of inverse in a batch, against the example alone,",
+        ],
         bijector.inverse_with_log_det(z.clone(), &context),
         &|example| bijector.inverse_with_log_det(row(&z, example), &context.example(example)),
     )?;

@@ -32,7 +32,9 @@ impl Inputs {
     pub(super) fn draw(self, draw: Draw, seed: u64, n: usize) -> Vec<f64> {
         let extreme = match (draw, self) {
             (Draw::Ordinary, Self::Real(_)) => return normal(seed, n, 1.0),
-            (Draw::Ordinary, Self::Positive(_)) => return normal(seed, n, 1.0).into_iter().map(f64::exp).collect(),
+            (Draw::Ordinary, Self::Positive(_)) => {
+                return normal(seed, n, 1.0).into_iter().map(f64::exp).collect();
+            }
             (Draw::Ordinary, Self::Symmetric) => {
                 return normal(seed, n, 1.0).into_iter().map(|x| 0.9 * x.sin()).collect();
             }

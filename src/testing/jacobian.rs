@@ -9,7 +9,10 @@ use super::numbers::numbers;
 ///
 /// # Panics
 /// If `x` holds several examples.
-pub(super) fn jacobian<const D: usize>(f: impl Fn(Tensor<D>) -> Tensor<D>, x: &Tensor<D>) -> DMatrix<f64> {
+pub(super) fn jacobian<const D: usize>(
+    f: impl Fn(Tensor<D>) -> Tensor<D>,
+    x: &Tensor<D>,
+) -> DMatrix<f64> {
     assert_eq!(x.dims()[0], 1, "one example");
     let n: usize = x.dims().iter().product();
     let rows: Vec<f64> = (0..n)

@@ -15,13 +15,15 @@ use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
 
-/// Visiting the layers one at a time is the forward pass, log-determinants add, every layer can be inverted, and a layer's path and its
-/// parameters' names together are those of the whole. In float64.
+/// Visiting the layers one at a time is the forward pass, log-determinants add, every layer can be
+/// inverted, and a layer's path and its parameters' names together are those of the whole. In
+/// float64.
 ///
 /// # Errors
 /// The first number or name that is off.
 pub fn layers<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Layers.under([Setting::new(DType::F64, Draw::Ordinary, 2, 91)], |setting| visited(of, setting))
+    Check::Layers
+        .under([Setting::new(DType::F64, Draw::Ordinary, 2, 91)], |setting| visited(of, setting))
 }
 
 #[derive(Default)]
@@ -51,17 +53,22 @@ impl<const D: usize> LayerVisitor<D> for Seen {
         self.num_params += layer.num_params();
         layer.parameters(&mut |name, value| {
             let root = path.to_string();
-            let parts: Vec<&str> = [root.as_str(), name].into_iter().filter(|part| !part.is_empty()).collect();
+            let parts: Vec<&str> =
+                [root.as_str(), name].into_iter().filter(|part| !part.is_empty()).collect();
             self.parameters.push((parts.join("."), numbers(&value)));
         });
         z
     }
 }
 
-fn visited<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn visited<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
     let (z, log_det) = bijector.forward(x.clone(), &context);
     let mut seen = Seen::default();
     let visited = bijector.visit_layers(x, &context, &mut Visit::new(&mut seen));
@@ -69,12 +76,16 @@ fn visited<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Settin
     seen.log_det.resize(batch, 0.0);
     let log_det = Numbers::of(&log_det);
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&log_det.values));
-    let sum =
-        Numbers::list(seen.log_det).near("sum of the layers' log_dets, against forward,", &log_det, |_| allowed)?;
+    let sum = Numbers::list(seen.log_det).near(
+        "sum of the layers' log_dets, against forward,",
+        &log_det,
+        |_| allowed,
+    )?;
     if let Some(fault) = seen.round_trip {
         return Err(fault);
     }
-    let mut all: Vec<_> = parameters(&bijector).into_iter().map(|own| (own.path, own.values)).collect();
+    let mut all: Vec<_> =
+        parameters(&bijector).into_iter().map(|own| (own.path, own.values)).collect();
     // What runs inverted is visited last to first.
     let by_name = |a: &(String, Vec<f64>), b: &(String, Vec<f64>)| a.0.cmp(&b.0);
     all.sort_by(by_name);

@@ -13,8 +13,9 @@ use super::numbers::{Numbers, largest, numbers};
 use super::tolerance::{Kind, epsilon, tolerance};
 use crate::bijector::Bijector;
 
-/// The log-determinant of forward is that of its Jacobian by autodiff, at ordinary and extreme inputs; that of the inverse is that of the
-/// inverse's Jacobian, and the negative of forward's. In float64, within [`Kind::LogDet`].
+/// The log-determinant of forward is that of its Jacobian by autodiff, at ordinary and extreme
+/// inputs; that of the inverse is that of the inverse's Jacobian, and the negative of forward's. In
+/// float64, within [`Kind::LogDet`].
 ///
 /// # Errors
 /// The first log-determinant that is off.
@@ -25,10 +26,15 @@ pub fn log_det<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<O
 }
 
 fn log_abs_det(matrix: &DMatrix<f64>) -> Numbers {
-    Numbers::list(vec![matrix.clone().lu().u().diagonal().iter().map(|pivot| pivot.abs().ln()).sum()])
+    Numbers::list(vec![
+        matrix.clone().lu().u().diagonal().iter().map(|pivot| pivot.abs().ln()).sum(),
+    ])
 }
 
-fn volume<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn volume<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let x = of.draw(draw, seed + 1, batch, dtype);
@@ -36,11 +42,17 @@ fn volume<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting
     let (z, log_det) = bijector.forward(x.clone(), &context);
     let log_det = Numbers::of(&log_det);
     let forward = jacobian(|x| bijector.forward(x, &context).0, &x);
-    // Autodiff writes some derivatives in terms of z, σ' = z·(1 − z) say, and so knows them only as well as z.
-    let condition = forward.clone().try_inverse().map_or(f64::NAN, |inverse| row_sum_norm(&inverse));
+    // Autodiff writes some derivatives in terms of z, σ' = z·(1 − z) say, and so knows them only as
+    // well as z.
+    let condition =
+        forward.clone().try_inverse().map_or(f64::NAN, |inverse| row_sum_norm(&inverse));
     let rounding = epsilon(dtype) * condition * (1.0 + largest(&numbers(&z)));
     let bound = tolerance(Kind::LogDet, dtype) * (1.0 + largest(&log_det.values)) + rounding;
-    let ahead = log_det.near("log_det of forward, against its Jacobian,", &log_abs_det(&forward), |_| bound)?;
+    let ahead = log_det.near(
+        "log_det of forward, against its Jacobian,",
+        &log_abs_det(&forward),
+        |_| bound,
+    )?;
     if draw == Draw::Extreme {
         // How well the inverse is conditioned there is the round trip's business.
         return Ok(ahead);
@@ -49,6 +61,7 @@ fn volume<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting
     let expected = log_abs_det(&jacobian(|z| bijector.inverse(z, &context), &z));
     let behind = inverse.near("log_det of inverse, against its Jacobian,", &expected, |_| bound)?;
     let negative = Numbers::list(log_det.values.iter().map(|value| -value).collect());
-    let both = inverse.near("log_det of inverse, against minus that of forward,", &negative, |_| bound)?;
+    let both =
+        inverse.near("log_det of inverse, against minus that of forward,", &negative, |_| bound)?;
     Ok(ahead.max(behind).max(both))
 }

@@ -1,7 +1,9 @@
-//! Conformance checks for bijectors: what every bijector promises, as code that says where one does not keep it.
+//! Conformance checks for bijectors: what every bijector promises, as code that says where one does
+//! not keep it.
 //!
-//! They are the tests of this crate's own bijectors. A [`Conformance`] names a bijector, the shape of an example and where it is defined;
-//! [`Conformance::check`] runs everything, [`Conformance::run`] or a function of this module one check. Tolerances come from one table,
+//! They are the tests of this crate's own bijectors. A [`Conformance`] names a bijector, the shape
+//! of an example and where it is defined; [`Conformance::check`] runs everything,
+//! [`Conformance::run`] or a function of this module one check. Tolerances come from one table,
 //! [`tolerance`]. [`Check`] lists the checks:
 //!
 //! | check | promise |

@@ -11,26 +11,33 @@ use super::inputs::Draw;
 use super::parameters::parameters;
 use crate::bijector::boxed::BoxBijector;
 
-/// Names, ids and values of parameters survive whatever burn does to a module: clones, boxes, moves between devices, `valid` and `train`.
+/// Names, ids and values of parameters survive whatever burn does to a module: clones, boxes, moves
+/// between devices, `valid` and `train`.
 ///
 /// # Errors
 /// The first thing that changed.
 pub fn moves<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Moves.under([Setting::new(DType::F32, Draw::Ordinary, 1, 1)], |setting| moved(of, setting))
+    Check::Moves
+        .under([Setting::new(DType::F32, Draw::Ordinary, 1, 1)], |setting| moved(of, setting))
 }
 
-fn moved<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn moved<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let bijector = of.build(setting.seed, setting.dtype);
     let state = |bijector: &BoxBijector<D, C>| -> Vec<_> {
         parameters(bijector).into_iter().map(|p| (p.path, p.id, p.values)).collect()
     };
-    let trained = |bijector: &BoxBijector<D, C>| parameters(bijector).iter().filter(|p| p.trained).count();
+    let trained =
+        |bijector: &BoxBijector<D, C>| parameters(bijector).iter().filter(|p| p.trained).count();
     let (before, leaves) = (state(&bijector), trained(&bijector));
     let device = of.device_for(DType::F64);
     let moved = [
         ("clone", bijector.clone(), leaves),
         ("a box", BoxBijector::new(bijector.clone()), leaves),
-        // burn's `to_device` is an operation of the graph, which parameters are the leaves of; `fork` makes new leaves.
+        // burn's `to_device` is an operation of the graph, which parameters are the leaves of;
+        // `fork` makes new leaves.
         ("to_device", bijector.clone().to_device(&device), 0),
         ("fork", bijector.clone().fork(&device), leaves),
         ("materialize", bijector.clone().materialize(), leaves),

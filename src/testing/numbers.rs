@@ -1,4 +1,5 @@
-//! Between tensors and plain float64 numbers, and random numbers of the host: the device's seed is global, tests run in parallel.
+//! Between tensors and plain float64 numbers, and random numbers of the host: the device's seed is
+//! global, tests run in parallel.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,8 +10,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::failure::Fault;
 
-/// Held by whoever draws from a device's generator (new modules, dropout, noise), which all threads share. The checks
-/// hold it where they seed a device; hold it in tests of your own that run beside them and rely on a seed.
+/// Held by whoever draws from a device's generator (new modules, dropout, noise), which all threads
+/// share. The checks hold it where they seed a device; hold it in tests of your own that run beside
+/// them and rely on a seed.
 pub fn device_rng() -> MutexGuard<'static, ()> {
     static DEVICE_RNG: Mutex<()> = Mutex::new(());
     DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
@@ -26,7 +28,12 @@ pub fn normal(seed: u64, n: usize, deviation: f64) -> Vec<f64> {
 ///
 /// # Panics
 /// If their count is not that of the shape.
-pub fn tensor<const D: usize>(values: Vec<f64>, shape: [usize; D], dtype: DType, device: &Device) -> Tensor<D> {
+pub fn tensor<const D: usize>(
+    values: Vec<f64>,
+    shape: [usize; D],
+    dtype: DType,
+    device: &Device,
+) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (device, dtype))
 }
 
@@ -46,7 +53,9 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Largest size; NaN if any is NaN.
 pub fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |max, value| if value.is_nan() || value.abs() > max { value.abs() } else { max })
+    values
+        .iter()
+        .fold(0.0, |max, value| if value.is_nan() || value.abs() > max { value.abs() } else { max })
 }
 
 /// Largest difference; NaN if any is NaN.
@@ -86,7 +95,8 @@ impl Numbers {
     /// Index along each axis of number `flat`.
     fn place(&self, flat: usize) -> Vec<usize> {
         let mut rest = flat;
-        let mut place: Vec<usize> = self.dims.iter().rev().map(|&length| (rest % length, rest /= length).0).collect();
+        let mut place: Vec<usize> =
+            self.dims.iter().rev().map(|&length| (rest % length, rest /= length).0).collect();
         place.reverse();
         place
     }
@@ -95,14 +105,22 @@ impl Numbers {
     pub(super) fn finite(&self, what: &str) -> Result<(), Fault> {
         match self.values.iter().position(|value| !value.is_finite()) {
             None => Ok(()),
-            Some(flat) => {
-                Err(Fault::NotFinite { what: what.to_owned(), index: self.place(flat), found: self.values[flat] })
-            }
+            Some(flat) => Err(Fault::NotFinite {
+                what: what.to_owned(),
+                index: self.place(flat),
+                found: self.values[flat],
+            }),
         }
     }
 
-    /// Compares number by number, with what is allowed in each example. Largest share of the allowance that was used.
-    pub(super) fn near(&self, what: &str, expected: &Self, allowed: impl Fn(usize) -> f64) -> Result<f64, Fault> {
+    /// Compares number by number, with what is allowed in each example. Largest share of the
+    /// allowance that was used.
+    pub(super) fn near(
+        &self,
+        what: &str,
+        expected: &Self,
+        allowed: impl Fn(usize) -> f64,
+    ) -> Result<f64, Fault> {
         if self.dims != expected.dims {
             let (found, expected) = (self.dims.clone(), expected.dims.clone());
             return Err(Fault::Shape { what: what.to_owned(), found, expected });
@@ -124,7 +142,11 @@ impl Numbers {
         }
         match worst {
             Some((share, flat)) if share > 1.0 && !self.values[flat].is_finite() => {
-                Err(Fault::NotFinite { what: what.to_owned(), index: self.place(flat), found: self.values[flat] })
+                Err(Fault::NotFinite {
+                    what: what.to_owned(),
+                    index: self.place(flat),
+                    found: self.values[flat],
+                })
             }
             Some((share, flat)) if share > 1.0 => Err(Fault::Differs {
                 what: what.to_owned(),
@@ -149,7 +171,8 @@ mod tests {
         let expected = table(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(found.near("x", &expected, |_| 1.0), Ok(0.5));
         let allowed = |example| if example == 0 { 0.0 } else { 0.3 };
-        let Err(Fault::Differs { index, found, allowed, .. }) = found.near("x", &expected, allowed) else {
+        let Err(Fault::Differs { index, found, allowed, .. }) = found.near("x", &expected, allowed)
+        else {
             panic!("0.5 is more than 0.3");
         };
         assert_eq!((index, found, allowed), (vec![1, 1], 4.5, 0.3));

@@ -11,7 +11,8 @@ thread_local! {
 /// Runs `body`; a panic comes back as its text, without a report on standard error.
 pub(super) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
-    // The hook is the process's: it stays, and leaves the panics of all others to the one that was there.
+    // The hook is the process's: it stays, and leaves the panics of all others to the one that was
+    // there.
     QUIET.call_once(|| {
         let report = take_hook();
         set_hook(Box::new(move |info| {

@@ -49,8 +49,13 @@ impl ModuleVisitor for Reader {
     }
 }
 
-/// Sets the values of every float parameter to what `change` makes of its index and old values, in `dtype`.
-pub fn change<M: Module>(module: M, dtype: DType, change: impl FnMut(usize, Vec<f64>) -> Vec<f64>) -> M {
+/// Sets the values of every float parameter to what `change` makes of its index and old values, in
+/// `dtype`.
+pub fn change<M: Module>(
+    module: M,
+    dtype: DType,
+    change: impl FnMut(usize, Vec<f64>) -> Vec<f64>,
+) -> M {
     module.map(&mut Writer { dtype, index: 0, change })
 }
 
@@ -66,7 +71,8 @@ impl<F: FnMut(usize, Vec<f64>) -> Vec<f64>> ModuleMapper for Writer<F> {
         self.index += 1;
         param.map(|old| {
             let values = (self.change)(index, numbers(&old));
-            tensor(values, old.dims(), self.dtype, &old.device()).set_require_grad(old.is_require_grad())
+            tensor(values, old.dims(), self.dtype, &old.device())
+                .set_require_grad(old.is_require_grad())
         })
     }
 }
@@ -85,7 +91,10 @@ pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<Option<Vec
 }
 
 /// As [`gradients`], from gradients by parameter id.
-pub fn gradients_by_id<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<Option<Vec<f64>>> {
+pub fn gradients_by_id<M: Module>(
+    module: &M,
+    gradients: &GradientsParams,
+) -> Vec<Option<Vec<f64>>> {
     struct Find<'a>(&'a GradientsParams, Vec<Option<Vec<f64>>>);
     impl ModuleVisitor for Find<'_> {
         fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {

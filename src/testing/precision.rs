@@ -13,23 +13,29 @@ use super::numbers::{Numbers, largest, numbers, tensor};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
-/// Forward in float32 gives the values and log-determinants of forward in float64 with the same parameters at the same inputs, ordinary
-/// and extreme.
+/// Forward in float32 gives the values and log-determinants of forward in float64 with the same
+/// parameters at the same inputs, ordinary and extreme.
 ///
-/// What is allowed is [`Kind::Precision`] times the value's size and what a rounding of the input does to it, by derivatives in float64.
+/// What is allowed is [`Kind::Precision`] times the value's size and what a rounding of the input
+/// does to it, by derivatives in float64.
 ///
 /// # Errors
 /// The first number that float32 does not know as well as it could.
 pub fn precision<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    let settings = [Draw::Ordinary, Draw::Extreme].map(|draw| Setting::new(DType::F32, draw, 3, 45));
+    let settings =
+        [Draw::Ordinary, Draw::Extreme].map(|draw| Setting::new(DType::F32, draw, 3, 45));
     Check::Precision.under(settings, |setting| both(of, setting))
 }
 
-fn both<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn both<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let precise = of.widen(&bijector);
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
     let device = of.device_for(DType::F64);
     let wide = tensor(numbers(&x), x.dims(), DType::F64, &device);
     let condition = of.condition(seed + 2, batch, DType::F64);
@@ -40,7 +46,9 @@ fn both<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) 
     let leaf = wide.clone().require_grad();
     let (expected, expected_log_det) = precise.forward(leaf.clone(), &wide_condition);
     let found = (expected_log_det.clone().sum() + leaf.clone().mul_scalar(0.0).sum()).backward();
-    let slope = leaf.grad(&found).map_or_else(|| vec![0.0; numbers(&wide).len()], |gradient| numbers(&gradient));
+    let slope = leaf
+        .grad(&found)
+        .map_or_else(|| vec![0.0; numbers(&wide).len()], |gradient| numbers(&gradient));
     let slope = tensor(slope, wide.dims(), DType::F64, &device);
 
     let (x, slope) = (Numbers::of(&wide), Numbers::of(&slope));
@@ -50,11 +58,20 @@ fn both<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) 
     let norms: Vec<f64> = (0..batch)
         .map(|example| {
             let condition = wide_condition.example(example);
-            row_sum_norm(&jacobian(|x| precise.forward(x, &condition).0, &wide.clone().narrow(0, example, 1)))
+            row_sum_norm(&jacobian(
+                |x| precise.forward(x, &condition).0,
+                &wide.clone().narrow(0, example, 1),
+            ))
         })
         .collect();
-    let value = |example: usize| bound * (1.0 + largest(expected.example(example)) + norms[example] * reach(example));
-    let values = Numbers::of(&z.cast(FloatDType::F64)).near("z in float32, against float64,", &expected, value)?;
+    let value = |example: usize| {
+        bound * (1.0 + largest(expected.example(example)) + norms[example] * reach(example))
+    };
+    let values = Numbers::of(&z.cast(FloatDType::F64)).near(
+        "z in float32, against float64,",
+        &expected,
+        value,
+    )?;
     let log_det_size = |example: usize| {
         let slope: f64 = slope.example(example).iter().map(|value| value.abs()).sum();
         1.0 + largest(expected_log_det.example(example)) + slope * reach(example)

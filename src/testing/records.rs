@@ -13,11 +13,13 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::train::Checkpoint;
 
-/// A started bijector is saved and loaded into a differently seeded one that was started from other data: the outputs are those of the
-/// saved one, in float32 and float64: bit for bit on the CPU, while a GPU may fuse other operations the second time.
+/// A started bijector is saved and loaded into a differently seeded one that was started from other
+/// data: the outputs are those of the saved one, in float32 and float64: bit for bit on the CPU,
+/// while a GPU may fuse other operations the second time.
 ///
-/// State that is not a `Param` (a plain tensor, a number) is not saved by burn, and shows here where it depends on the seed or the data.
-/// The one is saved outside of a [`BoxBijector`] and the other is in one, which shows that names do not depend on the box.
+/// State that is not a `Param` (a plain tensor, a number) is not saved by burn, and shows here
+/// where it depends on the seed or the data. The one is saved outside of a [`BoxBijector`] and the
+/// other is in one, which shows that names do not depend on the box.
 ///
 /// # Errors
 /// The first number that is another one, or what the checkpoint says.
@@ -26,19 +28,28 @@ pub fn records<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<O
     Check::Records.under(settings, |setting| saved(of, setting))
 }
 
-fn saved<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn saved<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
     let folder = tempfile::tempdir().map_err(|error| Fault::Record(error.to_string()))?;
     let path = folder.path().join("bijector.safetensors");
     of.checkpoint(seed, x.clone(), &context)?.save(&path)?;
     let (saved, _) = of.build(seed, dtype).initialize(x.clone(), &context);
-    let (other, _) = of.build(seed + 3, dtype).initialize(of.draw(draw, seed + 4, batch, dtype), &context);
+    let (other, _) =
+        of.build(seed + 3, dtype).initialize(of.draw(draw, seed + 4, batch, dtype), &context);
     let loaded = Checkpoint::load(&path)?.apply("bare", other)?;
     let outputs = |bijector: &BoxBijector<D, C>| {
         let (z, log_det) = bijector.forward(x.clone(), &context);
         let back = bijector.inverse(z.clone(), &context);
-        [("z", Numbers::of(&z)), ("log_det", Numbers::of(&log_det)), ("x of inverse", Numbers::of(&back))]
+        [
+            ("z", Numbers::of(&z)),
+            ("log_det", Numbers::of(&log_det)),
+            ("x of inverse", Numbers::of(&back)),
+        ]
     };
     for ((what, expected), (_, found)) in outputs(&saved).into_iter().zip(outputs(&loaded)) {
         let allowed = repetition(dtype, &of.device_for(dtype)) * (1.0 + largest(&expected.values));

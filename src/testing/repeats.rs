@@ -15,18 +15,20 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::replay::{Cotangent, Replay};
 
-/// Step of the differences, and how far they may be off: the error of central differences is the step's square times third derivatives
-/// of some ten.
+/// Step of the differences, and how far they may be off: the error of central differences is the
+/// step's square times third derivatives of some ten.
 const STEP: f64 = 1e-4;
 const ALLOWED: f64 = 1e-5;
 
-/// In evaluation nothing is drawn; a walk in training with one seed is the same walk again, bit for bit; and where another seed gives
-/// another walk (dropout), the way back sees what the way there dropped: the walk's gradients are those of its differences.
+/// In evaluation nothing is drawn; a walk in training with one seed is the same walk again, bit for
+/// bit; and where another seed gives another walk (dropout), the way back sees what the way there
+/// dropped: the walk's gradients are those of its differences.
 ///
 /// # Errors
 /// The first number that does not repeat.
 pub fn repeats<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Repeats.under([Setting::new(DType::F64, Draw::Ordinary, 3, 61)], |setting| again(of, setting))
+    Check::Repeats
+        .under([Setting::new(DType::F64, Draw::Ordinary, 3, 61)], |setting| again(of, setting))
 }
 
 struct Walked {
@@ -52,14 +54,25 @@ fn walked<const D: usize, C: Condition>(
     let back = Cotangent { z: z.clone(), grad_z, grad_log_det: log_det.ones_like() };
     let back = bijector.replay_back(back, context, &mut walk);
     let parameters = gradients_by_id(bijector, &walk.parameters);
-    Walked { z: Numbers::of(&z), x: Numbers::of(&back.z), grad_x: Numbers::of(&back.grad_z), parameters, loss }
+    Walked {
+        z: Numbers::of(&z),
+        x: Numbers::of(&back.z),
+        grad_x: Numbers::of(&back.grad_z),
+        parameters,
+        loss,
+    }
 }
 
-fn again<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn again<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let bijector = of.build_training(seed, dtype);
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
-    let evaluated = || Numbers::of(&bijector.valid().forward(x.clone().inner(), &context.plain()).0);
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let evaluated =
+        || Numbers::of(&bijector.valid().forward(x.clone().inner(), &context.plain()).0);
     evaluated().near("z of valid(), a second time,", &evaluated(), |_| 0.0)?;
 
     let a = normal(seed + 3, numbers(&x).len(), 1.0);
@@ -75,7 +88,8 @@ fn again<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting)
         });
     }
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&numbers(&x)));
-    let used = first.x.near("x of replay_back, against the input,", &Numbers::of(&x), |_| allowed)?;
+    let used =
+        first.x.near("x of replay_back, against the input,", &Numbers::of(&x), |_| allowed)?;
     let other = walked(&bijector, &x, &context, &a, seed + 5);
     if distance(&first.z.values, &other.z.values) == 0.0 {
         return Ok(used);
@@ -93,7 +107,8 @@ fn again<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting)
             });
             walked(&moved, &x, &context, &a, seed + 4).loss
         });
-        let what = format!("slope of the loss along {} by a walk, against differences,", parameter.path);
+        let what =
+            format!("slope of the loss along {} by a walk, against differences,", parameter.path);
         let gradient = first.parameters[block].clone().unwrap_or_else(|| vec![0.0; n]);
         let slope = Numbers::list(vec![dot(&gradient, &direction)]);
         let difference = Numbers::list(vec![(plus - minus) / (2.0 * STEP)]);

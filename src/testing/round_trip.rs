@@ -14,15 +14,18 @@ use super::numbers::{Numbers, largest};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
-/// Forward and inverse undo each other, both ways round: `x -> z -> x` and `z -> x -> z`, for one example and three, ordinary and extreme
-/// inputs, float32 and float64.
+/// Forward and inverse undo each other, both ways round: `x -> z -> x` and `z -> x -> z`, for one
+/// example and three, ordinary and extreme inputs, float32 and float64.
 ///
-/// What is allowed is [`Kind::RoundTrip`] times the value's size and what one rounding of the value in between does to the result, by the
-/// Jacobian in float64: a badly conditioned map is not blamed for its condition.
+/// What is allowed is [`Kind::RoundTrip`] times the value's size and what one rounding of the value
+/// in between does to the result, by the Jacobian in float64: a badly conditioned map is not blamed
+/// for its condition.
 ///
 /// # Errors
 /// The first number that is off.
-pub fn round_trip<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
+pub fn round_trip<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+) -> Result<Outcome, Failure> {
     let settings = [DType::F32, DType::F64].into_iter().flat_map(|dtype| {
         [Draw::Ordinary, Draw::Extreme]
             .into_iter()
@@ -31,7 +34,10 @@ pub fn round_trip<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Resul
     Check::RoundTrip.under(settings, |setting| there_and_back(of, setting))
 }
 
-fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn there_and_back<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let trained = of.build(seed, dtype);
     let precise = of.widen(&trained);
@@ -41,16 +47,19 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
     let z = bijector.forward(x.clone(), &context).0;
     let back = bijector.inverse(z.clone(), &context);
     let again = bijector.forward(back.clone(), &context).0;
-    let (x, z, back, again) = (Numbers::of(&x), Numbers::of(&z), Numbers::of(&back), Numbers::of(&again));
+    let (x, z, back, again) =
+        (Numbers::of(&x), Numbers::of(&z), Numbers::of(&back), Numbers::of(&again));
     // Before the Jacobian, which is singular where this fails.
     z.finite("z")?;
     back.finite("x -> z -> x")?;
 
     let bound = tolerance(Kind::RoundTrip, dtype) * roughness(&of.device_for(dtype));
-    let (points, conditions) = (of.draw(draw, seed + 1, batch, DType::F64), of.condition(seed + 2, batch, DType::F64));
+    let (points, conditions) =
+        (of.draw(draw, seed + 1, batch, DType::F64), of.condition(seed + 2, batch, DType::F64));
     let (mut allowed_x, mut allowed_z) = (Vec::new(), Vec::new());
     for example in 0..batch {
-        let (point, condition) = (points.clone().narrow(0, example, 1), conditions.example(example));
+        let (point, condition) =
+            (points.clone().narrow(0, example, 1), conditions.example(example));
         let forward = jacobian(|x| precise.forward(x, &condition).0, &point);
         let inverse = forward.clone().try_inverse().ok_or(Fault::Singular { example })?;
         let (size_x, size_z) = (largest(x.example(example)), largest(z.example(example)));
@@ -62,7 +71,8 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
     Ok(there.max(here))
 }
 
-/// What one rounding of the value in between does to the value that comes back, in units of the type's spacing.
+/// What one rounding of the value in between does to the value that comes back, in units of the
+/// type's spacing.
 fn conditioning(jacobian: &DMatrix<f64>, own: f64, between: f64) -> f64 {
     own + row_sum_norm(jacobian) * (1.0 + between)
 }

@@ -11,11 +11,12 @@ use super::panic::catch;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::{Bijector, ShapeMap};
 
-/// `output_shape` and `input_shape` agree with what forward and inverse do; log-determinants are `[batch]`; the type of the numbers is
-/// kept.
+/// `output_shape` and `input_shape` agree with what forward and inverse do; log-determinants are
+/// `[batch]`; the type of the numbers is kept.
 ///
-/// Other lengths along each axis are tried as well: what is announced to be an error must panic, what is announced to work must work. A
-/// condition whose shape does not fit the other length is an error of `output_shape_given`.
+/// Other lengths along each axis are tried as well: what is announced to be an error must panic,
+/// what is announced to work must work. A condition whose shape does not fit the other length is an
+/// error of `output_shape_given`.
 ///
 /// # Errors
 /// The first shape that is not as announced.
@@ -46,17 +47,25 @@ fn same<const D: usize>(what: &str, found: [usize; D], expected: [usize; D]) -> 
     Err(Fault::Shape { what: what.to_owned(), found: found.to_vec(), expected: expected.to_vec() })
 }
 
-fn announced<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<(), Fault> {
+fn announced<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<(), Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
-    let output = bijector.output_shape(x.dims()).map_err(|error| Fault::Refused { what: "output_shape", error })?;
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let output = bijector
+        .output_shape(x.dims())
+        .map_err(|error| Fault::Refused { what: "output_shape", error })?;
     let (z, log_det) = bijector.forward(x.clone(), &context);
     same("z of forward, against output_shape,", z.dims(), output)?;
     same("log_det of forward", log_det.dims(), [batch])?;
     kept("z", z.dtype(), dtype)?;
     kept("log_det of forward", log_det.dtype(), dtype)?;
-    let input = bijector.input_shape(z.dims()).map_err(|error| Fault::Refused { what: "input_shape", error })?;
+    let input = bijector
+        .input_shape(z.dims())
+        .map_err(|error| Fault::Refused { what: "input_shape", error })?;
     same("what input_shape announces for z", input, x.dims())?;
     let (back, inverse_log_det) = bijector.inverse_with_log_det(z.clone(), &context);
     same("x of inverse", bijector.inverse(z.clone(), &context).dims(), x.dims())?;
@@ -68,7 +77,11 @@ fn announced<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Sett
 
 /// The type of the numbers is that of the input.
 fn kept(what: &str, found: DType, expected: DType) -> Result<(), Fault> {
-    if found == expected { Ok(()) } else { Err(Fault::Type { what: what.to_owned(), found, expected }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Fault::Type { what: what.to_owned(), found, expected })
+    }
 }
 
 /// Forward and inverse at a shape that the bijector is not made for.
@@ -81,7 +94,8 @@ fn other<const D: usize, C: Condition>(
     let bijector: BoxBijector<D, C> = of.build(seed, dtype);
     let context = of.condition(seed + 2, batch, dtype);
     let x = of.draw_shape(draw, seed + 1, shape, dtype);
-    let (output, input) = (bijector.output_shape_given(shape, &context), bijector.input_shape(shape));
+    let (output, input) =
+        (bijector.output_shape_given(shape, &context), bijector.input_shape(shape));
     let forward = || {
         let (z, log_det) = bijector.forward(x.clone(), &context);
         (z, Some(log_det))
@@ -105,7 +119,9 @@ fn tried<const D: usize>(
     match (announced, catch(map)) {
         (None, Ok(_)) => Err(Fault::Taken { what, shape: shape.to_vec() }),
         (None, Err(_)) => Ok(None),
-        (Some(_), Err(message)) => Err(Fault::Misannounced { what, shape: shape.to_vec(), message }),
+        (Some(_), Err(message)) => {
+            Err(Fault::Misannounced { what, shape: shape.to_vec(), message })
+        }
         (Some(expected), Ok((found, log_det))) => {
             same(&format!("what {what} makes of shape {shape:?}"), found.dims(), expected)?;
             if let Some(log_det) = log_det {

@@ -13,33 +13,42 @@ use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 
-/// A start passes on what the started bijector makes of the batch, cut from the graph; what is started can be inverted; and parameters
-/// stay the ones that an optimizer knows.
+/// A start passes on what the started bijector makes of the batch, cut from the graph; what is
+/// started can be inverted; and parameters stay the ones that an optimizer knows.
 ///
 /// # Errors
 /// The first number that is off, or what changed.
 pub fn start<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Start.under([Setting::new(DType::F64, Draw::Ordinary, 8, 91)], |setting| started(of, setting))
+    Check::Start
+        .under([Setting::new(DType::F64, Draw::Ordinary, 8, 91)], |setting| started(of, setting))
 }
 
-fn started<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn started<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let bijector = of.build(seed, dtype);
     let known = |bijector: &BoxBijector<D, C>| -> Vec<_> {
         parameters(bijector).into_iter().map(|p| (p.path, p.id, p.trained)).collect()
     };
     let before = known(&bijector);
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
     let (started, passed) = bijector.initialize(x.clone(), &context);
     if known(&started) != before {
         return Err(Fault::Changed { how: "initialize", what: "names, ids or what is trained" });
     }
     let z = Numbers::of(&started.forward(x.clone(), &context).0);
-    // A start may scale outputs where forward scales weights: the same number in another order of operations.
+    // A start may scale outputs where forward scales weights: the same number in another order of
+    // operations.
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&z.values));
-    let used = Numbers::of(&passed).near("what initialize passes on, against forward,", &z, |_| allowed)?;
+    let used =
+        Numbers::of(&passed)
+            .near("what initialize passes on, against forward,", &z, |_| allowed)?;
     let back = started.inverse(passed.clone(), &context);
-    let back = Numbers::of(&back).near("x -> z -> x after the start", &Numbers::of(&x), |_| allowed)?;
+    let back =
+        Numbers::of(&back).near("x -> z -> x after the start", &Numbers::of(&x), |_| allowed)?;
     // A leaf makes the sum differentiable where nothing else does.
     let leaf = passed.zeros_like().require_grad();
     let found = (passed + leaf).sum().backward();

@@ -11,8 +11,8 @@ use super::inputs::Draw;
 use super::numbers::largest;
 use super::parameters::parameters;
 
-/// A gradient is asked for and received by every parameter, finite and not zero everywhere; by none that is named in
-/// [`Conformance::frozen`].
+/// A gradient is asked for and received by every parameter, finite and not zero everywhere; by none
+/// that is named in [`Conformance::frozen`].
 ///
 /// # Errors
 /// The first parameter that does not receive one.
@@ -22,13 +22,19 @@ pub fn training<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<
         let found = point.gradients(&point.coefficients(setting.seed + 3)).split_off(2);
         for (parameter, gradient) in parameters(&point.bijector).into_iter().zip(found) {
             let size = gradient.map(|gradient| largest(&gradient));
-            let says = |gradient: String| Err(Fault::NoGradient { parameter: parameter.path.clone(), gradient });
+            let says = |gradient: String| {
+                Err(Fault::NoGradient { parameter: parameter.path.clone(), gradient })
+            };
             match (of.is_frozen(&parameter.path), parameter.trained, size) {
                 (true, false, None) => {}
-                (true, _, _) => return says("a gradient, though it is named in `frozen`".to_owned()),
+                (true, _, _) => {
+                    return says("a gradient, though it is named in `frozen`".to_owned());
+                }
                 (false, false, _) => return Err(Fault::NotTrained { parameter: parameter.path }),
                 (false, true, Some(size)) if size > 0.0 && size.is_finite() => {}
-                (false, true, Some(size)) => return says(format!("a gradient whose largest number is {size}")),
+                (false, true, Some(size)) => {
+                    return says(format!("a gradient whose largest number is {size}"));
+                }
                 (false, true, None) => return says("no gradient".to_owned()),
             }
         }

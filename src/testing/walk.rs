@@ -14,25 +14,33 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::replay::{Cotangent, DriftGuard, Replay};
 
-/// `replay_forward` computes what `forward` computes, and `replay_back` rebuilds the input and gives the gradients of plain autodiff: of
-/// input, condition and every parameter. In float64, within [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of
-/// rebuilt, and where a guard lets none of the rebuilt ones pass.
+/// `replay_forward` computes what `forward` computes, and `replay_back` rebuilds the input and
+/// gives the gradients of plain autodiff: of input, condition and every parameter. In float64,
+/// within [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of rebuilt, and
+/// where a guard lets none of the rebuilt ones pass.
 ///
 /// # Errors
 /// The first number that is off.
 pub fn walk<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
-    Check::Walk.under([Setting::new(DType::F64, Draw::Ordinary, 2, 51)], |setting| there_and_back(of, setting))
+    Check::Walk.under([Setting::new(DType::F64, Draw::Ordinary, 2, 51)], |setting| {
+        there_and_back(of, setting)
+    })
 }
 
-fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting: Setting) -> Result<f64, Fault> {
+fn there_and_back<const D: usize, C: Condition>(
+    of: &Conformance<D, C>,
+    setting: Setting,
+) -> Result<f64, Fault> {
     let Setting { dtype, draw, batch, seed } = setting;
     let (bijector, device) = (of.build(seed, dtype), of.device_for(dtype));
-    let (x, context) = (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
+    let (x, context) =
+        (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
 
     let (leaf, condition) = (x.clone().require_grad(), context.leaf(&device));
     let (z, log_det) = bijector.forward(leaf.clone(), &condition);
     let plain = device.inner();
-    let grad_z: Tensor<D> = tensor(normal(seed + 3, z.dims().iter().product(), 1.0), z.dims(), dtype, &plain);
+    let grad_z: Tensor<D> =
+        tensor(normal(seed + 3, z.dims().iter().product(), 1.0), z.dims(), dtype, &plain);
     let grad_log_det: Tensor<1> = tensor(normal(seed + 4, batch, 1.0), [batch], dtype, &plain);
     let loss = (z.clone() * Tensor::from_inner(grad_z.clone())).sum()
         + (log_det.clone() * Tensor::from_inner(grad_log_det.clone())).sum();
@@ -45,11 +53,14 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
         log_det: Numbers::of(&log_det),
         x: Numbers::of(&x),
         // A map that moves nothing need not touch the graph.
-        grad_x: leaf.grad(&found).map_or_else(|| Numbers::of(&x.zeros_like()), |gradient| Numbers::of(&gradient)),
+        grad_x: leaf
+            .grad(&found)
+            .map_or_else(|| Numbers::of(&x.zeros_like()), |gradient| Numbers::of(&gradient)),
         parameters: gradients(&bijector, &found),
         condition: condition.gradient(&found),
     };
-    // No guard is needed where every input is compared, and none helps where the tolerance is nothing.
+    // No guard is needed where every input is compared, and none helps where the tolerance is
+    // nothing.
     let strict = DriftGuard::new(f64::MIN_POSITIVE);
     let walks = [
         (Replay::new(seed + 5), Kind::Walk, "x of replay_back"),
@@ -58,10 +69,16 @@ fn there_and_back<const D: usize, C: Condition>(of: &Conformance<D, C>, setting:
     ];
     let mut used = 0.0f64;
     for (mut walk, kind, name) in walks {
-        let (walked, walked_log_det) = bijector.replay_forward(x.clone().inner(), &context, &mut walk);
+        let (walked, walked_log_det) =
+            bijector.replay_forward(x.clone().inner(), &context, &mut walk);
         Numbers::of(&walked).near("z of replay_forward, against forward,", &expected.z, |_| 0.0)?;
-        Numbers::of(&walked_log_det).near("log_det of replay_forward, against forward,", &expected.log_det, |_| 0.0)?;
-        let back = Cotangent { z: walked, grad_z: grad_z.clone(), grad_log_det: grad_log_det.clone() };
+        Numbers::of(&walked_log_det).near(
+            "log_det of replay_forward, against forward,",
+            &expected.log_det,
+            |_| 0.0,
+        )?;
+        let back =
+            Cotangent { z: walked, grad_z: grad_z.clone(), grad_log_det: grad_log_det.clone() };
         let back = bijector.replay_back(back, &context, &mut walk);
         used = used.max(expected.compare(&bijector, back, walk, tolerance(kind, dtype), name)?);
     }
@@ -92,12 +109,21 @@ impl Expected {
             let allowed = tolerance * (1.0 + largest(&expected.values));
             found.near(what, expected, |_| allowed)
         };
-        let mut used = near(&format!("{name}, against the input,"), &Numbers::of(&back.z), &self.x)?;
-        used = used.max(near("gradient of the input by replay_back", &Numbers::of(&back.grad_z), &self.grad_x)?);
+        let mut used =
+            near(&format!("{name}, against the input,"), &Numbers::of(&back.z), &self.x)?;
+        used = used.max(near(
+            "gradient of the input by replay_back",
+            &Numbers::of(&back.grad_z),
+            &self.grad_x,
+        )?);
         let walked = gradients_by_id(bijector, &walk.parameters);
         let paths = parameters(bijector).into_iter().map(|parameter| parameter.path);
-        let mut pairs: Vec<_> = paths.zip(self.parameters.clone().into_iter().zip(walked)).collect();
-        pairs.push(("the condition".to_owned(), (self.condition.clone(), C::collected(walk.context))));
+        let mut pairs: Vec<_> =
+            paths.zip(self.parameters.clone().into_iter().zip(walked)).collect();
+        pairs.push((
+            "the condition".to_owned(),
+            (self.condition.clone(), C::collected(walk.context)),
+        ));
         for (path, (expected, found)) in pairs {
             match (expected, found) {
                 (Some(expected), Some(found)) => {
@@ -105,8 +131,12 @@ impl Expected {
                     used = used.max(near(&what, &Numbers::list(found), &Numbers::list(expected))?);
                 }
                 (None, None) => {}
-                (Some(_), None) => return Err(one_sided(path, "by plain autodiff", "by replay_back")),
-                (None, Some(_)) => return Err(one_sided(path, "by replay_back", "by plain autodiff")),
+                (Some(_), None) => {
+                    return Err(one_sided(path, "by plain autodiff", "by replay_back"));
+                }
+                (None, Some(_)) => {
+                    return Err(one_sided(path, "by replay_back", "by plain autodiff"));
+                }
             }
         }
         Ok(used)

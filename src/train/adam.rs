@@ -5,14 +5,14 @@
 //! ```
 //! `t` counts the updates of a parameter from 1; `m` and `v` start at 0.
 //!
-//! The same updates as burn's `Adam` without its options, and the same names and moments in its record, so that a run
-//! may change from one to the other. On the CPU a kernel makes an update on all threads; elsewhere it is plain
-//! operations.
+//! The same updates as burn's `Adam` without its options, and the same names and moments in its
+//! record, so that a run may change from one to the other. On the CPU a kernel makes an update on
+//! all threads; elsewhere it is plain operations.
 //!
 //! # Numerics
-//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it where it is. In float32 the squares of
-//! gradients below 1e-22 round to 0. With the default `ε` this makes no difference: beside it such a root would not
-//! count.
+//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it where it is. In float32 the
+//! squares of gradients below 1e-22 round to 0. With the default `ε` this makes no difference:
+//! beside it such a root would not count.
 //!
 //! # Reference
 //! Kingma & Ba 2015, algorithm 1.

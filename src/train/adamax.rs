@@ -1,17 +1,19 @@
-//! Adamax as Glow trains: Adam with a decayed maximum in the place of the root of the second moment.
+//! Adamax as Glow trains: Adam with a decayed maximum in the place of the root of the second
+//! moment.
 //! ```text
 //! m ← 0.9·m + 0.1·g                        u ← max(β₂·u, |g|)
 //! θ ← θ − rate·√(1 − β₂^t)/(1 − 0.9^t) · m/(u + 1e-8)
 //! ```
-//! `t` counts the updates of a parameter from 1. The first update moves every parameter by `rate·√(1 − β₂)`, a
-//! thirtieth of the rate at β₂ = 0.999: the factor `√(1 − β₂^t)` is a warm-up of some `1/(1 − β₂)` updates.
+//! `t` counts the updates of a parameter from 1. The first update moves every parameter by
+//! `rate·√(1 − β₂)`, a thirtieth of the rate at β₂ = 0.999: the factor `√(1 − β₂^t)` is a warm-up
+//! of some `1/(1 − β₂)` updates.
 //!
 //! # Numerics
 //! A parameter whose gradients were all 0 has `u = 0` and `m = 0`; the 1e-8 keeps it where it is.
 //!
 //! # Reference
-//! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u` does not need, nor the
-//! 1e-8.
+//! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u`
+//! does not need, nor the 1e-8.
 
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
@@ -50,7 +52,8 @@ impl Adamax {
 }
 
 impl Optimizer for Adamax {
-    /// A count and two tensors, `m` and `u`. In a record they have the names of burn's Adam without `momentum.`.
+    /// A count and two tensors, `m` and `u`. In a record they have the names of burn's Adam without
+    /// `momentum.`.
     type State<const D: usize> = Moments<D>;
 
     fn step<const D: usize>(
@@ -70,7 +73,8 @@ impl Optimizer for Adamax {
                 state.square.mul_scalar(self.beta_2).max_pair(size),
             ),
         };
-        let factor = rate * (1.0 - self.beta_2.powf(time as f64)).sqrt() / (1.0 - BETA_1.powf(time as f64));
+        let factor =
+            rate * (1.0 - self.beta_2.powf(time as f64)).sqrt() / (1.0 - BETA_1.powf(time as f64));
         let change = (mean.clone() / largest.clone().add_scalar(EPSILON)).mul_scalar(factor);
         (parameter - change, Some(Moments { time, mean, square: largest }))
     }

@@ -11,7 +11,9 @@ use burn::tensor::{Device, Tensor};
 use super::gradient::device_error;
 use super::trained::no_gradient;
 use super::{Objective, Purpose, StepSeed, TrainError};
-use crate::bijector::replay::{DriftGuard, GradientMemory, Replay, Verdict, parameter_gradients, scaled};
+use crate::bijector::replay::{
+    DriftGuard, GradientMemory, Replay, Verdict, parameter_gradients, scaled,
+};
 
 /// What a model's weights are moved by.
 pub(super) struct BatchGradient {
@@ -45,7 +47,11 @@ impl Pass<'_> {
     }
 
     /// By plain autodiff.
-    pub fn store<M: Module>(&self, model: &M, loss: Tensor<1>) -> Result<BatchGradient, TrainError> {
+    pub fn store<M: Module>(
+        &self,
+        model: &M,
+        loss: Tensor<1>,
+    ) -> Result<BatchGradient, TrainError> {
         check_one(&loss)?;
         if !loss.is_tracked() {
             return Err(no_gradient(model));
@@ -59,13 +65,19 @@ impl Pass<'_> {
     }
 
     /// Of one micro-batch.
-    pub fn run<M: Module>(&mut self, model: &M, objective: &impl Objective<M>) -> Result<BatchGradient, TrainError> {
+    pub fn run<M: Module>(
+        &mut self,
+        model: &M,
+        objective: &impl Objective<M>,
+    ) -> Result<BatchGradient, TrainError> {
         self.seed();
         let GradientMemory::Reversible { tolerance } = self.gradient_memory else {
             return match self.gradient_memory {
                 GradientMemory::Store => self.store(model, objective.loss(model)),
                 _ => {
-                    let mut walk = Replay::recomputing(self.layers()).within_scope().with_loss_scale(self.loss_scale);
+                    let mut walk = Replay::recomputing(self.layers())
+                        .within_scope()
+                        .with_loss_scale(self.loss_scale);
                     let loss = self.walk(model, objective, &mut walk)?;
                     Ok(BatchGradient { loss, gradients: walk.parameters, drift: None })
                 }
@@ -104,8 +116,9 @@ impl Pass<'_> {
         if !model.devices().iter().any(Device::is_autodiff) {
             return Err(TrainError::NoGraph);
         }
-        let loss =
-            objective.walk(model, walk).ok_or(TrainError::NotWalkable { gradient_memory: self.gradient_memory })?;
+        let loss = objective
+            .walk(model, walk)
+            .ok_or(TrainError::NotWalkable { gradient_memory: self.gradient_memory })?;
         check_one(&loss)?;
         let value = self.finite(loss)?;
         if walk.parameters.is_empty() { Err(no_gradient(model)) } else { Ok(value) }
@@ -142,7 +155,8 @@ fn shares<M, O: Objective<M>>(model: &M, parts: &[O]) -> Result<Vec<f64>, (usize
 }
 
 impl BatchGradient {
-    /// Over all micro-batches, of which there is at least one; with an error, the number of the one that failed.
+    /// Over all micro-batches, of which there is at least one; with an error, the number of the one
+    /// that failed.
     pub fn of<M: Module, O: Objective<M>>(
         model: &M,
         parts: &[O],
@@ -174,7 +188,8 @@ impl BatchGradient {
     }
 }
 
-/// Moves gradients over, multiplied. What was moved is gone, so that a parameter that occurs twice counts once.
+/// Moves gradients over, multiplied. What was moved is gone, so that a parameter that occurs twice
+/// counts once.
 struct Add {
     from: GradientsParams,
     into: GradientsParams,

@@ -1,7 +1,8 @@
 //! What can go wrong with checkpoints, one variant per broken rule.
 //!
-//! The text of an error contains that of its cause. So `Error::source` is `None`, since a program that prints the chain
-//! of causes would otherwise print it twice. thiserror takes a field `source` for the cause, but not `r#source`.
+//! The text of an error contains that of its cause. So `Error::source` is `None`, since a program
+//! that prints the chain of causes would otherwise print it twice. thiserror takes a field `source`
+//! for the cause, but not `r#source`.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,8 +16,8 @@ use super::state_fault::StateFault;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The file could not be written. An earlier file of that name is as it was, unless only the last step failed:
-    /// asking the system to make the new name durable.
+    /// The file could not be written. An earlier file of that name is as it was, unless only the
+    /// last step failed: asking the system to make the new name durable.
     #[error("cannot write the checkpoint {}: {source}", path.display())]
     Write {
         /// The target file.
@@ -150,7 +151,9 @@ pub enum CheckpointError {
         found: Vec<usize>,
     },
     /// A parameter and its stored tensor differ in element type.
-    #[error("`{name}`: the module expects elements of type {expected:?}, the checkpoint holds {found:?}")]
+    #[error(
+        "`{name}`: the module expects elements of type {expected:?}, the checkpoint holds {found:?}"
+    )]
     DTypeMismatch {
         /// Section and path of the parameter.
         name: String,
@@ -159,7 +162,8 @@ pub enum CheckpointError {
         /// The element type of the stored tensor.
         found: DType,
     },
-    /// The module computes a different function from the one that was saved, or starts or trains in a different way.
+    /// The module computes a different function from the one that was saved, or starts or trains in
+    /// a different way.
     #[error(
         "`{name}`: the module has {}, the checkpoint was saved with {}{}",
         value(expected),
@@ -210,13 +214,16 @@ pub enum CheckpointError {
     OptimizerState {
         /// Section, number of the parameter in the file, and part.
         name: String,
-        /// Path of the parameter in the module; empty if there is none, or if the module is a parameter.
+        /// Path of the parameter in the module; empty if there is none, or if the module is a
+        /// parameter.
         parameter: String,
         /// What is wrong with it.
         fault: StateFault,
     },
     /// A configuration states more or fewer parameters than the checkpoint holds.
-    #[error("the module `{section}` of the configuration has {expected} parameters, the checkpoint holds {found}")]
+    #[error(
+        "the module `{section}` of the configuration has {expected} parameters, the checkpoint holds {found}"
+    )]
     OtherSize {
         /// The section.
         section: String,
@@ -272,9 +279,13 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether the file was read and does not contain a valid checkpoint. A file that could not be read may be intact.
+    /// Whether the file was read and does not contain a valid checkpoint. A file that could not be
+    /// read may be intact.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::NotSafetensors { .. } | Self::NotCheckpoint { .. } | Self::Checksum { .. })
+        matches!(
+            self,
+            Self::NotSafetensors { .. } | Self::NotCheckpoint { .. } | Self::Checksum { .. }
+        )
     }
 }
 

@@ -4,20 +4,20 @@
 //! FOLDER/0000001300.safetensors.damaged   one that was set aside because it could not be read, for its owner
 //! FOLDER/.lock                            held by the process that writes there; not a link
 //! ```
-//! All else in the folder is left alone. Only checkpoints of exactly these names, and the temporary files that
-//! [`whole_file`] makes of them, are renamed or deleted; only regular files are deleted.
+//! All else in the folder is left alone. Only checkpoints of exactly these names, and the temporary
+//! files that [`whole_file`] makes of them, are renamed or deleted; only regular files are deleted.
 //!
 //! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`]).
-//! Older files are deleted only when this is done and durable. Whenever a process dies, the folder holds the previous
-//! checkpoint or the new one.
+//! Older files are deleted only when this is done and durable. Whenever a process dies, the folder
+//! holds the previous checkpoint or the new one.
 //!
-//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose checksum is right; it
-//! reports the others. A file that cannot be read at all (no permission, a disk that fails) is an error, since it may
-//! be good.
+//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose
+//! checksum is right; it reports the others. A file that cannot be read at all (no permission, a
+//! disk that fails) is an error, since it may be good.
 //!
 //! # What becomes of other checkpoints
-//! A save deletes the run's checkpoints of earlier updates, except for the newest, and those of later updates. Each is
-//! read before that, and those in this table are not deleted:
+//! A save deletes the run's checkpoints of earlier updates, except for the newest, and those of
+//! later updates. Each is read before that, and those in this table are not deleted:
 //!
 //! | checkpoint | of an earlier update | of the update that is saved, or of a later one |
 //! |---|---|---|
@@ -36,9 +36,10 @@
 //! | damaged, and passed over by [`Checkpoints::latest`] | this run, as long as it is damaged |
 //! | any other, damaged or not | another run. It is kept and not counted |
 //!
-//! To save or add is an error, and writes nothing, if there is a checkpoint of another run, of the same update or of a
-//! later one. It is also an error at an update before the one whose checkpoint [`Checkpoints::latest`] returned. To
-//! save again at the very update that the run resumed from is allowed.
+//! To save or add is an error, and writes nothing, if there is a checkpoint of another run, of the
+//! same update or of a later one. It is also an error at an update before the one whose checkpoint
+//! [`Checkpoints::latest`] returned. To save again at the very update that the run resumed from is
+//! allowed.
 //!
 //! A run that is to replace another one declares it with [`Checkpoints::replacing`].
 
@@ -57,7 +58,8 @@ const EXTENSION: &str = "safetensors";
 
 /// The name of the file of an update.
 fn file_name(step: u64) -> String {
-    // Ten digits sort as numbers do; a run of more updates has longer names, which are read as numbers anyway.
+    // Ten digits sort as numbers do; a run of more updates has longer names, which are read as
+    // numbers anyway.
     format!("{step:010}.{EXTENSION}")
 }
 
@@ -70,7 +72,9 @@ fn step_of(name: &str) -> Option<u64> {
 /// Whether a killed process left a file of this name.
 fn is_leftover(name: &OsStr) -> bool {
     let target = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY)?.rsplit_once('-'));
-    target.is_some_and(|(target, _)| step_of(target).is_some() && whole_file::is_leftover(name, target))
+    target.is_some_and(|(target, _)| {
+        step_of(target).is_some() && whole_file::is_leftover(name, target)
+    })
 }
 
 /// The folder of a run's checkpoints, open for one process.
@@ -117,8 +121,8 @@ impl Own {
         self.saved.contains(&step) || self.taken_over.is_some_and(|last| step <= last)
     }
 
-    /// Whether a checkpoint of the update being saved, or of a later one, belongs to this run. A later one that was
-    /// only read does not.
+    /// Whether a checkpoint of the update being saved, or of a later one, belongs to this run. A
+    /// later one that was only read does not.
     fn in_the_way(&self, saving: u64, step: u64, damaged: bool) -> bool {
         let resumed = self.taken_over == Some(step) && step == saving;
         let passed_over = damaged && self.passed_over.contains(&step);
@@ -144,12 +148,12 @@ pub struct Latest {
 }
 
 impl Checkpoints {
-    /// Opens a folder, which is made if there is none, and removes what a killed process left half written. The newest
-    /// `keep` checkpoints will be kept.
+    /// Opens a folder, which is made if there is none, and removes what a killed process left half
+    /// written. The newest `keep` checkpoints will be kept.
     ///
     /// # Errors
-    /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the folder open;
-    /// [`CheckpointError::Write`], also if `.lock` is a link or not a file.
+    /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the
+    /// folder open; [`CheckpointError::Write`], also if `.lock` is a link or not a file.
     pub fn open(folder: impl AsRef<Path>, keep: usize) -> Result<Self, CheckpointError> {
         let folder = folder.as_ref().to_path_buf();
         if keep == 0 {
@@ -166,8 +170,8 @@ impl Checkpoints {
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
-    /// Replaces any run in the folder: the checkpoints that are there now count as this run's, and the first save
-    /// overwrites the one of its update and deletes those of later updates.
+    /// Replaces any run in the folder: the checkpoints that are there now count as this run's, and
+    /// the first save overwrites the one of its update and deletes those of later updates.
     pub fn replacing(self) -> Self {
         // A folder that cannot be listed cannot be saved to either.
         let there = self.steps().unwrap_or_default();
@@ -207,12 +211,13 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that can be read; `None` if the folder holds none. The run resumes from it: this
-    /// checkpoint and those of earlier updates belong to this run from now on.
+    /// The newest checkpoint that can be read; `None` if the folder holds none. The run resumes
+    /// from it: this checkpoint and those of earlier updates belong to this run from now on.
     ///
     /// # Errors
-    /// [`CheckpointError::AllDamaged`] if all are damaged, so that a run does not silently start anew;
-    /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] of the newest file that is not damaged.
+    /// [`CheckpointError::AllDamaged`] if all are damaged, so that a run does not silently start
+    /// anew; [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] of the newest
+    /// file that is not damaged.
     pub fn latest(&self) -> Result<Option<Latest>, CheckpointError> {
         let (mut damaged, mut passed_over) = (Vec::new(), Vec::new());
         for step in self.steps()?.into_iter().rev() {
@@ -238,15 +243,16 @@ impl Checkpoints {
         Err(CheckpointError::AllDamaged { folder: self.folder.clone(), damaged })
     }
 
-    /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are deleted, except for the
-    /// newest `keep − 1`. So are this run's checkpoints of later updates, because this checkpoint has replaced that
-    /// course of the run. Damaged ones are renamed instead: they get the ending `.damaged`. So do those of later updates
-    /// that cannot be read or are no regular files; such ones of earlier updates stay.
+    /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are
+    /// deleted, except for the newest `keep − 1`. So are this run's checkpoints of later updates,
+    /// because this checkpoint has replaced that course of the run. Damaged ones are renamed
+    /// instead: they get the ending `.damaged`. So do those of later updates that cannot be read or
+    /// are no regular files; such ones of earlier updates stay.
     ///
     /// # Errors
-    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is not this run's,
-    /// damaged or not; nothing is written. [`CheckpointError::Write`]: nothing was deleted, unless deleting is what
-    /// failed.
+    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is
+    /// not this run's, damaged or not; nothing is written. [`CheckpointError::Write`]: nothing was
+    /// deleted, unless deleting is what failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let damaged = self.unreadable_from(step)?;
         let path = self.write(step, checkpoint, &damaged)?;
@@ -254,8 +260,8 @@ impl Checkpoints {
         let mut gone = false;
         // A checkpoint that came after `unreadable_from` looked is not this run's.
         let is_own = |later: &u64| damaged.contains(later) || self.own().saved.contains(later);
-        // The newest last: after a kill in between, the newest file is the one that was the newest before this save, or
-        // this save's own. No other file ever becomes the newest.
+        // The newest last: after a kill in between, the newest file is the one that was the newest
+        // before this save, or this save's own. No other file ever becomes the newest.
         for &later in steps.iter().filter(|&&other| other > step && is_own(&other)) {
             if damaged.contains(&later) || !self.is_file(later) {
                 self.set_aside(later)?
@@ -264,7 +270,8 @@ impl Checkpoints {
             }
             gone = true;
         }
-        let is_own = |&other: &u64| other < step && self.own().earlier(other) && self.is_file(other);
+        let is_own =
+            |&other: &u64| other < step && self.own().earlier(other) && self.is_file(other);
         let own: Vec<u64> = steps.into_iter().filter(is_own).collect();
         for &earlier in own.iter().rev().skip(self.keep - 1) {
             match Checkpoint::load(self.path(earlier)) {
@@ -276,12 +283,14 @@ impl Checkpoints {
             gone = true;
         }
         if gone {
-            sync_folder(&self.folder).map_err(|source| CheckpointError::Write { path: self.folder.clone(), source })?;
+            sync_folder(&self.folder)
+                .map_err(|source| CheckpointError::Write { path: self.folder.clone(), source })?;
         }
         Ok(path)
     }
 
-    /// Saves the checkpoint of an update and deletes none: for a state that may be worth less than those before it.
+    /// Saves the checkpoint of an update and deletes none: for a state that may be worth less than
+    /// those before it.
     ///
     /// # Errors
     /// As [`Checkpoints::save`].
@@ -290,12 +299,14 @@ impl Checkpoints {
         self.write(step, checkpoint, &damaged)
     }
 
-    /// The updates from `step` on whose files cannot be read; an error if one of their checkpoints is not this run's.
+    /// The updates from `step` on whose files cannot be read; an error if one of their checkpoints
+    /// is not this run's.
     fn unreadable_from(&self, step: u64) -> Result<Vec<u64>, CheckpointError> {
         let mut unreadable = Vec::new();
         for other in self.steps()?.into_iter().filter(|&other| other >= step).rev() {
             let path = self.path(other);
-            // A folder or a pipe under such a name is no run's checkpoint. To write to its place is an error anyway.
+            // A folder or a pipe under such a name is no run's checkpoint. To write to its place is
+            // an error anyway.
             if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
                 if other > step {
                     unreadable.push(other);
@@ -305,7 +316,11 @@ impl Checkpoints {
             let found = Checkpoint::load(path);
             let damaged = found.as_ref().is_err_and(CheckpointError::is_damage);
             if !self.own().in_the_way(step, other, damaged) {
-                return Err(CheckpointError::LaterCheckpoint { folder: self.folder.clone(), step, later: other });
+                return Err(CheckpointError::LaterCheckpoint {
+                    folder: self.folder.clone(),
+                    step,
+                    later: other,
+                });
             }
             // A file of another version is a checkpoint, too.
             if !matches!(found, Ok(_) | Err(CheckpointError::UnsupportedVersion { .. })) {
@@ -315,7 +330,12 @@ impl Checkpoints {
         Ok(unreadable)
     }
 
-    fn write(&self, step: u64, checkpoint: &Checkpoint, unreadable: &[u64]) -> Result<PathBuf, CheckpointError> {
+    fn write(
+        &self,
+        step: u64,
+        checkpoint: &Checkpoint,
+        unreadable: &[u64],
+    ) -> Result<PathBuf, CheckpointError> {
         let path = self.path(step);
         // Writing follows links, and what this one leads to is not a file of the run's.
         if unreadable.contains(&step) || path.is_symlink() {
@@ -323,7 +343,8 @@ impl Checkpoints {
         }
         let stood = path.exists();
         let written = checkpoint.save(&path);
-        // A new file that is there, but perhaps not durable, is this run's, too: the save can be repeated.
+        // A new file that is there, but perhaps not durable, is this run's, too: the save can be
+        // repeated.
         if written.is_ok() || (!stood && path.exists()) {
             self.own().saved.insert(step);
         }

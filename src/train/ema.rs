@@ -5,12 +5,12 @@
 //! d_t = decay                                  constant
 //! d_t = min(decay, (1 + t) / (10 + t))         warmed, t = updates already done
 //! ```
-//! The average starts at the parameters themselves, so there is no bias to correct. It is written as a step towards
-//! the parameter: equal values then stay equal bit for bit.
+//! The average starts at the parameters themselves, so there is no bias to correct. It is written
+//! as a step towards the parameter: equal values then stay equal bit for bit.
 //!
 //! # Reference
-//! Polyak & Juditsky 1992; the warmed decay is the `num_updates` rule of TensorFlow's `ExponentialMovingAverage`.
-//! Flow++ uses a constant decay of 0.999 for all trained parameters.
+//! Polyak & Juditsky 1992; the warmed decay is the `num_updates` rule of TensorFlow's
+//! `ExponentialMovingAverage`. Flow++ uses a constant decay of 0.999 for all trained parameters.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -24,7 +24,8 @@ use super::parameter_path::ParameterPath;
 use crate::error::ConfigError;
 use crate::kernel::moving_average;
 
-/// Most updates of a run. Decays and schedules are computed in float64, which distinguishes whole numbers up to 2⁵³.
+/// Most updates of a run. Decays and schedules are computed in float64, which distinguishes whole
+/// numbers up to 2⁵³.
 pub(super) const MOST_UPDATES: u64 = 1 << 53;
 
 /// How much of the average survives one update.
@@ -32,8 +33,8 @@ pub(super) const MOST_UPDATES: u64 = 1 << 53;
 pub enum EmaDecay {
     /// The same decay from the first update on. Flow++: 0.999.
     Constant(f64),
-    /// min(decay, (1 + t) / (10 + t)) after t updates, so that a short run forgets its start: 0.1 at the first update,
-    /// 0.99 from t = 890 on, 0.999 from t = 8990 on.
+    /// min(decay, (1 + t) / (10 + t)) after t updates, so that a short run forgets its start: 0.1
+    /// at the first update, 0.99 from t = 890 on, 0.999 from t = 8990 on.
     Warmed(f64),
 }
 
@@ -64,10 +65,11 @@ impl EmaDecay {
 
 /// An exponential moving average of the float parameters of a module.
 ///
-/// Parameters are matched by their [`ParamId`]; a parameter that occurs at several places is matched by the order of
-/// these places. Integer and boolean parameters (flags, permutations) are taken over as they are. All float parameters
-/// are averaged, frozen ones too: start the average after a data-dependent initialisation, not before. The average has
-/// the element type of the parameters; in half precision a decay of 0.999 rounds small steps away.
+/// Parameters are matched by their [`ParamId`]; a parameter that occurs at several places is
+/// matched by the order of these places. Integer and boolean parameters (flags, permutations) are
+/// taken over as they are. All float parameters are averaged, frozen ones too: start the average
+/// after a data-dependent initialisation, not before. The average has the element type of the
+/// parameters; in half precision a decay of 0.999 rounds small steps away.
 ///
 /// ```
 /// use burn::module::Param;
@@ -90,8 +92,8 @@ pub struct Ema<M> {
 }
 
 impl<M: Module> Ema<M> {
-    /// Starts an average at the parameters of `model`. Lazy parameters are initialised by this, so that the model and
-    /// its average start from the same values.
+    /// Starts an average at the parameters of `model`. Lazy parameters are initialised by this, so
+    /// that the model and its average start from the same values.
     ///
     /// # Errors
     /// [`TrainError::Config`] unless the decay lies in [0, 1).
@@ -101,11 +103,12 @@ impl<M: Module> Ema<M> {
 
     /// Continues an average that was stopped after `updates` updates.
     ///
-    /// Its parameters must have the identities of those of the model: restore both from one checkpoint by
-    /// [`Checkpoint::resume`](super::Checkpoint::resume).
+    /// Its parameters must have the identities of those of the model: restore both from one
+    /// checkpoint by [`Checkpoint::resume`](super::Checkpoint::resume).
     ///
     /// # Errors
-    /// [`TrainError::Config`] unless the decay lies in [0, 1); [`TrainError::TooManyUpdates`] for more than 2⁵³.
+    /// [`TrainError::Config`] unless the decay lies in [0, 1); [`TrainError::TooManyUpdates`] for
+    /// more than 2⁵³.
     pub fn resume(average: M, decay: EmaDecay, updates: u64) -> Result<Self, TrainError> {
         decay.validate()?;
         if updates > MOST_UPDATES {
@@ -117,18 +120,28 @@ impl<M: Module> Ema<M> {
     /// Moves the average towards `model`, on the device and without a gradient.
     ///
     /// # Errors
-    /// [`TrainError::ForeignParameter`] if `model` lacks a parameter of the average; nothing is averaged then.
+    /// [`TrainError::ForeignParameter`] if `model` lacks a parameter of the average; nothing is
+    /// averaged then.
     pub fn update(self, model: &M) -> Result<Self, TrainError> {
         let mut current = Current::default();
         model.visit(&mut current);
-        let mut check =
-            Check { current: &current, places: Places::default(), path: ParameterPath::default(), foreign: None };
+        let mut check = Check {
+            current: &current,
+            places: Places::default(),
+            path: ParameterPath::default(),
+            foreign: None,
+        };
         self.average.visit(&mut check);
         if let Some(parameter) = check.foreign {
             return Err(TrainError::ForeignParameter { parameter });
         }
-        let mut step = Step { current, places: Places::default(), rate: 1.0 - self.decay.at(self.updates) };
-        Ok(Self { average: self.average.map(&mut step), decay: self.decay, updates: self.updates + 1 })
+        let mut step =
+            Step { current, places: Places::default(), rate: 1.0 - self.decay.at(self.updates) };
+        Ok(Self {
+            average: self.average.map(&mut step),
+            decay: self.decay,
+            updates: self.updates + 1,
+        })
     }
 
     /// The averaged module, in validation mode: without autodiff, dropout off.
@@ -152,8 +165,8 @@ impl<M: Module> Ema<M> {
     }
 }
 
-/// The current parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>` without autodiff. A
-/// parameter has one value for each place where it occurs, in order.
+/// The current parameters of the model, each a `Tensor<D>`, `Tensor<D, Int>` or `Tensor<D, Bool>`
+/// without autodiff. A parameter has one value for each place where it occurs, in order.
 #[derive(Default)]
 struct Current(HashMap<ParamId, Vec<Box<dyn Any>>>);
 
@@ -245,7 +258,10 @@ struct Step {
 
 impl ModuleMapper for Step {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(value) = self.current.get::<Tensor<D>>(param.id, self.places.next(param.id)) else { return param };
+        let Some(value) = self.current.get::<Tensor<D>>(param.id, self.places.next(param.id))
+        else {
+            return param;
+        };
         param.map(|average| {
             let value = value.to_device(&average.device()).cast(average.dtype());
             moving_average::update(average, value, self.rate)
@@ -253,14 +269,19 @@ impl ModuleMapper for Step {
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id, self.places.next(param.id)) else {
+        let Some(value) = self.current.get::<Tensor<D, Int>>(param.id, self.places.next(param.id))
+        else {
             return param;
         };
         param.map(|average| value.to_device(&average.device()))
     }
 
-    fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
-        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id, self.places.next(param.id)) else {
+    fn map_bool<const D: usize>(
+        &mut self,
+        param: Param<Tensor<D, Bool>>,
+    ) -> Param<Tensor<D, Bool>> {
+        let Some(value) = self.current.get::<Tensor<D, Bool>>(param.id, self.places.next(param.id))
+        else {
             return param;
         };
         param.map(|average| value.to_device(&average.device()))

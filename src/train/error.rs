@@ -38,15 +38,17 @@ pub enum TrainError {
     NonFiniteGradient {
         /// Number of the update, from 1, if a trainer took it.
         step: Option<u64>,
-        /// Path of the last such parameter in the order of the module. A layer without parameters is never named here:
-        /// if one is at fault, this is the parameter before it.
+        /// Path of the last such parameter in the order of the module. A layer without parameters
+        /// is never named here: if one is at fault, this is the parameter before it.
         parameter: String,
         /// The first layer in the backward pass at which it is not finite, if the loss is an
         /// [`Objective`](super::Objective).
         fault: Option<NonFinitePlace>,
     },
     /// More updates failed than the policy admits.
-    #[error("gave up after {failures} failed updates, in a row or since the last checkpoint: {last}")]
+    #[error(
+        "gave up after {failures} failed updates, in a row or since the last checkpoint: {last}"
+    )]
     GaveUp {
         /// Updates that failed before this one.
         failures: u64,
@@ -69,8 +71,8 @@ pub enum TrainError {
         "no parameter is trained: all that the loss depends on are frozen (`set_require_grad(false)`), or there are none"
     )]
     NothingTrained,
-    /// A parameter occurs at two places that do not agree, such as a clone whose values were changed. Training would
-    /// update only one of them.
+    /// A parameter occurs at two places that do not agree, such as a clone whose values were
+    /// changed. Training would update only one of them.
     #[error(
         "`{first}` and `{second}` are one parameter by their identity, as clones are, but differ: {differ}; build one \
          of them separately instead of cloning it"
@@ -84,7 +86,11 @@ pub enum TrainError {
         differ: &'static str,
     },
     /// An update that would have made values that are not finite. It was not applied.
-    #[error("the update{}{} would make the {what} of `{parameter}` not finite", numbered(step), at_rate(learning_rate))]
+    #[error(
+        "the update{}{} would make the {what} of `{parameter}` not finite",
+        numbered(step),
+        at_rate(learning_rate)
+    )]
     NonFiniteUpdate {
         /// Number of the update, from 1, if a trainer took it.
         step: Option<u64>,
@@ -107,7 +113,9 @@ pub enum TrainError {
         device: String,
     },
     /// A moving average met a model that it was not made from.
-    #[error("the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape")]
+    #[error(
+        "the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape"
+    )]
     ForeignParameter {
         /// Path of the parameter in the average.
         parameter: String,
@@ -133,7 +141,9 @@ pub enum TrainError {
         part: usize,
     },
     /// A loss that is not one number. Nothing was differentiated.
-    #[error("a loss must be one number, of shape [1], found shape [{found}]: take the mean over the batch")]
+    #[error(
+        "a loss must be one number, of shape [1], found shape [{found}]: take the mean over the batch"
+    )]
     LossShape {
         /// How many numbers came.
         found: usize,
@@ -152,8 +162,12 @@ pub enum TrainError {
 fn instead_of(gradient_memory: &Option<GradientMemory>) -> String {
     match gradient_memory.map(GradientMemory::thriftier) {
         None => String::new(),
-        Some(Some(other)) => format!("; nothing has changed, if memory ran out: resume under {other:?}"),
-        Some(None) => "; nothing has changed, if memory ran out: resume with smaller micro-batches".into(),
+        Some(Some(other)) => {
+            format!("; nothing has changed, if memory ran out: resume under {other:?}")
+        }
+        Some(None) => {
+            "; nothing has changed, if memory ran out: resume with smaller micro-batches".into()
+        }
     }
 }
 

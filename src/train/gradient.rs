@@ -4,13 +4,13 @@
 //! norm      ‖g‖ = √(Σ_p Σ_i g_{p,i}²)           over all parameters p and their elements i
 //! clipped   g · min(1, max_norm / ‖g‖)
 //! ```
-//! `GradientClippingConfig::Norm` of burn bounds **each tensor by itself**, which changes the direction of the gradient
-//! and lets its length grow with the square root of the number of tensors. It is not what papers mean by a gradient
-//! norm of 1.
+//! `GradientClippingConfig::Norm` of burn bounds **each tensor by itself**, which changes the
+//! direction of the gradient and lets its length grow with the square root of the number of
+//! tensors. It is not what papers mean by a gradient norm of 1.
 //!
 //! # Reference
-//! Pascanu, Mikolov & Bengio 2013, *On the difficulty of training recurrent neural networks*, algorithm 1. Flow++ clips
-//! the gradient of nats per image at 1.0.
+//! Pascanu, Mikolov & Bengio 2013, *On the difficulty of training recurrent neural networks*,
+//! algorithm 1. Flow++ clips the gradient of nats per image at 1.0.
 
 use std::collections::HashSet;
 
@@ -24,9 +24,10 @@ use crate::error::ConfigError;
 
 /// The L2 norm of all gradients of `module`, shape `[1]`.
 ///
-/// The sum stays on the device: nothing is read back and nothing waits. It is taken in f32 (in f64 if a gradient is
-/// f64), so it is infinite for a norm above 1.8e19 although every gradient is finite; [`clip_global_norm`] handles
-/// that case. A parameter that occurs twice in the module counts once. Without any gradient the norm is 0.
+/// The sum stays on the device: nothing is read back and nothing waits. It is taken in f32 (in f64
+/// if a gradient is f64), so it is infinite for a norm above 1.8e19 although every gradient is
+/// finite; [`clip_global_norm`] handles that case. A parameter that occurs twice in the module
+/// counts once. Without any gradient the norm is 0.
 ///
 /// ```
 /// use burn::module::Param;
@@ -47,23 +48,32 @@ pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor
     match sum.total {
         Some(total) => total.sqrt(),
         None => {
-            let device = module.devices().into_iter().next().map(Device::without_autodiff).unwrap_or_default();
+            let device = module
+                .devices()
+                .into_iter()
+                .next()
+                .map(Device::without_autodiff)
+                .unwrap_or_default();
             Tensor::zeros([1], &device)
         }
     }
 }
 
-/// Scales all gradients of `module` by `min(1, max_norm / norm)` and returns them with the norm **before** clipping.
+/// Scales all gradients of `module` by `min(1, max_norm / norm)` and returns them with the norm
+/// **before** clipping.
 ///
-/// One number is read from the device. Gradients of parameters outside `module` are neither counted nor scaled. A norm
-/// of at most `max_norm` leaves every gradient bit for bit as it was. `max_norm` may be infinite, which only measures.
+/// One number is read from the device. Gradients of parameters outside `module` are neither counted
+/// nor scaled. A norm of at most `max_norm` leaves every gradient bit for bit as it was. `max_norm`
+/// may be infinite, which only measures.
 ///
 /// # Errors
 /// - [`TrainError::Config`] unless `max_norm` is positive.
-/// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module, with a NaN or an infinity. In a module
-///   whose fields are in the order of its forward pass, the backward pass spreads one to all that comes before: the operation that made
-///   it then belongs to the layer of that parameter, or to one without parameters between it and the next. Such a gradient is
-///   never scaled: NaN would spread to every parameter, and an infinity would silently zero all others.
+/// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module,
+///   with a NaN or an infinity. In a module whose fields are in the order of its forward pass, the
+///   backward pass spreads one to all that comes before: the operation that made it then belongs to
+///   the layer of that parameter, or to one without parameters between it and the next. Such a
+///   gradient is never scaled: NaN would spread to every parameter, and an infinity would silently
+///   zero all others.
 /// - [`TrainError::Device`] if the device cannot give back the norm.
 pub fn clip_global_norm<M: Module>(
     gradients: GradientsParams,
@@ -71,7 +81,8 @@ pub fn clip_global_norm<M: Module>(
     max_norm: f64,
 ) -> Result<(GradientsParams, f64), TrainError> {
     ConfigError::within("clip_global_norm", "max_norm", "(0, ∞]", max_norm, max_norm > 0.0)?;
-    let mut norm = global_norm(module, &gradients).try_into_scalar::<f64>().map_err(device_error)?;
+    let mut norm =
+        global_norm(module, &gradients).try_into_scalar::<f64>().map_err(device_error)?;
     if !norm.is_finite() {
         norm = careful_norm(module, &gradients)?;
     }
@@ -85,7 +96,11 @@ pub fn clip_global_norm<M: Module>(
 
 /// Every gradient of `module` times `factor`, computed in float32 at least.
 #[cfg(feature = "train")]
-pub(super) fn scale<M: Module>(gradients: GradientsParams, module: &M, factor: f64) -> GradientsParams {
+pub(super) fn scale<M: Module>(
+    gradients: GradientsParams,
+    module: &M,
+    factor: f64,
+) -> GradientsParams {
     let mut scale = ScaleGradients { gradients, seen: HashSet::new(), factor };
     module.visit(&mut scale);
     scale.gradients
@@ -110,7 +125,9 @@ impl ModuleVisitor for SumOfSquares<'_> {
         let term = widen(gradient).square().sum();
         self.total = Some(match self.total.take() {
             None => term,
-            Some(total) if total.dtype() == term.dtype() => total.clone() + term.to_device(&total.device()),
+            Some(total) if total.dtype() == term.dtype() => {
+                total.clone() + term.to_device(&total.device())
+            }
             Some(total) => {
                 let device = total.device();
                 total.cast(FloatDType::F64) + term.to_device(&device).cast(FloatDType::F64)
@@ -141,15 +158,24 @@ impl ModuleVisitor for ScaleGradients {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             let dtype = gradient.dtype();
             let scaled = widen(gradient).mul_scalar(self.factor);
-            self.gradients.register(param.id, if scaled.dtype() == dtype { scaled } else { scaled.cast(dtype) });
+            self.gradients.register(
+                param.id,
+                if scaled.dtype() == dtype { scaled } else { scaled.cast(dtype) },
+            );
         }
     }
 }
 
-/// The norm in f64, tensor by tensor and scaled by the largest element of each, so that no square can overflow: slow
-/// (three reads per tensor), and needed only after the fast sum has overflowed or met a NaN.
+/// The norm in f64, tensor by tensor and scaled by the largest element of each, so that no square
+/// can overflow: slow (three reads per tensor), and needed only after the fast sum has overflowed
+/// or met a NaN.
 fn careful_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, TrainError> {
-    let mut visitor = CarefulNorm { gradients, seen: HashSet::new(), path: ParameterPath::default(), outcome: Ok(0.0) };
+    let mut visitor = CarefulNorm {
+        gradients,
+        seen: HashSet::new(),
+        path: ParameterPath::default(),
+        outcome: Ok(0.0),
+    };
     module.visit(&mut visitor);
     visitor.outcome
 }
@@ -163,18 +189,29 @@ struct CarefulNorm<'a> {
 
 impl CarefulNorm<'_> {
     fn extend<const D: usize>(&self, norm: f64, gradient: Tensor<D>) -> Result<f64, TrainError> {
-        let not_finite = || TrainError::NonFiniteGradient { step: None, parameter: self.path.join(), fault: None };
-        let finite = gradient.clone().is_finite().all().try_into_scalar::<bool>().map_err(device_error)?;
+        let not_finite = || TrainError::NonFiniteGradient {
+            step: None,
+            parameter: self.path.join(),
+            fault: None,
+        };
+        let finite =
+            gradient.clone().is_finite().all().try_into_scalar::<bool>().map_err(device_error)?;
         if !finite {
             return Err(not_finite());
         }
         let gradient = widen(gradient);
-        let largest = gradient.clone().abs().max().try_into_scalar::<f64>().map_err(device_error)?;
+        let largest =
+            gradient.clone().abs().max().try_into_scalar::<f64>().map_err(device_error)?;
         if largest == 0.0 {
             return Ok(norm);
         }
         // Elements are at most 1 in magnitude here, so the sum is at most their number.
-        let unit = gradient.div_scalar(largest).square().sum().try_into_scalar::<f64>().map_err(device_error)?;
+        let unit = gradient
+            .div_scalar(largest)
+            .square()
+            .sum()
+            .try_into_scalar::<f64>()
+            .map_err(device_error)?;
         let norm = norm.hypot(largest * unit.sqrt());
         if norm.is_finite() { Ok(norm) } else { Err(not_finite()) }
     }
@@ -196,7 +233,11 @@ impl ModuleVisitor for CarefulNorm<'_> {
             Err(TrainError::NonFiniteGradient { .. }) => 0.0,
             Err(_) => return,
         };
-        let Some(gradient) = self.gradients.get::<D>(param.id).filter(|_| self.seen.insert(param.id)) else { return };
+        let Some(gradient) =
+            self.gradients.get::<D>(param.id).filter(|_| self.seen.insert(param.id))
+        else {
+            return;
+        };
         let extended = self.extend(norm, gradient);
         if self.outcome.is_ok() || extended.is_err() {
             self.outcome = extended;

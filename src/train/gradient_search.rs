@@ -1,17 +1,18 @@
-//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe where each layer
-//! begins.
+//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe
+//! where each layer begins.
 //! ```text
 //! forward     x_i + p_i,  p_i = 0 a leaf      into layer i;  z + p  into the prior
 //! backward    ∂L/∂p_i = ∂L/∂x_i               the gradient at the input of layer i, whatever joins and splits follow
 //! fault       the last i in the order of forward with ∂L/∂p_i, or the gradient of a parameter of layer i, not finite
 //! ```
-//! All layers lie on one graph, since their conditions may come from one part of the model: the encoder of a
-//! variational dequantization has one output for all layers of its noise flow. The condition and the batch of the
-//! caller are constants here, because the update has already consumed the graph that they may belong to.
+//! All layers lie on one graph, since their conditions may come from one part of the model: the
+//! encoder of a variational dequantization has one output for all layers of its noise flow. The
+//! condition and the batch of the caller are constants here, because the update has already
+//! consumed the graph that they may belong to.
 //!
 //! # Numerics
-//! The log-determinants of a variational dequantization enter the loss of the search with the same sign as those of the
-//! flow. Which gradients are finite does not depend on that sign.
+//! The log-determinants of a variational dequantization enter the loss of the search with the same
+//! sign as those of the flow. Which gradients are finite does not depend on that sign.
 //!
 //! # Cost
 //! About the time of an update, and its memory with a second input for each layer.
@@ -63,15 +64,22 @@ impl<const D: usize> LayerVisitor<D> for GradientSearch<D> {
 }
 
 impl<const D: usize> GradientSearch<D> {
-    /// A search on the graphs of `device`; `None` for a model outside of any graph, which has no gradient to search.
+    /// A search on the graphs of `device`; `None` for a model outside of any graph, which has no
+    /// gradient to search.
     pub(super) fn new<M: Module>(model: &M, device: Device) -> Option<Self> {
         let on_graph = model.devices().iter().all(Device::is_autodiff);
         on_graph.then(|| Self { device, stages: Vec::new(), log_det: None })
     }
 
     /// `x`, with a probe at the input of what begins here.
-    fn begin(&mut self, path: String, what: impl Into<Cow<'static, str>>, x: Tensor<D>) -> Tensor<D> {
-        // What enters the first layer may lie on a graph of the caller, which the update has consumed.
+    fn begin(
+        &mut self,
+        path: String,
+        what: impl Into<Cow<'static, str>>,
+        x: Tensor<D>,
+    ) -> Tensor<D> {
+        // What enters the first layer may lie on a graph of the caller, which the update has
+        // consumed.
         let first = self.stages.iter().all(|stage| stage.probe.is_none());
         let x = if x.is_autodiff() && !first { x } else { constant(x, &self.device) };
         let probe = constant(x.clone().inner().zeros_like(), &self.device).require_grad();
@@ -80,8 +88,8 @@ impl<const D: usize> GradientSearch<D> {
         x + probe
     }
 
-    /// The fault of a gradient, after a visit of the layers of `model` that ended in `z`; `prior` is the path of what
-    /// makes a log-density of the latents.
+    /// The fault of a gradient, after a visit of the layers of `model` that ended in `z`; `prior`
+    /// is the path of what makes a log-density of the latents.
     pub(super) fn fault<M: Module>(
         mut self,
         model: &M,
@@ -95,11 +103,14 @@ impl<const D: usize> GradientSearch<D> {
             log_prob = log_prob + log_det;
         }
         let gradients = log_prob.mean().neg().backward();
-        let arrived = |probe: &Tensor<D>| probe.grad(&gradients).is_none_or(|found| all_finite(&found));
-        let finite: Vec<bool> = self.stages.iter().map(|stage| stage.probe.as_ref().is_none_or(arrived)).collect();
+        let arrived =
+            |probe: &Tensor<D>| probe.grad(&gradients).is_none_or(|found| all_finite(&found));
+        let finite: Vec<bool> =
+            self.stages.iter().map(|stage| stage.probe.as_ref().is_none_or(arrived)).collect();
         let gradients = parameter_gradients(model, gradients);
         let parameters = NonFiniteParameters::of(model, &gradients);
-        let at_fault = |(stage, finite): &(Stage<D>, bool)| !finite || parameters.within(&stage.path);
+        let at_fault =
+            |(stage, finite): &(Stage<D>, bool)| !finite || parameters.within(&stage.path);
         let (Stage { path, what, .. }, _) = self.stages.into_iter().zip(finite).rfind(at_fault)?;
         Some(NonFinitePlace { path, what })
     }

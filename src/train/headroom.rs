@@ -5,15 +5,17 @@
 //! |v| ≤ V       V ← max(V, G², 1)                       decayed mean of their squares, or decayed maximum (≤ max(1, G²))
 //! |θ| ≤ W       W ← W + 10·rate·2M/10⁻⁸                  weights, and their moving average
 //! ```
-//! The step of [`Adam`](super::Adam) and [`Adamax`](super::Adamax) is at most `rate/(1 − 0.9^t) · |m|/ε` with
-//! `ε = 10⁻⁸`, whatever the second moment is. The bounds start from values that are measured once, and cost nothing
-//! after that: no usual training comes near the largest float32, 3.4·10³⁸, in any number of updates. The factor 2
-//! covers rounding: a decayed mean whose coefficients sum to 1 + δ is at most 1 + δ/(1 − β) times too large, with δ of
-//! about 2⁻²³ and `1 − β` of at least 10⁻³.
+//! The step of [`Adam`](super::Adam) and [`Adamax`](super::Adamax) is at most
+//! `rate/(1 − 0.9^t) · |m|/ε` with `ε = 10⁻⁸`, whatever the second moment is. The bounds start from
+//! values that are measured once, and cost nothing after that: no usual training comes near the
+//! largest float32, 3.4·10³⁸, in any number of updates. The factor 2 covers rounding: a decayed
+//! mean whose coefficients sum to 1 + δ is at most 1 + δ/(1 − β) times too large, with δ of about
+//! 2⁻²³ and `1 − β` of at least 10⁻³.
 //!
-//! If a bound exceeds an eighth of the largest number, the update is made on a copy, whose weights, average and moments
-//! are then measured, with one device-to-host copy for all weights. With parameters in a half type this is done at
-//! every update, because their rounding is too coarse for these bounds.
+//! If a bound exceeds an eighth of the largest number, the update is made on a copy, whose weights,
+//! average and moments are then measured, with one device-to-host copy for all weights. With
+//! parameters in a half type this is done at every update, because their rounding is too coarse for
+//! these bounds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -50,12 +52,16 @@ pub(super) struct Overflow {
 }
 
 impl Headroom {
-    /// Measures a training. Values that are not finite at the start are left for an update to report: the loss may not
-    /// depend on their parameter.
+    /// Measures a training. Values that are not finite at the start are left for an update to
+    /// report: the loss may not depend on their parameter.
     ///
     /// # Errors
     /// [`TrainError::Device`].
-    pub fn new<M: Module>(model: &M, average: &M, optimizer: &ModuleOptimizer) -> Result<Self, TrainError> {
+    pub fn new<M: Module>(
+        model: &M,
+        average: &M,
+        optimizer: &ModuleOptimizer,
+    ) -> Result<Self, TrainError> {
         let unbounded = Self { weights: f64::INFINITY, mean: 0.0, square: 0.0, limit: 0.0 };
         Ok(Self::measure(model, average, optimizer)?.unwrap_or(unbounded))
     }
@@ -90,20 +96,22 @@ impl Headroom {
         Ok(Ok(Self { weights, mean: moments, square: moments, limit }))
     }
 
-    /// The bounds after an update with a gradient of norm `norm`; `None` if they do not prove that its values are
-    /// finite.
+    /// The bounds after an update with a gradient of norm `norm`; `None` if they do not prove that
+    /// its values are finite.
     pub fn after(self, rate: f64, norm: f64) -> Option<Self> {
         let mean = self.mean.max(norm);
         let square = self.square.max(norm.max(1.0).powi(2));
         let factor = CORRECTION * rate;
         let weights = self.weights + factor * (2.0 * mean / EPSILON);
-        let within = [2.0 * mean / EPSILON, 2.0 * square, factor, weights].iter().all(|&bound| bound < self.limit);
+        let within = [2.0 * mean / EPSILON, 2.0 * square, factor, weights]
+            .iter()
+            .all(|&bound| bound < self.limit);
         within.then_some(Self { weights, mean, square, ..self })
     }
 }
 
-/// An error if the weights of a model, or of its average if there is one, are not finite. For updates by an optimizer
-/// whose steps have no known bound. One device-to-host copy.
+/// An error if the weights of a model, or of its average if there is one, are not finite. For
+/// updates by an optimizer whose steps have no known bound. One device-to-host copy.
 #[cfg(feature = "train")]
 pub(super) fn check<M: Module>(model: &M, average: Option<&M>) -> Result<(), TrainError> {
     let overflow = |Overflow { what, parameter }| {
@@ -128,7 +136,11 @@ impl Trained {
     }
 
     /// The largest magnitude of a weight and of an average.
-    fn largest<M: Module>(&self, model: &M, average: Option<&M>) -> Result<Result<f64, Overflow>, TrainError> {
+    fn largest<M: Module>(
+        &self,
+        model: &M,
+        average: Option<&M>,
+    ) -> Result<Result<f64, Overflow>, TrainError> {
         let mut largest = 0.0;
         let average = average.map(|average| ("average", average));
         for (what, module) in [("weights", model)].into_iter().chain(average) {
@@ -171,7 +183,10 @@ struct Sizes<'a> {
 
 impl<'a> Sizes<'a> {
     /// Paths and magnitudes, NaN where a parameter holds a NaN or an infinity.
-    fn of<M: Module>(module: &M, of: &'a HashMap<ParamId, String>) -> Result<Vec<(String, f64)>, TrainError> {
+    fn of<M: Module>(
+        module: &M,
+        of: &'a HashMap<ParamId, String>,
+    ) -> Result<Vec<(String, f64)>, TrainError> {
         let mut sizes = Self { of, path: ParameterPath::default(), found: Default::default() };
         module.visit(&mut sizes);
         let mut all = Vec::new();
@@ -218,7 +233,8 @@ mod tests {
     use crate::train::Adam;
 
     fn headroom(values: [f32; 2], dtype: DType) -> Result<Headroom, Overflow> {
-        let values = Tensor::<1>::from_data(values, &Device::flex().autodiff()).cast(dtype).detach();
+        let values =
+            Tensor::<1>::from_data(values, &Device::flex().autodiff()).cast(dtype).detach();
         let model = Param::from_tensor(values);
         Headroom::measure(&model, &model.valid(), &Adam::default().init()).unwrap()
     }
@@ -233,8 +249,8 @@ mod tests {
         }
     }
 
-    /// Usual rates and norms are within bounds for as many updates as anybody makes; what is not usual, or in a half
-    /// type, is measured.
+    /// Usual rates and norms are within bounds for as many updates as anybody makes; what is not
+    /// usual, or in a half type, is measured.
     #[test]
     fn only_what_is_not_usual_is_measured() {
         let start = headroom([1.0, 1.0], DType::F32).unwrap();

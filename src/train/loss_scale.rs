@@ -4,13 +4,16 @@
 //! overflow      a gradient that is not finite: s ← s/2, the update is passed over
 //! growth        after n good updates without one: s ← 2s
 //! ```
-//! Every factor is a power of two, so that multiplying and dividing by it rounds nothing. A scale of 1 that still overflows is no matter of
-//! the scale any more: it is left to [`NonFinite`](super::NonFinite), like a loss that is not finite before any gradient.
+//! Every factor is a power of two, so that multiplying and dividing by it rounds nothing. A scale
+//! of 1 that still overflows is no matter of the scale any more: it is left to
+//! [`NonFinite`](super::NonFinite), like a loss that is not finite before any gradient.
 //!
-//! The scale and its count are in the checkpoint. An update that is passed over counts as one: its number, and with it batch and noise, move on.
+//! The scale and its count are in the checkpoint. An update that is passed over counts as one: its
+//! number, and with it batch and noise, move on.
 //!
 //! # Reference
-//! Micikevicius et al. 2018 §3.2; start and growth are those of PyTorch's `GradScaler`: 2^16 and 2000.
+//! Micikevicius et al. 2018 §3.2; start and growth are those of PyTorch's `GradScaler`: 2^16 and
+//! 2000.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +42,8 @@ impl Default for LossScale {
     }
 }
 
-/// The largest exponent: `2^60` times any loss that float32 can tell from infinity's neighbours is far beyond what float16 could need.
+/// The largest exponent: `2^60` times any loss that float32 can tell from infinity's neighbours is
+/// far beyond what float16 could need.
 const LARGEST: u8 = 60;
 
 impl LossScale {
@@ -50,7 +54,9 @@ impl LossScale {
         let (Self::Fixed { exponent } | Self::Dynamic { exponent, .. }) = self;
         ConfigError::at_most(CONFIG, "exponent", exponent.into(), LARGEST.into())?;
         match self {
-            Self::Dynamic { growth: 0, .. } => Err(ConfigError::Zero { config: CONFIG, field: "growth" }),
+            Self::Dynamic { growth: 0, .. } => {
+                Err(ConfigError::Zero { config: CONFIG, field: "growth" })
+            }
             _ => Ok(()),
         }
     }
@@ -82,14 +88,17 @@ impl ScaleState {
         f64::from(self.exponent).exp2()
     }
 
-    /// Why a state that was read from a file is none of a run with this scale after so many updates; `None` if it is.
+    /// Why a state that was read from a file is none of a run with this scale after so many
+    /// updates; `None` if it is.
     pub(super) fn fault(self, scale: LossScale, updates: u64) -> Option<String> {
         let Self { exponent, good } = self;
         let fault = match scale {
             LossScale::Fixed { exponent: fixed } if exponent != fixed => {
                 format!("has the exponent {exponent}, not {fixed}")
             }
-            LossScale::Fixed { .. } if good > 0 => format!("counts {good} good updates, and a fixed scale none"),
+            LossScale::Fixed { .. } if good > 0 => {
+                format!("counts {good} good updates, and a fixed scale none")
+            }
             _ if exponent > LARGEST => format!("has the exponent {exponent}, more than {LARGEST}"),
             _ if good > updates => format!("counts {good} good updates of {updates}"),
             _ => return None,
@@ -112,7 +121,9 @@ impl ScaleState {
     pub(super) fn overflowed(self, scale: LossScale) -> Option<Self> {
         match scale {
             LossScale::Fixed { .. } => None,
-            LossScale::Dynamic { .. } => Some(Self { exponent: self.exponent.checked_sub(1)?, good: 0 }),
+            LossScale::Dynamic { .. } => {
+                Some(Self { exponent: self.exponent.checked_sub(1)?, good: 0 })
+            }
         }
     }
 }
@@ -149,7 +160,10 @@ mod tests {
         let broken = [
             (LossScale::Fixed { exponent: 61 }, exponent),
             (LossScale::Dynamic { exponent: 61, growth: 1 }, exponent),
-            (LossScale::Dynamic { exponent: 1, growth: 0 }, "LossScale: `growth` must be at least 1, found 0"),
+            (
+                LossScale::Dynamic { exponent: 1, growth: 0 },
+                "LossScale: `growth` must be at least 1, found 0",
+            ),
         ];
         for (scale, message) in broken {
             assert_eq!(scale.validate().unwrap_err().to_string(), message);

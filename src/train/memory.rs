@@ -2,9 +2,9 @@
 
 /// The largest resident set of this process so far, in bytes.
 ///
-/// Linux only: the `VmHWM` line of `/proc/self/status`, which the kernel counts in KiB. It holds the host memory alone
-/// (on the Flex backend that is all of it) and it never falls, so measure one configuration per process. `None` on
-/// other systems or where the file cannot be read.
+/// Linux only: the `VmHWM` line of `/proc/self/status`, which the kernel counts in KiB. It holds
+/// the host memory alone (on the Flex backend that is all of it) and it never falls, so measure one
+/// configuration per process. `None` on other systems or where the file cannot be read.
 ///
 /// ```
 /// if let Some(bytes) = flowkit::train::peak_rss_bytes() {
@@ -12,7 +12,11 @@
 /// }
 /// ```
 pub fn peak_rss_bytes() -> Option<u64> {
-    if cfg!(target_os = "linux") { high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?) } else { None }
+    if cfg!(target_os = "linux") {
+        high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?)
+    } else {
+        None
+    }
 }
 
 /// Reads `VmHWM:   1234 kB` out of the text of `/proc/<pid>/status`.

@@ -1,6 +1,7 @@
 //! Training: what turns a flow and data into a trained flow, and what survives an interruption.
 //!
-//! Everything here but [`mod@fit`], [`NegativeLogLikelihood`] and `learner` works on any burn [`Module`](burn::module::Module) and knows nothing of flows:
+//! Everything here but [`mod@fit`], [`NegativeLogLikelihood`] and `learner` works on any burn
+//! [`Module`](burn::module::Module) and knows nothing of flows:
 //!
 //! | question | answer |
 //! |---|---|

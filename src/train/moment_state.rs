@@ -4,9 +4,10 @@
 //! moment_1   decayed mean of its gradients
 //! moment_2   decayed mean of their squares, or decayed maximum of their magnitudes
 //! ```
-//! The names are those of burn's own optimizers. burn reads the states of its optimizers in the default type of the
-//! device: moments of a float64 parameter would lose half their digits, and moments of any type but the default would
-//! no longer fit their parameter. These states are read in the type that they were written in.
+//! The names are those of burn's own optimizers. burn reads the states of its optimizers in the
+//! default type of the device: moments of a float64 parameter would lose half their digits, and
+//! moments of any type but the default would no longer fit their parameter. These states are read
+//! in the type that they were written in.
 
 use burn::optim::{RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -1,8 +1,10 @@
 //! NonFinitePlace: the first place of a model whose numbers are not finite.
 //!
-//! After a loss that is not finite, [`Objective::fault`](super::Objective::fault) runs the batch again with the same draws, layer by layer
-//! ([`crate::bijector::visit`]), and stops being surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first in
-//! the order of forward**, from data to latents. A gradient is searched the other way round, from the loss back to the data
+//! After a loss that is not finite, [`Objective::fault`](super::Objective::fault) runs the batch
+//! again with the same draws, layer by layer ([`crate::bijector::visit`]), and stops being
+//! surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first
+//! in the order of forward**, from data to latents. A gradient is searched the other way round,
+//! from the loss back to the data
 //! ([`Objective::gradient_fault`](super::Objective::gradient_fault)).
 
 use std::borrow::Cow;
@@ -16,7 +18,8 @@ use crate::tensor::finite::all_finite;
 /// Where numbers stopped being finite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NonFinitePlace {
-    /// Path from the root of the model, as in the names of its parameters: `bijector.1.0.steps.3.2.conditioner`.
+    /// Path from the root of the model, as in the names of its parameters:
+    /// `bijector.1.0.steps.3.2.conditioner`.
     pub path: String,
     /// What is there: the type of a layer, or the part's role.
     pub what: Cow<'static, str>,

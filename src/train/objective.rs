@@ -35,16 +35,16 @@ pub trait Objective<M> {
     /// [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
 
-    /// Loss of the batch by a walk, a forward and a backward pass without a stored graph, and its gradients in `walk`.
-    /// Memory-saving policies run it instead of [`Objective::loss`]. A loss that is not finite has no gradients. `None`
-    /// for an objective without a walk.
+    /// Loss of the batch by a walk, a forward and a backward pass without a stored graph, and its
+    /// gradients in `walk`. Memory-saving policies run it instead of [`Objective::loss`]. A loss
+    /// that is not finite has no gradients. `None` for an objective without a walk.
     fn walk(&self, model: &M, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         let _ = (model, walk);
         None
     }
 
-    /// Whether the batch fits the model; called before anything is computed. The default accepts every batch, for
-    /// losses that check it themselves.
+    /// Whether the batch fits the model; called before anything is computed. The default accepts
+    /// every batch, for losses that check it themselves.
     ///
     /// # Errors
     /// If shape, type or device of the batch or of its condition do not fit the model.
@@ -53,8 +53,8 @@ pub trait Objective<M> {
         Ok(())
     }
 
-    /// What is not finite in the condition of the batch; called before the loss. `None` if there is no condition, or if
-    /// it is finite.
+    /// What is not finite in the condition of the batch; called before the loss. `None` if there is
+    /// no condition, or if it is finite.
     fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
         None
     }
@@ -62,12 +62,14 @@ pub trait Objective<M> {
     /// Examples of the batch, at least 1: its weight among the micro-batches of one update.
     fn examples(&self, model: &M) -> usize;
 
-    /// The first place of the model, in the order of the forward pass, where values are not finite. Called after a loss
-    /// that is not finite, with the device seeded as for that loss. `None` if none is found.
+    /// The first place of the model, in the order of the forward pass, where values are not finite.
+    /// Called after a loss that is not finite, with the device seeded as for that loss. `None` if
+    /// none is found.
     fn fault(&self, model: &M) -> Option<NonFinitePlace>;
 
-    /// The first layer in the backward pass of a finite loss at which the gradient is not finite. Called after such a
-    /// gradient, with the device seeded as for the loss. `None` if none is found, or if the model is outside any graph.
+    /// The first layer in the backward pass of a finite loss at which the gradient is not finite.
+    /// Called after such a gradient, with the device seeded as for the loss. `None` if none is
+    /// found, or if the model is outside any graph.
     fn gradient_fault(&self, model: &M) -> Option<NonFinitePlace>;
 }
 
@@ -94,7 +96,8 @@ impl<X, C: Context> NegativeLogLikelihood<X, C> {
     }
 }
 
-impl<B, P, const D: usize, C, S> Objective<Flow<B, P, D, C, S>> for NegativeLogLikelihood<S::Data, C>
+impl<B, P, const D: usize, C, S> Objective<Flow<B, P, D, C, S>>
+    for NegativeLogLikelihood<S::Data, C>
 where
     C: Context,
     S: Surjection<D>,
@@ -135,7 +138,10 @@ where
 
     fn fault(&self, model: &Flow<B, P, D, C, S>) -> Option<NonFinitePlace> {
         let mut search = PlaceSearch::default();
-        if model.surjection.non_finite(&self.x).is_ok_and(|counts| counts.into_iter().flatten().any(|count| count > 0))
+        if model
+            .surjection
+            .non_finite(&self.x)
+            .is_ok_and(|counts| counts.into_iter().flatten().any(|count| count > 0))
         {
             search.note("x".into(), "data");
         }
@@ -144,7 +150,8 @@ where
         }
         // The same order of draws as in the loss: first the noise, then what the layers drop.
         let noise = model.given(&self.context).noise(&self.x);
-        let z = model.visit_layers(self.x.clone(), noise, &self.context, &mut Visit::new(&mut search));
+        let z =
+            model.visit_layers(self.x.clone(), noise, &self.context, &mut Visit::new(&mut search));
         if !all_finite(&model.prior.log_prob(z.clone(), &self.context.for_batch(z.dims()[0]))) {
             search.note("prior".into(), "log-density");
         }
@@ -156,7 +163,8 @@ where
         let noise = model.given(&self.context).noise(&self.x);
         let device = model.devices().into_iter().next().unwrap_or(numbers.device).autodiff();
         let mut search = GradientSearch::new(model, device.clone())?;
-        let (noise, context) = (noise.constant(&device), self.context.for_batch(batch).constant(&device));
+        let (noise, context) =
+            (noise.constant(&device), self.context.for_batch(batch).constant(&device));
         let z = model.visit_layers(self.x.clone(), noise, &context, &mut Visit::new(&mut search));
         search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
     }

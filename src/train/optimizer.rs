@@ -23,7 +23,9 @@ impl OptimizerConfig {
     /// [`ConfigError::OutOfRange`] unless the decay lies in [0, 1).
     pub fn validate(self) -> Result<(), ConfigError> {
         match self {
-            Self::Adamax { beta_2 } => ConfigError::below_one("OptimizerConfig::Adamax", "beta_2", beta_2),
+            Self::Adamax { beta_2 } => {
+                ConfigError::below_one("OptimizerConfig::Adamax", "beta_2", beta_2)
+            }
             Self::Adam => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Where a visitor stands in a module: the path that names a parameter in errors and files.
 
-/// The field names, indices and variant names between the root of a module and one of its parameters.
+/// The field names, indices and variant names between the root of a module and one of its
+/// parameters.
 #[derive(Debug, Default)]
 pub(super) struct ParameterPath(Vec<String>);
 
@@ -13,7 +14,8 @@ impl ParameterPath {
         self.0.pop();
     }
 
-    /// The segments joined by dots, as burn's own records name parameters; empty if the module is a bare parameter.
+    /// The segments joined by dots, as burn's own records name parameters; empty if the module is a
+    /// bare parameter.
     pub(super) fn join(&self) -> String {
         self.0.join(".")
     }

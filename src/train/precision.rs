@@ -10,20 +10,22 @@
 //! | convolutions and matrix products | layer norms, softmax with its two products, lengths of weight normalisation, Glow's scales |
 //! | gradients between the layers of a network | gradients between the layers of the flow; sums, clip, optimizer |
 //!
-//! Data never is in a half type: bfloat16 has 8 bits, so that a pixel of 256 levels would lose its dequantization noise, and the map from
-//! data to latents would not be one to one. What a network reads may be rounded: forward and inverse round the same half in the same way.
+//! Data never is in a half type: bfloat16 has 8 bits, so that a pixel of 256 levels would lose its
+//! dequantization noise, and the map from data to latents would not be one to one. What a network
+//! reads may be rounded: forward and inverse round the same half in the same way.
 //!
 //! A network is what a layer or a prior holds as its [`Conditioned`](crate::Conditioned), or a
-//! dequantization as its [`Encoding`](crate::Encoding): one of your own takes part like those of this
-//! crate.
+//! dequantization as its [`Encoding`](crate::Encoding): one of your own takes part like those of
+//! this crate.
 //!
 //! # Numerics
-//! bfloat16 has the range of float32 and 8 bits, float16 has 11 bits and ends at 65504 and 6e-8. Gradients of likelihoods pass 65504 easily
-//! (of a loss of 8,000 nats, say) and underflow at the other end, hence [`LossScale`].
+//! bfloat16 has the range of float32 and 8 bits, float16 has 11 bits and ends at 65504 and 6e-8.
+//! Gradients of likelihoods pass 65504 easily (of a loss of 8,000 nats, say) and underflow at the
+//! other end, hence [`LossScale`].
 //!
 //! # Cost
-//! Half the memory of a network's activations and, once more, half of its weights. On the CPU it is slower: there are no kernels for half
-//! types, and burn-flex widens products itself.
+//! Half the memory of a network's activations and, once more, half of its weights. On the CPU it is
+//! slower: there are no kernels for half types, and burn-flex widens products itself.
 //!
 //! # Reference
 //! Micikevicius et al. 2018, *Mixed precision training*.
@@ -40,7 +42,8 @@ use super::loss_scale::LossScale;
 use crate::error::ConfigError;
 use crate::tensor::graph::constant;
 
-/// Modules whose parameters a working copy stores in the half type: what holds a network, whatever the network is.
+/// Modules whose parameters a working copy stores in the half type: what holds a network, whatever
+/// the network is.
 const NETWORKS: [&str; 2] = ["Struct:Conditioned", "Struct:Encoding"];
 
 /// Modules within a network whose parameters stay in float32: they are few, and used in float32.
@@ -88,12 +91,14 @@ impl Precision {
         let lacks = |device: &Device| !device.supports_dtype(dtype);
         match module.devices().into_iter().find(lacks) {
             None => Ok(()),
-            Some(device) => Err(TrainError::UnsupportedPrecision { dtype, device: format!("{device:?}") }),
+            Some(device) => {
+                Err(TrainError::UnsupportedPrecision { dtype, device: format!("{device:?}") })
+            }
         }
     }
 
-    /// The module with the weights of its networks in the half type, as leaves of the graph with the same identities; the module itself for
-    /// [`Precision::Full`].
+    /// The module with the weights of its networks in the half type, as leaves of the graph with
+    /// the same identities; the module itself for [`Precision::Full`].
     pub fn working_copy<M: Module>(self, master: &M) -> M {
         match self.dtype() {
             None => master.clone(),
@@ -101,9 +106,14 @@ impl Precision {
         }
     }
 
-    /// Gradients of a working copy, of a loss that was multiplied by `scale`, as gradients of the master: in its types, divided by `scale`.
-    /// A factor that is a power of two changes no digit.
-    pub fn master_gradients<M: Module>(self, gradients: GradientsParams, master: &M, scale: f64) -> GradientsParams {
+    /// Gradients of a working copy, of a loss that was multiplied by `scale`, as gradients of the
+    /// master: in its types, divided by `scale`. A factor that is a power of two changes no digit.
+    pub fn master_gradients<M: Module>(
+        self,
+        gradients: GradientsParams,
+        master: &M,
+        scale: f64,
+    ) -> GradientsParams {
         if self == Self::Full {
             return gradients;
         }
@@ -123,7 +133,8 @@ struct Narrow {
 impl ModuleMapper for Narrow {
     fn enter_module(&mut self, _name: &str, container_type: &str) {
         let inherited = self.inside.last().is_some_and(|&inside| inside);
-        let inside = (inherited || NETWORKS.contains(&container_type)) && !WIDE.contains(&container_type);
+        let inside =
+            (inherited || NETWORKS.contains(&container_type)) && !WIDE.contains(&container_type);
         self.inside.push(inside);
     }
 
@@ -136,7 +147,8 @@ impl ModuleMapper for Narrow {
             return param;
         }
         param.map(|value| {
-            let (device, trained, graph) = (value.device(), value.is_require_grad(), value.is_autodiff());
+            let (device, trained, graph) =
+                (value.device(), value.is_require_grad(), value.is_autodiff());
             let narrow = value.inner().cast(self.dtype);
             if graph { constant(narrow, &device).set_require_grad(trained) } else { narrow }
         })

@@ -82,7 +82,11 @@ impl<M: Module> Uninit<M> {
     ///
     /// # Errors
     /// Those of [`Checkpoint::apply`].
-    pub fn load_section(self, checkpoint: &Checkpoint, section: &str) -> Result<M, CheckpointError> {
+    pub fn load_section(
+        self,
+        checkpoint: &Checkpoint,
+        section: &str,
+    ) -> Result<M, CheckpointError> {
         self.start(|model| checkpoint.apply(section, model))
     }
 }

@@ -1,4 +1,5 @@
-//! Schedule: how the learning rate falls after the warm-up, computed from the update's number and from nothing else.
+//! Schedule: how the learning rate falls after the warm-up, computed from the update's number and
+//! from nothing else.
 //! ```text
 //! Constant      factor = 1
 //! Cosine        factor = floor + (1 − floor)·(1 + cos πt)/2,      t = (step − start)/(end − start) in [0, 1]
@@ -6,8 +7,9 @@
 //! rate = learning_rate · warm_up · factor
 //! ```
 //! # Reference
-//! Cosine: Loshchilov & Hutter 2017, without restarts. Exponential: Flow++'s code for 32x32 ImageNet holds 1e-3 for 50,000 updates and then
-//! multiplies by 0.99995 an update until 3e-4 (`start` 50,000, `decay` 0.99995, `floor` 0.3). Flow++ on CIFAR-10 and Glow are constant after
+//! Cosine: Loshchilov & Hutter 2017, without restarts. Exponential: Flow++'s code for 32x32
+//! ImageNet holds 1e-3 for 50,000 updates and then multiplies by 0.99995 an update until 3e-4
+//! (`start` 50,000, `decay` 0.99995, `floor` 0.3). Flow++ on CIFAR-10 and Glow are constant after
 //! their warm-up.
 
 use serde::{Deserialize, Serialize};
@@ -45,13 +47,18 @@ impl Schedule {
     /// cosine that does not end after it starts.
     pub fn validate(self) -> Result<(), ConfigError> {
         const CONFIG: &str = "Schedule";
-        let factor =
-            |field, range, found: f64, legal| ConfigError::within(CONFIG, field, range, found, legal && found <= 1.0);
+        let factor = |field, range, found: f64, legal| {
+            ConfigError::within(CONFIG, field, range, found, legal && found <= 1.0)
+        };
         match self {
             Self::Constant => Ok(()),
-            Self::Cosine { start, end, .. } if start >= end => {
-                Err(ConfigError::NotBelow { config: CONFIG, field: "start", found: start, of: "end", limit: end })
-            }
+            Self::Cosine { start, end, .. } if start >= end => Err(ConfigError::NotBelow {
+                config: CONFIG,
+                field: "start",
+                found: start,
+                of: "end",
+                limit: end,
+            }),
             Self::Cosine { floor, .. } => factor("floor", "[0, 1]", floor, floor >= 0.0),
             Self::Exponential { decay, floor, .. } => {
                 factor("decay", "(0, 1]", decay, decay > 0.0)?;
@@ -77,13 +84,16 @@ impl Schedule {
         match self {
             Self::Constant => 1.0,
             Self::Cosine { start, end, floor } => {
-                let t = step.saturating_sub(start) as f64 / (end.saturating_sub(start)).max(1) as f64;
+                let t =
+                    step.saturating_sub(start) as f64 / (end.saturating_sub(start)).max(1) as f64;
                 if t >= 1.0 {
                     return floor;
                 }
                 floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * t).cos())
             }
-            Self::Exponential { start, decay, floor } => decay.powf(step.saturating_sub(start) as f64).max(floor),
+            Self::Exponential { start, decay, floor } => {
+                decay.powf(step.saturating_sub(start) as f64).max(floor)
+            }
         }
     }
 }

@@ -1,20 +1,22 @@
-//! Noise seeds: which random numbers a step draws, as a function of the step and not of what ran before it.
+//! Noise seeds: which random numbers a step draws, as a function of the step and not of what ran
+//! before it.
 //!
 //! ```text
 //! key            = mix(run ⊕ mix(purpose))
 //! seed(step)     = mix(key + (step + 1)·γ)                      γ = 0x9E3779B97F4A7C15
 //! ```
-//! This is output number `step` of a SplitMix64 generator that starts at `key`. For one run and one purpose all seeds
-//! differ: γ is odd, hence `step ↦ key + (step + 1)·γ` is a bijection of 64-bit integers, and so is `mix`.
+//! This is output number `step` of a SplitMix64 generator that starts at `key`. For one run and one
+//! purpose all seeds differ: γ is odd, hence `step ↦ key + (step + 1)·γ` is a bijection of 64-bit
+//! integers, and so is `mix`.
 //!
 //! # Reference
-//! Steele, Lea & Flood 2014, *Fast splittable pseudorandom number generators*; the constants of `mix` are variant 13
-//! of Stafford 2011, *Better bit mixing*.
+//! Steele, Lea & Flood 2014, *Fast splittable pseudorandom number generators*; the constants of
+//! `mix` are variant 13 of Stafford 2011, *Better bit mixing*.
 
 use crate::random::draw::{GAMMA, mix};
 
-/// What the noise of a step is for. Different purposes draw unrelated noise, so that evaluating more often does not
-/// change the training.
+/// What the noise of a step is for. Different purposes draw unrelated noise, so that evaluating
+/// more often does not change the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -46,11 +48,13 @@ impl Purpose {
 /// Derives the seed of a step from the seed of the run, without state.
 ///
 /// A generator that is seeded only once loses its state when a run stops. With a scope
-/// [`Seeded::new(&device, seeds.seed(step, ..))`](crate::random::Seeded) around every step, a resumed run samples the
-/// same noise as an uninterrupted run would have. What is drawn between the steps (another model, a batch, samples)
-/// depends on what the caller seeded and not on these seeds. A [`Trainer`](super::Trainer) opens such a scope itself.
+/// [`Seeded::new(&device, seeds.seed(step, ..))`](crate::random::Seeded) around every step, a
+/// resumed run samples the same noise as an uninterrupted run would have. What is drawn between the
+/// steps (another model, a batch, samples) depends on what the caller seeded and not on these
+/// seeds. A [`Trainer`](super::Trainer) opens such a scope itself.
 ///
-/// In burn a device's generator is global to the process: two runs on two threads of one process affect each other.
+/// In burn a device's generator is global to the process: two runs on two threads of one process
+/// affect each other.
 ///
 /// ```
 /// use flowkit::train::{Purpose, StepSeed};
@@ -76,7 +80,8 @@ impl StepSeed {
         self.run
     }
 
-    /// The seeds of micro-batch `index` of every step. The first has those of the run itself, so that one micro-batch is the whole batch.
+    /// The seeds of micro-batch `index` of every step. The first has those of the run itself, so
+    /// that one micro-batch is the whole batch.
     pub const fn part(self, index: u64) -> Self {
         match index {
             0 => self,
@@ -109,7 +114,10 @@ mod tests {
             [0, 1, 2].map(|i| split_mix(0, i)),
             [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]
         );
-        assert_eq!([0, 1].map(|i| split_mix(1_234_567, i)), [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [0, 1].map(|i| split_mix(1_234_567, i)),
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
     }
 
     #[test]
@@ -120,7 +128,10 @@ mod tests {
             for purpose in [Initialization, Training, Evaluation, Sampling, Layers] {
                 for (step, part) in (0..500).flat_map(|step| [0, 1, 2].map(|part| (step, part))) {
                     let seeds = StepSeed::new(run).part(part);
-                    assert!(seen.insert(seeds.seed(step, purpose)), "{run} {part} {step} {purpose:?}");
+                    assert!(
+                        seen.insert(seeds.seed(step, purpose)),
+                        "{run} {part} {step} {purpose:?}"
+                    );
                 }
             }
         }

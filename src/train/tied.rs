@@ -3,10 +3,10 @@
 //! gradient   the sum over its places
 //! update     once, by one state of the optimizer; every place holds the new value
 //! ```
-//! Places hold one parameter if they have the same id, and a clone has the id of its original: `(layer.clone(), layer)`
-//! is a layer that runs twice. Clones that hold different values are not tied: an optimizer finds a parameter by its
-//! id, and would update only one of them. They are an error. Values are compared as numbers: 0 equals −0, and a NaN
-//! equals a NaN.
+//! Places hold one parameter if they have the same id, and a clone has the id of its original:
+//! `(layer.clone(), layer)` is a layer that runs twice. Clones that hold different values are not
+//! tied: an optimizer finds a parameter by its id, and would update only one of them. They are an
+//! error. Values are compared as numbers: 0 equals −0, and a NaN equals a NaN.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -19,13 +19,18 @@ use super::error::TrainError;
 use super::gradient::device_error;
 use super::parameter_path::ParameterPath;
 
-/// Whether a parameter of the model occurs at several places. Only the values of such parameters are copied to the
-/// host.
+/// Whether a parameter of the model occurs at several places. Only the values of such parameters
+/// are copied to the host.
 ///
 /// # Errors
 /// [`TrainError::Clones`] if the places do not agree; [`TrainError::Device`].
 pub(super) fn check<M: Module>(model: &M) -> Result<bool, TrainError> {
-    let mut search = Search { path: ParameterPath::default(), first: HashMap::new(), tied: false, outcome: Ok(()) };
+    let mut search = Search {
+        path: ParameterPath::default(),
+        first: HashMap::new(),
+        tied: false,
+        outcome: Ok(()),
+    };
     model.visit(&mut search);
     search.outcome.map(|()| search.tied)
 }
@@ -69,7 +74,9 @@ impl Search {
         };
         self.outcome = match differ {
             Ok(None) => Ok(()),
-            Ok(Some(differ)) => Err(TrainError::Clones { first: first.clone(), second: self.path.join(), differ }),
+            Ok(Some(differ)) => {
+                Err(TrainError::Clones { first: first.clone(), second: self.path.join(), differ })
+            }
             Err(error) => Err(error),
         };
     }
@@ -80,7 +87,8 @@ fn differ(left: &TensorData, right: &TensorData) -> Option<&'static str> {
     if left.shape() != right.shape() || left.dtype() != right.dtype() {
         return Some("different shapes or types");
     }
-    let same = left.bytes() == right.bytes() || (left.dtype().is_float() && equal_numbers(left, right));
+    let same =
+        left.bytes() == right.bytes() || (left.dtype().is_float() && equal_numbers(left, right));
     (!same).then_some("different values")
 }
 
@@ -107,11 +115,15 @@ impl ModuleVisitor for Search {
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        self.place(param.id, param.base(), false, |value| value.try_into_data().map_err(device_error));
+        self.place(param.id, param.base(), false, |value| {
+            value.try_into_data().map_err(device_error)
+        });
     }
 
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        self.place(param.id, param.base(), false, |value| value.try_into_data().map_err(device_error));
+        self.place(param.id, param.base(), false, |value| {
+            value.try_into_data().map_err(device_error)
+        });
     }
 }
 
@@ -144,14 +156,27 @@ mod tests {
             let data = |values: [f32; 4]| TensorData::from(values).convert_dtype(dtype);
             assert_ne!(data(left).bytes(), data(right).bytes());
             assert_eq!(differ(&data(left), &data(right)), None, "{dtype:?}");
-            for other in [[0.0, 1e-3, nan, 2.5], [0.0, 0.0, 1.0, 2.5], [0.0, 0.0, nan, f32::NAN], [0.0, 0.0, nan, -2.5]]
-            {
-                assert_eq!(differ(&data(left), &data(other)), Some("different values"), "{dtype:?} {other:?}");
-                assert_eq!(differ(&data(other), &data(left)), Some("different values"), "{dtype:?} {other:?}");
+            for other in [
+                [0.0, 1e-3, nan, 2.5],
+                [0.0, 0.0, 1.0, 2.5],
+                [0.0, 0.0, nan, f32::NAN],
+                [0.0, 0.0, nan, -2.5],
+            ] {
+                assert_eq!(
+                    differ(&data(left), &data(other)),
+                    Some("different values"),
+                    "{dtype:?} {other:?}"
+                );
+                assert_eq!(
+                    differ(&data(other), &data(left)),
+                    Some("different values"),
+                    "{dtype:?} {other:?}"
+                );
             }
         }
         // These integers are one number in float64.
-        let (left, right) = (TensorData::from([1_i64 << 53]), TensorData::from([(1_i64 << 53) + 1]));
+        let (left, right) =
+            (TensorData::from([1_i64 << 53]), TensorData::from([(1_i64 << 53) + 1]));
         assert_eq!(differ(&left, &right), Some("different values"));
         assert_eq!(differ(&left, &left.clone()), None);
     }

@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::error::TrainError;
 
-/// An error if no parameter of the model is trained. A model outside any graph passes: its first update returns
-/// [`TrainError::NoGraph`].
+/// An error if no parameter of the model is trained. A model outside any graph passes: its first
+/// update returns [`TrainError::NoGraph`].
 ///
 /// # Errors
 /// [`TrainError::NothingTrained`].
@@ -14,12 +14,20 @@ pub(super) fn check<M: Module>(model: &M) -> Result<(), TrainError> {
     let mut count = Count::default();
     model.visit(&mut count);
     let Count { floats, graphs, trained } = count;
-    if trained > 0 || (floats > 0 && graphs == 0) { Ok(()) } else { Err(TrainError::NothingTrained) }
+    if trained > 0 || (floats > 0 && graphs == 0) {
+        Ok(())
+    } else {
+        Err(TrainError::NothingTrained)
+    }
 }
 
 /// Why there is no gradient.
 pub(super) fn no_gradient<M: Module>(model: &M) -> TrainError {
-    if model.devices().iter().any(Device::is_autodiff) { TrainError::NothingTrained } else { TrainError::NoGraph }
+    if model.devices().iter().any(Device::is_autodiff) {
+        TrainError::NothingTrained
+    } else {
+        TrainError::NoGraph
+    }
 }
 
 #[derive(Default)]

@@ -1,4 +1,5 @@
-//! Configuration of a [`Trainer`](super::Trainer): rate, clip, optimizer, average and what to do about a NaN.
+//! Configuration of a [`Trainer`](super::Trainer): rate, clip, optimizer, average and what to do
+//! about a NaN.
 
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,9 @@ pub enum GradientUnit {
 pub struct TrainerConfig {
     /// Numbers per example, which turn nats into bits/dim.
     pub dims: usize,
-    /// Seed of the run: all random numbers within a step follow from it and the number of the step. Numbers drawn
-    /// before the first step (the model) or between steps (batches that the caller draws) follow from the device's own
-    /// stream.
+    /// Seed of the run: all random numbers within a step follow from it and the number of the step.
+    /// Numbers drawn before the first step (the model) or between steps (batches that the caller
+    /// draws) follow from the device's own stream.
     #[config(default = 0)]
     pub seed: u64,
     /// Learning rate after the warm-up.
@@ -62,8 +63,8 @@ impl TrainerConfig {
     /// Whether the configuration describes a training.
     ///
     /// # Errors
-    /// The first rule that is broken: `dims` of at least 1, a positive and finite learning rate, norm and tolerance, a schedule, decays in
-    /// [0, 1).
+    /// The first rule that is broken: `dims` of at least 1, a positive and finite learning rate,
+    /// norm and tolerance, a schedule, decays in [0, 1).
     pub fn validate(&self) -> Result<(), ConfigError> {
         const CONFIG: &str = "TrainerConfig";
         if self.dims == 0 {
@@ -81,8 +82,8 @@ impl TrainerConfig {
         self.ema.validate()
     }
 
-    /// Reads what a checkpoint holds. A field that an older version did not write has its default; one that this version does not know is
-    /// an error, since the run it describes is another one.
+    /// Reads what a checkpoint holds. A field that an older version did not write has its default;
+    /// one that this version does not know is an error, since the run it describes is another one.
     pub(super) fn from_json(text: &str) -> Result<Self, String> {
         let object = |value| match value {
             serde_json::Value::Object(fields) => Ok(fields),
@@ -90,11 +91,13 @@ impl TrainerConfig {
         };
         let reason = |error: serde_json::Error| error.to_string();
         let saved = object(serde_json::from_str(text).map_err(reason)?)?;
-        let dims = saved.get("dims").and_then(serde_json::Value::as_u64).ok_or("holds no `dims`")?;
+        let dims =
+            saved.get("dims").and_then(serde_json::Value::as_u64).ok_or("holds no `dims`")?;
         let mut fields = object(serde_json::to_value(Self::new(dims as usize)).map_err(reason)?)?;
         for (name, value) in saved {
             let field = fields.get_mut(&name);
-            *field.ok_or_else(|| format!("holds `{name}`, which this version does not know"))? = value;
+            *field.ok_or_else(|| format!("holds `{name}`, which this version does not know"))? =
+                value;
         }
         serde_json::from_value(fields.into()).map_err(reason)
     }

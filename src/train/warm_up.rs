@@ -4,12 +4,12 @@
 //! lr(step) = peak · min(1, step / steps)        step = number of parameter updates already done
 //! ```
 
-/// A linear warm-up of the learning rate, computed from the step and from nothing else, so that a resumed run
-/// needs no scheduler state.
+/// A linear warm-up of the learning rate, computed from the step and from nothing else, so that a
+/// resumed run needs no scheduler state.
 ///
-/// The *step* is the number of parameter updates already done: the first update is step 0 and has a learning rate of
-/// **zero**, which is what the official Flow++ code does (`lr = max·step/2000`); it still moves the moments of Adam.
-/// Pass `step + 1` to give every update a positive rate.
+/// The *step* is the number of parameter updates already done: the first update is step 0 and has a
+/// learning rate of **zero**, which is what the official Flow++ code does (`lr = max·step/2000`);
+/// it still moves the moments of Adam. Pass `step + 1` to give every update a positive rate.
 ///
 /// `steps == 0` means no warm-up: the rate is `peak` from step 0 on.
 ///
@@ -37,7 +37,8 @@ impl WarmUp {
         if step >= self.steps {
             return self.peak;
         }
-        // step < steps, so steps is not zero; steps beyond 2^53 lose digits that no learning rate carries.
+        // step < steps, so steps is not zero; steps beyond 2^53 lose digits that no learning rate
+        // carries.
         self.peak * step as f64 / self.steps as f64
     }
 }
@@ -50,8 +51,14 @@ mod tests {
     #[test]
     fn the_schedule_of_flow_pp_on_cifar() {
         let warm_up = WarmUp { peak: 3e-4, steps: 2000 };
-        let cases =
-            [(0, 0.0), (1, 1.5e-7), (1000, 0.00015), (1999, 0.00029984999999999994), (2000, 0.0003), (100_000, 0.0003)];
+        let cases = [
+            (0, 0.0),
+            (1, 1.5e-7),
+            (1000, 0.00015),
+            (1999, 0.00029984999999999994),
+            (2000, 0.0003),
+            (100_000, 0.0003),
+        ];
         for (step, lr) in cases {
             assert_eq!(warm_up.lr(step), lr, "step {step}");
         }

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use super::parameter_path::ParameterPath;
 use crate::tensor::finite::all_finite;
 
-/// The path of the first parameter, in the order of the module, that holds a NaN or an infinity. One read from the device a parameter.
+/// The path of the first parameter, in the order of the module, that holds a NaN or an infinity.
+/// One read from the device a parameter.
 pub(super) fn first_not_finite<M: Module>(module: &M) -> Option<String> {
     let mut search = Search { path: ParameterPath::default(), found: None };
     module.visit(&mut search);

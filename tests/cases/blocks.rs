@@ -6,10 +6,11 @@ use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::WarmUp;
 use flowkit::{
-    ActNormConfig, Bijector, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvInit, CouplingConfig,
-    DataInitConvConfig, Density, Encoder, Flow, GatedAttentionConfig, GatedConvConfig, GatedNetConfig, LayerConfig,
-    LogitConfig, Mixing, PartitionConfig, Pattern, PositionNormConfig, Prior, Sigmoid, Site, SqueezeConfig,
-    StandardNormal, Surjection, UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
+    ActNormConfig, Bijector, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvInit,
+    CouplingConfig, DataInitConvConfig, Density, Encoder, Flow, GatedAttentionConfig,
+    GatedConvConfig, GatedNetConfig, LayerConfig, LogitConfig, Mixing, PartitionConfig, Pattern,
+    PositionNormConfig, Prior, Sigmoid, Site, SqueezeConfig, StandardNormal, Surjection,
+    UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
 };
 use serde_json::{Map, Value, json};
 
@@ -113,11 +114,18 @@ fn sigmoid_flow(findings: &mut Findings, case: &Value) {
     let (x, y): (Vec<f64>, Vec<f64>) =
         x.into_iter().zip(column(case, "y")).filter(|(x, _)| (-30.0..=2.0).contains(x)).unzip();
     let shape = [y.len(), 1];
-    findings.check("inverse", Sigmoid::new().inverse(findings.precision.tensor(y, shape), &()), &json!(x));
+    findings.check(
+        "inverse",
+        Sigmoid::new().inverse(findings.precision.tensor(y, shape), &()),
+        &json!(x),
+    );
 }
 
 fn one_level(findings: &Findings, case: &Value) -> Tensor<2, Int> {
-    Tensor::from_data(TensorData::new(vec![case["x"].as_i64().unwrap()], [1, 1]), &findings.precision.device())
+    Tensor::from_data(
+        TensorData::new(vec![case["x"].as_i64().unwrap()], [1, 1]),
+        &findings.precision.device(),
+    )
 }
 
 /// Compares the bound of one pixel, and the flow behind the dequantization.
@@ -139,7 +147,11 @@ where
     let dequantization = case.get("dequant_logd").cloned().unwrap_or(json!(0.0));
     findings.check("dequant_logd", log_weight.add_scalar(levels.ln()), &dequantization);
     findings.check("log_normal", flow.prior.log_prob(z, &()), &case["log_normal"]);
-    findings.check("bpd", flow.log_weight(x, noise).neg().div_scalar(std::f64::consts::LN_2), &case["bpd"]);
+    findings.check(
+        "bpd",
+        flow.log_weight(x, noise).neg().div_scalar(std::f64::consts::LN_2),
+        &case["bpd"],
+    );
 }
 
 fn bpd_one_dim_uniform(findings: &mut Findings, case: &Value) {
@@ -188,14 +200,21 @@ fn concat_elu_case(findings: &mut Findings, case: &Value) {
 
 fn layernorm(findings: &mut Findings, case: &Value) {
     let norm = ChannelNormConfig::new(4).init(&findings.precision.device());
-    let norm = set(norm, findings.precision, |path| numbers(&case[if path == "gain" { "g" } else { "b" }]));
+    let norm = set(norm, findings.precision, |path| {
+        numbers(&case[if path == "gain" { "g" } else { "b" }])
+    });
     findings.check("y", norm.forward(tensor(findings, &case["x"])), &case["y"]);
 }
 
 /// `layer.conv.weight` as `name_w`, `layer.conv.bias` as `name_b`.
 fn conv(params: &Value, names: &[(&str, &str)], path: &str) -> Vec<f64> {
-    let (layer, leaf) = path.split_once(".conv.").unwrap_or_else(|| panic!("{path} is no convolution's"));
-    let name = names.iter().find(|(own, _)| *own == layer).unwrap_or_else(|| panic!("unknown layer {layer}")).1;
+    let (layer, leaf) =
+        path.split_once(".conv.").unwrap_or_else(|| panic!("{path} is no convolution's"));
+    let name = names
+        .iter()
+        .find(|(own, _)| *own == layer)
+        .unwrap_or_else(|| panic!("unknown layer {layer}"))
+        .1;
     numbers(&params[format!("{name}_{}", &leaf[..1])])
 }
 
@@ -212,14 +231,16 @@ fn heads(case: &Value) -> Mixing {
 }
 
 fn gated_attn(findings: &mut Findings, case: &Value) {
-    let block = GatedAttentionConfig::new(4).with_mixing(heads(case)).init(&findings.precision.device());
+    let block =
+        GatedAttentionConfig::new(4).with_mixing(heads(case)).init(&findings.precision.device());
     let names = [("projection", "proj1"), ("gate", "proj2")];
     let block = set(block, findings.precision, |path| conv(&case["params"], &names, path));
     let positions = tensor::<3>(findings, &case["pos_emb"]).unsqueeze::<4>();
     findings.check("y", block.forward(tensor(findings, &case["x"]), positions), &case["y"]);
 }
 
-/// The released code orders the parameters of a law channel by channel, this crate parameter by parameter.
+/// The released code orders the parameters of a law channel by channel, this crate parameter by
+/// parameter.
 fn parameter_major(channel_major: &[f64], channels: usize, params: usize) -> Vec<f64> {
     let each = channel_major.len() / (channels * params);
     let rows = (0..params).flat_map(|p| (0..channels).map(move |c| c * params + p));
@@ -240,7 +261,9 @@ fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
         if path.starts_with("output") {
             return parameter_major(&conv(params, &[("output", "proj_out")], path), 2, n_params);
         }
-        let Some(path) = path.strip_prefix("blocks.0.") else { return conv(params, &[("input", "proj_in")], path) };
+        let Some(path) = path.strip_prefix("blocks.0.") else {
+            return conv(params, &[("input", "proj_in")], path);
+        };
         let block = &params["blocks"][0];
         match path {
             "conv_norm.gain" => numbers(&block["ln1_g"]),
@@ -258,7 +281,8 @@ fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
             }
         }
     });
-    let (identity, transformed) = (tensor::<4>(findings, &case["cf"]), tensor::<4>(findings, &case["ef"]));
+    let (identity, transformed) =
+        (tensor::<4>(findings, &case["cf"]), tensor::<4>(findings, &case["ef"]));
     let theta = coupling.conditioner.forward(identity.clone(), &());
     // [B, params, C·H·W] here, [B, C, params, H, W] there.
     let theta = theta.reshape([2, n_params, 2, 2, 2]).swap_dims(1, 2);
@@ -284,7 +308,11 @@ fn flowpp_norm_init(findings: &mut Findings, case: &Value) {
 
 fn glow_actnorm_init(findings: &mut Findings, case: &Value) {
     let x = tensor::<4>(findings, &case["x"]);
-    let norm = layer(&ActNormConfig::new().with_log_scale_factor(3.0), [1, 2, 1, 1], &findings.precision.device());
+    let norm = layer(
+        &ActNormConfig::new().with_log_scale_factor(3.0),
+        [1, 2, 1, 1],
+        &findings.precision.device(),
+    );
     let (norm, z) = cast(norm, findings.precision).initialize(x.clone(), &());
     findings.check("b", norm.bias.val(), &case["b"]);
     findings.check("logs_parameter", norm.log_scale.val(), &case["logs_parameter"]);
@@ -298,13 +326,19 @@ fn conv_init(findings: &mut Findings, case: &Value) {
     let start = ConvInit::DataDependent { scale: 0.1 };
     let conv = DataInitConvConfig::new(2, 3).with_start(start).init(&findings.precision.device());
     let w0 = numbers(&case["w0"]);
-    let conv = set(conv, findings.precision, |path| if path == "conv.weight" { w0.clone() } else { vec![0.5; 3] });
+    let conv = set(conv, findings.precision, |path| {
+        if path == "conv.weight" { w0.clone() } else { vec![0.5; 3] }
+    });
     let (conv, y) = conv.initialize(x.clone());
     findings.check("w", conv.conv.weight.val(), &case["w"]);
     findings.check("b", conv.conv.bias.as_ref().unwrap().val(), &case["b"]);
     findings.check("the output of the start", y.clone() - conv.forward(x), &json!(vec![0.0; 30]));
     let mean = y.clone().mean_dims(&[0, 2, 3]);
-    findings.check("y_std", (y - mean.clone()).square().mean_dims(&[0, 2, 3]).sqrt(), &case["y_std"]);
+    findings.check(
+        "y_std",
+        (y - mean.clone()).square().mean_dims(&[0, 2, 3]).sqrt(),
+        &case["y_std"],
+    );
     findings.check("y_mean", mean, &case["y_mean"]);
 }
 
@@ -334,11 +368,16 @@ fn glow_plu(findings: &mut Findings, case: &Value) {
     findings.check("logabsdet", log_det, &case["logabsdet"]);
     findings.check("inverse", conv.inverse(z, &()), &case["x"]);
     // Row i of the batch is unit vector i, whose image is column i of the inverse.
-    let units = findings.precision.tensor(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], [3, 3]);
+    let units =
+        findings.precision.tensor(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], [3, 3]);
     findings.check("W_inv", Bijector::<2>::inverse(&conv, units, &()).transpose(), &case["W_inv"]);
     // TensorFlow multiplies row vectors from the left: the same matrix transposed.
     let x = findings.precision.tensor(numbers(&case["x"]), [1, 3]);
-    findings.check("z_tf_row_vector_x_times_W", x.matmul(conv.matrix()), &case["z_tf_row_vector_x_times_W"]);
+    findings.check(
+        "z_tf_row_vector_x_times_W",
+        x.matmul(conv.matrix()),
+        &case["z_tf_row_vector_x_times_W"],
+    );
 }
 
 fn glow_affine_coupling_pixel(findings: &mut Findings, case: &Value) {
@@ -366,7 +405,8 @@ fn lr_imagenet32(findings: &mut Findings, case: &Value) {
     findings.check_to(0.0, "before the decay", &points, &[0.0, 5e-4, 1e-3, 1e-3]);
     let last = 50_000 + case["decay_steps_until_below_3e4"].as_u64().unwrap();
     assert!(rate(last - 1) > 3e-4 && rate(last) <= 3e-4, "{} {}", rate(last - 1), rate(last));
-    // The code stays at the first rate below 3e-4, here 3e-4 itself is the end: less than one step of the decay apart.
+    // The code stays at the first rate below 3e-4, here 3e-4 itself is the end: less than one step
+    // of the decay apart.
     let ratio = rate(1_000_000) / number(&case["final_lr"]);
     findings.check_to(1.0 - 0.99995, "final_lr", &[ratio], &[1.0]);
 }

@@ -1,4 +1,5 @@
-//! The MixLogCDF law beside values and gradients of 20 digits: far tails, narrow and wide components, a flat valley between two of them.
+//! The MixLogCDF law beside values and gradients of 20 digits: far tails, narrow and wide
+//! components, a flat valley between two of them.
 
 use burn::tensor::Tensor;
 use flowkit::law::{Law, MixLogCdfConfig};
@@ -10,7 +11,8 @@ use super::{Findings, each_precision, number, numbers};
 fn cases() -> Vec<Value> {
     let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/cases/mixlogcdf_cases.json").into();
     let path = std::env::var_os("FLOWKIT_CASES").unwrap_or_else(own);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -47,15 +49,17 @@ impl Limits {
         }
     }
 
-    /// Of the gradient in `x` and in the means: a sum of derivatives in `z_k`, which round at 1, times `exp(−s_k)`. It counts where `x` stands
-    /// on the mean of a narrow component: there the derivatives of the log-derivative cancel, and the next number is e^7 times as far from it.
+    /// Of the gradient in `x` and in the means: a sum of derivatives in `z_k`, which round at 1,
+    /// times `exp(−s_k)`. It counts where `x` stands on the mean of a narrow component: there the
+    /// derivatives of the log-derivative cancel, and the next number is e^7 times as far from it.
     fn position_gradient(&self, case: &Value) -> f64 {
         let narrowest = numbers(&case["log_s"]).into_iter().fold(f64::INFINITY, f64::min);
         self.gradient + self.epsilon * (-narrowest).exp()
     }
 }
 
-/// Parameters of one number: `a` is the log-scale itself, so that the law is given its inverse hyperbolic tangent.
+/// Parameters of one number: `a` is the log-scale itself, so that the law is given its inverse
+/// hyperbolic tangent.
 fn theta(case: &Value, log_scales: &str, precision: Precision) -> Tensor<3> {
     let mut theta = vec![number(&case["a"]).atanh(), number(&case["b"])];
     theta.extend(["pi_logits", "mu", log_scales].iter().flat_map(|key| numbers(&case[*key])));
@@ -76,12 +80,18 @@ fn forward(findings: &mut Findings, case: &Value, law: &impl Law) {
             findings.check_to(limits.z, "y", &values(z.clone()), &numbers(&case["y"]));
             z.backward()
         } else {
-            findings.check_absolute(limits.log_derivative, "logdet", &values(log_derivative.clone()), &case["logdet"]);
+            findings.check_absolute(
+                limits.log_derivative,
+                "logdet",
+                &values(log_derivative.clone()),
+                &case["logdet"],
+            );
             log_derivative.backward()
         };
         let truth = &case[format!("grad_{output}")];
         let mut check = |key: &str, limit, found: &[f64], factor: f64| {
-            let truth: Vec<f64> = numbers(&truth[key]).iter().map(|gradient| factor * gradient).collect();
+            let truth: Vec<f64> =
+                numbers(&truth[key]).iter().map(|gradient| factor * gradient).collect();
             findings.check_to(limit, &format!("grad_{output}.{key}"), found, &truth);
         };
         let of_x = x.grad(&gradients).map_or(vec![0.0], values);
@@ -99,7 +109,8 @@ fn forward(findings: &mut Findings, case: &Value, law: &impl Law) {
     }
 }
 
-/// `x` at a given `z`: its image must be `z`, and where the truth is known and well-conditioned, `x` must be it.
+/// `x` at a given `z`: its image must be `z`, and where the truth is known and well-conditioned,
+/// `x` must be it.
 fn inverse(findings: &mut Findings, case: &Value, law: &impl Law, truth: Option<&Value>) {
     let (precision, limits) = (findings.precision, Limits::of(findings.precision, case));
     let (z, theta) = (scalar(&case["y"], precision), theta(case, "log_s", precision));
@@ -116,18 +127,29 @@ fn inverse(findings: &mut Findings, case: &Value, law: &impl Law, truth: Option<
         let limit = limits.z * (1.0 + size * (-number(&case["logdet"])).exp());
         findings.check_to(limit, "inverse", &[found], &numbers(truth));
     }
-    findings.check_to(0.0, "log-derivative of the inverse", &values(inverse_log_derivative), &[-log_derivative]);
+    findings.check_to(
+        0.0,
+        "log-derivative of the inverse",
+        &values(inverse_log_derivative),
+        &[-log_derivative],
+    );
 }
 
 /// The log-derivative of the inverse, up to what rounding `x` to the next number changes in it.
 fn inverse_log_derivative(findings: &mut Findings, case: &Value, law: &impl Law) {
     let limits = Limits::of(findings.precision, case);
     let theta = theta(case, "log_s", findings.precision);
-    let (x, found) = law.inverse_with_log_derivative(scalar(&case["y"], findings.precision), theta.clone());
+    let (x, found) =
+        law.inverse_with_log_derivative(scalar(&case["y"], findings.precision), theta.clone());
     let x = scalar(&json!(one(x)), findings.precision);
     let slope = x.grad(&law.forward(x.clone(), theta).1.backward()).map_or([0.0], one);
     let grain = limits.epsilon * number(&case["x"]).abs() * slope[0].abs();
-    findings.check_absolute(limits.log_derivative + grain, "inv_logdet", &values(found), &case["inv_logdet"]);
+    findings.check_absolute(
+        limits.log_derivative + grain,
+        "inv_logdet",
+        &values(found),
+        &case["inv_logdet"],
+    );
 }
 
 fn one(x: Tensor<2>) -> [f64; 1] {
@@ -146,7 +168,12 @@ fn mixlogcdf() {
                 "forward" => {
                     forward(findings, case, &law);
                     let well_conditioned = case["inverse_well_conditioned"].as_bool().unwrap();
-                    inverse(findings, case, &law, well_conditioned.then(|| &case["x_inv_of_stored_y"]));
+                    inverse(
+                        findings,
+                        case,
+                        &law,
+                        well_conditioned.then(|| &case["x_inv_of_stored_y"]),
+                    );
                 }
                 "inverse" => {
                     inverse(findings, case, &law, Some(&case["x"]));
@@ -155,14 +182,25 @@ fn mixlogcdf() {
                 "clamp" => {
                     let limits = Limits::of(findings.precision, case);
                     let theta = theta(case, "log_s_raw", findings.precision);
-                    let (z, log_derivative) = law.forward(scalar(&case["x"], findings.precision), theta.clone());
+                    let (z, log_derivative) =
+                        law.forward(scalar(&case["x"], findings.precision), theta.clone());
                     findings.check_to(limits.z, "y", &values(z.clone()), &numbers(&case["y"]));
                     let found = values(log_derivative.clone());
-                    findings.check_absolute(limits.log_derivative, "logdet", &found, &case["logdet"]);
+                    findings.check_absolute(
+                        limits.log_derivative,
+                        "logdet",
+                        &found,
+                        &case["logdet"],
+                    );
                     let gradient = values(theta.grad(&(z + log_derivative).backward()).unwrap());
                     let raw = numbers(&case["log_s_raw"]);
                     let clamped = &gradient[gradient.len() - raw.len()..];
-                    findings.check_to(0.0, "gradient of a clamped log-scale", clamped, &vec![0.0; raw.len()]);
+                    findings.check_to(
+                        0.0,
+                        "gradient of a clamped log-scale",
+                        clamped,
+                        &vec![0.0; raw.len()],
+                    );
                 }
                 kind => panic!("{}: unknown kind {kind}", findings.case),
             }

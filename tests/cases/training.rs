@@ -4,7 +4,10 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::law::{AffineConfig, AffineForm, Law};
 use flowkit::train::{OptimizerConfig, Trainer, TrainerConfig};
-use flowkit::{Bijector, BitDepth, Prior, ScalarAffineConfig, StandardNormal, Surjection, UniformDequantizationConfig};
+use flowkit::{
+    Bijector, BitDepth, Prior, ScalarAffineConfig, StandardNormal, Surjection,
+    UniformDequantizationConfig,
+};
 use serde_json::Value;
 
 use super::common::{Precision, values};
@@ -14,7 +17,8 @@ use crate::build::fixed;
 /// A normal density is the standard one of `epsilon`, less the log-deviation.
 pub fn glow_gaussian_diag(findings: &mut Findings, case: &Value) {
     let law = AffineConfig::new(AffineForm::Normal).init();
-    let theta = findings.precision.tensor(vec![number(&case["logsd"]), number(&case["mean"])], [1, 2, 1]);
+    let theta =
+        findings.precision.tensor(vec![number(&case["logsd"]), number(&case["mean"])], [1, 2, 1]);
     let x = findings.precision.tensor(numbers(&case["x"]), [1, 1]);
     let (epsilon, log_derivative) = law.forward(x.clone(), theta.clone());
     findings.check("eps", epsilon.clone(), &case["eps"]);
@@ -28,9 +32,14 @@ pub fn glow_preprocess(findings: &mut Findings, case: &Value) {
     for entry in case.as_array().unwrap() {
         let depth = BitDepth::new(entry["n_bits"].as_u64().unwrap() as usize).unwrap();
         let level = vec![entry["x"].as_i64().unwrap()];
-        let x = Tensor::<2, Int>::from_data(TensorData::new(level, [1, 1]), &findings.precision.device());
-        let dequantization = UniformDequantizationConfig::new().with_n_levels(depth.n_levels()).init();
-        let (y, _) = dequantization.lift(depth.reduce(x), findings.precision.tensor(vec![0.0], [1, 1]));
+        let x = Tensor::<2, Int>::from_data(
+            TensorData::new(level, [1, 1]),
+            &findings.precision.device(),
+        );
+        let dequantization =
+            UniformDequantizationConfig::new().with_n_levels(depth.n_levels()).init();
+        let (y, _) =
+            dequantization.lift(depth.reduce(x), findings.precision.tensor(vec![0.0], [1, 1]));
         let centre = fixed(&ScalarAffineConfig::new(1.0, -0.5));
         findings.check("y", centre.forward(y, &()).0, &entry["y"]);
     }
@@ -54,10 +63,16 @@ fn follow(findings: &Findings, case: &Value, optimizer: OptimizerConfig) -> Vec<
 }
 
 pub fn adam_tf(findings: &mut Findings, case: &Value) {
-    // TensorFlow adds epsilon to the root before the correction of its bias, burn after: 6e-10 in the first step. Burn holds 1 − β₂ in
-    // float32, 1.3e-5 off: 1e-8 in a step of 1e-3. Float32 rounds θ itself by 6e-8.
+    // TensorFlow adds epsilon to the root before the correction of its bias, burn after: 6e-10 in
+    // the first step. Burn holds 1 − β₂ in float32, 1.3e-5 off: 1e-8 in a step of 1e-3. Float32
+    // rounds θ itself by 6e-8.
     let limit = if findings.precision == Precision::Double { 3e-8 } else { 2e-7 };
-    findings.check_to(limit, "theta", &follow(findings, case, OptimizerConfig::Adam), &numbers(&case["theta"]));
+    findings.check_to(
+        limit,
+        "theta",
+        &follow(findings, case, OptimizerConfig::Adam),
+        &numbers(&case["theta"]),
+    );
 }
 
 pub fn glow_adamax(findings: &mut Findings, case: &Value) {

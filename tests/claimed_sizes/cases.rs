@@ -3,20 +3,28 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use flowkit::data::{Augmentation, LoaderConfig};
-use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
 use flowkit::model::flow_plus_plus::{
     EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset as FlowPlusPlusPreset,
 };
-use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset};
+use flowkit::model::glow::{
+    GlowClassifierConfig, GlowConfig, GlowPermutation, GlowPrior, Preset as GlowPreset,
+};
 use flowkit::model::{Between, MafConfig, RealNvpConfig};
-use flowkit::train::{EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig};
+use flowkit::train::{
+    EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
+};
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, ContextShape, Conv1x1Config, ConvInit,
-    ConvResNetConfig, ConvStyle, ConvWeight, CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig,
-    GateKernel, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory,
-    HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig,
-    MaskedCouplingConfig, MlpConfig, NetConfig, NetSite, NormalMixtureConfig, Order, OutputActivation, Pattern,
-    PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site, UniformDequantizationConfig,
+    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, ContextShape,
+    Conv1x1Config, ConvInit, ConvResNetConfig, ConvStyle, ConvWeight, CouplingConfig,
+    DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig,
+    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory,
+    HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
+    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, NetConfig, NetSite,
+    NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig, PositionNormConfig,
+    ResNetConfig, ScalarAffineConfig, Site, UniformDequantizationConfig,
     VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use serde::Serialize;
@@ -26,7 +34,8 @@ use serde_json::Value;
 /// Modules of at most so many parameters are made and their parameters counted.
 const MADE: usize = 20_000;
 
-/// Reads a configuration: its parameters (0 where it makes none) if it is valid, and the reason if it is not.
+/// Reads a configuration: its parameters (0 where it makes none) if it is valid, and the reason if
+/// it is not.
 type Read = Box<dyn Fn(Value) -> Result<usize, String>>;
 
 pub struct Case {
@@ -63,7 +72,11 @@ fn makes<C: Serialize + DeserializeOwned + 'static, E: ToString + 'static>(
         let config: C = serde_json::from_value(json).map_err(text)?;
         let stated = count(&config).map_err(text)?;
         if stated <= MADE {
-            assert_eq!(stated, made(&config), "the module has another number of parameters than was stated");
+            assert_eq!(
+                stated,
+                made(&config),
+                "the module has another number of parameters than was stated"
+            );
         }
         Ok(stated)
     };
@@ -105,18 +118,31 @@ fn laws() -> [AnyLawConfig; 3] {
 
 pub fn models() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (law, between) in laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix]) {
-        let config = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
+    for (law, between) in
+        laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix])
+    {
+        let config = RealNvpConfig::new(3)
+            .with_n_couplings(2)
+            .with_hidden(vec![8, 8])
+            .with_d_context(Some(2));
         let config = config.with_law(law.clone()).with_between(between);
-        cases.push(makes("RealNvpConfig", config, RealNvpConfig::num_params, |config| match config.d_context {
-            Some(_) => config.init_given(&Device::default()).num_params(),
-            None => config.init(&Device::default()).num_params(),
-        }));
-        let config = MafConfig::new(3).with_n_layers(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
+        cases.push(makes(
+            "RealNvpConfig",
+            config,
+            RealNvpConfig::num_params,
+            |config| match config.d_context {
+                Some(_) => config.init_given(&Device::default()).num_params(),
+                None => config.init(&Device::default()).num_params(),
+            },
+        ));
+        let config =
+            MafConfig::new(3).with_n_layers(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
         let config = config.with_law(law).with_between(between);
-        cases.push(makes("MafConfig", config, MafConfig::num_params, |config| match config.d_context {
-            Some(_) => config.init_given(&Device::default()).num_params(),
-            None => config.init(&Device::default()).num_params(),
+        cases.push(makes("MafConfig", config, MafConfig::num_params, |config| {
+            match config.d_context {
+                Some(_) => config.init_given(&Device::default()).num_params(),
+                None => config.init(&Device::default()).num_params(),
+            }
         }));
     }
     cases.extend(FlowPlusPlusPreset::ALL.map(|preset| case!(preset.model(), FlowPlusPlusConfig)));
@@ -130,11 +156,15 @@ pub fn models() -> Vec<Case> {
         config.init_classes(&Device::default()).num_params()
     }));
     cases.push(case!(small().with_permutation(GlowPermutation::Shuffle { seed: 3 }), GlowConfig));
-    cases.push(case!(small().with_prior(GlowPrior::Standard).with_permutation(GlowPermutation::Reverse), GlowConfig));
+    cases.push(case!(
+        small().with_prior(GlowPrior::Standard).with_permutation(GlowPermutation::Reverse),
+        GlowConfig
+    ));
     cases
 }
 
-/// A network of vectors or images with halves of this shape, four parameters and a condition of three.
+/// A network of vectors or images with halves of this shape, four parameters and a condition of
+/// three.
 fn net<const D: usize, N>(name: &str, half: [usize; D], config: N) -> Case
 where
     N: NetConfig<D> + Serialize + DeserializeOwned + 'static,
@@ -162,13 +192,30 @@ pub fn networks() -> Vec<Case> {
         net("ResNetConfig", VECTOR, ResNetConfig::new().with_d_hidden(8).with_dropout(0.1)),
         net("ConvResNetConfig", IMAGE, ConvResNetConfig::new().with_n_filters(4).with_n_blocks(2)),
         net("GlowNetConfig", IMAGE, GlowNetConfig::new().with_n_filters(4)),
-        net("GatedNetConfig", IMAGE, gated(attention).with_output_activation(OutputActivation::ConcatElu)),
-        net("GatedNetConfig", IMAGE, gated(None).with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm))),
+        net(
+            "GatedNetConfig",
+            IMAGE,
+            gated(attention).with_output_activation(OutputActivation::ConcatElu),
+        ),
+        net(
+            "GatedNetConfig",
+            IMAGE,
+            gated(None).with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm)),
+        ),
         net("ZeroConvConfig", IMAGE, ZeroConvConfig::new()),
         case!(ZeroLinearConfig::new(2, 3), ZeroLinearConfig),
-        case!(DataInitConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm), DataInitConvConfig),
-        case!(DataInitConvConfig::new(2, 3).with_start(ConvInit::Normal { deviation: 0.1 }), DataInitConvConfig),
-        case!(GatedConvConfig::new(4).with_n_context(Some(3)).with_gate(GateKernel::Three), GatedConvConfig),
+        case!(
+            DataInitConvConfig::new(2, 3).with_weight(ConvWeight::WeightNorm),
+            DataInitConvConfig
+        ),
+        case!(
+            DataInitConvConfig::new(2, 3).with_start(ConvInit::Normal { deviation: 0.1 }),
+            DataInitConvConfig
+        ),
+        case!(
+            GatedConvConfig::new(4).with_n_context(Some(3)).with_gate(GateKernel::Three),
+            GatedConvConfig
+        ),
         case!(GatedAttentionConfig::new(4), GatedAttentionConfig),
         case!(GatedBlockConfig::new(4).with_n_context(Some(3)), GatedBlockConfig),
         case!(GatedBlockConfig::new(4).with_mixing(None), GatedBlockConfig),
@@ -178,15 +225,27 @@ pub fn networks() -> Vec<Case> {
         case!(encoder(EncoderBlock::Attention { heads: 2 }), FlowPlusPlusEncoderConfig),
         case!(GlowClassifierConfig::new(4, 5), GlowClassifierConfig),
         net("MadeConfig", VECTOR, MadeConfig::new([64, 64])),
-        net("MadeConfig", VECTOR, MadeConfig::new([64, 64]).with_order(Order::Explicit(vec![2, 0, 1]))),
-        net("MadeConfig", VECTOR, MadeConfig::new([64, 64]).with_order(Order::Shuffled { seed: 7 })),
+        net(
+            "MadeConfig",
+            VECTOR,
+            MadeConfig::new([64, 64]).with_order(Order::Explicit(vec![2, 0, 1])),
+        ),
+        net(
+            "MadeConfig",
+            VECTOR,
+            MadeConfig::new([64, 64]).with_order(Order::Shuffled { seed: 7 }),
+        ),
     ]
 }
 
 pub fn blocks() -> Vec<Case> {
     let masked = |mask| {
         let law = AffineConfig::new(AffineForm::Exponential);
-        layer("MaskedCouplingConfig", MaskedCouplingConfig::new(law, ZeroConvConfig::new(), mask), [1, 2, 4, 3])
+        layer(
+            "MaskedCouplingConfig",
+            MaskedCouplingConfig::new(law, ZeroConvConfig::new(), mask),
+            [1, 2, 4, 3],
+        )
     };
     let explicit = Mask::Explicit((0..24).map(|element| element % 3 == 0).collect());
     vec![
@@ -203,25 +262,41 @@ pub fn blocks() -> Vec<Case> {
         layer("Conv1x1Config", Conv1x1Config::new(), SHAPE),
         layer(
             "Conv1x1Config",
-            Conv1x1Config::new().with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
+            Conv1x1Config::new()
+                .with_conditioning(Conditioning::Bounded { max_triangle: 0.5, max_log_scale: 1.0 }),
             SHAPE,
         ),
         masked(Mask::Alternating),
         masked(Mask::Checkerboard),
         masked(explicit),
-        layer("CouplingConfig", CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([8])), [1, 3]),
+        layer(
+            "CouplingConfig",
+            CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([8])),
+            [1, 3],
+        ),
         layer(
             "MaskedAutoregressiveConfig",
-            MaskedAutoregressiveConfig::new(AffineConfig::new(AffineForm::Exponential), MadeConfig::new([8])),
+            MaskedAutoregressiveConfig::new(
+                AffineConfig::new(AffineForm::Exponential),
+                MadeConfig::new([8]),
+            ),
             [1, 3],
         ),
         layer("HouseholderConfig", HouseholderConfig::new(2), [1, 4]),
         layer("PermutationConfig", PermutationConfig::new(), SHAPE),
-        layer("PermutationConfig", PermutationConfig::new().with_order(Order::Explicit(vec![2, 0, 1])), SHAPE),
+        layer(
+            "PermutationConfig",
+            PermutationConfig::new().with_order(Order::Explicit(vec![2, 0, 1])),
+            SHAPE,
+        ),
         layer("LogitConfig", LogitConfig::new(), SHAPE),
         layer("LeakyReluConfig", LeakyReluConfig::new(), SHAPE),
         layer("ScalarAffineConfig", ScalarAffineConfig::new(2.0, 1.0), SHAPE),
-        plain("UniformDequantizationConfig", UniformDequantizationConfig::new(), UniformDequantizationConfig::validate),
+        plain(
+            "UniformDequantizationConfig",
+            UniformDequantizationConfig::new(),
+            UniformDequantizationConfig::validate,
+        ),
         plain(
             "VariationalDequantizationConfig",
             VariationalDequantizationConfig::new(),
@@ -230,7 +305,8 @@ pub fn blocks() -> Vec<Case> {
     ]
 }
 
-/// Laws are made whenever they are valid: they own no parameters, but say how many a network has to give.
+/// Laws are made whenever they are valid: they own no parameters, but say how many a network has to
+/// give.
 pub fn laws_and_training() -> Vec<Case> {
     let trainer = || TrainerConfig::new(3);
     let reversible = GradientMemory::Reversible { tolerance: 1e-3 };
@@ -242,18 +318,26 @@ pub fn laws_and_training() -> Vec<Case> {
                 let config: AnyLawConfig = serde_json::from_value(json).map_err(text)?;
                 config.validate().map_err(text)?;
                 let law = config.init();
-                assert_eq!(flowkit::law::Law::theta_init(&law).len(), flowkit::law::Law::n_params(&law));
+                assert_eq!(
+                    flowkit::law::Law::theta_init(&law).len(),
+                    flowkit::law::Law::n_params(&law)
+                );
                 Ok(0)
             };
             Case { name: "AnyLawConfig".into(), json, read: Box::new(read) }
         })
         .collect();
-    let schedules =
-        [Schedule::Cosine { start: 3, end: 9, floor: 0.1 }, Schedule::Exponential { start: 3, decay: 0.9, floor: 0.1 }];
+    let schedules = [
+        Schedule::Cosine { start: 3, end: 9, floor: 0.1 },
+        Schedule::Exponential { start: 3, decay: 0.9, floor: 0.1 },
+    ];
     for schedule in schedules {
         let config = trainer().with_schedule(schedule).with_gradient_memory(reversible);
-        let config = config.with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }));
-        let config = config.with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 }).with_ema(EmaDecay::Constant(0.5));
+        let config =
+            config.with_precision(Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 }));
+        let config = config
+            .with_optimizer(OptimizerConfig::Adamax { beta_2: 0.9 })
+            .with_ema(EmaDecay::Constant(0.5));
         cases.push(plain("TrainerConfig", config, TrainerConfig::validate));
     }
     let config = trainer().with_non_finite(NonFinite::Skip { at_most: 2 });
@@ -261,6 +345,10 @@ pub fn laws_and_training() -> Vec<Case> {
     cases.push(plain("TrainerConfig", config, TrainerConfig::validate));
     let loader = LoaderConfig::new(2).with_augmentations(vec![Augmentation::GLOW_SHIFT]);
     cases.push(plain("LoaderConfig", loader, LoaderConfig::validate));
-    cases.push(plain("DiagnosisConfig", DiagnosisConfig::new().with_depth(Some(2)), DiagnosisConfig::validate));
+    cases.push(plain(
+        "DiagnosisConfig",
+        DiagnosisConfig::new().with_depth(Some(2)),
+        DiagnosisConfig::validate,
+    ));
     cases
 }

@@ -1,5 +1,5 @@
-//! In a configuration a huge size is as short as a small one: whatever sizes a file claims, reading it takes little
-//! memory and little time, and ends with a valid configuration or with an error.
+//! In a configuration a huge size is as short as a small one: whatever sizes a file claims, reading
+//! it takes little memory and little time, and ends with a valid configuration or with an error.
 
 mod cases;
 mod counting;
@@ -15,8 +15,8 @@ use flowkit::model::glow::{GlowConfig, Preset as GlowPreset};
 use flowkit::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS};
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
 use flowkit::{
-    ConfigError, Half, LayerConfig, Mask, MaskedCouplingConfig, MlpConfig, NetConfig, NetSite, Site, Uninit,
-    ZeroConvConfig,
+    ConfigError, Half, LayerConfig, Mask, MaskedCouplingConfig, MlpConfig, NetConfig, NetSite,
+    Site, Uninit, ZeroConvConfig,
 };
 use serde_json::{Value, json};
 
@@ -32,10 +32,24 @@ const BYTES: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn extremes() -> Vec<Value> {
-    let mut values: Vec<Value> =
-        [0, 1, 2, 7, 1 << 16, (1 << 16) + 1, 1 << 20, 1 << 24, 1 << 31, 1 << 32, 1 << 40, 1 << 53, 1 << 63, u64::MAX]
-            .map(Value::from)
-            .to_vec();
+    let mut values: Vec<Value> = [
+        0,
+        1,
+        2,
+        7,
+        1 << 16,
+        (1 << 16) + 1,
+        1 << 20,
+        1 << 24,
+        1 << 31,
+        1 << 32,
+        1 << 40,
+        1 << 53,
+        1 << 63,
+        u64::MAX,
+    ]
+    .map(Value::from)
+    .to_vec();
     values.extend([json!(-1), json!(1e300), json!(-1e300), json!(1e-300), json!(0.5), json!(-0.0)]);
     // What serde_json writes for a NaN.
     values.push(Value::Null);
@@ -47,9 +61,13 @@ fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Number(_) | Value::Null => found.push(path.to_owned()),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, item)| numbers(item, &format!("{path}/{index}"), found));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, item)| numbers(item, &format!("{path}/{index}"), found));
         }
-        Value::Object(fields) => fields.iter().for_each(|(name, item)| numbers(item, &format!("{path}/{name}"), found)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, item)| numbers(item, &format!("{path}/{name}"), found))
+        }
         Value::Bool(_) | Value::String(_) => {}
     }
 }
@@ -64,7 +82,12 @@ fn read(case: &Case, changes: &[(&str, &Value)]) -> Result<usize, String> {
     let (outcome, bytes) = counting::bytes(|| catch_unwind(AssertUnwindSafe(|| (case.read)(json))));
     let outcome = outcome.unwrap_or_else(|_| panic!("{} panicked at {changes:?}", case.name));
     assert!(bytes <= BYTES, "{} asked for {bytes} bytes at {changes:?}: {outcome:?}", case.name);
-    assert!(started.elapsed() < PATIENCE, "{} took {:?} at {changes:?}", case.name, started.elapsed());
+    assert!(
+        started.elapsed() < PATIENCE,
+        "{} took {:?} at {changes:?}",
+        case.name,
+        started.elapsed()
+    );
     match &outcome {
         Ok(count) => assert!(*count <= MOST_PARAMETERS, "{} states {count} parameters", case.name),
         Err(reason) => assert!(!reason.is_empty()),
@@ -72,7 +95,8 @@ fn read(case: &Case, changes: &[(&str, &Value)]) -> Result<usize, String> {
     outcome
 }
 
-/// Every number of every configuration, replaced by extremes. Returns how many were valid, and how many were not.
+/// Every number of every configuration, replaced by extremes. Returns how many were valid, and how
+/// many were not.
 fn replace_each(cases: &[Case]) -> [usize; 2] {
     let mut outcomes = [0, 0];
     for case in cases {
@@ -96,7 +120,9 @@ fn replace_pairs(cases: &[Case]) {
         numbers(&case.json, "", &mut paths);
         for (index, first) in paths.iter().enumerate() {
             for second in &paths[index + 1..] {
-                for (left, right) in values.iter().flat_map(|left| values.iter().map(move |right| (left, right))) {
+                for (left, right) in
+                    values.iter().flat_map(|left| values.iter().map(move |right| (left, right)))
+                {
                     let _ = read(case, &[(first, left), (second, right)]);
                 }
             }
@@ -133,7 +159,8 @@ fn training_believes_no_size() {
     assert!(valid > 100 && refused > 100, "{valid} {refused}");
 }
 
-/// Too large to be made by the cases above: the released models are made here, with lazy parameters.
+/// Too large to be made by the cases above: the released models are made here, with lazy
+/// parameters.
 #[test]
 fn the_released_models_have_as_many_parameters_as_they_state() {
     let device = Device::default();
@@ -153,7 +180,9 @@ fn the_released_models_have_as_many_parameters_as_they_state() {
 /// What the sizes of a mask come to, against a count of its elements.
 #[test]
 fn a_mask_is_judged_as_if_it_were_counted() {
-    for shape in [[1, 1, 1], [4, 1, 1], [5, 1, 1], [1, 3, 1], [2, 3, 1], [3, 3, 3], [1, 2, 3], [2, 1, 1]] {
+    for shape in
+        [[1, 1, 1], [4, 1, 1], [5, 1, 1], [1, 3, 1], [2, 3, 1], [3, 3, 3], [1, 2, 3], [2, 1, 1]]
+    {
         for identity in [Half::First, Half::Second] {
             let positions: usize = shape[1..].iter().product();
             let total = shape[0] * positions;
@@ -165,16 +194,25 @@ fn a_mask_is_judged_as_if_it_were_counted() {
                     sum + place
                 })
             };
-            let alternating = (0..total).filter(|element| (element / positions).is_multiple_of(2)).count();
+            let alternating =
+                (0..total).filter(|element| (element / positions).is_multiple_of(2)).count();
             let checkerboard = (0..total).filter(|element| parity(*element) % 2 == 0).count();
-            for (mask, first) in [(Mask::Alternating, alternating), (Mask::Checkerboard, checkerboard)] {
+            for (mask, first) in
+                [(Mask::Alternating, alternating), (Mask::Checkerboard, checkerboard)]
+            {
                 let count = if identity == Half::First { first } else { total - first };
                 let (law, net) = (AffineConfig::new(AffineForm::Additive), ZeroConvConfig::new());
-                let config = MaskedCouplingConfig::new(law, net, mask.clone()).with_identity(identity);
+                let config =
+                    MaskedCouplingConfig::new(law, net, mask.clone()).with_identity(identity);
                 let [c, h, w] = shape;
-                let found = config.plan(&Site::<4>::new([1, c, h, w], &Device::default())).map(|_| ());
+                let found =
+                    config.plan(&Site::<4>::new([1, c, h, w], &Device::default())).map(|_| ());
                 let expected = if count == 0 || count == total {
-                    Err(ConfigError::OneSided { config: "MaskedCouplingConfig", identity: count, total })
+                    Err(ConfigError::OneSided {
+                        config: "MaskedCouplingConfig",
+                        identity: count,
+                        total,
+                    })
                 } else {
                     Ok(())
                 };
@@ -191,8 +229,12 @@ fn errors_name_the_size() {
     let error = GlowConfig::tiny().with_n_filters(1 << 62).validate().unwrap_err();
     assert!(matches!(error, ConfigError::TooLarge { field: "n_filters", .. }), "{error}");
     let error = RealNvpConfig::new(2).with_n_couplings(3_000_000).validate().unwrap_err();
-    let expected =
-        ConfigError::TooLarge { config: "RealNvpConfig", field: "n_couplings", most: MOST_REPEATS, found: 3_000_000 };
+    let expected = ConfigError::TooLarge {
+        config: "RealNvpConfig",
+        field: "n_couplings",
+        most: MOST_REPEATS,
+        found: 3_000_000,
+    };
     assert_eq!(error, expected);
 }
 
@@ -204,17 +246,26 @@ fn what_a_file_cannot_hold_is_refused_before_it_is_made() {
     let mut checkpoint = Checkpoint::new(Default::default()).unwrap();
     checkpoint.insert("model", &config.init(&device).without_data()).unwrap();
     checkpoint.expect_params("model", config.num_params().unwrap()).unwrap();
-    let claims = [config.clone().with_n_couplings(60_000), config.with_hidden(vec![1 << 19, 1 << 19])];
+    let claims =
+        [config.clone().with_n_couplings(60_000), config.with_hidden(vec![1 << 19, 1 << 19])];
     for claim in claims {
         let stated = claim.num_params().unwrap();
-        let (error, bytes) = counting::bytes(|| checkpoint.expect_params("model", stated).unwrap_err());
-        assert!(matches!(error, CheckpointError::OtherSize { expected, .. } if expected == stated), "{error}");
+        let (error, bytes) =
+            counting::bytes(|| checkpoint.expect_params("model", stated).unwrap_err());
+        assert!(
+            matches!(error, CheckpointError::OtherSize { expected, .. } if expected == stated),
+            "{error}"
+        );
         assert!(bytes < 1 << 16, "{bytes}");
     }
-    assert!(matches!(checkpoint.num_params("average"), Err(CheckpointError::MissingSection { .. })));
+    assert!(matches!(
+        checkpoint.num_params("average"),
+        Err(CheckpointError::MissingSection { .. })
+    ));
 }
 
-/// A lazy parameter has a shape before it has values: those that do not fit the file are never drawn.
+/// A lazy parameter has a shape before it has values: those that do not fit the file are never
+/// drawn.
 #[test]
 fn nothing_is_drawn_for_a_model_that_does_not_fit() {
     let device = Device::default().autodiff();
@@ -224,10 +275,12 @@ fn nothing_is_drawn_for_a_model_that_does_not_fit() {
     let checkpoint = trainer.checkpoint(Default::default()).unwrap();
     // 256 MiB in float32, if they were drawn.
     let large = || Uninit::new(net(1 << 13));
-    let (error, bytes) = counting::bytes(|| Trainer::resume(&checkpoint, large()).map(|_| ()).unwrap_err());
+    let (error, bytes) =
+        counting::bytes(|| Trainer::resume(&checkpoint, large()).map(|_| ()).unwrap_err());
     assert!(matches!(error, CheckpointError::ShapeMismatch { .. }), "{error}");
     assert!(bytes < 4 << 20, "resuming asked for {bytes} bytes");
-    let (error, bytes) = counting::bytes(|| Trainer::load_average(&checkpoint, large()).map(|_| ()).unwrap_err());
+    let (error, bytes) =
+        counting::bytes(|| Trainer::load_average(&checkpoint, large()).map(|_| ()).unwrap_err());
     assert!(matches!(error, CheckpointError::ShapeMismatch { .. }), "{error}");
     assert!(bytes < 4 << 20, "loading the average asked for {bytes} bytes");
 }

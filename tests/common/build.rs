@@ -5,7 +5,11 @@ use burn::tensor::Device;
 use flowkit::{Context, LayerConfig, Site};
 
 /// The layer of `config` where examples of shape `shape[1..]` arrive, without a condition.
-pub fn layer<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize; D], device: &Device) -> T::Layer {
+pub fn layer<const D: usize, T: LayerConfig<D>>(
+    config: &T,
+    shape: [usize; D],
+    device: &Device,
+) -> T::Layer {
     layer_given(config, shape, &(), device)
 }
 

@@ -26,16 +26,26 @@ struct Row {
 }
 
 impl Comparison {
-    /// Runs `test` in float64 and in float32, prints the errors and demands that all are small and that nothing in the file was
-    /// forgotten.
+    /// Runs `test` in float64 and in float32, prints the errors and demands that all are small and
+    /// that nothing in the file was forgotten.
     pub fn of(name: &str, test: impl Fn(&mut Self)) {
         let mut outcome = Vec::new();
         for precision in Precision::BOTH {
             let (truth, peer) = (Golden::load(name, "f64"), Golden::load(name, "f32"));
             for (key, stored) in truth.starting_with("in.").chain(truth.starting_with("w.")) {
-                assert_eq!(peer.get(key).values, stored.values, "{name}: both files hold the same {key}");
+                assert_eq!(
+                    peer.get(key).values,
+                    stored.values,
+                    "{name}: both files hold the same {key}"
+                );
             }
-            let mut comparison = Self { precision, truth, peer, limit: tolerance::limit(precision), rows: Vec::new() };
+            let mut comparison = Self {
+                precision,
+                truth,
+                peer,
+                limit: tolerance::limit(precision),
+                rows: Vec::new(),
+            };
             test(&mut comparison);
             outcome.extend(comparison.report());
         }
@@ -75,7 +85,12 @@ impl Comparison {
     }
 
     /// Compares the gradient of an input.
-    pub fn check_input_gradient<const D: usize>(&mut self, key: &str, leaf: &Tensor<D>, gradients: &Gradients) {
+    pub fn check_input_gradient<const D: usize>(
+        &mut self,
+        key: &str,
+        leaf: &Tensor<D>,
+        gradients: &Gradients,
+    ) {
         let gradient = leaf.grad(gradients).unwrap_or_else(|| panic!("in.{key} has no gradient"));
         self.check(gradient, Source::of(format!("grad.in.{key}")));
     }
@@ -83,16 +98,25 @@ impl Comparison {
     /// Prints the table; what is wrong with it.
     fn report(&self) -> Vec<String> {
         let name = &self.truth.name;
-        let worst = self.rows.iter().max_by(|a, b| a.error.total_cmp(&b.error)).expect("something was compared");
+        let worst = self
+            .rows
+            .iter()
+            .max_by(|a, b| a.error.total_cmp(&b.error))
+            .expect("something was compared");
         let (precision, n) = (self.precision, self.rows.len());
-        println!("{name}, {precision:?}: worst of {n} errors {:.1e}, of {}", worst.error, worst.label);
+        println!(
+            "{name}, {precision:?}: worst of {n} errors {:.1e}, of {}",
+            worst.error, worst.label
+        );
         for row in &self.rows {
             println!("    {:8.1e}  float32 there {:8.1e}  {}", row.error, row.peer, row.label);
         }
         let large = self.rows.iter().filter(|row| row.error > row.limit);
         let large = large.map(|row| {
             let Row { label, error, peer, limit } = row;
-            format!("{precision:?}: {label}: {error:.2e} exceeds {limit:.0e} (float32 there {peer:.1e})")
+            format!(
+                "{precision:?}: {label}: {error:.2e} exceeds {limit:.0e} (float32 there {peer:.1e})"
+            )
         });
         let unused = self.truth.unused();
         let forgotten = unused.iter().map(|key| format!("{precision:?}: {key} was not compared"));

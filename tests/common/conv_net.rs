@@ -29,7 +29,9 @@ impl NetConfig<4> for ConvNetConfig {
     fn build(&self, site: &NetSite<4>) -> Result<ConvNet, ConfigError> {
         let conv = |inputs, outputs, kernel| {
             let padding = PaddingConfig2d::Explicit(kernel / 2, kernel / 2, kernel / 2, kernel / 2);
-            Conv2dConfig::new([inputs, outputs], [kernel, kernel]).with_padding(padding).init(site.device())
+            Conv2dConfig::new([inputs, outputs], [kernel, kernel])
+                .with_padding(padding)
+                .init(site.device())
         };
         Ok(ConvNet {
             first: conv(site.identity()[1], self.n_hidden, 3),

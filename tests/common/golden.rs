@@ -18,7 +18,10 @@ pub struct Stored {
 
 impl Stored {
     fn dims<const D: usize>(&self) -> [usize; D] {
-        self.shape.clone().try_into().unwrap_or_else(|shape| panic!("{D} axes expected, found {shape:?}"))
+        self.shape
+            .clone()
+            .try_into()
+            .unwrap_or_else(|shape| panic!("{D} axes expected, found {shape:?}"))
     }
 
     pub fn tensor<const D: usize>(&self, precision: Precision) -> Tensor<D> {
@@ -39,19 +42,30 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// Reads `name.tag.safetensors` from `tests/golden`, or from the folder that `FLOWKIT_GOLDEN` names.
+    /// Reads `name.tag.safetensors` from `tests/golden`, or from the folder that `FLOWKIT_GOLDEN`
+    /// names.
     pub fn load(name: &str, tag: &str) -> Self {
         let folder = match std::env::var_os("FLOWKIT_GOLDEN") {
             Some(folder) => PathBuf::from(folder),
             None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden"),
         };
         let path = folder.join(format!("{name}.{tag}.safetensors"));
-        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let bytes =
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file = SafeTensors::deserialize(&bytes)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let tensors = file.iter().map(|(key, view)| {
             let values = match view.dtype() {
-                Dtype::F64 => view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
-                Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+                Dtype::F64 => {
+                    view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()
+                }
+                Dtype::F32 => view
+                    .data()
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|b| f64::from(f32::from_le_bytes(*b)))
+                    .collect(),
                 other => panic!("{name}.{tag}: {key} holds {other:?}"),
             };
             (key.to_owned(), Stored { shape: view.shape().to_vec(), values })
@@ -77,7 +91,10 @@ impl Golden {
 
     /// Tensors whose names start with `prefix`.
     pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &Stored)> {
-        self.tensors.iter().filter(move |(key, _)| key.starts_with(prefix)).map(|(key, stored)| (key.as_str(), stored))
+        self.tensors
+            .iter()
+            .filter(move |(key, _)| key.starts_with(prefix))
+            .map(|(key, stored)| (key.as_str(), stored))
     }
 }
 
@@ -132,7 +149,10 @@ impl Source {
             let stored = golden.get(key);
             if self.transposed {
                 let [rows, columns] = stored.dims();
-                values.extend((0..columns).flat_map(|c| (0..rows).map(move |r| stored.values[r * columns + c])));
+                values.extend(
+                    (0..columns)
+                        .flat_map(|c| (0..rows).map(move |r| stored.values[r * columns + c])),
+                );
             } else {
                 values.extend(&stored.values);
             }

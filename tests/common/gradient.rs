@@ -13,7 +13,11 @@ pub fn device() -> Device {
 }
 
 /// Loss and gradients, the latter in a row.
-pub fn gradient<M: Module>(model: &M, objective: &impl Objective<M>, walk: Option<Replay<()>>) -> (f64, Vec<f64>) {
+pub fn gradient<M: Module>(
+    model: &M,
+    objective: &impl Objective<M>,
+    walk: Option<Replay<()>>,
+) -> (f64, Vec<f64>) {
     device().seed(11);
     let (loss, gradients) = match walk {
         None => {
@@ -29,14 +33,18 @@ pub fn gradient<M: Module>(model: &M, objective: &impl Objective<M>, walk: Optio
 /// Distance over length.
 pub fn relative(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let norm = |values: &mut dyn Iterator<Item = f64>| {
+        values.map(|value| value * value).sum::<f64>().sqrt()
+    };
     norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied())
 }
 
-/// Gradients of both walks against that of a stored graph; `exact` asks for all bits of the one that recomputes.
+/// Gradients of both walks against that of a stored graph; `exact` asks for all bits of the one
+/// that recomputes.
 pub fn agree<M: Module>(name: &str, model: &M, objective: &impl Objective<M>, exact: bool) {
     let (loss, expected) = gradient(model, objective, None);
-    for (policy, walk, tolerance) in [("Recompute", Replay::recomputing(5), 1e-5), ("Reversible", Replay::new(5), 1e-3)]
+    for (policy, walk, tolerance) in
+        [("Recompute", Replay::recomputing(5), 1e-5), ("Reversible", Replay::new(5), 1e-3)]
     {
         let (walked, found) = gradient(model, objective, Some(walk));
         let off = relative(&found, &expected);

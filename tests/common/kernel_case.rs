@@ -78,29 +78,39 @@ fn error(found: &[f64], truth: &[f64]) -> f64 {
     errors.fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { error.max(worst) })
 }
 
-/// Kernels may lose twice what plain operations of the same precision lose, and some roundings more.
+/// Kernels may lose twice what plain operations of the same precision lose, and some roundings
+/// more.
 pub fn check(cases: Vec<Case>) {
     assert!(!cases.is_empty());
     let mut rng = StdRng::seed_from_u64(7);
     for Case { name, shapes, kernel, reference } in cases {
-        let operands: Vec<_> = shapes.iter().map(|shape| normal(shape.iter().product(), &mut rng)).collect();
+        let operands: Vec<_> =
+            shapes.iter().map(|shape| normal(shape.iter().product(), &mut rng)).collect();
         let flex = Device::flex();
         let all = vec![true; operands.len()];
         let zeros: Vec<_> = operands.iter().map(|numbers| tensor_of(numbers, &flex)).collect();
         let n = kernel(&zeros).dims()[0];
         let weights = normal(n, &mut rng);
         // Every operand a leaf, and each alone: the others' gradients are then not computed.
-        let alone = (0..operands.len()).map(|only| (0..operands.len()).map(|i| i == only).collect());
+        let alone =
+            (0..operands.len()).map(|only| (0..operands.len()).map(|i| i == only).collect());
         for leaves in std::iter::once(all).chain(alone) {
             let truth = outcome(&reference, &operands, &weights, &leaves, (&flex, DType::F64));
-            for (device, dtype, epsilon) in
-                [(&flex, DType::F64, f64::EPSILON), (&Device::default(), DType::F32, f64::from(f32::EPSILON))]
-            {
+            for (device, dtype, epsilon) in [
+                (&flex, DType::F64, f64::EPSILON),
+                (&Device::default(), DType::F32, f64::from(f32::EPSILON)),
+            ] {
                 let plain = outcome(&reference, &operands, &weights, &leaves, (device, dtype));
                 let found = outcome(&kernel, &operands, &weights, &leaves, (device, dtype));
-                for (index, ((found, plain), truth)) in found.iter().zip(&plain).zip(&truth).enumerate() {
-                    let (error, allowed) = (error(found, truth), 2.0 * error(plain, truth) + 16.0 * epsilon);
-                    assert!(error <= allowed, "{name}, {dtype:?}, {leaves:?}, {index}: {error:e} > {allowed:e}");
+                for (index, ((found, plain), truth)) in
+                    found.iter().zip(&plain).zip(&truth).enumerate()
+                {
+                    let (error, allowed) =
+                        (error(found, truth), 2.0 * error(plain, truth) + 16.0 * epsilon);
+                    assert!(
+                        error <= allowed,
+                        "{name}, {dtype:?}, {leaves:?}, {index}: {error:e} > {allowed:e}"
+                    );
                 }
             }
         }

@@ -57,7 +57,12 @@ impl ModuleMapper for Cast {
 }
 
 /// Compares the gradient of every parameter.
-pub fn compare_gradients<M: Module>(comparison: &mut Comparison, module: &M, gradients: &Gradients, naming: Naming) {
+pub fn compare_gradients<M: Module>(
+    comparison: &mut Comparison,
+    module: &M,
+    gradients: &Gradients,
+    naming: Naming,
+) {
     module.visit(&mut Compare { comparison, gradients, naming, path: Vec::new() });
 }
 
@@ -79,7 +84,8 @@ impl ModuleVisitor for Compare<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.join(".");
-        let gradient = param.val().grad(self.gradients).unwrap_or_else(|| panic!("{path} has no gradient"));
+        let gradient =
+            param.val().grad(self.gradients).unwrap_or_else(|| panic!("{path} has no gradient"));
         self.comparison.check(gradient, (self.naming)(&path).under("grad.w."));
     }
 }

@@ -1,11 +1,14 @@
-//! An allocator whose fresh memory is NaN: a number that a kernel should have written and did not is seen in the result.
+//! An allocator whose fresh memory is NaN: a number that a kernel should have written and did not
+//! is seen in the result.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The system's allocator. Every byte of what it hands out is `0xFF`, but of what was asked for as zeros.
+/// The system's allocator. Every byte of what it hands out is `0xFF`, but of what was asked for as
+/// zeros.
 pub struct Poison;
 
-// SAFETY: memory is the system's, which is written here before anyone else has it, and within its layout.
+// SAFETY: memory is the system's, which is written here before anyone else has it, and within its
+// layout.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Poison {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

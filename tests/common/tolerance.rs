@@ -1,13 +1,15 @@
 //! How far a result may lie from the truth.
 //!
 //! Two measures, both absolute below 1 and relative above:
-//! - [`normwise`], `max_i |a_i − b_i| / max(1, max_i |b_i|)`: of a tensor whose elements are sums over others (what comes out of
-//!   convolutions, gradients of weights). An element that is small because large terms cancel carries the rounding of those terms, so the
-//!   tensor's largest element is the scale.
-//! - [`elementwise`], `max_i |a_i − b_i| / max(1, |b_i|)`: of what a law does to each number by itself. Nothing lends it a scale.
+//! - [`normwise`], `max_i |a_i − b_i| / max(1, max_i |b_i|)`: of a tensor whose elements are sums
+//!   over others (what comes out of convolutions, gradients of weights). An element that is small
+//!   because large terms cancel carries the rounding of those terms, so the tensor's largest
+//!   element is the scale.
+//! - [`elementwise`], `max_i |a_i − b_i| / max(1, |b_i|)`: of what a law does to each number by
+//!   itself. Nothing lends it a scale.
 //!
-//! The floor of 1 is there for log-determinants and losses near 0, which are differences of numbers of that size. NaN anywhere is an
-//! infinite error.
+//! The floor of 1 is there for log-determinants and losses near 0, which are differences of numbers
+//! of that size. NaN anywhere is an infinite error.
 
 use burn::tensor::Device;
 use flowkit::testing::tolerance::roughness;
@@ -17,12 +19,13 @@ use super::Precision;
 /// Largest error in float64, where only the order of operations differs.
 pub const DOUBLE: f64 = 1e-10;
 
-/// Largest error in float32 beside a float64 truth: some 40 roundings of 2^-23, or where those of the independent implementation add up to
-/// more, [`PEER`] times as much as there.
+/// Largest error in float32 beside a float64 truth: some 40 roundings of 2^-23, or where those of
+/// the independent implementation add up to more, [`PEER`] times as much as there.
 pub const SINGLE: f64 = 5e-6;
 
-/// Two computations of the same numbers round independently: a sum that costs one of them so much may cost the other twice that. PyTorch's
-/// float32 exceeds [`SINGLE`] in three gradients of the whole model (7e-6) and in its inverse of the mixture (1e-5).
+/// Two computations of the same numbers round independently: a sum that costs one of them so much
+/// may cost the other twice that. PyTorch's float32 exceeds [`SINGLE`] in three gradients of the
+/// whole model (7e-6) and in its inverse of the mixture (1e-5).
 pub const PEER: f64 = 2.0;
 
 /// [`DOUBLE`], or [`SINGLE`] times what the device under test is coarser.

@@ -6,7 +6,9 @@ use super::{assert_messages, case, file, folder};
 
 /// Record `i` has label `i` and pixels that count on from `first`.
 fn records(n: u8, first: u8) -> Vec<u8> {
-    let record = |i: u8| [vec![i], (0..3072).map(|j| first.wrapping_add(i).wrapping_add(j as u8)).collect()].concat();
+    let record = |i: u8| {
+        [vec![i], (0..3072).map(|j| first.wrapping_add(i).wrapping_add(j as u8)).collect()].concat()
+    };
     (0..n).flat_map(record).collect()
 }
 
@@ -14,7 +16,8 @@ fn records(n: u8, first: u8) -> Vec<u8> {
 fn bad_cifar_10_is_named() {
     let dir = folder();
     let name = |name: &str| dir.path().join(name).display().to_string();
-    let with = |file_name: &str, bytes: &[u8]| cifar10::read_file(file(dir.path(), file_name, bytes));
+    let with =
+        |file_name: &str, bytes: &[u8]| cifar10::read_file(file(dir.path(), file_name, bytes));
     let mut mislabelled = records(4, 0);
     mislabelled[2 * 3073] = 17;
 
@@ -28,8 +31,19 @@ fn bad_cifar_10_is_named() {
     file(bad_second.path(), "test_batch.bin", &records(1, 0));
 
     assert_messages(vec![
-        case!("no file", cifar10::read_file(name("none.bin")), DataError::Io { .. }, name("none.bin")),
-        case!("empty", with("empty.bin", &[]), DataError::EmptyFile { .. }, name("empty.bin"), 3073),
+        case!(
+            "no file",
+            cifar10::read_file(name("none.bin")),
+            DataError::Io { .. },
+            name("none.bin")
+        ),
+        case!(
+            "empty",
+            with("empty.bin", &[]),
+            DataError::EmptyFile { .. },
+            name("empty.bin"),
+            3073
+        ),
         case!(
             "less than a record",
             with("short.bin", &[0; 100]),
@@ -64,14 +78,25 @@ fn bad_cifar_10_is_named() {
             no_train.path().display(),
             "data_batch_*.bin"
         ),
-        case!("no training files, any kind", read(&no_train), DataError::NoTrainBatches { .. }, "data_batch_*.bin"),
+        case!(
+            "no training files, any kind",
+            read(&no_train),
+            DataError::NoTrainBatches { .. },
+            "data_batch_*.bin"
+        ),
         case!(
             "no test file",
             read(&no_test),
             DataError::NoTestBatch { .. },
             no_test.path().join("test_batch.bin").display()
         ),
-        case!("the second file", read(&bad_second), DataError::TruncatedRecord { .. }, second.display(), "record 1"),
+        case!(
+            "the second file",
+            read(&bad_second),
+            DataError::TruncatedRecord { .. },
+            second.display(),
+            "record 1"
+        ),
     ]);
     let error = cifar10::read_file(name("none.bin")).unwrap_err();
     assert!(std::error::Error::source(&error).is_none(), "the text holds the cause already");

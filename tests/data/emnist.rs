@@ -8,12 +8,22 @@ use flowkit::data::{DataError, Images, LayoutError, Remark, Split, read};
 use super::mnist::{image_bytes, label_bytes, packed};
 use super::{assert_messages, case, file, folder};
 
-/// The four files of a set: names with `{}` for the part and its content, such as `emnist-letters-{}-idx{}-ubyte.gz`.
-fn put(dir: &Path, [part, test]: [&str; 2], [before, between, after]: [&str; 3], labels: [&[u8]; 2]) {
+/// The four files of a set: names with `{}` for the part and its content, such as
+/// `emnist-letters-{}-idx{}-ubyte.gz`.
+fn put(
+    dir: &Path,
+    [part, test]: [&str; 2],
+    [before, between, after]: [&str; 3],
+    labels: [&[u8]; 2],
+) {
     for (part, labels) in [part, test].iter().zip(labels) {
         let images = format!("{before}{part}-images{between}idx3-ubyte{after}");
         file(dir, &images, &packed(&image_bytes(labels.len() as u32)));
-        file(dir, &format!("{before}{part}-labels{between}idx1-ubyte{after}"), &packed(&label_bytes(labels)));
+        file(
+            dir,
+            &format!("{before}{part}-labels{between}idx1-ubyte{after}"),
+            &packed(&label_bytes(labels)),
+        );
     }
 }
 
@@ -47,11 +57,15 @@ fn other_spellings_are_found() {
     file(plain.path(), "._train-images-idx3-ubyte", b"");
     let split = read_dir(&plain, Form::Original).unwrap();
     assert_eq!((&split.train, &split.test), (&expected.train, &expected.test));
-    let names: Vec<_> =
-        split.report.of(Remark::NotInSet).map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let names: Vec<_> = split
+        .report
+        .of(Remark::NotInSet)
+        .map(|path| path.file_name().unwrap().to_str().unwrap())
+        .collect();
     assert_eq!(names.len(), 5);
     assert!(
-        names.contains(&"t10k-images.idx3-ubyte.gz") && names.contains(&"train-images-idx3-ubyte (1).gz"),
+        names.contains(&"t10k-images.idx3-ubyte.gz")
+            && names.contains(&"train-images-idx3-ubyte (1).gz"),
         "{names:?}"
     );
     assert_eq!(split.report.of(Remark::Hidden).count(), 1);
@@ -61,7 +75,10 @@ fn other_spellings_are_found() {
 fn underscores_and_dots_are_as_good_as_dashes() {
     let names = |set: &str, parts: [&str; 2], form: &str| {
         let name = |part, content, n| {
-            let name = form.replace("PART", part).replace("CONTENT", content).replace("IDX", &format!("idx{n}"));
+            let name = form
+                .replace("PART", part)
+                .replace("CONTENT", content)
+                .replace("IDX", &format!("idx{n}"));
             format!("{set}{name}")
         };
         parts.map(|part| [name(part, "images", 3), name(part, "labels", 1)])
@@ -70,10 +87,34 @@ fn underscores_and_dots_are_as_good_as_dashes() {
         ("", "", ["train", "t10k"], "PART_CONTENT.IDX-ubyte", ["7", "1"]),
         ("", "", ["train", "t10k"], "PART_CONTENT_IDX_ubyte", ["7", "1"]),
         ("", "", ["Train", "Test"], "PART.CONTENT.IDX.ubyte.gz", ["7", "1"]),
-        ("emnist_letters_", "emnist-letters", ["train", "test"], "PART-CONTENT-IDX-ubyte", ["g", "a"]),
-        ("emnist_letters_", "EMNIST_Letters", ["train", "test"], "PART_CONTENT_IDX_ubyte.gz", ["g", "a"]),
-        ("emnist.letters-", "emnist.letters", ["train", "test"], "PART-CONTENT-IDX-ubyte", ["g", "a"]),
-        ("EMNIST_By_Merge_", "emnist.by-merge", ["train", "test"], "PART_CONTENT.IDX-ubyte", ["d", "1"]),
+        (
+            "emnist_letters_",
+            "emnist-letters",
+            ["train", "test"],
+            "PART-CONTENT-IDX-ubyte",
+            ["g", "a"],
+        ),
+        (
+            "emnist_letters_",
+            "EMNIST_Letters",
+            ["train", "test"],
+            "PART_CONTENT_IDX_ubyte.gz",
+            ["g", "a"],
+        ),
+        (
+            "emnist.letters-",
+            "emnist.letters",
+            ["train", "test"],
+            "PART-CONTENT-IDX-ubyte",
+            ["g", "a"],
+        ),
+        (
+            "EMNIST_By_Merge_",
+            "emnist.by-merge",
+            ["train", "test"],
+            "PART_CONTENT.IDX-ubyte",
+            ["d", "1"],
+        ),
     ] {
         let dir = folder();
         // Label 38 is a class of EMNIST By_Merge only.
@@ -82,7 +123,8 @@ fn underscores_and_dots_are_as_good_as_dashes() {
             file(dir.path(), images, &packed(&image_bytes(bytes.len() as u32)));
             file(dir.path(), labels, &packed(&label_bytes(bytes)));
         }
-        let split = read_dir(&dir, Form::Original).unwrap_or_else(|error| panic!("{set}{form}: {error}"));
+        let split =
+            read_dir(&dir, Form::Original).unwrap_or_else(|error| panic!("{set}{form}: {error}"));
         assert_eq!(classes(&split.train), classes_of_train, "{set}{form}");
         assert_eq!(read_set(&dir, asked, Form::Original).unwrap(), split, "{set}{form}");
         assert_eq!(split.report.of(Remark::NotInSet).count(), 0);
@@ -94,7 +136,10 @@ fn underscores_and_dots_are_as_good_as_dashes() {
         file(dir.path(), name, &image_bytes(4));
     }
     let split = read_dir(&dir, Form::Original).unwrap();
-    assert_eq!((classes(&split.train), split.report.of(Remark::NotInSet).count()), (vec!["5".to_owned()], 3));
+    assert_eq!(
+        (classes(&split.train), split.report.of(Remark::NotInSet).count()),
+        (vec!["5".to_owned()], 3)
+    );
 }
 
 #[test]
@@ -124,10 +169,16 @@ fn one_set_of_several_is_asked_for() {
     put(dir.path(), ["train", "test"], ["emnist-letters-", "-", ".gz"], [&[5, 6], &[7]]);
     put(dir.path(), ["train", "test"], ["emnist-byclass-", "-", ".gz"], [&[61], &[40]]);
     put(dir.path(), ["train", "t10k"], ["", "-", ""], [&[3], &[4]]);
-    assert_eq!(classes(&read_set(&dir, "emnist-letters", Form::Original).unwrap().train), ["e", "f"]);
+    assert_eq!(
+        classes(&read_set(&dir, "emnist-letters", Form::Original).unwrap().train),
+        ["e", "f"]
+    );
     assert_eq!(classes(&read_set(&dir, "EMNIST-ByClass", Form::Original).unwrap().test), ["e"]);
     let mnist = read_set(&dir, "", Form::Original).unwrap();
-    assert_eq!((classes(&mnist.train), mnist.report.of(Remark::NotInSet).count()), (vec!["3".to_owned()], 8));
+    assert_eq!(
+        (classes(&mnist.train), mnist.report.of(Remark::NotInSet).count()),
+        (vec!["3".to_owned()], 8)
+    );
     let several = |result: Result<Split, DataError>| {
         case!(
             "several",
@@ -157,7 +208,8 @@ fn labels_without_a_class_are_named() {
     let images = file(dir.path(), "images", &image_bytes(3));
     let labels = |name: &str, labels: &[u8]| file(dir.path(), name, &label_bytes(labels));
     let read = |path| read_files(&images, path, Form::Original);
-    let [low, high] = ["emnist-letters-train-labels-idx1-ubyte", "emnist-letters-test-labels-idx1-ubyte"];
+    let [low, high] =
+        ["emnist-letters-train-labels-idx1-ubyte", "emnist-letters-test-labels-idx1-ubyte"];
     let of = |path, set| read_labelled(&images, path, Form::Original, set);
     let any = labels("any", &[48, 10, 26]);
     assert_messages(vec![
@@ -193,8 +245,14 @@ fn labels_without_a_class_are_named() {
             "label 48"
         ),
     ]);
-    assert_eq!(classes(&of(any.clone(), LabelSet::Numbered { n_classes: 49 }).unwrap()), ["48", "10", "26"]);
-    assert_eq!(of(any, LabelSet::Numbered { n_classes: u16::MAX }).unwrap().labels().unwrap().n_classes(), 256);
+    assert_eq!(
+        classes(&of(any.clone(), LabelSet::Numbered { n_classes: 49 }).unwrap()),
+        ["48", "10", "26"]
+    );
+    assert_eq!(
+        of(any, LabelSet::Numbered { n_classes: u16::MAX }).unwrap().labels().unwrap().n_classes(),
+        256
+    );
 }
 
 #[test]
@@ -219,7 +277,9 @@ fn gzip_files_may_be_padded_and_in_parts() {
     let dir = folder();
     let labels = file(dir.path(), "labels", &label_bytes(&[7, 0, 9]));
     let whole = image_bytes(3);
-    let read = |name: &str, bytes: &[u8]| read_files(file(dir.path(), name, bytes), &labels, Form::Original);
+    let read = |name: &str, bytes: &[u8]| {
+        read_files(file(dir.path(), name, bytes), &labels, Form::Original)
+    };
     let expected = read("whole", &whole).unwrap();
     let zeros = vec![0; 20_000];
     let [first, second, third] = [&whole[..7], &whole[7..1000], &whole[1000..]].map(packed);
@@ -227,8 +287,14 @@ fn gzip_files_may_be_padded_and_in_parts() {
         ("one zero", [&packed(&whole)[..], &[0]].concat()),
         ("a block", [&packed(&whole)[..], &zeros].concat()),
         ("parts", [&first[..], &second, &third].concat()),
-        ("parts with zeros between", [&first[..], &zeros, &second, &[0; 3], &third, &zeros].concat()),
-        ("nothing in one part", [&packed(&[])[..], &packed(&whole), &packed(&[]), &[0; 512]].concat()),
+        (
+            "parts with zeros between",
+            [&first[..], &zeros, &second, &[0; 3], &third, &zeros].concat(),
+        ),
+        (
+            "nothing in one part",
+            [&packed(&[])[..], &packed(&whole), &packed(&[]), &[0; 512]].concat(),
+        ),
     ] {
         assert_eq!(read(name, &bytes).unwrap(), expected, "{name}");
     }

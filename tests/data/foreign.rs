@@ -10,8 +10,15 @@ use super::image_folder::{levels, png};
 use super::{assert_messages, case, file, folder};
 
 const HIDDEN: [&str; 5] = [".ipynb_checkpoints", ".thumbnails", ".Trash-1000", ".git", ".DS_Store"];
-const SYSTEM: [&str; 7] =
-    ["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
+const SYSTEM: [&str; 7] = [
+    "__MACOSX",
+    "Thumbs.db",
+    "desktop.ini",
+    "@eaDir",
+    "lost+found",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+];
 
 fn names(report: &Report, remark: Remark) -> Vec<String> {
     report.of(remark).map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -95,16 +102,26 @@ fn what_is_no_image_is_told() {
             "a.webp",
             only.path().display()
         ),
-        case!("webp, any kind", read(&only), DataError::Unrecognized { .. }, "formats that are not read: 1", "a.webp"),
+        case!(
+            "webp, any kind",
+            read(&only),
+            DataError::Unrecognized { .. },
+            "formats that are not read: 1",
+            "a.webp"
+        ),
     ]);
 }
 
 #[test]
 fn files_of_one_name_and_copies_of_training_images_are_told() {
     let dir = folder();
-    for (path, level) in
-        [("train/a.png", 1), ("train/a.jpg", 2), ("train/b/a.png", 3), ("test/x.png", 3), ("test/y.png", 4)]
-    {
+    for (path, level) in [
+        ("train/a.png", 1),
+        ("train/a.jpg", 2),
+        ("train/b/a.png", 3),
+        ("test/x.png", 3),
+        ("test/y.png", 4),
+    ] {
         file(dir.path(), path, &png(level));
     }
     let report = read_dir(&dir, [2, 3], Labelling::Nothing).unwrap().report;
@@ -119,8 +136,19 @@ fn a_file_is_no_folder() {
     let path = file(dir.path(), "set.zip", b"PK");
     let expected = path.display();
     assert_messages(vec![
-        case!("any", read(&path), DataError::Layout(LayoutError::NotAFolder { .. }), expected, "not a folder"),
-        case!("images", read_images(&path, [2, 3]), DataError::Layout(LayoutError::NotAFolder { .. }), expected),
+        case!(
+            "any",
+            read(&path),
+            DataError::Layout(LayoutError::NotAFolder { .. }),
+            expected,
+            "not a folder"
+        ),
+        case!(
+            "images",
+            read_images(&path, [2, 3]),
+            DataError::Layout(LayoutError::NotAFolder { .. }),
+            expected
+        ),
         case!(
             "split",
             read_dir(&path, [2, 3], Labelling::Nothing),
@@ -128,7 +156,12 @@ fn a_file_is_no_folder() {
             expected
         ),
         case!("list", list(&path), DataError::Layout(LayoutError::NotAFolder { .. }), expected),
-        case!("CIFAR-10", cifar10::read_dir(&path), DataError::Layout(LayoutError::NotAFolder { .. }), expected),
+        case!(
+            "CIFAR-10",
+            cifar10::read_dir(&path),
+            DataError::Layout(LayoutError::NotAFolder { .. }),
+            expected
+        ),
         case!(
             "MNIST",
             mnist::read_dir(&path, mnist::Form::Padded),
@@ -146,9 +179,13 @@ fn other_files_beside_cifar_10_are_told() {
         file(dir.path(), name, &record(if name.contains("10") { 1 } else { 2 }));
     }
     // A second download, a copy, what a Mac leaves, and what the archive holds.
-    for name in
-        ["data_batch_2 (1).bin", "data_batch_2_copy.bin", "._data_batch_2.bin", "batches.meta.txt", "readme.html"]
-    {
+    for name in [
+        "data_batch_2 (1).bin",
+        "data_batch_2_copy.bin",
+        "._data_batch_2.bin",
+        "batches.meta.txt",
+        "readme.html",
+    ] {
         file(dir.path(), name, &record(3));
     }
     fs::create_dir(dir.path().join("data_batch_3.bin")).unwrap();
@@ -156,7 +193,10 @@ fn other_files_beside_cifar_10_are_told() {
     let labels = split.train.labels().unwrap();
     assert_eq!((labels.len(), [0, 1].map(|i| labels.get(i))), (2, [2, 1]), "in order of number");
     let of = |remark| names(&split.report, remark);
-    assert_eq!(of(Remark::NotInSet), ["data_batch_2 (1).bin", "data_batch_2_copy.bin", "data_batch_3.bin"]);
+    assert_eq!(
+        of(Remark::NotInSet),
+        ["data_batch_2 (1).bin", "data_batch_2_copy.bin", "data_batch_3.bin"]
+    );
     assert_eq!(of(Remark::Hidden), ["._data_batch_2.bin"]);
     assert_eq!(of(Remark::Missing), [1, 3, 4, 5].map(|number| format!("data_batch_{number}.bin")));
     assert_eq!(read(&dir).unwrap(), split);
@@ -210,7 +250,11 @@ fn a_named_pipe_is_left_out_and_not_waited_for() {
     let dir = folder();
     file(dir.path(), "a.png", &png(1));
     let pipe = dir.path().join("b.png");
-    if !std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+    if !std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .is_ok_and(|status| status.success())
+    {
         return; // no such program here
     }
     assert_eq!(levels(&read_images(&dir, [2, 3]).unwrap()), [1]);

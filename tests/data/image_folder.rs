@@ -30,7 +30,8 @@ pub(super) fn levels(images: &Images) -> Vec<u8> {
     (0..images.len()).map(|i| images.image(i)[0]).collect()
 }
 
-/// A folder with a good image of 2x3, `a.png`, and the file given: before it in order of path if its name is `A`.
+/// A folder with a good image of 2x3, `a.png`, and the file given: before it in order of path if
+/// its name is `A`.
 fn with(name: &str, bytes: &[u8]) -> (TempDir, String) {
     let dir = folder();
     file(dir.path(), "a.png", &png(1));
@@ -51,7 +52,12 @@ fn bad_folders_are_named() {
     fs::create_dir(empty_test.path().join("test")).unwrap();
     let size = [2, 3];
     assert_messages(vec![
-        case!("no folder", read_images("/no/such/folder", size), DataError::Io { .. }, "/no/such/folder"),
+        case!(
+            "no folder",
+            read_images("/no/such/folder", size),
+            DataError::Io { .. },
+            "/no/such/folder"
+        ),
         case!(
             "empty",
             read_dir(&empty, size, Labelling::Nothing),
@@ -99,7 +105,12 @@ fn bad_folders_are_named() {
             DataError::NoImages { .. },
             empty_test.path().join("test").display()
         ),
-        case!("no size", read_images(&one, [0, 3]), DataError::ImageShape { found: [3, 0, 3] }, "[3, 0, 3]"),
+        case!(
+            "no size",
+            read_images(&one, [0, 3]),
+            DataError::ImageShape { found: [3, 0, 3] },
+            "[3, 0, 3]"
+        ),
     ]);
 }
 
@@ -125,10 +136,23 @@ fn bad_images_are_named() {
         ("L16", plain.to_luma16().into()),
     ] {
         let (dir, path) = with("b.png", &encoded(&other, ImageFormat::Png));
-        cases.push(case!(name, read_images(&dir, size), DataError::ColorType { .. }, path, name, "expected Rgb8"));
+        cases.push(case!(
+            name,
+            read_images(&dir, size),
+            DataError::ColorType { .. },
+            path,
+            name,
+            "expected Rgb8"
+        ));
     }
     let (dir, path) = with("b.jpg", &encoded(&plain.to_luma8().into(), ImageFormat::Jpeg));
-    cases.push(case!("gray JPEG", read_images(&dir, size), DataError::ColorType { .. }, path, "L8"));
+    cases.push(case!(
+        "gray JPEG",
+        read_images(&dir, size),
+        DataError::ColorType { .. },
+        path,
+        "L8"
+    ));
     let whole = encoded(&picture(1, 2, 3), ImageFormat::Png);
     let jpeg = encoded(&picture(1, 64, 64), ImageFormat::Jpeg);
     for (what, name, bytes, size) in [
@@ -140,7 +164,13 @@ fn bad_images_are_named() {
         ("JPEG without its end", "A.jpg", &jpeg[..jpeg.len() - 2], [64, 64]),
     ] {
         let (dir, path) = with(name, bytes);
-        cases.push(case!(what, read_images(&dir, size), DataError::Undecodable { .. }, path, "cannot be decoded"));
+        cases.push(case!(
+            what,
+            read_images(&dir, size),
+            DataError::Undecodable { .. },
+            path,
+            "cannot be decoded"
+        ));
     }
     assert_messages(cases);
 }
@@ -161,7 +191,11 @@ fn images_come_at_any_depth_in_order_of_path_as_planes() {
 #[test]
 fn jpeg_is_read() {
     let dir = folder();
-    file(dir.path(), "a.jpeg", &encoded(&RgbImage::from_pixel(32, 32, Rgb([200, 200, 200])).into(), ImageFormat::Jpeg));
+    file(
+        dir.path(),
+        "a.jpeg",
+        &encoded(&RgbImage::from_pixel(32, 32, Rgb([200, 200, 200])).into(), ImageFormat::Jpeg),
+    );
     let images = read_images(&dir, [32, 32]).unwrap();
     // flat gray: only rounding in the colour transform is lost
     assert!(images.image(0).iter().all(|&level| level.abs_diff(200) <= 1));
@@ -176,7 +210,9 @@ fn the_split_is_the_folders_or_every_tenth() {
     let split = read_dir(&two, [2, 3], Labelling::Nothing).unwrap();
     assert_eq!((levels(&split.train), levels(&split.test)), (vec![1], vec![2]));
 
-    for (n, expected) in [(2, vec![1]), (9, vec![8]), (10, vec![9]), (19, vec![9]), (25, vec![9, 19])] {
+    for (n, expected) in
+        [(2, vec![1]), (9, vec![8]), (10, vec![9]), (19, vec![9]), (25, vec![9, 19])]
+    {
         let dir = folder();
         (0..n).for_each(|i| drop(file(dir.path(), &format!("{i:02}.png"), &png(i))));
         let split = read_dir(&dir, [2, 3], Labelling::Nothing).unwrap();
@@ -189,7 +225,9 @@ fn the_split_is_the_folders_or_every_tenth() {
 #[test]
 fn an_image_folder_is_recognized() {
     let dir = folder();
-    (0..2).for_each(|i| drop(file(dir.path(), &format!("{i}.png"), &encoded(&picture(i, 32, 32), ImageFormat::Png))));
+    (0..2).for_each(|i| {
+        drop(file(dir.path(), &format!("{i}.png"), &encoded(&picture(i, 32, 32), ImageFormat::Png)))
+    });
     let split = read(&dir).unwrap();
     assert_eq!((levels(&split.train), levels(&split.test)), (vec![0], vec![1]));
 }
@@ -201,16 +239,22 @@ fn the_sheets_of_photographs_are_whole_tiles_of_rgb() {
         (include_bytes!("../../src/data/photographs/test.png"), 128),
     ] {
         let sheet = image::load_from_memory(bytes).unwrap();
-        assert_eq!((sheet.color(), sheet.width(), sheet.height()), (image::ColorType::Rgb8, 1024, height));
+        assert_eq!(
+            (sheet.color(), sheet.width(), sheet.height()),
+            (image::ColorType::Rgb8, 1024, height)
+        );
     }
 }
 
 #[test]
 fn folders_are_classes_if_asked_for() {
     let dir = folder();
-    for (path, level) in
-        [("train/dog/a.png", 1), ("train/cat/x/b.png", 2), ("test/cow/a.png", 3), ("test/dog/a.png", 4)]
-    {
+    for (path, level) in [
+        ("train/dog/a.png", 1),
+        ("train/cat/x/b.png", 2),
+        ("test/cow/a.png", 3),
+        ("test/dog/a.png", 4),
+    ] {
         file(dir.path(), path, &png(level));
     }
     let split = read_dir(&dir, [2, 3], Labelling::SubFolder).unwrap();

@@ -1,4 +1,5 @@
-//! The loader: prefetch changes nothing, epochs are permutations, any step can be the first, errors come out, threads end.
+//! The loader: prefetch changes nothing, epochs are permutations, any step can be the first, errors
+//! come out, threads end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,8 @@ use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Device, Int, Tensor};
 use flowkit::data::{
-    Augmentation, Batches, DataError, Image, ImageBatch, ImageBatcher, Images, Labels, Loader, LoaderConfig, Pass,
+    Augmentation, Batches, DataError, Image, ImageBatch, ImageBatcher, Images, Labels, Loader,
+    LoaderConfig, Pass,
 };
 
 use super::{assert_messages, case};
@@ -35,8 +37,11 @@ fn first(batch: ImageBatch) -> Vec<i64> {
 }
 
 fn config() -> LoaderConfig {
-    let augmentations =
-        vec![Augmentation::GLOW_SHIFT, Augmentation::Shift { fraction: 0.4 }, Augmentation::HorizontalFlip];
+    let augmentations = vec![
+        Augmentation::GLOW_SHIFT,
+        Augmentation::Shift { fraction: 0.4 },
+        Augmentation::HorizontalFlip,
+    ];
     LoaderConfig::new(3).with_seed(9).with_augmentations(augmentations)
 }
 
@@ -75,7 +80,8 @@ fn an_epoch_is_a_permutation_or_everything_in_order() {
     let shuffled = loader(LoaderConfig::new(3).with_seed(9));
     let mut orders = Vec::new();
     for epoch in 0..5 {
-        let order: Vec<i64> = shuffled.epoch(epoch).unwrap().flat_map(|batch| first(batch.unwrap())).collect();
+        let order: Vec<i64> =
+            shuffled.epoch(epoch).unwrap().flat_map(|batch| first(batch.unwrap())).collect();
         let mut sorted = order.clone();
         sorted.sort_unstable();
         sorted.dedup();
@@ -90,20 +96,26 @@ fn an_epoch_is_a_permutation_or_everything_in_order() {
     let batches: Vec<_> = sequential.epoch(2).unwrap().map(|batch| first(batch.unwrap())).collect();
     assert_eq!(batches, [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7, 8], vec![9, 10]]);
     let large = loader(LoaderConfig::new(100).with_pass(Pass::Sequential));
-    assert_eq!(large.epoch(0).unwrap().map(|batch| first(batch.unwrap()).len()).collect::<Vec<_>>(), [11]);
+    assert_eq!(
+        large.epoch(0).unwrap().map(|batch| first(batch.unwrap()).len()).collect::<Vec<_>>(),
+        [11]
+    );
 }
 
 #[test]
 fn augmentation_follows_from_seed_step_and_index() {
     let whole = |augmentations: Vec<Augmentation>, epoch: usize| -> Vec<i64> {
-        let config = LoaderConfig::new(11).with_pass(Pass::Sequential).with_augmentations(augmentations);
+        let config =
+            LoaderConfig::new(11).with_pass(Pass::Sequential).with_augmentations(augmentations);
         loader(config).epoch(epoch).unwrap().flat_map(|batch| numbers(batch.unwrap()).0).collect()
     };
     let flip = vec![Augmentation::HorizontalFlip];
     let plain = whole(vec![], 0);
     let flipped = whole(flip.clone(), 0);
     let mirrored = plain.chunks(4).flat_map(|row| row.iter().rev()).copied().collect::<Vec<_>>();
-    let changed = (0..11).filter(|i| flipped[12 * i..12 * (i + 1)] != plain[12 * i..12 * (i + 1)]).collect::<Vec<_>>();
+    let changed = (0..11)
+        .filter(|i| flipped[12 * i..12 * (i + 1)] != plain[12 * i..12 * (i + 1)])
+        .collect::<Vec<_>>();
     assert!((1..11).contains(&changed.len()), "some and not all: {changed:?}");
     for i in changed {
         assert_eq!(flipped[12 * i..12 * (i + 1)], mirrored[12 * i..12 * (i + 1)]);
@@ -171,7 +183,12 @@ fn an_error_comes_out_where_it_belongs_and_is_the_last_item() {
         let panicking: Loader<ImageBatch> =
             Loader::new(Flaky::new(true), ImageBatcher, config, &Device::default()).unwrap();
         let mut steps = panicking.epoch(0).unwrap().skip(3);
-        assert_messages(vec![case!("a panic", steps.next().unwrap(), DataError::Panicked { .. }, "item 6 is gone")]);
+        assert_messages(vec![case!(
+            "a panic",
+            steps.next().unwrap(),
+            DataError::Panicked { .. },
+            "item 6 is gone"
+        )]);
         assert!(steps.next().is_none());
     }
 }
@@ -181,7 +198,8 @@ fn dropping_the_steps_stops_the_thread() {
     let flaky = Flaky::new(false);
     let reads = flaky.alive.clone();
     let config = LoaderConfig::new(1).with_pass(Pass::Sequential).with_prefetch(3);
-    let loader: Loader<ImageBatch> = Loader::new(flaky, ImageBatcher, config, &Device::default()).unwrap();
+    let loader: Loader<ImageBatch> =
+        Loader::new(flaky, ImageBatcher, config, &Device::default()).unwrap();
     let mut steps = loader.steps(0).unwrap();
     assert!(steps.next().unwrap().is_ok());
     drop(steps); // waits for the thread, which is the only one that reads
@@ -197,15 +215,28 @@ fn bad_loaders_are_named() {
     let make = |config: LoaderConfig| -> Result<Loader<Tensor<4, Int>>, DataError> {
         Loader::new(images(5), ImageBatcher, config, &Device::default())
     };
-    let shift = |fraction| LoaderConfig::new(2).with_augmentations(vec![Augmentation::Shift { fraction }]);
+    let shift =
+        |fraction| LoaderConfig::new(2).with_augmentations(vec![Augmentation::Shift { fraction }]);
     let empty = Images::new(vec![], [1, 1, 1]).unwrap();
     let sequential = LoaderConfig::new(2).with_pass(Pass::Sequential);
-    let nothing: Result<Loader<Tensor<4, Int>>, _> = Loader::new(empty, ImageBatcher, sequential, &Device::default());
+    let nothing: Result<Loader<Tensor<4, Int>>, _> =
+        Loader::new(empty, ImageBatcher, sequential, &Device::default());
     assert_messages(vec![
         case!("batch of 0", make(LoaderConfig::new(0)), DataError::BatchOfZero, "batch size of 0"),
-        case!("batch of 6", make(LoaderConfig::new(6)), DataError::BatchTooLarge { batch_size: 6, n_items: 5 }, 6, 5),
+        case!(
+            "batch of 6",
+            make(LoaderConfig::new(6)),
+            DataError::BatchTooLarge { batch_size: 6, n_items: 5 },
+            6,
+            5
+        ),
         case!("no images", nothing, DataError::BatchTooLarge { n_items: 0, .. }, "out of 0"),
-        case!("shift out of the frame", make(shift(1.0)), DataError::ShiftFraction { found: 1.0 }, "up to 1"),
+        case!(
+            "shift out of the frame",
+            make(shift(1.0)),
+            DataError::ShiftFraction { found: 1.0 },
+            "up to 1"
+        ),
         case!("shift back", make(shift(-0.1)), DataError::ShiftFraction { .. }, "-0.1"),
         case!("shift by NaN", make(shift(f64::NAN)), DataError::ShiftFraction { .. }, "NaN"),
     ]);
@@ -219,8 +250,9 @@ fn it_is_one_of_burns_loaders() {
     let firsts = |loader: &dyn DataLoader<ImageBatch>| -> Vec<i64> {
         loader.iter().flat_map(|batch| first(batch.unwrap())).collect()
     };
-    let epoch =
-        |epoch: usize| -> Vec<i64> { own.epoch(epoch).unwrap().flat_map(|batch| first(batch.unwrap())).collect() };
+    let epoch = |epoch: usize| -> Vec<i64> {
+        own.epoch(epoch).unwrap().flat_map(|batch| first(batch.unwrap())).collect()
+    };
     // one epoch for each iter(), also after a move to a device
     assert_eq!((own.num_items(), firsts(&own), firsts(&own)), (9, epoch(0), epoch(1)));
     let moved = own.to_device(&device);
@@ -240,8 +272,12 @@ fn it_is_one_of_burns_loaders() {
     let sequential = loader(LoaderConfig::new(3).with_pass(Pass::Sequential));
     let (left, right) = (sequential.slice(0, 5), sequential.slice(5, 11));
     assert_eq!((firsts(&*left), firsts(&*right)), ((0..5).collect(), (5..11).collect()));
-    let mut last: Vec<i64> =
-        own.slice(4, 9).iter().chain(own.slice(4, 9).iter()).flat_map(|b| first(b.unwrap())).collect();
+    let mut last: Vec<i64> = own
+        .slice(4, 9)
+        .iter()
+        .chain(own.slice(4, 9).iter())
+        .flat_map(|b| first(b.unwrap()))
+        .collect();
     last.sort_unstable();
     assert!(last.len() == 12 && last.iter().all(|i| (4..11).contains(i)), "{last:?}");
 }
@@ -254,26 +290,37 @@ fn epochs_and_steps_are_counted_without_wrapping() {
         let n_steps = if pass == Pass::Shuffled { 3 } else { 4 };
         let loader = loader(config.clone());
         let largest = usize::MAX / n_steps - 1;
-        let expected: Vec<_> = loader.steps(largest * n_steps).unwrap().take(n_steps).map(Result::unwrap).collect();
+        let expected: Vec<_> =
+            loader.steps(largest * n_steps).unwrap().take(n_steps).map(Result::unwrap).collect();
         let found: Vec<_> = loader.epoch(largest).unwrap().map(Result::unwrap).collect();
         let all = |batches: Vec<ImageBatch>| batches.into_iter().map(numbers).collect::<Vec<_>>();
         let found = all(found);
         assert_eq!((found.len(), &found), (n_steps, &all(expected)));
         for epoch in [largest + 1, largest + 2, usize::MAX / 2 + 1, usize::MAX - 1, usize::MAX] {
             let error = loader.epoch(epoch).err().expect("an epoch without steps").to_string();
-            assert_eq!(error, format!("epoch {epoch} is past the last one whose steps have numbers, {largest}"));
+            assert_eq!(
+                error,
+                format!("epoch {epoch} is past the last one whose steps have numbers, {largest}")
+            );
         }
         // The last step is one, and the last.
         assert_eq!(loader.steps(usize::MAX).unwrap().map(Result::unwrap).count(), 1);
         assert_eq!(loader.steps(usize::MAX - 2).unwrap().map(Result::unwrap).count(), 3);
-        // As one of burn's loaders: the error is the one item, and no epoch follows the last number.
+        // As one of burn's loaders: the error is the one item, and no epoch follows the last
+        // number.
         let late = self::loader(config).starting_at_epoch(usize::MAX);
         for _ in 0..2 {
             let items: Vec<_> = late.iter().collect();
             assert!(items.len() == 1 && items[0].is_err());
         }
     }
-    let one = Loader::<ImageBatch>::new(images(2), ImageBatcher, LoaderConfig::new(2), &Device::default()).unwrap();
+    let one = Loader::<ImageBatch>::new(
+        images(2),
+        ImageBatcher,
+        LoaderConfig::new(2),
+        &Device::default(),
+    )
+    .unwrap();
     assert_eq!(one.epoch(usize::MAX - 1).unwrap().count(), 1);
     assert!(matches!(one.epoch(usize::MAX), Err(DataError::EpochTooLarge { .. })));
     // Room for more batches than can be made is not asked for.
@@ -293,10 +340,15 @@ fn a_slice_past_the_end_is_named() {
 #[test]
 fn burns_loader_takes_the_sets() {
     let build = |workers: usize| -> Arc<dyn DataLoader<ImageBatch>> {
-        DataLoaderBuilder::new(ImageBatcher).batch_size(4).shuffle(3).num_workers(workers).build(images(11))
+        DataLoaderBuilder::new(ImageBatcher)
+            .batch_size(4)
+            .shuffle(3)
+            .num_workers(workers)
+            .build(images(11))
     };
     for workers in [0, 2] {
-        let mut seen: Vec<i64> = build(workers).iter().flat_map(|batch| first(batch.unwrap())).collect();
+        let mut seen: Vec<i64> =
+            build(workers).iter().flat_map(|batch| first(batch.unwrap())).collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..11).collect::<Vec<_>>());
     }
@@ -307,5 +359,6 @@ fn burns_loader_takes_the_sets() {
 fn a_batch_of_two_shapes_is_named() {
     use burn::data::dataloader::batcher::Batcher;
     let image = |shape| Image { pixels: vec![0; 12], shape, label: None };
-    let _: Tensor<4, Int> = ImageBatcher.batch(vec![image([1, 3, 4]), image([1, 4, 3])], &Device::default());
+    let _: Tensor<4, Int> =
+        ImageBatcher.batch(vec![image([1, 3, 4]), image([1, 4, 3])], &Device::default());
 }

@@ -22,7 +22,8 @@ mod sets;
 #[cfg(feature = "image")]
 mod split_folders;
 
-/// `(what, the error, fragments of its message)`: the variant is checked by `matches!` where the case is made.
+/// `(what, the error, fragments of its message)`: the variant is checked by `matches!` where the
+/// case is made.
 type Case = (&'static str, DataError, Vec<String>);
 
 macro_rules! case {

@@ -39,7 +39,8 @@ pub(super) fn packed(bytes: &[u8]) -> Vec<u8> {
 /// A folder with a training set of three and a test set of two, packed as asked for.
 fn whole(pack: impl Fn(&[u8]) -> Vec<u8>, ending: &str) -> TempDir {
     let dir = folder();
-    let put = |name: &str, bytes: &[u8]| drop(file(dir.path(), &format!("{name}{ending}"), &pack(bytes)));
+    let put =
+        |name: &str, bytes: &[u8]| drop(file(dir.path(), &format!("{name}{ending}"), &pack(bytes)));
     put(IMAGES, &image_bytes(3));
     put(LABELS, &label_bytes(&[7, 0, 9]));
     put("t10k-images-idx3-ubyte", &image_bytes(2));
@@ -87,17 +88,26 @@ fn bad_mnist_is_named() {
     let dir = folder();
     let labels = file(dir.path(), "labels", &label_bytes(&[7, 0, 9]));
     let name = |path: &Path| path.display().to_string();
-    let images = |name: &str, bytes: &[u8]| read_files(file(dir.path(), name, bytes), &labels, Form::Original);
+    let images = |name: &str, bytes: &[u8]| {
+        read_files(file(dir.path(), name, bytes), &labels, Form::Original)
+    };
     let good = image_bytes(3);
     let gzip = packed(&good);
     let mut damaged = gzip.clone();
     let middle = damaged.len() - 6; // in the checksum
     damaged[middle] ^= 1;
     let good_path = file(dir.path(), "good", &good);
-    let with_labels = |name: &str, bytes: &[u8]| read_files(&good_path, file(dir.path(), name, bytes), Form::Original);
+    let with_labels = |name: &str, bytes: &[u8]| {
+        read_files(&good_path, file(dir.path(), name, bytes), Form::Original)
+    };
 
     assert_messages(vec![
-        case!("no file", read_files(dir.path().join("none"), &labels, Form::Padded), DataError::Io { .. }, "none"),
+        case!(
+            "no file",
+            read_files(dir.path().join("none"), &labels, Form::Padded),
+            DataError::Io { .. },
+            "none"
+        ),
         case!(
             "empty",
             images("empty", &[]),
@@ -161,7 +171,12 @@ fn bad_mnist_is_named() {
             name(&labels),
             "3 labels"
         ),
-        case!("no records", images("none", &header(2051, &[0, 28, 28])), DataError::NoRecords { .. }, "none"),
+        case!(
+            "no records",
+            images("none", &header(2051, &[0, 28, 28])),
+            DataError::NoRecords { .. },
+            "none"
+        ),
         case!(
             "part of a record",
             images("cut", &good[..16 + 2 * 784 + 5]),

@@ -1,4 +1,5 @@
-//! What stands in PNG and JPEG files beside levels of red, green and blue: orientations, frames, inks, what follows their ends.
+//! What stands in PNG and JPEG files beside levels of red, green and blue: orientations, frames,
+//! inks, what follows their ends.
 
 use std::path::Path;
 
@@ -50,7 +51,8 @@ fn read_one(bytes: &[u8], size: [usize; 2]) -> Result<Images, DataError> {
     read_images(&dir, size)
 }
 
-/// Where a pixel that is shown in row `y`, column `x` is in a file of `[height, width]`: EXIF 2.32, tag 274.
+/// Where a pixel that is shown in row `y`, column `x` is in a file of `[height, width]`: EXIF 2.32,
+/// tag 274.
 fn source(orientation: u16, [y, x]: [usize; 2], [height, width]: [usize; 2]) -> [usize; 2] {
     match orientation {
         2 => [y, width - 1 - x],
@@ -84,9 +86,12 @@ fn turned(image: &[u8], orientation: u16, size: [usize; 2]) -> Vec<u8> {
 fn images_come_as_they_are_shown() {
     let (png_size, jpeg_size) = ([2, 3], [16, 24]);
     // Blocks of 8x8 of one colour each: JPEG keeps them apart.
-    let blocks = RgbImage::from_fn(24, 16, |x, y| Rgb([(40 + 70 * (x / 8)) as u8, (60 + 100 * (y / 8)) as u8, 90]));
+    let blocks = RgbImage::from_fn(24, 16, |x, y| {
+        Rgb([(40 + 70 * (x / 8)) as u8, (60 + 100 * (y / 8)) as u8, 90])
+    });
     let (plain_png, plain_jpeg) = (png(7), encoded(&blocks.into(), ImageFormat::Jpeg));
-    let upright = [read_one(&plain_png, png_size).unwrap(), read_one(&plain_jpeg, jpeg_size).unwrap()];
+    let upright =
+        [read_one(&plain_png, png_size).unwrap(), read_one(&plain_jpeg, jpeg_size).unwrap()];
     for orientation in 1..=8 {
         for is_big in [false, true] {
             let exif = exif(orientation, is_big);
@@ -94,7 +99,12 @@ fn images_come_as_they_are_shown() {
             let prefixed = chunk(b"eXIf", &[b"Exif\0\0", &exif[..]].concat());
             for (what, bytes, upright, size) in [
                 ("PNG", png_with(&plain_png, &of_png, &[]), &upright[0], png_size),
-                ("PNG, behind the image", png_with(&plain_png, &[], &of_png), &upright[0], png_size),
+                (
+                    "PNG, behind the image",
+                    png_with(&plain_png, &[], &of_png),
+                    &upright[0],
+                    png_size,
+                ),
                 ("PNG, as in JPEG", png_with(&plain_png, &prefixed, &[]), &upright[0], png_size),
                 ("JPEG", jpeg_with(&plain_jpeg, &exif), &upright[1], jpeg_size),
             ] {
@@ -112,15 +122,22 @@ fn images_come_as_they_are_shown() {
 #[test]
 fn sizes_are_those_shown_and_turned_images_are_told() {
     let dir = folder();
-    let on_its_side =
-        |level| png_with(&encoded(&picture(level, 3, 2), ImageFormat::Png), &chunk(b"eXIf", &exif(6, true)), &[]);
+    let on_its_side = |level| {
+        png_with(
+            &encoded(&picture(level, 3, 2), ImageFormat::Png),
+            &chunk(b"eXIf", &exif(6, true)),
+            &[],
+        )
+    };
     file(dir.path(), "a.png", &png(1));
     let b = file(dir.path(), "b.png", &on_its_side(2));
     let c = file(dir.path(), "c.png", &png_with(&png(3), &chunk(b"eXIf", &exif(3, true)), &[]));
     let split = read_dir(&dir, [2, 3], Labelling::Nothing).unwrap();
     assert_eq!(split.report.of(Remark::Turned).collect::<Vec<_>>(), [&b, &c]);
     // None of 1 to 8, and none that can be read: upright.
-    for exif in [exif(0, true), exif(9, false), exif(6, true)[..20].to_vec(), b"no EXIF".to_vec(), vec![]] {
+    for exif in
+        [exif(0, true), exif(9, false), exif(6, true)[..20].to_vec(), b"no EXIF".to_vec(), vec![]]
+    {
         let found = read_one(&png_with(&png(1), &chunk(b"eXIf", &exif), &[]), [2, 3]).unwrap();
         assert_eq!(found.image(0), split.train.image(0));
     }
@@ -163,7 +180,11 @@ fn what_would_lose_something_is_refused() {
     };
     let plays = chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]);
     let frame = chunk(b"fdAT", &[0, 0, 0, 2, 1, 2, 3]);
-    let animated = png_with(&png(1), &[plays, control(0, [3, 2])].concat(), &[control(1, [3, 2]), frame].concat());
+    let animated = png_with(
+        &png(1),
+        &[plays, control(0, [3, 2])].concat(),
+        &[control(1, [3, 2]), frame].concat(),
+    );
     let bitmap = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0";
     let half = encoded(&picture(1, 64, 64), ImageFormat::Jpeg);
     // Its thumbnail is whole.
@@ -177,8 +198,20 @@ fn what_would_lose_something_is_refused() {
             "a.png",
             "animated PNG"
         ),
-        case!("CMYK", read_one(&cmyk(), [8, 8]), DataError::ColorType { .. }, "a.png", "Cmyk8", "expected Rgb8"),
-        case!("another format", read_one(bitmap, [2, 3]), DataError::Undecodable { .. }, "Bmp, neither PNG nor JPEG"),
+        case!(
+            "CMYK",
+            read_one(&cmyk(), [8, 8]),
+            DataError::ColorType { .. },
+            "a.png",
+            "Cmyk8",
+            "expected Rgb8"
+        ),
+        case!(
+            "another format",
+            read_one(bitmap, [2, 3]),
+            DataError::Undecodable { .. },
+            "Bmp, neither PNG nor JPEG"
+        ),
         case!(
             "GIF",
             read_one(b"GIF89a\x03\0\x02\0", [2, 3]),
@@ -205,12 +238,17 @@ fn what_follows_the_end_of_an_image_does_not_matter() {
     assert_eq!(read_one(&more, [2, 3]).unwrap(), read_one(&png, [2, 3]).unwrap());
 }
 
-/// No file makes a reader panic, or wait, or ask for more memory than it has bytes and its header has pixels.
+/// No file makes a reader panic, or wait, or ask for more memory than it has bytes and its header
+/// has pixels.
 #[test]
 fn damaged_files_are_errors_or_images() {
     let jpeg = encoded(&picture(1, 16, 16), ImageFormat::Jpeg);
     let exif = exif(6, false);
-    let files = [png_with(&png(1), &chunk(b"eXIf", &exif), &chunk(b"eXIf", &exif)), jpeg_with(&jpeg, &exif), cmyk()];
+    let files = [
+        png_with(&png(1), &chunk(b"eXIf", &exif), &chunk(b"eXIf", &exif)),
+        jpeg_with(&jpeg, &exif),
+        cmyk(),
+    ];
     for (bytes, size) in files.iter().zip([[3, 2], [16, 16], [8, 8]]) {
         for at in 0..bytes.len().min(150) {
             for value in [0, 0xff, bytes[at] ^ 1] {

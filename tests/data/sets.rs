@@ -14,9 +14,20 @@ fn labelled(class: &str) -> Images {
 fn bad_sets_and_batches_are_named() {
     let images = |n: usize, shape| Images::new(vec![0; n], shape);
     assert_messages(vec![
-        case!("zero dimension", images(0, [3, 0, 2]), DataError::ImageShape { found: [3, 0, 2] }, "[3, 0, 2]"),
+        case!(
+            "zero dimension",
+            images(0, [3, 0, 2]),
+            DataError::ImageShape { found: [3, 0, 2] },
+            "[3, 0, 2]"
+        ),
         case!("overflow", images(0, [usize::MAX, 2, 1]), DataError::ImageShape { .. }, usize::MAX),
-        case!("part of an image", images(13, [3, 2, 2]), DataError::PixelCount { expected: 12, found: 13 }, 12, 13),
+        case!(
+            "part of an image",
+            images(13, [3, 2, 2]),
+            DataError::PixelCount { expected: 12, found: 13 },
+            12,
+            13
+        ),
         case!(
             "shapes",
             images(8, [1, 2, 4]).unwrap().concat(&images(8, [1, 4, 2]).unwrap()),
@@ -33,7 +44,9 @@ fn bad_sets_and_batches_are_named() {
         ),
         case!(
             "labels for other images",
-            images(8, [1, 2, 2]).unwrap().with_labels(Labels::new(vec![0; 3], vec!["a".into()]).unwrap()),
+            images(8, [1, 2, 2])
+                .unwrap()
+                .with_labels(Labels::new(vec![0; 3], vec!["a".into()]).unwrap()),
             DataError::LabelCount { expected: 2, found: 3 },
             "3 labels for 2 images"
         ),
@@ -44,11 +57,28 @@ fn bad_sets_and_batches_are_named() {
             "[\"a\"]",
             "[\"b\"]"
         ),
-        case!("no classes", labelled("a").concat(&images(1, [1; 3]).unwrap()), DataError::ClassesDiffer { .. }, "[]"),
+        case!(
+            "no classes",
+            labelled("a").concat(&images(1, [1; 3]).unwrap()),
+            DataError::ClassesDiffer { .. },
+            "[]"
+        ),
         case!("batch of 0", Batches::new(5, 0, 1), DataError::BatchOfZero, "batch size of 0"),
         case!("chunk of 0", chunks(5, 0), DataError::BatchOfZero, "batch size of 0"),
-        case!("batch of 6", Batches::new(5, 6, 1), DataError::BatchTooLarge { batch_size: 6, n_items: 5 }, 6, 5),
-        case!("empty set", Batches::new(0, 1, 1), DataError::BatchTooLarge { batch_size: 1, n_items: 0 }, 1, 0),
+        case!(
+            "batch of 6",
+            Batches::new(5, 6, 1),
+            DataError::BatchTooLarge { batch_size: 6, n_items: 5 },
+            6,
+            5
+        ),
+        case!(
+            "empty set",
+            Batches::new(0, 1, 1),
+            DataError::BatchTooLarge { batch_size: 1, n_items: 0 },
+            1,
+            0
+        ),
     ]);
 }
 
@@ -56,7 +86,11 @@ fn bad_sets_and_batches_are_named() {
 fn chunks_cover_every_item_once() {
     for (n_items, batch_size) in [(0, 3), (1, 3), (3, 3), (7, 3), (7, 100), (7, usize::MAX)] {
         let all: Vec<usize> = chunks(n_items, batch_size).unwrap().flatten().collect();
-        assert_eq!(all, (0..n_items).collect::<Vec<_>>(), "{n_items} items, {batch_size} at a time");
+        assert_eq!(
+            all,
+            (0..n_items).collect::<Vec<_>>(),
+            "{n_items} items, {batch_size} at a time"
+        );
     }
 }
 

@@ -22,9 +22,13 @@ fn with(paths: &[&str]) -> TempDir {
 
 #[test]
 fn train_and_test_are_known_in_any_case_and_form() {
-    for [train, test] in
-        [["Train", "Test"], ["training", "testing"], ["TRAIN", "TEST"], ["train", "Testing"], ["Training", "test"]]
-    {
+    for [train, test] in [
+        ["Train", "Test"],
+        ["training", "testing"],
+        ["TRAIN", "TEST"],
+        ["train", "Testing"],
+        ["Training", "test"],
+    ] {
         let dir = with(&[
             &format!("{train}/a.png"),
             &format!("{test}/a.png"),
@@ -34,7 +38,11 @@ fn train_and_test_are_known_in_any_case_and_form() {
         ]);
         fs::create_dir(dir.path().join(".hidden")).unwrap();
         let split = read_dir(&dir, SIZE, Labelling::Nothing).unwrap();
-        assert_eq!((levels(&split.train), levels(&split.test)), (vec![1], vec![2, 3]), "{train}, {test}");
+        assert_eq!(
+            (levels(&split.train), levels(&split.test)),
+            (vec![1], vec![2, 3]),
+            "{train}, {test}"
+        );
         let beside: Vec<_> = split.report.of(Remark::BesideSplit).collect();
         assert_eq!(beside, [dir.path().join("a.png"), dir.path().join("val")]);
         assert_eq!(split.report.of(Remark::Hidden).count(), 1);
@@ -71,16 +79,31 @@ fn folders_that_may_be_a_split_are_not_pooled() {
         let dir = with(paths);
         for labelling in [Labelling::Nothing, Labelling::SubFolder] {
             let error = read_dir(&dir, SIZE, labelling).expect_err(paths[0]);
-            assert!(matches!(error, DataError::Layout(LayoutError::UnclearSplit { .. })), "{paths:?}: {error:?}");
+            assert!(
+                matches!(error, DataError::Layout(LayoutError::UnclearSplit { .. })),
+                "{paths:?}: {error:?}"
+            );
             let (message, own) = (error.to_string(), paths[0].rsplit('/').nth(1).unwrap());
-            for name in [own, "`train` or `training`", "`test` or `testing`", "read_held_out", "read_split"] {
+            for name in
+                [own, "`train` or `training`", "`test` or `testing`", "read_held_out", "read_split"]
+            {
                 // Where the first folder alone is no part of a split, the second is named.
-                assert!(message.contains(name) || own == "data", "{paths:?}: \"{message}\" does not name {name}");
+                assert!(
+                    message.contains(name) || own == "data",
+                    "{paths:?}: \"{message}\" does not name {name}"
+                );
             }
         }
         let error = read(&dir).expect_err("any kind");
-        assert!(matches!(error, DataError::Layout(LayoutError::UnclearSplit { .. })), "{paths:?}: {error:?}");
-        assert_eq!(read_held_out(&dir, SIZE, Labelling::Nothing).unwrap().test.len(), 1, "asked for");
+        assert!(
+            matches!(error, DataError::Layout(LayoutError::UnclearSplit { .. })),
+            "{paths:?}: {error:?}"
+        );
+        assert_eq!(
+            read_held_out(&dir, SIZE, Labelling::Nothing).unwrap().test.len(),
+            1,
+            "asked for"
+        );
     }
     let half = with(&["TRAINING/a.png", "other/a.png"]);
     assert_messages(vec![case!(
@@ -91,7 +114,8 @@ fn folders_that_may_be_a_split_are_not_pooled() {
     )]);
 }
 
-/// Whether folders of these names, one image each, are refused as a split, in the folder and below another.
+/// Whether folders of these names, one image each, are refused as a split, in the folder and below
+/// another.
 fn are_unclear(names: &[&str]) -> bool {
     let refused = ["", "deep/er/"].map(|start| {
         let paths: Vec<String> = names.iter().map(|name| format!("{start}{name}/a.png")).collect();
@@ -99,7 +123,10 @@ fn are_unclear(names: &[&str]) -> bool {
         match read_dir(&dir, SIZE, Labelling::Nothing) {
             Ok(_) => false,
             Err(DataError::Layout(LayoutError::UnclearSplit { found, .. })) => {
-                assert!(found.len() > 1 && found.iter().all(|name| names.contains(&&**name)), "{names:?}: {found:?}");
+                assert!(
+                    found.len() > 1 && found.iter().all(|name| names.contains(&&**name)),
+                    "{names:?}: {found:?}"
+                );
                 true
             }
             Err(other) => panic!("{names:?}: {other:?}"),
@@ -205,7 +232,12 @@ fn any_two_folders_are_a_split_if_asked_for_but_not_one_in_the_other() {
     let shared = |train, test| read_split(train, test, SIZE, Labelling::Nothing);
     let again = dir.path().join("train/../val");
     assert_messages(vec![
-        case!("the same", shared(&train, &train), DataError::Layout(LayoutError::SharedFolder { .. }), train.display()),
+        case!(
+            "the same",
+            shared(&train, &train),
+            DataError::Layout(LayoutError::SharedFolder { .. }),
+            train.display()
+        ),
         case!(
             "another way",
             shared(&val, &again),

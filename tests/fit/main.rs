@@ -8,10 +8,13 @@ use flowkit::data::{Batches, Images, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::RealNvpConfig;
 use flowkit::train::fit::{FitDataError, FitEnd, Progress, Weighted};
-use flowkit::train::{CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig};
+use flowkit::train::{
+    CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig,
+};
 use flowkit::{
-    ActNorm, ActNormConfig, BoxBijector, ConfigError, Density, Features, Flow, FlowError, GradientMemory, LayerConfig,
-    LogitConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig, Uninit,
+    ActNorm, ActNormConfig, BoxBijector, ConfigError, Density, Features, Flow, FlowError,
+    GradientMemory, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
+    UniformDequantizationConfig, Uninit,
 };
 
 type Plane<C = ()> = Flow<BoxBijector<2, C>, StandardNormal, 2, C>;
@@ -34,7 +37,9 @@ fn plane<C: Features<2>>(seed: u64, d_context: Option<usize>) -> Uninit<Plane<C>
 
 /// One factor and one shift for each of two numbers.
 fn normal() -> Flow<ActNorm<2>, StandardNormal, 2> {
-    Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap().without_data()
+    Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device())
+        .unwrap()
+        .without_data()
 }
 
 fn values<M: Density<Data = Tensor<2>>>(flow: &M, x: &Tensor<2>) -> Vec<u64> {
@@ -54,7 +59,8 @@ fn gaussian(train: &[f64], test: &[f64]) -> f64 {
     let det = a * c - b * b;
     let log_density = |p: &[f64; 2]| {
         let (x, y) = (p[0] - mean[0], p[1] - mean[1]);
-        -0.5 * ((c * x * x - 2.0 * b * x * y + a * y * y) / det + det.ln()) - (2.0 * std::f64::consts::PI).ln()
+        -0.5 * ((c * x * x - 2.0 * b * x * y + a * y * y) / det + det.ln())
+            - (2.0 * std::f64::consts::PI).ln()
     };
     test.iter().map(log_density).sum::<f64>() / test.len() as f64
 }
@@ -75,16 +81,28 @@ fn two_moons_are_learned() {
     let nats = fitted.flow.evaluate(test.points(&device())).unwrap();
     let nats = nats.nats().iter().sum::<f64>() / 2000.0;
     // A normal distribution has -1.92, the truth -1.00; 2000 points scatter the mean by 0.02.
-    assert!(nats > normal + 0.6 && nats < truth + 0.05, "{nats}, a normal distribution {normal}, the truth {truth}");
+    assert!(
+        nats > normal + 0.6 && nats < truth + 0.05,
+        "{nats}, a normal distribution {normal}, the truth {truth}"
+    );
     // 500 of them are held out, and 17 batches of 256 are in what remains.
-    assert_eq!((report.examples, report.held_out.examples(), report.steps, report.epochs), (4500, 500, 16 * 17, 16));
+    assert_eq!(
+        (report.examples, report.held_out.examples(), report.steps, report.epochs),
+        (4500, 500, 16 * 17, 16)
+    );
     assert_eq!((report.end, report.curve.len()), (FitEnd::Epochs, 17));
     let best = report.curve.iter().map(|point| point.held_out).fold(f64::NEG_INFINITY, f64::max);
     assert_eq!(report.held_out.mean(), best);
-    assert!((report.held_out.mean() - nats).abs() < 5.0 * report.held_out.standard_error().unwrap());
+    assert!(
+        (report.held_out.mean() - nats).abs() < 5.0 * report.held_out.standard_error().unwrap()
+    );
     assert!(report.curve[1..].iter().all(|point| point.train_loss.is_some_and(f64::is_finite)));
     let text = report.to_string();
-    for part in ["nats per example (exact), on 500 examples", "4500 examples in 272 updates, 16 epochs", "all epochs"] {
+    for part in [
+        "nats per example (exact), on 500 examples",
+        "4500 examples in 272 updates, 16 epochs",
+        "all epochs",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("bits/dim"), "{text}");
@@ -103,7 +121,8 @@ fn a_fit_is_a_trainer_and_its_batches() {
     let flow = normal();
     let fitted = config.fit_held_out(flow.clone(), &data, &held_out).unwrap();
     let graph = device().autodiff();
-    let mut trainer = Trainer::new(flow.clone().train(), TrainerConfig::new(2).with_seed(7)).unwrap();
+    let mut trainer =
+        Trainer::new(flow.clone().train(), TrainerConfig::new(2).with_seed(7)).unwrap();
     let batches = Batches::new(100, 32, 7).unwrap();
     let points = data.points(&graph);
     for step in 0..6 {
@@ -122,7 +141,8 @@ fn a_fit_is_a_trainer_and_its_batches() {
 #[test]
 fn patience_ends_it_and_the_best_is_kept() {
     let (data, held_out) = (TwoMoons::new(40, 0.1, 5), TwoMoons::new(400, 0.1, 6));
-    let config = config().with_epochs(2000).with_learning_rate(1e-2).with_warm_up(5).with_patience(25);
+    let config =
+        config().with_epochs(2000).with_learning_rate(1e-2).with_warm_up(5).with_patience(25);
     let fitted = config.fit_held_out(plane::<()>(9, None), &data, &held_out).unwrap();
     let report = &fitted.report;
     println!("{report}");
@@ -131,7 +151,10 @@ fn patience_ends_it_and_the_best_is_kept() {
     assert!(report.epochs < 2000 && report.best_epoch > 0);
     let means: Vec<f64> = report.curve.iter().map(|point| point.held_out).collect();
     let best = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    assert_eq!(report.curve.iter().find(|point| point.held_out == best).unwrap().epoch, report.best_epoch);
+    assert_eq!(
+        report.curve.iter().find(|point| point.held_out == best).unwrap().epoch,
+        report.best_epoch
+    );
     assert!(*means.last().unwrap() < best - 0.01, "{means:?}");
     let nats = fitted.flow.evaluate(held_out.points(&device())).unwrap();
     assert!((nats.nats().iter().sum::<f64>() / 400.0 - best).abs() < 1e-9);
@@ -154,9 +177,11 @@ fn a_weight_of_zero_leaves_a_row_out() {
     let kept = TwoMoons::new(300, 0.1, 1).points(&device());
     let junk = Tensor::<2>::from_data([[f32::NAN, 1.0], [1e30, 0.0]], &device());
     let all = Tensor::cat(vec![kept.clone().slice(0..100), junk, kept.clone().slice(100..300)], 0);
-    let weights: Vec<f64> = (0..302).map(|row| if (100..102).contains(&row) { 0.0 } else { 2.5 }).collect();
+    let weights: Vec<f64> =
+        (0..302).map(|row| if (100..102).contains(&row) { 0.0 } else { 2.5 }).collect();
     let config = config().with_epochs(2).with_batch_size(64);
-    let start = || Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
+    let start =
+        || Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
     let with = config.fit(start(), &Weighted::new(all, weights)).unwrap();
     let without = config.fit(start(), &Weighted::new(kept.clone(), vec![2.5; 300])).unwrap();
     assert_eq!(values(&with.flow, &kept), values(&without.flow, &kept));
@@ -178,11 +203,13 @@ fn a_weight_of_two_is_a_second_copy() {
     let of = |fitted: &Flow<ActNorm<2>, StandardNormal, 2>| {
         fitted.evaluate(held_out.points(&device())).unwrap().nats().to_vec()
     };
-    let weighted = config.fit_held_out(normal(), &Weighted::new(x.clone(), weights), &held_out).unwrap();
+    let weighted =
+        config.fit_held_out(normal(), &Weighted::new(x.clone(), weights), &held_out).unwrap();
     let copied = config.fit_held_out(normal(), &twice, &held_out).unwrap();
     let plain = config.fit_held_out(normal(), &x, &held_out).unwrap();
     let [weighted, copied, plain] = [&weighted.flow, &copied.flow, &plain.flow].map(of);
-    let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let far =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(far(&weighted, &copied) < 1e-4, "{}", far(&weighted, &copied));
     assert!(far(&weighted, &plain) > 1e-2, "{} {}", means(&weighted), means(&plain));
 }
@@ -222,7 +249,10 @@ fn levels_have_bits_per_dim_with_their_provenance() {
     let x = Tensor::<1, Int>::from_data(levels.as_slice(), &device()).reshape([2000, 2]);
     device().seed(3);
     let layers = RealNvpConfig::new(2).with_n_couplings(4).with_law(MixLogCdfConfig::new(4).into());
-    let layers = (LogitConfig::new().build(&Site::new([1, 2], &device())).unwrap(), layers.init_layers(&device()));
+    let layers = (
+        LogitConfig::new().build(&Site::new([1, 2], &device())).unwrap(),
+        layers.init_layers(&device()),
+    );
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
     let flow = flow.behind(UniformDequantizationConfig::new().init());
     let config = config().with_epochs(12).with_learning_rate(5e-3).with_warm_up(20);
@@ -238,7 +268,8 @@ fn levels_have_bits_per_dim_with_their_provenance() {
 
 #[test]
 fn images_are_data() {
-    let images = Images::new((0..64u32 * 12).map(|i| (i * 7 % 256) as u8).collect(), [3, 2, 2]).unwrap();
+    let images =
+        Images::new((0..64u32 * 12).map(|i| (i * 7 % 256) as u8).collect(), [3, 2, 2]).unwrap();
     let layers = (LogitConfig::new(), ActNormConfig::new());
     let flow = Flow::build(&layers, StandardNormal::new(), [1, 3, 2, 2], &device()).unwrap();
     let flow = flow.behind(UniformDequantizationConfig::new().init());
@@ -256,7 +287,10 @@ fn a_training_that_breaks_off_loses_nothing() {
     let error = config.fit(start.clone(), &data).unwrap_err();
     let text = error.to_string();
     assert!(
-        matches!(&error, FitError::Broken { error: TrainError::NonFiniteUpdate { step: Some(1), .. }, .. }),
+        matches!(
+            &error,
+            FitError::Broken { error: TrainError::NonFiniteUpdate { step: Some(1), .. }, .. }
+        ),
         "{text}"
     );
     assert!(text.contains("broke off") && text.contains("of step 0"), "{text}");
@@ -280,11 +314,20 @@ fn configurations_out_of_range_are_errors() {
     ];
     for (config, expected) in cases {
         let error = config.fit(normal(), &TwoMoons::new(10, 0.1, 0)).unwrap_err();
-        assert!(matches!(&error, FitError::Config(_)) && error.to_string().contains(expected), "{error}");
+        assert!(
+            matches!(&error, FitError::Config(_)) && error.to_string().contains(expected),
+            "{error}"
+        );
     }
     let weighted = Weighted::new(TwoMoons::new(10, 0.1, 0), vec![1.0; 10]);
-    let error = config().with_gradient_memory(GradientMemory::Recompute).fit(normal(), &weighted).unwrap_err();
-    assert!(matches!(error, FitError::Config(ConfigError::Choice { field: "gradient_memory", .. })), "{error}");
+    let error = config()
+        .with_gradient_memory(GradientMemory::Recompute)
+        .fit(normal(), &weighted)
+        .unwrap_err();
+    assert!(
+        matches!(error, FitError::Config(ConfigError::Choice { field: "gradient_memory", .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -300,8 +343,12 @@ fn data_that_does_not_serve_is_named() {
     }
     let error = data(config().fit_held_out(normal(), &x(), &TwoMoons::new(0, 0.1, 0)).unwrap_err());
     assert_eq!(error, FitDataError::TooFew { what: "held-out data", least: 1, found: 0 });
-    let weights = |weights: Vec<f64>| data(config().fit(normal(), &Weighted::new(x(), weights)).unwrap_err());
-    assert_eq!(weights(vec![1.0; 9]), FitDataError::Lengths { what: "weights", expected: 10, found: 9 });
+    let weights =
+        |weights: Vec<f64>| data(config().fit(normal(), &Weighted::new(x(), weights)).unwrap_err());
+    assert_eq!(
+        weights(vec![1.0; 9]),
+        FitDataError::Lengths { what: "weights", expected: 10, found: 9 }
+    );
     assert_eq!(weights(vec![0.0; 10]), FitDataError::TooFew { what: "data", least: 2, found: 0 });
     for bad in [-1.0, f64::INFINITY] {
         let mut given = vec![1.0; 10];
@@ -311,7 +358,10 @@ fn data_that_does_not_serve_is_named() {
     let rows = Tensor::<2>::zeros([9, 2], &device());
     let error = config().fit(plane::<Tensor<2>>(1, Some(2)), &(x(), rows)).unwrap_err();
     assert!(
-        matches!(error, FitError::Data(FitDataError::Lengths { what: "condition", expected: 10, found: 9 })),
+        matches!(
+            error,
+            FitError::Data(FitDataError::Lengths { what: "condition", expected: 10, found: 9 })
+        ),
         "{error}"
     );
 }
@@ -323,7 +373,8 @@ fn rows_that_are_not_finite_are_named() {
         let x = Tensor::<2>::random([1000, 2], Distribution::Default, &device());
         let x = x.slice_assign([row..row + 1, 1..2], Tensor::from_data([[f32::NAN]], &device()));
         for start in [false, true] {
-            let flow = Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
+            let flow = Flow::build(&ActNormConfig::new(), StandardNormal::new(), [1, 2], &device())
+                .unwrap();
             let error = match start {
                 true => config().fit(flow, &x),
                 false => config().fit(normal(), &x),
@@ -335,16 +386,26 @@ fn rows_that_are_not_finite_are_named() {
             );
         }
         let condition = Tensor::<2>::zeros([1000, 2], &device());
-        let condition = condition.slice_assign([row..row + 1, 0..1], Tensor::from_data([[f32::INFINITY]], &device()));
+        let condition = condition
+            .slice_assign([row..row + 1, 0..1], Tensor::from_data([[f32::INFINITY]], &device()));
         let points = TwoMoons::new(1000, 0.1, 1);
         let error = config().fit(plane::<Tensor<2>>(1, Some(2)), &(points, condition)).unwrap_err();
-        assert!(matches!(&error, FitError::Flow(FlowError::NonFiniteCondition(at)) if at.row == Some(row)), "{error}");
+        assert!(
+            matches!(&error, FitError::Flow(FlowError::NonFiniteCondition(at)) if at.row == Some(row)),
+            "{error}"
+        );
     }
     let error = config().fit(normal(), &Tensor::<2>::zeros([10, 3], &device())).unwrap_err();
-    assert!(matches!(error, FitError::Flow(FlowError::Shape(ShapeError::Axis { axis: 1, .. }))), "{error}");
+    assert!(
+        matches!(error, FitError::Flow(FlowError::Shape(ShapeError::Axis { axis: 1, .. }))),
+        "{error}"
+    );
     let levels = Tensor::<2, Int>::from_data([[0, 1], [2, 3], [4, 256], [5, 6]], &device());
     let flow = Flow::build(&LogitConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
     let flow = flow.behind(UniformDequantizationConfig::new().init()).without_data();
     let error = config().fit(flow, &levels).unwrap_err();
-    assert!(matches!(error, FitError::Flow(FlowError::Level { example: 2, found: 256, .. })), "{error}");
+    assert!(
+        matches!(error, FitError::Flow(FlowError::Level { example: 2, found: 256, .. })),
+        "{error}"
+    );
 }

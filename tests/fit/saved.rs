@@ -19,9 +19,15 @@ fn a_saved_flow_comes_back() {
     assert_eq!(values(&loaded, &x), values(&fitted.flow, &x));
 
     // Other shapes, and equal shapes of another function.
-    let other = RealNvpConfig::new(2).with_n_couplings(4).with_law(AffineConfig::new(AffineForm::Exponential).into());
+    let other = RealNvpConfig::new(2)
+        .with_n_couplings(4)
+        .with_law(AffineConfig::new(AffineForm::Exponential).into());
     let other = BoxBijector::<2>::new(other.init_layers(&device()));
-    let error = Flow::new(other, StandardNormal::new(), [1, 2]).unwrap().load(&path).unwrap_err().to_string();
+    let error = Flow::new(other, StandardNormal::new(), [1, 2])
+        .unwrap()
+        .load(&path)
+        .unwrap_err()
+        .to_string();
     for part in ["conditioner.net.output.weight", "[64, 2]", "[64, 14]"] {
         assert!(error.contains(part), "{error}");
     }
@@ -45,8 +51,14 @@ fn a_saved_flow_comes_back() {
     fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
     assert!(matches!(load(&path), CheckpointError::NotCheckpoint { .. }));
     assert!(matches!(load(&folder.path().join("none")), CheckpointError::Read { .. }));
-    Trainer::new(normal().train(), TrainerConfig::new(2)).unwrap().save(&path, Default::default()).unwrap();
-    assert!(matches!(load(&path), CheckpointError::MissingSection { .. }), "a trainer's checkpoint is no flow's file");
+    Trainer::new(normal().train(), TrainerConfig::new(2))
+        .unwrap()
+        .save(&path, Default::default())
+        .unwrap();
+    assert!(
+        matches!(load(&path), CheckpointError::MissingSection { .. }),
+        "a trainer's checkpoint is no flow's file"
+    );
 }
 
 /// Weights that are not finite are not written.
@@ -58,14 +70,19 @@ fn a_flow_that_is_not_finite_is_not_saved() {
     let mut flow = normal();
     flow.bijector = flow.bijector.map(&mut Nan);
     assert!(flow.evaluate(x).is_err());
-    assert!(matches!(flow.save(&path), Err(CheckpointError::NonFiniteWeights { name }) if name.starts_with("flow.")));
+    assert!(
+        matches!(flow.save(&path), Err(CheckpointError::NonFiniteWeights { name }) if name.starts_with("flow."))
+    );
     assert!(!path.exists());
 }
 
 struct Nan;
 
 impl burn::module::ModuleMapper for Nan {
-    fn map_float<const D: usize>(&mut self, param: burn::module::Param<Tensor<D>>) -> burn::module::Param<Tensor<D>> {
+    fn map_float<const D: usize>(
+        &mut self,
+        param: burn::module::Param<Tensor<D>>,
+    ) -> burn::module::Param<Tensor<D>> {
         param.map(|value| value.mul_scalar(f32::NAN))
     }
 }

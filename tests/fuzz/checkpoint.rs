@@ -21,7 +21,8 @@ fn ask(checkpoint: &Checkpoint) {
     }
 }
 
-/// A file that can be read is written again as it was understood. Only a few are: a checkpoint waits for the disk.
+/// A file that can be read is written again as it was understood. Only a few are: a checkpoint
+/// waits for the disk.
 fn round_trip(checkpoint: &Checkpoint, folder: &Path) {
     let copy = folder.join("copy");
     checkpoint.save(&copy).unwrap();

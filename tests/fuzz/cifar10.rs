@@ -13,7 +13,8 @@ const RECORD: usize = 3073;
 
 #[test]
 fn cifar10_records() {
-    let right: Vec<u8> = (0..2 * RECORD).map(|at| if at % RECORD == 0 { 9 } else { (at % 256) as u8 }).collect();
+    let right: Vec<u8> =
+        (0..2 * RECORD).map(|at| if at % RECORD == 0 { 9 } else { (at % 256) as u8 }).collect();
     let mut seeds = vec![right.clone(), vec![]];
     seeds.extend(corpus("cifar10"));
     let target = Target { name: "cifar10", file: "data_batch_1.bin", expansion: 8 };

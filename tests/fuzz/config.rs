@@ -5,20 +5,21 @@ use burn::tensor::{Device, Tensor};
 use flowkit::data::LoaderConfig;
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::flow_plus_plus::{
-    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
+    Scale, StageConfig, VariationalConfig,
 };
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::TrainerConfig;
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConditionalNormalConfig, Conv1x1Config,
-    ConvResNetConfig, CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig,
-    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig, LayerConfig, LeakyReluConfig,
-    LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, Mixing, MlpConfig, NetConfig,
-    NetSite, NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig, PositionNormConfig, PriorConfig,
-    ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig, UniformDequantizationConfig,
-    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConditionalNormalConfig,
+    Conv1x1Config, ConvResNetConfig, CouplingConfig, DataInitConvConfig, DiagnosisConfig,
+    ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig, GatedNetConfig,
+    GlowNetConfig, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
+    MaskedAutoregressiveConfig, MaskedCouplingConfig, Mixing, MlpConfig, NetConfig, NetSite,
+    NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig, PositionNormConfig,
+    PriorConfig, ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig,
+    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -63,7 +64,9 @@ macro_rules! kind {
 /// A network with its site.
 macro_rules! net {
     ($type:ident, $example:expr, $site:expr) => {
-        kind!($type, $example, |config| config.num_params(&$site), |config, _| config.build(&$site).unwrap())
+        kind!($type, $example, |config| config.num_params(&$site), |config, _| config
+            .build(&$site)
+            .unwrap())
     };
 }
 
@@ -101,20 +104,33 @@ fn given() -> Site<2, Tensor<2>> {
 type Mixtures = ElementwiseConfig<MixLogCdfConfig>;
 
 /// The layer, if there is one of this shape.
-fn made<const D: usize, T: LayerConfig<D>>(config: &T, shape: [usize; D], device: &Device) -> Option<T::Layer> {
+fn made<const D: usize, T: LayerConfig<D>>(
+    config: &T,
+    shape: [usize; D],
+    device: &Device,
+) -> Option<T::Layer> {
     named(config.build(&Site::new(shape, device)))
 }
 
 fn layers() -> Vec<Kind> {
     vec![
         kind!(ActNormConfig, ActNormConfig::new(), |config, device| made(&config, [1, 3], device)),
-        kind!(AffineConfig, AffineConfig::new(AffineForm::Exponential), |_| Anything::Ok(()), |config, _| config
-            .init()),
-        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(), |config, device| made(&config, [1, 4], device)),
+        kind!(
+            AffineConfig,
+            AffineConfig::new(AffineForm::Exponential),
+            |_| Anything::Ok(()),
+            |config, _| config.init()
+        ),
+        kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(), |config, device| made(
+            &config,
+            [1, 4],
+            device
+        )),
         kind!(Conv1x1Config, Conv1x1Config::new(), |config, device| made(&config, [1, 3], device)),
         kind!(
             AffineCoupling,
-            CouplingConfig::new(affine(), MlpConfig::new([4])).with_theta_init(Some(vec![0.0, 1.0])),
+            CouplingConfig::new(affine(), MlpConfig::new([4]))
+                .with_theta_init(Some(vec![0.0, 1.0])),
             |config| config.plan(&site()),
             |config, _| config.build(&site()).unwrap()
         ),
@@ -130,9 +146,21 @@ fn layers() -> Vec<Kind> {
             |config| config.build(&given()).map(|_| ()),
             |config, _| config.build(&given()).unwrap()
         ),
-        kind!(Mixtures, Mixtures::new(MixLogCdfConfig::new(2)), |config, device| made(&config, [1, 2], device)),
-        kind!(HouseholderConfig, HouseholderConfig::new(2), |config, device| made(&config, [1, 3], device)),
-        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, device| made(&config, [1, 3], device)),
+        kind!(Mixtures, Mixtures::new(MixLogCdfConfig::new(2)), |config, device| made(
+            &config,
+            [1, 2],
+            device
+        )),
+        kind!(HouseholderConfig, HouseholderConfig::new(2), |config, device| made(
+            &config,
+            [1, 3],
+            device
+        )),
+        kind!(LeakyReluConfig, LeakyReluConfig::new(), |config, device| made(
+            &config,
+            [1, 3],
+            device
+        )),
         kind!(LogitConfig, LogitConfig::new(), |config, device| made(&config, [1, 3], device)),
         kind!(
             AffineMasked,
@@ -141,24 +169,45 @@ fn layers() -> Vec<Kind> {
             |config, _| config.build(&site()).unwrap()
         ),
         kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.init()),
-        kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config.init([1, 2], device)),
-        kind!(PartitionConfig, PartitionConfig::new(Pattern::Channels), |_| Anything::Ok(()), |config, device| made(
+        kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config
+            .init([1, 2], device)),
+        kind!(
+            PartitionConfig,
+            PartitionConfig::new(Pattern::Channels),
+            |_| Anything::Ok(()),
+            |config, device| made(&config, [1, 2, 4, 4], device)
+        ),
+        kind!(PermutationConfig, PermutationConfig::new(), |config, device| made(
             &config,
-            [1, 2, 4, 4],
+            [1, 3],
             device
         )),
-        kind!(PermutationConfig, PermutationConfig::new(), |config, device| made(&config, [1, 3], device)),
-        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| made(&config, [1, 2, 2, 2], device)),
-        kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| config.init()),
-        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, device| made(&config, [1, 3], device)),
+        kind!(PositionNormConfig, PositionNormConfig::new(), |config, device| made(
+            &config,
+            [1, 2, 2, 2],
+            device
+        )),
+        kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| {
+            config.init()
+        }),
+        kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, device| made(
+            &config,
+            [1, 3],
+            device
+        )),
         kind!(
             SqueezeConfig,
             SqueezeConfig::new(ChannelOrder::BlockMajor),
             |_| Anything::Ok(()),
             |config, device| made(&config, [1, 2, 4, 4], device)
         ),
-        kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| config.init()),
-        kind!(VariationalDequantizationConfig, VariationalDequantizationConfig::new(), |config, _| config),
+        kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| config
+            .init()),
+        kind!(
+            VariationalDequantizationConfig,
+            VariationalDequantizationConfig::new(),
+            |config, _| config
+        ),
     ]
 }
 
@@ -166,11 +215,21 @@ fn networks() -> Vec<Kind> {
     let attention = Mixing::Attention { heads: 2 };
     vec![
         kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| config.init(device)),
-        net!(ConvResNetConfig, ConvResNetConfig::new().with_n_filters(4).with_n_blocks(1), images()),
-        kind!(GatedAttentionConfig, GatedAttentionConfig::new(4).with_mixing(attention), |config, device| config
-            .init(device)),
-        kind!(GatedBlockConfig, GatedBlockConfig::new(4).with_mixing(Some(attention)), |config, device| config
-            .init(device)),
+        net!(
+            ConvResNetConfig,
+            ConvResNetConfig::new().with_n_filters(4).with_n_blocks(1),
+            images()
+        ),
+        kind!(
+            GatedAttentionConfig,
+            GatedAttentionConfig::new(4).with_mixing(attention),
+            |config, device| config.init(device)
+        ),
+        kind!(
+            GatedBlockConfig,
+            GatedBlockConfig::new(4).with_mixing(Some(attention)),
+            |config, device| config.init(device)
+        ),
         kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| config.init(device)),
         net!(GatedNetConfig, GatedNetConfig::new(4, 1).with_mixing(Some(attention)), images()),
         net!(GlowNetConfig, GlowNetConfig::new().with_n_filters(4), images()),
@@ -178,7 +237,8 @@ fn networks() -> Vec<Kind> {
         net!(MlpConfig, MlpConfig::new([4]), vectors()),
         net!(ResNetConfig, ResNetConfig::new().with_d_hidden(4).with_n_blocks(1), vectors()),
         net!(ZeroConvConfig, ZeroConvConfig::new(), images()),
-        kind!(DataInitConvConfig, DataInitConvConfig::new(2, 3), |config, device| config.init(device)),
+        kind!(DataInitConvConfig, DataInitConvConfig::new(2, 3), |config, device| config
+            .init(device)),
         kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| config.init(device)),
     ]
 }
@@ -195,7 +255,8 @@ fn flow_plus_plus() -> FlowPlusPlusConfig {
         encoder_block: EncoderBlock::Conv,
     };
     let stage = |scale, pattern| StageConfig { scale, pattern, n_couplings: 1 };
-    let stages = vec![stage(Scale::Keep, Pattern::Checkerboard), stage(Scale::Squeeze, Pattern::Channels)];
+    let stages =
+        vec![stage(Scale::Keep, Pattern::Checkerboard), stage(Scale::Squeeze, Pattern::Channels)];
     FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise))
         .with_n_filters(4)
         .with_n_blocks(1)
@@ -204,17 +265,23 @@ fn flow_plus_plus() -> FlowPlusPlusConfig {
 
 /// Whole models say what is wrong by `try_init`, too.
 fn models() -> Vec<Kind> {
-    let encoder = FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, [1, 4, 2], 2, 1, EncoderBlock::Conv);
+    let encoder =
+        FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, [1, 4, 2], 2, 1, EncoderBlock::Conv);
     vec![
         kind!(DiagnosisConfig, DiagnosisConfig::new(), |config, _| config),
-        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| named(config.try_init(device))),
-        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| config.init(device)),
-        kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| config.init(device)),
-        kind!(GlowConfig, GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4), |config, device| named(
+        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| named(
             config.try_init(device)
         )),
+        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| config.init(device)),
+        kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| config
+            .init(device)),
+        kind!(GlowConfig, GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4), |config, device| {
+            named(config.try_init(device))
+        }),
         kind!(LoaderConfig, LoaderConfig::new(2), |config, _| config),
-        kind!(MafConfig, MafConfig::new(2).with_hidden(vec![4]), |config, device| named(config.try_init(device))),
+        kind!(MafConfig, MafConfig::new(2).with_hidden(vec![4]), |config, device| named(
+            config.try_init(device)
+        )),
         kind!(RealNvpConfig, RealNvpConfig::new(2).with_hidden(vec![4]), |config, device| named(
             config.try_init(device)
         )),
@@ -248,12 +315,18 @@ fn named_input(name: &str, json: &[u8]) -> Vec<u8> {
 #[test]
 fn configurations() {
     let kinds: Vec<Kind> = [layers(), networks(), models()].into_iter().flatten().collect();
-    let documents: Vec<Value> = kinds.iter().map(|kind| serde_json::from_str(&kind.json).unwrap()).collect();
+    let documents: Vec<Value> =
+        kinds.iter().map(|kind| serde_json::from_str(&kind.json).unwrap()).collect();
     let texts: Vec<Vec<u8>> = kinds.iter().map(|kind| kind.json.clone().into_bytes()).collect();
-    let mut seeds: Vec<Vec<u8>> = kinds.iter().map(|kind| named_input(kind.name, kind.json.as_bytes())).collect();
+    let mut seeds: Vec<Vec<u8>> =
+        kinds.iter().map(|kind| named_input(kind.name, kind.json.as_bytes())).collect();
     seeds.extend(corpus("config"));
     let target = Target { name: "config", file: "config.txt", expansion: 256 };
-    let strategy = (any::<Index>(), document::edits(3), prop_oneof![6 => bytes::edits(0), 1 => bytes::edits(3)]);
+    let strategy = (
+        any::<Index>(),
+        document::edits(3),
+        prop_oneof![6 => bytes::edits(0), 1 => bytes::edits(3)],
+    );
     let build = |(kind, edits, raw): &(Index, Vec<document::Edit>, Vec<Edit>)| {
         let at = kind.index(kinds.len());
         let json = document::edited(&documents[at], edits, &documents).to_string();

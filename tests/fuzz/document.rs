@@ -93,8 +93,12 @@ impl Edit {
                 change(value, *at, |node| *node = found);
             }
             Self::Remove { node, member } => change(value, *node, |node| match node {
-                Value::Array(members) if !members.is_empty() => drop(members.remove(member.index(members.len()))),
-                Value::Object(members) if !members.is_empty() => drop(members.remove(&key(members, *member))),
+                Value::Array(members) if !members.is_empty() => {
+                    drop(members.remove(member.index(members.len())))
+                }
+                Value::Object(members) if !members.is_empty() => {
+                    drop(members.remove(&key(members, *member)))
+                }
                 _ => {}
             }),
             Self::Repeat { node, member, name } => change(value, *node, |node| match node {
@@ -128,8 +132,20 @@ pub fn edited(value: &Value, edits: &[Edit], documents: &[Value]) -> Value {
 
 /// Any text: names that a format knows, and letters of all scripts.
 pub fn text() -> impl Strategy<Value = String> {
-    let known =
-        ["", ".", "..", "__metadata__", "flowkit.format", "flowkit.crc32", "model", "model.", "0", "None", "{", "a: ("];
+    let known = [
+        "",
+        ".",
+        "..",
+        "__metadata__",
+        "flowkit.format",
+        "flowkit.crc32",
+        "model",
+        "model.",
+        "0",
+        "None",
+        "{",
+        "a: (",
+    ];
     prop_oneof![
         2 => select(known.map(String::from).to_vec()),
         2 => vec(any::<char>(), 0..12).prop_map(String::from_iter),
@@ -140,8 +156,10 @@ pub fn text() -> impl Strategy<Value = String> {
 /// A leaf, most of them numbers: ends of the ranges that types of numbers have, and small ones.
 fn leaf() -> impl Strategy<Value = Value> {
     let integers = [0, 1, 2, 3, 255, 65_536, 1 << 31, 1 << 32, 1 << 53, 1 << 62, 1 << 63, u64::MAX];
-    let floats = [0.0, -0.0, 5e-324, 1e-38, 1e-8, 0.499, 0.999, 1.5, 1e20, 3.5e38, f64::MAX, -1.0, -1e300];
-    let plain = [Value::Null, json!(true), json!(false), json!([]), json!({}), json!([0]), json!([1, 2])];
+    let floats =
+        [0.0, -0.0, 5e-324, 1e-38, 1e-8, 0.499, 0.999, 1.5, 1e20, 3.5e38, f64::MAX, -1.0, -1e300];
+    let plain =
+        [Value::Null, json!(true), json!(false), json!([]), json!({}), json!([0]), json!([1, 2])];
     let deep = (0..150).fold(json!(1), |inner, _| json!([inner]));
     prop_oneof![
         4 => select(integers.to_vec()).prop_map(Value::from),

@@ -1,4 +1,5 @@
-//! Names of folders and files: a reader tells by them which data set it has before it, and which part.
+//! Names of folders and files: a reader tells by them which data set it has before it, and which
+//! part.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,8 @@ enum Kind {
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let word = || select(WORDS.to_vec()).prop_map(String::from);
-    let joined = (vec(word(), 1..4), select(vec!["", "_", "-", ".", " "])).prop_map(|(words, by)| words.join(by));
+    let joined = (vec(word(), 1..4), select(vec!["", "_", "-", ".", " "]))
+        .prop_map(|(words, by)| words.join(by));
     let bytes = prop_oneof![
         5 => joined.prop_map(String::into_bytes),
         1 => text().prop_map(String::into_bytes),
@@ -93,8 +95,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let ending = select(vec![".png", ".PNG", ".jpeg", ".gif", ".png.png", ""]);
-    let kind =
-        prop_oneof![6 => Just(Kind::Image), 1 => Just(Kind::Other), 1 => Just(Kind::Folder), 1 => Just(Kind::Link)];
+    let kind = prop_oneof![6 => Just(Kind::Image), 1 => Just(Kind::Other), 1 => Just(Kind::Folder), 1 => Just(Kind::Link)];
     (vec(name(), 0..3), name(), ending, kind).prop_map(|(folders, mut name, ending, kind)| {
         name.extend(ending.as_bytes());
         Entry { folders, name, kind }
@@ -115,7 +116,8 @@ fn path(bytes: &[u8]) -> PathBuf {
 
 /// What cannot be made, such as a file in the place of a folder, is left out.
 fn make(root: &Path, entry: &Entry, image: &[u8]) {
-    let folder = entry.folders.iter().fold(root.to_path_buf(), |folder, name| folder.join(path(name)));
+    let folder =
+        entry.folders.iter().fold(root.to_path_buf(), |folder, name| folder.join(path(name)));
     let place = folder.join(path(&entry.name));
     let _ = fs::create_dir_all(&folder);
     let _ = match entry.kind {
@@ -133,7 +135,9 @@ fn check(split: Split) {
     assert!(!split.train.is_empty() && !split.test.is_empty());
     for images in [split.train, split.test] {
         if let Some(labels) = images.labels() {
-            assert!(labels.len() == images.len() && labels.names().iter().all(|name| !name.is_empty()));
+            assert!(
+                labels.len() == images.len() && labels.names().iter().all(|name| !name.is_empty())
+            );
         }
     }
     let _ = split.report.to_string();

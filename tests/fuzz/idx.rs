@@ -41,7 +41,8 @@ impl Packing {
 }
 
 fn packing() -> impl Strategy<Value = Packing> {
-    let gzip = (1usize..4, select(vec![0, 1, 600])).prop_map(|(members, zeros)| Packing::Gzip { members, zeros });
+    let gzip = (1usize..4, select(vec![0, 1, 600]))
+        .prop_map(|(members, zeros)| Packing::Gzip { members, zeros });
     prop_oneof![Just(Packing::Plain), gzip]
 }
 
@@ -65,7 +66,8 @@ fn fuzz_one(target: &Target, right: &[u8], check: impl Fn(Input<'_>)) {
     let mut seeds = vec![right.to_vec()];
     seeds.extend(corpus(target.name));
     seeds.push(Packing::Gzip { members: 2, zeros: 600 }.pack(right));
-    // A gigabyte of zeros in a few kilobytes is refused by the header, or by where the header says that the file ends.
+    // A gigabyte of zeros in a few kilobytes is refused by the header, or by where the header says
+    // that the file ends.
     let bomb = [right, &vec![0; 1 << 22]].concat();
     seeds.push(Packing::Gzip { members: 1, zeros: 0 }.pack(&bomb));
     let strategy = (edits(3), packing(), prop_oneof![2 => edits(0), 1 => edits(3)]);
@@ -83,7 +85,10 @@ fn idx_images() {
     let target = Target { name: "idx_images", file: "train-images-idx3-ubyte", expansion: DEFLATE };
     fuzz_one(&target, &images(), |input| {
         if let Some(images) = named(mnist::read_files(input.path, &other, Form::PaddedRgb)) {
-            assert_eq!((images.len(), images.labels().unwrap().len()), (RECORDS as usize, RECORDS as usize));
+            assert_eq!(
+                (images.len(), images.labels().unwrap().len()),
+                (RECORDS as usize, RECORDS as usize)
+            );
         }
     });
 }
@@ -93,11 +98,20 @@ fn idx_labels() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("train-images-idx3-ubyte");
     fs::write(&other, images()).unwrap();
-    let target = Target { name: "idx_labels", file: "emnist-letters-train-labels-idx1-ubyte", expansion: DEFLATE };
+    let target = Target {
+        name: "idx_labels",
+        file: "emnist-letters-train-labels-idx1-ubyte",
+        expansion: DEFLATE,
+    };
     fuzz_one(&target, &labels(), |input| {
         named(mnist::read_files(&other, input.path, Form::Original));
         for n_classes in [0, 1, 10, 256, u16::MAX] {
-            let found = mnist::read_labelled(&other, input.path, Form::Padded, LabelSet::Numbered { n_classes });
+            let found = mnist::read_labelled(
+                &other,
+                input.path,
+                Form::Padded,
+                LabelSet::Numbered { n_classes },
+            );
             if let Some(images) = named(found) {
                 let labels = images.labels().unwrap();
                 assert!((0..labels.len()).all(|i| usize::from(labels.get(i)) < labels.n_classes()));

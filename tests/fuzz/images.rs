@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use super::bytes::{edited, edits};
 use super::target::{DEFLATE, Target, corpus, fuzz, named};
 
-/// Largest side that is asked for: with the size of its header, as a caller does who believes the file.
+/// Largest side that is asked for: with the size of its header, as a caller does who believes the
+/// file.
 const SIDE: usize = 64;
 
 /// The checksums of PNG's chunks made right, as far as the chunks are whole.

@@ -6,8 +6,9 @@
 //! * the memory in use at any moment is bounded by a constant and a multiple of the input's bytes;
 //! * it ends within 10 seconds.
 //!
-//! Inputs are small valid files (`corpus`, and what the tests make themselves), changed by a few edits.
-//! Edits know the format, and checksums are corrected: a reader that stops at a checksum hides what it does after it.
+//! Inputs are small valid files (`corpus`, and what the tests make themselves), changed by a few
+//! edits. Edits know the format, and checksums are corrected: a reader that stops at a checksum
+//! hides what it does after it.
 //!
 //! ```console
 //! cargo test --release --test fuzz                              # a second for each target
@@ -16,9 +17,10 @@
 //! ```
 //!
 //! # Libraries
-//! Edits are values of a `proptest` strategy, so it draws them from a seed and shrinks a failure to its fewest edits.
-//! `cargo fuzz` and `cargo bolero` are guided by coverage, but their engines need a nightly compiler. Without one,
-//! bolero draws random bytes, and no image or checkpoint ever begins with those.
+//! Edits are values of a `proptest` strategy, so it draws them from a seed and shrinks a failure to
+//! its fewest edits. `cargo fuzz` and `cargo bolero` are guided by coverage, but their engines need
+//! a nightly compiler. Without one, bolero draws random bytes, and no image or checkpoint ever
+//! begins with those.
 
 mod bytes;
 mod checkpoint;

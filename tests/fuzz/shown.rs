@@ -60,7 +60,8 @@ fn debug() -> impl Strategy<Value = String> {
     ];
     let part = prop_oneof![6 => select(parts.to_vec()).prop_map(String::from), 1 => text()];
     (vec((part, prop::bool::weighted(0.8)), 0..60)).prop_map(|parts| {
-        let line = |(part, ends): &(String, bool)| format!("{part}{}", if *ends { "\n" } else { "" });
+        let line =
+            |(part, ends): &(String, bool)| format!("{part}{}", if *ends { "\n" } else { "" });
         parts.iter().map(line).collect()
     })
 }
@@ -96,8 +97,9 @@ fn claimed_architectures() {
     let values = prop_oneof![text(), Just("Shown".to_owned())];
     let strategy = btree_map(paths, values, 0..4);
     let expected = BTreeMap::from([(String::new(), "Shown".to_owned())]);
-    let claim =
-        |claimed: &BTreeMap<String, String>| Stored::of(&right).claiming(&serde_json::to_value(claimed).unwrap());
+    let claim = |claimed: &BTreeMap<String, String>| {
+        Stored::of(&right).claiming(&serde_json::to_value(claimed).unwrap())
+    };
     let target = Target { name: "architecture", file: "claimed.safetensors", expansion: 256 };
     let mut seeds = vec![claim(&expected), claim(&BTreeMap::new())];
     seeds.extend(corpus("architecture"));

@@ -24,7 +24,8 @@ impl Stored {
     /// The parts of a file that is right.
     pub fn of(file: &[u8]) -> Self {
         let (length, rest) = file.split_at(8);
-        let (header, elements) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+        let (header, elements) =
+            rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
         Self { header: serde_json::from_slice(header).unwrap(), elements: elements.to_vec() }
     }
 
@@ -57,33 +58,33 @@ pub struct Edits {
 pub fn edits() -> impl Strategy<Value = Edits> {
     let raw = prop_oneof![3 => bytes::edits(0), 1 => bytes::edits(3)];
     let elements = prop_oneof![1 => bytes::edits(0), 1 => bytes::edits(2)];
-    (any::<Index>(), document::edits(3), elements, raw).prop_map(|(file, header, elements, raw)| Edits {
-        file,
-        header,
-        elements,
-        raw,
-    })
+    (any::<Index>(), document::edits(3), elements, raw)
+        .prop_map(|(file, header, elements, raw)| Edits { file, header, elements, raw })
 }
 
-/// One of the files with its changes. The number of elements stays, since any other is seen at once.
+/// One of the files with its changes. The number of elements stays, since any other is seen at
+/// once.
 pub fn edited(files: &[Stored], edits: &Edits) -> Vec<u8> {
     let file = &files[edits.file.index(files.len())];
     let headers: Vec<Value> = files.iter().map(|file| file.header.clone()).collect();
     let header = document::edited(&file.header, &edits.header, &headers);
-    let mut elements = bytes::edited(&file.elements, &edits.elements, std::slice::from_ref(&file.elements));
+    let mut elements =
+        bytes::edited(&file.elements, &edits.elements, std::slice::from_ref(&file.elements));
     elements.resize(file.elements.len(), 0);
     let whole = Stored { header, elements }.write();
     bytes::edited(&whole, &edits.raw, std::slice::from_ref(&whole))
 }
 
-/// Reads a checkpoint. Where its checksum is wrong, that is an error and it is made right: what a checksum hides is
-/// there for everybody who can compute it.
+/// Reads a checkpoint. Where its checksum is wrong, that is an error and it is made right: what a
+/// checksum hides is there for everybody who can compute it.
 pub fn read(input: &Input<'_>) -> Result<Checkpoint, CheckpointError> {
     let read = Checkpoint::load(input.path);
     let Err(CheckpointError::Checksum { found, .. }) = &read else { return read };
     assert!(!read.as_ref().unwrap_err().to_string().is_empty());
     let key = b"\"flowkit.crc32\":\"";
-    let Some(at) = input.bytes.windows(key.len()).position(|window| window == key) else { return read };
+    let Some(at) = input.bytes.windows(key.len()).position(|window| window == key) else {
+        return read;
+    };
     let mut mended = input.bytes.to_vec();
     let place = mended.iter_mut().skip(at + key.len());
     place.zip(format!("{found:08x}").into_bytes()).for_each(|(byte, digit)| *byte = digit);

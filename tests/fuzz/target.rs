@@ -28,12 +28,14 @@ const ROUND: u32 = 16;
 const SLOW: Duration = Duration::from_secs(10);
 const HANGING: Duration = Duration::from_secs(60);
 
-/// Bytes that every input may use, however small it is: buffers of decoders, a model of a few layers.
+/// Bytes that every input may use, however small it is: buffers of decoders, a model of a few
+/// layers.
 const BASE: usize = 32 << 20;
 
 /// Seconds for each target: few by default, since all tests wait for it.
 fn seconds() -> Duration {
-    let seconds = std::env::var("FLOWKIT_FUZZ_SECONDS").map(|text| text.parse().expect("FLOWKIT_FUZZ_SECONDS"));
+    let seconds = std::env::var("FLOWKIT_FUZZ_SECONDS")
+        .map(|text| text.parse().expect("FLOWKIT_FUZZ_SECONDS"));
     Duration::from_secs_f64(seconds.unwrap_or(1.0))
 }
 
@@ -68,8 +70,8 @@ pub struct Target {
     pub expansion: usize,
 }
 
-/// Most bytes that a byte of Deflate expands to, which gzip and PNG use; as many again while a vector grows; and twice
-/// that, since a reader may hold what it read and what it makes of it.
+/// Most bytes that a byte of Deflate expands to, which gzip and PNG use; as many again while a
+/// vector grows; and twice that, since a reader may hold what it read and what it makes of it.
 pub const DEFLATE: usize = 4 * 1032;
 
 /// Where an input is written before it is read, so that it is left behind even by an abort.
@@ -113,7 +115,11 @@ impl Place {
         check(Input { path: &self.file, bytes });
         let (used, took) = (ALLOCATOR.peak_usage().saturating_sub(before), start.elapsed());
         let allowed = BASE + bytes.len() * self.expansion;
-        assert!(used <= allowed, "{used} bytes of memory for an input of {}, allowed are {allowed}", bytes.len());
+        assert!(
+            used <= allowed,
+            "{used} bytes of memory for an input of {}, allowed are {allowed}",
+            bytes.len()
+        );
         assert!(took <= SLOW, "{took:?} for an input of {} bytes", bytes.len());
     }
 }
@@ -145,7 +151,10 @@ pub fn fuzz<S>(
     let _alone = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let (name, place) = (target.name, Place::of(target));
     let seed = seed();
-    tell(&format!("{name}: FLOWKIT_FUZZ_SEED={seed}, each input is first written to {}", place.file.display()));
+    tell(&format!(
+        "{name}: FLOWKIT_FUZZ_SEED={seed}, each input is first written to {}",
+        place.file.display()
+    ));
     seeds.iter().for_each(|bytes| place.run(bytes, &check));
     let (start, limit) = (Instant::now(), seconds());
     let mut rounds = 0u64;
@@ -153,12 +162,19 @@ pub fn fuzz<S>(
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&rounds.to_le_bytes());
-        let config = Config { cases: ROUND, failure_persistence: None, max_shrink_iters: 4096, ..Config::default() };
-        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &key));
+        let config = Config {
+            cases: ROUND,
+            failure_persistence: None,
+            max_shrink_iters: 4096,
+            ..Config::default()
+        };
+        let mut runner =
+            TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &key));
         let panic = Arc::new(Mutex::new(String::new()));
         let check_value = |value| {
             let run = || place.run(&build(&value), &check);
-            catch_unwind(AssertUnwindSafe(run)).map_err(|_| TestCaseError::fail(panic.lock().unwrap().clone()))
+            catch_unwind(AssertUnwindSafe(run))
+                .map_err(|_| TestCaseError::fail(panic.lock().unwrap().clone()))
         };
         let outcome = quietly(&panic, || runner.run(&strategy, check_value));
         match outcome {
@@ -166,7 +182,10 @@ pub fn fuzz<S>(
             Err(TestError::Fail(reason, value)) => {
                 let failing = place.folder.with_extension("failing");
                 fs::write(&failing, build(&value)).unwrap();
-                panic!("{name}, seed {seed}, round {rounds}: {reason}\n{value:#?}\nbytes in {}", failing.display());
+                panic!(
+                    "{name}, seed {seed}, round {rounds}: {reason}\n{value:#?}\nbytes in {}",
+                    failing.display()
+                );
             }
             Err(TestError::Abort(reason)) => panic!("{name}: {reason}"),
         }
@@ -177,7 +196,9 @@ pub fn fuzz<S>(
 /// Runs it with its panics kept in `what`, of which shrinking causes hundreds, instead of printed.
 fn quietly<T>(what: &Arc<Mutex<String>>, run: impl FnOnce() -> T) -> T {
     let (printing, kept) = (panic::take_hook(), what.clone());
-    panic::set_hook(Box::new(move |panic| *kept.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string()));
+    panic::set_hook(Box::new(move |panic| {
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string()
+    }));
     let found = run();
     panic::set_hook(printing);
     found
@@ -200,7 +221,15 @@ pub fn named<T, E: Error>(result: Result<T, E>) -> Option<T> {
 fn broken_rules_are_found() {
     let run = |check: fn(Input<'_>)| {
         let target = Target { name: "broken", file: "any.txt", expansion: 8 };
-        let seen = || fuzz(&target, &[], edits(2), |edits| edited(b"right", edits, &[b"other".to_vec()]), check);
+        let seen = || {
+            fuzz(
+                &target,
+                &[],
+                edits(2),
+                |edits| edited(b"right", edits, &[b"other".to_vec()]),
+                check,
+            )
+        };
         let panic = catch_unwind(AssertUnwindSafe(seen)).expect_err("nothing was found");
         panic.downcast_ref::<String>().expect("a text").clone()
     };

@@ -3,8 +3,12 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::Context;
-use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
-use flowkit::model::flow_plus_plus::{self, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, VariationalConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
+use flowkit::model::flow_plus_plus::{
+    self, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, VariationalConfig,
+};
 use flowkit::model::glow::{self, GlowConfig, GlowPrior};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, Objective};
@@ -12,11 +16,14 @@ use flowkit::train::{NegativeLogLikelihood, Objective};
 use crate::{device, embedded, turn};
 
 fn levels(shape: [usize; 4], n_levels: usize) -> Tensor<4, Int> {
-    let data: Vec<i64> = (0..shape.iter().product::<usize>()).map(|i| ((i * 37 + i / 7) % n_levels) as i64).collect();
+    let data: Vec<i64> = (0..shape.iter().product::<usize>())
+        .map(|i| ((i * 37 + i / 7) % n_levels) as i64)
+        .collect();
     Tensor::from_data(TensorData::new(data, shape), &device())
 }
 
-/// Differentiates the loss, as an update does, which consumes the graph of a condition, and searches then.
+/// Differentiates the loss, as an update does, which consumes the graph of a condition, and
+/// searches then.
 fn assert_no_fault<M>(model: &M, objective: &impl Objective<M>, what: &str) {
     let loss = objective.loss(model);
     assert!(loss.clone().into_scalar::<f32>().is_finite(), "{what}");
@@ -46,7 +53,13 @@ fn of_flow_plus_plus() {
             *n_components = 2;
         }
         if let DequantizationConfig::Variational(noise) = &mut config.dequantization {
-            *noise = VariationalConfig { n_filters: 4, n_blocks: 1, n_context: 4, n_encoder_blocks: 1, ..*noise };
+            *noise = VariationalConfig {
+                n_filters: 4,
+                n_blocks: 1,
+                n_context: 4,
+                n_encoder_blocks: 1,
+                ..*noise
+            };
         }
         let x = levels([4, 3, side, side], config.n_levels);
         let model = config.init(&device()).initialize(x.clone()).unwrap();
@@ -67,7 +80,10 @@ fn of_glow() {
         assert_no_fault(&model, &NegativeLogLikelihood::new(x.clone()), &preset.to_string());
 
         let config = config.with_prior(GlowPrior::Classes { n_classes: 3 });
-        let model = config.init_classes(&device()).initialize_given(x.clone(), &embedded(8, 3).detach()).unwrap();
+        let model = config
+            .init_classes(&device())
+            .initialize_given(x.clone(), &embedded(8, 3).detach())
+            .unwrap();
         let objective = NegativeLogLikelihood::given(x, embedded(8, 3));
         assert_no_fault(&model, &objective, &format!("{preset} with classes"));
     }
@@ -87,11 +103,22 @@ fn of_models_of_vectors() {
     for n in [16, 1] {
         let context = || embedded(n, 3);
         for law in &laws {
-            let nvp = RealNvpConfig::new(2).with_n_couplings(2).with_hidden(vec![4]).with_law(law.clone());
+            let nvp = RealNvpConfig::new(2)
+                .with_n_couplings(2)
+                .with_hidden(vec![4])
+                .with_law(law.clone());
             let maf = MafConfig::new(2).with_n_layers(2).with_hidden(vec![4]).with_law(law.clone());
             let plain = NegativeLogLikelihood::new(x.clone());
-            assert_no_fault(&nvp.init(&device()).initialize(x.clone()).unwrap(), &plain, &format!("{nvp}"));
-            assert_no_fault(&maf.init(&device()).initialize(x.clone()).unwrap(), &plain, &format!("{maf}"));
+            assert_no_fault(
+                &nvp.init(&device()).initialize(x.clone()).unwrap(),
+                &plain,
+                &format!("{nvp}"),
+            );
+            assert_no_fault(
+                &maf.init(&device()).initialize(x.clone()).unwrap(),
+                &plain,
+                &format!("{maf}"),
+            );
             let given = || NegativeLogLikelihood::given(x.clone(), context());
             let (nvp, maf) = (nvp.with_d_context(Some(3)), maf.with_d_context(Some(3)));
             let start = context().for_batch(16).detach();
@@ -107,7 +134,11 @@ fn of_models_of_vectors() {
 #[test]
 fn of_data_with_a_graph() {
     let _turn = turn();
-    let model = RealNvpConfig::new(3).with_n_couplings(2).with_hidden(vec![4]).init(&device()).without_data();
+    let model = RealNvpConfig::new(3)
+        .with_n_couplings(2)
+        .with_hidden(vec![4])
+        .init(&device())
+        .without_data();
     let objective = NegativeLogLikelihood::new(embedded(8, 3));
     assert_no_fault(&model, &objective, "data with a graph");
     assert_eq!(objective.gradient_fault(&model.valid()), None, "a model outside of any graph");

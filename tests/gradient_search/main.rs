@@ -1,5 +1,5 @@
-//! The search for a gradient that is not finite: it ends on every healthy model, whatever the model's parts share, names
-//! the part at fault, and lets `Skip` and `Restore` go on.
+//! The search for a gradient that is not finite: it ends on every healthy model, whatever the
+//! model's parts share, names the part at fault, and lets `Skip` and `Restore` go on.
 
 use std::sync::{Mutex, MutexGuard};
 

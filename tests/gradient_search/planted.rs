@@ -5,11 +5,13 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::quantize::{Encoder, VariationalDequantization, VariationalDequantizationConfig};
 use flowkit::train::{
-    NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig, UpdateOutcome,
+    NegativeLogLikelihood, NonFinite, NonFinitePlace, Objective, TrainError, Trainer,
+    TrainerConfig, UpdateOutcome,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, Context, ContextShape, Coupling, CouplingConfig, Flow, GradientMemory,
-    LayerConfig, Logit, LogitConfig, Mlp, MlpConfig, Prior, ShapeError, ShapeMap, Sigmoid, Site, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, Context, ContextShape, Coupling, CouplingConfig, Flow,
+    GradientMemory, LayerConfig, Logit, LogitConfig, Mlp, MlpConfig, Prior, ShapeError, ShapeMap,
+    Sigmoid, Site, StandardNormal,
 };
 
 use crate::build::{fixed, layer};
@@ -119,24 +121,41 @@ impl<C: Context> Prior<2, C> for Latents {
         StandardNormal::new().log_prob(if self.kink { kinked(z, 0.0) } else { z }, context)
     }
 
-    fn sample(&self, shape: [usize; 2], temperature: f64, context: &C, device: &Device, dtype: DType) -> Tensor<2> {
+    fn sample(
+        &self,
+        shape: [usize; 2],
+        temperature: f64,
+        context: &C,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<2> {
         StandardNormal::new().sample(shape, temperature, context, device, dtype)
     }
 }
 
-type Noise = (Coupling<flowkit::law::Affine, Mlp>, Kink, Coupling<flowkit::law::Affine, Mlp>, Sigmoid);
-type Model = Flow<(Logit, ActNorm<2>, Kink, ActNorm<2>), Latents, 2, (), VariationalDequantization<Scale, Noise>>;
+type Noise =
+    (Coupling<flowkit::law::Affine, Mlp>, Kink, Coupling<flowkit::law::Affine, Mlp>, Sigmoid);
+type Model = Flow<
+    (Logit, ActNorm<2>, Kink, ActNorm<2>),
+    Latents,
+    2,
+    (),
+    VariationalDequantization<Scale, Noise>,
+>;
 
 fn model(place: Place) -> Model {
     let device = device();
     let only = |at: &[Place]| at.contains(&place).then_some(place);
     // Two layers that share what the encoder made.
     let coupling = || {
-        let config = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));
+        let config =
+            CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));
         config.build(&Site::<2>::described([1, 2], ContextShape::vector(Some(1)), &device)).unwrap()
     };
-    let noise = (coupling(), Kink::new(only(&[Place::NoiseFlow]), &device), coupling(), Sigmoid::new());
-    let dequantization = VariationalDequantizationConfig::new().init(Scale::new(place, &device), noise);
+    let noise =
+        (coupling(), Kink::new(only(&[Place::NoiseFlow]), &device), coupling(), Sigmoid::new());
+    let dequantization =
+        VariationalDequantizationConfig::new().init(Scale::new(place, &device), noise);
     let norm = || layer(&ActNormConfig::new(), [1, 2], &device);
     let kink = Kink::new(only(&[Place::Layer, Place::Parameter]), &device);
     let layers = (fixed(&LogitConfig::new()), norm(), kink, norm());
@@ -169,7 +188,9 @@ fn a_fault_is_named_wherever_it_is() {
             let config = TrainerConfig::new(2).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), config).unwrap();
             let error = trainer.update_on(&device(), &batch(0)).unwrap_err();
-            let TrainError::NonFiniteGradient { fault, .. } = error else { panic!("{place:?}: {error}") };
+            let TrainError::NonFiniteGradient { fault, .. } = error else {
+                panic!("{place:?}: {error}")
+            };
             assert_eq!(fault, expected, "{place:?} under {backward:?}");
         }
     }
@@ -184,7 +205,9 @@ fn a_fault_of_any_part_is_named() {
             let config = TrainerConfig::new(2).with_gradient_memory(backward);
             let mut trainer = Trainer::new(model(Place::EncoderAtZero), config).unwrap();
             let error = trainer.update_on_parts(&device(), &parts).unwrap_err();
-            let TrainError::NonFiniteGradient { fault: Some(fault), .. } = error else { panic!("{error}") };
+            let TrainError::NonFiniteGradient { fault: Some(fault), .. } = error else {
+                panic!("{error}")
+            };
             assert_eq!(fault.path, "surjection.encoder", "{backward:?}");
         }
     }

@@ -16,19 +16,26 @@ struct Found {
 /// Whether `text` holds `word` as a whole word.
 fn holds(text: &str, word: &str) -> bool {
     let inner = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    text.match_indices(word)
-        .any(|(at, _)| !inner(text[..at].chars().next_back()) && !inner(text[at + word.len()..].chars().next()))
+    text.match_indices(word).any(|(at, _)| {
+        !inner(text[..at].chars().next_back()) && !inner(text[at + word.len()..].chars().next())
+    })
 }
 
 /// Text without comments.
 fn code(text: &str) -> String {
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Names in `impl ... Bijector<...> for Name`, however many lines the header has.
 fn implemented(code: &str) -> Vec<String> {
     let mut names = Vec::new();
-    for (at, _) in code.match_indices("impl").filter(|(at, _)| code[..*at].rsplit('\n').next().is_some_and(blank)) {
+    for (at, _) in code
+        .match_indices("impl")
+        .filter(|(at, _)| code[..*at].rsplit('\n').next().is_some_and(blank))
+    {
         let Some(end) = code[at..].find(['{', ';']) else { continue };
         let header = code[at..at + end].split_whitespace().collect::<Vec<_>>().join(" ");
         // The trait follows the generics of `impl`, whose bounds may name it too: it is the one
@@ -38,10 +45,13 @@ fn implemented(code: &str) -> Vec<String> {
         if implemented != "Bijector" {
             continue;
         }
-        names.push(match after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>() {
-            name if name.is_empty() => "tuple".to_owned(),
-            name => name,
-        });
+        names.push(
+            match after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+            {
+                name if name.is_empty() => "tuple".to_owned(),
+                name => name,
+            },
+        );
     }
     names
 }
@@ -88,7 +98,8 @@ fn generated(code: &str) -> Vec<String> {
             });
             let Some(word) = words.next() else { continue };
             let end = word.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(word.len());
-            let of = if word.ends_with(':') { words.next().unwrap_or_default() } else { "Bijector" };
+            let of =
+                if word.ends_with(':') { words.next().unwrap_or_default() } else { "Bijector" };
             if end > 0 && of.starts_with("Bijector") {
                 names.push(word[..end].to_owned());
             }
@@ -106,7 +117,8 @@ fn bijectors() -> Vec<Found> {
         let own = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         for name in implemented(own).into_iter().chain(generated(own)) {
             let of = |kind: &str| format!("pub {kind} {name}");
-            let is_public = all.iter().any(|code| holds(code, &of("struct")) || holds(code, &of("enum")));
+            let is_public =
+                all.iter().any(|code| holds(code, &of("struct")) || holds(code, &of("enum")));
             found.push(Found { name, is_public });
         }
     }
@@ -129,7 +141,10 @@ fn every_bijector_is_in_the_table() {
 fn every_public_bijector_can_be_chosen() {
     let page = fs::read_to_string(root().join("docs/choose.md")).unwrap();
     for Found { name, is_public } in bijectors() {
-        assert!(!is_public || holds(&page, &name), "{name} is public, and docs/choose.md does not name it");
+        assert!(
+            !is_public || holds(&page, &name),
+            "{name} is public, and docs/choose.md does not name it"
+        );
     }
 }
 

@@ -55,6 +55,9 @@ fn some_comments_are_narrow() {
 #[test]
 fn wide_comments_are_found() {
     let long = "word ".repeat(30);
-    let text = format!("// {long}\nlet x = 1; // {long}\n/// | {long} |\n/// {}\n    //! {long}\n", "x".repeat(200));
+    let text = format!(
+        "// {long}\nlet x = 1; // {long}\n/// | {long} |\n/// {}\n    //! {long}\n",
+        "x".repeat(200)
+    );
     assert_eq!(wide(&text).iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 5]);
 }

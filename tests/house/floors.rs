@@ -45,7 +45,8 @@ struct Import {
 /// that begin with `crate`, alone or in a group, and those that reach the root by `super`. Macros'
 /// `$crate` is none, and neither is what stands in comments.
 fn imports(text: &str, module: &[&str]) -> Vec<Import> {
-    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code: Vec<&str> =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
     let to_root = "super::".repeat(module.len());
     let mut found = Vec::new();
@@ -65,7 +66,9 @@ fn imports(text: &str, module: &[&str]) -> Vec<Import> {
                 Some(group) => first_names(group),
                 None => vec![name(rest)],
             };
-            found.extend(names.into_iter().filter(|name| !name.is_empty()).map(|name| Import { line, name }));
+            found.extend(
+                names.into_iter().filter(|name| !name.is_empty()).map(|name| Import { line, name }),
+            );
         }
     }
     found.sort();
@@ -132,10 +135,14 @@ fn rooms_are_on_a_floor() {
     for entry in fs::read_dir(root().join("src")).unwrap() {
         let path = entry.unwrap().path();
         let room = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        assert!(DOORS.contains(&room.as_str()) || floor(&room).is_some(), "`{room}` is on no floor");
+        assert!(
+            DOORS.contains(&room.as_str()) || floor(&room).is_some(),
+            "`{room}` is on no floor"
+        );
     }
     for room in FLOORS.concat() {
-        let [folder, file] = [root().join("src").join(room), root().join("src").join(format!("{room}.rs"))];
+        let [folder, file] =
+            [root().join("src").join(room), root().join("src").join(format!("{room}.rs"))];
         assert!(folder.is_dir() || file.is_file(), "there is no room `{room}`");
     }
 }
@@ -148,9 +155,13 @@ fn imports_go_down() {
     for (file, line, own, other) in imports {
         match (floor(&own), floor(&other)) {
             (Some(below), Some(above)) if above > below => {
-                upward.push(format!("{file}:{line}: `{own}` (floor {below}) imports `{other}` (floor {above})"));
+                upward.push(format!(
+                    "{file}:{line}: `{own}` (floor {below}) imports `{other}` (floor {above})"
+                ));
             }
-            (_, None) => upward.push(format!("{file}:{line}: `{other}` is imported from the root, not from its room")),
+            (_, None) => upward.push(format!(
+                "{file}:{line}: `{other}` is imported from the root, not from its room"
+            )),
             _ => {}
         }
     }
@@ -176,7 +187,12 @@ fn rooms_form_no_ring() {
     }
     let ring: Vec<String> = left
         .iter()
-        .flat_map(|room| edges[*room].iter().filter(|(other, _)| left.contains(other)).map(move |edge| (room, edge)))
+        .flat_map(|room| {
+            edges[*room]
+                .iter()
+                .filter(|(other, _)| left.contains(other))
+                .map(move |edge| (room, edge))
+        })
         .map(|(room, (other, at))| format!("{at}: `{room}` imports `{other}`"))
         .collect();
     assert!(ring.is_empty(), "{}", ring.join("\n"));
@@ -192,7 +208,9 @@ fn f(x: &crate::bijector::Site) { $crate::macros!(); pub(crate) fn g() {} }
 use super::super::reshape::Swap;
 ";
     let found = imports(text, &["law", "affine"]);
-    let expected = [(2, "error"), (3, "context"), (3, "flow"), (3, "law"), (5, "bijector"), (6, "reshape")];
-    let found: Vec<(usize, &str)> = found.iter().map(|import| (import.line, import.name.as_str())).collect();
+    let expected =
+        [(2, "error"), (3, "context"), (3, "flow"), (3, "law"), (5, "bijector"), (6, "reshape")];
+    let found: Vec<(usize, &str)> =
+        found.iter().map(|import| (import.line, import.name.as_str())).collect();
     assert_eq!(found, expected);
 }

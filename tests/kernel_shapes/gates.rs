@@ -30,7 +30,9 @@ pub fn doors() -> Vec<Door> {
             let (x, gradient) = raw!(c, 4, 4);
             all!(4 <Dispatch as NetworkOps>::concat_elu_backward(x, gradient))
         }),
-        door("gated_residual", &[x, twice("h")], &[], |c| numbers(gated_residual::forward(c.get(0), c.get(1)))),
+        door("gated_residual", &[x, twice("h")], &[], |c| {
+            numbers(gated_residual::forward(c.get(0), c.get(1)))
+        }),
         door("gated_residual::reference", &[x, twice("h")], &[], |c| {
             numbers(gated_residual::reference(c.get(0), c.get(1)))
         }),
@@ -52,16 +54,34 @@ pub fn doors() -> Vec<Door> {
             let (x, gain, shift) = raw!(c, 4, 4, 4);
             all!(4 <Dispatch as NetworkOps>::channel_norm(x, gain, shift, 1e-5))
         }),
-        door("NetworkOps::channel_norm_backward", &[x, channel("gain"), same("gradient")], &[], |c| {
-            let (x, gain, gradient) = raw!(c, 4, 4, 4);
-            let (x, gain, shift) = <Dispatch as NetworkOps>::channel_norm_backward(x, gain, gradient, 1e-5);
-            all!(4 x, 4 gain, 4 shift)
-        }),
+        door(
+            "NetworkOps::channel_norm_backward",
+            &[x, channel("gain"), same("gradient")],
+            &[],
+            |c| {
+                let (x, gain, gradient) = raw!(c, 4, 4, 4);
+                let (x, gain, shift) =
+                    <Dispatch as NetworkOps>::channel_norm_backward(x, gain, gradient, 1e-5);
+                all!(4 x, 4 gain, 4 shift)
+            },
+        ),
         door("gated_norm", &gated, &[], move |c| {
-            numbers(gated_norm::forward(c.get(0), c.get(1), (c.get(2), Some(c.get(3))), norm(c), before))
+            numbers(gated_norm::forward(
+                c.get(0),
+                c.get(1),
+                (c.get(2), Some(c.get(3))),
+                norm(c),
+                before,
+            ))
         }),
         door("gated_norm::reference", &gated, &[], move |c| {
-            numbers(gated_norm::reference(c.get(0), c.get(1), (c.get(2), Some(c.get(3))), norm(c), before))
+            numbers(gated_norm::reference(
+                c.get(0),
+                c.get(1),
+                (c.get(2), Some(c.get(3))),
+                norm(c),
+                before,
+            ))
         }),
         door("NetworkOps::gated_norm", &gated, &[], move |c| {
             let (x, maps, weight, bias, gain, shift) = raw!(c, 4, 4, 4, 1, 4, 4);
@@ -74,7 +94,9 @@ pub fn doors() -> Vec<Door> {
             move |c| {
                 let (x, maps, weight, bias, gain, gradient) = raw!(c, 4, 4, 4, 1, 4, 4);
                 let (x, maps, weight, bias, gain, shift) =
-                    <Dispatch as NetworkOps>::gated_norm_backward(x, maps, weight, bias, gain, gradient, before, 1e-5);
+                    <Dispatch as NetworkOps>::gated_norm_backward(
+                        x, maps, weight, bias, gain, gradient, before, 1e-5,
+                    );
                 all!(4 x, 4 maps, 4 weight, 1 bias, 4 gain, 4 shift)
             },
         ),

@@ -25,7 +25,9 @@ pub fn doors() -> Vec<Door> {
     let both = |(a, b): (Tensor<2>, Tensor<2>)| [numbers(a), numbers(b)].concat();
     let pair = |(a, b): (Tensor<3>, Tensor<1>)| [numbers(a), numbers(b)].concat();
     vec![
-        door("mixture_logistic", &[x, theta], &[], move |c| both(mixture_logistic::forward(c.get(0), c.get(1), -7.0))),
+        door("mixture_logistic", &[x, theta], &[], move |c| {
+            both(mixture_logistic::forward(c.get(0), c.get(1), -7.0))
+        }),
         door("mixture_logistic::reference", &[x, theta], &[], move |c| {
             both(mixture_logistic::reference::forward(c.get(0), c.get(1), -7.0))
         }),
@@ -46,11 +48,17 @@ pub fn doors() -> Vec<Door> {
             let (z, theta) = raw!(c, 2, 3);
             all!(3 <Dispatch as FlowOps>::mixture_logistic_inverse(z, theta, -7.0))
         }),
-        door("FlowOps::mixture_logistic_backward", &[x, theta, ("gradient", &[2, 2, 7])], &[], |c| {
-            let (x, theta, gradient) = raw!(c, 2, 3, 3);
-            let (x, theta) = <Dispatch as FlowOps>::mixture_logistic_backward(x, theta, gradient, -7.0);
-            all!(2 x, 3 theta)
-        }),
+        door(
+            "FlowOps::mixture_logistic_backward",
+            &[x, theta, ("gradient", &[2, 2, 7])],
+            &[],
+            |c| {
+                let (x, theta, gradient) = raw!(c, 2, 3, 3);
+                let (x, theta) =
+                    <Dispatch as FlowOps>::mixture_logistic_backward(x, theta, gradient, -7.0);
+                all!(2 x, 3 theta)
+            },
+        ),
         door("affine_coupling", &[image, affine], &ODD, move |c| {
             pair(affine_coupling::forward(c.get(0), c.get(1), FORM, RANGE))
         }),
@@ -71,18 +79,30 @@ pub fn doors() -> Vec<Door> {
             let (z, theta) = raw!(c, 3, 3);
             all!(3 <Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, FORM, RANGE))
         }),
-        door("NetworkOps::affine_coupling_backward", &[image, affine, ("gradient", &[2, 5, 3])], &[], |c| {
-            let (x, theta, gradient) = raw!(c, 3, 3, 3);
-            let (x, theta) = <Dispatch as NetworkOps>::affine_coupling_backward(x, theta, gradient, FORM, RANGE);
-            all!(3 x, 3 theta)
-        }),
+        door(
+            "NetworkOps::affine_coupling_backward",
+            &[image, affine, ("gradient", &[2, 5, 3])],
+            &[],
+            |c| {
+                let (x, theta, gradient) = raw!(c, 3, 3, 3);
+                let (x, theta) = <Dispatch as NetworkOps>::affine_coupling_backward(
+                    x, theta, gradient, FORM, RANGE,
+                );
+                all!(3 x, 3 theta)
+            },
+        ),
         door("NetworkOps::affine_log_det", &[affine], &[(0, 0), (0, 2)], |c| {
             let (theta,) = raw!(c, 3);
             all!(1 <Dispatch as NetworkOps>::affine_log_det(theta, FORM))
         }),
-        door("NetworkOps::affine_log_det_backward", &[affine, ("gradient", &[2])], &[(0, 2)], |c| {
-            let (theta, gradient) = raw!(c, 3, 1);
-            all!(3 <Dispatch as NetworkOps>::affine_log_det_backward(theta, gradient, FORM))
-        }),
+        door(
+            "NetworkOps::affine_log_det_backward",
+            &[affine, ("gradient", &[2])],
+            &[(0, 2)],
+            |c| {
+                let (theta, gradient) = raw!(c, 3, 1);
+                all!(3 <Dispatch as NetworkOps>::affine_log_det_backward(theta, gradient, FORM))
+            },
+        ),
     ]
 }

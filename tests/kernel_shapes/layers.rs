@@ -9,7 +9,11 @@ use flowkit::kernel::{NetworkOps, attention, channel_affine, conv2d, linear};
 use crate::{Door, Named, door, numbers};
 
 pub fn convolutions() -> Vec<Door> {
-    let stages = ConvStages { border: Border::Channel, epilogue: Epilogue::Relu, before: PreActivation::ConcatElu };
+    let stages = ConvStages {
+        border: Border::Channel,
+        epilogue: Epilogue::Relu,
+        before: PreActivation::ConcatElu,
+    };
     let x: Named = ("x", &[2, 2, 4, 5]);
     let weight: Named = ("weight", &[3, 5, 3, 3]);
     let bias: Named = ("bias", &[3]);
@@ -32,17 +36,24 @@ pub fn convolutions() -> Vec<Door> {
             let (x, weight, bias) = raw!(c, 4, 4, 1);
             all!(4 <Dispatch as NetworkOps>::same_conv2d(x, weight, bias, stages))
         }),
-        door("NetworkOps::same_conv2d_backward", &[x, weight, y("y"), y("gradient")], &[], move |c| {
-            let (x, weight, y, gradient) = raw!(c, 4, 4, 4, 4);
-            let (x, weight, bias) =
-                <Dispatch as NetworkOps>::same_conv2d_backward(x, weight, y, gradient, stages, true);
-            all!(4 x, 4 weight, 1 bias)
-        }),
+        door(
+            "NetworkOps::same_conv2d_backward",
+            &[x, weight, y("y"), y("gradient")],
+            &[],
+            move |c| {
+                let (x, weight, y, gradient) = raw!(c, 4, 4, 4, 4);
+                let (x, weight, bias) = <Dispatch as NetworkOps>::same_conv2d_backward(
+                    x, weight, y, gradient, stages, true,
+                );
+                all!(4 x, 4 weight, 1 bias)
+            },
+        ),
     ]
 }
 
 pub fn doors() -> Vec<Door> {
-    let (rows, weight, bias): (Named, Named, Named) = (("x", &[3, 4]), ("weight", &[4, 5]), ("bias", &[5]));
+    let (rows, weight, bias): (Named, Named, Named) =
+        (("x", &[3, 4]), ("weight", &[4, 5]), ("bias", &[5]));
     let y = |name| -> Named { (name, &[3, 5]) };
     let x: Named = ("x", &[2, 3, 4]);
     let channel = |name| -> Named { (name, &[3]) };
@@ -61,37 +72,55 @@ pub fn doors() -> Vec<Door> {
         }),
         door("NetworkOps::dense_backward", &[rows, weight, y("y"), y("gradient")], &[], |c| {
             let (x, weight, y, gradient) = raw!(c, 2, 2, 2, 2);
-            let (x, weight, bias) =
-                <Dispatch as NetworkOps>::dense_backward(x, weight, y, gradient, Epilogue::Nothing, true);
+            let (x, weight, bias) = <Dispatch as NetworkOps>::dense_backward(
+                x,
+                weight,
+                y,
+                gradient,
+                Epilogue::Nothing,
+                true,
+            );
             all!(2 x, 2 weight, 1 bias)
         }),
         door("channel_affine", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
             numbers(channel_affine::forward(c.get(0), c.get(1), c.get(2)))
         }),
-        door("channel_affine::reference", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
-            numbers(channel_affine::reference(c.get(0), c.get(1), c.get(2)))
-        }),
-        door("NetworkOps::channel_affine", &[x, channel("shift"), channel("scale")], &[(0, 0), (0, 2)], |c| {
-            let (x, shift, scale) = raw!(c, 3, 1, 1);
-            all!(3 <Dispatch as NetworkOps>::channel_affine(x, shift, scale))
-        }),
+        door(
+            "channel_affine::reference",
+            &[x, channel("shift"), channel("scale")],
+            &[(0, 0), (0, 2)],
+            |c| numbers(channel_affine::reference(c.get(0), c.get(1), c.get(2))),
+        ),
+        door(
+            "NetworkOps::channel_affine",
+            &[x, channel("shift"), channel("scale")],
+            &[(0, 0), (0, 2)],
+            |c| {
+                let (x, shift, scale) = raw!(c, 3, 1, 1);
+                all!(3 <Dispatch as NetworkOps>::channel_affine(x, shift, scale))
+            },
+        ),
         door(
             "NetworkOps::channel_affine_backward",
             &[x, channel("shift"), channel("scale"), ("gradient", &[2, 3, 4])],
             &[],
             |c| {
                 let (x, shift, scale, gradient) = raw!(c, 3, 1, 1, 3);
-                let (x, shift, scale) =
-                    <Dispatch as NetworkOps>::channel_affine_backward(x, shift, scale, gradient, true);
+                let (x, shift, scale) = <Dispatch as NetworkOps>::channel_affine_backward(
+                    x, shift, scale, gradient, true,
+                );
                 all!(3 x, 1 shift, 1 scale)
             },
         ),
         door("attention", &[("projected", &[2, 12, 2, 3])], &[(0, 0), (0, 2), (0, 3)], |c| {
             numbers(attention::forward(c.get(0), 2))
         }),
-        door("attention::reference", &[("projected", &[2, 12, 2, 3])], &[(0, 0), (0, 2), (0, 3)], |c| {
-            numbers(attention::reference(c.get(0), 2))
-        }),
+        door(
+            "attention::reference",
+            &[("projected", &[2, 12, 2, 3])],
+            &[(0, 0), (0, 2), (0, 3)],
+            |c| numbers(attention::reference(c.get(0), 2)),
+        ),
         door("NetworkOps::self_attention", &[projected], &[(0, 0), (0, 2)], |c| {
             let (projected,) = raw!(c, 3);
             let (output, log_sums) = <Dispatch as NetworkOps>::self_attention(projected, 2);
@@ -119,5 +148,10 @@ fn heads_whose_triple_overflows() {
 #[should_panic(expected = "rows that hold at least one number")]
 fn rows_that_hold_nothing() {
     let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
-    linear::forward(zeros([3, 0]), zeros([0, 2]), Tensor::zeros([2], &Device::flex()), Epilogue::Nothing);
+    linear::forward(
+        zeros([3, 0]),
+        zeros([0, 2]),
+        Tensor::zeros([2], &Device::flex()),
+        Epilogue::Nothing,
+    );
 }

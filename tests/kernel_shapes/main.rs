@@ -1,6 +1,6 @@
-//! Every public function and method of the kernels, with one axis or the type of one operand changed. The result must
-//! be a panic that names the operand, never values of memory that nobody has written. The allocator fills new memory
-//! with NaN, and operands that fit give no NaN.
+//! Every public function and method of the kernels, with one axis or the type of one operand
+//! changed. The result must be a panic that names the operand, never values of memory that nobody
+//! has written. The allocator fills new memory with NaN, and operands that fit give no NaN.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,8 +18,12 @@ struct Call<'a>(&'a [(Vec<usize>, DType)]);
 impl Call<'_> {
     fn get<const D: usize>(&self, index: usize) -> Tensor<D> {
         let (shape, dtype) = &self.0[index];
-        let numbers: Vec<f64> = (0..shape.iter().product()).map(|i| ((i * 7 % 13) as f64 + 1.0) / 20.0).collect();
-        Tensor::from_data(TensorData::new(numbers, shape.clone()).convert_dtype(*dtype), (&Device::flex(), *dtype))
+        let numbers: Vec<f64> =
+            (0..shape.iter().product()).map(|i| ((i * 7 % 13) as f64 + 1.0) / 20.0).collect();
+        Tensor::from_data(
+            TensorData::new(numbers, shape.clone()).convert_dtype(*dtype),
+            (&Device::flex(), *dtype),
+        )
     }
 }
 
@@ -73,17 +77,24 @@ fn door(
 /// The message of a panic, or the numbers of the results.
 fn outcome(door: &Door, operands: &[(Vec<usize>, DType)]) -> Result<Vec<f64>, String> {
     let run = catch_unwind(AssertUnwindSafe(|| (door.run)(&Call(operands))));
-    run.map_err(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "another panic".into()))
+    run.map_err(|panic| {
+        panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "another panic".into())
+    })
 }
 
 fn assert_whole(numbers: &[f64], what: &str) {
-    assert!(numbers.iter().all(|number| number.is_finite()), "{what}: memory that nobody has written");
+    assert!(
+        numbers.iter().all(|number| number.is_finite()),
+        "{what}: memory that nobody has written"
+    );
 }
 
 fn check(doors: Vec<Door>) {
     for door in doors {
-        let operands: Vec<_> = door.operands.iter().map(|(_, shape)| (shape.clone(), DType::F32)).collect();
-        let right = outcome(&door, &operands).unwrap_or_else(|message| panic!("{}: {message}", door.name));
+        let operands: Vec<_> =
+            door.operands.iter().map(|(_, shape)| (shape.clone(), DType::F32)).collect();
+        let right =
+            outcome(&door, &operands).unwrap_or_else(|message| panic!("{}: {message}", door.name));
         assert!(!right.is_empty());
         assert_whole(&right, door.name);
         for (index, (name, shape)) in door.operands.iter().enumerate() {
@@ -93,10 +104,15 @@ fn check(doors: Vec<Door>) {
                     changed[index].0[axis] = length;
                     let what = format!("{} with `{name}` {:?}", door.name, changed[index].0);
                     match outcome(&door, &changed) {
-                        Ok(numbers) if door.free.contains(&(index, axis)) => assert_whole(&numbers, &what),
+                        Ok(numbers) if door.free.contains(&(index, axis)) => {
+                            assert_whole(&numbers, &what)
+                        }
                         Ok(_) => panic!("{what}: returns"),
                         Err(message) => {
-                            assert!(message.contains(&format!("`{name}` {:?}", changed[index].0)), "{what}: {message}");
+                            assert!(
+                                message.contains(&format!("`{name}` {:?}", changed[index].0)),
+                                "{what}: {message}"
+                            );
                         }
                     }
                 }

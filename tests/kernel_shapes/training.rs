@@ -10,21 +10,27 @@ use crate::{Door, Named, door, numbers};
 const RATES: Rates = Rates { beta_1: 0.9, beta_2: 0.999, rate: 1e-3, epsilon: 1e-8 };
 
 pub fn doors() -> Vec<Door> {
-    let four: [Named; 4] = [("parameter", &[3, 5]), ("gradient", &[3, 5]), ("mean", &[3, 5]), ("square", &[3, 5])];
+    let four: [Named; 4] =
+        [("parameter", &[3, 5]), ("gradient", &[3, 5]), ("mean", &[3, 5]), ("square", &[3, 5])];
     let two: [Named; 2] = [("average", &[3, 5]), ("value", &[3, 5])];
     vec![
         door("adam", &four, &[], |c| {
             adam::update::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES).map(numbers).concat()
         }),
         door("adam::reference", &four, &[], |c| {
-            adam::reference::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES).map(numbers).concat()
+            adam::reference::<2>(c.get(0), c.get(1), c.get(2), c.get(3), RATES)
+                .map(numbers)
+                .concat()
         }),
         door("TrainingOps::adam", &four, &[], |c| {
             let (parameter, gradient, mean, square) = raw!(c, 2, 2, 2, 2);
-            let (parameter, mean, square) = <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, RATES);
+            let (parameter, mean, square) =
+                <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, RATES);
             all!(2 parameter, 2 mean, 2 square)
         }),
-        door("moving_average", &two, &[], |c| numbers(moving_average::update::<2>(c.get(0), c.get(1), 0.1))),
+        door("moving_average", &two, &[], |c| {
+            numbers(moving_average::update::<2>(c.get(0), c.get(1), 0.1))
+        }),
         door("moving_average::reference", &two, &[], |c| {
             numbers(moving_average::reference::<2>(c.get(0), c.get(1), 0.1))
         }),

@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::{
-    Activation, Coupling, CouplingConfig, Density, Flow, Half, LayerConfig, Logit, LogitConfig, Mlp, MlpConfig, Site,
-    StandardNormal, Swap, Uniform, UniformDequantizationConfig,
+    Activation, Coupling, CouplingConfig, Density, Flow, Half, LayerConfig, Logit, LogitConfig,
+    Mlp, MlpConfig, Site, StandardNormal, Swap, Uniform, UniformDequantizationConfig,
 };
 
 use crate::build::fixed;
@@ -20,10 +20,14 @@ type Layer = Coupling<flowkit::law::MixLogCdf, Mlp>;
 /// Four couplings of two numbers with random parameters.
 fn couplings(dtype: DType) -> Vec<Layer> {
     let _guard = device_rng();
-    let config = CouplingConfig::new(MixLogCdfConfig::new(3), MlpConfig::new([6]).with_activation(Activation::Tanh));
+    let config = CouplingConfig::new(
+        MixLogCdfConfig::new(3),
+        MlpConfig::new([6]).with_activation(Activation::Tanh),
+    );
     let site = Site::<2>::new([1, 2], &device());
     let layer = |identity| config.clone().with_identity(identity).build(&site).unwrap();
-    let layers: Vec<Layer> = [Half::First, Half::Second, Half::First, Half::Second].map(layer).into();
+    let layers: Vec<Layer> =
+        [Half::First, Half::Second, Half::First, Half::Second].map(layer).into();
     let mut draws = normal(1, 10_000, 0.4).into_iter();
     change(layers, dtype, |_, old| draws.by_ref().take(old.len()).collect())
 }
@@ -31,8 +35,12 @@ fn couplings(dtype: DType) -> Vec<Layer> {
 #[test]
 fn densities_integrate_to_1() {
     use burn::module::Module;
-    let flow = Flow::new(couplings(DType::F64), StandardNormal::new(), [1, 2]).unwrap().without_data().valid();
-    // Wide enough for 1e-14 to be left outside (at ±60 it is 5e-8). The midpoint rule converges faster than any power of the step where all vanishes at the ends.
+    let flow = Flow::new(couplings(DType::F64), StandardNormal::new(), [1, 2])
+        .unwrap()
+        .without_data()
+        .valid();
+    // Wide enough for 1e-14 to be left outside (at ±60 it is 5e-8). The midpoint rule converges
+    // faster than any power of the step where all vanishes at the ends.
     let (half_width, step) = (100.0, 0.2);
     let n = (2.0 * half_width / step) as usize;
     let at = |index: usize| -half_width + step * (index as f64 + 0.5);
@@ -55,7 +63,10 @@ fn levels(batch: usize) -> Tensor<2, Int> {
 #[test]
 fn the_identity_costs_8_bits() {
     let dequantization = UniformDequantizationConfig::new().init();
-    let flow = Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 2]).unwrap().behind(dequantization).without_data();
+    let flow = Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 2])
+        .unwrap()
+        .behind(dequantization)
+        .without_data();
     let _guard = device_rng();
     for bits in [
         flow.evaluate(levels(100)).unwrap().bits_per_dim().value(),
@@ -64,7 +75,10 @@ fn the_identity_costs_8_bits() {
         // Likelihoods are float32 numbers: ln 256 is off by half a spacing at most.
         assert!((bits - 8.0).abs() <= 8.0 * f64::from(f32::EPSILON) / 2.0, "{bits}");
     }
-    assert_eq!(flow.evaluate(levels(100)).unwrap().bits_per_dim().to_string(), "8.0000 bits/dim (one-sample bound)");
+    assert_eq!(
+        flow.evaluate(levels(100)).unwrap().bits_per_dim().to_string(),
+        "8.0000 bits/dim (one-sample bound)"
+    );
 }
 
 #[test]
@@ -73,7 +87,11 @@ fn importance_weights_tighten_the_bound() {
     let layers: (Logit, Vec<Layer>) = (fixed(&LogitConfig::new()), couplings(DType::F32));
     // Four levels: the noise matters.
     let dequantization = UniformDequantizationConfig::new().with_n_levels(4).init();
-    let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().behind(dequantization).without_data().valid();
+    let flow = Flow::new(layers, StandardNormal::new(), [1, 2])
+        .unwrap()
+        .behind(dequantization)
+        .without_data()
+        .valid();
     let x = || levels(50).div_scalar(64);
     let _guard = device_rng();
     let seed = || device().seed(5);

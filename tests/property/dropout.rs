@@ -7,8 +7,8 @@ use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, 
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::testing::{Conformance, Draw, Inputs};
 use flowkit::{
-    Bijector, BoxBijector, ConvStyle, Cotangent, Coupling, CouplingConfig, GatedNet, GatedNetConfig, LayerConfig,
-    Mixing, Replay, Site, Swap,
+    Bijector, BoxBijector, ConvStyle, Cotangent, Coupling, CouplingConfig, GatedNet,
+    GatedNetConfig, LayerConfig, Mixing, Replay, Site, Swap,
 };
 
 const DTYPE: DType = DType::F64;
@@ -17,14 +17,18 @@ fn coupling(device: &Device) -> Coupling<MixLogCdf, GatedNet> {
     let net = GatedNetConfig::new(4, 1)
         .with_mixing(Some(Mixing::Attention { heads: 2 }))
         .with_style(ConvStyle::new().with_dropout(0.4));
-    CouplingConfig::new(MixLogCdfConfig::new(2), net).build(&Site::new([1, 2, 2, 2], device)).unwrap()
+    CouplingConfig::new(MixLogCdfConfig::new(2), net)
+        .build(&Site::new([1, 2, 2, 2], device))
+        .unwrap()
 }
 
 fn two(device: &Device) -> (Coupling<MixLogCdf, GatedNet>, Swap, Coupling<MixLogCdf, GatedNet>) {
     (coupling(device), Swap::new(), coupling(device))
 }
 
-fn of<B: Bijector<4> + Sync + 'static>(make: impl Fn(&Device) -> B + Clone + 'static) -> Conformance<4> {
+fn of<B: Bijector<4> + Sync + 'static>(
+    make: impl Fn(&Device) -> B + Clone + 'static,
+) -> Conformance<4> {
     Conformance::new("dropout", [1, 2, 2, 2], make).inputs(Inputs::Real(1.0))
 }
 
@@ -39,8 +43,9 @@ fn another_seed_drops_other_activations() {
     let bijector = of.build_training(61, DTYPE);
     let x = of.draw(Draw::Ordinary, 62, 3, DTYPE).inner();
     let _guard = device_rng();
-    let z =
-        |bijector: &BoxBijector<4>, seed| numbers(&bijector.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0);
+    let z = |bijector: &BoxBijector<4>, seed| {
+        numbers(&bijector.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0)
+    };
     assert!(distance(&z(&bijector, 64), &z(&bijector, 65)) > 1e-3);
     let still = bijector.valid();
     assert_eq!(z(&bijector, 64), z(&still.train(), 64), "train() puts dropout back");
@@ -52,7 +57,8 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let bijector = of.build_training(71, DTYPE);
     let device = of.device_for(DTYPE);
     let x = of.draw(Draw::Ordinary, 72, 3, DTYPE);
-    let a: Tensor<4> = tensor(normal(73, numbers(&x).len(), 1.0), x.dims(), DTYPE, &device.clone().inner());
+    let a: Tensor<4> =
+        tensor(normal(73, numbers(&x).len(), 1.0), x.dims(), DTYPE, &device.clone().inner());
     let _guard = device_rng();
     // The first leaf of a walk draws from the walk's own seed.
     let mut walk = Replay::new(74);
@@ -64,7 +70,9 @@ fn a_walk_drops_what_plain_autodiff_drops() {
     let (plain, log_det) = bijector.forward(leaf.clone(), &());
     let found = ((plain.clone() * Tensor::from_inner(a)).sum() + log_det.sum()).backward();
     assert_eq!(numbers(&plain), numbers(&z));
-    let close = |a: &[f64], b: &[f64]| assert!(distance(a, b) < 1e-9 * (1.0 + largest(a)), "{:.1e}", distance(a, b));
+    let close = |a: &[f64], b: &[f64]| {
+        assert!(distance(a, b) < 1e-9 * (1.0 + largest(a)), "{:.1e}", distance(a, b))
+    };
     close(&numbers(&leaf.grad(&found).expect("the input is a leaf")), &numbers(&back.grad_z));
     let walked = gradients_by_id(&bijector, &walk.parameters);
     for (plain, walked) in gradients(&bijector, &found).iter().zip(&walked) {

@@ -1,4 +1,5 @@
-//! Random starts are fixed where a module is made: what is drawn before its first use changes nothing.
+//! Random starts are fixed where a module is made: what is drawn before its first use changes
+//! nothing.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -9,8 +10,8 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, numbers};
 use flowkit::testing::parameters::parameters;
 use flowkit::{
-    ContextShape, DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NetConfig, NetSite, NormalMixtureConfig,
-    ResNetConfig, tensor::parameter,
+    ContextShape, DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NetConfig, NetSite,
+    NormalMixtureConfig, ResNetConfig, tensor::parameter,
 };
 
 use crate::build::layer;
@@ -50,14 +51,17 @@ fn fixed<M: Module>(name: &str, make: impl Fn(&Device) -> M) {
 fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
     fixed("Flow++", |d| FlowPlusPlusConfig::tiny().init(d).without_data());
     for permutation in [GlowPermutation::Matrix, GlowPermutation::Plu] {
-        let config = GlowConfig::new([3, 8, 8], 2, 2).with_n_filters(8).with_permutation(permutation);
+        let config =
+            GlowConfig::new([3, 8, 8], 2, 2).with_n_filters(8).with_permutation(permutation);
         fixed("Glow", |d| config.init(d).without_data());
     }
     fixed("RealNVP", |d| RealNvpConfig::new(3).init(d).without_data());
     fixed("MAF", |d| MafConfig::new(3).init(d).without_data());
     fixed("NormalMixture", |d| NormalMixtureConfig::new(4).init([1, 3], d));
     fixed("Householder", |d| layer(&HouseholderConfig::new(4), [1, 5], d));
-    let site = |d: &Device| NetSite::new([1, 2], [1, 2], vec![0.0; 3], d).with_context(ContextShape::vector(Some(2)));
+    let site = |d: &Device| {
+        NetSite::new([1, 2], [1, 2], vec![0.0; 3], d).with_context(ContextShape::vector(Some(2)))
+    };
     fixed("ResNet", |d| ResNetConfig::new().build(&site(d)).unwrap());
     fixed("DataInitConv", |d| DataInitConvConfig::new(2, 3).init(d));
     let law = AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(3));
@@ -81,11 +85,14 @@ fn parameters_are_drawn_apart_and_clones_together() {
     assert!(!frozen.is_initialized() && !frozen.val().is_require_grad());
     let plain = parameter::normal([2], 1.0, &device().inner());
     assert!(!plain.val().is_autodiff());
-    assert!(numbers(&parameter::normal([9], 0.0, &device()).val()).iter().all(|v| v.to_bits() == 0), "+0");
+    assert!(
+        numbers(&parameter::normal([9], 0.0, &device()).val()).iter().all(|v| v.to_bits() == 0),
+        "+0"
+    );
 }
 
-/// The largest distance between the share of the draws below a number and `below`, its probability. Kolmogorov: above 1.95/√n in one of a
-/// thousand samples.
+/// The largest distance between the share of the draws below a number and `below`, its probability.
+/// Kolmogorov: above 1.95/√n in one of a thousand samples.
 fn distance_from(mut draws: Vec<f64>, below: impl Fn(f64) -> f64) -> f64 {
     draws.sort_by(f64::total_cmp);
     let n = draws.len() as f64;

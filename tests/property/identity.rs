@@ -1,10 +1,12 @@
 //! Networks whose last layer starts at 0 make identities of laws whose 0 is the identity.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
 use flowkit::{
-    Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, LayerConfig, MadeConfig, MaskedAutoregressiveConfig,
-    MlpConfig, ResNetConfig, Site,
+    Bijector, BoxBijector, ConvResNetConfig, CouplingConfig, LayerConfig, MadeConfig,
+    MaskedAutoregressiveConfig, MlpConfig, ResNetConfig, Site,
 };
 
 use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};

@@ -1,7 +1,9 @@
 //! What depends on what in a masked network, by its Jacobian.
 
 use burn::tensor::{DType, Device, Tensor};
-use flowkit::{Activation, AutoregressiveNet, ContextShape, Made, MadeConfig, Net, NetConfig, NetSite, Order};
+use flowkit::{
+    Activation, AutoregressiveNet, ContextShape, Made, MadeConfig, Net, NetConfig, NetSite, Order,
+};
 
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
@@ -20,19 +22,24 @@ fn net(order: Order, hidden: Vec<usize>, d_context: Option<usize>) -> Made {
     let site = NetSite::new([1, dims], [1, dims], vec![0.0; n_params], &device());
     let site = site.with_context(ContextShape::vector(d_context));
     let _guard = device_rng();
-    change(config.build(&site).unwrap(), DType::F64, |index, old| normal(7 + index as u64, old.len(), 1.0))
+    change(config.build(&site).unwrap(), DType::F64, |index, old| {
+        normal(7 + index as u64, old.len(), 1.0)
+    })
 }
 
-/// Whether parameters of each number depend on each number of `leaf`, by autodiff: `[number][number of the leaf]`.
+/// Whether parameters of each number depend on each number of `leaf`, by autodiff:
+/// `[number][number of the leaf]`.
 fn depends(theta: impl Fn(Tensor<2>) -> Tensor<3>, leaf: &Tensor<2>) -> Vec<Vec<bool>> {
     let [dims, n_params, _] = SIZES;
     let row = |number: usize| {
         let mut seen = vec![false; leaf.dims()[1]];
         for parameter in 0..n_params {
             let leaf = leaf.clone().detach().require_grad();
-            let output = theta(leaf.clone()).slice([0..1, parameter..parameter + 1, number..number + 1]);
+            let output =
+                theta(leaf.clone()).slice([0..1, parameter..parameter + 1, number..number + 1]);
             let gradients = output.sum().backward();
-            let gradient = leaf.grad(&gradients).map(|gradient| numbers(&gradient)).unwrap_or_default();
+            let gradient =
+                leaf.grad(&gradients).map(|gradient| numbers(&gradient)).unwrap_or_default();
             seen.iter_mut().zip(gradient).for_each(|(seen, value)| *seen |= value != 0.0);
         }
         seen
@@ -55,7 +62,10 @@ fn parameters_depend_on_the_numbers_before_and_on_all_of_them() {
                 for (number, row) in seen.iter().enumerate() {
                     for (other, &seen) in row.iter().enumerate() {
                         let before = place(other) < place(number);
-                        assert_eq!(seen, before, "{order:?} {hidden:?}: parameters of {number}, number {other}");
+                        assert_eq!(
+                            seen, before,
+                            "{order:?} {hidden:?}: parameters of {number}, number {other}"
+                        );
                     }
                 }
             };

@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, CouplingConfig, GatedNetConfig, LayerConfig, Mixing, PositionNorm,
-    PositionNormConfig, Site,
+    ActNorm, ActNormConfig, Bijector, CouplingConfig, GatedNetConfig, LayerConfig, Mixing,
+    PositionNorm, PositionNormConfig, Site,
 };
 
 use crate::build::layer;
@@ -39,7 +39,8 @@ fn act_norm_starts_with_mean_0_and_variance_1_per_channel() {
 #[test]
 fn position_norm_starts_with_mean_0_and_variance_1_per_position() {
     let floor = 0.25;
-    let norm: PositionNorm<4> = layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 2, 2, 3], &device());
+    let norm: PositionNorm<4> =
+        layer(&PositionNormConfig::new().with_variance_floor(floor), [1, 2, 2, 3], &device());
     let (_, z) = norm.initialize(images(), &());
     let (x, z) = (images().reshape([6, 12]), z.reshape([6, 12]));
     for position in 0..12 {
@@ -54,14 +55,16 @@ fn position_norm_starts_with_mean_0_and_variance_1_per_position() {
 #[test]
 fn constant_channels_start_finite() {
     let x = Tensor::<4>::full([3, 2, 1, 2], 7.0, &device());
-    let (norm, z) = layer(&ActNormConfig::new(), [1, 2, 1, 1], &device()).initialize(x.clone(), &());
+    let (norm, z) =
+        layer(&ActNormConfig::new(), [1, 2, 1, 1], &device()).initialize(x.clone(), &());
     assert_eq!(largest(&numbers(&z)), 0.0);
     assert!(largest(&numbers(&Bijector::<4>::forward(&norm, x.clone(), &()).1)).is_finite());
     let (_, z) = layer(&PositionNormConfig::new(), [1, 2, 1, 2], &device()).initialize(x, &());
     assert!(largest(&numbers(&z)) < 1e-2, "{z}");
 }
 
-/// The last convolution of a network starts at deviation 0.1: an additive coupling shows its output.
+/// The last convolution of a network starts at deviation 0.1: an additive coupling shows its
+/// output.
 #[test]
 fn networks_start_with_small_parameters() {
     let _guard = device_rng();

@@ -1,4 +1,5 @@
-//! What is drawn from a device after a step, a walk or a check depends on what was there before it, and not on the step.
+//! What is drawn from a device after a step, a walk or a check depends on what was there before it,
+//! and not on the step.
 
 #[path = "../common/build.rs"]
 mod build;
@@ -16,12 +17,14 @@ use flowkit::random::Seeded;
 use flowkit::testing::parameters::parameters;
 use flowkit::testing::{Conformance, Inputs};
 use flowkit::train::{
-    Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Precision, Trainer, TrainerConfig, UpdateOutcome,
+    Checkpoint, LossScale, NegativeLogLikelihood, NonFinite, Precision, Trainer, TrainerConfig,
+    UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, Bijector, Context, ConvStyle, Cotangent, CouplingConfig, Density, Direction, Drive, Flow,
-    GatedNetConfig, GradientMemory, LayerConfig, Leaf, Mixing, Replay, ShapeError, ShapeMap, Site, StandardNormal,
-    Swap, UniformDequantization, UniformDequantizationConfig, Visit,
+    ActNormConfig, Bijector, Context, ConvStyle, Cotangent, CouplingConfig, Density, Direction,
+    Drive, Flow, GatedNetConfig, GradientMemory, LayerConfig, Leaf, Mixing, Replay, ShapeError,
+    ShapeMap, Site, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
+    Visit,
 };
 
 /// The generator is global to the process, so tests take turns.
@@ -53,18 +56,26 @@ fn weights<M: Module>(model: &M) -> Vec<f64> {
 fn distinct(lists: &[Vec<f64>]) {
     for (index, a) in lists.iter().enumerate() {
         for b in &lists[..index] {
-            assert!(a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() > 1e-3 * a.len() as f64);
+            assert!(
+                a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() > 1e-3 * a.len() as f64
+            );
         }
     }
 }
 
 fn points(n: usize) -> Tensor<2> {
-    let values: Vec<f32> = (0..3 * n).map(|i| (1.7 * i as f32).sin() + 0.1 * i as f32 / n as f32).collect();
+    let values: Vec<f32> =
+        (0..3 * n).map(|i| (1.7 * i as f32).sin() + 0.1 * i as f32 / n as f32).collect();
     Tensor::<1>::from_data(values.as_slice(), &device()).reshape([n, 3])
 }
 
 fn real_nvp() -> RealNvp {
-    RealNvpConfig::new(3).with_n_couplings(3).with_hidden(vec![8]).init(&device()).initialize(points(16)).unwrap()
+    RealNvpConfig::new(3)
+        .with_n_couplings(3)
+        .with_hidden(vec![8])
+        .init(&device())
+        .initialize(points(16))
+        .unwrap()
 }
 
 fn likelihood(n: usize) -> NegativeLogLikelihood<Tensor<2>> {
@@ -103,7 +114,11 @@ fn dropping() -> Dropping {
         flowkit::BoxBijector::new((coupling(), Swap::new(), coupling())),
     ];
     let surjection = UniformDequantizationConfig::new().init();
-    Flow::new(layers, StandardNormal::new(), [1, 2, 2, 2]).unwrap().behind(surjection).initialize(levels(12)).unwrap()
+    Flow::new(layers, StandardNormal::new(), [1, 2, 2, 2])
+        .unwrap()
+        .behind(surjection)
+        .initialize(levels(12))
+        .unwrap()
 }
 
 fn levels(n: usize) -> Tensor<4, Int> {
@@ -119,33 +134,49 @@ fn config(seed: u64, backward: GradientMemory) -> TrainerConfig {
     TrainerConfig::new(8).with_seed(seed).with_gradient_memory(backward).with_warm_up(0)
 }
 
-const POLICIES: [GradientMemory; 3] = [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
+const POLICIES: [GradientMemory; 3] =
+    [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE];
 
-/// Every kind of update, from one state of the device: all leave the same behind, from another state something else.
+/// Every kind of update, from one state of the device: all leave the same behind, from another
+/// state something else.
 #[test]
 fn what_follows_an_update_depends_on_the_state_before_it_alone() {
     let _turn = turn();
     device().seed(1);
     let model = dropping();
-    let updated = |before: u64, seed: u64, backward: GradientMemory, steps: u64, parts: &[usize]| {
-        let mut trainer = Trainer::new(model.clone(), config(seed, backward)).unwrap();
-        let parts: Vec<_> = parts.iter().map(|&n| images(n)).collect();
-        after(before, || (0..steps).for_each(|_| drop(trainer.update_on_parts(&device(), &parts).unwrap())))
-    };
+    let updated =
+        |before: u64, seed: u64, backward: GradientMemory, steps: u64, parts: &[usize]| {
+            let mut trainer = Trainer::new(model.clone(), config(seed, backward)).unwrap();
+            let parts: Vec<_> = parts.iter().map(|&n| images(n)).collect();
+            after(before, || {
+                (0..steps).for_each(|_| drop(trainer.update_on_parts(&device(), &parts).unwrap()))
+            })
+        };
     let expected = updated(1, 0, GradientMemory::Store, 1, &[12]);
     assert_ne!(updated(2, 0, GradientMemory::Store, 1, &[12]), expected);
     assert_ne!(updated(1, 0, GradientMemory::Store, 2, &[12]), expected, "the stream goes on");
     // Under the last, an update is tried several times.
     for backward in POLICIES.into_iter().chain([GradientMemory::Reversible { tolerance: 1e-12 }]) {
         for (seed, parts) in [(0, vec![12]), (9, vec![12]), (9, vec![4]), (3, vec![3, 2, 5])] {
-            assert_eq!(updated(1, seed, backward, 1, &parts), expected, "{backward:?}, seed {seed}, {parts:?}");
+            assert_eq!(
+                updated(1, seed, backward, 1, &parts),
+                expected,
+                "{backward:?}, seed {seed}, {parts:?}"
+            );
         }
     }
     // In float16 the first loss scale overflows.
-    for precision in [Precision::BF16, Precision::F16(LossScale::Dynamic { exponent: 60, growth: 9 })] {
+    for precision in
+        [Precision::BF16, Precision::F16(LossScale::Dynamic { exponent: 60, growth: 9 })]
+    {
         let mut trainer =
-            Trainer::new(model.clone(), config(3, GradientMemory::Store).with_precision(precision)).unwrap();
-        assert_eq!(after(1, || drop(trainer.update_on(&device(), &images(4)).unwrap())), expected, "{precision:?}");
+            Trainer::new(model.clone(), config(3, GradientMemory::Store).with_precision(precision))
+                .unwrap();
+        assert_eq!(
+            after(1, || drop(trainer.update_on(&device(), &images(4)).unwrap())),
+            expected,
+            "{precision:?}"
+        );
     }
     let closure = |before: u64, draws: usize| {
         let mut trainer = Trainer::new(model.clone(), config(4, GradientMemory::Store)).unwrap();
@@ -176,15 +207,26 @@ fn updates_that_fail_give_the_stream_back_too() {
             // No batch; and a closure, which only `Store` takes.
             assert_eq!(
                 &after(before, || assert!(
-                    trainer.update_on_parts::<NegativeLogLikelihood<Tensor<4, Int>>>(&device(), &[]).is_err()
+                    trainer
+                        .update_on_parts::<NegativeLogLikelihood<Tensor<4, Int>>>(&device(), &[])
+                        .is_err()
                 )),
                 expected
             );
-            assert_eq!(&after(before, || assert!(trainer.update(&device(), nan).is_err())), expected);
+            assert_eq!(
+                &after(before, || assert!(trainer.update(&device(), nan).is_err())),
+                expected
+            );
         }
-        let skipping = config(6, GradientMemory::Store).with_non_finite(NonFinite::Skip { at_most: 1 });
+        let skipping =
+            config(6, GradientMemory::Store).with_non_finite(NonFinite::Skip { at_most: 1 });
         let mut trainer = Trainer::new(model.clone(), skipping).unwrap();
-        let skipped = || assert!(matches!(trainer.update(&device(), nan).unwrap().outcome, UpdateOutcome::Skipped(_)));
+        let skipped = || {
+            assert!(matches!(
+                trainer.update(&device(), nan).unwrap().outcome,
+                UpdateOutcome::Skipped(_)
+            ))
+        };
         assert_eq!(&after(before, skipped), expected);
         let panics = || {
             let update = |_: &Dropping| -> Tensor<1> { panic!("the loss has none") };
@@ -236,7 +278,9 @@ fn what_a_step_draws_follows_from_seed_and_step() {
         let losses = |before: u64, seed: u64| {
             let mut trainer = Trainer::new(model.clone(), config(seed, backward)).unwrap();
             device().seed(before);
-            (0..4).map(|_| trainer.update_on(&device(), &images(6)).unwrap().loss).collect::<Vec<_>>()
+            (0..4)
+                .map(|_| trainer.update_on(&device(), &images(6)).unwrap().loss)
+                .collect::<Vec<_>>()
         };
         assert_eq!(losses(2, 5), losses(1, 5), "{backward:?}");
         assert!(losses(1, 5).iter().zip(losses(1, 6)).all(|(a, b)| *a != b), "{backward:?}");
@@ -249,7 +293,9 @@ fn checks_diagnoses_and_evaluations_go_on_from_the_callers_stream() {
     device().seed(1);
     let (model, flow) = (dropping(), real_nvp());
     let check = || {
-        let norm = Conformance::new("ActNorm", [1, 2], |device| layer(&ActNormConfig::new(), [1, 2], device));
+        let norm = Conformance::new("ActNorm", [1, 2], |device| {
+            layer(&ActNormConfig::new(), [1, 2], device)
+        });
         norm.inputs(Inputs::Real(10.0)).check().unwrap();
     };
     let diagnosis = || drop(flow.diagnose(points(8)).unwrap());
@@ -275,9 +321,18 @@ fn first_use_and_loading_draw_nothing() {
     let checkpoint = Checkpoint::load(&path).unwrap();
     let config = config.with_n_couplings(3).with_hidden(vec![8]);
     let unused = after(1, || drop(config.init(&device())));
-    assert_eq!(after(1, || drop(config.init(&device()).load_section(&checkpoint, "model").unwrap())), unused);
-    assert_eq!(after(1, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())), unused);
-    assert_ne!(after(2, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())), unused);
+    assert_eq!(
+        after(1, || drop(config.init(&device()).load_section(&checkpoint, "model").unwrap())),
+        unused
+    );
+    assert_eq!(
+        after(1, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())),
+        unused
+    );
+    assert_ne!(
+        after(2, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())),
+        unused
+    );
 }
 
 #[test]

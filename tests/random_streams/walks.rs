@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Of a layer that a walk asks for its own way back, and that knows nothing of what it could give back.
+/// Of a layer that a walk asks for its own way back, and that knows nothing of what it could give
+/// back.
 #[derive(Module, Debug)]
 struct Own {
     release: bool,
@@ -32,7 +33,13 @@ impl<C: Context> Bijector<4, C> for Own {
 struct OwnWay;
 
 impl<C: Context> Drive<Own, 4, C> for OwnWay {
-    fn visit(own: &Own, direction: Direction, x: Tensor<4>, context: &C, visit: &mut Visit<'_, 4>) -> Tensor<4> {
+    fn visit(
+        own: &Own,
+        direction: Direction,
+        x: Tensor<4>,
+        context: &C,
+        visit: &mut Visit<'_, 4>,
+    ) -> Tensor<4> {
         Leaf::visit(own, direction, x, context, visit)
     }
     fn replay_forward(
@@ -44,7 +51,13 @@ impl<C: Context> Drive<Own, 4, C> for OwnWay {
     ) -> (Tensor<4>, Tensor<1>) {
         Leaf::replay_forward(own, direction, x, context, replay)
     }
-    fn replay_back(own: &Own, _: Direction, back: Cotangent<4>, _: &C, replay: &mut Replay<C>) -> Cotangent<4> {
+    fn replay_back(
+        own: &Own,
+        _: Direction,
+        back: Cotangent<4>,
+        _: &C,
+        replay: &mut Replay<C>,
+    ) -> Cotangent<4> {
         replay.leave(&back.z.device());
         draw();
         if own.release {
@@ -55,7 +68,12 @@ impl<C: Context> Drive<Own, 4, C> for OwnWay {
     fn accepts(_: &Own) -> Result<(), ShapeError> {
         Ok(())
     }
-    fn shape_given(own: &Own, direction: Direction, shape: [usize; 4], context: &C) -> Result<[usize; 4], ShapeError> {
+    fn shape_given(
+        own: &Own,
+        direction: Direction,
+        shape: [usize; 4],
+        context: &C,
+    ) -> Result<[usize; 4], ShapeError> {
         Leaf::shape_given(own, direction, shape, context)
     }
 }
@@ -96,7 +114,8 @@ fn walks_give_the_stream_back() {
     assert_eq!(alone(1, 3), alone(1, 4));
     assert_ne!(alone(1, 3), alone(2, 3));
 
-    let whole = |before, seed| after(before, || drop(model.walk(levels(3), &(), &mut Replay::new(seed))));
+    let whole =
+        |before, seed| after(before, || drop(model.walk(levels(3), &(), &mut Replay::new(seed))));
     assert_eq!(whole(1, 3), whole(1, 4));
     assert_ne!(whole(1, 3), whole(2, 3));
     let x = levels(3).float().div_scalar(256.0);
@@ -118,7 +137,12 @@ fn a_walk_draws_from_its_seed() {
     let z = |before: u64, seed: u64| {
         device().seed(before);
         let layers = &model.bijector;
-        layers.replay_forward(x.clone(), &(), &mut Replay::new(seed)).0.into_data().iter::<f32>().collect::<Vec<_>>()
+        layers
+            .replay_forward(x.clone(), &(), &mut Replay::new(seed))
+            .0
+            .into_data()
+            .iter::<f32>()
+            .collect::<Vec<_>>()
     };
     assert_eq!(z(1, 3), z(2, 3));
     assert_ne!(z(1, 3), z(1, 4));

@@ -52,7 +52,8 @@ fn a_checkpoint_does_not_choose_what_is_read() {
 #[test]
 fn a_name_that_is_no_text_is_kept() {
     let root = tempfile::tempdir().unwrap();
-    let [folder, out] = [&b"im\xffages"[..], b"ru\xfen"].map(|name| root.path().join(OsStr::from_bytes(name)));
+    let [folder, out] =
+        [&b"im\xffages"[..], b"ru\xfen"].map(|name| root.path().join(OsStr::from_bytes(name)));
     fs::rename(images(root.path()), &folder).unwrap();
     let mut begin = command(&["--batch", "1", "--steps", "1"], &out);
     begin.arg("--data").arg(&folder);
@@ -70,12 +71,16 @@ fn a_checkpoint_is_a_regular_file() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for (path, kind) in [(pipe.to_str().unwrap(), "a pipe"), ("/dev/zero", "a device")] {
         for flag in ["--sample", "--eval"] {
-            let part = format!("cannot read the checkpoint {path}: expected a regular file, found {kind}");
+            let part =
+                format!("cannot read the checkpoint {path}: expected a regular file, found {kind}");
             fails(command(&[flag, path], &root.path().join("out")), &[&part]);
         }
         fails(command(&["--data", path], &root.path().join("out")), &["not a folder"]);
     }
-    fails(command(&["--sample", "/nowhere.safetensors"], &root.path().join("out")), &["No such file"]);
+    fails(
+        command(&["--sample", "/nowhere.safetensors"], &root.path().join("out")),
+        &["No such file"],
+    );
 }
 
 /// Threads that the system refuses: here since no memory can hold their stacks.
@@ -84,7 +89,14 @@ fn a_system_without_threads_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     let mut command = training(root.path(), &["--steps", "1"], &root.path().join("run"));
     command.env("RUST_MIN_STACK", (1u64 << 60).to_string());
-    fails(command, &["the system refuses a thread", "computing on 1 instead of", "no thread to read ahead with"]);
+    fails(
+        command,
+        &[
+            "the system refuses a thread",
+            "computing on 1 instead of",
+            "no thread to read ahead with",
+        ],
+    );
 }
 
 /// Gives a checkpoint another history.
@@ -107,12 +119,19 @@ fn a_history_that_no_run_has_seen() {
     succeeds(training(root.path(), &["--steps", "2"], &out));
     let path = out.join("checkpoints/0000000002.safetensors");
     let history = |train: &str, test: &str, seconds: &str| {
-        format!("{{\"train\":{train},\"test\":{test},\"update_seconds\":1.0,\"seconds\":{seconds}}}")
+        format!(
+            "{{\"train\":{train},\"test\":{test},\"update_seconds\":1.0,\"seconds\":{seconds}}}"
+        )
     };
     for (train, test, seconds, part) in [
         ("[1.0,2.0]", "[]", "-1", "`seconds` of its history must be at least 0, found -1"),
         ("[1.0]", "[]", "1", "`train` of its history must be 2, those of the run, found 1 updates"),
-        ("[1.0,2.0]", "[[3,1.0]]", "1", "`test` of its history must be at most 2, the last of the run, found update 3"),
+        (
+            "[1.0,2.0]",
+            "[[3,1.0]]",
+            "1",
+            "`test` of its history must be at most 2, the last of the run, found update 3",
+        ),
         ("[1.0,2.0]", "[]", "null", "cannot be read: invalid type: null"),
     ] {
         rewrite(&path, &history(train, test, seconds));

@@ -5,10 +5,14 @@ use std::process::{Command, Stdio};
 
 use super::{command, newest, output, report, run, saved, succeeds, text, training, wait_until};
 
-/// The command, with files of at most 64 KiB: less than a checkpoint has. A write beyond fails, as on a disk that is full.
+/// The command, with files of at most 64 KiB: less than a checkpoint has. A write beyond fails, as
+/// on a disk that is full.
 pub fn without_room(own: Command) -> Command {
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -f 64; exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    limited
+        .args(["-c", "ulimit -f 64; exec \"$0\" \"$@\""])
+        .arg(own.get_program())
+        .args(own.get_args());
     limited.stdout(Stdio::piped()).stderr(Stdio::piped());
     limited
 }
@@ -21,12 +25,20 @@ fn a_full_disk_spoils_nothing() {
     let full = run(without_room(command(&["--resume", "--steps", "4"], &out)));
     let said = text(&full.stderr);
     assert_eq!(full.status.code(), Some(1), "{said}");
-    assert!(!said.contains("panicked") && said.contains("the run goes on, and tries again"), "{said}");
-    assert!(said.contains("cannot write the checkpoint") && said.contains("trying again in 1 s"), "{said}");
+    assert!(
+        !said.contains("panicked") && said.contains("the run goes on, and tries again"),
+        "{said}"
+    );
+    assert!(
+        said.contains("cannot write the checkpoint") && said.contains("trying again in 1 s"),
+        "{said}"
+    );
     // As it was: whole, with nothing half written beside.
     assert_eq!((saved(&out), newest(&out)), (vec![1, 2], 2));
     for folder in [out.clone(), out.join("checkpoints")] {
-        let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap());
         let half: Vec<String> = names.filter(|name| name.starts_with(".writing-")).collect();
         assert!(half.is_empty(), "{half:?}");
     }
@@ -34,7 +46,8 @@ fn a_full_disk_spoils_nothing() {
     assert_eq!((newest(&out), report(&out)["steps"].as_u64()), (4, Some(4)));
 }
 
-/// Some saves fail, and later ones do not: here since something else has the name of the newest for a while.
+/// Some saves fail, and later ones do not: here since something else has the name of the newest for
+/// a while.
 #[test]
 fn a_save_that_fails_ends_no_run() {
     let root = tempfile::tempdir().unwrap();
@@ -54,11 +67,15 @@ fn a_save_that_fails_ends_no_run() {
     let output = output(child);
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("no regular file; the run goes on, and tries again after 1 updates"), "{said}");
+    assert!(
+        said.contains("no regular file; the run goes on, and tries again after 1 updates"),
+        "{said}"
+    );
     assert_eq!((newest(&out), report(&out)["steps"].as_u64()), (150, Some(150)));
 }
 
-/// A rate that no training survives: the first update spoils the weights, which then evaluate to nothing.
+/// A rate that no training survives: the first update spoils the weights, which then evaluate to
+/// nothing.
 #[test]
 fn an_evaluation_that_fails_is_said_and_ends_no_run() {
     let root = tempfile::tempdir().unwrap();
@@ -69,14 +86,27 @@ fn an_evaluation_that_fails_is_said_and_ends_no_run() {
             succeeds(training(root.path(), &spoilt, &out))
         } else {
             // Given once more, the policy counts anew.
-            succeeds(command(&["--resume", "--non-finite", "skip", "--steps", &steps.to_string()], &out))
+            succeeds(command(
+                &["--resume", "--non-finite", "skip", "--steps", &steps.to_string()],
+                &out,
+            ))
         };
-        assert!(shown.contains("report  ") && said.contains("warning: round trip: "), "{shown}\n{said}");
-        assert_eq!(said.contains("test images after update 25: log-likelihood"), steps == 26, "{said}");
+        assert!(
+            shown.contains("report  ") && said.contains("warning: round trip: "),
+            "{shown}\n{said}"
+        );
+        assert_eq!(
+            said.contains("test images after update 25: log-likelihood"),
+            steps == 26,
+            "{said}"
+        );
         assert_eq!(newest(&out), steps);
         let report = report(&out);
         let problems = report["problems"].as_array().unwrap();
-        assert!(problems.iter().any(|problem| problem.as_str().unwrap().starts_with("round trip: ")), "{problems:?}");
+        assert!(
+            problems.iter().any(|problem| problem.as_str().unwrap().starts_with("round trip: ")),
+            "{problems:?}"
+        );
         assert!(report["test_bits_per_dim"].is_null() && report["round_trip_max_error"].is_null());
         assert_eq!((report["steps"].as_u64(), out.join("curve.svg").exists()), (Some(steps), true));
     }

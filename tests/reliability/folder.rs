@@ -16,14 +16,18 @@ fn of_two_runs_one_has_the_folder() {
     let root = tempfile::tempdir().unwrap();
     for round in 0..3 {
         let out = root.path().join(format!("{round}"));
-        let run = || training(root.path(), &["--overwrite", "--steps", "5", "--save-every", "1"], &out);
+        let run =
+            || training(root.path(), &["--overwrite", "--steps", "5", "--save-every", "1"], &out);
         let [first, second] = [run(), run()].map(|mut run| run.spawn().unwrap());
         let [first, second] = [first, second].map(output);
         let mut codes = [first.status.code(), second.status.code()];
         codes.sort_unstable();
         let said = text(&first.stderr) + &text(&second.stderr);
         assert_eq!(codes, [Some(0), Some(1)], "{said}");
-        assert!(said.contains(&format!("{} is in use: another run trains there", out.display())), "{said}");
+        assert!(
+            said.contains(&format!("{} is in use: another run trains there", out.display())),
+            "{said}"
+        );
         assert_eq!((newest(&out), report(&out)["steps"].as_u64()), (5, Some(5)));
     }
 }
@@ -108,12 +112,21 @@ fn files_of_others_are_left_alone() {
         disk.join(".writing-0000000001.safetensors-AbCdEf"),
     ];
     left.iter().for_each(|path| put(path));
-    for flags in [&["--steps", "2"][..], &["--steps", "2"], &["--steps", "1", "--overwrite"], &["--resume"]] {
+    for flags in
+        [&["--steps", "2"][..], &["--steps", "2"], &["--steps", "1", "--overwrite"], &["--resume"]]
+    {
         succeeds(training(root.path(), flags, &out));
         for path in &foreign {
-            assert!(fs::read(path).is_ok_and(|bytes| bytes == b"mine"), "{flags:?}: {}", path.display());
+            assert!(
+                fs::read(path).is_ok_and(|bytes| bytes == b"mine"),
+                "{flags:?}: {}",
+                path.display()
+            );
         }
-        assert!(out.join("checkpoints").is_symlink() && left.iter().all(|path| !path.exists()), "{flags:?}");
+        assert!(
+            out.join("checkpoints").is_symlink() && left.iter().all(|path| !path.exists()),
+            "{flags:?}"
+        );
     }
     assert_eq!((newest(&out), saved(&disk.join("..").join("run"))), (1, vec![0, 1]));
 }
@@ -123,9 +136,11 @@ fn an_old_report_does_not_stand_beside_a_new_run() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("run");
     succeeds(training(root.path(), &["--steps", "3"], &out));
-    let results = ["report.json", "curve.svg", "samples.png", "reconstructions.png"].map(|name| out.join(name));
+    let results = ["report.json", "curve.svg", "samples.png", "reconstructions.png"]
+        .map(|name| out.join(name));
     assert!(results.iter().all(|path| path.exists()));
-    let mut child = training(root.path(), &["--steps", "9999"], &out).stdout(Stdio::null()).spawn().unwrap();
+    let mut child =
+        training(root.path(), &["--steps", "9999"], &out).stdout(Stdio::null()).spawn().unwrap();
     wait_until("the first checkpoint", || saved(&out) == [0]);
     wait_until("no results", || results.iter().all(|path| !path.exists()));
     child.kill().unwrap();
@@ -139,7 +154,9 @@ fn a_run_that_cannot_begin_replaces_nothing() {
     let out = root.path().join("run");
     succeeds(training(root.path(), &["--steps", "2"], &out));
     let names = || {
-        let names = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+        let names = |folder: &Path| {
+            fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>()
+        };
         let mut names = [names(&out), names(&out.join("checkpoints"))].concat();
         names.sort_unstable();
         names
@@ -179,13 +196,17 @@ fn a_folder_of_checkpoints_that_takes_none() {
         assert_eq!(output.status.code(), Some(130), "{what}: {said}");
         let (_, step) = said.split_once("stopped by SIGINT after update ").unwrap();
         let step: u64 = step.split_once(',').unwrap().0.parse().unwrap();
-        let alone = format!("update {step} is in {} alone", out.join("checkpoint.safetensors").display());
+        let alone =
+            format!("update {step} is in {} alone", out.join("checkpoint.safetensors").display());
         assert!(said.contains(&alone), "{what}: {said}");
         match what {
             "removed" => assert!(!place.exists()),
             "junk" => assert_eq!(fs::read(&later).unwrap(), b"mine"),
             _ => {
-                assert!(said.contains("0000009999.safetensors is no checkpoint of this run: move it"), "{said}");
+                assert!(
+                    said.contains("0000009999.safetensors is no checkpoint of this run: move it"),
+                    "{said}"
+                );
                 fs::rename(&later, root.path().join("moved")).unwrap();
             }
         }

@@ -28,7 +28,9 @@ fn a_damaged_checkpoint_is_never_deleted() {
     let at = |step| root.path().join(format!("{step:010}.safetensors"));
     let open = || Checkpoints::open(root.path(), 2).unwrap();
     let checkpoints = open().with_keep(9).unwrap();
-    [1, 2, 3, 4].into_iter().for_each(|step| drop(checkpoints.save(step, &checkpoint(step)).unwrap()));
+    [1, 2, 3, 4]
+        .into_iter()
+        .for_each(|step| drop(checkpoints.save(step, &checkpoint(step)).unwrap()));
     drop(checkpoints);
     fs::write(at(2), b"cut sho").unwrap();
     let checkpoints = open();
@@ -111,12 +113,18 @@ fn readers_read_regular_files() {
     let readers: [fn(PathBuf) -> Result<(), DataError>; 3] = [
         |path| cifar10::read_file(path).map(drop),
         |path| mnist::read_files(&path, &path, Form::Original).map(drop),
-        |path| mnist::read_labelled(path.clone(), path, Form::Original, mnist::LabelSet::Digits).map(drop),
+        |path| {
+            mnist::read_labelled(path.clone(), path, Form::Original, mnist::LabelSet::Digits)
+                .map(drop)
+        },
     ];
     for reader in readers {
         for (path, kind) in paths.clone() {
             let error = within_patience(move || reader(path)).unwrap_err();
-            assert!(matches!(error, DataError::Io { .. }) && error.to_string().contains(kind), "{error}");
+            assert!(
+                matches!(error, DataError::Io { .. }) && error.to_string().contains(kind),
+                "{error}"
+            );
         }
     }
     let error = within_patience(move || cifar10::read_file(large)).unwrap_err();
@@ -146,12 +154,13 @@ fn a_tensor_without_axes_is_written_as_it_was() {
     for text in ["flowkit.format", version.as_str(), "flowkit.sections", sections] {
         part(text.as_bytes());
     }
-    let metadata =
-        [("flowkit.format", version), ("flowkit.sections", sections.into())].map(|(key, text)| (key.into(), text));
+    let metadata = [("flowkit.format", version), ("flowkit.sections", sections.into())]
+        .map(|(key, text)| (key.into(), text));
     let mut metadata = std::collections::HashMap::from(metadata);
     metadata.insert(String::from("flowkit.crc32"), format!("{:08x}", crc.finalize()));
     let view = TensorView::new(Dtype::F32, vec![], &number).unwrap();
-    fs::write(&foreign, safetensors::serialize([("model.scale", view)], Some(metadata)).unwrap()).unwrap();
+    fs::write(&foreign, safetensors::serialize([("model.scale", view)], Some(metadata)).unwrap())
+        .unwrap();
 
     let read = Checkpoint::load(&foreign).unwrap();
     read.save(&again).unwrap();

@@ -1,7 +1,8 @@
-//! What may happen to a training from outside: signals, a closed output, a full disk, a second run, lost files, and
-//! files of others.
+//! What may happen to a training from outside: signals, a closed output, a full disk, a second run,
+//! lost files, and files of others.
 //!
-//! Each test runs the example as a user does, on ten small pictures, so that a whole run takes a second or two.
+//! Each test runs the example as a user does, on ten small pictures, so that a whole run takes a
+//! second or two.
 #![cfg(target_os = "linux")]
 
 mod data;
@@ -30,8 +31,12 @@ fn images(root: &Path) -> PathBuf {
     let folder = root.join("images");
     fs::create_dir_all(&folder).unwrap();
     for index in 0..10u32 {
-        let level = |x: u32, y: u32, channel: u32| ((x * 7 + y * 13 + index * 29 + channel * 61) * 37 % 251) as u8;
-        let picture = RgbImage::from_fn(32, 32, |x, y| [level(x, y, 0), level(x, y, 1), level(x, y, 2)].into());
+        let level = |x: u32, y: u32, channel: u32| {
+            ((x * 7 + y * 13 + index * 29 + channel * 61) * 37 % 251) as u8
+        };
+        let picture = RgbImage::from_fn(32, 32, |x, y| {
+            [level(x, y, 0), level(x, y, 1), level(x, y, 2)].into()
+        });
         picture.save(folder.join(format!("{index}.png"))).unwrap();
     }
     folder
@@ -106,11 +111,14 @@ fn fails(command: Command, parts: &[&str]) -> String {
 
 /// Updates with a checkpoint that is a file.
 fn saved(out: &Path) -> Vec<u64> {
-    let files = fs::read_dir(out.join("checkpoints")).map(|files| files.flatten().collect()).unwrap_or(vec![]);
+    let files = fs::read_dir(out.join("checkpoints"))
+        .map(|files| files.flatten().collect())
+        .unwrap_or(vec![]);
     let files = files.iter().filter(|file| file.path().is_file());
     let names = files.map(|file| file.file_name().into_string().unwrap());
     let names = names.filter_map(|name| name.strip_suffix(".safetensors").map(str::to_owned));
-    let mut steps: Vec<u64> = names.filter(|name| name.len() == 10).filter_map(|name| name.parse().ok()).collect();
+    let mut steps: Vec<u64> =
+        names.filter(|name| name.len() == 10).filter_map(|name| name.parse().ok()).collect();
     steps.sort_unstable();
     steps
 }
@@ -118,7 +126,10 @@ fn saved(out: &Path) -> Vec<u64> {
 /// The newest checkpoint, which is whole, and so is the one that users know.
 fn newest(out: &Path) -> u64 {
     let step = *saved(out).last().unwrap();
-    for path in [out.join(format!("checkpoints/{step:010}.safetensors")), out.join("checkpoint.safetensors")] {
+    for path in [
+        out.join(format!("checkpoints/{step:010}.safetensors")),
+        out.join("checkpoint.safetensors"),
+    ] {
         let checkpoint = Checkpoint::load(path).unwrap();
         assert!(checkpoint.metadata("progress").unwrap().contains(&format!("\"step\":{step},")));
     }

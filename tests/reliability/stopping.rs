@@ -19,7 +19,11 @@ fn under_way(mut command: Command) -> Child {
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // The pipe is closed with this: that does not matter to the run.
-    assert!(lines.map_while(Result::ok).any(|line| line.starts_with("step 50,")), "{:?}", output(child));
+    assert!(
+        lines.map_while(Result::ok).any(|line| line.starts_with("step 50,")),
+        "{:?}",
+        output(child)
+    );
     child
 }
 
@@ -31,13 +35,18 @@ fn a_signal_saves_what_was_learned() {
     let mut before = 0;
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let out = root.path().join("run");
-        let begin = if before == 0 { training(root.path(), &ENDLESS, &out) } else { command(&["--resume"], &out) };
+        let begin = if before == 0 {
+            training(root.path(), &ENDLESS, &out)
+        } else {
+            command(&["--resume"], &out)
+        };
         let mut begin = begin;
         let child = if before == 0 {
             under_way(begin)
         } else {
             let child = begin.stdout(Stdio::null()).spawn().unwrap();
-            // It goes on where the last one ended; a signal before it listens ends it at once, and nothing is lost by that.
+            // It goes on where the last one ended; a signal before it listens ends it at once, and
+            // nothing is lost by that.
             sleep(Duration::from_secs(2));
             child
         };
@@ -46,7 +55,9 @@ fn a_signal_saves_what_was_learned() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
         let step = newest(&out);
-        let part = format!("stopped by SIG{signal} after update {step}, which is saved; go on by --resume --out");
+        let part = format!(
+            "stopped by SIG{signal} after update {step}, which is saved; go on by --resume --out"
+        );
         assert!(said.contains(&part) && step > before.max(49), "{step}: {said}");
         assert!(!out.join("report.json").exists());
         before = step;
@@ -65,14 +76,21 @@ fn a_signal_in_the_last_update_is_heard() {
     let mut own = command(&["--batch", "1024", "--steps", "1"], &out);
     let mut child = own.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.contains("batches of 1024")), "{:?}", output(child));
+    assert!(
+        lines.map_while(Result::ok).any(|line| line.contains("batches of 1024")),
+        "{:?}",
+        output(child)
+    );
     // It listens from then on, and the update takes a second.
     sleep(Duration::from_millis(100));
     send("INT", &child);
     let output = output(child);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("stopped by SIGINT after update") && !out.join("report.json").exists(), "{said}");
+    assert!(
+        said.contains("stopped by SIGINT after update") && !out.join("report.json").exists(),
+        "{said}"
+    );
 }
 
 #[test]
@@ -80,7 +98,8 @@ fn a_second_signal_ends_at_once() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("run");
     // An update of some seconds.
-    let mut long = command(&["--batch", "512", "--seed", "5", "--save-every", "1", "--steps", "9"], &out);
+    let mut long =
+        command(&["--batch", "512", "--seed", "5", "--save-every", "1", "--steps", "9"], &out);
     let child = long.stdout(Stdio::null()).spawn().unwrap();
     wait_until("the first update", || saved(&out).last() == Some(&1));
     sleep(Duration::from_millis(100));
@@ -89,7 +108,11 @@ fn a_second_signal_ends_at_once() {
     send("INT", &child);
     let output = output(child);
     let said = text(&output.stderr);
-    assert!(output.status.code() == Some(130) && !said.contains("is saved"), "{}: {said}", output.status);
+    assert!(
+        output.status.code() == Some(130) && !said.contains("is saved"),
+        "{}: {said}",
+        output.status
+    );
     assert_eq!(newest(&out), 1);
 }
 
@@ -100,7 +123,10 @@ fn a_signal_that_is_ignored_stays_ignored() {
     let out = root.path().join("run");
     let own = training(root.path(), &ENDLESS, &out);
     let mut nohup = Command::new("sh");
-    nohup.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    nohup
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(own.get_program())
+        .args(own.get_args());
     let mut child = under_way_of(nohup);
     send("HUP", &child);
     sleep(Duration::from_millis(500));
@@ -124,7 +150,8 @@ fn a_training_goes_on_when_nobody_reads() {
     let root = tempfile::tempdir().unwrap();
     let full = || File::options().write(true).open("/dev/full").unwrap();
 
-    // Long enough for it to print something after the first line. What it cannot print is an error, too.
+    // Long enough for it to print something after the first line. What it cannot print is an error,
+    // too.
     let [closed, filled] = ["closed", "full"].map(|name| root.path().join(name));
     let mut child = training(root.path(), &["--steps", "60"], &closed).spawn().unwrap();
     let mut first = String::new();

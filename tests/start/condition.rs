@@ -4,10 +4,12 @@ use burn::tensor::{Device, Tensor};
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::{ClassGlow, GlowConfig, GlowPrior};
 use flowkit::model::{RealNvp, RealNvpConfig};
-use flowkit::train::{NegativeLogLikelihood, NonFinite, TrainError, Trainer, TrainerConfig, UpdateOutcome};
+use flowkit::train::{
+    NegativeLogLikelihood, NonFinite, TrainError, Trainer, TrainerConfig, UpdateOutcome,
+};
 use flowkit::{
-    Context, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, LayerConfig, MlpConfig, NonFiniteCondition,
-    Site, StandardNormal, diagnose,
+    Context, CouplingConfig, Density, DiagnosisConfig, Flow, FlowError, LayerConfig, MlpConfig,
+    NonFiniteCondition, Site, StandardNormal, diagnose,
 };
 
 use super::{around, device, device_rng, levels, scattered, tensor};
@@ -39,7 +41,11 @@ fn refused<T>(result: Result<T, FlowError>, path: &str, row: usize) {
 }
 
 fn vectors() -> RealNvp<Tensor<2>> {
-    RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device()).initialize_given(x(), &whole()).unwrap()
+    RealNvpConfig::new(3)
+        .with_d_context(Some(2))
+        .init_given(&device())
+        .initialize_given(x(), &whole())
+        .unwrap()
 }
 
 #[test]
@@ -67,7 +73,8 @@ fn flows_refuse_it() {
 #[test]
 fn a_part_of_a_pair_is_named() {
     let _guard = device_rng();
-    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([64, 64]));
+    let coupling =
+        CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([64, 64]));
     let example = (whole(), (whole(), whole()));
     let coupling = coupling.build(&Site::given([1, 3], &example, &device())).unwrap();
     type Three = (Tensor<2>, (Tensor<2>, Tensor<2>));
@@ -79,7 +86,10 @@ fn a_part_of_a_pair_is_named() {
     refused(flow.given(&(whole(), (whole(), bad()))).sample_at(ROWS, 0.5), "condition.1.1", 1);
     // Maps have rows too, and nothing holds nothing that is not finite.
     let map = bad().reshape([ROWS, 1, 1, 2]);
-    assert_eq!(Context::non_finite(&map), Some(NonFiniteCondition { path: "condition".into(), row: Some(1) }));
+    assert_eq!(
+        Context::non_finite(&map),
+        Some(NonFiniteCondition { path: "condition".into(), row: Some(1) })
+    );
     assert_eq!(Context::non_finite(&()), None);
     assert_eq!(Context::non_finite(&Tensor::<2>::zeros([0, 2], &Device::flex())), None);
 }
@@ -122,7 +132,8 @@ fn a_condition_of_ones_own_may_name_no_row() {
             None
         }
     }
-    let flow = Flow::<_, _, 2, Own>::new_given(flowkit::Swap::new(), StandardNormal::new(), [1, 2]).unwrap();
+    let flow = Flow::<_, _, 2, Own>::new_given(flowkit::Swap::new(), StandardNormal::new(), [1, 2])
+        .unwrap();
     let flow = flow.without_data();
     let z = Tensor::<2>::zeros([2, 2], &device());
     assert!(flow.given(&Own(true)).evaluate(z.clone()).is_ok());
@@ -131,8 +142,13 @@ fn a_condition_of_ones_own_may_name_no_row() {
 }
 
 fn glow() -> (GlowConfig, ClassGlow) {
-    let config = GlowConfig::new([3, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
-    let model = config.init_classes(&device()).initialize_given(levels([ROWS, 3, 4, 4], scattered), &whole()).unwrap();
+    let config = GlowConfig::new([3, 4, 4], 1, 1)
+        .with_n_filters(4)
+        .with_prior(GlowPrior::Classes { n_classes: 2 });
+    let model = config
+        .init_classes(&device())
+        .initialize_given(levels([ROWS, 3, 4, 4], scattered), &whole())
+        .unwrap();
     (config, model)
 }
 
@@ -161,7 +177,10 @@ fn training_refuses_it() {
     assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition: condition.clone() });
     assert!(error.is_non_finite());
     assert_eq!(trainer.step_count(), 0);
-    assert_eq!(error.to_string(), "update 1: the condition is not finite: the first such element is in row 2");
+    assert_eq!(
+        error.to_string(),
+        "update 1: the condition is not finite: the first such element is in row 2"
+    );
     trainer.update_on(&device(), &batch(whole())).unwrap();
     // In the second part of a batch too.
     let error = trainer.update_on_parts(&device(), &[batch(whole()), batch(bad())]).unwrap_err();
@@ -171,7 +190,10 @@ fn training_refuses_it() {
     let passed = trainer.update_on(&device(), &batch(bad())).unwrap();
     assert_eq!(
         passed.outcome,
-        UpdateOutcome::Skipped(TrainError::NonFiniteCondition { step: 2, condition: condition.clone() })
+        UpdateOutcome::Skipped(TrainError::NonFiniteCondition {
+            step: 2,
+            condition: condition.clone()
+        })
     );
 
     let (_, model) = glow();

@@ -1,23 +1,30 @@
-//! Channels that are constant in the first batch: bounded once, whatever the number of norms, or refused.
+//! Channels that are constant in the first batch: bounded once, whatever the number of norms, or
+//! refused.
 
 use std::f64::consts::PI;
 
-use flowkit::model::flow_plus_plus::{DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig};
+use flowkit::model::flow_plus_plus::{
+    DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig,
+};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, ConvStyle, DataInitConvConfig, Density, Flow,
-    InitProblem, Mixing, Pattern, PositionNormConfig, StandardNormal,
+    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, ConvStyle,
+    DataInitConvConfig, Density, Flow, InitProblem, Mixing, Pattern, PositionNormConfig,
+    StandardNormal,
 };
 
-use super::{around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor};
+use super::{
+    around, device, device_rng, failed, levels, moments, numbers, scattered, table, tensor,
+};
 use crate::build::layer;
 
 fn log_normal(x: f64, mean: f64, deviation: f64) -> f64 {
     -0.5 * ((x - mean) / deviation).powi(2) - deviation.ln() - 0.5 * (2.0 * PI).ln()
 }
 
-/// What rounding leaves of a constant is not data: two neighbouring floats, in any shares, in any of the norms.
+/// What rounding leaves of a constant is not data: two neighbouring floats, in any shares, in any
+/// of the norms.
 #[test]
 fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
     let _guard = device_rng();
@@ -29,14 +36,17 @@ fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
         (0.1f32, 0.1f32.next_up(), 7),
         (-4e12f32, (-4e12f32).next_down(), 5),
     ] {
-        let column: Vec<f32> = (0..rows).map(|row| if row % every == 0 { other } else { value }).collect();
+        let column: Vec<f32> =
+            (0..rows).map(|row| if row % every == 0 { other } else { value }).collect();
         let batch = table(&[column.clone(), around(6, rows, 0.0, 1.0)]);
         let what = format!("{value} and {other}, one in {every}");
         let bounded = |log_scale: f64| assert!(log_scale <= 1e-6, "{what}: {log_scale}");
-        let (first, z) = layer(&ActNormConfig::new(), [1, 2], &device()).initialize(batch.clone(), &());
+        let (first, z) =
+            layer(&ActNormConfig::new(), [1, 2], &device()).initialize(batch.clone(), &());
         let (second, _) = layer(&ActNormConfig::new(), [1, 2], &device()).initialize(z, &());
         [first, second].iter().for_each(|norm| bounded(numbers(&norm.effective_log_scale())[0]));
-        let (first, z) = layer(&PositionNormConfig::new(), [1, 2], &device()).initialize(batch.clone(), &());
+        let (first, z) =
+            layer(&PositionNormConfig::new(), [1, 2], &device()).initialize(batch.clone(), &());
         let (second, _) = layer(&PositionNormConfig::new(), [1, 2], &device()).initialize(z, &());
         [first, second].iter().for_each(|norm| bounded(numbers(&norm.log_scale.val())[0]));
         let later = table(&[column.iter().map(|x| x + 0.01).collect(), around(7, rows, 0.0, 1.0)]);
@@ -48,14 +58,15 @@ fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
     }
 }
 
-/// Eight norms start as one: the flow is the product of normal densities, that of the constant column as wide as the
-/// constant.
+/// Eight norms start as one: the flow is the product of normal densities, that of the constant
+/// column as wide as the constant.
 #[test]
 fn a_constant_column_has_a_sane_density_behind_many_norms() {
     let _guard = device_rng();
     for value in [7.0, 0.0, 1e-6, 273.15, -1e18, 1e30] {
         let rows = 200;
-        let batch = [around(1, rows, 3.0, 2.0), vec![value as f32; rows], around(2, rows, -50.0, 0.1)];
+        let batch =
+            [around(1, rows, 3.0, 2.0), vec![value as f32; rows], around(2, rows, -50.0, 0.1)];
         let flow = RealNvpConfig::new(3).init(&device()).initialize(table(&batch)).unwrap();
         for (norm, _) in flow.bijector.iter().map(|(between, ..)| between) {
             let norm = norm.as_ref().unwrap();
@@ -63,15 +74,22 @@ fn a_constant_column_has_a_sane_density_behind_many_norms() {
             assert!((-70.0..=1e-6).contains(&log_scale), "{value}: {log_scale}");
         }
         let wide = f64::from(value as f32).abs().max(1.0);
-        let later = [around(3, 50, 3.0, 2.0), around(4, 50, value, wide), around(5, 50, -50.0, 0.1)];
+        let later =
+            [around(3, 50, 3.0, 2.0), around(4, 50, value, wide), around(5, 50, -50.0, 0.1)];
         let nats = flow.evaluate(table(&later)).unwrap().nats().to_vec();
         let of = |index: usize| moments(batch[index].iter().map(|&x| f64::from(x)));
         for (row, nats) in nats.into_iter().enumerate() {
             let x = |index: usize| f64::from(later[index][row]);
             let constant = log_normal(x(1), f64::from(value as f32), wide);
-            let expected =
-                constant + [0, 2].map(|index| log_normal(x(index), of(index).0, of(index).1)).iter().sum::<f64>();
-            assert!((nats - expected).abs() < 2e-3 * (1.0 + expected.abs()), "{value}: {nats} {expected}");
+            let expected = constant
+                + [0, 2]
+                    .map(|index| log_normal(x(index), of(index).0, of(index).1))
+                    .iter()
+                    .sum::<f64>();
+            assert!(
+                (nats - expected).abs() < 2e-3 * (1.0 + expected.abs()),
+                "{value}: {nats} {expected}"
+            );
         }
     }
     // Rows that are all alike are constant throughout.
@@ -93,8 +111,18 @@ fn a_constant_channel_of_images_stays_bounded() {
     let x = tensor(values, [4, 3, 3, 3]);
     let act = || layer(&ActNormConfig::new(), [1, 3, 1, 1], &device());
     let position = || layer(&PositionNormConfig::new(), [1, 3, 3, 3], &device());
-    let layers = (act(), position(), act(), position(), layer(&Conv1x1Config::new(), [1, 3], &device()), act());
-    let flow = Flow::new(layers, StandardNormal::new(), [1, 3, 3, 3]).unwrap().initialize(x.clone()).unwrap();
+    let layers = (
+        act(),
+        position(),
+        act(),
+        position(),
+        layer(&Conv1x1Config::new(), [1, 3], &device()),
+        act(),
+    );
+    let flow = Flow::new(layers, StandardNormal::new(), [1, 3, 3, 3])
+        .unwrap()
+        .initialize(x.clone())
+        .unwrap();
     for norm in [&flow.bijector.0, &flow.bijector.2] {
         assert_eq!(numbers(&norm.effective_log_scale())[1], 0.0);
     }
@@ -122,23 +150,40 @@ fn a_constant_channel_can_be_refused() {
 fn a_refused_channel_is_named() {
     let x = table(&[around(1, 20, 0.0, 1.0), vec![4.0; 20], around(2, 20, 9.0, 1e-3)]);
     let act = || ActNormConfig::new().with_constant(ConstantChannel::Error);
-    let flow = Flow::new(vec![layer(&act(), [1, 3], &device())], StandardNormal::new(), [1, 3]).unwrap();
-    let expected = InitProblem::Constant { what: "channel", index: 1, value: 4.0, deviation: 0.0 };
-    assert_eq!(failed(flow.initialize(x.clone())), ("bijector.0".into(), "ActNorm".into(), expected));
-    // Two channels deviate by less than 0.01.
     let flow =
-        Flow::new(layer(&act().with_least_deviation(0.01), [1, 3], &device()), StandardNormal::new(), [1, 3]).unwrap();
+        Flow::new(vec![layer(&act(), [1, 3], &device())], StandardNormal::new(), [1, 3]).unwrap();
+    let expected = InitProblem::Constant { what: "channel", index: 1, value: 4.0, deviation: 0.0 };
+    assert_eq!(
+        failed(flow.initialize(x.clone())),
+        ("bijector.0".into(), "ActNorm".into(), expected)
+    );
+    // Two channels deviate by less than 0.01.
+    let flow = Flow::new(
+        layer(&act().with_least_deviation(0.01), [1, 3], &device()),
+        StandardNormal::new(),
+        [1, 3],
+    )
+    .unwrap();
     let error = flow.initialize(x.clone().flip([1])).unwrap_err().to_string();
-    let expected = "`bijector` (ActNorm) cannot start from this batch: channel 0 is constant in the batch: ";
+    let expected =
+        "`bijector` (ActNorm) cannot start from this batch: channel 0 is constant in the batch: ";
     assert!(error.starts_with(expected), "{error}");
-    let position = layer(&PositionNormConfig::new().with_constant(ConstantChannel::Error), [1, 3], &device());
+    let position =
+        layer(&PositionNormConfig::new().with_constant(ConstantChannel::Error), [1, 3], &device());
     let flow = Flow::new(position, StandardNormal::new(), [1, 3]).unwrap();
     let expected = InitProblem::Constant { what: "element", index: 1, value: 4.0, deviation: 0.0 };
     assert_eq!(failed(flow.initialize(x)), ("bijector".into(), "PositionNorm".into(), expected));
     for least_deviation in [-1e-9, f64::NAN, f64::INFINITY] {
         let error = act().with_least_deviation(least_deviation).validate().unwrap_err().to_string();
-        assert!(error.starts_with("ActNormConfig: `least_deviation` must lie in [0, ∞), found"), "{error}");
-        let error = PositionNormConfig::new().with_least_deviation(least_deviation).validate().unwrap_err().to_string();
+        assert!(
+            error.starts_with("ActNormConfig: `least_deviation` must lie in [0, ∞), found"),
+            "{error}"
+        );
+        let error = PositionNormConfig::new()
+            .with_least_deviation(least_deviation)
+            .validate()
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("PositionNormConfig: `least_deviation`"), "{error}");
     }
 }
@@ -151,7 +196,11 @@ fn convolutions_of_a_constant_stay_bounded() {
     let mut later = tensor(around(8, 4 * 2 * 9, 0.5, 1.0), [4, 2, 3, 3]);
     for _ in 0..4 {
         let start = ConvInit::DataDependent { scale: 1.0 };
-        let (conv, y) = DataInitConvConfig::new(2, 2).with_kernel(1).with_start(start).init(&device()).initialize(x);
+        let (conv, y) = DataInitConvConfig::new(2, 2)
+            .with_kernel(1)
+            .with_start(start)
+            .init(&device())
+            .initialize(x);
         assert!(numbers(&y).iter().all(|y| y.abs() < 1e-6));
         assert!(numbers(&conv.conv.weight.val()).iter().all(|w| w.abs() < 1.0));
         (x, later) = (y, conv.forward(later));
@@ -169,11 +218,14 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
         let noise = levels(shape, |index| scattered(index) >> (8 - bits));
         let found = model.evaluate(noise).unwrap().bits_per_dim().value();
         assert!((0.0..16.0).contains(&found), "{bits} bits, {black}: {found} bits/dim");
-        assert!(model.evaluate(levels(shape, |_| black)).unwrap().bits_per_dim().value().is_finite());
+        assert!(
+            model.evaluate(levels(shape, |_| black)).unwrap().bits_per_dim().value().is_finite()
+        );
     }
     // Images that differ by more than their noise are normalised.
     let x = levels(shape, |index| 3 * (scattered(index) % 2));
-    let model = GlowConfig::new([3, 8, 8], 1, 1).with_n_filters(12).init(&device()).initialize(x).unwrap();
+    let model =
+        GlowConfig::new([3, 8, 8], 1, 1).with_n_filters(12).init(&device()).initialize(x).unwrap();
     let norm = &model.bijector.1.levels[0].1[0].0;
     // Levels 0 and 3 at random deviate by 1.5 levels, the noise by 0.29.
     let deviation = (1.5f64.powi(2) + 1.0 / 12.0).sqrt() / 256.0;
@@ -186,7 +238,8 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
 #[test]
 fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
     let _guard = device_rng();
-    let stages = vec![StageConfig { scale: Scale::Keep, pattern: Pattern::Checkerboard, n_couplings: 4 }];
+    let stages =
+        vec![StageConfig { scale: Scale::Keep, pattern: Pattern::Checkerboard, n_couplings: 4 }];
     let config = FlowPlusPlusConfig::new([1, 8, 8], stages, DequantizationConfig::Uniform)
         .with_n_filters(8)
         .with_n_blocks(1)
@@ -204,6 +257,10 @@ fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
 fn a_trace_of_rounding_is_no_deviation() {
     let mut column = vec![0.1f32; 1000];
     column[17] = 0.1f32.next_up();
-    let (norm, _) = Bijector::<2>::initialize(layer(&ActNormConfig::new(), [1, 1], &device()), table(&[column]), &());
+    let (norm, _) = Bijector::<2>::initialize(
+        layer(&ActNormConfig::new(), [1, 1], &device()),
+        table(&[column]),
+        &(),
+    );
     assert_eq!(numbers(&norm.log_scale.val()), [0.0]);
 }

@@ -1,5 +1,5 @@
-//! Data-dependent starts: the statistics at every offset and scale, constant channels, batches that start nothing,
-//! conditions that are not finite.
+//! Data-dependent starts: the statistics at every offset and scale, constant channels, batches that
+//! start nothing, conditions that are not finite.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

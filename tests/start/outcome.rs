@@ -5,8 +5,9 @@ use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, CouplingConfig, Density, Exp, Flow, FlowError, GatedNetConfig, InitProblem, LayerConfig,
-    LogitConfig, PositionNormConfig, ScalarAffineConfig, Site, StandardNormal, UniformDequantizationConfig,
+    ActNormConfig, CouplingConfig, Density, Exp, Flow, FlowError, GatedNetConfig, InitProblem,
+    LayerConfig, LogitConfig, PositionNormConfig, ScalarAffineConfig, Site, StandardNormal,
+    UniformDequantizationConfig,
 };
 
 use super::{around, device, device_rng, failed, levels, numbers, table, tensor};
@@ -25,16 +26,25 @@ fn one_row_starts_no_norm() {
     assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm".into(), too_few()));
     assert_eq!(failed(MafConfig::new(3).init(&device()).initialize(row())).2, too_few());
     // Without norms there is nothing to take from data.
-    assert!(RealNvpConfig::plane().init(&device()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok());
+    assert!(
+        RealNvpConfig::plane().init(&device()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok()
+    );
 
     let image = tensor(around(1, 12, 0.0, 1.0), [1, 3, 2, 2]);
     let norm = layer(&PositionNormConfig::new(), [1, 3, 2, 2], &device());
     let flow = Flow::new(norm, StandardNormal::new(), [1, 3, 2, 2]).unwrap();
     let expected = InitProblem::TooFew { what: "element", found: 1 };
-    assert_eq!(failed(flow.initialize(image.clone())), ("bijector".into(), "PositionNorm".into(), expected));
+    assert_eq!(
+        failed(flow.initialize(image.clone())),
+        ("bijector".into(), "PositionNorm".into(), expected)
+    );
     // The positions of one image have a variance, that of one pixel has none.
     let act = |size| {
-        Flow::new(layer(&ActNormConfig::new(), [1, 3, 1, 1], &device()), StandardNormal::new(), [1, 3, size, size])
+        Flow::new(
+            layer(&ActNormConfig::new(), [1, 3, 1, 1], &device()),
+            StandardNormal::new(),
+            [1, 3, size, size],
+        )
     };
     assert!(act(2).unwrap().initialize(image.clone()).is_ok());
     let pixel = image.narrow(2, 0, 1).narrow(3, 0, 1);
@@ -42,7 +52,10 @@ fn one_row_starts_no_norm() {
     // The deepest of these is one pixel, and two images have two.
     let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&device());
     let (path, layer, problem) = failed(glow().initialize(levels([1, 1, 4, 4], super::scattered)));
-    assert_eq!((path.as_str(), layer.as_str(), problem), ("bijector.1.levels.1.1.0.0", "ActNorm", too_few()));
+    assert_eq!(
+        (path.as_str(), layer.as_str(), problem),
+        ("bijector.1.levels.1.1.0.0", "ActNorm", too_few())
+    );
     assert!(glow().initialize(levels([2, 1, 4, 4], super::scattered)).is_ok());
 }
 
@@ -50,7 +63,8 @@ fn one_row_starts_no_norm() {
 #[test]
 fn one_pixel_starts_no_network() {
     let _guard = device_rng();
-    let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
+    let coupling =
+        CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), GatedNetConfig::new(8, 1));
     let coupling = coupling.build(&Site::new([1, 2, 1, 1], &device())).unwrap();
     let flow = Flow::new(vec![coupling], StandardNormal::new(), [1, 2, 1, 1]).unwrap();
     let start = flow.initialize(tensor(vec![0.3, 0.4], [1, 2, 1, 1]));
@@ -58,8 +72,8 @@ fn one_pixel_starts_no_network() {
     assert_eq!(failed(start), ("bijector.0".into(), "Coupling".into(), expected));
 }
 
-/// The image of a layer before the norm is not finite: that layer is named, with the element, not the prior and not the
-/// norm.
+/// The image of a layer before the norm is not finite: that layer is named, with the element, not
+/// the prior and not the norm.
 #[test]
 fn a_layer_that_overflows_is_named() {
     let column = |index: usize, value: f32| {
@@ -76,7 +90,11 @@ fn a_layer_that_overflows_is_named() {
     assert_eq!(failed(flow.initialize(x)), ("bijector.0".into(), "Exp".into(), output));
 
     let ends = table(&[around(3, 10, 0.5, 0.05), column(4, 0.0)]);
-    let layers = (fixed(&ScalarAffineConfig::new(1.0, 0.0)), vec![fixed(&LogitConfig::new().with_margin(0.0))], act(2));
+    let layers = (
+        fixed(&ScalarAffineConfig::new(1.0, 0.0)),
+        vec![fixed(&LogitConfig::new().with_margin(0.0))],
+        act(2),
+    );
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
     let output = InitProblem::Output { example: 4, channel: 1, value: f64::NEG_INFINITY };
     let (path, name, problem) = failed(flow.initialize(ends));
@@ -84,7 +102,11 @@ fn a_layer_that_overflows_is_named() {
 
     // Behind a dequantization the path begins at the model.
     let images = Flow::new(
-        (fixed(&ScalarAffineConfig::new(1e25, 0.0)), Exp::new(), layer(&ActNormConfig::new(), [1, 1, 1, 1], &device())),
+        (
+            fixed(&ScalarAffineConfig::new(1e25, 0.0)),
+            Exp::new(),
+            layer(&ActNormConfig::new(), [1, 1, 1, 1], &device()),
+        ),
         StandardNormal::new(),
         [1, 1, 2, 2],
     )
@@ -113,8 +135,12 @@ fn markers_and_huge_numbers_start() {
 #[test]
 fn data_is_checked_before_it_starts_anything() {
     let x = table(&[vec![1.0, 2.0, f32::NAN], vec![1.0, 2.0, 3.0]]);
-    let error = Flow::new(act(2), StandardNormal::new(), [1, 2]).unwrap().initialize(x).unwrap_err();
-    assert!(matches!(error, FlowError::NonFiniteInput { count: 1, total: 6, example: 2 }), "{error}");
+    let error =
+        Flow::new(act(2), StandardNormal::new(), [1, 2]).unwrap().initialize(x).unwrap_err();
+    assert!(
+        matches!(error, FlowError::NonFiniteInput { count: 1, total: 6, example: 2 }),
+        "{error}"
+    );
 }
 
 /// A start by hand, without the checks of a flow, guesses nothing.
@@ -122,5 +148,7 @@ fn data_is_checked_before_it_starts_anything() {
 fn a_norm_without_statistics_is_not_a_number() {
     use flowkit::Bijector;
     let (norm, z): (_, Tensor<2>) = act(2).initialize(table(&[vec![1.0], vec![2.0]]), &());
-    assert!(numbers(&norm.log_scale.val()).iter().chain(&numbers(&z)).all(|number| number.is_nan()));
+    assert!(
+        numbers(&norm.log_scale.val()).iter().chain(&numbers(&z)).all(|number| number.is_nan())
+    );
 }

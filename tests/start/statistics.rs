@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, ConvInit, ConvWeight, DataInitConvConfig, Flow, PositionNorm, PositionNormConfig,
-    StandardNormal,
+    ActNorm, ActNormConfig, Bijector, ConvInit, ConvWeight, DataInitConvConfig, Flow, PositionNorm,
+    PositionNormConfig, StandardNormal,
 };
 
 use super::{around, device, device_rng, moments, numbers, spacing, table, tensor};
@@ -43,18 +43,26 @@ fn check_column(x: &[f64], z: &[f64], floor: f64, spacings: f64, what: &str) {
     assert!((spread / (deviation / unit) - 1.0).abs() < 1e-5, "{what}: deviation {spread}");
     for (x, z) in x.iter().zip(z) {
         let expected = (x - mean) / unit;
-        assert!((z - expected).abs() <= left + 1e-5 * (1.0 + expected.abs()), "{what}: {z} of {x}, {expected}");
+        assert!(
+            (z - expected).abs() <= left + 1e-5 * (1.0 + expected.abs()),
+            "{what}: {z} of {x}, {expected}"
+        );
     }
 }
 
 fn columns(x: &Tensor<2>) -> Vec<Vec<f64>> {
     let [rows, columns] = x.dims();
     let values = numbers(x);
-    (0..columns).map(|column| (0..rows).map(|row| values[row * columns + column]).collect()).collect()
+    (0..columns)
+        .map(|column| (0..rows).map(|row| values[row * columns + column]).collect())
+        .collect()
 }
 
 fn measurements(rows: usize) -> Tensor<2> {
-    let columns: Vec<_> = (0..).zip(DATA).map(|(seed, (offset, spread))| around(seed, rows, offset, spread)).collect();
+    let columns: Vec<_> = (0..)
+        .zip(DATA)
+        .map(|(seed, (offset, spread))| around(seed, rows, offset, spread))
+        .collect();
     table(&columns)
 }
 
@@ -62,13 +70,19 @@ fn measurements(rows: usize) -> Tensor<2> {
 fn act_norm_knows_no_units() {
     let x = measurements(3000);
     for factor in [1.0, 3.0] {
-        let norm: ActNorm<2> = layer(&ActNormConfig::new().with_log_scale_factor(factor), [1, DATA.len()], &device());
+        let norm: ActNorm<2> =
+            layer(&ActNormConfig::new().with_log_scale_factor(factor), [1, DATA.len()], &device());
         let (norm, z) = norm.initialize(x.clone(), &());
         let bias = numbers(&norm.bias.val());
         for (index, (x, z)) in columns(&x).iter().zip(columns(&z)).enumerate() {
             let (mean, _) = moments(x.iter().copied());
             // The nearest float32.
-            assert!((bias[index] + mean).abs() <= 0.500_001 * spacing(mean), "{:?}: {}", DATA[index], bias[index]);
+            assert!(
+                (bias[index] + mean).abs() <= 0.500_001 * spacing(mean),
+                "{:?}: {}",
+                DATA[index],
+                bias[index]
+            );
             check_column(x, &z, 0.0, 0.500_001, &format!("{:?}", DATA[index]));
         }
     }
@@ -78,8 +92,11 @@ fn act_norm_knows_no_units() {
 fn position_norm_knows_no_offset() {
     let x = measurements(3000);
     for floor in [1e-8, 1e-2] {
-        let norm: PositionNorm<2> =
-            layer(&PositionNormConfig::new().with_variance_floor(floor), [1, DATA.len()], &device());
+        let norm: PositionNorm<2> = layer(
+            &PositionNormConfig::new().with_variance_floor(floor),
+            [1, DATA.len()],
+            &device(),
+        );
         let (norm, z) = norm.initialize(x.clone(), &());
         for ((x, z), data) in columns(&x).iter().zip(columns(&z)).zip(DATA) {
             check_column(x, &z, floor, 1.5, &format!("{data:?}, {floor}"));
@@ -89,7 +106,8 @@ fn position_norm_knows_no_offset() {
         for ((x, back), data) in columns(&x).iter().zip(columns(&back)).zip(DATA) {
             let (mean, deviation) = moments(x.iter().copied());
             for (x, back) in x.iter().zip(back) {
-                let allowed = spacing(mean).max(spacing(*x)) + 1e-6 * (x - mean).abs() + 1e-6 * deviation;
+                let allowed =
+                    spacing(mean).max(spacing(*x)) + 1e-6 * (x - mean).abs() + 1e-6 * deviation;
                 assert!((back - x).abs() <= allowed, "{data:?}: {back} of {x}");
             }
         }
@@ -123,7 +141,9 @@ fn a_million_rows_are_no_more_than_few() {
     let rows = 1_000_000;
     let data = [(1.7e9, 1e3), (1e4, 1.0)];
     let x = table(&[around(1, rows, data[0].0, data[0].1), around(2, rows, data[1].0, data[1].1)]);
-    let flow = Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2]).unwrap();
+    let flow =
+        Flow::new(layer(&ActNormConfig::new(), [1, 2], &device()), StandardNormal::new(), [1, 2])
+            .unwrap();
     let flow = flow.initialize(x.clone()).unwrap();
     let (z, _) = flow.bijector.forward(x.clone(), &());
     for ((x, z), data) in columns(&x).iter().zip(columns(&z)).zip(data) {
@@ -131,7 +151,8 @@ fn a_million_rows_are_no_more_than_few() {
     }
 }
 
-/// Statistics over batch and positions, with channels of different offsets, in a type of more digits too.
+/// Statistics over batch and positions, with channels of different offsets, in a type of more
+/// digits too.
 #[test]
 fn channels_of_images_have_statistics_of_their_own() {
     let offsets = [273.15, 5.2e6, -101_325.0];
@@ -165,16 +186,23 @@ fn normal_images([batch, channels, h, w]: [usize; 4], offsets: [f64; 3]) -> Vec<
 #[test]
 fn convolutions_start_at_their_deviation() {
     let _guard = device_rng();
-    for (size, weight) in [(1e-7, ConvWeight::Plain), (1.0, ConvWeight::WeightNorm), (1e18, ConvWeight::Plain)] {
+    for (size, weight) in
+        [(1e-7, ConvWeight::Plain), (1.0, ConvWeight::WeightNorm), (1e18, ConvWeight::Plain)]
+    {
         let x = tensor(around(3, 6 * 2 * 16, 0.0, size), [6, 2, 4, 4]);
         let start = ConvInit::DataDependent { scale: 0.3 };
-        let conv = DataInitConvConfig::new(2, 5).with_start(start).with_weight(weight).init(&device());
+        let conv =
+            DataInitConvConfig::new(2, 5).with_start(start).with_weight(weight).init(&device());
         let (conv, passed) = conv.initialize(x.clone());
         let y = conv.forward(x);
         for channel in 0..5 {
             for y in [&y, &passed] {
-                let (mean, deviation) = moments(numbers(&y.clone().narrow(1, channel, 1)).into_iter());
-                assert!(mean.abs() < 1e-6 && (deviation / 0.3 - 1.0).abs() < 1e-5, "{size}: {mean} {deviation}");
+                let (mean, deviation) =
+                    moments(numbers(&y.clone().narrow(1, channel, 1)).into_iter());
+                assert!(
+                    mean.abs() < 1e-6 && (deviation / 0.3 - 1.0).abs() < 1e-5,
+                    "{size}: {mean} {deviation}"
+                );
             }
         }
     }

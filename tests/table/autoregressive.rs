@@ -26,8 +26,12 @@ pub fn autoregressive() -> Vec<Case> {
     let size = Real(50.0);
     let exponential = || affine(AffineForm::Exponential);
     vec![
-        case("MaskedAutoregressive", [1, 4], size, move |d| maf(exponential(), Natural, 4, None, d)),
-        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| maf(mixture(), Reversed, 3, None, d)),
+        case("MaskedAutoregressive", [1, 4], size, move |d| {
+            maf(exponential(), Natural, 4, None, d)
+        }),
+        case("MaskedAutoregressive, MixLogCdf, reversed", [1, 3], size, |d| {
+            maf(mixture(), Reversed, 3, None, d)
+        }),
         case("MaskedAutoregressive, shuffled", [1, 5], size, |d| {
             maf(affine(AffineForm::Sigmoid), Shuffled { seed: 3 }, 5, None, d)
         }),
@@ -40,9 +44,13 @@ pub fn autoregressive() -> Vec<Case> {
         case("Invert<MaskedAutoregressive>", [1, 3], Real(10.0), move |d| {
             Invert::new(maf(exponential(), Natural, 3, None, d))
         }),
-        given::<2, Tensor<2>, _>("MaskedAutoregressive given a vector", [1, 3], size, [1, 2], |d| {
-            maf(mixture(), Shuffled { seed: 1 }, 3, Some(2), d)
-        }),
+        given::<2, Tensor<2>, _>(
+            "MaskedAutoregressive given a vector",
+            [1, 3],
+            size,
+            [1, 2],
+            |d| maf(mixture(), Shuffled { seed: 1 }, 3, Some(2), d),
+        ),
         given::<2, (Tensor<2>, Tensor<2>), _>(
             "MaskedAutoregressive given two",
             [1, 3],

@@ -125,7 +125,9 @@ pub fn cases() -> Vec<Case> {
 fn elementwise() -> Vec<Case> {
     vec![
         case("Logit", [1, 5], Closed, |_| fixed(&LogitConfig::new())),
-        case("Logit without margin", [1, 1, 2, 3], Open, |_| fixed(&LogitConfig::new().with_margin(0.0))),
+        case("Logit without margin", [1, 1, 2, 3], Open, |_| {
+            fixed(&LogitConfig::new().with_margin(0.0))
+        }),
         case("Sigmoid", [1, 5], Real(14.0), |_| Sigmoid::new()),
         case("Sigmoid of images", [1, 2, 1, 3], Real(14.0), |_| Sigmoid::new()),
     ]
@@ -139,8 +141,12 @@ fn linear() -> Vec<Case> {
         case("ActNorm with a factor", [1, 2, 2, 2], Real(1e4), |d| -> ActNorm<4> {
             layer(&ActNormConfig::new().with_log_scale_factor(3.0), [1, 2, 1, 1], d)
         }),
-        case("PositionNorm of vectors", [1, 4], Real(1e4), |d| layer(&PositionNormConfig::new(), [1, 4], d)),
-        case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| layer(&PositionNormConfig::new(), [1, 2, 2, 2], d)),
+        case("PositionNorm of vectors", [1, 4], Real(1e4), |d| {
+            layer(&PositionNormConfig::new(), [1, 4], d)
+        }),
+        case("PositionNorm of images", [1, 2, 2, 2], Real(1e4), |d| {
+            layer(&PositionNormConfig::new(), [1, 2, 2, 2], d)
+        }),
         case("ChannelMatrix of vectors", [1, 3], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, one group", [1, 3, 2, 2], Real(1e4), |d| matrix(3, 1, d)),
         case("ChannelMatrix, two groups", [1, 6, 1, 2], Real(1e4), |d| matrix(6, 2, d)),
@@ -155,11 +161,17 @@ fn linear() -> Vec<Case> {
 
 fn reshape() -> Vec<Case> {
     vec![
-        case("Squeeze, channel-major", [1, 3, 2, 2], Real(1e30), |_| squeeze(ChannelOrder::ChannelMajor)),
-        case("Squeeze, block-major", [1, 1, 2, 6], Real(1e30), |_| squeeze(ChannelOrder::BlockMajor)),
+        case("Squeeze, channel-major", [1, 3, 2, 2], Real(1e30), |_| {
+            squeeze(ChannelOrder::ChannelMajor)
+        }),
+        case("Squeeze, block-major", [1, 1, 2, 6], Real(1e30), |_| {
+            squeeze(ChannelOrder::BlockMajor)
+        }),
         case("Partition by channels", [1, 4, 1, 3], Real(1e30), |_| partition(Pattern::Channels)),
         case("Partition in stripes", [1, 2, 1, 6], Real(1e30), |_| partition(Pattern::Stripes)),
-        case("Partition in a checkerboard", [1, 3, 2, 2], Real(1e30), |_| partition(Pattern::Checkerboard)),
+        case("Partition in a checkerboard", [1, 3, 2, 2], Real(1e30), |_| {
+            partition(Pattern::Checkerboard)
+        }),
         case("Swap, even", [1, 4], Real(1e30), |_| Swap::new()),
         case("Swap, odd", [1, 5, 1, 2], Real(1e30), |_| Swap::new()),
     ]
@@ -170,27 +182,41 @@ fn couplings() -> Vec<Case> {
     use Half::{First, Second};
     let size = Real(50.0);
     vec![
-        case("Coupling, exponential", [1, 4], size, |d| coupling(affine(Exponential), First, 4, 0, d)),
+        case("Coupling, exponential", [1, 4], size, |d| {
+            coupling(affine(Exponential), First, 4, 0, d)
+        }),
         case("Coupling, exponential, second half unchanged", [1, 5], size, |d| {
             coupling(affine(Exponential), Second, 5, 0, d)
         }),
         case("Coupling, sigmoid", [1, 4], size, |d| coupling(affine(Sigmoid), First, 4, 0, d)),
         case("Coupling, additive", [1, 3], size, |d| coupling(affine(Additive), First, 3, 0, d)),
         case("Coupling, MixLogCdf", [1, 4], size, |d| coupling(mixture(), First, 4, 0, d)),
-        case("Coupling, MixLogCdf, second half unchanged", [1, 5], size, |d| coupling(mixture(), Second, 5, 0, d)),
-        case("Coupling of images", [1, 2, 2, 3], size, |d| image_coupling(First, [1, 2, 3], None, d)),
+        case("Coupling, MixLogCdf, second half unchanged", [1, 5], size, |d| {
+            coupling(mixture(), Second, 5, 0, d)
+        }),
+        case("Coupling of images", [1, 2, 2, 3], size, |d| {
+            image_coupling(First, [1, 2, 3], None, d)
+        }),
         case("Coupling of images, second half unchanged", [1, 4, 1, 3], size, |d| {
             image_coupling(Second, [2, 1, 3], None, d)
         }),
         given::<2, Tensor<2>, _>("Coupling given a vector", [1, 4], size, [1, 2], |d| {
             coupling(mixture(), First, 4, 2, d)
         }),
-        given::<2, (Tensor<2>, Tensor<2>), _>("Coupling given two", [1, 4], size, ([1, 2], [1, 1]), |d| {
-            coupling(affine(Exponential), First, 4, 3, d)
-        }),
-        given::<4, Tensor<4>, _>("Coupling given an image", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
-            image_coupling(First, [1, 2, 2], Some(3), d)
-        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>(
+            "Coupling given two",
+            [1, 4],
+            size,
+            ([1, 2], [1, 1]),
+            |d| coupling(affine(Exponential), First, 4, 3, d),
+        ),
+        given::<4, Tensor<4>, _>(
+            "Coupling given an image",
+            [1, 2, 2, 2],
+            size,
+            [1, 3, 2, 2],
+            |d| image_coupling(First, [1, 2, 2], Some(3), d),
+        ),
     ]
 }
 
@@ -200,16 +226,24 @@ fn inverted() -> Vec<Case> {
         case("Invert<Logit>", [1, 4], size, |_| Invert::new(fixed(&LogitConfig::new()))),
         case("Invert<Sigmoid>", [1, 4], Open, |_| Invert::new(Sigmoid::new())),
         case("Invert<ActNorm>", [1, 2, 2, 2], size, |d| Invert::new(act_norm::<4>(2, d))),
-        case("Invert<PositionNorm>", [1, 4], size, |d| Invert::new(layer(&PositionNormConfig::new(), [1, 4], d))),
+        case("Invert<PositionNorm>", [1, 4], size, |d| {
+            Invert::new(layer(&PositionNormConfig::new(), [1, 4], d))
+        }),
         case("Invert<ChannelMatrix>", [1, 4, 1, 2], size, |d| Invert::new(matrix(4, 2, d))),
         case("Invert<Conv1x1>", [1, 3, 1, 2], size, |d| Invert::new(conv(3, d))),
-        case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| Invert::new(squeeze(ChannelOrder::BlockMajor))),
-        case("Invert<Partition>", [1, 4, 2, 1], size, |_| Invert::new(partition(Pattern::Checkerboard))),
+        case("Invert<Squeeze>", [1, 8, 1, 1], size, |_| {
+            Invert::new(squeeze(ChannelOrder::BlockMajor))
+        }),
+        case("Invert<Partition>", [1, 4, 2, 1], size, |_| {
+            Invert::new(partition(Pattern::Checkerboard))
+        }),
         case("Invert<Swap>", [1, 5], size, |_| Invert::new(Swap::new())),
         case("Invert<Coupling>, exponential", [1, 4], size, |d| {
             Invert::new(coupling(affine(AffineForm::Exponential), Half::First, 4, 0, d))
         }),
-        case("Invert<Coupling>, MixLogCdf", [1, 4], size, |d| Invert::new(coupling(mixture(), Half::First, 4, 0, d))),
+        case("Invert<Coupling>, MixLogCdf", [1, 4], size, |d| {
+            Invert::new(coupling(mixture(), Half::First, 4, 0, d))
+        }),
         case("Invert<Coupling> of images", [1, 2, 2, 2], size, |d| {
             Invert::new(image_coupling(Half::Second, [1, 2, 2], None, d))
         }),
@@ -220,7 +254,11 @@ fn inverted() -> Vec<Case> {
             Invert::new(Invert::new(coupling(mixture(), Half::Second, 4, 0, d)))
         }),
         case("Invert of a tuple", [1, 4], size, |d| {
-            Invert::new((act_norm::<2>(4, d), coupling(mixture(), Half::First, 4, 0, d), Swap::new()))
+            Invert::new((
+                act_norm::<2>(4, d),
+                coupling(mixture(), Half::First, 4, 0, d),
+                Swap::new(),
+            ))
         }),
     ]
 }
@@ -228,10 +266,15 @@ fn inverted() -> Vec<Case> {
 fn composed() -> Vec<Case> {
     let size = Real(10.0);
     let alternate = |d: &Device| {
-        [Half::First, Half::Second, Half::First].map(|half| coupling(mixture(), half, 3, 0, d)).into_iter().collect()
+        [Half::First, Half::Second, Half::First]
+            .map(|half| coupling(mixture(), half, 3, 0, d))
+            .into_iter()
+            .collect()
     };
     vec![
-        case("tuple of 2", [1, 4], size, |d| (act_norm::<2>(4, d), coupling(mixture(), Half::First, 4, 0, d))),
+        case("tuple of 2", [1, 4], size, |d| {
+            (act_norm::<2>(4, d), coupling(mixture(), Half::First, 4, 0, d))
+        }),
         case("tuple of 4", [1, 1, 2, 4], size, |d| {
             (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(4, d), conv(4, d), Swap::new())
         }),
@@ -239,9 +282,20 @@ fn composed() -> Vec<Case> {
         case("tuple of 8", [1, 4], Real(3.0), |d| {
             let half = |identity| coupling(affine(AffineForm::Sigmoid), identity, 4, 0, d);
             let (a, b, c) = (half(Half::First), half(Half::Second), half(Half::First));
-            (act_norm::<2>(4, d), a, Swap::new(), b, conv(4, d), c, act_norm::<2>(4, d), Sigmoid::new())
+            (
+                act_norm::<2>(4, d),
+                a,
+                Swap::new(),
+                b,
+                conv(4, d),
+                c,
+                act_norm::<2>(4, d),
+                Sigmoid::new(),
+            )
         }),
-        case("nested tuples", [1, 4], size, |d| ((conv(4, d), Swap::new()), (act_norm::<2>(4, d), matrix(4, 2, d)))),
+        case("nested tuples", [1, 4], size, |d| {
+            ((conv(4, d), Swap::new()), (act_norm::<2>(4, d), matrix(4, 2, d)))
+        }),
         case("Vec", [1, 3], size, move |d| -> Vec<_> { alternate(d) }),
         case("Vec, empty", [1, 3], size, |_| Vec::<Swap>::new()),
         case("Option, Some", [1, 3], size, |d| Some(conv(3, d))),
@@ -261,11 +315,23 @@ fn composed() -> Vec<Case> {
             let half = |identity| coupling(mixture(), identity, 4, 2, d);
             (half(Half::First), act_norm::<2>(4, d), half(Half::Second))
         }),
-        given::<2, (Tensor<2>, Tensor<2>), _>("Vec<BoxBijector> given two", [1, 4], size, ([1, 2], [1, 1]), |d| {
-            vec![
-                BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(mixture(), Half::First, 4, 3, d)),
-                BoxBijector::new(conv(4, d)),
-            ]
-        }),
+        given::<2, (Tensor<2>, Tensor<2>), _>(
+            "Vec<BoxBijector> given two",
+            [1, 4],
+            size,
+            ([1, 2], [1, 1]),
+            |d| {
+                vec![
+                    BoxBijector::<2, (Tensor<2>, Tensor<2>)>::new(coupling(
+                        mixture(),
+                        Half::First,
+                        4,
+                        3,
+                        d,
+                    )),
+                    BoxBijector::new(conv(4, d)),
+                ]
+            },
+        ),
     ]
 }

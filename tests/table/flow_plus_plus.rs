@@ -32,7 +32,8 @@ fn step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     )
 }
 
-/// The ImageNet models: weight normalisation, an activation before the last convolution; with a context, also without mixing.
+/// The ImageNet models: weight normalisation, an activation before the last convolution; with a
+/// context, also without mixing.
 fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Device) -> Step {
     let [c, h, w] = half;
     let net = GatedNetConfig::new(4, 1)
@@ -46,7 +47,8 @@ fn weight_normed_step(half: [usize; 3], n_context: Option<usize>, device: &Devic
 /// The ablations: affine, no channel matrix, no attention.
 fn plain_step(half: [usize; 3], device: &Device) -> Step {
     let [c, h, w] = half;
-    let coupling = coupling(affine(AffineForm::Exponential), net(Mixing::Maxout), half, None, device);
+    let coupling =
+        coupling(affine(AffineForm::Exponential), net(Mixing::Maxout), half, None, device);
     (layer(&PositionNormConfig::new(), [1, 2 * c, h, w], device), None, coupling, Swap::new())
 }
 
@@ -65,10 +67,16 @@ pub fn flow_plus_plus() -> Vec<Case> {
     vec![
         case("Flow++ Step", [1, 2, 2, 2], size, |d| step([1, 2, 2], None, d)),
         case("Flow++ Step, ablated", [1, 2, 2, 2], size, |d| plain_step([1, 2, 2], d)),
-        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| weight_normed_step([1, 2, 2], None, d)),
-        given::<4, Tensor<4>, _>("Flow++ Step, without mixing", [1, 2, 2, 2], size, [1, 3, 2, 2], |d| {
-            weight_normed_step([1, 2, 2], Some(3), d)
+        case("Flow++ Step, weight-normalised", [1, 2, 2, 2], size, |d| {
+            weight_normed_step([1, 2, 2], None, d)
         }),
+        given::<4, Tensor<4>, _>(
+            "Flow++ Step, without mixing",
+            [1, 2, 2, 2],
+            size,
+            [1, 3, 2, 2],
+            |d| weight_normed_step([1, 2, 2], Some(3), d),
+        ),
         case("Flow++ Stage, squeezed", [1, 1, 2, 4], size, squeezed),
         case("Flow++ Stage, squeezed twice", [1, 1, 4, 4], Real(5.0), |d| Stage {
             squeezes: vec![squeeze(ChannelOrder::BlockMajor), squeeze(ChannelOrder::BlockMajor)],
@@ -77,19 +85,40 @@ pub fn flow_plus_plus() -> Vec<Case> {
         }),
         case("Flow++ Stage, checkerboard", [1, 1, 2, 4], size, checkerboard),
         case("FlowPlusPlusLayers", [1, 1, 2, 4], Closed, |d| -> FlowPlusPlusLayers {
-            let stage =
-                |kept| Stage { squeezes: vec![], partition: partition(kept), steps: vec![step([1, 2, 2], None, d)] };
-            (fixed(&LogitConfig::new()), vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)])
+            let stage = |kept| Stage {
+                squeezes: vec![],
+                partition: partition(kept),
+                steps: vec![step([1, 2, 2], None, d)],
+            };
+            (
+                fixed(&LogitConfig::new()),
+                vec![stage(Pattern::Stripes), stage(Pattern::Checkerboard)],
+            )
         }),
-        given::<4, Tensor<4>, _>("Flow++ Stage given an image", [1, 1, 2, 2], size, [1, 2, 2, 1], |d| Stage {
-            squeezes: vec![],
-            partition: partition(Pattern::Stripes),
-            steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
-        }),
+        given::<4, Tensor<4>, _>(
+            "Flow++ Stage given an image",
+            [1, 1, 2, 2],
+            size,
+            [1, 2, 2, 1],
+            |d| Stage {
+                squeezes: vec![],
+                partition: partition(Pattern::Stripes),
+                steps: vec![step([1, 2, 1], Some(2), d), step([1, 2, 1], Some(2), d)],
+            },
+        ),
         // The sigmoid at the end rounds to 1 from 17 on.
-        given::<4, Tensor<4>, _>("Flow++ NoiseFlow", [1, 1, 2, 2], Real(3.0), [1, 2, 2, 1], |d| -> NoiseFlow {
-            let (forth, back) = (partition(Pattern::Checkerboard), Invert::new(partition(Pattern::Checkerboard)));
-            (forth, vec![step([1, 2, 1], Some(2), d)], back, Sigmoid::new())
-        }),
+        given::<4, Tensor<4>, _>(
+            "Flow++ NoiseFlow",
+            [1, 1, 2, 2],
+            Real(3.0),
+            [1, 2, 2, 1],
+            |d| -> NoiseFlow {
+                let (forth, back) = (
+                    partition(Pattern::Checkerboard),
+                    Invert::new(partition(Pattern::Checkerboard)),
+                );
+                (forth, vec![step([1, 2, 1], Some(2), d)], back, Sigmoid::new())
+            },
+        ),
     ]
 }

@@ -1,4 +1,5 @@
-//! The table of all bijectors. A new bijector is one entry in `cases.rs` and gets every check of `flowkit::testing`.
+//! The table of all bijectors. A new bijector is one entry in `cases.rs` and gets every check of
+//! `flowkit::testing`.
 
 mod autoregressive;
 mod blocks;
@@ -43,7 +44,8 @@ impl Case {
         &self.name
     }
 
-    /// The parameters of the bijector that is made under a seed of the device, read after so many further draws.
+    /// The parameters of the bijector that is made under a seed of the device, read after so many
+    /// further draws.
     pub fn start(&self, seed: u64, between: usize) -> Vec<f64> {
         (self.start)(seed, between)
     }
@@ -54,7 +56,9 @@ pub fn check_all(check: Check) {
     let mut failures = Vec::new();
     for case in cases() {
         match (case.run)(check) {
-            Ok(outcome) => println!("{:<40} {:>5.1} % of the tolerance", case.name, 100.0 * outcome.used),
+            Ok(outcome) => {
+                println!("{:<40} {:>5.1} % of the tolerance", case.name, 100.0 * outcome.used)
+            }
             Err(failure) => failures.push(format!("{}: {failure}", case.name)),
         }
     }

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{Affine, AffineForm};
-use flowkit::model::glow::{GlowConfig, GlowLayers, GlowMixing, GlowPermutation, GlowPrior, TopPrior};
+use flowkit::model::glow::{
+    GlowConfig, GlowLayers, GlowMixing, GlowPermutation, GlowPrior, TopPrior,
+};
 use flowkit::testing::Inputs::Real;
 use flowkit::*;
 
@@ -15,8 +17,14 @@ fn orthogonal(c: usize, device: &Device) -> ChannelMatrix {
 }
 
 /// A coupling with Glow's network, of `c` channels.
-fn glow_coupling(form: AffineForm, identity: Half, c: usize, device: &Device) -> Coupling<Affine, GlowNet> {
-    let config = CouplingConfig::new(affine(form), GlowNetConfig::new().with_n_filters(5)).with_identity(identity);
+fn glow_coupling(
+    form: AffineForm,
+    identity: Half,
+    c: usize,
+    device: &Device,
+) -> Coupling<Affine, GlowNet> {
+    let config = CouplingConfig::new(affine(form), GlowNetConfig::new().with_n_filters(5))
+        .with_identity(identity);
     config.build(&Site::new([1, c, 1, 1], device)).unwrap()
 }
 
@@ -45,7 +53,9 @@ fn top_prior(prior: GlowPrior, device: &Device) -> TopPrior {
 
 pub fn multi_scale() -> Vec<Case> {
     let size = Real(10.0);
-    let squeezed = |c: usize, d: &Device| (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(c, d), conv(c, d));
+    let squeezed = |c: usize, d: &Device| {
+        (squeeze(ChannelOrder::ChannelMajor), act_norm::<4>(c, d), conv(c, d))
+    };
     vec![
         case("MultiScale of two levels", [1, 1, 4, 4], size, move |d| {
             MultiScale::new(vec![squeezed(4, d), squeezed(8, d)])
@@ -56,10 +66,14 @@ pub fn multi_scale() -> Vec<Case> {
         // Couplings before and after the squeeze, as RealNVP has them.
         case("MultiScale, squeezed midway", [1, 2, 2, 2], size, |d| {
             let half = |identity| image_coupling(identity, [1, 2, 2], None, d);
-            let level = |c: usize| (half(Half::First), squeeze(ChannelOrder::BlockMajor), act_norm::<4>(4 * c, d));
+            let level = |c: usize| {
+                (half(Half::First), squeeze(ChannelOrder::BlockMajor), act_norm::<4>(4 * c, d))
+            };
             MultiScale::new(vec![level(2)])
         }),
-        case("MultiScale without levels", [1, 1, 2, 2], size, |_| MultiScale::<Squeeze>::new(vec![])),
+        case("MultiScale without levels", [1, 1, 2, 2], size, |_| {
+            MultiScale::<Squeeze>::new(vec![])
+        }),
     ]
 }
 
@@ -70,7 +84,9 @@ pub fn glow() -> Vec<Case> {
     let classes = GlowPrior::Classes { n_classes: 3 };
     vec![
         case("Coupling, normal", [1, 4], size, |d| coupling(affine(Normal), First, 4, 0, d)),
-        case("Coupling, bounded", [1, 4], size, |d| coupling(affine(AffineForm::Bounded), First, 4, 0, d)),
+        case("Coupling, bounded", [1, 4], size, |d| {
+            coupling(affine(AffineForm::Bounded), First, 4, 0, d)
+        }),
         case("Coupling with GlowNet", [1, 4, 1, 3], size, |d| glow_coupling(Sigmoid, First, 4, d)),
         case("Coupling with GlowNet, second half unchanged", [1, 3, 2, 2], size, |d| {
             glow_coupling(Additive, Second, 3, d)
@@ -80,11 +96,18 @@ pub fn glow() -> Vec<Case> {
             vec![GlowMixing::Matrix(orthogonal(4, d)), GlowMixing::Plu(conv(4, d))]
         }),
         case("GlowMixing, fixed", [1, 4], size, |d| {
-            GlowMixing::Fixed(layer(&PermutationConfig::new().with_order(Order::Shuffled { seed: 1 }), [1, 4], d))
+            GlowMixing::Fixed(layer(
+                &PermutationConfig::new().with_order(Order::Shuffled { seed: 1 }),
+                [1, 4],
+                d,
+            ))
         }),
         case("TopPrior", [1, 4, 1, 2], size, |d| top_prior(GlowPrior::Learned, d)),
-        given::<4, Tensor<2>, _>("TopPrior given a class", [1, 4, 1, 2], size, [1, 3], move |d| top_prior(classes, d)),
-        // Two learned priors make three starts of four too badly conditioned for an inverse, once noise is added. This one is not.
+        given::<4, Tensor<2>, _>("TopPrior given a class", [1, 4, 1, 2], size, [1, 3], move |d| {
+            top_prior(classes, d)
+        }),
+        // Two learned priors make three starts of four too badly conditioned for an inverse, once
+        // noise is added. This one is not.
         case("GlowLayers", [1, 1, 4, 4], size, |d| {
             d.seed(0);
             glow_layers(glow_config([4, 4], 2), d)
@@ -93,8 +116,12 @@ pub fn glow() -> Vec<Case> {
             let config = glow_config([2, 4], 1).with_permutation(GlowPermutation::Plu);
             glow_layers(config.with_prior(GlowPrior::Standard), d)
         }),
-        given::<4, Tensor<2>, _>("GlowLayers given a class", [1, 1, 2, 4], size, [1, 3], move |d| {
-            glow_layers(glow_config([2, 4], 1).with_prior(classes), d)
-        }),
+        given::<4, Tensor<2>, _>(
+            "GlowLayers given a class",
+            [1, 1, 2, 4],
+            size,
+            [1, 3],
+            move |d| glow_layers(glow_config([2, 4], 1).with_prior(classes), d),
+        ),
     ]
 }

@@ -5,8 +5,9 @@
 //!           z = the latents ε in the shape of x                       log_det  Σ ln|det ∂level_i|
 //! inverse   ε from z, then h_i = level_i⁻¹(h_i+1, ε_i) from the deepest level up
 //! ```
-//! A level is any bijector of images that keeps the shape or squeezes it, `(Squeeze, Vec<Step>)` say; all levels are of one type. Two levels
-//! with one squeeze each, an image of one channel and 4x4 pixels:
+//! A level is any bijector of images that keeps the shape or squeezes it, `(Squeeze, Vec<Step>)`
+//! say; all levels are of one type. Two levels with one squeeze each, an image of one channel and
+//! 4x4 pixels:
 //!
 //! ```text
 //! x [1, 4, 4] ─ level 0 ─ [4, 2, 2] ┬─ channels 0, 1 ─ level 1 ─ [8, 1, 1]  = ε_1 (the deepest)
@@ -18,13 +19,16 @@
 //!               0 0 0 0
 //! ```
 //!
-//! That packing only moves elements, so the prior of z is that of all latents at once, bits/dim count them all, and the temperature of a sample
-//! scales the latents of every level alike. [`MultiScale::latents`] takes z apart, [`MultiScale::pack`] puts it together.
+//! That packing only moves elements, so the prior of z is that of all latents at once, bits/dim
+//! count them all, and the temperature of a sample scales the latents of every level alike.
+//! [`MultiScale::latents`] takes z apart, [`MultiScale::pack`] puts it together.
 //!
 //! # Learned priors
-//! A half that leaves may have a prior given the half that stays, `N(m, e^2s)` with `(s, m)` from a network. Its latent is `ε = (h − m)·e^−s`,
-//! and the log-determinant `−Σ s` turns the standard normal density of `ε` into that of `h`: a [`Coupling`](crate::Coupling) of the law
-//! [`AffineForm::Normal`](crate::law::AffineForm) at the end of a level, with [`ZeroConv`](crate::ZeroConv) as network, is such a prior.
+//! A half that leaves may have a prior given the half that stays, `N(m, e^2s)` with `(s, m)` from a
+//! network. Its latent is `ε = (h − m)·e^−s`, and the log-determinant `−Σ s` turns the standard
+//! normal density of `ε` into that of `h`: a [`Coupling`](crate::Coupling) of the law
+//! [`AffineForm::Normal`](crate::law::AffineForm) at the end of a level, with
+//! [`ZeroConv`](crate::ZeroConv) as network, is such a prior.
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm};
@@ -75,13 +79,15 @@ pub struct MultiScale<S> {
 /// The latents of a [`MultiScale`], level by level.
 #[derive(Debug, Clone)]
 pub struct Latents {
-    /// `[batch, channels, height, width]` each: what leaves after the first level, the second, ..., and all that is left after the deepest.
+    /// `[batch, channels, height, width]` each: what leaves after the first level, the second, ...,
+    /// and all that is left after the deepest.
     pub levels: Vec<Tensor<4>>,
 }
 
 const LAYER: &str = "MultiScale";
 
-/// The shapes at every level of an image, by what `shape_of` says that the level of an index makes of one.
+/// The shapes at every level of an image, by what `shape_of` says that the level of an index makes
+/// of one.
 pub(super) fn scales<E: From<ShapeError>>(
     n_levels: usize,
     shape: [usize; 4],
@@ -120,7 +126,8 @@ impl<S> MultiScale<S> {
     where
         S: Bijector<4, C>,
     {
-        let scales = self.scales(z.dims(), |level, shape| level.output_shape_given(shape, context))?;
+        let scales =
+            self.scales(z.dims(), |level, shape| level.output_shape_given(shape, context))?;
         let Parts { left, deepest } = Parts::separate(&scales, [z]);
         Ok(Latents { levels: left.into_iter().chain([deepest]).flatten().collect() })
     }
@@ -128,7 +135,8 @@ impl<S> MultiScale<S> {
     /// The `z` that these latents are, for [`Bijector::inverse`].
     ///
     /// # Errors
-    /// If there are not as many latents as levels, their shapes do not belong together, or a level does not take the condition.
+    /// If there are not as many latents as levels, their shapes do not belong together, or a level
+    /// does not take the condition.
     pub fn pack<C: Context>(&self, latents: Latents, context: &C) -> Result<Tensor<4>, ShapeError>
     where
         S: Bijector<4, C>,
@@ -144,7 +152,12 @@ impl<S> MultiScale<S> {
         for (index, level) in self.levels.iter().enumerate().rev() {
             if let Some(own) = left.get(index).map(Tensor::dims) {
                 if let Some(axis) = (0..4).find(|&axis| shape[axis] != own[axis]) {
-                    return Err(ShapeError::Axis { layer: LAYER, axis, expected: shape[axis], shape: own.to_vec() });
+                    return Err(ShapeError::Axis {
+                        layer: LAYER,
+                        axis,
+                        expected: shape[axis],
+                        shape: own.to_vec(),
+                    });
                 }
                 shape[1] *= 2;
             }
@@ -225,21 +238,24 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     }
 
     fn inverse_with_log_det(&self, z: Tensor<4>, context: &C) -> (Tensor<4>, Tensor<1>) {
-        self.summed(Direction::Inverse, z, context, |_, level, h| level.inverse_with_log_det(h, context))
+        self.summed(Direction::Inverse, z, context, |_, level, h| {
+            level.inverse_with_log_det(h, context)
+        })
     }
 
     fn initialize(self, x: Tensor<4>, context: &C) -> (Self, Tensor<4>) {
         let scales = self.checked(x.dims(), context);
         let mut waiting = self.levels.into_iter();
         let mut levels = Vec::with_capacity(scales.len());
-        let [z] = Parts::run(&scales, Direction::Forward, [x.detach()], |_, [h]| match waiting.next() {
-            Some(level) => {
-                let (level, z) = level.initialize(h, context);
-                levels.push(level);
-                [z]
-            }
-            None => [h],
-        });
+        let [z] =
+            Parts::run(&scales, Direction::Forward, [x.detach()], |_, [h]| match waiting.next() {
+                Some(level) => {
+                    let (level, z) = level.initialize(h, context);
+                    levels.push(level);
+                    [z]
+                }
+                None => [h],
+            });
         (Self { levels }, z)
     }
 }
@@ -275,7 +291,9 @@ impl<C: Context, S: Bijector<4, C>> Drive<MultiScale<S>, 4, C> for Levels {
     ) -> (Tensor<4>, Tensor<1>) {
         replay.within("levels", |replay| {
             bijector.summed(direction, x, context, |index, level, h| {
-                let pass = |replay: &mut Replay<C>| S::Driver::replay_forward(level, direction, h, context, replay);
+                let pass = |replay: &mut Replay<C>| {
+                    S::Driver::replay_forward(level, direction, h, context, replay)
+                };
                 replay.within(index, pass)
             })
         })
@@ -296,7 +314,9 @@ impl<C: Context, S: Bijector<4, C>> Drive<MultiScale<S>, 4, C> for Levels {
             Parts::run(&scales, undone, [z, grad_z], |index, [z, grad_z]| {
                 let back = Cotangent { z, grad_z, grad_log_det: grad_log_det.clone() };
                 let level = &bijector.levels[index];
-                let pass = |replay: &mut Replay<C>| S::Driver::replay_back(level, direction, back, context, replay);
+                let pass = |replay: &mut Replay<C>| {
+                    S::Driver::replay_back(level, direction, back, context, replay)
+                };
                 let Cotangent { z, grad_z, .. } = replay.within(index, pass);
                 [z, grad_z]
             })
@@ -315,6 +335,8 @@ impl<C: Context, S: Bijector<4, C>> Drive<MultiScale<S>, 4, C> for Levels {
         shape: [usize; 4],
         context: &C,
     ) -> Result<[usize; 4], ShapeError> {
-        bijector.scales(shape, |level, shape| level.output_shape_given(shape, context)).map(|_| shape)
+        bijector
+            .scales(shape, |level, shape| level.output_shape_given(shape, context))
+            .map(|_| shape)
     }
 }

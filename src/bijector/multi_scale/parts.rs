@@ -19,7 +19,9 @@ impl Scale {
     /// Whether the output is the input with blocks of pixels as channels.
     pub(super) fn check(self) -> Result<(), ShapeError> {
         let ([b, c, h, w], [out_b, out_c, out_h, out_w]) = (self.input, self.output);
-        let blocks = |whole: usize, part: usize| (part > 0 && whole.is_multiple_of(part)).then(|| whole / part.max(1));
+        let blocks = |whole: usize, part: usize| {
+            (part > 0 && whole.is_multiple_of(part)).then(|| whole / part.max(1))
+        };
         match (blocks(h, out_h), blocks(w, out_w)) {
             (Some(rows), Some(columns)) if b == out_b && out_c == c * rows * columns => Ok(()),
             _ => {
@@ -29,8 +31,8 @@ impl Scale {
         }
     }
 
-    /// From the shape of the input to that of the output: blocks of pixels become channels, in the order of
-    /// [`crate::ChannelOrder::ChannelMajor`].
+    /// From the shape of the input to that of the output: blocks of pixels become channels, in the
+    /// order of [`crate::ChannelOrder::ChannelMajor`].
     fn squeeze(self, z: Tensor<4>) -> Tensor<4> {
         let [b, c, h, w] = self.input;
         let [_, _, out_h, out_w] = self.output;
@@ -59,7 +61,8 @@ fn halves(h: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     (h.clone().narrow(1, 0, kept), h.narrow(1, kept, kept))
 }
 
-/// `K` tensors by where their parts leave: one half after every level but the deepest, whose output stays whole.
+/// `K` tensors by where their parts leave: one half after every level but the deepest, whose output
+/// stays whole.
 pub(super) struct Parts<const K: usize> {
     pub(super) left: Vec<[Tensor<4>; K]>,
     pub(super) deepest: [Tensor<4>; K],
@@ -84,14 +87,19 @@ impl<const K: usize> Parts<K> {
     }
 
     /// Runs `level` on every scale, from the deepest up.
-    fn ascend(self, n_levels: usize, mut level: impl FnMut(usize, [Tensor<4>; K]) -> [Tensor<4>; K]) -> [Tensor<4>; K] {
+    fn ascend(
+        self,
+        n_levels: usize,
+        mut level: impl FnMut(usize, [Tensor<4>; K]) -> [Tensor<4>; K],
+    ) -> [Tensor<4>; K] {
         let Self { mut left, mut deepest } = self;
         for index in (0..n_levels).rev() {
             if index + 1 < n_levels
                 && let Some(left) = left.pop()
             {
                 let mut left = left.into_iter();
-                deepest = deepest.map(|h| Tensor::cat([h].into_iter().chain(left.next()).collect(), 1));
+                deepest =
+                    deepest.map(|h| Tensor::cat([h].into_iter().chain(left.next()).collect(), 1));
             }
             deepest = level(index, deepest);
         }

@@ -27,25 +27,27 @@ use serde::{Deserialize, Serialize};
 /// Policy of a backward pass. The table heads this module.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum GradientMemory {
-    /// Keep every layer's graph: plain autodiff, the fastest. A condition that holds a graph gives it up to the update: burn
-    /// frees it, and panics if a second update or micro-batch goes back through it.
+    /// Keep every layer's graph: plain autodiff, the fastest. A condition that holds a graph gives
+    /// it up to the update: burn frees it, and panics if a second update or micro-batch goes back
+    /// through it.
     Store,
     /// Keep every layer's input and run the layer again.
     Recompute,
     /// Keep next to nothing and rebuild each layer's input by its inverse.
     Reversible {
-        /// How far a rebuilt input may be off, relative to the largest number of the input or to 1. Layers that cannot keep to that are
-        /// recomputed.
+        /// How far a rebuilt input may be off, relative to the largest number of the input or to 1.
+        /// Layers that cannot keep to that are recomputed.
         tolerance: f64,
     },
 }
 
 impl GradientMemory {
-    /// [`GradientMemory::Reversible`] with a tolerance that the mixture law's inverse keeps to in float32, and that leaves
-    /// gradients equal to three digits.
+    /// [`GradientMemory::Reversible`] with a tolerance that the mixture law's inverse keeps to in
+    /// float32, and that leaves gradients equal to three digits.
     pub const REVERSIBLE: Self = Self::Reversible { tolerance: 1e-4 };
 
-    /// The policy that needs less memory, if there is one: what to try after an allocation that failed.
+    /// The policy that needs less memory, if there is one: what to try after an allocation that
+    /// failed.
     pub fn thriftier(self) -> Option<Self> {
         match self {
             Self::Store => Some(Self::Recompute),

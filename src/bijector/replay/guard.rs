@@ -119,13 +119,20 @@ impl DriftGuard {
         Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: Probed::None }
     }
 
-    /// Why a guard that was read from a file is none of a training with this tolerance; `None` if it is.
+    /// Why a guard that was read from a file is none of a training with this tolerance; `None` if
+    /// it is.
     pub(crate) fn fault(&self, tolerance: f64) -> Option<String> {
         if self.tolerance.to_bits() != tolerance.to_bits() {
-            return Some(format!("knows of the tolerance {}, and the run has {tolerance}", self.tolerance));
+            return Some(format!(
+                "knows of the tolerance {}, and the run has {tolerance}",
+                self.tolerance
+            ));
         }
         if !(1..=SPACING).contains(&self.spacing) {
-            return Some(format!("compares every {} layers, and a guard does every 1 to {SPACING}", self.spacing));
+            return Some(format!(
+                "compares every {} layers, and a guard does every 1 to {SPACING}",
+                self.spacing
+            ));
         }
         let known = |drift: f64| drift.is_finite() && drift >= 0.0;
         let unknown = self.recomputed.values().find(|layer| !layer.drift.is_none_or(known))?;
@@ -142,15 +149,17 @@ impl DriftGuard {
         self.recomputed.values()
     }
 
-    /// Compares every input in the next attempt: a gradient that is not finite may come from an inverse between two
-    /// checkpoints.
+    /// Compares every input in the next attempt: a gradient that is not finite may come from an
+    /// inverse between two checkpoints.
     pub(crate) fn doubt_all(&mut self) {
         self.probed = Probed::All;
     }
 
     /// Whether the input of a layer is kept.
     pub(super) fn keeps(&self, place: u64, phase: u64) -> bool {
-        place.wrapping_add(phase).is_multiple_of(self.spacing) || !self.inverts(place) || self.probed.contains(place)
+        place.wrapping_add(phase).is_multiple_of(self.spacing)
+            || !self.inverts(place)
+            || self.probed.contains(place)
     }
 
     /// Whether the inverse of a layer is called.
@@ -163,25 +172,30 @@ impl DriftGuard {
         // NaN is beyond every tolerance.
         let within = |size: f64, bound: f64| size <= bound;
         let probed = std::mem::take(&mut self.probed);
-        let beyond: Vec<_> = found.iter().filter(|(_, size)| !within(*size, self.tolerance)).collect();
+        let beyond: Vec<_> =
+            found.iter().filter(|(_, size)| !within(*size, self.tolerance)).collect();
         let largest = || found.iter().fold(0.0, |largest, (_, size)| size.max(largest));
         if probed == Probed::None {
             if beyond.is_empty() {
                 return Verdict::Holds(largest());
             }
-            let places = beyond.iter().flat_map(|(drift, _)| drift.place..drift.place + drift.layers);
+            let places =
+                beyond.iter().flat_map(|(drift, _)| drift.place..drift.place + drift.layers);
             self.probed = Probed::Places(places.collect());
             return Verdict::Again;
         }
         let share = self.tolerance / self.spacing as f64;
-        let at_fault: Vec<_> =
-            found.iter().filter(|(drift, size)| probed.contains(drift.place) && !within(*size, share)).collect();
+        let at_fault: Vec<_> = found
+            .iter()
+            .filter(|(drift, size)| probed.contains(drift.place) && !within(*size, share))
+            .collect();
         if at_fault.is_empty() {
             if probed == Probed::All {
                 // No input drifted, and none of them was rebuilt by more than one inverse.
                 return Verdict::Holds(largest());
             }
-            // At a spacing of 1 every input is compared with nothing but its own layer's error, which is at fault then.
+            // At a spacing of 1 every input is compared with nothing but its own layer's error,
+            // which is at fault then.
             self.spacing = (self.spacing / 2).max(1);
         }
         for (drift, size) in at_fault {
@@ -209,9 +223,17 @@ mod tests {
         let mut guard = DriftGuard::new(1e-3);
         assert_eq!(guard.examine(&[drift(0, 16, 2e-4), drift(16, 16, 9e-4)]), Verdict::Holds(9e-4));
         assert_eq!(guard.examine(&[drift(0, 16, 2e-4), drift(16, 16, f64::NAN)]), Verdict::Again);
-        assert!((16..32).all(|place| guard.keeps(place, 5)) && !guard.keeps(33, 5) && guard.keeps(43, 5));
-        assert_eq!(guard.examine(&[drift(16, 1, 1e-7), drift(17, 1, 0.1), drift(18, 1, f64::NAN)]), Verdict::Again);
-        let found: Vec<_> = guard.recomputed().map(|layer| (layer.path.as_str(), layer.drift)).collect();
+        assert!(
+            (16..32).all(|place| guard.keeps(place, 5))
+                && !guard.keeps(33, 5)
+                && guard.keeps(43, 5)
+        );
+        assert_eq!(
+            guard.examine(&[drift(16, 1, 1e-7), drift(17, 1, 0.1), drift(18, 1, f64::NAN)]),
+            Verdict::Again
+        );
+        let found: Vec<_> =
+            guard.recomputed().map(|layer| (layer.path.as_str(), layer.drift)).collect();
         assert_eq!(found, [("17", Some(0.1)), ("18", None)]);
         assert!(!guard.inverts(17) && guard.inverts(16) && guard.spacing() == 16);
     }

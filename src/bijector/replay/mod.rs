@@ -105,8 +105,8 @@ impl<C: Context> Replay<C> {
         result
     }
 
-    /// Seeds the device for the next leaf and moves on. A driver calls it once for each leaf, first, and
-    /// [`Replay::release`] last.
+    /// Seeds the device for the next leaf and moves on. A driver calls it once for each leaf,
+    /// first, and [`Replay::release`] last.
     pub fn enter(&mut self, device: &Device) {
         self.trail.enter(device);
     }
@@ -125,8 +125,8 @@ impl<C: Context> Replay<C> {
         self.trail.keep(value);
     }
 
-    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A driver calls it once for each
-    /// leaf, first, and [`Replay::release`] last.
+    /// Steps back to the leaf that was entered last, and seeds the device as it was then. A driver
+    /// calls it once for each leaf, first, and [`Replay::release`] last.
     pub fn leave(&mut self, device: &Device) {
         self.trail.leave(device);
     }
@@ -134,7 +134,11 @@ impl<C: Context> Replay<C> {
     /// The input of the leaf that was left last, a plain tensor: the one that [`Replay::keep`]
     /// kept, or else the result of `rebuild`. If the policy requires both, they are compared.
     /// Random draws of `rebuild` advance the device's stream; [`Replay::seed`] resets it.
-    pub fn input<const D: usize, B>(&mut self, layer: &B, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
+    pub fn input<const D: usize, B>(
+        &mut self,
+        layer: &B,
+        rebuild: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
         let _ = layer;
         self.trail.input(layer_name::<B>(Direction::Forward), rebuild)
     }
@@ -156,9 +160,11 @@ impl<C: Context> Replay<C> {
         let leaf = constant(x.clone(), &device).require_grad();
         let condition = context.leaf(&device);
         let (z, log_det) = direction.run(layer, leaf.clone(), &condition);
-        let outward = (z * constant(grad_z, &device)).sum() + (log_det * constant(grad_log_det.clone(), &device)).sum();
+        let outward = (z * constant(grad_z, &device)).sum()
+            + (log_det * constant(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();
-        // The leaf reaches the loss through z, since a bijection depends on every input; a missing entry would be a zero.
+        // The leaf reaches the loss through z, since a bijection depends on every input; a missing
+        // entry would be a zero.
         let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
         self.collect(layer, &condition, &mut gradients);
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
@@ -175,8 +181,8 @@ impl<C: Context> Replay<C> {
         self.trail.seed(device);
     }
 
-    /// Restores the caller's random stream at the end of a leaf. Without this call the stream stays the walk's until
-    /// the composition around the leaf, or the walk itself, ends.
+    /// Restores the caller's random stream at the end of a leaf. Without this call the stream stays
+    /// the walk's until the composition around the leaf, or the walk itself, ends.
     pub fn release(&mut self) {
         self.trail.release();
     }
@@ -192,8 +198,12 @@ impl<C: Context> Replay<C> {
     }
 
     /// Runs a part of the walk under another condition. Returns the gradient of that condition too.
-    pub fn conditioned<E: Context, T>(&mut self, walk: impl FnOnce(&mut Replay<E>) -> T) -> (T, E::Gradient) {
-        let (parameters, trail) = (std::mem::take(&mut self.parameters), std::mem::take(&mut self.trail));
+    pub fn conditioned<E: Context, T>(
+        &mut self,
+        walk: impl FnOnce(&mut Replay<E>) -> T,
+    ) -> (T, E::Gradient) {
+        let (parameters, trail) =
+            (std::mem::take(&mut self.parameters), std::mem::take(&mut self.trail));
         let loss_scale = self.loss_scale;
         let mut inner = Replay { parameters, context: E::Gradient::default(), loss_scale, trail };
         let result = walk(&mut inner);
@@ -227,7 +237,10 @@ pub(crate) fn scaled(loss: Tensor<1>, factor: f64) -> Tensor<1> {
 }
 
 /// Gradients by the id of their parameter, summed over all places of the parameter.
-pub(crate) fn parameter_gradients<M: Module>(module: &M, mut gradients: Gradients) -> GradientsParams {
+pub(crate) fn parameter_gradients<M: Module>(
+    module: &M,
+    mut gradients: Gradients,
+) -> GradientsParams {
     let mut into = GradientsParams::new();
     module.visit(&mut Collect { gradients: &mut gradients, into: &mut into });
     into

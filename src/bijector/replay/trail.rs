@@ -28,7 +28,8 @@ pub(super) struct Trail {
     seed: u64,
     /// The caller's stream, while the walk samples from its own.
     caller: Option<Seeded>,
-    /// Whether the caller's stream is restored at the end of a whole pass instead of after each leaf.
+    /// Whether the caller's stream is restored at the end of a whole pass instead of after each
+    /// leaf.
     whole: bool,
     /// Leaves that were entered and not left.
     place: u64,
@@ -48,7 +49,8 @@ impl Trail {
         Self { seed, keeping, ..Self::default() }
     }
 
-    /// Begins a pass at whose end the caller's stream is restored. Returns whether it is the outermost pass.
+    /// Begins a pass at whose end the caller's stream is restored. Returns whether it is the
+    /// outermost pass.
     pub(super) fn open(&mut self, device: &Device) -> bool {
         if self.whole {
             return false;
@@ -114,7 +116,9 @@ impl Trail {
         match &self.keeping {
             Keeping::Nothing => false,
             Keeping::Everything => true,
-            Keeping::Checkpoints { guard, phase } => guard.keeps(self.place.saturating_sub(1), *phase),
+            Keeping::Checkpoints { guard, phase } => {
+                guard.keeps(self.place.saturating_sub(1), *phase)
+            }
         }
     }
 
@@ -137,14 +141,24 @@ impl Trail {
     }
 
     /// The input of the leaf that was left last: the one kept, or else the result of `rebuild`.
-    pub(super) fn input<const D: usize>(&mut self, layer: LayerName, rebuild: impl FnOnce() -> Tensor<D>) -> Tensor<D> {
+    pub(super) fn input<const D: usize>(
+        &mut self,
+        layer: LayerName,
+        rebuild: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
         let Some(kept) = self.kept::<Tensor<D>>() else { return rebuild() };
         if let Keeping::Checkpoints { guard, .. } = &self.keeping
             && guard.inverts(self.place)
         {
             let layers = self.exact.saturating_sub(self.place);
             let size = Drift::between(rebuild(), &kept);
-            self.drifts.push(Drift { place: self.place, path: self.path.join("."), layer, layers, size });
+            self.drifts.push(Drift {
+                place: self.place,
+                path: self.path.join("."),
+                layer,
+                layers,
+                size,
+            });
         }
         self.exact = self.place;
         kept

@@ -28,8 +28,9 @@ impl Activation {
     /// The function of every element.
     ///
     /// # Numerics
-    /// `Elu` never takes `exp` of a positive number, so neither its value nor its gradient overflows. Its derivative at
-    /// 0 is 1. The derivatives of `Tanh` and `Elu` stay accurate where the functions saturate ([`crate::tensor::smooth`]).
+    /// `Elu` never takes `exp` of a positive number, so neither its value nor its gradient
+    /// overflows. Its derivative at 0 is 1. The derivatives of `Tanh` and `Elu` stay accurate where
+    /// the functions saturate ([`crate::tensor::smooth`]).
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),
@@ -55,16 +56,25 @@ mod tests {
         let cases: [(Activation, Function, Function); 4] = [
             (Activation::Relu, &|x| x.max(0.0), &|x| if x > 0.0 { 1.0 } else { 0.0 }),
             (Activation::Tanh, &|x: f64| x.tanh(), &|x| 1.0 - x.tanh().powi(2)),
-            (Activation::Silu, &|x| x * sigmoid(x), &|x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))),
-            (Activation::Elu, &|x| if x > 0.0 { x } else { x.exp_m1() }, &|x| if x > 0.0 { 1.0 } else { x.exp() }),
+            (Activation::Silu, &|x| x * sigmoid(x), &|x| {
+                sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))
+            }),
+            (Activation::Elu, &|x| if x > 0.0 { x } else { x.exp_m1() }, &|x| {
+                if x > 0.0 { 1.0 } else { x.exp() }
+            }),
         ];
         for (activation, value, derivative) in cases {
             let x = Tensor::<1>::from_data(points, (&device, DType::F64)).require_grad();
             let y = activation.forward(x.clone());
             let slope = x.grad(&y.clone().sum().backward()).expect("a leaf").into_data();
-            for ((&x, y), slope) in points.iter().zip(y.into_data().iter::<f64>()).zip(slope.iter::<f64>()) {
+            for ((&x, y), slope) in
+                points.iter().zip(y.into_data().iter::<f64>()).zip(slope.iter::<f64>())
+            {
                 assert!((y - value(x)).abs() < 1e-12, "{activation:?} at {x}: {y}");
-                assert!((slope - derivative(x)).abs() < 1e-12, "{activation:?} at {x}: slope {slope}");
+                assert!(
+                    (slope - derivative(x)).abs() < 1e-12,
+                    "{activation:?} at {x}: slope {slope}"
+                );
             }
         }
     }

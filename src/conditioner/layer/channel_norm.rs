@@ -61,7 +61,10 @@ impl ChannelNormConfig {
             panic!("{error}");
         }
         let shape = [1, self.n_channels, 1, 1];
-        ChannelNorm { gain: Initializer::Ones.init(shape, device), bias: Initializer::Zeros.init(shape, device) }
+        ChannelNorm {
+            gain: Initializer::Ones.init(shape, device),
+            bias: Initializer::Zeros.init(shape, device),
+        }
     }
 }
 
@@ -81,7 +84,8 @@ impl ChannelNorm {
     /// `[B, C, H, W]` to the same.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let dtype = x.dtype();
-        let [x, gain, bias] = [x, self.gain.val(), self.bias.val()].map(|value| cast(value, dtype::wide(dtype)));
+        let [x, gain, bias] =
+            [x, self.gain.val(), self.bias.val()].map(|value| cast(value, dtype::wide(dtype)));
         cast(channel_norm::forward(x, gain, bias, EPSILON), dtype)
     }
 
@@ -97,7 +101,11 @@ impl ChannelNorm {
         if dtype::wide(dtype) != dtype {
             return self.forward(gated_residual::forward(x, gate.forward_behind(c, before)));
         }
-        let norm = Norm { gain: cast(self.gain.val(), dtype), shift: cast(self.bias.val(), dtype), epsilon: EPSILON };
+        let norm = Norm {
+            gain: cast(self.gain.val(), dtype),
+            shift: cast(self.bias.val(), dtype),
+            epsilon: EPSILON,
+        };
         gated_norm::forward(x, c, gate.parameters(dtype), norm, before)
     }
 }

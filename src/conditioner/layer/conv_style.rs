@@ -77,7 +77,16 @@ impl ConvStyle {
     }
 
     /// A convolution of these weights.
-    pub(crate) fn conv(self, inputs: usize, outputs: usize, kernel: usize, start: ConvInit) -> DataInitConvConfig {
-        DataInitConvConfig::new(inputs, outputs).with_kernel(kernel).with_start(start).with_weight(self.weight)
+    pub(crate) fn conv(
+        self,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        start: ConvInit,
+    ) -> DataInitConvConfig {
+        DataInitConvConfig::new(inputs, outputs)
+            .with_kernel(kernel)
+            .with_start(start)
+            .with_weight(self.weight)
     }
 }

@@ -11,15 +11,16 @@
 //! | `g` | length of the weights of each output channel, `gain` | `[out]` | 1; absent when plain |
 //!
 //! # Initialisation
-//! [`ConvInit::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance `v` of each output
-//! channel over batch and positions, in float64, `W ← W·scale/u` and `bias ← −m·scale/u`,
-//! `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and deviation `scale`. With weight normalisation `g` is
-//! multiplied instead of `W`. A channel that is constant in the batch has no deviation to divide by: then
-//! `u = max(1, |m|)`, so that a stack of convolutions amplifies nothing. In a batch of one example and one position
-//! each channel has a single element; weights and bias then become NaN, which makes `initialize` an error.
-//! [`ConvInit::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored.
-//! [`ConvInit::Normal`]: weights from `N(0, deviation²)`, bias 0, data ignored. [`ConvInit::Zero`]: weights and bias
-//! 0.
+//! [`ConvInit::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance
+//! `v` of each output channel over batch and positions, in float64, `W ← W·scale/u` and
+//! `bias ← −m·scale/u`, `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and deviation `scale`.
+//! With weight normalisation `g` is multiplied instead of `W`. A channel that is constant in the
+//! batch has no deviation to divide by: then `u = max(1, |m|)`, so that a stack of convolutions
+//! amplifies nothing. In a batch of one example and one position each channel has a single element;
+//! weights and bias then become NaN, which makes `initialize` an error. [`ConvInit::FanIn`]:
+//! weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored.
+//! [`ConvInit::Normal`]: weights from `N(0, deviation²)`, bias 0, data ignored. [`ConvInit::Zero`]:
+//! weights and bias 0.
 //!
 //! # Numerics
 //! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not
@@ -94,10 +95,15 @@ pub struct DataInitConvConfig {
 
 impl ConvInit {
     /// Whether the start's number is a positive one, and `weight` can start so.
-    pub(crate) fn validate(self, config: &'static str, weight: ConvWeight) -> Result<(), ConfigError> {
+    pub(crate) fn validate(
+        self,
+        config: &'static str,
+        weight: ConvWeight,
+    ) -> Result<(), ConfigError> {
         let found = match (weight, self) {
             (ConvWeight::WeightNorm, Self::FanIn | Self::Normal { .. } | Self::Zero) => {
-                let (found, needs) = ("WeightNorm", "a data-dependent `start`, which sets the lengths");
+                let (found, needs) =
+                    ("WeightNorm", "a data-dependent `start`, which sets the lengths");
                 return Err(ConfigError::Choice { config, field: "weight", found, needs });
             }
             (_, Self::DataDependent { scale: found } | Self::Normal { deviation: found }) => found,
@@ -127,17 +133,27 @@ impl DataInitConvConfig {
         ConfigError::at_most(NAME, "kernel", self.kernel, MOST_KERNEL)?;
         if self.kernel.is_multiple_of(2) {
             let (field, range) = ("kernel", "the odd numbers");
-            return Err(ConfigError::OutOfRange { config: NAME, field, range, found: self.kernel as f64 });
+            return Err(ConfigError::OutOfRange {
+                config: NAME,
+                field,
+                range,
+                found: self.kernel as f64,
+            });
         }
         self.start.validate(NAME, self.weight)?;
-        let sizes = [("n_inputs", self.n_inputs), ("n_outputs", self.n_outputs), ("kernel", self.kernel)];
+        let sizes =
+            [("n_inputs", self.n_inputs), ("n_outputs", self.n_outputs), ("kernel", self.kernel)];
         ConfigError::parameters(NAME, self.count(), sizes)
     }
 
     /// The number of parameters; `usize::MAX` where it is larger.
     pub(crate) fn count(&self) -> usize {
         let gain = if self.weight == ConvWeight::WeightNorm { self.n_outputs } else { 0 };
-        sum([product([self.n_inputs, self.n_outputs, self.kernel, self.kernel]), self.n_outputs, gain])
+        sum([
+            product([self.n_inputs, self.n_outputs, self.kernel, self.kernel]),
+            self.n_outputs,
+            gain,
+        ])
     }
 
     /// The layer.
@@ -151,15 +167,18 @@ impl DataInitConvConfig {
         let fan_in = (self.n_inputs * self.kernel * self.kernel) as f64;
         let bound = 1.0 / fan_in.sqrt();
         let pad = self.kernel / 2;
-        let mut conv = Conv2dConfig::new([self.n_inputs, self.n_outputs], [self.kernel, self.kernel])
-            .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
-            .with_initializer(Initializer::Zeros)
-            .init(device);
+        let mut conv =
+            Conv2dConfig::new([self.n_inputs, self.n_outputs], [self.kernel, self.kernel])
+                .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+                .with_initializer(Initializer::Zeros)
+                .init(device);
         let shape = [self.n_outputs, self.n_inputs, self.kernel, self.kernel];
         // burn has already made zeros.
         match self.start {
             ConvInit::DataDependent { .. } => conv.weight = parameter::normal(shape, 0.05, device),
-            ConvInit::Normal { deviation } => conv.weight = parameter::normal(shape, deviation, device),
+            ConvInit::Normal { deviation } => {
+                conv.weight = parameter::normal(shape, deviation, device)
+            }
             ConvInit::FanIn => {
                 conv.weight = parameter::uniform(shape, bound, device);
                 conv.bias = Some(parameter::uniform([self.n_outputs], bound, device));
@@ -204,14 +223,16 @@ impl DataInitConv {
         (cast(self.weight(), dtype), bias)
     }
 
-    /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths, which a half type computes in float32.
+    /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths,
+    /// which a half type computes in float32.
     fn weight(&self) -> Tensor<4> {
         let direction = self.conv.weight.val();
         let Some(gain) = &self.gain else { return direction };
         let outputs = direction.dims()[0];
         let dtype = dtype::wide(direction.dtype());
         let (direction, gain) = (cast(direction, dtype), cast(gain.val(), dtype));
-        let inverse_norm = direction.clone().square().sum_dims(&[1, 2, 3]).add_scalar(1e-24).sqrt().recip();
+        let inverse_norm =
+            direction.clone().square().sum_dims(&[1, 2, 3]).add_scalar(1e-24).sqrt().recip();
         direction * (gain.reshape([outputs, 1, 1, 1]) * inverse_norm)
     }
 
@@ -247,10 +268,14 @@ impl DataInitConv {
         };
         let factors: Vec<f64> = (0..outputs).map(|channel| scale / unit(channel)).collect();
         // What rounding left of a constant is no data for the layers that follow.
-        let kept = |channel: usize| if moments.deviation[channel] <= moments.resolution[channel] { 0.0 } else { 1.0 };
+        let kept = |channel: usize| {
+            if moments.deviation[channel] <= moments.resolution[channel] { 0.0 } else { 1.0 }
+        };
         let passed_on = (0..outputs).map(|channel| factors[channel] * kept(channel)).collect();
-        let shifts = moments.mean.iter().zip(&factors).map(|(mean, factor)| -mean * factor).collect();
-        let channels = |values: Vec<f64>| on_device(values, [1, outputs, 1, 1], &y.device(), y.dtype());
+        let shifts =
+            moments.mean.iter().zip(&factors).map(|(mean, factor)| -mean * factor).collect();
+        let channels =
+            |values: Vec<f64>| on_device(values, [1, outputs, 1, 1], &y.device(), y.dtype());
         let [mean, factor, passed_on] = [moments.mean.clone(), factors, passed_on].map(channels);
         let y = (y - mean) * passed_on;
         layer.conv.bias = layer.conv.bias.map(|bias| parameter::set_values(bias, shifts));

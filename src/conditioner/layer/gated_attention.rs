@@ -5,11 +5,13 @@
 //! h = conv1x1(dropout(a))                                2F channels, initialised to deviation 0.1
 //! y = x + h_1..F·σ(h_F+1..2F)
 //! ```
-//! `p` is the position embedding, which the residual path does not see. [`Mixing::Maxout`] is the paper's ablation: `a` is the maximum of
-//! three values of the same convolution at the same position, with the same number of parameters.
+//! `p` is the position embedding, which the residual path does not see. [`Mixing::Maxout`] is the
+//! paper's ablation: `a` is the maximum of three values of the same convolution at the same
+//! position, with the same number of parameters.
 //!
 //! # Cost
-//! `O(B·F·(H·W)²)` time. Memory: on the CPU that of inputs and outputs; elsewhere `O(B·heads·(H·W)²)` with a graph, `O(heads·(H·W)²)` without.
+//! `O(B·F·(H·W)²)` time. Memory: on the CPU that of inputs and outputs; elsewhere
+//! `O(B·heads·(H·W)²)` with a graph, `O(heads·(H·W)²)` without.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
@@ -70,7 +72,13 @@ impl GatedAttentionConfig {
             ConfigError::positive(NAME, "heads", heads)?;
             if !self.n_filters.is_multiple_of(heads) {
                 let (field, found) = ("n_filters", self.n_filters);
-                return Err(ConfigError::NotMultiple { config: NAME, field, found, of: "heads", factor: heads });
+                return Err(ConfigError::NotMultiple {
+                    config: NAME,
+                    field,
+                    found,
+                    of: "heads",
+                    factor: heads,
+                });
             }
         }
         self.style.validate(NAME)?;
@@ -125,7 +133,12 @@ impl GatedAttention {
     }
 
     /// [`GatedAttention::forward`], then a norm.
-    pub(crate) fn forward_normed(&self, x: Tensor<4>, positions: Tensor<4>, norm: &ChannelNorm) -> Tensor<4> {
+    pub(crate) fn forward_normed(
+        &self,
+        x: Tensor<4>,
+        positions: Tensor<4>,
+        norm: &ChannelNorm,
+    ) -> Tensor<4> {
         let mixed = self.inside(x.clone(), positions);
         norm.forward_gated(x, &self.gate, mixed, PreActivation::Identity)
     }
@@ -138,7 +151,8 @@ impl GatedAttention {
     /// Initialises the convolutions from a batch, one after the other.
     pub fn initialize(self, x: Tensor<4>, positions: Tensor<4>) -> (Self, Tensor<4>) {
         let (projection, projected) = self.projection.initialize(x.clone() + positions);
-        let (gate, h) = self.gate.initialize(self.dropout.forward(mix(projected, self.mixing).detach()));
+        let (gate, h) =
+            self.gate.initialize(self.dropout.forward(mix(projected, self.mixing).detach()));
         let y = gated_residual::forward(x, h).detach();
         (Self { projection, gate, ..self }, y)
     }

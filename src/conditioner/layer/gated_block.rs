@@ -11,8 +11,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    ChannelNorm, ChannelNormConfig, ConvStyle, GateKernel, GatedAttention, GatedAttentionConfig, GatedConv,
-    GatedConvConfig, Mixing,
+    ChannelNorm, ChannelNormConfig, ConvStyle, GateKernel, GatedAttention, GatedAttentionConfig,
+    GatedConv, GatedConvConfig, Mixing,
 };
 use crate::error::ConfigError;
 use crate::tensor::limit::{product, sum};
@@ -60,7 +60,10 @@ impl GatedBlockConfig {
     }
 
     fn conv(&self) -> GatedConvConfig {
-        GatedConvConfig::new(self.n_filters).with_n_context(self.n_context).with_gate(self.gate).with_style(self.style)
+        GatedConvConfig::new(self.n_filters)
+            .with_n_context(self.n_context)
+            .with_gate(self.gate)
+            .with_style(self.style)
     }
 
     fn attention(&self) -> Option<GatedAttentionConfig> {
@@ -104,11 +107,19 @@ impl GatedBlock {
     /// `x [B, F, H, W]`, `positions [1, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
     ///
     /// # Panics
-    /// If the block mixes positions and is given none, or the reverse, and as [`GatedConv::forward`].
-    pub fn forward(&self, x: Tensor<4>, positions: Option<&Tensor<4>>, context: Option<&Tensor<4>>) -> Tensor<4> {
+    /// If the block mixes positions and is given none, or the reverse, and as
+    /// [`GatedConv::forward`].
+    pub fn forward(
+        &self,
+        x: Tensor<4>,
+        positions: Option<&Tensor<4>>,
+        context: Option<&Tensor<4>>,
+    ) -> Tensor<4> {
         let h = self.conv.forward_normed(x, context, &self.conv_norm);
         match (&self.attention, &self.attention_norm, positions) {
-            (Some(attention), Some(norm), Some(positions)) => attention.forward_normed(h, positions.clone(), norm),
+            (Some(attention), Some(norm), Some(positions)) => {
+                attention.forward_normed(h, positions.clone(), norm)
+            }
             (None, None, None) => h,
             _ => panic!("GatedBlock: {}", mismatch(positions.is_some())),
         }
@@ -131,14 +142,28 @@ impl GatedBlock {
             (Some(attention), Some(norm), Some(positions)) => {
                 let (attention, h) = attention.initialize(h, positions.clone());
                 let h = norm.forward(h).detach();
-                (Self { conv, conv_norm, attention: Some(attention), attention_norm: Some(norm) }, h)
+                (
+                    Self {
+                        conv,
+                        conv_norm,
+                        attention: Some(attention),
+                        attention_norm: Some(norm),
+                    },
+                    h,
+                )
             }
-            (None, None, None) => (Self { conv, conv_norm, attention: None, attention_norm: None }, h),
+            (None, None, None) => {
+                (Self { conv, conv_norm, attention: None, attention_norm: None }, h)
+            }
             _ => panic!("GatedBlock: {}", mismatch(positions.is_some())),
         }
     }
 }
 
 fn mismatch(given: bool) -> &'static str {
-    if given { "built without mixing, positions given" } else { "built to mix positions, none given" }
+    if given {
+        "built without mixing, positions given"
+    } else {
+        "built to mix positions, none given"
+    }
 }

@@ -75,7 +75,9 @@ impl GatedConvConfig {
     pub(crate) fn count(&self) -> usize {
         let f = self.n_filters;
         let (wide, kernel) = (product([2, f]), self.kernel());
-        let conv = |inputs, outputs, kernel| self.style.conv(inputs, outputs, kernel, self.style.inner).count();
+        let conv = |inputs, outputs, kernel| {
+            self.style.conv(inputs, outputs, kernel, self.style.inner).count()
+        };
         let context = self.n_context.map_or(0, |n| conv(product([2, n]), f, 1));
         sum([conv(wide, f, 3), context, conv(wide, wide, kernel)])
     }
@@ -91,7 +93,9 @@ impl GatedConvConfig {
         let f = self.n_filters;
         let kernel = self.kernel();
         let style = self.style;
-        let conv = |inputs, outputs, kernel, start| style.conv(inputs, outputs, kernel, start).init(device);
+        let conv = |inputs, outputs, kernel, start| {
+            style.conv(inputs, outputs, kernel, start).init(device)
+        };
         GatedConv {
             inner: conv(2 * f, f, 3, style.inner),
             context: self.n_context.map(|n| conv(2 * n, f, 1, style.inner)),
@@ -125,7 +129,12 @@ impl GatedConv {
     }
 
     /// [`GatedConv::forward`], then a norm.
-    pub(crate) fn forward_normed(&self, x: Tensor<4>, context: Option<&Tensor<4>>, norm: &ChannelNorm) -> Tensor<4> {
+    pub(crate) fn forward_normed(
+        &self,
+        x: Tensor<4>,
+        context: Option<&Tensor<4>>,
+        norm: &ChannelNorm,
+    ) -> Tensor<4> {
         let (c, before) = self.inside(x.clone(), context);
         norm.forward_gated(x, &self.gate, c, before)
     }
@@ -134,7 +143,9 @@ impl GatedConv {
     fn inside(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Tensor<4>, PreActivation) {
         let mut c = self.inner.forward_behind(x, PreActivation::ConcatElu);
         match (&self.context, context) {
-            (Some(layer), Some(context)) => c = c + layer.forward_behind(context.clone(), PreActivation::ConcatElu),
+            (Some(layer), Some(context)) => {
+                c = c + layer.forward_behind(context.clone(), PreActivation::ConcatElu)
+            }
             (None, None) => {}
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         }
@@ -168,5 +179,9 @@ impl GatedConv {
 }
 
 fn mismatch(built_with_context: bool) -> &'static str {
-    if built_with_context { "built for a context, none given" } else { "built without context, one given" }
+    if built_with_context {
+        "built for a context, none given"
+    } else {
+        "built without context, one given"
+    }
 }

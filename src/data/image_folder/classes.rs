@@ -17,16 +17,23 @@ pub(super) fn labels(
     roots: [&Path; 2],
 ) -> Result<([Labels; 2], Vec<ReportEntry>), DataError> {
     let classes = [classes(files[0], roots[0])?, classes(files[1], roots[1])?];
-    let own: [BTreeSet<&OsStr>; 2] = [classes[0].iter().copied().collect(), classes[1].iter().copied().collect()];
+    let own: [BTreeSet<&OsStr>; 2] =
+        [classes[0].iter().copied().collect(), classes[1].iter().copied().collect()];
     let all: BTreeSet<&OsStr> = own[0].union(&own[1]).copied().collect();
     let names = names(dir, &all)?;
     let numbers: BTreeMap<&OsStr, usize> = all.into_iter().zip(0..).collect();
     let label = |class: &&OsStr| {
-        u16::try_from(numbers[class]).map_err(|_| DataError::TooManyClasses { path: dir.into(), found: names.len() })
+        u16::try_from(numbers[class])
+            .map_err(|_| DataError::TooManyClasses { path: dir.into(), found: names.len() })
     };
-    let labels =
-        |classes: &[&OsStr]| Labels::new(classes.iter().map(label).collect::<Result<_, DataError>>()?, names.clone());
-    let only = |own: &BTreeSet<&OsStr>, other: &BTreeSet<&OsStr>, root: &Path, remark| -> Vec<ReportEntry> {
+    let labels = |classes: &[&OsStr]| {
+        Labels::new(classes.iter().map(label).collect::<Result<_, DataError>>()?, names.clone())
+    };
+    let only = |own: &BTreeSet<&OsStr>,
+                other: &BTreeSet<&OsStr>,
+                root: &Path,
+                remark|
+     -> Vec<ReportEntry> {
         own.difference(other).map(|class| ReportEntry { remark, path: root.join(class) }).collect()
     };
     let mut remarks = only(&own[0], &own[1], roots[0], Remark::Untested);
@@ -50,7 +57,9 @@ fn names(dir: &Path, classes: &BTreeSet<&OsStr>) -> Result<Vec<String>, DataErro
     let names: Vec<String> = classes.iter().map(|class| text(class)).collect();
     let mut known = HashSet::new();
     match names.iter().find(|name| !known.insert(*name)) {
-        Some(name) => Err(LayoutError::SameClassName { path: dir.into(), name: name.clone() }.into()),
+        Some(name) => {
+            Err(LayoutError::SameClassName { path: dir.into(), name: name.clone() }.into())
+        }
         None => Ok(names),
     }
 }

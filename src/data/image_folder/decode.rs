@@ -14,13 +14,19 @@ const MAX_BYTES: u64 = 1 << 28;
 
 /// Appends the planes of one file, and returns whether they had to be turned. The header is checked
 /// before the pixels are decoded.
-pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2]) -> Result<bool, DataError> {
+pub(super) fn push_file(
+    pixels: &mut Vec<u8>,
+    path: &Path,
+    expected: [usize; 2],
+) -> Result<bool, DataError> {
     let undecodable = |reason: String| DataError::Undecodable { path: path.into(), reason };
     let refused = |error: ImageError| undecodable(error.to_string());
     let color = |found: String| DataError::ColorType { path: path.into(), expected: "Rgb8", found };
     let bytes = whole_file::read(path, MAX_BYTES).map_err(DataError::io(path))?;
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(DataError::io(path))?;
-    let format = reader.format().filter(|format| [ImageFormat::Png, ImageFormat::Jpeg].contains(format));
+    let reader =
+        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(DataError::io(path))?;
+    let format =
+        reader.format().filter(|format| [ImageFormat::Png, ImageFormat::Jpeg].contains(format));
     let format = format.ok_or_else(|| match reader.format() {
         Some(other) => undecodable(format!("its content is {other:?}, neither PNG nor JPEG")),
         None => undecodable("its first bytes are neither those of PNG nor of JPEG".into()),
@@ -52,7 +58,9 @@ pub(super) fn push_file(pixels: &mut Vec<u8>, path: &Path, expected: [usize; 2])
             return Err(color("Cmyk8".into()));
         }
         if !ends {
-            return Err(undecodable("JPEG without an end-of-image marker, so it is truncated".into()));
+            return Err(undecodable(
+                "JPEG without an end-of-image marker, so it is truncated".into(),
+            ));
         }
     }
     let mut image = DynamicImage::from_decoder(decoder).map_err(refused)?;

@@ -16,9 +16,10 @@ const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "jpe", "jfif"];
 
 /// Extensions of image formats that are not read.
 const OTHER_ENDINGS: [&str; 43] = [
-    "apng", "arw", "avif", "bmp", "cr2", "cr3", "dcm", "dds", "dib", "dng", "emf", "eps", "exr", "ff", "gif", "hdr",
-    "heic", "heif", "ico", "j2c", "j2k", "jfi", "jif", "jp2", "jpf", "jpx", "jxl", "mng", "nef", "pam", "pbm", "pcx",
-    "pgm", "pnm", "ppm", "psd", "qoi", "svg", "svgz", "tga", "tif", "tiff", "webp",
+    "apng", "arw", "avif", "bmp", "cr2", "cr3", "dcm", "dds", "dib", "dng", "emf", "eps", "exr",
+    "ff", "gif", "hdr", "heic", "heif", "ico", "j2c", "j2k", "jfi", "jif", "jp2", "jpf", "jpx",
+    "jxl", "mng", "nef", "pam", "pbm", "pcx", "pgm", "pnm", "ppm", "psd", "qoi", "svg", "svgz",
+    "tga", "tif", "tiff", "webp",
 ];
 
 /// The images of a folder, and what else it holds.
@@ -56,7 +57,8 @@ impl Listing {
         remarks.extend(empty.map(|path| ReportEntry { remark: Remark::NoImages, path }));
         let mut stems = HashSet::new();
         let twice = files.iter().filter(|file| !stems.insert(file.with_extension("")));
-        remarks.extend(twice.map(|path| ReportEntry { remark: Remark::SameStem, path: path.clone() }));
+        remarks
+            .extend(twice.map(|path| ReportEntry { remark: Remark::SameStem, path: path.clone() }));
         Ok(Self { files, report: remarks.into_iter().collect() })
     }
 

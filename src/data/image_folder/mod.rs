@@ -81,7 +81,11 @@ pub enum Labelling {
 /// [`DataError::HalfSplit`] if there is a training or a test folder but not the other;
 /// [`LayoutError::UnclearSplit`] if there are several of one kind, or other folders that may be
 /// part of a split; and the errors of [`read_split`] and [`read_held_out`].
-pub fn read_dir(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
+pub fn read_dir(
+    dir: impl AsRef<Path>,
+    size: [usize; 2],
+    labelling: Labelling,
+) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     if let Some(([train, test], beside)) = split_names::find(dir)? {
         let split = of_two(dir, [&train, &test], size, labelling)?;
@@ -120,7 +124,11 @@ pub fn read_split(
 ///
 /// [`DataError::NothingToHoldOut`] if there is only one image; and the errors of [`read_split`]
 /// about classes and of [`read_images`].
-pub fn read_held_out(dir: impl AsRef<Path>, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
+pub fn read_held_out(
+    dir: impl AsRef<Path>,
+    size: [usize; 2],
+    labelling: Labelling,
+) -> Result<Split, DataError> {
     let dir = dir.as_ref();
     held_out(dir, Listing::of_some(dir)?, size, labelling)
 }
@@ -147,26 +155,40 @@ pub fn list(dir: impl AsRef<Path>) -> Result<Listing, DataError> {
     Listing::of(dir.as_ref())
 }
 
-fn of_two(dir: &Path, roots: [&Path; 2], size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
+fn of_two(
+    dir: &Path,
+    roots: [&Path; 2],
+    size: [usize; 2],
+    labelling: Labelling,
+) -> Result<Split, DataError> {
     let [train, test] = [Listing::of_some(roots[0])?, Listing::of_some(roots[1])?];
     let real = |path: &Path| fs::canonicalize(path).map_err(DataError::io(path));
     let [real_train, real_test] = [real(roots[0])?, real(roots[1])?];
     if real_train.starts_with(&real_test) || real_test.starts_with(&real_train) {
-        return Err(LayoutError::SharedFolder { train: roots[0].into(), test: roots[1].into() }.into());
+        return Err(
+            LayoutError::SharedFolder { train: roots[0].into(), test: roots[1].into() }.into()
+        );
     }
     let split = load_two(dir, [&train.files, &test.files], roots, size, labelling)?;
     Ok(with_remarks(split, [train.report.entries(), test.report.entries()].concat()))
 }
 
-fn held_out(dir: &Path, listing: Listing, size: [usize; 2], labelling: Labelling) -> Result<Split, DataError> {
+fn held_out(
+    dir: &Path,
+    listing: Listing,
+    size: [usize; 2],
+    labelling: Labelling,
+) -> Result<Split, DataError> {
     let Listing { files, report } = listing;
     if files.len() < 2 {
         return Err(DataError::NothingToHoldOut { path: dir.into(), found: files.len() });
     }
     let period = HOLD_OUT.min(files.len());
-    let (test, train): (Vec<_>, Vec<_>) = files.into_iter().enumerate().partition(|(i, _)| i % period == period - 1);
-    let paths =
-        |numbered: Vec<(usize, PathBuf)>| -> Vec<PathBuf> { numbered.into_iter().map(|(_, file)| file).collect() };
+    let (test, train): (Vec<_>, Vec<_>) =
+        files.into_iter().enumerate().partition(|(i, _)| i % period == period - 1);
+    let paths = |numbered: Vec<(usize, PathBuf)>| -> Vec<PathBuf> {
+        numbered.into_iter().map(|(_, file)| file).collect()
+    };
     let split = load_two(dir, [&paths(train), &paths(test)], [dir, dir], size, labelling)?;
     Ok(with_remarks(split, report.entries().to_vec()))
 }
@@ -188,7 +210,8 @@ fn load_two(
         Labelling::Nothing => None,
         Labelling::SubFolder => Some(classes::labels(dir, files, roots)?),
     };
-    let ((mut train, mut remarks), (mut test, of_test)) = (load(files[0], size)?, load(files[1], size)?);
+    let ((mut train, mut remarks), (mut test, of_test)) =
+        (load(files[0], size)?, load(files[1], size)?);
     remarks.extend(of_test);
     if let Some(([train_labels, test_labels], of_classes)) = labels {
         remarks.extend(of_classes);
@@ -196,7 +219,9 @@ fn load_two(
     }
     let known: HashSet<&[u8]> = (0..train.len()).map(|i| train.image(i)).collect();
     let again = files[1].iter().enumerate().filter(|(i, _)| known.contains(test.image(*i)));
-    remarks.extend(again.map(|(_, file)| ReportEntry { remark: Remark::InTraining, path: file.clone() }));
+    remarks.extend(
+        again.map(|(_, file)| ReportEntry { remark: Remark::InTraining, path: file.clone() }),
+    );
     Ok(Split { report: remarks.into_iter().collect(), train, test })
 }
 

@@ -23,7 +23,9 @@ impl<'a> PngChunks<'a> {
         let mut rest = png.get(SIGNATURE..).unwrap_or_default();
         while let Some((name, data, after)) = chunk(rest) {
             match name {
-                b"eXIf" => found.exif = found.exif.or(Some(data.strip_prefix(PREFIX).unwrap_or(data))),
+                b"eXIf" => {
+                    found.exif = found.exif.or(Some(data.strip_prefix(PREFIX).unwrap_or(data)))
+                }
                 b"fdAT" => found.is_animated = true,
                 b"IEND" => break,
                 _ => {}

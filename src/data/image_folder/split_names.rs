@@ -21,16 +21,20 @@ const TEST: [&str; 2] = ["test", "testing"];
 pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataError> {
     let entries = entries(dir)?;
     let named = |names: [&str; 2]| -> Vec<&Found> {
-        let is_named =
-            |entry: &&Found| is_folder(entry) && names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
+        let is_named = |entry: &&Found| {
+            is_folder(entry) && names.iter().any(|name| entry.name.eq_ignore_ascii_case(name))
+        };
         entries.iter().filter(is_named).collect()
     };
     let half = |found, missing, role| {
         // A folder that may be the missing one.
         let other = |entry: &&Found| {
-            is_folder(entry) && entry.foreign().is_none() && SplitWords::of(&entry.name).is_strongly(role)
+            is_folder(entry)
+                && entry.foreign().is_none()
+                && SplitWords::of(&entry.name).is_strongly(role)
         };
-        let others: Vec<&OsStr> = entries.iter().filter(other).map(|entry| entry.name.as_os_str()).collect();
+        let others: Vec<&OsStr> =
+            entries.iter().filter(other).map(|entry| entry.name.as_os_str()).collect();
         let taken = named(TRAIN).into_iter().chain(named(TEST)).map(|entry| entry.name.as_os_str());
         match others.is_empty() {
             true => DataError::HalfSplit { path: dir.into(), found, missing },
@@ -40,13 +44,18 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
     match (&named(TRAIN)[..], &named(TEST)[..]) {
         ([], []) => Ok(None),
         ([train], [test]) => {
-            let beside = entries.iter().filter(|entry| ![&train.path, &test.path].contains(&&entry.path));
-            let report = beside.map(|entry| entry.remarked(entry.foreign().unwrap_or(Remark::BesideSplit))).collect();
+            let beside =
+                entries.iter().filter(|entry| ![&train.path, &test.path].contains(&&entry.path));
+            let report = beside
+                .map(|entry| entry.remarked(entry.foreign().unwrap_or(Remark::BesideSplit)))
+                .collect();
             Ok(Some(([train.path.clone(), test.path.clone()], report)))
         }
         ([_], []) => Err(half("train", "test", Role::Test)),
         ([], [_]) => Err(half("test", "train", Role::Train)),
-        (trains, tests) => Err(unclear(dir, trains.iter().chain(tests).map(|entry| entry.name.as_os_str()))),
+        (trains, tests) => {
+            Err(unclear(dir, trains.iter().chain(tests).map(|entry| entry.name.as_os_str())))
+        }
     }
 }
 
@@ -77,11 +86,14 @@ fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
         names.iter().filter(|(_, words)| is(words)).map(|(name, _)| *name).collect()
     };
     let any = |is: &dyn Fn(&SplitWords) -> bool| names.iter().any(|(_, words)| is(words));
-    let is_strong = |words: &SplitWords| words.is_strongly(Role::Train) || words.is_strongly(Role::Test);
+    let is_strong =
+        |words: &SplitWords| words.is_strongly(Role::Train) || words.is_strongly(Role::Test);
     let strong = those(&is_strong);
     // `xtrain` or `xtest` is hardly a class, so that a weaker counterpart suffices.
-    let is_joined = any(&|words| words.role.is_some_and(|(_, evidence)| evidence == Evidence::Joined));
-    let counts = |words: &SplitWords, role| words.is_strongly(role) || is_joined && words.is_role(role);
+    let is_joined =
+        any(&|words| words.role.is_some_and(|(_, evidence)| evidence == Evidence::Joined));
+    let counts =
+        |words: &SplitWords, role| words.is_strongly(role) || is_joined && words.is_role(role);
     let counted = those(&|words| counts(words, Role::Train) || counts(words, Role::Test));
     if any(&|words| counts(words, Role::Train)) && any(&|words| counts(words, Role::Test)) {
         return counted;
@@ -119,5 +131,6 @@ fn unclear<'a>(path: &Path, found: impl Iterator<Item = &'a OsStr>) -> DataError
     found.sort();
     found.dedup();
     let taken = |names: [&str; 2]| format!("`{}` or `{}`", names[0], names[1]);
-    LayoutError::UnclearSplit { path: path.into(), found, train: taken(TRAIN), test: taken(TEST) }.into()
+    LayoutError::UnclearSplit { path: path.into(), found, train: taken(TRAIN), test: taken(TEST) }
+        .into()
 }

@@ -20,7 +20,8 @@ const TESTS: [&str; 12] = [
 ];
 
 /// Words that name a part of a data set, and other things too: Dev and Val are first names.
-const AMBIGUOUS: [&str; 9] = ["val", "valid", "vld", "dev", "devel", "development", "eval", "evaluate", "evaluation"];
+const AMBIGUOUS: [&str; 9] =
+    ["val", "valid", "vld", "dev", "devel", "development", "eval", "evaluate", "evaluation"];
 
 /// Ordinary words that name the other part beside a training set.
 const COUNTERPARTS: [&str; 6] = ["unseen", "query", "queries", "gallery", "probe", "probes"];
@@ -28,7 +29,8 @@ const COUNTERPARTS: [&str; 6] = ["unseen", "query", "queries", "gallery", "probe
 /// What may be joined to other letters, as in `xtest`. Those of the second list are parts of too
 /// many words, such as `valley`, to count except beside a name such as `xtrain` or `xtest`.
 const JOINED_TESTS: [&str; 4] = ["test", "valid", "holdout", "heldout"];
-const JOINED_COUNTERPARTS: [&str; 9] = ["val", "vld", "dev", "tst", "held", "unseen", "query", "gallery", "probe"];
+const JOINED_COUNTERPARTS: [&str; 9] =
+    ["val", "vld", "dev", "tst", "held", "unseen", "query", "gallery", "probe"];
 
 /// Words that contain `train`, `test` or `valid` by chance; with an ending of [`INFLECTIONS`], too.
 const ORDINARY: &[&str] = &[
@@ -96,8 +98,10 @@ const ORDINARY: &[&str] = &[
     "validity",
     "validator",
 ];
-const INFLECTIONS: [&str; 14] =
-    ["", "s", "ed", "er", "ers", "ing", "ee", "ees", "able", "ant", "ants", "ation", "ations", "ings"];
+const INFLECTIONS: [&str; 14] = [
+    "", "s", "ed", "er", "ers", "ing", "ee", "ees", "able", "ant", "ants", "ation", "ations",
+    "ings",
+];
 
 /// Words that may follow such a word in a name without changing its meaning.
 const ENDINGS: [&str; 22] = [
@@ -163,9 +167,11 @@ impl SplitWords {
         let words = words(&name);
         let whole = words.concat();
         let is_ambiguous = AMBIGUOUS.contains(&&*name.to_lowercase());
-        let of_word = || word_role(&whole).or_else(|| words.iter().find_map(|word| word_role(word)));
+        let of_word =
+            || word_role(&whole).or_else(|| words.iter().find_map(|word| word_role(word)));
         let role = of_word().map(|role| (role, Evidence::Word));
-        let role = role.or_else(|| joined_role(&name, &words)).or_else(|| counterpart(&whole, &words));
+        let role =
+            role.or_else(|| joined_role(&name, &words)).or_else(|| counterpart(&whole, &words));
         Self { is_whole: word_role(&whole).is_some(), is_ambiguous, role, words }
     }
 
@@ -194,7 +200,11 @@ impl SplitWords {
 
 fn word_role(word: &str) -> Option<Role> {
     let any = |names: &[&str]| names.iter().any(|name| is_with_ending(word, name));
-    if any(&TRAINS) { Some(Role::Train) } else { (any(&TESTS) || any(&AMBIGUOUS)).then_some(Role::Test) }
+    if any(&TRAINS) {
+        Some(Role::Train)
+    } else {
+        (any(&TESTS) || any(&AMBIGUOUS)).then_some(Role::Test)
+    }
 }
 
 fn is_with_ending(word: &str, name: &str) -> bool {
@@ -203,24 +213,31 @@ fn is_with_ending(word: &str, name: &str) -> bool {
 
 fn joined_role(name: &str, words: &[String]) -> Option<(Role, Evidence)> {
     let is_ordinary = |word: &str| {
-        ORDINARY.iter().any(|stem| word.strip_prefix(stem).is_some_and(|ending| INFLECTIONS.contains(&ending)))
+        ORDINARY
+            .iter()
+            .any(|stem| word.strip_prefix(stem).is_some_and(|ending| INFLECTIONS.contains(&ending)))
     };
-    let any =
-        |parts: &[&str]| words.iter().any(|word| !is_ordinary(word) && parts.iter().any(|part| word.contains(part)));
+    let any = |parts: &[&str]| {
+        words.iter().any(|word| !is_ordinary(word) && parts.iter().any(|part| word.contains(part)))
+    };
     if any(&["train"]) {
         return Some((Role::Train, Evidence::Joined));
     }
     // MNIST's name of its test set. Its digits separate words.
-    (any(&JOINED_TESTS) || name.to_lowercase().contains("t10k")).then_some((Role::Test, Evidence::Joined))
+    (any(&JOINED_TESTS) || name.to_lowercase().contains("t10k"))
+        .then_some((Role::Test, Evidence::Joined))
 }
 
 fn counterpart(whole: &str, words: &[String]) -> Option<(Role, Evidence)> {
     // `art_gallery` beside `bullet_train` is a class: of these words only `unseen` counts within a
     // name.
-    if COUNTERPARTS.iter().any(|name| is_with_ending(whole, name)) || words.iter().any(|word| word == "unseen") {
+    if COUNTERPARTS.iter().any(|name| is_with_ending(whole, name))
+        || words.iter().any(|word| word == "unseen")
+    {
         return Some((Role::Test, Evidence::Counterpart));
     }
-    let is_weak = words.iter().any(|word| JOINED_COUNTERPARTS.iter().any(|part| word.contains(part)));
+    let is_weak =
+        words.iter().any(|word| JOINED_COUNTERPARTS.iter().any(|part| word.contains(part)));
     is_weak.then_some((Role::Test, Evidence::Weak))
 }
 

@@ -42,11 +42,13 @@ impl FileName {
     pub(super) fn of(name: &OsStr) -> Option<Self> {
         let spelling = name.to_str()?;
         let lower = spelling.to_ascii_lowercase();
-        let (packed, rest) = lower.strip_suffix(".gz").map_or((false, &*lower), |rest| (true, rest));
+        let (packed, rest) =
+            lower.strip_suffix(".gz").map_or((false, &*lower), |rest| (true, rest));
         let with_dashes = set_name(rest);
-        let (start, content) = [("-images-idx3-ubyte", Content::Images), ("-labels-idx1-ubyte", Content::Labels)]
-            .into_iter()
-            .find_map(|(end, content)| Some((with_dashes.strip_suffix(end)?, content)))?;
+        let (start, content) =
+            [("-images-idx3-ubyte", Content::Images), ("-labels-idx1-ubyte", Content::Labels)]
+                .into_iter()
+                .find_map(|(end, content)| Some((with_dashes.strip_suffix(end)?, content)))?;
         let parts = [("train", Part::Train), ("t10k", Part::Test), ("test", Part::Test)];
         let (word, part) = parts.into_iter().find(|(word, _)| start.ends_with(word))?;
         let set = start.strip_suffix(word)?;
@@ -71,8 +73,11 @@ pub(super) struct Sets<'a> {
 impl<'a> Sets<'a> {
     pub(super) fn of(dir: &'a Path) -> Result<Self, DataError> {
         let entries = entries(dir)?;
-        let named = entries.iter().filter(|entry| entry.kind == Kind::File && entry.foreign().is_none());
-        let files = named.filter_map(|entry| Some((FileName::of(&entry.name)?, entry.path.clone()))).collect();
+        let named =
+            entries.iter().filter(|entry| entry.kind == Kind::File && entry.foreign().is_none());
+        let files = named
+            .filter_map(|entry| Some((FileName::of(&entry.name)?, entry.path.clone())))
+            .collect();
         Ok(Self { dir, entries, files })
     }
 
@@ -95,7 +100,8 @@ impl<'a> Sets<'a> {
     pub(super) fn files(&self, set: &str) -> Result<([[PathBuf; 2]; 2], Report), DataError> {
         let set = set_name(set);
         let file = |part, content| self.file(&set, part, content);
-        let pair = |part| Ok::<_, DataError>([file(part, Content::Images)?, file(part, Content::Labels)?]);
+        let pair =
+            |part| Ok::<_, DataError>([file(part, Content::Images)?, file(part, Content::Labels)?]);
         let files = [pair(Part::Train)?, pair(Part::Test)?];
         let is_read = |entry: &Found| files.as_flattened().contains(&entry.path);
         let report = not_in_set(&self.entries, is_read).into_iter().collect();
@@ -104,10 +110,15 @@ impl<'a> Sets<'a> {
 
     fn file(&self, set: &str, part: Part, content: Content) -> Result<PathBuf, DataError> {
         // In order of name, so of rank.
-        let mut fitting =
-            self.files.iter().filter(|(name, _)| (&*name.set, name.part, name.content) == (set, part, content));
+        let mut fitting = self
+            .files
+            .iter()
+            .filter(|(name, _)| (&*name.set, name.part, name.content) == (set, part, content));
         let found = fitting.next().map(|(_, path)| path.clone());
-        found.ok_or_else(|| DataError::MissingFile { path: self.dir.into(), expected: expected(set, part, content) })
+        found.ok_or_else(|| DataError::MissingFile {
+            path: self.dir.into(),
+            expected: expected(set, part, content),
+        })
     }
 }
 
@@ -126,5 +137,6 @@ fn expected(set: &str, part: Part, content: Content) -> String {
 
 /// What [`Sets`] looks for.
 pub(in crate::data) fn looked_for() -> String {
-    "train-images-idx3-ubyte and so on, with or without .gz (MNIST), or with a prefix (EMNIST)".into()
+    "train-images-idx3-ubyte and so on, with or without .gz (MNIST), or with a prefix (EMNIST)"
+        .into()
 }

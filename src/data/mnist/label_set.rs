@@ -47,8 +47,12 @@ impl LabelSet {
             Self::Digits => named("0123456789"),
             Self::Letters => named("abcdefghijklmnopqrstuvwxyz"),
             Self::Merged => named("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
-            Self::ByClass => named("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
-            Self::Numbered { n_classes } => (0..n_classes.min(256)).map(|number| number.to_string()).collect(),
+            Self::ByClass => {
+                named("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+            }
+            Self::Numbered { n_classes } => {
+                (0..n_classes.min(256)).map(|number| number.to_string()).collect()
+            }
         }
     }
 }

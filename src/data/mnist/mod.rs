@@ -83,7 +83,11 @@ impl Form {
 /// [`DataError::TruncatedRecord`], [`DataError::TrailingBytes`]. [`DataError::ImageSize`] if images
 /// are not 28x28, [`DataError::CountsDiffer`] if the numbers of images and labels differ,
 /// [`DataError::LabelOutOfRange`].
-pub fn read_files(images: impl AsRef<Path>, labels: impl AsRef<Path>, form: Form) -> Result<Images, DataError> {
+pub fn read_files(
+    images: impl AsRef<Path>,
+    labels: impl AsRef<Path>,
+    form: Form,
+) -> Result<Images, DataError> {
     let name = labels.as_ref().file_name().and_then(FileName::of);
     let label_set = name.map_or(LabelSet::Digits, |name| LabelSet::of(&name.set));
     read_labelled(images, labels, form, label_set)
@@ -104,7 +108,11 @@ pub fn read_labelled(
     let images = Idx::<3>::open(path, "images", |size| {
         let found = [size[0], size[1]];
         let expected = [SIDE, SIDE];
-        if found == expected { Ok(()) } else { Err(DataError::ImageSize { path: path.into(), expected, found }) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(DataError::ImageSize { path: path.into(), expected, found })
+        }
     })?;
     let labels = Idx::<1>::open(labels_path, "labels", |_| Ok(()))?;
     // Known from the headers, before anything is unpacked.
@@ -206,7 +214,8 @@ mod tests {
             for (at, level) in padded.into_iter().enumerate() {
                 let (image, y, x) = (at / (channels * 1024), at / 32 % 32, at % 32);
                 let inside = (2..30).contains(&y) && (2..30).contains(&x);
-                let expected = if inside { pixels[(image * SIDE + y - 2) * SIDE + x - 2] } else { 0 };
+                let expected =
+                    if inside { pixels[(image * SIDE + y - 2) * SIDE + x - 2] } else { 0 };
                 assert_eq!(level, expected, "{form:?}, image {image}, row {y}, column {x}");
             }
         }

@@ -31,7 +31,13 @@ impl<const D: usize> LayerVisitor<D> for Chains<D> {
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
         let (z, _) = layer.forward(x.clone());
         let starts = self.links.last().is_none_or(|last| !same(&last.z, &x));
-        self.links.push(Link { path: path.segments().to_vec(), layer: layer.to_owned(), x, z: z.clone(), starts });
+        self.links.push(Link {
+            path: path.segments().to_vec(),
+            layer: layer.to_owned(),
+            x,
+            z: z.clone(),
+            starts,
+        });
         z
     }
 }
@@ -40,7 +46,11 @@ impl<const D: usize> LayerVisitor<D> for Chains<D> {
 fn same<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> bool {
     let equal = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
     a.dims() == b.dims()
-        && a.clone().into_data().iter::<f64>().zip(b.clone().into_data().iter::<f64>()).all(|(a, b)| equal(a, b))
+        && a.clone()
+            .into_data()
+            .iter::<f64>()
+            .zip(b.clone().into_data().iter::<f64>())
+            .all(|(a, b)| equal(a, b))
 }
 
 impl<const D: usize> Chains<D> {
@@ -70,14 +80,18 @@ impl<const D: usize> Chains<D> {
     }
 
     /// One row after the other.
-    pub(super) fn measure(self, config: &DiagnosisConfig) -> Result<Vec<LayerDiagnosis>, FlowError> {
+    pub(super) fn measure(
+        self,
+        config: &DiagnosisConfig,
+    ) -> Result<Vec<LayerDiagnosis>, FlowError> {
         let accumulated = self.accumulated();
         let rows = self.rows().into_iter().map(|row| {
             let first = *row.start();
             let links = &self.links[row];
             let (x, z) = (&links[0].x, &links[links.len() - 1].z);
             let forward = |x: Tensor<D>| forward(links, x);
-            let inverse = |z: Tensor<D>| links.iter().rev().fold(z, |z, link| link.layer.inverse(z));
+            let inverse =
+                |z: Tensor<D>| links.iter().rev().fold(z, |z, link| link.layer.inverse(z));
             let ((_, log_det), forward_seconds) = timed(&x.device(), || forward(x.clone()))?;
             let (back, inverse_seconds) = timed(&x.device(), || inverse(z.clone()))?;
             let (log_scale, condition) = match config.power_steps {
@@ -86,9 +100,12 @@ impl<const D: usize> Chains<D> {
                     let n = x.dims()[0].min(config.probed_examples);
                     let (x, z) = (x.clone().narrow(0, 0, n), z.clone().narrow(0, 0, n));
                     // The layers, given only the condition of these examples.
-                    let layers: Vec<Box<dyn Layer<D>>> = links.iter().map(|link| link.layer.rows(0..n)).collect();
-                    let forward = |x: Tensor<D>| layers.iter().fold(x, |x, layer| layer.forward(x).0);
-                    let inverse = |z: Tensor<D>| layers.iter().rev().fold(z, |z, layer| layer.inverse(z));
+                    let layers: Vec<Box<dyn Layer<D>>> =
+                        links.iter().map(|link| link.layer.rows(0..n)).collect();
+                    let forward =
+                        |x: Tensor<D>| layers.iter().fold(x, |x, layer| layer.forward(x).0);
+                    let inverse =
+                        |z: Tensor<D>| layers.iter().rev().fold(z, |z, layer| layer.inverse(z));
                     log_singular_values(&forward, &inverse, x, z, steps)?
                 }
             };
@@ -109,7 +126,9 @@ impl<const D: usize> Chains<D> {
                 condition,
                 forward_seconds,
                 inverse_seconds,
-                non_finite: count_non_finite(z)? + count_non_finite(&log_det)? + count_non_finite(&back)?,
+                non_finite: count_non_finite(z)?
+                    + count_non_finite(&log_det)?
+                    + count_non_finite(&back)?,
                 input_finite: non_finite(x.clone())?.is_none(),
             })
         });
@@ -139,7 +158,8 @@ fn forward<const D: usize>(links: &[Link<D>], x: Tensor<D>) -> (Tensor<D>, Tenso
     })
 }
 
-/// The result and the shorter of two times: the first run may wait for what a device compiles or tunes.
+/// The result and the shorter of two times: the first run may wait for what a device compiles or
+/// tunes.
 fn timed<T>(device: &Device, run: impl Fn() -> T) -> Result<(T, f64), FlowError> {
     let sync = || device.sync().map_err(|error| FlowError::Device(format!("{error:?}")));
     let seconds = || {

@@ -6,13 +6,18 @@ use super::{Range, Size};
 use crate::error::FlowError;
 
 pub(super) fn numbers<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f64>, FlowError> {
-    let data = tensor.clone().inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;
+    let data = tensor
+        .clone()
+        .inner()
+        .try_into_data()
+        .map_err(|error| FlowError::Device(error.to_string()))?;
     Ok(data.iter::<f64>().collect())
 }
 
 /// Size of `a − b`.
 pub(super) fn difference<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> Result<Size, FlowError> {
-    let sizes: Vec<f64> = numbers(a)?.into_iter().zip(numbers(b)?).map(|(a, b)| (a - b).abs()).collect();
+    let sizes: Vec<f64> =
+        numbers(a)?.into_iter().zip(numbers(b)?).map(|(a, b)| (a - b).abs()).collect();
     if sizes.iter().any(|size| !size.is_finite()) {
         return Ok(Size { max: f64::NAN, mean: f64::NAN });
     }

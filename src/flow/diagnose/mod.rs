@@ -13,13 +13,14 @@
 //! chain begins.
 //!
 //! # Cost
-//! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on the first examples
-//! only. All layers' inputs are kept: use a small batch.
+//! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on
+//! the first examples only. All layers' inputs are kept: use a small batch.
 //!
 //! # Numerics
-//! Singular values come from power iterations on `JᵀJ`, of the map and of its inverse: `J v` by central differences,
-//! `Jᵀ u` by autodiff. They are lower bounds that a gap in the spectrum makes sharp: an ill-conditioned layer is found
-//! in few steps, while a harmless one may be called still more harmless.
+//! Singular values come from power iterations on `JᵀJ`, of the map and of its inverse: `J v` by
+//! central differences, `Jᵀ u` by autodiff. They are lower bounds that a gap in the spectrum makes
+//! sharp: an ill-conditioned layer is found in few steps, while a harmless one may be called still
+//! more harmless.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -63,15 +64,16 @@ use chain::Chains;
 #[cfg(feature = "plot")]
 pub use plot::PlotError;
 
-/// Most steps of the power iterations. The relative error of a singular value falls as `(σ₂/σ₁)^2k` with the step `k`:
-/// to about 2e-9 after 1000 steps if the two differ by 1 %. If they differ by less, either is a good answer.
+/// Most steps of the power iterations. The relative error of a singular value falls as `(σ₂/σ₁)^2k`
+/// with the step `k`: to about 2e-9 after 1000 steps if the two differ by 1 %. If they differ by
+/// less, either is a good answer.
 const MOST_POWER_STEPS: usize = 1000;
 
 /// How to diagnose.
 #[derive(Config, Debug, PartialEq)]
 pub struct DiagnosisConfig {
-    /// Segments of a layer's path that are told apart: layers that share the first `depth` segments, one after the
-    /// other in one chain, are one row. `None`: every layer is a row.
+    /// Segments of a layer's path that are told apart: layers that share the first `depth`
+    /// segments, one after the other in one chain, are one row. `None`: every layer is a row.
     pub depth: Option<usize>,
     /// Steps of the power iterations for singular values, at most 1000; 0 leaves them out.
     #[config(default = 4)]
@@ -171,18 +173,25 @@ impl Diagnosis {
         known.max_by(|a, b| a.condition.total_cmp(&b.condition))
     }
 
-    /// The layer with the largest round-trip error of its own, of those whose input is finite; an error that is not
-    /// finite is the largest.
+    /// The layer with the largest round-trip error of its own, of those whose input is finite; an
+    /// error that is not finite is the largest.
     pub fn least_exact(&self) -> Option<&LayerDiagnosis> {
-        let size = |layer: &LayerDiagnosis| if layer.own.max.is_nan() { f64::INFINITY } else { layer.own.max };
-        self.layers.iter().filter(|layer| layer.input_finite).max_by(|a, b| size(a).total_cmp(&size(b)))
+        let size = |layer: &LayerDiagnosis| {
+            if layer.own.max.is_nan() { f64::INFINITY } else { layer.own.max }
+        };
+        self.layers
+            .iter()
+            .filter(|layer| layer.input_finite)
+            .max_by(|a, b| size(a).total_cmp(&size(b)))
     }
 
-    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of their input or to 1:
-    /// those that [`GradientMemory::Reversible`](crate::GradientMemory) recomputes, as far as this batch shows. Rows of one layer
-    /// each, see [`DiagnosisConfig::depth`].
+    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of
+    /// their input or to 1: those that [`GradientMemory::Reversible`](crate::GradientMemory)
+    /// recomputes, as far as this batch shows. Rows of one layer each, see
+    /// [`DiagnosisConfig::depth`].
     pub fn recomputed(&self, tolerance: f64) -> impl Iterator<Item = &LayerDiagnosis> {
-        let scale = |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
+        let scale =
+            |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
         // An error that is not a number is beyond every tolerance.
         let within = move |layer: &LayerDiagnosis| layer.own.max / scale(layer) <= tolerance;
         self.layers.iter().filter(move |layer| !within(layer))
@@ -208,7 +217,8 @@ pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     context: &C,
 ) -> Result<Diagnosis, FlowError> {
     // A bijector alone is treated as a flow whose prior has no parameters and accepts every shape.
-    let flow = Flow::<_, _, D, C>::new_given(bijector.valid(), StandardNormal::new(), x.dims())?.without_data();
+    let flow = Flow::<_, _, D, C>::new_given(bijector.valid(), StandardNormal::new(), x.dims())?
+        .without_data();
     let x = x.inner();
     let Admitted { batch, context, .. } = flow.admit(&x, &context.plain())?;
     flow.check_input(&x)?;
@@ -236,7 +246,12 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    pub(crate) fn diagnosed(&self, config: &DiagnosisConfig, x: S::Data, context: &C) -> Result<Diagnosis, FlowError> {
+    pub(crate) fn diagnosed(
+        &self,
+        config: &DiagnosisConfig,
+        x: S::Data,
+        context: &C,
+    ) -> Result<Diagnosis, FlowError> {
         let model = self.valid();
         let x = model.surjection.plain(x);
         let Admitted { batch, context, .. } = model.admit(&x, &context.plain())?;

@@ -39,7 +39,10 @@ struct Panel {
 fn panels() -> [Panel; 4] {
     let log = |title, series| Panel { title, series };
     [
-        Panel { title: "log-determinant, nats", series: vec![("log_det", BLUE, |layer| layer.log_det)] },
+        Panel {
+            title: "log-determinant, nats",
+            series: vec![("log_det", BLUE, |layer| layer.log_det)],
+        },
         log(
             "largest round-trip error, powers of 10",
             vec![
@@ -47,7 +50,10 @@ fn panels() -> [Panel; 4] {
                 ("accumulated from the latents", RED, |layer| layer.accumulated.max.log10()),
             ],
         ),
-        log("condition number, powers of 10", vec![("condition", BLUE, |layer| layer.condition.log10())]),
+        log(
+            "condition number, powers of 10",
+            vec![("condition", BLUE, |layer| layer.condition.log10())],
+        ),
         Panel {
             title: "milliseconds",
             series: vec![
@@ -59,8 +65,9 @@ fn panels() -> [Panel; 4] {
 }
 
 impl Diagnosis {
-    /// Draws log-determinants, errors, condition numbers and times of all layers as an SVG. Layers that make numbers that are not finite have
-    /// a red ground; values that are not finite, and errors of 0, are left out.
+    /// Draws log-determinants, errors, condition numbers and times of all layers as an SVG. Layers
+    /// that make numbers that are not finite have a red ground; values that are not finite, and
+    /// errors of 0, are left out.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -68,7 +75,8 @@ impl Diagnosis {
         let path = path.as_ref();
         let fail = |reason: String| PlotError { path: path.to_owned(), reason };
         let svg = self.svg().map_err(fail)?;
-        whole_file::write(path, |file| file.write_all(svg.as_bytes())).map_err(|error| fail(error.to_string()))
+        whole_file::write(path, |file| file.write_all(svg.as_bytes()))
+            .map_err(|error| fail(error.to_string()))
     }
 
     fn svg(&self) -> Result<String, String> {
@@ -77,13 +85,15 @@ impl Diagnosis {
             let panels = panels();
             let height = PANEL * panels.len() as u32;
             let width = SIDE + COLUMN * (self.layers.len() as u32).max(16);
-            let root = SVGBackend::with_string(&mut svg, (width, height + NAMES)).into_drawing_area();
+            let root =
+                SVGBackend::with_string(&mut svg, (width, height + NAMES)).into_drawing_area();
             root.fill(&WHITE).map_err(|error| error.to_string())?;
             let mut rest = root.clone();
             for (index, panel) in panels.iter().enumerate() {
                 let last = index + 1 == panels.len();
                 let (area, below) = rest.split_vertically(if last { PANEL + NAMES } else { PANEL });
-                self.panel(panel, &area, if last { NAMES } else { 8 }).map_err(|error| error.to_string())?;
+                self.panel(panel, &area, if last { NAMES } else { 8 })
+                    .map_err(|error| error.to_string())?;
                 rest = below;
             }
             root.present().map_err(|error| error.to_string())?;
@@ -109,13 +119,18 @@ impl Diagnosis {
         mesh.disable_x_mesh().x_labels(0).y_labels(6).light_line_style(TRANSPARENT).draw()?;
         if names == NAMES {
             // plotters centres the labels of an axis, which turned ones should not be.
-            let style = TextStyle::from(("sans-serif", 11).into_font().transform(FontTransform::Rotate90));
+            let style =
+                TextStyle::from(("sans-serif", 11).into_font().transform(FontTransform::Rotate90));
             let style = style.pos(Pos::new(HPos::Left, VPos::Center));
             let (columns, rows) = area.get_pixel_range();
             for (index, layer) in self.layers.iter().enumerate() {
                 let (x, y) = chart.backend_coord(&(index as f64, values.start));
                 let name = format!("{} {}", layer.path, layer.layer);
-                area.draw(&Text::new(name, (x - columns.start, y - rows.start + 8), style.clone()))?;
+                area.draw(&Text::new(
+                    name,
+                    (x - columns.start, y - rows.start + 8),
+                    style.clone(),
+                ))?;
             }
         }
         let broken = self.layers.iter().enumerate().filter(|(_, layer)| layer.non_finite > 0);
@@ -124,7 +139,12 @@ impl Diagnosis {
             Rectangle::new([(x - 0.5, values.start), (x + 0.5, values.end)], RED.mix(0.2).filled())
         }))?;
         for (label, colour, value) in panel.series.iter().copied() {
-            let points = || self.layers.iter().enumerate().map(move |(index, layer)| (index as f64, value(layer)));
+            let points = || {
+                self.layers
+                    .iter()
+                    .enumerate()
+                    .map(move |(index, layer)| (index as f64, value(layer)))
+            };
             let known = || points().filter(|(_, value)| value.is_finite());
             let style = colour.mix(0.7);
             chart
@@ -135,7 +155,10 @@ impl Diagnosis {
         }
         if panel.series.len() > 1 {
             let labels = &mut chart.configure_series_labels();
-            labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.6)).draw()?;
+            labels
+                .position(SeriesLabelPosition::UpperLeft)
+                .background_style(WHITE.mix(0.6))
+                .draw()?;
         }
         Ok(())
     }
@@ -144,7 +167,8 @@ impl Diagnosis {
     fn extent(&self, panel: &Panel) -> Range<f64> {
         let values = panel.series.iter().flat_map(|(_, _, value)| self.layers.iter().map(value));
         let finite = values.filter(|value| value.is_finite());
-        let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = finite
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         if low > high {
             return 0.0..1.0;
         }

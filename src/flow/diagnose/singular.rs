@@ -3,8 +3,8 @@
 //! w = Jᵀ J v          J v ≈ (f(x + h·v) − f(x − h·v)) / 2h,   Jᵀ u by autodiff
 //! v ← w / |w|         σ_max ≈ |Jᵀ u|  with  u = J v / |J v|
 //! ```
-//! `|Jᵀ u|` of a unit vector `u` never exceeds `σ_max`, whatever the differences' error did to `u`. The smallest singular value is one over the
-//! largest of the inverse's Jacobian.
+//! `|Jᵀ u|` of a unit vector `u` never exceeds `σ_max`, whatever the differences' error did to `u`.
+//! The smallest singular value is one over the largest of the inverse's Jacobian.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use rand::SeedableRng;
@@ -32,22 +32,30 @@ pub(super) fn log_singular_values<const D: usize>(
     steps: usize,
 ) -> Result<(Range, f64), FlowError> {
     let largest = log_norms(forward, x, steps)?;
-    let smallest: Vec<f64> = log_norms(inverse, z, steps)?.into_iter().map(|value| -value).collect();
-    // At least 1, whatever the iterations' own error: both ends of an orthogonal map are the same number.
+    let smallest: Vec<f64> =
+        log_norms(inverse, z, steps)?.into_iter().map(|value| -value).collect();
+    // At least 1, whatever the iterations' own error: both ends of an orthogonal map are the same
+    // number.
     let condition = largest.iter().zip(&smallest).map(|(high, low)| (high - low).exp().max(1.0));
     // A condition that is not known must not hide behind one that is.
-    let condition = condition.fold(1.0, |most: f64, value| if value.is_nan() { value } else { most.max(value) });
+    let condition = condition
+        .fold(1.0, |most: f64, value| if value.is_nan() { value } else { most.max(value) });
     let unknown = largest.iter().chain(&smallest).any(|value| value.is_nan());
     let range = extremes(largest.into_iter().chain(smallest));
     Ok((range, if unknown { f64::NAN } else { condition }))
 }
 
 /// `ln ‖J‖` of each example; NaN where the map or its gradient is not finite.
-fn log_norms<const D: usize>(f: Map<'_, D>, at: Tensor<D>, steps: usize) -> Result<Vec<f64>, FlowError> {
+fn log_norms<const D: usize>(
+    f: Map<'_, D>,
+    at: Tensor<D>,
+    steps: usize,
+) -> Result<Vec<f64>, FlowError> {
     let device = at.device().autodiff();
     let n: usize = at.dims().iter().product();
     let mut rng = StdRng::seed_from_u64(0);
-    let draws: Vec<f64> = (0..n).map(|_| Distribution::<f64>::sample(&StandardNormal, &mut rng)).collect();
+    let draws: Vec<f64> =
+        (0..n).map(|_| Distribution::<f64>::sample(&StandardNormal, &mut rng)).collect();
     let draws = TensorData::new(draws, at.dims()).convert_dtype(at.dtype());
     let mut v = unit(Tensor::from_data(draws, (&at.device(), at.dtype())));
     let mut norm = Tensor::zeros([at.dims()[0]], (&at.device(), at.dtype()));
@@ -65,9 +73,15 @@ fn log_norms<const D: usize>(f: Map<'_, D>, at: Tensor<D>, steps: usize) -> Resu
 }
 
 /// `J v` by central differences, with a step that stays in the domain if there is one.
-fn along<const D: usize>(f: Map<'_, D>, at: &Tensor<D>, v: &Tensor<D>) -> Result<Tensor<D>, FlowError> {
-    // The cube root of the spacing balances the rounding of the difference and its third-order error.
-    let root = if at.dtype() == DType::F64 { f64::EPSILON.cbrt() } else { f64::from(f32::EPSILON).cbrt() };
+fn along<const D: usize>(
+    f: Map<'_, D>,
+    at: &Tensor<D>,
+    v: &Tensor<D>,
+) -> Result<Tensor<D>, FlowError> {
+    // The cube root of the spacing balances the rounding of the difference and its third-order
+    // error.
+    let root =
+        if at.dtype() == DType::F64 { f64::EPSILON.cbrt() } else { f64::from(f32::EPSILON).cbrt() };
     let scale = length(at).add_scalar(1.0).mul_scalar(root);
     let mut shorter = 1.0;
     for _ in 0..SHORTER {
@@ -88,7 +102,12 @@ fn along<const D: usize>(f: Map<'_, D>, at: &Tensor<D>, v: &Tensor<D>) -> Result
 fn length<const D: usize>(v: &Tensor<D>) -> Tensor<1> {
     // Squares of the share of the largest element: they do not overflow.
     let dims = v.dims();
-    let largest = v.clone().abs().reshape([dims[0], dims[1..].iter().product()]).max_dim(1).squeeze_dim::<1>(1);
+    let largest = v
+        .clone()
+        .abs()
+        .reshape([dims[0], dims[1..].iter().product()])
+        .max_dim(1)
+        .squeeze_dim::<1>(1);
     let share = v.clone() / spread(largest.clone(), dims);
     largest * sum_event(share.square()).sqrt()
 }

@@ -53,7 +53,8 @@ fn percent(part: f64, whole: f64) -> String {
 
 impl Diagnosis {
     fn row(&self, layer: &LayerDiagnosis) -> [String; 13] {
-        let sum = |seconds: fn(&LayerDiagnosis) -> f64| self.layers.iter().map(seconds).sum::<f64>();
+        let sum =
+            |seconds: fn(&LayerDiagnosis) -> f64| self.layers.iter().map(seconds).sum::<f64>();
         [
             layer.path.clone(),
             layer.layer.clone(),
@@ -97,12 +98,29 @@ impl Display for Diagnosis {
             }
             line(f, row.each_ref().map(String::as_str))?;
         }
-        write!(f, "log_det of all layers {} nats, mean of {} examples", short(self.log_det()), self.examples)?;
+        write!(
+            f,
+            "log_det of all layers {} nats, mean of {} examples",
+            short(self.log_det()),
+            self.examples
+        )?;
         if let Some(worst) = self.worst_conditioned() {
-            write!(f, "\nworst conditioned     {} {}, {}", worst.path, worst.layer, short(worst.condition))?;
+            write!(
+                f,
+                "\nworst conditioned     {} {}, {}",
+                worst.path,
+                worst.layer,
+                short(worst.condition)
+            )?;
         }
         if let Some(least) = self.least_exact() {
-            write!(f, "\nleast exact inverse   {} {}, {}", least.path, least.layer, short(least.own.max))?;
+            write!(
+                f,
+                "\nleast exact inverse   {} {}, {}",
+                least.path,
+                least.layer,
+                short(least.own.max)
+            )?;
         }
         if let Some(first) = self.first_non_finite() {
             let LayerDiagnosis { path, layer, non_finite, .. } = first;

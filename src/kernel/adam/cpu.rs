@@ -27,15 +27,33 @@ pub struct Moved<'a, T> {
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn update<T: Real>(set: InstructionSet, rates: Rates, parameter: &[T], gradient: &[T], to: Moved<'_, T>) {
+pub fn update<T: Real>(
+    set: InstructionSet,
+    rates: Rates,
+    parameter: &[T],
+    gradient: &[T],
+    to: Moved<'_, T>,
+) {
     let lengths = [gradient.len(), to.parameter.len(), to.mean.len(), to.square.len()];
-    assert!(lengths.iter().all(|&length| length == parameter.len()), "adam: {} and {lengths:?}", parameter.len());
+    assert!(
+        lengths.iter().all(|&length| length == parameter.len()),
+        "adam: {} and {lengths:?}",
+        parameter.len()
+    );
     let rates = Factors::of(rates);
     let read = parameter.par_chunks(TASK).zip(gradient.par_chunks(TASK));
-    let written =
-        to.parameter.par_chunks_mut(TASK).zip(to.mean.par_chunks_mut(TASK)).zip(to.square.par_chunks_mut(TASK));
+    let written = to
+        .parameter
+        .par_chunks_mut(TASK)
+        .zip(to.mean.par_chunks_mut(TASK))
+        .zip(to.square.par_chunks_mut(TASK));
     read.zip(written).for_each(|((parameter, gradient), ((moved, mean), square))| {
-        set.dispatch(Update { rates, parameter, gradient, to: Moved { parameter: moved, mean, square } });
+        set.dispatch(Update {
+            rates,
+            parameter,
+            gradient,
+            to: Moved { parameter: moved, mean, square },
+        });
     });
 }
 

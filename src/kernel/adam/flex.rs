@@ -21,7 +21,8 @@ pub fn update<T: Number>(
     let shape = parameter.layout().shape().clone();
     let [parameter, gradient] = [parameter, gradient].map(Contiguous::of);
     let mut moved = uninitialised(parameter.numbers::<T>().len(), &checked);
-    let to = Moved { parameter: &mut moved, mean: in_place(&mut mean), square: in_place(&mut square) };
+    let to =
+        Moved { parameter: &mut moved, mean: in_place(&mut mean), square: in_place(&mut square) };
     cpu::update::<T>(InstructionSet::detect(), rates, parameter.numbers(), gradient.numbers(), to);
     (tensor(moved, shape), mean, square)
 }

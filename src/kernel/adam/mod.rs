@@ -55,8 +55,10 @@ pub fn update<const D: usize>(
     if !serve_networks(&parameter.device(), parameter.dtype()) {
         return reference(parameter, gradient, mean, square, rates);
     }
-    let [parameter, gradient, mean, square] = [parameter, gradient, mean, square].map(Tensor::into_dispatch);
-    let (parameter, mean, square) = <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, rates);
+    let [parameter, gradient, mean, square] =
+        [parameter, gradient, mean, square].map(Tensor::into_dispatch);
+    let (parameter, mean, square) =
+        <Dispatch as TrainingOps>::adam(parameter, gradient, mean, square, rates);
     [parameter, mean, square].map(Tensor::from_dispatch)
 }
 

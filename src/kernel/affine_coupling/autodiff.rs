@@ -21,7 +21,12 @@ impl<B: NetworkOps> Backward<B, 2> for AffineCoupling {
     /// `x` and `theta`.
     type State = (FloatTensor<B>, FloatTensor<B>, AffineForm, Range<usize>);
 
-    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 2>(ops, gradients, |(x, theta, form, range), gradient, _| {
             let (x, theta) = B::affine_coupling_backward(x, theta, gradient, form, range);
             [x, theta]
@@ -53,7 +58,12 @@ impl<B: NetworkOps> Backward<B, 1> for AffineLogDet {
     /// `theta`.
     type State = (FloatTensor<B>, AffineForm);
 
-    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 1>(ops, gradients, |(theta, form), gradient, _| {
             [B::affine_log_det_backward(theta, gradient, form)]
         });

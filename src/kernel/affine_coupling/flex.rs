@@ -82,7 +82,8 @@ pub fn backward<T: Number>(
     range: Range<usize>,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
     has_kernel(form);
-    let checked = check(operands!("affine_coupling_backward", x, theta, gradient), "x", form, &range);
+    let checked =
+        check(operands!("affine_coupling_backward", x, theta, gradient), "x", form, &range);
     let (shape, theta_shape) = (dims::<3>(x), dims::<3>(theta));
     let [x, theta, gradient] = [x, theta, gradient].map(Contiguous::of);
     let mut of_x = gradient.numbers::<T>().to_vec();

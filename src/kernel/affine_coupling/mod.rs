@@ -60,7 +60,12 @@ pub use form::AffineForm;
 ///
 /// # Panics
 /// If shapes or types do not match.
-pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
+pub fn forward(
+    x: Tensor<3>,
+    theta: Tensor<3>,
+    form: AffineForm,
+    range: Range<usize>,
+) -> (Tensor<3>, Tensor<1>) {
     check(operands!("affine_coupling", x, theta), "x", form, &range);
     if form == AffineForm::Additive || !serve_networks(&x.device(), x.dtype()) {
         return reference::forward(x, theta, form, range);
@@ -90,7 +95,12 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<us
 
 /// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is
 /// one.
-fn check<const N: usize>(call: Operands<N>, numbers: &str, form: AffineForm, range: &Range<usize>) -> Checked {
+fn check<const N: usize>(
+    call: Operands<N>,
+    numbers: &str,
+    form: AffineForm,
+    range: &Range<usize>,
+) -> Checked {
     let [batch, channels, positions] = call.dims(numbers);
     let within = range.start <= range.end && range.end <= channels;
     call.require(numbers, within, &format!("of at least {} channels", range.end));

@@ -14,7 +14,12 @@ use crate::tensor::smooth::{sigmoid, softplus, tanh};
 ///
 /// # Panics
 /// As [`forward`](super::forward).
-pub fn forward(x: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> (Tensor<3>, Tensor<1>) {
+pub fn forward(
+    x: Tensor<3>,
+    theta: Tensor<3>,
+    form: AffineForm,
+    range: Range<usize>,
+) -> (Tensor<3>, Tensor<1>) {
     check(operands!("affine_coupling", x, theta), "x", form, &range);
     map_within(x, range, |x| {
         let dims = x.dims();
@@ -40,7 +45,11 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<us
 ///
 /// # Shapes
 /// `x [batch, dims]`, `theta [batch, params, dims]` to twice `[batch, dims]`.
-pub(crate) fn elementwise(x: Tensor<2>, theta: Tensor<3>, form: AffineForm) -> (Tensor<2>, Tensor<2>) {
+pub(crate) fn elementwise(
+    x: Tensor<2>,
+    theta: Tensor<3>,
+    form: AffineForm,
+) -> (Tensor<2>, Tensor<2>) {
     let shift = channel(&theta, form.n_params() - 1);
     match log_scale(&theta, form) {
         None => {

@@ -17,7 +17,12 @@ impl<B: NetworkOps> Backward<B, 1> for Attention {
     /// again.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, usize);
 
-    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
             let (projected, output, log_sums, heads) = ops.state;
             B::self_attention_backward(projected, output, log_sums, gradient, heads)
@@ -32,7 +37,9 @@ pub fn forward<B: NetworkOps, C: CheckpointStrategy>(
     let (projected, node) = projected.into_parts();
     let (output, log_sums) = B::self_attention(projected.clone(), heads);
     let tracked = match Attention.prepare::<C>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(node) => node.finish((projected, output.clone(), log_sums.clone(), heads), output),
+        OpsKind::Tracked(node) => {
+            node.finish((projected, output.clone(), log_sums.clone(), heads), output)
+        }
         OpsKind::UnTracked(node) => node.finish(output),
     };
     (tracked, log_sums)

@@ -8,13 +8,22 @@ use crate::kernel::flex_slices::{Contiguous, Number, dims, tensor};
 use crate::kernel::operands::operands;
 use crate::kernel::uninitialised::uninitialised;
 
-pub fn forward<T: Number>(projected: &FloatTensor<Flex>, heads: usize) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+pub fn forward<T: Number>(
+    projected: &FloatTensor<Flex>,
+    heads: usize,
+) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
     let checked = check(operands!("self_attention", projected), heads);
     let [batch, channels, positions] = dims(projected);
     let shape @ [batch, filters, positions] = [batch, channels / 3, positions];
     let mut output = uninitialised(batch * filters * positions, &checked);
     let mut log_sums = vec![T::zero(); batch * heads * positions];
-    cpu::forward::<T>(Contiguous::of(projected).numbers(), shape, heads, &mut output, &mut log_sums);
+    cpu::forward::<T>(
+        Contiguous::of(projected).numbers(),
+        shape,
+        heads,
+        &mut output,
+        &mut log_sums,
+    );
     (tensor(output, shape), tensor(log_sums, [batch, heads, positions]))
 }
 
@@ -25,10 +34,12 @@ pub fn backward<T: Number>(
     gradient: &FloatTensor<Flex>,
     heads: usize,
 ) -> FloatTensor<Flex> {
-    let checked = check(operands!("self_attention_backward", projected, output, log_sums, gradient), heads);
+    let checked =
+        check(operands!("self_attention_backward", projected, output, log_sums, gradient), heads);
     let shape: [usize; 3] = dims(projected);
     let mut of_projected = uninitialised(shape.iter().product(), &checked);
-    let [projected, output, log_sums, gradient] = [projected, output, log_sums, gradient].map(Contiguous::of);
+    let [projected, output, log_sums, gradient] =
+        [projected, output, log_sums, gradient].map(Contiguous::of);
     let (projected, output): (&[T], &[T]) = (projected.numbers(), output.numbers());
     let (log_sums, gradient): (&[T], &[T]) = (log_sums.numbers(), gradient.numbers());
     let [batch, channels, positions] = shape;

@@ -26,7 +26,8 @@ fn attend(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [b, channels, h, w] = projected.dims();
     let (f, positions) = (channels / 3, h * w);
     let d = f / heads;
-    let part = |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
+    let part =
+        |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
     let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
     let scores = query.matmul(part(1));
     // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d
@@ -49,7 +50,8 @@ mod tests {
     fn groups_attend_as_the_whole_does() {
         let heads = 2;
         // 2^17 scores an example, so 128 examples a group and three groups.
-        let x = Tensor::<4>::random([260, 6, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let x =
+            Tensor::<4>::random([260, 6, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
         assert!(260 * heads * 256 * 256 > 2 * MAX_SCORES);
         let grouped = reference(x.clone(), heads);
         let difference = (grouped - attend(x, heads)).abs().max().into_scalar::<f32>();

@@ -17,7 +17,12 @@ impl<B: NetworkOps> Backward<B, 3> for ChannelAffine {
     /// `x`, the shift and the scale.
     type State = [FloatTensor<B>; 3];
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 3>(ops, gradients, |[x, shift, scale], gradient, [of_x, ..]| {
             let (x, shift, scale) = B::channel_affine_backward(x, shift, scale, gradient, of_x);
             [x, shift, scale]

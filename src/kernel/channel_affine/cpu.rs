@@ -67,7 +67,12 @@ impl ChannelAffine {
     ///
     /// # Panics
     /// If the lengths do not match.
-    pub fn backward<T: Scratch>(&self, operands: Operands<'_, T>, gradient: &[T], gradients: Gradients<'_, T>) {
+    pub fn backward<T: Scratch>(
+        &self,
+        operands: Operands<'_, T>,
+        gradient: &[T],
+        gradients: Gradients<'_, T>,
+    ) {
         let Operands { x, shift, scale } = operands;
         self.check(operands, gradient.len());
         let Gradients { x: gx, shift: of_shift, scale: of_scale } = gradients;
@@ -92,7 +97,9 @@ impl ChannelAffine {
             };
             match gx {
                 Some(gx) => {
-                    let tasks = tasks.zip(gx.par_chunks_mut(positions)).with_min_len(self.planes_per_task());
+                    let tasks = tasks
+                        .zip(gx.par_chunks_mut(positions))
+                        .with_min_len(self.planes_per_task());
                     tasks.for_each(|((index, (sums, (x, g))), gx)| plane(index, sums, x, g, gx));
                 }
                 None => tasks
@@ -100,7 +107,9 @@ impl ChannelAffine {
                     .for_each(|(index, (sums, (x, g)))| plane(index, sums, x, g, &mut [])),
             }
             for sums in sums.chunks_exact(2 * self.channels) {
-                for ((of_shift, of_scale), sum) in of_shift.iter_mut().zip(&mut *of_scale).zip(sums.chunks_exact(2)) {
+                for ((of_shift, of_scale), sum) in
+                    of_shift.iter_mut().zip(&mut *of_scale).zip(sums.chunks_exact(2))
+                {
                     *of_shift += sum[0];
                     *of_scale += sum[1];
                 }
@@ -116,7 +125,13 @@ impl ChannelAffine {
     fn check<T>(&self, Operands { x, shift, scale }: Operands<'_, T>, z: usize) {
         let fits = shift.len() == self.channels && scale.len() == self.channels && z == x.len();
         let whole = x.is_empty() || x.len().is_multiple_of(self.channels * self.positions);
-        assert!(fits && whole, "channel_affine: {self:?} of {}, {}, {}", x.len(), shift.len(), scale.len());
+        assert!(
+            fits && whole,
+            "channel_affine: {self:?} of {}, {}, {}",
+            x.len(),
+            shift.len(),
+            scale.len()
+        );
     }
 }
 

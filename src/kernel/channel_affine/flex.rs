@@ -40,10 +40,18 @@ pub fn backward<T: Number>(
     let (affine, [n, channels, positions]) = (affine(x), dims(x));
     let [x, shift, scale, gradient] = [x, shift, scale, gradient].map(Contiguous::of);
     let n = if of_x { n } else { 0 };
-    let [mut of_input, mut of_shift, mut of_scale] =
-        [n * channels * positions, channels, channels].map(|length| uninitialised(length, &checked));
-    let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), shift: &mut of_shift, scale: &mut of_scale };
+    let [mut of_input, mut of_shift, mut of_scale] = [n * channels * positions, channels, channels]
+        .map(|length| uninitialised(length, &checked));
+    let gradients = Gradients {
+        x: of_x.then_some(&mut of_input[..]),
+        shift: &mut of_shift,
+        scale: &mut of_scale,
+    };
     let operands = Operands { x: x.numbers::<T>(), shift: shift.numbers(), scale: scale.numbers() };
     affine.backward(operands, gradient.numbers(), gradients);
-    (tensor(of_input, [n, channels, positions]), tensor(of_shift, [channels]), tensor(of_scale, [channels]))
+    (
+        tensor(of_input, [n, channels, positions]),
+        tensor(of_shift, [channels]),
+        tensor(of_scale, [channels]),
+    )
 }

@@ -17,7 +17,12 @@ impl<B: NetworkOps> Backward<B, 3> for ChannelNorm {
     /// `x`, the gain and `ε`: mean and variance are computed again.
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 3>(ops, gradients, |(x, gain, epsilon), gradient, _| {
             let (x, gain, shift) = B::channel_norm_backward(x, gain, gradient, epsilon);
             [x, gain, shift]

@@ -12,7 +12,13 @@ use crate::kernel::uninitialised::uninitialised;
 
 fn norm(x: &FloatTensor<Flex>, epsilon: f64) -> ChannelNorm {
     let [batch, channels, height, width] = dims(x);
-    ChannelNorm { batch, channels, positions: height * width, epsilon, set: InstructionSet::detect() }
+    ChannelNorm {
+        batch,
+        channels,
+        positions: height * width,
+        epsilon,
+        set: InstructionSet::detect(),
+    }
 }
 
 pub fn forward<T: Number>(
@@ -38,7 +44,8 @@ pub fn backward<T: Number>(
     let checked = check(operands!("channel_norm_backward", x, gain, gradient));
     let (norm, shape): (_, [usize; 4]) = (norm(x, epsilon), dims(x));
     let mut of_x = uninitialised(shape.iter().product(), &checked);
-    let (mut of_gain, mut of_shift) = (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
+    let (mut of_gain, mut of_shift) =
+        (vec![T::zero(); norm.channels], vec![T::zero(); norm.channels]);
     let [x, gain, gradient] = [x, gain, gradient].map(Contiguous::of);
     let gradients = Gradients { x: &mut of_x, gain: &mut of_gain, shift: &mut of_shift };
     norm.backward::<T>(x.numbers(), gain.numbers(), gradient.numbers(), gradients);

@@ -16,12 +16,21 @@ impl<B: NetworkOps> Backward<B, 1> for ConcatElu {
     /// `x`.
     type State = FloatTensor<B>;
 
-    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        unary::<B, _>(ops.parents, ops.node, gradients, |gradient| B::concat_elu_backward(ops.state, gradient));
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        unary::<B, _>(ops.parents, ops.node, gradients, |gradient| {
+            B::concat_elu_backward(ops.state, gradient)
+        });
     }
 }
 
-pub fn forward<B: NetworkOps, C: CheckpointStrategy>(x: FloatTensor<Autodiff<B, C>>) -> FloatTensor<Autodiff<B, C>> {
+pub fn forward<B: NetworkOps, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+) -> FloatTensor<Autodiff<B, C>> {
     let (x, node) = x.into_parts();
     match ConcatElu.prepare::<C>([node]).compute_bound().stateful() {
         OpsKind::Tracked(node) => {

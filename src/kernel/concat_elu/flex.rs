@@ -18,12 +18,21 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>) -> FloatTensor<Flex> {
     tensor(y, [batch, 2 * channels, height, width])
 }
 
-pub fn backward<T: Number>(x: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) -> FloatTensor<Flex> {
+pub fn backward<T: Number>(
+    x: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+) -> FloatTensor<Flex> {
     let checked = check(operands!("concat_elu_backward", x, gradient));
     let [batch, channels, height, width] = dims(x);
     let length = channels * height * width;
     let mut of_x = uninitialised(batch * length, &checked);
     let [x, gradient] = [x, gradient].map(Contiguous::of);
-    cpu::backward::<T>(InstructionSet::detect(), length, x.numbers(), gradient.numbers(), &mut of_x);
+    cpu::backward::<T>(
+        InstructionSet::detect(),
+        length,
+        x.numbers(),
+        gradient.numbers(),
+        &mut of_x,
+    );
     tensor(of_x, [batch, channels, height, width])
 }

@@ -20,7 +20,12 @@ impl<B: NetworkOps> Backward<B, 3> for Conv2d {
     /// computed again.
     type State = (FloatTensor<B>, FloatTensor<B>, Option<FloatTensor<B>>, ConvStages);
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 3>(ops, gradients, |(x, weight, y, stages), gradient, [of_x, ..]| {
             let y = y.unwrap_or_else(|| x.clone());
             let (x, weight, bias) = B::same_conv2d_backward(x, weight, y, gradient, stages, of_x);

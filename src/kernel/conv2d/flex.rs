@@ -11,7 +11,11 @@ use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::uninitialised::uninitialised;
 
-fn conv(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, stages: ConvStages) -> (Conv2d, ConvShape) {
+fn conv(
+    x: &FloatTensor<Flex>,
+    weight: &FloatTensor<Flex>,
+    stages: ConvStages,
+) -> (Conv2d, ConvShape) {
     let ([batch, _, height, width], [outputs, inputs, kh, kw]) = (dims(x), dims(weight));
     let inputs = inputs - stages.border.channels();
     let shape = ConvShape { batch, inputs, outputs, height, width, kernel: [kh, kw] };
@@ -50,8 +54,11 @@ pub fn backward<T: Number>(
     let mut of_input = uninitialised(if of_x { x.numbers::<T>().len() } else { 0 }, &checked);
     let mut of_weight = uninitialised(weight.numbers::<T>().len(), &checked);
     let mut of_bias = uninitialised(outputs, &checked);
-    let gradients =
-        Gradients { x: of_x.then_some(&mut of_input[..]), weight: Some(&mut of_weight), bias: Some(&mut of_bias) };
+    let gradients = Gradients {
+        x: of_x.then_some(&mut of_input[..]),
+        weight: Some(&mut of_weight),
+        bias: Some(&mut of_bias),
+    };
     conv.backward::<T>(x.numbers(), weight.numbers(), gradient.numbers(), gradients);
     let x_shape = if of_x { x_shape } else { [0, x_shape[1], x_shape[2], x_shape[3]] };
     (tensor(of_input, x_shape), tensor(of_weight, weight_shape), tensor(of_bias, [outputs]))

@@ -99,12 +99,18 @@ impl ConvStages {
 ///
 /// # Panics
 /// If a side of the kernel is even, or if channels or types do not match.
-pub fn forward(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stages: ConvStages) -> Tensor<4> {
+pub fn forward(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stages: ConvStages,
+) -> Tensor<4> {
     check_forward(&x, &weight, bias.as_ref(), stages);
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, weight, bias, stages);
     }
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
+    let bias = bias
+        .unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(<Dispatch as NetworkOps>::same_conv2d(x, weight, bias, stages))
 }
@@ -119,7 +125,8 @@ fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, st
 /// Checks that the operands fit, those of the backward pass among them where there are any. `y`
 /// matters only if a ReLU made it.
 fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
-    let ([batch, channels, height, width], [outputs, _, kh, kw]) = (call.dims("x"), call.dims("weight"));
+    let ([batch, channels, height, width], [outputs, _, kh, kw]) =
+        (call.dims("x"), call.dims("weight"));
     let inputs = channels * stages.before.factor() + stages.border.channels();
     call.expect("weight", &[None, Some(inputs), None, None]);
     call.require("weight", kh % 2 == 1 && kw % 2 == 1, "of odd sides");
@@ -136,7 +143,12 @@ fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
 ///
 /// # Panics
 /// As [`forward`].
-pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stages: ConvStages) -> Tensor<4> {
+pub fn reference(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stages: ConvStages,
+) -> Tensor<4> {
     check_forward(&x, &weight, bias.as_ref(), stages);
     let x = if stages.before == PreActivation::ConcatElu { concat_elu::reference(x) } else { x };
     let [_, inputs, kh, kw] = weight.dims();
@@ -159,18 +171,32 @@ pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stage
 ///
 /// # Panics
 /// If a side of the kernel is even, if the weights take no channel, or if the bias does not match.
-pub fn border_channel(weight: Tensor<4>, [height, width]: [usize; 2], bias: Option<Tensor<1>>) -> Tensor<4> {
+pub fn border_channel(
+    weight: Tensor<4>,
+    [height, width]: [usize; 2],
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
     let [outputs, inputs, kh, kw] = weight.dims();
     let rule = |call: &Operands<1>| {
-        call.require("weight", inputs > 0 && kh % 2 == 1 && kw % 2 == 1, "of odd sides and at least one channel");
+        call.require(
+            "weight",
+            inputs > 0 && kh % 2 == 1 && kw % 2 == 1,
+            "of odd sides and at least one channel",
+        );
     };
     rule(&operands!("conv2d border_channel", weight));
     if let Some(bias) = &bias {
         operands!("conv2d border_channel", weight, bias).expect("bias", &[Some(outputs)]);
     }
-    let inside = Tensor::<4>::zeros(Shape::new([1, 1, height, width]), (&weight.device(), weight.dtype()));
+    let inside =
+        Tensor::<4>::zeros(Shape::new([1, 1, height, width]), (&weight.device(), weight.dtype()));
     let outside = inside.pad((kw / 2, kw / 2, kh / 2, kh / 2), PadMode::Constant(1.0));
-    module::conv2d(outside, weight.narrow(1, inputs - 1, 1), bias, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+    module::conv2d(
+        outside,
+        weight.narrow(1, inputs - 1, 1),
+        bias,
+        ConvOptions::new([1, 1], [0, 0], [1, 1], 1),
+    )
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -184,10 +210,13 @@ mod tests {
     fn the_border_is_one_more_channel() {
         let device = Device::flex();
         for [h, w] in [[4, 3], [2, 2], [1, 1]] {
-            let normal = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+            let normal = |shape: [usize; 4]| {
+                Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device)
+            };
             let (x, weight) = (normal([2, 3, h, w]), normal([5, 4, 3, 3]));
             let padded = x.clone().pad((1, 1, 1, 1), PadMode::Constant(0.0));
-            let inside = Tensor::<4>::ones([2, 1, h, w], &device).pad((1, 1, 1, 1), PadMode::Constant(0.0));
+            let inside =
+                Tensor::<4>::ones([2, 1, h, w], &device).pad((1, 1, 1, 1), PadMode::Constant(0.0));
             let whole = Tensor::cat(vec![padded, inside.neg().add_scalar(1.0)], 1);
             let bias = Tensor::<1>::from_data([1.0f32, 2.0, 3.0, 4.0, 5.0], &device);
             let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
@@ -198,7 +227,13 @@ mod tests {
                 assert!((found - expected.clone()).abs().max().into_scalar::<f32>() < 1e-5);
             }
             let dark = reference(x.zeros_like(), weight.clone(), Some(bias.clone()), stages);
-            assert!((border_channel(weight, [h, w], Some(bias)) - dark).abs().max().into_scalar::<f32>() < 1e-6);
+            assert!(
+                (border_channel(weight, [h, w], Some(bias)) - dark)
+                    .abs()
+                    .max()
+                    .into_scalar::<f32>()
+                    < 1e-6
+            );
         }
     }
 }

@@ -29,7 +29,12 @@ struct State<B: NetworkOps> {
 impl<B: NetworkOps> Backward<B, 6> for GatedNorm {
     type State = State<B>;
 
-    fn backward(self, ops: Ops<Self::State, 6>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 6>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 6>(ops, gradients, |state, gradient, _| {
             let State { x, c, weight, bias, gain, before, epsilon } = state;
             B::gated_norm_backward(x, c, weight, bias, gain, gradient, before, epsilon).into()
@@ -53,7 +58,9 @@ pub fn forward<B: NetworkOps, C: CheckpointStrategy>(
     let ((gain, gain_node), (shift, shift_node)) = (gain.into_parts(), shift.into_parts());
     let nodes = [x_node, c_node, weight_node, bias_node, gain_node, shift_node];
     let state = State::<B> { x, c, weight, bias, gain, before, epsilon };
-    let run = |State { x, c, weight, bias, gain, .. }| B::gated_norm(x, c, weight, bias, gain, shift, before, epsilon);
+    let run = |State { x, c, weight, bias, gain, .. }| {
+        B::gated_norm(x, c, weight, bias, gain, shift, before, epsilon)
+    };
     match GatedNorm.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(node) => {
             let output = run(state.clone());

@@ -64,7 +64,8 @@ impl GatedNorm {
         if y.is_empty() {
             return;
         }
-        let examples = y.par_chunks_mut(length).zip(x.par_chunks(length)).zip(c.par_chunks(c_length));
+        let examples =
+            y.par_chunks_mut(length).zip(x.par_chunks(length)).zip(c.par_chunks(c_length));
         examples.for_each(|((y, x), c)| {
             T::with_scratch(3 * length, |mut scratch| {
                 let (h, sum) = (cut(&mut scratch, 2 * length), cut(&mut scratch, length));
@@ -76,18 +77,26 @@ impl GatedNorm {
     }
 
     fn check(&self, x: usize, c: usize, y: usize) {
-        let fits = y == x && x * self.c_length == c * self.length && (x == 0 || x.is_multiple_of(self.length));
+        let fits = y == x
+            && x * self.c_length == c * self.length
+            && (x == 0 || x.is_multiple_of(self.length));
         assert!(fits, "gated_norm: x has {x} numbers, c {c}, the result {y}, for {self:?}");
     }
 
     /// Gradients from that of `y`.
-    pub fn backward<T: Scratch>(&self, operands: Operands<'_, T>, gradient: &[T], gradients: Gradients<'_, T>) {
+    pub fn backward<T: Scratch>(
+        &self,
+        operands: Operands<'_, T>,
+        gradient: &[T],
+        gradients: Gradients<'_, T>,
+    ) {
         let Operands { x, c, weight, bias, gain } = operands;
         let Self { conv, norm, length, c_length, set } = *self;
         self.check(x.len(), c.len(), gradient.len());
         self.check(gradients.x.len(), gradients.c.len(), x.len());
         let sizes = [weight.len(), bias.len(), gain.len(), gain.len()];
-        let results = [&gradients.weight, &gradients.bias, &gradients.gain, &gradients.shift].map(|of| of.len());
+        let results = [&gradients.weight, &gradients.bias, &gradients.gain, &gradients.shift]
+            .map(|of| of.len());
         assert_eq!(results, sizes, "gated_norm: gradients of weights, bias, gain and shift");
         let size: usize = sizes.iter().sum();
         let mut totals = [gradients.weight, gradients.bias, gradients.gain, gradients.shift];
@@ -100,28 +109,40 @@ impl GatedNorm {
         let mut sums = vec![T::zero(); x.len().div_ceil(block) * size];
         let inputs = x.par_chunks(block).zip(c.par_chunks(c_block)).zip(gradient.par_chunks(block));
         let outputs = gradients.x.par_chunks_mut(block).zip(gradients.c.par_chunks_mut(c_block));
-        inputs.zip(outputs).zip(sums.par_chunks_mut(size)).for_each(|((((x, c), gradient), (of_x, of_c)), sums)| {
-            T::with_scratch(5 * length + size, |mut scratch| {
-                let (h, of_h) = (cut(&mut scratch, 2 * length), cut(&mut scratch, 2 * length));
-                let (sum, part) = (cut(&mut scratch, length), scratch);
-                let examples = x.chunks_exact(length).zip(c.chunks_exact(c_length)).zip(gradient.chunks_exact(length));
-                let outputs = of_x.chunks_exact_mut(length).zip(of_c.chunks_exact_mut(c_length));
-                for (((x, c), gradient), (of_x, of_c)) in examples.zip(outputs) {
-                    conv.forward(c, weight, Some(bias), h);
-                    gated_residual::forward(set, length, x, h, sum);
-                    let mut rest = &mut part[..];
-                    let [weight_part, bias_part, gain_part, shift_part] = sizes.map(|size| cut(&mut rest, size));
-                    let of_norm = channel_norm::Gradients { x: of_x, gain: gain_part, shift: shift_part };
-                    norm.backward(sum, gain, gradient, of_norm);
-                    gated_residual::backward(set, length, h, of_x, of_h);
-                    let of_conv = conv2d::Gradients { x: Some(of_c), weight: Some(weight_part), bias: Some(bias_part) };
-                    conv.backward(c, weight, of_h, of_conv);
-                    for (sum, &part) in sums.iter_mut().zip(&*part) {
-                        *sum += part;
+        inputs.zip(outputs).zip(sums.par_chunks_mut(size)).for_each(
+            |((((x, c), gradient), (of_x, of_c)), sums)| {
+                T::with_scratch(5 * length + size, |mut scratch| {
+                    let (h, of_h) = (cut(&mut scratch, 2 * length), cut(&mut scratch, 2 * length));
+                    let (sum, part) = (cut(&mut scratch, length), scratch);
+                    let examples = x
+                        .chunks_exact(length)
+                        .zip(c.chunks_exact(c_length))
+                        .zip(gradient.chunks_exact(length));
+                    let outputs =
+                        of_x.chunks_exact_mut(length).zip(of_c.chunks_exact_mut(c_length));
+                    for (((x, c), gradient), (of_x, of_c)) in examples.zip(outputs) {
+                        conv.forward(c, weight, Some(bias), h);
+                        gated_residual::forward(set, length, x, h, sum);
+                        let mut rest = &mut part[..];
+                        let [weight_part, bias_part, gain_part, shift_part] =
+                            sizes.map(|size| cut(&mut rest, size));
+                        let of_norm =
+                            channel_norm::Gradients { x: of_x, gain: gain_part, shift: shift_part };
+                        norm.backward(sum, gain, gradient, of_norm);
+                        gated_residual::backward(set, length, h, of_x, of_h);
+                        let of_conv = conv2d::Gradients {
+                            x: Some(of_c),
+                            weight: Some(weight_part),
+                            bias: Some(bias_part),
+                        };
+                        conv.backward(c, weight, of_h, of_conv);
+                        for (sum, &part) in sums.iter_mut().zip(&*part) {
+                            *sum += part;
+                        }
                     }
-                }
-            });
-        });
+                });
+            },
+        );
         for sums in sums.chunks_exact(size) {
             for (total, &sum) in totals.iter_mut().flat_map(|total| total.iter_mut()).zip(sums) {
                 *total += sum;

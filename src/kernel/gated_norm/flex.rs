@@ -16,7 +16,11 @@ use crate::kernel::uninitialised::uninitialised;
 /// The operands but the shift: `x`, `c`, weights, bias, gain.
 pub type Arguments<'a> = [&'a FloatTensor<Flex>; 5];
 
-fn gated_norm([x, c, weight, _, _]: Arguments<'_>, before: PreActivation, epsilon: f64) -> GatedNorm {
+fn gated_norm(
+    [x, c, weight, _, _]: Arguments<'_>,
+    before: PreActivation,
+    epsilon: f64,
+) -> GatedNorm {
     let ([_, channels, height, width], [_, c_channels, _, _]) = (dims(x), dims(c));
     let [outputs, inputs, kh, kw] = dims(weight);
     let set = InstructionSet::detect();
@@ -60,14 +64,16 @@ pub fn backward<T: Number>(
     epsilon: f64,
 ) -> [FloatTensor<Flex>; 6] {
     let [x, c, weight, bias, gain] = arguments;
-    let checked = check(operands!("gated_norm_backward", x, c, weight, bias, gain, gradient), before);
+    let checked =
+        check(operands!("gated_norm_backward", x, c, weight, bias, gain, gradient), before);
     let [x, c, weight, gain] = [x, c, weight, gain].map(dims::<4>);
     let bias = [weight[0]];
     let gated_norm = gated_norm(arguments, before, epsilon);
     let [mut of_x, mut of_c, mut of_weight] =
         [x, c, weight].map(|shape| uninitialised(shape.iter().product(), &checked));
     let [mut of_bias, mut of_gain, mut of_shift] =
-        [bias[0], gain.iter().product(), gain.iter().product()].map(|length| uninitialised(length, &checked));
+        [bias[0], gain.iter().product(), gain.iter().product()]
+            .map(|length| uninitialised(length, &checked));
     let gradients = Gradients {
         x: &mut of_x,
         c: &mut of_c,

@@ -50,7 +50,8 @@ pub fn forward(
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, c, (weight, bias), norm, before);
     }
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
+    let bias = bias
+        .unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], (&weight.device(), weight.dtype())));
     let Norm { gain, shift, epsilon } = norm;
     let [x, c, weight, gain, shift] = [x, c, weight, gain, shift].map(Tensor::into_dispatch);
     let bias = bias.into_dispatch();

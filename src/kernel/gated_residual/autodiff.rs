@@ -16,11 +16,17 @@ impl<B: NetworkOps> Backward<B, 2> for GatedResidual {
     /// `h`.
     type State = FloatTensor<B>;
 
-    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         let gradient = gradients.consume::<B>(&ops.node);
         let [x, h] = ops.parents;
         if let Some(node) = h {
-            gradients.register::<B>(node.id, B::gated_residual_backward(ops.state, gradient.clone()));
+            gradients
+                .register::<B>(node.id, B::gated_residual_backward(ops.state, gradient.clone()));
         }
         if let Some(node) = x {
             gradients.register::<B>(node.id, gradient);

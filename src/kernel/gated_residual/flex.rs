@@ -19,12 +19,21 @@ pub fn forward<T: Number>(x: &FloatTensor<Flex>, h: &FloatTensor<Flex>) -> Float
     tensor(y, shape)
 }
 
-pub fn backward<T: Number>(h: &FloatTensor<Flex>, gradient: &FloatTensor<Flex>) -> FloatTensor<Flex> {
+pub fn backward<T: Number>(
+    h: &FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+) -> FloatTensor<Flex> {
     let checked = check_backward(operands!("gated_residual_backward", h, gradient));
     let shape @ [batch, channels, height, width] = dims(h);
     let length = channels / 2 * height * width;
     let mut of_h = uninitialised(2 * batch * length, &checked);
     let [h, gradient] = [h, gradient].map(Contiguous::of);
-    cpu::backward::<T>(InstructionSet::detect(), length, h.numbers(), gradient.numbers(), &mut of_h);
+    cpu::backward::<T>(
+        InstructionSet::detect(),
+        length,
+        h.numbers(),
+        gradient.numbers(),
+        &mut of_h,
+    );
     tensor(of_h, shape)
 }

@@ -31,7 +31,10 @@ pub fn forward(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
     if !serve_networks(&x.device(), x.dtype()) {
         return reference(x, h);
     }
-    Tensor::from_dispatch(<Dispatch as NetworkOps>::gated_residual(x.into_dispatch(), h.into_dispatch()))
+    Tensor::from_dispatch(<Dispatch as NetworkOps>::gated_residual(
+        x.into_dispatch(),
+        h.into_dispatch(),
+    ))
 }
 
 /// Checks that the operands fit.

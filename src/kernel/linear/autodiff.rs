@@ -18,7 +18,12 @@ impl<B: NetworkOps> Backward<B, 3> for Linear {
     /// `x`, the weights, `y`, and what follows the sum: `y` says where a ReLU passed its input.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Epilogue);
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 3>(ops, gradients, |(x, weight, y, epilogue), gradient, [of_x, ..]| {
             let (x, weight, bias) = B::dense_backward(x, weight, y, gradient, epilogue, of_x);
             [x, weight, bias]

@@ -44,9 +44,23 @@ pub fn backward<T: Number>(
     let [x, weight, y, gradient] = [x, weight, y, gradient].map(Contiguous::of);
     let rows = if of_x { rows } else { 0 };
     let mut of_input = uninitialised(rows * inputs, &checked);
-    let (mut of_weight, mut of_bias) = (vec![T::zero(); inputs * outputs], vec![T::zero(); outputs]);
-    let gradients = Gradients { x: of_x.then_some(&mut of_input[..]), weight: &mut of_weight, bias: &mut of_bias };
-    let tape = Tape { x: x.numbers(), weight: weight.numbers(), y: y.numbers(), gradient: gradient.numbers() };
+    let (mut of_weight, mut of_bias) =
+        (vec![T::zero(); inputs * outputs], vec![T::zero(); outputs]);
+    let gradients = Gradients {
+        x: of_x.then_some(&mut of_input[..]),
+        weight: &mut of_weight,
+        bias: &mut of_bias,
+    };
+    let tape = Tape {
+        x: x.numbers(),
+        weight: weight.numbers(),
+        y: y.numbers(),
+        gradient: gradient.numbers(),
+    };
     linear.backward::<T>(tape, gradients);
-    (tensor(of_input, [rows, inputs]), tensor(of_weight, [inputs, outputs]), tensor(of_bias, [outputs]))
+    (
+        tensor(of_input, [rows, inputs]),
+        tensor(of_weight, [inputs, outputs]),
+        tensor(of_bias, [outputs]),
+    )
 }

@@ -54,7 +54,12 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
 ///
 /// # Panics
 /// As [`forward`].
-pub fn reference(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, epilogue: Epilogue) -> Tensor<2> {
+pub fn reference(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    epilogue: Epilogue,
+) -> Tensor<2> {
     check(operands!("linear", x, weight, bias));
     let y = x.matmul(weight) + bias.unsqueeze::<2>();
     if epilogue == Epilogue::Relu { relu(y) } else { y }

@@ -18,7 +18,12 @@ impl<B: FlowOps> Backward<B, 2> for MixtureLogistic {
     /// `x`, `theta`, smallest log-scale: everything else is computed again.
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
-    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         backward::<B, _, 2>(ops, gradients, |(x, theta, min_log_scale), gradient, _| {
             let (x, theta) = B::mixture_logistic_backward(x, theta, gradient, min_log_scale);
             [x, theta]

@@ -12,7 +12,11 @@ use crate::kernel::flex_slices::{Number, dims, tensor};
 use crate::kernel::operands::{Checked, operands};
 use crate::kernel::uninitialised::uninitialised;
 
-pub fn forward(x: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
+pub fn forward(
+    x: FloatTensor<Flex>,
+    theta: FloatTensor<Flex>,
+    min_log_scale: f64,
+) -> FloatTensor<Flex> {
     let checked = check(operands!("mixture_logistic", x, theta), "x");
     match x.dtype() {
         DType::F32 => forward_in::<f32>(&x, &theta, min_log_scale, &checked),
@@ -32,13 +36,23 @@ pub fn backward(
         DType::F32 => backward_in::<f32>(&x, &theta, &gradient, min_log_scale, &checked),
         DType::F64 => backward_in::<f64>(&x, &theta, &gradient, min_log_scale, &checked),
         dtype => {
-            let (x, theta) = backward_in::<f32>(&wide(x), &wide(theta), &wide(gradient), min_log_scale, &checked);
+            let (x, theta) = backward_in::<f32>(
+                &wide(x),
+                &wide(theta),
+                &wide(gradient),
+                min_log_scale,
+                &checked,
+            );
             (narrow(x, dtype), narrow(theta, dtype))
         }
     }
 }
 
-pub fn inverse(z: FloatTensor<Flex>, theta: FloatTensor<Flex>, min_log_scale: f64) -> FloatTensor<Flex> {
+pub fn inverse(
+    z: FloatTensor<Flex>,
+    theta: FloatTensor<Flex>,
+    min_log_scale: f64,
+) -> FloatTensor<Flex> {
     let checked = check(operands!("mixture_logistic_inverse", z, theta), "z");
     match z.dtype() {
         DType::F32 => inverse_in::<f32>(&z, &theta, min_log_scale, &checked),
@@ -70,7 +84,11 @@ impl Rows {
     fn of(tensor: &FlexTensor) -> Self {
         let layout = tensor.layout();
         let inner = layout.strides().last() == Some(&1);
-        let tensor = if inner && layout.has_positive_strides() { tensor.clone() } else { tensor.to_contiguous() };
+        let tensor = if inner && layout.has_positive_strides() {
+            tensor.clone()
+        } else {
+            tensor.to_contiguous()
+        };
         let layout = tensor.layout();
         let strides = layout.strides().iter().map(|&stride| stride.unsigned_abs()).collect();
         Self { start: layout.start_offset(), strides, tensor }
@@ -143,7 +161,10 @@ fn backward_in<T: Number + ExponentLimit>(
     let mut theta_gradient = uninitialised(n * call.n_params, checked);
     let law = call.law(min_log_scale);
     law.backward(&call.batch::<T>(), by_z, by_log_derivative, &mut x_gradient, &mut theta_gradient);
-    (tensor(x_gradient, [call.batch, call.dims]), tensor(theta_gradient, [call.batch, call.n_params, call.dims]))
+    (
+        tensor(x_gradient, [call.batch, call.dims]),
+        tensor(theta_gradient, [call.batch, call.n_params, call.dims]),
+    )
 }
 
 fn inverse_in<T: Number + ExponentLimit>(

@@ -156,7 +156,8 @@ impl LogisticMixture {
         // Without a finite target or bracket there is no root to find: such elements are left
         // unsolved at once.
         let hopeless = width.clone().is_finite().bool_and(t.clone().is_finite()).bool_not();
-        let mut solution = Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
+        let mut solution =
+            Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
         for _ in 0..MAX_ROUNDS {
             for step in 1..=STEPS_PER_ROUND {
                 let (reached, log_derivative) = mixture.evaluate(x.clone());
@@ -168,12 +169,17 @@ impl LogisticMixture {
                 let solved = exact.bool_or(closed);
                 let newton = residual.clone().neg() * log_derivative.neg().exp();
                 let target = x.clone() + newton.clone();
-                let inside =
-                    target.clone().greater_equal(low.clone()).bool_and(target.clone().lower_equal(high.clone()));
+                let inside = target
+                    .clone()
+                    .greater_equal(low.clone())
+                    .bool_and(target.clone().lower_equal(high.clone()));
                 let shrinks = newton.clone().abs().lower_equal(width.clone().mul_scalar(0.5));
                 let middle = middle(&low, &high);
-                let next =
-                    if step == STEPS_PER_ROUND { middle } else { middle.mask_where(inside.bool_and(shrinks), target) };
+                let next = if step == STEPS_PER_ROUND {
+                    middle
+                } else {
+                    middle.mask_where(inside.bool_and(shrinks), target)
+                };
                 width = (next.clone() - x.clone()).abs();
                 let kept = x.clone();
                 x = next.mask_where(solved.clone(), kept.clone());
@@ -181,7 +187,14 @@ impl LogisticMixture {
             }
             // NaN among the parameters.
             let undefined = solution.residual.clone().is_nan();
-            if solution.solved.clone().bool_or(hopeless.clone()).bool_or(undefined).all().into_scalar::<bool>() {
+            if solution
+                .solved
+                .clone()
+                .bool_or(hopeless.clone())
+                .bool_or(undefined)
+                .all()
+                .into_scalar::<bool>()
+            {
                 break;
             }
         }
@@ -202,7 +215,12 @@ impl LogisticMixture {
 /// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a constant slope has that differential. Its
 /// residual is exactly 0, so the step adds exactly 0 for any slope. Where `1/(∂t/∂x)` is above e^85
 /// (f64: e^700), gradients come out too small rather than infinite.
-pub(super) fn implicit(x: Tensor<2>, t: Tensor<2>, reached: Tensor<2>, log_derivative: Tensor<2>) -> Tensor<2> {
+pub(super) fn implicit(
+    x: Tensor<2>,
+    t: Tensor<2>,
+    reached: Tensor<2>,
+    log_derivative: Tensor<2>,
+) -> Tensor<2> {
     let flattest = if t.dtype() == DType::F64 { 700.0 } else { 85.0 };
     let residual = t - reached;
     let nothing = residual.clone() - residual.detach();

@@ -84,7 +84,11 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
         return reference::forward(x, theta, min_log_scale);
     }
     let (x, theta) = (x.into_dispatch(), theta.into_dispatch());
-    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic(x, theta, min_log_scale));
+    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic(
+        x,
+        theta,
+        min_log_scale,
+    ));
     (part(&output, 0), part(&output, 1))
 }
 
@@ -121,8 +125,16 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
         return reference::solve(z, theta, min_log_scale);
     }
     let (z, theta) = (z.into_dispatch(), theta.into_dispatch());
-    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic_inverse(z, theta, min_log_scale));
-    Solution { x: part(&output, 0), residual: part(&output, 1), solved: part(&output, 2).greater_elem(0.5) }
+    let output = Tensor::<3>::from_dispatch(<Dispatch as FlowOps>::mixture_logistic_inverse(
+        z,
+        theta,
+        min_log_scale,
+    ));
+    Solution {
+        x: part(&output, 0),
+        residual: part(&output, 1),
+        solved: part(&output, 2).greater_elem(0.5),
+    }
 }
 
 /// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where

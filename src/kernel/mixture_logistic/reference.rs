@@ -15,7 +15,11 @@ use crate::tensor::smooth::tanh;
 pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
     let n_params = theta.dims()[1];
     let whole = n_params >= 5 && (n_params - 2).is_multiple_of(3);
-    operands!("mixture_logistic", theta).require("theta", whole, "of 2 + 3K parameters, K at least 1");
+    operands!("mixture_logistic", theta).require(
+        "theta",
+        whole,
+        "of 2 + 3K parameters, K at least 1",
+    );
     let k = n_components(n_params);
     let log_scale = tanh(channel(&theta, 0));
     let shift = channel(&theta, 1);

@@ -12,7 +12,10 @@ const TASK: usize = 1 << 16;
 /// # Panics
 /// If the lengths differ.
 pub fn update<T: Real>(set: InstructionSet, rate: T, average: &[T], value: &[T], moved: &mut [T]) {
-    assert!(average.len() == value.len() && average.len() == moved.len(), "moving_average: lengths");
+    assert!(
+        average.len() == value.len() && average.len() == moved.len(),
+        "moving_average: lengths"
+    );
     let read = average.par_chunks(TASK).zip(value.par_chunks(TASK));
     read.zip(moved.par_chunks_mut(TASK)).for_each(|((average, value), moved)| {
         set.dispatch(Update { rate, average, value, moved });

@@ -9,11 +9,21 @@ use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::uninitialised::uninitialised;
 
-pub fn update<T: Number>(average: &FloatTensor<Flex>, value: &FloatTensor<Flex>, rate: f64) -> FloatTensor<Flex> {
+pub fn update<T: Number>(
+    average: &FloatTensor<Flex>,
+    value: &FloatTensor<Flex>,
+    rate: f64,
+) -> FloatTensor<Flex> {
     let checked = operands!("moving_average", average, value).alike();
     let shape = average.layout().shape().clone();
     let [average, value] = [average, value].map(Contiguous::of);
     let mut moved = uninitialised(average.numbers::<T>().len(), &checked);
-    cpu::update::<T>(InstructionSet::detect(), T::of(rate), average.numbers(), value.numbers(), &mut moved);
+    cpu::update::<T>(
+        InstructionSet::detect(),
+        T::of(rate),
+        average.numbers(),
+        value.numbers(),
+        &mut moved,
+    );
     tensor(moved, shape)
 }

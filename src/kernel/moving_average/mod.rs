@@ -24,7 +24,10 @@ use super::{TrainingOps, serve_networks};
 /// If shapes or types differ, or a tensor is on a device with autodiff.
 pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -> Tensor<D> {
     operands!("moving_average", average, value).alike();
-    assert!(!average.is_autodiff() && !value.is_autodiff(), "moving_average: a tensor on a device with autodiff");
+    assert!(
+        !average.is_autodiff() && !value.is_autodiff(),
+        "moving_average: a tensor on a device with autodiff"
+    );
     if !serve_networks(&average.device(), average.dtype()) {
         return reference(average, value, rate);
     }

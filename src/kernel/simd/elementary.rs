@@ -142,7 +142,11 @@ mod tests {
         (0..n).map(move |i| low + (high - low) * i as f64 / (n - 1) as f64)
     }
 
-    fn worst_ulps_f32(f: impl Fn(f32) -> f32, truth: impl Fn(f64) -> f64, arguments: impl Iterator<Item = f64>) -> f64 {
+    fn worst_ulps_f32(
+        f: impl Fn(f32) -> f32,
+        truth: impl Fn(f64) -> f64,
+        arguments: impl Iterator<Item = f64>,
+    ) -> f64 {
         let ulps = arguments.map(|x| {
             let (x, y) = (x as f32, truth(f64::from(x as f32)));
             let ulp = f64::from((y as f32).abs().next_up()) - f64::from((y as f32).abs());
@@ -152,7 +156,11 @@ mod tests {
     }
 
     /// Against the standard library, which is within 1 unit itself.
-    fn worst_ulps_f64(f: impl Fn(f64) -> f64, truth: impl Fn(f64) -> f64, arguments: impl Iterator<Item = f64>) -> f64 {
+    fn worst_ulps_f64(
+        f: impl Fn(f64) -> f64,
+        truth: impl Fn(f64) -> f64,
+        arguments: impl Iterator<Item = f64>,
+    ) -> f64 {
         let ulps = arguments.map(|x| {
             let y = truth(x);
             (f(x) - y).abs() / (y.abs().next_up() - y.abs())
@@ -175,7 +183,9 @@ mod tests {
         let n = 1_000_001;
         let powers = || between(-700.0, 700.0, n).map(f64::exp);
         let near_one = || between(0.5, 2.0, n);
-        assert!(worst_ulps_f32(ln::<f32, Fused>, f64::ln, between(-100.0, 88.0, n).map(f64::exp)) < 2.0);
+        assert!(
+            worst_ulps_f32(ln::<f32, Fused>, f64::ln, between(-100.0, 88.0, n).map(f64::exp)) < 2.0
+        );
         assert!(worst_ulps_f32(ln::<f32, Unfused>, f64::ln, near_one()) < 2.0);
         assert!(worst_ulps_f64(ln::<f64, Fused>, f64::ln, powers()) < 2.0);
         assert!(worst_ulps_f64(ln::<f64, Unfused>, f64::ln, near_one()) < 2.0);
@@ -231,14 +241,17 @@ mod tests {
         for x in negative_arguments() {
             let single = x as f32;
             let truth = f64::from(single);
-            for (minus_one, power) in
-                [exp_m1_of_negative::<f32, Fused>(single), exp_m1_of_negative::<f32, Unfused>(single)]
-            {
+            for (minus_one, power) in [
+                exp_m1_of_negative::<f32, Fused>(single),
+                exp_m1_of_negative::<f32, Unfused>(single),
+            ] {
                 let error = (f64::from(minus_one) - truth.exp_m1()).abs();
                 assert!(error <= 2e-7 * truth.exp_m1().abs(), "{x}: {error:e}");
                 assert!((f64::from(power) / truth.exp() - 1.0).abs() < 2e-7);
             }
-            for (minus_one, power) in [exp_m1_of_negative::<f64, Fused>(x), exp_m1_of_negative::<f64, Unfused>(x)] {
+            for (minus_one, power) in
+                [exp_m1_of_negative::<f64, Fused>(x), exp_m1_of_negative::<f64, Unfused>(x)]
+            {
                 let error = (minus_one - x.exp_m1()).abs();
                 assert!(error <= 5e-16 * x.exp_m1().abs(), "{x}: {error:e}");
                 assert!((power / x.exp() - 1.0).abs() < 5e-16);
@@ -252,7 +265,9 @@ mod tests {
             let e = x.exp();
             let single = e as f32;
             let truth = f64::from(single).ln_1p();
-            for found in [log1p_of_unit::<f32, Fused>(single), log1p_of_unit::<f32, Unfused>(single)] {
+            for found in
+                [log1p_of_unit::<f32, Fused>(single), log1p_of_unit::<f32, Unfused>(single)]
+            {
                 assert!((f64::from(found) - truth).abs() <= 2e-7 * truth, "{single:e}: {found:e}");
             }
             for found in [log1p_of_unit::<f64, Fused>(e), log1p_of_unit::<f64, Unfused>(e)] {

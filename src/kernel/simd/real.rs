@@ -91,9 +91,12 @@ macro_rules! bit_operations {
             // Counted from √½ on, the exponent's field is that of the mantissa wanted.
             let shifted = self.to_bits().wrapping_add(ONE - $half_root);
             let biased = shifted >> $mantissa;
-            let mantissa = <$float>::from_bits((shifted & ((1 << $mantissa) - 1)).wrapping_add($half_root));
+            let mantissa =
+                <$float>::from_bits((shifted & ((1 << $mantissa) - 1)).wrapping_add($half_root));
             // The low bits of the rounder's own bits are those of the bias.
-            let rounded = <$float>::from_bits((Self::ROUNDER.to_bits() - (ONE >> $mantissa)).wrapping_add(biased));
+            let rounded = <$float>::from_bits(
+                (Self::ROUNDER.to_bits() - (ONE >> $mantissa)).wrapping_add(biased),
+            );
             (mantissa, rounded - Self::ROUNDER)
         }
     };
@@ -109,7 +112,8 @@ impl Real for f32 {
     const LN_2_LOW: Self = 9.058_001e-6;
     const EXP_POLYNOMIAL: &'static [Self] =
         &[4.999_999_3e-1, 1.666_652_1e-1, 4.166_839_1e-2, 8.368_745e-3, 1.381_453_9e-3];
-    const LN_POLYNOMIAL: &'static [Self] = &[6.666_666e-1, 4.000_097_2e-1, 2.849_878_7e-1, 2.427_907_9e-1];
+    const LN_POLYNOMIAL: &'static [Self] =
+        &[6.666_666e-1, 4.000_097_2e-1, 2.849_878_7e-1, 2.427_907_9e-1];
     const EXP_RANGE: (Self, Self) = (-87.336, 88.37);
     const NORMALISER: (Self, Self) = (8_388_608.0, 23.0);
 

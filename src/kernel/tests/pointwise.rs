@@ -14,7 +14,9 @@ fn sigmoid(x: f64) -> f64 {
 fn naive_concat_elu(length: usize, x: &[f64]) -> Vec<f64> {
     let elu = |v: f64| if v > 0.0 { v } else { v.exp_m1() };
     x.chunks_exact(length)
-        .flat_map(|x| x.iter().map(|&x| elu(x)).chain(x.iter().map(|&x| elu(-x))).collect::<Vec<_>>())
+        .flat_map(|x| {
+            x.iter().map(|&x| elu(x)).chain(x.iter().map(|&x| elu(-x))).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -54,7 +56,12 @@ fn concat_elu_meets_its_formulas() {
         // Away from 0, where the second derivative jumps, differences are close.
         let shifted: Vec<f64> = x.iter().map(|&x| if x == 0.0 { 0.01 } else { x }).collect();
         let gx = differences(&shifted, &g, |x| naive_concat_elu(length, x));
-        fn run<T: Scratch>(set: InstructionSet, length: usize, x: &[f64], g: &[f64]) -> (Vec<T>, Vec<T>) {
+        fn run<T: Scratch>(
+            set: InstructionSet,
+            length: usize,
+            x: &[f64],
+            g: &[f64],
+        ) -> (Vec<T>, Vec<T>) {
             let (mut y, mut gx) = (vec![T::nan(); g.len()], vec![T::nan(); x.len()]);
             concat_elu::forward(set, length, &cast::<T>(x), &mut y);
             concat_elu::backward(set, length, &cast::<T>(x), &cast::<T>(g), &mut gx);
@@ -83,14 +90,19 @@ fn gated_residual_meets_its_formulas() {
         let g = numbers(x.len(), 3);
         let y = naive_gate(length, &x, &h);
         let gh = differences(&h, &g, |h| naive_gate(length, &x, h));
-        fn run<T: Scratch>(set: InstructionSet, length: usize, [x, h, g]: [&[f64]; 3]) -> (Vec<T>, Vec<T>) {
+        fn run<T: Scratch>(
+            set: InstructionSet,
+            length: usize,
+            [x, h, g]: [&[f64]; 3],
+        ) -> (Vec<T>, Vec<T>) {
             let (mut y, mut gh) = (vec![T::nan(); x.len()], vec![T::nan(); h.len()]);
             gated_residual::forward(set, length, &cast::<T>(x), &cast::<T>(h), &mut y);
             gated_residual::backward(set, length, &cast::<T>(h), &cast::<T>(g), &mut gh);
             (y, gh)
         }
         everywhere(|set| {
-            let (double, single) = (run::<f64>(set, length, [&x, &h, &g]), run::<f32>(set, length, [&x, &h, &g]));
+            let (double, single) =
+                (run::<f64>(set, length, [&x, &h, &g]), run::<f32>(set, length, [&x, &h, &g]));
             assert!(error(&double.0, &y) < 1e-15 && error(&double.1, &gh) < 1e-8);
             assert!(error(&single.0, &y) < 3e-7 && error(&single.1, &gh) < 1e-6);
         });
@@ -99,12 +111,19 @@ fn gated_residual_meets_its_formulas() {
 
 /// `[y, gx, gγ, gβ]`.
 fn norm<T: Scratch>(set: InstructionSet, [batch, channels, positions]: [usize; 3]) -> [Vec<T>; 4] {
-    let [x, gain, shift, g] = norm_arguments([batch, channels, positions]).map(|numbers| cast::<T>(&numbers));
+    let [x, gain, shift, g] =
+        norm_arguments([batch, channels, positions]).map(|numbers| cast::<T>(&numbers));
     let norm = ChannelNorm { batch, channels, positions, epsilon: 1e-5, set };
     let fresh = |length: usize| vec![T::nan(); length];
-    let (mut y, mut gx, mut of_gain, mut of_shift) = (fresh(x.len()), fresh(x.len()), fresh(channels), fresh(channels));
+    let (mut y, mut gx, mut of_gain, mut of_shift) =
+        (fresh(x.len()), fresh(x.len()), fresh(channels), fresh(channels));
     norm.forward(&x, &gain, &shift, &mut y);
-    norm.backward(&x, &gain, &g, Gradients { x: &mut gx, gain: &mut of_gain, shift: &mut of_shift });
+    norm.backward(
+        &x,
+        &gain,
+        &g,
+        Gradients { x: &mut gx, gain: &mut of_gain, shift: &mut of_shift },
+    );
     [y, gx, of_gain, of_shift]
 }
 
@@ -129,7 +148,8 @@ fn channel_norm_meets_its_formulas() {
                 assert!(found[1].iter().chain(&found[2]).all(|g| g.abs() < 1e-12));
                 return;
             }
-            let errors = [error(&found[1], &gx), error(&found[2], &of_gain), error(&found[3], &of_shift)];
+            let errors =
+                [error(&found[1], &gx), error(&found[2], &of_gain), error(&found[3], &of_shift)];
             assert!(errors.iter().all(|&error| error < 3e-6), "{shape:?}: {errors:?}");
             let single = norm::<f32>(set, shape);
             // Two channels that nearly agree are all rounding.

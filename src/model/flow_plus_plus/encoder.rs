@@ -7,11 +7,12 @@
 //!   NormedConv       h = norm(gated_conv(h))
 //!   Attention        h = norm(gated_conv(h));  h = norm(gated_attention(h, p))
 //! ```
-//! `p [1, A, H, W/2]`, from N(0, 0.01²), are the positions, shared by all blocks. The output has the shape of one half, so that every coupling
-//! of the noise flow can add it.
+//! `p [1, A, H, W/2]`, from N(0, 0.01²), are the positions, shared by all blocks. The output has
+//! the shape of one half, so that every coupling of the noise flow can add it.
 //!
 //! # Reference
-//! The released code of Ho et al. 2019: three `Conv` for CIFAR-10, eight `Attention` for 32x32 ImageNet, five `NormedConv` for larger images.
+//! The released code of Ho et al. 2019: three `Conv` for CIFAR-10, eight `Attention` for 32x32
+//! ImageNet, five `NormedConv` for larger images.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
 use crate::conditioner::{
-    ConvStyle, DataInitConv, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig, Mixing,
+    ConvStyle, DataInitConv, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig,
+    Mixing,
 };
 use crate::error::ConfigError;
 use crate::quantize::Encoder;
@@ -73,7 +75,9 @@ impl FlowPlusPlusEncoderConfig {
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "FlowPlusPlusEncoderConfig";
         let [c, h, w] = self.half;
-        for (field, value) in [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_context", self.n_context)] {
+        for (field, value) in
+            [("half[0]", c), ("half[1]", h), ("half[2]", w), ("n_context", self.n_context)]
+        {
             ConfigError::positive(NAME, field, value)?;
         }
         ConfigError::repeated(NAME, "n_blocks", self.n_blocks)?;
@@ -88,7 +92,9 @@ impl FlowPlusPlusEncoderConfig {
         match self.block {
             EncoderBlock::Conv => self.conv().validate(),
             EncoderBlock::NormedConv => self.normed(None).validate(),
-            EncoderBlock::Attention { heads } => self.normed(Some(Mixing::Attention { heads })).validate(),
+            EncoderBlock::Attention { heads } => {
+                self.normed(Some(Mixing::Attention { heads })).validate()
+            }
         }?;
         Ok(total)
     }
@@ -112,7 +118,10 @@ impl FlowPlusPlusEncoderConfig {
     }
 
     fn normed(&self, mixing: Option<Mixing>) -> GatedBlockConfig {
-        GatedBlockConfig::new(self.n_context).with_mixing(mixing).with_gate(GateKernel::Three).with_style(self.style)
+        GatedBlockConfig::new(self.n_context)
+            .with_mixing(mixing)
+            .with_gate(GateKernel::Three)
+            .with_style(self.style)
     }
 
     /// The network.
@@ -125,9 +134,12 @@ impl FlowPlusPlusEncoderConfig {
         }
         let [c, h, w] = self.half;
         let input = self.style.conv(2 * c, self.n_context, 3, self.style.inner);
-        let normed = |mixing| (0..self.n_blocks).map(|_| self.normed(mixing).init(device)).collect();
+        let normed =
+            |mixing| (0..self.n_blocks).map(|_| self.normed(mixing).init(device)).collect();
         let (positions, blocks, normed_blocks) = match self.block {
-            EncoderBlock::Conv => (None, (0..self.n_blocks).map(|_| self.conv().init(device)).collect(), vec![]),
+            EncoderBlock::Conv => {
+                (None, (0..self.n_blocks).map(|_| self.conv().init(device)).collect(), vec![])
+            }
             EncoderBlock::NormedConv => (None, vec![], normed(None)),
             EncoderBlock::Attention { heads } => {
                 let positions = parameter::normal([1, self.n_context, h, w], 0.01, device);
@@ -135,7 +147,13 @@ impl FlowPlusPlusEncoderConfig {
             }
         };
         let partition = PartitionConfig::new(self.pattern).layer();
-        FlowPlusPlusEncoder { partition, input: input.init(device), positions, blocks, normed_blocks }
+        FlowPlusPlusEncoder {
+            partition,
+            input: input.init(device),
+            positions,
+            blocks,
+            normed_blocks,
+        }
     }
 }
 
@@ -186,6 +204,15 @@ impl Encoder<4> for FlowPlusPlusEncoder {
             normed_blocks.push(block);
             h = y;
         }
-        (Self { partition: self.partition, input, positions: self.positions, blocks, normed_blocks }, h)
+        (
+            Self {
+                partition: self.partition,
+                input,
+                positions: self.positions,
+                blocks,
+                normed_blocks,
+            },
+            h,
+        )
     }
 }

@@ -19,24 +19,27 @@
 //! | [`FlowPlusPlusConfig::imagenet64`], [`FlowPlusPlusConfig::celeba64`] | 3x64x64 | squeeze, stripes 4; twice: squeeze, channels 2; stripes 2 | 96 | 16 | 4 | 72,703,528 of 73,489,960 |
 //! | [`FlowPlusPlusConfig::celeba128`] | 3x128x128 | two squeezes, then as before | 96 | 12 | 4 | 119,645,224 of 122,790,952 |
 //!
-//! "Of": the released code counts position embeddings in the noise flow of these two that nothing reads. Here there are none.
+//! "Of": the released code counts position embeddings in the noise flow of these two that nothing
+//! reads. Here there are none.
 //!
-//! [`FlowPlusPlus`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what can be asked of it.
+//! [`FlowPlusPlus`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what
+//! can be asked of it.
 //!
 //! # Reference
-//! Ho et al. 2019. All but `tiny` and `small` follow the released code layer by layer, with two exceptions. The order
-//! of parameters within a layer differs. So does the start of positions that are nearly constant in the first batch,
-//! such as a dark border: the released code enlarges their noise to variance 1
-//! ([`ConstantChannel`](crate::ConstantChannel)). `small` is the same model at a size for one machine, with a true
-//! checkerboard, a larger variance floor in the norms and starts that ignore the data.
+//! Ho et al. 2019. All but `tiny` and `small` follow the released code layer by layer, with two
+//! exceptions. The order of parameters within a layer differs. So does the start of positions that
+//! are nearly constant in the first batch, such as a dark border: the released code enlarges their
+//! noise to variance 1 ([`ConstantChannel`](crate::ConstantChannel)). `small` is the same model at
+//! a size for one machine, with a true checkerboard, a larger variance floor in the norms and
+//! starts that ignore the data.
 
 pub mod config;
 pub mod encoder;
 pub mod preset;
 
 pub use config::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale,
+    StageConfig, VariationalConfig,
 };
 pub use encoder::{EncoderBlock, FlowPlusPlusEncoder, FlowPlusPlusEncoderConfig};
 pub use preset::{Preset, UnknownPreset};

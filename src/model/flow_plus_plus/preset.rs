@@ -27,7 +27,9 @@ pub enum Preset {
 
 /// A name that is no preset's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no preset is named `{name}`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128")]
+#[error(
+    "no preset is named `{name}`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128"
+)]
 pub struct UnknownPreset {
     /// The name.
     pub name: String,
@@ -50,8 +52,15 @@ impl Display for Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Tiny, Self::Small, Self::Cifar10, Self::ImageNet32, Self::ImageNet64, Self::CelebA64, Self::CelebA128];
+    pub const ALL: [Self; 7] = [
+        Self::Tiny,
+        Self::Small,
+        Self::Cifar10,
+        Self::ImageNet32,
+        Self::ImageNet64,
+        Self::CelebA64,
+        Self::CelebA128,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -78,8 +87,8 @@ impl Preset {
         }
     }
 
-    /// Its training. The released models: clip at 1 of the loss in nats, average 0.999 (`imagenet32`: 0.999222), and the released code's
-    /// rates:
+    /// Its training. The released models: clip at 1 of the loss in nats, average 0.999
+    /// (`imagenet32`: 0.999222), and the released code's rates:
     ///
     /// | preset | peak | after updates | from update 50,000 on |
     /// |---|---|---|---|
@@ -89,19 +98,29 @@ impl Preset {
     /// | `celeba64` | 4e-5 | 20,000 | times 0.9995 an update down to 1e-5 |
     /// | `celeba128` | 1e-5 | 50,000 | |
     ///
-    /// Differs: the code for 64x64 ImageNet jumps to 3e-4 at update 55,000 where the decay has come to 3.1e-4, and from update 230,000 on goes
-    /// on at 1e-5, then 1e-6, each after another warm-up, against NaN. `small`:
-    /// 1e-3 after 100 updates, clip at 1 of the loss in bits/dim, the last weights, as the PyTorch program that it is compared with.
-    /// `tiny`: 3e-3 after 50 updates, the same clip, and an average that forgets the start, since its runs are short.
+    /// Differs: the code for 64x64 ImageNet jumps to 3e-4 at update 55,000 where the decay has come
+    /// to 3.1e-4, and from update 230,000 on goes on at 1e-5, then 1e-6, each after another
+    /// warm-up, against NaN. `small`: 1e-3 after 100 updates, clip at 1 of the loss in bits/dim,
+    /// the last weights, as the PyTorch program that it is compared with. `tiny`: 3e-3 after 50
+    /// updates, the same clip, and an average that forgets the start, since its runs are short.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new(self.model().image.iter().product());
         let decay = |decay, floor| Schedule::Exponential { start: 50_000, decay, floor };
         let released = |rate, warm_up| {
-            config.clone().with_learning_rate(rate).with_warm_up(warm_up).with_ema(EmaDecay::Constant(0.999))
+            config
+                .clone()
+                .with_learning_rate(rate)
+                .with_warm_up(warm_up)
+                .with_ema(EmaDecay::Constant(0.999))
         };
         match self {
-            Self::Tiny => config.with_learning_rate(3e-3).with_warm_up(50).with_norm_unit(GradientUnit::BitsPerDim),
-            Self::Small => config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0)),
+            Self::Tiny => config
+                .with_learning_rate(3e-3)
+                .with_warm_up(50)
+                .with_norm_unit(GradientUnit::BitsPerDim),
+            Self::Small => {
+                config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0))
+            }
             Self::Cifar10 => released(3e-4, 2000),
             Self::ImageNet32 => {
                 let config = released(1e-3, 5000).with_ema(EmaDecay::Constant(0.999222));

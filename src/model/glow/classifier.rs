@@ -3,9 +3,9 @@
 //! logits = linear(mean over the positions of the deepest latents)        linear: with scale exp(3·ℓ), started at 0
 //! loss   = loss of the flow + weight·D·cross_entropy                     nats per example, D numbers per example
 //! ```
-//! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class, which would tell the
-//! classifier the answer. In bits/dim the second term is `weight·cross_entropy/ln 2`, the released code's, whose weight
-//! is 0.01.
+//! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class,
+//! which would tell the classifier the answer. In bits/dim the second term is
+//! `weight·cross_entropy/ln 2`, the released code's, whose weight is 0.01.
 //!
 //! It is trained beside the flow, as a pair:
 //! ```
@@ -91,7 +91,9 @@ impl GlowClassifierConfig {
         if let Err(error) = self.validate() {
             panic!("{error}");
         }
-        GlowClassifier { linear: ZeroLinearConfig::new(self.n_channels, self.n_classes).init(device) }
+        GlowClassifier {
+            linear: ZeroLinearConfig::new(self.n_channels, self.n_classes).init(device),
+        }
     }
 }
 
@@ -103,15 +105,21 @@ pub struct GlowClassifier {
 }
 
 impl GlowClassifier {
-    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`, differentiable. The
-    /// condition has a row for each example, or one row for all of them.
+    /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`,
+    /// differentiable. The condition has a row for each example, or one row for all of them.
     ///
     /// # Shapes
     /// `z [batch, C, H, W]` to `[batch, n_classes]`.
     ///
     /// # Errors
-    /// If `z` does not have the model's shape, or if latents or condition do not have its type and device.
-    pub fn logits<C: Features<4>>(&self, layers: &GlowLayers, z: Tensor<4>, context: &C) -> Result<Tensor<2>, FlowError>
+    /// If `z` does not have the model's shape, or if latents or condition do not have its type and
+    /// device.
+    pub fn logits<C: Features<4>>(
+        &self,
+        layers: &GlowLayers,
+        z: Tensor<4>,
+        context: &C,
+    ) -> Result<Tensor<2>, FlowError>
     where
         TopPrior: Bijector<4, C>,
     {
@@ -134,13 +142,19 @@ impl GlowClassifier {
         Ok(self.linear.forward(top.mean_dims(&[2, 3]).reshape([batch, c])))
     }
 
-    /// Training loss of a class-conditional model with this classifier: nats per example, `[1]`, with fresh noise.
-    /// `class` is one-hot, `[batch, n_classes]`, or one row for all examples.
+    /// Training loss of a class-conditional model with this classifier: nats per example, `[1]`,
+    /// with fresh noise. `class` is one-hot, `[batch, n_classes]`, or one row for all examples.
     ///
     /// # Panics
-    /// If levels are outside the model's range, if shapes, types or devices differ from the model's, or if the number
-    /// of classes is not the classifier's.
-    pub fn loss(&self, model: &ClassGlow, x: Tensor<4, Int>, class: &Tensor<2>, weight: f64) -> Tensor<1> {
+    /// If levels are outside the model's range, if shapes, types or devices differ from the
+    /// model's, or if the number of classes is not the classifier's.
+    pub fn loss(
+        &self,
+        model: &ClassGlow,
+        x: Tensor<4, Int>,
+        class: &Tensor<2>,
+        weight: f64,
+    ) -> Tensor<1> {
         let class = &expected(model.fit(&x, class)).context;
         let noise = model.given(class).noise(&x);
         let (y, log_weight) = model.surjection.lift(x, noise);
@@ -152,7 +166,10 @@ impl GlowClassifier {
         };
         let (classes, found) = (logits.dims().to_vec(), class.dims().to_vec());
         if classes != found {
-            panic!("{}", ShapeError::ConditionShape { layer: "GlowClassifier", expected: classes, found });
+            panic!(
+                "{}",
+                ShapeError::ConditionShape { layer: "GlowClassifier", expected: classes, found }
+            );
         }
         let cross_entropy = (class.clone() * log_softmax(logits, 1)).sum_dim(1).mean().neg();
         log_prob.mean().neg() + cross_entropy.mul_scalar(weight * model.given(class).dims() as f64)

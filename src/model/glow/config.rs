@@ -32,7 +32,8 @@ pub enum GlowCoupling {
     Additive,
     /// `(x + t)·σ(s + 2)`.
     Affine,
-    /// `(x + t)·(1 + σ(s + 2))/2`: as `Affine`, with an inverse that at most doubles. Not the paper's.
+    /// `(x + t)·(1 + σ(s + 2))/2`: as `Affine`, with an inverse that at most doubles. Not the
+    /// paper's.
     Bounded,
 }
 
@@ -118,7 +119,8 @@ impl GlowConfig {
         Self::new([3, 64, 64], 3, 48)
     }
 
-    /// The paper's model of CelebA-HQ at 256x256, with 5 bits and additive couplings: 175,099,620 parameters.
+    /// The paper's model of CelebA-HQ at 256x256, with 5 bits and additive couplings: 175,099,620
+    /// parameters.
     pub fn celeba_hq256() -> Self {
         Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_bits(5)
     }
@@ -128,13 +130,14 @@ impl GlowConfig {
         Self::own(3, 8, 128)
     }
 
-    /// A model that learns within minutes on two cores: 243,308 parameters, as many as the tiny Flow++.
+    /// A model that learns within minutes on two cores: 243,308 parameters, as many as the tiny
+    /// Flow++.
     pub fn tiny() -> Self {
         Self::own(2, 8, 43)
     }
 
-    /// A model of ours: PLU, which needs no host reads in training, and bounded couplings, which can be sampled after
-    /// minutes of it.
+    /// A model of ours: PLU, which needs no host reads in training, and bounded couplings, which
+    /// can be sampled after minutes of it.
     fn own(n_scales: usize, n_steps: usize, n_filters: usize) -> Self {
         Self::new([3, 32, 32], n_scales, n_steps)
             .with_n_filters(n_filters)
@@ -169,30 +172,40 @@ impl GlowConfig {
             ConfigError::positive(NAME, "n_classes", n_classes)?;
         }
         // 2^n_scales must divide both sides; a shift that overflows divides nothing.
-        let factor =
-            u32::try_from(self.n_scales).ok().and_then(|scales| 1usize.checked_shl(scales)).unwrap_or(usize::MAX);
+        let factor = u32::try_from(self.n_scales)
+            .ok()
+            .and_then(|scales| 1usize.checked_shl(scales))
+            .unwrap_or(usize::MAX);
         for (axis, length) in [(2, h), (3, w)] {
             if !length.is_multiple_of(factor) {
                 let shape = vec![1, c, h, w];
                 return Err(ShapeError::NotDivisible { layer: "Glow", axis, factor, shape }.into());
             }
         }
-        // Squeezes keep the product, and each level but the deepest halves it, so no later shape is larger.
+        // Squeezes keep the product, and each level but the deepest halves it, so no later shape is
+        // larger.
         ConfigError::at_most(NAME, "image", product(self.image), MOST_PARAMETERS)?;
         let mut total = 0;
         for scale in 0..self.n_scales {
             let c = self.channels(scale);
-            let coupling = self.coupling_config().plan(&Self::site(c, &Device::default()))?.num_params;
+            let coupling =
+                self.coupling_config().plan(&Self::site(c, &Device::default()))?.num_params;
             let step = sum([self.norm().num_params(c), self.mixing_params(c)?, coupling]);
             total = sum([total, product([self.n_steps, step]), self.prior_params(scale)?]);
         }
-        ConfigError::parameters(NAME, total, [("n_filters", self.n_filters), ("n_steps", self.n_steps)])
+        ConfigError::parameters(
+            NAME,
+            total,
+            [("n_filters", self.n_filters), ("n_steps", self.n_steps)],
+        )
     }
 
     /// Parameters of the channel mixing of a step.
     fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
         match self.permutation {
-            GlowPermutation::Matrix => ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).num_params(c),
+            GlowPermutation::Matrix => {
+                ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).num_params(c)
+            }
             GlowPermutation::Plu => Conv1x1Config::new().num_params(c),
             GlowPermutation::Reverse | GlowPermutation::Shuffle { .. } => Ok(0),
         }
@@ -211,7 +224,8 @@ impl GlowConfig {
         }
     }
 
-    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
+    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is
+    /// made for it.
     ///
     /// # Errors
     /// [`ShapeError::Example`] with both shapes.
@@ -219,7 +233,11 @@ impl GlowConfig {
         if shape == self.image {
             return Ok(());
         }
-        Err(ShapeError::Example { layer: "Glow", expected: self.image.to_vec(), found: shape.to_vec() })
+        Err(ShapeError::Example {
+            layer: "Glow",
+            expected: self.image.to_vec(),
+            found: shape.to_vec(),
+        })
     }
 
     /// The model before its start.
@@ -249,8 +267,8 @@ impl GlowConfig {
         }
     }
 
-    /// The class-conditional model before its start, or why the configuration describes none: its prior must be
-    /// [`GlowPrior::Classes`].
+    /// The class-conditional model before its start, or why the configuration describes none: its
+    /// prior must be [`GlowPrior::Classes`].
     pub fn try_init_classes(&self, device: &Device) -> Result<Uninit<ClassGlow>, ConfigError> {
         match self.prior {
             GlowPrior::Classes { .. } => self.try_init_given(device),
@@ -261,13 +279,18 @@ impl GlowConfig {
         }
     }
 
-    fn try_init_given<C: Features<4>>(&self, device: &Device) -> Result<Uninit<Glow<C>>, ConfigError>
+    fn try_init_given<C: Features<4>>(
+        &self,
+        device: &Device,
+    ) -> Result<Uninit<Glow<C>>, ConfigError>
     where
         TopPrior: Bijector<4, C>,
     {
         self.validate()?;
-        let levels = (0..self.n_scales).map(|index| self.level(index, device)).collect::<Result<_, _>>()?;
-        let dequantization = UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
+        let levels =
+            (0..self.n_scales).map(|index| self.level(index, device)).collect::<Result<_, _>>()?;
+        let dequantization =
+            UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
         let [c, h, w] = self.image;
         let shape = [1, c, h, w];
         let centre = built(&ScalarAffineConfig::new(1.0, -0.5), shape, device);
@@ -275,14 +298,15 @@ impl GlowConfig {
         Ok(Flow::new_given(layers, StandardNormal::new(), shape)?.behind(dequantization))
     }
 
-    /// Deviation up to which a channel shows one level and its noise: 1.5 times the deviation of the noise, which is
-    /// uniform over a level. A norm that scaled it to 1 would start a model of black images, under which all others are
-    /// almost impossible.
+    /// Deviation up to which a channel shows one level and its noise: 1.5 times the deviation of
+    /// the noise, which is uniform over a level. A norm that scaled it to 1 would start a model of
+    /// black images, under which all others are almost impossible.
     fn flat(&self) -> f64 {
         1.5 / (12f64.sqrt() * f64::from(1u32 << self.n_bits))
     }
 
-    /// Channels of the steps of a scale: four times as many after each squeeze, half of them after each scale.
+    /// Channels of the steps of a scale: four times as many after each squeeze, half of them after
+    /// each scale.
     fn channels(&self, scale: usize) -> usize {
         self.image[0] << (scale + 2)
     }
@@ -295,14 +319,17 @@ impl GlowConfig {
     fn level(&self, index: usize, device: &Device) -> Result<GlowLevel, ConfigError> {
         let c = self.channels(index);
         let first = index * self.n_steps;
-        let steps = (first..first + self.n_steps).map(|step| self.step(step, c, device)).collect::<Result<_, _>>()?;
+        let steps = (first..first + self.n_steps)
+            .map(|step| self.step(step, c, device))
+            .collect::<Result<_, _>>()?;
         let (learned, deepest) = (self.prior != GlowPrior::Standard, index + 1 == self.n_scales);
         let n_classes = match self.prior {
             GlowPrior::Classes { n_classes } => Some(n_classes),
             GlowPrior::Standard | GlowPrior::Learned => None,
         };
-        let factor_out =
-            (learned && !deepest).then(|| Self::factor_out_config().build(&Self::site(c, device))).transpose()?;
+        let factor_out = (learned && !deepest)
+            .then(|| Self::factor_out_config().build(&Self::site(c, device)))
+            .transpose()?;
         let top = (learned && deepest).then(|| TopPrior::new(c, n_classes, device)).transpose()?;
         Ok((SqueezeConfig::new(ChannelOrder::ChannelMajor).layer(), steps, factor_out, top))
     }
@@ -330,21 +357,26 @@ impl GlowConfig {
     }
 
     fn norm(&self) -> ActNormConfig {
-        ActNormConfig::new().with_log_scale_factor(LOG_SCALE_FACTOR).with_least_deviation(self.flat())
+        ActNormConfig::new()
+            .with_log_scale_factor(LOG_SCALE_FACTOR)
+            .with_least_deviation(self.flat())
     }
 
     /// Step number `index` of the model, on `c` channels.
     fn step(&self, index: usize, c: usize, device: &Device) -> Result<GlowStep, ConfigError> {
         // No layer of a step but the coupling needs the size of the image.
         let site = Self::site(c, device);
-        let fixed = |order| PermutationConfig::new().with_order(order).build(&site).map(GlowMixing::Fixed);
+        let fixed =
+            |order| PermutationConfig::new().with_order(order).build(&site).map(GlowMixing::Fixed);
         let mixing = match self.permutation {
-            GlowPermutation::Matrix => {
-                GlowMixing::Matrix(ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).build(&site)?)
-            }
+            GlowPermutation::Matrix => GlowMixing::Matrix(
+                ChannelMatrixConfig::new().with_start(MatrixInit::Orthogonal).build(&site)?,
+            ),
             GlowPermutation::Plu => GlowMixing::Plu(Conv1x1Config::new().build(&site)?),
             GlowPermutation::Reverse => fixed(Order::Reversed)?,
-            GlowPermutation::Shuffle { seed } => fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) })?,
+            GlowPermutation::Shuffle { seed } => {
+                fixed(Order::Shuffled { seed: seed.wrapping_add(index as u64) })?
+            }
         };
         Ok((self.norm().build(&site)?, mixing, self.coupling_config().build(&site)?))
     }

@@ -1,4 +1,5 @@
-//! Glow: images as a multi-scale stack of norms, 1x1 convolutions and affine couplings, with learned priors.
+//! Glow: images as a multi-scale stack of norms, 1x1 convolutions and affine couplings, with
+//! learned priors.
 //! ```text
 //! levels [B, C, H, W]
 //!   dequantization    y = (x + u)/M,  u uniform                                          a bound
@@ -18,15 +19,16 @@
 //! | [`GlowConfig::lsun64`] | 3x64x64 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::celeba_hq256`] | 3x256x256, 5 bits | 6, 32 | 512 | additive | 175,099,620 |
 //!
-//! A channel that shows a single level in the first batch, for example in black images, starts as constant
-//! ([`ConstantChannel`](crate::ConstantChannel)). The released code would enlarge the dequantization noise to variance
-//! 1.
+//! A channel that shows a single level in the first batch, for example in black images, starts as
+//! constant ([`ConstantChannel`](crate::ConstantChannel)). The released code would enlarge the
+//! dequantization noise to variance 1.
 //!
-//! [`Glow`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what can be asked of it. With
-//! classes the model is a [`ClassGlow`], a density given a one-hot `Tensor<2>`. At a temperature T, the latents of every
-//! scale are drawn with T times their deviation.
+//! [`Glow`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what can be
+//! asked of it. With classes the model is a [`ClassGlow`], a density given a one-hot `Tensor<2>`.
+//! At a temperature T, the latents of every scale are drawn with T times their deviation.
 //!
-//! Images of fewer than 8 bits are those of [`BitDepth::reduce`](crate::quantize::BitDepth::reduce); bits/dim are then of the reduced image.
+//! Images of fewer than 8 bits are those of
+//! [`BitDepth::reduce`](crate::quantize::BitDepth::reduce); bits/dim are then of the reduced image.
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use flowkit::Density;
@@ -46,15 +48,18 @@
 //! ```
 //!
 //! # Start
-//! A started model normalises in every norm, outside and inside of the networks. The last layers are 0, so that an affine coupling multiplies
-//! by σ(2) = 0.881 (−0.127 nats for each number that changes) and every prior is standard.
+//! A started model normalises in every norm, outside and inside of the networks. The last layers
+//! are 0, so that an affine coupling multiplies by σ(2) = 0.881 (−0.127 nats for each number that
+//! changes) and every prior is standard.
 //!
 //! # Numerics
-//! An affine coupling's inverse divides by σ(s + 2), which has no lower bound: some samples of a model that has not learned for long overflow,
-//! and `sample` is then an error with their number. A lower temperature avoids most of that; [`GlowCoupling::Bounded`] all of it.
+//! An affine coupling's inverse divides by σ(s + 2), which has no lower bound: some samples of a
+//! model that has not learned for long overflow, and `sample` is then an error with their number. A
+//! lower temperature avoids most of that; [`GlowCoupling::Bounded`] all of it.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018; layers, starts and priors of the released code, the order of channels within a layer's output excepted.
+//! Kingma & Dhariwal 2018; layers, starts and priors of the released code, the order of channels
+//! within a layer's output excepted.
 
 pub mod classifier;
 pub mod config;
@@ -101,7 +106,8 @@ pub type ClassGlow = Glow<Tensor<2>>;
 /// From dequantized images to latents: centred, then the scales.
 pub type GlowLayers = (ScalarAffine, MultiScale<GlowLevel>);
 
-/// One scale: squeeze, steps, the prior of the half that leaves, and at the deepest scale the prior of what is left.
+/// One scale: squeeze, steps, the prior of the half that leaves, and at the deepest scale the prior
+/// of what is left.
 pub type GlowLevel = (Squeeze, Vec<GlowStep>, Option<FactorOut>, Option<TopPrior>);
 
 /// One coupling with what precedes it.

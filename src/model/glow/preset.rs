@@ -90,14 +90,21 @@ impl Preset {
         }
     }
 
-    /// Its training. The paper's models: the released code's on one GPU, Adamax at 1e-3 after ten epochs of 50,000 images, `β₂ = 1 − 1/n` with
-    /// `n` updates an epoch, no clip, the last weights. `small` and `tiny` train as the Flow++ presets of that name do, which they are
-    /// compared with: Adam, clip at 1 of the loss in bits/dim, 1e-3 after 100 updates and 3e-3 after 50.
+    /// Its training. The paper's models: the released code's on one GPU, Adamax at 1e-3 after ten
+    /// epochs of 50,000 images, `β₂ = 1 − 1/n` with `n` updates an epoch, no clip, the last
+    /// weights. `small` and `tiny` train as the Flow++ presets of that name do, which they are
+    /// compared with: Adam, clip at 1 of the loss in bits/dim, 1e-3 after 100 updates and 3e-3
+    /// after 50.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new(self.model().image.iter().product());
         match self {
-            Self::Tiny => config.with_learning_rate(3e-3).with_warm_up(50).with_norm_unit(GradientUnit::BitsPerDim),
-            Self::Small => config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0)),
+            Self::Tiny => config
+                .with_learning_rate(3e-3)
+                .with_warm_up(50)
+                .with_norm_unit(GradientUnit::BitsPerDim),
+            Self::Small => {
+                config.with_norm_unit(GradientUnit::BitsPerDim).with_ema(EmaDecay::Constant(0.0))
+            }
             _ => {
                 let updates = EPOCH.div_ceil(self.batch_size() as u64);
                 config
@@ -110,7 +117,8 @@ impl Preset {
         }
     }
 
-    /// What happens to training images: shifts of CIFAR-10, as in the released code, and nothing to other images.
+    /// What happens to training images: shifts of CIFAR-10, as in the released code, and nothing to
+    /// other images.
     pub fn augmentations(self) -> Vec<Augmentation> {
         match self {
             Self::Cifar10 | Self::Cifar10Additive => vec![Augmentation::GLOW_SHIFT],

@@ -1,24 +1,29 @@
-//! The learned prior of the deepest latents: a normal distribution that depends on the position, and on the class if there is one.
+//! The learned prior of the deepest latents: a normal distribution that depends on the position,
+//! and on the class if there is one.
 //! ```text
 //! (m, s) = halves of the channels of  conv(zeros) [+ linear(class)]        conv, linear: with scale exp(3·ℓ), started at 0
 //! forward   z = (x − m)·exp(−s)            inverse   x = z·exp(s) + m
 //! log_det   −Σ s
 //! ```
-//! The convolution sees an image of zeros, so that only its bias and the weights of its `ring` channel count: `m` and `s` are the same
-//! everywhere but at the border. In front of a standard normal prior, x is `N(m, e^2s)`. A class is a row of `Tensor<2>`, one-hot, or a
-//! mixture of classes.
+//! The convolution sees an image of zeros, so that only its bias and the weights of its `ring`
+//! channel count: `m` and `s` are the same everywhere but at the border. In front of a standard
+//! normal prior, x is `N(m, e^2s)`. A class is a row of `Tensor<2>`, one-hot, or a mixture of
+//! classes.
 //!
 //! # Numerics
 //! `exp(−s)` overflows f32 at `s < −88`.
 //!
 //! # Reference
-//! `learntop` and `ycond` of the code of Kingma & Dhariwal 2018. As there, the convolution has weights that meet only zeros.
+//! `learntop` and `ycond` of the code of Kingma & Dhariwal 2018. As there, the convolution has
+//! weights that meet only zeros.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{Bijector, Leaf, ShapeMap};
-use crate::conditioner::{NetConfig, NetSite, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig};
+use crate::conditioner::{
+    NetConfig, NetSite, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig,
+};
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::sum_event;
 
@@ -43,19 +48,29 @@ type Class<'a> = Option<&'a Tensor<2>>;
 
 impl TopPrior {
     /// Parameters of [`TopPrior::new`].
-    pub(super) fn num_params(n_channels: usize, n_classes: Option<usize>) -> Result<usize, ConfigError> {
+    pub(super) fn num_params(
+        n_channels: usize,
+        n_classes: Option<usize>,
+    ) -> Result<usize, ConfigError> {
         let conv = ZeroConvConfig::new().num_params(&Self::site(n_channels, &Device::default()))?;
-        let linear = n_classes.map(|n| ZeroLinearConfig::new(n, 2 * n_channels).num_params()).transpose()?;
+        let linear =
+            n_classes.map(|n| ZeroLinearConfig::new(n, 2 * n_channels).num_params()).transpose()?;
         Ok(conv + linear.unwrap_or(0))
     }
 
-    /// Where the convolution is built: it has `2C` inputs and gives two parameters for each of the `C` channels.
+    /// Where the convolution is built: it has `2C` inputs and gives two parameters for each of the
+    /// `C` channels.
     fn site(n_channels: usize, device: &Device) -> NetSite<4> {
         NetSite::new([1, 2 * n_channels, 1, 1], [1, n_channels, 1, 1], vec![0.0; 2], device)
     }
 
-    /// The prior of latents with `n_channels` channels; for a condition `[batch, n_classes]` if there are classes.
-    pub(super) fn new(n_channels: usize, n_classes: Option<usize>, device: &Device) -> Result<Self, ConfigError> {
+    /// The prior of latents with `n_channels` channels; for a condition `[batch, n_classes]` if
+    /// there are classes.
+    pub(super) fn new(
+        n_channels: usize,
+        n_classes: Option<usize>,
+        device: &Device,
+    ) -> Result<Self, ConfigError> {
         let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).init(device);
         let conv = ZeroConvConfig::new().build(&Self::site(n_channels, device))?;
         Ok(Self { conv, classes: n_classes.map(linear), n_channels })
@@ -85,7 +100,11 @@ impl TopPrior {
 
     fn check_kind(&self, found: &'static str) -> Result<(), ShapeError> {
         let expected = if self.classes.is_some() { CLASSES } else { NOTHING };
-        if expected == found { Ok(()) } else { Err(ShapeError::Condition { layer: LAYER, expected, found }) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(ShapeError::Condition { layer: LAYER, expected, found })
+        }
     }
 }
 
@@ -94,7 +113,12 @@ impl ShapeMap<4> for TopPrior {
         if shape[1] == self.n_channels {
             return Ok(shape);
         }
-        Err(ShapeError::Axis { layer: LAYER, axis: 1, expected: self.n_channels, shape: shape.to_vec() })
+        Err(ShapeError::Axis {
+            layer: LAYER,
+            axis: 1,
+            expected: self.n_channels,
+            shape: shape.to_vec(),
+        })
     }
 }
 
@@ -142,7 +166,12 @@ impl Bijector<4, Tensor<2>> for TopPrior {
         let width = self.classes.as_ref().map_or(0, ZeroLinear::n_inputs);
         for (axis, expected) in [(0, shape[0]), (1, width)] {
             if class.dims()[axis] != expected {
-                return Err(ShapeError::Axis { layer: LAYER, axis, expected, shape: class.dims().to_vec() });
+                return Err(ShapeError::Axis {
+                    layer: LAYER,
+                    axis,
+                    expected,
+                    shape: class.dims().to_vec(),
+                });
             }
         }
         Ok(())

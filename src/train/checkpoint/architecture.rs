@@ -5,10 +5,11 @@
 //! bijector.2.law.bound      3.0
 //! bijector.2.kept           First
 //! ```
-//! It lists a type for each module and a value for each field that is not a parameter (`#[module(skip)]` and
-//! constants), by the path of names and indices from the root. It is read from `Debug`, which every burn module
-//! implements. A derived `Debug` shows every field, through boxes, `Option`, enums, tuples, `Vec`, and types of other
-//! crates. Floats are written with all their digits.
+//! It lists a type for each module and a value for each field that is not a parameter
+//! (`#[module(skip)]` and constants), by the path of names and indices from the root. It is read
+//! from `Debug`, which every burn module implements. A derived `Debug` shows every field, through
+//! boxes, `Option`, enums, tuples, `Vec`, and types of other crates. Floats are written with all
+//! their digits.
 //!
 //! | not part of it | since |
 //! |---|---|
@@ -22,13 +23,13 @@
 //!
 //! Text in quotes is compared as it is, and so is what a `Debug` written by hand puts on a line.
 //!
-//! `Debug` sets two limits. It does not show a const generic, so `Block<2>` and `Block<3>` with equal fields are one
-//! architecture: keep such a number in a field, too. And it does show what is shared and counted, such as an
-//! `Arc<AtomicUsize>`, whose value would then have to be that of the file. Such a state belongs in a field named
-//! `started`, or must be left out of `Debug`.
+//! `Debug` sets two limits. It does not show a const generic, so `Block<2>` and `Block<3>` with
+//! equal fields are one architecture: keep such a number in a field, too. And it does show what is
+//! shared and counted, such as an `Arc<AtomicUsize>`, whose value would then have to be that of the
+//! file. Such a state belongs in a field named `started`, or must be left out of `Debug`.
 //!
-//! The probability of dropout is part of it, and so is how a layer starts from data: with another value the run would
-//! be a different one.
+//! The probability of dropout is part of it, and so is how a layer starts from data: with another
+//! value the run would be a different one.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -55,7 +56,8 @@ pub(super) struct Difference {
 
 /// The first difference in the order of the paths.
 pub(super) fn difference(left: &Architecture, right: &Architecture) -> Option<Difference> {
-    let mut paths: Vec<&String> = left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))).collect();
+    let mut paths: Vec<&String> =
+        left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))).collect();
     paths.sort_unstable();
     let mut differ = paths.into_iter().filter(|path| left.get(*path) != right.get(*path));
     let path = differ.next()?;
@@ -74,15 +76,16 @@ pub(super) fn of(module: &impl Debug) -> Architecture {
     found
 }
 
-/// A value in the format of `{:#?}`: `Name {`, `Name (`, `[` and so on with a line for each member, or a single line.
+/// A value in the format of `{:#?}`: `Name {`, `Name (`, `[` and so on with a line for each member,
+/// or a single line.
 enum Value<'a> {
     Line(&'a str),
     Group { name: &'a str, bracket: char, members: Vec<(Option<String>, Self)> },
 }
 
 impl<'a> Value<'a> {
-    /// The value that begins with the line `first`, from which key and comma are removed. If it is the key of a map and
-    /// has several lines, the first line of the value under it comes back too.
+    /// The value that begins with the line `first`, from which key and comma are removed. If it is
+    /// the key of a map and has several lines, the first line of the value under it comes back too.
     fn read(first: &'a str, lines: &mut Lines<'a>) -> (Self, Option<&'a str>) {
         let Some(bracket) = first.chars().next_back().filter(|last| "{([".contains(*last)) else {
             return (Self::Line(first), None);
@@ -156,7 +159,9 @@ impl<'a> Value<'a> {
             return;
         }
         // A parameter that burn holds outside a `Param`.
-        let is_id = |(key, member): &(Option<String>, Self)| key.as_deref() == Some("id") && member.is_identity();
+        let is_id = |(key, member): &(Option<String>, Self)| {
+            key.as_deref() == Some("id") && member.is_identity()
+        };
         if name == "RunningState" && members.iter().any(is_id) {
             found.insert(path, name.to_owned());
             return;
@@ -165,8 +170,10 @@ impl<'a> Value<'a> {
             return members.into_iter().for_each(|(_, member)| member.enter(path.clone(), found));
         }
         // A list of numbers is one value.
-        let line = |member: &Self| if let Self::Line(line) = member { constant(line) } else { None };
-        let number = |line: &String| line.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let line =
+            |member: &Self| if let Self::Line(line) = member { constant(line) } else { None };
+        let number =
+            |line: &String| line.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         if name.is_empty() && bracket != '{' {
             let numbers = members.iter().map(|(_, member)| line(member).filter(number));
             let values: Option<Vec<String>> = numbers.collect();
@@ -191,11 +198,14 @@ impl<'a> Value<'a> {
 
 /// A value on one line, if it belongs to the architecture.
 fn constant(line: &str) -> Option<String> {
-    let outside = line.starts_with("Param: ") || line.starts_with("Device<") || line.starts_with("ParamId { value: ");
+    let outside = line.starts_with("Param: ")
+        || line.starts_with("Device<")
+        || line.starts_with("ParamId { value: ");
     (!outside).then(|| if is_address(line) { "0x".to_owned() } else { line.to_owned() })
 }
 
-/// The digits of a pointer, which stand alone, differ in every process. Shorter numbers are no addresses.
+/// The digits of a pointer, which stand alone, differ in every process. Shorter numbers are no
+/// addresses.
 fn is_address(line: &str) -> bool {
     let digits = line.strip_prefix("0x").unwrap_or_default();
     digits.len() >= 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
@@ -240,7 +250,12 @@ mod tests {
             weight: Param::from_data([[1.0]], &device),
             mask: Tensor::from_data([1.0], &device),
             device,
-            choices: (Choice::Plain, Box::new(Choice::With(0.1 + 0.2)), Some(Choice::Named { depth: 3 }), None),
+            choices: (
+                Choice::Plain,
+                Box::new(Choice::With(0.1 + 0.2)),
+                Some(Choice::Named { depth: 3 }),
+                None,
+            ),
             shape: vec![1, 2],
             text: "a: {\nb".into(),
             map: order.map(|key| (key, true)).into_iter().collect(),

@@ -12,7 +12,10 @@ use super::section::{Blob, StoredModule, StoredTensor, Tensors, stored_dtype};
 use super::{architecture, identity};
 
 /// Reads all parameters of `module`, and its architecture; `section` is used only in errors.
-pub(super) fn collect<M: Module>(section: &str, module: &M) -> Result<StoredModule, CheckpointError> {
+pub(super) fn collect<M: Module>(
+    section: &str,
+    module: &M,
+) -> Result<StoredModule, CheckpointError> {
     let mut collector = Collector {
         section,
         path: ParameterPath::default(),
@@ -36,7 +39,11 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    fn record<E: std::fmt::Display>(&mut self, id: ParamId, data: impl FnOnce() -> Result<TensorData, E>) {
+    fn record<E: std::fmt::Display>(
+        &mut self,
+        id: ParamId,
+        data: impl FnOnce() -> Result<TensorData, E>,
+    ) {
         if self.outcome.is_ok() {
             self.outcome = self.try_record(id, data);
         }
@@ -74,7 +81,8 @@ impl Collector<'_> {
     }
 }
 
-/// The stored form of a parameter is that of burn's own records: what its `save_mapper` makes of it.
+/// The stored form of a parameter is that of burn's own records: what its `save_mapper` makes of
+/// it.
 impl ModuleVisitor for Collector<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.enter(name);
@@ -85,7 +93,9 @@ impl ModuleVisitor for Collector<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.record(param.id, || param.transform_for_save().val().without_autodiff().try_into_data());
+        self.record(param.id, || {
+            param.transform_for_save().val().without_autodiff().try_into_data()
+        });
         if param.lazy_device().is_autodiff() {
             let frozen = self.frozen.get_or_insert_default();
             if !param.base().is_require_grad() {

@@ -6,9 +6,12 @@ use std::path::Path;
 
 use crate::whole_file::sync_folder;
 
-/// Deletes the regular files in `folder` whose name `is_leftover` accepts: temporary files of a process that was killed
-/// while it wrote them.
-pub(in super::super) fn remove_leftovers(folder: &Path, is_leftover: impl Fn(&OsStr) -> bool) -> io::Result<()> {
+/// Deletes the regular files in `folder` whose name `is_leftover` accepts: temporary files of a
+/// process that was killed while it wrote them.
+pub(in super::super) fn remove_leftovers(
+    folder: &Path,
+    is_leftover: impl Fn(&OsStr) -> bool,
+) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_file() && is_leftover(&entry.file_name()) {
@@ -20,7 +23,10 @@ pub(in super::super) fn remove_leftovers(folder: &Path, is_leftover: impl Fn(&Os
 
 /// Creates a folder and its missing parents, and makes their names durable.
 pub(in super::super) fn create_folder(folder: &Path) -> io::Result<()> {
-    let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    let missing = folder
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .count();
     std::fs::create_dir_all(folder)?;
     for made in folder.ancestors().take(missing) {
         match made.parent() {

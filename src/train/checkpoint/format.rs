@@ -25,7 +25,10 @@ const VERSION: &str = "2";
 const WORD: usize = 8;
 
 // The elements are written as they lie in memory, and safetensors is little-endian.
-const _: () = assert!(cfg!(target_endian = "little"), "checkpoints are written on little-endian machines only");
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "checkpoints are written on little-endian machines only"
+);
 
 /// What the tensors alone do not say about a section.
 #[derive(Serialize, Deserialize)]
@@ -60,7 +63,10 @@ fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
         match section {
             Section::Module(module) => views.extend(module.tensors.iter().map(|(path, tensor)| {
                 let StoredTensor { dtype, shape, bytes, .. } = tensor;
-                (format!("{name}.{path}"), View { dtype: *dtype, shape: Some(shape), bytes: bytes.as_slice() })
+                (
+                    format!("{name}.{path}"),
+                    View { dtype: *dtype, shape: Some(shape), bytes: bytes.as_slice() },
+                )
             })),
             Section::Bytes(blob) => {
                 let bytes = blob.as_slice();
@@ -71,8 +77,9 @@ fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
     views
 }
 
-/// CRC-32 (the polynomial of Ethernet and zip) over names, types, shapes, elements and metadata. Every part is
-/// preceded by its length, so that no two contents run into the same sequence of bytes.
+/// CRC-32 (the polynomial of Ethernet and zip) over names, types, shapes, elements and metadata.
+/// Every part is preceded by its length, so that no two contents run into the same sequence of
+/// bytes.
 fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let mut part = |bytes: &[u8]| {
@@ -84,7 +91,12 @@ fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -
     for (name, view) in order {
         part(name.as_bytes());
         part(view.dtype.to_string().as_bytes());
-        let shape: Vec<u8> = view.shape.unwrap_or(&[]).iter().flat_map(|size| (*size as u64).to_le_bytes()).collect();
+        let shape: Vec<u8> = view
+            .shape
+            .unwrap_or(&[])
+            .iter()
+            .flat_map(|size| (*size as u64).to_le_bytes())
+            .collect();
         part(&shape);
         part(view.bytes);
     }
@@ -95,8 +107,8 @@ fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -
     hasher.finalize()
 }
 
-/// Writes a whole file. The header is built here because the safetensors crate takes metadata in a map of random order
-/// and wants all tensors in one buffer.
+/// Writes a whole file. The header is built here because the safetensors crate takes metadata in a
+/// map of random order and wants all tensors in one buffer.
 pub(super) fn write(
     file: &mut dyn Write,
     metadata: &BTreeMap<String, String>,
@@ -106,7 +118,8 @@ pub(super) fn write(
         .iter()
         .map(|(name, section)| match section {
             Section::Module(StoredModule { tensors, frozen, architecture }) => {
-                let parameters = tensors.iter().map(|(path, tensor)| (path.clone(), tensor.number)).collect();
+                let parameters =
+                    tensors.iter().map(|(path, tensor)| (path.clone(), tensor.number)).collect();
                 let (frozen, architecture) = (frozen.clone(), architecture.clone());
                 (name, Index::Module { parameters, frozen, architecture })
             }
@@ -144,9 +157,13 @@ pub(super) fn write(
 
 /// Reads a whole file.
 pub(super) fn read(path: &Path, buffer: Vec<u8>) -> Result<Contents, CheckpointError> {
-    let (header, info) = SafeTensors::read_metadata(&buffer)
-        .map_err(|error| CheckpointError::NotSafetensors { path: path.to_owned(), reason: error.to_string() })?;
-    let no = |reason: &str| CheckpointError::NotCheckpoint { path: path.to_owned(), reason: reason.to_owned() };
+    let (header, info) = SafeTensors::read_metadata(&buffer).map_err(|error| {
+        CheckpointError::NotSafetensors { path: path.to_owned(), reason: error.to_string() }
+    })?;
+    let no = |reason: &str| CheckpointError::NotCheckpoint {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
     let entries: HashMap<String, String> = info.metadata().clone().unwrap_or_default();
     let mut metadata: BTreeMap<String, String> = entries.into_iter().collect();
 
@@ -159,7 +176,8 @@ pub(super) fn read(path: &Path, buffer: Vec<u8>) -> Result<Contents, CheckpointE
     let expected = expected.ok_or_else(|| no("there is no checksum"))?;
     let index = metadata.get(SECTIONS).and_then(|text| serde_json::from_str(text).ok());
     let index: BTreeMap<String, Index> = index.ok_or_else(|| no("there is no list of sections"))?;
-    let sections = sections(&info, index, WORD + header, Arc::new(buffer)).map_err(|reason| no(&reason))?;
+    let sections =
+        sections(&info, index, WORD + header, Arc::new(buffer)).map_err(|reason| no(&reason))?;
     let found = checksum(&views(&sections), &metadata);
     if found != expected {
         return Err(CheckpointError::Checksum { path: path.to_owned(), expected, found });
@@ -168,7 +186,8 @@ pub(super) fn read(path: &Path, buffer: Vec<u8>) -> Result<Contents, CheckpointE
     Ok((metadata, sections))
 }
 
-/// Sorts the tensors of a file into its sections; the reason if they do not fit its list of sections.
+/// Sorts the tensors of a file into its sections; the reason if they do not fit its list of
+/// sections.
 fn sections(
     info: &Metadata,
     index: BTreeMap<String, Index>,
@@ -179,7 +198,8 @@ fn sections(
     let mut take = |name: &str| {
         let TensorInfo { dtype, shape, data_offsets: (from, to) } =
             infos.remove(name).ok_or_else(|| format!("`{name}` is listed but not there"))?;
-        let bytes = Blob::part(&buffer, start + from..start + to).ok_or("a tensor leaves the file")?;
+        let bytes =
+            Blob::part(&buffer, start + from..start + to).ok_or("a tensor leaves the file")?;
         if burn_dtype(*dtype).is_none() {
             return Err(format!("`{name}` has elements of type {dtype}"));
         }

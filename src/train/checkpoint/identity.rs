@@ -1,9 +1,10 @@
-//! Ids of parameters, which are random in every process, and the numbers that replace them in a file.
+//! Ids of parameters, which are random in every process, and the numbers that replace them in a
+//! file.
 //! ```text
 //! number     order of the first visit, from 0; a parameter that occurs at several places has one number
 //! ```
-//! So equal runs write equal files. A module that is loaded keeps its own ids, so two models loaded from one file have
-//! different ids.
+//! So equal runs write equal files. A module that is loaded keeps its own ids, so two models loaded
+//! from one file have different ids.
 
 use std::collections::HashMap;
 
@@ -29,9 +30,11 @@ pub(super) fn numbers<M: Module>(module: &M) -> HashMap<u64, u64> {
     numbers
 }
 
-/// The first two places that hold one parameter by the id in the module but not by the number in the file, or the
-/// reverse. The flag is true if it is one by the number in the file.
-pub(super) fn other_ties<'a>(places: impl Iterator<Item = (&'a str, u64, u64)>) -> Option<(&'a str, &'a str, bool)> {
+/// The first two places that hold one parameter by the id in the module but not by the number in
+/// the file, or the reverse. The flag is true if it is one by the number in the file.
+pub(super) fn other_ties<'a>(
+    places: impl Iterator<Item = (&'a str, u64, u64)>,
+) -> Option<(&'a str, &'a str, bool)> {
     let (mut by_id, mut by_number) = (HashMap::new(), HashMap::new());
     for (path, id, number) in places {
         let (first, of_number) = *by_id.entry(id).or_insert((path, number));

@@ -10,16 +10,17 @@
 //!                               and which are frozen
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
-//! The same contents give the same bytes: a file holds no ids of parameters, which are random in every process, but
-//! numbers that say which parameters are the same. Files are written by [`whole_file`], so a crash
-//! leaves the earlier checkpoint or the new one.
+//! The same contents give the same bytes: a file holds no ids of parameters, which are random in
+//! every process, but numbers that say which parameters are the same. Files are written by
+//! [`whole_file`], so a crash leaves the earlier checkpoint or the new one.
 //!
 //! # Architecture
-//! Tensors of equal shapes fit into modules that compute a different function: with another activation, another bound
-//! of a spline, or another law of the same width. So a module is stored with its architecture
-//! ([`Checkpoint::architecture`]): by path, the type of each module in it and the value of each field that is not a
-//! parameter. Loading into a module that differs is an error that names the field and both values, and changes nothing.
-//! A file from another program that holds no architecture is an error too: write it through [`Checkpoint::insert`].
+//! Tensors of equal shapes fit into modules that compute a different function: with another
+//! activation, another bound of a spline, or another law of the same width. So a module is stored
+//! with its architecture ([`Checkpoint::architecture`]): by path, the type of each module in it and
+//! the value of each field that is not a parameter. Loading into a module that differs is an error
+//! that names the field and both values, and changes nothing. A file from another program that
+//! holds no architecture is an error too: write it through [`Checkpoint::insert`].
 //!
 //! | part of the architecture | not part of it |
 //! |---|---|
@@ -27,10 +28,11 @@
 //! | `#[module(skip)]` fields, constants: activations, bounds, orders, forms, levels | devices, plain tensors |
 //! | the probability of dropout, how a layer starts from data: they make a different run | whether dropout is on |
 //!
-//! It is read from `Debug`: a field that a type does not show there is not checked, and neither is a const generic,
-//! which `Debug` never shows: keep such a number in a field, too. Identities (`ParamId`) and values that are addresses
-//! are left out. What is shared and counted, such as an `Arc<AtomicUsize>`, is shown and would have to agree: a state
-//! of that kind belongs in a field named `started`, or must be left out of `Debug`.
+//! It is read from `Debug`: a field that a type does not show there is not checked, and neither is
+//! a const generic, which `Debug` never shows: keep such a number in a field, too. Identities
+//! (`ParamId`) and values that are addresses are left out. What is shared and counted, such as an
+//! `Arc<AtomicUsize>`, is shown and would have to agree: a state of that kind belongs in a field
+//! named `started`, or must be left out of `Debug`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::{Entry, VacantEntry};
@@ -60,9 +62,10 @@ mod section;
 
 /// Several modules, bytes and text in one file.
 ///
-/// A burn module saves no plain numbers: put the configuration, the step and the number of EMA updates into the
-/// metadata. Parameters are stored as burn's own records store them (the `save_mapper` of a parameter applies), with
-/// their element type; float, integer and boolean parameters are covered.
+/// A burn module saves no plain numbers: put the configuration, the step and the number of EMA
+/// updates into the metadata. Parameters are stored as burn's own records store them (the
+/// `save_mapper` of a parameter applies), with their element type; float, integer and boolean
+/// parameters are covered.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -105,11 +108,13 @@ impl Checkpoint {
         }
     }
 
-    /// Copies the parameters of `module` into the section `name`. Lazy parameters are initialised by this.
+    /// Copies the parameters of `module` into the section `name`. Lazy parameters are initialised
+    /// by this.
     ///
     /// # Errors
     /// - [`CheckpointError::InvalidSection`] if `name` is empty or holds a dot.
-    /// - [`CheckpointError::DuplicatePath`] if the section exists, or if two parameters have the same path.
+    /// - [`CheckpointError::DuplicatePath`] if the section exists, or if two parameters have the
+    ///   same path.
     /// - [`CheckpointError::UnsupportedDType`] for a quantized or Flex32 parameter.
     /// - [`CheckpointError::Device`] if the device cannot give back a parameter.
     pub fn insert<M: Module>(&mut self, name: &str, module: &M) -> Result<(), CheckpointError> {
@@ -118,22 +123,24 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Puts plain bytes into the section `name`. The state of an optimizer is for [`Checkpoint::insert_optimizer`].
+    /// Puts plain bytes into the section `name`. The state of an optimizer is for
+    /// [`Checkpoint::insert_optimizer`].
     ///
     /// # Errors
-    /// [`CheckpointError::InvalidSection`] and [`CheckpointError::DuplicatePath`] as for [`Checkpoint::insert`].
+    /// [`CheckpointError::InvalidSection`] and [`CheckpointError::DuplicatePath`] as for
+    /// [`Checkpoint::insert`].
     pub fn insert_bytes(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), CheckpointError> {
         let slot = self.vacant(name)?;
         slot.insert(Section::Bytes(Blob::new(bytes)));
         Ok(())
     }
 
-    /// Puts the state of an optimizer of `module`'s parameters into the section `name`: burn's record, with the numbers
-    /// of the parameters in place of their ids.
+    /// Puts the state of an optimizer of `module`'s parameters into the section `name`: burn's
+    /// record, with the numbers of the parameters in place of their ids.
     ///
     /// # Errors
-    /// As [`Checkpoint::insert_bytes`]; [`CheckpointError::Optimizer`] if it holds the state of a parameter that
-    /// `module` lacks.
+    /// As [`Checkpoint::insert_bytes`]; [`CheckpointError::Optimizer`] if it holds the state of a
+    /// parameter that `module` lacks.
     pub fn insert_optimizer<M: Module>(
         &mut self,
         name: &str,
@@ -160,8 +167,8 @@ impl Checkpoint {
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
-    /// [`CheckpointError::Write`]. No temporary file is left and an earlier file stays as it was, unless the very last
-    /// step failed, which makes the renamed entry of the folder durable.
+    /// [`CheckpointError::Write`]. No temporary file is left and an earlier file stays as it was,
+    /// unless the very last step failed, which makes the renamed entry of the folder durable.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
         let path = path.as_ref();
         whole_file::write(path, |file| format::write(file, &self.metadata, &self.sections))
@@ -172,8 +179,9 @@ impl Checkpoint {
     /// allocated is bounded by what was read, and no content can make this panic.
     ///
     /// # Errors
-    /// [`CheckpointError::Read`], also for what is not a regular file; [`CheckpointError::NotSafetensors`],
-    /// [`CheckpointError::NotCheckpoint`], [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Checksum`].
+    /// [`CheckpointError::Read`], also for what is not a regular file;
+    /// [`CheckpointError::NotSafetensors`], [`CheckpointError::NotCheckpoint`],
+    /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Checksum`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let buffer = whole_file::read(path, u64::MAX)
@@ -198,14 +206,15 @@ impl Checkpoint {
         }
     }
 
-    /// `optimizer` with the state in the section `name`, for the parameters of `module`, which [`Checkpoint::resume`]
-    /// must have returned.
+    /// `optimizer` with the state in the section `name`, for the parameters of `module`, which
+    /// [`Checkpoint::resume`] must have returned.
     ///
     /// # Errors
-    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section holds no state of an
-    /// optimizer; [`CheckpointError::OptimizerState`], which names the part and its parameter, if the state is not that
-    /// of such a module: if it has other parameters, shapes or types, values that are not finite, negative means of
-    /// squares, or counts of updates outside 1 to 2⁵³.
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section holds no
+    /// state of an optimizer; [`CheckpointError::OptimizerState`], which names the part and its
+    /// parameter, if the state is not that of such a module: if it has other parameters, shapes or
+    /// types, values that are not finite, negative means of squares, or counts of updates outside 1
+    /// to 2⁵³.
     pub fn optimizer<M: Module>(
         &self,
         name: &str,
@@ -225,12 +234,15 @@ impl Checkpoint {
     ) -> Result<ModuleOptimizer, CheckpointError> {
         optimizer_state::check(name, self.bytes(name)?, module, expected)?;
         let fail = |reason| CheckpointError::Optimizer { name: name.to_owned(), reason };
-        let ids: BTreeMap<u64, u64> = identity::numbers(module).into_iter().map(|(id, number)| (number, id)).collect();
-        let bytes = moments::rename(self.bytes(name)?, |number| ids.get(&number).copied()).map_err(fail)?;
+        let ids: BTreeMap<u64, u64> =
+            identity::numbers(module).into_iter().map(|(id, number)| (number, id)).collect();
+        let bytes =
+            moments::rename(self.bytes(name)?, |number| ids.get(&number).copied()).map_err(fail)?;
         optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| fail(error.to_string()))
     }
 
-    /// Number of float parameters in the section of a module: `num_params` of the module that was saved.
+    /// Number of float parameters in the section of a module: `num_params` of the module that was
+    /// saved.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`].
@@ -238,9 +250,9 @@ impl Checkpoint {
         Ok(self.module(name)?.num_params())
     }
 
-    /// Checks that the section holds as many parameters as a configuration states (`num_params`). Call it before a
-    /// module is made from a configuration in a file: there a huge size is as short as a small one, and the module may
-    /// take all memory.
+    /// Checks that the section holds as many parameters as a configuration states (`num_params`).
+    /// Call it before a module is made from a configuration in a file: there a huge size is as
+    /// short as a small one, and the module may take all memory.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -264,11 +276,16 @@ impl Checkpoint {
     pub fn expect_params(&self, name: &str, num_params: usize) -> Result<(), CheckpointError> {
         match self.num_params(name)? {
             found if found == num_params => Ok(()),
-            found => Err(CheckpointError::OtherSize { section: name.to_owned(), expected: num_params, found }),
+            found => Err(CheckpointError::OtherSize {
+                section: name.to_owned(),
+                expected: num_params,
+                found,
+            }),
         }
     }
 
-    /// The architecture of the module in the section `name`: types of modules and values of fields, by path.
+    /// The architecture of the module in the section `name`: types of modules and values of fields,
+    /// by path.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`]; [`CheckpointError::NoArchitecture`].
@@ -277,26 +294,29 @@ impl Checkpoint {
         self.module(name)?.architecture.as_ref().ok_or_else(none)
     }
 
-    /// Puts the stored values into `module`, which keeps the identity, device and `require_grad` of each parameter.
+    /// Puts the stored values into `module`, which keeps the identity, device and `require_grad` of
+    /// each parameter.
     ///
-    /// All is checked before anything changes. A lazy parameter is filled without being initialised first; its element
-    /// type is taken to be the default of its device if that is what the checkpoint holds. A failure consumes the
-    /// module: clone it (cheaply) to keep it.
+    /// All is checked before anything changes. A lazy parameter is filled without being initialised
+    /// first; its element type is taken to be the default of its device if that is what the
+    /// checkpoint holds. A failure consumes the module: clone it (cheaply) to keep it.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`], [`CheckpointError::MissingTensor`],
     /// [`CheckpointError::UnexpectedTensors`], [`CheckpointError::ShapeMismatch`],
-    /// [`CheckpointError::DTypeMismatch`], [`CheckpointError::DuplicatePath`], [`CheckpointError::OtherArchitecture`],
-    /// [`CheckpointError::NoArchitecture`].
+    /// [`CheckpointError::DTypeMismatch`], [`CheckpointError::DuplicatePath`],
+    /// [`CheckpointError::OtherArchitecture`], [`CheckpointError::NoArchitecture`].
     pub fn apply<M: Module>(&self, name: &str, module: M) -> Result<M, CheckpointError> {
         restore::restore(name, self.module(name)?, module, Extent::Values)
     }
 
-    /// Like [`Checkpoint::apply`], for a run that continues: it also restores which parameters are frozen (unless the
-    /// module was saved outside any graph). A parameter that occurred at several places must occur at the same places.
+    /// Like [`Checkpoint::apply`], for a run that continues: it also restores which parameters are
+    /// frozen (unless the module was saved outside any graph). A parameter that occurred at several
+    /// places must occur at the same places.
     ///
-    /// Optimizers and [`Ema`](super::Ema) find parameters by id, and the ids stay those of `module`. Resume the model,
-    /// then its average from `model.valid()`, and the optimizer with [`Checkpoint::optimizer`].
+    /// Optimizers and [`Ema`](super::Ema) find parameters by id, and the ids stay those of
+    /// `module`. Resume the model, then its average from `model.valid()`, and the optimizer with
+    /// [`Checkpoint::optimizer`].
     ///
     /// # Errors
     /// As [`Checkpoint::apply`], and [`CheckpointError::OtherTies`].

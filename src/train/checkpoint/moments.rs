@@ -4,20 +4,25 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::{Bytes, TensorData};
 use burn_pack::{Reader, Tensor, Writer};
 
-/// A record with its ids renamed by `name`. `Err` holds the reason: an id has no new name, or the bytes are not a
-/// record. Equal contents give equal bytes.
+/// A record with its ids renamed by `name`. `Err` holds the reason: an id has no new name, or the
+/// bytes are not a record. Equal contents give equal bytes.
 pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<Vec<u8>, String> {
     let reader = reader(bytes)?;
     let renamed = |key: &str| -> Result<String, String> {
         let (id, rest) = split(key);
-        let id = id.parse().ok().and_then(&name).ok_or_else(|| format!("holds `{key}`, which is no parameter's"))?;
+        let id = id
+            .parse()
+            .ok()
+            .and_then(&name)
+            .ok_or_else(|| format!("holds `{key}`, which is no parameter's"))?;
         Ok(if rest.is_empty() { id.to_string() } else { format!("{id}.{rest}") })
     };
     let (scalars, paths) = (reader.scalars().clone(), reader.metadata().clone());
     let mut tensors = Vec::new();
     for tensor in reader.into_tensors().map_err(text)? {
         let (key, dtype, shape, id, bytes) = tensor.into_parts().map_err(text)?;
-        let id = id.map(|id| name(id).ok_or_else(|| format!("holds `{key}`, which is no parameter's")));
+        let id =
+            id.map(|id| name(id).ok_or_else(|| format!("holds `{key}`, which is no parameter's")));
         tensors.push(Tensor::new(renamed(&key)?, dtype, shape, id.transpose()?, bytes));
     }
     tensors.sort_by(|left, right| left.name.cmp(&right.name));
@@ -31,17 +36,24 @@ pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<
     Ok(writer.into_bytes().map_err(text)?.to_vec())
 }
 
-/// Id and largest magnitude of each tensor in the state of an optimizer; NaN for a tensor that holds NaN or an
-/// infinity. Copies the whole state to the host.
+/// Id and largest magnitude of each tensor in the state of an optimizer; NaN for a tensor that
+/// holds NaN or an infinity. Copies the whole state to the host.
 pub(in super::super) fn magnitudes(optimizer: &ModuleOptimizer) -> Result<Vec<(u64, f64)>, String> {
     let bytes = optimizer.into_bytes().map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     for tensor in reader(&bytes)?.into_tensors().map_err(text)? {
         let (_, dtype, shape, id, bytes) = tensor.into_parts().map_err(text)?;
-        let largest = TensorData::from_bytes(bytes, shape, dtype).iter::<f64>().fold(0.0, |largest: f64, value| {
-            // A comparison ignores NaN.
-            if largest.is_nan() || !value.is_finite() { f64::NAN } else { largest.max(value.abs()) }
-        });
+        let largest = TensorData::from_bytes(bytes, shape, dtype).iter::<f64>().fold(
+            0.0,
+            |largest: f64, value| {
+                // A comparison ignores NaN.
+                if largest.is_nan() || !value.is_finite() {
+                    f64::NAN
+                } else {
+                    largest.max(value.abs())
+                }
+            },
+        );
         found.push((id.unwrap_or(u64::MAX), largest));
     }
     Ok(found)

@@ -6,11 +6,12 @@
 //!            [momentum.]moment_1   decayed mean of gradients: shape and type of the parameter, finite
 //!            [momentum.]moment_2   decayed mean of squares or largest magnitude: the same, and not negative
 //! ```
-//! The checksum of a file only shows that its bytes are those that were written, and a record does not describe the
-//! parameters. burn takes what it finds, and panics at the first operation on tensors that do not fit each other.
+//! The checksum of a file only shows that its bytes are those that were written, and a record does
+//! not describe the parameters. burn takes what it finds, and panics at the first operation on
+//! tensors that do not fit each other.
 //!
-//! All parts of a trainer's optimizers are known. For any other optimizer, parts of other names are accepted if they
-//! have the type and the number of axes of their parameter, and are finite.
+//! All parts of a trainer's optimizers are known. For any other optimizer, parts of other names are
+//! accepted if they have the type and the number of axes of their parameter, and are finite.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -67,16 +68,25 @@ pub(super) fn check<M: Module>(
     let parameters = Parameters::of(module);
     match inspect(reader, &parameters, expected).map_err(unreadable)? {
         None => Ok(()),
-        Some(Found { key, parameter, fault }) => {
-            Err(CheckpointError::OptimizerState { name: format!("{section}.{key}"), parameter, fault })
-        }
+        Some(Found { key, parameter, fault }) => Err(CheckpointError::OptimizerState {
+            name: format!("{section}.{key}"),
+            parameter,
+            fault,
+        }),
     }
 }
 
 /// The first part at fault. `Err` for bytes that are no record.
-fn inspect(reader: Reader, parameters: &Parameters, expected: Expected) -> Result<Option<Found>, String> {
+fn inspect(
+    reader: Reader,
+    parameters: &Parameters,
+    expected: Expected,
+) -> Result<Option<Found>, String> {
     let found = |key: &str, fault| {
-        let parameter = parameters.named(key).map(|(_, parameter, _)| parameter.path.clone()).unwrap_or_default();
+        let parameter = parameters
+            .named(key)
+            .map(|(_, parameter, _)| parameter.path.clone())
+            .unwrap_or_default();
         Some(Found { key: key.to_owned(), parameter, fault })
     };
     let mut parts: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
@@ -124,7 +134,12 @@ fn inspect(reader: Reader, parameters: &Parameters, expected: Expected) -> Resul
 }
 
 /// What is wrong with a number.
-fn scalar(part: &str, value: Scalar, parameter: &Parameter, expected: Expected) -> Option<StateFault> {
+fn scalar(
+    part: &str,
+    value: Scalar,
+    parameter: &Parameter,
+    expected: Expected,
+) -> Option<StateFault> {
     let whole = u64::try_from(value).ok();
     let axes = parameter.shape.len();
     if part == RANK {
@@ -150,15 +165,21 @@ fn tensor_layout(
     expected: Expected,
 ) -> Option<StateFault> {
     let moment = [MEAN, SQUARE].contains(&last(part));
-    let known = |prefix| part.strip_prefix(prefix).is_some_and(|part| [MEAN, SQUARE].contains(&part));
+    let known =
+        |prefix| part.strip_prefix(prefix).is_some_and(|part| [MEAN, SQUARE].contains(&part));
     if expected.parts.is_some_and(|prefix| !known(prefix)) {
         return Some(StateFault::Unknown);
     }
-    let fits = if moment { *shape == *parameter.shape } else { shape.len() == parameter.shape.len() };
+    let fits =
+        if moment { *shape == *parameter.shape } else { shape.len() == parameter.shape.len() };
     if !fits {
-        return Some(StateFault::Shape { expected: parameter.shape.clone(), found: shape.to_vec() });
+        return Some(StateFault::Shape {
+            expected: parameter.shape.clone(),
+            found: shape.to_vec(),
+        });
     }
-    (dtype != parameter.dtype).then_some(StateFault::Type { expected: parameter.dtype, found: dtype })
+    (dtype != parameter.dtype)
+        .then_some(StateFault::Type { expected: parameter.dtype, found: dtype })
 }
 
 /// What is wrong with the elements of a tensor.
@@ -194,7 +215,8 @@ struct Parameters {
 impl Parameters {
     fn of<M: Module>(module: &M) -> Self {
         let numbers = identity::numbers(module);
-        let mut parameters = Self { numbers, path: ParameterPath::default(), found: BTreeMap::new() };
+        let mut parameters =
+            Self { numbers, path: ParameterPath::default(), found: BTreeMap::new() };
         module.visit(&mut parameters);
         parameters
     }
@@ -224,7 +246,11 @@ impl ModuleVisitor for Parameters {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.base();
-        let parameter = Parameter { path: self.path.join(), shape: value.dims().to_vec(), dtype: value.dtype() };
+        let parameter = Parameter {
+            path: self.path.join(),
+            shape: value.dims().to_vec(),
+            dtype: value.dtype(),
+        };
         self.found.entry(self.numbers[&param.id.val()]).or_insert(parameter);
     }
 }

@@ -27,7 +27,13 @@ pub(super) fn restore<M: Module>(
     extent: Extent,
 ) -> Result<M, CheckpointError> {
     let StoredModule { tensors, frozen, architecture } = stored;
-    let mut check = Check { section, tensors, path: ParameterPath::default(), seen: BTreeSet::new(), outcome: Ok(()) };
+    let mut check = Check {
+        section,
+        tensors,
+        path: ParameterPath::default(),
+        seen: BTreeSet::new(),
+        outcome: Ok(()),
+    };
     module.visit(&mut check);
     check.outcome?;
     let unexpected = tensors.keys().filter(|path| !check.seen.contains(*path));
@@ -40,12 +46,19 @@ pub(super) fn restore<M: Module>(
     };
     if let Some(difference) = architecture::difference(&architecture::of(&module), architecture) {
         let architecture::Difference { path, left: expected, right: found, more } = difference;
-        return Err(CheckpointError::OtherArchitecture { name: name(section, &path), expected, found, more });
+        return Err(CheckpointError::OtherArchitecture {
+            name: name(section, &path),
+            expected,
+            found,
+            more,
+        });
     }
     let mut fill = Fill { tensors, path: ParameterPath::default(), frozen: None };
     if extent == Extent::Training {
         let places = identity::identities(&module);
-        let known = places.iter().filter_map(|(path, id)| Some((path.as_str(), id.val(), tensors.get(path)?.number)));
+        let known = places
+            .iter()
+            .filter_map(|(path, id)| Some((path.as_str(), id.val(), tensors.get(path)?.number)));
         if let Some((first, second, in_file)) = identity::other_ties(known) {
             let (first, second) = (name(section, first), name(section, second));
             return Err(CheckpointError::OtherTies { first, second, in_file });
@@ -70,14 +83,19 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// `shape` is that of the stored form; `dtype` gets the stored type and answers with the type of the parameter.
+    /// `shape` is that of the stored form; `dtype` gets the stored type and answers with the type
+    /// of the parameter.
     fn expect(&mut self, shape: Vec<usize>, dtype: impl FnOnce(DType) -> DType) {
         if self.outcome.is_ok() {
             self.outcome = self.try_expect(shape, dtype);
         }
     }
 
-    fn try_expect(&mut self, expected: Vec<usize>, dtype: impl FnOnce(DType) -> DType) -> Result<(), CheckpointError> {
+    fn try_expect(
+        &mut self,
+        expected: Vec<usize>,
+        dtype: impl FnOnce(DType) -> DType,
+    ) -> Result<(), CheckpointError> {
         let path = self.path.join();
         let name = format!("{}.{path}", self.section);
         let Some(stored) = self.tensors.get(&path) else {
@@ -87,11 +105,19 @@ impl Check<'_> {
             return Err(CheckpointError::DuplicatePath { name });
         }
         if stored.shape != expected {
-            return Err(CheckpointError::ShapeMismatch { name, expected, found: stored.shape.clone() });
+            return Err(CheckpointError::ShapeMismatch {
+                name,
+                expected,
+                found: stored.shape.clone(),
+            });
         }
         let found = found_dtype(stored);
         let expected = dtype(found);
-        if expected == found { Ok(()) } else { Err(CheckpointError::DTypeMismatch { name, expected, found }) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(CheckpointError::DTypeMismatch { name, expected, found })
+        }
     }
 }
 
@@ -100,8 +126,9 @@ fn found_dtype(stored: &StoredTensor) -> DType {
     burn_dtype(stored.dtype).unwrap_or(DType::Bool(BoolStore::Native))
 }
 
-/// An initialised parameter states its shape and type. A lazy one knows the shape of its stored form, but its type only
-/// when it is made: making it is saved where the file holds the default type of the device.
+/// An initialised parameter states its shape and type. A lazy one knows the shape of its stored
+/// form, but its type only when it is made: making it is saved where the file holds the default
+/// type of the device.
 macro_rules! check_numbers {
     ($method:ident, $kind:ty, $default:ident) => {
         fn $method<const D: usize>(&mut self, param: &Param<Tensor<D, $kind>>) {
@@ -111,7 +138,11 @@ macro_rules! check_numbers {
             } else {
                 self.expect(param.lazy_shape().to_vec(), |found| {
                     let default = DType::from(param.lazy_device().settings().$default);
-                    if found == default { default } else { param.transform_for_save().val().dtype() }
+                    if found == default {
+                        default
+                    } else {
+                        param.transform_for_save().val().dtype()
+                    }
                 });
             }
         }
@@ -155,8 +186,8 @@ impl<'a> Fill<'a> {
     }
 }
 
-/// `transform_for_load` keeps device, mappers and `require_grad` and initialises nothing; the tensor is made on the
-/// device of the parameter, with its autodiff, and is a leaf.
+/// `transform_for_load` keeps device, mappers and `require_grad` and initialises nothing; the
+/// tensor is made on the device of the parameter, with its autodiff, and is a leaf.
 impl ModuleMapper for Fill<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.enter(name);
@@ -172,18 +203,26 @@ impl ModuleMapper for Fill<'_> {
         let tensor = Tensor::from_data(stored.data(), (&device, found_dtype(stored)));
         let param = param.transform_for_load(tensor, id);
         match self.frozen {
-            Some(frozen) if device.is_autodiff() => param.set_require_grad(!frozen.contains(&self.path.join())),
+            Some(frozen) if device.is_autodiff() => {
+                param.set_require_grad(!frozen.contains(&self.path.join()))
+            }
             _ => param,
         }
     }
 
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
         let Some(stored) = self.take() else { return param };
-        let (id, tensor) = (param.id, Tensor::from_data(stored.data(), (&param.lazy_device(), found_dtype(stored))));
+        let (id, tensor) = (
+            param.id,
+            Tensor::from_data(stored.data(), (&param.lazy_device(), found_dtype(stored))),
+        );
         param.transform_for_load(tensor, id)
     }
 
-    fn map_bool<const D: usize>(&mut self, param: Param<Tensor<D, Bool>>) -> Param<Tensor<D, Bool>> {
+    fn map_bool<const D: usize>(
+        &mut self,
+        param: Param<Tensor<D, Bool>>,
+    ) -> Param<Tensor<D, Bool>> {
         let Some(stored) = self.take() else { return param };
         let (id, tensor) = (param.id, Tensor::from_data(stored.data(), &param.lazy_device()));
         param.transform_for_load(tensor, id)

@@ -23,18 +23,24 @@ pub(super) enum Section {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredModule {
     pub(super) tensors: Tensors,
-    /// Paths of the float parameters that are not trained; `None` for a module outside any graph, which does not record
-    /// it.
+    /// Paths of the float parameters that are not trained; `None` for a module outside any graph,
+    /// which does not record it.
     pub(super) frozen: Option<BTreeSet<String>>,
     /// `None` in a file from another program.
     pub(super) architecture: Option<Architecture>,
 }
 
 impl StoredModule {
-    /// Numbers in the float parameters. Each shape is that of bytes in the file, so no product wraps.
+    /// Numbers in the float parameters. Each shape is that of bytes in the file, so no product
+    /// wraps.
     pub(super) fn num_params(&self) -> usize {
-        let float = |tensor: &&StoredTensor| burn_dtype(tensor.dtype).is_some_and(|dtype| dtype.is_float());
-        self.tensors.values().filter(float).map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+        let float =
+            |tensor: &&StoredTensor| burn_dtype(tensor.dtype).is_some_and(|dtype| dtype.is_float());
+        self.tensors
+            .values()
+            .filter(float)
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
     }
 }
 
@@ -47,8 +53,9 @@ impl Section {
     }
 }
 
-/// One parameter. The length of `bytes` is the product of `shape` and the width of `dtype`: [`super::collect`] gets it
-/// from a tensor, and the safetensors reader rejects a file where it does not hold.
+/// One parameter. The length of `bytes` is the product of `shape` and the width of `dtype`:
+/// [`super::collect`] gets it from a tensor, and the safetensors reader rejects a file where it
+/// does not hold.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredTensor {
     pub(super) dtype: Dtype,
@@ -66,7 +73,10 @@ impl StoredTensor {
             Some(dtype) if self.dtype != Dtype::BOOL => {
                 TensorData::from_bytes_vec(bytes.to_vec(), self.shape.clone(), dtype)
             }
-            _ => TensorData::new(bytes.iter().map(|byte| *byte != 0).collect::<Vec<bool>>(), self.shape.clone()),
+            _ => TensorData::new(
+                bytes.iter().map(|byte| *byte != 0).collect::<Vec<bool>>(),
+                self.shape.clone(),
+            ),
         }
     }
 }
@@ -101,7 +111,8 @@ impl PartialEq for Blob {
     }
 }
 
-/// The safetensors name of an element type. Booleans are stored as one byte each, however the device holds them.
+/// The safetensors name of an element type. Booleans are stored as one byte each, however the
+/// device holds them.
 pub(super) fn stored_dtype(dtype: DType) -> Option<Dtype> {
     Some(match dtype {
         DType::F64 => Dtype::F64,
@@ -121,7 +132,8 @@ pub(super) fn stored_dtype(dtype: DType) -> Option<Dtype> {
     })
 }
 
-/// The burn name of a stored element type; `None` for the sub-byte and 8-bit floats, which burn lacks.
+/// The burn name of a stored element type; `None` for the sub-byte and 8-bit floats, which burn
+/// lacks.
 pub(super) fn burn_dtype(dtype: Dtype) -> Option<DType> {
     Some(match dtype {
         Dtype::F64 => DType::F64,

@@ -71,7 +71,11 @@ impl FitConfig {
     /// patience, positive and finite seconds, a share in (0, 1), and those of
     /// [`TrainerConfig::validate`].
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let counts = [("epochs", Some(self.epochs)), ("steps", self.steps), ("patience", Some(self.patience))];
+        let counts = [
+            ("epochs", Some(self.epochs)),
+            ("steps", self.steps),
+            ("patience", Some(self.patience)),
+        ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
             return Err(ConfigError::Zero { config: CONFIG, field });
         }

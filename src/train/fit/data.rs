@@ -140,7 +140,13 @@ where
         self.0.check()?;
         let expected = self.len();
         let rows = |shape: &[usize]| shape.first().copied().unwrap_or(0);
-        match self.1.parts().into_iter().map(|part| rows(&part.shape)).find(|&found| found != expected) {
+        match self
+            .1
+            .parts()
+            .into_iter()
+            .map(|part| rows(&part.shape))
+            .find(|&found| found != expected)
+        {
             None => Ok(()),
             Some(found) => Err(FitDataError::Lengths { what: "condition", expected, found }),
         }
@@ -188,7 +194,11 @@ impl<T: FitData> FitData for Weighted<T> {
     fn check(&self) -> Result<(), FitDataError> {
         self.data.check()?;
         let (expected, found) = (self.data.len(), self.weights.len());
-        if expected == found { Ok(()) } else { Err(FitDataError::Lengths { what: "weights", expected, found }) }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(FitDataError::Lengths { what: "weights", expected, found })
+        }
     }
 }
 
@@ -234,11 +244,13 @@ pub(super) fn weighed<T: FitData>(
 ) -> Result<(Vec<usize>, Option<Vec<f64>>), FitDataError> {
     data.check()?;
     let weights = data.weights();
-    let wrong = |weights: &[f64]| weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0));
+    let wrong =
+        |weights: &[f64]| weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0));
     if let Some((weights, example)) = weights.and_then(|weights| Some((weights, wrong(weights)?))) {
         return Err(FitDataError::Weight { example, found: weights[example] });
     }
-    let rows: Vec<usize> = (0..data.len()).filter(|&row| weights.is_none_or(|weights| weights[row] > 0.0)).collect();
+    let rows: Vec<usize> =
+        (0..data.len()).filter(|&row| weights.is_none_or(|weights| weights[row] > 0.0)).collect();
     if rows.len() < least {
         return Err(FitDataError::TooFew { what, least, found: rows.len() });
     }

@@ -45,7 +45,10 @@ impl<F: FitFlow> fmt::Display for FitError<F> {
             Self::Train(error) => error.fmt(f),
             Self::Broken { error, best } => {
                 let step = best.report.best_step;
-                write!(f, "the training broke off: {error}; the error holds the best weights, of step {step}")
+                write!(
+                    f,
+                    "the training broke off: {error}; the error holds the best weights, of step {step}"
+                )
             }
         }
     }

@@ -19,7 +19,12 @@ pub(super) struct Examples<'a, T> {
 
 impl<'a, T: FitData> Examples<'a, T> {
     /// The examples `rows`; `weights` are those of the whole set.
-    pub(super) fn new(data: &'a T, rows: Vec<usize>, weights: Option<&[f64]>, chunk: usize) -> Self {
+    pub(super) fn new(
+        data: &'a T,
+        rows: Vec<usize>,
+        weights: Option<&[f64]>,
+        chunk: usize,
+    ) -> Self {
         let weights = weights.map(|weights| rows.iter().map(|&row| weights[row]).collect());
         Self { data, rows, weights, chunk }
     }
@@ -90,7 +95,8 @@ impl<'a, T: FitData> Examples<'a, T> {
             match flow.admits(&x, &context).map_err(|error| self.numbered(error, &places)) {
                 // All such elements are counted, over all batches.
                 Err(FlowError::NonFiniteInput { count, example, .. }) => {
-                    fault = Some(fault.map_or((count, example), |(sum, first)| (sum + count, first)));
+                    fault =
+                        Some(fault.map_or((count, example), |(sum, first)| (sum + count, first)));
                 }
                 checked => checked?,
             }
@@ -103,14 +109,19 @@ impl<'a, T: FitData> Examples<'a, T> {
     }
 
     /// The log-likelihood of every example, in order.
-    pub(super) fn evaluate<F>(&self, flow: &F, device: &Device) -> Result<LogLikelihood<F::Provenance>, FlowError>
+    pub(super) fn evaluate<F>(
+        &self,
+        flow: &F,
+        device: &Device,
+    ) -> Result<LogLikelihood<F::Provenance>, FlowError>
     where
         F: FitFlow<Data = T::Data, Context = T::Context>,
     {
         let mut all: Option<LogLikelihood<F::Provenance>> = None;
         for places in self.chunks() {
             let (x, context) = self.batch(&places, device);
-            let found = flow.evaluate_given(x, &context).map_err(|error| self.numbered(error, &places))?;
+            let found =
+                flow.evaluate_given(x, &context).map_err(|error| self.numbered(error, &places))?;
             match &mut all {
                 Some(all) => all.extend(found),
                 None => all = Some(found),
@@ -129,7 +140,9 @@ fn numbered(error: FlowError, rows: &[usize]) -> FlowError {
         FlowError::NonFiniteLikelihood { example, value } => {
             FlowError::NonFiniteLikelihood { example: rows[example], value }
         }
-        FlowError::Level { example, found, levels } => FlowError::Level { example: rows[example], found, levels },
+        FlowError::Level { example, found, levels } => {
+            FlowError::Level { example: rows[example], found, levels }
+        }
         FlowError::NonFiniteCondition(mut condition) => {
             condition.row = condition.row.map(|row| rows[row]);
             FlowError::NonFiniteCondition(condition)

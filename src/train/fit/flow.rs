@@ -34,7 +34,11 @@ pub trait FitFlow: Module {
     ///
     /// # Errors
     /// If the batch does not fit, or if a layer cannot be initialised from it.
-    fn initialized(flow: Uninit<Self>, x: Self::Data, context: &Self::Context) -> Result<Self, FlowError>;
+    fn initialized(
+        flow: Uninit<Self>,
+        x: Self::Data,
+        context: &Self::Context,
+    ) -> Result<Self, FlowError>;
 
     /// Whether a batch and its condition fit and are finite.
     ///
@@ -93,7 +97,11 @@ where
         self.given(context).log_prob(x)
     }
 
-    fn evaluate_given(&self, x: S::Data, context: &C) -> Result<LogLikelihood<S::Provenance>, FlowError> {
+    fn evaluate_given(
+        &self,
+        x: S::Data,
+        context: &C,
+    ) -> Result<LogLikelihood<S::Provenance>, FlowError> {
         self.given(context).evaluate(x)
     }
 
@@ -112,7 +120,10 @@ pub trait FitStart {
     ///
     /// # Errors
     /// Those of [`FitFlow::initialized`].
-    fn start(self, batch: impl FnOnce(&Device) -> BatchOf<Self::Flow>) -> Result<Self::Flow, FlowError>;
+    fn start(
+        self,
+        batch: impl FnOnce(&Device) -> BatchOf<Self::Flow>,
+    ) -> Result<Self::Flow, FlowError>;
 }
 
 /// A batch of a flow and its condition.
@@ -173,7 +184,8 @@ impl<F: FitFlow> Objective<F> for WeightedLoss<F> {
         let Some((x, context, weights)) = &self.weighted else { return self.loss.loss(model) };
         let log_prob = model.log_prob_given(x.clone(), context);
         let weights = weights.clone().cast(log_prob.dtype());
-        let weights = if log_prob.is_autodiff() { constant(weights, &log_prob.device()) } else { weights };
+        let weights =
+            if log_prob.is_autodiff() { constant(weights, &log_prob.device()) } else { weights };
         (log_prob * weights).mean().neg()
     }
 

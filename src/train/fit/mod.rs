@@ -107,7 +107,8 @@ impl FitConfig {
         self.validate()?;
         let (rows, weights) = weighed(data, "data", 2)?;
         let order = shuffled(rows.len(), self.seed, HELD_OUT_STREAM);
-        let n_held = ((self.held_out * rows.len() as f64).round() as usize).clamp(1, rows.len() - 1);
+        let n_held =
+            ((self.held_out * rows.len() as f64).round() as usize).clamp(1, rows.len() - 1);
         let part = |places: &[usize]| {
             let mut part: Vec<usize> = places.iter().map(|&place| rows[place]).collect();
             part.sort_unstable();
@@ -121,7 +122,12 @@ impl FitConfig {
     ///
     /// # Errors
     /// As [`FitConfig::fit`].
-    pub fn fit_held_out<S, T, H>(&self, flow: S, data: &T, held_out: &H) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
+    pub fn fit_held_out<S, T, H>(
+        &self,
+        flow: S,
+        data: &T,
+        held_out: &H,
+    ) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
     where
         S: FitStart,
         T: FitData<Data = <S::Flow as FitFlow>::Data, Context = <S::Flow as FitFlow>::Context>,
@@ -152,7 +158,8 @@ impl FitConfig {
             self.validate_weighted()?;
         }
         let batch_size = self.batch_size.min(train.len());
-        let order = Batches::new(train.len(), batch_size, self.seed).expect("from 1 to all of the examples");
+        let order = Batches::new(train.len(), batch_size, self.seed)
+            .expect("from 1 to all of the examples");
         let flow = self.started(flow, &train)?;
         let plain = device(&flow).without_autodiff();
         train.check(&flow, &plain)?;
@@ -241,7 +248,8 @@ where
             best.report.curve = curve;
             shown.held_out(best.report.held_out.mean());
             let waited = self.epoch(step) - best.report.best_epoch;
-            let end = limit.or((waited >= self.config.patience).then_some(FitEnd::Patience(waited)));
+            let end =
+                limit.or((waited >= self.config.patience).then_some(FitEnd::Patience(waited)));
             if let Some(end) = end {
                 self.finish(&mut best, end);
                 return Ok(best);
@@ -265,7 +273,10 @@ where
         if step >= most {
             return Some(FitEnd::Steps);
         }
-        let late = self.config.seconds.is_some_and(|seconds| self.began.elapsed().as_secs_f64() >= seconds);
+        let late = self
+            .config
+            .seconds
+            .is_some_and(|seconds| self.began.elapsed().as_secs_f64() >= seconds);
         late.then_some(FitEnd::Seconds)
     }
 
@@ -274,7 +285,8 @@ where
         let flow = self.trainer.average();
         let plain = self.device.clone().without_autodiff();
         let likelihood = {
-            let _scope = Seeded::new(&plain, StepSeed::new(self.config.seed).seed(0, Purpose::Evaluation));
+            let _scope =
+                Seeded::new(&plain, StepSeed::new(self.config.seed).seed(0, Purpose::Evaluation));
             self.held_out.evaluate(flow, &plain)?
         };
         let held_out = MeanLikelihood::new(&likelihood, self.held_out.weights());

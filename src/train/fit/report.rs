@@ -24,7 +24,9 @@ impl Display for FitEnd {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         match self {
             Self::Epochs => f.write_str("all epochs were done"),
-            Self::Patience(epochs) => write!(f, "the held-out likelihood had not risen for {epochs} epochs"),
+            Self::Patience(epochs) => {
+                write!(f, "the held-out likelihood had not risen for {epochs} epochs")
+            }
             Self::Steps => f.write_str("the limit of updates was reached"),
             Self::Seconds => f.write_str("the limit of time was reached"),
             Self::Broken => f.write_str("an update failed"),
@@ -65,8 +67,10 @@ impl<P: Provenance> MeanLikelihood<P> {
         let nats = likelihood.nats();
         let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
         let total: f64 = (0..nats.len()).map(weight).sum();
-        let mean = nats.iter().enumerate().map(|(row, nats)| weight(row) * nats).sum::<f64>() / total;
-        let squares = nats.iter().enumerate().map(|(row, nats)| (weight(row) * (nats - mean)).powi(2));
+        let mean =
+            nats.iter().enumerate().map(|(row, nats)| weight(row) * nats).sum::<f64>() / total;
+        let squares =
+            nats.iter().enumerate().map(|(row, nats)| (weight(row) * (nats - mean)).powi(2));
         let (n, squares) = (nats.len() as f64, squares.sum::<f64>());
         let standard_error = (nats.len() > 1).then(|| (n / (n - 1.0) * squares).sqrt() / total);
         let (dims, provenance) = (likelihood.dims(), likelihood.provenance());
@@ -152,11 +156,18 @@ pub struct FitReport<P> {
 
 impl<P: Provenance> Display for FitReport<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
-        let Self { held_out, best_step, best_epoch, steps, epochs, examples, seconds, end, .. } = self;
+        let Self { held_out, best_step, best_epoch, steps, epochs, examples, seconds, end, .. } =
+            self;
         let n = held_out.examples;
-        write!(f, "Held out: {held_out}, on {n} examples, with the weights after update {best_step} ")?;
+        write!(
+            f,
+            "Held out: {held_out}, on {n} examples, with the weights after update {best_step} "
+        )?;
         writeln!(f, "(epoch {best_epoch}).")?;
-        write!(f, "Trained on {examples} examples in {steps} updates, {epochs} epochs, {seconds:.1} s; ")?;
+        write!(
+            f,
+            "Trained on {examples} examples in {steps} updates, {epochs} epochs, {seconds:.1} s; "
+        )?;
         write!(f, "it ended because {end}.")
     }
 }

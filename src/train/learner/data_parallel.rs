@@ -14,18 +14,21 @@ use crate::train::gradient::scale;
 use crate::train::tied::{self, tie};
 use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, trained};
 
-/// A flow with the steps of burn's `Learner` on several devices: its update is that of one device that saw the joined batch.
+/// A flow with the steps of burn's `Learner` on several devices: its update is that of one device
+/// that saw the joined batch.
 /// ```text
 /// worker i     g_i = gradient of the mean loss of its part of the batch, with weights copied from the first device
 /// burn         g = Σ_i g_i                        burn-train 0.22.1 adds the parts up; it does not average them
 /// here         g ← g/n, clipped to a global norm; optimizer; average ← average − (1 − d)·(average − weights)
 /// ```
-/// All of it happens once, on the first device, in `TrainStep::optimize`, which burn calls there: workers clip nothing, so that the clip is
-/// that of the joined gradient. The moving average is part of the module, so that burn's checkpointers write it and bring it back, and
-/// nothing in a checkpoint depends on the number of devices. Validation uses the average.
+/// All of it happens once, on the first device, in `TrainStep::optimize`, which burn calls there:
+/// workers clip nothing, so that the clip is that of the joined gradient. The moving average is
+/// part of the module, so that burn's checkpointers write it and bring it back, and nothing in a
+/// checkpoint depends on the number of devices. Validation uses the average.
 ///
-/// The parts must be equally large: give the training's loader to a [`ShardedLoader`](super::ShardedLoader). The model is started from data
-/// before it comes here, once, and every worker's copy is made from it.
+/// The parts must be equally large: give the training's loader to a
+/// [`ShardedLoader`](super::ShardedLoader). The model is started from data before it comes here,
+/// once, and every worker's copy is made from it.
 ///
 /// | strategy of burn | `n_parts` |
 /// |---|---|
@@ -34,10 +37,12 @@ use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, traine
 /// | `grads_accumulation(k)` | times `k` |
 /// | `ExecutionStrategy::ddp` with `ReduceOperation::Mean` | 1: the parts are averaged on the way back already |
 ///
-/// Draws: a generator of burn's is global to a backend, and workers take from it in the order in which they happen to come. What is random
-/// within a step, such as dequantization noise, is therefore another in each run on several devices; order and augmentation of the data are not.
+/// Draws: a generator of burn's is global to a backend, and workers take from it in the order in
+/// which they happen to come. What is random within a step, such as dequantization noise, is
+/// therefore another in each run on several devices; order and augmentation of the data are not.
 ///
-/// A part that is not finite stops the training and the update does not happen: see [`MaximumLikelihood`].
+/// A part that is not finite stops the training and the update does not happen: see
+/// [`MaximumLikelihood`].
 #[derive(Module, Debug)]
 pub struct DataParallel<M> {
     /// The flow in training.
@@ -55,14 +60,23 @@ pub struct DataParallel<M> {
 }
 
 impl<M: Likelihood> DataParallel<M> {
-    /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at becomes that of the joined gradient.
+    /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at
+    /// becomes that of the joined gradient.
     ///
     /// # Errors
-    /// [`TrainError::Config`] if there are none, or if `decay` is none; [`TrainError::NothingTrained`],
-    /// [`TrainError::Clones`] and [`TrainError::Device`] as for [`Trainer::new`](crate::train::Trainer::new).
-    pub fn new(model: MaximumLikelihood<M>, n_parts: usize, decay: EmaDecay) -> Result<Self, TrainError> {
+    /// [`TrainError::Config`] if there are none, or if `decay` is none;
+    /// [`TrainError::NothingTrained`], [`TrainError::Clones`] and [`TrainError::Device`] as for
+    /// [`Trainer::new`](crate::train::Trainer::new).
+    pub fn new(
+        model: MaximumLikelihood<M>,
+        n_parts: usize,
+        decay: EmaDecay,
+    ) -> Result<Self, TrainError> {
         if n_parts == 0 {
-            return Err(TrainError::Config(ConfigError::Zero { config: "DataParallel", field: "n_parts" }));
+            return Err(TrainError::Config(ConfigError::Zero {
+                config: "DataParallel",
+                field: "n_parts",
+            }));
         }
         decay.validate()?;
         trained::check(&model.model)?;
@@ -82,7 +96,11 @@ impl<M: Likelihood> DataParallel<M> {
         rate: ModuleLearningRate,
         sum: GradientsParams,
     ) -> Result<Self, TrainError> {
-        let mean = if self.n_parts == 1 { sum } else { scale(sum, &self.learned, 1.0 / self.n_parts as f64) };
+        let mean = if self.n_parts == 1 {
+            sum
+        } else {
+            scale(sum, &self.learned, 1.0 / self.n_parts as f64)
+        };
         let (gradients, _) = clip_global_norm(mean, &self.learned, self.max_norm)?;
         let updates = self.updates.val().into_data().iter::<i64>().sum::<i64>();
         // An optimizer updates a parameter only at its first place.
@@ -103,7 +121,12 @@ impl<M: Likelihood> TrainStep for DataParallel<M> {
         TrainStep::step(&self.learned, data)
     }
 
-    fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, sum: GradientsParams) -> Self {
+    fn optimize(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        sum: GradientsParams,
+    ) -> Self {
         // The sum lacks the part that failed.
         if self.learned.failure().is_some() {
             return self;
@@ -114,7 +137,8 @@ impl<M: Likelihood> TrainStep for DataParallel<M> {
         })
     }
 
-    /// What burn would have each device do for some of the parameters, on the first device for all of them: the clip needs them all.
+    /// What burn would have each device do for some of the parameters, on the first device for all
+    /// of them: the clip needs them all.
     fn optimize_multi(
         self,
         optimizer: &mut ModuleOptimizer,

@@ -8,14 +8,15 @@ use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::{MetricDefinition, MetricEntry, MetricId};
 use burn::train::renderer::{
-    EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining,
+    EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
+    MetricsRendererTraining,
 };
 
-/// A renderer for where there is no terminal: a line for each metric after each half of an epoch, to the standard
-/// output.
+/// A renderer for where there is no terminal: a line for each metric after each half of an epoch,
+/// to the standard output.
 ///
-/// burn's own prints the progress of every batch there, and no metric before the end. If the standard output is closed
-/// or full, the training goes on without it.
+/// burn's own prints the progress of every batch there, and no metric before the end. If the
+/// standard output is closed or full, the training goes on without it.
 #[derive(Debug, Default)]
 pub struct EpochLog {
     names: HashMap<MetricId, String>,
@@ -25,7 +26,8 @@ pub struct EpochLog {
     epoch: usize,
 }
 
-/// Prints a line, if the standard output takes it: `println!` would panic, and so end the training, if it is closed.
+/// Prints a line, if the standard output takes it: `println!` would panic, and so end the training,
+/// if it is closed.
 fn line(text: Arguments<'_>) {
     let _ = writeln!(stdout().lock(), "{text}");
 }
@@ -50,7 +52,8 @@ impl EpochLog {
         for (id, text) in self.latest.drain(..) {
             let name = self.names.get(&id).map_or("metric", String::as_str);
             // Of "epoch 1.0 - batch 0.9" the half that is about the epoch.
-            let value = text.split(" - batch").next().unwrap_or_default().trim_start_matches("epoch ");
+            let value =
+                text.split(" - batch").next().unwrap_or_default().trim_start_matches("epoch ");
             line(format_args!("epoch {} {}: {name} {value}", self.epoch, self.split));
         }
     }
@@ -65,7 +68,10 @@ impl MetricsRendererTraining for EpochLog {
         self.keep(state);
     }
 
-    fn on_train_end(&mut self, summary: Option<LearnerSummary>) -> Result<(), Box<dyn std::error::Error>> {
+    fn on_train_end(
+        &mut self,
+        summary: Option<LearnerSummary>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
         if let Some(summary) = summary {
             line(format_args!("{summary}"));
         }
@@ -74,7 +80,13 @@ impl MetricsRendererTraining for EpochLog {
 }
 
 impl TrainingProgressLogger for EpochLog {
-    fn start(&mut self, _total_epochs: usize, starting_epoch: usize, _items: Option<usize>, _label: Option<&str>) {
+    fn start(
+        &mut self,
+        _total_epochs: usize,
+        starting_epoch: usize,
+        _items: Option<usize>,
+        _label: Option<&str>,
+    ) {
         self.epoch = starting_epoch;
     }
 

@@ -11,8 +11,8 @@ use crate::train::{NegativeLogLikelihood, NonFinitePlace, Objective};
 /// A model whose log-likelihood, or a bound on it, can be differentiated: what
 /// [`MaximumLikelihood`](super::MaximumLikelihood) trains.
 pub trait Likelihood: Density + Module + ModuleDisplay {
-    /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what only one draw met is
-    /// not found.
+    /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what
+    /// only one draw met is not found.
     fn fault(&self, data: Self::Data) -> Option<NonFinitePlace>;
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::TensorReadError;
 use burn::train::metric::{
-    Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry, SerializedEntry,
+    Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
+    SerializedEntry,
     state::{FormatOptions, NumericMetricState},
 };
 
@@ -24,8 +25,8 @@ enum Unit {
 /// bits per dim      −mean(ln p) / (D ln 2)          lower is better
 /// nats              mean(ln p), per example         higher is better
 /// ```
-/// Both are means over the examples, whatever the sizes of the batches. Batches of a training epoch are seen by the weights of their time, so
-/// its mean belongs to no single model.
+/// Both are means over the examples, whatever the sizes of the batches. Batches of a training epoch
+/// are seen by the weights of their time, so its mean belongs to no single model.
 ///
 /// The name is that of a file in the folder of the run, so it has no slash.
 #[derive(Clone)]
@@ -52,9 +53,11 @@ impl<P: Provenance> LikelihoodMetric<P> {
         Self { name, unit, provenance, state: NumericMetricState::default() }
     }
 
-    /// burn's entry with every number in four decimals: its own format takes negative numbers for tiny ones.
+    /// burn's entry with every number in four decimals: its own format takes negative numbers for
+    /// tiny ones.
     fn entry(&self, entry: SerializedEntry) -> SerializedEntry {
-        let [epoch, batch] = [self.state.running_value(), self.state.current_value()].map(|value| value.current());
+        let [epoch, batch] =
+            [self.state.running_value(), self.state.current_value()].map(|value| value.current());
         SerializedEntry::new(format!("epoch {epoch:.4} - batch {batch:.4}"), entry.serialized)
     }
 }
@@ -64,8 +67,16 @@ impl<P: Provenance + Sync> Metric for LikelihoodMetric<P> {
 
     /// # Panics
     /// If the likelihoods have another provenance, such as another number of importance samples.
-    fn update(&mut self, item: &Self::Input, _: &MetricMetadata) -> Result<SerializedEntry, TensorReadError> {
-        assert_eq!(item.provenance(), self.provenance, "examples of one evaluation have one provenance");
+    fn update(
+        &mut self,
+        item: &Self::Input,
+        _: &MetricMetadata,
+    ) -> Result<SerializedEntry, TensorReadError> {
+        assert_eq!(
+            item.provenance(),
+            self.provenance,
+            "examples of one evaluation have one provenance"
+        );
         let nats: Vec<f64> = item.nats().try_into_data_as::<f64>()?.iter::<f64>().collect();
         let mean = nats.iter().sum::<f64>() / nats.len() as f64;
         let value = match self.unit {

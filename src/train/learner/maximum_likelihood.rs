@@ -22,16 +22,19 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 /// loss       minus the mean log-likelihood of the batch, nats per example
 /// gradient   clipped to a global norm
 /// ```
-/// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger than many gradients here.
+/// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger
+/// than many gradients here.
 ///
-/// A loss, a gradient or new weights that are not finite (the optimizer's own state is not visible here), a model
-/// without trained parameters, and clones of a layer that differ: each leaves the weights unchanged and stops the
-/// training through the [`Interrupter`], which `SupervisedTraining` must be given: [`MaximumLikelihood::interrupter`].
-/// Ask the model that comes back for its [`failure`](MaximumLikelihood::failure), which names the layer that a loss
-/// failed at. `LearningResult::interrupted` has it too, but burn-train 0.22.1's dashboard clears it, and
-/// `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was accumulated before the
-/// step that failed may still move the weights once: its gradients are finite, and none of the failed batch is among
-/// them. Each batch is clipped by itself then, not their sum.
+/// A loss, a gradient or new weights that are not finite (the optimizer's own state is not visible
+/// here), a model without trained parameters, and clones of a layer that differ: each leaves the
+/// weights unchanged and stops the training through the [`Interrupter`], which `SupervisedTraining`
+/// must be given: [`MaximumLikelihood::interrupter`]. Ask the model that comes back for its
+/// [`failure`](MaximumLikelihood::failure), which names the layer that a loss failed at.
+/// `LearningResult::interrupted` has it too, but burn-train 0.22.1's dashboard clears it, and
+/// `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was
+/// accumulated before the step that failed may still move the weights once: its gradients are
+/// finite, and none of the failed batch is among them. Each batch is clipped by itself then, not
+/// their sum.
 ///
 /// # Panics
 /// A step, on a batch that is none of the model's: burn's steps have no errors.
@@ -137,8 +140,8 @@ impl<M: Likelihood> MaximumLikelihood<M> {
     /// Trains networks in another precision. The weights that the optimizer sees stay as they are.
     ///
     /// # Errors
-    /// Those of [`Precision::validate`] and [`Precision::check`]; [`ConfigError::Choice`] for a loss scale that
-    /// changes, since nothing of burn's would save one.
+    /// Those of [`Precision::validate`] and [`Precision::check`]; [`ConfigError::Choice`] for a
+    /// loss scale that changes, since nothing of burn's would save one.
     pub fn with_precision(self, precision: Precision) -> Result<Self, TrainError> {
         precision.validate()?;
         precision.check(&self.model)?;
@@ -163,27 +166,35 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         self.stop.fail(format!("a step failed and changed nothing: {reason}"));
     }
 
-    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`. It forgets an earlier stop, since one training
-    /// after another may be given the same model.
+    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`. It
+    /// forgets an earlier stop, since one training after another may be given the same model.
     pub fn interrupter(&self) -> Interrupter {
         self.stop.interrupter.reset();
         *self.stop.reason() = None;
         self.stop.interrupter.clone()
     }
 
-    /// Why a step failed, if one did since [`MaximumLikelihood::interrupter`] was called: of this model or of any of its clones, among which
-    /// is the model that a training returns.
+    /// Why a step failed, if one did since [`MaximumLikelihood::interrupter`] was called: of this
+    /// model or of any of its clones, among which is the model that a training returns.
     pub fn failure(&self) -> Option<String> {
         self.stop.reason().clone()
     }
 
     /// The gradients of a finite loss, clipped.
-    fn gradients(&self, working: &M, loss: Tensor<1>, data: M::Data) -> Result<GradientsParams, String> {
+    fn gradients(
+        &self,
+        working: &M,
+        loss: Tensor<1>,
+        data: M::Data,
+    ) -> Result<GradientsParams, String> {
         let text = |error: TrainError| error.to_string();
         trained::check(&self.model).and_then(|()| tied::check(&self.model)).map_err(text)?;
-        let value = loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
+        let value =
+            loss.clone().inner().try_into_scalar::<f64>().map_err(|error| error.to_string())?;
         if !value.is_finite() {
-            let place = working.fault(data).map_or(String::new(), |fault| format!(", first not finite at {fault}"));
+            let place = working
+                .fault(data)
+                .map_or(String::new(), |fault| format!(", first not finite at {fault}"));
             return Err(format!("the loss is {value} nats{place}"));
         }
         let scale = self.precision.loss_scale().map_or(1.0, LossScale::start);
@@ -197,7 +208,8 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         clipped.map(|(gradients, _)| gradients).map_err(text)
     }
 
-    /// The model after an update. If its weights are not finite, the model is left unchanged and the training stops.
+    /// The model after an update. If its weights are not finite, the model is left unchanged and
+    /// the training stops.
     fn settled(self, moved: Self) -> Self {
         // An optimizer updates a parameter only at its first place.
         let moved = tie(moved);
@@ -219,15 +231,21 @@ impl<M: Likelihood> TrainStep for MaximumLikelihood<M> {
         let model = &self.model;
         let working = self.precision.working_copy(model);
         let nats = working.log_prob(data.clone());
-        let grads = self.gradients(&working, nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
-            self.fail(&reason);
-            // A parameter without a gradient is left alone.
-            GradientsParams::new()
-        });
+        let grads =
+            self.gradients(&working, nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
+                self.fail(&reason);
+                // A parameter without a gradient is left alone.
+                GradientsParams::new()
+            });
         TrainOutput { grads, item: StepLikelihood::new(nats, model.dims(), model.provenance()) }
     }
 
-    fn optimize(self, optimizer: &mut ModuleOptimizer, rate: ModuleLearningRate, gradients: GradientsParams) -> Self {
+    fn optimize(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        gradients: GradientsParams,
+    ) -> Self {
         let moved = optimizer.step(rate, self.clone(), gradients);
         self.settled(moved)
     }

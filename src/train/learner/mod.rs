@@ -1,7 +1,9 @@
-//! burn's `Learner` for flows (feature `train`): its dashboard, checkpoints, early stopping and device strategies.
+//! burn's `Learner` for flows (feature `train`): its dashboard, checkpoints, early stopping and
+//! device strategies.
 //!
-//! [`Trainer`](super::Trainer) is the crate's own way to train, with averaged weights, one file for a whole run and exact resumption. This
-//! module is for those who train everything else by burn's `SupervisedTraining`:
+//! [`Trainer`](super::Trainer) is the crate's own way to train, with averaged weights, one file for
+//! a whole run and exact resumption. This module is for those who train everything else by burn's
+//! `SupervisedTraining`:
 //!
 //! | burn asks for | here |
 //! |---|---|
@@ -15,17 +17,21 @@
 //!
 //! # Resuming
 //!
-//! burn's checkpointers save model, optimizer and learning rate after an epoch; lazy parameters, boxes and frozen permutations are all in the
-//! model's record. `SupervisedTraining::checkpoint(k)` goes on after epoch `k` with a model that was made by
-//! [`without_data`](crate::Uninit::without_data), bit for bit as if it had not stopped, provided that the loaders start at epoch `k` too:
-//! [`Loader::starting_at_epoch`](crate::data::Loader::starting_at_epoch) and [`SeededLoader::training`]. What burn-train 0.22.1 does not
-//! bring back:
+//! burn's checkpointers save model, optimizer and learning rate after an epoch; lazy parameters,
+//! boxes and frozen permutations are all in the model's record. `SupervisedTraining::checkpoint(k)`
+//! goes on after epoch `k` with a model that was made by
+//! [`without_data`](crate::Uninit::without_data), bit for bit as if it had not stopped, provided
+//! that the loaders start at epoch `k` too:
+//! [`Loader::starting_at_epoch`](crate::data::Loader::starting_at_epoch) and
+//! [`SeededLoader::training`]. What burn-train 0.22.1 does not bring back:
 //!
 //! * the order of burn's own `DataLoader`, whose generator starts again with the process;
-//! * the best value so far of `MetricEarlyStoppingStrategy`: the first epoch after a resume counts as the best;
+//! * the best value so far of `MetricEarlyStoppingStrategy`: the first epoch after a resume counts
+//!   as the best;
 //! * anything within an epoch.
 //!
-//! A checkpoint that does not fit is a panic of burn's, and a checkpoint is three files without a checksum.
+//! A checkpoint that does not fit is a panic of burn's, and a checkpoint is three files without a
+//! checksum.
 
 mod data_parallel;
 mod epoch_log;

@@ -1,4 +1,5 @@
-//! A loader that seeds the device before each batch, so that the noise of a step follows from its seed.
+//! A loader that seeds the device before each batch, so that the noise of a step follows from its
+//! seed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,17 +12,19 @@ use crate::data::{DataError, next_epoch};
 use crate::random::Seeded;
 use crate::train::{Purpose, StepSeed};
 
-/// Any of burn's loaders, which seeds the device before it hands out a batch: the noise of a step then follows from the seed and the step,
-/// and not from what ran before.
+/// Any of burn's loaders, which seeds the device before it hands out a batch: the noise of a step
+/// then follows from the seed and the step, and not from what ran before.
 ///
-/// Training draws fresh noise in each epoch. Evaluation draws the same in every epoch, so that two epochs differ by their weights alone.
+/// Training draws fresh noise in each epoch. Evaluation draws the same in every epoch, so that two
+/// epochs differ by their weights alone.
 ///
-/// The loader controls the device's generator from `iter()` until the iterator is dropped, which burn does at the end
-/// of an epoch. What is drawn in between (by a metric or a batcher) also follows from seed and step. Afterwards the
-/// device's stream continues in a way that depends only on its state before the epoch, as after a [`Seeded`] scope.
+/// The loader controls the device's generator from `iter()` until the iterator is dropped, which
+/// burn does at the end of an epoch. What is drawn in between (by a metric or a batcher) also
+/// follows from seed and step. Afterwards the device's stream continues in a way that depends only
+/// on its state before the epoch, as after a [`Seeded`] scope.
 ///
-/// The generator of a device is global to the process, so this serves one device: the workers of a strategy with several would disturb
-/// each other.
+/// The generator of a device is global to the process, so this serves one device: the workers of a
+/// strategy with several would disturb each other.
 pub struct SeededLoader<O> {
     loader: Arc<dyn DataLoader<O>>,
     seeds: StepSeed,
@@ -32,7 +35,8 @@ pub struct SeededLoader<O> {
 }
 
 impl<O> SeededLoader<O> {
-    /// For the training of the run with the seed `run`, whose next `iter()` is the epoch with the number `epoch`, from 0.
+    /// For the training of the run with the seed `run`, whose next `iter()` is the epoch with the
+    /// number `epoch`, from 0.
     pub fn training(loader: Arc<dyn DataLoader<O>>, run: u64, epoch: usize) -> Self {
         Self::new(loader, StepSeed::new(run), Purpose::Training, Device::default(), epoch)
     }
@@ -42,7 +46,13 @@ impl<O> SeededLoader<O> {
         Self::new(loader, StepSeed::new(run), Purpose::Evaluation, Device::default(), 0)
     }
 
-    fn new(loader: Arc<dyn DataLoader<O>>, seeds: StepSeed, purpose: Purpose, device: Device, epoch: usize) -> Self {
+    fn new(
+        loader: Arc<dyn DataLoader<O>>,
+        seeds: StepSeed,
+        purpose: Purpose,
+        device: Device,
+        epoch: usize,
+    ) -> Self {
         Self { loader, seeds, purpose, device, epoch: AtomicUsize::new(epoch) }
     }
 
@@ -56,8 +66,13 @@ impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
         let epoch = next_epoch(&self.epoch);
         // A number of its own for each step of each epoch: no epoch has 2^32 steps.
-        let first = if self.purpose == Purpose::Training { (epoch as u64).checked_mul(1 << 32) } else { Some(0) };
-        let failed = first.is_none().then_some(DataError::EpochTooLarge { epoch, largest: LAST_EPOCH });
+        let first = if self.purpose == Purpose::Training {
+            (epoch as u64).checked_mul(1 << 32)
+        } else {
+            Some(0)
+        };
+        let failed =
+            first.is_none().then_some(DataError::EpochTooLarge { epoch, largest: LAST_EPOCH });
         Box::new(SeededEpoch {
             batches: self.loader.iter(),
             loader: self,

@@ -38,18 +38,21 @@ impl<const D: usize> Shard for Tensor<D, Int> {
     }
 }
 
-/// Any of burn's loaders, for a training on `n` devices whose steps see the batches that one device would have seen.
+/// Any of burn's loaders, for a training on `n` devices whose steps see the batches that one device
+/// would have seen.
 /// ```text
 /// batch of a step      examples 0 .. B                 the same for every number of devices
 /// device i             examples iB/n .. (i+1)B/n
 /// ```
-/// burn cuts the data set into `n` ranges and gives each device its own, so that the batches, and with them the run, depend on the number of
-/// devices. This loader takes burn's ranges for what they are meant to be, the numbers of the devices, and cuts the batches instead.
+/// burn cuts the data set into `n` ranges and gives each device its own, so that the batches, and
+/// with them the run, depend on the number of devices. This loader takes burn's ranges for what
+/// they are meant to be, the numbers of the devices, and cuts the batches instead.
 ///
-/// Batches must be divisible by `n`: [`DataError::UnequalParts`] ends the training otherwise. `Pass::Shuffled` has no smaller last batch.
+/// Batches must be divisible by `n`: [`DataError::UnequalParts`] ends the training otherwise.
+/// `Pass::Shuffled` has no smaller last batch.
 ///
-/// Every device's loader reads whole batches and drops what is not its own: for images that are decoded in memory that costs
-/// next to nothing beside a step.
+/// Every device's loader reads whole batches and drops what is not its own: for images that are
+/// decoded in memory that costs next to nothing beside a step.
 ///
 /// # Example
 /// ```

@@ -15,8 +15,8 @@ pub struct StepLikelihood<P> {
 }
 
 impl<P: Provenance> StepLikelihood<P> {
-    /// Likelihoods `[batch]` in nats of examples of `dims` numbers. The graph is cut off, so that it can be freed while the metrics are
-    /// still at work.
+    /// Likelihoods `[batch]` in nats of examples of `dims` numbers. The graph is cut off, so that
+    /// it can be freed while the metrics are still at work.
     pub(super) fn new(nats: Tensor<1>, dims: usize, provenance: P) -> Self {
         Self { nats: nats.inner(), dims, provenance }
     }
@@ -50,7 +50,8 @@ impl<P: Provenance> Adaptor<StepLikelihood<P>> for StepLikelihood<P> {
     }
 }
 
-/// The loss, minus the log-likelihood in nats, of each example: burn's `LossMetric` weights batches by their size then.
+/// The loss, minus the log-likelihood in nats, of each example: burn's `LossMetric` weights batches
+/// by their size then.
 impl<P: Provenance> Adaptor<LossInput> for StepLikelihood<P> {
     fn adapt(&self) -> LossInput {
         LossInput::new(self.nats.clone().neg())

@@ -1,9 +1,10 @@
 //! One try of an update on a batch in parts, and a second one where the inverses may be to blame.
 //!
-//! Under [`GradientMemory::Reversible`] the drift guard compares the inputs of a few layers. An inverse between two of them may
-//! give numbers that are not finite, and so a gradient that is not, although the model's own is. Such a gradient is
-//! therefore found once more with every rebuilt input compared: layers whose inverses failed are recomputed from then on,
-//! and only a gradient that is still not finite is the model's.
+//! Under [`GradientMemory::Reversible`] the drift guard compares the inputs of a few layers. An
+//! inverse between two of them may give numbers that are not finite, and so a gradient that is not,
+//! although the model's own is. Such a gradient is therefore found once more with every rebuilt
+//! input compared: layers whose inverses failed are recomputed from then on, and only a gradient
+//! that is still not finite is the model's.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -14,7 +15,8 @@ use crate::train::batch_gradient::BatchGradient;
 use crate::train::{Objective, StepSeed, TrainError, Update};
 
 impl<M: Module> Trainer<M> {
-    /// An update that is done, or an error and nothing changed, with the number of the part that failed.
+    /// An update that is done, or an error and nothing changed, with the number of the part that
+    /// failed.
     pub(super) fn attempt<O: Objective<M>>(
         &mut self,
         device: &Device,
@@ -25,7 +27,9 @@ impl<M: Module> Trainer<M> {
         let rebuilds = matches!(self.config.gradient_memory, GradientMemory::Reversible { .. });
         match first {
             // A loss scale that is too large explains it, too, and is made smaller first.
-            Err((_, TrainError::NonFiniteGradient { .. })) if rebuilds && self.smaller_scale().is_none() => {
+            Err((_, TrainError::NonFiniteGradient { .. }))
+                if rebuilds && self.smaller_scale().is_none() =>
+            {
                 self.try_once(device, model, parts, true)
             }
             first => first,

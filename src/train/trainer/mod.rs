@@ -5,17 +5,19 @@
 //! update     Adam or Adamax, rate warmed up linearly, then by a schedule
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
-//! A loss or gradient that is not finite never reaches the weights, and an update that would make weights, average or
-//! moments not finite is not applied; [`NonFinite`] decides what happens instead.
+//! A loss or gradient that is not finite never reaches the weights, and an update that would make
+//! weights, average or moments not finite is not applied; [`NonFinite`] decides what happens
+//! instead.
 //!
 //! # Going on
-//! Weights, average, moments and the number of the update are all that an update depends on beside its batch: its noise, its rate and (with
-//! [`Batches`](crate::data::Batches)) its batch follow from the number. A run that is killed and resumed from a checkpoint is therefore the
-//! run that never stopped, bit for bit on a CPU.
+//! Weights, average, moments and the number of the update are all that an update depends on beside
+//! its batch: its noise, its rate and (with [`Batches`](crate::data::Batches)) its batch follow
+//! from the number. A run that is killed and resumed from a checkpoint is therefore the run that
+//! never stopped, bit for bit on a CPU.
 //!
 //! # Reference
-//! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in bits/dim, so that the clip is active at
-//! nearly every step.
+//! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in
+//! bits/dim, so that the clip is active at nearly every step.
 
 mod attempt;
 mod saved;
@@ -31,8 +33,8 @@ use super::headroom::{Headroom, Overflow};
 use super::loss_scale::ScaleState;
 use super::tied::{self, tie};
 use super::{
-    Ema, GradientUnit, NonFinite, Objective, Precision, StepSeed, TrainError, TrainerConfig, Update, UpdateOutcome,
-    WarmUp, clip_global_norm, trained,
+    Ema, GradientUnit, NonFinite, Objective, Precision, StepSeed, TrainError, TrainerConfig,
+    Update, UpdateOutcome, WarmUp, clip_global_norm, trained,
 };
 use crate::bijector::replay::{DriftGuard, GradientMemory};
 use crate::random::Seeded;
@@ -49,7 +51,12 @@ struct State<M: Module> {
 
 impl<M: Module> State<M> {
     /// Updates weights and average.
-    fn advance(&mut self, rate: f64, gradients: GradientsParams, tied: bool) -> Result<(), TrainError> {
+    fn advance(
+        &mut self,
+        rate: f64,
+        gradients: GradientsParams,
+        tied: bool,
+    ) -> Result<(), TrainError> {
         let model = self.optimizer.step(rate, self.model.clone(), gradients);
         // An optimizer updates a parameter only at its first place.
         self.model = if tied { tie(model) } else { model };
@@ -73,12 +80,13 @@ pub struct Trainer<M: Module> {
 }
 
 impl<M: Module> Trainer<M> {
-    /// Starts the training of a model, after its data-dependent start. A parameter that occurs at several places, such
-    /// as that of a cloned layer, is trained as one.
+    /// Starts the training of a model, after its data-dependent start. A parameter that occurs at
+    /// several places, such as that of a cloned layer, is trained as one.
     ///
     /// # Errors
-    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`]; [`TrainError::NothingTrained`] if
-    /// all parameters are frozen; [`TrainError::Clones`] for clones of a layer that differ; [`TrainError::Device`].
+    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`];
+    /// [`TrainError::NothingTrained`] if all parameters are frozen; [`TrainError::Clones`] for
+    /// clones of a layer that differ; [`TrainError::Device`].
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
         config.validate()?;
         config.precision.check(&model)?;
@@ -114,31 +122,39 @@ impl<M: Module> Trainer<M> {
         &self.config
     }
 
-    /// What is known of the model's inverses, under [`GradientMemory::Reversible`] and after the first update: which layers are recomputed.
+    /// What is known of the model's inverses, under [`GradientMemory::Reversible`] and after the
+    /// first update: which layers are recomputed.
     pub fn guard(&self) -> Option<&DriftGuard> {
         self.state.guard.as_ref()
     }
 
-    /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows them.
+    /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows
+    /// them.
     ///
-    /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its tensors, is seeded
-    /// for this update first, so that the noise of `loss` depends on [`TrainerConfig::seed`] and
-    /// [`Trainer::step_count`] and not on what ran before. For the same reason choose the batch by the step count: a
-    /// resumed run then sees the same batches as an uninterrupted one.
+    /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its
+    /// tensors, is seeded for this update first, so that the noise of `loss` depends on
+    /// [`TrainerConfig::seed`] and [`Trainer::step_count`] and not on what ran before. For the same
+    /// reason choose the batch by the step count: a resumed run then sees the same batches as an
+    /// uninterrupted one.
     ///
-    /// After the update, successful or not, the device's stream continues in a way that depends only on its state
-    /// before the update, as after a [`Seeded`] scope.
+    /// After the update, successful or not, the device's stream continues in a way that depends
+    /// only on its state before the update, as after a [`Seeded`] scope.
     ///
-    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and knows policies other than
-    /// [`GradientMemory::Store`].
+    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and
+    /// knows policies other than [`GradientMemory::Store`].
     ///
     /// # Errors
-    /// [`TrainError::LossShape`] unless the loss is one number.
-    /// [`TrainError::NoGraph`], [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`]
-    /// under other policies than [`GradientMemory::Store`], and under [`NonFinite::Stop`] [`TrainError::NonFiniteLoss`],
-    /// [`TrainError::NonFiniteGradient`] and [`TrainError::NonFiniteUpdate`]; under the other policies
-    /// [`TrainError::GaveUp`]. The trainer is then as it was before.
-    pub fn update(&mut self, device: &Device, loss: impl FnOnce(&M) -> Tensor<1>) -> Result<Update, TrainError> {
+    /// [`TrainError::LossShape`] unless the loss is one number. [`TrainError::NoGraph`],
+    /// [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`] under
+    /// other policies than [`GradientMemory::Store`], and under [`NonFinite::Stop`]
+    /// [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
+    /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The
+    /// trainer is then as it was before.
+    pub fn update(
+        &mut self,
+        device: &Device,
+        loss: impl FnOnce(&M) -> Tensor<1>,
+    ) -> Result<Update, TrainError> {
         let _scope = Seeded::hold(device);
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), None);
         let pass = self.pass(device, seeds, &mut guard);
@@ -154,24 +170,37 @@ impl<M: Module> Trainer<M> {
         self.settle(attempt)
     }
 
-    /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error that names the first layer, in the order of
-    /// forward, whose output is not finite, and a gradient one that names the first layer on the way back that makes it so.
+    /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error
+    /// that names the first layer, in the order of forward, whose output is not finite, and a
+    /// gradient one that names the first layer on the way back that makes it so.
     ///
-    /// Under a policy other than [`GradientMemory::Store`] the loss is walked, and the search meets the same noise but other dropout masks.
+    /// Under a policy other than [`GradientMemory::Store`] the loss is walked, and the search meets
+    /// the same noise but other dropout masks.
     ///
     /// # Errors
     /// As [`Trainer::update`]; [`TrainError::Batch`] if the batch does not fit the model;
-    /// [`TrainError::NonFiniteCondition`], which the policy [`NonFinite`] treats like a loss that is not finite.
-    pub fn update_on(&mut self, device: &Device, objective: &impl Objective<M>) -> Result<Update, TrainError> {
+    /// [`TrainError::NonFiniteCondition`], which the policy [`NonFinite`] treats like a loss that
+    /// is not finite.
+    pub fn update_on(
+        &mut self,
+        device: &Device,
+        objective: &impl Objective<M>,
+    ) -> Result<Update, TrainError> {
         self.update_on_parts(device, std::slice::from_ref(objective))
     }
 
-    /// [`Trainer::update_on`] on a batch in parts, of which only one is in work at a time: its loss and gradient are those of the whole
-    /// batch, the mean over all examples. Each part draws noise of its own, the first that of a whole batch.
+    /// [`Trainer::update_on`] on a batch in parts, of which only one is in work at a time: its loss
+    /// and gradient are those of the whole batch, the mean over all examples. Each part draws noise
+    /// of its own, the first that of a whole batch.
     ///
     /// # Errors
-    /// As [`Trainer::update_on`], [`TrainError::NoBatch`], and [`TrainError::NoExamples`] for a part without any.
-    pub fn update_on_parts<O: Objective<M>>(&mut self, device: &Device, parts: &[O]) -> Result<Update, TrainError> {
+    /// As [`Trainer::update_on`], [`TrainError::NoBatch`], and [`TrainError::NoExamples`] for a
+    /// part without any.
+    pub fn update_on_parts<O: Objective<M>>(
+        &mut self,
+        device: &Device,
+        parts: &[O],
+    ) -> Result<Update, TrainError> {
         let _scope = Seeded::hold(device);
         let seeds = StepSeed::new(self.config.seed);
         let model = &self.working_copy();
@@ -197,7 +226,12 @@ impl<M: Module> Trainer<M> {
     }
 
     /// How the next update finds its gradient.
-    fn pass<'a>(&self, device: &'a Device, seeds: StepSeed, guard: &'a mut Option<DriftGuard>) -> Pass<'a> {
+    fn pass<'a>(
+        &self,
+        device: &'a Device,
+        seeds: StepSeed,
+        guard: &'a mut Option<DriftGuard>,
+    ) -> Pass<'a> {
         let (gradient_memory, loss_scale) = (self.config.gradient_memory, self.loss_scale());
         Pass { device, seeds, step: self.step, gradient_memory, loss_scale, guard, in_doubt: false }
     }
@@ -232,23 +266,29 @@ impl<M: Module> Trainer<M> {
     }
 
     /// An update that is done, or an error and nothing changed.
-    fn apply(&mut self, found: BatchGradient, guard: Option<DriftGuard>) -> Result<Update, TrainError> {
+    fn apply(
+        &mut self,
+        found: BatchGradient,
+        guard: Option<DriftGuard>,
+    ) -> Result<Update, TrainError> {
         let step = self.step + 1;
         let BatchGradient { loss, gradients, drift } = found;
         let nats_per_unit = match self.config.norm_unit {
             GradientUnit::Nats => 1.0,
             GradientUnit::BitsPerDim => self.config.dims as f64 * LN_2,
         };
-        let (learning_rate, precision, loss_scale) = (self.learning_rate(), self.config.precision, self.loss_scale());
+        let (learning_rate, precision, loss_scale) =
+            (self.learning_rate(), self.config.precision, self.loss_scale());
         let (tied, state) = (self.tied, &mut self.state);
         // A bound near the largest number stays one.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
-        let (gradients, norm) = clip_global_norm(gradients, &state.model, max_norm).map_err(|error| match error {
-            TrainError::NonFiniteGradient { parameter, .. } => {
-                TrainError::NonFiniteGradient { step: Some(step), parameter, fault: None }
-            }
-            other => other,
-        })?;
+        let (gradients, norm) =
+            clip_global_norm(gradients, &state.model, max_norm).map_err(|error| match error {
+                TrainError::NonFiniteGradient { parameter, .. } => {
+                    TrainError::NonFiniteGradient { step: Some(step), parameter, fault: None }
+                }
+                other => other,
+            })?;
         match state.headroom.after(learning_rate, norm.min(max_norm)) {
             Some(headroom) => {
                 state.advance(learning_rate, gradients, tied)?;
@@ -259,11 +299,13 @@ impl<M: Module> Trainer<M> {
                 attempt.advance(learning_rate, gradients, tied)?;
                 let State { model, average, optimizer, .. } = &attempt;
                 let measured = Headroom::measure(model, average.model(), optimizer)?;
-                attempt.headroom = measured.map_err(|Overflow { what, parameter }| TrainError::NonFiniteUpdate {
-                    step: Some(step),
-                    what,
-                    parameter,
-                    learning_rate: Some(learning_rate),
+                attempt.headroom = measured.map_err(|Overflow { what, parameter }| {
+                    TrainError::NonFiniteUpdate {
+                        step: Some(step),
+                        what,
+                        parameter,
+                        learning_rate: Some(learning_rate),
+                    }
                 })?;
                 *state = attempt;
             }
@@ -291,11 +333,16 @@ impl<M: Module> Trainer<M> {
         let error = match attempt {
             Err(error) if error.is_non_finite() => error,
             Err(TrainError::Device { reason, .. }) => {
-                return Err(TrainError::Device { reason, gradient_memory: Some(self.config.gradient_memory) });
+                return Err(TrainError::Device {
+                    reason,
+                    gradient_memory: Some(self.config.gradient_memory),
+                });
             }
             settled => return settled,
         };
-        if let (TrainError::NonFiniteGradient { .. }, Some(smaller)) = (&error, self.smaller_scale()) {
+        if let (TrainError::NonFiniteGradient { .. }, Some(smaller)) =
+            (&error, self.smaller_scale())
+        {
             let passed_over = self.passed_over(f64::NAN, UpdateOutcome::Overflowed);
             self.scale = Some(smaller);
             return Ok(passed_over);
@@ -307,7 +354,8 @@ impl<M: Module> Trainer<M> {
         if self.failures >= at_most {
             return Err(TrainError::GaveUp { failures: self.failures, last: Box::new(error) });
         }
-        let loss = if let TrainError::NonFiniteLoss { value, .. } = error { value } else { f64::NAN };
+        let loss =
+            if let TrainError::NonFiniteLoss { value, .. } = error { value } else { f64::NAN };
         self.failures += 1;
         let outcome = match &self.good {
             Some(good) => {
@@ -325,11 +373,21 @@ impl<M: Module> Trainer<M> {
         self.step += 1;
         let bits_per_dim = loss / (self.config.dims as f64 * LN_2);
         let (step, gradient_norm) = (self.step, f64::NAN);
-        Update { step, loss, bits_per_dim, gradient_norm, learning_rate, loss_scale, drift: None, outcome }
+        Update {
+            step,
+            loss,
+            bits_per_dim,
+            gradient_norm,
+            learning_rate,
+            loss_scale,
+            drift: None,
+            outcome,
+        }
     }
 
-    /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`] goes back there and counts anew. Needless
-    /// after [`Trainer::save`]; to be called when a [`Trainer::checkpoint`] was saved by other means, such as
+    /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`]
+    /// goes back there and counts anew. Needless after [`Trainer::save`]; to be called when a
+    /// [`Trainer::checkpoint`] was saved by other means, such as
     /// [`Checkpoints::save`](crate::train::Checkpoints::save), and not if that failed.
     pub fn mark_saved(&mut self) {
         if let NonFinite::Restore { .. } = self.config.non_finite {
@@ -347,11 +405,15 @@ impl<M: Module> Trainer<M> {
         self
     }
 
-    /// Goes on under another policy of the backward pass. What was known of the model's inverses is forgotten.
+    /// Goes on under another policy of the backward pass. What was known of the model's inverses is
+    /// forgotten.
     ///
     /// # Errors
     /// [`TrainError::Config`].
-    pub fn with_gradient_memory(mut self, gradient_memory: GradientMemory) -> Result<Self, TrainError> {
+    pub fn with_gradient_memory(
+        mut self,
+        gradient_memory: GradientMemory,
+    ) -> Result<Self, TrainError> {
         self.config.gradient_memory = gradient_memory;
         self.config.validate()?;
         self.state.guard = None;

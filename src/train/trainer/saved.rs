@@ -23,7 +23,8 @@ struct Progress {
     step: u64,
     /// Updates that went into the average.
     averaged: u64,
-    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last checkpoint.
+    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last
+    /// checkpoint.
     failures: u64,
     /// What is known of the model's inverses. Absent in checkpoints of older versions.
     #[serde(default)]
@@ -55,7 +56,8 @@ impl Progress {
             (Some(loss_scale), Some(scale)) => scale.fault(loss_scale, *step),
             (None, Some(_)) => Some("is there, and the run scales no loss".into()),
         };
-        let within = |what: &str, fault: Option<String>| fault.map(|fault| format!("in `{what}`: {fault}"));
+        let within =
+            |what: &str, fault: Option<String>| fault.map(|fault| format!("in `{what}`: {fault}"));
         within("guard", guard).or(within("scale", scale))
     }
 }
@@ -68,28 +70,37 @@ const TRAINER: &str = "trainer";
 const PROGRESS: &str = "progress";
 
 impl<M: Module> Trainer<M> {
-    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be `trainer` or
-    /// `progress`. Sections of the caller's own can be added before it is saved; after that, call
-    /// [`Trainer::mark_saved`].
+    /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be
+    /// `trainer` or `progress`. Sections of the caller's own can be added before it is saved; after
+    /// that, call [`Trainer::mark_saved`].
     ///
     /// # Errors
     /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy;
     /// [`CheckpointError::Device`].
-    pub fn checkpoint(&self, metadata: BTreeMap<String, String>) -> Result<Checkpoint, CheckpointError> {
+    pub fn checkpoint(
+        &self,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Checkpoint, CheckpointError> {
         if let Some(key) = [TRAINER, PROGRESS].into_iter().find(|key| metadata.contains_key(*key)) {
             return Err(CheckpointError::ReservedKey { key: key.into() });
         }
         let mut metadata = metadata;
-        let json = |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
+        let json =
+            |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
         metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
         let State { model, average, optimizer, guard, .. } = &self.state;
         // A run that restores starts its count at each checkpoint, and so at this one.
-        let failures = if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
+        let failures =
+            if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
         let (averaged, guard) = (average.updates(), guard.clone());
         let progress = Progress { step: self.step, averaged, failures, guard, scale: self.scale };
-        for (section, fault) in [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))] {
+        for (section, fault) in
+            [(MODEL, first_not_finite(model)), (AVERAGE, first_not_finite(average.model()))]
+        {
             if let Some(path) = fault {
-                return Err(CheckpointError::NonFiniteWeights { name: format!("{section}.{path}") });
+                return Err(CheckpointError::NonFiniteWeights {
+                    name: format!("{section}.{path}"),
+                });
             }
         }
         metadata.insert(PROGRESS.into(), json(PROGRESS, serde_json::to_string(&progress))?);
@@ -102,26 +113,33 @@ impl<M: Module> Trainer<M> {
 
     /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent.
     /// [`Checkpoints`](crate::train::Checkpoints) keeps several.
-    pub fn save(&mut self, path: impl AsRef<Path>, metadata: BTreeMap<String, String>) -> Result<(), CheckpointError> {
+    pub fn save(
+        &mut self,
+        path: impl AsRef<Path>,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<(), CheckpointError> {
         self.checkpoint(metadata)?.save(path)?;
         self.mark_saved();
         Ok(())
     }
 
-    /// Resumes from a checkpoint. `model` gives the architecture, on the device to train on. Parameters that were
-    /// frozen are frozen again.
+    /// Resumes from a checkpoint. `model` gives the architecture, on the device to train on.
+    /// Parameters that were frozen are frozen again.
     ///
     /// # Errors
-    /// If the checkpoint was not saved by a trainer, or has another architecture; [`CheckpointError::Metadata`] if its
-    /// configuration or its progress is not that of a run; [`CheckpointError::Optimizer`] and
-    /// [`CheckpointError::OptimizerState`] if the state of the optimizer is not that of the model;
-    /// [`CheckpointError::NonFiniteWeights`]; [`CheckpointError::Training`] for a model that [`Trainer::new`] refuses.
+    /// If the checkpoint was not saved by a trainer, or has another architecture;
+    /// [`CheckpointError::Metadata`] if its configuration or its progress is not that of a run;
+    /// [`CheckpointError::Optimizer`] and [`CheckpointError::OptimizerState`] if the state of the
+    /// optimizer is not that of the model; [`CheckpointError::NonFiniteWeights`];
+    /// [`CheckpointError::Training`] for a model that [`Trainer::new`] refuses.
     pub fn resume(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
         let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
-        let config = TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
+        let config =
+            TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
         config.validate().map_err(|error| malformed(TRAINER, error))?;
-        let progress = serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
+        let progress =
+            serde_json::from_str(text(PROGRESS)?).map_err(|error| malformed(PROGRESS, error));
         let progress: Progress = progress?;
         if let Some(fault) = progress.fault(&config) {
             return Err(malformed(PROGRESS, fault));
@@ -129,16 +147,19 @@ impl<M: Module> Trainer<M> {
         let Progress { step, averaged, failures, guard, scale } = progress;
         // A file that was written before there were scales begins with a new one.
         let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
-        // The model first, since this fills its lazy parameters: no random values are made that the file replaces.
+        // The model first, since this fills its lazy parameters: no random values are made that the
+        // file replaces.
         let model = checkpoint.resume(MODEL, model)?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
         let expected = Expected { parts: Some(config.optimizer.state_prefix()), updates: step };
-        let optimizer = checkpoint.optimizer_of(OPTIMIZER, config.optimizer.init(), &model, expected)?;
+        let optimizer =
+            checkpoint.optimizer_of(OPTIMIZER, config.optimizer.init(), &model, expected)?;
         let untrained = |source| CheckpointError::Training { source };
         trained::check(&model).map_err(untrained)?;
         let tied = tied::check(&model).map_err(untrained)?;
-        let average = Ema::resume(average, config.ema, averaged).map_err(|error| malformed(TRAINER, error))?;
+        let average = Ema::resume(average, config.ema, averaged)
+            .map_err(|error| malformed(TRAINER, error))?;
         let measured = Headroom::measure(&model, average.model(), &optimizer).map_err(untrained)?;
         let headroom = measured.map_err(|Overflow { what, parameter }| {
             let section = if what == "weights" {
@@ -156,7 +177,8 @@ impl<M: Module> Trainer<M> {
         Ok(trainer)
     }
 
-    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives the architecture.
+    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives
+    /// the architecture.
     ///
     /// # Errors
     /// If the checkpoint is not a trainer's, or not of this architecture.

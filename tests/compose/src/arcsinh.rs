@@ -41,7 +41,8 @@ impl<C: Context> Bijector<2, C> for Arcsinh {
         check_shape(self.output_shape(x.dims()));
         let scaled = x * self.scale();
         let root = scaled.clone().square().add_scalar(1.0);
-        // asinh(y) = sign(y)·ln(|y| + √(y² + 1)): of the absolute value, so that nothing cancels; the argument of ln is at least 1.
+        // asinh(y) = sign(y)·ln(|y| + √(y² + 1)): of the absolute value, so that nothing cancels;
+        // the argument of ln is at least 1.
         let z = scaled.clone().sign() * (scaled.abs() + root.clone().sqrt()).log() / self.scale();
         (z, per_example::sum_event(root.log()).mul_scalar(-0.5))
     }

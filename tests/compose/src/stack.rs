@@ -3,8 +3,8 @@
 use burn::tensor::Device;
 use flowkit::law::{AffineConfig, AffineForm, LawConfig, MixLogCdfConfig};
 use flowkit::{
-    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, LayerConfig as _, MlpConfig, Site,
-    StandardNormal, Uninit,
+    ActNormConfig, BoxBijector, Conv1x1Config, CouplingConfig, Flow, Half, LayerConfig as _,
+    MlpConfig, Site, StandardNormal, Uninit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,23 +49,32 @@ impl StackConfig {
     }
 
     pub fn init(&self, device: &Device) -> Result<Uninit<Stack>, StackError> {
-        let layers = self
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(index, layer)| self.layer(layer, device).map_err(|source| StackError::Layer { index, source }));
+        let layers = self.layers.iter().enumerate().map(|(index, layer)| {
+            self.layer(layer, device).map_err(|source| StackError::Layer { index, source })
+        });
         let layers = layers.collect::<Result<_, _>>()?;
         Ok(Flow::new(layers, StandardNormal::new(), [1, self.dims])?)
     }
 
-    fn layer(&self, layer: &LayerConfig, device: &Device) -> Result<BoxBijector<2>, flowkit::ConfigError> {
+    fn layer(
+        &self,
+        layer: &LayerConfig,
+        device: &Device,
+    ) -> Result<BoxBijector<2>, flowkit::ConfigError> {
         Ok(match layer {
-            LayerConfig::ActNorm => BoxBijector::new(ActNormConfig::new().build(&Site::new([1, self.dims], device))?),
-            LayerConfig::Conv1x1 => BoxBijector::new(Conv1x1Config::new().build(&Site::new([1, self.dims], device))?),
-            LayerConfig::Arcsinh => BoxBijector::new(Arcsinh::new(self.dims, device)),
-            LayerConfig::Affine { identity, hidden } => {
-                self.coupling(*identity, hidden, AffineConfig::new(AffineForm::Exponential), device)?
+            LayerConfig::ActNorm => {
+                BoxBijector::new(ActNormConfig::new().build(&Site::new([1, self.dims], device))?)
             }
+            LayerConfig::Conv1x1 => {
+                BoxBijector::new(Conv1x1Config::new().build(&Site::new([1, self.dims], device))?)
+            }
+            LayerConfig::Arcsinh => BoxBijector::new(Arcsinh::new(self.dims, device)),
+            LayerConfig::Affine { identity, hidden } => self.coupling(
+                *identity,
+                hidden,
+                AffineConfig::new(AffineForm::Exponential),
+                device,
+            )?,
             LayerConfig::MixLogCdf { identity, hidden, n_components } => {
                 self.coupling(*identity, hidden, MixLogCdfConfig::new(*n_components), device)?
             }

@@ -77,7 +77,9 @@ impl<T: Real, F: AffineScale> Kernel for Backward<'_, T, F> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { at: AffineCoupling { example, start, dims, .. }, x, theta, of_x, of_theta, .. } = self;
+        let Self {
+            at: AffineCoupling { example, start, dims, .. }, x, theta, of_x, of_theta, ..
+        } = self;
         let (before, after) = (T::of(F::BEFORE), T::of(F::AFTER));
         let n = x.len() / example;
         for index in 0..Tile::number(n, dims) {

@@ -55,7 +55,9 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let blocks = z.par_chunks_mut(self.block() * self.example).zip(theta.par_chunks(self.block() * 2 * self.dims));
+        let blocks = z
+            .par_chunks_mut(self.block() * self.example)
+            .zip(theta.par_chunks(self.block() * 2 * self.dims));
         blocks.for_each(|(z, theta)| dispatch!(self, Forward { at, theta, z }));
     }
 
@@ -66,7 +68,9 @@ impl AffineCoupling {
             return;
         }
         let at = *self;
-        let blocks = x.par_chunks_mut(self.block() * self.example).zip(theta.par_chunks(self.block() * 2 * self.dims));
+        let blocks = x
+            .par_chunks_mut(self.block() * self.example)
+            .zip(theta.par_chunks(self.block() * 2 * self.dims));
         blocks.for_each(|(x, theta)| dispatch!(self, Inverse { at, theta, x }));
     }
 
@@ -79,43 +83,60 @@ impl AffineCoupling {
         }
         let at = *self;
         let (example, parameters) = (self.block() * self.example, self.block() * 2 * self.dims);
-        let blocks = x.par_chunks(example).zip(theta.par_chunks(parameters)).zip(of_x.par_chunks_mut(example));
-        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(|(((x, theta), of_x), of_theta)| {
-            dispatch!(self, Backward { at, x, theta, of_x, of_theta });
-        });
+        let blocks = x
+            .par_chunks(example)
+            .zip(theta.par_chunks(parameters))
+            .zip(of_x.par_chunks_mut(example));
+        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(
+            |(((x, theta), of_x), of_theta)| {
+                dispatch!(self, Backward { at, x, theta, of_x, of_theta });
+            },
+        );
     }
 
     /// Sums of log-scales, added to `sums`.
     pub fn log_det<T: Real>(&self, theta: &[T], sums: &mut [T]) {
-        assert_eq!(theta.len(), sums.len() * 2 * self.dims, "affine_coupling: lengths of theta and of the sums");
+        assert_eq!(
+            theta.len(),
+            sums.len() * 2 * self.dims,
+            "affine_coupling: lengths of theta and of the sums"
+        );
         if self.dims == 0 {
             return;
         }
         let at = *self;
-        let blocks = theta.par_chunks(self.block() * 2 * self.dims).zip(sums.par_chunks_mut(self.block()));
+        let blocks =
+            theta.par_chunks(self.block() * 2 * self.dims).zip(sums.par_chunks_mut(self.block()));
         blocks.for_each(|(theta, sums)| dispatch!(self, LogDet { at, theta, sums }));
     }
 
     /// The gradient of `s` in `of_theta`, whose half of `t` keeps its zeros.
     pub fn log_det_backward<T: Real>(&self, theta: &[T], gradient: &[T], of_theta: &mut [T]) {
         let lengths = [theta.len(), of_theta.len()];
-        assert_eq!(lengths, [gradient.len() * 2 * self.dims; 2], "affine_coupling: lengths of theta and its gradient");
+        assert_eq!(
+            lengths,
+            [gradient.len() * 2 * self.dims; 2],
+            "affine_coupling: lengths of theta and its gradient"
+        );
         if self.dims == 0 {
             return;
         }
         let at = *self;
         let parameters = self.block() * 2 * self.dims;
         let blocks = theta.par_chunks(parameters).zip(gradient.par_chunks(self.block()));
-        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(|((theta, gradient), of_theta)| {
-            dispatch!(self, LogDetBackward { at, theta, gradient, of_theta });
-        });
+        blocks.zip(of_theta.par_chunks_mut(parameters)).for_each(
+            |((theta, gradient), of_theta)| {
+                dispatch!(self, LogDetBackward { at, theta, gradient, of_theta });
+            },
+        );
     }
 
     /// Asserts that each slice, of a length in `numbers`, has as many examples as `theta`.
     fn check<const N: usize>(&self, theta: usize, numbers: [usize; N]) {
         for length in numbers {
             // `theta` has 2·dims numbers an example.
-            let fits = length * 2 * self.dims == theta * self.example && self.start + self.dims <= self.example;
+            let fits = length * 2 * self.dims == theta * self.example
+                && self.start + self.dims <= self.example;
             assert!(fits, "affine_coupling: {length} numbers and {theta} of theta for {self:?}");
         }
     }

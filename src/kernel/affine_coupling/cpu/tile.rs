@@ -17,7 +17,11 @@ pub struct Tile {
 impl Tile {
     /// How many tiles `examples` of `dims` numbers are.
     pub fn number(examples: usize, dims: usize) -> usize {
-        if dims >= LANES { examples * dims.div_ceil(LANES) } else { (examples * dims).div_ceil(LANES) }
+        if dims >= LANES {
+            examples * dims.div_ceil(LANES)
+        } else {
+            (examples * dims).div_ceil(LANES)
+        }
     }
 
     /// One of them, `dims ≥ 1`.

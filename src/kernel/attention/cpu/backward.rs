@@ -5,7 +5,8 @@ use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 use super::head::Head;
 use super::pack::{fill, panels, rows_of_channels, rows_of_positions, unpack};
 use super::tile::{
-    Panel, Row, TILE, WIDTH, exp_of_negative, inner_products, outer_products, splat, total, unroll, zip,
+    Panel, Row, TILE, WIDTH, exp_of_negative, inner_products, outer_products, splat, total, unroll,
+    zip,
 };
 
 /// Queries whose gradients of scores are held at once: 128 KiB of f32 with 512 keys, read once.
@@ -48,14 +49,23 @@ impl<T: Real> Kernel for Backward<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { head, output, log_sums, gradient, gradients: [of_queries, of_keys, of_values], buffers } = self;
+        let Self {
+            head,
+            output,
+            log_sums,
+            gradient,
+            gradients: [of_queries, of_keys, of_values],
+            buffers,
+        } = self;
         let Buffers { terms, scorers, factors, keys, values, .. } = buffers;
         let Buffers { key_sums, value_sums, weights, of_scores, products, .. } = buffers;
         let (n, d) = (head.positions, head.channels);
         let (zero, one, scale) = (T::zero(), T::one(), head.scale());
         let n_padded = d.next_multiple_of(TILE);
         row_terms::<T, M>(terms, n, output, log_sums, gradient);
-        for (index, (matrix, scale)) in [(head.queries, scale), (gradient, one)].into_iter().enumerate() {
+        for (index, (matrix, scale)) in
+            [(head.queries, scale), (gradient, one)].into_iter().enumerate()
+        {
             rows_of_positions(&mut scorers[index], matrix, n, scale);
             rows_of_channels(&mut factors[index], matrix, n, scale);
         }
@@ -69,7 +79,11 @@ impl<T: Real> Kernel for Backward<'_, T> {
         for start in (0..n).step_by(BLOCK) {
             let n_rows = BLOCK.min(n - start);
             let [queries, cotangents] = [0, 1].map(|i| &scorers[i][start / TILE * d..]);
-            let block = Block { queries, cotangents, terms: &terms[start / TILE..(start + n_rows).div_ceil(TILE)] };
+            let block = Block {
+                queries,
+                cotangents,
+                terms: &terms[start / TILE..(start + n_rows).div_ceil(TILE)],
+            };
             for (panel, of_scores) in of_scores.chunks_exact_mut(BLOCK).enumerate() {
                 let keys = &keys[panel * n_padded..][..d];
                 block.weigh::<M>(keys, &values[panel * d..][..d], weights, of_scores);
@@ -117,7 +131,8 @@ fn row_terms<T: Real, M: MultiplyAdd>(
     for (gradient, output) in gradient.chunks_exact(n).zip(output.chunks_exact(n)) {
         let rows = gradient.chunks(TILE).zip(output.chunks(TILE));
         for (terms, (gradient, output)) in terms.iter_mut().zip(rows) {
-            for (sum, (&gradient, &output)) in terms[1].iter_mut().zip(gradient.iter().zip(output)) {
+            for (sum, (&gradient, &output)) in terms[1].iter_mut().zip(gradient.iter().zip(output))
+            {
                 *sum = M::mul_add(gradient, output, *sum);
             }
         }
@@ -141,9 +156,13 @@ impl<T: Real> Block<'_, T> {
         weights: &mut [Panel<T>],
         of_scores: &mut [Panel<T>],
     ) {
-        let rows = self.queries.chunks_exact(keys.len()).zip(self.cotangents.chunks_exact(keys.len()));
-        let tiles = weights.as_chunks_mut::<TILE>().0.iter_mut().zip(of_scores.as_chunks_mut::<TILE>().0);
-        for (((queries, cotangents), &[log_sums, means]), (weights, of_scores)) in rows.zip(self.terms).zip(tiles) {
+        let rows =
+            self.queries.chunks_exact(keys.len()).zip(self.cotangents.chunks_exact(keys.len()));
+        let tiles =
+            weights.as_chunks_mut::<TILE>().0.iter_mut().zip(of_scores.as_chunks_mut::<TILE>().0);
+        for (((queries, cotangents), &[log_sums, means]), (weights, of_scores)) in
+            rows.zip(self.terms).zip(tiles)
+        {
             let scores = outer_products::<T, M>(queries, keys);
             let of_weights = outer_products::<T, M>(cotangents, values);
             unroll!(r in [0, 1, 2, 3] => {
@@ -158,7 +177,11 @@ impl<T: Real> Block<'_, T> {
 
 /// `sums += Σ_k rows[k]·panels[k]`.
 #[inline(always)]
-fn add_products<T: Real, M: MultiplyAdd>(sums: &mut [Panel<T>; TILE], rows: &[Row<T>], panels: &[Panel<T>]) {
+fn add_products<T: Real, M: MultiplyAdd>(
+    sums: &mut [Panel<T>; TILE],
+    rows: &[Row<T>],
+    panels: &[Panel<T>],
+) {
     let products = outer_products::<T, M>(rows, panels);
     for (sum, product) in sums.iter_mut().zip(products) {
         *sum = zip(*sum, product, |sum, product| sum + product);
@@ -177,10 +200,13 @@ fn inner<T: Real, M: MultiplyAdd>(
 ) {
     let (of_scores, keys) = (of_scores.as_chunks::<TILE>().0, keys.as_chunks::<TILE>().0);
     let n_groups = n_channels / TILE;
-    for (row, products) in products.chunks_exact_mut(n_groups).take(n_rows.div_ceil(TILE)).enumerate() {
+    for (row, products) in
+        products.chunks_exact_mut(n_groups).take(n_rows.div_ceil(TILE)).enumerate()
+    {
         for (group, products) in products.iter_mut().enumerate() {
             let of_scores = of_scores.iter().skip(row).step_by(BLOCK / TILE);
-            *products = inner_products::<T, M>(of_scores, keys.iter().skip(group).step_by(n_groups));
+            *products =
+                inner_products::<T, M>(of_scores, keys.iter().skip(group).step_by(n_groups));
         }
     }
 }

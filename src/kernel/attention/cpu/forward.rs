@@ -54,7 +54,9 @@ impl<T: Real> Kernel for Forward<'_, T> {
             // crosses lanes.
             let width = WIDTH.min(queries.end - start);
             for (panel, numbers) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
-                for (to, &from) in panel.0.as_flattened_mut().iter_mut().zip(&numbers[start..start + width]) {
+                for (to, &from) in
+                    panel.0.as_flattened_mut().iter_mut().zip(&numbers[start..start + width])
+                {
                     *to = from * scale;
                 }
             }
@@ -70,7 +72,9 @@ impl<T: Real> Kernel for Forward<'_, T> {
                 for &score in &*weights {
                     highest = zip(highest, score, larger);
                 }
-                let factor = zip(before, highest, |before, highest| exp_of_negative::<T, M>(before - highest));
+                let factor = zip(before, highest, |before, highest| {
+                    exp_of_negative::<T, M>(before - highest)
+                });
                 sum = mul_add::<T, M>(sum, factor, exponentials::<T, M>(weights, highest));
                 for (mixed, values) in mixed.iter_mut().zip(values.chunks_exact(n)) {
                     let products = outer_products::<T, M>(&values[first..first + n_keys], weights);
@@ -94,7 +98,9 @@ impl<T: Real> Kernel for Forward<'_, T> {
 /// Scores of a panel of queries with keys.
 #[inline(always)]
 fn scores<T: Real, M: MultiplyAdd>(keys: &[Row<T>], query: &[Panel<T>], scores: &mut [Panel<T>]) {
-    for (scores, keys) in scores.as_chunks_mut::<TILE>().0.iter_mut().zip(keys.chunks_exact(query.len())) {
+    for (scores, keys) in
+        scores.as_chunks_mut::<TILE>().0.iter_mut().zip(keys.chunks_exact(query.len()))
+    {
         *scores = outer_products::<T, M>(keys, query);
     }
 }
@@ -104,7 +110,8 @@ fn scores<T: Real, M: MultiplyAdd>(keys: &[Row<T>], query: &[Panel<T>], scores: 
 fn exponentials<T: Real, M: MultiplyAdd>(scores: &mut [Panel<T>], highest: Panel<T>) -> Panel<T> {
     let mut sum = splat(T::zero());
     for score in scores {
-        let weight = zip(*score, highest, |score, highest| exp_of_negative::<T, M>(score - highest));
+        let weight =
+            zip(*score, highest, |score, highest| exp_of_negative::<T, M>(score - highest));
         *score = weight;
         sum = zip(sum, weight, |sum, weight| sum + weight);
     }

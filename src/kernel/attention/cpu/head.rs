@@ -23,7 +23,10 @@ impl Dims {
     /// # Panics
     /// If the heads do not divide the filters.
     pub fn new([examples, filters, positions]: [usize; 3], heads: usize) -> Self {
-        assert!(heads > 0 && filters.is_multiple_of(heads), "{heads} heads do not divide {filters} filters");
+        assert!(
+            heads > 0 && filters.is_multiple_of(heads),
+            "{heads} heads do not divide {filters} filters"
+        );
         Self { examples, heads, channels: filters / heads, positions }
     }
 
@@ -51,7 +54,13 @@ impl Dims {
     pub fn head<'a, T>(&self, projected: &'a [T], index: usize) -> Head<'a, T> {
         let (example, head) = (index / self.heads, index % self.heads);
         let part = |part: usize| &projected[self.range((3 * example + part) * self.heads + head)];
-        Head { queries: part(0), keys: part(1), values: part(2), channels: self.channels, positions: self.positions }
+        Head {
+            queries: part(0),
+            keys: part(1),
+            values: part(2),
+            channels: self.channels,
+            positions: self.positions,
+        }
     }
 }
 

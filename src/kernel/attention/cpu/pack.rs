@@ -17,7 +17,12 @@ pub fn fill<T: Copy>(buffer: &mut Vec<T>, len: usize, value: T) {
 /// For each [`TILE`] positions, for each channel, the numbers times `scale`. Zeros follow the last
 /// position.
 #[inline(always)]
-pub fn rows_of_positions<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_positions: usize, scale: T) {
+pub fn rows_of_positions<T: Real>(
+    packed: &mut Vec<Row<T>>,
+    matrix: &[T],
+    n_positions: usize,
+    scale: T,
+) {
     let n_channels = matrix.len() / n_positions;
     fill(packed, n_positions.div_ceil(TILE) * n_channels, [T::zero(); TILE]);
     for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
@@ -32,7 +37,12 @@ pub fn rows_of_positions<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_posi
 /// For each [`TILE`] channels, for each position, the numbers times `scale`. Zeros follow the last
 /// channel.
 #[inline(always)]
-pub fn rows_of_channels<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_positions: usize, scale: T) {
+pub fn rows_of_channels<T: Real>(
+    packed: &mut Vec<Row<T>>,
+    matrix: &[T],
+    n_positions: usize,
+    scale: T,
+) {
     let n_channels = matrix.len() / n_positions;
     fill(packed, n_channels.div_ceil(TILE) * n_positions, [T::zero(); TILE]);
     for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
@@ -46,7 +56,12 @@ pub fn rows_of_channels<T: Real>(packed: &mut Vec<Row<T>>, matrix: &[T], n_posit
 /// For each [`WIDTH`] positions, for each of `n_channels` channels, the numbers. Zeros follow the
 /// last position and the last channel of the matrix.
 #[inline(always)]
-pub fn panels<T: Real>(packed: &mut Vec<Panel<T>>, matrix: &[T], n_positions: usize, n_channels: usize) {
+pub fn panels<T: Real>(
+    packed: &mut Vec<Panel<T>>,
+    matrix: &[T],
+    n_positions: usize,
+    n_channels: usize,
+) {
     fill(packed, n_positions.div_ceil(WIDTH) * n_channels, splat(T::zero()));
     for (channel, numbers) in matrix.chunks_exact(n_positions).enumerate() {
         for (block, numbers) in numbers.chunks(WIDTH).enumerate() {
@@ -58,7 +73,12 @@ pub fn panels<T: Real>(packed: &mut Vec<Panel<T>>, matrix: &[T], n_positions: us
 
 /// Inverse of [`panels`].
 #[inline(always)]
-pub fn unpack<T: Copy>(packed: &[Panel<T>], n_channels: usize, matrix: &mut [T], n_positions: usize) {
+pub fn unpack<T: Copy>(
+    packed: &[Panel<T>],
+    n_channels: usize,
+    matrix: &mut [T],
+    n_positions: usize,
+) {
     for (channel, numbers) in matrix.chunks_exact_mut(n_positions).enumerate() {
         for (block, numbers) in numbers.chunks_mut(WIDTH).enumerate() {
             let panel = packed[block * n_channels + channel].0.as_flattened();

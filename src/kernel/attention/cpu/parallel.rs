@@ -21,7 +21,13 @@ const TASKS_PER_THREAD: usize = 4;
 ///
 /// # Panics
 /// If the heads do not divide the filters, or a slice does not have its shape's length.
-pub fn forward<T: Real>(projected: &[T], shape: [usize; 3], heads: usize, output: &mut [T], log_sums: &mut [T]) {
+pub fn forward<T: Real>(
+    projected: &[T],
+    shape: [usize; 3],
+    heads: usize,
+    output: &mut [T],
+    log_sums: &mut [T],
+) {
     forward_with(InstructionSet::detect(), Dims::new(shape, heads), projected, output, log_sums);
 }
 
@@ -44,7 +50,13 @@ pub fn backward<T: Real>(
 }
 
 /// [`forward()`] in a given instruction set.
-pub fn forward_with<T: Real>(set: InstructionSet, dims: Dims, projected: &[T], output: &mut [T], log_sums: &mut [T]) {
+pub fn forward_with<T: Real>(
+    set: InstructionSet,
+    dims: Dims,
+    projected: &[T],
+    output: &mut [T],
+    log_sums: &mut [T],
+) {
     let n = dims.positions;
     check(&dims, projected, output, log_sums);
     if output.is_empty() {
@@ -52,7 +64,8 @@ pub fn forward_with<T: Real>(set: InstructionSet, dims: Dims, projected: &[T], o
     }
     let n_threads = rayon::current_num_threads();
     let n_tasks = if n_threads == 1 { 1 } else { TASKS_PER_THREAD * n_threads };
-    let n_queries = n.div_ceil(n_tasks.div_ceil(dims.n_heads())).max(SMALLEST_TASK / n).next_multiple_of(WIDTH);
+    let n_queries =
+        n.div_ceil(n_tasks.div_ceil(dims.n_heads())).max(SMALLEST_TASK / n).next_multiple_of(WIDTH);
     let mut tasks = Vec::new();
     let heads = output.chunks_mut(dims.head_size()).zip(log_sums.chunks_mut(n));
     for (index, (output, log_sums)) in heads.enumerate() {
@@ -64,9 +77,13 @@ pub fn forward_with<T: Real>(set: InstructionSet, dims: Dims, projected: &[T], o
             tasks.push((head, queries, output, log_sums));
         }
     }
-    each(tasks, n * n.min(n_queries), |buffers: &mut forward::Buffers<T>, (head, queries, output, log_sums)| {
-        set.dispatch(Forward { head, queries, output, log_sums, buffers });
-    });
+    each(
+        tasks,
+        n * n.min(n_queries),
+        |buffers: &mut forward::Buffers<T>, (head, queries, output, log_sums)| {
+            set.dispatch(Forward { head, queries, output, log_sums, buffers });
+        },
+    );
 }
 
 /// [`backward()`] in a given instruction set.
@@ -90,7 +107,8 @@ pub fn backward_with<T: Real>(
     for example in projected_gradient.chunks_mut(3 * dims.heads * size) {
         let (queries, rest) = example.split_at_mut(dims.heads * size);
         let (keys, values) = rest.split_at_mut(dims.heads * size);
-        let heads = queries.chunks_mut(size).zip(keys.chunks_mut(size)).zip(values.chunks_mut(size));
+        let heads =
+            queries.chunks_mut(size).zip(keys.chunks_mut(size)).zip(values.chunks_mut(size));
         for ((queries, keys), values) in heads {
             tasks.push((tasks.len(), [queries, keys, values]));
         }

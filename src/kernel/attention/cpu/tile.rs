@@ -71,7 +71,10 @@ fn mul_add_lanes<T: Real, M: MultiplyAdd>(a: Lanes<T>, b: Lanes<T>, c: Lanes<T>)
 
 /// `Σ_k rows[k][r]·panels[k]` for each `r`.
 #[inline(always)]
-pub fn outer_products<T: Real, M: MultiplyAdd>(rows: &[Row<T>], panels: &[Panel<T>]) -> [Panel<T>; TILE] {
+pub fn outer_products<T: Real, M: MultiplyAdd>(
+    rows: &[Row<T>],
+    panels: &[Panel<T>],
+) -> [Panel<T>; TILE] {
     let mut sums = [splat(T::zero()); TILE];
     for (&row, &panel) in rows.iter().zip(panels) {
         unroll!(r in [0, 1, 2, 3] => sums[r] = mul_add::<T, M>(panel, splat(row[r]), sums[r]));

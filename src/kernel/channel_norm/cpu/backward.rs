@@ -29,7 +29,10 @@ impl ChannelNorm {
         let Gradients { x: gx, gain: gain_gradient, shift: shift_gradient } = gradients;
         assert_eq!(gx.len(), g.len(), "channel_norm: length of the gradient of x");
         let c = self.channels;
-        assert!(gain_gradient.len() == c && shift_gradient.len() == c, "channel_norm: lengths of gradients");
+        assert!(
+            gain_gradient.len() == c && shift_gradient.len() == c,
+            "channel_norm: lengths of gradients"
+        );
         gain_gradient.fill(T::zero());
         shift_gradient.fill(T::zero());
         if g.is_empty() {
@@ -37,19 +40,34 @@ impl ChannelNorm {
         }
         let length = self.length();
         let mut sums = vec![T::zero(); self.batch * 2 * c];
-        let examples = x.par_chunks(length).zip(g.par_chunks(length)).zip(gx.par_chunks_mut(length));
-        let examples = examples.zip(sums.par_chunks_mut(2 * c)).with_min_len(items_per_task(2 * OPERATIONS * length));
+        let examples =
+            x.par_chunks(length).zip(g.par_chunks(length)).zip(gx.par_chunks_mut(length));
+        let examples = examples
+            .zip(sums.par_chunks_mut(2 * c))
+            .with_min_len(items_per_task(2 * OPERATIONS * length));
         examples.for_each(|(((x, g), gx), sums)| {
             let (positions, epsilon) = (self.positions, T::of(self.epsilon));
             T::with_scratch(2 * c * (TILE + LANES), |mut scratch| {
                 let (tiles, _) = cut(&mut scratch, 2 * c * TILE).as_chunks_mut();
                 let (partial, _) = scratch[..2 * c * LANES].as_chunks_mut();
-                self.set.dispatch(Backward { x, gain, g, positions, epsilon, tiles, partial, gx, sums });
+                self.set.dispatch(Backward {
+                    x,
+                    gain,
+                    g,
+                    positions,
+                    epsilon,
+                    tiles,
+                    partial,
+                    gx,
+                    sums,
+                });
             });
         });
         for sums in sums.chunks_exact(2 * c) {
             let (of_gain, of_shift) = sums.split_at(c);
-            for (sum, &part) in gain_gradient.iter_mut().zip(of_gain).chain(shift_gradient.iter_mut().zip(of_shift)) {
+            for (sum, &part) in
+                gain_gradient.iter_mut().zip(of_gain).chain(shift_gradient.iter_mut().zip(of_shift))
+            {
                 *sum += part;
             }
         }
@@ -88,8 +106,12 @@ impl<T: Real> Kernel for Backward<'_, T> {
             gather(x, positions, start, width, units);
             let scale = centre::<T, M>(units, epsilon);
             let (mut mean, mut along) = ([T::zero(); TILE], [T::zero(); TILE]);
-            let rows = gain.iter().zip(g.chunks_exact(positions)).zip(of_gain.iter_mut().zip(of_shift.iter_mut()));
-            for ((unit, gradient), ((&gain, g), (of_gain, of_shift))) in units.iter_mut().zip(&mut *gradients).zip(rows)
+            let rows = gain
+                .iter()
+                .zip(g.chunks_exact(positions))
+                .zip(of_gain.iter_mut().zip(of_shift.iter_mut()));
+            for ((unit, gradient), ((&gain, g), (of_gain, of_shift))) in
+                units.iter_mut().zip(&mut *gradients).zip(rows)
             {
                 let g = read(&g[start..start + width]);
                 for lane in 0..TILE {
@@ -112,7 +134,9 @@ impl<T: Real> Kernel for Backward<'_, T> {
                 mean[lane] *= share * scale[lane];
                 along[lane] *= share * scale[lane];
             }
-            for ((unit, gradient), gx) in units.iter().zip(&mut *gradients).zip(gx.chunks_exact_mut(positions)) {
+            for ((unit, gradient), gx) in
+                units.iter().zip(&mut *gradients).zip(gx.chunks_exact_mut(positions))
+            {
                 for lane in 0..TILE {
                     let across = M::mul_add(gradient[lane], scale[lane], -mean[lane]);
                     gradient[lane] = M::mul_add(-unit[lane], along[lane], across);
@@ -121,7 +145,9 @@ impl<T: Real> Kernel for Backward<'_, T> {
             }
         }
         let (gain_sums, shift_sums) = sums.split_at_mut(channels);
-        for (sum, lanes) in gain_sums.iter_mut().zip(&*of_gain).chain(shift_sums.iter_mut().zip(&*of_shift)) {
+        for (sum, lanes) in
+            gain_sums.iter_mut().zip(&*of_gain).chain(shift_sums.iter_mut().zip(&*of_shift))
+        {
             *sum = lanes.iter().copied().sum();
         }
     }

@@ -25,7 +25,15 @@ impl ChannelNorm {
             let epsilon = T::of(self.epsilon);
             T::with_scratch(self.channels * TILE, |scratch| {
                 let (tiles, _) = scratch.as_chunks_mut();
-                self.set.dispatch(Forward { x, gain, shift, positions: self.positions, epsilon, tiles, y });
+                self.set.dispatch(Forward {
+                    x,
+                    gain,
+                    shift,
+                    positions: self.positions,
+                    epsilon,
+                    tiles,
+                    y,
+                });
             });
         });
     }

@@ -33,7 +33,13 @@ pub fn write<T: Real>(tile: &Tile<T>, numbers: &mut [T]) {
 /// Gathers an example's numbers at `width` positions from `start` on: `tiles` has one for each
 /// channel.
 #[inline(always)]
-pub fn gather<T: Real>(x: &[T], positions: usize, start: usize, width: usize, tiles: &mut [Tile<T>]) {
+pub fn gather<T: Real>(
+    x: &[T],
+    positions: usize,
+    start: usize,
+    width: usize,
+    tiles: &mut [Tile<T>],
+) {
     for (tile, x) in tiles.iter_mut().zip(x.chunks_exact(positions)) {
         *tile = read(&x[start..start + width]);
     }

@@ -29,7 +29,10 @@ const OPERATIONS: usize = 200;
 /// # Panics
 /// If the lengths do not match.
 pub fn forward<T: Real>(set: InstructionSet, length: usize, x: &[T], y: &mut [T]) {
-    assert!(y.len() == 2 * x.len() && x.len().is_multiple_of(length), "concat_elu: lengths of x and y");
+    assert!(
+        y.len() == 2 * x.len() && x.len().is_multiple_of(length),
+        "concat_elu: lengths of x and y"
+    );
     if x.is_empty() {
         return;
     }
@@ -50,7 +53,8 @@ pub fn backward<T: Real>(set: InstructionSet, length: usize, x: &[T], gy: &[T], 
     if x.is_empty() {
         return;
     }
-    let examples = x.par_chunks(length).zip(gy.par_chunks(2 * length)).zip(gx.par_chunks_mut(length));
+    let examples =
+        x.par_chunks(length).zip(gy.par_chunks(2 * length)).zip(gx.par_chunks_mut(length));
     examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|((x, gy), gx)| {
         let (positive, negative) = gy.split_at(length);
         set.dispatch(ApplySlopes { x, positive, negative, gx });

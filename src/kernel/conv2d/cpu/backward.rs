@@ -33,9 +33,14 @@ impl Conv2d {
     /// If a slice does not have the length of its shape.
     pub fn backward<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gradients: Gradients<'_, T>) {
         self.check(x.len(), w.len(), gy.len());
-        let lengths = |gradient: &Option<&mut [T]>, length| gradient.as_ref().is_none_or(|g| g.len() == length);
+        let lengths = |gradient: &Option<&mut [T]>, length| {
+            gradient.as_ref().is_none_or(|g| g.len() == length)
+        };
         let fits = lengths(&gradients.x, x.len()) && lengths(&gradients.weight, w.len());
-        assert!(fits && lengths(&gradients.bias, self.shape.outputs), "conv2d: lengths of the gradients");
+        assert!(
+            fits && lengths(&gradients.bias, self.shape.outputs),
+            "conv2d: lengths of the gradients"
+        );
         let Gradients { x: gx, weight: mut gw, bias: gb } = gradients;
         if let Some(gx) = gx {
             if self.is_empty() {
@@ -72,7 +77,8 @@ impl Conv2d {
             PreActivation::Identity => 0,
             PreActivation::ConcatElu => factor * block * packed.tile_rows() * width,
         };
-        let examples = gx.par_chunks_mut(self.example_length()).zip(x.par_chunks(self.example_length()));
+        let examples =
+            gx.par_chunks_mut(self.example_length()).zip(x.par_chunks(self.example_length()));
         let examples = examples.zip(gy.par_chunks(outputs * pixels));
         examples.with_min_len(items_per_task(self.operations())).for_each(|((gx, x), gy)| {
             let blocks = gx.par_chunks_mut(block * pixels).zip(x.par_chunks(block * pixels));
@@ -89,7 +95,13 @@ impl Conv2d {
                             continue;
                         }
                         let stride = within.len();
-                        packed.run(gy, places.clone(), rows, scratch, Out { data: &mut *tile, stride });
+                        packed.run(
+                            gy,
+                            places.clone(),
+                            rows,
+                            scratch,
+                            Out { data: &mut *tile, stride },
+                        );
                         let channels = gx.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
                         for ((gx, x), g) in channels.zip(tile.chunks_exact(2 * stride)) {
                             let (positive, negative) = g.split_at(stride);
@@ -109,9 +121,16 @@ impl Conv2d {
         }
         let (pixels, length) = (self.pixels(), gb.len() * self.pixels());
         let tasks = gb.par_chunks_mut(BIASES).enumerate();
-        tasks.with_min_len(items_per_task(SUMMING * BIASES * self.shape.batch * pixels)).for_each(|(index, gb)| {
-            self.set.dispatch(BiasGradient { gy: &gy[index * BIASES * pixels..], length, gb, pixels });
-        });
+        tasks.with_min_len(items_per_task(SUMMING * BIASES * self.shape.batch * pixels)).for_each(
+            |(index, gb)| {
+                self.set.dispatch(BiasGradient {
+                    gy: &gy[index * BIASES * pixels..],
+                    length,
+                    gb,
+                    pixels,
+                });
+            },
+        );
     }
 }
 

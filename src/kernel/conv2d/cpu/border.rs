@@ -46,7 +46,13 @@ impl Conv2d {
         if pitch.is_some() {
             return work(Bias::Pixels(map));
         }
-        self.set.dispatch(Transpose { x: map, rows: pixels, columns: outputs, stride: width, out: rest });
+        self.set.dispatch(Transpose {
+            x: map,
+            rows: pixels,
+            columns: outputs,
+            stride: width,
+            out: rest,
+        });
         work(Bias::Pixels(rest));
     }
 
@@ -69,8 +75,14 @@ impl Conv2d {
 
     /// Gradients of the bias and of the border channel's weights, which follow the others of an
     /// output.
-    pub(super) fn border_gradient<T: Scratch>(&self, gy: &[T], gb: Option<&mut [T]>, gw: Option<&mut [T]>) {
-        let (ConvShape { batch, outputs, .. }, pixels, taps) = (self.shape, self.pixels(), self.taps());
+    pub(super) fn border_gradient<T: Scratch>(
+        &self,
+        gy: &[T],
+        gb: Option<&mut [T]>,
+        gw: Option<&mut [T]>,
+    ) {
+        let (ConvShape { batch, outputs, .. }, pixels, taps) =
+            (self.shape, self.pixels(), self.taps());
         if gy.is_empty() {
             gb.into_iter().for_each(|gb| gb.fill(T::zero()));
             let rows = gw.into_iter().flat_map(|gw| gw.chunks_exact_mut(self.weight_stride()));
@@ -78,18 +90,21 @@ impl Conv2d {
         }
         T::with_scratch(outputs * (1 + taps), |found| {
             let tasks = found.par_chunks_exact_mut(1 + taps).enumerate();
-            tasks.with_min_len(items_per_task(SUMMING * batch * pixels)).for_each(|(output, found)| {
-                T::with_scratch(pixels, |sum| {
-                    sum.fill(T::zero());
-                    for gy in gy.chunks_exact(outputs * pixels) {
-                        self.set.dispatch(Add { sum, numbers: &gy[output * pixels..][..pixels] });
-                    }
-                    found[0] = lane_sum(sum);
-                    for (tap, found) in found[1..].iter_mut().enumerate() {
-                        *found = self.outside(tap, sum);
-                    }
-                });
-            });
+            tasks.with_min_len(items_per_task(SUMMING * batch * pixels)).for_each(
+                |(output, found)| {
+                    T::with_scratch(pixels, |sum| {
+                        sum.fill(T::zero());
+                        for gy in gy.chunks_exact(outputs * pixels) {
+                            self.set
+                                .dispatch(Add { sum, numbers: &gy[output * pixels..][..pixels] });
+                        }
+                        found[0] = lane_sum(sum);
+                        for (tap, found) in found[1..].iter_mut().enumerate() {
+                            *found = self.outside(tap, sum);
+                        }
+                    });
+                },
+            );
             let found = || found.chunks_exact(1 + taps);
             if let Some(gb) = gb {
                 gb.iter_mut().zip(found()).for_each(|(gb, found)| *gb = found[0]);

@@ -60,7 +60,13 @@ impl Conv2d {
                 T::with_scratch(packed.scratch(), |scratch| {
                     for rows in self.tiles(packed.tile_rows()) {
                         let data = &mut y[rows.start * self.shape.width..];
-                        packed.run(x, channels.clone(), rows, scratch, Out { data, stride: pixels });
+                        packed.run(
+                            x,
+                            channels.clone(),
+                            rows,
+                            scratch,
+                            Out { data, stride: pixels },
+                        );
                     }
                     self.set.dispatch(BiasAndEpilogue { y, bias, pixels, epilogue });
                 });
@@ -72,6 +78,10 @@ impl Conv2d {
     /// itself: worth it only where examples are few.
     pub(super) fn outputs_per_task(&self, channels: usize) -> usize {
         let worth = items_per_task(self.operations() / channels.max(1)).max(32);
-        if self.shape.batch >= FEW { channels } else { channels.div_ceil(FEW).max(worth).min(channels) }
+        if self.shape.batch >= FEW {
+            channels
+        } else {
+            channels.div_ceil(FEW).max(worth).min(channels)
+        }
     }
 }

@@ -134,7 +134,12 @@ impl Conv2d {
     fn check(&self, x: usize, w: usize, y: usize) {
         let ConvShape { batch, outputs, .. } = self.shape;
         assert_eq!(x, batch * self.example_length(), "conv2d: length of x for {:?}", self.shape);
-        assert_eq!(w, outputs * self.weight_stride(), "conv2d: length of the weights for {:?}", self.shape);
+        assert_eq!(
+            w,
+            outputs * self.weight_stride(),
+            "conv2d: length of the weights for {:?}",
+            self.shape
+        );
         assert_eq!(y, batch * outputs * self.pixels(), "conv2d: length of y for {:?}", self.shape);
     }
 }

@@ -45,7 +45,13 @@ impl<T: Real> PackedWeights<T> {
         let (mut weights, stride) = (vec![T::zero(); conv.own_weights()], conv.weight_stride());
         let unroll = conv.unroll(PreActivation::Identity);
         if unroll.is_copy() && conv.stages.before == PreActivation::Identity {
-            conv.set.dispatch(Transpose { x: w, rows: outputs, columns: inputs, stride, out: &mut weights });
+            conv.set.dispatch(Transpose {
+                x: w,
+                rows: outputs,
+                columns: inputs,
+                stride,
+                out: &mut weights,
+            });
             return Self { weights, inputs: outputs, outputs: inputs, unroll };
         }
         for (r, weights) in weights.chunks_exact_mut(outputs * inputs * kw).enumerate() {
@@ -72,7 +78,14 @@ impl<T: Real> PackedWeights<T> {
     }
 
     /// Some output channels of a tile's rows: `out` has a row of `stride` numbers for each channel.
-    pub fn run(&self, x: &[T], channels: Range<usize>, rows: Range<usize>, scratch: &mut [T], out: Out<'_, T>) {
+    pub fn run(
+        &self,
+        x: &[T],
+        channels: Range<usize>,
+        rows: Range<usize>,
+        scratch: &mut [T],
+        out: Out<'_, T>,
+    ) {
         let Unroll { width, kernel: [kh, kw], .. } = self.unroll;
         let (n, pixels) = (channels.len(), rows.len() * width);
         let mut write = Write::Set;
@@ -80,10 +93,11 @@ impl<T: Real> PackedWeights<T> {
             let unrolled = self.unroll.block(x, block.clone(), rows.clone(), scratch);
             let depth = block.len() * kw;
             for r in 0..kh {
-                let weights =
-                    &self.weights[(r * self.outputs + channels.start) * self.inputs * kw + block.start * kw..];
+                let weights = &self.weights
+                    [(r * self.outputs + channels.start) * self.inputs * kw + block.start * kw..];
                 let weights = Matrix::new(weights, [n, depth], [self.inputs * kw, 1]);
-                let met = Matrix::new(&unrolled.data[r * width..], [depth, pixels], [unrolled.stride, 1]);
+                let met =
+                    Matrix::new(&unrolled.data[r * width..], [depth, pixels], [unrolled.stride, 1]);
                 let out = MatrixMut::new(&mut *out.data, [n, pixels], [out.stride, 1]);
                 matmul(weights, met, out, write);
                 write = Write::Add;

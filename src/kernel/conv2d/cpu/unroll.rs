@@ -46,11 +46,14 @@ impl Unroll {
                 centre[start + length..].fill(T::zero());
             }
             match self.activation {
-                PreActivation::Identity => copies[side * plane + start..][..length].copy_from_slice(image),
+                PreActivation::Identity => {
+                    copies[side * plane + start..][..length].copy_from_slice(image)
+                }
                 PreActivation::ConcatElu => {
                     let (positive, negative) = copies.split_at_mut(kw * plane);
                     let within = side * plane + start..side * plane + start + length;
-                    let (positive, negative) = (&mut positive[within.clone()], &mut negative[within]);
+                    let (positive, negative) =
+                        (&mut positive[within.clone()], &mut negative[within]);
                     self.set.dispatch(EluPairs { x: image, positive, negative });
                 }
             }

@@ -60,23 +60,27 @@ impl Conv2d {
             let xs = x.par_chunks(examples * self.example_length());
             let gys = gy.par_chunks(examples * outputs * pixels);
             let tasks = sums.par_chunks_mut(size).zip(xs).zip(gys);
-            tasks.with_min_len(items_per_task(examples * self.operations())).for_each(|((sum, x), gy)| {
-                sum.fill(T::zero());
-                match self.transposed() {
-                    Transposed::Gradient => self.add_examples(x, gy, sum),
-                    Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
-                }
-            });
+            tasks.with_min_len(items_per_task(examples * self.operations())).for_each(
+                |((sum, x), gy)| {
+                    sum.fill(T::zero());
+                    match self.transposed() {
+                        Transposed::Gradient => self.add_examples(x, gy, sum),
+                        Transposed::Input => self.add_examples_by_pixel(x, gy, sum),
+                    }
+                },
+            );
             let (total, rest) = sums.split_at_mut(size);
             // Of one block there is nothing to add up.
             let worth = if rest.is_empty() { size } else { 1 };
-            total.par_chunks_mut(CHUNK).enumerate().with_min_len(worth).for_each(|(index, total)| {
-                for sum in rest.chunks_exact(size) {
-                    for (total, &sum) in total.iter_mut().zip(&sum[index * CHUNK..]) {
-                        *total += sum;
+            total.par_chunks_mut(CHUNK).enumerate().with_min_len(worth).for_each(
+                |(index, total)| {
+                    for sum in rest.chunks_exact(size) {
+                        for (total, &sum) in total.iter_mut().zip(&sum[index * CHUNK..]) {
+                            *total += sum;
+                        }
                     }
-                }
-            });
+                },
+            );
             self.unpack(total, gw);
         });
     }
@@ -88,19 +92,34 @@ impl Conv2d {
         let length = outputs * tile_rows(height, width) * width;
         T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
             let transposed = cut(&mut scratch, length);
-            let examples = x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
+            let examples =
+                x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
             for (x, gy) in examples {
                 for rows in self.tiles(tile_rows(height, width)) {
-                    let (gy, stride, columns) = (&gy[rows.start * width..], self.pixels(), rows.len() * width);
-                    self.set.dispatch(Transpose { x: gy, rows: outputs, columns, stride, out: transposed });
+                    let (gy, stride, columns) =
+                        (&gy[rows.start * width..], self.pixels(), rows.len() * width);
+                    self.set.dispatch(Transpose {
+                        x: gy,
+                        rows: outputs,
+                        columns,
+                        stride,
+                        out: transposed,
+                    });
                     let gy = Matrix::row_major(transposed, [columns, outputs]);
                     for block in unroll.blocks(inputs) {
-                        let Unrolled { data, stride } = unroll.block(x, block.clone(), rows.clone(), scratch);
+                        let Unrolled { data, stride } =
+                            unroll.block(x, block.clone(), rows.clone(), scratch);
                         let depth = block.len() * kw;
                         for r in 0..kh {
-                            let met = Matrix::new(&data[r * width..], [depth, columns], [stride, 1]);
+                            let met =
+                                Matrix::new(&data[r * width..], [depth, columns], [stride, 1]);
                             let sum = &mut sum[(r * inputs + block.start) * kw * outputs..];
-                            matmul(met, gy, MatrixMut::row_major(sum, [depth, outputs]), Write::Add);
+                            matmul(
+                                met,
+                                gy,
+                                MatrixMut::row_major(sum, [depth, outputs]),
+                                Write::Add,
+                            );
                         }
                     }
                 }
@@ -115,19 +134,39 @@ impl Conv2d {
         let length = unroll.widest_block(inputs) * kw * unroll.plane(tile_rows(height, width));
         T::with_scratch(length + unroll.scratch(inputs), |mut scratch| {
             let transposed = cut(&mut scratch, length);
-            let examples = x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
+            let examples =
+                x.chunks_exact(self.example_length()).zip(gy.chunks_exact(outputs * self.pixels()));
             for (x, gy) in examples {
                 for rows in self.tiles(tile_rows(height, width)) {
                     let pixels = rows.len() * width;
-                    let gy = Matrix::new(&gy[rows.start * width..], [outputs, pixels], [self.pixels(), 1]);
+                    let gy = Matrix::new(
+                        &gy[rows.start * width..],
+                        [outputs, pixels],
+                        [self.pixels(), 1],
+                    );
                     for block in unroll.blocks(inputs) {
-                        let Unrolled { data, stride } = unroll.block(x, block.clone(), rows.clone(), scratch);
+                        let Unrolled { data, stride } =
+                            unroll.block(x, block.clone(), rows.clone(), scratch);
                         let (depth, columns) = (block.len() * kw, unroll.plane(rows.len()));
-                        self.set.dispatch(Transpose { x: data, rows: depth, columns, stride, out: transposed });
+                        self.set.dispatch(Transpose {
+                            x: data,
+                            rows: depth,
+                            columns,
+                            stride,
+                            out: transposed,
+                        });
                         for r in 0..kh {
-                            let met = Matrix::row_major(&transposed[r * width * depth..], [pixels, depth]);
+                            let met = Matrix::row_major(
+                                &transposed[r * width * depth..],
+                                [pixels, depth],
+                            );
                             let sum = &mut sum[r * inputs * kw * outputs + block.start * kw..];
-                            matmul(gy, met, MatrixMut::new(sum, [outputs, depth], [inputs * kw, 1]), Write::Add);
+                            matmul(
+                                gy,
+                                met,
+                                MatrixMut::new(sum, [outputs, depth], [inputs * kw, 1]),
+                                Write::Add,
+                            );
                         }
                     }
                 }
@@ -141,26 +180,34 @@ impl Conv2d {
         let (depth, stride) = (inputs * kw, self.weight_stride());
         // About as much as so many operations of a product for a number.
         let worth = items_per_task(LANES * kh * depth * TRANSPOSITION);
-        gw.par_chunks_mut(LANES * stride).enumerate().with_min_len(worth).for_each(|(index, gw)| {
-            let (first, n) = (index * LANES, gw.len() / stride);
-            T::with_scratch(n * depth, |scratch| {
-                for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
-                    let sum = match self.transposed() {
-                        Transposed::Input => &sum[first * depth..][..n * depth],
-                        Transposed::Gradient => {
-                            let (x, rows, columns) = (&sum[first..], depth, n);
-                            self.set.dispatch(Transpose { x, rows, columns, stride: outputs, out: scratch });
-                            &*scratch
-                        }
-                    };
-                    for (gw, sum) in gw.chunks_exact_mut(stride).zip(sum.chunks_exact(depth)) {
-                        for (place, sum) in sum.chunks_exact(kw).enumerate() {
-                            let c = self.stages.before.channel(place, inputs);
-                            copy_row(sum, &mut gw[(c * kh + r) * kw..][..kw]);
+        gw.par_chunks_mut(LANES * stride).enumerate().with_min_len(worth).for_each(
+            |(index, gw)| {
+                let (first, n) = (index * LANES, gw.len() / stride);
+                T::with_scratch(n * depth, |scratch| {
+                    for (r, sum) in sums.chunks_exact(depth * outputs).enumerate() {
+                        let sum = match self.transposed() {
+                            Transposed::Input => &sum[first * depth..][..n * depth],
+                            Transposed::Gradient => {
+                                let (x, rows, columns) = (&sum[first..], depth, n);
+                                self.set.dispatch(Transpose {
+                                    x,
+                                    rows,
+                                    columns,
+                                    stride: outputs,
+                                    out: scratch,
+                                });
+                                &*scratch
+                            }
+                        };
+                        for (gw, sum) in gw.chunks_exact_mut(stride).zip(sum.chunks_exact(depth)) {
+                            for (place, sum) in sum.chunks_exact(kw).enumerate() {
+                                let c = self.stages.before.channel(place, inputs);
+                                copy_row(sum, &mut gw[(c * kh + r) * kw..][..kw]);
+                            }
                         }
                     }
-                }
-            });
-        });
+                });
+            },
+        );
     }
 }

@@ -50,7 +50,8 @@ pub fn backward<T: Real>(set: InstructionSet, length: usize, h: &[T], g: &[T], g
     if g.is_empty() {
         return;
     }
-    let examples = g.par_chunks(length).zip(h.par_chunks(2 * length)).zip(gh.par_chunks_mut(2 * length));
+    let examples =
+        g.par_chunks(length).zip(h.par_chunks(2 * length)).zip(gh.par_chunks_mut(2 * length));
     examples.with_min_len(items_per_task(OPERATIONS * length)).for_each(|((g, h), gh)| {
         let ((a, b), (ga, gb)) = (h.split_at(length), gh.split_at_mut(length));
         set.dispatch(Backward { a, b, g, ga, gb });

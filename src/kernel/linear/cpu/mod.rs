@@ -85,8 +85,12 @@ impl Linear {
 
     fn check(&self, x: usize, weight: usize, bias: usize, y: usize) {
         let Self { rows, inputs, outputs, .. } = *self;
-        let fits = [x, weight, bias, y] == [rows * inputs, inputs * outputs, outputs, rows * outputs];
-        assert!(fits, "linear: x has {x} numbers, the weights {weight}, the bias {bias}, y {y}, for {self:?}");
+        let fits =
+            [x, weight, bias, y] == [rows * inputs, inputs * outputs, outputs, rows * outputs];
+        assert!(
+            fits,
+            "linear: x has {x} numbers, the weights {weight}, the bias {bias}, y {y}, for {self:?}"
+        );
     }
 
     /// Rows of a block.

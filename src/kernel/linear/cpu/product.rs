@@ -15,7 +15,8 @@ pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y
     let block = linear.block();
     y.par_chunks_mut(block * outputs).zip(x.par_chunks(block * inputs)).for_each(|(y, x)| {
         let rows = y.len() / outputs;
-        let (x, weight) = (Matrix::row_major(x, [rows, inputs]), Matrix::row_major(weight, [inputs, outputs]));
+        let (x, weight) =
+            (Matrix::row_major(x, [rows, inputs]), Matrix::row_major(weight, [inputs, outputs]));
         matmul(x, weight, MatrixMut::row_major(y, [rows, outputs]), Write::Set);
         set.dispatch(BiasAndEpilogue { y, bias, epilogue });
     });
@@ -30,11 +31,18 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     let size = (inputs + 1) * outputs;
     // With rows of weights as columns a product reads both operands in order.
     let mut transposed = vec![T::zero(); weight.len()];
-    set.dispatch(Transpose { x: weight, rows: inputs, columns: outputs, stride: outputs, out: &mut transposed });
+    set.dispatch(Transpose {
+        x: weight,
+        rows: inputs,
+        columns: outputs,
+        stride: outputs,
+        out: &mut transposed,
+    });
     let mut sums = vec![T::zero(); n_blocks * size];
     let of_x = of_blocks(gradients.x, block * inputs, n_blocks);
     let blocks = x.par_chunks(block * inputs).zip(y.par_chunks(block * outputs));
-    let blocks = blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
+    let blocks =
+        blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
     blocks.for_each(|((((x, y), gradient), of_x), sums)| {
         let rows = y.len() / outputs;
         let (of_weight, of_bias) = sums.split_at_mut(inputs * outputs);
@@ -52,7 +60,9 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     });
     for sums in sums.chunks_exact(size) {
         let (weight, bias) = sums.split_at(inputs * outputs);
-        for (sum, &part) in gradients.weight.iter_mut().zip(weight).chain(gradients.bias.iter_mut().zip(bias)) {
+        for (sum, &part) in
+            gradients.weight.iter_mut().zip(weight).chain(gradients.bias.iter_mut().zip(bias))
+        {
             *sum += part;
         }
     }

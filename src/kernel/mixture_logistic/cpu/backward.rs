@@ -54,7 +54,15 @@ impl<T: ExponentLimit> Kernel for Backward<'_, '_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { law, batch, block, z_gradient, log_derivative_gradient, x_gradient, mut theta_gradient } = self;
+        let Self {
+            law,
+            batch,
+            block,
+            z_gradient,
+            log_derivative_gradient,
+            x_gradient,
+            mut theta_gradient,
+        } = self;
         let (k, width) = (law.n_components, block.dims.len());
         let n_chunks = (KEPT / k).clamp(1, TILE_CHUNKS).min(width.div_ceil(LANES));
         let mut packed = PackedChunk::new(k);
@@ -63,13 +71,19 @@ impl<T: ExponentLimit> Kernel for Backward<'_, '_, T> {
         for piece in block.pieces(n_chunks) {
             let tile = piece.tile(&batch, &mut packed);
             piece.fetch(z_gradient, scratch.z_gradient.as_flattened_mut());
-            piece.fetch(log_derivative_gradient, scratch.log_derivative_gradient.as_flattened_mut());
+            piece
+                .fetch(log_derivative_gradient, scratch.log_derivative_gradient.as_flattened_mut());
             let whole = piece.starts().next().filter(|_| piece.is_whole());
             let rows = if let Some((start, _)) = whole {
                 let (first, offset) = (start / width * n_rows(k), start % width);
                 Rows { gradient: theta_gradient.reborrow(), first, width, offset }
             } else {
-                Rows { gradient: ThetaGradient::Whole(&mut packed_gradient), first: 0, width: LANES, offset: 0 }
+                Rows {
+                    gradient: ThetaGradient::Whole(&mut packed_gradient),
+                    first: 0,
+                    width: LANES,
+                    offset: 0,
+                }
             };
             backward::<T, M>(&law, &tile, &mut scratch, rows);
             piece.store(scratch.x_gradient.as_flattened(), x_gradient);
@@ -101,9 +115,9 @@ impl<'b, T> ThetaGradient<'_, 'b, T> {
     fn rows<const N: usize>(&mut self, rows: [usize; N], width: usize) -> [&mut [T]; N] {
         let distinct = "rows are distinct and within the parameters";
         match self {
-            Self::Whole(whole) => {
-                whole.get_disjoint_mut(rows.map(|row| row * width..(row + 1) * width)).expect(distinct)
-            }
+            Self::Whole(whole) => whole
+                .get_disjoint_mut(rows.map(|row| row * width..(row + 1) * width))
+                .expect(distinct),
             Self::Rows(all) => all.get_disjoint_mut(rows).expect(distinct).map(|row| &mut **row),
         }
     }
@@ -136,7 +150,8 @@ fn backward<T: ExponentLimit, M: MultiplyAdd>(
     mut rows: Rows<'_, '_, T>,
 ) {
     let (k, n) = (law.n_components, tile.x.len());
-    let Scratch { kept, sums, factors, z_gradient, log_derivative_gradient, x_gradient, mixture } = scratch;
+    let Scratch { kept, sums, factors, z_gradient, log_derivative_gradient, x_gradient, mixture } =
+        scratch;
     let (sums, factors, x_gradient) = (&mut sums[..n], &mut factors[..n], &mut x_gradient[..n]);
     accumulate::<T, M>(tile, k, law.min_log_scale, sums, |index, chunk, part| {
         kept[index * n + chunk] = Kept::of(part);
@@ -144,7 +159,8 @@ fn backward<T: ExponentLimit, M: MultiplyAdd>(
     let mut all_valid = true;
     for chunk in 0..n {
         let (of_z, of_log_derivative) = (&z_gradient[chunk], &log_derivative_gradient[chunk]);
-        factors[chunk] = Factors::new::<M>(law, &sums[chunk], of_z, of_log_derivative, &tile.affine()[0][chunk]);
+        factors[chunk] =
+            Factors::new::<M>(law, &sums[chunk], of_z, of_log_derivative, &tile.affine()[0][chunk]);
         all_valid &= factors[chunk].valid == [true; LANES];
         let [of_log_scale, of_shift] = rows.get([0, 1], n);
         let (t, _) = sums[chunk].values::<M>();
@@ -160,7 +176,8 @@ fn backward<T: ExponentLimit, M: MultiplyAdd>(
             let (raw, mut of_x) = (raw[chunk], x_gradient[chunk]);
             for lane in 0..LANES {
                 let clamped = raw[lane] < law.min_log_scale;
-                gradient.log_scale[lane] = if clamped { T::zero() } else { gradient.log_scale[lane] };
+                gradient.log_scale[lane] =
+                    if clamped { T::zero() } else { gradient.log_scale[lane] };
                 of_x[lane] -= gradient.mean[lane];
             }
             logits[chunk] = gradient.logit;
@@ -181,7 +198,8 @@ fn backward<T: ExponentLimit, M: MultiplyAdd>(
         };
         mixture.load::<M>(tile, chunk, law.min_log_scale);
         let totals = mixture.evaluate::<M>(&tile.x[chunk]);
-        let cotangent = mixture.cotangent::<M>(&totals, &factors.t_gradient, &factors.log_slope_gradient);
+        let cotangent =
+            mixture.cotangent::<M>(&totals, &factors.t_gradient, &factors.log_slope_gradient);
         let [of_log_scale] = rows.get([0], n);
         put(&mut of_log_scale[chunk], &factors.of_affine_log_scale::<M>(&totals.t));
         let mut of_x = [T::zero(); LANES];
@@ -292,10 +310,12 @@ impl<T: ExponentLimit> Factors<T> {
         affine_log_scale: &Lanes<T>,
     ) -> Self {
         let valid = sums.have_valid_gradients(&law.validity);
-        let mut factors = Self { valid, log_slope_gradient: *log_derivative_gradient, ..Self::default() };
+        let mut factors =
+            Self { valid, log_slope_gradient: *log_derivative_gradient, ..Self::default() };
         for lane in 0..LANES {
             let (log_scale, complement) = tanh::<T, M>(affine_log_scale[lane]);
-            let (gt, gl) = (z_gradient[lane] * exp_in_range::<T, M>(log_scale), log_derivative_gradient[lane]);
+            let (gt, gl) =
+                (z_gradient[lane] * exp_in_range::<T, M>(log_scale), log_derivative_gradient[lane]);
             let (f, g) = (sums.below[lane], sums.above[lane]);
             factors.below[lane] = (gt - gl) / f;
             factors.above[lane] = (gt + gl) / g;
@@ -311,7 +331,8 @@ impl<T: ExponentLimit> Factors<T> {
     fn of_affine_log_scale<M: MultiplyAdd>(&self, t: &Lanes<T>) -> Lanes<T> {
         let mut gradient = [T::zero(); LANES];
         for lane in 0..LANES {
-            let of_log_scale = M::mul_add(self.t_gradient[lane], t[lane], self.log_slope_gradient[lane]);
+            let of_log_scale =
+                M::mul_add(self.t_gradient[lane], t[lane], self.log_slope_gradient[lane]);
             gradient[lane] = of_log_scale * self.complement[lane];
         }
         gradient
@@ -330,9 +351,11 @@ impl<T: ExponentLimit> Factors<T> {
             let bump = small * body;
             let positive = u >= T::zero();
             // A goes with the larger sigmoid where u is positive.
-            let (large_factor, small_factor) = if positive { (below, -above) } else { (-above, below) };
+            let (large_factor, small_factor) =
+                if positive { (below, -above) } else { (-above, below) };
             let density = bump * inverse_scale * self.density[lane];
-            let logit = M::mul_add(small, small_factor, M::mul_add(weight * body, large_factor, density));
+            let logit =
+                M::mul_add(small, small_factor, M::mul_add(weight * body, large_factor, density));
             let lean = if positive { body - tail } else { tail - body };
             let of_u = M::mul_add(bump, below + above, -density * lean);
             gradient.logit[lane] = M::mul_add(weight, self.total[lane], logit);

@@ -22,7 +22,9 @@
 //! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are
 //! kept.
 
-use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh};
+use crate::kernel::simd::{
+    Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh,
+};
 
 use super::MixtureLogistic;
 use super::linear_space::{ExponentLimit, Sums, tail_and_body};
@@ -214,7 +216,12 @@ impl<T: ExponentLimit> Evaluator<T> {
 
     /// The mixture at the point that a search has reached.
     #[inline(always)]
-    fn evaluate<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize, search: &Search<T>) -> Point<T> {
+    fn evaluate<M: MultiplyAdd>(
+        &mut self,
+        tile: &Tile<'_, T>,
+        chunk: usize,
+        search: &Search<T>,
+    ) -> Point<T> {
         let mut sums = Sums::default();
         let mut bend = [T::zero(); LANES];
         let x = search.x;
@@ -327,7 +334,8 @@ impl<T: ExponentLimit> Search<T> {
             let spacing = T::of(0.75) * epsilon * x.abs();
             let short = step.abs() < spacing;
             let stretched = spacing * self.stretch[lane];
-            let step = if short { if residual < zero { stretched } else { -stretched } } else { step };
+            let step =
+                if short { if residual < zero { stretched } else { -stretched } } else { step };
             let next = x + step;
             let noise = residual.abs() <= T::of(NOISE) * tolerance;
             let fitting = noise | (step.abs() <= half * self.allowance[lane]);

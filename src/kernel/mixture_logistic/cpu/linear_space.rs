@@ -78,7 +78,10 @@ impl<T: ExponentLimit> Validity<T> {
         Self {
             n_components: T::of(n_components as f64),
             smallest_side: T::of(side),
-            smallest_density: larger(T::of(side * (-min_log_scale).exp()), T::min_positive_value() / T::of(T::LOSS)),
+            smallest_density: larger(
+                T::of(side * (-min_log_scale).exp()),
+                T::min_positive_value() / T::of(T::LOSS),
+            ),
             smallest_steepness: T::of(side * (-2.0 * min_log_scale).exp()),
             // A clamped weight is above it, whatever its last bits.
             largest_total: T::of((T::LIMIT - 0.1).exp()),
@@ -172,7 +175,8 @@ impl<T: ExponentLimit> Sums<T> {
             let positive = part.u[lane] >= T::zero();
             self.below[lane] += if positive { large } else { small };
             self.above[lane] += if positive { small } else { large };
-            self.density[lane] = M::mul_add(small * part.body[lane], part.inverse_scale[lane], self.density[lane]);
+            self.density[lane] =
+                M::mul_add(small * part.body[lane], part.inverse_scale[lane], self.density[lane]);
         }
     }
 
@@ -197,7 +201,8 @@ impl<T: ExponentLimit> Sums<T> {
         for (lane, valid) in valid.iter_mut().enumerate() {
             let (f, g, d) = (self.below[lane], self.above[lane], self.density[lane]);
             let smaller = if f < g { f } else { g };
-            *valid &= d * (d / smaller) >= (f + g + validity.n_components) * validity.smallest_steepness;
+            *valid &=
+                d * (d / smaller) >= (f + g + validity.n_components) * validity.smallest_steepness;
         }
         valid
     }

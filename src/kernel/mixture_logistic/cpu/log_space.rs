@@ -85,7 +85,8 @@ impl<T: Real> Mixture<T> {
     /// Space for that many components.
     pub fn new(n_components: usize) -> Self {
         let zeros = [T::zero(); LANES];
-        let parameters = Parameters { logit: zeros, mean: zeros, log_scale: zeros, inverse_root: zeros };
+        let parameters =
+            Parameters { logit: zeros, mean: zeros, log_scale: zeros, inverse_root: zeros };
         let share = Share {
             u: zeros,
             tail: zeros,
@@ -149,7 +150,8 @@ impl<T: Real> Mixture<T> {
                 let body = T::one() / (T::one() + e);
                 let phi = parameters.logit[lane] + low - below_max[lane];
                 let chi = parameters.logit[lane] - high - above_max[lane];
-                let relative = if below_max[lane] < above_max[lane] { phi - high } else { chi + low };
+                let relative =
+                    if below_max[lane] < above_max[lane] { phi - high } else { chi + low };
                 let exponent = relative - parameters.log_scale[lane];
                 share.tail[lane] = e * body;
                 share.body[lane] = body;
@@ -180,7 +182,8 @@ impl<T: Real> Mixture<T> {
         for lane in 0..LANES {
             let by_below = below_max[lane] < above_max[lane];
             t[lane] = (below_max[lane] - above_max[lane]) + ln::<T, M>(below[lane] / above[lane]);
-            let (side, ratio) = if by_below { (below[lane], t[lane]) } else { (above[lane], -t[lane]) };
+            let (side, ratio) =
+                if by_below { (below[lane], t[lane]) } else { (above[lane], -t[lane]) };
             let other_side = ln::<T, M>(T::one() + exp::<T, M>(ratio));
             log_slope[lane] = density_max[lane] + (ln::<T, M>(density[lane] / side) + other_side);
         }
@@ -239,7 +242,11 @@ impl<T: Real> Mixture<T> {
     /// The shares are divided, not multiplied by reciprocals: a component alone has shares of
     /// exactly 1, and their differences vanish exactly.
     #[inline(always)]
-    pub fn gradient<M: MultiplyAdd>(&self, index: usize, cotangent: &Cotangent<'_, T>) -> Gradient<T> {
+    pub fn gradient<M: MultiplyAdd>(
+        &self,
+        index: usize,
+        cotangent: &Cotangent<'_, T>,
+    ) -> Gradient<T> {
         let (parameters, share) = (&self.parameters[index], &self.shares[index]);
         let totals = cotangent.totals;
         let mut gradient = Gradient::default();

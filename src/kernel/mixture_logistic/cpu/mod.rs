@@ -48,7 +48,10 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
     /// f32.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
         assert!(n_components > 0, "a mixture has components");
-        assert!(min_log_scale.abs() <= T::of(80.0), "the smallest log-scale is within 80, not {min_log_scale:?}");
+        assert!(
+            min_log_scale.abs() <= T::of(80.0),
+            "the smallest log-scale is within 80, not {min_log_scale:?}"
+        );
         Self { n_components, min_log_scale, validity: Validity::new(n_components, min_log_scale) }
     }
 }

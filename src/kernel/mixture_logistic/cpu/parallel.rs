@@ -23,9 +23,16 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
     pub fn forward(&self, batch: &Batch<'_, T>, z: &mut [T], log_derivative: &mut [T]) {
         check(batch, 1, [z.len(), log_derivative.len()]);
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
-        let tasks: Vec<_> = split(&blocks, 1, z).zip(split(&blocks, 1, log_derivative)).zip(&blocks).collect();
+        let tasks: Vec<_> =
+            split(&blocks, 1, z).zip(split(&blocks, 1, log_derivative)).zip(&blocks).collect();
         each(tasks, |((z, log_derivative), block)| {
-            set.dispatch(Forward { law: *self, batch: *batch, block: block.clone(), z, log_derivative });
+            set.dispatch(Forward {
+                law: *self,
+                batch: *batch,
+                block: block.clone(),
+                z,
+                log_derivative,
+            });
         });
     }
 
@@ -67,7 +74,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         } else {
             let per_example = blocks.iter().filter(|block| block.examples.start == 0).count();
             let width = blocks[0].dims.len();
-            let mut pieces: Vec<Vec<&mut [T]>> = blocks.iter().map(|_| Vec::with_capacity(rows)).collect();
+            let mut pieces: Vec<Vec<&mut [T]>> =
+                blocks.iter().map(|_| Vec::with_capacity(rows)).collect();
             for (example, gradient) in theta_gradient.chunks_mut(rows * batch.n_dims).enumerate() {
                 for row in gradient.chunks_mut(batch.n_dims) {
                     for (index, piece) in row.chunks_mut(width).enumerate() {
@@ -94,13 +102,27 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
 
     /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the
     /// residuals `t(x) − t`, and whether `x` is a solution.
-    pub fn solve(&self, batch: &Batch<'_, T>, x: &mut [T], residual: &mut [T], solved: &mut [bool]) {
+    pub fn solve(
+        &self,
+        batch: &Batch<'_, T>,
+        x: &mut [T],
+        residual: &mut [T],
+        solved: &mut [bool],
+    ) {
         check(batch, 1, [x.len(), residual.len(), solved.len()]);
         let (set, blocks) = (InstructionSet::detect(), self.blocks(batch));
-        let outputs = split(&blocks, 1, x).zip(split(&blocks, 1, residual)).zip(split(&blocks, 1, solved));
+        let outputs =
+            split(&blocks, 1, x).zip(split(&blocks, 1, residual)).zip(split(&blocks, 1, solved));
         let tasks: Vec<_> = outputs.zip(&blocks).collect();
         each(tasks, |(((x, residual), solved), block)| {
-            set.dispatch(Inverse { law: *self, batch: *batch, block: block.clone(), x, residual, solved });
+            set.dispatch(Inverse {
+                law: *self,
+                batch: *batch,
+                block: block.clone(),
+                x,
+                residual,
+                solved,
+            });
         });
     }
 
@@ -110,12 +132,15 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         let Batch { n_examples, n_dims, .. } = *batch;
         let n_tasks = n_examples * n_dims * self.n_components / SMALLEST_TASK;
         let n_tasks = n_tasks.clamp(1, TASKS_PER_THREAD * rayon::current_num_threads());
-        let pieces = |n: usize, size: usize| (0..n).step_by(size.max(1)).map(move |start| start..n.min(start + size));
+        let pieces = |n: usize, size: usize| {
+            (0..n).step_by(size.max(1)).map(move |start| start..n.min(start + size))
+        };
         if n_tasks <= n_examples {
             let examples = pieces(n_examples, n_examples.div_ceil(n_tasks));
             return examples.map(|examples| Block { examples, dims: 0..n_dims }).collect();
         }
-        let n_dims_each = n_dims.div_ceil(n_tasks.div_ceil(n_examples.max(1))).next_multiple_of(LANES);
+        let n_dims_each =
+            n_dims.div_ceil(n_tasks.div_ceil(n_examples.max(1))).next_multiple_of(LANES);
         let of_example = |example| pieces(n_dims, n_dims_each).map(move |dims| (example, dims));
         let all = (0..n_examples).flat_map(of_example);
         all.map(|(example, dims)| Block { examples: example..example + 1, dims }).collect()
@@ -125,14 +150,22 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
 /// Asserts that each slice has `rows` elements for each element of the batch.
 fn check<T, const N: usize>(batch: &Batch<'_, T>, rows: usize, lengths: [usize; N]) {
     let expected = batch.n_examples * batch.n_dims * rows;
-    assert_eq!(lengths, [expected; N], "mixture_logistic: {} examples of {}", batch.n_examples, batch.n_dims);
+    assert_eq!(
+        lengths, [expected; N],
+        "mixture_logistic: {} examples of {}",
+        batch.n_examples, batch.n_dims
+    );
 }
 
 /// A slice in the parts that blocks write, `rows` of them for each of an example's numbers.
-fn split<'a, T>(blocks: &[Block], rows: usize, mut slice: &'a mut [T]) -> impl Iterator<Item = &'a mut [T]> {
-    blocks
-        .iter()
-        .map(move |block| slice.split_off_mut(..block.n_numbers() * rows).expect("outputs have the batch's shape"))
+fn split<'a, T>(
+    blocks: &[Block],
+    rows: usize,
+    mut slice: &'a mut [T],
+) -> impl Iterator<Item = &'a mut [T]> {
+    blocks.iter().map(move |block| {
+        slice.split_off_mut(..block.n_numbers() * rows).expect("outputs have the batch's shape")
+    })
 }
 
 /// Runs tasks in parallel, or a single one in place.

@@ -38,7 +38,13 @@ pub struct Batch<'a, T> {
 #[cfg(test)]
 impl<'a, T> Batch<'a, T> {
     /// A batch without gaps.
-    pub fn contiguous(n_examples: usize, n_dims: usize, n_components: usize, x: &'a [T], theta: &'a [T]) -> Self {
+    pub fn contiguous(
+        n_examples: usize,
+        n_dims: usize,
+        n_components: usize,
+        x: &'a [T],
+        theta: &'a [T],
+    ) -> Self {
         let theta_stride = n_rows(n_components) * n_dims;
         Self { n_examples, n_dims, x, x_stride: n_dims, theta, theta_stride, row_stride: n_dims }
     }
@@ -74,15 +80,26 @@ impl Block {
             let piece = if example < examples.end {
                 let end = whole.min(start + n_chunks * LANES);
                 next = if end < whole { (example, end) } else { (example + 1, dims.start) };
-                Piece { examples: example..example + 1, dims: start..end, output: 0, width: dims.len() }
+                Piece {
+                    examples: example..example + 1,
+                    dims: start..end,
+                    output: 0,
+                    width: dims.len(),
+                }
             } else if next_rest < examples.end {
                 let first = next_rest;
                 next_rest = examples.end.min(first + LANES / rest);
-                Piece { examples: first..next_rest, dims: whole..dims.end, output: 0, width: dims.len() }
+                Piece {
+                    examples: first..next_rest,
+                    dims: whole..dims.end,
+                    output: 0,
+                    width: dims.len(),
+                }
             } else {
                 return None;
             };
-            let output = (piece.examples.start - examples.start) * dims.len() + piece.dims.start - dims.start;
+            let output = (piece.examples.start - examples.start) * dims.len() + piece.dims.start
+                - dims.start;
             Some(Piece { output, ..piece })
         })
     }
@@ -135,14 +152,24 @@ impl Piece {
 
     /// The tile: in place if it is whole, else in `packed`.
     #[inline(always)]
-    pub fn tile<'a, T: Real>(&self, batch: &Batch<'a, T>, packed: &'a mut PackedChunk<T>) -> Tile<'a, T> {
+    pub fn tile<'a, T: Real>(
+        &self,
+        batch: &Batch<'a, T>,
+        packed: &'a mut PackedChunk<T>,
+    ) -> Tile<'a, T> {
         let n_components = packed.n_components;
         let n = self.dims.len();
         if self.is_whole() {
             let start = self.examples.start * batch.x_stride + self.dims.start;
             let offset = self.examples.start * batch.theta_stride + self.dims.start;
             let x = batch.x[start..start + n].as_chunks().0;
-            return Tile { x, theta: batch.theta, offset, row_stride: batch.row_stride, n_components };
+            return Tile {
+                x,
+                theta: batch.theta,
+                offset,
+                row_stride: batch.row_stride,
+                n_components,
+            };
         }
         for (index, example) in self.examples.clone().enumerate() {
             let lanes = index * n..(index + 1) * n;
@@ -169,7 +196,11 @@ pub struct PackedChunk<T> {
 impl<T: Real> PackedChunk<T> {
     /// Space for a mixture of that many components.
     pub fn new(n_components: usize) -> Self {
-        Self { x: [[T::zero(); LANES]], theta: vec![T::zero(); n_rows(n_components) * LANES], n_components }
+        Self {
+            x: [[T::zero(); LANES]],
+            theta: vec![T::zero(); n_rows(n_components) * LANES],
+            n_components,
+        }
     }
 }
 

@@ -99,7 +99,12 @@ pub struct Sums<N: Float> {
 }
 
 #[cube]
-pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_scale: N) -> Sums<N> {
+pub fn sums<F: Float, N: Float>(
+    theta: &Tensor<F>,
+    place: &Place,
+    x: N,
+    min_log_scale: N,
+) -> Sums<N> {
     let k = place.n_components;
     let mut max_logit = N::cast_from(LOWEST);
     for i in 0..k {
@@ -142,7 +147,8 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
     let log_falling = falling_max + N::ln(falling) - N::ln(above);
     let ratio = N::exp(-N::abs(log_rising - log_falling));
     let smaller = ratio / (N::new(1.0) + ratio);
-    let rising_part = select(log_rising < log_falling, smaller, N::new(1.0) / (N::new(1.0) + ratio));
+    let rising_part =
+        select(log_rising < log_falling, smaller, N::new(1.0) / (N::new(1.0) + ratio));
     let log_derivative = N::max(log_rising, log_falling) + N::ln(N::new(1.0) + ratio);
     let t = (below_max - above_max) + (N::ln(below) - N::ln(above));
     Sums::<N> {
@@ -165,9 +171,18 @@ pub fn sums<F: Float, N: Float>(theta: &Tensor<F>, place: &Place, x: N, min_log_
 /// The gradient with respect to `u_k`, from the shares in `F`, `1 − F` and `F'`, or these times
 /// `e^−s`, and from `σ(u)`, `σ(−u)`.
 #[cube]
-pub fn by_point<N: Float>(by_t: N, by_log: N, below: N, above: N, density: N, plus: N, minus: N) -> N {
+pub fn by_point<N: Float>(
+    by_t: N,
+    by_log: N,
+    below: N,
+    above: N,
+    density: N,
+    plus: N,
+    minus: N,
+) -> N {
     let (from_below, from_above) = (below * minus, above * plus);
-    by_t * (from_below + from_above) + by_log * ((from_above - from_below) - density * (plus - minus))
+    by_t * (from_below + from_above)
+        + by_log * ((from_above - from_below) - density * (plus - minus))
 }
 
 /// Midpoint that does not overflow. For a bracket wider than 2^64 that spans orders of magnitude,
@@ -176,7 +191,8 @@ pub fn by_point<N: Float>(by_t: N, by_log: N, below: N, above: N, density: N, pl
 pub fn middle<N: Float>(low: N, high: N) -> N {
     let half = N::new(0.5);
     let width = high - low;
-    let wide = width > N::new(18446744073709551616.0) && width > half * N::max(N::abs(low), N::abs(high));
+    let wide =
+        width > N::new(18446744073709551616.0) && width > half * N::max(N::abs(low), N::abs(high));
     let log_low = N::ln(N::abs(low) + N::new(1.0));
     let log_high = N::ln(N::abs(high) + N::new(1.0));
     let log_low = select(low < N::new(0.0), -log_low, log_low);

@@ -79,7 +79,8 @@ fn backward_kernel<F: Float, N: Float>(
     let mut by_x = N::new(0.0);
     for i in 0..k {
         let c = component::<F, N>(theta, &place, i, x_here, sums.max_logit, bound);
-        let (plus, minus) = (N::exp(negative::<N>(c.u)) * c.share, N::exp(-positive::<N>(c.u)) * c.share);
+        let (plus, minus) =
+            (N::exp(negative::<N>(c.u)) * c.share, N::exp(-positive::<N>(c.u)) * c.share);
         let low = (c.logit + negative::<N>(c.u)) - sums.below_max;
         let high = (c.logit - positive::<N>(c.u)) - sums.above_max;
         // Shares of this component in F, 1 − F, F' and the weights.
@@ -109,7 +110,16 @@ fn backward_kernel<F: Float, N: Float>(
         let largest = N::max(N::max(steep_below, steep_above), steep_density);
         let unit = select(largest > N::new(0.0), largest, N::new(1.0));
         let (steep_below, steep_above) = (steep_below / unit, steep_above / unit);
-        let by_mean = -unit * by_point::<N>(by_t, by_log, steep_below, steep_above, steep_density / unit, plus, minus);
+        let by_mean = -unit
+            * by_point::<N>(
+                by_t,
+                by_log,
+                steep_below,
+                steep_above,
+                steep_density / unit,
+                plus,
+                minus,
+            );
         by_x -= by_mean;
         theta_gradient[base + (2 + i) * stride] = F::cast_from(by_logit);
         theta_gradient[base + (2 + k + i) * stride] = F::cast_from(by_mean);
@@ -137,7 +147,8 @@ fn inverse_kernel<F: Float, N: Float>(
     }
     let place = place(ABSOLUTE_POS, dims as usize, n_components as usize);
     let k = place.n_components;
-    let (bound, epsilon, furthest) = (min_log_scale.get::<N>(), epsilon.get::<N>(), furthest.get::<N>());
+    let (bound, epsilon, furthest) =
+        (min_log_scale.get::<N>(), epsilon.get::<N>(), furthest.get::<N>());
     let (log_scale, _) = bounded::<N>(place.row::<F, N>(theta, 0));
     let target = (N::cast_from(z[ABSOLUTE_POS]) - place.row::<F, N>(theta, 1)) * N::exp(-log_scale);
     // The exact bracket: at its ends all components are below the target, or above it. An end that
@@ -193,7 +204,8 @@ fn inverse_kernel<F: Float, N: Float>(
     let found = inside || N::abs(residual) <= tolerance;
     output[ABSOLUTE_POS] = F::cast_from(x);
     output[z.len() + ABSOLUTE_POS] = F::cast_from(residual);
-    output[2 * z.len() + ABSOLUTE_POS] = F::cast_from(select(bracketed && solved && found, N::new(1.0), N::new(0.0)));
+    output[2 * z.len() + ABSOLUTE_POS] =
+        F::cast_from(select(bracketed && solved && found, N::new(1.0), N::new(0.0)));
 }
 
 /// The precision to compute in.
@@ -246,7 +258,8 @@ pub fn backward(
     min_log_scale: f64,
 ) -> (FloatTensor<CubeBackend>, FloatTensor<CubeBackend>) {
     check(operands!("mixture_logistic_backward", x, theta, gradient), "x");
-    let (x, theta, gradient) = (into_contiguous(x), into_contiguous(theta), into_contiguous(gradient));
+    let (x, theta, gradient) =
+        (into_contiguous(x), into_contiguous(theta), into_contiguous(gradient));
     let [batch, dims] = x.meta.shape().dims();
     let k = n_components(theta.meta.shape()[1]);
     let x_gradient = empty(&x, x.meta.shape().clone());

@@ -11,7 +11,8 @@ use crate::reshape::Pattern;
 pub enum NoiseMixing {
     /// As those of the flow.
     AsFlow,
-    /// Not at all: blocks of convolutions alone, without position embedding (the 64x64 and 128x128 models).
+    /// Not at all: blocks of convolutions alone, without position embedding (the 64x64 and 128x128
+    /// models).
     None,
 }
 

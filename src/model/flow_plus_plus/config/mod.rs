@@ -30,9 +30,9 @@ use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConf
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
 use crate::tensor::limit::{MOST_PARAMETERS, per_example, product, sum};
 
-/// Deviation up to which a position counts as constant at the start: a tenth of the deviation that a norm gives the
-/// others. After the logit, one black level of 256 with its noise has a deviation of 0.02, and seven grey levels one of
-/// 0.1.
+/// Deviation up to which a position counts as constant at the start: a tenth of the deviation that
+/// a norm gives the others. After the logit, one black level of 256 with its noise has a deviation
+/// of 0.02, and seven grey levels one of 0.1.
 const FLAT: f64 = 0.1;
 
 /// Configuration of [`FlowPlusPlus`].
@@ -88,7 +88,9 @@ impl FlowPlusPlusConfig {
     /// The first rule that is broken.
     pub fn num_params(&self) -> Result<usize, ConfigError> {
         const NAME: &str = "FlowPlusPlusConfig";
-        for (field, value) in [("image[0]", self.image[0]), ("image[1]", self.image[1]), ("image[2]", self.image[2])] {
+        for (field, value) in
+            [("image[0]", self.image[0]), ("image[1]", self.image[1]), ("image[2]", self.image[2])]
+        {
             ConfigError::positive(NAME, field, value)?;
         }
         ConfigError::positive(NAME, "stages", self.stages.len())?;
@@ -105,7 +107,8 @@ impl FlowPlusPlusConfig {
             let half = self.half(self.image, noise.pattern)?;
             let site = Self::site(half, Some(noise.n_context), &Device::default());
             let step = self.step_params(&self.noise_net(noise), &site)?;
-            total = sum([self.encoder(half, noise).num_params()?, product([noise.n_couplings, step])]);
+            total =
+                sum([self.encoder(half, noise).num_params()?, product([noise.n_couplings, step])]);
         }
         let mut image = self.image;
         for stage in &self.stages {
@@ -116,7 +119,11 @@ impl FlowPlusPlusConfig {
             total = sum([total, product([stage.n_couplings, step])]);
         }
         let couplings = self.stages.iter().map(|stage| stage.n_couplings).max().unwrap_or(0);
-        let sizes = [("n_filters", self.n_filters), ("n_blocks", self.n_blocks), ("stages.n_couplings", couplings)];
+        let sizes = [
+            ("n_filters", self.n_filters),
+            ("n_blocks", self.n_blocks),
+            ("stages.n_couplings", couplings),
+        ];
         ConfigError::parameters(NAME, total, sizes)
     }
 
@@ -125,13 +132,16 @@ impl FlowPlusPlusConfig {
         let coupling = self.coupling(net).plan(site)?.num_params;
         let norm = PositionNormConfig::new().num_params(per_example(site.shape()))?;
         let matrix = match self.channel_mixing {
-            ChannelMixing::Matrix => ChannelMatrixConfig::new().with_n_groups(2).num_params(site.shape()[1])?,
+            ChannelMixing::Matrix => {
+                ChannelMatrixConfig::new().with_n_groups(2).num_params(site.shape()[1])?
+            }
             ChannelMixing::None => 0,
         };
         Ok(sum([norm, matrix, coupling]))
     }
 
-    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is made for it.
+    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is
+    /// made for it.
     ///
     /// # Errors
     /// [`ShapeError::Example`] with both shapes.
@@ -139,13 +149,18 @@ impl FlowPlusPlusConfig {
         if shape == self.image {
             return Ok(());
         }
-        Err(ShapeError::Example { layer: "FlowPlusPlus", expected: self.image.to_vec(), found: shape.to_vec() })
+        Err(ShapeError::Example {
+            layer: "FlowPlusPlus",
+            expected: self.image.to_vec(),
+            found: shape.to_vec(),
+        })
     }
 
     /// The model before its start.
     ///
     /// # Panics
-    /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns it.
+    /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns
+    /// it.
     pub fn init(&self, device: &Device) -> Uninit<FlowPlusPlus> {
         match self.try_init(device) {
             Ok(model) => model,
@@ -166,7 +181,9 @@ impl FlowPlusPlusConfig {
             stages.push(Stage {
                 squeezes: (0..stage.scale.n_squeezes()).map(|_| squeeze()).collect(),
                 partition: PartitionConfig::new(stage.pattern).layer(),
-                steps: (0..stage.n_couplings).map(|_| self.step(&net, FLAT, &site)).collect::<Result<_, _>>()?,
+                steps: (0..stage.n_couplings)
+                    .map(|_| self.step(&net, FLAT, &site))
+                    .collect::<Result<_, _>>()?,
             });
         }
         let [c, h, w] = self.image;
@@ -175,7 +192,10 @@ impl FlowPlusPlusConfig {
         Ok(Flow::new(layers, StandardNormal::new(), [1, c, h, w])?.behind(dequantization))
     }
 
-    fn init_dequantization(&self, device: &Device) -> Result<FlowPlusPlusDequantization, ConfigError> {
+    fn init_dequantization(
+        &self,
+        device: &Device,
+    ) -> Result<FlowPlusPlusDequantization, ConfigError> {
         let DequantizationConfig::Variational(noise) = self.dequantization else {
             let uniform = UniformDequantizationConfig::new().with_n_levels(self.n_levels);
             return Ok(FlowPlusPlusDequantization::Uniform(uniform.init()));
@@ -184,7 +204,9 @@ impl FlowPlusPlusConfig {
         let (net, site) = (self.noise_net(noise), Self::site(half, Some(noise.n_context), device));
         let partition = || PartitionConfig::new(noise.pattern).layer();
         let encoder = self.encoder(half, noise).init(device);
-        let steps = (0..noise.n_couplings).map(|_| self.step(&net, 0.0, &site)).collect::<Result<_, _>>()?;
+        let steps = (0..noise.n_couplings)
+            .map(|_| self.step(&net, 0.0, &site))
+            .collect::<Result<_, _>>()?;
         let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
         let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
         Ok(FlowPlusPlusDequantization::Variational(dequantization.init(encoder, flow)))
@@ -206,8 +228,8 @@ impl FlowPlusPlusConfig {
     fn law(&self) -> AnyLawConfig {
         match self.law {
             CouplingLaw::Affine => AffineConfig::new(AffineForm::Exponential).into(),
-            // As published. A bound is for networks whose theta grows with the input; the norms of these networks
-            // prevent that.
+            // As published. A bound is for networks whose theta grows with the input; the norms of
+            // these networks prevent that.
             CouplingLaw::MixLogCdf { n_components } => {
                 MixLogCdfConfig::new(n_components).with_max_log_scale(None).into()
             }
@@ -233,21 +255,26 @@ impl FlowPlusPlusConfig {
             NoiseMixing::AsFlow => net.mixing,
             NoiseMixing::None => None,
         };
-        GatedNetConfig { n_filters: noise.n_filters, n_blocks: noise.n_blocks, ..net }.with_mixing(mixing)
+        GatedNetConfig { n_filters: noise.n_filters, n_blocks: noise.n_blocks, ..net }
+            .with_mixing(mixing)
     }
 
     fn encoder(&self, half: [usize; 3], noise: VariationalConfig) -> FlowPlusPlusEncoderConfig {
         let VariationalConfig { pattern, n_context, n_encoder_blocks, encoder_block, .. } = noise;
-        FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block).with_style(self.style)
+        FlowPlusPlusEncoderConfig::new(pattern, half, n_context, n_encoder_blocks, encoder_block)
+            .with_style(self.style)
     }
 
-    /// A coupling and the layers that precede it; a position with a deviation of `flat` or less starts as constant.
+    /// A coupling and the layers that precede it; a position with a deviation of `flat` or less
+    /// starts as constant.
     fn step(&self, net: &GatedNetConfig, flat: f64, site: &Site<4>) -> Result<Step, ConfigError> {
         let matrix = match self.channel_mixing {
             ChannelMixing::Matrix => Some(ChannelMatrixConfig::new().with_n_groups(2).build(site)?),
             ChannelMixing::None => None,
         };
-        let norm = PositionNormConfig::new().with_variance_floor(self.variance_floor).with_least_deviation(flat);
+        let norm = PositionNormConfig::new()
+            .with_variance_floor(self.variance_floor)
+            .with_least_deviation(flat);
         Ok((norm.build(site)?, matrix, self.coupling(net).build(site)?, Swap::new()))
     }
 }

@@ -1,8 +1,8 @@
 //! The released models, and two for one machine.
 
 use super::{
-    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale, StageConfig,
-    VariationalConfig,
+    ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale,
+    StageConfig, VariationalConfig,
 };
 use crate::conditioner::{ConvStyle, ConvWeight, Mixing, OutputActivation};
 use crate::model::flow_plus_plus::EncoderBlock;
@@ -14,10 +14,15 @@ fn stage(scale: Scale, pattern: Pattern, n_couplings: usize) -> StageConfig {
 
 /// Stages of the CIFAR-10 model: 4 couplings, 2 after the squeeze, 3.
 fn cifar10_stages(pattern: Pattern) -> Vec<StageConfig> {
-    vec![stage(Scale::Keep, pattern, 4), stage(Scale::Squeeze, Pattern::Channels, 2), stage(Scale::Keep, pattern, 3)]
+    vec![
+        stage(Scale::Keep, pattern, 4),
+        stage(Scale::Squeeze, Pattern::Channels, 2),
+        stage(Scale::Keep, pattern, 3),
+    ]
 }
 
-/// Stages of the larger images: 4 couplings on 32x32 positions, then 2 and 2 at each of two squeezes.
+/// Stages of the larger images: 4 couplings on 32x32 positions, then 2 and 2 at each of two
+/// squeezes.
 fn large_stages(first: Scale) -> Vec<StageConfig> {
     use Pattern::{Channels, Stripes};
     vec![
@@ -47,13 +52,18 @@ impl FlowPlusPlusConfig {
     /// The paper's CIFAR-10 model: 31,443,440 parameters.
     pub fn cifar10() -> Self {
         let noise = cifar10_noise(Pattern::Stripes, 96);
-        Self::new([3, 32, 32], cifar10_stages(Pattern::Stripes), DequantizationConfig::Variational(noise))
-            .with_style(ConvStyle::new().with_dropout(0.2))
+        Self::new(
+            [3, 32, 32],
+            cifar10_stages(Pattern::Stripes),
+            DequantizationConfig::Variational(noise),
+        )
+        .with_style(ConvStyle::new().with_dropout(0.2))
     }
 
     /// The paper's ablation with uniform dequantization, 104 filters wide: 32,324,408 parameters.
     pub fn cifar10_uniform() -> Self {
-        Self { dequantization: DequantizationConfig::Uniform, ..Self::cifar10() }.with_n_filters(104)
+        Self { dequantization: DequantizationConfig::Uniform, ..Self::cifar10() }
+            .with_n_filters(104)
     }
 
     /// The paper's ablation with affine couplings, 108 filters wide: 32,045,708 parameters.
@@ -64,14 +74,16 @@ impl FlowPlusPlusConfig {
             .with_n_filters(108)
     }
 
-    /// The paper's ablation without self-attention, which a maximum over channels replaces: 31,443,440 parameters.
+    /// The paper's ablation without self-attention, which a maximum over channels replaces:
+    /// 31,443,440 parameters.
     pub fn cifar10_without_attention() -> Self {
         Self::cifar10().with_mixing(Mixing::Maxout)
     }
 
     /// The paper's model of 32x32 ImageNet, with weight normalisation: 168,955,724 parameters.
     ///
-    /// The released noise flow undoes its stripes after four couplings and cuts the same ones again for four more, which is a flow of eight.
+    /// The released noise flow undoes its stripes after four couplings and cuts the same ones again
+    /// for four more, which is a flow of eight.
     pub fn imagenet32() -> Self {
         let noise = VariationalConfig {
             n_couplings: 8,
@@ -112,26 +124,29 @@ impl FlowPlusPlusConfig {
 
     /// The paper's model of 64x64 ImageNet: 72,703,528 parameters.
     ///
-    /// The released code counts 73,489,960: each of the four couplings of its noise flow owns a position embedding `[96, 64, 32]` that nothing
-    /// reads, since these couplings have no attention. `with_n_levels(32)` is the released 5-bit model.
+    /// The released code counts 73,489,960: each of the four couplings of its noise flow owns a
+    /// position embedding `[96, 64, 32]` that nothing reads, since these couplings have no
+    /// attention. `with_n_levels(32)` is the released 5-bit model.
     pub fn imagenet64() -> Self {
         Self::large([3, 64, 64], Scale::Squeeze, 16)
     }
 
-    /// The released model of 64x64 CelebA at 5 bits: [`FlowPlusPlusConfig::imagenet64`] with 32 levels. With 8 levels it is the 3-bit one.
+    /// The released model of 64x64 CelebA at 5 bits: [`FlowPlusPlusConfig::imagenet64`] with 32
+    /// levels. With 8 levels it is the 3-bit one.
     pub fn celeba64() -> Self {
         Self::imagenet64().with_n_levels(32)
     }
 
     /// The released model of 128x128 CelebA at 5 bits: 119,645,224 parameters.
     ///
-    /// The released code counts 122,790,952, with four position embeddings `[96, 128, 64]` that nothing reads, as in
-    /// [`FlowPlusPlusConfig::imagenet64`].
+    /// The released code counts 122,790,952, with four position embeddings `[96, 128, 64]` that
+    /// nothing reads, as in [`FlowPlusPlusConfig::imagenet64`].
     pub fn celeba128() -> Self {
         Self::large([3, 128, 128], Scale::SqueezeRepeatedly { times: 2 }, 12).with_n_levels(32)
     }
 
-    /// The stages of the CIFAR-10 model with 32 filters, 2 blocks and 8 components, for one machine: 1,716,336 parameters.
+    /// The stages of the CIFAR-10 model with 32 filters, 2 blocks and 8 components, for one
+    /// machine: 1,716,336 parameters.
     pub fn small() -> Self {
         let pattern = Pattern::Checkerboard;
         let noise = DequantizationConfig::Variational(cifar10_noise(pattern, 32));
@@ -152,7 +167,10 @@ impl FlowPlusPlusConfig {
             n_context: 16,
             ..cifar10_noise(Pattern::Checkerboard, 16)
         };
-        let stages = vec![stage(Scale::Squeeze, Pattern::Channels, 2), stage(Scale::Keep, Pattern::Checkerboard, 2)];
+        let stages = vec![
+            stage(Scale::Squeeze, Pattern::Channels, 2),
+            stage(Scale::Keep, Pattern::Checkerboard, 2),
+        ];
         Self::new([3, 32, 32], stages, DequantizationConfig::Variational(noise))
             .with_law(CouplingLaw::MixLogCdf { n_components: 4 })
             .with_n_filters(16)

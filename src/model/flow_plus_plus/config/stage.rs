@@ -35,7 +35,12 @@ impl Scale {
             for (axis, length) in [(2, h), (3, w)] {
                 if length % 2 != 0 {
                     let shape = vec![1, c, h, w];
-                    return Err(ShapeError::NotDivisible { layer: "Squeeze", axis, factor: 2, shape });
+                    return Err(ShapeError::NotDivisible {
+                        layer: "Squeeze",
+                        axis,
+                        factor: 2,
+                        shape,
+                    });
                 }
             }
             Ok([4 * c, h / 2, w / 2])

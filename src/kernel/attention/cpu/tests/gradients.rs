@@ -30,7 +30,11 @@ fn check<T: Real>(problem: &Problem, tolerance: f64) {
             error(&found[part], &truth[part])
         });
         println!("{:?} {errors:?}", problem.size);
-        assert!(errors.iter().all(|&error| error < tolerance), "{:?} {set:?} {errors:?}", problem.size);
+        assert!(
+            errors.iter().all(|&error| error < tolerance),
+            "{:?} {set:?} {errors:?}",
+            problem.size
+        );
     }
 }
 

@@ -48,7 +48,8 @@ impl Problem {
         let n = heads * channels * positions;
         let mut rng = StdRng::seed_from_u64(7);
         let mut draw = |size: f64| f64::from((size * (2.0 * rng.random::<f64>() - 1.0)) as f32);
-        let projected = (0..3 * examples * n).map(|i| draw(if i / n % 3 < 2 { factor } else { 1.0 })).collect();
+        let projected =
+            (0..3 * examples * n).map(|i| draw(if i / n % 3 < 2 { factor } else { 1.0 })).collect();
         let gradient = (0..examples * n).map(|_| draw(1.0)).collect();
         Self::new(size, projected, gradient)
     }
@@ -67,7 +68,8 @@ impl Problem {
                 let dot = |part: usize, x: &dyn Fn(usize) -> f64, j: usize| -> f64 {
                     (0..d).map(|c| x(c) * projected[at(part, c) + j]).sum()
                 };
-                let scores: Vec<f64> = (0..p).map(|j| scale * dot(1, &|c| projected[at(0, c) + i], j)).collect();
+                let scores: Vec<f64> =
+                    (0..p).map(|j| scale * dot(1, &|c| projected[at(0, c) + i], j)).collect();
                 let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = scores.iter().map(|s| (s - highest).exp()).sum();
                 log_sums[(b * heads + h) * p + i] = highest + sum.ln();
@@ -79,8 +81,10 @@ impl Problem {
                 for j in 0..p {
                     let of_score = weights[j] * (dot(2, &|c| gradient[of(c) + i], j) - mean);
                     for c in 0..d {
-                        projected_gradient[at(0, c) + i] += scale * of_score * projected[at(1, c) + j];
-                        projected_gradient[at(1, c) + j] += scale * of_score * projected[at(0, c) + i];
+                        projected_gradient[at(0, c) + i] +=
+                            scale * of_score * projected[at(1, c) + j];
+                        projected_gradient[at(1, c) + j] +=
+                            scale * of_score * projected[at(0, c) + i];
                         projected_gradient[at(2, c) + j] += weights[j] * gradient[of(c) + i];
                     }
                 }
@@ -101,7 +105,9 @@ impl Problem {
     /// Queries, keys and values of a tensor of the shape of `projected`.
     pub fn parts(&self, projected: &[f64]) -> [Vec<f64>; 3] {
         let n: usize = self.shape()[1..].iter().product();
-        [0, 1, 2].map(|part| projected.chunks(3 * n).flat_map(|example| &example[part * n..][..n]).copied().collect())
+        [0, 1, 2].map(|part| {
+            projected.chunks(3 * n).flat_map(|example| &example[part * n..][..n]).copied().collect()
+        })
     }
 }
 

@@ -19,7 +19,11 @@ fn check<T: Real>(problem: &Problem, tolerance: f64) {
         let [output, log_sums] = values::<T>(set, problem).map(|x| widened(&x));
         let errors = [error(&output, &problem.output), error(&log_sums, &problem.log_sums)];
         println!("{:?} {errors:?}", problem.size);
-        assert!(errors.iter().all(|&error| error < tolerance), "{:?} {set:?} {errors:?}", problem.size);
+        assert!(
+            errors.iter().all(|&error| error < tolerance),
+            "{:?} {set:?} {errors:?}",
+            problem.size
+        );
     }
 }
 

@@ -98,9 +98,11 @@ impl Grid {
     pub fn cut<'a, T>(&self, data: &'a mut [T], batch: usize) -> Vec<(Chunk, Vec<&'a mut [T]>)> {
         let channels = data.len() / (batch * self.pixels());
         let chunks = self.chunks(batch);
-        let mut cut: Vec<(Chunk, Vec<&'a mut [T]>)> = chunks.into_iter().map(|chunk| (chunk, Vec::new())).collect();
+        let mut cut: Vec<(Chunk, Vec<&'a mut [T]>)> =
+            chunks.into_iter().map(|chunk| (chunk, Vec::new())).collect();
         let of_images = cut.chunks_mut(self.height.div_ceil(2).div_ceil(self.rows));
-        for (data, chunks) in data.chunks_mut(self.images * channels * self.pixels()).zip(of_images) {
+        for (data, chunks) in data.chunks_mut(self.images * channels * self.pixels()).zip(of_images)
+        {
             for mut rest in data.chunks_exact_mut(self.pixels()) {
                 for (chunk, slices) in &mut *chunks {
                     let (slice, following) = rest.split_at_mut(self.rows(chunk).len() * self.width);

@@ -107,8 +107,10 @@ impl<T: Real> Kernel for FromPixels<'_, '_, T> {
                 let c = block * SIDE;
                 let mut done = 0;
                 if let [first, second, third, fourth] = out {
-                    let (first, second) = (&mut first[start..start + n], &mut second[start..start + n]);
-                    let (third, fourth) = (&mut third[start..start + n], &mut fourth[start..start + n]);
+                    let (first, second) =
+                        (&mut first[start..start + n], &mut second[start..start + n]);
+                    let (third, fourth) =
+                        (&mut third[start..start + n], &mut fourth[start..start + n]);
                     while done + SIDE <= n {
                         let mut block = [[T::zero(); SIDE]; SIDE];
                         for k in 0..SIDE {

@@ -41,7 +41,14 @@ impl Load<'_> {
         zeros.fill(T::zero());
         let image = cut(&mut scratch, pixels * pitch);
         let x = &x[rows.start * grid.width..];
-        set.dispatch(ToPixels { x, stride: grid.pixels(), channels: channels.n, pixels, out: image, pitch });
+        set.dispatch(ToPixels {
+            x,
+            stride: grid.pixels(),
+            channels: channels.n,
+            pixels,
+            out: image,
+            pitch,
+        });
         let Places { numbers: places, step } = places;
         let (height, width, stride) = (grid.height, grid.width, channels.stride());
         let layout = Layout { height, width, first: rows.start, pitch, stride, step };
@@ -50,10 +57,17 @@ impl Load<'_> {
             set.dispatch(OfPixels { layout, image, zeros, rows, places });
             return;
         }
-        let (positive, negative) = (cut(&mut scratch, pixels * pitch), cut(&mut scratch, pixels * pitch));
+        let (positive, negative) =
+            (cut(&mut scratch, pixels * pitch), cut(&mut scratch, pixels * pitch));
         set.dispatch(EluPairs { x: image, positive, negative });
         set.dispatch(OfPixels { layout, image: positive, zeros, rows: rows.clone(), places });
         // Behind the first part, whose last vector may reach into this one.
-        set.dispatch(OfPixels { layout, image: negative, zeros, rows, places: &mut places[channels.n..] });
+        set.dispatch(OfPixels {
+            layout,
+            image: negative,
+            zeros,
+            rows,
+            places: &mut places[channels.n..],
+        });
     }
 }

@@ -37,9 +37,20 @@ struct Pass<'a, T> {
 }
 
 impl Conv2d {
-    pub(in super::super) fn winograd_forward<T: Scratch>(&self, x: &[T], w: &[T], bias: Bias<'_, T>, y: &mut [T]) {
+    pub(in super::super) fn winograd_forward<T: Scratch>(
+        &self,
+        x: &[T],
+        w: &[T],
+        bias: Bias<'_, T>,
+        y: &mut [T],
+    ) {
         let ConvShape { inputs, outputs, .. } = self.shape;
-        let kernels = Kernels { rows: inputs, columns: outputs, strides: [9, self.weight_stride()], mirrored: false };
+        let kernels = Kernels {
+            rows: inputs,
+            columns: outputs,
+            strides: [9, self.weight_stride()],
+            mirrored: false,
+        };
         self.winograd(w, kernels, [self.met(), self.made()], |weights| {
             let pass = Pass {
                 set: self.set,
@@ -55,9 +66,20 @@ impl Conv2d {
         });
     }
 
-    pub(in super::super) fn winograd_input_gradient<T: Scratch>(&self, x: &[T], w: &[T], gy: &[T], gx: &mut [T]) {
+    pub(in super::super) fn winograd_input_gradient<T: Scratch>(
+        &self,
+        x: &[T],
+        w: &[T],
+        gy: &[T],
+        gx: &mut [T],
+    ) {
         let ConvShape { inputs, outputs, .. } = self.shape;
-        let kernels = Kernels { rows: outputs, columns: inputs, strides: [self.weight_stride(), 9], mirrored: true };
+        let kernels = Kernels {
+            rows: outputs,
+            columns: inputs,
+            strides: [self.weight_stride(), 9],
+            mirrored: true,
+        };
         self.winograd(w, kernels, [self.made(), self.met()], |weights| {
             let slopes = (self.met().parts == 2).then_some(x);
             let pass = Pass {
@@ -74,7 +96,13 @@ impl Conv2d {
         });
     }
 
-    fn winograd<T: Scratch>(&self, w: &[T], kernels: Kernels, [from, to]: [Channels; 2], work: impl FnOnce(&[T])) {
+    fn winograd<T: Scratch>(
+        &self,
+        w: &[T],
+        kernels: Kernels,
+        [from, to]: [Channels; 2],
+        work: impl FnOnce(&[T]),
+    ) {
         let stride = to.stride();
         T::with_scratch(PLACES * step(from.total() * stride), |places| {
             transform(self.set, w, kernels, stride, places);
@@ -106,8 +134,11 @@ impl<T: Scratch> Pass<'_, T> {
         let met = cut(&mut scratch, PLACES * of_met);
         let made = cut(&mut scratch, PLACES * of_made);
         let image = from.n * grid.pixels();
-        for (index, x) in x.chunks_exact(image).skip(chunk.images.start).take(chunk.images.len()).enumerate() {
-            let places = Places { numbers: &mut met[index * per_image * from.stride()..], step: of_met };
+        for (index, x) in
+            x.chunks_exact(image).skip(chunk.images.start).take(chunk.images.len()).enumerate()
+        {
+            let places =
+                Places { numbers: &mut met[index * per_image * from.stride()..], step: of_met };
             Load { set, grid, channels: from, chunk }.run(x, places, scratch);
         }
         for place in 0..PLACES {
@@ -120,30 +151,56 @@ impl<T: Scratch> Pass<'_, T> {
         }
         for (index, y) in y.chunks_exact_mut(to.n).enumerate() {
             let image = chunk.images.start + index;
-            let places = Places { numbers: &made[index * per_image * to.stride()..], step: of_made };
+            let places =
+                Places { numbers: &made[index * per_image * to.stride()..], step: of_made };
             self.store(places, chunk, image, y, scratch);
         }
     }
 
     /// Results of an image of a chunk, some rows after the other: what is transposed is then still
     /// in the first cache.
-    fn store(&self, places: Places<&[T]>, chunk: &Chunk, image: usize, y: &mut [&mut [T]], mut scratch: &mut [T]) {
+    fn store(
+        &self,
+        places: Places<&[T]>,
+        chunk: &Chunk,
+        image: usize,
+        y: &mut [&mut [T]],
+        mut scratch: &mut [T],
+    ) {
         let Self { set, grid, to, bias, epilogue, .. } = *self;
         let (pitch, stride, step) = (to.pitch(), to.stride(), places.step);
         let strip = strip(&grid);
         let size = 2 * strip * grid.width * pitch;
-        let (parts, seen, gx) = (cut(&mut scratch, to.parts * size), cut(&mut scratch, size), cut(&mut scratch, size));
+        let (parts, seen, gx) =
+            (cut(&mut scratch, to.parts * size), cut(&mut scratch, size), cut(&mut scratch, size));
         for first in chunk.rows.clone().step_by(strip) {
-            let strip = Chunk { images: chunk.images.clone(), rows: first..(first + strip).min(chunk.rows.end) };
+            let strip = Chunk {
+                images: chunk.images.clone(),
+                rows: first..(first + strip).min(chunk.rows.end),
+            };
             let rows = grid.rows(&strip);
             let pixels = rows.len() * grid.width;
             let start = (rows.start - 2 * chunk.rows.start) * grid.width;
             let size = pixels * pitch;
-            let layout = Layout { height: grid.height, width: grid.width, first: rows.start, pitch, stride, step };
+            let layout = Layout {
+                height: grid.height,
+                width: grid.width,
+                first: rows.start,
+                pitch,
+                stride,
+                step,
+            };
             for (part, image) in parts[..to.parts * size].chunks_exact_mut(size).enumerate() {
                 let tile = (first - chunk.rows.start) * grid.columns();
                 let places = &places.numbers[tile * stride + part * to.n..];
-                set.dispatch(ToResults { layout, places, bias, epilogue, rows: strip.rows.clone(), image });
+                set.dispatch(ToResults {
+                    layout,
+                    places,
+                    bias,
+                    epilogue,
+                    rows: strip.rows.clone(),
+                    image,
+                });
             }
             let Some(x) = self.slopes else {
                 set.dispatch(FromPixels { x: &parts[..size], pitch, start, out: y });
@@ -151,7 +208,14 @@ impl<T: Scratch> Pass<'_, T> {
             };
             let x = &x[image * to.n * grid.pixels() + rows.start * grid.width..];
             let (seen, gx) = (&mut seen[..size], &mut gx[..size]);
-            set.dispatch(ToPixels { x, stride: grid.pixels(), channels: to.n, pixels, out: seen, pitch });
+            set.dispatch(ToPixels {
+                x,
+                stride: grid.pixels(),
+                channels: to.n,
+                pixels,
+                out: seen,
+                pitch,
+            });
             let (positive, negative) = parts[..2 * size].split_at(size);
             set.dispatch(ApplySlopes { x: seen, positive, negative, gx });
             set.dispatch(FromPixels { x: gx, pitch, start, out: y });

@@ -53,7 +53,8 @@ impl<T: Real> Kernel for OfPixels<'_, T> {
             for c in (0..pitch).step_by(LANES) {
                 let (mut left, mut centre) = ([[T::zero(); LANES]; 4], of_column(&met, c));
                 for x in 0..columns {
-                    let (mut right, mut beyond) = ([[T::zero(); LANES]; 4], [[T::zero(); LANES]; 4]);
+                    let (mut right, mut beyond) =
+                        ([[T::zero(); LANES]; 4], [[T::zero(); LANES]; 4]);
                     if 2 * x + 1 < width {
                         right = of_column(&met, (2 * x + 1) * pitch + c);
                     }
@@ -62,7 +63,9 @@ impl<T: Real> Kernel for OfPixels<'_, T> {
                     }
                     let at = (index * columns + x) * stride + c;
                     for r in 0..4 {
-                        for (s, place) in of_pixels(&[left[r], centre[r], right[r], beyond[r]]).iter().enumerate() {
+                        for (s, place) in
+                            of_pixels(&[left[r], centre[r], right[r], beyond[r]]).iter().enumerate()
+                        {
                             places[(4 * r + s) * step + at..][..LANES].copy_from_slice(place);
                         }
                     }
@@ -108,7 +111,9 @@ impl<T: Real> Kernel for OfResults<'_, T> {
                         for (r, g) in g.iter_mut().enumerate() {
                             let (y, x) = (2 * row + r, 2 * x + s);
                             if y < height && x < width {
-                                g.copy_from_slice(&image[((y - first) * width + x) * pitch + c..][..LANES]);
+                                g.copy_from_slice(
+                                    &image[((y - first) * width + x) * pitch + c..][..LANES],
+                                );
                             }
                         }
                     }
@@ -148,7 +153,11 @@ impl<T: Real> Kernel for ToResults<'_, T> {
         let columns = width.div_ceil(2);
         for (index, row) in rows.enumerate() {
             for c in (0..pitch).step_by(LANES) {
-                let everywhere = if let Bias::Outputs(bias) = bias { load(&bias[c..]) } else { [T::zero(); LANES] };
+                let everywhere = if let Bias::Outputs(bias) = bias {
+                    load(&bias[c..])
+                } else {
+                    [T::zero(); LANES]
+                };
                 for x in 0..columns {
                     let at = (index * columns + x) * stride + c;
                     let mut half = [[[T::zero(); LANES]; 4]; 2];
@@ -165,7 +174,9 @@ impl<T: Real> Kernel for ToResults<'_, T> {
                             if y < height && x < width {
                                 let mut here = everywhere;
                                 if let Bias::Pixels(bias) = bias {
-                                    here.copy_from_slice(&bias[(y * width + x) * pitch + c..][..LANES]);
+                                    here.copy_from_slice(
+                                        &bias[(y * width + x) * pitch + c..][..LANES],
+                                    );
                                 }
                                 for lane in 0..LANES {
                                     result[lane] += here[lane];
@@ -173,7 +184,8 @@ impl<T: Real> Kernel for ToResults<'_, T> {
                                 if epilogue == Epilogue::Relu {
                                     *result = result.map(rectified);
                                 }
-                                image[((y - first) * width + x) * pitch + c..][..LANES].copy_from_slice(result);
+                                image[((y - first) * width + x) * pitch + c..][..LANES]
+                                    .copy_from_slice(result);
                             }
                         }
                     }

@@ -26,7 +26,12 @@ const SPLIT: usize = 16;
 impl Conv2d {
     /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are
     /// added in order.
-    pub(in super::super) fn winograd_weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
+    pub(in super::super) fn winograd_weight_gradient<T: Scratch>(
+        &self,
+        x: &[T],
+        gy: &[T],
+        gw: &mut [T],
+    ) {
         let ConvShape { batch, height, width, .. } = self.shape;
         let (grid, met, made) = (self.grid(), self.met(), self.made());
         let chunks = grid.chunks(batch);
@@ -46,9 +51,21 @@ impl Conv2d {
                 T::with_scratch(block.scratch(), |scratch| {
                     let (places, scratch) = scratch.split_at_mut(block.places());
                     for (turn, chunk) in blocks[index / splits].iter().enumerate() {
-                        block.add(x, gy, chunk, if turn == 0 { Write::Set } else { Write::Add }, places, scratch);
+                        block.add(
+                            x,
+                            gy,
+                            chunk,
+                            if turn == 0 { Write::Set } else { Write::Add },
+                            places,
+                            scratch,
+                        );
                     }
-                    self.set.dispatch(ToWeights { places, rows: block.met.total(), stride: made.stride(), sums });
+                    self.set.dispatch(ToWeights {
+                        places,
+                        rows: block.met.total(),
+                        stride: made.stride(),
+                        sums,
+                    });
                 });
             });
             let sums = Sums { sums, size, splits, split, channels: met };
@@ -79,12 +96,23 @@ impl Block {
 
     fn scratch(&self) -> usize {
         let tiles = self.grid.most_tiles();
-        let pixels = Load::scratch(&self.grid, self.met).max(self.grid.most_pixels() * self.made.pitch());
-        PLACES * (step(tiles * self.met.stride()) + step(tiles * self.made.stride())) + pixels + self.places()
+        let pixels =
+            Load::scratch(&self.grid, self.met).max(self.grid.most_pixels() * self.made.pitch());
+        PLACES * (step(tiles * self.met.stride()) + step(tiles * self.made.stride()))
+            + pixels
+            + self.places()
     }
 
     /// Adds a chunk's products to the sums, `[16][channels of v][stride]`.
-    fn add<T: Scratch>(&self, x: &[T], gy: &[T], chunk: &Chunk, write: Write, sums: &mut [T], mut scratch: &mut [T]) {
+    fn add<T: Scratch>(
+        &self,
+        x: &[T],
+        gy: &[T],
+        chunk: &Chunk,
+        write: Write,
+        sums: &mut [T],
+        mut scratch: &mut [T],
+    ) {
         let Self { set, grid, met, made, channels, first } = *self;
         let per_image = grid.tiles(chunk);
         let tiles = chunk.images.len() * per_image;
@@ -94,22 +122,42 @@ impl Block {
         let rows = grid.rows(chunk);
         for (index, image) in chunk.images.clone().enumerate() {
             let x = &x[(image * channels + first) * grid.pixels()..][..met.n * grid.pixels()];
-            let places = Places { numbers: &mut of_x[index * per_image * met.stride()..], step: met_step };
+            let places =
+                Places { numbers: &mut of_x[index * per_image * met.stride()..], step: met_step };
             Load { set, grid, channels: met, chunk }.run(x, places, scratch);
             let gy = &gy[image * made.n * grid.pixels()..][..made.n * grid.pixels()];
-            let (x, pixels, pitch) = (&gy[rows.start * grid.width..], rows.len() * grid.width, made.pitch());
-            set.dispatch(ToPixels { x, stride: grid.pixels(), channels: made.n, pixels, out: scratch, pitch });
+            let (x, pixels, pitch) =
+                (&gy[rows.start * grid.width..], rows.len() * grid.width, made.pitch());
+            set.dispatch(ToPixels {
+                x,
+                stride: grid.pixels(),
+                channels: made.n,
+                pixels,
+                out: scratch,
+                pitch,
+            });
             let (stride, step) = (made.stride(), made_step);
-            let layout = Layout { height: grid.height, width: grid.width, first: rows.start, pitch, stride, step };
+            let layout = Layout {
+                height: grid.height,
+                width: grid.width,
+                first: rows.start,
+                pitch,
+                stride,
+                step,
+            };
             let places = &mut of_y[index * per_image * stride..];
             set.dispatch(OfResults { layout, image: scratch, rows: chunk.rows.clone(), places });
         }
         for place in 0..PLACES {
             let (rows, columns) = (met.total(), made.stride());
             let of_x = Matrix::new(&of_x[place * met_step..], [rows, tiles], [1, met.stride()]);
-            let of_y = Matrix::new(&of_y[place * made_step..], [tiles, columns], [made.stride(), 1]);
-            let sums =
-                MatrixMut::new(&mut sums[place * step(rows * made.stride())..], [rows, columns], [made.stride(), 1]);
+            let of_y =
+                Matrix::new(&of_y[place * made_step..], [tiles, columns], [made.stride(), 1]);
+            let sums = MatrixMut::new(
+                &mut sums[place * step(rows * made.stride())..],
+                [rows, columns],
+                [made.stride(), 1],
+            );
             matmul(of_x, of_y, sums, write);
         }
     }
@@ -131,7 +179,9 @@ impl<T: Real> Kernel for ToWeights<'_, T> {
     fn run<M: MultiplyAdd>(self) {
         let Self { places, rows, stride, sums } = self;
         let apart = step(rows * stride);
-        for (index, sums) in sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<9>().0.iter_mut().enumerate() {
+        for (index, sums) in
+            sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<9>().0.iter_mut().enumerate()
+        {
             let (column, row) = (index / rows * LANES, index % rows);
             if column >= stride {
                 break;
@@ -140,7 +190,9 @@ impl<T: Real> Kernel for ToWeights<'_, T> {
             for s in 0..4 {
                 let mut m = [[T::zero(); LANES]; 4];
                 for (r, m) in m.iter_mut().enumerate() {
-                    m.copy_from_slice(&places[(4 * r + s) * apart + row * stride + column..][..LANES]);
+                    m.copy_from_slice(
+                        &places[(4 * r + s) * apart + row * stride + column..][..LANES],
+                    );
                 }
                 [half[0][s], half[1][s], half[2][s]] = to_weights(&m);
             }
@@ -177,8 +229,12 @@ impl<T: Real> Kernel for Total<'_, T> {
 
     #[inline(always)]
     fn run<M: MultiplyAdd>(self) {
-        let Self { sums: Sums { sums, size, splits, split, channels: Channels { n, parts } }, index, gw, stride } =
-            self;
+        let Self {
+            sums: Sums { sums, size, splits, split, channels: Channels { n, parts } },
+            index,
+            gw,
+            stride,
+        } = self;
         let inputs = n * parts;
         for c in 0..inputs {
             let (part, channel) = (c / n, c % n);

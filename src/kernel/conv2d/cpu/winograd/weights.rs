@@ -22,9 +22,16 @@ pub struct Kernels {
 }
 
 /// `G w Gᵀ`, `[16][rows][stride]`.
-pub fn transform<T: Real>(set: InstructionSet, w: &[T], kernels: Kernels, stride: usize, places: &mut [T]) {
+pub fn transform<T: Real>(
+    set: InstructionSet,
+    w: &[T],
+    kernels: Kernels,
+    stride: usize,
+    places: &mut [T],
+) {
     let Kernels { rows, .. } = kernels;
-    let mut tasks: Vec<Vec<&mut [T]>> = (0..rows.div_ceil(ROWS)).map(|_| Vec::with_capacity(PLACES)).collect();
+    let mut tasks: Vec<Vec<&mut [T]>> =
+        (0..rows.div_ceil(ROWS)).map(|_| Vec::with_capacity(PLACES)).collect();
     for place in places.chunks_exact_mut(step(rows * stride)).take(PLACES) {
         for (task, rows) in tasks.iter_mut().zip(place[..rows * stride].chunks_mut(ROWS * stride)) {
             task.push(rows);
@@ -69,7 +76,9 @@ impl<T: Real> Kernel for OfWeights<'_, '_, T> {
                     *half = of_weights(taps);
                 }
                 for s in 0..4 {
-                    for (r, place) in of_weights(&[half[0][s], half[1][s], half[2][s]]).iter().enumerate() {
+                    for (r, place) in
+                        of_weights(&[half[0][s], half[1][s], half[2][s]]).iter().enumerate()
+                    {
                         // A turn swaps the ends, and leaves their sum.
                         let turned = [3, 1, 2, 0];
                         let at = if mirrored { 4 * turned[r] + turned[s] } else { 4 * r + s };

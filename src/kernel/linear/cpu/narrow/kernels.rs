@@ -163,7 +163,8 @@ impl<T: Real, const N: usize> Kernel for Narrow<'_, T, N> {
             for k in 0..N {
                 let value = sum(dots[k]) + bias[k];
                 // Keeps NaN.
-                y[k] = if epilogue == Epilogue::Relu && value < T::zero() { T::zero() } else { value };
+                y[k] =
+                    if epilogue == Epilogue::Relu && value < T::zero() { T::zero() } else { value };
             }
         }
     }

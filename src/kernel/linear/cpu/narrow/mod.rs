@@ -49,7 +49,13 @@ fn wide_rows<T: Real>(linear: &Linear, weight: &[T]) -> Vec<Lanes<T>> {
         return padded(weight, outputs);
     }
     let mut transposed = vec![T::zero(); weight.len()];
-    set.dispatch(Transpose { x: weight, rows: inputs, columns: outputs, stride: outputs, out: &mut transposed });
+    set.dispatch(Transpose {
+        x: weight,
+        rows: inputs,
+        columns: outputs,
+        stride: outputs,
+        out: &mut transposed,
+    });
     padded(&transposed, inputs)
 }
 
@@ -86,14 +92,23 @@ pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradient
     let mut sums = vec![[T::zero(); LANES]; n_blocks * size];
     let of_x = of_blocks(gradients.x, block * inputs, n_blocks);
     let blocks = x.par_chunks(block * inputs).zip(y.par_chunks(block * outputs));
-    let blocks = blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
+    let blocks =
+        blocks.zip(gradient.par_chunks(block * outputs)).zip(of_x).zip(sums.par_chunks_mut(size));
     blocks.for_each(|((((x, y), gradient), of_x), sums)| {
         let (sums, of_bias) = sums.split_at_mut(weight.len());
         if widens(linear) {
-            by_number!(set, inputs, WidenBackward { x, weight, outputs, epilogue, y, gradient, of_x, sums, of_bias });
+            by_number!(
+                set,
+                inputs,
+                WidenBackward { x, weight, outputs, epilogue, y, gradient, of_x, sums, of_bias }
+            );
         } else {
             let of_bias = of_bias.as_flattened_mut();
-            by_number!(set, outputs, NarrowBackward { x, inputs, weight, epilogue, y, gradient, of_x, sums, of_bias });
+            by_number!(
+                set,
+                outputs,
+                NarrowBackward { x, inputs, weight, epilogue, y, gradient, of_x, sums, of_bias }
+            );
         }
     });
     for sums in sums.chunks_exact(size) {

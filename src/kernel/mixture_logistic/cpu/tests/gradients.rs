@@ -61,11 +61,16 @@ fn gradient_error(problem: &Problem<f32>, set: InstructionSet, gz: &[f32], gl: &
         let gt = gz * problem.parameter(index, 0).tanh().exp();
         let (largest, sensitivity) = plain.gradient_terms(gt, gl);
         let mut check = |found: f32, truth: f64, largest: f64| {
-            let error = (f64::from(found) - truth).abs() / (largest.max(1e-30) * (1.0 + 0.1 * sensitivity));
+            let error =
+                (f64::from(found) - truth).abs() / (largest.max(1e-30) * (1.0 + 0.1 * sensitivity));
             assert!(!error.is_nan(), "{found} for {truth}");
             worst = f64::max(worst, error);
         };
-        check(theta_gradient[at(0)], theta_truth[at(0)], (gt * plain.t).abs() + gl.abs() + gt.abs());
+        check(
+            theta_gradient[at(0)],
+            theta_truth[at(0)],
+            (gt * plain.t).abs() + gl.abs() + gt.abs(),
+        );
         check(theta_gradient[at(1)], theta_truth[at(1)], gz.abs());
         check(x_gradient[index], x_truth[index], largest[1]);
         for (kind, largest) in largest.into_iter().enumerate() {
@@ -84,9 +89,12 @@ fn gradients_in_f32() {
             let mut worst = [0.0; 3];
             for (n, d, k, spread, seed) in cases(spread) {
                 let problem = Problem::<f32>::draw(n, d, k, spread, seed);
-                let narrow = |seed| normal(n * d, seed).into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+                let narrow =
+                    |seed| normal(n * d, seed).into_iter().map(|x| x as f32).collect::<Vec<f32>>();
                 let (gz, gl, zeros) = (narrow(seed + 2), narrow(seed + 3), vec![0.0; n * d]);
-                for (worst, (gz, gl)) in worst.iter_mut().zip([(&gz, &gl), (&gz, &zeros), (&zeros, &gl)]) {
+                for (worst, (gz, gl)) in
+                    worst.iter_mut().zip([(&gz, &gl), (&gz, &zeros), (&zeros, &gl)])
+                {
                     *worst = f64::max(*worst, gradient_error(&problem, set, gz, gl));
                 }
             }

@@ -24,14 +24,18 @@ fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
             for index in 0..x.len() {
                 assert!(solved[index], "element {index} of {n} times {d} with K = {k}");
                 let log_scale = problem.parameter(index, 0).tanh();
-                let t = (z[index].to_f64().unwrap() - problem.parameter(index, 1)) * (-log_scale).exp();
+                let t =
+                    (z[index].to_f64().unwrap() - problem.parameter(index, 1)) * (-log_scale).exp();
                 let at = |x: T| {
                     let mut there = problem.clone();
                     there.x[index] = x;
                     plain(&there, index)
                 };
                 let reached = at(x[index]);
-                let scale = 1.0 + t.abs() + problem.parameter(index, 1).abs() + reached.slack_t * (-log_scale).exp();
+                let scale = 1.0
+                    + t.abs()
+                    + problem.parameter(index, 1).abs()
+                    + reached.slack_t * (-log_scale).exp();
                 let (error, allowed) = ((reached.t - t).abs(), 8.0 * epsilon * scale);
                 n_numbers += 1;
                 if error <= allowed {
@@ -42,10 +46,18 @@ fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
                 let direction = if reached.t < t { T::one() } else { -T::one() };
                 let next = at(x[index] + T::of(2.0) * T::epsilon() * x[index].abs() * direction);
                 let beyond = (next.t - t) * direction.to_f64().unwrap();
-                assert!(beyond >= -allowed, "{} for {t} at {:?}, then {}, K = {k}", reached.t, x[index], next.t);
+                assert!(
+                    beyond >= -allowed,
+                    "{} for {t} at {:?}, then {}, K = {k}",
+                    reached.t,
+                    x[index],
+                    next.t
+                );
             }
         }
-        println!("{spread:?}: {n_steep} of {n_numbers} steep, worst residual of the others {worst:.2e}");
+        println!(
+            "{spread:?}: {n_steep} of {n_numbers} steep, worst residual of the others {worst:.2e}"
+        );
     }
 }
 

@@ -15,7 +15,9 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
 #[test]
 fn layout_is_immaterial() {
     let set = InstructionSet::detect();
-    for (n, d, k) in [(1, 1, 1), (2, 7, 3), (3, 13, 5), (5, 129, 5), (40, 2, 8), (1, 3000, 40), (3, 2100, 33)] {
+    for (n, d, k) in
+        [(1, 1, 1), (2, 7, 3), (3, 13, 5), (5, 129, 5), (40, 2, 8), (1, 3000, 40), (3, 2100, 33)]
+    {
         let problem = Problem::<f32>::draw(n, d, k, Spread::Extreme, 9);
         let (z, log_derivative) = problem.forward(set);
         let gradients = problem.backward(set, &z, &problem.x);
@@ -48,21 +50,37 @@ fn layout_is_immaterial() {
             }
         }
         let (x, theta) = (&spread_x[..], &spread_theta[..]);
-        let batch = Batch { n_examples: n, n_dims: d, x, x_stride, theta, theta_stride, row_stride };
+        let batch =
+            Batch { n_examples: n, n_dims: d, x, x_stride, theta, theta_stride, row_stride };
         law.forward(&batch, first, second);
         assert_eq!((bits(first), bits(second)), (bits(&z), bits(&log_derivative)));
 
         // Blocks.
-        for block in [Block { examples: 0..n, dims: 0..d / 2 }, Block { examples: n / 2..n, dims: d / 3..d }] {
+        for block in
+            [Block { examples: 0..n, dims: 0..d / 2 }, Block { examples: n / 2..n, dims: d / 3..d }]
+        {
             let width = block.dims.len();
             let numbers = |whole: &[f32]| -> Vec<f32> {
-                let rows = block.examples.clone().flat_map(|example| &whole[example * d..][block.dims.clone()]);
+                let rows = block
+                    .examples
+                    .clone()
+                    .flat_map(|example| &whole[example * d..][block.dims.clone()]);
                 rows.copied().collect()
             };
-            let (mut first, mut second) = (vec![0.0; block.n_numbers()], vec![0.0; block.n_numbers()]);
+            let (mut first, mut second) =
+                (vec![0.0; block.n_numbers()], vec![0.0; block.n_numbers()]);
             let outputs = (&mut first, &mut second);
-            set.dispatch(Forward { law, batch, block: block.clone(), z: outputs.0, log_derivative: outputs.1 });
-            assert_eq!((bits(&first), bits(&second)), (bits(&numbers(&z)), bits(&numbers(&log_derivative))));
+            set.dispatch(Forward {
+                law,
+                batch,
+                block: block.clone(),
+                z: outputs.0,
+                log_derivative: outputs.1,
+            });
+            assert_eq!(
+                (bits(&first), bits(&second)),
+                (bits(&numbers(&z)), bits(&numbers(&log_derivative)))
+            );
             let mut theta_gradient = vec![0.0; block.n_numbers() * n_rows(k)];
             set.dispatch(Backward {
                 law,
@@ -104,7 +122,11 @@ fn undefined_numbers_stay_alone() {
             for index in 0..80 {
                 let at = (index / 40 * n_rows(3) + 4) * 40 + index % 40;
                 if index == 17 {
-                    assert!(found.0[index].is_nan() && found.1[index].is_nan() && found_x[index].is_nan());
+                    assert!(
+                        found.0[index].is_nan()
+                            && found.1[index].is_nan()
+                            && found_x[index].is_nan()
+                    );
                     assert!(found_gradient[at].is_nan() && !solved[index]);
                 } else {
                     assert_eq!((found.0[index], found.1[index]), (z[index], log_derivative[index]));

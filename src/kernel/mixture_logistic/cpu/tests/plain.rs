@@ -31,8 +31,10 @@ pub fn plain<T: ExponentLimit>(problem: &Problem<T>, index: usize) -> Plain {
     let log_scale = problem.parameter(index, 0).tanh();
     let top = (0..k).map(|j| problem.parameter(index, 2 + j)).fold(f64::NEG_INFINITY, f64::max);
     let logits: Vec<f64> = (0..k).map(|j| problem.parameter(index, 2 + j) - top).collect();
-    let s: Vec<f64> = (0..k).map(|j| problem.parameter(index, 2 + 2 * k + j).max(MIN_LOG_SCALE)).collect();
-    let u: Vec<f64> = (0..k).map(|j| (x - problem.parameter(index, 2 + k + j)) * (-s[j]).exp()).collect();
+    let s: Vec<f64> =
+        (0..k).map(|j| problem.parameter(index, 2 + 2 * k + j).max(MIN_LOG_SCALE)).collect();
+    let u: Vec<f64> =
+        (0..k).map(|j| (x - problem.parameter(index, 2 + k + j)) * (-s[j]).exp()).collect();
     let log_sigmoid = |u: f64| u.min(0.0) - (-u.abs()).exp().ln_1p();
     let sums = |f: &dyn Fn(usize) -> f64| {
         let terms: Vec<f64> = (0..k).map(f).collect();
@@ -73,7 +75,9 @@ impl Plain {
     pub fn gradient_terms(&self, gt: f64, gl: f64) -> ([f64; 3], f64) {
         let mut largest = [0.0; 3];
         let mut sensitivity = 0.0;
-        for ((&[f, g, d, w], &u), &q) in self.shares.iter().zip(&self.standardised).zip(&self.inverse_scales) {
+        for ((&[f, g, d, w], &u), &q) in
+            self.shares.iter().zip(&self.standardised).zip(&self.inverse_scales)
+        {
             let logit = gt.abs() * (f + g) + gl.abs() * (f + g + d + w);
             let mean = d * ((gt.abs() + gl.abs()) * self.slope + gl.abs() * q);
             let log_scale = u.abs() * mean / q + gl.abs() * d;

@@ -55,7 +55,10 @@ impl<T: ExponentLimit> Problem<T> {
             put(0, normal());
             put(1, normal());
             for component in 0..k {
-                put(2 + component, if kind == 1 || kind == 5 { uniform(-100.0, 100.0) } else { normal() });
+                put(
+                    2 + component,
+                    if kind == 1 || kind == 5 { uniform(-100.0, 100.0) } else { normal() },
+                );
                 put(2 + k + component, if kind == 2 { 30.0 * normal() } else { normal() });
                 let log_scale = match kind {
                     3 => uniform(-9.0, 6.0),
@@ -100,13 +103,19 @@ impl<T: ExponentLimit> Problem<T> {
     }
 
     pub fn forward(&self, set: InstructionSet) -> (Vec<T>, Vec<T>) {
-        let (mut z, mut log_derivative) = (vec![T::nan(); self.x.len()], vec![T::nan(); self.x.len()]);
+        let (mut z, mut log_derivative) =
+            (vec![T::nan(); self.x.len()], vec![T::nan(); self.x.len()]);
         let (law, batch, block) = (self.law(), self.batch(), self.block());
         set.dispatch(Forward { law, batch, block, z: &mut z, log_derivative: &mut log_derivative });
         (z, log_derivative)
     }
 
-    pub fn backward(&self, set: InstructionSet, z_gradient: &[T], log_derivative_gradient: &[T]) -> (Vec<T>, Vec<T>) {
+    pub fn backward(
+        &self,
+        set: InstructionSet,
+        z_gradient: &[T],
+        log_derivative_gradient: &[T],
+    ) -> (Vec<T>, Vec<T>) {
         let mut x_gradient = vec![T::nan(); self.x.len()];
         let mut theta_gradient = vec![T::nan(); self.theta.len()];
         set.dispatch(Backward {
@@ -128,7 +137,14 @@ impl<T: ExponentLimit> Problem<T> {
         let mut solved = vec![false; z.len()];
         let batch = Batch { x: z, ..self.batch() };
         let (law, block) = (self.law(), self.block());
-        set.dispatch(Inverse { law, batch, block, x: &mut x, residual: &mut residual, solved: &mut solved });
+        set.dispatch(Inverse {
+            law,
+            batch,
+            block,
+            x: &mut x,
+            residual: &mut residual,
+            solved: &mut solved,
+        });
         (x, residual, solved)
     }
 }
@@ -137,7 +153,9 @@ pub const SIZES: [(usize, usize); 5] = [(1, 1), (2, 7), (3, 13), (5, 129), (4, 3
 pub const COMPONENTS: [usize; 4] = [1, 2, 5, 32];
 
 pub fn cases(spread: Spread) -> impl Iterator<Item = (usize, usize, usize, Spread, u64)> {
-    SIZES.into_iter().flat_map(move |(n, d)| COMPONENTS.into_iter().map(move |k| (n, d, k, spread, (n * d * k) as u64)))
+    SIZES.into_iter().flat_map(move |(n, d)| {
+        COMPONENTS.into_iter().map(move |k| (n, d, k, spread, (n * d * k) as u64))
+    })
 }
 
 /// Normal numbers.

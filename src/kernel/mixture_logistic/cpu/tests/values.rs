@@ -23,7 +23,8 @@ fn worst<T: ExponentLimit>(problem: &Problem<T>, z: &[T], log_derivative: &[T]) 
             error
         };
         worst.0 = f64::max(worst.0, error(z[index], plain.z, plain.slack_t + plain.t.abs()));
-        worst.1 = f64::max(worst.1, error(log_derivative[index], plain.log_derivative, plain.slack_l));
+        worst.1 =
+            f64::max(worst.1, error(log_derivative[index], plain.log_derivative, plain.slack_l));
     }
     worst
 }
@@ -68,7 +69,8 @@ fn one_component_is_affine() {
         let (z, log_derivative) = problem.forward(set);
         let (x, _, solved) = problem.solve(set, &z);
         for index in 0..200 {
-            let [a, b, _, mean, log_scale] = [0, 1, 2, 3, 4].map(|row| problem.parameter(index, row));
+            let [a, b, _, mean, log_scale] =
+                [0, 1, 2, 3, 4].map(|row| problem.parameter(index, row));
             let t = (problem.x[index] - mean) * (-log_scale).exp();
             assert!((z[index] - (a.tanh().exp() * t + b)).abs() < 1e-14 * (1.0 + t.abs()));
             assert!((log_derivative[index] - (a.tanh() - log_scale)).abs() < 1e-14);
