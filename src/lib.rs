@@ -9,7 +9,10 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use flowkit::{ActNormConfig, Conv1x1Config, Density, Flow, Invert, LayerConfig, Sigmoid, Site, StandardNormal};
+//! use flowkit::{
+//!     ActNormConfig, Conv1x1Config, Density, Flow, Invert, LayerConfig, Sigmoid, Site,
+//!     StandardNormal,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex();

@@ -45,8 +45,9 @@ fn flat_parameters<const D: usize>(x: Tensor<D>) -> Tensor<3> {
 fn mixlogcdf() {
     Comparison::of("mixlogcdf", |c| {
         // The file's softplus(z) is z from z = 20 on, PyTorch's default: its log-weights are off by
-        // e^-20 = 2e-9, its slopes by that times
-        // |z|. Replacing log1p(e^z) by that rule reproduces it to 4e-16. `tests/cases.rs` has values that are exact to 1e-10 and beyond.
+        // e^-20 = 2e-9, its slopes by that times the magnitude of z. Replacing log1p(e^z) by that
+        // rule reproduces it to 4e-16. `tests/cases.rs` has values that are exact to 1e-10 and
+        // beyond.
         if c.precision == Precision::Double {
             c.limit = 1e-8;
         }

@@ -2,8 +2,8 @@
 //! it alone.
 //! ```text
 //! h_0 = (x, context)
-//! h_i = φ((W_i ∘ M_i)·h_{i−1} + b_i)                        one for each hidden width
-//! theta = (W ∘ M)·h + b                                     params·D numbers, ordered by parameter, then by number
+//! h_i = φ((W_i ∘ M_i)·h_{i−1} + b_i)     one for each hidden width
+//! theta = (W ∘ M)·h + b                  params·D outputs, ordered by parameter, then by element
 //! ```
 //! | degree of | is |
 //! |---|---|

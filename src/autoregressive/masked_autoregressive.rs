@@ -1,9 +1,10 @@
 //! Masked autoregressive layer: every number is transformed by a law whose parameters depend on the
 //! numbers before it.
 //! ```text
-//! theta = net(x, context)                 parameters of x_i depend on the numbers before x_i alone
-//! forward   z_i = law(x_i; theta_i)       all at once            log_det  Σ ln ∂z_i/∂x_i of the law
+//! theta = net(x, context)                 theta_i depends only on the elements before x_i
+//! forward   z_i = law(x_i; theta_i)       all at once
 //! inverse   x_i = law⁻¹(z_i; theta_i)     one after the other, in the net's order
+//! log_det   Σ_i ln ∂z_i/∂x_i              of the law
 //! ```
 //! The Jacobian is triangular in the net's order, with the law's derivatives on the diagonal.
 //!
@@ -21,7 +22,9 @@
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm};
-//! use flowkit::{Bijector, Invert, LayerConfig, MadeConfig, MaskedAutoregressiveConfig, Order, Site};
+//! use flowkit::{
+//!     Bijector, Invert, LayerConfig, MadeConfig, MaskedAutoregressiveConfig, Order, Site,
+//! };
 //!
 //! let device = Device::flex();
 //! let net = MadeConfig::new([64, 64]).with_order(Order::Reversed);

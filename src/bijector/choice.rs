@@ -14,7 +14,9 @@
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{Bijector, Conv1x1, LayerConfig, Order, Permutation, PermutationConfig, Site, choice};
+/// use flowkit::{
+///     Bijector, Conv1x1, LayerConfig, Order, Permutation, PermutationConfig, Site, choice,
+/// };
 ///
 /// choice! {
 ///     /// How channels are mixed.

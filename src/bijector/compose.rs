@@ -24,7 +24,10 @@ use crate::error::ShapeError;
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use flowkit::{Bijector, ChannelOrder, LayerConfig, LeakyRelu, LeakyReluConfig, Site, Squeeze, SqueezeConfig, chain};
+/// use flowkit::{
+///     Bijector, ChannelOrder, LayerConfig, LeakyRelu, LeakyReluConfig, Site, Squeeze,
+///     SqueezeConfig, chain,
+/// };
 ///
 /// chain! {
 ///     /// Bends the elements of an image that is squeezed meanwhile.

@@ -2,13 +2,18 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use flowkit::{ActNormConfig, ChannelOrder, Conv1x1Config, LayerConfig, MultiScaleConfig, Site, SqueezeConfig};
+//! use flowkit::{
+//!     ActNormConfig, ChannelOrder, Conv1x1Config, LayerConfig, MultiScaleConfig, Site,
+//!     SqueezeConfig,
+//! };
 //!
 //! let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
 //! let level = (squeeze, vec![(ActNormConfig::new(), Conv1x1Config::new()); 2]);
-//! let layer = MultiScaleConfig::new(vec![level; 3]).build(&Site::new([1, 3, 8, 8], &Device::flex()))?;
+//! let layer =
+//!     MultiScaleConfig::new(vec![level; 3]).build(&Site::new([1, 3, 8, 8], &Device::flex()))?;
 //! // 12 channels, 6 of them squeezed to 24, 12 of these to 48.
-//! let channels: Vec<usize> = layer.levels.iter().map(|level| level.1[0].0.bias.dims()[1]).collect();
+//! let channels: Vec<usize> =
+//!     layer.levels.iter().map(|level| level.1[0].0.bias.dims()[1]).collect();
 //! assert_eq!(channels, [12, 24, 48]);
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```

@@ -7,7 +7,8 @@
 //! ```
 //! use burn::tensor::Device;
 //! use flowkit::{
-//!     ActNormConfig, BoxBijector, Boxed, ChannelOrder, Conv1x1Config, LayerConfig, Site, SqueezeConfig,
+//!     ActNormConfig, BoxBijector, Boxed, ChannelOrder, Conv1x1Config, LayerConfig, Site,
+//!     SqueezeConfig,
 //! };
 //!
 //! let device = Device::flex();
@@ -17,13 +18,15 @@
 //! assert_eq!(stack.1[0].0.bias.dims(), [1, 4, 1, 1]);
 //!
 //! // Layers that are chosen at run time.
-//! let mut layers: Vec<Box<dyn LayerConfig<2, Layer = BoxBijector<2>>>> = vec![Box::new(Boxed::new(step))];
+//! let mut layers: Vec<Box<dyn LayerConfig<2, Layer = BoxBijector<2>>>> =
+//!     vec![Box::new(Boxed::new(step))];
 //! layers.push(Box::new(Boxed::new(ActNormConfig::new())));
 //! let stack: Vec<BoxBijector<2>> = layers.build(&Site::new([1, 3], &device))?;
 //! assert_eq!(stack.len(), 2);
 //!
 //! let error = image.build(&Site::new([1, 1, 8, 7], &device)).unwrap_err();
-//! let text = "[0]: Squeeze: axis 3 must be a multiple of 2 and at least 2, found shape [1, 1, 8, 7]";
+//! let text =
+//!     "[0]: Squeeze: axis 3 must be a multiple of 2 and at least 2, found shape [1, 1, 8, 7]";
 //! assert_eq!(error.to_string(), text);
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```

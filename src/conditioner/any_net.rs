@@ -9,8 +9,9 @@
 //! use flowkit::law::AnyLawConfig;
 //! use flowkit::{AnyNetConfig, CouplingConfig, LayerConfig, Site};
 //!
-//! let config: CouplingConfig<AnyLawConfig, AnyNetConfig> =
-//!     serde_json::from_str(r#"{"law": {"Affine": {"form": "Sigmoid"}}, "net": {"Mlp": {"hidden": [16]}}}"#)?;
+//! let config: CouplingConfig<AnyLawConfig, AnyNetConfig> = serde_json::from_str(
+//!     r#"{"law": {"Affine": {"form": "Sigmoid"}}, "net": {"Mlp": {"hidden": [16]}}}"#,
+//! )?;
 //! let device = Device::flex();
 //! assert!(config.build(&Site::<2>::new([1, 3], &device)).is_ok());
 //! let error = config.build(&Site::<4>::new([1, 3, 8, 8], &device)).unwrap_err();

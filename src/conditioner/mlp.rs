@@ -20,10 +20,11 @@
 //! use flowkit::{Bijector, CouplingConfig, LayerConfig, MlpConfig, Site};
 //!
 //! let device = Device::flex();
-//! let config = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([32, 32]));
+//! let config =
+//!     CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([32, 32]));
 //! let x = Tensor::<2>::random([8, 5], Distribution::Normal(0.0, 1.0), &device);
 //! let context = Tensor::<2>::random([8, 4], Distribution::Normal(0.0, 1.0), &device);
-//! // The first three elements determine how the last two are transformed, together with the condition.
+//! // The first three elements and the condition determine how the last two are transformed.
 //! let coupling = config.build(&Site::given([1, 5], &context, &device))?;
 //! let (z, _) = coupling.forward(x.clone(), &context);
 //! assert_eq!((z - x).abs().max().into_scalar::<f32>(), 0.0); // the start

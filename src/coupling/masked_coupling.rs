@@ -2,8 +2,9 @@
 //! others are transformed.
 //! ```text
 //! m in {0, 1}: 1 on the identity half         theta = conditioner(m·x, context), for every element
-//! forward   z = x where m, law(x; theta) elsewhere                 log_det  Σ_{m=0} ln ∂z/∂x of the law
+//! forward   z = x where m, law(x; theta) elsewhere
 //! inverse   x = z where m, law⁻¹(z; theta(m·z)) elsewhere
+//! log_det   Σ_{m=0} ln ∂z/∂x of the law
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
@@ -31,7 +32,10 @@
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm};
-//! use flowkit::{Bijector, ConfigError, LayerConfig, Mask, MaskedCouplingConfig, Net, NetConfig, NetSite, Site};
+//! use flowkit::{
+//!     Bijector, ConfigError, LayerConfig, Mask, MaskedCouplingConfig, Net, NetConfig, NetSite,
+//!     Site,
+//! };
 //!
 //! /// Shifts every element by the sum of the identity half.
 //! #[derive(Module, Debug)]
@@ -57,7 +61,8 @@
 //!
 //! let device = Device::flex();
 //! let mask = Mask::Explicit(vec![true, false, true]);
-//! let config = MaskedCouplingConfig::new(AffineConfig::new(AffineForm::Additive), SumConfig, mask);
+//! let config =
+//!     MaskedCouplingConfig::new(AffineConfig::new(AffineForm::Additive), SumConfig, mask);
 //! let coupling = config.build(&Site::new([1, 3], &device))?;
 //! let x = Tensor::<2>::from_data([[1.0, 2.0, 4.0]], &device);
 //! let (z, log_det) = coupling.forward(x.clone(), &());

@@ -2,8 +2,9 @@
 //! other half is transformed.
 //! ```text
 //! x = (x_a, x_b) along axis 1              theta = conditioner(identity half, context)
-//! forward   z_identity = x_identity,  z_transformed = law(x_transformed; theta)      log_det  Σ ln ∂z/∂x of the law
+//! forward   z_identity = x_identity,  z_transformed = law(x_transformed; theta)
 //! inverse   x_transformed = law⁻¹(z_transformed; theta(z_identity))
+//! log_det   Σ ln ∂z/∂x of the law
 //! ```
 //! The Jacobian is triangular with the law's derivatives on the diagonal. The network is never
 //! inverted. With an odd number of channels, the first half is the longer one. For stripes or a

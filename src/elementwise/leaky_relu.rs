@@ -19,7 +19,8 @@
 //! use flowkit::{Bijector, LayerConfig, LeakyReluConfig, Site};
 //!
 //! let device = Device::flex();
-//! let layer = LeakyReluConfig::new().with_negative_slope(0.25).build(&Site::new([1, 2], &device))?;
+//! let layer =
+//!     LeakyReluConfig::new().with_negative_slope(0.25).build(&Site::new([1, 2], &device))?;
 //! let (z, log_det) = layer.forward(Tensor::<2>::from_data([[4.0, -4.0]], &device), &());
 //! assert_eq!(z.to_data(), Tensor::<2>::from_data([[4.0, -1.0]], &Device::flex()).to_data());
 //! assert!((log_det.into_scalar::<f32>() - 0.25f32.ln()).abs() < 1e-6);

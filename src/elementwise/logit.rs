@@ -3,7 +3,8 @@
 //! p = α + (1 − 2α)·x                      y = p − (1 − p) = (1 − 2α)·(2x − 1)
 //! forward   z = ln p − ln(1 − p)          inverse   x = (σ(z) − α) / (1 − 2α)
 //!             = ln(1 + y) − ln(1 − y)                 = ½ + ½ tanh(z/2) / (1 − 2α)
-//! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )          of the inverse  Σ ( ln σ(z) + ln σ(−z) − ln(1 − 2α) )
+//! log_det   Σ ( ln(1 − 2α) − ln p − ln(1 − p) )
+//!           of the inverse  Σ ( ln σ(z) + ln σ(−z) − ln(1 − 2α) )
 //! ```
 //! # Numerics
 //! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0`

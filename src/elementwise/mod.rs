@@ -1,6 +1,6 @@
 //! Functions of each element: fixed ones, and laws with parameters of their own.
 //! ```text
-//! Elementwise<L>:  theta [1, params, dims]               parameters of each element, shared by all examples
+//! Elementwise<L>:  theta [1, params, dims]     parameters of each element, shared by all examples
 //! forward   z_i = law(x_i; theta_i)        inverse   x_i = law⁻¹(z_i; theta_i)
 //! log_det   Σ_i ln ∂z_i/∂x_i
 //! ```

@@ -1,7 +1,7 @@
 //! Input checks of a flow: shapes, types and devices of data and conditions, before the first
 //! operation.
 //! ```text
-//! data        the flow's shape;  the type of its parameters;  their device, with or without autodiff
+//! data        the flow's shape;  type and device of its parameters, with or without autodiff
 //! condition   one row, or one for each example;  the type and device of the data
 //! ```
 //! A flow without parameters computes in float32 or float64, on the device of its data.

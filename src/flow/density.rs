@@ -210,7 +210,8 @@ pub trait Density {
     /// use flowkit::{Density, Flow, Invert, StandardNormal, Tanh};
     ///
     /// // Samples in (−1, 1); at this temperature some round to the ends.
-    /// let flow = Flow::new(Invert::new(Tanh::new()), StandardNormal::new(), [1, 2])?.without_data();
+    /// let flow =
+    ///     Flow::new(Invert::new(Tanh::new()), StandardNormal::new(), [1, 2])?.without_data();
     /// let samples = flow.sample_with_log_prob_at(64, 5.0)?;
     /// assert!(samples.log_likelihood.nats().iter().all(|nats| nats.is_finite()));
     /// assert!(flow.evaluate(samples.x).is_err());

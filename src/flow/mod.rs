@@ -1,7 +1,7 @@
 //! Flow: a bijector and the prior of its latents, and a surjection that lifts the data; a density
 //! that can be evaluated and sampled.
 //! ```text
-//! exact             ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|       [batch], nats
+//! exact             ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|   [batch], nats
 //! of lifted data    r(x, u) = ln p(y | context) + log_weight,  (y, log_weight) = lift(x, u)
 //!   one sample      ln p(x) ≥ E[r]
 //!   k samples       ln p(x) ≥ E[ln mean_i exp r(x, u_i)] ≥ E[r]
@@ -79,8 +79,10 @@ use crate::prior::Prior;
 ///
 /// let device = Device::flex();
 /// let classes = Tensor::<2>::eye(3, &device);
-/// let coupling = CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([16]));
-/// let flow = Flow::build_given(&coupling, StandardNormal::new(), [1, 2], &classes, &device)?.without_data();
+/// let coupling =
+///     CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([16]));
+/// let flow = Flow::build_given(&coupling, StandardNormal::new(), [1, 2], &classes, &device)?
+///     .without_data();
 /// assert_eq!(flow.given(&classes).sample(3)?.dims(), [3, 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -92,7 +94,9 @@ use crate::prior::Prior;
 /// # let device = Device::flex();
 /// # let classes = Tensor::<2>::eye(3, &device);
 /// # let norm = ActNormConfig::new();
-/// let flow = Flow::build_given(&norm, StandardNormal::new(), [1, 2], &classes, &device).unwrap().without_data();
+/// let flow = Flow::build_given(&norm, StandardNormal::new(), [1, 2], &classes, &device)
+///     .unwrap()
+///     .without_data();
 /// flow.given(&classes).sample(3); // as it should be
 /// flow.sample(3); // the method `sample` exists, but its trait bounds were not satisfied
 /// ```

@@ -21,8 +21,11 @@ use burn::module::Module;
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex()))?;
 /// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2])?;
 /// assert_eq!(unstarted.num_params(), 4);
-/// let flow = unstarted.initialize(Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0]], &Device::flex()))?;
-/// assert!(flow.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()))?.nats()[0].is_finite());
+/// let flow =
+///     unstarted.initialize(Tensor::<2>::from_data([[1.0, 5.0], [3.0, 9.0]], &Device::flex()))?;
+/// assert!(
+///     flow.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()))?.nats()[0].is_finite()
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -33,7 +36,8 @@ use burn::module::Module;
 ///
 /// let norm = ActNormConfig::new().build(&Site::new([1, 2], &Device::flex())).unwrap();
 /// let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
-/// unstarted.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex())); // no method named `evaluate`
+/// // Error: no method named `evaluate`.
+/// unstarted.evaluate(Tensor::<2>::from_data([[2.0, 7.0]], &Device::flex()));
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "initialise the model before using it"]

@@ -13,8 +13,8 @@
 //! equal and they would never separate. Every layer therefore starts from [`Law::theta_init`],
 //! which sets them apart:
 //! ```text
-//! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K       half the quantiles of the logistic distribution
-//! e^2s = 1 − (3/π²)·mean_k μ_k²                     so that the mixture has the variance of one logistic
+//! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K   half the quantiles of the logistic distribution
+//! e^2s = 1 − (3/π²)·mean_k μ_k²                 the mixture has the variance of one logistic
 //! ```
 //! and everything else 0: within 0.06 of the identity for `|x| ≤ 3`, and for `K = 1` the identity.
 //!

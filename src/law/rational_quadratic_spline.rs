@@ -1,9 +1,10 @@
 //! Monotone rational-quadratic spline on [−B, B], the identity outside.
 //! ```text
 //! theta = (a_1..K, b_1..K, c_1..K−1)
-//! w = 2B·(w_min + (1 − K·w_min)·softmax a)      widths of the bins, sum 2B          knots x_0 = −B .. x_K = B
-//! h = 2B·(h_min + (1 − K·h_min)·softmax b)      heights                             knots y_0 = −B .. y_K = B
-//! d = d_min + ln(1 + exp(c + c₀)), d_0 = d_K = 1     slopes at the knots            c₀ so that d = 1 at c = 0
+//! w = 2B·(w_min + (1 − K·w_min)·softmax a)   widths of the bins, sum 2B; knots x_0 = −B .. x_K = B
+//! h = 2B·(h_min + (1 − K·h_min)·softmax b)   heights, sum 2B; knots y_0 = −B .. y_K = B
+//! d = d_min + ln(1 + exp(c + c₀))            slopes at the knots; c₀ is such that d = 1 at c = 0
+//! d_0 = d_K = 1
 //! in bin k, with s = h_k/w_k, ξ = (x − x_k)/w_k, ξ' = 1 − ξ, a slope d left and e right:
 //! forward   z = y_k + h_k·(s ξ² + d ξξ')/q      q = s(ξ² + ξ'²) + (d + e) ξξ'
 //! log_derivative   2 ln s + ln(e ξ² + 2s ξξ' + d ξ'²) − 2 ln q
@@ -43,7 +44,7 @@
 //!
 //! let device = Device::flex();
 //! let spline = RationalQuadraticSplineConfig::new(2).init();
-//! // Two bins of one width whose heights are as 1 to 3, up to the minimum, and slope 1 between them.
+//! // Two bins of equal width, heights as 1 to 3 (up to the minimum), slope 1 between them.
 //! let theta = Tensor::<3>::from_data([[[0.0], [0.0], [0.0], [3f32.ln()], [0.0]]], &device);
 //! let (z, log_derivative) = spline.forward(Tensor::from_data([[0.0]], &device), theta.clone());
 //! let height = 6.0 * (0.001 + 0.998 * 0.25);

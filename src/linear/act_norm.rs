@@ -1,7 +1,7 @@
 //! Activation normalisation: one shift and one scale per channel, started from data.
 //! ```text
 //! forward   z = (x + b)·exp(s)             inverse   x = z·exp(−s) − b
-//! log_det   P·Σ_c s_c                      P positions per channel (H·W of an image, 1 of a vector)
+//! log_det   P·Σ_c s_c                      P positions per channel: H·W of an image, 1 of a vector
 //! s = f·ℓ                                  f fixed, 1 unless configured
 //! ```
 //! | symbol | meaning | shape | trained |

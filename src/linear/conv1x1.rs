@@ -1,7 +1,8 @@
 //! Invertible 1x1 convolution in PLU form: mixes channels, with a log-determinant for free.
 //! ```text
-//! Free      W = P·L·(U + D)                 D = diag(sign·exp(s)),  L unit lower, U strictly upper triangular
+//! Free      W = P·L·(U + D)                 L unit lower, U strictly upper triangular
 //! Bounded   W = P·(I + N_l)·D·(I + N_u)     N_l, N_u strictly triangular,  |s| < s_max
+//!           D = diag(sign·exp(s))
 //! forward   z[:, p] = W x[:, p]             inverse   x = W⁻¹ z
 //! log_det   P·Σ_c s_c                       P positions per channel
 //! ```
@@ -16,12 +17,13 @@
 //! `±exp(Σ s)`. But its condition number is free to grow in training until the inverse means
 //! nothing in float32. [`Conditioning::Bounded`] has the same parameters `L`, `U`, `s` and uses
 //! ```text
-//! s = s_max·tanh(s/s_max)          N = τ·T/√(1 + ‖T‖²)          T the strict triangle of L or U, ‖T‖ its Frobenius norm
+//! s = s_max·tanh(s/s_max)          N = τ·T/√(1 + ‖T‖²)
+//!                                  T the strict triangle of L or U, ‖T‖ its Frobenius norm
 //! ```
 //! so that `‖N‖₂ ≤ ‖N‖ < τ < 1`, hence `‖I + N‖₂ < 1 + τ` and, by the Neumann series,
 //! `‖(I + N)⁻¹‖₂ < 1/(1 − τ)`. With `‖D‖₂·‖D⁻¹‖₂ < exp(2 s_max)` and `P` orthogonal:
 //! ```text
-//! cond₂(W) < ((1 + τ)/(1 − τ))²·exp(2 s_max)          for every value of the parameters and any number of channels
+//! cond₂(W) < ((1 + τ)/(1 − τ))²·exp(2 s_max)     for all parameters and any number of channels
 //! ```
 //! 66.5 at `τ = 1/2` and `s_max = 1`. [`Conv1x1::condition_number`] is the number itself, for
 //! diagnostics.

@@ -2,7 +2,7 @@
 //! alternating directions.
 //! ```text
 //! n_layers times      norm and matrix, or not ([`Between`])
-//!                     masked autoregressive layer of a law                  theta = made(x, context)
+//!                     masked autoregressive layer of a law     theta = made(x, context)
 //! prior               standard normal
 //! ```
 //! Orders alternate: as the numbers stand, then last to first, and so on.

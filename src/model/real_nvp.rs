@@ -2,7 +2,8 @@
 //! plane and for tables.
 //! ```text
 //! n_couplings times   norm and matrix, or not ([`Between`])
-//!                     coupling of a law, which leaves the first half      theta = mlp(first half, context)
+//!                     coupling of a law that transforms the second half,
+//!                       theta = mlp(first half, context)
 //!                     swap of the halves
 //! prior               standard normal
 //! ```

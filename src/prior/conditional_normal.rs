@@ -22,7 +22,8 @@
 //! use flowkit::{ConditionalNormalConfig, MlpConfig, Prior, PriorConfig, Site};
 //!
 //! let device = Device::flex();
-//! // Two classes, one-hot; two latents. The network starts at 0: a standard normal for both classes.
+//! // Two classes, one-hot; two latents. The network's initial output is 0: a standard normal for
+//! // both classes.
 //! let class = Tensor::<2>::eye(2, &device);
 //! let config = ConditionalNormalConfig::new(MlpConfig::new([16]));
 //! let prior = PriorConfig::build(&config, &Site::given([1, 2], &class, &device))?;

@@ -1,6 +1,7 @@
 //! Independent normal latents with a trained mean and log-scale for each element.
 //! ```text
-//! ln p(z) = −Σ ( ½ ((z − μ)·exp(−s))² + s + ½ ln 2π )          sample   μ + temperature·exp(s)·N(0, 1)
+//! ln p(z) = −Σ ( ½ ((z − μ)·exp(−s))² + s + ½ ln 2π )
+//! sample    μ + temperature·exp(s)·N(0, 1)
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|

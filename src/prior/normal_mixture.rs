@@ -30,7 +30,13 @@
 //!
 //! let device = Device::flex();
 //! let means = Tensor::<2>::from_data([[-40.0], [40.0]], &device);
-//! let prior = NormalMixture::from_parts([1, 1], Tensor::zeros([2], &device), means.clone(), means.zeros_like()).unwrap();
+//! let prior = NormalMixture::from_parts(
+//!     [1, 1],
+//!     Tensor::zeros([2], &device),
+//!     means.clone(),
+//!     means.zeros_like(),
+//! )
+//! .unwrap();
 //! let nats = prior.log_prob(Tensor::<2>::from_data([[40.0]], &device), &()).into_scalar::<f32>();
 //! assert!((nats - 0.5f32.ln() + 0.5 * (2.0 * std::f32::consts::PI).ln()).abs() < 1e-6);
 //! ```

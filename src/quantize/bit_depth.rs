@@ -1,7 +1,7 @@
 //! Bit depth: images of 8 bits as images of fewer, and back.
 //! ```text
 //! reduce    x -> ⌊x / 2^(8−n)⌋          0..255 to 0..2^n − 1
-//! restore   x -> x·2^(8−n)              0..2^n − 1 to multiples of 2^(8−n), the lower ends of the steps
+//! restore   x -> x·2^(8−n)              0..2^n − 1 to the lower ends of the steps of width 2^(8−n)
 //! ```
 //! A model of reduced images is one of other data: its bits/dim cannot be compared with those of 8
 //! bits. [`Images::coarsened`](crate::data::Images::coarsened) reduces a whole set of images in

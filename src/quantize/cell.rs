@@ -3,7 +3,8 @@
 //! start(x) = fl(x·fl(1/M))                     fl: rounding to the type; increasing in x
 //! cell(x)  = [start(x), start(x + 1))          the numbers of the type in it
 //! place    y = fl(fl(x + u)·fl(1/M)); if that is start(x + 1), the number before it
-//! level    the x with y in cell(x)             ⌊M·y⌋, compared with the starts of its cell and of the next
+//! level    the x with y in cell(x)             ⌊M·y⌋, compared with the starts of its cell and of
+//!                                              the next
 //! ```
 //! Rounding keeps order, so `place` gives a number of `cell(x)` for every `u` in [0, 1], 1
 //! included, and `level` finds `x` again, for every `M`, power of two or not.

@@ -1,6 +1,7 @@
 //! What tells the dequantization noise about the data.
 //! ```text
-//! code = encoder(x/M − ½)          computed in the type of the encoder's weights, the code in that of the noise
+//! code = encoder(x/M − ½)     computed in the type of the encoder's weights,
+//!                             then cast to the type of the noise
 //! ```
 
 use burn::module::{Module, ModuleDisplay};

@@ -1,7 +1,9 @@
 //! In which type a network works, where that is another than its flow's.
 //! ```text
-//! network    input cast to the type of the first layer's weights, theta cast to the type of the input
-//! layer      weights cast to the type of what comes in: nothing to do unless they were computed in a wider type
+//! network    the input is cast to the type of the first layer's weights,
+//!            and theta to the type of the input
+//! layer      the weights are cast to the type of the layer's input, which changes nothing
+//!            unless they were computed in a wider type
 //! ```
 //! Data, latents, laws and log-determinants are thereby in the flow's type, float32 as a rule,
 //! while activations between the layers of a network may be in a half type: see

@@ -38,7 +38,10 @@
 //! let config = MlpConfig::new([64, 64]);
 //! assert_eq!(config.num_params(&site)?, (64 + 64) + (64 * 64 + 64) + (2 * 64 + 2));
 //! let error = MlpConfig::new([1 << 20, 1 << 21]).num_params(&site).unwrap_err();
-//! assert!(matches!(error, ConfigError::TooManyParameters { field: "hidden", found: 0x20_0000, .. }));
+//! assert!(matches!(
+//!     error,
+//!     ConfigError::TooManyParameters { field: "hidden", found: 0x20_0000, .. }
+//! ));
 //! # Ok::<(), ConfigError>(())
 //! ```
 

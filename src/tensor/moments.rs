@@ -1,7 +1,7 @@
 //! Mean and standard deviation of every channel of a batch, in float64 on the host, for
 //! data-dependent starts.
 //! ```text
-//! in a block    m = k + Σ(x − k)/n,  S = Σ(x − m)²             k the block's first number of the channel
+//! in a block    m = k + Σ(x − k)/n,  S = Σ(x − m)²     k the channel's first element in the block
 //! of two        m = m_a + δ·n_b/n,   S = S_a + S_b + δ²·n_a·n_b/n,   δ = m_b − m_a,  n = n_a + n_b
 //! deviation     √(S/n)                                         biased
 //! ```

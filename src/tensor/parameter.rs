@@ -5,7 +5,8 @@
 //! `init`:
 //! ```text
 //! key      eight numbers from the device's generator, at init
-//! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the device's float type
+//! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the
+//!          device's float type
 //! ```
 //! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key
 //! gives the same start on every device. All modules of this crate start this way; for networks of

@@ -35,9 +35,13 @@
 //! assert_eq!(report.outcomes.len(), Check::ALL.len());
 //!
 //! // A sigmoid has no inverse in float32 where it has rounded to 1.
-//! let too_far = Conformance::new("Sigmoid", [1, 4], |_| Sigmoid::new()).inputs(Inputs::Real(40.0));
+//! let too_far =
+//!     Conformance::new("Sigmoid", [1, 4], |_| Sigmoid::new()).inputs(Inputs::Real(40.0));
 //! let failure = too_far.run(Check::RoundTrip).unwrap_err();
-//! assert_eq!(failure.to_string(), "round trip (float32, extreme inputs, batch of 3, seed 5): x -> z -> x at [1, 0] is inf");
+//! assert_eq!(
+//!     failure.to_string(),
+//!     "round trip (float32, extreme inputs, batch of 3, seed 5): x -> z -> x at [1, 0] is inf"
+//! );
 //! # Ok::<(), flowkit::testing::ConformanceError>(())
 //! ```
 

@@ -1,7 +1,7 @@
 //! Loss and gradient of one update: under a policy, over its micro-batches.
 //! ```text
-//! loss       Σ_k w_k L_k                 w_k = examples of micro-batch k / examples of all: the mean over all
-//! gradient   Σ_k w_k ∇L_k                one micro-batch after the other: memory for two gradients, however many
+//! loss       Σ_k w_k L_k      w_k = examples of micro-batch k / examples of all: the mean over all
+//! gradient   Σ_k w_k ∇L_k     one micro-batch at a time: memory for two gradients, however many
 //! ```
 
 use burn::module::{Module, ModuleVisitor, Param};

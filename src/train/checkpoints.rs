@@ -1,7 +1,7 @@
 //! Checkpoints of a run: a folder with the newest few, of which one can always be read.
 //! ```text
 //! FOLDER/0000001200.safetensors           one file for each saved update, named after its number
-//! FOLDER/0000001300.safetensors.damaged   one that was set aside because it could not be read, for its owner
+//! FOLDER/0000001300.safetensors.damaged   one that could not be read, set aside for its owner
 //! FOLDER/.lock                            held by the process that writes there; not a link
 //! ```
 //! All else in the folder is left alone. Only checkpoints of exactly these names, and the temporary

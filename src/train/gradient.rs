@@ -38,7 +38,8 @@ use crate::error::ConfigError;
 /// let device = Device::flex().autodiff();
 /// let pair: (Param<Tensor<1>>, Param<Tensor<1>>) =
 ///     (Param::from_data([3.0, 0.0], &device), Param::from_data([4.0], &device));
-/// let loss = pair.0.val().square().sum() + pair.1.val().square().sum(); // gradients 2·(3, 0) and 2·(4)
+/// // The gradients of this loss are 2·(3, 0) and 2·(4).
+/// let loss = pair.0.val().square().sum() + pair.1.val().square().sum();
 /// let gradients = GradientsParams::from_grads(loss.backward(), &pair);
 /// assert_eq!(global_norm(&pair, &gradients).into_scalar::<f32>(), 10.0);
 /// ```

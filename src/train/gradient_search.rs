@@ -2,8 +2,10 @@
 //! where each layer begins.
 //! ```text
 //! forward     x_i + p_i,  p_i = 0 a leaf      into layer i;  z + p  into the prior
-//! backward    ∂L/∂p_i = ∂L/∂x_i               the gradient at the input of layer i, whatever joins and splits follow
-//! fault       the last i in the order of forward with ∂L/∂p_i, or the gradient of a parameter of layer i, not finite
+//! backward    ∂L/∂p_i = ∂L/∂x_i               the gradient at the input of layer i, whatever joins
+//!                                             and splits follow
+//! fault       the last i in the order of forward for which ∂L/∂p_i, or the gradient of a
+//!             parameter of layer i, is not finite
 //! ```
 //! All layers lie on one graph, since their conditions may come from one part of the model: the
 //! encoder of a variational dequantization has one output for all layers of its noise flow. The

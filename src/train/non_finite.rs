@@ -3,8 +3,8 @@
 //! it.
 //! ```text
 //! Stop      the update is an error, and everything is as it was before it
-//! Skip      the batch is passed over: its number counts, weights, moments and average stay as they were
-//! Restore   the same, and weights, moments and average go back to the last checkpoint
+//! Skip      the batch is skipped: its number counts; weights, moments and average do not change
+//! Restore   the same, and weights, moments and average return to those of the last checkpoint
 //! ```
 //! Batches and noise follow from the number of the update, so that neither policy meets the same
 //! batch again.

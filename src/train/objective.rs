@@ -1,7 +1,8 @@
 //! Objective: a loss that can say where it went wrong.
 //!
 //! ```text
-//! NegativeLogLikelihood   −mean ln p(x | context)      nats per example; of a bound, minus its mean with fresh noise
+//! NegativeLogLikelihood   −mean ln p(x | context)      nats per example
+//!                         of a bound: minus its mean, with fresh noise
 //! ```
 
 use burn::module::Module;

@@ -2,7 +2,8 @@
 //! from nothing else.
 //! ```text
 //! Constant      factor = 1
-//! Cosine        factor = floor + (1 − floor)·(1 + cos πt)/2,      t = (step − start)/(end − start) in [0, 1]
+//! Cosine        factor = floor + (1 − floor)·(1 + cos πt)/2
+//!               t = (step − start)/(end − start) in [0, 1]
 //! Exponential   factor = max(floor, decay^(step − start))          1 until `start`
 //! rate = learning_rate · warm_up · factor
 //! ```

@@ -11,9 +11,12 @@
 //! hides what it does after it.
 //!
 //! ```console
-//! cargo test --release --test fuzz                              # a second for each target
-//! FLOWKIT_FUZZ_SECONDS=60 cargo test --release --test fuzz idx  # a minute for each target with `idx` in its name
-//! FLOWKIT_FUZZ_SEED=7 cargo test --release --test fuzz          # other inputs
+//! # a second for each target
+//! cargo test --release --test fuzz
+//! # a minute for each target with `idx` in its name
+//! FLOWKIT_FUZZ_SECONDS=60 cargo test --release --test fuzz idx
+//! # other inputs
+//! FLOWKIT_FUZZ_SEED=7 cargo test --release --test fuzz
 //! ```
 //!
 //! # Libraries

@@ -1,8 +1,9 @@
 //! Multi-scale flows: after every level a part of the latents is factored out, and the rest passes
 //! through the deeper levels.
 //! ```text
-//! forward   h_0 = x,  h = level_i(h_i),  (h_i+1, ε_i) = halves of the channels of h,  ε_L−1 = h of the last level
-//!           z = the latents ε in the shape of x                       log_det  Σ ln|det ∂level_i|
+//! forward   h_0 = x,  h = level_i(h_i),  (h_i+1, ε_i) = halves of the channels of h
+//!           ε_L−1 = h of the last level,  z = the latents ε in the shape of x
+//! log_det   Σ ln|det ∂level_i|
 //! inverse   ε from z, then h_i = level_i⁻¹(h_i+1, ε_i) from the deepest level up
 //! ```
 //! A level is any bijector of images that keeps the shape or squeezes it, `(Squeeze, Vec<Step>)`
@@ -13,10 +14,10 @@
 //! x [1, 4, 4] ─ level 0 ─ [4, 2, 2] ┬─ channels 0, 1 ─ level 1 ─ [8, 1, 1]  = ε_1 (the deepest)
 //!                                   └─ channels 2, 3                        = ε_0
 //!
-//! z [1, 4, 4]   1 1 1 1      every 2x2 block is what level 0 has at one position: its channels 0 and 1 in the upper row,
-//!               0 0 0 0      2 and 3 in the lower one. So ε_0 fills the rows 0, and ε_1, in the shape in which it went
-//!               1 1 1 1      into level 1, the rows 1
-//!               0 0 0 0
+//! z [1, 4, 4]   1 1 1 1      every 2x2 block holds what level 0 has at one position:
+//!               0 0 0 0      channels 0 and 1 in its upper row, 2 and 3 in its lower row.
+//!               1 1 1 1      So ε_0 fills the rows 0; ε_1 fills the rows 1, in the shape
+//!               0 0 0 0      in which level 1 received it
 //! ```
 //!
 //! That packing only moves elements, so the prior of z is that of all latents at once, bits/dim
@@ -39,7 +40,8 @@
 //! let squeeze = SqueezeConfig::new(ChannelOrder::ChannelMajor);
 //! let prior = CouplingConfig::new(AffineConfig::new(AffineForm::Normal), ZeroConvConfig::new());
 //! let level = (squeeze, ActNormConfig::new(), Conv1x1Config::new(), prior);
-//! // Channels of an example [4, 4, 4]: 16 after the squeeze of level 0, 8 go on, 32 after that of level 1.
+//! // Channels of an example [4, 4, 4]: 16 after the squeeze of level 0, of which 8 go on to level
+//! // 1, and 32 after its squeeze.
 //! let levels = MultiScaleConfig::new(vec![level; 2]);
 //! let flow = Flow::build(&levels, StandardNormal::new(), [1, 4, 4, 4], &device)?;
 //! let x = Tensor::<4>::random([8, 4, 4, 4], Distribution::Normal(0.0, 1.0), &device);

@@ -1,8 +1,8 @@
 //! Convolution with stride 1, zero "same" padding and data-dependent initialisation.
 //! ```text
 //! y[b, o, p] = Σ_{i, d} W[o, i, d]·x[b, i, p + d] + bias[o]
-//! W = V                                                  ConvWeight::Plain
-//! W = g·V/‖V‖                                            ConvWeight::WeightNorm, ‖V[o]‖ over all i and d
+//! W = V               ConvWeight::Plain
+//! W = g·V/‖V‖         ConvWeight::WeightNorm, ‖V[o]‖ over all i and d
 //! ```
 //! | symbol | meaning | shape | initial value |
 //! |---|---|---|---|

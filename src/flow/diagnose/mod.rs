@@ -3,9 +3,10 @@
 //! ```text
 //! log_det        Σ_layers mean_batch log_det = mean_batch log_det of the whole         nats
 //! own error      x − f⁻¹(f(x))               of the layer alone, at the x that reaches it
-//! accumulated    x − (f_k⁻¹ ∘ ... ∘ f_n⁻¹)(z) at the layer's input, coming back from the end of its chain
-//! log-scales     ln σ_min(J), ln σ_max(J)    singular values of the layer's Jacobian, extremes over the batch
-//! condition      σ_max(J) / σ_min(J)         largest over the batch: relative errors grow by it, at worst
+//! accumulated    x − (f_k⁻¹ ∘ ... ∘ f_n⁻¹)(z)      at the layer's input, from the end of its chain
+//! log-scales     ln σ_min(J), ln σ_max(J)    of the layer's Jacobian J, extremes over the batch
+//! condition      σ_max(J) / σ_min(J)         largest over the batch; at worst, the factor by
+//!                                            which relative errors grow
 //! ```
 //! The layers are those of [`Bijector::visit_layers`]: compositions are resolved into single
 //! layers. A chain is a run of layers each of which takes the output of the preceding one. Where a

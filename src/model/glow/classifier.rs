@@ -1,7 +1,8 @@
 //! A classifier on the deepest latents, which makes them tell the class that the prior is given.
 //! ```text
-//! logits = linear(mean over the positions of the deepest latents)        linear: with scale exp(3·ℓ), started at 0
-//! loss   = loss of the flow + weight·D·cross_entropy                     nats per example, D numbers per example
+//! logits = linear(mean over the positions of the deepest latents)
+//! loss   = loss of the flow + weight·D·cross_entropy      nats per example, D elements per example
+//! linear   scaled by exp(3·ℓ), initialised to 0
 //! ```
 //! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class,
 //! which would tell the classifier the answer. In bits/dim the second term is
@@ -15,7 +16,9 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let device = Device::flex().autodiff();
-//! let config = GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4).with_prior(GlowPrior::Classes { n_classes: 2 });
+//! let config = GlowConfig::new([1, 4, 4], 1, 1)
+//!     .with_n_filters(4)
+//!     .with_prior(GlowPrior::Classes { n_classes: 2 });
 //! let x = Tensor::<1, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
 //! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
 //! let glow = config.init_classes(&device).initialize_given(x.clone(), &class)?;

@@ -4,8 +4,9 @@
 //! levels [B, C, H, W]
 //!   dequantization    y = (x + u)/M,  u uniform                                          a bound
 //!   centre            y − ½
-//!   scales            squeeze -> steps (norm, channel mixing, coupling) -> half of the channels leaves, with a prior given
-//!                     the half that goes on; the deepest has a prior of its own, given the class if there is one
+//!   scales            squeeze -> steps (norm, channel mixing, coupling) -> half of the channels
+//!                     leaves, with a prior given the half that goes on; the deepest scale has a
+//!                     prior of its own, given the class if there is one
 //!   prior             standard normal, of all latents
 //! ```
 //! | preset | image | scales, steps | filters | coupling | parameters |
@@ -39,7 +40,11 @@
 //! let (device, depth) = (Device::flex(), BitDepth::new(5)?);
 //! let x = Tensor::<4>::random([8, 3, 8, 8], Distribution::Uniform(0.0, 256.0), &device).int();
 //! let x = depth.reduce(x); // 0..31
-//! let glow = GlowConfig::new([3, 8, 8], 2, 1).with_n_bits(5).with_n_filters(8).init(&device).initialize(x.clone())?;
+//! let glow = GlowConfig::new([3, 8, 8], 2, 1)
+//!     .with_n_bits(5)
+//!     .with_n_filters(8)
+//!     .init(&device)
+//!     .initialize(x.clone())?;
 //! println!("{}", glow.evaluate(x)?.bits_per_dim());
 //! let images = depth.restore(glow.sample_at(4, 0.7)?); // 0, 8, ..., 248
 //! assert_eq!(images.dims(), [4, 3, 8, 8]);
@@ -97,9 +102,12 @@ pub type Glow<C = ()> = Flow<GlowLayers, StandardNormal, 4, C, UniformDequantiza
 /// # use flowkit::Density;
 /// # use flowkit::model::glow::{GlowConfig, GlowPrior};
 /// # let device = Device::flex();
-/// let config = GlowConfig::new([3, 8, 8], 2, 1).with_n_filters(8).with_prior(GlowPrior::Classes { n_classes: 10 });
+/// let config = GlowConfig::new([3, 8, 8], 2, 1)
+///     .with_n_filters(8)
+///     .with_prior(GlowPrior::Classes { n_classes: 10 });
 /// let glow = config.init_classes(&device).without_data();
-/// glow.evaluate(Tensor::<4, Int>::zeros([1, 3, 8, 8], &device)); // its trait bounds were not satisfied
+/// // Error: the trait bounds of `evaluate` were not satisfied.
+/// glow.evaluate(Tensor::<4, Int>::zeros([1, 3, 8, 8], &device));
 /// ```
 pub type ClassGlow = Glow<Tensor<2>>;
 

@@ -1,7 +1,8 @@
 //! The learned prior of the deepest latents: a normal distribution that depends on the position,
 //! and on the class if there is one.
 //! ```text
-//! (m, s) = halves of the channels of  conv(zeros) [+ linear(class)]        conv, linear: with scale exp(3·ℓ), started at 0
+//! (m, s) = halves of the channels of  conv(zeros) [+ linear(class)]
+//!          conv, linear: scaled by exp(3·ℓ), initialised to 0
 //! forward   z = (x − m)·exp(−s)            inverse   x = z·exp(s) + m
 //! log_det   −Σ s
 //! ```

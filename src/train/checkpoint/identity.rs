@@ -1,7 +1,8 @@
 //! Ids of parameters, which are random in every process, and the numbers that replace them in a
 //! file.
 //! ```text
-//! number     order of the first visit, from 0; a parameter that occurs at several places has one number
+//! number     order of the first visit, from 0;
+//!            a parameter that occurs in several places has one number
 //! ```
 //! So equal runs write equal files. A module that is loaded keeps its own ids, so two models loaded
 //! from one file have different ids.

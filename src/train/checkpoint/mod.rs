@@ -3,11 +3,11 @@
 //! ```text
 //! file       safetensors, little-endian, readable by every safetensors library
 //! tensor     "<section>.<path of the parameter>"      a module
-//!            "<section>"                              plain bytes (u8), such as the state of an optimizer
+//!            "<section>"                              bytes (u8), such as an optimizer's state
 //! metadata   what the caller gave, and
 //!            flowkit.format     layout version
-//!            flowkit.sections   JSON: for a module its architecture, the numbers of its parameters,
-//!                               and which are frozen
+//!            flowkit.sections   JSON: for a module its architecture, the numbers of its
+//!                               parameters, and which are frozen
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
 //! The same contents give the same bytes: a file holds no ids of parameters, which are random in

@@ -3,8 +3,10 @@
 //! name       "<number>.<part>", of a float parameter
 //! part       __rank                axes of the parameter
 //!            [momentum.]time       updates of the parameter, 1 to those of the run
-//!            [momentum.]moment_1   decayed mean of gradients: shape and type of the parameter, finite
-//!            [momentum.]moment_2   decayed mean of squares or largest magnitude: the same, and not negative
+//!            [momentum.]moment_1   decayed mean of gradients:
+//!                                  shape and type of the parameter, finite
+//!            [momentum.]moment_2   decayed mean of squares, or largest magnitude:
+//!                                  the same, and not negative
 //! ```
 //! The checksum of a file only shows that its bytes are those that were written, and a record does
 //! not describe the parameters. burn takes what it finds, and panics at the first operation on

@@ -17,9 +17,11 @@ use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, traine
 /// A flow with the steps of burn's `Learner` on several devices: its update is that of one device
 /// that saw the joined batch.
 /// ```text
-/// worker i     g_i = gradient of the mean loss of its part of the batch, with weights copied from the first device
-/// burn         g = Σ_i g_i                        burn-train 0.22.1 adds the parts up; it does not average them
-/// here         g ← g/n, clipped to a global norm; optimizer; average ← average − (1 − d)·(average − weights)
+/// worker i     g_i = gradient of the mean loss of its part of the batch,
+///              with weights copied from the first device
+/// burn         g = Σ_i g_i             burn-train 0.22.1 adds the gradients, without averaging
+/// here         g ← g/n, clipped to a global norm; optimizer;
+///              average ← average − (1 − d)·(average − weights)
 /// ```
 /// All of it happens once, on the first device, in `TrainStep::optimize`, which burn calls there:
 /// workers clip nothing, so that the clip is that of the joined gradient. The moving average is

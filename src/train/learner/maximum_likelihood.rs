@@ -44,7 +44,10 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 /// ```
 /// use std::sync::Arc;
 ///
-/// use burn::data::{dataloader::{DataLoader, DataLoaderBuilder, batcher::Batcher}, dataset::InMemDataset};
+/// use burn::data::{
+///     dataloader::{DataLoader, DataLoaderBuilder, batcher::Batcher},
+///     dataset::InMemDataset,
+/// };
 /// use burn::optim::AdamConfig;
 /// use burn::tensor::{Device, Tensor};
 /// use burn::train::{Learner, SupervisedTraining, renderer::CliMetricsRenderer};
@@ -56,10 +59,14 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 /// struct Points;
 /// impl Batcher<[f32; 2], Tensor<2>> for Points {
 ///     fn batch(&self, points: Vec<[f32; 2]>, device: &Device) -> Tensor<2> {
-///         Tensor::stack(points.into_iter().map(|point| Tensor::<1>::from_data(point, device)).collect(), 0)
+///         Tensor::stack(
+///             points.into_iter().map(|point| Tensor::<1>::from_data(point, device)).collect(),
+///             0,
+///         )
 ///     }
 /// }
-/// let points: Vec<[f32; 2]> = (0..32).map(|i| [(i as f32).sin(), 3.0 * (i as f32).cos()]).collect();
+/// let points: Vec<[f32; 2]> =
+///     (0..32).map(|i| [(i as f32).sin(), 3.0 * (i as f32).cos()]).collect();
 /// let loader = || -> Arc<dyn DataLoader<Tensor<2>>> {
 ///     DataLoaderBuilder::new(Points).batch_size(8).build(InMemDataset::new(points.clone()))
 /// };
@@ -74,7 +81,8 @@ use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom}
 ///     .metrics((LikelihoodMetric::bits_per_dim(Exact), LikelihoodMetric::nats(Exact)))
 ///     .with_application_logger(None)
 ///     .num_epochs(2);
-/// let result = training.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), 1e-2));
+/// let result =
+///     training.launch(Learner::new(model, AdamConfig::new().with_epsilon(1e-8).init(), 1e-2));
 /// assert!(result.error.is_none() && result.model.failure().is_none());
 /// let flow = result.model.model; // in validation mode
 /// # Ok::<(), Box<dyn std::error::Error>>(())

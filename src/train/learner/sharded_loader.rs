@@ -68,8 +68,10 @@ impl<const D: usize> Shard for Tensor<D, Int> {
 /// let config = LoaderConfig::new(4).with_pass(Pass::Sequential);
 /// let loader: Loader<Tensor<4, Int>> = Loader::new(images, ImageBatcher, config, &device)?;
 /// let loader = ShardedLoader::new(Arc::new(loader), 2)?;
-/// let [_, second] = split_dataloader(Arc::new(loader), &[device.clone(), device]).try_into().ok().unwrap();
-/// let levels: Vec<Vec<i64>> = second.iter().map(|part| part.unwrap().into_data().iter().collect()).collect();
+/// let [_, second] =
+///     split_dataloader(Arc::new(loader), &[device.clone(), device]).try_into().ok().unwrap();
+/// let levels: Vec<Vec<i64>> =
+///     second.iter().map(|part| part.unwrap().into_data().iter().collect()).collect();
 /// assert_eq!(levels, [[2, 3], [6, 7]]);
 /// # Ok::<(), flowkit::data::DataError>(())
 /// ```
