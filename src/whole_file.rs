@@ -1,18 +1,18 @@
-//! Writes a file atomically: it is replaced in one step, or stays unchanged. Reads regular files,
-//! and nothing else.
+//! Writes a file atomically: it is replaced in one step or stays unchanged. Reads regular files
+//! only.
 //! ```text
 //! 1. write a temporary file in the folder of the target, and flush it to the disk
 //! 2. rename it to the target      a reader finds the earlier contents or the new ones
 //! 3. flush the folder             the new name survives a power failure
 //! ```
-//! Renaming would replace anything that has the name. So a symbolic link is followed to the file
+//! A rename would replace anything that has the name. So a symbolic link is followed to the file
 //! that it names. A target that exists but is not a regular file (a folder, a device such as
 //! `/dev/null`, a pipe, a socket, a broken link) is an error and is not touched. So is a read-only
-//! file, one without any write permission: renaming would replace it all the same.
+//! file, one without any write permission: a rename would replace it all the same.
 //!
 //! On Unix, the new file has the permissions of the one that it replaces (its mode without the
-//! set-id bits), so that a private file stays private. A file that was not there has those that the
-//! umask leaves. Owner and group are those of the process.
+//! set-id bits), so a private file stays private. A file that did not exist gets the permissions
+//! that the umask leaves. Owner and group are those of the process.
 //!
 //! The target becomes a new file, so hard links are cut: other names of the earlier file keep the
 //! earlier contents.
@@ -37,8 +37,8 @@ const RANDOM: usize = 6;
 /// Bytes of the longest name on common file systems.
 const LONGEST_NAME: usize = 255;
 
-/// The name of a temporary file, without its random characters. A name that would be too long lacks
-/// the target's.
+/// The name of a temporary file, without its random characters. If the name would be too long, it
+/// lacks the name of the target.
 fn prefix(target: &OsStr) -> OsString {
     let mut name = OsString::from(TEMPORARY);
     if TEMPORARY.len() + target.len() + 1 + RANDOM <= LONGEST_NAME {
@@ -48,8 +48,8 @@ fn prefix(target: &OsStr) -> OsString {
     name
 }
 
-/// Whether a file of this name is what [`write()`] leaves beside `target` if its process is killed.
-/// A name that merely begins with [`TEMPORARY`] may be a user's.
+/// Whether this is the name of a file that [`write()`] leaves beside `target` if its process is
+/// killed. A file whose name merely begins with [`TEMPORARY`] may be a user's.
 ///
 /// ```
 /// use flowkit::whole_file::is_leftover;
@@ -65,7 +65,7 @@ pub fn is_leftover(name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> bool {
     })
 }
 
-/// Writes a file with `contents`, completely or not at all. The rules head this module.
+/// Writes a file with `contents`, completely or not at all. The [module](self) describes the rules.
 ///
 /// ```
 /// use std::io::Write;
@@ -96,8 +96,9 @@ pub fn write(
     let prefix = prefix(path.file_name().unwrap_or_default());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).rand_bytes(RANDOM);
-    // A private file would surprise whoever shares the folder; the umask of the user still applies.
-    // What replaces a file is private until it has that file's permissions.
+    // By default the temporary file is private, which would surprise whoever shares the folder; the
+    // umask of the user still applies. A file that replaces another is private until it has the
+    // permissions of the other.
     #[cfg(unix)]
     if replaced.is_none() {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -116,8 +117,8 @@ pub fn write(
     sync_folder(folder)
 }
 
-/// The contents of a regular file of at most `most` bytes. No more is read than the file holds when
-/// it is opened.
+/// The contents of a regular file of at most `most` bytes. Reads no more bytes than the file holds
+/// when it is opened.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -145,7 +146,7 @@ pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a regular file, and returns the number of its bytes too.
+/// Opens a regular file. Returns the number of its bytes too.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let check = |found: fs::Metadata| match found.is_file() {
         true => Ok(found.len()),
@@ -154,16 +155,16 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
             Err(Error::new(ErrorKind::InvalidInput, text))
         }
     };
-    // Before it is opened, since opening a pipe to which nobody writes never ends.
+    // Checked before the file is opened, since opening a pipe to which nobody writes never returns.
     check(fs::metadata(path)?)?;
     let file = File::open(path)?;
-    // And again, in case another file has taken its place.
+    // Checked again, in case another file has taken its place.
     let length = check(file.metadata()?)?;
     Ok((file, length))
 }
 
-/// Opens a file that processes lock against each other, and makes it if there is none. A link is an
-/// error: its file is somebody else's.
+/// Opens the file that processes lock against each other, and creates it if it does not exist. A
+/// link is an error: its file belongs to somebody else.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     if path.is_symlink() {
         return Err(Error::new(
@@ -199,7 +200,7 @@ fn permissions(path: &Path) -> io::Result<Option<fs::Permissions>> {
     if permissions.readonly() {
         return Err(Error::new(ErrorKind::PermissionDenied, "a read-only file is in its place"));
     }
-    // As a write does, the new contents lose the right to run as another user.
+    // Like a write in place, this removes the right to run as another user.
     #[cfg(unix)]
     let permissions = {
         use std::os::unix::fs::PermissionsExt;
@@ -228,7 +229,7 @@ fn kind(found: fs::FileType) -> &'static str {
 
 /// Makes changes to the names in a folder durable, both additions and deletions.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Folders cannot be opened as files elsewhere, and need not be.
+    // Other systems cannot open folders as files, and need not.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
@@ -263,7 +264,8 @@ mod tests {
         let path = folder.path().join("file");
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         fs::write(&path, b"earlier").unwrap();
-        // Wider than a umask would leave, narrower, and without the right of reading.
+        // Permissions wider than a umask would leave, narrower ones, and ones without the right to
+        // read.
         for (before, after) in
             [(0o600, 0o600), (0o640, 0o640), (0o666, 0o666), (0o200, 0o200), (0o4755, 0o755)]
         {

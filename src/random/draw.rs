@@ -23,9 +23,9 @@ pub(crate) fn generator(key: [u64; 4]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(bytes)
 }
 
-/// A draw from `0..k` as `floor(u·k / 2^64)` from one 64-bit word `u`: off uniform by less than
-/// `k / 2^64`.
+/// A random integer in `0..k`, as `floor(u·k / 2^64)` from one 64-bit word `u`. Its probabilities
+/// differ from uniform by less than `k / 2^64`.
 pub(crate) fn below(generator: &mut ChaCha8Rng, k: usize) -> usize {
-    // u < 2^64, so the quotient is below `k`: in range, and it fits.
+    // u < 2^64, so the quotient is below `k` and fits a usize.
     ((u128::from(generator.next_u64()) * k as u128) >> 64) as usize
 }

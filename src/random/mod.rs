@@ -1,4 +1,4 @@
-//! A device's stream of random numbers: a scope that draws from a seed, and then restores the
+//! The stream of random numbers of a device: a scope that draws from a seed and then restores the
 //! caller's stream.
 //! ```text
 //! key     = mix(… mix(mix(γ + u_1) + u_2) … + u_8)       u_i: the bits of 8 float32 numbers that
@@ -6,9 +6,9 @@
 //! after   the device is seeded with `key`
 //! ```
 //! burn's generator is global to a backend. It can be seeded and drawn from, but its state can be
-//! neither read nor restored. So the numbers after a scope are not those that would have been drawn
-//! without it. They depend only on the state before the scope, and on nothing within it. Eight
-//! float32 numbers hold at least 8·23 random bits, which are mixed into a key of 64 bits.
+//! neither read nor restored. So the random numbers after a scope are not those that would have
+//! been drawn without it. They depend only on the state before the scope, and on nothing within it.
+//! Eight float32 numbers hold at least 8·23 random bits, which are mixed into a key of 64 bits.
 //!
 //! All scopes of a process share the generator: two threads that draw from one backend affect each
 //! other.

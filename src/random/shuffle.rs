@@ -2,11 +2,12 @@
 
 use crate::random::draw::{below, generator};
 
-/// `0..n` in an order that depends on `seed` and `stream` alone.
+/// `0..n` in an order that depends only on `seed` and `stream`.
 ///
-/// The generator is ChaCha with 8 rounds, its key the little-endian bytes of the seed, of the
-/// stream, and 16 zeros; the shuffle is Fisher-Yates from the back, drawing below `k` as
-/// `floor(u·k / 2^64)` from one 64-bit word `u`. A draw is off uniform by less than `k / 2^64`.
+/// The generator is ChaCha with 8 rounds. Its key is the little-endian bytes of the seed, of the
+/// stream, and 16 zeros. The shuffle is Fisher-Yates from the back; it draws below `k` as
+/// `floor(u·k / 2^64)` from one 64-bit word `u`. The probabilities differ from uniform by less than
+/// `k / 2^64`.
 pub(crate) fn shuffled(n: usize, seed: u64, stream: u64) -> Vec<usize> {
     let mut generator = generator([seed, stream, 0, 0]);
     let mut order: Vec<usize> = (0..n).collect();
@@ -20,7 +21,7 @@ pub(crate) fn shuffled(n: usize, seed: u64, stream: u64) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// From an independent ChaCha8 in Python, written from the description above.
+    /// Expected values from an independent ChaCha8 in Python, written from the description above.
     #[test]
     fn the_order_is_the_documented_one() {
         assert_eq!(shuffled(12, 7, 0), [4, 1, 7, 10, 11, 6, 8, 3, 2, 0, 5, 9]);

@@ -1,11 +1,11 @@
-//! Largest size of a tensor. What is larger is refused before any of it is allocated.
+//! Largest size of a tensor. A larger one is refused before any of it is allocated.
 //! ```text
-//! elements · bytes of an element ≤ 2^40       1 TiB for a tensor, more than a machine has for one
+//! elements · bytes of an element ≤ 2^40       1 TiB for one tensor, more than any machine offers
 //! ```
-//! Below that bound it depends on the machine. On the CPU the number of samples is tried first:
-//! memory for them is requested from the allocator and released, so that a number which the
-//! allocator refuses is an error and does not end the process. An allocator may promise more memory
-//! than there is, which cannot be known in advance.
+//! Below that bound, what fits depends on the machine. On the CPU, the memory for samples is first
+//! requested from the allocator and released again, so a number of samples that the allocator
+//! refuses is an error and does not end the process. An allocator may promise more memory than
+//! there is, which cannot be known in advance.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
@@ -22,12 +22,12 @@ pub enum CapacityError {
     TooMany {
         /// The argument.
         what: &'static str,
-        /// Its largest value. For a number of examples, that of examples in 1 TiB.
+        /// Its largest value. For a number of examples, the number that fits into 1 TiB.
         most: u64,
-        /// What was found.
+        /// The value that was given.
         found: u64,
     },
-    /// A tensor that the machine has no memory for.
+    /// A tensor for which the machine has no memory.
     #[error(
         "there is no memory for {found} examples of {dims} numbers in {dtype:?}; take fewer at a time"
     )]
@@ -58,7 +58,7 @@ pub(crate) fn check_count(
     if found > most {
         return Err(CapacityError::TooMany { what, most, found });
     }
-    // No more than the bound, so that nothing overflows.
+    // At most the bound, so nothing overflows.
     let bytes = found * dims * dtype.size() as u64;
     if available(bytes, device) {
         Ok(())
@@ -67,7 +67,7 @@ pub(crate) fn check_count(
     }
 }
 
-/// Whether a device has memory for so many bytes, as far as that can be known.
+/// Whether a device has memory for `bytes` bytes, as far as that can be known.
 fn available(bytes: u64, device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-/// `f` of the channels in `range`, with the other channels unchanged before and after, and what
-/// else `f` gives.
+/// Applies `f` to the channels in `range` and leaves the other channels unchanged. Returns the
+/// result of `f` too.
 ///
 /// # Shapes
-/// `x [batch, channels, ...]`. `f` keeps the shape of what it gets, `[batch, range, ...]`.
+/// `x [batch, channels, ...]`. `f` keeps the shape of its argument, `[batch, range, ...]`.
 pub(crate) fn map_within<const D: usize, R>(
     x: Tensor<D>,
     range: Range<usize>,

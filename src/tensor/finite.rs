@@ -1,9 +1,9 @@
-//! Whether numbers are finite: one read from the device.
+//! Whether elements are finite; each check is one device-to-host copy.
 
 use burn::tensor::Tensor;
 
-/// Whether no element is NaN or infinite. A device that cannot say reports its own error where the
-/// numbers are used.
+/// Whether no element is NaN or infinite. If the device fails to answer, this returns `true`, and
+/// the device reports its error where the elements are used.
 pub(crate) fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
     x.clone().inner().is_finite().all().try_into_scalar::<bool>().unwrap_or(true)
 }

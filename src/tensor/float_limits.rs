@@ -12,7 +12,7 @@ pub(crate) fn largest_number(dtype: DType) -> f64 {
     }
 }
 
-/// Distance from 1 to the next number.
+/// Distance from 1 to the next larger number.
 pub(crate) fn machine_epsilon(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => f64::EPSILON,

@@ -20,8 +20,8 @@ impl Half {
         Self::First
     }
 
-    /// Channels of this half and of the other, out of `channels`: what a network for a coupling
-    /// that keeps this half is built for.
+    /// Channels of this half and of the other, out of `channels`: the widths of the identity and
+    /// the transformed half of a coupling that leaves this half unchanged.
     pub fn widths(self, channels: usize) -> (usize, usize) {
         let first = channels.div_ceil(2);
         match self {
@@ -30,7 +30,8 @@ impl Half {
         }
     }
 
-    /// Channels of the other half: those that a coupling transforms if it keeps this half.
+    /// Channels of the other half: those that a coupling transforms if it leaves this half
+    /// unchanged.
     pub fn other_range(self, channels: usize) -> Range<usize> {
         let first = channels.div_ceil(2);
         match self {
@@ -54,7 +55,7 @@ impl Half {
         (self.of(x.clone()), self.opposite().of(x))
     }
 
-    /// What [`Half::split`] took apart.
+    /// Joins the two halves that [`Half::split`] returned.
     pub(crate) fn join<const D: usize>(self, half: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
         match self {
             Self::First => Tensor::cat(vec![half, other], 1),

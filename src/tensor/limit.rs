@@ -1,8 +1,8 @@
-//! Largest sizes that a configuration may have, whatever memory there is.
+//! Largest sizes that a configuration may have, however much memory there is.
 //!
-//! A configuration may come from a file, in which a huge size is as short as a small one. So every
-//! size is compared with a limit before anything is allocated or repeated by it, and products of
-//! sizes never overflow.
+//! A configuration may come from a file, in which a huge size takes no more text than a small one.
+//! So every size is compared with a limit before it determines an allocation or a loop, and
+//! products of sizes never overflow.
 //!
 //! | limit | for |
 //! |---|---|
@@ -14,26 +14,26 @@
 //!
 //! The reasons, in the same order:
 //!
-//! * A dense layer between two such widths has 2⁴⁸ weights; sums and small multiples of them never
-//!   overflow.
-//! * Each is a call in every pass. Published models have some hundreds at most.
-//! * The initialisation factors the matrix on the host in n³ operations, which take minutes for n =
-//!   2¹³.
+//! * A dense layer between two such widths has 2⁴⁸ weights; sums and small multiples of such counts
+//!   never overflow.
+//! * Each is computed in every pass. Published models have some hundreds at most.
+//! * The initialisation factors the matrix on the host in n³ operations, which take minutes at
+//!   `n = 2¹³`.
 //! * Such a kernel reaches 511 positions to each side. Weights beyond the border of an image see
 //!   only padding.
-//! * In float32 they are 4 TiB, and as much again for each of gradient, moments and average: no
-//!   device holds them.
+//! * In float32 they take 4 TiB, and as much again for each of gradient, moments and average: no
+//!   device holds that.
 //!
-//! A model within these limits may still exceed the memory of a machine. In a program that is the
-//! choice of its author. For a model from a file, compare the count that its configuration states
-//! (`num_params`, which makes nothing) with what the file holds, before the model is made:
+//! A model within these limits may still exceed the memory of a machine. In a program, that is the
+//! author's choice. Before you make a model from a configuration in a file, compare its parameter
+//! count (`num_params`, which makes nothing) with the content of the file:
 //! [`Checkpoint::expect_params`](crate::train::Checkpoint::expect_params).
 //!
 //! ```
 //! use burn::tensor::Device;
 //! use flowkit::{ConfigError, MlpConfig, NetConfig, NetSite};
 //!
-//! // From one number to two parameters of another.
+//! // From one element to two parameters of another.
 //! let site = NetSite::new([1, 1], [1, 1], vec![0.0; 2], &Device::flex());
 //! let config = MlpConfig::new([64, 64]);
 //! assert_eq!(config.num_params(&site)?, (64 + 64) + (64 * 64 + 64) + (2 * 64 + 2));
@@ -60,18 +60,18 @@ pub const MOST_KERNEL: usize = 1023;
 /// Most parameters of a module.
 pub const MOST_PARAMETERS: usize = 1 << 40;
 
-/// A product of sizes; `usize::MAX` where it is larger.
+/// A product of sizes; `usize::MAX` if it is larger.
 pub(crate) fn product<const N: usize>(sizes: [usize; N]) -> usize {
     sizes.into_iter().fold(1, usize::saturating_mul)
 }
 
-/// A sum of sizes; `usize::MAX` where it is larger.
+/// A sum of sizes; `usize::MAX` if it is larger.
 pub(crate) fn sum<const N: usize>(sizes: [usize; N]) -> usize {
     sizes.into_iter().fold(0, usize::saturating_add)
 }
 
-/// Elements of an example of this shape, whose first axis is the batch; `usize::MAX` where there
-/// are more.
+/// Elements of an example of this shape, whose first axis is the batch; `usize::MAX` if there are
+/// more.
 pub(crate) fn per_example<const D: usize>(shape: [usize; D]) -> usize {
     shape.into_iter().skip(1).fold(1, usize::saturating_mul)
 }

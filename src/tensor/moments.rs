@@ -1,5 +1,5 @@
 //! Mean and standard deviation of every channel of a batch, in float64 on the host, for
-//! data-dependent starts.
+//! data-dependent initialisation.
 //! ```text
 //! in a block    m = k + Σ(x − k)/n,  S = Σ(x − m)²     k the channel's first element in the block
 //! of two        m = m_a + δ·n_b/n,   S = S_a + S_b + δ²·n_a·n_b/n,   δ = m_b − m_a,  n = n_a + n_b
@@ -19,11 +19,12 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-/// Elements of a block, unless one example has more.
+/// Elements of a block, unless a single example has more.
 const BLOCK: usize = 1 << 20;
 
-/// A deviation of at most this share of the channel's largest magnitude is rounding: it is at most
-/// half of the spacing of the type, which any mix of a number and its neighbour has.
+/// A deviation of at most this share of the channel's largest magnitude counts as rounding. A mix
+/// of a value and its neighbour deviates by at most half their spacing. The share covers that: it
+/// amounts to between half a spacing and one.
 fn resolution(dtype: DType) -> f64 {
     let digits = if dtype == DType::F64 { 52 } else { 23 };
     (-f64::from(digits + 1)).exp2()
@@ -37,7 +38,7 @@ pub(crate) struct Moments {
     pub mean: Vec<f64>,
     /// Standard deviation, biased.
     pub deviation: Vec<f64>,
-    /// Deviation up to which the channel counts as constant, by the resolution of its type.
+    /// Largest deviation at which the channel counts as constant, from the resolution of its type.
     pub resolution: Vec<f64>,
 }
 
@@ -50,13 +51,13 @@ struct Sums {
 }
 
 impl Moments {
-    /// Over batch and positions, of the channels along axis 1.
+    /// Moments of the channels along axis 1, over batch and positions.
     pub fn of_channels<const D: usize>(x: &Tensor<D>) -> Self {
         let dims = x.dims();
         Self::of(x.clone().inner().reshape([dims[0], dims[1], dims[2..].iter().product()]))
     }
 
-    /// Over the batch, of every element of an example.
+    /// Moments of every element of an example, over the batch.
     pub fn of_elements<const D: usize>(x: &Tensor<D>) -> Self {
         let dims = x.dims();
         Self::of(x.clone().inner().reshape([dims[0], dims[1..].iter().product(), 1]))
@@ -83,7 +84,7 @@ impl Moments {
             }
         }
         let Sums { count, mean, squares, largest } = sums;
-        // An unknown mean makes the deviation unknown too.
+        // A NaN mean makes the deviation NaN too.
         let deviation = |(mean, squares): (&f64, f64)| (squares / count as f64).sqrt() + 0.0 * mean;
         Self {
             count,
@@ -100,7 +101,7 @@ impl Sums {
         Self { count: 0, mean: zeros(), squares: zeros(), largest: zeros() }
     }
 
-    /// Of a block `[rows, channels, positions]`.
+    /// Moments of a block `[rows, channels, positions]`.
     fn of<T: Copy + Into<f64>>(values: &[T], channels: usize, positions: usize) -> Self {
         let mut sums = Self::new(channels);
         let row = channels * positions;
@@ -132,7 +133,7 @@ impl Sums {
 
     fn join(&mut self, more: Self) {
         let all = (self.count + more.count) as f64;
-        // The first block is taken as it is, bit for bit.
+        // The first block is copied bit for bit.
         let share = if self.count == 0 { 1.0 } else { more.count as f64 / all };
         let squares = self.squares.iter_mut().zip(more.squares);
         for ((mean, other), (squares, others)) in self.mean.iter_mut().zip(more.mean).zip(squares) {
@@ -176,7 +177,7 @@ pub(crate) fn on_device<const D: usize>(
 mod tests {
     use super::*;
 
-    /// Blocks of unequal size, joined, against one sum over all.
+    /// The joined moments of unequal blocks agree with those of the whole.
     #[test]
     fn blocks_join() {
         let (channels, positions, rows) = (3, 5, 7);

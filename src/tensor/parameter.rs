@@ -1,16 +1,17 @@
-//! Parameters: random starts, and setting a value without touching what the optimizer knows it by.
+//! Parameters: random initial values, and new values that leave the identity of a parameter, by
+//! which the optimizer knows it, unchanged.
 //!
-//! burn's `Initializer` draws a parameter from the device's generator at its first use, so a model
-//! depends on what was drawn between `init` and then. The starts of this module are fixed at
-//! `init`:
+//! burn's `Initializer` samples a parameter from the device's generator at its first use, so a
+//! model depends on all random numbers that were drawn between `init` and that moment. The initial
+//! values of this module are fixed at `init`:
 //! ```text
-//! key      eight numbers from the device's generator, at init
+//! key      eight random numbers from the device's generator, at init
 //! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the
 //!          device's float type
 //! ```
-//! Nothing is allocated before it is needed, and loading a checkpoint draws no values. One key
-//! gives the same start on every device. All modules of this crate start this way; for networks of
-//! your own use [`normal`] and [`uniform`].
+//! Nothing is allocated before it is needed, and loading a checkpoint samples no values. One key
+//! gives the same initial values on every device. All modules of this crate are initialised this
+//! way; for networks of your own, use [`normal`] and [`uniform`].
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -43,11 +44,11 @@ use crate::tensor::moments::on_device;
 /// Separates the keys of parameters from those of shuffles and augmentations.
 const PARAMETERS: u64 = 1;
 
-/// A trained parameter of the given shape that starts with independent samples of
+/// A trained parameter of the given shape whose initial values are independent samples of
 /// `N(0, deviation²)`, fixed by this call.
 ///
 /// # Panics
-/// If the device gives no numbers.
+/// If the device returns no random numbers.
 pub fn normal<const D: usize>(
     shape: [usize; D],
     deviation: f64,
@@ -57,11 +58,11 @@ pub fn normal<const D: usize>(
     drawn(shape, device, move |generator| normals(generator).map(move |z| 0.0 + deviation * z))
 }
 
-/// A trained parameter of the given shape that starts with independent samples of the uniform
-/// distribution on `[−bound, bound)`, fixed by this call.
+/// A trained parameter of the given shape whose initial values are independent samples of the
+/// uniform distribution on `[−bound, bound)`, fixed by this call.
 ///
 /// # Panics
-/// If the device gives no numbers.
+/// If the device returns no random numbers.
 pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
     drawn(shape, device, move |generator| uniforms(generator).map(move |u| bound * (2.0 * u - 1.0)))
 }
@@ -84,7 +85,7 @@ pub(crate) fn linear(inputs: usize, outputs: usize, bound: f64, device: &Device)
     }
 }
 
-/// Dense layer with burn's start, which is PyTorch's: uniform within `±1/√inputs`.
+/// Dense layer with burn's initialisation, which is PyTorch's: uniform within `±1/√inputs`.
 pub(crate) fn fan_in_linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
     linear(inputs, outputs, 1.0 / (inputs as f64).sqrt(), device)
 }
@@ -92,7 +93,7 @@ pub(crate) fn fan_in_linear(inputs: usize, outputs: usize, device: &Device) -> L
 /// A host generator, fixed by the state of the device's generator.
 ///
 /// # Panics
-/// If the device gives no numbers.
+/// If the device returns no random numbers.
 pub(crate) fn host_generator(device: &Device) -> ChaCha8Rng {
     match random::key(device) {
         Ok(key) => generator([key, 0, 0, PARAMETERS]),
@@ -102,8 +103,8 @@ pub(crate) fn host_generator(device: &Device) -> ChaCha8Rng {
     }
 }
 
-/// A trained parameter whose initial values, row by row, are those of `values` from a generator
-/// that is fixed by this call.
+/// A trained parameter whose initial values, row by row, are those that `values` makes from a
+/// generator fixed by this call.
 pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
     shape: [usize; D],
     device: &Device,
@@ -126,8 +127,8 @@ pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
     Param::uninitialized(ParamId::new(), start, device.clone(), true, shape.into())
 }
 
-/// `parameter` with another value, for a data-dependent start: id, device, type and whether it is
-/// trained stay.
+/// `parameter` with another value, for data-dependent initialisation. Id, device and type stay the
+/// same, and so does whether it is trained.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -144,7 +145,7 @@ pub fn set<const D: usize>(parameter: Param<Tensor<D>>, value: Tensor<D>) -> Par
     })
 }
 
-/// [`set`] to host values, each rounded to the nearest of the parameter's type.
+/// [`set`] with host values, each rounded to the nearest value of the parameter's type.
 pub(crate) fn set_values<const D: usize>(
     parameter: Param<Tensor<D>>,
     values: Vec<f64>,
@@ -158,8 +159,8 @@ pub(crate) fn set_values<const D: usize>(
 mod tests {
     use super::*;
 
-    /// From an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the little-endian words of the
-    /// stream under the key `[11, 0, 0, 1]`.
+    /// Expected values from an independent ChaCha8 in Python: `(word >> 11)·2⁻⁵³` of the
+    /// little-endian words of the stream under the key `[11, 0, 0, 1]`.
     #[test]
     fn uniform_draws_are_the_documented_ones() {
         let draws: Vec<f64> = uniforms(generator([11, 0, 0, PARAMETERS]))

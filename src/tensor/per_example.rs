@@ -1,8 +1,8 @@
-//! Sums over one example: everything but the batch axis.
+//! Sums over each example: over all axes but the batch.
 
 use burn::tensor::Tensor;
 
-/// Sum over all axes but the first: from elementwise log-derivatives to a log-determinant.
+/// Sum over all axes but the first, such as elementwise log-derivatives to a log-determinant.
 ///
 /// # Shapes
 /// `[batch, ...]` to `[batch]`.
@@ -13,7 +13,7 @@ pub fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     x.reshape([batch, event]).sum_dim(1).squeeze_dim::<1>(1)
 }
 
-/// The log-determinant of a map that keeps volume: 0 for each example, on the device and in the
+/// The log-determinant of a volume-preserving map: 0 for each example, on the device and in the
 /// type of `x`.
 ///
 /// # Shapes
@@ -22,7 +22,7 @@ pub fn zero_log_det<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
     Tensor::zeros([x.dims()[0]], (&x.device(), x.dtype()))
 }
 
-/// All numbers of an example in a row, as laws take them.
+/// All elements of an example in one row, the layout that laws take.
 ///
 /// # Shapes
 /// `[batch, ...]` to `[batch, dims]`.

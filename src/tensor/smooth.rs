@@ -8,12 +8,12 @@
 //! ```
 //! burn differentiates `σ` and `tanh` through their values, as `y(1 − y)` and `1 − y²`. In float32
 //! the relative error is 4e-3 at `tanh 7`, and the derivative is 0 from `tanh 9` and `σ(17)` on. A
-//! sum of `x` and `|x|` is no better where the two cancel: the derivative is rounded to the spacing
-//! at 1/2.
+//! sum of `x` and `|x|` is no better where the two cancel: there the derivative is rounded to the
+//! spacing of values at 1/2.
 //!
 //! Here a mask joins two formulas. The derivative of each is a product, or a sum in which nothing
-//! cancels. Each formula only sees the elements of its own side, and a harmless constant in place
-//! of the others, so that no infinite derivative is multiplied by the 0 of the mask.
+//! cancels. Each formula sees only the elements of its own side, and a harmless constant in place
+//! of the others, so no infinite derivative is multiplied by the 0 of the mask.
 
 use std::f64::consts::LN_2;
 
@@ -21,9 +21,9 @@ use burn::tensor::{Bool, Tensor};
 
 /// `ln(1 + exp(x))` as `max(x, 0) + ln(1 + exp(−|x|))`, which does not overflow.
 ///
-/// Each side of the mask is the whole function with its whole derivative, so nothing is lost at 0,
-/// and the derivative `σ(x)` keeps its bits however small it is: as a sum of derivatives of `x`,
-/// `|x|` and the tail it would be rounded to the spacing at 1/2.
+/// Each side of the mask holds the whole function with its whole derivative, so nothing is lost at
+/// 0, and the derivative `σ(x)` stays accurate however small it is. As a sum of derivatives of `x`,
+/// `|x|` and the tail, it would be rounded to the spacing of values at 1/2.
 ///
 /// burn's own `softplus` evaluates `exp(x)` and is infinite above 88 in f32.
 pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
