@@ -1,13 +1,14 @@
-//! Exponential: from the real line to the positive numbers.
+//! Exponential: from the real line to the positive real numbers.
 //! ```text
 //! forward   z = exp(x)                     inverse   x = ln z
 //! log_det   Σ x
 //! ```
-//! The logarithm of positive data is [`crate::Invert`] of it.
+//! [`crate::Invert`] of it is the logarithm of positive data.
 //!
 //! # Numerics
-//! `z` overflows f32 above 88 and is 0 below −103 (−87 on devices without subnormal numbers); the
-//! log-determinant is exact for every `x`. The inverse of 0 is −∞, that of a negative number NaN.
+//! `z` overflows float32 above 88 and is 0 below −103 (−87 on devices without subnormal values).
+//! The log-determinant is exact for every `x`. The inverse of 0 is −∞, that of a negative value is
+//! NaN.
 //!
 //! # Example
 //! ```

@@ -1,14 +1,14 @@
-//! Leaky rectifier: another slope for negative numbers.
+//! Leaky ReLU: negative elements have a different slope.
 //! ```text
 //! forward   z = x if x ≥ 0, a·x if x < 0   inverse   x = z if z ≥ 0, z/a if z < 0
 //! log_det   n·ln a                         n negative numbers of the example
 //! ```
 //! Between linear layers it makes piecewise linear flows. Their densities jump where an input is 0,
-//! and the log-determinant has no gradient in `x`.
+//! and the log-determinant has no gradient with respect to `x`.
 //!
 //! # Numerics
-//! Exact up to one rounding each way. At 0 the slope counts as 1, in the log-determinant and in
-//! gradients alike.
+//! Exact up to one rounding in each direction. At 0 the slope counts as 1, both in the
+//! log-determinant and in gradients.
 //!
 //! # Reference
 //! Maas et al. 2013, whose `a` of 0.01 is the default.
@@ -39,16 +39,19 @@ use crate::tensor::per_example::sum_event;
 /// Configuration of [`LeakyRelu`].
 #[derive(Config, Debug)]
 pub struct LeakyReluConfig {
-    /// Slope `a` of negative numbers, in [1e-6, 1e6].
+    /// Slope `a` of negative elements, in [1e-6, 1e6].
     #[config(default = 0.01)]
     pub negative_slope: f64,
 }
 
 impl LeakyReluConfig {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        // Outside, the slope or its reciprocal takes a float32 that matters out of range within a
-        // few layers.
+        // Outside this range, the slope or its reciprocal takes relevant float32 values out of
+        // range within a few layers.
         if (1e-6..=1e6).contains(&self.negative_slope) {
             return Ok(());
         }
@@ -72,14 +75,14 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for LeakyReluConfig {
     }
 }
 
-/// Leaky rectifier. The formulas head this module.
+/// Leaky ReLU. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct LeakyRelu {
     negative_slope: f64,
 }
 
-/// Negative numbers multiplied by `slope`. A mask, so that the gradient at 0 is 1 as the
-/// log-determinant says.
+/// Negative elements multiplied by `slope`. A mask is used so that the gradient at 0 is 1, as in
+/// the log-determinant.
 fn bend<const D: usize>(x: Tensor<D>, slope: f64) -> Tensor<D> {
     let negative = x.clone().lower_elem(0.0);
     x.clone().mask_where(negative, x.mul_scalar(slope))

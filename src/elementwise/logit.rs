@@ -1,4 +1,4 @@
-//! Logit of data in [0, 1], kept off the ends.
+//! Logit of data in [0, 1], with a margin at both ends.
 //! ```text
 //! p = α + (1 − 2α)·x                      y = p − (1 − p) = (1 − 2α)·(2x − 1)
 //! forward   z = ln p − ln(1 − p)          inverse   x = (σ(z) − α) / (1 − 2α)
@@ -8,18 +8,18 @@
 //! ```
 //! # Numerics
 //! With `α > 0` images stay within `|z| ≤ ln((1 − α)/α)`: 2.944 at Flow++'s α = 0.05. With `α = 0`
-//! the ends of the interval map to ±∞, so data must lie inside. Data outside of `[0, 1]` is an
-//! error of the caller and gives NaN once `p` leaves `(0, 1)`.
+//! the ends of the interval map to ±∞, so data must lie inside. Data outside `[0, 1]` is an error
+//! of the caller; the result is NaN once `p` leaves `(0, 1)`.
 //!
-//! Forward uses the second formula where `|y| ≤ ½`, the inverse where `|z| ≤ 1`. As `α` approaches
-//! ½ all of the data lies there: `p` and `σ(z)` are near ½, and their small difference from ½ has
-//! lost the precision that `x` and `z` should have. All first derivatives are accurate too.
+//! The forward map uses the second formula where `|y| ≤ ½`, the inverse where `|z| ≤ 1`. As `α`
+//! approaches ½, all data lies there: `p` and `σ(z)` are near ½, and their small difference from ½
+//! has lost the precision that `x` and `z` should have. All first derivatives are accurate too.
 //!
-//! The inverse reaches `(−α/(1 − 2α), 1 + α/(1 − 2α))`, a little more than [0, 1]: whoever makes
-//! images of it cuts there.
+//! The range of the inverse is `(−α/(1 − 2α), 1 + α/(1 − 2α))`, slightly larger than [0, 1]. Clamp
+//! to [0, 1] when making images.
 //!
 //! # Reference
-//! Dinh et al. 2017 §4.1; constants of Ho et al. 2019's code.
+//! Dinh et al. 2017 §4.1; constants from the code of Ho et al. 2019.
 
 use std::f64::consts::LN_2;
 
@@ -43,7 +43,10 @@ pub struct LogitConfig {
 }
 
 impl LogitConfig {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if (0.0..=0.499).contains(&self.margin) {
             return Ok(());
@@ -107,7 +110,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Logit {
     }
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
-        // Multiplied, not divided: the gradient of burn's `div_scalar` rounds the divisor to f32,
+        // A product, not a quotient: the gradient of burn's `div_scalar` rounds the divisor to f32,
         // also in float64.
         let stretch = 1.0 / (1.0 - 2.0 * self.margin);
         let middle = z.clone().abs().lower_equal_elem(1.0);
@@ -116,7 +119,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Logit {
         sigmoid(z).sub_scalar(self.margin).mul_scalar(stretch).mask_where(middle, near)
     }
 
-    /// Of `z`, not of the rebuilt `x`: `1 − p` has rounded off what `z` still knows.
+    /// Computed from `z`, not from the rebuilt `x`: `1 − p` has lost digits that `z` still has.
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         let n: usize = z.dims()[1..].iter().product();
         let x = Bijector::<D, C>::inverse(self, z.clone(), context);

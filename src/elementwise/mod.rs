@@ -1,4 +1,4 @@
-//! Functions of each element: fixed ones, and laws with parameters of their own.
+//! Functions of each element: fixed functions, and laws whose parameters are trained directly.
 //! ```text
 //! Elementwise<L>:  theta [1, params, dims]     parameters of each element, shared by all examples
 //! forward   z_i = law(x_i; theta_i)        inverse   x_i = law⁻¹(z_i; theta_i)
@@ -6,16 +6,16 @@
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `theta` | the law's parameters, `dims` numbers per example | `[1, params, dims]` | yes |
+//! | `theta` | the law's parameters, `dims` elements per example | `[1, params, dims]` | yes |
 //!
-//! A marginal transform: with a spline or a mixture each element gets a distribution of its own,
-//! without any dependence between elements. One scale and one shift per element are
-//! [`crate::PositionNorm`], which also starts from data; per channel, [`crate::ActNorm`];
-//! constants, [`ScalarAffine`].
+//! This is a marginal transform: with a spline or a mixture each element gets its own distribution,
+//! without any dependence between elements. For one scale and one shift per element use
+//! [`crate::PositionNorm`], which is also initialised from data; per channel, [`crate::ActNorm`];
+//! for constants, [`ScalarAffine`].
 //!
-//! # Start
-//! [`Law::theta_init`] and normal numbers of deviation `noise`, so that the components of a mixture
-//! differ without noise too.
+//! # Initialisation
+//! [`Law::theta_init`] plus normal noise with the standard deviation `noise`. Because of
+//! `theta_init`, the components of a mixture differ even without noise.
 //!
 //! # Example
 //! ```
@@ -69,7 +69,7 @@ use crate::tensor::per_example::{flatten, sum_event};
 pub struct ElementwiseConfig<L> {
     /// The law.
     pub law: L,
-    /// Standard deviation of the parameters at the start, about the law's own start.
+    /// Standard deviation of the noise that is added to the law's initial parameters.
     pub noise: f64,
 }
 
@@ -89,12 +89,15 @@ impl<L> ElementwiseConfig<L> {
 }
 
 impl<L: LawConfig> ElementwiseConfig<L> {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.checked_law().map(|_| ())
     }
 
-    /// The law, once all rules that need no shape are checked.
+    /// The law, after a check of all rules that need no shape.
     fn checked_law(&self) -> Result<L::Law, ConfigError> {
         let found = self.noise;
         if !(0.0..=1.0).contains(&found) {
@@ -132,7 +135,7 @@ impl<const D: usize, C: Context, L: LawConfig> LayerConfig<D, C> for Elementwise
     }
 }
 
-/// Parameters about a start instead of 0; lazy ones stay lazy.
+/// Adds `start` to the initial value of a parameter. A lazy parameter stays lazy.
 fn around(theta: Param<Tensor<3>>, start: Vec<f64>) -> Param<Tensor<3>> {
     if start.iter().all(|&value| value == 0.0) {
         return theta;
@@ -143,12 +146,12 @@ fn around(theta: Param<Tensor<3>>, start: Vec<f64>) -> Param<Tensor<3>> {
     })
 }
 
-/// A law with parameters of its own for each element. The formulas head this module.
+/// A law with its own parameters for each element. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct Elementwise<L> {
     /// The law.
     pub law: L,
-    /// Its parameters, `[1, params, dims]`.
+    /// The parameters of the law, `[1, params, dims]`.
     pub theta: Param<Tensor<3>>,
     #[module(skip)]
     shape: Vec<usize>,

@@ -1,15 +1,15 @@
-//! One fixed scale and one fixed shift for all numbers: a change of units.
+//! One fixed scale and one fixed shift for all elements: a change of units.
 //! ```text
 //! forward   z = a·x + b                    inverse   x = (z − b)/a
 //! log_det   D·ln|a|                        D numbers per example
 //! ```
-//! `a = 1`, `b = −1/2` maps pixels of [0, 1] to [−1/2, 1/2]. Nothing is trained;
-//! [`crate::PositionNorm`] is the trained scale and shift of each element, [`crate::ActNorm`] that
-//! of each channel.
+//! `a = 1`, `b = −1/2` maps pixels in [0, 1] to [−1/2, 1/2]. Nothing is trained.
+//! [`crate::PositionNorm`] has a trained scale and shift for each element, [`crate::ActNorm`] for
+//! each channel.
 //!
 //! # Numerics
-//! `a` and `1/a` are rounded to the type of the data once; the log-determinant is that of the `a`
-//! that was configured.
+//! `a` and `1/a` are each rounded once to the type of the data. The log-determinant is that of the
+//! configured `a`.
 //!
 //! # Example
 //! ```
@@ -44,12 +44,15 @@ pub struct ScalarAffineConfig {
 }
 
 impl ScalarAffineConfig {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let out_of_range = |field, range, found| {
             Err(ConfigError::OutOfRange { config: "ScalarAffineConfig", field, range, found })
         };
-        // Scale and reciprocal must be finite float32 numbers, with room for data.
+        // Scale and reciprocal must be finite in float32, with room for data.
         if !(1e-30..=1e30).contains(&self.scale.abs()) {
             return out_of_range("scale", "±[1e-30, 1e30]", self.scale);
         }

@@ -1,19 +1,19 @@
-//! Softplus: from the real line to the positive numbers, the identity far out.
+//! Softplus: from the real line to the positive real numbers; close to the identity for large `x`.
 //! ```text
 //! forward   z = ln(1 + exp(x))             inverse   x = ln(exp(z) − 1)
 //! log_det   Σ ln σ(x) = −Σ ln(1 + exp(−x))
 //! ```
-//! Positive data comes to the real line by [`crate::Invert`] of it; [`crate::Exp`] is the other
-//! way, with tails that spread.
+//! [`crate::Invert`] of it maps positive data to the real line. [`crate::Exp`] does so too, but its
+//! tails spread.
 //!
 //! # Numerics
-//! Nothing overflows. Below `x = −ln 64`, `z = u − u²/2 + … + u⁹/9` with `u = e^x`: a logarithm of
-//! the rounded `1 + u`, which is what some devices have for `ln(1 + u)`, is 0 for small `u`. The
-//! inverse is `z + ln tanh(z/2) + ln(1 + e^{−z})`, since `1 − e^{−z} = tanh(z/2)·(1 + e^{−z})`, and
-//! below 1/16 the series `ln z + z/2 + z²/24 − z⁴/2880 + z⁶/181440`: some devices make `tanh` of
-//! differences of exponentials, and 0 of a small one. `z` is 0 below `x ≈ −103` (f32, and −87 on
-//! devices without subnormal numbers), and the inverse of 0 is −∞; that of a negative number is
-//! NaN.
+//! Nothing overflows. Below `x = −ln 64` the forward map is the series `z = u − u²/2 + … + u⁹/9`
+//! with `u = e^x`: some devices compute `ln(1 + u)` as a logarithm of the rounded `1 + u`, which is
+//! 0 for small `u`. The inverse is `z + ln tanh(z/2) + ln(1 + e^{−z})`, since
+//! `1 − e^{−z} = tanh(z/2)·(1 + e^{−z})`. Below 1/16 it is the series
+//! `ln z + z/2 + z²/24 − z⁴/2880 + z⁶/181440`: some devices compute `tanh` from differences of
+//! exponentials, which gives 0 for a small argument. `z` is 0 below `x ≈ −103` (f32; −87 on devices
+//! without subnormal values). The inverse of 0 is −∞, that of a negative value is NaN.
 //!
 //! # Example
 //! ```
@@ -37,13 +37,14 @@ use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 use crate::tensor::smooth::softplus;
 
-/// Where the series of forward takes over.
+/// Minus the `x` below which the series of the forward map is used.
 const LN_64: f64 = 6.0 * std::f64::consts::LN_2;
 
-/// Terms of it: the next one, relative to the first, is at most `64⁻⁹/10`, 5.6e-18.
+/// Number of its terms. The next term, relative to the first, is at most `64⁻⁹/10`, 5.6e-18.
 const TERMS: u32 = 9;
 
-/// Where the inverse's series takes over. Its next term, `z⁸/9676800`, is then below 2.5e-17.
+/// The `z` below which the series of the inverse is used. Its next term, `z⁸/9676800`, is then
+/// below 2.5e-17.
 const SMALL: f64 = 1.0 / 16.0;
 
 /// Softplus. The formulas head this module.
@@ -84,7 +85,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for Softplus {
     fn forward(&self, x: Tensor<D>, _: &C) -> (Tensor<D>, Tensor<1>) {
         let log_det = sum_event(softplus(x.clone().neg()).neg());
         let small = x.clone().lower_elem(-LN_64);
-        // As in the inverse, each form sees its own side only.
+        // As in the inverse, each formula gets only the elements of its own side.
         let large = softplus(x.clone().mask_fill(small.clone(), 0.0));
         let u = x.mask_fill(small.clone().bool_not(), -LN_64).exp();
         let series =
@@ -96,8 +97,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for Softplus {
 
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         let small = z.clone().lower_elem(SMALL);
-        // Each form sees numbers of its own side only, so that neither puts an infinite derivative
-        // times 0 into the gradient.
+        // Each formula gets only the elements of its own side. Otherwise one of them could add an
+        // infinite derivative times 0 to the gradient.
         let large = z.clone().mask_fill(small.clone(), 1.0);
         let tanh = large.clone().mul_scalar(0.5).tanh();
         let large = tanh.log() + large.clone().neg().exp().log1p() + large;

@@ -3,13 +3,13 @@
 //! forward   z = tanh x                     inverse   x = ½ (ln(1 + z) − ln(1 − z))
 //! log_det   Σ ln(1 − tanh²x) = Σ 2 (ln 2 − |x| − ln(1 + exp(−2|x|)))
 //! ```
-//! Data in (−1, 1) comes to the real line by [`crate::Invert`] of it.
+//! [`crate::Invert`] of it maps data in (−1, 1) to the real line.
 //!
 //! # Numerics
-//! `1 − tanh²x` is never computed as a difference where it cancels (in f32 it would be 0 from
-//! `|x| ≈ 9` on). The log-determinant and all first derivatives are therefore accurate for every
-//! `x`, also near 0 ([`crate::tensor::smooth`]). For large `|x|`, `z` itself rounds to ±1. The
-//! inverse of ±1 is ±∞; outside [−1, 1] it is NaN.
+//! `1 − tanh²x` is never computed as a difference where it would cancel (in f32 it would be 0 for
+//! `|x|` above about 9). The log-determinant and all first derivatives are therefore accurate for
+//! every `x`, also near 0 ([`crate::tensor::smooth`]). For large `|x|`, `z` itself rounds to ±1.
+//! The inverse of ±1 is ±∞; outside [−1, 1] it is NaN.
 //!
 //! # Example
 //! ```

@@ -1,4 +1,4 @@
-//! Affine law: one scale and one shift per number.
+//! Affine law: one scale and one shift per element.
 //! ```text
 //! theta = (s, t)
 //! Exponential   z = x·exp(tanh s) + t         log_derivative = tanh s
@@ -7,19 +7,20 @@
 //! Normal        z = (x − t)·exp(−s)           log_derivative = −s
 //! Additive      theta = (t),  z = x + t       log_derivative = 0
 //! ```
-//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3), `Sigmoid`
-//! and `Additive` are Glow's (Kingma & Dhariwal 2018, table 1; the form and the 2 are those of the
-//! released code). `Bounded` keeps the scale in (½, 1), as Behrmann et al. 2021 propose against
-//! inverses that explode. `Normal` takes `N(t, e^2s)` to the standard normal: a coupling of this
-//! law in front of a standard normal prior is a learned, conditional normal prior of the half that
-//! changes.
+//! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3). `Sigmoid`
+//! and `Additive` are those of Glow (Kingma & Dhariwal 2018, table 1); the form and the constant 2
+//! come from the released code. `Bounded` keeps the scale in (½, 1), as Behrmann et al. 2021
+//! propose against exploding inverses. `Normal` maps `N(t, e^2s)` to the standard normal
+//! distribution: a coupling with this law, followed by a standard normal prior, is a learned
+//! conditional normal prior of the transformed half.
 //!
 //! # Numerics
-//! `tanh` keeps the scale in `(1/e, e)`. `σ(s + 2)` is positive but has no lower bound: `1/σ`
-//! overflows f32 at `s < -90`, and `Normal` at `|s| > 88`. A network asks for such an `s` where
-//! latents are sampled that no data came near, and what its coupling makes of them is farther out
-//! still: samples of a Glow that had learned for minutes overflowed (`docs/results.md`). `Bounded`
-//! at most doubles.
+//! `tanh` keeps the scale of `Exponential` in `(1/e, e)`. `σ(s + 2)` is positive but has no
+//! positive lower bound: `1/σ` overflows float32 at `s < -90`, and `Normal` overflows at
+//! `|s| > 88`. A network can output such an `s` where samples of the latents lie far from the
+//! latents of all data, and the output of its coupling then lies even farther away. Samples of a
+//! Glow that had been trained for minutes overflowed for this reason (`docs/results.md`). The
+//! inverse of `Bounded` at most doubles.
 
 use std::ops::Range;
 

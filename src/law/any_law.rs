@@ -1,4 +1,4 @@
-//! A law that a configuration chooses.
+//! A law chosen by a configuration.
 
 use super::{
     Affine, AffineConfig, MixLogCdf, MixLogCdfConfig, RationalQuadraticSpline,

@@ -5,7 +5,7 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! choice_of_laws {
-    // One method, passed on to the law that was chosen.
+    // One method, forwarded to the chosen law.
     (@each $self:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
         match $self {
             $(Self::$variant(law) => $crate::choice_of_laws!(@call $method law $arguments)),+
@@ -98,10 +98,10 @@ macro_rules! choice_of_law_configs {
         }
 
         impl $config {
-            /// Whether the configuration describes a law.
+            /// Checks the configuration.
             ///
             /// # Errors
-            /// Those of [`LawConfig::build`]($crate::law::LawConfig::build).
+            /// The error of [`LawConfig::build`]($crate::law::LawConfig::build).
             pub fn validate(&self) -> Result<(), $crate::ConfigError> {
                 $crate::law::LawConfig::build(self).map(|_| ())
             }
@@ -109,7 +109,7 @@ macro_rules! choice_of_law_configs {
             /// The law.
             ///
             /// # Panics
-            /// If the configuration describes none.
+            /// If the configuration is invalid.
             pub fn init(&self) -> $name {
                 match $crate::law::LawConfig::build(self) {
                     Ok(law) => law,

@@ -8,31 +8,32 @@
 //! inverse   x = t⁻¹((z − b)·e^−α)
 //! log_derivative   α + ln ∂t/∂x
 //! ```
-//! # Start
-//! At theta = 0 the law is the identity, but its `K` components are equal, so their gradients are
-//! equal and they would never separate. Every layer therefore starts from [`Law::theta_init`],
-//! which sets them apart:
+//! # Initialisation
+//! At theta = 0 the law is the identity, but its `K` components are equal. They would then have
+//! equal gradients and never separate. Every layer therefore starts from [`Law::theta_init`], which
+//! separates the components:
 //! ```text
 //! μ_k = ½ ln(p_k/(1 − p_k)),  p_k = (k − ½)/K   half the quantiles of the logistic distribution
 //! e^2s = 1 − (3/π²)·mean_k μ_k²                 the mixture has the variance of one logistic
 //! ```
-//! and everything else 0: within 0.06 of the identity for `|x| ≤ 3`, and for `K = 1` the identity.
+//! All other parameters are 0. The law is then within 0.06 of the identity for `|x| ≤ 3`; for
+//! `K = 1` it is the identity.
 //!
 //! # Numerics
 //! See [`LogisticMixture`], and [`kernel::mixture_logistic`](crate::kernel::mixture_logistic) for
-//! the kernels that compute it. The clamp at `s_min` (−7, the official code's) keeps one component
-//! from becoming a step: at `s = −7` the slope is already `e^7`, and Newton steps of the parameters
-//! would make it a spike that no sample falls into. Its cost: the gradient of a clamped log-scale
-//! is 0.
+//! the kernels. The clamp at `s_min` (−7, as in the official code) keeps a component from becoming
+//! a step: at `s = −7` its slope is already `e^7`, and further updates could turn it into a spike
+//! that no sample falls into. The cost of the clamp: the gradient of a clamped log-scale is 0.
 //!
 //! The bound at `s_max` (7, the mirror image of `s_min`) keeps the law from becoming flat: a
-//! network that extrapolates may output log-scales of hundreds, where the law has no inverse in
-//! float32. Up to `s_max − 2` the bound changes no bit. At that point its value, slope and
-//! curvature are continuous, and its slope is positive everywhere. `None` is the authors' formula.
+//! network that extrapolates may output log-scales of hundreds, for which the law has no inverse in
+//! float32. Up to `s_max − 2` the bound is the identity to the bit. At that point its value, slope
+//! and curvature are continuous, and its slope is positive everywhere. `None` gives the authors'
+//! formula.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.2. Differs: parameters are laid out parameter-major; the official code is
-//! channel-major.
+//! Ho et al. 2019 §3.2. Differs: the parameters are laid out parameter-major; those of the official
+//! code are channel-major.
 
 use std::f64::consts::PI;
 
@@ -48,19 +49,22 @@ use crate::kernel::mixture_logistic;
 /// Configuration of [`MixLogCdf`].
 #[derive(Config, Debug)]
 pub struct MixLogCdfConfig {
-    /// Components `K` of the mixture.
+    /// Number of components `K` of the mixture.
     pub n_components: usize,
     /// Smallest log-scale.
     #[config(default = -7.0)]
     pub min_log_scale: f64,
-    /// Upper bound of log-scales, in `[max(2, min_log_scale), 80]`; it acts smoothly on log-scales
-    /// above `max_log_scale − 2`. `None`: no bound, as in the paper.
+    /// Upper bound of the log-scales, in `[max(2, min_log_scale), 80]`. It acts smoothly on
+    /// log-scales above `max_log_scale − 2`. `None`: no bound, as in the paper.
     #[config(default = "Some(7.0)")]
     pub max_log_scale: Option<f64>,
 }
 
 impl MixLogCdfConfig {
-    /// Whether the configuration describes a law.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::repeated("MixLogCdfConfig", "n_components", self.n_components)?;
         // exp(−s) must be a finite f32.
@@ -72,8 +76,8 @@ impl MixLogCdfConfig {
                 found: self.min_log_scale,
             });
         }
-        // With a bound of at least 2 the knee is at 0 or above, and the log-scales of the start are
-        // at most 0.
+        // With a bound of at least 2 the knee is at 0 or above, and the initial log-scales are at
+        // most 0.
         match self.max_log_scale {
             Some(found) if !(found >= self.min_log_scale.max(2.0) && found <= 80.0) => {
                 let range = "[max(2, min_log_scale), 80]";
@@ -119,13 +123,13 @@ pub struct MixLogCdf {
 }
 
 impl MixLogCdf {
-    /// Log-scale `α`, shift `b` and mixture of every number.
+    /// Log-scale `α`, shift `b` and mixture of each element.
     pub fn parts(&self, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>, LogisticMixture) {
         mixture_logistic::reference::parts(self.own(theta), self.min_log_scale)
     }
 
-    /// Theta with its log-scales bounded from above, after a check of the number of parameters: the
-    /// kernel accepts any number of components and log-scales of any size.
+    /// Theta with its log-scales bounded from above. The number of parameters is checked here,
+    /// since the kernel accepts any number of components and log-scales of any size.
     fn own(&self, theta: Tensor<3>) -> Tensor<3> {
         let (found, expected) = (theta.dims()[1], self.n_params());
         assert_eq!(
@@ -138,8 +142,8 @@ impl MixLogCdf {
         Tensor::cat(vec![theta.narrow(1, 0, 2 + 2 * k), log_scales], 1)
     }
 
-    /// The inverse without a graph, with the residual `t(x) − t` of each element and whether it is
-    /// solved.
+    /// The inverse outside any graph, with the residual `t(x) − t` of each element and whether the
+    /// element is solved.
     ///
     /// # Shapes
     /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
@@ -157,8 +161,8 @@ impl Law for MixLogCdf {
         let k = self.n_components;
         let mean = |index: usize| 0.5 * ((index as f64 + 0.5) / ((k - index) as f64 - 0.5)).ln();
         let means: Vec<f64> = (0..k).map(mean).collect();
-        // A quarter of the quantiles' variance, which is below that of the distribution, π²/3: the
-        // logarithm is of a number above 3/4.
+        // A quarter of the variance of the quantiles, which is below that of the distribution,
+        // π²/3: the argument of the logarithm is above 3/4.
         let variance = means.iter().map(|mean| mean * mean).sum::<f64>() / k as f64;
         let log_scale = 0.5 * (1.0 - 3.0 / PI.powi(2) * variance).ln();
         [vec![0.0; 2 + k], means, vec![log_scale.max(self.min_log_scale); k]].concat()
@@ -166,7 +170,7 @@ impl Law for MixLogCdf {
 
     fn check_init(&self, network: &'static str, theta: &[f64]) -> Result<(), ConfigError> {
         let k = self.n_components;
-        // Compared as the float32 numbers that they become, with log-scales as the law bounds them.
+        // Compared after rounding to float32, with the log-scales as the law bounds them.
         let component = |index: usize| {
             let [logit, mean, log_scale] = [0, 1, 2].map(|part| theta[2 + part * k + index]);
             [logit, mean, log_scale.max(self.min_log_scale)].map(|value| value as f32)

@@ -1,8 +1,9 @@
-//! Scalar laws: invertible functions of one number, with parameters that come from elsewhere.
+//! Scalar laws: invertible functions of one element, whose parameters come from elsewhere.
 //!
-//! A law knows no layers. It acts on `x [batch, dims]` with parameters
-//! `theta [batch, params, dims]`, which a convolution with `params * channels` outputs reshapes to
-//! without a copy. Couplings, elementwise layers and autoregressive layers share that layout.
+//! A law does not depend on layers. It acts on `x [batch, dims]` with parameters
+//! `theta [batch, params, dims]`. The output of a convolution with `params * channels` output
+//! channels has this layout without a copy. Couplings, elementwise layers and autoregressive layers
+//! share it.
 
 pub mod affine;
 pub mod any_law;
@@ -28,37 +29,40 @@ pub use rational_quadratic_spline::{RationalQuadraticSpline, RationalQuadraticSp
 pub use crate::kernel::affine_coupling::AffineForm;
 pub use crate::kernel::mixture_logistic::{LogisticMixture, Solution};
 
-/// A configuration of a law: what a coupling, an elementwise or an autoregressive layer is
-/// configured with.
+/// The configuration of a law: a field of the configuration of a coupling, an elementwise layer or
+/// an autoregressive layer.
 pub trait LawConfig {
-    /// What it builds.
+    /// The law that it builds.
     type Law: Law;
 
-    /// The law, or the first rule that the configuration breaks.
+    /// The law.
+    ///
+    /// # Errors
+    /// The first rule that the configuration breaks.
     fn build(&self) -> Result<Self::Law, ConfigError>;
 }
 
-/// An invertible, increasing function of one number.
+/// An invertible, increasing function of one element.
 ///
 /// ```text
 /// forward   z = f(x; theta)       log_derivative = ln ∂z/∂x, elementwise, nats
 /// ```
 pub trait Law: Module + ModuleDisplay + 'static {
-    /// Parameters for each number.
+    /// Number of parameters of each element.
     fn n_params(&self) -> usize;
 
-    /// Start of the law's parameters in every layer, unless the configuration of the network names
-    /// another: one value for each parameter, `[n_params]`. The default is 0.
+    /// Initial parameters of the law in every layer, unless the configuration of the layer sets
+    /// others: one value for each parameter, `[n_params]`. The default is 0.
     ///
-    /// A law with interchangeable components gives them different values here: where they are
-    /// equal, so are their gradients, and no training would tell them apart.
+    /// A law with interchangeable components must give them different values here: equal components
+    /// have equal gradients, so training would never separate them.
     fn theta_init(&self) -> Vec<f64> {
         vec![0.0; self.n_params()]
     }
 
-    /// Checks a start that the configuration of `network` names. A law with interchangeable
-    /// components refuses a start at which two of them are equal, since training cannot separate
-    /// them. The default accepts every start.
+    /// Checks initial parameters that the configuration `network` sets. A law with interchangeable
+    /// components refuses parameters in which two components are equal, since training cannot
+    /// separate them. The default accepts all parameters.
     ///
     /// # Errors
     /// [`ConfigError::EqualComponents`].
@@ -68,7 +72,7 @@ pub trait Law: Module + ModuleDisplay + 'static {
     }
 
     /// Whether `z` is an affine function of `x` for every theta. A layer of one element without a
-    /// condition is then a normal distribution under a normal prior. The default is `false`.
+    /// condition then gives a normal distribution under a normal prior. The default is `false`.
     fn is_affine(&self) -> bool {
         false
     }
@@ -80,8 +84,9 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// `[batch, dims]`.
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>);
 
-    /// The law on the channels in `range`, with the other channels unchanged, and the
-    /// log-determinant of the whole. A law that can do this in one pass overrides it.
+    /// Applies the law to the channels in `range` and leaves the other channels unchanged. Returns
+    /// the log-determinant of the whole map, in nats. A law that can do this in one pass overrides
+    /// the method.
     ///
     /// # Shapes
     /// `x [batch, channels, positions]`, `theta [batch, n_params, range·positions]` to
@@ -102,7 +107,7 @@ pub trait Law: Module + ModuleDisplay + 'static {
     /// The inverse of [`Law::forward_within`].
     ///
     /// # Shapes
-    /// As there.
+    /// Those of [`Law::forward_within`], without the log-determinant.
     fn inverse_within(&self, z: Tensor<3>, theta: Tensor<3>, range: Range<usize>) -> Tensor<3> {
         map_within(z, range, |z| {
             let dims = z.dims();
@@ -111,13 +116,17 @@ pub trait Law: Module + ModuleDisplay + 'static {
         .0
     }
 
-    /// Maps latents to data; elements without an inverse in this precision are NaN.
+    /// Maps latents to data. An element without an inverse in this precision is NaN.
     ///
     /// # Shapes
     /// `z [batch, dims]`, `theta [batch, n_params, dims]` to `[batch, dims]`.
     fn inverse(&self, z: Tensor<2>, theta: Tensor<3>) -> Tensor<2>;
 
-    /// [`Law::inverse`] with `ln ∂x/∂z`.
+    /// [`Law::inverse`] together with `ln ∂x/∂z`.
+    ///
+    /// # Shapes
+    /// `z [batch, dims]`, `theta [batch, n_params, dims]` to `(x, log_derivative)`, both
+    /// `[batch, dims]`.
     fn inverse_with_log_derivative(
         &self,
         z: Tensor<2>,

@@ -11,31 +11,32 @@
 //! inverse   η = (z − y_k)/h_k, η' = 1 − η, r = d η' − e η, t = √(r² + 4s² ηη')
 //!           ξ = 2s η/(t + r + 2s η) if r ≥ 0,   (t − r)/(t − r + 2s η') if r < 0
 //! ```
-//! At theta = 0 the law is the identity. With one bin it would always be: `w = h = 2B`,
-//! `s = d = e = 1`, `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`. So there are at least two
-//! bins. `K` bins have `3K − 1` parameters; the slopes at ±B are 1, so that value and slope are
-//! continuous there.
+//! At theta = 0 the law is the identity. With one bin it would be the identity for every theta:
+//! `w = h = 2B`, `s = d = e = 1`, `q = (ξ + ξ')² = 1` and `z = y_0 + 2B·ξ(ξ + ξ') = x`. So at least
+//! two bins are required. `K` bins have `3K − 1` parameters. The slopes at ±B are 1, so value and
+//! slope are continuous there.
 //!
 //! # Numerics
-//! Everything is a sum of positive terms, so nothing cancels. `q ≥ s/2`, since `ξ² + ξ'² ≥ 1/2`.
-//! The quadratic of the inverse, in the paper's form `2c/(−b − √(b² − 4ac))`, cancels in `b² − 4ac`
-//! and, where a slope exceeds `2s`, in `−b − √..`; its discriminant is `r² + 4s²ηη'`, and of the
-//! formulas from the left and from the right end of the bin one has a denominator of positive terms
-//! throughout. `t > 0` there: `r` is `d` at `η = 0` and `−e` at `η = 1`.
+//! All expressions are sums of positive terms, so nothing cancels. `q ≥ s/2`, since
+//! `ξ² + ξ'² ≥ 1/2`. The paper solves the quadratic equation of the inverse as
+//! `2c/(−b − √(b² − 4ac))`. This form cancels in `b² − 4ac` and, where a slope exceeds `2s`, in
+//! `−b − √..`. The discriminant equals `r² + 4s²ηη'`. Of the two formulas, from the left and from
+//! the right end of the bin, the one used here has a denominator of positive terms only. Its `t` is
+//! positive: `r` is `d` at `η = 0` and `−e` at `η = 1`.
 //!
-//! Places in a bin are measured by the difference of its knots after rounding, and rounding keeps
-//! order, so `0 ≤ ξ ≤ 1` and `0 ≤ η ≤ 1`.
+//! Positions within a bin are measured by the difference of its knots after rounding. Rounding
+//! keeps order, so `0 ≤ ξ ≤ 1` and `0 ≤ η ≤ 1`.
 //!
-//! The slopes of all bins lie within `h_min` to `1/w_min`, up to a factor of the slopes at the
-//! knots, which `d_min` bounds below; the slope parameters are bounded by nothing above, and
-//! squares overflow float32 when one is 1e19. Elements at ±B or beyond have slope 1 and pass
-//! unchanged. Positions of knots are known to `ε·B`, hence `ξ` to `ε·B/w`: narrow bins cost digits,
-//! 1e-4 of the bin at the default minimum and `B = 3`.
+//! The slopes of all bins lie between `h_min` and `1/w_min`, up to a factor of the slopes at the
+//! knots, which `d_min` bounds from below. The slope parameters have no upper bound, and their
+//! squares overflow float32 when one is 1e19. Elements at or beyond ±B have slope 1 and pass
+//! unchanged. The positions of the knots are known to `ε·B`, hence `ξ` is known to `ε·B/w`. Narrow
+//! bins therefore cost digits: 1e-4 of the bin at the default minimum and `B = 3`.
 //!
 //! # Reference
-//! Durkan et al. 2019, §3; the minima of 1e-3 are those of the released code, the bound of 3 that
-//! of its tabular experiments. Differs: the code has slope parameters without `c₀`, whose zero is
-//! not the identity.
+//! Durkan et al. 2019, §3. The minima of 1e-3 are those of the released code; the bound of 3 is
+//! that of its tabular experiments. Differs: the slope parameters of the released code have no
+//! `c₀`, so zero parameters are not the identity there.
 //!
 //! # Example
 //! ```
@@ -64,15 +65,15 @@ use crate::tensor::smooth::softplus;
 /// Configuration of [`RationalQuadraticSpline`].
 #[derive(Config, Debug)]
 pub struct RationalQuadraticSplineConfig {
-    /// Bins `K`, at least 2.
+    /// Number of bins `K`, at least 2.
     pub n_bins: usize,
     /// `B`: the spline acts within ±B.
     #[config(default = 3.0)]
     pub bound: f64,
-    /// Smallest width of a bin, as a share of all.
+    /// Smallest width of a bin, as a share of the total width.
     #[config(default = 1e-3)]
     pub min_width: f64,
-    /// Smallest height of a bin, as a share of all.
+    /// Smallest height of a bin, as a share of the total height.
     #[config(default = 1e-3)]
     pub min_height: f64,
     /// Smallest slope at a knot.
@@ -81,7 +82,10 @@ pub struct RationalQuadraticSplineConfig {
 }
 
 impl RationalQuadraticSplineConfig {
-    /// Whether the configuration describes a law.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "RationalQuadraticSplineConfig";
         let out_of_range = |field, range, found| {
@@ -92,13 +96,13 @@ impl RationalQuadraticSplineConfig {
             let needs = "a second bin: from corner to corner with slope 1 at both ends, one bin is the identity whatever theta is";
             return Err(ConfigError::Choice { config: NAME, field: "n_bins", found: "1", needs });
         }
-        // Squares of widths and heights must be float32 numbers with room to spare.
+        // Squares of widths and heights must be float32 values with room to spare.
         if !(1e-3..=1e6).contains(&self.bound) {
             return out_of_range("bound", "[1e-3, 1e6]", self.bound);
         }
         for (field, share) in [("min_width", self.min_width), ("min_height", self.min_height)] {
-            // Knots are running sums of shares, off by up to 4 float32 epsilons for each bin: no
-            // bin may vanish in that.
+            // Knots are running sums of shares, with an error of up to 4 float32 epsilons for each
+            // bin. No bin may vanish in this error.
             let bins = self.n_bins as f64;
             if !(share >= 5e-7 * bins && share * bins < 1.0) {
                 return out_of_range(field, "[5e-7·n_bins, 1/n_bins)", share);
@@ -145,15 +149,16 @@ pub struct RationalQuadraticSpline {
 /// One axis of the spline: its bins, `[batch, K, dims]` each.
 struct Bins {
     left: Tensor<3>,
-    /// Distance of a bin's ends, which are rounded: what places within it are measured by.
+    /// Distance between the rounded ends of a bin. Positions within the bin are measured by it.
     span: Tensor<3>,
-    /// The same from the share itself, whose digits are all good: what slopes are made of.
+    /// The same distance computed from the share itself, so all of its digits are correct. Slopes
+    /// are computed from it.
     size: Tensor<3>,
 }
 
 impl Bins {
-    /// The bin that holds each number of [−B, B], `[batch, 1, dims]`. The first begins at −B
-    /// itself, so that at least one begins below.
+    /// The bin that contains each element of [−B, B], `[batch, 1, dims]`. The first bin begins at
+    /// −B itself, so at least one bin begins at or below the element.
     fn find(&self, value: &Tensor<2>) -> Tensor<3, Int> {
         let value = value.clone().detach().unsqueeze_dim::<3>(1);
         self.left.clone().detach().lower_equal(value).int().sum_dim(1).sub_scalar(1)
@@ -164,7 +169,7 @@ fn at(values: &Tensor<3>, bin: &Tensor<3, Int>) -> Tensor<2> {
     values.clone().gather(1, bin.clone()).squeeze_dim::<2>(1)
 }
 
-/// The bins that numbers fall into, `[batch, dims]` each.
+/// The bins that elements fall into, `[batch, dims]` each.
 struct Found {
     x_left: Tensor<2>,
     y_left: Tensor<2>,
@@ -177,11 +182,13 @@ struct Found {
 }
 
 impl RationalQuadraticSpline {
-    /// Sizes of at least `smallest` from unnormalised logarithms, and where each bin begins.
+    /// Bins of at least the share `smallest` from unnormalised logarithms, and where each bin
+    /// begins.
     fn bins(&self, logits: Tensor<3>, smallest: f64) -> Bins {
         let [batch, k, dims] = logits.dims();
-        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its
-        // own share. burn's `softmax` computes another way without a graph than on one.
+        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, the
+        // term of the largest itself. burn's `softmax` computes differently with and without a
+        // graph.
         let weights = (logits.clone() - logits.detach().max_dim(1)).exp();
         let softmax = weights.clone() / weights.sum_dim(1);
         // Positive: the softmax is at least 0 and `smallest` is above 0.
@@ -189,8 +196,8 @@ impl RationalQuadraticSpline {
         let zero = Tensor::zeros([batch, 1, dims], (&share.device(), share.dtype()));
         let before = Tensor::cat(vec![zero, share.clone().cumsum(1).narrow(1, 0, k - 1)], 1);
         let left = before.mul_scalar(2.0 * self.bound).sub_scalar(self.bound);
-        // A difference of the knots as they are after rounding, which keeps order: so
-        // `x − x_k ≤ x_k+1 − x_k` makes ξ at most 1.
+        // A difference of the knots after rounding, which keeps order: `x − x_k ≤ x_k+1 − x_k`, so
+        // ξ is at most 1.
         let end = Tensor::full([batch, 1, dims], self.bound, (&left.device(), left.dtype()));
         let span = Tensor::cat(vec![left.clone().narrow(1, 1, k - 1), end], 1) - left.clone();
         Bins { left, span, size: share.mul_scalar(2.0 * self.bound) }
@@ -271,8 +278,8 @@ impl Law for RationalQuadraticSpline {
 
     fn forward(&self, x: Tensor<2>, theta: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let axes = self.axes(&theta);
-        // The ends are outside: their value and slope are the same from both sides, and exact from
-        // there. NaN is not inside either.
+        // The ends count as outside: their value and slope are the same from both sides, and exact
+        // from outside. NaN counts as outside too.
         let outside = x.clone().abs().lower_elem(self.bound).bool_not();
         let inner = x.clone().mask_fill(outside.clone(), 0.0);
         let bin = axes.0.find(&inner);

@@ -1,4 +1,4 @@
-//! Activation normalisation: one shift and one scale per channel, started from data.
+//! Activation normalisation: one shift and one scale per channel, initialised from data.
 //! ```text
 //! forward   z = (x + b)·exp(s)             inverse   x = z·exp(−s) − b
 //! log_det   P·Σ_c s_c                      P positions per channel: H·W of an image, 1 of a vector
@@ -7,26 +7,27 @@
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
 //! | `b` | shift | `[1, C, 1, ...]` | yes |
-//! | `ℓ` | log-scale over `f` | `[1, C, 1, ...]` | yes |
+//! | `ℓ` | log-scale divided by `f` | `[1, C, 1, ...]` | yes |
 //!
-//! # Start
-//! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions, biased and in float64:
-//! z has mean 0 and variance 1 per channel, at any offset and scale of the data. A channel needs at
-//! least two elements, counted over batch and positions: one has no variance, and the start is an
-//! error. For a channel that is constant in the batch see [`ConstantChannel`].
+//! # Initialisation
+//! `b = −mean`, `s = −ln(std + 1e-6·min(1, std))` over batch and positions. The standard deviation
+//! is the biased one, computed in float64. `z` then has mean 0 and variance 1 per channel, at any
+//! offset and scale of the data. A channel needs at least two elements, counted over batch and
+//! positions: a single element has no variance, and initialisation returns an error. For a channel
+//! that is constant in the batch see [`ConstantChannel`].
 //!
 //! # Numerics
-//! `b` is minus the mean, rounded to its type, and `x + b` is exact where x is within a factor of 2
-//! of the mean. The mean of z is thus at most half the spacing of the type at the mean, divided by
-//! the deviation: 0.064 for seconds since 1970 in float32 with a deviation of 1000. Centre such
-//! data before it is rounded to float32.
+//! `b` is minus the mean, rounded to the type of the parameter. `x + b` is exact where `x` is
+//! within a factor of 2 of the mean. The absolute mean of `z` is therefore at most half the spacing
+//! of floating-point values at the mean, divided by the deviation: 0.064 for seconds since 1970 in
+//! float32 with a deviation of 1000. Centre such data before it is rounded to float32.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.1. The released code has `f = 3`: an optimizer whose steps do not
-//! depend on the gradient's size then moves the log-scale three times as fast. Its start is
-//! `−ln(std + 1e-6)`. Differs: here 1e-6 is relative to deviations below 1, so that data of small
-//! scale starts with variance 1 too. In the released code it serves constant channels, which have a
-//! rule of their own here.
+//! depend on the magnitude of the gradient then changes the log-scale three times as fast. It
+//! initialises `s = −ln(std + 1e-6)`. Differs: here 1e-6 is relative to deviations below 1, so data
+//! of small scale also gets variance 1. In the released code 1e-6 serves constant channels, for
+//! which there is a separate rule here.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -45,25 +46,28 @@ use crate::tensor::parameter;
 /// Configuration of [`ActNorm`].
 #[derive(Config, Debug)]
 pub struct ActNormConfig {
-    /// Factor `f` on the trained log-scale.
+    /// Factor `f` of the trained log-scale.
     #[config(default = 1.0)]
     pub log_scale_factor: f64,
-    /// Start of a channel that is constant in the batch.
+    /// How a channel that is constant in the batch is initialised.
     #[config(default = "ConstantChannel::Bounded")]
     pub constant: ConstantChannel,
-    /// Deviation up to which a channel counts as constant, in the unit of the data. At 0 only a
-    /// channel that is constant up to rounding counts.
+    /// Deviation up to which a channel counts as constant, in the unit of the data. At 0, a channel
+    /// counts as constant only if it is constant up to rounding.
     #[config(default = 0.0)]
     pub least_deviation: f64,
 }
 
 impl ActNormConfig {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "ActNormConfig";
         let found = self.log_scale_factor;
-        // The start divides by it and gradients are multiplied by it: far from both ends of
-        // float32.
+        // Initialisation divides by it, and gradients are multiplied by it: far from both ends of
+        // the range of float32.
         if !(1e-3..=1e3).contains(&found) {
             let (field, range) = ("log_scale_factor", "[1e-3, 1e3]");
             return Err(ConfigError::OutOfRange { config: NAME, field, range, found });
@@ -71,7 +75,7 @@ impl ActNormConfig {
         Standardize::validate(NAME, self.least_deviation)
     }
 
-    /// Parameters of the layer of so many channels.
+    /// Number of parameters of the layer for so many channels.
     pub(crate) fn num_params(&self, channels: usize) -> usize {
         product([2, channels])
     }
@@ -80,7 +84,7 @@ impl ActNormConfig {
 impl<const D: usize, C: Context> LayerConfig<D, C> for ActNormConfig {
     type Layer = ActNorm<D>;
 
-    /// The bijector, as the identity until it is initialised from data.
+    /// The bijector. It is the identity until it is initialised from data.
     fn build(&self, site: &Site<D, C>) -> Result<ActNorm<D>, ConfigError> {
         self.plan(site)?;
         let arriving = site.shape();
@@ -108,7 +112,7 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for ActNormConfig {
 pub struct ActNorm<const D: usize> {
     /// Shift `b`, `[1, C, 1, ...]`.
     pub bias: Param<Tensor<D>>,
-    /// Log-scale over its factor, `ℓ`, `[1, C, 1, ...]`.
+    /// Log-scale divided by its factor, `ℓ`, `[1, C, 1, ...]`.
     pub log_scale: Param<Tensor<D>>,
     log_scale_factor: f64,
     #[module(skip)]
@@ -122,7 +126,7 @@ impl<const D: usize> ActNorm<D> {
 
     /// The log-scale `s`, `[1, C, 1, ...]`.
     pub fn effective_log_scale(&self) -> Tensor<D> {
-        // With a factor of 1 there is nothing to multiply by.
+        // A factor of 1 needs no multiplication.
         if self.log_scale_factor == 1.0 {
             self.log_scale.val()
         } else {
@@ -132,8 +136,8 @@ impl<const D: usize> ActNorm<D> {
 }
 
 impl<const D: usize> ActNorm<D> {
-    /// The largest over the smallest scale, `exp(max s − min s)`, on the host: the condition number
-    /// of the layer as a matrix.
+    /// The largest divided by the smallest scale, `exp(max s − min s)`, computed on the host: the
+    /// condition number of the layer as a matrix.
     pub fn condition_number(&self) -> f64 {
         condition_number_of_scales(self.effective_log_scale())
     }

@@ -1,5 +1,5 @@
-//! Pointwise channel matrix: a dense matrix on the channels of every position, one for each group
-//! of channels.
+//! Pointwise channel matrix: a dense matrix that mixes the channels of every position, one for each
+//! group of channels.
 //! ```text
 //! forward   z[b, g, :, p] = W_g x[b, g, :, p]        inverse   x = W_g⁻¹ z
 //! log_det   P·Σ_g ln|det W_g|                        P positions per channel
@@ -8,24 +8,24 @@
 //! |---|---|---|---|
 //! | `W` | one matrix for each of `G` groups of `c = C/G` channels | `[G, c, c]` | yes |
 //!
-//! With one group this is Glow's plain 1x1 convolution; Flow++ has one matrix for each half of a
-//! coupling, so two groups.
+//! With one group this is Glow's plain 1x1 convolution. Flow++ has one matrix for each half of a
+//! coupling, which is two groups.
 //!
-//! # Start
-//! [`MatrixInit::NearIdentity`]: `I + noise·N(0, 1)`. [`MatrixInit::Orthogonal`]: the Q of a normal
-//! matrix.
+//! # Initialisation
+//! [`MatrixInit::NearIdentity`]: `I + noise·N(0, 1)`. [`MatrixInit::Orthogonal`]: the factor Q of a
+//! matrix of normal values.
 //!
 //! # Numerics
-//! Determinant and inverse are computed in float64 on the host. A singular matrix is reported, not
-//! repaired: its log-determinant is −∞ and its inverse NaN.
+//! Determinant and inverse are computed in float64 on the host. A singular matrix is not repaired
+//! but is visible in the result: its log-determinant is −∞ and its inverse is NaN.
 //!
 //! # Cost
-//! `O(B·C·c·P)`, and one host read of the matrices in each direction. [`crate::Conv1x1`] needs none
-//! in either.
+//! `O(B·C·c·P)`, and one device-to-host copy of the matrices in each direction. [`crate::Conv1x1`]
+//! needs none in either.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018 §3.2; the orthogonal start is Glow's, the halves and the start near the
-//! identity are those of Flow++'s released code.
+//! Kingma & Dhariwal 2018 §3.2. The orthogonal initialisation is Glow's; the halves and the
+//! initialisation near the identity are those of Flow++'s released code.
 
 use std::iter::repeat_with;
 
@@ -43,7 +43,7 @@ use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::limit::{MOST_FACTORED, product};
 use crate::tensor::parameter;
 
-/// Where the first matrices come from.
+/// How the matrices are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum MatrixInit {
     /// The identity with noise added.
@@ -51,12 +51,12 @@ pub enum MatrixInit {
         /// Standard deviation of the noise, in [0, 0.1].
         noise: f64,
     },
-    /// A random orthogonal matrix: the factor Q of a matrix of normal numbers.
+    /// A random orthogonal matrix: the factor Q of a matrix of normal values.
     Orthogonal,
 }
 
 impl MatrixInit {
-    /// Matrices of `channels` rows, one after the other, row by row.
+    /// Matrices of `channels` rows, one after another, row by row.
     fn draw(self, channels: usize, generator: ChaCha8Rng) -> impl Iterator<Item = f64> {
         let mut normal = parameter::normals(generator);
         let square = channels * channels;
@@ -85,16 +85,19 @@ impl MatrixInit {
 /// Configuration of [`ChannelMatrix`].
 #[derive(Config, Debug)]
 pub struct ChannelMatrixConfig {
-    /// Groups that are mixed among themselves only.
+    /// Number of groups. Channels are mixed only within their group.
     #[config(default = 1)]
     pub n_groups: usize,
-    /// Where the first matrices come from.
+    /// How the matrices are initialised.
     #[config(default = "MatrixInit::NearIdentity { noise: 0.001 }")]
     pub start: MatrixInit,
 }
 
 impl ChannelMatrixConfig {
-    /// Whether the configuration describes a bijector of some number of channels.
+    /// Checks the rules that do not depend on the number of channels.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::positive(NAME, "n_groups", self.n_groups)?;
         match self.start {
@@ -106,7 +109,7 @@ impl ChannelMatrixConfig {
         }
     }
 
-    /// Parameters of the layer of so many channels.
+    /// Number of parameters of the layer for so many channels.
     pub(crate) fn num_params(&self, channels: usize) -> Result<usize, ConfigError> {
         self.validate()?;
         if !channels.is_multiple_of(self.n_groups) {
@@ -154,17 +157,17 @@ pub struct ChannelMatrix {
 }
 
 impl ChannelMatrix {
-    /// The largest over the smallest singular value of the matrix of all channels, in float64 on
-    /// the host. Infinite if it is singular, NaN if it is not finite.
+    /// The largest divided by the smallest singular value of the matrix of all channels, computed
+    /// in float64 on the host. Infinite if the matrix is singular, NaN if it is not finite.
     ///
-    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in
+    /// The inverse loses about this factor of the type's precision: 1e4 leaves three digits in
     /// float32.
     pub fn condition_number(&self) -> f64 {
         condition_number(self.matrices.val())
     }
 }
 
-/// The sum of the groups' log-determinants, once for each of `P` positions and each example.
+/// The sum of the groups' log-determinants, times the `P` positions, for each example.
 fn spread<const D: usize>(one: Tensor<1>, dims: [usize; D]) -> Tensor<1> {
     let positions: usize = dims[2..].iter().product();
     one.mul_scalar(positions as f64).expand([dims[0]])

@@ -1,4 +1,5 @@
-//! Invertible 1x1 convolution in PLU form: mixes channels, with a log-determinant for free.
+//! Invertible 1x1 convolution in PLU form: mixes channels, and its log-determinant costs no
+//! factorisation.
 //! ```text
 //! Free      W = P·L·(U + D)                 L unit lower, U strictly upper triangular
 //! Bounded   W = P·(I + N_l)·D·(I + N_u)     N_l, N_u strictly triangular,  |s| < s_max
@@ -8,40 +9,41 @@
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `L`, `U` | strict triangles, the rest is ignored | `[C, C]` | yes |
-//! | `s` | log of the diagonal's size | `[C]` | yes |
+//! | `L`, `U` | strict triangles; the other entries are ignored | `[C, C]` | yes |
+//! | `s` | log-magnitude of the diagonal | `[C]` | yes |
 //! | `sign`, `P` | signs of the diagonal; row `i` of `W` is row `P_i` of the product | `[C]` | no |
 //!
 //! # Conditioning
 //! [`Conditioning::Free`], the published form, cannot become singular: its determinant is
-//! `±exp(Σ s)`. But its condition number is free to grow in training until the inverse means
-//! nothing in float32. [`Conditioning::Bounded`] has the same parameters `L`, `U`, `s` and uses
+//! `±exp(Σ s)`. But its condition number can grow during training until the inverse is meaningless
+//! in float32. [`Conditioning::Bounded`] has the same parameters `L`, `U`, `s` and uses
 //! ```text
 //! s = s_max·tanh(s/s_max)          N = τ·T/√(1 + ‖T‖²)
 //!                                  T the strict triangle of L or U, ‖T‖ its Frobenius norm
 //! ```
-//! so that `‖N‖₂ ≤ ‖N‖ < τ < 1`, hence `‖I + N‖₂ < 1 + τ` and, by the Neumann series,
+//! so `‖N‖₂ ≤ ‖N‖ < τ < 1`. Hence `‖I + N‖₂ < 1 + τ` and, by the Neumann series,
 //! `‖(I + N)⁻¹‖₂ < 1/(1 − τ)`. With `‖D‖₂·‖D⁻¹‖₂ < exp(2 s_max)` and `P` orthogonal:
 //! ```text
 //! cond₂(W) < ((1 + τ)/(1 − τ))²·exp(2 s_max)     for all parameters and any number of channels
 //! ```
-//! 66.5 at `τ = 1/2` and `s_max = 1`. [`Conv1x1::condition_number`] is the number itself, for
-//! diagnostics.
+//! The bound is 66.5 at `τ = 1/2` and `s_max = 1`. [`Conv1x1::condition_number`] computes the
+//! condition number itself, for diagnostics.
 //!
-//! # Start
-//! Free: a random rotation, the PLU factors of the Q of a normal matrix. Bounded: the `P` and the
-//! signs of that rotation, `L = U = 0` and `s = 0`, a random permutation with signs, since a
-//! rotation's triangles are not small.
+//! # Initialisation
+//! Free: a random orthogonal matrix, as the PLU factors of the Q of a matrix of normal values.
+//! Bounded: the `P` and the signs of that matrix, with `L = U = 0` and `s = 0`. This is a random
+//! permutation with signs; the triangles of the orthogonal matrix itself are not small.
 //!
 //! # Numerics
-//! The inverse multiplies by the triangular inverses and refines once: `x₀ = U⁻¹L⁻¹P⁻¹z`,
-//! `x = x₀ + W⁻¹(z − W x₀)`. Measured, that is as accurate as an inverse formed in float64, about
-//! `ε·cond(W)·|x|`; `triangular.rs` has the figures and what was not taken. The refinement step is
-//! also where gradients flow: with `x₀` and the triangular inverses as constants its differential
-//! is `W⁻¹(dz − dW x)`, the inverse's own.
+//! The inverse multiplies by the inverses of the triangles and refines once: `x₀ = U⁻¹L⁻¹P⁻¹z`,
+//! `x = x₀ + W⁻¹(z − W x₀)`. Its measured accuracy is that of an inverse formed in float64, about
+//! `ε·cond(W)·|x|`; `triangular.rs` has the figures and the rejected alternatives. Gradients flow
+//! through the refinement step: with `x₀` and the inverses of the triangles as constants, its
+//! differential is `W⁻¹(dz − dW x)`, that of the inverse itself.
 //!
 //! # Cost
-//! `O(C³ + B·C²·P)` forward, `O(C³ log C + B·C²·P)` inverse; no host read in either.
+//! `O(C³ + B·C²·P)` forward, `O(C³ log C + B·C²·P)` inverse. No device-to-host copy in either
+//! direction.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.2. The bounded form is ours.
@@ -79,23 +81,23 @@ use crate::tensor::limit::{MOST_FACTORED, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::smooth::tanh;
 
-/// What keeps the matrix from becoming badly conditioned.
+/// How the condition number of the matrix is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Conditioning {
-    /// Nothing: the published form.
+    /// It is not limited: the published form.
     Free,
     /// A bound that holds for every value of the parameters.
     Bounded {
         /// `τ`, the largest norm of each triangle, in (0, 1).
         max_triangle: f64,
-        /// `s_max`, the largest size of a log-scale, in (0, 10].
+        /// `s_max`, the largest magnitude of a log-scale, in (0, 10].
         max_log_scale: f64,
     },
 }
 
 impl Conditioning {
-    /// What the condition number stays below: `((1 + τ)/(1 − τ))²·exp(2 s_max)`, or `None` if it is
-    /// free.
+    /// Upper bound of the condition number: `((1 + τ)/(1 − τ))²·exp(2 s_max)`, or `None` if there
+    /// is none.
     pub fn bound(&self) -> Option<f64> {
         match *self {
             Self::Free => None,
@@ -109,13 +111,16 @@ impl Conditioning {
 /// Configuration of [`Conv1x1`].
 #[derive(Config, Debug)]
 pub struct Conv1x1Config {
-    /// What keeps the matrix from becoming badly conditioned.
+    /// How the condition number of the matrix is limited.
     #[config(default = "Conditioning::Free")]
     pub conditioning: Conditioning,
 }
 
 impl Conv1x1Config {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Conditioning::Bounded { max_triangle, max_log_scale } = self.conditioning else {
             return Ok(());
@@ -132,11 +137,11 @@ impl Conv1x1Config {
         Ok(())
     }
 
-    /// Parameters of the layer of so many channels.
+    /// Number of parameters of the layer for so many channels.
     pub(crate) fn num_params(&self, channels: usize) -> Result<usize, ConfigError> {
         self.validate()?;
         ConfigError::counted(NAME, "channels", channels, MOST_FACTORED)?;
-        // Two triangles, held as squares, and the scales.
+        // Two triangles, stored as squares, and the log-scales.
         Ok(sum([product([2, channels, channels]), channels]))
     }
 }
@@ -147,14 +152,14 @@ const NAME: &str = "Conv1x1Config";
 impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
     type Layer = Conv1x1;
 
-    /// The bijector, with a rotation from the device's generator.
+    /// The bijector, with an orthogonal matrix from the device's generator.
     fn build(&self, site: &Site<D, C>) -> Result<Conv1x1, ConfigError> {
         self.plan(site)?;
         let (n, device) = (site.channels("Conv1x1")?, site.device());
         let draws = parameter::normals(parameter::host_generator(device));
         let normal = DMatrix::<f64>::from_row_iterator(n, n, draws.take(n * n));
         let lu = normal.qr().q().lu();
-        // nalgebra factors P'·W = L·U: applying the row swaps to 0..n tells which row of W each row
+        // nalgebra factors P'·W = L·U. Applying its row swaps to 0..n tells which row of W each row
         // of L·U is.
         let mut rows = DMatrix::<f64>::from_fn(n, 1, |row, _| row as f64);
         lu.p().permute_rows(&mut rows);
@@ -199,21 +204,21 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for Conv1x1Config {
 /// Invertible 1x1 convolution in PLU form. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct Conv1x1 {
-    /// `L`: only what lies below the diagonal counts.
+    /// `L`. Only the entries below the diagonal are used.
     pub lower: Param<Tensor<2>>,
-    /// `U`: only what lies above the diagonal counts.
+    /// `U`. Only the entries above the diagonal are used.
     pub upper: Param<Tensor<2>>,
-    /// Log of the size of the diagonal, `s`.
+    /// Log-magnitude of the diagonal, `s`.
     pub log_scale: Param<Tensor<1>>,
     /// Signs of the diagonal, ±1.
     pub sign: Param<Tensor<1, Int>>,
-    /// Which row of the triangular product each row of `W` is.
+    /// The row of the triangular product that each row of `W` is, `P`.
     pub permutation: Param<Tensor<1, Int>>,
     #[module(skip)]
     conditioning: Conditioning,
 }
 
-/// What `W` is made of.
+/// The factors of `W`.
 struct Factors {
     /// Unit lower triangular.
     lower: Tensor<2>,
@@ -222,7 +227,7 @@ struct Factors {
 }
 
 impl Conv1x1 {
-    /// Log of the size of the diagonal, as it is used.
+    /// Log-magnitude of the diagonal that `W` uses.
     fn log_diagonal(&self) -> Tensor<1> {
         let log_scale = self.log_scale.val();
         match self.conditioning {
@@ -254,7 +259,7 @@ impl Conv1x1 {
         }
     }
 
-    /// `W` of its factors.
+    /// `W` from its factors.
     fn product(&self, factors: Factors) -> Tensor<2> {
         factors.lower.matmul(factors.upper).select(0, self.permutation.val())
     }
@@ -264,23 +269,23 @@ impl Conv1x1 {
         self.product(self.factors())
     }
 
-    /// `‖W‖₂·‖W⁻¹‖₂`, the largest over the smallest singular value, in float64 on the host.
-    /// Infinite where that is too large for float64, NaN where `W` is not finite.
+    /// `‖W‖₂·‖W⁻¹‖₂`, the largest divided by the smallest singular value, computed in float64 on
+    /// the host. Infinite where it is too large for float64, NaN where `W` is not finite.
     ///
-    /// The inverse loses about that factor of the type's precision: 1e4 leaves three digits in
+    /// The inverse loses about this factor of the type's precision: 1e4 leaves three digits in
     /// float32.
     pub fn condition_number(&self) -> f64 {
         condition_number(self.matrix().unsqueeze::<3>())
     }
 }
 
-/// `bound·T/√(1 + ‖T‖²)`: below `bound` in norm. Numbers are divided by the largest first, so that
-/// no square overflows; the result does not depend on what they are divided by, so that is a
+/// `bound·T/√(1 + ‖T‖²)`, whose norm is below `bound`. The entries are first divided by the
+/// largest, so no square overflows. The result does not depend on the divisor, which is therefore a
 /// constant to the gradient.
 fn bounded(triangle: Tensor<2>, bound: f64) -> Tensor<2> {
     let size = triangle.clone().detach().abs().max().clamp_min(1.0).recip();
     let scaled = triangle * size.clone().unsqueeze::<2>();
-    // At least 1: where `size` is not 1 itself, the largest number's square is.
+    // At least 1: where `size` is not 1 itself, the square of the largest entry is.
     let norm = (scaled.clone().square().sum() + size.square()).sqrt();
     scaled * norm.recip().mul_scalar(bound).unsqueeze::<2>()
 }
@@ -309,8 +314,8 @@ impl<const D: usize, C: Context> Bijector<D, C> for Conv1x1 {
     fn inverse(&self, z: Tensor<D>, _: &C) -> Tensor<D> {
         check_shape(self.input_shape(z.dims()));
         let factors = self.factors();
-        // Row i of W is row π_i of L·U, so L·U x holds z_i in place π_i: columns of L⁻¹ move
-        // instead.
+        // Row i of W is row π_i of L·U, so L·U x holds z_i at position π_i. The columns of L⁻¹ are
+        // reordered instead.
         let lower = inverse_of_lower(factors.lower.clone())
             .select(1, self.permutation.val())
             .unsqueeze::<3>();

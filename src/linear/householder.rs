@@ -9,27 +9,27 @@
 //! | `v` | one vector for each reflection | `[n, C]` | yes |
 //!
 //! Every orthogonal matrix of `C` channels is a product of at most `C` reflections (Cartan and
-//! Dieudonné); the determinant is `(−1)^n`, so a given `n` reaches rotations or reflections, not
-//! both. `W` keeps lengths: its condition number is 1 for every value of the parameters.
+//! Dieudonné). The determinant is `(−1)^n`, so a given `n` gives either rotations or reflections,
+//! not both. `W` preserves lengths: its condition number is 1 for all values of the parameters.
 //!
-//! # Start
-//! Normal vectors: reflections along directions that are uniform on the sphere.
+//! # Initialisation
+//! Normal vectors: their directions are uniform on the sphere.
 //!
 //! # Numerics
-//! `H` depends on the direction of `v` alone, so `v` is divided by its largest number `m` first:
-//! the largest of `w = v/m` is 1, hence `1 ≤ wᵀw ≤ C`, and `v` may be as short or long as its type
-//! allows. As `v → 0` the limit of `H(v)` depends on the direction, so no value there is
-//! continuous. A vector whose numbers are all below 1e-30 counts as 0 and reflects nothing: with
-//! `w = 0` and a denominator of 1, `H = I` and its derivative is 0. That too is orthogonal, so
-//! log_det and inverse hold everywhere and nothing is NaN.
+//! `H` depends only on the direction of `v`, so `v` is first divided by its largest magnitude `m`.
+//! The largest magnitude of `w = v/m` is 1, hence `1 ≤ wᵀw ≤ C`, and `v` may be as short or as long
+//! as its type allows. As `v → 0` the limit of `H(v)` depends on the direction, so `H` has no
+//! continuous value there. A vector whose elements are all below 1e-30 in magnitude counts as 0 and
+//! reflects nothing: with `w = 0` and a denominator of 1, `H = I` and its derivative is 0. `I` is
+//! orthogonal too, so the log-determinant and the inverse hold everywhere and nothing is NaN.
 //!
-//! Training does not lead there: `H(c·v) = H(v)` makes the gradient orthogonal to `v`, so a step
-//! along it lengthens `v`: `|v − ηg|² = |v|² + η²|g|²`. Weight decay does shorten `v`, by a factor
-//! a step, without changing `W`; gradients grow as `1/|v|`.
+//! Training does not reach 0: `H(c·v) = H(v)` makes the gradient orthogonal to `v`, so a step along
+//! it lengthens `v`: `|v − ηg|² = |v|² + η²|g|²`. Weight decay does shorten `v`, by a constant
+//! factor per step, without changing `W`; gradients grow as `1/|v|`.
 //!
 //! # Cost
-//! `O(n·C² + B·C²·P)`: reflections are applied to a matrix, once, and that to the data, in both
-//! directions. No host read.
+//! `O(n·C² + B·C²·P)` in both directions: the reflections are multiplied into one matrix, which is
+//! applied to the data. No device-to-host copy.
 //!
 //! # Reference
 //! Tomczak & Welling 2016, *Improving Variational Auto-Encoders using Householder Flow*.
@@ -62,24 +62,27 @@ use crate::tensor::limit::product;
 use crate::tensor::parameter;
 use crate::tensor::per_example::zero_log_det;
 
-/// Vectors whose numbers are all smaller than this reflect nothing. Its reciprocal, which gradients
-/// are multiplied by, is a finite f32.
+/// Vectors whose elements are all smaller than this in magnitude reflect nothing. Its reciprocal,
+/// which multiplies gradients, is a finite f32.
 const SHORTEST: f64 = 1e-30;
 
 /// Configuration of [`Householder`].
 #[derive(Config, Debug)]
 pub struct HouseholderConfig {
-    /// Reflections `n`, at most one for each channel.
+    /// Number of reflections `n`, at most one for each channel.
     pub n_reflections: usize,
 }
 
 impl HouseholderConfig {
-    /// Whether the configuration describes a bijector of enough channels.
+    /// Checks the rules that do not depend on the number of channels.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::repeated(NAME, "n_reflections", self.n_reflections)
     }
 
-    /// Parameters of the layer of so many channels.
+    /// Number of parameters of the layer for so many channels.
     pub(crate) fn num_params(&self, channels: usize) -> Result<usize, ConfigError> {
         self.validate()?;
         if self.n_reflections > channels {
@@ -113,7 +116,7 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for HouseholderConfig {
 /// Product of Householder reflections. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct Householder {
-    /// Vectors `v`, `[n, C]`, the first applied first.
+    /// Vectors `v`, `[n, C]`, in the order in which they are applied.
     pub vectors: Param<Tensor<2>>,
 }
 
@@ -123,8 +126,8 @@ impl Householder {
         let vectors = self.vectors.val();
         let [n, c] = vectors.dims();
         let none = vectors.clone().detach().abs().max_dim(1).lower_elem(SHORTEST);
-        // A sixteenth, which is exact, of any float32 number has a reciprocal that is not
-        // subnormal: devices may take those for 0.
+        // A sixteenth (exact) of any float32 value has a reciprocal that is not subnormal. Devices
+        // may treat subnormal values as 0.
         let vectors = vectors.mul_scalar(0.0625);
         let largest = vectors.clone().detach().abs().max_dim(1);
         let scaled = vectors.clone() * largest.mask_fill(none.clone(), 1.0).recip();

@@ -1,15 +1,16 @@
 //! Log-determinants and inverses of small matrices, in float64 on the host, with their gradients on
 //! the device.
 //!
-//! The matrices that mix channels are small and their determinants products of many factors, so
-//! they are factored in float64 whatever the tensors hold. The gradient comes from the identities
-//! `d ln|det W| = tr(W⁻¹ dW)` and `d W⁻¹ = −W⁻¹ dW W⁻¹`: the value is a constant, and a term that
-//! is zero carries the differential. One read of all matrices per factorisation.
+//! The matrices that mix channels are small and their determinants are products of many factors, so
+//! they are factored in float64 whatever the type of the tensors. The gradient follows from the
+//! identities `d ln|det W| = tr(W⁻¹ dW)` and `d W⁻¹ = −W⁻¹ dW W⁻¹`: the value is a constant, and a
+//! term that is zero carries the differential. One factorisation needs one device-to-host copy of
+//! all matrices.
 
 use burn::tensor::{Tensor, TensorData};
 use nalgebra::DMatrix;
 
-/// What one read of square matrices `W [groups, c, c]` gives.
+/// Log-determinants and inverses from one copy of square matrices `W [groups, c, c]`.
 pub(super) struct Factored {
     matrices: Tensor<3>,
     /// Sum of `ln|det W|` over the groups.
@@ -33,7 +34,7 @@ impl Factored {
         Self { matrices, log_abs_det, inverses }
     }
 
-    /// Matrices of float64 in the type and on the device of `W`, outside the graph.
+    /// Float64 matrices, in the type and on the device of `W`, outside the graph.
     fn to_device<'a>(&self, matrices: impl Iterator<Item = &'a DMatrix<f64>>) -> Tensor<3> {
         // nalgebra stores columns: the transpose's columns are the rows.
         let values: Vec<f64> = matrices.flat_map(|m| m.transpose().as_slice().to_vec()).collect();
@@ -42,7 +43,7 @@ impl Factored {
         Tensor::from_data(data, (&self.matrices.device().inner(), dtype))
     }
 
-    /// `Σ_g ln|det W_g|` as `[1]`: −∞ if one is singular.
+    /// `Σ_g ln|det W_g|` as `[1]`: −∞ if a matrix is singular.
     pub(super) fn log_abs_det(&self) -> Tensor<1> {
         let plain = self.matrices.device().inner();
         let constant = Tensor::<1>::full([1], self.log_abs_det, (&plain, self.matrices.dtype()));
@@ -56,7 +57,7 @@ impl Factored {
         }
     }
 
-    /// `W⁻¹`: NaN throughout if one is singular, so that nothing downstream takes a guess for data.
+    /// `W⁻¹`: NaN throughout if a matrix is singular, so later layers do not take a guess for data.
     pub(super) fn inverse(&self) -> Tensor<3> {
         let Some(inverses) = &self.inverses else { return self.matrices.full_like(f32::NAN) };
         let inverse = self.to_device(inverses.iter());
@@ -68,8 +69,8 @@ impl Factored {
     }
 }
 
-/// Largest over smallest singular value of the block-diagonal matrix of all groups, in float64; NaN
-/// where a number is not finite.
+/// The largest divided by the smallest singular value of the block-diagonal matrix of all groups,
+/// in float64; NaN where an entry is not finite.
 pub(super) fn condition_number(matrices: Tensor<3>) -> f64 {
     let [_, c, _] = matrices.dims();
     let values: Vec<f64> = matrices.inner().into_data().iter::<f64>().collect();
@@ -85,8 +86,8 @@ pub(super) fn condition_number(matrices: Tensor<3>) -> f64 {
     if smallest > 0.0 { largest / smallest } else { f64::INFINITY }
 }
 
-/// Largest over smallest of `exp(log_scale)`, the condition number of a diagonal matrix; NaN where
-/// a number is not finite.
+/// The largest divided by the smallest of `exp(log_scale)`, the condition number of a diagonal
+/// matrix; NaN where a value is not finite.
 pub(super) fn condition_number_of_scales<const D: usize>(log_scale: Tensor<D>) -> f64 {
     let values: Vec<f64> = log_scale.inner().into_data().iter::<f64>().collect();
     if values.iter().any(|value| !value.is_finite()) {
@@ -97,7 +98,7 @@ pub(super) fn condition_number_of_scales<const D: usize>(log_scale: Tensor<D>) -
     spread.exp()
 }
 
-/// Multiplies the channels of every group by that group's matrix: `z[b, g] = W[g]·x[b, g]`.
+/// Multiplies the channels of each group by the matrix of the group: `z[b, g] = W[g]·x[b, g]`.
 ///
 /// # Shapes
 /// `x [batch, G·c, ...]`, `matrices [G, c, c]` to the shape of `x`.

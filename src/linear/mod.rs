@@ -1,4 +1,4 @@
-//! Maps that are linear, or affine, in the data: normalisation and mixing of channels.
+//! Maps that are linear or affine in the data: normalisation and mixing of channels.
 
 pub mod act_norm;
 pub mod channel_matrix;

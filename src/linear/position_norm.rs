@@ -1,5 +1,5 @@
-//! Normalisation per position: a scale and a shift for every element of an example, started from
-//! data. The elementwise affine layer.
+//! Normalisation per position: a scale and a shift for every element of an example, initialised
+//! from data. This is the elementwise affine layer.
 //! ```text
 //! forward   z = x·exp(g) + b               inverse   x = (z − b)·exp(−g)
 //! log_det   Σ g
@@ -7,25 +7,25 @@
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `g` | log-scale | `[1, ...]`, an example | yes |
-//! | `b` | shift | `[1, ...]`, an example | yes |
+//! | `g` | log-scale | `[1, ...]`, one example | yes |
+//! | `b` | shift | `[1, ...]`, one example | yes |
 //!
-//! # Start
-//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, biased and in float64: z has mean
-//! 0 and variance `var/(var + v)`, `v` being `variance_floor`. A single example has no variance:
-//! the start is an error. For an element that is constant in the batch (the border of MNIST) see
-//! [`ConstantChannel`].
+//! # Initialisation
+//! `g = −½ ln(var + v)`, `b = −mean·exp(g)` over the batch alone, where `v` is `variance_floor`.
+//! The variance is the biased one, computed in float64. `z` then has mean 0 and variance
+//! `var/(var + v)`. A single example has no variance, and initialisation returns an error. For an
+//! element that is constant in the batch (the border of MNIST) see [`ConstantChannel`].
 //!
 //! # Numerics
-//! For data far from 0, `x·exp(g)` rounds off digits that `x + c` keeps: the sum is exact where x
-//! is within a factor of 2 of the mean. `b` starts such that `c` is as near to minus the mean as
-//! the rounding of `b` and `exp(−g)` allows. The mean of z is then at most one and a half times the
-//! spacing of the type at the mean, divided by the deviation.
+//! For data far from 0, `x·exp(g)` loses digits that `x + c` keeps: the sum is exact where `x` is
+//! within a factor of 2 of the mean. `b` is initialised such that `c` is as near to minus the mean
+//! as the rounding of `b` and `exp(−g)` allows. The absolute mean of `z` is then at most one and a
+//! half times the spacing of floating-point values at the mean, divided by the deviation.
 //!
 //! # Reference
-//! The norm of Flow++'s released code, which differs from Glow's by not sharing over space.
-//! Differs: the code trains `exp(g)` itself and cuts it at 1e-10, where the gradient vanishes; a
-//! log-scale needs no cut. Its `v` is 1e-8.
+//! The norm of Flow++'s released code. Unlike Glow's, it does not share parameters over space.
+//! Differs: the released code trains `exp(g)` itself and clamps it at 1e-10, where the gradient
+//! vanishes; a log-scale needs no clamp. Its `v` is 1e-8.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -43,20 +43,23 @@ use crate::tensor::parameter;
 /// Configuration of [`PositionNorm`].
 #[derive(Config, Debug)]
 pub struct PositionNormConfig {
-    /// What is added to the variance at the start.
+    /// Constant `v` that is added to the variance at initialisation.
     #[config(default = 1e-8)]
     pub variance_floor: f64,
-    /// Start of an element that is constant in the batch.
+    /// How an element that is constant in the batch is initialised.
     #[config(default = "ConstantChannel::Bounded")]
     pub constant: ConstantChannel,
-    /// Deviation up to which an element counts as constant, in the unit of the data. At 0 only an
-    /// element that is constant up to rounding counts.
+    /// Deviation up to which an element counts as constant, in the unit of the data. At 0, an
+    /// element counts as constant only if it is constant up to rounding.
     #[config(default = 0.0)]
     pub least_deviation: f64,
 }
 
 impl PositionNormConfig {
-    /// Whether the configuration describes a bijector.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "PositionNormConfig";
         let found = self.variance_floor;
@@ -71,7 +74,7 @@ impl PositionNormConfig {
         Standardize::validate(NAME, self.least_deviation)
     }
 
-    /// Parameters of the layer for examples of so many elements.
+    /// Number of parameters of the layer for examples of so many elements.
     pub(crate) fn num_params(&self, elements: usize) -> Result<usize, ConfigError> {
         ConfigError::parameters("PositionNormConfig", product([2, elements]), [("shape", elements)])
     }
@@ -80,7 +83,7 @@ impl PositionNormConfig {
 impl<const D: usize, C: Context> LayerConfig<D, C> for PositionNormConfig {
     type Layer = PositionNorm<D>;
 
-    /// The bijector, as the identity until it is initialised from data.
+    /// The bijector. It is the identity until it is initialised from data.
     fn build(&self, site: &Site<D, C>) -> Result<PositionNorm<D>, ConfigError> {
         self.plan(site)?;
         Ok(PositionNorm {
@@ -114,13 +117,13 @@ pub struct PositionNorm<const D: usize> {
 }
 
 impl<const D: usize> PositionNorm<D> {
-    /// What is added to x: `c = b·exp(−g)`.
+    /// The shift that is added to `x`: `c = b·exp(−g)`.
     fn shift(&self) -> Tensor<D> {
         self.bias.val() * self.log_scale.val().neg().exp()
     }
 
-    /// The largest over the smallest scale, `exp(max g − min g)`, on the host: the condition number
-    /// of the layer as a matrix.
+    /// The largest divided by the smallest scale, `exp(max g − min g)`, computed on the host: the
+    /// condition number of the layer as a matrix.
     pub fn condition_number(&self) -> f64 {
         condition_number_of_scales(self.log_scale.val())
     }
@@ -171,7 +174,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for PositionNorm<D> {
         let shift = on_device(shift, log_scale.dims(), &log_scale.device(), log_scale.dtype());
         let (scale, back) = (log_scale.clone().exp(), log_scale.neg().exp());
         let mut bias = shift.clone() * scale.clone();
-        // The scale and its reciprocal are rounded: after two corrections `b·exp(−g)` is as near to
+        // The scale and its reciprocal are rounded. After two corrections `b·exp(−g)` is as near to
         // the shift as the spacing of `b` allows.
         for _ in 0..2 {
             bias = bias.clone() + (shift.clone() - bias * back.clone()) * scale.clone();

@@ -1,10 +1,10 @@
-//! The start of a norm: a scale that gives a channel variance 1, and a rule for channels that are
-//! constant.
+//! Initialisation of a norm: a scale that gives a channel variance 1, and a rule for channels that
+//! are constant.
 //!
 //! A channel that is constant in the first batch has no scale. Released codes use the reciprocal of
-//! a small floor. Every norm of a stack does this again, because the channel leaves each norm as 0,
-//! and data that differs later is multiplied by all of these factors. [`ConstantChannel`] says what
-//! happens here instead.
+//! a small floor. Every norm of a stack repeats this, because the channel leaves each norm as 0,
+//! and data that differs later is multiplied by all of these factors. [`ConstantChannel`] defines
+//! what happens here instead.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -13,27 +13,28 @@ use crate::error::{ConfigError, InitProblem};
 use crate::tensor::graph;
 use crate::tensor::moments::{Moments, on_device};
 
-/// Start of a channel that is constant in the first batch. A channel counts as constant if its
-/// deviation is at most the configured `least_deviation`, or at most `2^-24` of its largest
-/// magnitude (`2^-53` in float64): half of the spacing of the type's numbers, which is rounding.
+/// How a norm initialises a channel that is constant in the first batch. A channel counts as
+/// constant if its deviation is at most the configured `least_deviation`, or at most `2^-24` of its
+/// largest magnitude (`2^-53` in float64). That is half of the spacing of floating-point values,
+/// which is rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConstantChannel {
-    /// It is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of norms
-    /// amplifies nothing. Data that later differs by as much as the constant itself gives a latent
-    /// of about 1. The start passes the channel on as 0: a later norm would take what rounding left
-    /// of the constant for data of a small scale.
+    /// The channel is centred and scaled by `1/max(1, |mean|)`. It is never enlarged, so a stack of
+    /// norms amplifies nothing. Data that later differs by as much as the constant itself gives a
+    /// latent of about 1. During initialisation the channel is passed on as 0: otherwise a later
+    /// norm would take the rounding errors of the constant for data of a small scale.
     Bounded,
-    /// The start is an error that names the channel ([`InitProblem::Constant`]).
+    /// Initialisation returns an error that names the channel ([`InitProblem::Constant`]).
     Error,
 }
 
-/// How a norm starts.
+/// How a norm is initialised.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standardize {
     pub constant: ConstantChannel,
     /// Deviations up to this count as constant.
     pub least_deviation: f64,
-    /// What its channels are called.
+    /// What an error calls one of its channels.
     pub what: &'static str,
 }
 
@@ -41,7 +42,7 @@ pub(super) struct Standardize {
 const LEAST: usize = 2;
 
 impl Standardize {
-    /// An error unless `least_deviation` is finite and not negative.
+    /// Checks that `least_deviation` is finite and not negative.
     pub fn validate(config: &'static str, least_deviation: f64) -> Result<(), ConfigError> {
         if (0.0..f64::INFINITY).contains(&least_deviation) {
             return Ok(());
@@ -58,8 +59,8 @@ impl Standardize {
         moments.deviation[channel] <= moments.resolution[channel].max(self.least_deviation)
     }
 
-    /// The log-scale of every channel, `−ln unit(deviation)` where it is not constant; NaN where
-    /// the batch does not determine one.
+    /// The log-scale of each channel: `−ln unit(deviation)` where it is not constant, NaN where the
+    /// batch does not determine it.
     pub fn log_scales(&self, moments: &Moments, unit: impl Fn(f64) -> f64) -> Vec<f64> {
         let log_scale = |channel: usize| match self.constant {
             _ if moments.count < LEAST => f64::NAN,
@@ -72,8 +73,8 @@ impl Standardize {
         (0..moments.mean.len()).map(log_scale).collect()
     }
 
-    /// What a started norm passes on to the next layer: its output `z` with 0 in every constant
-    /// channel. `shape` is that of the norm's parameters.
+    /// What an initialised norm passes on to the next layer: its output `z`, with 0 in each
+    /// constant channel. `shape` is that of the norm's parameters.
     pub fn passed_on<const D: usize>(
         &self,
         moments: &Moments,
@@ -90,7 +91,7 @@ impl Standardize {
         z.clone() * if z.device().is_autodiff() { graph::constant(kept, &z.device()) } else { kept }
     }
 
-    /// Why a log-scale is NaN; `None` if none is.
+    /// Why a log-scale is NaN, or `None` if none is.
     pub fn problem(&self, moments: &Moments) -> Option<InitProblem> {
         let what = self.what;
         if moments.count < LEAST {

@@ -1,16 +1,18 @@
-//! Inverses of triangular matrices on the device: no host read, and a number of steps that grows
-//! with the logarithm of the size.
+//! Inverses of triangular matrices on the device, without a device-to-host copy. The number of
+//! steps grows with the logarithm of the size.
 //! ```text
 //! T = [A 0; B C]      T⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹  C⁻¹]
 //! ```
-//! Blocks of one number are inverted first, then pairs of blocks join. With `X` the block-diagonal
-//! matrix of the inverses so far and `B` masked to what joins pairs, a step is `X ← X − X B X` for
-//! all pairs at once: `⌈log2 n⌉` steps of two products.
+//! Blocks of one element are inverted first; then pairs of blocks are joined. Let `X` be the
+//! block-diagonal matrix of the inverses so far, and `B` the matrix masked to the blocks that join
+//! pairs. A step for all pairs at once is `X ← X − X B X`. There are `⌈log2 n⌉` steps of two
+//! products each.
 //!
 //! # Numerics
-//! The other way to few steps, `(I − N)⁻¹ = Π_k (I + N^{2^k})`, adds powers of `N` that outgrow the
-//! inverse and cancel. Largest error of `x` from `W x` with `W` the PLU form of a random rotation
-//! (condition number 1), 64 columns, median of five, float32 in NumPy, 2026-11-24:
+//! The other method with few steps, `(I − N)⁻¹ = Π_k (I + N^{2^k})`, adds powers of `N` that
+//! outgrow the inverse and cancel. The table shows the largest error of `x` from `W x`, where `W`
+//! is the PLU form of a random rotation (condition number 1); 64 columns, median of five, float32
+//! in NumPy, 2026-11-24:
 //!
 //! | n | substitution | blocks | blocks, refined | powers | powers, refined | float64 inverse |
 //! |---|---|---|---|---|---|---|
@@ -19,19 +21,19 @@
 //! | 96 | 4.8e-6 | 9.3e-6 | 9.5e-7 | 1.3e-1 | 1.1e-5 | 1.7e-6 |
 //! | 192 | 8.3e-6 | 2.4e-5 | 1.5e-6 | 7.6e3 | 1.8e6 | 2.1e-6 |
 //!
-//! Refined: one step `x + W⁻¹(z − W x)`, which [`crate::Conv1x1`] takes. Up to condition numbers of
-//! 1e6 that stays within a factor 2 of the float64 inverse.
+//! Refined: one step `x + W⁻¹(z − W x)`, as in [`crate::Conv1x1`]. Up to condition numbers of 1e6
+//! its error stays within a factor of 2 of that of the float64 inverse.
 
 use burn::tensor::{Tensor, TensorData};
 
-/// `T⁻¹` of a lower triangular `T [n, n]`; what lies above the diagonal is not read. Outside the
+/// `T⁻¹` of a lower triangular `T [n, n]`. Entries above the diagonal are not read. Outside the
 /// graph.
 pub(super) fn inverse_of_lower(lower: Tensor<2>) -> Tensor<2> {
     let lower = lower.inner();
     let [n, _] = lower.dims();
     let options = (&lower.device(), lower.dtype());
     let identity = Tensor::<2>::ones([n, n], options).tril(0).triu(0);
-    // Ones off the diagonal, so that nothing there is divided by zero.
+    // Ones off the diagonal avoid a division by zero there.
     let diagonal = lower.clone() * identity.clone() + identity.clone().neg().add_scalar(1.0);
     let mut inverse = diagonal.recip() * identity;
     let mut level = 0;
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn inverses_are_those_of_substitution() {
         for n in [1, 2, 3, 4, 5, 8, 13, 33] {
-            // Entries of size 1/n off the diagonal keep the inverse of the size of the matrix.
+            // Entries of size 1/n off the diagonal keep the inverse as large as the matrix.
             let entry =
                 |row: usize, column: usize| ((row * 7 + column * 13) as f64).sin() / n as f64;
             let matrix =
