@@ -11,8 +11,7 @@ use super::{
     repeats, round_trip, shapes, start, training, walk,
 };
 
-/// One promise of a bijector. The functions of this module's parent that bear these names are the
-/// checks.
+/// One promise of a bijector. The functions of the same names in the parent module are the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
@@ -92,7 +91,7 @@ impl Check {
         }
     }
 
-    /// Runs the body of this check under several settings. Stops at the first that fails.
+    /// Runs the body of this check under each setting. Stops at the first that fails.
     pub(super) fn under(
         self,
         settings: impl IntoIterator<Item = Setting>,
@@ -134,10 +133,10 @@ impl Display for Check {
 /// A check that passed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
-    /// Which.
+    /// Which check.
     pub check: Check,
-    /// Largest share of a tolerance that was used, 1 being all of it; 0 where everything agreed
-    /// exactly, and for checks without tolerance.
+    /// Largest share of its tolerance that a difference used; 1 is all of it. 0 where everything
+    /// agreed exactly, and for checks without a tolerance.
     pub used: f64,
 }
 

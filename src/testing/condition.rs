@@ -1,12 +1,12 @@
-//! Conditions as lists of numbers, so that a check can draw, shift and compare them without knowing
-//! their type.
+//! Conditions as lists of numbers, so that a check can sample, shift and compare them without
+//! knowing their type.
 
 use burn::tensor::{DType, Device, Gradients, Tensor};
 
 use super::numbers::{normal, numbers, tensor};
 use crate::context::Context;
 
-/// A condition that a bijector can be checked under: nothing, a tensor, pairs of them.
+/// A condition under which a bijector can be checked: nothing, a tensor, or pairs of conditions.
 pub trait Condition: Context {
     /// Shape of the condition of one example.
     type Shape: Clone + 'static;
@@ -14,10 +14,11 @@ pub trait Condition: Context {
     /// Random conditions for `batch` examples.
     fn draw(shape: &Self::Shape, batch: usize, dtype: DType, device: &Device, seed: u64) -> Self;
 
-    /// All numbers, outside any graph.
+    /// All elements, outside any graph.
     fn values(&self) -> Vec<f64>;
 
-    /// Other numbers in the same shape, type and place. Takes them from the front of `values`.
+    /// A condition of the same shape, type and device with other elements. Takes them from the
+    /// front of `values`.
     fn with(&self, values: &mut &[f64]) -> Self;
 
     /// Example `index` alone.
@@ -25,10 +26,10 @@ pub trait Condition: Context {
         self.rows(index..index + 1)
     }
 
-    /// Gradient of a leaf made by [`Context::leaf`]; `None` in front of what got none.
+    /// Gradient of a leaf made by [`Context::leaf`]; `None` if it received none.
     fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>>;
 
-    /// The gradient that a walk collected.
+    /// The gradient that a memory-saving pass collected.
     fn collected(gradient: Self::Gradient) -> Option<Vec<f64>>;
 }
 

@@ -1,4 +1,4 @@
-//! The bijector under test, and how it is made and fed.
+//! The bijector under test, how it is made, and its inputs.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ use crate::bijector::boxed::BoxBijector;
 use crate::random::Seeded;
 use crate::train::{Checkpoint, CheckpointError};
 
-/// Deviation of what is added to parameters: far from any special point, while matrices near the
-/// identity stay regular.
+/// Deviation of the noise that is added to parameters: large enough to leave any special point,
+/// small enough that matrices near the identity stay regular.
 const NOISE: f64 = 0.3;
 
 /// Makes a bijector on a device.
 type Make<const D: usize, C> = Box<dyn Fn(&Device) -> BoxBijector<D, C>>;
 
-/// Makes the checkpoint of a bijector that is not in a box, started from a batch.
+/// Makes the checkpoint of a bijector that is not in a box, initialised from a batch.
 type Save<const D: usize, C> =
     Box<dyn Fn(&Randomness, Tensor<D>, &C) -> Result<Checkpoint, CheckpointError>>;
 
 /// A bijector of tensors with `D` axes under a condition `C`, to be checked.
 ///
-/// Every check makes its bijectors anew, gives them random parameters and draws inputs from a
-/// generator of the host, all from fixed seeds: a failure repeats.
+/// Every check makes its bijectors anew, gives them random parameters and samples inputs from a
+/// host generator, all from fixed seeds, so a failure repeats.
 pub struct Conformance<const D: usize, C: Condition = ()> {
     name: String,
     shape: [usize; D],
@@ -46,7 +46,7 @@ impl<const D: usize> Conformance<D, ()> {
     /// An unconditional bijector. `shape` is that of one example with the batch axis, `[1, ...]`;
     /// `make` builds the bijector on a device.
     ///
-    /// Sizes should be small: Jacobians take one differentiation for each number of an example.
+    /// Keep sizes small: a Jacobian takes one differentiation for each element of an example.
     pub fn new<B: Bijector<D> + Sync + 'static>(
         name: impl Into<String>,
         shape: [usize; D],
@@ -57,8 +57,8 @@ impl<const D: usize> Conformance<D, ()> {
 }
 
 impl<const D: usize, C: Condition> Conformance<D, C> {
-    /// As [`Conformance::new`], for a bijector with a condition, of the shape `context` for one
-    /// example: `[1, ...]`, or a pair of such shapes for a pair of tensors.
+    /// Like [`Conformance::new`], for a bijector with a condition. `context` is the shape of the
+    /// condition of one example: `[1, ...]`, or a pair of such shapes for a pair of tensors.
     pub fn given<B: Bijector<D, C> + Sync + 'static>(
         name: impl Into<String>,
         shape: [usize; D],
@@ -85,7 +85,7 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         }
     }
 
-    /// Where the bijector is defined, and how far out the extreme inputs are. Default:
+    /// Where the bijector is defined, and how large the extreme inputs are. Default:
     /// `Inputs::Real(10.0)`.
     pub fn inputs(mut self, inputs: Inputs) -> Self {
         self.inputs = inputs;
@@ -94,15 +94,15 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
 
     /// Device of the float32 checks. Default: burn's default device, which `BURN_DEVICE` names.
     ///
-    /// Float64 is checked on burn's CPU backend where the feature `flex` is on, since GPUs may know
-    /// no float64, and on this device elsewhere.
+    /// Float64 checks run on burn's CPU backend if the feature `flex` is on, since GPUs may not
+    /// support float64; otherwise on this device.
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
         self
     }
 
-    /// Names a float parameter that is not trained, by its path. It keeps the values that `make`
-    /// gives it; all others get random ones.
+    /// Names a float parameter that is not trained, by its path. It keeps the value that `make`
+    /// gives it; all other parameters get random values.
     pub fn frozen(mut self, path: impl Into<String>) -> Self {
         self.frozen.push(path.into());
         self
@@ -113,7 +113,7 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         &self.name
     }
 
-    /// Runs all checks, whatever some of them find.
+    /// Runs all checks, even if some of them fail.
     ///
     /// # Errors
     /// All failures.
@@ -133,7 +133,7 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         }
     }
 
-    /// Runs one check, as the function of its name does.
+    /// Runs one check, like the function of its name.
     ///
     /// # Errors
     /// The first failure.
@@ -145,7 +145,7 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         Randomness { seed, dtype, device: self.device_for(dtype), frozen: self.frozen.clone() }
     }
 
-    /// The bijector with random parameters, as it is trained: layers that drop activations do.
+    /// The bijector with random parameters, in training mode: layers with dropout apply it.
     pub fn build_training(&self, seed: u64, dtype: DType) -> BoxBijector<D, C> {
         self.random(seed, dtype).apply(&self.make)
     }
@@ -155,12 +155,12 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         still(self.build_training(seed, dtype))
     }
 
-    /// A float32 bijector with its very numbers, in float64.
+    /// A float32 bijector in float64, with exactly the same parameters.
     pub(super) fn widen(&self, bijector: &BoxBijector<D, C>) -> BoxBijector<D, C> {
         change(bijector.clone().fork(&self.device_for(DType::F64)), DType::F64, |_, old| old)
     }
 
-    /// A checkpoint of the started bijector outside of its box, in the section `bare`.
+    /// A checkpoint of the initialised bijector, outside of its box, in the section `bare`.
     pub(super) fn checkpoint(
         &self,
         seed: u64,
@@ -170,7 +170,7 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
         (self.save)(&self.random(seed, x.dtype()), x, context)
     }
 
-    /// Paths of the parameters that are not trained.
+    /// Whether the parameter of this path is not trained.
     pub(super) fn is_frozen(&self, path: &str) -> bool {
         self.frozen.iter().any(|frozen| frozen == path)
     }
@@ -201,11 +201,11 @@ impl<const D: usize, C: Condition> Conformance<D, C> {
 
     /// A condition for `batch` examples.
     pub fn condition(&self, seed: u64, batch: usize, dtype: DType) -> C {
-        // Another stream than that of the inputs.
+        // A random stream that differs from that of the inputs.
         C::draw(&self.context, batch, dtype, &self.device_for(dtype), seed ^ 0x00c0_de00)
     }
 
-    /// The device for numbers of a type, with autodiff.
+    /// The device for elements of a type, with autodiff.
     pub fn device_for(&self, dtype: DType) -> Device {
         #[cfg(feature = "flex")]
         if dtype == DType::F64 {
@@ -225,7 +225,7 @@ struct Randomness {
 }
 
 impl Randomness {
-    /// The device draws from the seed too, for what cannot be set from outside (a permutation).
+    /// The device is seeded as well, for what cannot be set from outside (a permutation).
     fn apply<M: Module>(&self, make: impl Fn(&Device) -> M) -> M {
         let module = {
             let _guard = device_rng();
@@ -244,8 +244,8 @@ impl Randomness {
     }
 }
 
-/// The module on its graph, with dropout off. `freeze` is what turns burn's training flags off
-/// there; what is trained is restored.
+/// The module on its graph, with dropout off. `freeze` turns off burn's training flags there; then
+/// the parameters that were trained are trained again.
 fn still<M: Module>(module: M) -> M {
     struct Thaw<I>(I);
     impl<I: Iterator<Item = bool>> ModuleMapper for Thaw<I> {

@@ -1,4 +1,4 @@
-//! The module for evaluation computes what the one in training computes.
+//! In evaluation mode, a module computes the same as in training mode.
 
 use burn::module::Module;
 use burn::tensor::DType;
@@ -12,11 +12,11 @@ use super::numbers::{Numbers, largest};
 use super::tolerance::repetition;
 use crate::bijector::Bijector;
 
-/// `valid()` computes the same without a graph: bit for bit on the CPU, while a GPU may fuse other
-/// operations there.
+/// `valid()` computes the same without a graph: bit for bit on the CPU, while a GPU may fuse
+/// operations differently there.
 ///
 /// # Errors
-/// The first number that is another one.
+/// The first element that differs.
 pub fn evaluation<const D: usize, C: Condition>(
     of: &Conformance<D, C>,
 ) -> Result<Outcome, Failure> {

@@ -1,4 +1,4 @@
-//! What a check found wrong, and where.
+//! What a check found to be wrong, and where.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 
@@ -9,14 +9,14 @@ use super::inputs::Draw;
 use crate::error::ShapeError;
 use crate::train::CheckpointError;
 
-/// What one run of a check was made with.
+/// The settings of one run of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// Type of the numbers.
+    /// Type of the elements.
     pub dtype: DType,
     /// Kind of the inputs.
     pub draw: Draw,
-    /// Examples.
+    /// Number of examples.
     pub batch: usize,
     /// Seed of parameters, inputs and condition.
     pub seed: u64,
@@ -42,7 +42,7 @@ impl Display for Setting {
 pub struct Failure {
     /// The check that failed.
     pub check: Check,
-    /// What it was run with.
+    /// The settings of the run.
     pub setting: Setting,
     /// What was wrong.
     pub fault: Box<Fault>,
@@ -52,16 +52,16 @@ pub struct Failure {
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Two numbers that should agree do not.
+    /// Two values that should agree do not.
     #[error("{what} at {index:?} is {found:e}, expected {expected:e}: off by {:.1e}, allowed {allowed:.1e}", (found - expected).abs())]
     Differs {
         /// What was compared.
         what: String,
-        /// Place of the number that is furthest from what is allowed.
+        /// Index of the value that exceeds its tolerance by the largest factor.
         index: Vec<usize>,
-        /// What came out.
+        /// The computed value.
         found: f64,
-        /// What should have come out.
+        /// The expected value.
         expected: f64,
         /// Largest difference that passes.
         allowed: f64,
@@ -71,12 +71,12 @@ pub enum Fault {
     NotFinite {
         /// What is not finite.
         what: String,
-        /// Place of the first such number.
+        /// Index of the first such element.
         index: Vec<usize>,
-        /// The number.
+        /// The element.
         found: f64,
     },
-    /// A tensor of another shape than was announced.
+    /// A tensor of a shape that differs from the announced one.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {
         /// Which tensor.
@@ -86,15 +86,15 @@ pub enum Fault {
         /// The announced shape.
         expected: Vec<usize>,
     },
-    /// A shape that the bijector is made for and refuses.
+    /// A shape for which the bijector is made, but which it refuses.
     #[error("{what} refuses the shape that the bijector is made for: {error}")]
     Refused {
         /// `output_shape` or `input_shape`.
         what: &'static str,
-        /// Why.
+        /// The reason.
         error: ShapeError,
     },
-    /// A shape that `output_shape` or `input_shape` refuses and the map takes.
+    /// A shape that `output_shape` or `input_shape` refuses but the map accepts.
     #[error("{what} takes shape {shape:?}, which is announced to be an error")]
     Taken {
         /// `forward` or `inverse`.
@@ -102,7 +102,7 @@ pub enum Fault {
         /// The shape.
         shape: Vec<usize>,
     },
-    /// A shape that `output_shape` or `input_shape` takes and the map panics at.
+    /// A shape that `output_shape` or `input_shape` accepts but at which the map panics.
     #[error("{what} is announced to take shape {shape:?}, and panics: {message}")]
     Misannounced {
         /// `forward` or `inverse`.
@@ -112,7 +112,7 @@ pub enum Fault {
         /// Text of the panic.
         message: String,
     },
-    /// Numbers of another type than the input's.
+    /// Elements of a type that differs from the input's.
     #[error("{what} is of type {found:?}, expected {expected:?}")]
     Type {
         /// Which tensor.
@@ -122,25 +122,26 @@ pub enum Fault {
         /// The input's type.
         expected: DType,
     },
-    /// Differences do not approach the gradient as the square of the step: it is wrong.
+    /// The error of the first-order model does not shrink as the square of the step: the gradient
+    /// is wrong.
     #[error(
         "gradient of {of} through {through}: the error of the first-order model shrinks with slopes {slopes:.2?}, not 2"
     )]
     Slope {
         /// Input, context or path of a parameter.
         of: String,
-        /// What the loss is made of.
+        /// The output through which the loss depends on it.
         through: &'static str,
         /// Slopes along several directions.
         slopes: Vec<f64>,
     },
-    /// A parameter that no gradient is asked for.
+    /// A parameter that requires no gradient.
     #[error("parameter {parameter} is not trained; name it in `frozen` if this is meant")]
     NotTrained {
         /// Its path.
         parameter: String,
     },
-    /// A parameter that gets no gradient, or none but zeros or NaN.
+    /// A parameter that receives no gradient, or only zeros or NaN.
     #[error("parameter {parameter} receives {gradient}")]
     NoGradient {
         /// Its path.
@@ -148,20 +149,21 @@ pub enum Fault {
         /// What it receives.
         gradient: String,
     },
-    /// A gradient that is there in one of two ways and not in the other.
+    /// A gradient that one of two computations returns and the other does not.
     #[error("the gradient of {of} is there {there} and not {missing}")]
     OneSided {
         /// Input, context or path of a parameter.
         of: String,
-        /// Where there is one.
+        /// The computation that returns it.
         there: &'static str,
-        /// Where there is none.
+        /// The computation that does not.
         missing: &'static str,
     },
     /// A checkpoint that cannot be written or read back.
     #[error("checkpoint: {0}")]
     Record(String),
-    /// Something that burn or a start does to a module changed what it should keep.
+    /// Something that burn or the initialisation does to a module changed what should have stayed
+    /// the same.
     #[error("{how} changed {what}")]
     Changed {
         /// What was done.
@@ -169,10 +171,10 @@ pub enum Fault {
         /// What changed.
         what: &'static str,
     },
-    /// A value that should be cut from the graph.
+    /// A value that should be detached from the graph.
     #[error("{0} still hangs on a graph")]
     OnGraph(&'static str),
-    /// Layers whose paths and parameters are not those of the whole.
+    /// Layers whose paths and parameters differ from those of the whole.
     #[error("the visited layers hold the parameters {found:?}, the bijector {expected:?}")]
     Layers {
         /// Names of the layers' parameters.
@@ -180,13 +182,13 @@ pub enum Fault {
         /// Names of the bijector's.
         expected: Vec<String>,
     },
-    /// A Jacobian without inverse.
+    /// A Jacobian without an inverse.
     #[error("the Jacobian of example {example} is singular")]
     Singular {
         /// The example.
         example: usize,
     },
-    /// A panic inside of the bijector.
+    /// A panic inside the bijector.
     #[error("panicked: {0}")]
     Panicked(String),
 }
@@ -197,7 +199,7 @@ impl From<CheckpointError> for Fault {
     }
 }
 
-/// Everything that a bijector does not keep to, in the order of [`Check::ALL`].
+/// All promises that a bijector does not keep, in the order of [`Check::ALL`].
 #[derive(Debug, thiserror::Error)]
 #[error("{name} fails {} of {} checks{}", failures.len(), Check::ALL.len(), failures.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
 pub struct ConformanceError {

@@ -1,4 +1,4 @@
-//! Nothing overflows at legal inputs.
+//! Nothing overflows at valid inputs.
 
 use burn::tensor::DType;
 
@@ -15,7 +15,7 @@ use crate::bijector::Bijector;
 /// float32 and float64.
 ///
 /// # Errors
-/// The first number that is not.
+/// The first element that is not.
 pub fn finite<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     let settings = [DType::F32, DType::F64].map(|dtype| Setting::new(dtype, Draw::Extreme, 5, 15));
     Check::Finite.under(settings, |setting| {

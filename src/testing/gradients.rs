@@ -1,6 +1,5 @@
-//! Gradients meet differences. With `g` the gradient and `v` a direction,
-//! `E(h) = L(p + h·v) − L(p) − h·⟨g, v⟩` shrinks as `h²` where `g` is right and as `h` where it is
-//! not.
+//! Gradients agree with finite differences. With `g` the gradient and `v` a direction,
+//! `E(h) = L(p + h·v) − L(p) − h·⟨g, v⟩` shrinks as `h²` if `g` is right, and as `h` if it is not.
 
 use burn::module::Module;
 use burn::tensor::DType;
@@ -15,17 +14,17 @@ use super::parameters::{self, change, parameters};
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 
-/// Steps of the differences: small against the numbers of the checks (about 1), large against the
-/// cube root of float64's spacing.
+/// Steps of the differences: small compared with the values of the checks (about 1), large compared
+/// with the cube root of the spacing of float64.
 const STEPS: [f64; 2] = [1e-3, 5e-4];
 
-/// Directions that are tried. One along which the second derivative happens to be small shows
-/// nothing.
+/// Directions that are tried. A direction along which the second derivative happens to be small
+/// shows nothing.
 const DIRECTIONS: u64 = 4;
 
-/// Gradients of input, condition and every parameter, through `z`, through `log_det` and through
-/// both, are what differences approach: the error of the first-order model shrinks with a slope in
-/// [1.8, 2.2], or is gone up to the roundings of the loss. In float64.
+/// Gradients of input, condition and every parameter agree with differences, through `z`, through
+/// `log_det` and through both: the error of the first-order model shrinks as a power of the step in
+/// [1.8, 2.2], or is 0 up to rounding of the loss. In float64.
 ///
 /// # Errors
 /// The first gradient that is wrong.
@@ -62,7 +61,7 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         }
     }
 
-    /// `L` and the sum of the sizes of its terms, with block `block` moved by `h·direction`.
+    /// `L` and the sum of the magnitudes of its terms, with block `block` moved by `h·direction`.
     fn loss(&self, loss: &Loss, block: usize, direction: &[f64], h: f64) -> (f64, f64) {
         let moved = |old: Vec<f64>| -> Vec<f64> {
             old.iter().zip(direction).map(|(old, v)| old + h * v).collect()
@@ -101,7 +100,8 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         let (z, log_det) = self.bijector.forward(x.clone(), &context);
         let a = tensor(loss.a.clone(), z.dims(), DType::F64, &device);
         let b = tensor(loss.b.clone(), [self.batch], DType::F64, &device);
-        // The input's zeros make the loss differentiable where the log-determinant is a constant.
+        // Adding 0 times the input makes the loss differentiable where the log-determinant is a
+        // constant.
         let found =
             ((z * a).sum() + (log_det * b).sum() + x.clone().mul_scalar(0.0).sum()).backward();
         let mut all =
@@ -110,9 +110,8 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         all
     }
 
-    /// Power of the step with which the first-order model's error shrinks; `None` where the model
-    /// is exact, up to the roundings of the loss. A gradient that is off by 1e-7 is not let
-    /// through.
+    /// Power of the step with which the error of the first-order model shrinks; `None` if the model
+    /// is exact up to rounding of the loss. A gradient that is off by 1e-7 does not pass as exact.
     fn order(&self, loss: &Loss, block: usize, gradient: &[f64], direction: &[f64]) -> Option<f64> {
         let (start, size) = self.loss(loss, block, direction, 0.0);
         let slope = dot(gradient, direction);
@@ -122,7 +121,7 @@ impl<'a, const D: usize, C: Condition> Point<'a, D, C> {
         (!exact).then(|| (wide / narrow).log2())
     }
 
-    /// Name and size of every block; `None` for a parameter that is not trained, and so gets no
+    /// Name and size of every block; `None` for a parameter that is not trained and so receives no
     /// gradient.
     fn blocks(&self) -> Vec<Option<(String, usize)>> {
         let mut blocks = vec![

@@ -1,4 +1,4 @@
-//! Examples of a batch do not see each other.
+//! The examples of a batch are independent of each other.
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor};
@@ -12,11 +12,12 @@ use super::numbers::{Numbers, largest};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
-/// A batch of three, one of them extreme, is its examples one by one: values and log-determinants,
-/// forward and inverse. In float32 and float64, within [`Kind::Regrouped`] of the largest value.
+/// A batch of three examples, one of them extreme, gives the same results as its examples one by
+/// one: values and log-determinants, forward and inverse. In float32 and float64, within
+/// [`Kind::Regrouped`] of the largest value.
 ///
 /// # Errors
-/// The first number that depends on the other examples.
+/// The first value that depends on the other examples.
 pub fn independence<const D: usize, C: Condition>(
     of: &Conformance<D, C>,
 ) -> Result<Outcome, Failure> {

@@ -1,4 +1,4 @@
-//! What goes into the bijector under test.
+//! Inputs of the bijector under test.
 
 use super::numbers::normal;
 
@@ -6,9 +6,9 @@ use super::numbers::normal;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Inputs {
-    /// All numbers; extreme ones are of this size.
+    /// All real numbers; extreme inputs are of this magnitude.
     Real(f64),
-    /// Positive numbers; extreme ones are of this size or its reciprocal.
+    /// Positive numbers; extreme inputs are of this magnitude or its reciprocal.
     Positive(f64),
     /// From −1 to 1 without the ends.
     Symmetric,
@@ -18,17 +18,17 @@ pub enum Inputs {
     Open,
 }
 
-/// Which inputs to draw.
+/// Which inputs to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Draw {
-    /// As data would be.
+    /// Inputs such as data.
     Ordinary,
-    /// Legal, no more.
+    /// Valid inputs at the extremes of the domain.
     Extreme,
 }
 
 impl Inputs {
-    /// `n` legal inputs.
+    /// `n` valid inputs.
     pub(super) fn draw(self, draw: Draw, seed: u64, n: usize) -> Vec<f64> {
         let extreme = match (draw, self) {
             (Draw::Ordinary, Self::Real(_)) => return normal(seed, n, 1.0),
@@ -47,7 +47,7 @@ impl Inputs {
             (Draw::Extreme, Self::Closed) => [0.0, 1.0, 1e-6, 1.0 - 1e-6, 0.5],
             (Draw::Extreme, Self::Open) => [1e-5, 1.0 - 1e-5, 1e-3, 0.999, 0.5],
         };
-        // The shift by i/5 lets every element meet every extreme in some example.
+        // The shift by i/5 lets every element take every extreme value in some example.
         (0..n).map(|i| extreme[(i + i / 5 + seed as usize) % 5]).collect()
     }
 }

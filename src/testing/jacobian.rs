@@ -1,11 +1,11 @@
-//! Jacobians by autodiff, one row after the other.
+//! Jacobians by autodiff, one row at a time.
 
 use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 
 use super::numbers::numbers;
 
-/// `∂z/∂x` of one example: a differentiation for each number of `z`.
+/// `∂z/∂x` of one example: one differentiation for each element of `z`.
 ///
 /// # Panics
 /// If `x` holds several examples.
@@ -26,7 +26,8 @@ pub(super) fn jacobian<const D: usize>(
     DMatrix::from_row_slice(n, n, &rows)
 }
 
-/// Largest row sum of sizes: what a matrix does to the largest element of a vector, at worst.
+/// Largest row sum of magnitudes: the largest factor by which the matrix enlarges the largest
+/// element of a vector.
 pub(super) fn row_sum_norm(matrix: &DMatrix<f64>) -> f64 {
     matrix.row_iter().map(|row| row.iter().map(|value| value.abs()).sum()).fold(0.0, f64::max)
 }

@@ -1,4 +1,4 @@
-//! Layers one at a time.
+//! Visits of the layers, one at a time.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor, Visit};
 
-/// Visiting the layers one at a time is the forward pass, log-determinants add, every layer can be
-/// inverted, and a layer's path and its parameters' names together are those of the whole. In
-/// float64.
+/// Visiting the layers one at a time computes the forward pass. Log-determinants add up, every
+/// layer can be inverted, and the paths of the layers together with the names of their parameters
+/// are the names in the whole bijector. In float64.
 ///
 /// # Errors
-/// The first number or name that is off.
+/// The first value or name that differs.
 pub fn layers<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     Check::Layers
         .under([Setting::new(DType::F64, Draw::Ordinary, 2, 91)], |setting| visited(of, setting))
@@ -86,7 +86,7 @@ fn visited<const D: usize, C: Condition>(
     }
     let mut all: Vec<_> =
         parameters(&bijector).into_iter().map(|own| (own.path, own.values)).collect();
-    // What runs inverted is visited last to first.
+    // The members of an inverted bijector are visited last to first.
     let by_name = |a: &(String, Vec<f64>), b: &(String, Vec<f64>)| a.0.cmp(&b.0);
     all.sort_by(by_name);
     seen.parameters.sort_by(by_name);

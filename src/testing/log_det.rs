@@ -1,4 +1,4 @@
-//! Log-determinants meet Jacobians.
+//! Log-determinants agree with Jacobians.
 
 use burn::tensor::DType;
 use nalgebra::DMatrix;
@@ -14,11 +14,11 @@ use super::tolerance::{Kind, epsilon, tolerance};
 use crate::bijector::Bijector;
 
 /// The log-determinant of forward is that of its Jacobian by autodiff, at ordinary and extreme
-/// inputs; that of the inverse is that of the inverse's Jacobian, and the negative of forward's. In
-/// float64, within [`Kind::LogDet`].
+/// inputs. The log-determinant of the inverse is that of the Jacobian of the inverse, and the
+/// negative of that of forward, at ordinary inputs. In float64, within [`Kind::LogDet`].
 ///
 /// # Errors
-/// The first log-determinant that is off.
+/// The first log-determinant that differs.
 pub fn log_det<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     let ordinary = [10, 20, 30].map(|seed| Setting::new(DType::F64, Draw::Ordinary, 1, seed));
     let extreme = [10, 11].map(|seed| Setting::new(DType::F64, Draw::Extreme, 1, seed));
@@ -42,8 +42,8 @@ fn volume<const D: usize, C: Condition>(
     let (z, log_det) = bijector.forward(x.clone(), &context);
     let log_det = Numbers::of(&log_det);
     let forward = jacobian(|x| bijector.forward(x, &context).0, &x);
-    // Autodiff writes some derivatives in terms of z, σ' = z·(1 − z) say, and so knows them only as
-    // well as z.
+    // Autodiff computes some derivatives from z, such as σ' = z·(1 − z), and they are only as
+    // accurate as z.
     let condition =
         forward.clone().try_inverse().map_or(f64::NAN, |inverse| row_sum_norm(&inverse));
     let rounding = epsilon(dtype) * condition * (1.0 + largest(&numbers(&z)));
@@ -54,7 +54,7 @@ fn volume<const D: usize, C: Condition>(
         |_| bound,
     )?;
     if draw == Draw::Extreme {
-        // How well the inverse is conditioned there is the round trip's business.
+        // The round trip checks how well the inverse is conditioned there.
         return Ok(ahead);
     }
     let inverse = Numbers::of(&bijector.inverse_with_log_det(z.clone().detach(), &context).1);

@@ -1,28 +1,28 @@
-//! Conformance checks for bijectors: what every bijector promises, as code that says where one does
-//! not keep it.
+//! Conformance checks for bijectors: what every bijector promises, as code that reports where a
+//! bijector breaks the promise.
 //!
 //! They are the tests of this crate's own bijectors. A [`Conformance`] names a bijector, the shape
-//! of an example and where it is defined; [`Conformance::check`] runs everything,
-//! [`Conformance::run`] or a function of this module one check. Tolerances come from one table,
+//! of an example and the domain of the inputs. [`Conformance::check`] runs all checks;
+//! [`Conformance::run`] or a function of this module runs one. Tolerances come from one table,
 //! [`tolerance`]. [`Check`] lists the checks:
 //!
 //! | check | promise |
 //! |---|---|
-//! | [`shapes()`] | shapes are what `output_shape` and `input_shape` say; wrong ones are refused |
-//! | [`finite()`] | nothing is NaN or infinite at extreme legal inputs |
+//! | [`shapes()`] | shapes are those that `output_shape` and `input_shape` announce; wrong ones are refused |
+//! | [`finite()`] | nothing is NaN or infinite at extreme valid inputs |
 //! | [`round_trip()`] | forward and inverse undo each other |
 //! | [`log_det()`] | log-determinants are those of Jacobians |
-//! | [`gradients()`] | gradients are what differences approach |
-//! | [`training()`] | every parameter receives one |
-//! | [`evaluation()`] | `valid()` computes the same |
-//! | [`independence()`] | examples of a batch do not see each other |
+//! | [`gradients()`] | gradients agree with finite differences |
+//! | [`training()`] | every parameter receives a gradient |
+//! | [`evaluation()`] | `valid()` computes the same as training mode |
+//! | [`independence()`] | the examples of a batch are independent of each other |
 //! | [`precision()`] | float32 computes what float64 computes |
-//! | [`records()`] | what is saved comes back, bit for bit |
-//! | [`moves()`] | burn's clones, moves and boxes keep parameters |
-//! | [`walk()`] | the memory-saving backward gives the gradients of autodiff |
-//! | [`start()`] | data-dependent starts do what they say |
-//! | [`repeats()`] | random layers repeat their draws |
-//! | [`layers()`] | visiting the layers one at a time is the forward pass |
+//! | [`records()`] | a saved bijector loads with the same outputs, bit for bit on the CPU |
+//! | [`moves()`] | clones, boxes and moves between devices keep parameters |
+//! | [`walk()`] | the memory-saving pass gives the gradients of autodiff |
+//! | [`start()`] | data-dependent initialisation does what it promises |
+//! | [`repeats()`] | random layers repeat their random draws |
+//! | [`layers()`] | visiting the layers one at a time computes the forward pass |
 //!
 //! ```
 //! use flowkit::testing::{Check, Conformance, Inputs};

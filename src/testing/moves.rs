@@ -1,4 +1,4 @@
-//! What burn does to modules leaves their parameters what they are.
+//! Whatever burn does to a module, its parameters stay the same.
 
 use burn::module::Module;
 use burn::tensor::DType;
@@ -36,8 +36,8 @@ fn moved<const D: usize, C: Condition>(
     let moved = [
         ("clone", bijector.clone(), leaves),
         ("a box", BoxBijector::new(bijector.clone()), leaves),
-        // burn's `to_device` is an operation of the graph, which parameters are the leaves of;
-        // `fork` makes new leaves.
+        // burn's `to_device` is an operation on the graph whose leaves are the parameters; `fork`
+        // makes new leaves.
         ("to_device", bijector.clone().to_device(&device), 0),
         ("fork", bijector.clone().fork(&device), leaves),
         ("materialize", bijector.clone().materialize(), leaves),

@@ -1,5 +1,5 @@
-//! Between tensors and plain float64 numbers, and random numbers of the host: the device's seed is
-//! global, tests run in parallel.
+//! Conversions between tensors and plain float64 numbers, and random numbers of the host. The
+//! device's seed is global, and tests run in parallel.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,24 +10,24 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::failure::Fault;
 
-/// Held by whoever draws from a device's generator (new modules, dropout, noise), which all threads
-/// share. The checks hold it where they seed a device; hold it in tests of your own that run beside
-/// them and rely on a seed.
+/// A lock for code that draws from a device's generator (new modules, dropout, noise), which all
+/// threads share. The checks hold it while they seed a device. Hold it in your own tests that run
+/// beside them and rely on a seed.
 pub fn device_rng() -> MutexGuard<'static, ()> {
     static DEVICE_RNG: Mutex<()> = Mutex::new(());
     DEVICE_RNG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `n` draws from a normal distribution with mean 0, from a generator of the host with this seed.
+/// `n` samples of a normal distribution with mean 0, from a host generator with this seed.
 pub fn normal(seed: u64, n: usize, deviation: f64) -> Vec<f64> {
     let mut rng = StdRng::seed_from_u64(seed);
     (0..n).map(|_| deviation * Distribution::<f64>::sample(&StandardNormal, &mut rng)).collect()
 }
 
-/// A tensor of these numbers, row by row.
+/// A tensor of these values, row by row.
 ///
 /// # Panics
-/// If their count is not that of the shape.
+/// If their count does not match the shape.
 pub fn tensor<const D: usize>(
     values: Vec<f64>,
     shape: [usize; D],
@@ -37,7 +37,7 @@ pub fn tensor<const D: usize>(
     Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (device, dtype))
 }
 
-/// The numbers of a tensor, row by row.
+/// The elements of a tensor, row by row.
 pub fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
     tensor.clone().inner().into_data().convert_dtype(DType::F64).iter::<f64>().collect()
 }
@@ -51,7 +51,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Largest size; NaN if any is NaN.
+/// Largest magnitude; NaN if any is NaN.
 pub fn largest(values: &[f64]) -> f64 {
     values
         .iter()
@@ -67,7 +67,7 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     largest(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
 }
 
-/// The numbers of a tensor with their places.
+/// The elements of a tensor with their shape.
 pub(super) struct Numbers {
     pub(super) values: Vec<f64>,
     dims: Vec<usize>,
@@ -78,7 +78,7 @@ impl Numbers {
         Self { values: numbers(tensor), dims: tensor.dims().to_vec() }
     }
 
-    /// A parameter's numbers, whose shape is of no interest.
+    /// The elements of a parameter, whose shape does not matter.
     pub(super) fn list(values: Vec<f64>) -> Self {
         Self { dims: vec![values.len()], values }
     }
@@ -92,7 +92,7 @@ impl Numbers {
         &self.values[index * n..(index + 1) * n]
     }
 
-    /// Index along each axis of number `flat`.
+    /// Index along each axis of the element `flat`.
     fn place(&self, flat: usize) -> Vec<usize> {
         let mut rest = flat;
         let mut place: Vec<usize> =
@@ -113,8 +113,8 @@ impl Numbers {
         }
     }
 
-    /// Compares number by number, with what is allowed in each example. Largest share of the
-    /// allowance that was used.
+    /// Compares element by element, with a tolerance for each example. Returns the largest share of
+    /// the tolerance that was used.
     pub(super) fn near(
         &self,
         what: &str,
@@ -129,7 +129,7 @@ impl Numbers {
         for (flat, (found, expected)) in self.values.iter().zip(&expected.values).enumerate() {
             let allowed = allowed(flat / self.per_example());
             let error = (found - expected).abs();
-            // Two equal infinities are no agreement: their difference is NaN.
+            // Two equal infinities do not agree: their difference is NaN.
             let share = match error <= allowed {
                 true if error == 0.0 => 0.0,
                 true => error / allowed,

@@ -1,4 +1,4 @@
-//! Panics of the bijector under test, as texts.
+//! Panics of the bijector under test, as text.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -8,11 +8,11 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `body`; a panic comes back as its text, without a report on standard error.
+/// Runs `body`. A panic is returned as its text, without a report on standard error.
 pub(super) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
-    // The hook is the process's: it stays, and leaves the panics of all others to the one that was
-    // there.
+    // The hook belongs to the process, so it stays. It passes all other panics to the hook that was
+    // there before.
     QUIET.call_once(|| {
         let report = take_hook();
         set_hook(Box::new(move |info| {
@@ -30,7 +30,7 @@ pub(super) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
             (_, Some(text)) => *text,
             _ => "a panic without text",
         };
-        // burn's texts have several lines.
+        // burn's messages have several lines.
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     })
 }

@@ -11,11 +11,11 @@ use super::numbers::{numbers, tensor};
 pub struct Parameter {
     /// Path in the module, the segments joined by dots.
     pub path: String,
-    /// What an optimizer knows it by.
+    /// The id by which an optimizer knows it.
     pub id: ParamId,
-    /// Whether gradients are asked for.
+    /// Whether it requires gradients.
     pub trained: bool,
-    /// Its numbers, row by row.
+    /// Its elements, row by row.
     pub values: Vec<f64>,
 }
 
@@ -49,8 +49,8 @@ impl ModuleVisitor for Reader {
     }
 }
 
-/// Sets the values of every float parameter to what `change` makes of its index and old values, in
-/// `dtype`.
+/// Sets the values of every float parameter to what `change` returns for its index and old values,
+/// in `dtype`.
 pub fn change<M: Module>(
     module: M,
     dtype: DType,
@@ -77,7 +77,7 @@ impl<F: FnMut(usize, Vec<f64>) -> Vec<f64>> ModuleMapper for Writer<F> {
     }
 }
 
-/// Gradients in the order of [`parameters`]; `None` where a parameter got none.
+/// Gradients in the order of [`parameters`]; `None` for a parameter that received none.
 pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<Option<Vec<f64>>> {
     struct Find<'a>(&'a Gradients, Vec<Option<Vec<f64>>>);
     impl ModuleVisitor for Find<'_> {
@@ -90,7 +90,7 @@ pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<Option<Vec
     find.1
 }
 
-/// As [`gradients`], from gradients by parameter id.
+/// Like [`gradients`], from gradients by parameter id.
 pub fn gradients_by_id<M: Module>(
     module: &M,
     gradients: &GradientsParams,

@@ -1,4 +1,4 @@
-//! Float32 against float64.
+//! Float32 compared with float64.
 
 use burn::module::Module;
 use burn::tensor::{DType, FloatDType};
@@ -13,14 +13,14 @@ use super::numbers::{Numbers, largest, numbers, tensor};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
-/// Forward in float32 gives the values and log-determinants of forward in float64 with the same
-/// parameters at the same inputs, ordinary and extreme.
+/// Forward in float32 gives the values and log-determinants of forward in float64, with the same
+/// parameters and the same inputs, ordinary and extreme.
 ///
-/// What is allowed is [`Kind::Precision`] times the value's size and what a rounding of the input
-/// does to it, by derivatives in float64.
+/// The tolerance is [`Kind::Precision`] times the sum of the value's magnitude and the effect that
+/// one rounding of the input has on it, by derivatives in float64.
 ///
 /// # Errors
-/// The first number that float32 does not know as well as it could.
+/// The first value that is less accurate in float32 than it could be.
 pub fn precision<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     let settings =
         [Draw::Ordinary, Draw::Extreme].map(|draw| Setting::new(DType::F32, draw, 3, 45));
@@ -39,7 +39,7 @@ fn both<const D: usize, C: Condition>(
     let device = of.device_for(DType::F64);
     let wide = tensor(numbers(&x), x.dims(), DType::F64, &device);
     let condition = of.condition(seed + 2, batch, DType::F64);
-    // The condition's float32 numbers, in float64.
+    // The float32 elements of the condition, in float64.
     let wide_condition = condition.with(&mut &context.values()[..]);
 
     let (z, log_det) = bijector.valid().forward(x.inner(), &context.plain());

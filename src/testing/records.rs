@@ -1,4 +1,4 @@
-//! What is saved comes back.
+//! A saved bijector loads with the same outputs.
 
 use burn::tensor::DType;
 
@@ -13,16 +13,16 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::train::Checkpoint;
 
-/// A started bijector is saved and loaded into a differently seeded one that was started from other
-/// data: the outputs are those of the saved one, in float32 and float64: bit for bit on the CPU,
-/// while a GPU may fuse other operations the second time.
+/// An initialised bijector is saved, and loaded into one that was made with another seed and
+/// initialised from other data. Both then have the same outputs, in float32 and float64: bit for
+/// bit on the CPU, while a GPU may fuse operations differently the second time.
 ///
-/// State that is not a `Param` (a plain tensor, a number) is not saved by burn, and shows here
-/// where it depends on the seed or the data. The one is saved outside of a [`BoxBijector`] and the
-/// other is in one, which shows that names do not depend on the box.
+/// burn does not save state that is not a `Param` (a plain tensor, a number). Such state makes this
+/// check fail where it depends on the seed or the data. The saved bijector is outside of a
+/// [`BoxBijector`] and the loaded one in a box, which shows that names do not depend on the box.
 ///
 /// # Errors
-/// The first number that is another one, or what the checkpoint says.
+/// The first element that differs, or the error of the checkpoint.
 pub fn records<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     let settings = [DType::F32, DType::F64].map(|dtype| Setting::new(dtype, Draw::Ordinary, 4, 11));
     Check::Records.under(settings, |setting| saved(of, setting))

@@ -1,4 +1,4 @@
-//! Random layers draw what a seed says, and nothing in evaluation.
+//! Random layers repeat their draws for the same seed, and draw nothing in evaluation.
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor};
@@ -15,17 +15,17 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::replay::{Cotangent, Replay};
 
-/// Step of the differences, and how far they may be off: the error of central differences is the
-/// step's square times third derivatives of some ten.
+/// Step of the differences, and their largest error: the error of central differences is the square
+/// of the step times third derivatives of about ten.
 const STEP: f64 = 1e-4;
 const ALLOWED: f64 = 1e-5;
 
-/// In evaluation nothing is drawn; a walk in training with one seed is the same walk again, bit for
-/// bit; and where another seed gives another walk (dropout), the way back sees what the way there
-/// dropped: the walk's gradients are those of its differences.
+/// In evaluation nothing is drawn. In training, two memory-saving passes with one seed are equal,
+/// bit for bit. Where another seed gives another result (dropout), the backward pass uses the
+/// dropout masks of the forward pass: its gradients agree with finite differences.
 ///
 /// # Errors
-/// The first number that does not repeat.
+/// The first value that does not repeat.
 pub fn repeats<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     Check::Repeats
         .under([Setting::new(DType::F64, Draw::Ordinary, 3, 61)], |setting| again(of, setting))
@@ -39,7 +39,7 @@ struct Walked {
     loss: f64,
 }
 
-/// There and back with the loss `⟨a, z⟩ + Σ log_det`.
+/// Forward and backward pass with the loss `⟨a, z⟩ + Σ log_det`.
 fn walked<const D: usize, C: Condition>(
     bijector: &BoxBijector<D, C>,
     x: &Tensor<D>,
@@ -94,7 +94,7 @@ fn again<const D: usize, C: Condition>(
     if distance(&first.z.values, &other.z.values) == 0.0 {
         return Ok(used);
     }
-    // With the draws of one seed the loss is a function of the parameters.
+    // For a fixed seed the loss is a function of the parameters.
     for (block, parameter) in parameters(&bijector).into_iter().enumerate() {
         let n = parameter.values.len();
         let direction = normal(seed + 1000 + block as u64, n, 1.0 / (n as f64).sqrt());

@@ -1,4 +1,4 @@
-//! Forward and inverse undo each other, up to what one rounding in between costs.
+//! Forward and inverse undo each other, up to the effect of one rounding of the intermediate value.
 
 use burn::module::Module;
 use burn::tensor::DType;
@@ -14,15 +14,15 @@ use super::numbers::{Numbers, largest};
 use super::tolerance::{Kind, roughness, tolerance};
 use crate::bijector::Bijector;
 
-/// Forward and inverse undo each other, both ways round: `x -> z -> x` and `z -> x -> z`, for one
+/// Forward and inverse undo each other in both orders: `x -> z -> x` and `z -> x -> z`, for one
 /// example and three, ordinary and extreme inputs, float32 and float64.
 ///
-/// What is allowed is [`Kind::RoundTrip`] times the value's size and what one rounding of the value
-/// in between does to the result, by the Jacobian in float64: a badly conditioned map is not blamed
-/// for its condition.
+/// The tolerance is [`Kind::RoundTrip`] times the sum of the value's magnitude and the effect that
+/// one rounding of the intermediate value has on the result, by the Jacobian in float64. So a badly
+/// conditioned map is not blamed for its condition.
 ///
 /// # Errors
-/// The first number that is off.
+/// The first value that differs.
 pub fn round_trip<const D: usize, C: Condition>(
     of: &Conformance<D, C>,
 ) -> Result<Outcome, Failure> {
@@ -49,7 +49,7 @@ fn there_and_back<const D: usize, C: Condition>(
     let again = bijector.forward(back.clone(), &context).0;
     let (x, z, back, again) =
         (Numbers::of(&x), Numbers::of(&z), Numbers::of(&back), Numbers::of(&again));
-    // Before the Jacobian, which is singular where this fails.
+    // Checked before the Jacobian, which is singular where this fails.
     z.finite("z")?;
     back.finite("x -> z -> x")?;
 
@@ -71,8 +71,8 @@ fn there_and_back<const D: usize, C: Condition>(
     Ok(there.max(here))
 }
 
-/// What one rounding of the value in between does to the value that comes back, in units of the
-/// type's spacing.
+/// The effect of one rounding of the intermediate value on the returned value, in units of the
+/// spacing of the type.
 fn conditioning(jacobian: &DMatrix<f64>, own: f64, between: f64) -> f64 {
     own + row_sum_norm(jacobian) * (1.0 + between)
 }

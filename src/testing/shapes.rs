@@ -1,4 +1,5 @@
-//! Shapes are what `output_shape` and `input_shape` say, and what they refuse is refused.
+//! Shapes are those that `output_shape` and `input_shape` announce, and shapes that they refuse are
+//! refused.
 
 use burn::tensor::{DType, Tensor};
 
@@ -11,12 +12,12 @@ use super::panic::catch;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::{Bijector, ShapeMap};
 
-/// `output_shape` and `input_shape` agree with what forward and inverse do; log-determinants are
-/// `[batch]`; the type of the numbers is kept.
+/// `output_shape` and `input_shape` agree with forward and inverse, log-determinants are `[batch]`,
+/// and the outputs have the type of the input.
 ///
-/// Other lengths along each axis are tried as well: what is announced to be an error must panic,
-/// what is announced to work must work. A condition whose shape does not fit the other length is an
-/// error of `output_shape_given`.
+/// Other lengths along each axis are tried as well: a shape that is announced to be an error must
+/// panic, and a shape that is announced to work must work. A condition whose shape does not fit the
+/// other length is an error of `output_shape_given`.
 ///
 /// # Errors
 /// The first shape that is not as announced.
@@ -75,7 +76,7 @@ fn announced<const D: usize, C: Condition>(
     kept("log_det of inverse", inverse_log_det.dtype(), dtype)
 }
 
-/// The type of the numbers is that of the input.
+/// The type of the elements is that of the input.
 fn kept(what: &str, found: DType, expected: DType) -> Result<(), Fault> {
     if found == expected {
         Ok(())
@@ -100,7 +101,7 @@ fn other<const D: usize, C: Condition>(
         let (z, log_det) = bijector.forward(x.clone(), &context);
         (z, Some(log_det))
     };
-    // What comes out of forward is what the inverse takes for certain.
+    // The output of forward must be a valid input of the inverse.
     if let Some(z) = tried("forward", shape, output.ok(), forward)? {
         tried("inverse", z.dims(), Some(shape), || (bijector.inverse(z.clone(), &context), None))?;
     }

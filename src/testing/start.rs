@@ -1,4 +1,4 @@
-//! Data-dependent starts.
+//! Data-dependent initialisation.
 
 use burn::tensor::DType;
 
@@ -13,11 +13,12 @@ use super::tolerance::{Kind, tolerance};
 use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 
-/// A start passes on what the started bijector makes of the batch, cut from the graph; what is
-/// started can be inverted; and parameters stay the ones that an optimizer knows.
+/// `initialize` returns the image of the batch under the initialised bijector, detached from the
+/// graph. The initialised bijector can be inverted, and its parameters keep their names and ids, so
+/// an optimizer still knows them.
 ///
 /// # Errors
-/// The first number that is off, or what changed.
+/// The first value that differs, or what changed.
 pub fn start<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     Check::Start
         .under([Setting::new(DType::F64, Draw::Ordinary, 8, 91)], |setting| started(of, setting))
@@ -40,8 +41,8 @@ fn started<const D: usize, C: Condition>(
         return Err(Fault::Changed { how: "initialize", what: "names, ids or what is trained" });
     }
     let z = Numbers::of(&started.forward(x.clone(), &context).0);
-    // A start may scale outputs where forward scales weights: the same number in another order of
-    // operations.
+    // The initialisation may scale outputs where forward scales weights: the same value by another
+    // order of operations.
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&z.values));
     let used =
         Numbers::of(&passed)
@@ -49,7 +50,7 @@ fn started<const D: usize, C: Condition>(
     let back = started.inverse(passed.clone(), &context);
     let back =
         Numbers::of(&back).near("x -> z -> x after the start", &Numbers::of(&x), |_| allowed)?;
-    // A leaf makes the sum differentiable where nothing else does.
+    // A leaf makes the sum differentiable even if nothing else in it is.
     let leaf = passed.zeros_like().require_grad();
     let found = (passed + leaf).sum().backward();
     if gradients(&started, &found).iter().any(Option::is_some) {

@@ -1,4 +1,4 @@
-//! Every parameter is trained.
+//! Every parameter receives a gradient.
 
 use burn::tensor::DType;
 
@@ -11,11 +11,11 @@ use super::inputs::Draw;
 use super::numbers::largest;
 use super::parameters::parameters;
 
-/// A gradient is asked for and received by every parameter, finite and not zero everywhere; by none
-/// that is named in [`Conformance::frozen`].
+/// Every parameter requires and receives a gradient that is finite and not zero everywhere, except
+/// those named in [`Conformance::frozen`].
 ///
 /// # Errors
-/// The first parameter that does not receive one.
+/// The first parameter for which this does not hold.
 pub fn training<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     Check::Training.under([Setting::new(DType::F64, Draw::Ordinary, 2, 31)], |setting| {
         let point = Point::new(of, setting);

@@ -1,4 +1,4 @@
-//! The memory-saving walk gives the gradients of plain autodiff.
+//! The memory-saving pass gives the gradients of plain autodiff.
 
 use burn::tensor::{DType, Tensor};
 
@@ -14,13 +14,12 @@ use crate::bijector::Bijector;
 use crate::bijector::boxed::BoxBijector;
 use crate::bijector::replay::{Cotangent, DriftGuard, Replay};
 
-/// `replay_forward` computes what `forward` computes, and `replay_back` rebuilds the input and
-/// gives the gradients of plain autodiff: of input, condition and every parameter. In float64,
-/// within [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of rebuilt, and
-/// where a guard lets none of the rebuilt ones pass.
+/// `replay_forward` computes the same as `forward`. `replay_back` rebuilds the input and gives the
+/// gradients of plain autodiff: of input, condition and every parameter. In float64, within
+/// [`Kind::Walk`]; within [`Kind::Regrouped`] where inputs are kept instead of rebuilt.
 ///
 /// # Errors
-/// The first number that is off.
+/// The first value that differs.
 pub fn walk<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<Outcome, Failure> {
     Check::Walk.under([Setting::new(DType::F64, Draw::Ordinary, 2, 51)], |setting| {
         there_and_back(of, setting)
@@ -46,21 +45,21 @@ fn there_and_back<const D: usize, C: Condition>(
         + (log_det.clone() * Tensor::from_inner(grad_log_det.clone())).sum();
     let found = loss.backward();
 
-    // Walks seed the device.
+    // The passes seed the device.
     let _guard = device_rng();
     let expected = Expected {
         z: Numbers::of(&z),
         log_det: Numbers::of(&log_det),
         x: Numbers::of(&x),
-        // A map that moves nothing need not touch the graph.
+        // The output of the identity need not depend on the leaf.
         grad_x: leaf
             .grad(&found)
             .map_or_else(|| Numbers::of(&x.zeros_like()), |gradient| Numbers::of(&gradient)),
         parameters: gradients(&bijector, &found),
         condition: condition.gradient(&found),
     };
-    // No guard is needed where every input is compared, and none helps where the tolerance is
-    // nothing.
+    // A guarded pass continues from the kept inputs of its checkpoints. Its verdict is not used
+    // here.
     let strict = DriftGuard::new(f64::MIN_POSITIVE);
     let walks = [
         (Replay::new(seed + 5), Kind::Walk, "x of replay_back"),
@@ -85,7 +84,7 @@ fn there_and_back<const D: usize, C: Condition>(
     Ok(used)
 }
 
-/// What plain autodiff gives.
+/// The results of plain autodiff.
 struct Expected {
     z: Numbers,
     log_det: Numbers,
@@ -96,7 +95,7 @@ struct Expected {
 }
 
 impl Expected {
-    /// The share of the tolerance that a walk used.
+    /// The share of the tolerance that the pass used.
     fn compare<const D: usize, C: Condition>(
         &self,
         bijector: &BoxBijector<D, C>,
