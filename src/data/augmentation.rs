@@ -5,34 +5,35 @@ use serde::{Deserialize, Serialize};
 use super::{DataError, Image};
 use crate::random::draw::{below, generator};
 
-/// Sets the draws of augmentation apart from those of the shuffle, whose key ends in zeros. It must
-/// never change.
+/// Separates the random stream of augmentation from that of the shuffle, whose key ends in zeros.
+/// It must never change.
 const AUGMENTATION: u64 = u64::from_le_bytes(*b"augment\0");
 
-/// A random change of a training image that leaves its law as it is, or nearly: more data from the
-/// same images.
+/// A random change of a training image that leaves the distribution of images unchanged, or nearly:
+/// more data from the same images.
 ///
-/// What happens to an image is a function of the seed, of the training step and of the image's
-/// index, so a run that resumes sees the images that the uninterrupted run would have seen. Levels
-/// stay levels: nothing is interpolated.
+/// The change is a function of the seed, of the training step and of the image's index, so a
+/// resumed run sees the images that the uninterrupted run would have seen. Levels stay integers:
+/// nothing is interpolated.
 ///
-/// A flow that is trained on augmented images models those. Bits/dim are counted on images as they
-/// are.
+/// A flow that is trained on augmented images models augmented images. Bits/dim are reported on
+/// unchanged images.
 ///
 /// # Reference
 ///
 /// Kingma & Dhariwal 2018, the released code (`data_loaders/get_mnist_cifar.py`): shifts of MNIST
-/// and CIFAR-10 by up to 10 % of each side, the edge repeated. They shift by fractions of a pixel
-/// and interpolate; here shifts are whole pixels. Ho et al. 2019 flip CIFAR-10 left to right.
+/// and CIFAR-10 by up to 10 % of each side, with the border pixels repeated. They shift by
+/// fractions of a pixel and interpolate; here shifts are whole pixels. Ho et al. 2019 flip CIFAR-10
+/// left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Augmentation {
-    /// Mirrors every other image, left to right.
+    /// Mirrors an image, left to right, with probability 1/2.
     HorizontalFlip,
-    /// Moves the image up or down and left or right, each by a uniform whole number of pixels. What
-    /// comes into the frame repeats the edge.
+    /// Moves the image vertically and horizontally, each by a uniform whole number of pixels. The
+    /// border pixels are repeated where the image leaves the frame empty.
     Shift {
-        /// The farthest that it moves, as a part of height and width, rounded down to pixels.
+        /// The largest shift, as a fraction of height and width, rounded down to pixels.
         fraction: f64,
     },
 }
@@ -41,7 +42,7 @@ impl Augmentation {
     /// Glow's shift: up to 10 % of each side.
     pub const GLOW_SHIFT: Self = Self::Shift { fraction: 0.1 };
 
-    /// Whether it can be done.
+    /// Whether the augmentation is valid.
     ///
     /// # Errors
     ///
@@ -56,7 +57,7 @@ impl Augmentation {
     }
 }
 
-/// Does `augmentations` to an image, one after the other, with the draws of this seed, step and
+/// Applies `augmentations` to an image, in order, with the random numbers of this seed, step and
 /// index.
 pub(super) fn augment(
     mut image: Image,
@@ -116,8 +117,8 @@ mod tests {
         assert_eq!(shifted(&image(), 0, 0), image().pixels);
     }
 
-    /// 4,000 draws of each of 3 × 3 shifts, and of two flips: binomial counts with p = 1/9 and 1/2,
-    /// whose standard deviations are 19.9 and 31.6. The bounds are five of them, and the seed is
+    /// 4,000 samples of 3 × 3 shifts, and of two flips: binomial counts with p = 1/9 and 1/2, whose
+    /// standard deviations are 19.9 and 31.6. The bounds are five deviations, and the seed is
     /// fixed.
     #[test]
     fn every_outcome_is_as_frequent_as_documented() {

@@ -10,7 +10,7 @@ use super::Image;
 pub struct ImageBatch {
     /// `[batch, channels, height, width]`, levels 0 to 255.
     pub images: Tensor<4, Int>,
-    /// `[batch]`; none unless every image of the batch has a label.
+    /// `[batch]`; `None` unless every image of the batch has a label.
     pub labels: Option<Tensor<1, Int>>,
 }
 

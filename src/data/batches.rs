@@ -5,23 +5,22 @@ use crate::random::shuffle::shuffled;
 
 /// The order of training: which images each step sees, as a pure function of the seed and the step.
 ///
-/// Each epoch visits the set in a fresh order, shuffled by a generator keyed with (seed, epoch).
-/// Nothing is remembered between steps, so a run that resumes at step `t` sees exactly the batches
-/// that the uninterrupted run would have seen: the step number is all that a checkpoint has to
-/// keep. An incomplete last batch is dropped, and the images in it fall elsewhere in the next
-/// epoch's order.
+/// Each epoch visits the set in a new order, shuffled by a generator whose key is (seed, epoch). No
+/// state is kept between steps, so a run that resumes at step `t` sees exactly the batches that the
+/// uninterrupted run would have seen: a checkpoint has to hold only the step number. An incomplete
+/// last batch is dropped; its images have other places in the order of the next epoch.
 ///
 /// # Reproducibility
 ///
-/// The order is the same on every platform and for every version of the `rand` crate: the generator
-/// is ChaCha with 8 rounds, its key the little-endian bytes of the seed, of the epoch, and 16
-/// zeros; the shuffle is Fisher-Yates from the back, drawing below `k` as `floor(u·k / 2^64)` from
-/// one 64-bit word `u`. A draw is off uniform by less than `k / 2^64`.
+/// The order is the same on every platform and for every version of the `rand` crate. The generator
+/// is ChaCha with 8 rounds; its key is the little-endian bytes of the seed, of the epoch, and 16
+/// zeros. The shuffle is Fisher-Yates from the back; it draws below `k` as `floor(u·k / 2^64)` from
+/// one 64-bit word `u`. The probabilities differ from uniform by less than `k / 2^64`.
 ///
 /// # Cost
 ///
-/// O(`n_items`) per step, for the whole epoch's shuffle: below a millisecond for the 50,000 images
-/// of CIFAR-10, nothing beside a training step.
+/// O(`n_items`) per step, for the shuffle of the whole epoch: below a millisecond for the 50,000
+/// images of CIFAR-10, negligible beside a training step.
 ///
 /// # Example
 ///
@@ -46,7 +45,7 @@ impl Batches {
     /// # Errors
     ///
     /// [`DataError::BatchOfZero`] if `batch_size` is 0; [`DataError::BatchTooLarge`] if it is
-    /// larger than `n_items`, for then every batch would be incomplete.
+    /// larger than `n_items`, since every batch would then be incomplete.
     pub fn new(n_items: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
         if batch_size == 0 {
             return Err(DataError::BatchOfZero);
@@ -62,7 +61,7 @@ impl Batches {
         self.batch_size
     }
 
-    /// The number of batches in an epoch, the incomplete one left out. At least 1.
+    /// The number of batches in an epoch, without the incomplete one. At least 1.
     pub fn steps_per_epoch(&self) -> usize {
         self.n_items / self.batch_size
     }
@@ -72,8 +71,8 @@ impl Batches {
         step / self.steps_per_epoch()
     }
 
-    /// The `batch_size` indices of `step`, which counts from 0 and goes on through the epochs. They
-    /// are distinct.
+    /// The `batch_size` indices of `step`. Steps count from 0 and continue through the epochs. The
+    /// indices are distinct.
     pub fn indices(&self, step: usize) -> Vec<usize> {
         let mut order = shuffled(self.n_items, self.seed, self.epoch(step) as u64);
         let start = step % self.steps_per_epoch() * self.batch_size;
@@ -81,8 +80,8 @@ impl Batches {
     }
 }
 
-/// All of `0..n_items` in order, `batch_size` at a time, the last chunk with what is left: the
-/// order of evaluation, where every image counts once.
+/// All of `0..n_items` in order, `batch_size` at a time; the last chunk may be shorter. This is the
+/// order of evaluation, in which every image counts once.
 ///
 /// # Errors
 ///
@@ -132,8 +131,8 @@ mod tests {
         assert_ne!(batches.indices(0), Batches::new(100, 100, 4).unwrap().indices(0));
     }
 
-    /// 3,000 epochs of the first of 6 items: each count is binomial, n = 3000 and p = 1/6, whose
-    /// standard deviation is 20.4. The bound is five of them, and the seed is fixed.
+    /// The first of 6 items in 3,000 epochs: each count is binomial with n = 3000 and p = 1/6,
+    /// whose standard deviation is 20.4. The bound is five deviations, and the seed is fixed.
     #[test]
     fn every_item_comes_first_equally_often() {
         let batches = Batches::new(6, 6, 5).unwrap();

@@ -1,8 +1,8 @@
 //! The CIFAR-10 binary format: records of one label byte and 3,072 pixel bytes.
 //!
-//! A file is nothing but records, so its size is a multiple of 3,073 bytes and the only thing that
-//! can betray another format is a label above 9. The pixels of a record are the red plane, the
-//! green plane and the blue plane, each of 32 rows of 32: the layout of [`Images`] already.
+//! A file consists of records only, so its size is a multiple of 3,073 bytes. Nothing but a label
+//! above 9 can reveal another format. The pixels of a record are the red plane, the green plane and
+//! the blue plane, each of 32 rows of 32, which is the layout of [`Images`].
 //!
 //! Reference: Krizhevsky, *Learning multiple layers of features from tiny images*, 2009; the format
 //! is described at
@@ -40,7 +40,7 @@ const N_TRAIN_FILES: usize = 5;
 ///
 /// # Errors
 ///
-/// [`DataError::Io`], also for what is not a regular file and for one of more than 1 GiB;
+/// [`DataError::Io`], also for a path that is not a regular file and for a file of more than 1 GiB;
 /// [`DataError::EmptyFile`], [`DataError::TruncatedRecord`], or [`DataError::LabelOutOfRange`].
 ///
 /// # Example
@@ -71,7 +71,7 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Images, DataError> {
         });
     }
     let mut labels = Vec::with_capacity(n_records);
-    // The pixels move down over the labels, so a file is in memory once.
+    // The pixels are moved in place over the labels, so a file is in memory only once.
     for record in 0..n_records {
         let start = record * RECORD;
         let label = bytes[start];
@@ -137,7 +137,7 @@ pub(super) fn recognizes(dir: &Path) -> Result<bool, DataError> {
     Ok(!train_files(&entries(dir)?).is_empty() || dir.join(TEST_FILE).is_file())
 }
 
-/// What [`recognizes`] looks for.
+/// The names that [`recognizes`] looks for.
 pub(super) fn looked_for() -> String {
     format!("data_batch_*.bin and {TEST_FILE} (CIFAR-10)")
 }

@@ -1,5 +1,5 @@
-//! What can be wrong with data. The text of an error contains that of its cause: a field
-//! `r#source`, instead of `source`, keeps thiserror from giving the cause once more.
+//! Errors in data. The text of an error contains that of its cause. The field is named `r#source`,
+//! because thiserror would return a field `source` as the cause, which would then be printed twice.
 
 use std::{error::Error as StdError, io, path::PathBuf};
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{ItemError, LayoutError, Report};
 
-/// What can be wrong with data: one variant for each broken rule, with its values.
+/// An error in data: one variant for each broken rule, with its values.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -20,7 +20,7 @@ pub enum DataError {
         /// The reason.
         r#source: io::Error,
     },
-    /// An image shape `[channels, height, width]` with a zero in it, or of too many bytes.
+    /// An image shape `[channels, height, width]` with a zero, or of too many bytes.
     #[error(
         "an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory"
     )]
@@ -33,34 +33,34 @@ pub enum DataError {
     PixelCount {
         /// The bytes of one image.
         expected: usize,
-        /// The bytes that came.
+        /// The bytes that were given.
         found: usize,
     },
-    /// Two sets that were to be joined, of different image shapes.
+    /// Two sets to be joined whose images differ in shape.
     #[error(
         "images of shape {found:?} cannot join a set of shape {expected:?} (channels, height, width)"
     )]
     ShapesDiffer {
         /// The shape of the set.
         expected: [usize; 3],
-        /// The shape of what was to join it.
+        /// The shape of the images to be joined to it.
         found: [usize; 3],
     },
-    /// A number of levels that bytes do not divide into evenly.
+    /// A number of levels into which the 256 levels of a byte cannot be divided evenly.
     #[error("bytes cannot be reduced to {found} levels: a power of two from 2 to 256 is needed")]
     Levels {
-        /// The number.
+        /// The number of levels.
         found: usize,
     },
     /// A batch size of zero.
     #[error("a batch size of 0: a batch holds at least 1 item")]
     BatchOfZero,
-    /// More batches to read ahead than a loader admits.
+    /// More batches to read ahead than a loader allows.
     #[error("{found} batches to read ahead: at most {most}, each of which is held in memory")]
     PrefetchTooLarge {
         /// Batches to read ahead.
         found: usize,
-        /// Most that are read ahead.
+        /// The largest number that is allowed.
         most: usize,
     },
     /// A batch that cannot be cut into equal parts, one for each device.
@@ -68,15 +68,15 @@ pub enum DataError {
     UnequalParts {
         /// The batch size.
         batch_size: usize,
-        /// The parts.
+        /// The number of parts.
         n_parts: usize,
     },
-    /// No parts, or more than there are examples.
+    /// No parts, or more parts than examples.
     #[error("an epoch of {n_items} examples cannot be cut into {n_parts} parts")]
     Parts {
-        /// The examples.
+        /// The number of examples.
         n_items: usize,
-        /// The parts.
+        /// The number of parts.
         n_parts: usize,
     },
     /// An epoch whose step numbers do not fit `usize`.
@@ -97,7 +97,7 @@ pub enum DataError {
         /// The size of the set.
         n_items: usize,
     },
-    /// Labels whose number is not that of the images.
+    /// Labels whose number differs from that of the images.
     #[error("{found} labels for {expected} images")]
     LabelCount {
         /// The number of images.
@@ -115,37 +115,37 @@ pub enum DataError {
         /// The label.
         found: u16,
     },
-    /// Two sets that were to be joined, of different classes.
+    /// Two sets to be joined whose classes differ.
     #[error("images of the classes {found:?} cannot join a set of the classes {expected:?}")]
     ClassesDiffer {
-        /// The classes of the set, none where it has no labels.
+        /// The classes of the set, empty if it has no labels.
         expected: Vec<String>,
-        /// The classes of what was to join it.
+        /// The classes of the images to be joined to it.
         found: Vec<String>,
     },
-    /// A shift that could move the whole image out of its frame, or is no number.
+    /// A shift that could move the whole image out of its frame, or that is NaN.
     #[error("a shift by up to {found} of the image's side: expected at least 0 and less than 1")]
     ShiftFraction {
         /// The fraction.
         found: f64,
     },
-    /// An item that its data set could not give.
+    /// An item that its data set failed to return.
     #[error("step {step}: {}", chain(source))]
     Dataset {
-        /// The training step that asked, from 0.
+        /// The training step that requested it, from 0.
         step: usize,
         /// What the data set reported.
         r#source: DatasetError,
     },
-    /// Items that are not those that were requested.
+    /// Items that differ from those that were requested.
     #[error("step {step}: {source}")]
     Items {
-        /// The training step that asked, from 0.
+        /// The training step that requested it, from 0.
         step: usize,
         /// What is wrong with them.
         r#source: ItemError,
     },
-    /// The system has no thread left to read ahead with.
+    /// The system cannot start a thread to read ahead.
     #[error("no thread to read ahead with: {source}")]
     NoThread {
         /// The reason.
@@ -167,10 +167,10 @@ pub enum DataError {
         path: PathBuf,
         /// Each layout, with the names of its files.
         looked_for: Vec<String>,
-        /// What the folder holds instead of images.
+        /// The content of the folder, which holds no images.
         left_out: Report,
     },
-    /// A file that must be there.
+    /// A required file that is missing.
     #[error("{}: no file {expected}", path.display())]
     MissingFile {
         /// The folder.
@@ -183,9 +183,9 @@ pub enum DataError {
     Gzip {
         /// The file.
         path: PathBuf,
-        /// Bytes that came out before.
+        /// Bytes that were unpacked before the failure.
         unpacked: usize,
-        /// What the decoder said.
+        /// The message of the decoder.
         reason: String,
     },
     /// A file that ends inside its header.
@@ -193,21 +193,21 @@ pub enum DataError {
     TruncatedHeader {
         /// The file.
         path: PathBuf,
-        /// The bytes of the header.
+        /// The bytes that a header has.
         expected: usize,
-        /// The bytes that are there.
+        /// The bytes that the file has.
         found: usize,
     },
-    /// A file that does not begin as an idx file of its kind does.
+    /// A file that does not begin like an idx file of its kind.
     #[error("{}: not an idx file of {what}, magic number {found:#010x} where {expected:#010x} was expected", path.display())]
     IdxMagic {
         /// The file.
         path: PathBuf,
         /// What it should hold.
         what: &'static str,
-        /// The number of that kind.
+        /// The magic number of that kind.
         expected: u32,
-        /// The number at the head of the file.
+        /// The first four bytes of the file.
         found: u32,
     },
     /// A file whose header counts no records.
@@ -216,7 +216,7 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// A file that goes on after the records that its header counts.
+    /// A file that continues after the records that its header counts.
     #[error("{} goes on after the {expected} bytes of the {records} records of its header", path.display())]
     TrailingBytes {
         /// The file, unpacked if it was packed.
@@ -226,7 +226,7 @@ pub enum DataError {
         /// The bytes of header and records.
         expected: u64,
     },
-    /// A file whose header asks for more memory than any data set in its format needs.
+    /// A file whose header requires more memory than any data set in its format needs.
     #[error("{}: the {records} records of the header have {bytes} bytes, at most {max} are read", path.display())]
     TooLarge {
         /// The file.
@@ -235,10 +235,10 @@ pub enum DataError {
         records: usize,
         /// Their bytes.
         bytes: u64,
-        /// The most that is read.
+        /// The largest number of bytes that is read.
         max: u64,
     },
-    /// A file of labels that does not fit its file of images.
+    /// A file of labels that does not match its file of images.
     #[error("{}: {found} labels, expected {expected}, one for each image", path.display())]
     CountsDiffer {
         /// The file of labels.
@@ -248,7 +248,7 @@ pub enum DataError {
         /// The number of labels.
         found: usize,
     },
-    /// A CIFAR-10 file with nothing in it.
+    /// An empty CIFAR-10 file.
     #[error("{}: empty file, expected CIFAR-10 records of {expected} bytes", path.display())]
     EmptyFile {
         /// The file.
@@ -256,7 +256,7 @@ pub enum DataError {
         /// The bytes of one record.
         expected: usize,
     },
-    /// A file that ends inside a record, or before the last of those that its header counts.
+    /// A file that ends inside a record, or before the last record that its header counts.
     #[error("{}: truncated, record {record} (from 0) has {found} of {expected} bytes", path.display())]
     TruncatedRecord {
         /// The file.
@@ -265,19 +265,19 @@ pub enum DataError {
         record: usize,
         /// The bytes of one record.
         expected: usize,
-        /// The bytes that are there.
+        /// The bytes that the file has.
         found: usize,
     },
-    /// A label that the format does not have, so the file is something else.
+    /// A label that the format does not have, so the file has another content.
     #[error("{}: record {record} (from 0) has label {found}, expected {min} to {max}", path.display())]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
         /// The number of the record, from 0.
         record: usize,
-        /// The smallest legal label.
+        /// The smallest valid label.
         min: u8,
-        /// The largest.
+        /// The largest valid label.
         max: u8,
         /// The label.
         found: u8,
@@ -299,9 +299,9 @@ pub enum DataError {
     NoImages {
         /// The folder.
         path: PathBuf,
-        /// The endings looked for.
+        /// The extensions that are read.
         expected: String,
-        /// What the folder holds instead.
+        /// The content of the folder.
         left_out: Report,
     },
     /// An image whose folder does not name its class.
@@ -323,12 +323,12 @@ pub enum DataError {
     HalfSplit {
         /// The folder.
         path: PathBuf,
-        /// The subfolder that is there.
+        /// The subfolder that exists.
         found: &'static str,
-        /// The subfolder that is not.
+        /// The missing subfolder.
         missing: &'static str,
     },
-    /// A folder with too few images to hold one out as the test set.
+    /// A folder with too few images to hold out a test set.
     #[error("{}: {found} image, expected at least 2 to hold one out for testing", path.display())]
     NothingToHoldOut {
         /// The folder.
@@ -341,17 +341,17 @@ pub enum DataError {
     ImageSize {
         /// The file.
         path: PathBuf,
-        /// `[height, width]` asked for.
+        /// The required `[height, width]`.
         expected: [usize; 2],
         /// `[height, width]` of the image.
         found: [usize; 2],
     },
-    /// An image with other channels than 8-bit red, green and blue.
+    /// An image whose channels are not 8-bit red, green and blue.
     #[error("{}: colour type {found}, expected {expected}; convert it first", path.display())]
     ColorType {
         /// The file.
         path: PathBuf,
-        /// The colour type asked for.
+        /// The required colour type.
         expected: &'static str,
         /// The colour type of the image, as the `image` crate names it.
         found: String,
@@ -361,30 +361,30 @@ pub enum DataError {
     Undecodable {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The message of the decoder.
         reason: String,
     },
     /// A download that failed.
     #[error("the download of {what} failed: {reason}")]
     Download {
-        /// What was to be fetched.
+        /// The data set to be downloaded.
         what: &'static str,
-        /// What the downloader said.
+        /// The message of the downloader.
         reason: String,
     },
-    /// A download that left less on disk than it should have.
+    /// A download that left fewer images on disk than it should have.
     #[error("{}: {found:?} images (train, test), expected {expected:?}; delete the folder and download again", path.display())]
     DownloadIncomplete {
         /// The folder.
         path: PathBuf,
         /// The numbers of training and test images of the complete set.
         expected: [usize; 2],
-        /// The numbers that are there.
+        /// The numbers that were found.
         found: [usize; 2],
     },
 }
 
-/// An error of another crate with its causes, each once: some texts contain that of their cause.
+/// An error of another crate with its causes, each once: some messages contain that of their cause.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -40,7 +40,7 @@ const SYSTEM: [&str; 21] = [
 pub(super) enum Kind {
     Folder,
     LinkedFolder,
-    /// Or a broken link: reading it reports the error.
+    /// A file, or a broken link: reading the link reports the error.
     File,
     Other,
 }

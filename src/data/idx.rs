@@ -1,8 +1,8 @@
-//! The idx format of MNIST, as it is or packed by gzip (in one member or several, padded with zeros
-//! or not): a big-endian header of a magic number and the dimensions, then bytes.
+//! The idx format of MNIST, plain or packed by gzip (in one member or several, with or without zero
+//! padding): a big-endian header of a magic number and the dimensions, then bytes.
 //!
 //! The magic number is two zeros, the type of the elements (8: unsigned bytes) and the number of
-//! dimensions. What a file holds decides whether it is unpacked, not its name.
+//! dimensions. The content of a file decides whether it is unpacked, not its name.
 //!
 //! Reference: LeCun, Cortes & Burges, *The MNIST database of handwritten digits*, "File formats for
 //! the MNIST database".
@@ -15,19 +15,20 @@ use std::{
 use super::{DataError, gzip};
 use crate::whole_file;
 
-/// Unsigned bytes in this many dimensions.
+/// The magic number of unsigned bytes in this many dimensions.
 const fn magic(n_dims: u32) -> u32 {
     0x0800 | n_dims
 }
 
 /// Most bytes of a file, unpacked: 1 GiB. The largest set in this format, EMNIST by class, has 0.5
-/// GiB of images; a few kilobytes of gzip can unpack to any number.
+/// GiB of images; a few kilobytes of gzip can unpack to any size.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// A file of `N` dimensions, the first of which counts its records, after its header.
+/// A file of `N` dimensions whose header has been read. The first dimension is the number of
+/// records.
 pub(super) struct Idx<'a, const N: usize> {
     source: Source<'a>,
-    /// The number of records, as the header says.
+    /// The number of records that the header states.
     pub(super) n_records: usize,
     /// Bytes of a record.
     record: usize,
@@ -36,9 +37,9 @@ pub(super) struct Idx<'a, const N: usize> {
 impl<'a, const N: usize> Idx<'a, N> {
     const HEADER: usize = 4 * (1 + N);
 
-    /// Reads the header, and nothing behind it.
+    /// Reads the header and nothing after it.
     ///
-    /// `what` names the content in errors, and `check` is asked about the dimensions of a record.
+    /// `what` names the content in errors, and `check` checks the dimensions of a record.
     pub(super) fn open(
         path: &'a Path,
         what: &'static str,
@@ -53,7 +54,8 @@ impl<'a, const N: usize> Idx<'a, N> {
         let mut words = header
             .chunks_exact(4)
             .map(|word| u32::from_be_bytes(word.try_into().expect("four bytes")));
-        // The magic number first: a file of another kind may be shorter than this header.
+        // The magic number is read first, because a file of another kind may be shorter than this
+        // header.
         match words.next() {
             Some(found) if found != magic(N as u32) => {
                 return Err(DataError::IdxMagic {
@@ -75,7 +77,7 @@ impl<'a, const N: usize> Idx<'a, N> {
             return Err(DataError::NoRecords { path: path.into() });
         }
         check(&dims[1..])?;
-        // The check left a record small, and the count is below 2^32: no overflow.
+        // The check bounds a record, and the count is below 2^32, so nothing overflows.
         let record = dims[1..].iter().product::<usize>();
         let bytes = dims[0] as u64 * record as u64;
         if bytes > MAX_BYTES {
@@ -116,7 +118,7 @@ impl<'a, const N: usize> Idx<'a, N> {
     }
 }
 
-/// A stream of bytes whose errors are named.
+/// A stream of bytes whose errors name the file.
 struct Source<'a> {
     path: &'a Path,
     packed: bool,
@@ -124,7 +126,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Up to `n` bytes; fewer where the stream ends. `before` came out already.
+    /// Up to `n` bytes; fewer if the stream ends. `before` bytes were read already.
     fn read(&mut self, n: u64, before: usize) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         match (&mut self.of).take(n).read_to_end(&mut bytes) {
@@ -133,8 +135,8 @@ impl Source<'_> {
         }
     }
 
-    /// Whether the stream is at its end, where a packed one proves its checksum. One byte more is
-    /// enough to know.
+    /// Whether the stream is at its end, where a packed stream verifies its checksum. Reading one
+    /// more byte is enough to know.
     fn ends(&mut self, before: usize) -> Result<bool, DataError> {
         Ok(self.read(1, before)?.is_empty())
     }

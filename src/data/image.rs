@@ -1,15 +1,14 @@
 //! One image with its shape and its label.
 
-/// One image of a set: what burn's data sets and loaders pass on.
+/// One image of a set, the item of burn's data sets and loaders.
 ///
-/// It knows its shape, so that a batch can be made of images alone, after any of burn's
-/// `transform`s.
+/// It holds its shape, so a batch can be made from images alone, after any of burn's `transform`s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// Levels 0 to 255, plane after plane, each row after row.
     pub pixels: Vec<u8>,
     /// `[channels, height, width]`.
     pub shape: [usize; 3],
-    /// The class, where the set has labels.
+    /// The class, if the set has labels.
     pub label: Option<u16>,
 }

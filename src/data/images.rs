@@ -11,12 +11,12 @@ use super::{DataError, Image, Labels};
 /// Byte images of one shape, in memory: `[n, channels, height, width]`, levels 0 to 255, with or
 /// without labels.
 ///
-/// Bytes, not floats, because the level is the datum: a flow gives discrete data a density only
-/// through a quantization transform, and that starts from the integer. It is also a quarter of the
+/// Bytes, not floats, because the data are levels: a flow gives discrete data a density only
+/// through a quantization transform, which starts from integers. Bytes also take a quarter of the
 /// memory.
 ///
-/// Clones share the bytes, so a loader can be given one. A set is one of burn's [`Dataset`]s of
-/// [`Image`], so burn's loaders and transforms take it as well as [`Loader`](super::Loader).
+/// Clones share the bytes, so a loader can take one. A set implements burn's [`Dataset`] of
+/// [`Image`], so burn's loaders and transforms accept it, and so does [`Loader`](super::Loader).
 ///
 /// # Example
 ///
@@ -66,7 +66,7 @@ impl Images {
         Ok(Self { labels: Some(labels), ..self })
     }
 
-    /// The labels, where the set has them.
+    /// The labels, if the set has them.
     pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_ref()
     }
@@ -104,8 +104,8 @@ impl Images {
 
     /// The first `n` images, or all of them if there are fewer.
     ///
-    /// Files sorted by class make the first images a sample of one class: [`select`](Self::select)
-    /// takes a random one.
+    /// If files are sorted by class, the first images are a sample of one class:
+    /// [`select`](Self::select) can take a random sample.
     pub fn take(mut self, n: usize) -> Self {
         let n_bytes = n.saturating_mul(self.n_dims()).min(self.pixels.len());
         match Arc::get_mut(&mut self.pixels) {
@@ -123,7 +123,7 @@ impl Images {
     /// ```
     /// # use flowkit::data::{Batches, Images};
     /// # let images = Images::new(vec![0; 100], [1, 1, 1])?;
-    /// // ten at random, the same ten for the same seed
+    /// // Ten random images, the same ten for the same seed.
     /// let sample = images.select(&Batches::new(images.len(), 10, 7)?.indices(0));
     /// # assert_eq!(sample.len(), 10);
     /// # Ok::<(), flowkit::data::DataError>(())
@@ -171,13 +171,13 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// [`DataError::Levels`] unless `n_levels` is a power of two from 2 to 256: with others some
-    /// levels would stand for more bytes than their neighbours do.
+    /// [`DataError::Levels`] unless `n_levels` is a power of two from 2 to 256: with another
+    /// number, some levels would stand for more bytes than others.
     pub fn coarsened(mut self, n_levels: usize) -> Result<Self, DataError> {
         if !(n_levels.is_power_of_two() && (2..=256).contains(&n_levels)) {
             return Err(DataError::Levels { found: n_levels });
         }
-        // From 1 to 128, since there are 2 levels at least.
+        // From 1 to 128, since there are at least 2 levels.
         let width = (256 / n_levels) as u8;
         Arc::make_mut(&mut self.pixels).iter_mut().for_each(|pixel| *pixel /= width);
         Ok(self)
@@ -235,7 +235,7 @@ impl Dataset<Image> for Images {
     }
 }
 
-/// The counts and the shape: the bytes of a set are of no use in a message.
+/// The counts and the shape: the bytes of a set do not help in a message.
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let classes = self.labels.as_ref().map(Labels::n_classes);

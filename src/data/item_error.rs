@@ -2,16 +2,16 @@
 
 use thiserror::Error;
 
-/// What a data set gave a loader instead of the images that it was asked for.
+/// A data set returned something other than the images that a loader requested.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ItemError {
     /// More or fewer items.
     #[error("{expected} items were asked for, the data set gave {found}")]
     Count {
-        /// Items that were asked for.
+        /// Number of items that were requested.
         expected: usize,
-        /// Items that came.
+        /// Number of items that were returned.
         found: usize,
     },
     /// An image whose shape differs from that of the first image of the loader.
@@ -26,7 +26,7 @@ pub enum ItemError {
         /// Shape of this one.
         found: [usize; 3],
     },
-    /// An image whose bytes are not those of its shape.
+    /// An image whose number of bytes does not match its shape.
     #[error(
         "item {item} has {found} bytes, which are no image of shape {shape:?} (channels, height, width)"
     )]
@@ -35,7 +35,7 @@ pub enum ItemError {
         item: usize,
         /// Its shape.
         shape: [usize; 3],
-        /// Its bytes.
+        /// Number of its bytes.
         found: usize,
     },
 }

@@ -15,8 +15,8 @@ pub enum LayoutError {
         path: PathBuf,
     },
 
-    /// Folders whose names suggest a split, but do not say which is the training set and which the
-    /// test set.
+    /// Folders whose names suggest a split without determining which is the training set and which
+    /// the test set.
     #[error(
         "{}: {} may be parts of a split. A split is one folder called {train} and one called {test}, in upper or lower \
          case. Rename them, or call `read_split` with the two folders, or `read_held_out` if they are not a split", path.display(), found.join(", ")

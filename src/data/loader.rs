@@ -15,18 +15,19 @@ use super::{
 };
 
 /// Most batches that are read ahead. Each is held in memory until it is used, and a place is
-/// reserved for it. If reading is slower than training, no number of batches makes it faster.
+/// reserved for it. If reading is slower than training, reading more batches ahead makes it no
+/// faster.
 const MOST_AHEAD: usize = 1024;
 
 /// Configuration of a [`Loader`].
 #[derive(Config, Debug, PartialEq)]
 pub struct LoaderConfig {
-    /// Images of a batch.
+    /// Number of images in a batch.
     pub batch_size: usize,
-    /// Which images each step gives.
+    /// Which images each step returns.
     #[config(default = "Pass::Shuffled")]
     pub pass: Pass,
-    /// What the order and the augmentation follow from, with the step.
+    /// The seed, which with the step determines the order and the augmentation.
     #[config(default = 0)]
     pub seed: u64,
     /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0
@@ -39,7 +40,7 @@ pub struct LoaderConfig {
 }
 
 impl LoaderConfig {
-    /// Whether the configuration describes a loader.
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
@@ -56,16 +57,16 @@ impl LoaderConfig {
     }
 }
 
-/// Batches of any data set of [`Image`]s, read ahead in a thread: the one loader for every source.
+/// Batches of any data set of [`Image`]s, read ahead in a thread.
 ///
 /// The batch of a step is a function of the configuration and of the step's number.
-/// [`Loader::steps`] starts at any step, so a run that resumes sees exactly the batches that the
-/// uninterrupted run would have seen. The thread asks the data set for images, which
-/// [`Images`](super::Images) holds decoded in memory and another may read and decode then, and
-/// augments them; tensors are made by the thread that asks for them, so that a GPU's work stays on
-/// one stream.
+/// [`Loader::steps`] starts at any step, so a resumed run sees exactly the batches that the
+/// uninterrupted run would have seen. The thread requests images from the data set and augments
+/// them; [`Images`](super::Images) holds images decoded in memory, and another data set may read
+/// and decode them at that moment. Tensors are made by the thread that requests the batch, so the
+/// work of a GPU stays on one stream.
 ///
-/// It is one of burn's [`DataLoader`]s too, with an epoch for each `iter()`: see
+/// It also implements burn's [`DataLoader`], with one epoch for each `iter()`: see
 /// [`Loader::starting_at_epoch`] for a resumed `Learner`.
 ///
 /// # Example
@@ -88,7 +89,7 @@ pub struct Loader<O> {
     prefetch: usize,
     batcher: Arc<dyn Batcher<Image, O>>,
     device: Device,
-    /// The epoch that the next `iter()` gives.
+    /// The epoch that the next `iter()` returns.
     epoch: AtomicUsize,
 }
 
@@ -97,8 +98,8 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if there is not one
-    /// complete batch, or, in sequential order, not one image.
+    /// Those of [`LoaderConfig::validate`]; [`DataError::BatchTooLarge`] if the set has no complete
+    /// batch or, in sequential order, no image.
     pub fn new(
         dataset: impl Dataset<Image> + 'static,
         batcher: impl Batcher<Image, O> + 'static,
@@ -118,7 +119,8 @@ impl<O> Loader<O> {
         })
     }
 
-    /// This loader as one of burn's, whose next `iter()` gives the epoch with this number, from 0.
+    /// This loader as a burn `DataLoader` whose next `iter()` returns the epoch with this number,
+    /// from 0.
     pub fn starting_at_epoch(self, epoch: usize) -> Self {
         Self { epoch: AtomicUsize::new(epoch), ..self }
     }
@@ -128,15 +130,15 @@ impl<O> Loader<O> {
         self.reader.plan.steps_per_epoch()
     }
 
-    /// The batches of `step`, `step + 1` and so on, through the epochs, up to the step
-    /// `usize::MAX`. Steps count from 0.
+    /// The batches of `step`, `step + 1` and so on through the epochs, up to the step `usize::MAX`.
+    /// Steps count from 0.
     ///
     /// # Errors
     ///
-    /// [`DataError::NoThread`]. The batches are errors where the data set is:
-    /// [`DataError::Dataset`], or [`DataError::Panicked`]; [`DataError::Items`] if it gives more or
-    /// fewer images than it is asked for, images of different shapes, or images without the bytes
-    /// of their shape. An error is the last item.
+    /// [`DataError::NoThread`]. A batch is an error if the data set fails: [`DataError::Dataset`],
+    /// or [`DataError::Panicked`]; [`DataError::Items`] if it returns more or fewer images than
+    /// requested, images of different shapes, or images whose number of bytes does not match their
+    /// shape. An error is the last item.
     pub fn steps(&self, step: usize) -> Result<Steps<O>, DataError> {
         self.range(step..=usize::MAX)
     }
@@ -145,8 +147,8 @@ impl<O> Loader<O> {
     ///
     /// # Errors
     ///
-    /// As [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose step numbers do
-    /// not fit `usize`.
+    /// Those of [`Loader::steps`], and [`DataError::EpochTooLarge`] for an epoch whose step numbers
+    /// do not fit `usize`.
     pub fn epoch(&self, epoch: usize) -> Result<Steps<O>, DataError> {
         let n_steps = self.steps_per_epoch();
         let end = epoch.checked_add(1).and_then(|next| next.checked_mul(n_steps));
@@ -199,7 +201,7 @@ impl<O> Iterator for Steps<O> {
     }
 }
 
-/// An iterator whose panic is its last item, an error, as it is where a thread reads ahead.
+/// An iterator whose panic becomes its last item, an error, as in a thread that reads ahead.
 fn guarded<T>(
     mut items: impl Iterator<Item = Result<T, DataError>>,
 ) -> impl Iterator<Item = Result<T, DataError>> {
@@ -208,7 +210,7 @@ fn guarded<T>(
         if over {
             return None;
         }
-        // What a panic leaves half done is not looked at again.
+        // State that a panic leaves unfinished is not used again.
         let next = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| items.next()));
         next.unwrap_or_else(|panic| {
             over = true;
@@ -217,18 +219,19 @@ fn guarded<T>(
     })
 }
 
-/// What the thread works with.
+/// The state that the thread uses.
 #[derive(Clone)]
 struct Reader {
     dataset: Arc<dyn Dataset<Image>>,
     plan: Plan,
     config: Arc<LoaderConfig>,
-    /// The shape of the first image that was read, by this loader or by one that it was made from.
+    /// The shape of the first image that was read, by this loader or by the one from which it was
+    /// made.
     shape: Arc<OnceLock<[usize; 3]>>,
 }
 
 impl Reader {
-    /// Whether a data set gave the images that it was asked for, all of one shape.
+    /// Checks that a data set returned the images that were requested, all of one shape.
     fn check(&self, indices: &[usize], images: &[Image]) -> Result<(), ItemError> {
         let (expected, found) = (indices.len(), images.len());
         if expected != found {
@@ -274,7 +277,7 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
         Box::new(Epoch { plan: self.reader.plan, steps, failed, done: 0 })
     }
 
-    /// The images that an epoch gives: without those of an incomplete last batch, where the order
+    /// The number of images in an epoch, without those of an incomplete last batch if the order
     /// leaves it out.
     fn num_items(&self) -> usize {
         self.reader.plan.items(self.steps_per_epoch())
@@ -284,12 +287,12 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
         Arc::new(self.with_device(device))
     }
 
-    /// A loader of the images `start..end` of the data set. The last of several slices, whose end
-    /// is `num_items()`, takes the images of an incomplete batch too.
+    /// A loader of the images `start..end` of the data set. If `end` is `num_items()`, as in the
+    /// last of several slices, it takes the images of an incomplete batch too.
     ///
     /// # Panics
     ///
-    /// If the slice ends after the data set, or does not hold one complete batch.
+    /// If the slice ends beyond the data set, or does not hold one complete batch.
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
         let n_items = self.reader.dataset.len();
         let end = if end == self.num_items() { n_items } else { end };
@@ -310,15 +313,15 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
 /// number.
 pub(crate) fn next_epoch(epoch: &AtomicUsize) -> usize {
     let next = |epoch: usize| Some(epoch.saturating_add(1));
-    // `next` is never `None`, so that both are the number before.
+    // `next` is never `None`, so both branches return the number before.
     epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|epoch| epoch)
 }
 
-/// An epoch as burn's loaders give it.
+/// An epoch as an iterator of a burn loader.
 struct Epoch<O> {
     plan: Plan,
     steps: Option<Steps<O>>,
-    /// Why there are no steps.
+    /// The reason if there are no steps.
     failed: Option<DataError>,
     done: usize,
 }

@@ -1,22 +1,22 @@
-//! Image sets: what a flow is trained on.
+//! Data to train flows on: image sets and two moons.
 //!
-//! Every source gives the same thing, a [`Split`] of two [`Images`]: byte images in memory,
-//! `[n, channels, height, width]`, with [`Labels`] where the source has them. A [`Loader`] makes
-//! batches of them, reading ahead in a thread, in the order of [`Batches`]: which images a training
-//! step sees is a function of the seed and the step. Without a loader, [`Images::batch`] puts any
-//! of them on a device. Nothing here rescales or adds noise: quantization is a transform of the
-//! flow, and only it knows about 256 levels.
+//! Every source of images returns a [`Split`] of two [`Images`]: byte images in memory,
+//! `[n, channels, height, width]`, with [`Labels`] if the source has them. A [`Loader`] makes
+//! batches of them, read ahead in a thread, in the order of [`Batches`]: which images a training
+//! step sees is a function of the seed and the step. Without a loader, [`Images::batch`] copies any
+//! of them to a device. Nothing here rescales images or adds noise: quantization is a transform of
+//! the flow, and only that transform depends on the 256 levels.
 //!
-//! [`Images`] are one of burn's data sets, [`ImageBatcher`] is one of its batchers and [`Loader`]
-//! one of its loaders, so each can be exchanged for burn's own or for yours. burn's `DataLoader`
-//! shuffles too, but its order depends on the epochs that ran before in the same process.
+//! [`Images`] implement burn's data set, [`ImageBatcher`] its batcher and [`Loader`] its data
+//! loader, so each can be replaced by burn's or your own. burn's `DataLoader` shuffles too, but its
+//! order depends on the epochs that ran before in the same process.
 //!
 //! | source | what it reads | labels |
 //! |---|---|---|
 //! | [`read`] | a folder of any of the three kinds below | |
 //! | [`cifar10`] | the CIFAR-10 binary format | yes |
 //! | [`mnist`] | the idx format of MNIST and EMNIST, packed or not | yes |
-//! | `image_folder` | a folder of PNG and JPEG files (feature `image`) | if asked for |
+//! | `image_folder` | a folder of PNG and JPEG files (feature `image`) | on request |
 //! | `photographs` | 1,152 tiles embedded in the crate (feature `image`) | |
 //! | `download` | CIFAR-10 from the network (feature `download`) | yes |
 //!

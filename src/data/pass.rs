@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Batches, DataError};
 
-/// Which images a loader's step gives.
+/// Which images a step of a loader returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pass {
-    /// That of [`Batches`]: every epoch shuffled afresh, an incomplete last batch left out. For
-    /// training.
+    /// The order of [`Batches`]: every epoch is shuffled anew, and an incomplete last batch is left
+    /// out. For training.
     Shuffled,
-    /// That of [`chunks`](super::chunks): every image once and in order, the last batch with what
-    /// is left. For evaluation.
+    /// The order of [`chunks`](super::chunks): every image once and in order; the last batch may be
+    /// smaller. For evaluation.
     Sequential,
 }
 
-/// A pass with its numbers.
+/// A pass with its sizes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Plan {
     Shuffled(Batches),
@@ -46,7 +46,7 @@ impl Plan {
         }
     }
 
-    /// Items seen in `steps` steps from the head of an epoch.
+    /// Items seen in `steps` steps from the start of an epoch.
     pub(super) fn items(&self, steps: usize) -> usize {
         match self {
             Self::Shuffled(batches) => batches.batch_size() * steps,

@@ -8,10 +8,10 @@ const TILE: u32 = 32;
 
 /// The photographs embedded in the crate: 1,024 training and 128 test images, `[n, 3, 32, 32]`.
 ///
-/// Real data for a first run and for tests, with nothing to fetch. They are 32x32 tiles of four
-/// photographs at half size, stored without loss; the test tiles come from the right 18 % of each
+/// Real data for a first run and for tests, without a download. They are 32x32 tiles of four
+/// photographs at half size, stored losslessly. The test tiles come from the right 18 % of each
 /// photograph, so the two sets share no pixel. They do share the four scenes: bits/dim on them
-/// compares one flow with another, and says nothing about natural images at large.
+/// compare one flow with another, but do not measure a model of natural images in general.
 ///
 /// | photograph | author | licence |
 /// |---|---|---|
@@ -40,7 +40,7 @@ pub fn photographs() -> Split {
     Split::new(train, test)
 }
 
-/// The tiles of a sheet, row after row of them.
+/// The tiles of a sheet, row by row.
 fn tiles(png: &[u8]) -> Images {
     let sheet = decode(png);
     let mut pixels = Vec::with_capacity(sheet.as_raw().len());

@@ -7,11 +7,11 @@ use std::{
 
 use super::{DataError, panic_message::panic_message};
 
-/// Runs an iterator ahead in a thread of its own. What comes out is what the iterator gives, in its
-/// order, up to and with its first error.
+/// Runs an iterator ahead in a thread of its own. It returns the items of the iterator, in the same
+/// order, up to and including its first error.
 ///
-/// Dropping it stops the thread: at once if it waits for room, else as soon as the item in work is
-/// done. The drop waits for that.
+/// Dropping it stops the thread: at once if the thread waits for room, otherwise as soon as the
+/// current item is finished. The drop waits for that.
 pub(super) struct Prefetch<T> {
     receiver: Option<Receiver<Result<T, DataError>>>,
     thread: Option<JoinHandle<()>>,
@@ -22,7 +22,7 @@ impl<T: Send + 'static> Prefetch<T> {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoThread`] if the system gives no thread.
+    /// [`DataError::NoThread`] if the system cannot start a thread.
     pub(super) fn new(
         items: impl Iterator<Item = Result<T, DataError>> + Send + 'static,
         depth: usize,
@@ -32,7 +32,7 @@ impl<T: Send + 'static> Prefetch<T> {
         let work = move || {
             for item in items {
                 let last = item.is_err();
-                // Refused once the receiver is gone.
+                // Fails once the receiver is dropped.
                 if sender.send(item).is_err() || last {
                     return;
                 }
@@ -51,7 +51,7 @@ impl<T> Iterator for Prefetch<T> {
         let received = self.receiver.as_ref()?.recv();
         match received {
             Ok(item) => Some(item),
-            // The thread is at its end, or panicked.
+            // The thread has finished, or panicked.
             Err(_) => {
                 self.receiver = None;
                 let panic = self.thread.take()?.join().err()?;
@@ -65,7 +65,7 @@ impl<T> Drop for Prefetch<T> {
     fn drop(&mut self) {
         self.receiver = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in what nobody asked for any more is no one's error.
+            // A panic in an item that nobody requested any more is not reported.
             let _ = thread.join();
         }
     }

@@ -37,7 +37,7 @@ fn read_image_folder(dir: &Path) -> Result<Split, DataError> {
     use super::image_folder::{self, Labelling};
 
     match image_folder::read_dir(dir, [cifar10::SHAPE[1], cifar10::SHAPE[2]], Labelling::Nothing) {
-        // Of the folder itself, not of its `train` or `test`.
+        // The error of the folder itself, not of its `train` or `test`.
         Err(DataError::NoImages { path, left_out, .. }) if path == dir => {
             let looked_for =
                 vec![cifar10::looked_for(), mnist::looked_for(), image_folder::looked_for()];

@@ -8,7 +8,7 @@ use std::{
 /// Number of paths that the text of a report names for each remark; the rest are only counted.
 const NAMED: usize = 3;
 
-/// What is said about a file or folder.
+/// A remark on a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Remark {
@@ -22,7 +22,7 @@ pub enum Remark {
     LinkedFolder,
     /// Left out: neither a file nor a folder, such as a named pipe.
     NotAFile,
-    /// Left out: an image by its extension, of a format that is not read, such as `.webp`, `.gif`,
+    /// Left out: an image by its extension, in a format that is not read, such as `.webp`, `.gif`,
     /// `.bmp`.
     OtherFormat,
     /// Left out: its extension is not that of an image.

@@ -3,7 +3,7 @@
 use image::RgbImage;
 
 /// Appends the `[3, height, width]` planes of the window of `image` whose top left corner is
-/// `[top, left]`: from colour after colour within each pixel to plane after plane.
+/// `[top, left]`. Interleaved colours become planes.
 pub(super) fn push_planes(
     pixels: &mut Vec<u8>,
     image: &RgbImage,

@@ -8,9 +8,9 @@ use super::{Images, Report};
 /// empty. A label means the same class in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// What the parameters are fitted to.
+    /// The set to which the parameters are fitted.
     pub train: Images,
-    /// What bits/dim is reported on.
+    /// The set on which bits/dim is reported.
     pub test: Images,
     /// What the reader left out, and other remarks. Empty for sets that were not read from a
     /// folder.

@@ -7,7 +7,7 @@ use chacha20::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Points of two moons, half of them of each.
+/// Points of two moons, half of them on each.
 ///
 /// ```text
 /// t ~ U(0, π)    moon 0:  (cos t, sin t)    moon 1:  (1 − cos t, ½ − sin t)   each + noise·N(0, I)
@@ -20,7 +20,7 @@ use rand_distr::{Distribution, StandardNormal};
 ///
 /// let moons = TwoMoons::new(1000, 0.1, 7);
 /// assert_eq!(moons.points(&Device::default()).dims(), [1000, 2]);
-/// // Who knows the moon knows one bit more.
+/// // Knowing the moon is worth one bit.
 /// let gain = moons.mean_log_prob_given_moon() - moons.mean_log_prob();
 /// assert!((gain - 2f64.ln()).abs() < 0.02);
 /// ```
@@ -30,17 +30,17 @@ pub struct TwoMoons {
     noise: f64,
 }
 
-/// Points of the integral over a moon's arc, whose length is π: far closer together than any noise
-/// that leaves a moon visible is wide.
+/// Points of the integral over a moon's arc, whose length is π. They are far closer together than
+/// the deviation of any noise that leaves a moon visible.
 const ARC_POINTS: usize = 1000;
 
 impl TwoMoons {
     /// `n` points: the even ones of moon 0, the odd ones of moon 1. The same for the same seed.
     ///
     /// # Panics
-    /// If `noise` is not in [0.02, 1e18], or if there is no memory for `n` points. The lower bound:
-    /// the integral of the density is taken at a thousand points of an arc of length π. The upper
-    /// one: the squares of the points must be finite in float32.
+    /// If `noise` is not in [0.02, 1e18], or if there is no memory for `n` points. The lower bound
+    /// exists because the integral of the density is taken at a thousand points of an arc of length
+    /// π; the upper bound keeps the squares of the points finite in float32.
     pub fn new(n: usize, noise: f64, seed: u64) -> Self {
         assert!(
             (0.02..=1e18).contains(&noise),
@@ -72,7 +72,7 @@ impl TwoMoons {
         self.points.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no point.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
@@ -91,15 +91,15 @@ impl TwoMoons {
         Tensor::from_data(TensorData::new(points, [rows.len(), 2]), device)
     }
 
-    /// Which moon each point is of, one-hot: `[n, 2]`.
+    /// The moon of each point, one-hot: `[n, 2]`.
     pub fn moons(&self, device: &Device) -> Tensor<2> {
         let rows: Vec<f32> =
             (0..self.len()).flat_map(|index| [[1.0, 0.0], [0.0, 1.0]][index % 2]).collect();
         Tensor::from_data(TensorData::new(rows, [self.len(), 2]), device)
     }
 
-    /// Mean of the true `ln p(x)` over the points, in nats: what no model's mean exceeds on many
-    /// points.
+    /// Mean of the true `ln p(x)` over the points, in nats. For many points, no model has a higher
+    /// mean.
     ///
     /// # Panics
     /// If there is no point.

@@ -8,9 +8,9 @@ use std::{
 
 use crate::data::{DataError, Labels, LayoutError, Remark, report::ReportEntry};
 
-/// The labels of a training and a test set, each of files below a folder. The classes are those of
-/// both sets, sorted by name, byte by byte. Names are compared as the file system stores them, so
-/// two folders are never one class.
+/// The labels of a training and a test set, each given by its files below a folder. The classes are
+/// those of both sets, sorted by name, byte by byte. Names are compared as the file system stores
+/// them, so two folders are never one class.
 pub(super) fn labels(
     dir: &Path,
     files: [&[PathBuf]; 2],

@@ -9,10 +9,10 @@ use super::{jpeg_segments::JpegSegments, png_chunks::PngChunks};
 use crate::data::{DataError, LayoutError, rgb::push_planes};
 use crate::whole_file;
 
-/// Most bytes of a file: 256 MiB, several times what the largest pictures of cameras have.
+/// Most bytes of a file: 256 MiB, several times the size of the largest camera pictures.
 const MAX_BYTES: u64 = 1 << 28;
 
-/// Appends the planes of one file, and returns whether they had to be turned. The header is checked
+/// Appends the planes of one file. Returns whether they had to be turned. The header is checked
 /// before the pixels are decoded.
 pub(super) fn push_file(
     pixels: &mut Vec<u8>,
@@ -41,7 +41,7 @@ pub(super) fn push_file(
     } else {
         decoder.orientation().map_err(refused)?
     };
-    // In the orientation in which viewers show it.
+    // The size in the orientation in which viewers show the image.
     let found = match (decoder.dimensions(), swaps_sides(orientation)) {
         ((width, height), false) | ((height, width), true) => [height as usize, width as usize],
     };
@@ -53,7 +53,7 @@ pub(super) fn push_file(
     }
     if format == ImageFormat::Jpeg {
         let JpegSegments { n_components, ends } = JpegSegments::of(&bytes);
-        // The decoder would convert inks to colours, for which there is no standard.
+        // The decoder would convert CMYK inks to colours, for which there is no standard.
         if n_components.is_some_and(|n| n > 3) {
             return Err(color("Cmyk8".into()));
         }

@@ -11,7 +11,7 @@ use crate::data::{
     report::ReportEntry,
 };
 
-/// Extensions of the files that are read: all are JPEG but the first.
+/// Extensions of the files that are read: all but the first are JPEG.
 const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "jpe", "jfif"];
 
 /// Extensions of image formats that are not read.
@@ -50,7 +50,7 @@ impl Listing {
         }
         files.sort();
         let full = folders(&files, dir);
-        // Names only the outermost of nested folders without images.
+        // Only the outermost of nested folders without images is named.
         let is_named = |folder: &Path| folder == dir || full.contains(folder);
         let empty = visited.into_iter().filter(|folder| !full.contains(folder.as_path()));
         let empty = empty.filter(|folder| folder.parent().is_some_and(is_named));

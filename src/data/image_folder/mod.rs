@@ -74,7 +74,7 @@ pub enum Labelling {
 }
 
 /// The images of `dir`, each of `size` = `[height, width]`, split in two: by its training and test
-/// folder, or else as by [`read_held_out`]. See the head of this module.
+/// folder, or else as by [`read_held_out`]. The [module](self) describes the rules.
 ///
 /// # Errors
 ///

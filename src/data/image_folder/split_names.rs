@@ -12,11 +12,11 @@ use crate::data::{
     folder::{Found, Kind, entries},
 };
 
-/// Names, in lower case, that are recognised, in upper or lower case.
+/// Names that are recognised, in lower case; a folder may write them in upper case.
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 2] = ["test", "testing"];
 
-/// The training and the test folder in `dir`, and remarks on what is beside them; `None` if no
+/// The training and the test folder in `dir`, and remarks on what lies beside them; `None` if no
 /// folder has such a name.
 pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataError> {
     let entries = entries(dir)?;
@@ -27,7 +27,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
         entries.iter().filter(is_named).collect()
     };
     let half = |found, missing, role| {
-        // A folder that may be the missing one.
+        // Another folder that may be the missing one.
         let other = |entry: &&Found| {
             is_folder(entry)
                 && entry.foreign().is_none()
@@ -59,7 +59,8 @@ pub(super) fn find(dir: &Path) -> Result<Option<([PathBuf; 2], Report)>, DataErr
     }
 }
 
-/// An error if folders of images in a folder that is to be one set are named like parts of a split.
+/// An error if folders of images are named like parts of a split, in a folder that is to be read as
+/// one set.
 ///
 /// A name that consists of such a word is enough, unless the word is a usual name of other things,
 /// such as `Dev`. Other names count only by what is beside them; see [`suspects`].
@@ -79,8 +80,7 @@ pub(super) fn check_one_set(folders: &[PathBuf]) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Those of the folders beside each other that may be parts of a split; none if they may all be
-/// classes.
+/// The folders beside each other that may be parts of a split; none if they may all be classes.
 fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
     let those = |is: &dyn Fn(&SplitWords) -> bool| -> Vec<&'a OsStr> {
         names.iter().filter(|(_, words)| is(words)).map(|(name, _)| *name).collect()
@@ -89,7 +89,7 @@ fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
     let is_strong =
         |words: &SplitWords| words.is_strongly(Role::Train) || words.is_strongly(Role::Test);
     let strong = those(&is_strong);
-    // `xtrain` or `xtest` is hardly a class, so that a weaker counterpart suffices.
+    // `xtrain` or `xtest` is hardly a class, so a weaker counterpart suffices.
     let is_joined =
         any(&|words| words.role.is_some_and(|(_, evidence)| evidence == Evidence::Joined));
     let counts =
@@ -98,7 +98,7 @@ fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
     if any(&|words| counts(words, Role::Train)) && any(&|words| counts(words, Role::Test)) {
         return counted;
     }
-    // A lone `Dev` among classes is a name, a `dev` beside another part of a split is not.
+    // A lone `Dev` among classes is a name; a `dev` beside another part of a split is not.
     if any(&|words| words.is_whole && (!words.is_ambiguous || strong.len() > 1)) {
         return strong;
     }
@@ -109,7 +109,7 @@ fn suspects<'a>(names: &[(&'a OsStr, SplitWords)]) -> Vec<&'a OsStr> {
     // in `x`.
     let is_train = |words: &SplitWords| words.role == Some((Role::Train, Evidence::Word));
     for (_, own) in names.iter().filter(|(_, words)| is_train(words)) {
-        // The name itself is among them.
+        // The name itself is counted.
         let alike = those(&|other| own.shares_start(other));
         let ends_alike = those(&|other| own.shares_end(other));
         if alike.len() > 1 {

@@ -1,8 +1,8 @@
-//! What the name of one folder says about a split.
+//! What the name of one folder indicates about a split.
 
 use std::ffi::OsStr;
 
-/// Words by which people name a training set, and the other parts of a data set.
+/// Words that name a training set, and the other parts of a data set.
 const TRAINS: [&str; 6] = ["train", "training", "trn", "trainval", "trainvalid", "traintest"];
 const TESTS: [&str; 12] = [
     "test",
@@ -26,8 +26,8 @@ const AMBIGUOUS: [&str; 9] =
 /// Ordinary words that name the other part beside a training set.
 const COUNTERPARTS: [&str; 6] = ["unseen", "query", "queries", "gallery", "probe", "probes"];
 
-/// What may be joined to other letters, as in `xtest`. Those of the second list are parts of too
-/// many words, such as `valley`, to count except beside a name such as `xtrain` or `xtest`.
+/// Words that may be joined to other letters, as in `xtest`. Those of the second list are parts of
+/// too many words, such as `valley`, to count except beside a name such as `xtrain` or `xtest`.
 const JOINED_TESTS: [&str; 4] = ["test", "valid", "holdout", "heldout"];
 const JOINED_COUNTERPARTS: [&str; 9] =
     ["val", "vld", "dev", "tst", "held", "unseen", "query", "gallery", "probe"];
@@ -144,7 +144,7 @@ pub(super) enum Evidence {
     Joined,
     /// By an ordinary word, which alone is a class.
     Counterpart,
-    /// By what is part of many words, which counts only beside [`Joined`](Self::Joined).
+    /// By a word that is part of many words, which counts only beside [`Joined`](Self::Joined).
     Weak,
 }
 
@@ -157,7 +157,7 @@ pub(super) struct SplitWords {
     pub(super) role: Option<(Role, Evidence)>,
     /// Whether the whole name, apart from digits and punctuation, is that of a part of a split.
     pub(super) is_whole: bool,
-    /// Whether the name is, without digits, a word that names other things too.
+    /// Whether the name, without digits, is a word that names other things too.
     pub(super) is_ambiguous: bool,
 }
 
@@ -223,7 +223,7 @@ fn joined_role(name: &str, words: &[String]) -> Option<(Role, Evidence)> {
     if any(&["train"]) {
         return Some((Role::Train, Evidence::Joined));
     }
-    // MNIST's name of its test set. Its digits separate words.
+    // MNIST's name for its test set. Its digits separate words.
     (any(&JOINED_TESTS) || name.to_lowercase().contains("t10k"))
         .then_some((Role::Test, Evidence::Joined))
 }

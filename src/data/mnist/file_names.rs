@@ -23,18 +23,18 @@ pub(super) enum Content {
     Labels,
 }
 
-/// What a file's name says about its contents: `[set-]part-content-idxN-ubyte[.gz]`, in upper or
-/// lower case. Unpackers and copies write `.` or `_` in place of any `-`, so the three are alike.
+/// The parts of a file's name: `[set-]part-content-idxN-ubyte[.gz]`, in upper or lower case.
+/// Unpackers and copies write `.` or `_` in place of any `-`, so the three are equivalent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileName {
     /// Prefix as [`set_name`] writes it; empty for MNIST's own names.
     pub(super) set: String,
     pub(super) part: Part,
     pub(super) content: Content,
-    /// Of several files with the same role, the one of lowest rank is read: unpacked before packed,
-    /// MNIST's own spelling before others.
+    /// Of several files with the same role, the one of the lowest rank is read: unpacked before
+    /// packed, MNIST's own spelling before others.
     rank: [bool; 3],
-    /// The whole name, so that two spellings of one rank stay two files.
+    /// The whole name, so two spellings of one rank remain two files.
     spelling: String,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Sets<'a> {
         self.files.is_empty()
     }
 
-    /// The only set. If there is none, MNIST itself, so that the error names its files as missing.
+    /// The only set. If there is none, MNIST itself, so the error names its files as missing.
     pub(super) fn only(&self) -> Result<String, DataError> {
         let sets: BTreeSet<&String> = self.files.keys().map(|name| &name.set).collect();
         if sets.len() > 1 {
@@ -109,7 +109,7 @@ impl<'a> Sets<'a> {
     }
 
     fn file(&self, set: &str, part: Part, content: Content) -> Result<PathBuf, DataError> {
-        // In order of name, so of rank.
+        // Sorted by name, hence by rank.
         let mut fitting = self
             .files
             .iter()
@@ -135,7 +135,7 @@ fn expected(set: &str, part: Part, content: Content) -> String {
     format!("{name} or {name}.gz{other} (or `.` or `_` for any `-`)")
 }
 
-/// What [`Sets`] looks for.
+/// The names that [`Sets`] looks for.
 pub(in crate::data) fn looked_for() -> String {
     "train-images-idx3-ubyte and so on, with or without .gz (MNIST), or with a prefix (EMNIST)"
         .into()

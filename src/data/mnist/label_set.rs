@@ -1,6 +1,6 @@
-//! The classes that the labels of MNIST's and EMNIST's files stand for.
+//! The classes that the labels in files of MNIST and EMNIST represent.
 
-/// What the labels in a file stand for.
+/// The classes that the labels in a file represent.
 ///
 /// EMNIST's class names are those of its mapping files: digits, then capital letters, then small
 /// letters.

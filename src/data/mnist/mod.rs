@@ -1,4 +1,4 @@
-//! MNIST and the sets in its format: four idx files, as they are or packed by gzip.
+//! MNIST and the sets in its format: four idx files, plain or packed by gzip.
 //!
 //! | file | holds |
 //! |---|---|
@@ -52,11 +52,12 @@ const MARGIN: usize = 2;
 /// within one form only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// `[1, 28, 28]`, as it is.
+    /// `[1, 28, 28]`, unchanged.
     Original,
     /// `[1, 32, 32]`, with a margin of two black pixels: a power of two for squeezes.
     Padded,
-    /// `[3, 32, 32]`, the padded image three times: what Kingma & Dhariwal 2018 train Glow on.
+    /// `[3, 32, 32]`, the padded image three times: the data on which Kingma & Dhariwal 2018 train
+    /// Glow.
     PaddedRgb,
 }
 
@@ -93,7 +94,7 @@ pub fn read_files(
     read_labelled(images, labels, form, label_set)
 }
 
-/// The images and labels of one pair of files, in file order, whatever the files are called.
+/// The images and labels of one pair of files with any names, in file order.
 ///
 /// # Errors
 ///
@@ -125,7 +126,7 @@ pub fn read_labelled(
     let class = |(record, &found): (usize, &u8)| match found.checked_sub(min).map(u16::from) {
         Some(class) if usize::from(class) < names.len() => Ok(class),
         _ => {
-            // At most 256 names: a byte counts them from 0.
+            // At most 256 names, so a byte can count them from 0.
             let max = (names.len() + usize::from(min)).saturating_sub(1) as u8;
             Err(DataError::LabelOutOfRange { path: labels_path.into(), record, min, max, found })
         }
@@ -135,7 +136,7 @@ pub fn read_labelled(
     Images::new(formed(pixels, form), form.shape())?.with_labels(labels)
 }
 
-/// The folder of the four files.
+/// The training and test set in a folder of four files.
 ///
 /// # Errors
 ///
@@ -165,8 +166,8 @@ pub fn read_dir(dir: impl AsRef<Path>, form: Form) -> Result<Split, DataError> {
 ///
 /// # Errors
 ///
-/// [`DataError::MissingFile`] for the first of the four files that exists under none of its names;
-/// and the errors of [`read_files`].
+/// [`DataError::MissingFile`] for the first of the four files that is missing under all of its
+/// names; and the errors of [`read_files`].
 pub fn read_set(dir: impl AsRef<Path>, set: &str, form: Form) -> Result<Split, DataError> {
     read(&Sets::of(dir.as_ref())?, set, form)
 }
