@@ -1,5 +1,5 @@
-//! Masked autoencoder: a dense network whose parameters for one number depend on the numbers before
-//! it alone.
+//! Masked autoencoder: a dense network whose parameters for an element depend only on the elements
+//! before it.
 //! ```text
 //! h_0 = (x, context)
 //! h_i = φ((W_i ∘ M_i)·h_{i−1} + b_i)     one for each hidden width
@@ -7,32 +7,38 @@
 //! ```
 //! | degree of | is |
 //! |---|---|
-//! | number `order[i]` of `x`, and its parameters | `i + 1`, in `1..=D` |
+//! | element `order[i]` of `x`, and its parameters | `i + 1`, in `1..=D` |
 //! | the condition | 0 |
 //! | unit `k` of a hidden layer of width `w` | `least + ⌊k·(D − least)/w⌋`, in `least..D`, where `least` is 0 with a condition or if `D = 1`, else 1 |
 //!
-//! A hidden unit is connected to what has its degree or less, the parameters of a number to hidden
-//! units of less than its degree: what they depend on has a smaller degree than the number itself.
-//! So the first number's parameters depend on the condition, or are constants. Units of degree 0
-//! see the condition alone; they are how the first number does.
+//! A hidden unit is connected to inputs and units of its degree or less. The parameters of an
+//! element are connected to hidden units of a smaller degree than that of the element. All that
+//! they depend on therefore has a smaller degree than the element itself. The parameters of the
+//! first element depend on the condition, or are constants. Units of degree 0 depend only on the
+//! condition; the parameters of the first element depend on it through them.
 //!
-//! A hidden layer narrower than `D` leaves degrees out: numbers between two of them in the order
-//! are then seen through the next only. Widths of several times `D` are usual.
+//! A hidden layer narrower than `D` omits some degrees. An element whose degree lies between two of
+//! its degrees is then seen only through the next larger one. Widths of several times `D` are
+//! usual.
+//!
+//! # Initialisation
+//! The weights of the hidden layers are uniform within `±1/√fan_in`. The weights of the last layer
+//! are 0, and its bias holds the law's initial parameters ([`NetSite::theta_init`]).
 //!
 //! # Start
 //! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its
 //! bias at the law's start ([`NetSite::theta_init`]).
 //!
 //! # Records
-//! The order and the degrees that follow from it are integer parameters, saved with the weights: a
-//! checkpoint computes what it computed, also in a network that was built with another order.
+//! The order and the degrees that follow from it are integer parameters, saved with the weights. A
+//! loaded network therefore uses the saved order, also if it was built with another.
 //!
 //! # Cost
-//! That of dense layers; the mask is applied to the weights, not to the batch.
+//! That of dense layers. The mask is applied to the weights, not to the batch.
 //!
 //! # Reference
-//! Germain et al. 2015. Differs: degrees of hidden units are spread evenly, not drawn; a condition
-//! has a degree of its own.
+//! Germain et al. 2015. Differs: degrees of hidden units are spread evenly, not sampled; a
+//! condition has its own degree.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -53,7 +59,7 @@ use crate::tensor::parameter;
 pub struct MadeConfig {
     /// Width of each hidden layer, first to last. Empty: theta is linear in the input.
     pub hidden: Vec<usize>,
-    /// Which element comes first.
+    /// The order of the elements.
     #[serde(default = "Order::natural")]
     pub order: Order,
     /// Nonlinearity after the hidden layers.
@@ -64,8 +70,8 @@ pub struct MadeConfig {
 impl Config for MadeConfig {}
 
 impl MadeConfig {
-    /// Hidden layers of these widths, each followed by [`Activation::Silu`], and elements in their
-    /// own order.
+    /// Hidden layers of these widths, each followed by [`Activation::Silu`], and elements in
+    /// natural order.
     pub fn new(hidden: impl Into<Vec<usize>>) -> Self {
         Self { hidden: hidden.into(), order: Order::Natural, activation: Activation::Silu }
     }
@@ -119,7 +125,7 @@ impl NetConfig<2> for MadeConfig {
         Ok(Made { hidden, output, order, activation: self.activation, n_params })
     }
 
-    /// Weights and biases, without the order and the degrees, which are integers.
+    /// Weights and biases. The order and the degrees are integers and are not counted.
     fn num_params(&self, site: &NetSite<2>) -> Result<usize, ConfigError> {
         const NAME: &str = "MadeConfig";
         site.validate(NAME)?;
@@ -144,7 +150,7 @@ pub struct Made {
     pub hidden: Vec<MaskedLinear>,
     /// Last layer, `-> params·D`.
     pub output: MaskedLinear,
-    /// Indices of the numbers, first to last, `[D]`.
+    /// Indices of the elements, first to last, `[D]`.
     pub order: Param<Tensor<1, Int>>,
     #[module(skip)]
     activation: Activation,

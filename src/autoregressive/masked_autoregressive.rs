@@ -1,21 +1,22 @@
-//! Masked autoregressive layer: every number is transformed by a law whose parameters depend on the
-//! numbers before it.
+//! Masked autoregressive layer: every element is transformed by a law whose parameters depend only
+//! on the elements before it.
 //! ```text
 //! theta = net(x, context)                 theta_i depends only on the elements before x_i
 //! forward   z_i = law(x_i; theta_i)       all at once
 //! inverse   x_i = law⁻¹(z_i; theta_i)     one after the other, in the net's order
 //! log_det   Σ_i ln ∂z_i/∂x_i              of the law
 //! ```
-//! The Jacobian is triangular in the net's order, with the law's derivatives on the diagonal.
+//! The Jacobian is triangular in the order of the network, with the law's derivatives on the
+//! diagonal.
 //!
 //! # Cost
-//! Forward: one pass of the net. Inverse: `D` passes of the net, and the law's inverse once for
-//! each number, after one device-to-host copy of the order. [`crate::Invert`] turns this round into
-//! the inverse autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose
-//! densities cost `D`.
+//! Forward: one pass of the network. Inverse: one device-to-host copy of the order, then `D` passes
+//! of the network and one inverse of the law for each element. [`crate::Invert`] gives the inverse
+//! autoregressive flow of Kingma et al. 2016, whose samples cost one pass and whose densities cost
+//! `D`.
 //!
 //! # Reference
-//! Papamakarios et al. 2017; with laws other than the affine one, Huang et al. 2018 and Durkan et
+//! Papamakarios et al. 2017; with other laws than the affine one, Huang et al. 2018 and Durkan et
 //! al. 2019.
 //!
 //! # Example
@@ -58,17 +59,17 @@ use crate::tensor::per_example::sum_event;
 
 const NAME: &str = "MaskedAutoregressiveConfig";
 
-/// Configuration of [`MaskedAutoregressive`]: the law and the network, of which neither is told a
-/// width.
+/// Configuration of [`MaskedAutoregressive`]: the law and the network. All widths are derived from
+/// the site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedAutoregressiveConfig<L, N> {
     /// The law of every element.
     pub law: L,
-    /// The network that gives its parameters.
+    /// The network that computes its parameters.
     pub net: N,
-    /// Start of the law's parameters: one value for each parameter, the same for every element.
-    /// `None`: the law's own start ([`Law::theta_init`]).
+    /// Initial parameters of the law: one value for each parameter, the same for every element.
+    /// `None`: those of the law ([`Law::theta_init`]).
     #[serde(default)]
     pub theta_init: Option<Vec<f64>>,
 }
@@ -76,17 +77,17 @@ pub struct MaskedAutoregressiveConfig<L, N> {
 impl<L: Config, N: Config> Config for MaskedAutoregressiveConfig<L, N> {}
 
 impl<L, N> MaskedAutoregressiveConfig<L, N> {
-    /// The law's parameters start at the law's own start.
+    /// The law defines its initial parameters.
     pub fn new(law: L, net: N) -> Self {
         Self { law, net, theta_init: None }
     }
 
-    /// The same with another start of the law's parameters.
+    /// The same with other initial parameters of the law.
     pub fn with_theta_init(self, theta_init: Option<Vec<f64>>) -> Self {
         Self { theta_init, ..self }
     }
 
-    /// The law, and what the network is told.
+    /// The law, and the site of the network.
     fn parts<C: Features<2>>(&self, site: &Site<2, C>) -> Result<(L::Law, NetSite<2>), ConfigError>
     where
         L: LawConfig,
@@ -130,14 +131,14 @@ where
 /// Masked autoregressive layer of a [`Law`] and an [`AutoregressiveNet`]. The formulas head this
 /// module.
 ///
-/// Built by [`MaskedAutoregressiveConfig`], which tells the network where the law's parameters
-/// start.
+/// Built by [`MaskedAutoregressiveConfig`], which passes the law's initial parameters to the
+/// network.
 #[derive(Module, Debug)]
 #[non_exhaustive]
 pub struct MaskedAutoregressive<L, N> {
     /// The law of every element.
     pub law: L,
-    /// The network that gives its parameters.
+    /// The network that computes its parameters.
     pub conditioner: Conditioned<N>,
 }
 
@@ -175,8 +176,8 @@ where
     fn inverse(&self, z: Tensor<2>, context: &C) -> Tensor<2> {
         check_shape(self.output_shape_given(z.dims(), context));
         let [batch, _] = z.dims();
-        // Numbers that are not known yet are read through weights that are cut: any finite one
-        // does.
+        // Elements that are not known yet are multiplied by weights that are masked to 0, so any
+        // finite value serves.
         let mut x = z.zeros_like();
         for index in self.conditioner.net.order() {
             let theta = self.conditioner.forward(x.clone(), context).narrow(2, index, 1);

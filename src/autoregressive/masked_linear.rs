@@ -1,30 +1,30 @@
-//! Dense layer of which some connections are cut.
+//! Dense layer with masked connections.
 //! ```text
 //! y_j = Σ_{i: degree_i ≤ degree_j} W[i, j]·x_i + b_j        hidden layers ([`Cut::Later`])
 //! y_j = Σ_{i: degree_i < degree_j} W[i, j]·x_i + b_j        last layer ([`Cut::SameAndLater`])
 //! ```
-//! The degrees are integer parameters, saved with the weights: a checkpoint cuts what it was
-//! trained without, also in a layer that was built with others. The mask follows from them; a
-//! weight that is cut is read as 0 and gets the gradient 0.
+//! The degrees are integer parameters, saved with the weights. A loaded layer therefore has the
+//! mask that it was trained with, also if it was built with other degrees. The mask follows from
+//! the degrees. A masked weight is read as 0 and its gradient is 0.
 
 use burn::module::{Module, Param, ParamId};
 use burn::nn::Linear;
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// Which connections are cut.
+/// Which connections are masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// Those from a larger degree to a smaller.
+    /// Those from a larger degree to a smaller one.
     Later,
-    /// Those, and the ones between equal degrees.
+    /// Those, and those between equal degrees.
     SameAndLater,
 }
 
 /// Dense layer with a mask. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct MaskedLinear {
-    /// The layer, weights `[in, out]`. Those that are cut hold values that are never used.
+    /// The layer, weights `[in, out]`. The values of masked weights are never used.
     pub linear: Linear,
     /// Degrees of the inputs, `[in]`.
     pub inputs: Param<Tensor<1, Int>>,
@@ -46,6 +46,8 @@ impl MaskedLinear {
         Self { linear, inputs: indices(inputs, device), outputs: indices(outputs, device), cut }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// `[batch, in]` to `[batch, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
@@ -61,7 +63,7 @@ impl MaskedLinear {
     }
 }
 
-/// Whole numbers that are saved with a module.
+/// Integers that are saved with a module.
 pub(super) fn indices(values: &[usize], device: &Device) -> Param<Tensor<1, Int>> {
     let data: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     let data = TensorData::new(data, [values.len()]);

@@ -1,4 +1,4 @@
-//! Autoregressive layers: every number of a vector is transformed given those before it.
+//! Autoregressive layers: each element of a vector is transformed given the elements before it.
 
 pub mod made;
 pub mod masked_autoregressive;
@@ -10,14 +10,14 @@ pub use made::{Made, MadeConfig};
 pub use masked_autoregressive::{MaskedAutoregressive, MaskedAutoregressiveConfig};
 pub use masked_linear::MaskedLinear;
 
-/// A network from a vector to parameters for each of its elements, of which those for one element
-/// depend on the elements before it alone.
+/// A network from a vector to parameters for each of its elements. The parameters of an element
+/// depend only on the elements before it.
 ///
 /// As a [`Net`] it reads the whole vector: identity and transformed half are the same.
 pub trait AutoregressiveNet: Net<2> {
-    /// Indices of the numbers, first to last: the parameters of number `order()[i]` depend on
-    /// numbers `order()[..i]` and the condition.
+    /// Indices of the elements, first to last: the parameters of element `order()[i]` depend on the
+    /// elements `order()[..i]` and the condition.
     ///
-    /// Read by the host, where it is a parameter.
+    /// Needs a device-to-host copy if the order is a parameter.
     fn order(&self) -> Vec<usize>;
 }

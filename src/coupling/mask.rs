@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A division of the elements of an example in two, kept and changed for
-/// [`Half::First`](crate::Half::First), the reverse for [`Half::Second`](crate::Half::Second).
+/// Divides the elements of an example in two halves. With [`Half::First`](crate::Half::First) as
+/// the identity half, the elements of the first half pass unchanged and the others are transformed;
+/// with [`Half::Second`](crate::Half::Second), the reverse.
 ///
 /// For an image of two channels and 2x4 positions, `1` for the elements in the first half:
 /// ```text
@@ -12,9 +13,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mask {
-    /// Every other channel, the first of them in the first half.
+    /// Every other channel; the first channel is in the first half.
     Alternating,
-    /// Every other position on the axes after the channels, the first of them in the first half
+    /// Every other position on the axes after the channels; the first position is in the first half
     /// (Dinh et al. 2017 §3.4).
     Checkerboard,
     /// `true` for the elements in the first half, row by row.
@@ -22,9 +23,8 @@ pub enum Mask {
 }
 
 impl Mask {
-    /// How many elements of an example of this shape, batch axis left out, are in the first half.
-    /// Nothing is repeated for each element of the shape, only for those that [`Mask::Explicit`]
-    /// lists.
+    /// Number of elements of an example of this shape, without the batch axis, that are in the
+    /// first half. The work does not grow with the shape, only with the list of [`Mask::Explicit`].
     pub(super) fn first_half_size(&self, shape: &[usize]) -> usize {
         let odd = |length: usize| !length.is_multiple_of(2);
         let positions =
@@ -35,8 +35,8 @@ impl Mask {
                 shape.first().map_or(0, |channels| channels.div_ceil(2)).saturating_mul(positions)
             }
             Self::Checkerboard => {
-                // There are as many even as odd positions, unless every side is odd: then one more
-                // is even.
+                // There are as many even as odd positions, unless all sides are odd. Then there is
+                // one more even position.
                 let more = usize::from(shape.iter().skip(1).all(|&length| odd(length)));
                 let even = positions / 2 + more;
                 shape.first().map_or(0, |channels| channels.saturating_mul(even))
@@ -44,7 +44,8 @@ impl Mask {
         }
     }
 
-    /// Whether each element of an example of this shape, batch axis left out, is in the first half.
+    /// Whether each element of an example of this shape, without the batch axis, is in the first
+    /// half.
     pub(super) fn first_half(&self, shape: &[usize]) -> Vec<bool> {
         let n: usize = shape.iter().product();
         let positions: usize = shape.iter().skip(1).product();

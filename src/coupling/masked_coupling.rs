@@ -9,7 +9,7 @@
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
 //! | `identity` | indices of the elements with `m = 1`, row by row | `[K]`, integers | no |
-//! | `transformed` | those of the others | `[dims − K]`, integers | no |
+//! | `transformed` | indices of the other elements | `[dims − K]`, integers | no |
 //!
 //! The network reads the whole example, with zeros in place of the transformed elements, and
 //! computes parameters for the whole example; those of the identity half are not used. One network
@@ -92,20 +92,20 @@ use crate::tensor::half::Half;
 use crate::tensor::limit::{per_example, sum};
 use crate::tensor::per_example::{flatten, sum_event};
 
-/// Most elements of an example: the layer holds an index of 8 bytes for each, 8 GiB for as many as
-/// this.
+/// Largest number of elements of an example. The layer holds an index of 8 bytes for each: 8 GiB at
+/// this number.
 const MOST_ELEMENTS: usize = 1 << 30;
 
 const NAME: &str = "MaskedCouplingConfig";
 
-/// Configuration of [`MaskedCoupling`]: the law, the network, of which neither is told a width, and
-/// the mask.
+/// Configuration of [`MaskedCoupling`]: the law, the network and the mask. All widths are derived
+/// from the site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskedCouplingConfig<L, N> {
-    /// The law of the elements that are transformed.
+    /// The law of the transformed elements.
     pub law: L,
-    /// The network that gives its parameters.
+    /// The network that computes its parameters.
     pub net: N,
     /// How the elements of an example are divided.
     pub mask: Mask,
@@ -136,7 +136,7 @@ impl<L, N> MaskedCouplingConfig<L, N> {
         Self { theta_init, ..self }
     }
 
-    /// Whether the mask divides examples of shape `shape[1..]`.
+    /// Checks that the mask divides examples of shape `shape[1..]`.
     fn check_mask<const D: usize>(&self, shape: [usize; D]) -> Result<(), ConfigError> {
         let example = &shape[1..];
         if example.is_empty() || example.contains(&0) {
@@ -162,14 +162,14 @@ impl<L, N> MaskedCouplingConfig<L, N> {
         Ok(())
     }
 
-    /// Indices of the elements of the identity half and of those that are transformed.
+    /// Indices of the elements of the identity half and of the transformed elements.
     fn elements(&self, example: &[usize]) -> (Vec<i64>, Vec<i64>) {
         let first = self.mask.first_half(example);
         (0..first.len() as i64)
             .partition(|&element| first[element as usize] == (self.identity == Half::First))
     }
 
-    /// The law, and what the network is told.
+    /// The law, and the site of the network.
     fn parts<const D: usize, C: Features<D>>(
         &self,
         site: &Site<D, C>,
@@ -227,23 +227,23 @@ where
 /// Coupling with a mask. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct MaskedCoupling<L, N> {
-    /// The law of the elements that are transformed.
+    /// The law of the transformed elements.
     pub law: L,
-    /// The network that gives its parameters, for every element.
+    /// The network that computes its parameters, for every element.
     pub conditioner: Conditioned<N>,
     /// Indices of the elements that pass unchanged, `[K]`.
     pub identity: Param<Tensor<1, Int>>,
-    /// Indices of the elements that are transformed, `[dims − K]`.
+    /// Indices of the transformed elements, `[dims − K]`.
     pub transformed: Param<Tensor<1, Int>>,
     #[module(skip)]
     shape: Vec<usize>,
 }
 
-/// A batch taken apart.
+/// A batch divided into its two halves.
 struct Parts {
     identity: Tensor<2>,
     transformed: Tensor<2>,
-    /// Where each element is in `[identity, transformed]`.
+    /// The position of each element in `[identity, transformed]`.
     places: Tensor<1, Int>,
 }
 
@@ -255,7 +255,7 @@ impl Parts {
             .reshape(dims)
     }
 
-    /// What the network reads: zeros in place of what is transformed.
+    /// The input of the network: zeros in place of the transformed elements.
     fn masked<const D: usize>(&self, dims: [usize; D]) -> Tensor<D> {
         self.join(self.transformed.zeros_like(), dims)
     }
@@ -330,7 +330,7 @@ where
         (parts.join(x, dims), sum_event(log_derivative))
     }
 
-    /// As that of [`crate::Coupling`]: the network runs once, with a graph.
+    /// As in [`crate::Coupling`], the network runs once, with a graph.
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
@@ -361,7 +361,7 @@ where
         let Some(through_transformed) = transformed.grad_remove(&mut gradients) else {
             unreachable!("a law depends on its input")
         };
-        // A network may ignore what it is given.
+        // A network may ignore its input.
         let identity = match identity_leaf.grad_remove(&mut gradients) {
             Some(through_network) => grads.identity + through_network,
             None => grads.identity,

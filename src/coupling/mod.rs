@@ -38,13 +38,13 @@ use crate::tensor::finite::all_finite;
 use crate::tensor::limit::sum;
 use crate::tensor::per_example::{flatten, sum_event};
 
-/// Configuration of [`Coupling`]: the law and the network, of which neither is told a width.
+/// Configuration of [`Coupling`]: the law and the network. All widths are derived from the site.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CouplingConfig<L, N> {
     /// The law of the transformed half.
     pub law: L,
-    /// The network that gives its parameters.
+    /// The network that computes its parameters.
     pub net: N,
     /// The half that passes unchanged.
     #[serde(default = "Half::first")]
@@ -128,13 +128,13 @@ where
 pub struct Coupling<L, N> {
     /// The law of the transformed half.
     pub law: L,
-    /// The network that gives its parameters.
+    /// The network that computes its parameters.
     pub conditioner: Conditioned<N>,
     #[module(skip)]
     identity: Half,
 }
 
-/// Shapes of the half that passes unchanged and of the other.
+/// Shapes of the identity half and of the transformed half.
 fn half_shapes<const D: usize>(identity: Half, shape: [usize; D]) -> ([usize; D], [usize; D]) {
     let half = |channels: usize| {
         std::array::from_fn(|axis| if axis == 1 { channels } else { shape[axis] })
@@ -204,7 +204,7 @@ where
     }
 
     /// The network reads the identity half, which need not be rebuilt. It runs once, with a graph,
-    /// and its output serves the inverse of the law as well.
+    /// and the inverse of the law uses its output too.
     fn pull_back(&self, back: Cotangent<D>, context: &C, replay: &mut Replay<C>) -> Cotangent<D> {
         let Cotangent { z, grad_z, grad_log_det } = back;
         let device = graph_device(self, &z);
@@ -227,7 +227,7 @@ where
         let Some(through_law) = leaf.grad_remove(&mut gradients) else {
             unreachable!("a coupling depends on its input")
         };
-        // A network may ignore what it is given.
+        // A network may ignore its input.
         let grad_x = match identity.grad_remove(&mut gradients) {
             Some(through_network) => {
                 let (grad_identity, grad_transformed) = self.identity.split(through_law);
@@ -259,7 +259,8 @@ where
     }
 }
 
-/// All positions of a channel in a row: `[batch, channels, ...]` to `[batch, channels, positions]`.
+/// Flattens the positions of each channel: `[batch, channels, ...]` to
+/// `[batch, channels, positions]`.
 fn positions<const D: usize>(x: Tensor<D>) -> Tensor<3> {
     let dims = x.dims();
     x.reshape([dims[0], dims[1], dims[2..].iter().product()])

@@ -1,20 +1,21 @@
-//! Independent normal latents whose means and log-scales a network gives from the condition.
+//! Independent normal latents whose means and log-scales a network computes from the condition.
 //! ```text
 //! (s, μ) = theta = network(context)                             [batch, 2, dims]
 //! ln p(z | context) = −Σ ( ½ ((z − μ)·exp(−s))² + s + ½ ln 2π )
 //! sample   μ + temperature·exp(s)·N(0, 1)
 //! ```
-//! The network reads the condition as its input and gives two parameters for each latent: the prior
-//! of a class, or of latents that were factored out given those that were not. The order of the
-//! parameters is that of the law [`AffineForm::Normal`](crate::law::AffineForm). A data-dependent
-//! start of the network happens when the flow is started.
+//! The network takes the condition as its input and outputs two parameters for each latent. This is
+//! the prior of a class, or of factored-out latents given the remaining ones. The order of the
+//! parameters is that of the law [`AffineForm::Normal`](crate::law::AffineForm). A network with
+//! data-dependent initialisation is initialised together with the flow.
 //!
 //! # Numerics
-//! `exp(−s)` overflows f32 at `s < −88`. A network whose last layer starts at zero starts at the
-//! standard normal distribution.
+//! `exp(−s)` overflows float32 at `s < −88`. With a network whose last layer is initialised to
+//! zero, the prior is initially the standard normal distribution.
 //!
 //! # Reference
-//! The learned prior of Glow's released code (Kingma & Dhariwal 2018), one network instead of two.
+//! The learned prior of Glow's released code (Kingma & Dhariwal 2018), with one network instead of
+//! two.
 //!
 //! # Example
 //! ```
@@ -44,21 +45,21 @@ use crate::bijector::Site;
 use crate::conditioner::{Conditioned, Net, NetConfig, NetSite};
 use crate::error::{ConfigError, ShapeError, check_shape, check_shape_size};
 
-/// Parameters of each latent: log-scale and mean.
+/// Number of parameters of each latent: log-scale and mean.
 const N_PARAMS: usize = 2;
 
 /// Configuration of [`ConditionalNormal`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConditionalNormalConfig<N> {
-    /// The network that reads the condition.
+    /// The network that takes the condition.
     pub net: N,
 }
 
 impl<N: Config> Config for ConditionalNormalConfig<N> {}
 
 impl<N> ConditionalNormalConfig<N> {
-    /// The prior with means and log-scales from a network of `net`.
+    /// A prior whose means and log-scales come from the network `net`.
     pub fn new(net: N) -> Self {
         Self { net }
     }
@@ -70,7 +71,7 @@ impl<const D: usize, const K: usize, N: NetConfig<K>> PriorConfig<D, Tensor<K>>
     type Prior = ConditionalNormal<N::Net>;
 
     fn build(&self, site: &Site<D, Tensor<K>>) -> Result<Self::Prior, ConfigError> {
-        // The condition of a site is one tensor with K axes.
+        // The condition of a site is a single tensor with K axes.
         let mut condition = [1; K];
         for part in site.context().parts() {
             condition.copy_from_slice(part);
@@ -83,8 +84,8 @@ impl<const D: usize, const K: usize, N: NetConfig<K>> PriorConfig<D, Tensor<K>>
     }
 }
 
-/// Latents with as many axes as the condition: the same, or, where the two differ, their elements
-/// in a row.
+/// A shape of the latents with as many axes as the condition: unchanged if the numbers of axes are
+/// equal, otherwise with the elements on axis 1.
 fn as_latents<const D: usize, const K: usize>(shape: [usize; D]) -> [usize; K] {
     let mut latents = [1; K];
     latents[0] = shape[0];
@@ -99,12 +100,12 @@ fn as_latents<const D: usize, const K: usize>(shape: [usize; D]) -> [usize; K] {
 /// Normal prior given a condition. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct ConditionalNormal<N> {
-    /// Gives log-scales and means from the condition.
+    /// The network that computes log-scales and means from the condition.
     pub conditioner: Conditioned<N>,
 }
 
 impl<N> ConditionalNormal<N> {
-    /// Whether the network takes the condition, and gives two parameters for each element of
+    /// Checks that the network accepts the condition and outputs two parameters for each element of
     /// latents of shape `dims`.
     fn fits<const D: usize, const K: usize>(
         &self,
@@ -128,7 +129,8 @@ impl<N> ConditionalNormal<N> {
     /// Log-scales and means of latents of shape `dims`.
     ///
     /// # Panics
-    /// If the network does not give two parameters for each of them.
+    /// With the text of [`ShapeError`], if the network does not output two parameters for each of
+    /// them.
     fn parameters<const D: usize, const K: usize>(
         &self,
         dims: [usize; D],

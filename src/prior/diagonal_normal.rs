@@ -5,13 +5,13 @@
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `μ` | means | `[1, ...]`, an example | yes |
-//! | `s` | log-scales | `[1, ...]`, an example | yes |
+//! | `μ` | means | `[1, ...]`, one example | yes |
+//! | `s` | log-scales | `[1, ...]`, one example | yes |
 //!
-//! Starts as the standard normal distribution. `no_grad` of the module keeps it where it is.
+//! It is initially the standard normal distribution. `no_grad` of the module keeps it fixed.
 //!
 //! # Numerics
-//! `exp(−s)` overflows f32 at `s < −88`.
+//! `exp(−s)` overflows float32 at `s < −88`.
 //!
 //! # Example
 //! ```
@@ -45,7 +45,7 @@ pub struct DiagonalNormal<const D: usize> {
 }
 
 impl<const D: usize> DiagonalNormal<D> {
-    /// The prior of latents of shape `shape[1..]`, as the standard normal distribution.
+    /// The prior of latents of shape `shape[1..]`, initially the standard normal distribution.
     pub fn new(shape: [usize; D], device: &Device) -> Self {
         let mut one = shape;
         one[0] = 1;
@@ -66,7 +66,7 @@ pub(super) fn log_normal<const D: usize>(
     sum_event(scaled.square().mul_scalar(-0.5) - log_scale.add_scalar(0.5 * (2.0 * PI).ln()))
 }
 
-/// A prior for latents of a shape is its own configuration where such latents arrive.
+/// A prior for latents of one shape is its own configuration where latents of this shape arrive.
 impl<const D: usize, C: Context> PriorConfig<D, C> for DiagonalNormal<D> {
     type Prior = Self;
 

@@ -1,4 +1,4 @@
-//! Distributions of the latents.
+//! Distributions over the latents.
 
 pub mod conditional_normal;
 pub mod diagonal_normal;
@@ -20,22 +20,24 @@ use crate::conditioner::Net;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
-/// A distribution over tensors with `D` axes, the first of them the batch, given a condition `C`.
+/// A distribution over tensors with `D` axes, the first of which is the batch, given a condition
+/// `C`.
 ///
 /// A prior without a condition is implemented for every `C` and ignores it, as a
 /// [`Bijector`](crate::Bijector) is.
 pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
-    /// `ln p(z | context)` in nats.
+    /// `ln p(z | context)`, in nats.
     ///
     /// # Shapes
-    /// `[batch, ...]` to `[batch]`.
+    /// `z [batch, ...]` to `[batch]`.
     fn log_prob(&self, z: Tensor<D>, context: &C) -> Tensor<1>;
 
-    /// Draws from the prior, its spread about the mean multiplied by `temperature`.
+    /// Samples from the prior. `temperature` multiplies the deviation of the samples from their
+    /// mean.
     ///
     /// # Panics
-    /// With the text of [`ShapeError`], for a shape that does not fit the prior, or with more
-    /// elements than a tensor may have.
+    /// With the text of [`ShapeError`], if the shape does not fit the prior or has more elements
+    /// than a tensor may have.
     fn sample(
         &self,
         shape: [usize; D],
@@ -45,15 +47,15 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
         dtype: DType,
     ) -> Tensor<D>;
 
-    /// Data-dependent start, from the latents that the bijector makes of a first batch. The default
-    /// serves priors that take nothing from data.
+    /// Data-dependent initialisation, from the latents that the bijector computes from a first
+    /// batch. The default leaves the prior unchanged.
     fn initialize(self, z: Tensor<D>, context: &C) -> Self {
         let _ = (z, context);
         self
     }
 
-    /// Whether the prior knows latents of this shape, batch axis included. The default serves
-    /// priors of any shape.
+    /// Checks that the prior accepts latents of this shape, which includes the batch axis. The
+    /// default accepts every shape.
     ///
     /// # Errors
     /// The axis that does not fit.
@@ -62,20 +64,19 @@ pub trait Prior<const D: usize, C: Context = ()>: Module + ModuleDisplay {
         Ok(())
     }
 
-    /// [`Prior::check`] beside an actual condition. The default serves priors that ignore the
-    /// condition.
+    /// [`Prior::check`] together with an actual condition. The default ignores the condition.
     ///
     /// # Errors
-    /// The axis that does not fit, of the latents or of the condition.
+    /// The axis of the latents or of the condition that does not fit.
     fn check_given(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
         let _ = context;
         self.check(shape)
     }
 }
 
-/// A prior whose samples depend on its parameters by a differentiable function of noise that does
-/// not: their gradients are those of the samples' expectations. A mixture, which chooses a
-/// component for each sample, is none.
+/// A prior whose samples are a differentiable function of its parameters and of noise that does not
+/// depend on them. The gradient of a sample is then an estimate of the gradient of its expectation.
+/// A mixture chooses a component for each sample and is therefore not such a prior.
 pub trait ReparametrisedPrior<const D: usize, C: Context = ()>: Prior<D, C> {}
 
 impl<const D: usize, C: Context> ReparametrisedPrior<D, C> for StandardNormal {}
@@ -86,9 +87,9 @@ impl<const D: usize, const K: usize, N: Net<K>> ReparametrisedPrior<D, Tensor<K>
 {
 }
 
-/// A configuration of a prior. A prior without parameters is its own configuration.
+/// The configuration of a prior. A prior without parameters is its own configuration.
 pub trait PriorConfig<const D: usize, C: Context = ()> {
-    /// What it builds.
+    /// The prior that it builds.
     type Prior: Prior<D, C>;
 
     /// The prior of latents of the site's shape.

@@ -6,19 +6,19 @@
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
 //! | `ℓ` | unnormalised log-weights | `[K]` | yes |
-//! | `μ` | means, `dims` numbers per example | `[K, dims]` | yes |
+//! | `μ` | means, `dims` elements per example | `[K, dims]` | yes |
 //! | `s` | log-scales | `[K, dims]` | yes |
 //!
 //! The temperature acts within a component: at 0 the samples are the means. `no_grad` of the module
-//! keeps a mixture where it is.
+//! keeps the mixture fixed.
 //!
-//! # Start
-//! Means from `N(0, spread²)`, scales 1, equal weights: components that are equal have equal
-//! gradients and would stay equal.
+//! # Initialisation
+//! Means from `N(0, spread²)`, scales 1, equal weights. Equal components would have equal gradients
+//! and stay equal.
 //!
 //! # Numerics
-//! Nothing leaves log space: the sum over components is taken relative to the largest. Where
-//! squares overflow the density is 0, `−∞` nats. `exp(−s)` overflows f32 at `s < −88`.
+//! Everything is computed in log space: the sum over components is taken relative to the largest.
+//! Where squares overflow, the density is 0, `−∞` nats. `exp(−s)` overflows float32 at `s < −88`.
 //!
 //! # Cost
 //! `O(B·K·dims)` in time and memory.
@@ -59,20 +59,23 @@ use crate::tensor::per_example::flatten;
 /// Configuration of [`NormalMixture`].
 #[derive(Config, Debug)]
 pub struct NormalMixtureConfig {
-    /// Components `K`.
+    /// Number of components `K`.
     pub n_components: usize,
-    /// Standard deviation of the means at the start; 0 for a single component alone.
+    /// Standard deviation of the initial means. 0 is allowed for a single component only.
     #[config(default = 1.0)]
     pub spread: f64,
 }
 
 impl NormalMixtureConfig {
-    /// Whether the configuration describes a prior.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "NormalMixtureConfig";
         ConfigError::repeated(NAME, "n_components", self.n_components)?;
-        // Squares of draws must be float32 numbers with room to spare; means that are equal would
-        // stay equal.
+        // Squares of the means must be float32 values with room to spare. Equal means would stay
+        // equal.
         let (least, range) =
             if self.n_components > 1 { (1e-6, "[1e-6, 1e6]") } else { (0.0, "[0, 1e6]") };
         if (least..=1e6).contains(&self.spread) {
@@ -81,7 +84,8 @@ impl NormalMixtureConfig {
         Err(ConfigError::OutOfRange { config: NAME, field: "spread", range, found: self.spread })
     }
 
-    /// Parameters of the prior for latents of shape `shape[1..]`, counted without making it.
+    /// Number of parameters of the prior for latents of shape `shape[1..]`, counted without
+    /// building it.
     ///
     /// # Errors
     /// The first rule that is broken, or [`ConfigError::TooManyParameters`].
@@ -99,7 +103,7 @@ impl NormalMixtureConfig {
     /// The prior of latents of shape `shape[1..]`, with means from the device's generator.
     ///
     /// # Panics
-    /// If [`NormalMixtureConfig::validate`] is an error.
+    /// If [`NormalMixtureConfig::num_params`] is an error.
     pub fn init<const D: usize>(&self, shape: [usize; D], device: &Device) -> NormalMixture {
         if let Err(error) = self.num_params(shape) {
             panic!("{error}");
@@ -138,11 +142,12 @@ pub struct NormalMixture {
 }
 
 impl NormalMixture {
-    /// The mixture with these parameters, of latents of shape `shape[1..]`. Components that are
-    /// equal have equal gradients: no training parts them.
+    /// The mixture with these parameters, of latents of shape `shape[1..]`. Equal components have
+    /// equal gradients, so training cannot separate them.
     ///
     /// # Errors
-    /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`.
+    /// If the parameters do not have the shapes `[K]`, `[K, dims]` and `[K, dims]`, or have no
+    /// elements.
     pub fn from_parts<const D: usize>(
         shape: [usize; D],
         logits: Tensor<1>,
@@ -177,11 +182,11 @@ impl<const D: usize, C: Context> Prior<D, C> for NormalMixture {
         let terms = scaled.square().mul_scalar(-0.5) - log_scales.add_scalar(0.5 * (2.0 * PI).ln());
         let joint = terms.sum_dim(2).squeeze_dim::<2>(2)
             + log_softmax(self.logits.val(), 0).unsqueeze::<2>();
-        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, its
-        // own share.
+        // The largest is a constant to the gradient, since it cancels. The sum is at least 1, the
+        // term of the largest itself.
         let largest = joint.clone().detach().max_dim(1);
-        // Where all are -∞, as of latents whose squares overflow, the sum is 0 and its logarithm -∞
-        // again, not the NaN of -∞ + ∞.
+        // Where all terms are −∞, as for latents whose squares overflow, the sum is 0 and its
+        // logarithm −∞. Without the mask it would be the NaN of −∞ + ∞.
         let largest = largest.clone().mask_fill(largest.equal_elem(f32::NEG_INFINITY), 0.0);
         let sum = (joint - largest.clone()).exp().sum_dim(1).log() + largest;
         sum.squeeze_dim::<1>(1)
@@ -199,8 +204,9 @@ impl<const D: usize, C: Context> Prior<D, C> for NormalMixture {
         check_shape(Prior::<D, C>::check(self, shape));
         let (means, log_scales) = (self.means.val(), self.log_scales.val());
         let [k, dims] = means.dims();
-        // How many running sums of the weights a uniform number reaches, the last left out: at most
-        // K − 1, however sums are rounded.
+        // The component is the number of running sums of the weights that are at most a uniform
+        // random value. The last sum does not count: the component is at most K − 1, whatever the
+        // rounding of the sums.
         let sums = log_softmax(self.logits.val(), 0)
             .exp()
             .cumsum(0)

@@ -25,7 +25,7 @@ impl StandardNormal {
     }
 }
 
-/// There is nothing to choose.
+/// There is nothing to configure: the prior is its own configuration.
 impl<const D: usize, C: Context> PriorConfig<D, C> for StandardNormal {
     type Prior = Self;
 

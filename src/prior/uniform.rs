@@ -2,7 +2,8 @@
 //! ```text
 //! ln p(z) = 0 on [0, 1]^D, −∞ elsewhere    sample   ½ + temperature·(U − ½)
 //! ```
-//! With the identity as flow and uniform dequantization of 256 levels, this is 8 bits/dim, exactly.
+//! With the identity as the flow and uniform dequantization of 256 levels, the result is exactly 8
+//! bits/dim.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
@@ -24,7 +25,7 @@ impl Uniform {
     }
 }
 
-/// There is nothing to choose.
+/// There is nothing to configure: the prior is its own configuration.
 impl<const D: usize, C: Context> PriorConfig<D, C> for Uniform {
     type Prior = Self;
 

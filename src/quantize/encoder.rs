@@ -1,4 +1,4 @@
-//! What tells the dequantization noise about the data.
+//! Encoders: networks that condition the dequantization noise on the data.
 //! ```text
 //! code = encoder(x/M − ½)     computed in the type of the encoder's weights,
 //!                             then cast to the type of the noise
@@ -10,24 +10,24 @@ use burn::tensor::Tensor;
 use crate::context::Context;
 use crate::tensor::dtype::{cast, narrowest};
 
-/// A network that makes a condition of data scaled to [−½, ½).
+/// A network that computes a condition from data scaled to [−½, ½).
 ///
-/// It is given data in the type of its weights.
+/// Its input has the type of its weights.
 pub trait Encoder<const D: usize>: Module + ModuleDisplay {
-    /// What it makes.
+    /// The condition that it computes.
     type Code: Context;
 
     /// The condition of a batch.
     fn encode(&self, x: Tensor<D>) -> Self::Code;
 
-    /// Data-dependent start; passes the condition on, cut from the graph.
+    /// Data-dependent initialisation. Returns the condition too, detached from the graph.
     fn initialize(self, x: Tensor<D>) -> (Self, Self::Code);
 }
 
-/// An encoder in its place, with the casts that every encoder needs.
+/// An encoder with the casts that every encoder needs.
 ///
-/// Mixed precision ([`train::Precision`](crate::train::Precision)) asks for this type: an encoder
-/// within is trained in a half type, whoever wrote it.
+/// Mixed precision ([`train::Precision`](crate::train::Precision)) finds encoders by this type: an
+/// encoder within it is trained in a half-precision type, whoever wrote it.
 #[derive(Module, Debug)]
 pub struct Encoding<N> {
     /// The encoder.
@@ -35,13 +35,13 @@ pub struct Encoding<N> {
 }
 
 impl<N> Encoding<N> {
-    /// The encoder in its place.
+    /// Wraps an encoder.
     pub fn new(net: N) -> Self {
         Self { net }
     }
 
-    /// The condition of a batch, in the type of `x`. Gradients of the code are added up over the
-    /// layers that read it, in this type.
+    /// The condition of a batch, in the type of `x`. The gradients of the layers that read the
+    /// condition are summed in this type.
     pub fn encode<const D: usize>(&self, x: Tensor<D>) -> N::Code
     where
         N: Encoder<D>,
@@ -51,7 +51,7 @@ impl<N> Encoding<N> {
         self.net.encode(cast(x, own)).cast(dtype)
     }
 
-    /// Data-dependent start; passes the condition on, cut from the graph.
+    /// Data-dependent initialisation. Returns the condition too, detached from the graph.
     pub fn initialize<const D: usize>(self, x: Tensor<D>) -> (Self, N::Code)
     where
         N: Encoder<D>,

@@ -1,23 +1,24 @@
-//! Dequantization: surjections from numbers in [0, 1] to the levels of discrete data.
+//! Dequantization: surjections from values in [0, 1] to the levels of discrete data.
 //! ```text
 //! lift     y = (x + u)/M,  u ~ q(u | x) on [0, 1)       log_weight = −ln q(u | x) − D ln M
 //! lower    x = ⌊M·y⌋, clamped to 0..M−1
 //! ```
-//! The number of levels `M` is known only here: the flow that follows sees numbers in [0, 1].
+//! Only the dequantization depends on the number of levels `M`: the flow that follows gets values
+//! in [0, 1].
 //!
 //! # Numerics
-//! `y` never rounds to a number of another level: `lower(lift(x))` is `x` for every `u` in [0, 1].
-//! The file `cell.rs` says how, and at what cost.
+//! `y` never rounds to a value of another level: `lower(lift(x))` is `x` for every `u` in [0, 1].
+//! The file `cell.rs` explains how, and at what cost.
 //!
 //! | type of the flow | most levels | example |
 //! |---|---|---|
 //! | float32 | 2^16 | images of 16 bits |
 //! | float64 | 2^45 | |
 //!
-//! More levels are an error: with only a few numbers in a level there is no room for noise, and the
+//! More levels are an error: with only a few values in a level there is no room for noise, and the
 //! result of an evaluation would not be a bound. Use a float64 flow and `with_dtype(DType::F64)`,
-//! or drop bits first. The readers of [`crate::data`] take 8-bit images only; pass deeper images as
-//! `Int` tensors of your own.
+//! or remove bits first. The readers of [`crate::data`] take 8-bit images only; pass deeper images
+//! as your own `Int` tensors.
 
 pub mod bit_depth;
 mod cell;
@@ -34,7 +35,7 @@ pub use variational::{VariationalDequantization, VariationalDequantizationConfig
 
 use crate::error::{FlowError, ShapeError};
 
-/// Whether every level is one of `0..n_levels`; the shape.
+/// Checks that every level is one of `0..n_levels`, and returns the shape.
 pub(crate) fn check_levels<const D: usize>(
     x: &Tensor<D, Int>,
     n_levels: usize,
@@ -56,7 +57,7 @@ pub(crate) fn check_levels<const D: usize>(
     }
 }
 
-/// Integers of any type. Those of unsigned ones of 64 bits do not all fit the signed type.
+/// Integers of any type. Unsigned 64-bit integers do not all fit the signed type.
 fn wide(data: &TensorData) -> Vec<i128> {
     match data.dtype() {
         DType::U64 => data.iter::<u64>().map(i128::from).collect(),

@@ -1,9 +1,9 @@
-//! Uniform dequantization: noise that is uniform on [0, 1) whatever the data.
+//! Uniform dequantization: noise that is uniform on [0, 1), independent of the data.
 //! ```text
 //! lift     y = (x + u)/M,  u ~ U[0, 1)                  log_weight = −D ln M
 //! ```
-//! The special case of [`crate::VariationalDequantization`] whose `q(u | x)` is 1. Theis et al.
-//! 2016 §3.1.
+//! The special case of [`crate::VariationalDequantization`] with `q(u | x) = 1`. Theis et al. 2016
+//! §3.1.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -19,16 +19,19 @@ const NAME: &str = "UniformDequantizationConfig";
 /// Configuration of [`UniformDequantization`].
 #[derive(Config, Debug)]
 pub struct UniformDequantizationConfig {
-    /// Levels `M` of the data.
+    /// Number of levels `M` of the data.
     #[config(default = 256)]
     pub n_levels: usize,
-    /// Type that the flow computes in, which limits the number of levels.
+    /// Type in which the flow computes. It limits the number of levels.
     #[config(default = "DType::F32")]
     pub dtype: DType,
 }
 
 impl UniformDequantizationConfig {
-    /// Whether the configuration describes a dequantization.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         cell::check(NAME, self.n_levels, self.dtype)
     }
@@ -52,7 +55,7 @@ pub struct UniformDequantization {
 }
 
 impl UniformDequantization {
-    /// Levels `M` of the data.
+    /// Number of levels `M` of the data.
     pub fn n_levels(&self) -> usize {
         self.n_levels
     }

@@ -1,15 +1,15 @@
-//! Variational dequantization: noise from a conditional flow that sees the data.
+//! Variational dequantization: noise from a flow that is conditioned on the data.
 //! ```text
 //! c = encoder(x/M − ½)
 //! lift     u = f(ε | c),  ε ~ N(0, 1)                   y = (x + u)/M
 //!          log_weight = ln|det ∂f/∂ε| − ln N(ε) − D ln M     ( = −ln q(u | x) − D ln M )
 //! ```
-//! `f` is any conditional bijector whose last layer maps to (0, 1), a [`crate::Sigmoid`] say. Its
-//! inverse is never needed.
+//! `f` is any conditional bijector whose last layer maps to (0, 1), for example a
+//! [`crate::Sigmoid`]. Its inverse is never needed.
 //!
 //! # Numerics
-//! In f32 `u` may round to 1; `y` still stays below the next level. The density there is finite,
-//! and so is the log-determinant.
+//! In float32 `u` may round to 1; `y` still stays below the next level. The density there is
+//! finite, and so is the log-determinant.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1.
@@ -34,21 +34,24 @@ const NAME: &str = "VariationalDequantizationConfig";
 /// Configuration of [`VariationalDequantization`].
 #[derive(Config, Debug)]
 pub struct VariationalDequantizationConfig {
-    /// Levels `M` of the data.
+    /// Number of levels `M` of the data.
     #[config(default = 256)]
     pub n_levels: usize,
-    /// Type that the flow computes in, which limits the number of levels.
+    /// Type in which the flow computes. It limits the number of levels.
     #[config(default = "DType::F32")]
     pub dtype: DType,
 }
 
 impl VariationalDequantizationConfig {
-    /// Whether the configuration describes a dequantization.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         cell::check(NAME, self.n_levels, self.dtype)
     }
 
-    /// The dequantization by `flow`, which `encoder` conditions.
+    /// The dequantization with the noise of `flow`, conditioned by `encoder`.
     ///
     /// # Panics
     /// If [`VariationalDequantizationConfig::validate`] is an error.
@@ -63,7 +66,7 @@ impl VariationalDequantizationConfig {
 /// Variational dequantization. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct VariationalDequantization<N, B> {
-    /// Makes the condition.
+    /// Computes the condition.
     pub encoder: Encoding<N>,
     /// From normal noise to noise on (0, 1).
     pub flow: B,
@@ -71,12 +74,12 @@ pub struct VariationalDequantization<N, B> {
 }
 
 impl<N, B> VariationalDequantization<N, B> {
-    /// Levels `M` of the data.
+    /// Number of levels `M` of the data.
     pub fn n_levels(&self) -> usize {
         self.n_levels
     }
 
-    /// Levels as numbers of `noise`'s type, and scaled for the encoder.
+    /// The levels in the type of `noise`, and scaled for the encoder.
     fn scaled<const D: usize>(
         &self,
         x: Tensor<D, Int>,
@@ -135,7 +138,8 @@ where
         let ((u, log_det), _) = walk.conditioned(|walk| walk.within("flow", through));
         let log_weight = log_det - log_noise.add_scalar(n as f64 * levels.ln());
         let y = cell::place(x.inner(), u.clone(), self.n_levels);
-        // Back from `y` the noise would be known to the spacing of the levels times 1e-7.
+        // The inverse from `y` would know the noise only to the spacing of the levels times 1e-7,
+        // so the noise is stored.
         walk.enter(&device);
         walk.stash((u, code));
         walk.release();

@@ -1,4 +1,4 @@
-//! Maps that only move elements: their log-determinant is 0 and their inverse exact.
+//! Maps that only move elements. Their log-determinant is 0 and their inverse is exact.
 
 pub mod order;
 pub mod partition;

@@ -1,25 +1,25 @@
-//! Order: how the numbers or channels along axis 1 follow one another.
+//! Order of the channels, or of the elements, along axis 1.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::random::shuffle::shuffled;
 
-/// An order of the places along axis 1: for [`crate::Permutation`] which channel of `x` each
-/// channel of `z` is, for [`crate::Made`] which number comes first, second, ...
+/// An order of the indices along axis 1. For [`crate::Permutation`] it states which channel of `x`
+/// each channel of `z` is; for [`crate::Made`], which element comes first, second, ...
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
-    /// As they stand.
+    /// The order of the indices.
     Natural,
-    /// The last first.
+    /// The reverse order.
     Reversed,
-    /// A random order, the same wherever and whenever it is made from the same seed: ChaCha with 8
-    /// rounds keyed with the seed, then Fisher-Yates.
+    /// A random order: ChaCha with 8 rounds keyed with the seed, then Fisher-Yates. One seed gives
+    /// the same order on every machine.
     Shuffled {
         /// Seed of the order.
         seed: u64,
     },
-    /// As listed; each of `0..n` once.
+    /// The given order, which contains each of `0..n` once.
     Explicit(Vec<usize>),
 }
 
@@ -29,7 +29,7 @@ impl Order {
         Self::Natural
     }
 
-    /// Whether it is an order of `n` places, for the field `order` of a configuration.
+    /// Checks that it is an order of `n` indices, for the field `order` of a configuration.
     pub(crate) fn validate(&self, config: &'static str, n: usize) -> Result<(), ConfigError> {
         let Self::Explicit(indices) = self else { return Ok(()) };
         if indices.len() == n {
@@ -42,8 +42,8 @@ impl Order {
         Err(ConfigError::NotPermutation { config, field: "order", n, found: indices.clone() })
     }
 
-    /// The places, first to last. An explicit order is as long as it is, whatever `n` says;
-    /// configurations check that.
+    /// The indices, first to last. An explicit order is returned as it is, whatever `n` is;
+    /// configurations check its length.
     pub fn indices(&self, n: usize) -> Vec<usize> {
         match self {
             Self::Natural => (0..n).collect(),

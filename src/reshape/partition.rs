@@ -1,5 +1,5 @@
-//! Partition: cuts an image into two halves and stacks them on the channel axis, where couplings
-//! find them.
+//! Partition: divides an image into two halves and stacks them on the channel axis, as couplings
+//! require.
 //! ```text
 //! forward   [B, C, H, W] -> [B, 2C, H, W/2]             log_det 0
 //!           channels 0..C hold the first half (a), C..2C the second (b)
@@ -8,11 +8,11 @@
 //!             a b a b                       b a b a
 //!             a b a b                       a b a b
 //! ```
-//! [`Pattern::Channels`] leaves the image as it is: the halves are those of the channel axis.
+//! [`Pattern::Channels`] leaves the image unchanged: the halves are those of the channel axis.
 //!
 //! # Reference
-//! The checkerboard is Dinh et al. 2017 §3.4. Flow++'s paper speaks of a checkerboard; its released
-//! code cuts stripes of columns.
+//! The checkerboard is Dinh et al. 2017 §3.4. Flow++'s paper describes a checkerboard; its released
+//! code uses stripes of columns.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -75,7 +75,7 @@ pub struct Partition {
     pattern: Pattern,
 }
 
-/// Exchanges the columns of each pair in the odd rows. Its own inverse.
+/// Exchanges the columns of each pair in odd rows. It is its own inverse.
 fn flip_odd_rows(x: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
     let rows = x.reshape([b, c * (h / 2), 2, w / 2, 2]);

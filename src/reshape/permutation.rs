@@ -5,24 +5,24 @@
 //! ```
 //! | symbol | meaning | shape | trained |
 //! |---|---|---|---|
-//! | `π` | which channel of x each channel of z is | `[C]`, integers | no |
+//! | `π` | the channel of `x` that each channel of `z` is | `[C]`, integers | no |
 //!
-//! Between couplings it changes which channels are kept together; [`crate::Swap`] only exchanges
+//! Between couplings it changes which channels are in the same half. [`crate::Swap`] only exchanges
 //! the halves, and [`crate::Conv1x1`] is the trained generalisation.
 //!
-//! `π` is an integer parameter, saved with the others: a checkpoint computes what it computed, also
-//! in a model that was built with another seed. A shuffle depends on its seed and the number of
-//! channels alone, on every device and platform.
+//! `π` is an integer parameter and is saved with the others. A loaded model therefore applies the
+//! saved permutation, also if it was built with another seed. A shuffle depends only on its seed
+//! and the number of channels, and is the same on every device and platform.
 //!
 //! # Numerics
-//! Exact in both directions: numbers are moved, never computed with.
+//! Exact in both directions: elements are moved without arithmetic.
 //!
 //! # Cost
-//! `O(B·C·P)` in both directions for `P` positions per channel, no host read.
+//! `O(B·C·P)` in both directions for `P` positions per channel. No device-to-host copy.
 //!
 //! # Reference
-//! The reversal is that of NICE and RealNVP (Dinh et al. 2017 §3.5), the fixed shuffle that of the
-//! ablation of Glow (Kingma & Dhariwal 2018 §5.1).
+//! The reversal is that of NICE and RealNVP (Dinh et al. 2017 §3.5). The fixed shuffle is that of
+//! Glow's ablation (Kingma & Dhariwal 2018 §5.1).
 //!
 //! # Example
 //! ```
@@ -53,13 +53,16 @@ use crate::tensor::per_example::zero_log_det;
 /// Configuration of [`Permutation`].
 #[derive(Config, Debug)]
 pub struct PermutationConfig {
-    /// Their order.
+    /// The order of the channels.
     #[config(default = "Order::Reversed")]
     pub order: Order,
 }
 
 impl PermutationConfig {
-    /// Whether the configuration describes a permutation of some number of channels.
+    /// Checks the rules that do not depend on the number of channels.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Order::Explicit(indices) = &self.order else { return Ok(()) };
         self.order.validate(NAME, indices.len())
@@ -84,7 +87,7 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for PermutationConfig {
     fn plan(&self, site: &Site<D, C>) -> Result<Plan<D>, ConfigError> {
         let n = site.channels("Permutation")?;
         self.order.validate(NAME, n)?;
-        // Burn counts trained parameters alone.
+        // burn counts trained parameters only.
         Ok(site.keeps(0))
     }
 }
@@ -92,11 +95,12 @@ impl<const D: usize, C: Context> LayerConfig<D, C> for PermutationConfig {
 /// Permutation of the channels. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct Permutation {
-    /// Which channel of `x` each channel of `z` is, `π`, `[C]`.
+    /// The channel of `x` that each channel of `z` is, `π`, `[C]`.
     pub indices: Param<Tensor<1, Int>>,
 }
 
-/// `π⁻¹`: adds `i` to a zero in place `π_i`, on the device. A sort would be read by the host.
+/// `π⁻¹`: adds `i` to a zero at position `π_i`, on the device. A sort would need a device-to-host
+/// copy.
 pub(crate) fn inverse_order(order: Tensor<1, Int>) -> Tensor<1, Int> {
     let places = Tensor::arange(0..order.dims()[0] as i64, &order.device()).cast(order.dtype());
     order.zeros_like().select_assign(0, order, places, IndexingUpdateOp::Add)

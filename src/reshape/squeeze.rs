@@ -7,10 +7,11 @@
 //!    8  9 10 11            8 10        9 11        12 14          13 15
 //!   12 13 14 15
 //! ```
-//! With `C` channels the four planes of a channel stand together ([`ChannelOrder::ChannelMajor`],
-//! `4c + 2·row + column`: Glow and RealNVP in PyTorch), or all channels of a block position do
-//! ([`ChannelOrder::BlockMajor`], `(2·row + column)·C + c`: TensorFlow's `space_to_depth`, Flow++).
-//! After `BlockMajor`, halving the channels halves the rows of the image.
+//! With [`ChannelOrder::ChannelMajor`] the four planes of a channel are adjacent: channel
+//! `4c + 2·row + column`, as in Glow and in RealNVP in PyTorch. With [`ChannelOrder::BlockMajor`]
+//! all channels of one block position are adjacent: channel `(2·row + column)·C + c`, as in
+//! TensorFlow's `space_to_depth` and in Flow++. After `BlockMajor`, the first half of the channels
+//! holds the even rows of the image.
 //!
 //! # Reference
 //! Dinh et al. 2017 §3.6.

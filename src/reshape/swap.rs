@@ -2,8 +2,8 @@
 //! ```text
 //! forward   (a, b) -> (b, a)               log_det 0
 //! ```
-//! Between two couplings it makes the half that was kept the one that changes. With an odd number
-//! of channels the first half is the longer one, so the lengths change places too.
+//! Between two couplings it exchanges the identity half and the transformed half. With an odd
+//! number of channels the first half is the longer one, so the lengths are exchanged too.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -24,13 +24,13 @@ impl Swap {
     }
 }
 
-/// Puts the first `n` channels behind the others.
+/// Moves the first `n` channels to the end.
 fn rotate<const D: usize>(x: Tensor<D>, n: usize) -> Tensor<D> {
     let dims = x.dims();
     let rest = dims[1] - n;
     if rest == n {
-        // Two halves in the other order: one operation each way, where cuts and their gradients are
-        // eight.
+        // Exchanging equal halves is one operation in each direction; slices and their gradients
+        // are eight.
         let halves = x.reshape([dims[0], 2, n * dims[2..].iter().product::<usize>()]);
         return halves.flip([1]).reshape(dims);
     }
