@@ -1,4 +1,4 @@
-//! Kernels under automatic differentiation.
+//! The kernels under automatic differentiation.
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
         gradient: FloatTensor<Self>,
         min_log_scale: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        // burn has no gradients of gradients: constants to the graph.
+        // burn has no second derivatives, so the graph treats these tensors as constants.
         let [x, theta, gradient] = [x, theta, gradient].map(|tensor| tensor.into_primitive());
         let (x, theta) = B::mixture_logistic_backward(x, theta, gradient, min_log_scale);
         (constant::<B, C>(x), constant::<B, C>(theta))
@@ -41,7 +41,7 @@ impl<B: FlowOps, C: CheckpointStrategy> FlowOps for Autodiff<B, C> {
         theta: FloatTensor<Self>,
         min_log_scale: f64,
     ) -> FloatTensor<Self> {
-        // Its gradient is that of `forward` at the solution, which callers attach.
+        // The gradient of the solution is that of `forward` there, which callers attach.
         constant::<B, C>(B::mixture_logistic_inverse(
             z.into_primitive(),
             theta.into_primitive(),
@@ -145,7 +145,7 @@ impl<B: NetworkOps, C: CheckpointStrategy> NetworkOps for Autodiff<B, C> {
         form: AffineForm,
         range: Range<usize>,
     ) -> FloatTensor<Self> {
-        // Callers that want its gradient take the plain operations.
+        // Callers that need its gradient use the plain operations.
         constant::<B, C>(B::affine_coupling_inverse(
             z.into_primitive(),
             theta.into_primitive(),

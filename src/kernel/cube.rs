@@ -1,4 +1,4 @@
-//! Kernels of the GPU backends.
+//! The kernels of the GPU backends.
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;

@@ -1,9 +1,9 @@
-//! What follows the sums of a dense layer or of a convolution, in the same pass over the result.
+//! The epilogue of a dense layer or a convolution, applied in the same pass over the result.
 
-/// What follows the sums and the bias.
+/// The operation after the sums and the bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Epilogue {
-    /// Nothing.
+    /// No operation.
     Nothing,
     /// `max(y, 0)`, with slope 0 at 0.
     Relu,

@@ -1,4 +1,4 @@
-//! Kernels of burn's CPU backend.
+//! The kernels of burn's CPU backend.
 
 use std::ops::Range;
 

@@ -8,12 +8,12 @@ use bytemuck::Pod;
 
 use super::scratch::Scratch;
 
-/// Numbers that kernels run on, and how tensors hold them.
+/// Types of elements on which the kernels run, as tensors hold them.
 pub trait Number: Scratch + Element + Pod {}
 impl Number for f32 {}
 impl Number for f64 {}
 
-/// A tensor whose elements are contiguous: as it is, or a copy of it.
+/// A tensor whose elements are contiguous: the tensor itself, or a copy.
 pub struct Contiguous(FlexTensor);
 
 impl Contiguous {
@@ -26,13 +26,13 @@ impl Contiguous {
     }
 }
 
-/// A tensor of these numbers.
+/// A tensor of these elements.
 pub fn tensor<T: Number>(numbers: Vec<T>, shape: impl Into<Shape>) -> FloatTensor<Flex> {
     FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
 }
 
-/// The elements of a tensor, to be changed: where they are, if no one else holds them and they are
-/// contiguous; in a copy otherwise.
+/// The elements of a tensor, to be changed: in place if the tensor is contiguous and nobody else
+/// holds its memory, otherwise in a copy.
 pub fn in_place<T: Number>(tensor: &mut FloatTensor<Flex>) -> &mut [T] {
     let length = tensor.layout().num_elements();
     if tensor.as_slice::<T>().is_none_or(|numbers| numbers.len() != tensor.storage::<T>().len()) {
@@ -49,7 +49,7 @@ pub fn dims<const D: usize>(tensor: &FloatTensor<Flex>) -> [usize; D] {
     tensor.layout().shape().dims()
 }
 
-/// Calls a function of a [`Number`] with the type of a tensor's numbers.
+/// Calls a function that is generic over a [`Number`] with the type of a tensor's elements.
 macro_rules! with_number {
     ($tensor:expr, $function:ident($($argument:expr),*)) => {
         match $tensor.dtype() {

@@ -1,23 +1,23 @@
 //! Matrix products on slices.
 //! ```text
-//! out[i, j] = Σ_k lhs[i, k]·rhs[k, j]                    or added to what `out` holds
+//! out[i, j] = Σ_k lhs[i, k]·rhs[k, j]          or added to the elements of `out`
 //! ```
 //! A matrix is a slice with a shape and strides, so a transposed matrix, a shifted image and a
 //! block of a larger matrix are views.
 //!
 //! # Cost
-//! The product is fastest where `out` and `rhs` are contiguous along `j` and their columns a
-//! multiple of the vector's length: then `rhs` is read where it lies. A `rhs` that is contiguous
+//! The product is fastest if `out` and `rhs` are contiguous along `j` and their number of columns
+//! is a multiple of the vector's length: then `rhs` is read in place. A `rhs` that is contiguous
 //! along `k` costs about twice the time.
 //!
 //! # Numerics
-//! One thread, so the order of summation depends on the shape alone.
+//! It runs on one thread, so the order of summation depends only on the shape.
 
 use gemm::Parallelism;
 
 use super::simd::Real;
 
-/// Matrix in a slice.
+/// A matrix in a slice.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a, T> {
     data: &'a [T],
@@ -25,7 +25,7 @@ pub struct Matrix<'a, T> {
     strides: [usize; 2],
 }
 
-/// Matrix in a slice that is written to.
+/// A matrix in a mutable slice.
 #[derive(Debug)]
 pub struct MatrixMut<'a, T> {
     data: &'a mut [T],
@@ -33,7 +33,7 @@ pub struct MatrixMut<'a, T> {
     strides: [usize; 2],
 }
 
-/// What becomes of the numbers that the result's matrix holds.
+/// What happens to the elements that the result holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
     /// They are overwritten.
@@ -46,7 +46,7 @@ impl<'a, T> Matrix<'a, T> {
     /// The matrix whose element `[i, j]` is `data[i·strides[0] + j·strides[1]]`.
     ///
     /// # Panics
-    /// If an element lies beyond the slice's end.
+    /// If an element lies beyond the end of the slice.
     pub fn new(data: &'a [T], shape: [usize; 2], strides: [usize; 2]) -> Self {
         check_reach(data.len(), shape, strides);
         Self { data, shape, strides }
@@ -65,7 +65,7 @@ impl<'a, T> MatrixMut<'a, T> {
     /// The matrix whose element `[i, j]` is `data[i·strides[0] + j·strides[1]]`.
     ///
     /// # Panics
-    /// If an element lies beyond the slice's end, or two elements at one place.
+    /// If an element lies beyond the end of the slice, or two elements have the same place.
     pub fn new(data: &'a mut [T], shape: [usize; 2], strides: [usize; 2]) -> Self {
         check_reach(data.len(), shape, strides);
         let [rows, columns] = shape;
@@ -122,9 +122,9 @@ pub fn matmul<T: Real>(
     );
     let stride = |stride: usize| stride as isize;
     // SAFETY: the constructors checked that every element of the three matrices lies within its
-    // slice, and that no two elements of `out` lie at one place; so offsets stay below a slice's
-    // length, which fits an isize. `out` is borrowed mutably, so it overlaps neither operand, and
-    // all slices are initialised. T is f32 or f64, which gemm takes.
+    // slice, and that no two elements of `out` have the same place; so offsets stay below the
+    // length of a slice, which fits an isize. `out` is borrowed mutably, so it overlaps neither
+    // operand, and all slices are initialised. T is f32 or f64, which gemm accepts.
     unsafe {
         gemm::gemm(
             rows,

@@ -1,9 +1,9 @@
-//! Operations with kernels of their own, where burn's plain ones would spend their time on memory.
+//! Fused kernels for operations that are memory-bound when written with burn's primitives.
 //!
-//! One folder for each operation: its formulas, a reference of plain tensor operations, the CPU's
-//! and the GPU's kernels, and its backward. The reference is the definition, the oracle of the
-//! tests, and what runs on backends without kernels. Users meet none of this: laws and layers call
-//! it, and the device decides.
+//! Each operation has a folder with its formulas, a reference of plain tensor operations, the
+//! kernels of CPU and GPU, and its backward pass. The reference is the definition; it is the oracle
+//! of the tests, and runs on backends without kernels. Users do not call these functions: laws and
+//! layers do, and the device decides which form runs.
 //!
 //! | operation | serves | kernels |
 //! |---|---|---|
@@ -17,8 +17,8 @@
 //! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) | CPU |
 //!
 //! # Precision
-//! Kernels compute in the precision of their tensors, and 16-bit floats in f32. Results agree with
-//! the reference's to rounding, and are not bit for bit the same on every instruction set.
+//! Kernels compute in the type of their tensors, and 16-bit floats in f32. Results agree with those
+//! of the reference up to rounding, and may differ in the last bits between instruction sets.
 
 pub mod adam;
 pub mod affine_coupling;
@@ -75,7 +75,7 @@ pub use training::TrainingOps;
 ///
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all that came.
+/// documented ones. The message names the operand, what was expected, and all operands found.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     Cube: cfg(feature = "_gpu"),
@@ -83,8 +83,8 @@ pub use training::TrainingOps;
     Autodiff,
 )]
 pub trait FlowOps: Backend {
-    /// [`mixture_logistic::forward`] takes `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `z`
-    /// and the log-derivative, `[2, batch, dims]`.
+    /// [`mixture_logistic::forward`] maps `x [batch, dims]` and `theta [batch, 2 + 3K, dims]` to
+    /// `z` and the log-derivative, `[2, batch, dims]`.
     #[fusion(dtype = x, shape = stacked(2, x))]
     fn mixture_logistic(
         x: FloatTensor<Self>,
@@ -101,8 +101,8 @@ pub trait FlowOps: Backend {
         min_log_scale: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`mixture_logistic::solve`] takes `z [batch, dims]` to `x`, the residual, and 1 or 0 for
-    /// solved or not, `[3, batch, dims]`.
+    /// [`mixture_logistic::solve`] maps `z [batch, dims]` to `x`, the residual, and 1 where it is
+    /// solved or 0 where not, `[3, batch, dims]`.
     #[fusion(dtype = z, shape = stacked(3, z))]
     fn mixture_logistic_inverse(
         z: FloatTensor<Self>,
@@ -111,7 +111,7 @@ pub trait FlowOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// `n` tensors of a shape in one.
+/// The shape of `n` stacked tensors.
 #[cfg_attr(not(feature = "_gpu"), expect(dead_code, reason = "fusion asks for it"))]
 fn stacked(n: usize, shape: &Shape) -> Shape {
     let mut dims = vec![n];
@@ -119,7 +119,7 @@ fn stacked(n: usize, shape: &Shape) -> Shape {
     dims.into()
 }
 
-/// Whether tensors of a device have kernels here.
+/// Whether tensors of a device have the kernels of this trait.
 pub(crate) fn serve(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]

@@ -11,12 +11,12 @@ use super::epilogue::Epilogue;
 
 /// Operations of networks and of the affine law that have kernels on the CPU.
 ///
-/// GPUs compute them by burn's own kernels, which fusion joins: the functions of this module's
-/// folders take the plain operations there. Float32 and float64.
+/// On GPUs the functions of these folders use the plain operations, which burn's own kernels
+/// compute and its fusion joins. Float32 and float64.
 ///
 /// # Panics
 /// Every method, before it computes anything, if shapes or types of its tensors are not the
-/// documented ones. The message names the operand, what was expected, and all that came.
+/// documented ones. The message names the operand, what was expected, and all operands found.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait NetworkOps: Backend {
     /// [`conv2d`](super::conv2d): `x [B, C, H, W]`, `weight [O, C, kh, kw]` or with a border
@@ -28,8 +28,9 @@ pub trait NetworkOps: Backend {
         stages: ConvStages,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias`; that of `x` is only computed if `of_x`, and empty
-    /// otherwise. `y` is the result if a ReLU follows, and any tensor of the same type otherwise.
+    /// Gradients of `x`, `weight` and `bias`; that of `x` is computed only if `of_x`, and is empty
+    /// otherwise. `y` is the result if the epilogue is a ReLU, and any tensor of the same type
+    /// otherwise.
     fn same_conv2d_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -47,8 +48,8 @@ pub trait NetworkOps: Backend {
         epilogue: Epilogue,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is only
-    /// computed if asked for, and empty otherwise.
+    /// Gradients of `x`, `weight` and `bias` from that of `y` and from `y`; that of `x` is computed
+    /// only if `of_x`, and is empty otherwise.
     fn dense_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -66,7 +67,7 @@ pub trait NetworkOps: Backend {
         scale: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `x`, `shift` and `scale`; that of `x` is only computed if asked for, and empty
+    /// Gradients of `x`, `shift` and `scale`; that of `x` is computed only if `of_x`, and is empty
     /// otherwise.
     fn channel_affine_backward(
         x: FloatTensor<Self>,
@@ -128,7 +129,7 @@ pub trait NetworkOps: Backend {
         gradient: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` numbers to
+    /// [`channel_norm`](super::channel_norm): `x [B, C, H, W]`, gain and shift of `C` elements to
     /// the shape of `x`.
     fn channel_norm(
         x: FloatTensor<Self>,
@@ -146,7 +147,7 @@ pub trait NetworkOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// [`gated_norm`](super::gated_norm): `x [B, F, H, W]`, `c [B, G, H, W]`, weights and bias of a
-    /// convolution to `2F` channels, gain and shift of `F` numbers to the shape of `x`.
+    /// convolution to `2F` channels, gain and shift of `F` elements to the shape of `x`.
     #[allow(clippy::too_many_arguments)]
     fn gated_norm(
         x: FloatTensor<Self>,
@@ -186,7 +187,7 @@ pub trait NetworkOps: Backend {
         heads: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradient of `projected`, from what the forward pass gave.
+    /// Gradient of `projected`, from the results of the forward pass.
     fn self_attention_backward(
         projected: FloatTensor<Self>,
         output: FloatTensor<Self>,

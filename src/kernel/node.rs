@@ -1,4 +1,4 @@
-//! What the nodes of a graph have in common.
+//! Code that the nodes of a graph share.
 
 use burn::backend::Backend;
 use burn::backend::autodiff::Autodiff;
@@ -7,15 +7,16 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::Ops;
 use burn::backend::tensor::FloatTensor;
 
-/// A tensor that no gradient flows through.
+/// A tensor through which no gradient flows.
 pub fn constant<B: Backend, C: CheckpointStrategy>(
     tensor: FloatTensor<B>,
 ) -> FloatTensor<Autodiff<B, C>> {
     <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(tensor)
 }
 
-/// Gives the operands of a node their gradients, computed from the node's state, the
-/// gradient of its result, and which operands need one: burn's `unary` for any number of operands.
+/// Registers the gradients of the operands of a node. `of` computes them from the state of the
+/// node, the gradient of its result, and which operands need one. It is burn's `unary` for any
+/// number of operands.
 pub fn backward<B: Backend, S, const N: usize>(
     ops: Ops<S, N>,
     gradients: &mut Gradients,

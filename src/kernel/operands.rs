@@ -1,9 +1,9 @@
-//! Checks of a kernel's operands, before any element is read: their shapes and types must fit each
+//! Checks of a kernel's operands before any element is read: their shapes and types must fit each
 //! other.
 //!
-//! Each operation states once which operands fit ([`Operands::expect`]): for its function, its
-//! plain form and its methods of the backends' traits. An operand that does not fit is a
-//! programming error. The panic names that operand, what was expected, and all operands that came.
+//! Each operation states once which operands fit ([`Operands::expect`]); its function, its plain
+//! form and its methods of the backends' traits use this statement. An operand that does not fit is
+//! a programming error. The panic names that operand, what was expected, and all operands found.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use burn_flex::FlexTensor;
 
 use burn::tensor::{DType, Shape, Tensor};
 
-/// What has a shape and a type: tensors, and those of backends with kernels.
+/// Anything with a shape and a type: tensors, and the tensors of backends with kernels.
 pub trait Shaped {
     fn shape(&self) -> Shape;
     fn dtype(&self) -> DType;
@@ -106,12 +106,12 @@ impl<const N: usize> Operands<N> {
         call
     }
 
-    /// The operand of a name, if the call has it.
+    /// The operand with this name, if the call has it.
     fn find(&self, name: &str) -> Option<&Operand> {
         self.operands.iter().find(|operand| operand.name == name)
     }
 
-    /// Lengths of the axes of an operand, which the call must have.
+    /// Lengths of the axes of an operand that the call must have.
     ///
     /// # Panics
     /// If the operand does not have `D` axes.
@@ -125,8 +125,7 @@ impl<const N: usize> Operands<N> {
         dims
     }
 
-    /// Requires this shape of an operand, if the call has that operand. `None` stands for any
-    /// length.
+    /// Requires this shape of an operand, if the call has that operand. `None` allows any length.
     ///
     /// # Panics
     /// If the operand has another shape.
@@ -144,8 +143,8 @@ impl<const N: usize> Operands<N> {
         }
     }
 
-    /// Requires another rule of an operand, if the call has that operand. `fits` is whether the
-    /// operand keeps it, and `rule` completes the message "must be".
+    /// Requires any other rule of an operand, if the call has that operand. `fits` says whether the
+    /// operand obeys it, and `rule` completes the message "must be".
     ///
     /// # Panics
     /// Unless `fits`.
@@ -155,7 +154,7 @@ impl<const N: usize> Operands<N> {
         }
     }
 
-    /// Requires the shape of the first operand of all others, and ends the checks.
+    /// Requires all other operands to have the shape of the first, and ends the checks.
     ///
     /// # Panics
     /// If a shape differs.
@@ -166,7 +165,7 @@ impl<const N: usize> Operands<N> {
         self.checked()
     }
 
-    /// Ends the checks. To be called after all of them.
+    /// Ends the checks. Call it after all of them.
     pub fn checked(self) -> Checked {
         Checked(())
     }
@@ -182,7 +181,7 @@ impl<const N: usize> Operands<N> {
     }
 }
 
-/// A shape without free lengths.
+/// A shape in which every length is fixed.
 pub fn exactly<const D: usize>(shape: [usize; D]) -> [Option<usize>; D] {
     shape.map(Some)
 }

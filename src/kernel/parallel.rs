@@ -1,9 +1,9 @@
-//! How much work a task should have.
+//! The amount of work of a task.
 
-/// Floating-point operations that are worth a task of their own: about 20 µs.
+/// Floating-point operations that justify a task of their own: about 20 µs.
 const WORTH_A_TASK: usize = 4_000_000;
 
-/// Fewest items of a task, for items of so many operations each.
+/// Smallest number of items of a task, if each item takes this many operations.
 pub fn items_per_task(operations: usize) -> usize {
     (WORTH_A_TASK / operations.max(1)).max(1)
 }

@@ -12,7 +12,7 @@ pub fn load<T: Real>(numbers: &[T]) -> Lanes<T> {
     lanes
 }
 
-/// As many of the lanes as the slice has room for.
+/// Stores as many of the lanes as the slice has room for.
 #[inline(always)]
 pub fn store<T: Real>(lanes: &Lanes<T>, numbers: &mut [T]) {
     for (number, &lane) in numbers.iter_mut().zip(lanes) {

@@ -1,21 +1,22 @@
-//! Memory that a task computes in, kept by its thread for the next task.
+//! Scratch memory of a task, kept by its thread for the next task.
 //!
-//! Fresh memory of some hundred KiB costs more page faults than a small product takes: a thread
-//! keeps the largest buffer it has used, for f32 and f64 each.
+//! The page faults of fresh memory of some hundred KiB cost more than a small matrix product, so a
+//! thread keeps the largest buffers that it has used, for f32 and f64 separately.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
 use super::simd::Real;
 
-/// Bytes of a cache line, and of the widest vector: loads that cross a line cost two.
+/// Bytes of a cache line, and of the widest vector: a load that crosses a line costs as much as
+/// two.
 const ALIGNMENT: usize = 64;
 
-/// Numbers with buffers of their own on every thread.
+/// Types of elements that have buffers of their own on every thread.
 pub trait Scratch: Real {
-    /// Runs `work` on a buffer that starts at a cache line and holds arbitrary numbers.
+    /// Runs `work` on a buffer that starts at a cache line and holds arbitrary values.
     ///
-    /// Calls nest: a thread keeps a buffer for each depth.
+    /// Calls may nest: a thread keeps a buffer for each depth.
     fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [Self]) -> R) -> R;
 }
 
@@ -45,7 +46,7 @@ macro_rules! scratch {
 scratch!(f32);
 scratch!(f64);
 
-/// Numbers that start at a cache line.
+/// Elements that start at a cache line.
 #[derive(Debug, Default)]
 pub struct Aligned<T> {
     numbers: Vec<T>,
@@ -54,7 +55,7 @@ pub struct Aligned<T> {
 }
 
 impl<T: Real> Aligned<T> {
-    /// So many zeros.
+    /// `length` zeros.
     pub fn zeros(length: usize) -> Self {
         let slack = ALIGNMENT / size_of::<T>();
         let numbers = vec![T::zero(); length + slack];
@@ -77,7 +78,7 @@ impl<T> DerefMut for Aligned<T> {
     }
 }
 
-/// Cuts `length` numbers off the front.
+/// Cuts `length` elements off the front.
 pub fn cut<'a, T>(buffer: &mut &'a mut [T], length: usize) -> &'a mut [T] {
     let (front, rest) = std::mem::take(buffer).split_at_mut(length);
     *buffer = rest;

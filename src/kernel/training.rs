@@ -10,11 +10,11 @@ use super::adam::Rates;
 ///
 /// # Panics
 /// Every method, before it computes anything, if its tensors are not of one shape and type. The
-/// message names the operand, what was expected, and all that came.
+/// message names the operand, what was expected, and all operands found.
 #[backend_extension(Flex: cfg(feature = "flex"))]
 pub trait TrainingOps: Backend {
-    /// [`adam`](super::adam): the parameter, the mean and the square, each moved. The mean and the
-    /// square stay where they are if no one else holds them.
+    /// [`adam`](super::adam): the updated parameter, mean and square. The mean and the square are
+    /// updated in place if nobody else holds their memory.
     fn adam(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -23,7 +23,7 @@ pub trait TrainingOps: Backend {
         rates: Rates,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`moving_average`](super::moving_average): the average, moved.
+    /// [`moving_average`](super::moving_average): the updated average.
     fn moving_average(
         average: FloatTensor<Self>,
         value: FloatTensor<Self>,

@@ -2,9 +2,9 @@
 
 use super::simd::{Kernel, LANES, MultiplyAdd, Real};
 
-/// `out[j, i] = x[i, j]`, `out` without gaps; the rows of `x` start `stride` apart.
+/// `out[j, i] = x[i, j]`. `out` has no gaps; the rows of `x` start `stride` elements apart.
 ///
-/// By tiles, so that both sides are read and written in runs of [`LANES`].
+/// Works tile by tile, so that both sides are read and written in runs of [`LANES`].
 pub struct Transpose<'a, T> {
     pub x: &'a [T],
     pub rows: usize,

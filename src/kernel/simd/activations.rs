@@ -1,11 +1,11 @@
-//! Activations of networks and their slopes: without branches or calls, so that loops over them
+//! Activations of networks and their slopes, without branches or calls, so that loops over them
 //! vectorise.
 
 use super::elementary::exp_m1_of_negative;
 use super::{MultiplyAdd, Real, exp_in_range, larger};
 
-/// `(elu(x), elu(−x))` with `elu(v) = v` for `v > 0`, `e^v − 1` below. One exponential serves both:
-/// one of the arguments is not negative.
+/// `(elu(x), elu(−x))` with `elu(v) = v` for `v > 0`, `e^v − 1` below. One exponential suffices for
+/// both, since one of the arguments is not negative.
 #[inline(always)]
 pub fn elu_pair<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
     let (below, _) = exp_m1_of_negative::<T, M>(-x.abs());

@@ -5,7 +5,8 @@
 
 use super::{MultiplyAdd, Real};
 
-/// `e^x` for `x` in [`Real::EXP_RANGE`]. NaN gives NaN; elsewhere the result has no meaning.
+/// `e^x` for `x` in [`Real::EXP_RANGE`]. NaN gives NaN; for any other argument the result has no
+/// meaning.
 ///
 /// `x = n ln 2 + r` with `n` the nearest integer, then `2^n + 2^n (r + r² q(r))`.
 #[inline(always)]
@@ -18,8 +19,8 @@ pub fn exp_in_range<T: Real, M: MultiplyAdd>(x: T) -> T {
     M::mul_add(power, growth, power)
 }
 
-/// `e^x`. Below [`Real::EXP_RANGE`], where the result would be subnormal, 0; above it ∞ (some last
-/// tenths before the overflow); NaN gives NaN.
+/// `e^x`. Below [`Real::EXP_RANGE`], where the result would be subnormal, it is 0. Above it the
+/// result is ∞, which begins a few tenths below the point of overflow. NaN gives NaN.
 #[inline(always)]
 pub fn exp<T: Real, M: MultiplyAdd>(x: T) -> T {
     let (lowest, highest) = T::EXP_RANGE;
@@ -51,7 +52,7 @@ pub fn ln<T: Real, M: MultiplyAdd>(x: T) -> T {
     if x == T::infinity() { x } else { ln }
 }
 
-/// `(tanh x, 1 − tanh² x)`. The second keeps its bits however close to 1 the first is.
+/// `(tanh x, 1 − tanh² x)`. The second stays accurate however close to 1 the first is.
 #[inline(always)]
 pub fn tanh<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
     let (lowest, _) = T::EXP_RANGE;
@@ -66,7 +67,7 @@ pub fn tanh<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
 ///
 /// `x = n ln 2 + r` with `n` the nearest integer; with `g = e^r − 1 = r + r² q(r)`,
 /// `e^x − 1 = 2^n g + (2^n − 1)`. For `n = 0` the last term is 0 and nothing cancels; for `n ≤ −1`
-/// the sum lies in `(−1, −0.29)`, no smaller than its terms' errors by far.
+/// the sum lies in `(−1, −0.29)`, so it is far larger than the errors of its terms.
 #[inline(always)]
 pub fn exp_m1_of_negative<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
     let (lowest, _) = T::EXP_RANGE;
@@ -85,21 +86,21 @@ pub fn exp_m1_of_negative<T: Real, M: MultiplyAdd>(x: T) -> (T, T) {
 
 /// `ln(1 + e)` for `e` in `[0, 1]`; NaN gives NaN.
 ///
-/// The sum rounds; what it loses, `e − (u − 1)` with `u = 1 + e`, is exact and is given back to
-/// first order: the rest is its square.
+/// The sum `u = 1 + e` is rounded. Its rounding error `e − (u − 1)` is computed exactly and added
+/// back to first order; the remaining error is of second order.
 #[inline(always)]
 pub fn log1p_of_unit<T: Real, M: MultiplyAdd>(e: T) -> T {
     let u = T::one() + e;
     ln::<T, M>(u) + (e - (u - T::one())) / u
 }
 
-/// The larger one; `a` where either is NaN.
+/// The larger one; `a` if either is NaN.
 #[inline(always)]
 pub fn larger<T: Real>(a: T, b: T) -> T {
     if b > a { b } else { a }
 }
 
-/// `min(max(x, low), high)` that keeps NaN.
+/// `min(max(x, low), high)`; NaN stays NaN.
 #[inline(always)]
 pub fn clamp<T: Real>(x: T, low: T, high: T) -> T {
     let x = if x < low { low } else { x };
@@ -107,7 +108,7 @@ pub fn clamp<T: Real>(x: T, low: T, high: T) -> T {
 }
 
 /// Polynomial with these coefficients, constant first. The loop is unrolled: its length is a
-/// constant of the type.
+/// constant.
 #[inline(always)]
 fn horner<T: Real, M: MultiplyAdd>(coefficients: &'static [T], x: T) -> T {
     let mut sum = coefficients[coefficients.len() - 1];
@@ -155,7 +156,7 @@ mod tests {
         ulps.fold(0.0, f64::max)
     }
 
-    /// Against the standard library, which is within 1 unit itself.
+    /// Largest error against the standard library, which is itself within 1 unit.
     fn worst_ulps_f64(
         f: impl Fn(f64) -> f64,
         truth: impl Fn(f64) -> f64,

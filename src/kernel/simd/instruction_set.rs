@@ -6,21 +6,21 @@ use pulp::{Arch, NullaryFnOnce};
 
 use super::{MultiplyAdd, Unfused};
 
-/// Computation that is compiled once per instruction set.
+/// A computation that is compiled once per instruction set.
 pub trait Kernel {
-    /// What it returns.
+    /// The type of the result.
     type Output;
 
     /// Runs it. Implementations are `#[inline(always)]`.
     fn run<M: MultiplyAdd>(self) -> Self::Output;
 }
 
-/// Instruction set of this machine.
+/// An instruction set of this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct InstructionSet(Arch);
 
 impl InstructionSet {
-    /// The widest one that the machine has. Cheap: the answer is cached by the standard library.
+    /// The widest one of the machine. Cheap: the standard library caches the answer.
     pub fn detect() -> Self {
         Self(Arch::new())
     }
@@ -31,7 +31,7 @@ impl InstructionSet {
         Self(Arch::Scalar)
     }
 
-    /// All that the machine has, the widest first.
+    /// All instruction sets of the machine, the widest first.
     #[cfg(test)]
     pub fn available() -> Vec<Self> {
         let mut sets = Vec::new();
@@ -61,7 +61,7 @@ impl InstructionSet {
     }
 }
 
-/// A kernel with its arithmetic, in the form that pulp takes.
+/// A kernel with its arithmetic, in the form that pulp requires.
 struct Run<K, M> {
     kernel: K,
     arithmetic: PhantomData<M>,

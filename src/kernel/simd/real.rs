@@ -1,4 +1,5 @@
-//! Numbers that kernels are generic over, with the constants of their elementary functions.
+//! Types of elements over which kernels are generic, with the constants of their elementary
+//! functions.
 
 use std::fmt::Debug;
 use std::iter::Sum;
@@ -7,9 +8,9 @@ use num_traits::{Float, NumAssign};
 
 /// f32 or f64.
 pub trait Real: Float + NumAssign + Sum + Default + Debug + Send + Sync + 'static {
-    /// `1.5·2^m + bias` for a mantissa of `m` bits: added to a number of moderate size, it leaves
-    /// the nearest integer plus the exponent's bias in the low bits of the sum. The 1.5 lets the
-    /// integer be negative.
+    /// `1.5·2^m + bias` for a mantissa of `m` bits. Added to a number of moderate size, it leaves
+    /// the nearest integer plus the exponent's bias in the low bits of the sum. The 1.5 allows the
+    /// integer to be negative.
     const ROUNDER: Self;
     /// `log₂ e`.
     const LOG2_E: Self;
@@ -19,14 +20,15 @@ pub trait Real: Float + NumAssign + Sum + Default + Debug + Send + Sync + 'stati
     const LN_2_LOW: Self;
     /// Coefficients of `q(r) ≈ (e^r − 1 − r)/r²`, constant first.
     const EXP_POLYNOMIAL: &'static [Self];
-    /// Coefficients of `p(y) ≈ ln((1 + s)/(1 − s))/s − 2` in powers of `y = s²`, from `y¹` on.
+    /// Coefficients of `p(y)` in `ln((1 + s)/(1 − s))/s − 2 ≈ y p(y)` with `y = s²`, constant
+    /// first.
     const LN_POLYNOMIAL: &'static [Self];
     /// Smallest and largest argument whose exponential is a normal number.
     const EXP_RANGE: (Self, Self);
-    /// `2^m` for a mantissa of `m` bits: takes subnormal numbers to normal ones. With it, `m`.
+    /// `2^m` for a mantissa of `m` bits, which scales subnormal numbers to normal ones, and `m`.
     const NORMALISER: (Self, Self);
 
-    /// The nearest number.
+    /// The nearest number of this type.
     fn of(value: f64) -> Self;
 
     /// `a·b + c`, rounded once.
@@ -40,7 +42,7 @@ pub trait Real: Float + NumAssign + Sum + Default + Debug + Send + Sync + 'stati
     fn mantissa_and_exponent(self) -> (Self, Self);
 }
 
-/// Products that a sum follows: rounded in between or not.
+/// The rounding of a product followed by a sum: with or without rounding in between.
 pub trait MultiplyAdd: Copy + Send + Sync + 'static {
     /// `a·b + c`.
     fn mul_add<T: Real>(a: T, b: T, c: T) -> T;
@@ -88,12 +90,13 @@ macro_rules! bit_operations {
         #[inline(always)]
         fn mantissa_and_exponent(self) -> (Self, Self) {
             const ONE: $bits = <$float>::to_bits(1.0);
-            // Counted from √½ on, the exponent's field is that of the mantissa wanted.
+            // If exponents are counted from √½, the exponent's field belongs to the wanted
+            // mantissa.
             let shifted = self.to_bits().wrapping_add(ONE - $half_root);
             let biased = shifted >> $mantissa;
             let mantissa =
                 <$float>::from_bits((shifted & ((1 << $mantissa) - 1)).wrapping_add($half_root));
-            // The low bits of the rounder's own bits are those of the bias.
+            // The low bits of the rounder itself are those of the bias.
             let rounded = <$float>::from_bits(
                 (Self::ROUNDER.to_bits() - (ONE >> $mantissa)).wrapping_add(biased),
             );

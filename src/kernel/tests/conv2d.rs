@@ -1,4 +1,4 @@
-//! Convolution against plain loops in f64.
+//! Convolution, compared with plain loops in f64.
 
 use super::drawn::{cast, error, numbers, on_threads};
 use crate::kernel::conv2d::cpu::{Conv2d, ConvShape, Gradients};
@@ -277,7 +277,7 @@ fn nothing_to_do() {
             let pixels = 2 * height;
             let (x, gy) =
                 (vec![1.0f32; batch * inputs * pixels], vec![1.0; batch * outputs * pixels]);
-            // The border channel's weights are 0, so that the bias alone is left.
+            // The weights of the border channel are 0, so only the bias is left.
             let (w, bias) = (vec![0.0; outputs * (inputs + channels) * 9], vec![2.0; outputs]);
             let (mut y, mut gx, mut gw, mut gb) =
                 (gy.clone(), x.clone(), vec![1.0; w.len()], bias.clone());
@@ -292,8 +292,8 @@ fn nothing_to_do() {
             assert!(gx.iter().all(|&g| g == 0.0));
             let own = gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[..inputs * 9]);
             assert!(own.copied().all(|g| g == 0.0));
-            // For 2x2 pixels, a corner of the kernel lies outside for three and the others for two,
-            // but for the centre.
+            // For 2x2 pixels, each corner of the kernel lies outside at three of them, each edge at
+            // two, and the centre at none. With a batch of two these counts double.
             let outside_weights =
                 gw.chunks(((inputs + channels) * 9).max(1)).flat_map(|gw| &gw[inputs * 9..]);
             let outside = if batch * height == 0 {

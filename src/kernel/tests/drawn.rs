@@ -1,4 +1,4 @@
-//! What the tests of the kernels share.
+//! Code that the tests of the kernels share.
 use crate::kernel::scratch::Scratch;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -15,7 +15,7 @@ pub fn cast<T: Scratch>(numbers: &[f64]) -> Vec<T> {
     numbers.iter().map(|&number| T::of(number)).collect()
 }
 
-/// Largest difference, relative to the largest number expected.
+/// Largest difference, relative to the largest expected number.
 pub fn error<T: Scratch>(found: &[T], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let size = expected.iter().fold(1e-30, |size: f64, number| size.max(number.abs()));
@@ -26,7 +26,7 @@ pub fn error<T: Scratch>(found: &[T], expected: &[f64]) -> f64 {
         .fold(0.0, |a, b| if a > b { a } else { b })
 }
 
-/// Runs on a pool of so many threads.
+/// Runs `work` on a pool of `threads` threads.
 pub fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(work)
 }

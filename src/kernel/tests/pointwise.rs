@@ -1,4 +1,5 @@
-//! Activation, gate and norm against plain loops in f64, gradients against differences.
+//! Activation, gate and norm, compared with plain loops in f64; gradients, compared with
+//! differences.
 
 use super::drawn::{cast, differences, error, numbers, on_threads};
 use crate::kernel::channel_norm::cpu::{ChannelNorm, Gradients};
@@ -43,7 +44,7 @@ fn naive_norm([batch, c, p]: [usize; 3], v: &[f64], gain: &[f64], shift: &[f64])
     y
 }
 
-/// In both precisions and in all instruction sets.
+/// Runs a case in all instruction sets.
 fn everywhere(case: impl Fn(InstructionSet)) {
     InstructionSet::available().into_iter().for_each(case);
 }
@@ -53,7 +54,7 @@ fn concat_elu_meets_its_formulas() {
     for [batch, length] in [[1, 1], [3, 5], [2, 64], [3, 131]] {
         let (x, g) = (numbers(batch * length, 1), numbers(batch * 2 * length, 2));
         let y = naive_concat_elu(length, &x);
-        // Away from 0, where the second derivative jumps, differences are close.
+        // Away from 0, where the second derivative jumps, differences are accurate.
         let shifted: Vec<f64> = x.iter().map(|&x| if x == 0.0 { 0.01 } else { x }).collect();
         let gx = differences(&shifted, &g, |x| naive_concat_elu(length, x));
         fn run<T: Scratch>(
@@ -152,7 +153,7 @@ fn channel_norm_meets_its_formulas() {
                 [error(&found[1], &gx), error(&found[2], &of_gain), error(&found[3], &of_shift)];
             assert!(errors.iter().all(|&error| error < 3e-6), "{shape:?}: {errors:?}");
             let single = norm::<f32>(set, shape);
-            // Two channels that nearly agree are all rounding.
+            // If two channels nearly agree, the result is mostly rounding error.
             if c > 2 {
                 for (single, double) in single.iter().zip(&found) {
                     assert!(error(single, double) < 3e-6, "{shape:?}: {}", error(single, double));
