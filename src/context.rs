@@ -1,4 +1,4 @@
-//! What a flow is conditioned on: nothing, a tensor, or several.
+//! Conditions of a flow: nothing, a tensor, or several.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::tensor::dtype;
 use crate::tensor::finite::{NonFiniteCondition, all_finite, non_finite_row};
 use crate::tensor::graph::constant;
 
-/// A condition that every layer of a flow is given beside its input.
+/// A condition that every layer of a flow gets together with its input.
 ///
-/// `()` is the condition of an unconditional flow. A tensor serves class embeddings (`Tensor<2>`)
-/// and feature maps (`Tensor<4>`); pairs nest. With its methods a flow checks a condition and
-/// selects its rows along with those of a batch, and a memory-saving backward pass cuts the graph
-/// at a layer and collects the gradient of the condition there.
+/// `()` is the condition of an unconditional flow. A tensor serves for class embeddings
+/// (`Tensor<2>`) and feature maps (`Tensor<4>`). Pairs can be nested. With these methods a flow
+/// checks a condition and selects its rows together with those of a batch; a memory-saving backward
+/// pass uses them to cut the graph at a layer and to collect the gradient of the condition there.
 ///
 /// The first axis of every tensor in it is the batch: one row for each example. A flow applies a
 /// single row to every example.
@@ -25,7 +25,7 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// The same values as new leaves of the graphs on `device`.
     fn leaf(&self, device: &Device) -> Self;
 
-    /// The same values as constants of the graphs on `device`, without a graph of their own.
+    /// The same values as constants of the graphs on `device`, detached from their own graph.
     fn constant(&self, device: &Device) -> Self;
 
     /// The same values outside of any graph.
@@ -55,14 +55,14 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Shape, type and device of each tensor in it.
     fn parts(&self) -> Vec<ContextPart>;
 
-    /// Whether every element in it is finite. A flow calls it after a fault, to find where that
-    /// came from, and through [`Context::non_finite`] before it computes. The default is `true`.
+    /// Whether every element in it is finite. A flow calls it after a fault, to find the cause, and
+    /// through [`Context::non_finite`] before it computes. The default is `true`.
     fn is_finite(&self) -> bool {
         true
     }
 
-    /// The first row that is not finite: evaluation, sampling, start and training return an error
-    /// that names it. The default calls [`Context::is_finite`] and names no row.
+    /// The first row that is not finite. Evaluation, sampling, initialisation and training return
+    /// an error that names it. The default calls [`Context::is_finite`] and names no row.
     fn non_finite(&self) -> Option<NonFiniteCondition> {
         (!self.is_finite()).then(|| NonFiniteCondition::new(None))
     }
@@ -70,8 +70,8 @@ pub trait Context: Clone + Send + Sync + std::fmt::Debug + 'static {
     /// Adds the gradients of `leaf`, made by [`Context::leaf`], to `into`.
     fn collect(leaf: &Self, gradients: &mut Gradients, into: &mut Self::Gradient);
 
-    /// `⟨self, gradient⟩`, `[1]`: its derivative hands a gradient that a walk collected on to what
-    /// this condition was made by. `None` where there is nothing to hand on.
+    /// `⟨self, gradient⟩`, `[1]`. Its derivative passes a gradient that a walk collected back to
+    /// the network that computed this condition. `None` if there is no gradient to pass.
     fn pair(&self, gradient: Self::Gradient) -> Option<Tensor<1>>;
 }
 
@@ -86,24 +86,24 @@ pub struct ContextPart {
     pub device: Device,
 }
 
-/// What a condition looks like, whatever its values are: what a network is built for.
+/// The shapes of a condition, without its values. A network is built for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContextShape {
     parts: Vec<Vec<usize>>,
 }
 
 impl ContextShape {
-    /// Of a condition like `example`.
+    /// The shapes of a condition like `example`.
     pub fn of<C: Context>(example: &C) -> Self {
         Self { parts: example.parts().into_iter().map(|part| part.shape).collect() }
     }
 
-    /// Of a condition whose tensors have these shapes, each with the batch first.
+    /// The shapes of a condition whose tensors have these shapes, each with the batch first.
     pub fn new(parts: Vec<Vec<usize>>) -> Self {
         Self { parts }
     }
 
-    /// Of a vector with this many elements; `None`: there is no condition.
+    /// The shapes of a vector with this many elements, or of no condition for `None`.
     pub fn vector(width: Option<usize>) -> Self {
         Self { parts: width.map(|width| vec![1, width]).into_iter().collect() }
     }
@@ -118,28 +118,28 @@ impl ContextShape {
         &self.parts
     }
 
-    /// Width of all its tensors side by side along axis 1; `None` where there is no condition.
+    /// Width of all its tensors concatenated along axis 1, or `None` if there is no condition.
     pub fn width(&self) -> Option<usize> {
         let width = |part: &Vec<usize>| part.get(1).copied().unwrap_or(1);
         (!self.is_empty()).then(|| self.parts.iter().map(width).fold(0, usize::saturating_add))
     }
 }
 
-/// What a network for tensors with `D` axes reads of a condition: its tensors side by side along
-/// axis 1.
+/// The part of a condition that a network for tensors with `D` axes reads: its tensors,
+/// concatenated along axis 1.
 ///
-/// Implemented for nothing, `()`; for `D = 2` for vectors; for `D = 4` for feature maps and for
-/// vectors, each of which is a map of one position that holds at all of them; and for pairs of
-/// these. Labels are vectors too: one-hot, or rows of an embedding.
+/// Implemented for `()`, which has none; with `D = 2` for vectors; with `D = 4` for feature maps
+/// and for vectors, each of which is a map of one position that applies at all positions; and for
+/// pairs of these. Labels are vectors too: one-hot vectors, or rows of an embedding.
 pub trait Features<const D: usize>: Context {
-    /// Tensors in it; 0 is an unconditional flow.
+    /// Number of tensors in it. An unconditional flow has 0.
     const N_PARTS: usize;
 
-    /// All of them as one, `[batch, sum of the widths, ...]`, whose further axes are those of an
-    /// input or 1; `None` where there is none.
+    /// All tensors as one, `[batch, sum of the widths, ...]`. Its further axes are those of an
+    /// input or 1. `None` if there are no tensors.
     ///
     /// # Panics
-    /// If they are of different batches or sizes other than 1.
+    /// If they differ in batch, or in a size that is not 1.
     fn features(&self) -> Option<Tensor<D>>;
 }
 
@@ -238,7 +238,7 @@ impl<const K: usize> Context for Tensor<K> {
         if let Some(row) = rows.iter().find(|&&row| row >= n) {
             panic!("row {row} of a condition of {n} rows");
         }
-        // An index fits, since a tensor's length does.
+        // The cast is safe: an index is below the length of a tensor.
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &self.device());
         Tensor::select(self.clone(), 0, rows)
@@ -354,7 +354,8 @@ pub(crate) fn check_finite<C: Context>(context: &C) -> Result<(), NonFiniteCondi
     context.non_finite().map_or(Ok(()), Err)
 }
 
-/// The device of a layer's graphs: that of its parameters, or of a condition where it has none.
+/// The device of a layer's graphs: that of its parameters, or of the condition if the layer has
+/// none.
 pub(crate) fn graph_device_given<C: Context, M: Module>(layer: &M, context: &C) -> Device {
     let of_context = || context.parts().into_iter().map(|part| part.device).next();
     layer.devices().into_iter().next().or_else(of_context).unwrap_or_default().autodiff()

@@ -1,5 +1,5 @@
-//! Typed errors of shapes, configurations and evaluations. Files and data have their own, beside
-//! their readers.
+//! Typed errors of shapes, configurations and evaluations. The errors of files and data are defined
+//! beside their readers.
 
 mod check;
 mod config;
@@ -13,11 +13,11 @@ pub use config::ConfigError;
 pub use flow::FlowError;
 pub use init_problem::InitProblem;
 
-/// A tensor shape that a bijector, prior or conditioner cannot take.
+/// A tensor shape that a bijector, prior or conditioner does not accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// One axis has another length than the layer was built for.
+    /// The length of one axis differs from the one that the layer was built for.
     #[error("{layer}: expected length {expected} along axis {axis}, found shape {shape:?}")]
     Axis {
         /// Type of the layer.
@@ -26,24 +26,24 @@ pub enum ShapeError {
         axis: usize,
         /// Length that the layer was built for.
         expected: usize,
-        /// The whole shape that came.
+        /// The whole shape that was found.
         shape: Vec<usize>,
     },
-    /// One axis cannot be cut into equal parts.
+    /// One axis cannot be divided into equal parts.
     #[error(
         "{layer}: axis {axis} must be a multiple of {factor} and at least {factor}, found shape {shape:?}"
     )]
     NotDivisible {
         /// Type of the layer.
         layer: &'static str,
-        /// Axis that does not divide.
+        /// Axis that is not divisible.
         axis: usize,
         /// Number that must divide it.
         factor: usize,
-        /// The whole shape that came.
+        /// The whole shape that was found.
         shape: Vec<usize>,
     },
-    /// An axis too short to be cut into two parts.
+    /// An axis is too short to be divided into two parts.
     #[error("{layer}: axis {axis} must have a length of at least {least}, found shape {shape:?}")]
     Short {
         /// Type of the layer.
@@ -52,55 +52,55 @@ pub enum ShapeError {
         axis: usize,
         /// Smallest legal length.
         least: usize,
-        /// The whole shape that came.
+        /// The whole shape that was found.
         shape: Vec<usize>,
     },
-    /// Another number of axes than the layer takes.
+    /// The number of axes differs from the one that the layer accepts.
     #[error("{layer}: expected {expected} axes, found shape {shape:?}")]
     Rank {
         /// Type of the layer.
         layer: &'static str,
-        /// Number of axes that the layer takes, with the batch.
+        /// Number of axes that the layer accepts, including the batch.
         expected: usize,
-        /// The whole shape that came.
+        /// The whole shape that was found.
         shape: Vec<usize>,
     },
-    /// Examples of another shape than the model's.
+    /// Examples do not have the shape of the model.
     #[error("{layer}: takes examples of shape {expected:?}, found {found:?}")]
     Example {
         /// Type of the model.
         layer: &'static str,
         /// Shape of its examples, without the batch axis.
         expected: Vec<usize>,
-        /// Shape that came.
+        /// Shape that was found.
         found: Vec<usize>,
     },
-    /// A batch without examples, or an axis of length 0.
+    /// A batch has no examples, or an axis has length 0.
     #[error("{layer}: shape {shape:?} holds no elements")]
     Empty {
         /// Type of the layer.
         layer: &'static str,
-        /// The whole shape that came.
+        /// The whole shape that was found.
         shape: Vec<usize>,
     },
-    /// A shape with more elements than a tensor may have.
+    /// A shape has more elements than a tensor may have.
     #[error("{layer}: shape {shape:?} has more than {most} numbers, which no tensor has")]
     TooLarge {
         /// Type of the layer.
         layer: &'static str,
         /// Largest number of elements: 1 TiB in float64.
         most: u64,
-        /// The whole shape that came.
+        /// The whole shape that was found.
         shape: Vec<usize>,
     },
-    /// A layer that needs a condition in a flow that has none, or the reverse.
+    /// A layer needs a condition but the flow has none, or the reverse.
     #[error("{layer}: expected {expected}, found {found}")]
     Condition {
         /// Type of the layer.
         layer: &'static str,
         /// What the layer was built for.
         expected: &'static str,
-        /// What the flow gives it.
+        /// What the flow passes to it.
         found: &'static str,
     },
     /// A level of a multi-scale flow neither keeps the shape nor turns blocks of pixels into
@@ -109,40 +109,40 @@ pub enum ShapeError {
     NotSqueezed {
         /// Type of the layer.
         layer: &'static str,
-        /// Shape that goes into the level.
+        /// Shape of the input of the level.
         shape: Vec<usize>,
-        /// Shape that it makes of it.
+        /// Shape of its output.
         output: Vec<usize>,
     },
-    /// Latents for another number of levels than there are.
+    /// The number of latents differs from the number of levels.
     #[error("{layer}: expected latents of {expected} levels, found {found}")]
     Levels {
         /// Type of the layer.
         layer: &'static str,
-        /// Levels of the flow.
+        /// Number of levels of the flow.
         expected: usize,
-        /// Latents that came.
+        /// Number of latents that were found.
         found: usize,
     },
-    /// A condition of another width, batch or size than the layer takes with an input of the given
-    /// shape.
+    /// The width, batch or size of a condition differs from what the layer accepts with an input of
+    /// the given shape.
     #[error("{layer}: expected a condition of shape {expected:?}, found {found:?}")]
     ConditionShape {
         /// Type of the layer.
         layer: &'static str,
-        /// What it takes beside this input.
+        /// Shape that the layer accepts with this input.
         expected: Vec<usize>,
-        /// What came.
+        /// Shape that was found.
         found: Vec<usize>,
     },
-    /// A bijector changes the shape but does not say what its inverse does to one.
+    /// A bijector changes the shape but does not define the shape map of its inverse.
     #[error("{layer}: maps shape {shape:?} to {output:?} and has no `input_shape` of its own")]
     InverseUnknown {
         /// Type of the layer.
         layer: &'static str,
-        /// Shape that was asked for.
+        /// Shape for which the inverse's shape was requested.
         shape: Vec<usize>,
-        /// Shape that forward makes of it.
+        /// Shape that the forward pass makes of it.
         output: Vec<usize>,
     },
 }

@@ -1,8 +1,8 @@
-//! A network that is selected by its configuration.
+//! A network selected by a configuration.
 //!
-//! As a `NetConfig<2>`, a configuration builds networks for vectors, as a `NetConfig<4>` networks
-//! for images. A network of the other kind is an error that names the number of axes that it
-//! expects.
+//! A configuration used as a `NetConfig<2>` builds networks for vectors, and used as a
+//! `NetConfig<4>` networks for images. A network of the other kind is an error that names the
+//! expected number of axes.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -112,7 +112,7 @@ impl Config for AnyNetConfig {}
 
 /// One of the networks.
 #[derive(Module, Debug)]
-// One value a layer: its size is no matter, and a box would hide a module from burn.
+// There is one value per layer, so its size does not matter. A box would hide a module from burn.
 #[allow(clippy::large_enum_variant)]
 pub enum AnyNet {
     /// Multilayer perceptron.
@@ -133,7 +133,7 @@ networks!(2: Mlp MlpConfig, ResNet ResNetConfig; not ConvResNet, GatedNet, GlowN
 networks!(4: ConvResNet ConvResNetConfig, GatedNet GatedNetConfig, GlowNet GlowNetConfig, ZeroConv ZeroConvConfig;
     not Mlp, ResNet);
 
-/// A network that takes tensors with 4 axes where they have 2, or the reverse.
+/// The error for a network that expects 4 axes where tensors have 2, or the reverse.
 fn other_rank<const D: usize>(network: &'static str, rank: usize, shape: [usize; D]) -> ShapeError {
     let expected = if rank == 2 { 4 } else { 2 };
     ShapeError::Rank { layer: network, expected, shape: shape.to_vec() }

@@ -4,8 +4,9 @@
 //!                                                  theta has the type of the input
 //! ```
 //! Couplings, autoregressive layers and [`ConditionalNormal`](crate::ConditionalNormal) hold their
-//! network in this type. Mixed precision ([`train::Precision`](crate::train::Precision)) looks for
-//! it: every network within is trained in a half type, including networks of your own.
+//! network in this type. Mixed precision ([`train::Precision`](crate::train::Precision)) finds
+//! networks by it: every network within it is trained in a half-precision type, including your own
+//! networks.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -17,7 +18,7 @@ use crate::law::Law;
 use crate::tensor::dtype::{cast, narrowest};
 use crate::tensor::type_name::type_name;
 
-/// A network with the widths that it was built for.
+/// A network, with the widths that it was built for.
 #[derive(Module, Debug)]
 pub struct Conditioned<N> {
     /// The network.
@@ -32,14 +33,14 @@ pub struct Conditioned<N> {
     context: Reads,
 }
 
-/// What a network reads of a condition.
+/// Which condition a network reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reads {
-    /// Nothing of any.
+    /// It ignores every condition.
     Ignored,
-    /// There is none.
+    /// It was built without a condition.
     Absent,
-    /// A condition of this width.
+    /// It was built for a condition of this width.
     Width(usize),
 }
 
@@ -96,8 +97,8 @@ impl<N: ModuleDisplay> Conditioned<N> {
         Ok(conditioned)
     }
 
-    /// Parameters that the network gives for one example. Its elements differ, so that those of a
-    /// network with weights do too.
+    /// Parameters that the network computes for one example. The elements of the example differ, so
+    /// those of a network with weights differ too.
     fn start<const D: usize>(&self, site: &NetSite<D>) -> Result<Tensor<3>, ConfigError>
     where
         N: Net<D>,
@@ -133,7 +134,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         }
     }
 
-    /// Whether it takes halves of these shapes.
+    /// Checks that it accepts halves of these shapes.
     ///
     /// # Errors
     /// The axis that does not fit.
@@ -162,7 +163,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         }
     }
 
-    /// Whether it was built for a condition of the kind `C`.
+    /// Checks that it was built for a condition of the kind `C`.
     ///
     /// # Errors
     /// [`ShapeError::Condition`].
@@ -187,7 +188,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         })
     }
 
-    /// Whether a condition fits an input of shape `identity`.
+    /// Checks that a condition fits an input of shape `identity`.
     ///
     /// # Errors
     /// [`ShapeError::Condition`], [`ShapeError::ConditionShape`].
@@ -224,7 +225,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         Ok(())
     }
 
-    /// Parameters of every element, in the type of `identity`.
+    /// The parameters of every element, in the type of `identity`.
     ///
     /// # Shapes
     /// `[batch, ...]` to `[batch, params, elements]`.
@@ -265,7 +266,7 @@ impl<N: ModuleDisplay> Conditioned<N> {
         (Self { net, ..self }, cast(theta, dtype))
     }
 
-    /// What the network reads, in the type of its weights.
+    /// The inputs of the network, in the type of its weights.
     fn inputs<const D: usize, C: Features<D>>(
         &self,
         identity: Tensor<D>,

@@ -34,10 +34,11 @@ use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 /// Configuration of [`ConvResNet`].
 #[derive(Config, Debug)]
 pub struct ConvResNetConfig {
-    /// Filters `F`, at least 2: the norm of a single channel is a constant.
+    /// Number of filters `F`, at least 2: the norm of a single channel is a constant.
     #[config(default = 64)]
     pub n_filters: usize,
-    /// Blocks, of which a condition needs at least one: it enters through them.
+    /// Number of blocks. A network with a condition needs at least one, since the condition enters
+    /// through the blocks.
     #[config(default = 4)]
     pub n_blocks: usize,
     /// Nonlinearity.
@@ -157,8 +158,7 @@ impl ConvResNet {
         let r = block.first.forward(self.activation.forward(block.first_norm.forward(h.clone())));
         let r = match (&block.context, context) {
             (Some(layer), Some(context)) => r + layer.forward(context.clone()),
-            // No other pair is possible: a network is given a condition exactly if its site has
-            // one.
+            // No other pair is possible: a network gets a condition exactly if its site has one.
             _ => r,
         };
         let r = self.activation.forward(block.second_norm.forward(r));

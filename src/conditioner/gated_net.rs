@@ -48,11 +48,12 @@ pub enum OutputActivation {
 /// Configuration of [`GatedNet`].
 #[derive(Config, Debug)]
 pub struct GatedNetConfig {
-    /// Filters `F`.
+    /// Number of filters `F`.
     pub n_filters: usize,
-    /// Blocks, of which a condition needs at least one: it enters through them.
+    /// Number of blocks. A network with a condition needs at least one, since the condition enters
+    /// through the blocks.
     pub n_blocks: usize,
-    /// How positions are mixed; `None`: not at all, by blocks of convolutions alone.
+    /// How positions are mixed. `None`: not at all; the blocks have convolutions only.
     #[config(default = "Some(Mixing::Attention { heads: 4 })")]
     pub mixing: Option<Mixing>,
     /// The activation that precedes the last convolution.
@@ -65,8 +66,8 @@ pub struct GatedNetConfig {
 
 impl NetConfig<4> for GatedNetConfig {
     type Net = GatedNet;
-    /// Initialised at random, as in the paper, or, with [`ConvInit::Zero`], to the parameters of
-    /// the site.
+    /// The initial output is random, as in the paper, or, with [`ConvInit::Zero`], the initial
+    /// parameters of the site.
     const SETS_THETA_INIT: bool = true;
 
     fn build(&self, site: &NetSite<4>) -> Result<GatedNet, ConfigError> {
@@ -123,7 +124,7 @@ impl GatedNetConfig {
         sum([conv(c, f), positions, blocks, conv(self.width(), site.n_outputs())])
     }
 
-    /// Channels that the last convolution takes.
+    /// Number of input channels of the last convolution.
     fn width(&self) -> usize {
         match self.output_activation {
             OutputActivation::None => self.n_filters,
@@ -197,7 +198,7 @@ impl Net<4> for GatedNet {
         (net, theta)
     }
 
-    /// The size of the images is that of the site, which the position embedding needs.
+    /// The images must have the size of the site, which the positional embedding has.
     fn check(&self, identity: [usize; 4]) -> Result<(), ShapeError> {
         for (axis, expected) in [(2, self.size[0]), (3, self.size[1])] {
             if identity[axis] != expected {

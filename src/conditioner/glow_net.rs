@@ -4,16 +4,16 @@
 //! h = relu(norm(conv1x1(h)))                              F channels, no bias
 //! theta = zero_conv(h)                                    params·C channels
 //! ```
-//! `norm` is an [`ActNorm`] with factor 3, whose scale is multiplied into the weights, so that
-//! normalising the output takes no further pass. `border` is a border channel: 1 around the image
-//! and 0 inside. Weights are initialised from `N(0, 0.05²)`, norms from data, and the last layer, a
-//! [`ZeroConv`], to the law's initial parameters. The paper does not mention the norms; the code
-//! has them.
+//! `norm` is an [`ActNorm`] with factor 3. Its scale is multiplied into the weights, so normalising
+//! the output needs no further pass. `border` is a border channel: 1 around the image and 0 inside.
+//! Weights are initialised from `N(0, 0.05²)`, norms from data, and the last layer, a [`ZeroConv`],
+//! to the law's initial parameters. The paper does not mention the norms; the released code has
+//! them.
 //!
 //! Output channel `j·C + c` is parameter `j` of channel `c`. The released code interleaves them
 //! with the shift first: its channel `2c` is our `C + c`, and its `2c + 1` is our `c`.
 //!
-//! The network ignores a condition: in Glow a class acts on the prior alone.
+//! The network ignores a condition: in Glow a class affects the prior only.
 //!
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.3; layers and initialisation of the released code.
@@ -40,7 +40,7 @@ use crate::tensor::parameter;
 /// Configuration of [`GlowNet`].
 #[derive(Config, Debug)]
 pub struct GlowNetConfig {
-    /// Filters `F`.
+    /// Number of filters `F`.
     #[config(default = 512)]
     pub n_filters: usize,
 }
@@ -91,7 +91,7 @@ pub struct NormedConv {
 
 impl NormedConv {
     fn new(shape: [usize; 4], device: &Device) -> Self {
-        // 0.05: the released code's.
+        // 0.05, as in the released code.
         let weight = parameter::normal(shape, 0.05, device);
         let norm = ActNormConfig::new().with_log_scale_factor(LOG_SCALE_FACTOR);
         let norm = built(&norm, [1, shape[0], 1, 1], device);

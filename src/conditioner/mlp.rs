@@ -1,5 +1,5 @@
-//! Multilayer perceptron: dense layers from the identity half of a vector, concatenated with a
-//! condition, to the parameters of a law.
+//! Multilayer perceptron: dense layers that compute the parameters of a law from the identity half
+//! of a vector, concatenated with a condition.
 //! ```text
 //! h_0 = (identity, context)
 //! h_i = φ(W_i·h_{i−1} + b_i)                                one for each hidden width
@@ -7,11 +7,11 @@
 //!                                                           parameter, then by element
 //! ```
 //! # Initialisation
-//! Hidden layers are uniform within `±1/√fan_in` (PyTorch's default). `W = 0` and `b` is the law's
-//! initial parameters ([`NetSite::theta_init`]). A coupling of a law that is the identity at
+//! Hidden layers are uniform within `±1/√fan_in` (PyTorch's default). `W = 0`, and `b` holds the
+//! law's initial parameters ([`NetSite::theta_init`]). A coupling whose law is the identity at
 //! theta = 0 ([`crate::law::Affine`] as `Exponential` or `Additive`,
-//! [`crate::law::RationalQuadraticSpline`]) is initialised as the identity. One of
-//! [`crate::law::MixLogCdf`] is initialised near it, with components that differ.
+//! [`crate::law::RationalQuadraticSpline`]) is therefore initialised as the identity. A coupling of
+//! [`crate::law::MixLogCdf`] is initialised near the identity, with different components.
 //!
 //! # Example
 //! ```

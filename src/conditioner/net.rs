@@ -9,28 +9,28 @@ use crate::error::{ConfigError, ShapeError};
 /// A network that computes the parameters of a law.
 ///
 /// It reads the identity half of a coupling, the vector of an autoregressive layer or the condition
-/// of a prior. [`Conditioned`](super::Conditioned), which holds it in the layer, checks the widths
-/// and casts its inputs: a network computes in the type of its weights and gets tensors of that
+/// of a prior. The layer holds it in a [`Conditioned`](super::Conditioned), which checks the widths
+/// and casts the inputs: a network computes in the type of its weights and gets tensors of that
 /// type.
 pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
-    /// Parameters of every element.
+    /// The parameters of every element.
     ///
     /// # Shapes
     /// `identity [batch, ...]` and `context [batch, width, ...]`, whose further axes are those of
-    /// `identity` or 1, to `[batch, params, elements]`. [`theta`] makes this shape of the output of
-    /// a last layer. The context is `None` where the site has none.
+    /// `identity` or 1, to `[batch, params, elements]`. [`theta`] reshapes the output of a last
+    /// layer to this shape. The context is `None` where the site has none.
     fn forward(&self, identity: Tensor<D>, context: Option<Tensor<D>>) -> Tensor<3>;
 
-    /// Data-dependent initialisation; returns the parameters, detached from the graph. The default
-    /// sets nothing.
+    /// Data-dependent initialisation. Returns the parameters too, detached from the graph. The
+    /// default changes nothing.
     fn initialize(self, identity: Tensor<D>, context: Option<Tensor<D>>) -> (Self, Tensor<3>) {
         let theta = self.forward(identity, context).detach();
         (self, theta)
     }
 
-    /// Whether it can read tensors of this shape, whose width, axis 1, is that of its site. The
-    /// default accepts every shape: it serves vectors, and convolutions that take images of any
-    /// size.
+    /// Checks that it can read tensors of this shape, whose width (axis 1) is that of its site. The
+    /// default accepts every shape: this is right for vectors, and for convolutions that accept
+    /// images of any size.
     ///
     /// # Errors
     /// The axis that does not fit.
@@ -39,21 +39,21 @@ pub trait Net<const D: usize>: Module + ModuleDisplay + 'static {
         Ok(())
     }
 
-    /// Whether it reads the condition. A network that does not gets `None` and works in flows with
-    /// any condition.
+    /// Whether it reads the condition. A network that ignores it gets `None` and works in flows
+    /// with any condition.
     fn reads_context(&self) -> bool {
         true
     }
 }
 
-/// A configuration of a network for tensors with `D` axes.
+/// The configuration of a network for tensors with `D` axes.
 pub trait NetConfig<const D: usize> {
     /// The network that it builds.
     type Net: Net<D>;
 
     /// Whether the initial output of its networks is always [`NetSite::theta_init`], or random. If
-    /// it is `false`, the layer runs a new network once, to check that no components of the law are
-    /// initialised as equal.
+    /// it is `false`, the layer runs a new network once to check that no components of the law are
+    /// initially equal.
     const SETS_THETA_INIT: bool = false;
 
     /// The network for a site.
@@ -71,8 +71,9 @@ pub trait NetConfig<const D: usize> {
     }
 }
 
-/// Outputs of a last layer as parameters of every element: `[batch, params·C, ...]` to
-/// `[batch, params, C·...]`, where output `j·C + c` is parameter `j` of channel `c`.
+/// Reshapes the outputs of a last layer to the parameters of every element:
+/// `[batch, params·C, ...]` to `[batch, params, C·...]`, where output `j·C + c` is parameter `j` of
+/// channel `c`.
 ///
 /// # Panics
 /// If `n_params` does not divide the width.

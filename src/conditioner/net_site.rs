@@ -3,9 +3,9 @@
 //! x = (identity, transformed)
 //! theta [batch, params, elements of transformed] = net(identity, context)
 //! ```
-//! A coupling, an autoregressive layer or a prior passes its network the shape of its input, the
+//! A coupling, an autoregressive layer or a prior passes to its network the shape of its input, the
 //! shape of the elements that theta is for, the initial parameters, and the shape of the condition.
-//! Therefore a user states no width.
+//! A user therefore specifies no width.
 
 use burn::module::{Initializer, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -27,9 +27,10 @@ pub struct NetSite<const D: usize> {
 impl<const D: usize> NetSite<D> {
     /// A site without a condition.
     ///
-    /// `identity` is the shape of what the network reads and `transformed` the shape of what it
-    /// gives parameters for; the batch, axis 0, is not fixed. `theta_init` holds the start of each
-    /// parameter, the same for every element: its length is the number of parameters.
+    /// `identity` is the shape of the network's input and `transformed` the shape of the elements
+    /// that it computes parameters for; the batch, axis 0, is not fixed. `theta_init` holds the
+    /// initial value of each parameter, the same for every element; its length is the number of
+    /// parameters.
     pub fn new(
         identity: [usize; D],
         transformed: [usize; D],
@@ -55,12 +56,12 @@ impl<const D: usize> NetSite<D> {
         Self { context, ..self }
     }
 
-    /// Shape of what the network reads, with a batch of 1.
+    /// Shape of the network's input, with a batch of 1.
     pub fn identity(&self) -> [usize; D] {
         self.identity
     }
 
-    /// Shape of what the network gives parameters for, with a batch of 1.
+    /// Shape of the elements that the network computes parameters for, with a batch of 1.
     pub fn transformed(&self) -> [usize; D] {
         self.transformed
     }
@@ -85,17 +86,17 @@ impl<const D: usize> NetSite<D> {
         &self.device
     }
 
-    /// Parameters for each element.
+    /// Number of parameters of each element.
     pub fn n_params(&self) -> usize {
         self.theta_init.len()
     }
 
-    /// Width of the last layer: `n_params · transformed[1]`; `usize::MAX` where it is larger.
+    /// Width of the last layer, `n_params · transformed[1]`; `usize::MAX` where it is larger.
     pub fn n_outputs(&self) -> usize {
         product([self.n_params(), self.transformed[1]])
     }
 
-    /// Width of identity half and condition side by side; `usize::MAX` where it is larger.
+    /// Width of identity half and condition together; `usize::MAX` where it is larger.
     pub fn n_inputs(&self) -> usize {
         sum([self.identity[1], self.context_width().unwrap_or(0)])
     }
@@ -130,7 +131,7 @@ impl<const D: usize> NetSite<D> {
         site
     }
 
-    /// The sizes that the number of parameters of a network comes from, by name.
+    /// The sizes that determine the number of parameters of a network, by name.
     pub(crate) fn sizes(&self) -> [(&'static str, usize); 4] {
         let context = self.context_width().unwrap_or(0);
         let [identity, transformed] = [self.identity[1], self.transformed[1]];
@@ -142,8 +143,8 @@ impl<const D: usize> NetSite<D> {
         ]
     }
 
-    /// Weights and biases of dense layers through the hidden widths; `usize::MAX` where there are
-    /// more.
+    /// Number of weights and biases of dense layers with these hidden widths; `usize::MAX` where
+    /// there are more.
     pub(crate) fn count_dense(&self, hidden: &[usize]) -> usize {
         let (mut inputs, mut total) = (self.n_inputs(), 0);
         for width in hidden.iter().copied().chain([self.n_outputs()]) {
@@ -153,8 +154,8 @@ impl<const D: usize> NetSite<D> {
         total
     }
 
-    /// A bias for the last layer at which every element's parameters are [`NetSite::theta_init`],
-    /// where the weights are 0: output `j·C + c` is parameter `j` of channel `c` of `C`. It
+    /// A bias for a last layer whose weights are 0, with which every element's parameters are
+    /// [`NetSite::theta_init`]: output `j·C + c` is parameter `j` of channel `c` of `C`. It
     /// allocates nothing before its first use.
     pub fn bias(&self) -> Param<Tensor<1>> {
         let (start, width) = (self.theta_init.clone(), self.transformed[1]);

@@ -7,9 +7,9 @@
 //!                                                           parameter, then by element
 //! ```
 //! # Initialisation
-//! `W_o = 0` and `b_o` is the law's initial parameters ([`NetSite::theta_init`]). `W_2` and `b_2`
-//! are uniform within ±1e-3, so each block is initialised near the identity, however many blocks
-//! there are. All others are uniform within `±1/√fan_in`.
+//! `W_o = 0`, and `b_o` holds the law's initial parameters ([`NetSite::theta_init`]). `W_2` and
+//! `b_2` are uniform within ±1e-3, so each block is initially close to the identity, however many
+//! blocks there are. All others are uniform within `±1/√fan_in`.
 //!
 //! # Reference
 //! Durkan et al. 2019 (neural spline flows), §5 and its code: the same block with the gate and the
@@ -35,7 +35,7 @@ pub struct ResNetConfig {
     /// Width `F` of the blocks.
     #[config(default = 64)]
     pub d_hidden: usize,
-    /// Blocks.
+    /// Number of blocks.
     #[config(default = 2)]
     pub n_blocks: usize,
     /// Nonlinearity.
@@ -139,8 +139,7 @@ impl ResNet {
             (Some(gate), Some(context)) => {
                 h + r * sigmoid(layer(context.clone(), gate, Epilogue::Nothing))
             }
-            // No other pair is possible: a network is given a condition exactly if its site has
-            // one.
+            // No other pair is possible: a network gets a condition exactly if its site has one.
             _ => h + r,
         }
     }

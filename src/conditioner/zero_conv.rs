@@ -8,11 +8,11 @@
 //! |---|---|---|---|---|
 //! | `W` | weights; the last input channel is the `border`: 1 around the image, 0 inside | `[out, in + 1, 3, 3]` | yes | 0 |
 //! | `β` | bias | `[out]` | yes | the law's initial parameters ([`NetSite::theta_init`]) |
-//! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
+//! | `ℓ` | log-scale divided by 3 | `[out]` | yes | 0 |
 //!
 //! As a [`Net`], output channel `j·C + c` is parameter `j` of channel `c`, so theta is a reshape.
-//! The released code interleaves them, `c·params + j`, with the shift (or mean) as parameter 0: the
-//! same function with the outputs in another order.
+//! The released code interleaves them as `c·params + j`, with the shift (or mean) as parameter 0.
+//! This is the same function with its outputs in another order.
 //!
 //! The network ignores a condition.
 //!
@@ -32,7 +32,7 @@ use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{product, sum};
 
-/// Configuration of [`ZeroConv`]: there is nothing to choose.
+/// Configuration of [`ZeroConv`], which has no settings.
 #[derive(Config, Debug, PartialEq)]
 pub struct ZeroConvConfig {}
 
@@ -45,7 +45,7 @@ impl NetConfig<4> for ZeroConvConfig {
         let (outputs, device) = (site.n_outputs(), site.device());
         Ok(ZeroConv {
             weight: Initializer::Zeros.init([outputs, site.identity()[1] + 1, 3, 3], device),
-            // The scale of the outputs starts at 1, so the bias is theta.
+            // The initial scale of the outputs is 1, so the bias is theta.
             bias: site.bias(),
             log_scale: Initializer::Zeros.init([outputs], device),
             n_params: site.n_params(),
@@ -59,7 +59,7 @@ impl NetConfig<4> for ZeroConvConfig {
     }
 }
 
-/// Parameters of a layer with these channels; `usize::MAX` where there are more.
+/// Number of parameters of a layer with these channels; `usize::MAX` where there are more.
 pub(super) fn count(inputs: usize, outputs: usize) -> usize {
     sum([product([outputs, sum([inputs, 1]), 9]), product([2, outputs])])
 }
@@ -71,13 +71,15 @@ pub struct ZeroConv {
     pub weight: Param<Tensor<4>>,
     /// Bias `β`, `[out]`.
     pub bias: Param<Tensor<1>>,
-    /// Log-scale over 3, `ℓ`, `[out]`.
+    /// Log-scale divided by 3, `ℓ`, `[out]`.
     pub log_scale: Param<Tensor<1>>,
     #[module(skip)]
     n_params: usize,
 }
 
 impl ZeroConv {
+    /// Applies the convolution.
+    ///
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
@@ -91,8 +93,8 @@ impl ZeroConv {
         )
     }
 
-    /// What [`ZeroConv::convolve`] gives for an image of zeros: the bias and, at the border, the
-    /// weights of the border channel.
+    /// The output of [`ZeroConv::convolve`] for an image of zeros: the bias plus, at the border,
+    /// the weights of the border channel.
     ///
     /// # Shapes
     /// `[1, out, H, W]`.
@@ -101,8 +103,8 @@ impl ZeroConv {
         conv2d::border_channel(weight, size, Some(bias))
     }
 
-    /// Weights and bias, each output's multiplied by its scale: cheaper than to multiply the
-    /// output. Those of a half type in float32.
+    /// Weights and bias, each multiplied by the scale of its output. This is cheaper than to
+    /// multiply the output. For a half-precision type they are in float32.
     fn scaled(&self) -> (Tensor<4>, Tensor<1>) {
         let dtype = dtype::wide(dtype::of(&self.weight));
         let scale = cast(self.log_scale.val(), dtype).mul_scalar(LOG_SCALE_FACTOR).exp();
@@ -111,7 +113,7 @@ impl ZeroConv {
     }
 }
 
-/// Weights `[out, ...]`, each output's multiplied by its scale.
+/// Weights `[out, ...]`, each multiplied by the scale of its output.
 pub(super) fn scaled(weight: Tensor<4>, scale: Tensor<1>) -> Tensor<4> {
     let dims @ [outputs, inputs, kh, kw] = weight.dims();
     let rows = weight.reshape([1, outputs, inputs * kh * kw]);

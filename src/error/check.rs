@@ -1,9 +1,10 @@
-//! Checks of shapes that layers share.
+//! Shape checks that layers share.
 
 use super::ShapeError;
 use crate::tensor::capacity::MOST_BYTES;
 
-/// The first line of every public forward and inverse, where a wrong shape is a programming error.
+/// Panics if a shape check failed. Every public forward and inverse calls it first: a wrong shape
+/// is a programming error.
 ///
 /// # Panics
 /// With the text of the error.
@@ -13,7 +14,7 @@ pub fn check_shape<T>(shape: Result<T, ShapeError>) {
     }
 }
 
-/// `shape` itself, if its examples have the shape `event`.
+/// Returns `shape` if its examples have the shape `event`.
 pub(crate) fn check_event<const D: usize>(
     layer: &'static str,
     event: &[usize],
@@ -31,7 +32,7 @@ pub(crate) fn check_event<const D: usize>(
     }
 }
 
-/// The number of elements of a tensor with this shape, if in float64 they are at most 1 TiB.
+/// The number of elements of a tensor of this shape, if they take at most 1 TiB in float64.
 ///
 /// # Errors
 /// [`ShapeError::TooLarge`].

@@ -1,15 +1,15 @@
-//! Configurations that describe no module.
+//! Errors of configurations.
 
 use burn::tensor::DType;
 
 use super::ShapeError;
 use crate::tensor::limit::{MOST_PARAMETERS, MOST_REPEATS, MOST_SIZE};
 
-/// A configuration that describes no module.
+/// A configuration that breaks a rule, so no module can be built from it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A count or width that must be at least one.
+    /// A count or width is 0 but must be at least 1.
     #[error("{config}: `{field}` must be at least 1, found 0")]
     Zero {
         /// Type of the configuration.
@@ -17,8 +17,8 @@ pub enum ConfigError {
         /// Its field.
         field: &'static str,
     },
-    /// A size or count above its limit. [`limit`](crate::tensor::limit) gives the reason for most
-    /// limits.
+    /// A size or count exceeds its limit. [`limit`](crate::tensor::limit) gives the reasons for
+    /// most limits.
     #[error("{config}: `{field}` must be at most {most}, found {found}")]
     TooLarge {
         /// Type of the configuration.
@@ -27,7 +27,7 @@ pub enum ConfigError {
         field: &'static str,
         /// Largest legal value.
         most: usize,
-        /// What was found.
+        /// Value that was found.
         found: usize,
     },
     /// More parameters than [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
@@ -37,21 +37,21 @@ pub enum ConfigError {
     TooManyParameters {
         /// Type of the configuration.
         config: &'static str,
-        /// The largest of the sizes that the number of parameters is computed from.
+        /// The largest of the sizes that determine the number of parameters.
         field: &'static str,
         /// Its value.
         found: usize,
         /// Largest legal number of parameters.
         most: usize,
     },
-    /// A stack whose members have more parameters together than
+    /// The members of a stack together have more parameters than
     /// [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
     #[error("the layers up to this one have more than {most} parameters, which no device holds")]
     StackTooLarge {
         /// Largest legal number of parameters.
         most: usize,
     },
-    /// A number outside the range in which the module is defined.
+    /// A number lies outside the range for which the module is defined.
     #[error("{config}: `{field}` must lie in {range}, found {found}")]
     OutOfRange {
         /// Type of the configuration.
@@ -60,38 +60,38 @@ pub enum ConfigError {
         field: &'static str,
         /// The legal range, in interval notation.
         range: &'static str,
-        /// What was found.
+        /// Value that was found.
         found: f64,
     },
-    /// A whole number that must be less than another.
+    /// An integer must be less than another.
     #[error("{config}: `{field}` = {found} must be less than `{of}` = {limit}")]
     NotBelow {
         /// Type of the configuration.
         config: &'static str,
         /// Its field.
         field: &'static str,
-        /// What was found.
+        /// Value that was found.
         found: u64,
         /// The field that it must be less than.
         of: &'static str,
         /// Value of that field.
         limit: u64,
     },
-    /// A width that must be a multiple of another.
+    /// A width must be a multiple of another.
     #[error("{config}: `{field}` = {found} must be a multiple of `{of}` = {factor}")]
     NotMultiple {
         /// Type of the configuration.
         config: &'static str,
         /// Its field.
         field: &'static str,
-        /// What was found.
+        /// Value that was found.
         found: usize,
         /// The field that must divide it.
         of: &'static str,
         /// Value of that field.
         factor: usize,
     },
-    /// A choice that the rest of the configuration does not allow.
+    /// The rest of the configuration does not allow a choice.
     #[error("{config}: `{field}` = {found} needs {needs}")]
     Choice {
         /// Type of the configuration.
@@ -100,22 +100,22 @@ pub enum ConfigError {
         field: &'static str,
         /// What was chosen.
         found: &'static str,
-        /// What would allow it.
+        /// What the choice requires.
         needs: &'static str,
     },
-    /// A list of indices that does not name each of `0..n` once.
+    /// A list of indices does not contain each of `0..n` once.
     #[error("{config}: `{field}` must name each of 0..{n} once, found {found:?}")]
     NotPermutation {
         /// Type of the configuration.
         config: &'static str,
         /// Its field.
         field: &'static str,
-        /// How many there are to name.
+        /// Number of indices.
         n: usize,
-        /// What was found.
+        /// Indices that were found.
         found: Vec<usize>,
     },
-    /// A list with another number of entries than there are elements.
+    /// The number of entries of a list differs from the number of elements.
     #[error("{config}: `{field}` must have {expected} entries, found {found}")]
     Length {
         /// Type of the configuration.
@@ -127,7 +127,7 @@ pub enum ConfigError {
         /// Number of entries.
         found: usize,
     },
-    /// A mask of which one half is empty.
+    /// A mask whose identity half or transformed half is empty.
     #[error(
         "{config}: the mask leaves {identity} of {total} elements unchanged; at least one must be unchanged and one \
          transformed"
@@ -135,9 +135,9 @@ pub enum ConfigError {
     OneSided {
         /// Type of the configuration.
         config: &'static str,
-        /// Elements that pass unchanged.
+        /// Number of elements that pass unchanged.
         identity: usize,
-        /// All elements.
+        /// Number of all elements.
         total: usize,
     },
     /// More levels of discrete data than a type can represent with noise.
@@ -156,7 +156,7 @@ pub enum ConfigError {
         /// Largest number of levels that it allows.
         most: usize,
     },
-    /// A network whose number of outputs does not fit the law.
+    /// The number of outputs of a network does not fit the law.
     #[error("{network}: gives {found} parameters for each number, the law takes {expected}")]
     Parameters {
         /// Type of the network.
@@ -166,14 +166,14 @@ pub enum ConfigError {
         /// Parameters that the network outputs for each element.
         found: usize,
     },
-    /// A start at which components of a law are equal.
+    /// Initial parameters for which components of a law are equal.
     #[error(
         "{network}: components {first} and {second} of {law} start equal; their gradients would be equal too, so they \
          would never separate; leave `theta_init` out for the law's own start, and let the last layer of a network of \
          your own start at `NetSite::theta_init`"
     )]
     EqualComponents {
-        /// Type of the network, or of the configuration that names the start.
+        /// Type of the network, or of the configuration that sets the initial parameters.
         network: &'static str,
         /// Type of the law.
         law: &'static str,
@@ -192,22 +192,22 @@ pub enum ConfigError {
         /// Type of the configuration or network.
         config: &'static str,
     },
-    /// What is wrong with a part of a configuration, and where it is.
+    /// An error of a part of a configuration, and the place of the part.
     #[error("{path}: {error}")]
     At {
-        /// Its place, from the outermost configuration down: `[1][3].coupling`.
+        /// Place of the part, from the outermost configuration inwards: `[1][3].coupling`.
         path: String,
-        /// What is wrong there.
+        /// The error of the part.
         error: Box<Self>,
     },
-    /// The layers do not fit the data or one another.
+    /// The layers do not fit the data or each other.
     #[error(transparent)]
     Shape(#[from] ShapeError),
 }
 
 impl ConfigError {
-    /// This error, of the part of a configuration that `place` names: `[1]` for a member of a list,
-    /// `.law` for a field.
+    /// This error, with `place` put before its path: `[1]` for a member of a list, `.law` for a
+    /// field.
     pub fn at(self, place: impl std::fmt::Display) -> Self {
         match self {
             Self::At { path, error } => Self::At { path: format!("{place}{path}"), error },
@@ -262,8 +262,8 @@ impl ConfigError {
         }
     }
 
-    /// The number of parameters `total`, unless there are more than [`MOST_PARAMETERS`]. `fields`
-    /// are the sizes that it comes from.
+    /// Returns the number of parameters `total` if it is at most [`MOST_PARAMETERS`]. `fields` are
+    /// the sizes that determine it.
     pub(crate) fn parameters<const N: usize>(
         config: &'static str,
         total: usize,
@@ -300,7 +300,7 @@ impl ConfigError {
         Self::within(config, field, "(0, ∞)", value, value > 0.0 && value.is_finite())
     }
 
-    /// `Ok` when `found` is `legal`, which says whether it lies in `range`.
+    /// `Ok` when `legal`, which states whether `found` lies in `range`.
     pub(crate) fn within(
         config: &'static str,
         field: &'static str,

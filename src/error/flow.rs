@@ -1,4 +1,4 @@
-//! What can go wrong when a flow is evaluated, sampled or started.
+//! Errors of the evaluation, sampling and initialisation of a flow.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::error::{ConfigError, InitProblem, ShapeError};
 use crate::tensor::capacity::CapacityError;
 use crate::tensor::finite::NonFiniteCondition;
 
-/// Indices of examples as text; of many, only the first.
+/// Indices of examples as text. Of many, only the first ones are listed.
 fn listed(rows: &[usize]) -> String {
     const SHOWN: usize = 8;
     let names: Vec<String> = rows.iter().take(SHOWN).map(usize::to_string).collect();
@@ -19,7 +19,7 @@ fn listed(rows: &[usize]) -> String {
     format!("example{} {}{more}", if rows.len() == 1 { "" } else { "s" }, names.join(", "))
 }
 
-/// What can go wrong when a flow is evaluated, sampled or started.
+/// An error of the evaluation, sampling or initialisation of a flow.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
@@ -29,40 +29,40 @@ pub enum FlowError {
     /// A part of the model does not support the type that the flow computes in.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The input holds NaN or an infinity.
+    /// The input contains NaN or an infinity.
     #[error("input is not finite: {count} of {total} elements, the first in example {example}")]
     NonFiniteInput {
-        /// Number of such elements.
+        /// Number of elements that are not finite.
         count: usize,
         /// Number of all elements.
         total: usize,
-        /// First example of the batch that holds one.
+        /// First example of the batch that contains one.
         example: usize,
     },
-    /// The condition holds NaN or an infinity.
+    /// The condition contains NaN or an infinity.
     #[error(transparent)]
     NonFiniteCondition(#[from] NonFiniteCondition),
-    /// A layer that cannot start from a batch, or whose output for that batch is not finite after
-    /// the start.
+    /// A layer cannot be initialised from a batch, or its output for that batch is not finite after
+    /// initialisation.
     #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
     Init {
         /// Path from the root of the model, as in the names of its parameters:
         /// `bijector.1.0.steps.3.2`.
         path: String,
-        /// Type of the layer, `Invert<...>` of it where it runs inverted.
+        /// Type of the layer, or `Invert<...>` of it where it runs inverted.
         layer: Cow<'static, str>,
         /// What is wrong.
         problem: InitProblem,
     },
-    /// A log-likelihood came out as NaN or an infinity.
+    /// A log-likelihood is NaN or an infinity.
     #[error("log-likelihood of example {example} is {value}")]
     NonFiniteLikelihood {
         /// First example of the batch whose likelihood is not finite.
         example: usize,
-        /// What came out.
+        /// Its value.
         value: f64,
     },
-    /// Latents that the inverse could not map to data.
+    /// The inverse could not map some latents to data.
     #[error(
         "{count} of {total} elements are undefined because latents could not be inverted, in {}",
         listed(rows)
@@ -72,55 +72,55 @@ pub enum FlowError {
         count: usize,
         /// Number of all elements.
         total: usize,
-        /// Samples that hold one, in order.
+        /// Samples that contain one, in order.
         rows: Vec<usize>,
     },
-    /// A tensor whose type differs from the model's.
+    /// The type of a tensor differs from that of the model.
     #[error("{what}: expected numbers of type {expected:?}, found {found:?}")]
     Type {
-        /// What came: data, condition, noise or latents.
+        /// The tensor: data, condition, noise or latents.
         what: &'static str,
         /// Type that the model computes in.
         expected: DType,
-        /// Type that came.
+        /// Type of the tensor.
         found: DType,
     },
-    /// A tensor on another device than the model's.
+    /// A tensor is on another device than the model.
     #[error("{what}: expected on device {expected}, found on device {found}")]
     OtherDevice {
-        /// What came: data, condition, noise or latents.
+        /// The tensor: data, condition, noise or latents.
         what: &'static str,
         /// Device of the model.
         expected: String,
-        /// Device of what came.
+        /// Device of the tensor.
         found: String,
     },
-    /// A level outside the range of the quantization.
+    /// A level lies outside the range of the quantization.
     #[error("example {example} holds level {found}; quantization to {levels} levels takes 0..={}", levels - 1)]
     Level {
-        /// First example that holds such a level.
+        /// First example that contains such a level.
         example: usize,
-        /// The level. 128 bits hold every integer of a tensor, those of `u64` among them.
+        /// The level. 128 bits hold every integer of a tensor, including those of `u64`.
         found: i128,
         /// Number of levels.
         levels: usize,
     },
-    /// A count of samples that must be at least one.
+    /// A number of samples is 0 but must be at least 1.
     #[error("`{what}` must be at least 1")]
     NoSamples {
         /// The argument.
         what: &'static str,
     },
-    /// A number of samples that is too large, or that the machine has no memory for.
+    /// A number of samples is too large, or the machine has too little memory for it.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// A temperature that is negative or not finite.
+    /// A temperature is negative or not finite.
     #[error("the temperature must lie in [0, ∞), found {found}")]
     Temperature {
-        /// What was found.
+        /// Value that was found.
         found: f64,
     },
-    /// The device did not deliver its results.
+    /// Reading the results from the device failed.
     #[error("reading from the device failed: {0}")]
     Device(String),
 }

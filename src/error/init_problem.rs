@@ -1,23 +1,23 @@
 //! Why a batch cannot initialise a layer.
 
-/// Why a batch cannot start a layer.
+/// Why a batch cannot initialise a layer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitProblem {
     /// Too few values: a variance needs at least two.
     #[error("a variance needs at least 2 values for each {what}, the batch holds {found}")]
     TooFew {
-        /// What the variance is of: `"channel"`, or `"element"` of an example.
+        /// What has the variance: `"channel"`, or `"element"` of an example.
         what: &'static str,
-        /// Values of each in the batch.
+        /// Number of values of each in the batch.
         found: usize,
     },
-    /// A norm that was configured to refuse constant channels met one.
+    /// A channel is constant, and the norm is configured to refuse constant channels.
     #[error("{what} {index} is constant in the batch: {value}, with a deviation of {deviation}")]
     Constant {
         /// `"channel"`, or `"element"` of an example.
         what: &'static str,
-        /// Its number, from 0.
+        /// Its index, from 0.
         index: usize,
         /// Its mean.
         value: f64,
@@ -29,12 +29,12 @@ pub enum InitProblem {
     NoMoments {
         /// `"channel"`, or `"element"` of an example.
         what: &'static str,
-        /// Its number, from 0.
+        /// Its index, from 0.
         index: usize,
         /// Its mean.
         mean: f64,
     },
-    /// A parameter started as NaN or an infinity.
+    /// A parameter was initialised to NaN or an infinity.
     #[error("`{parameter}` started with {value} at index {index}")]
     Parameter {
         /// Path of the parameter within the layer.
@@ -45,7 +45,7 @@ pub enum InitProblem {
         /// The value there.
         value: f64,
     },
-    /// The output of the started layer for the batch is not finite.
+    /// The output of the initialised layer for the batch is not finite.
     #[error("its output is {value} in example {example}, channel {channel}")]
     Output {
         /// First example with such an element.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensor::smooth::{elu, tanh};
 
-/// A function of every number of a layer.
+/// A function of every element of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
-    /// `max(x, 0)`. Log-densities get kinks.
+    /// `max(x, 0)`. Log-densities then have kinks.
     Relu,
-    /// `tanh x`. Smooth and bounded: what lies far outside of the data saturates.
+    /// `tanh x`. Smooth and bounded: it saturates far outside of the data.
     Tanh,
     /// `x·σ(x)`. Smooth.
     Silu,
@@ -25,10 +25,10 @@ impl Activation {
         Self::Silu
     }
 
-    /// The function of every element.
+    /// Applies the function to every element.
     ///
     /// # Numerics
-    /// `Elu` never takes `exp` of a positive number, so neither its value nor its gradient
+    /// `Elu` never computes `exp` of a positive value, so neither its value nor its gradient
     /// overflows. Its derivative at 0 is 1. The derivatives of `Tanh` and `Elu` stay accurate where
     /// the functions saturate ([`crate::tensor::smooth`]).
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {

@@ -7,7 +7,8 @@
 //! | `γ` | gain | `[1, C, 1, 1]` | 1 |
 //! | `β` | shift | `[1, C, 1, 1]` | 0 |
 //!
-//! burn's `LayerNorm` works on the last axis; this one keeps images channel-first. Ba et al. 2016.
+//! burn's `LayerNorm` normalises the last axis; this layer keeps images channel-first. Ba et al.
+//! 2016.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -28,17 +29,20 @@ const EPSILON: f64 = 1e-5;
 /// Configuration of [`ChannelNorm`].
 #[derive(Config, Debug)]
 pub struct ChannelNormConfig {
-    /// Channels: length of axis 1.
+    /// Number of channels, the length of axis 1.
     pub n_channels: usize,
 }
 
 impl ChannelNormConfig {
-    /// Whether the configuration describes a layer.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the norm, counted without making it.
+    /// Number of parameters of the norm, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -78,7 +82,8 @@ pub struct ChannelNorm {
 }
 
 impl ChannelNorm {
-    /// Means and variances of a half type are taken in float32.
+    /// Normalises the channels of every position. For a half-precision type, means and variances
+    /// are computed in float32.
     ///
     /// # Shapes
     /// `[B, C, H, W]` to the same.
@@ -89,7 +94,7 @@ impl ChannelNorm {
         cast(channel_norm::forward(x, gain, bias, EPSILON), dtype)
     }
 
-    /// The norm of `x` with a gate added, which `gate` makes of `c` behind `before`.
+    /// The norm of `x` plus a gated update. `gate` computes the update from `before(c)`.
     pub(crate) fn forward_gated(
         &self,
         x: Tensor<4>,

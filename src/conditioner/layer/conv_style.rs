@@ -1,12 +1,12 @@
-//! What the convolutions of a gated network have in common.
+//! Settings that the convolutions of a gated network share.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ConvInit, ConvWeight, DataInitConvConfig};
 use crate::error::ConfigError;
 
-/// Dropout, initialisation and weights of the convolutions of a gated network. The default is
-/// Flow++'s released code without dropout.
+/// Dropout, initialisation and weights of the convolutions of a gated network. The default is that
+/// of Flow++'s released code, without dropout.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConvStyle {
@@ -19,7 +19,7 @@ pub struct ConvStyle {
     /// Initialisation of the last convolution of a network. With [`ConvInit::Zero`], the network
     /// gives the initial parameters of the law.
     pub output: ConvInit,
-    /// What the weights are made of.
+    /// Parametrisation of the weights.
     pub weight: ConvWeight,
 }
 
@@ -68,15 +68,15 @@ impl ConvStyle {
         Self { weight, ..self }
     }
 
-    /// Whether dropout is a probability below 1, and the initialisation is possible for inner
-    /// convolutions and gates.
+    /// Checks that dropout is a probability below 1, and that inner convolutions and gates can be
+    /// initialised as configured.
     pub(crate) fn validate(self, config: &'static str) -> Result<(), ConfigError> {
         ConfigError::dropout(config, self.dropout)?;
         self.inner.validate(config, self.weight)?;
         self.gate.validate(config, self.weight)
     }
 
-    /// A convolution of these weights.
+    /// A convolution with this style.
     pub(crate) fn conv(
         self,
         inputs: usize,

@@ -11,20 +11,20 @@
 //! | `g` | length of the weights of each output channel, `gain` | `[out]` | 1; absent when plain |
 //!
 //! # Initialisation
-//! [`ConvInit::DataDependent`]: weights from `N(0, 0.05²)`; then, with mean `m` and biased variance
-//! `v` of each output channel over batch and positions, in float64, `W ← W·scale/u` and
-//! `bias ← −m·scale/u`, `u = √(v + min(1e-8, 1e-6·v))`: outputs have mean 0 and deviation `scale`.
-//! With weight normalisation `g` is multiplied instead of `W`. A channel that is constant in the
-//! batch has no deviation to divide by: then `u = max(1, |m|)`, so that a stack of convolutions
-//! amplifies nothing. In a batch of one example and one position each channel has a single element;
-//! weights and bias then become NaN, which makes `initialize` an error. [`ConvInit::FanIn`]:
-//! weights and bias uniform within `±1/√fan_in` (PyTorch's default), data ignored.
-//! [`ConvInit::Normal`]: weights from `N(0, deviation²)`, bias 0, data ignored. [`ConvInit::Zero`]:
-//! weights and bias 0.
+//! [`ConvInit::DataDependent`]: weights from `N(0, 0.05²)`. Then, with the mean `m` and the biased
+//! variance `v` of each output channel over batch and positions, in float64: `W ← W·scale/u` and
+//! `bias ← −m·scale/u`, where `u = √(v + min(1e-8, 1e-6·v))`. Outputs then have mean 0 and
+//! deviation `scale`. With weight normalisation `g` is multiplied instead of `W`. A channel that is
+//! constant in the batch has no deviation to divide by: then `u = max(1, |m|)`, so a stack of
+//! convolutions amplifies nothing. In a batch of one example and one position each channel has a
+//! single element. Weights and bias then become NaN, and `initialize` of the flow returns an error.
+//! [`ConvInit::FanIn`]: weights and bias uniform within `±1/√fan_in` (PyTorch's default), without
+//! data. [`ConvInit::Normal`]: weights from `N(0, deviation²)`, bias 0, without data.
+//! [`ConvInit::Zero`]: weights and bias 0.
 //!
 //! # Numerics
-//! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so that a channel whose weights are all 0 gives 0 and not
-//! NaN. For a norm of 1e-4 or more, the 1e-24 is below the spacing of float64; `k²·in` weights from
+//! `‖V‖` is computed as `√(ΣV² + 1e-24)`, so a channel whose weights are all 0 gives 0 and not NaN.
+//! For a norm of 1e-4 or more, 1e-24 is below the spacing of float64. `k²·in` weights from
 //! `N(0, 0.05²)` have a norm of about `0.05·k·√in`.
 //!
 //! # Reference
@@ -46,10 +46,10 @@ use crate::tensor::limit::{MOST_KERNEL, product, sum};
 use crate::tensor::moments::{Moments, on_device};
 use crate::tensor::parameter;
 
-/// Where the first weights come from.
+/// How the weights are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum ConvInit {
-    /// Outputs of mean 0 and this deviation on the first batch.
+    /// From data: outputs have mean 0 and this deviation on the first batch.
     DataDependent {
         /// Deviation of the outputs.
         scale: f64,
@@ -65,36 +65,37 @@ pub enum ConvInit {
     Zero,
 }
 
-/// What the weights of a convolution are made of.
+/// Parametrisation of the weights of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConvWeight {
-    /// They are parameters themselves.
+    /// The weights are the parameters.
     Plain,
-    /// A direction and, for each output channel, a length. Needs data-dependent
-    /// initialisation, which sets the length.
+    /// A direction and, for each output channel, a length. Requires data-dependent initialisation,
+    /// which sets the length.
     WeightNorm,
 }
 
 /// Configuration of [`DataInitConv`].
 #[derive(Config, Debug)]
 pub struct DataInitConvConfig {
-    /// Input channels.
+    /// Number of input channels.
     pub n_inputs: usize,
-    /// Output channels.
+    /// Number of output channels.
     pub n_outputs: usize,
-    /// Length of the kernel's side, odd.
+    /// Side length of the kernel, an odd number.
     #[config(default = 3)]
     pub kernel: usize,
-    /// Where the first weights come from.
+    /// How the weights are initialised.
     #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
     pub start: ConvInit,
-    /// What the weights are made of.
+    /// Parametrisation of the weights.
     #[config(default = "ConvWeight::Plain")]
     pub weight: ConvWeight,
 }
 
 impl ConvInit {
-    /// Whether the start's number is a positive one, and `weight` can start so.
+    /// Checks that the deviation, if there is one, is positive and finite, and that `weight` allows
+    /// this initialisation.
     pub(crate) fn validate(
         self,
         config: &'static str,
@@ -117,12 +118,15 @@ impl ConvInit {
 }
 
 impl DataInitConvConfig {
-    /// Whether the configuration describes a layer.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the convolution, counted without making it.
+    /// Number of parameters of the convolution, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -173,7 +177,7 @@ impl DataInitConvConfig {
                 .with_initializer(Initializer::Zeros)
                 .init(device);
         let shape = [self.n_outputs, self.n_inputs, self.kernel, self.kernel];
-        // burn has already made zeros.
+        // burn has already initialised zeros.
         match self.start {
             ConvInit::DataDependent { .. } => conv.weight = parameter::normal(shape, 0.05, device),
             ConvInit::Normal { deviation } => {
@@ -205,26 +209,28 @@ pub struct DataInitConv {
 }
 
 impl DataInitConv {
+    /// Applies the convolution.
+    ///
     /// # Shapes
     /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.forward_behind(x, PreActivation::Identity)
     }
 
-    /// The convolution of what an activation makes of `x`.
+    /// The convolution of `before(x)`, where `before` is an activation.
     pub(crate) fn forward_behind(&self, x: Tensor<4>, before: PreActivation) -> Tensor<4> {
         let (weight, bias) = self.parameters(x.dtype());
         conv2d::forward(x, weight, bias, conv2d::ConvStages::preceded_by(before))
     }
 
-    /// Weights `[out, in, k, k]` and bias `[out]` of the convolution, for numbers of a type.
+    /// Weights `[out, in, k, k]` and bias `[out]` of the convolution, cast to a type.
     pub(crate) fn parameters(&self, dtype: DType) -> (Tensor<4>, Option<Tensor<1>>) {
         let bias = self.conv.bias.as_ref().map(|bias| cast(bias.val(), dtype));
         (cast(self.weight(), dtype), bias)
     }
 
-    /// Weights, `[out, in, k, k]`: those of the convolution, or directions with their lengths,
-    /// which a half type computes in float32.
+    /// Weights, `[out, in, k, k]`: those of the convolution, or directions times their lengths. In
+    /// a half-precision type the product is computed in float32.
     fn weight(&self) -> Tensor<4> {
         let direction = self.conv.weight.val();
         let Some(gain) = &self.gain else { return direction };
@@ -236,13 +242,16 @@ impl DataInitConv {
         direction * (gain.reshape([outputs, 1, 1, 1]) * inverse_norm)
     }
 
-    /// Input and output channels.
+    /// Numbers of input and output channels.
     pub(crate) fn channels(&self) -> [usize; 2] {
         let shape = self.conv.weight.lazy_shape();
         [shape[1], shape[0]]
     }
 
-    /// Sets the weights from a batch and returns the output, detached from the graph.
+    /// Data-dependent initialisation. Returns the output too, detached from the graph.
+    ///
+    /// # Shapes
+    /// `[B, in, H, W]` to `[B, out, H, W]`.
     pub fn initialize(self, x: Tensor<4>) -> (Self, Tensor<4>) {
         let ConvInit::DataDependent { scale } = self.start else {
             let y = self.forward(x).detach();
@@ -267,7 +276,7 @@ impl DataInitConv {
             }
         };
         let factors: Vec<f64> = (0..outputs).map(|channel| scale / unit(channel)).collect();
-        // What rounding left of a constant is no data for the layers that follow.
+        // The rounding errors of a constant channel are not data for later layers.
         let kept = |channel: usize| {
             if moments.deviation[channel] <= moments.resolution[channel] { 0.0 } else { 1.0 }
         };

@@ -5,13 +5,13 @@
 //! h = conv1x1(dropout(a))                                2F channels, initialised to deviation 0.1
 //! y = x + h_1..F·σ(h_F+1..2F)
 //! ```
-//! `p` is the position embedding, which the residual path does not see. [`Mixing::Maxout`] is the
-//! paper's ablation: `a` is the maximum of three values of the same convolution at the same
+//! `p` is the positional embedding; the residual connection does not contain it. [`Mixing::Maxout`]
+//! is the paper's ablation: `a` is the maximum of three values of the same convolution at the same
 //! position, with the same number of parameters.
 //!
 //! # Cost
-//! `O(B·F·(H·W)²)` time. Memory: on the CPU that of inputs and outputs; elsewhere
-//! `O(B·heads·(H·W)²)` with a graph, `O(heads·(H·W)²)` without.
+//! `O(B·F·(H·W)²)` time. Memory: on the CPU, that of inputs and outputs; elsewhere,
+//! `O(B·heads·(H·W)²)` with a graph and `O(heads·(H·W)²)` without.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
@@ -35,7 +35,7 @@ use crate::tensor::dtype::{self, cast};
 pub enum Mixing {
     /// Self-attention.
     Attention {
-        /// Heads; divides the filters.
+        /// Number of heads, which divides the number of filters.
         heads: usize,
     },
     /// No mixing: the maximum of three channels (the paper's ablation).
@@ -45,7 +45,7 @@ pub enum Mixing {
 /// Configuration of [`GatedAttention`].
 #[derive(Config, Debug)]
 pub struct GatedAttentionConfig {
-    /// Channels `F` in and out.
+    /// Number of channels `F` of input and output.
     pub n_filters: usize,
     /// How positions are mixed.
     #[config(default = "Mixing::Attention { heads: 4 }")]
@@ -56,12 +56,15 @@ pub struct GatedAttentionConfig {
 }
 
 impl GatedAttentionConfig {
-    /// Whether the configuration describes a block.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the layer, counted without making it.
+    /// Number of parameters of the layer, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -125,6 +128,8 @@ pub struct GatedAttention {
 }
 
 impl GatedAttention {
+    /// Applies the block.
+    ///
     /// # Shapes
     /// `x [B, F, H, W]`, `positions [1, F, H, W]` to the shape of `x`.
     pub fn forward(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
@@ -143,12 +148,13 @@ impl GatedAttention {
         norm.forward_gated(x, &self.gate, mixed, PreActivation::Identity)
     }
 
-    /// What the gate is made of.
+    /// The input of the gate.
     fn inside(&self, x: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
         self.dropout.forward(mix(self.projection.forward(x + positions), self.mixing))
     }
 
-    /// Initialises the convolutions from a batch, one after the other.
+    /// Initialises the convolutions from a batch, one after another. Returns the output too,
+    /// detached from the graph.
     pub fn initialize(self, x: Tensor<4>, positions: Tensor<4>) -> (Self, Tensor<4>) {
         let (projection, projected) = self.projection.initialize(x.clone() + positions);
         let (gate, h) =
@@ -165,7 +171,7 @@ fn mix(projected: Tensor<4>, mixing: Mixing) -> Tensor<4> {
     match mixing {
         Mixing::Maxout => projected.reshape([b, f, 3, positions]).max_dim(2).reshape([b, f, h, w]),
         Mixing::Attention { heads } => {
-            // Scores of a half type are off by more than the differences between them.
+            // In a half-precision type the errors of scores exceed the differences between them.
             let dtype = projected.dtype();
             cast(attention::forward(cast(projected, dtype::wide(dtype)), heads), dtype)
         }

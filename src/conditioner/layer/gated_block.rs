@@ -20,14 +20,14 @@ use crate::tensor::limit::{product, sum};
 /// Configuration of [`GatedBlock`].
 #[derive(Config, Debug)]
 pub struct GatedBlockConfig {
-    /// Channels `F` in and out.
+    /// Number of channels `F` of input and output.
     pub n_filters: usize,
-    /// Channels of the context; `None`: no context.
+    /// Number of channels of the context; `None`: no context.
     pub n_context: Option<usize>,
-    /// How positions are mixed; `None`: not at all, the block is its convolution and a norm.
+    /// How positions are mixed. `None`: not at all; the block is its convolution and a norm.
     #[config(default = "Some(Mixing::Attention { heads: 4 })")]
     pub mixing: Option<Mixing>,
-    /// Kernel of the convolution that gives the gate.
+    /// Kernel of the convolution that computes the gate.
     #[config(default = "GateKernel::One")]
     pub gate: GateKernel,
     /// Dropout, initialisation and weights of the convolutions.
@@ -36,12 +36,15 @@ pub struct GatedBlockConfig {
 }
 
 impl GatedBlockConfig {
-    /// Whether the configuration describes a block.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the block, counted without making it.
+    /// Number of parameters of the block, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -103,12 +106,14 @@ pub struct GatedBlock {
 }
 
 impl GatedBlock {
+    /// Applies the block.
+    ///
     /// # Shapes
     /// `x [B, F, H, W]`, `positions [1, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
     ///
     /// # Panics
-    /// If the block mixes positions and is given none, or the reverse, and as
-    /// [`GatedConv::forward`].
+    /// If the block mixes positions and gets none, or the reverse, and where [`GatedConv::forward`]
+    /// panics.
     pub fn forward(
         &self,
         x: Tensor<4>,
@@ -125,10 +130,11 @@ impl GatedBlock {
         }
     }
 
-    /// Initialises the convolutions from a batch, one after the other.
+    /// Initialises the convolutions from a batch, one after another. Returns the output too,
+    /// detached from the graph.
     ///
     /// # Panics
-    /// As [`GatedBlock::forward`].
+    /// Where [`GatedBlock::forward`] panics.
     pub fn initialize(
         self,
         x: Tensor<4>,

@@ -20,23 +20,23 @@ use crate::tensor::limit::{product, sum};
 
 use super::{ChannelNorm, ConvStyle, DataInitConv, concat_elu};
 
-/// Kernel of the convolution that gives the gate.
+/// Kernel of the convolution that computes the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GateKernel {
-    /// 1x1: the blocks of a coupling's network.
+    /// 1x1, in the network of a coupling.
     One,
-    /// 3x3: the context network of the dequantizer.
+    /// 3x3, in the context network of the dequantizer.
     Three,
 }
 
 /// Configuration of [`GatedConv`].
 #[derive(Config, Debug)]
 pub struct GatedConvConfig {
-    /// Channels `F` in and out.
+    /// Number of channels `F` of input and output.
     pub n_filters: usize,
-    /// Channels of the context; `None`: no context.
+    /// Number of channels of the context; `None`: no context.
     pub n_context: Option<usize>,
-    /// Kernel of the convolution that gives the gate.
+    /// Kernel of the convolution that computes the gate.
     #[config(default = "GateKernel::One")]
     pub gate: GateKernel,
     /// Dropout, initialisation and weights of the convolutions.
@@ -45,12 +45,15 @@ pub struct GatedConvConfig {
 }
 
 impl GatedConvConfig {
-    /// Whether the configuration describes a block.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the convolution, counted without making it.
+    /// Number of parameters of the block, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -63,7 +66,7 @@ impl GatedConvConfig {
         ConfigError::parameters(NAME, self.count(), sizes)
     }
 
-    /// Side of the kernel that gives the gates.
+    /// Side length of the kernel that computes the gates.
     fn kernel(&self) -> usize {
         match self.gate {
             GateKernel::One => 1,
@@ -118,11 +121,13 @@ pub struct GatedConv {
 }
 
 impl GatedConv {
+    /// Applies the block.
+    ///
     /// # Shapes
     /// `x [B, F, H, W]`, `context [B, A, H, W]` to the shape of `x`.
     ///
     /// # Panics
-    /// If the block was built with a context and none is given, or the reverse.
+    /// If the block was built with a context and gets none, or the reverse.
     pub fn forward(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> Tensor<4> {
         let (c, before) = self.inside(x.clone(), context);
         gated_residual::forward(x, self.gate.forward_behind(c, before))
@@ -139,7 +144,7 @@ impl GatedConv {
         norm.forward_gated(x, &self.gate, c, before)
     }
 
-    /// What the gate is made of, and the activation that is still to come.
+    /// The input of the gate, and the activation that is still to be applied to it.
     fn inside(&self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Tensor<4>, PreActivation) {
         let mut c = self.inner.forward_behind(x, PreActivation::ConcatElu);
         match (&self.context, context) {
@@ -149,7 +154,7 @@ impl GatedConv {
             (None, None) => {}
             (layer, _) => panic!("GatedConv: {}", mismatch(layer.is_some())),
         }
-        // Dropout is between activation and convolution.
+        // Dropout comes between activation and convolution.
         if self.dropout.prob == 0.0 {
             (c, PreActivation::ConcatElu)
         } else {
@@ -157,10 +162,11 @@ impl GatedConv {
         }
     }
 
-    /// Initialises the convolutions from a batch, one after the other.
+    /// Initialises the convolutions from a batch, one after another. Returns the output too,
+    /// detached from the graph.
     ///
     /// # Panics
-    /// As [`GatedConv::forward`].
+    /// Where [`GatedConv::forward`] panics.
     pub fn initialize(self, x: Tensor<4>, context: Option<&Tensor<4>>) -> (Self, Tensor<4>) {
         let (inner, mut c) = self.inner.initialize(concat_elu(x.clone()));
         let layer = match (self.context, context) {

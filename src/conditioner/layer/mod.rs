@@ -1,4 +1,4 @@
-//! Layers that the networks of this crate are made of.
+//! Layers of which the networks of this crate consist.
 
 pub mod activation;
 pub mod channel_norm;

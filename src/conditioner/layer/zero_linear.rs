@@ -1,5 +1,5 @@
-//! Dense layer with initial weights of zero: in Glow, the top prior's input for classes and the
-//! output of the classifier.
+//! Dense layer with initial weights of zero. In Glow it embeds the class for the top prior and is
+//! the output layer of the classifier.
 //! ```text
 //! y = (x·W + β)·exp(3·ℓ)
 //! ```
@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|
 //! | `W` | weights | `[in, out]` | yes | 0 |
 //! | `β` | bias | `[out]` | yes | 0 |
-//! | `ℓ` | log-scale over 3 | `[out]` | yes | 0 |
+//! | `ℓ` | log-scale divided by 3 | `[out]` | yes | 0 |
 //!
 //! # Reference
 //! `linear_zeros` of the code of Kingma & Dhariwal 2018.
@@ -19,25 +19,28 @@ use burn::tensor::{Device, Tensor};
 use crate::error::ConfigError;
 use crate::tensor::limit::{product, sum};
 
-/// Factor on the trained log-scales, the released code's.
+/// Factor of the trained log-scales, as in the released code.
 pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
 
 /// Configuration of [`ZeroLinear`].
 #[derive(Config, Debug)]
 pub struct ZeroLinearConfig {
-    /// Input width.
+    /// Width of the input.
     pub n_inputs: usize,
-    /// Output width.
+    /// Width of the output.
     pub n_outputs: usize,
 }
 
 impl ZeroLinearConfig {
-    /// Whether the configuration describes a layer.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the layer, counted without making it.
+    /// Number of parameters of the layer, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -76,11 +79,13 @@ pub struct ZeroLinear {
     pub weight: Param<Tensor<2>>,
     /// Bias `β`, `[out]`.
     pub bias: Param<Tensor<1>>,
-    /// Log-scale over 3, `ℓ`, `[out]`.
+    /// Log-scale divided by 3, `ℓ`, `[out]`.
     pub log_scale: Param<Tensor<1>>,
 }
 
 impl ZeroLinear {
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// `[B, in]` to `[B, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
@@ -88,7 +93,7 @@ impl ZeroLinear {
         y * self.log_scale.val().mul_scalar(LOG_SCALE_FACTOR).exp().unsqueeze::<2>()
     }
 
-    /// Input width.
+    /// Width of the input.
     pub fn n_inputs(&self) -> usize {
         self.weight.lazy_shape()[0]
     }
