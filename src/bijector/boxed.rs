@@ -1,9 +1,9 @@
-//! A bijector of a type that is chosen at run time, still a burn module.
+//! A bijector whose type is chosen at run time, and which is still a burn module.
 //!
 //! burn's visitors are generic over the rank of a parameter, which a trait object does not allow.
-//! The box passes out a parameter without its rank (`&dyn Any` and a number), and the caller
-//! restores the rank. Whatever burn does to a module (visit, map, save, move, fork), it therefore
-//! does to the boxed one. The box adds no segment to the names of parameters.
+//! The box therefore passes on a parameter without its rank (as `&dyn Any` and a number), and the
+//! caller restores the rank. All of burn's operations on a module (visit, map, save, move, fork)
+//! thus reach the module in the box. The box adds no segment to the names of parameters.
 
 use std::any::Any;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
@@ -20,12 +20,12 @@ use crate::bijector::{Bijector, Direction, Drive, Member, ShapeMap};
 use crate::context::Context;
 use crate::error::{InitProblem, ShapeError};
 
-/// A bijector of any type in a box: `Vec<BoxBijector<D>>` is a stack that is chosen at run time, by
-/// a configuration file, say.
+/// A bijector of any type in a box. `Vec<BoxBijector<D>>` is a stack that is chosen at run time,
+/// for example by a configuration file.
 pub struct BoxBijector<const D: usize, C: Context = ()>(Box<dyn DynBijector<D, C>>);
 
 impl<const D: usize, C: Context> BoxBijector<D, C> {
-    /// Hides the type of a bijector.
+    /// Puts a bijector into a box.
     pub fn new<B: Bijector<D, C> + Sync + 'static>(bijector: B) -> Self {
         Self(Box::new(bijector))
     }
@@ -36,7 +36,7 @@ impl<const D: usize, C: Context> BoxBijector<D, C> {
     }
 }
 
-/// [`Bijector`] and [`Module`] without what a trait object cannot have.
+/// [`Bijector`] and [`Module`] without the parts that a trait object cannot have.
 trait DynBijector<const D: usize, C: Context>:
     Member<D, C> + ShapeMap<D> + Send + Sync + Debug
 {
@@ -118,7 +118,7 @@ enum Kind {
     Bool,
 }
 
-/// A [`ModuleVisitor`] whose ranks are numbers.
+/// A [`ModuleVisitor`] whose ranks are values instead of types.
 trait DynVisitor {
     fn parameter(&mut self, kind: Kind, rank: usize, parameter: &dyn Any);
     fn flag(&mut self, flag: &Param<Flag>);
@@ -126,7 +126,7 @@ trait DynVisitor {
     fn exit(&mut self, name: &str, container: &str);
 }
 
-/// A [`ModuleMapper`] whose ranks are numbers.
+/// A [`ModuleMapper`] whose ranks are values instead of types.
 trait DynMapper {
     fn parameter(&mut self, kind: Kind, rank: usize, parameter: Box<dyn Any>) -> Box<dyn Any>;
     fn flag(&mut self, flag: Param<Flag>) -> Param<Flag>;
@@ -134,10 +134,10 @@ trait DynMapper {
     fn exit(&mut self, name: &str, container: &str);
 }
 
-/// From ranks in types to ranks in numbers.
+/// Turns ranks in types into values.
 struct Erase<'a, T: ?Sized>(&'a mut T);
 
-/// From ranks in numbers back to ranks in types.
+/// Turns values back into ranks in types.
 struct Restore<'a, T>(&'a mut T);
 
 impl ModuleVisitor for Erase<'_, dyn DynVisitor + '_> {
@@ -161,8 +161,7 @@ impl ModuleVisitor for Erase<'_, dyn DynVisitor + '_> {
     }
 }
 
-/// A parameter goes through a mapper and comes back as what it was; anything else is a fault of
-/// this file.
+/// A mapper returns a parameter of the same kind and rank; anything else is a bug in this file.
 fn same<T: 'static>(parameter: Box<dyn Any>) -> T {
     match parameter.downcast::<T>() {
         Ok(parameter) => *parameter,
@@ -279,7 +278,7 @@ impl<const D: usize, C: Context> ModuleDisplayDefault for BoxBijector<D, C> {
     }
 }
 
-/// A box shows what is inside, as if it were not there.
+/// A box is displayed as the bijector inside it.
 impl<const D: usize, C: Context> ModuleDisplay for BoxBijector<D, C> {
     fn format(&self, settings: DisplaySettings) -> String {
         self.0.format_dyn(settings)
@@ -352,7 +351,7 @@ impl<const D: usize, C: Context> Bijector<D, C> for BoxBijector<D, C> {
     }
 }
 
-/// Driver of a [`BoxBijector`]: that of the bijector inside.
+/// Driver of a [`BoxBijector`]: it calls the driver of the bijector inside.
 #[derive(Debug, Clone, Copy)]
 pub struct BoxDriver;
 

@@ -1,4 +1,4 @@
-//! Compositions: bijectors made of members that run one after the other.
+//! Compositions: bijectors whose members run one after another.
 //! ```text
 //! forward   z = f_n ∘ … ∘ f_1 (x)          log_det  Σ ln|det ∂f_i|
 //! inverse   x = f_1⁻¹ ∘ … ∘ f_n⁻¹ (z)
@@ -25,7 +25,7 @@ pub struct Chain;
 
 /// The members of a composition.
 pub trait Members<const D: usize, C: Context> {
-    /// In the order of forward.
+    /// The members, in the order of `forward`.
     fn members(&self) -> Vec<Entry<'_, D, C>>;
 }
 
@@ -162,7 +162,7 @@ fn ordered<const D: usize, C: Context, B: Members<D, C>>(
         .map(move |entry| Entry { direction: direction.of(entry.direction), ..entry })
 }
 
-/// Passes a batch on from member to member and adds their log-determinants.
+/// Passes a batch from member to member and adds their log-determinants.
 fn summed<'a, const D: usize, C: Context>(
     members: impl Iterator<Item = Entry<'a, D, C>>,
     x: Tensor<D>,
@@ -181,7 +181,7 @@ fn summed<'a, const D: usize, C: Context>(
     (z, total)
 }
 
-/// The members' maps one after the other, with their log-determinants.
+/// The maps of the members, one after another, and the sum of their log-determinants.
 #[doc(hidden)]
 pub fn run<const D: usize, C: Context, B: Members<D, C>>(
     bijector: &B,
@@ -194,7 +194,7 @@ pub fn run<const D: usize, C: Context, B: Members<D, C>>(
     })
 }
 
-/// The members' maps one after the other.
+/// The maps of the members, one after another.
 #[doc(hidden)]
 pub fn map<const D: usize, C: Context, B: Members<D, C>>(
     bijector: &B,
@@ -286,12 +286,12 @@ pub struct Starting<B> {
 }
 
 impl<B> Starting<B> {
-    /// Before its first occurrence.
+    /// A member before its first occurrence.
     pub fn new(bijector: B) -> Self {
         Self { bijector, met: false }
     }
 
-    /// One occurrence: the image of the batch, detached from the graph.
+    /// Runs one occurrence: returns the image of the batch, detached from the graph.
     pub fn next<const D: usize, C: Context>(
         self,
         direction: Direction,
@@ -309,7 +309,7 @@ impl<B> Starting<B> {
         (Self { bijector, met: true }, z)
     }
 
-    /// After its last occurrence.
+    /// The member after its last occurrence.
     pub fn done(self) -> B {
         self.bijector
     }

@@ -1,7 +1,7 @@
 //! Enums whose variants are bijectors: [`choice!`](crate::choice) and its arm for bijectors.
 
-/// Makes an enum of modules of one kind: bijectors, laws or surjections. The enum is of that kind
-/// too.
+/// Defines an enum of modules of one kind: bijectors, laws or surjections. The enum is a module of
+/// that kind too.
 ///
 /// | kind | makes |
 /// |---|---|
@@ -58,14 +58,15 @@ macro_rules! choice {
     };
 }
 
-/// The arm of [`choice!`](crate::choice) for bijectors: a composition of the one member that was
-/// chosen.
+/// The arm of [`choice!`](crate::choice) for bijectors: a composition of one member, the chosen
+/// one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! choice_of_bijectors {
     ({$($head:tt)*} $name:ident $($(#[$meta:meta])* $variant:ident($type:ty)),+ $(,)?) => {
         #[derive(::burn::module::Module, Debug)]
-        // Handles of tensors, some hundred bytes each; a box would hide a module from burn.
+        // Modules hold handles of tensors, some hundred bytes each. A box would hide a module from
+        // burn.
         #[allow(clippy::large_enum_variant)]
         $($head)* enum $name {
             $($(#[$meta])* $variant($type)),+

@@ -12,12 +12,12 @@ use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
 use crate::error::ShapeError;
 
-/// Makes a composition: a module whose members run one after the other.
+/// Defines a composition: a module whose members run one after another.
 ///
 /// List the members in the order of `forward`. `field: Type` declares a member, with its visibility
 /// and documentation. `!field: Type` declares a member that runs inverted. `field` or `!field`
-/// without a type runs a member that was declared before once more. The type is a [`Bijector`] for
-/// every rank and every condition that all of its members accept. Initialisation from data
+/// without a type runs a member once more that was declared before. The type is a [`Bijector`] for
+/// every rank and every condition that all of its members accept. Data-dependent initialisation
 /// initialises each member at its first occurrence.
 ///
 /// The calling crate must depend on `burn`.
@@ -214,7 +214,7 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Members<D, C> for Vec<B> {
     }
 }
 
-/// A stack of equal type, first to last. Empty: the identity.
+/// A stack of layers of one type, first to last. An empty stack is the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
     type Driver = Chain;
 
@@ -258,7 +258,7 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Members<D, C> for Option<B> 
     }
 }
 
-/// A layer that may be left out. `None`: the identity.
+/// An optional layer. `None` is the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B> {
     type Driver = Chain;
 

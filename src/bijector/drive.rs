@@ -90,7 +90,7 @@ impl Direction {
     }
 }
 
-/// Drives bijectors of the type `B`. A layer names one of the existing drivers, usually [`Leaf`].
+/// Drives bijectors of the type `B`. A layer selects one of the existing drivers, usually [`Leaf`].
 ///
 /// `direction` selects the map of the bijector that is driven.
 pub trait Drive<B, const D: usize, C: Context> {
@@ -121,7 +121,7 @@ pub trait Drive<B, const D: usize, C: Context> {
         replay: &mut Replay<C>,
     ) -> Cotangent<D>;
 
-    /// Whether every layer was built for a condition of this kind.
+    /// Checks that every layer was built for a condition of this kind.
     fn accepts(bijector: &B) -> Result<(), ShapeError>;
 
     /// The output shape of the map for this input shape, if every layer accepts the shape together
@@ -202,12 +202,12 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Drive<B, D, C> for Leaf {
 /// Driver of a layer that only moves elements, such as [`Squeeze`](crate::Squeeze).
 ///
 /// Its log-determinant is 0 and its Jacobian is orthogonal: gradients move as the values do. The
-/// memory-saving pass therefore keeps nothing of it under any policy.
+/// memory-saving pass therefore keeps nothing for it under any policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Rearrange;
 
 impl Rearrange {
-    /// Moves a plain tensor. The layer may hold indices on a device with autodiff.
+    /// Moves the elements of a plain tensor. The layer may hold indices on a device with autodiff.
     fn moved<const D: usize, C: Context, B: Bijector<D, C>>(
         bijector: &B,
         direction: Direction,

@@ -44,16 +44,16 @@ use crate::error::{InitProblem, ShapeError};
 /// ```
 ///
 /// Data is `x`, latents are `z`; the first axis is the batch. An unconditional bijector is
-/// implemented for every `C: Context` and ignores it; one that uses a condition is implemented for
-/// that condition alone. Bijectors are burn modules: their parameters are visited, saved, loaded
-/// and moved like those of any other.
+/// implemented for every `C: Context` and ignores it. A bijector that uses a condition is
+/// implemented for this type of condition alone. Bijectors are burn modules: their parameters are
+/// visited, saved, loaded and moved like those of any other module.
 ///
-/// A bijector of your own needs `forward`, `inverse`, [`ShapeMap::output_shape`] and
-/// `type Driver = Leaf;`. It may override the methods for which a layer can do better than the
-/// default: [`Bijector::inverse_with_log_det`], [`Bijector::initialize`],
-/// [`Bijector::init_problem`], [`Bijector::forward_observed`], [`Bijector::accepts`],
-/// [`Bijector::check_context`] and [`Bijector::pull_back`]. A composition is made by
-/// [`chain!`](crate::chain) or [`choice!`](crate::choice).
+/// Your own bijector needs `forward`, `inverse`, [`ShapeMap::output_shape`] and
+/// `type Driver = Leaf;`. It may override methods where it can do better than the default:
+/// [`Bijector::inverse_with_log_det`], [`Bijector::initialize`], [`Bijector::init_problem`],
+/// [`Bijector::forward_observed`], [`Bijector::accepts`], [`Bijector::check_context`] and
+/// [`Bijector::pull_back`]. Define a composition with [`chain!`](crate::chain) or
+/// [`choice!`](crate::choice).
 pub trait Bijector<const D: usize, C: Context = ()>:
     ShapeMap<D> + Module + ModuleDisplay + 'static
 {
@@ -77,22 +77,31 @@ pub trait Bijector<const D: usize, C: Context = ()>:
     /// If [`ShapeMap::input_shape`] is an error for the shape of `z`.
     fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D>;
 
-    /// [`Bijector::inverse`] with its own log-determinant, the negative of forward's at the same
-    /// point.
+    /// [`Bijector::inverse`] with its own log-determinant, the negative of the log-determinant of
+    /// `forward` at the same point.
+    ///
+    /// # Shapes
+    /// `z [batch, ...]` to `(x [batch, ...], log_det [batch])`.
     fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
         let x = self.inverse(z, context);
         let (_, log_det) = self.forward(x.clone(), context);
         (x, log_det.neg())
     }
 
-    /// Whether this map was built for a condition of the kind `C`. A layer accepts every kind by
-    /// default; a composition checks its members.
+    /// Checks that this map was built for a condition of the kind `C`. A layer accepts every kind
+    /// by default; a composition checks its members.
+    ///
+    /// # Errors
+    /// [`ShapeError::Condition`].
     fn accepts(&self) -> Result<(), ShapeError> {
         Self::Driver::accepts(self)
     }
 
-    /// Whether the width and batch of an actual condition fit data `x` of the given shape, which
-    /// the layer accepts. By default every condition fits.
+    /// Checks that the width and batch of an actual condition fit data `x` of the given shape,
+    /// which the layer accepts. By default every condition fits.
+    ///
+    /// # Errors
+    /// [`ShapeError::Condition`], [`ShapeError::ConditionShape`].
     fn check_context(&self, shape: [usize; D], context: &C) -> Result<(), ShapeError> {
         let _ = (shape, context);
         Ok(())
@@ -102,17 +111,17 @@ pub trait Bijector<const D: usize, C: Context = ()>:
     /// batch, detached from the graph.
     ///
     /// It consumes and returns the module, so that initialisation can neither happen twice by
-    /// accident nor hide inside `forward`. Parameters that the batch does not determine become NaN,
-    /// never a guess. `initialize` of [`crate::Uninit`] turns them into an error that names the
-    /// layer.
+    /// accident nor hide inside `forward`. Parameters that the batch does not determine become NaN
+    /// instead of a guess. `initialize` of [`crate::Uninit`] turns them into an error that names
+    /// the layer.
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         let (z, _) = self.forward(x, context);
         (self, z.detach())
     }
 
-    /// Why initialisation from `x` left this layer with parameters that are not finite. It is
-    /// called only in that case. The default gives no reason, and the error then names the
-    /// parameter.
+    /// The reason why initialisation from `x` left this layer with parameters that are not finite.
+    /// It is called only in that case. By default there is no reason, and the error names the
+    /// parameter instead.
     fn init_problem(&self, x: &Tensor<D>, context: &C) -> Option<InitProblem> {
         let _ = (x, context);
         None
@@ -139,6 +148,9 @@ pub trait Bijector<const D: usize, C: Context = ()>:
 
     /// [`ShapeMap::output_shape`] with an actual condition, which every layer checks too. Calls the
     /// driver.
+    ///
+    /// # Errors
+    /// Those of [`ShapeMap::output_shape`] and [`Bijector::check_context`].
     fn output_shape_given(&self, shape: [usize; D], context: &C) -> Result<[usize; D], ShapeError> {
         Self::Driver::shape_given(self, Direction::Forward, shape, context)
     }

@@ -39,12 +39,16 @@ pub struct MultiScaleConfig<T> {
 impl<T: std::fmt::Debug + Serialize + DeserializeOwned> Config for MultiScaleConfig<T> {}
 
 impl<T> MultiScaleConfig<T> {
-    /// These levels, first to deepest. Half of the channels leave after each but the deepest.
+    /// These levels, first to deepest. Half of the channels is factored out after each but the
+    /// deepest.
     pub fn new(levels: Vec<T>) -> Self {
         Self { levels }
     }
 
-    /// Whether the configuration describes a bijector of some shape.
+    /// Checks the number of levels.
+    ///
+    /// # Errors
+    /// [`ConfigError::TooLarge`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::at_most("MultiScaleConfig", "levels", self.levels.len(), MOST_REPEATS)
     }

@@ -3,15 +3,22 @@
 use crate::error::ShapeError;
 use crate::tensor::type_name::type_name;
 
-/// The shapes that go into a map and come out of it. The batch axis is included.
+/// The input and output shapes of a map. They include the batch axis.
 ///
 /// The trait does not depend on the type of the condition, so `layer.output_shape(shape)` needs no
-/// type annotation. A stack is checked by it before any data is computed.
+/// type annotation. It allows a stack to be checked before any data is computed.
 pub trait ShapeMap<const D: usize> {
-    /// Shape of `z` for a shape of `x`, or why this map cannot take it.
+    /// Shape of `z` for a shape of `x`.
+    ///
+    /// # Errors
+    /// Why this map does not accept the shape.
     fn output_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError>;
 
-    /// Shape of `x` for a shape of `z`. The default serves maps that keep the shape.
+    /// Shape of `x` for a shape of `z`. The default is for maps that keep the shape.
+    ///
+    /// # Errors
+    /// Why this map does not produce the shape; [`ShapeError::InverseUnknown`] for a map that
+    /// changes shapes and does not override the method.
     fn input_shape(&self, shape: [usize; D]) -> Result<[usize; D], ShapeError> {
         let output = self.output_shape(shape)?;
         if output == shape {

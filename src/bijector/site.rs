@@ -3,8 +3,8 @@
 //! layers.build(site of x) = (f_1, …, f_n)        site of f_1: the shape of x
 //!                                                site of f_i+1: the output shape of f_i
 //! ```
-//! A site tells a configuration the input shape, the shape of the condition and the device.
-//! Therefore a user states no width that follows from the preceding layers.
+//! A site gives a configuration the input shape, the shape of the condition and the device. A user
+//! therefore specifies no width that follows from the preceding layers.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -36,7 +36,7 @@ impl<const D: usize> Site<D> {
 }
 
 impl<const D: usize, C: Context> Site<D, C> {
-    /// A site with a condition like `example`, of which only the widths are used.
+    /// A site with a condition like `example`, of which only the shapes are used.
     pub fn given(shape: [usize; D], example: &C, device: &Device) -> Self {
         Self {
             shape,
@@ -79,10 +79,10 @@ impl<const D: usize, C: Context> Site<D, C> {
         &self.device
     }
 
-    /// Channels of the input: the length of axis 1, at least 1.
+    /// Number of channels of the input, the length of axis 1, at least 1.
     ///
     /// # Errors
-    /// If the shape has no axis 1, has an axis of length 0, or more elements than a tensor may
+    /// If the shape has no axis 1, has an axis of length 0, or has more elements than a tensor may
     /// have. `layer` is the type that the error names.
     pub fn channels(&self, layer: &'static str) -> Result<usize, ConfigError> {
         self.elements(layer)?;
@@ -90,7 +90,7 @@ impl<const D: usize, C: Context> Site<D, C> {
         Ok(self.shape[1])
     }
 
-    /// Elements of an example of the input, at least 1.
+    /// Number of elements of an example of the input, at least 1.
     ///
     /// # Errors
     /// Those of [`Site::channels`].
@@ -105,16 +105,16 @@ impl<const D: usize, C: Context> Site<D, C> {
         Ok(check_shape_size(layer, &self.shape)?)
     }
 
-    /// The plan of a layer that keeps the shape and whose parameters have `num_params` elements.
+    /// The plan of a layer that keeps the shape and has `num_params` parameters.
     pub fn keeps(&self, num_params: usize) -> Plan<D> {
         Plan { output: self.shape, num_params }
     }
 }
 
-/// The layer of a configuration that was checked before, where no condition is used.
+/// The layer of a configuration that was checked before. It uses no condition.
 ///
 /// # Panics
-/// With the text of the error, if it cannot be built.
+/// With the text of the error, if the layer cannot be built.
 pub(crate) fn built<const D: usize, T: LayerConfig<D>>(
     config: &T,
     shape: [usize; D],
@@ -131,7 +131,7 @@ pub(crate) fn built<const D: usize, T: LayerConfig<D>>(
 pub struct Plan<const D: usize> {
     /// The output shape of the layer, with a batch of 1.
     pub output: [usize; D],
-    /// Number of elements of its parameters.
+    /// Number of elements of all parameters.
     pub num_params: usize,
 }
 
@@ -156,11 +156,11 @@ impl<const D: usize> Plan<D> {
     }
 }
 
-/// A configuration of a layer, or of a stack of layers.
+/// The configuration of a layer, or of a stack of layers.
 ///
 /// Tuples, `Vec`, `Option` and `Box` of configurations are configurations, and so are
-/// [`Invert`](crate::Invert) and [`Boxed`](crate::Boxed) of one. A layer without anything to
-/// configure is its own configuration.
+/// [`Invert`](crate::Invert) and [`Boxed`](crate::Boxed) of a configuration. A layer without
+/// settings is its own configuration.
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -41,7 +41,7 @@ use crate::bijector::invert::Invert;
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
-/// The layer of `config`, and the shape that leaves it. `shape` arrives; `place` is the place in
+/// The layer of `config`, and its output shape. `shape` is its input shape; `place` is its place in
 /// the stack.
 fn member<const D: usize, C: Context, T: LayerConfig<D, C>>(
     config: &T,
@@ -56,7 +56,7 @@ fn member<const D: usize, C: Context, T: LayerConfig<D, C>>(
     built.map_err(|error| error.at(place))
 }
 
-/// The shape that must arrive at `config` so that `shape` leaves it.
+/// The input shape for which `shape` is the output shape of `config`.
 fn arriving<const D: usize, C: Context, T: LayerConfig<D, C>>(
     config: &T,
     site: &Site<D, C>,
@@ -112,7 +112,7 @@ tuple!(T0 0, T1 1, T2 2, T3 3, T4 4, T5 5);
 tuple!(T0 0, T1 1, T2 2, T3 3, T4 4, T5 5, T6 6);
 tuple!(T0 0, T1 1, T2 2, T3 3, T4 4, T5 5, T6 6, T7 7);
 
-/// A stack of equal type, first to last. Empty: the identity.
+/// A stack of layers of one type, first to last. An empty stack is the identity.
 impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Vec<T> {
     type Layer = Vec<T::Layer>;
 
@@ -143,7 +143,7 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Vec
     }
 }
 
-/// A layer that may be left out. `None`: the identity.
+/// An optional layer. `None` is the identity.
 impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Option<T> {
     type Layer = Option<T::Layer>;
 
@@ -186,11 +186,11 @@ pointer!(
     Box<T>
 );
 pointer!(
-    /// The layer of the configuration that is referred to.
+    /// The layer of the referenced configuration.
     &T
 );
 
-/// The inverse of the layer of `inner`. What arrives here is what leaves that layer.
+/// The inverse of the layer of `inner`: its input shape is the output shape of that layer.
 impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Invert<T> {
     type Layer = Invert<T::Layer>;
 
@@ -215,11 +215,11 @@ impl<const D: usize, C: Context, T: LayerConfig<D, C>> LayerConfig<D, C> for Inv
     }
 }
 
-/// The place of a configuration in its inverse.
+/// The name of the inverted configuration in the paths of errors.
 const INNER: &str = ".inner";
 
-/// The same configuration, of a layer in a [`BoxBijector`]: configurations of different layers get
-/// one type, as `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
+/// The configuration of a layer in a [`BoxBijector`]. Configurations of different layers thereby
+/// have one type, `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Boxed<T> {

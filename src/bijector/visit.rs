@@ -1,11 +1,12 @@
-//! Visits of the layers of a stack, one at a time: for a search for a fault, or a table of layers.
+//! Visits of the layers of a stack, one at a time: to search for a fault, or to make a table of
+//! layers.
 //!
 //! [`Bijector::visit_layers`] runs a batch through a stack and passes every layer to a
 //! [`LayerVisitor`], in the order of `forward`. The visitor runs the layer itself, so it can time
 //! it, seed the device, inspect its output, or pass something else to the next layer.
 //!
-//! A layer's path is the name of its parameters without the segments within the layer: member
-//! numbers of tuples and `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no
+//! The path of a layer is the name of its parameters without the segments within the layer: indices
+//! of members of tuples and `Vec`, fields of structs. `Option` and [`crate::BoxBijector`] add no
 //! segment. The layers in [`crate::Invert`] are visited last to first, each inverted, under a name
 //! such as `Invert<ActNorm>`.
 //!
@@ -48,7 +49,7 @@ use crate::tensor::type_name::type_name;
 /// its elements are finite.
 pub type See<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> bool);
 
-/// Visits the layers of a stack, first to last.
+/// A visitor of the layers of a stack, first to last.
 pub trait LayerVisitor<const D: usize> {
     /// Called for each layer with the output of the preceding one. Its result is the input of the
     /// next one; usually it is `layer.forward(x).0`.
@@ -85,8 +86,8 @@ pub trait Layer<const D: usize> {
     /// [`Bijector::init_problem`].
     fn init_problem(&self, x: &Tensor<D>) -> Option<InitProblem>;
 
-    /// Passes on each float parameter: its name within the layer, and its values, flattened and
-    /// without a graph.
+    /// Calls `see` for each float parameter with its name within the layer and its values,
+    /// flattened and without a graph.
     fn parameters(&self, see: &mut dyn FnMut(&str, Tensor<1>));
 
     /// The same layer with its condition, to keep after the visit. Parameters are shared, not
@@ -101,7 +102,7 @@ pub trait Layer<const D: usize> {
     fn rows(&self, range: Range<usize>) -> Box<dyn Layer<D>>;
 }
 
-/// Names from the root of a model down to a layer.
+/// Names from the root of a model to a layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LayerPath(Vec<String>);
 
@@ -183,7 +184,7 @@ pub(crate) fn layer_name<B>(direction: Direction) -> LayerName {
     }
 }
 
-/// The one implementation of [`Layer`]: by reference during a visit, in boxes after it.
+/// The only implementation of [`Layer`]: by reference during a visit, in boxes after it.
 struct Directed<B, C> {
     layer: B,
     direction: Direction,

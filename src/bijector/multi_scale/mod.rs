@@ -20,16 +20,16 @@
 //!               0 0 0 0      in which level 1 received it
 //! ```
 //!
-//! That packing only moves elements, so the prior of z is that of all latents at once, bits/dim
-//! count them all, and the temperature of a sample scales the latents of every level alike.
-//! [`MultiScale::latents`] takes z apart, [`MultiScale::pack`] puts it together.
+//! Packing only moves elements. The prior of z is therefore the prior of all latents together,
+//! bits/dim count all of them, and the temperature of a sample scales the latents of all levels
+//! alike. [`MultiScale::latents`] separates z into levels, [`MultiScale::pack`] joins them.
 //!
 //! # Learned priors
-//! A half that leaves may have a prior given the half that stays, `N(m, e^2s)` with `(s, m)` from a
-//! network. Its latent is `ε = (h − m)·e^−s`, and the log-determinant `−Σ s` turns the standard
-//! normal density of `ε` into that of `h`: a [`Coupling`](crate::Coupling) of the law
-//! [`AffineForm::Normal`](crate::law::AffineForm) at the end of a level, with
-//! [`ZeroConv`](crate::ZeroConv) as network, is such a prior.
+//! The half that is factored out may have a prior given the half that remains, `N(m, e^2s)`, where
+//! a network computes `(s, m)`. Its latent is `ε = (h − m)·e^−s`, and the log-determinant `−Σ s`
+//! turns the standard normal density of `ε` into that of `h`. Such a prior is a
+//! [`Coupling`](crate::Coupling) at the end of a level, with the law
+//! [`AffineForm::Normal`](crate::law::AffineForm) and the network [`ZeroConv`](crate::ZeroConv).
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use flowkit::law::{AffineConfig, AffineForm};
@@ -71,7 +71,7 @@ use crate::context::Context;
 use crate::error::{ShapeError, check_shape_size};
 use crate::tensor::per_example::zero_log_det;
 
-/// Levels with factored-out latents. Picture and formulas head this module.
+/// Levels with factored-out latents. The diagram and the formulas head this module.
 #[derive(Module, Debug)]
 pub struct MultiScale<S> {
     /// Levels, first to deepest.
@@ -81,15 +81,15 @@ pub struct MultiScale<S> {
 /// The latents of a [`MultiScale`], level by level.
 #[derive(Debug, Clone)]
 pub struct Latents {
-    /// `[batch, channels, height, width]` each: what leaves after the first level, the second, ...,
-    /// and all that is left after the deepest.
+    /// `[batch, channels, height, width]` each: the part that is factored out after the first
+    /// level, after the second, ..., and the whole output of the deepest level.
     pub levels: Vec<Tensor<4>>,
 }
 
 const LAYER: &str = "MultiScale";
 
-/// The shapes at every level of an image, by what `shape_of` says that the level of an index makes
-/// of one.
+/// The shapes at every level of an image. `shape_of` returns the output shape of the level with an
+/// index.
 pub(super) fn scales<E: From<ShapeError>>(
     n_levels: usize,
     shape: [usize; 4],
@@ -115,15 +115,15 @@ pub(super) fn scales<E: From<ShapeError>>(
 }
 
 impl<S> MultiScale<S> {
-    /// A stack of levels. Without any it is the identity.
+    /// A stack of levels. Without levels it is the identity.
     pub fn new(levels: Vec<S>) -> Self {
         Self { levels }
     }
 
-    /// The latents of every level in `z`, which [`Bijector::forward`] gives.
+    /// The latents of every level in `z`, the output of [`Bijector::forward`].
     ///
     /// # Errors
-    /// If the levels cannot take data of the shape of `z`.
+    /// If the levels do not accept data of the shape of `z`.
     pub fn latents<C: Context>(&self, z: Tensor<4>, context: &C) -> Result<Latents, ShapeError>
     where
         S: Bijector<4, C>,
@@ -134,17 +134,17 @@ impl<S> MultiScale<S> {
         Ok(Latents { levels: left.into_iter().chain([deepest]).flatten().collect() })
     }
 
-    /// The `z` that these latents are, for [`Bijector::inverse`].
+    /// The `z` that consists of these latents, for [`Bijector::inverse`].
     ///
     /// # Errors
-    /// If there are not as many latents as levels, their shapes do not belong together, or a level
-    /// does not take the condition.
+    /// If the number of latents differs from the number of levels, their shapes do not fit each
+    /// other, or a level does not accept the condition.
     pub fn pack<C: Context>(&self, latents: Latents, context: &C) -> Result<Tensor<4>, ShapeError>
     where
         S: Bijector<4, C>,
     {
         let Latents { levels: mut left } = latents;
-        // Without levels z is the one tensor that there is.
+        // Without levels z is a single tensor.
         let (expected, found) = (self.levels.len().max(1), left.len());
         let (Some(deepest), true) = (left.pop(), expected == found) else {
             return Err(ShapeError::Levels { layer: LAYER, expected, found });
@@ -175,7 +175,7 @@ impl<S> MultiScale<S> {
         Ok(z)
     }
 
-    /// The shapes at every level, by what `shape_of` says that a level makes of one.
+    /// The shapes at every level. `shape_of` returns the output shape of a level.
     fn scales(
         &self,
         shape: [usize; 4],
@@ -184,7 +184,7 @@ impl<S> MultiScale<S> {
         scales(self.levels.len(), shape, |index, shape| shape_of(&self.levels[index], shape))
     }
 
-    /// As [`MultiScale::scales`], for a forward or inverse.
+    /// [`MultiScale::scales`] for a forward or inverse pass. Panics on an error.
     fn checked<C: Context>(&self, shape: [usize; 4], context: &C) -> Vec<Scale>
     where
         S: Bijector<4, C>,
@@ -197,7 +197,7 @@ impl<S> MultiScale<S> {
 }
 
 impl<S> MultiScale<S> {
-    /// Runs every level by `run` and adds the log-determinants.
+    /// Runs every level with `run` and adds the log-determinants.
     fn summed<C: Context>(
         &self,
         direction: Direction,
@@ -262,7 +262,7 @@ impl<C: Context, S: Bijector<4, C>> Bijector<4, C> for MultiScale<S> {
     }
 }
 
-/// Driver of a [`MultiScale`]: its levels, and the moves between them.
+/// Driver of a [`MultiScale`]: drives its levels and moves the elements between them.
 #[derive(Debug, Clone, Copy)]
 pub struct Levels;
 
@@ -330,7 +330,7 @@ impl<C: Context, S: Bijector<4, C>> Drive<MultiScale<S>, 4, C> for Levels {
         bijector.levels.iter().try_for_each(S::accepts)
     }
 
-    /// The shape stays; latents have the shape of the data.
+    /// The shape is kept: latents have the shape of the data.
     fn shape_given(
         bijector: &MultiScale<S>,
         _: Direction,

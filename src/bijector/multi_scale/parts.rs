@@ -1,4 +1,5 @@
-//! How the latents of several scales fill the shape of the image: the packing that heads [`super`].
+//! How the latents of several scales fill the shape of the image: the packing described in
+//! [`super`].
 
 use burn::tensor::Tensor;
 
@@ -6,17 +7,17 @@ use super::LAYER;
 use crate::bijector::Direction;
 use crate::error::ShapeError;
 
-/// Shapes at a level.
+/// The shapes at a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::bijector) struct Scale {
-    /// Of what goes in.
+    /// Input shape.
     pub(super) input: [usize; 4],
-    /// Of what comes out, before half of it leaves.
+    /// Output shape, before half of it is factored out.
     pub(super) output: [usize; 4],
 }
 
 impl Scale {
-    /// Whether the output is the input with blocks of pixels as channels.
+    /// Checks that the output shape is the input shape with blocks of pixels as channels.
     pub(super) fn check(self) -> Result<(), ShapeError> {
         let ([b, c, h, w], [out_b, out_c, out_h, out_w]) = (self.input, self.output);
         let blocks = |whole: usize, part: usize| {
@@ -43,7 +44,7 @@ impl Scale {
         blocks.permute([0, 1, 3, 5, 2, 4]).reshape(self.output)
     }
 
-    /// The inverse.
+    /// The inverse of [`Scale::squeeze`].
     fn spread(self, z: Tensor<4>) -> Tensor<4> {
         let [b, c, h, w] = self.input;
         let [_, _, out_h, out_w] = self.output;
@@ -55,14 +56,14 @@ impl Scale {
     }
 }
 
-/// The half of the channels that goes on, and the half that leaves.
+/// The half of the channels that remains, and the half that is factored out.
 fn halves(h: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     let kept = h.dims()[1] / 2;
     (h.clone().narrow(1, 0, kept), h.narrow(1, kept, kept))
 }
 
-/// `K` tensors by where their parts leave: one half after every level but the deepest, whose output
-/// stays whole.
+/// `K` tensors, separated by the level at which their parts are factored out: one half after every
+/// level but the deepest, whose output is not divided.
 pub(super) struct Parts<const K: usize> {
     pub(super) left: Vec<[Tensor<4>; K]>,
     pub(super) deepest: [Tensor<4>; K],
@@ -106,7 +107,7 @@ impl<const K: usize> Parts<K> {
         deepest
     }
 
-    /// In the shape of the image.
+    /// Joins the parts in the shape of the image.
     pub(super) fn join(self, scales: &[Scale]) -> [Tensor<4>; K] {
         self.ascend(scales.len(), |index, h| h.map(|h| scales[index].spread(h)))
     }
@@ -116,7 +117,7 @@ impl<const K: usize> Parts<K> {
         Self::descend(scales.len(), z, |index, h| h.map(|h| scales[index].squeeze(h)))
     }
 
-    /// The map of a multi-scale flow, whose levels do what `level` does.
+    /// The map of a multi-scale flow whose levels are `level`.
     pub(super) fn run(
         scales: &[Scale],
         direction: Direction,

@@ -27,27 +27,26 @@ use serde::{Deserialize, Serialize};
 /// Policy of a backward pass. The table heads this module.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum GradientMemory {
-    /// Keep every layer's graph: plain autodiff, the fastest. A condition that holds a graph gives
-    /// it up to the update: burn frees it, and panics if a second update or micro-batch goes back
-    /// through it.
+    /// Keep every layer's graph: plain autodiff, the fastest policy. A condition with a graph can
+    /// be used for one update only: burn frees its graph, and panics if a second update or
+    /// micro-batch differentiates through it.
     Store,
     /// Keep every layer's input and run the layer again.
     Recompute,
-    /// Keep next to nothing and rebuild each layer's input by its inverse.
+    /// Keep almost nothing and rebuild each layer's input by its inverse.
     Reversible {
-        /// How far a rebuilt input may be off, relative to the largest number of the input or to 1.
-        /// Layers that cannot keep to that are recomputed.
+        /// Largest error of a rebuilt input, relative to the largest element of the input or to 1.
+        /// Layers that cannot stay within it are recomputed.
         tolerance: f64,
     },
 }
 
 impl GradientMemory {
-    /// [`GradientMemory::Reversible`] with a tolerance that the mixture law's inverse keeps to in
-    /// float32, and that leaves gradients equal to three digits.
+    /// [`GradientMemory::Reversible`] with a tolerance that the inverse of the mixture law meets in
+    /// float32 and with which three digits of the gradients agree.
     pub const REVERSIBLE: Self = Self::Reversible { tolerance: 1e-4 };
 
-    /// The policy that needs less memory, if there is one: what to try after an allocation that
-    /// failed.
+    /// The policy that needs less memory, if there is one, to try after a failed allocation.
     pub fn thriftier(self) -> Option<Self> {
         match self {
             Self::Store => Some(Self::Recompute),

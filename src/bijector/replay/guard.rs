@@ -41,7 +41,7 @@ const SPACING: u64 = 16;
 /// A layer that is recomputed because its inverse is too inexact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecomputedLayer {
-    /// Names from the root of the model down to it.
+    /// Names from the root of the model to the layer.
     pub path: String,
     /// Name of its type.
     pub layer: String,
@@ -54,7 +54,7 @@ pub struct RecomputedLayer {
 pub struct DriftGuard {
     tolerance: f64,
     spacing: u64,
-    /// By place, in the order of forward.
+    /// By place, in the order of `forward`.
     recomputed: BTreeMap<u64, RecomputedLayer>,
     /// Places whose inputs are kept in the next attempt, to find the layer at fault.
     #[serde(skip)]
@@ -83,7 +83,7 @@ impl Probed {
 /// A comparison of a rebuilt input with the one that was kept.
 #[derive(Debug)]
 pub(super) struct Drift {
-    /// Of the layer, in the order of forward.
+    /// Place of the layer, in the order of `forward`.
     pub place: u64,
     pub path: String,
     pub layer: LayerName,
@@ -94,22 +94,22 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// How far a rebuilt input is off, on the device.
+    /// The error of a rebuilt input, on the device.
     pub(super) fn between<const D: usize>(rebuilt: Tensor<D>, kept: &Tensor<D>) -> Tensor<1> {
         let difference = (rebuilt - kept.clone()).abs();
-        // A maximum may pass over a NaN, a sum does not.
+        // A maximum may ignore a NaN; a sum does not.
         let poison = difference.clone().sum().mul_scalar(0.0);
         let scale = kept.clone().abs().max().clamp_min(1.0);
         (difference.max() / scale + poison).cast(FloatDType::F32)
     }
 }
 
-/// What an examination came to.
+/// The result of an examination.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Verdict {
-    /// The gradient holds; the largest drift, 0 where nothing was compared.
+    /// The gradient can be used. Holds the largest drift, 0 where nothing was compared.
     Holds(f64),
-    /// The guard is tighter now, and the update must be repeated.
+    /// The guard has become stricter, and the update must be repeated.
     Again,
 }
 
@@ -119,8 +119,8 @@ impl DriftGuard {
         Self { tolerance, spacing: SPACING, recomputed: BTreeMap::new(), probed: Probed::None }
     }
 
-    /// Why a guard that was read from a file is none of a training with this tolerance; `None` if
-    /// it is.
+    /// Why a guard read from a file does not belong to a training with this tolerance, or `None` if
+    /// it does.
     pub(crate) fn fault(&self, tolerance: f64) -> Option<String> {
         if self.tolerance.to_bits() != tolerance.to_bits() {
             return Some(format!(
@@ -139,17 +139,17 @@ impl DriftGuard {
         Some(format!("holds a drift of {:?} for `{}`", unknown.drift, unknown.path))
     }
 
-    /// Layers between two checkpoints.
+    /// Number of layers between two checkpoints.
     pub fn spacing(&self) -> u64 {
         self.spacing
     }
 
-    /// Layers that are recomputed, in the order of forward.
+    /// Layers that are recomputed, in the order of `forward`.
     pub fn recomputed(&self) -> impl Iterator<Item = &RecomputedLayer> {
         self.recomputed.values()
     }
 
-    /// Compares every input in the next attempt: a gradient that is not finite may come from an
+    /// Compares every input in the next attempt. A gradient that is not finite may come from an
     /// inverse between two checkpoints.
     pub(crate) fn doubt_all(&mut self) {
         self.probed = Probed::All;
@@ -167,7 +167,7 @@ impl DriftGuard {
         !self.recomputed.contains_key(&place)
     }
 
-    /// Judges the comparisons of one way, sizes on the host.
+    /// Judges the comparisons of one walk, whose sizes are on the host.
     pub(super) fn examine(&mut self, found: &[(Drift, f64)]) -> Verdict {
         // NaN is beyond every tolerance.
         let within = |size: f64, bound: f64| size <= bound;
@@ -191,11 +191,11 @@ impl DriftGuard {
             .collect();
         if at_fault.is_empty() {
             if probed == Probed::All {
-                // No input drifted, and none of them was rebuilt by more than one inverse.
+                // No input drifted, and each was rebuilt by one inverse only.
                 return Verdict::Holds(largest());
             }
-            // At a spacing of 1 every input is compared with nothing but its own layer's error,
-            // which is at fault then.
+            // At a spacing of 1 each comparison shows the error of its own layer alone, so that
+            // layer is at fault.
             self.spacing = (self.spacing / 2).max(1);
         }
         for (drift, size) in at_fault {

@@ -57,7 +57,7 @@ pub struct Replay<C: Context> {
     pub parameters: GradientsParams,
     /// Gradient of the condition.
     pub context: C::Gradient,
-    /// Factor on the loss in the backward pass.
+    /// Factor of the loss in the backward pass.
     pub(crate) loss_scale: f64,
     trail: Trail,
 }
@@ -84,7 +84,8 @@ impl<C: Context> Replay<C> {
         Self { parameters, context, loss_scale: 1.0, trail: Trail::new(seed, keeping) }
     }
 
-    /// A walk whose gradients are those of the loss times `factor`: half types need it.
+    /// A walk whose gradients are those of the loss times `factor`, as half-precision types need
+    /// it.
     pub(crate) fn with_loss_scale(self, factor: f64) -> Self {
         Self { loss_scale: factor, ..self }
     }
@@ -111,8 +112,8 @@ impl<C: Context> Replay<C> {
         self.trail.enter(device);
     }
 
-    /// Passes the walk the input of the leaf that was entered last; the policy determines whether
-    /// it is kept.
+    /// Passes the input of the leaf that was entered last to the walk. The policy determines
+    /// whether it is kept.
     pub fn keep<const D: usize>(&mut self, x: &Tensor<D>) {
         if self.trail.keeps() {
             self.trail.keep(x.clone().inner());
@@ -120,7 +121,7 @@ impl<C: Context> Replay<C> {
     }
 
     /// Keeps a value of the leaf that was entered last, under every policy, for
-    /// [`Replay::stashed`]: a value that no inverse can rebuild.
+    /// [`Replay::stashed`]. It is meant for a value that no inverse can rebuild.
     pub fn stash<T: Send + 'static>(&mut self, value: T) {
         self.trail.keep(value);
     }
@@ -163,15 +164,15 @@ impl<C: Context> Replay<C> {
         let outward = (z * constant(grad_z, &device)).sum()
             + (log_det * constant(grad_log_det.clone(), &device)).sum();
         let mut gradients = outward.backward();
-        // The leaf reaches the loss through z, since a bijection depends on every input; a missing
-        // entry would be a zero.
+        // The leaf reaches the loss through z, since a bijection depends on every input. A missing
+        // entry counts as zero.
         let grad_x = leaf.grad_remove(&mut gradients).unwrap_or_else(|| x.zeros_like());
         self.collect(layer, &condition, &mut gradients);
         Cotangent { z: x, grad_z: grad_x, grad_log_det }
     }
 
-    /// The value that [`Replay::stash`] kept for the leaf that was left last; `None` if there is
-    /// none of that type.
+    /// The value that [`Replay::stash`] kept for the leaf that was left last, or `None` if there is
+    /// none of this type.
     pub fn stashed<T: 'static>(&mut self) -> Option<T> {
         self.trail.stashed()
     }
@@ -181,14 +182,14 @@ impl<C: Context> Replay<C> {
         self.trail.seed(device);
     }
 
-    /// Restores the caller's random stream at the end of a leaf. Without this call the stream stays
-    /// the walk's until the composition around the leaf, or the walk itself, ends.
+    /// Restores the caller's random stream at the end of a leaf. Without this call the walk's
+    /// stream stays in place until the surrounding composition, or the walk itself, ends.
     pub fn release(&mut self) {
         self.trail.release();
     }
 
     /// Runs a part of the walk under a further name, for reports. Compositions name their members
-    /// as [`Visit`](crate::Visit) does; without a name, only the reports lack it.
+    /// as [`Visit`](crate::Visit) does. Without a name, only the reports lack it.
     pub fn within<T>(&mut self, name: impl Display, walk: impl FnOnce(&mut Self) -> T) -> T {
         self.trail.push_name(name.to_string());
         let result = walk(self);
@@ -261,7 +262,7 @@ impl ModuleVisitor for Collect<'_> {
             // A parameter that two layers share is visited twice.
             let sum = match self.into.remove::<E>(param.id) {
                 Some(earlier) if earlier.dtype() == gradient.dtype() => earlier + gradient,
-                // One of the places is in a network with a half type.
+                // One of the places is in a network with a half-precision type.
                 Some(earlier) => earlier.cast(FloatDType::F32) + gradient.cast(FloatDType::F32),
                 None => gradient,
             };

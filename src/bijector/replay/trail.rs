@@ -31,7 +31,7 @@ pub(super) struct Trail {
     /// Whether the caller's stream is restored at the end of a whole pass instead of after each
     /// leaf.
     whole: bool,
-    /// Leaves that were entered and not left.
+    /// Number of leaves that were entered and not left.
     place: u64,
     keeping: Keeping,
     path: Vec<String>,
@@ -111,7 +111,7 @@ impl Trail {
         self.path.pop();
     }
 
-    /// Whether the input of the leaf that was entered last is one to keep.
+    /// Whether the input of the leaf that was entered last is to be kept.
     pub(super) fn keeps(&self) -> bool {
         match &self.keeping {
             Keeping::Nothing => false,
@@ -128,19 +128,19 @@ impl Trail {
         }
     }
 
-    /// What was kept for the leaf that was left last. Once.
+    /// The value that was kept for the leaf that was left last. A second call returns `None`.
     fn kept<T: 'static>(&mut self) -> Option<T> {
         self.current.take().and_then(|value| value.downcast::<T>().ok()).map(|value| *value)
     }
 
-    /// [`Trail::kept`] of a value that the walk continues from: from there on, the backward pass is
-    /// exact again.
+    /// [`Trail::kept`] for a value from which the walk continues: from there on, the backward pass
+    /// is exact again.
     pub(super) fn stashed<T: 'static>(&mut self) -> Option<T> {
         self.exact = self.place;
         self.kept()
     }
 
-    /// The input of the leaf that was left last: the one kept, or else the result of `rebuild`.
+    /// The input of the leaf that was left last: the kept one, or else the result of `rebuild`.
     pub(super) fn input<const D: usize>(
         &mut self,
         layer: LayerName,
