@@ -1,7 +1,7 @@
 //! The operation on slices.
 //!
 //! # Numerics
-//! Each number is by itself: results do not depend on the number of threads.
+//! Each element is computed by itself, so results do not depend on the number of threads.
 
 use rayon::prelude::*;
 
@@ -9,21 +9,21 @@ use super::Rates;
 use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// Numbers of a task: some 90 µs of memory traffic; to hand out less is no gain.
+/// Elements of a task: some 90 µs of memory traffic. Smaller tasks gain nothing.
 const TASK: usize = 1 << 16;
 
-/// What an update writes.
+/// The tensors that an update writes.
 #[derive(Debug)]
 pub struct Moved<'a, T> {
-    /// `θ` after it; whatever it holds before is not read.
+    /// `θ` after the update; its previous content is not read.
     pub parameter: &'a mut [T],
-    /// `m`, before and after.
+    /// `m`, updated in place.
     pub mean: &'a mut [T],
-    /// `v`, before and after.
+    /// `v`, updated in place.
     pub square: &'a mut [T],
 }
 
-/// Moves `θ`, `m` and `v`.
+/// Updates `θ`, `m` and `v`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -60,7 +60,7 @@ pub fn update<T: Real>(
 #[derive(Debug, Clone, Copy)]
 struct Factors<T> {
     decays: [T; 2],
-    /// What the decays leave for the new one.
+    /// `1 − β₁` and `1 − β₂`, the weights of the new gradient and its square.
     shares: [T; 2],
     rate: T,
     epsilon: T,
@@ -77,12 +77,12 @@ impl<T: Real> Factors<T> {
         }
     }
 
-    /// `θ`, `m` and `v` of one number.
+    /// Updated `θ`, `m` and `v` of one element.
     #[inline(always)]
     fn moved<M: MultiplyAdd>(&self, parameter: T, gradient: T, mean: T, square: T) -> (T, T, T) {
         let mean = M::mul_add(mean, self.decays[0], gradient * self.shares[0]);
         let square = M::mul_add(square, self.decays[1], gradient * gradient * self.shares[1]);
-        // The square is never negative, being a sum of such.
+        // The square is never negative, as a sum of products that are not.
         (parameter - self.rate * mean / (square.sqrt() + self.epsilon), mean, square)
     }
 }

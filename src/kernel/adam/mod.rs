@@ -1,4 +1,4 @@
-//! An update of a parameter by Adam.
+//! An Adam update of a parameter.
 //! ```text
 //! m ← β₁·m + (1 − β₁)·g            v ← β₂·v + (1 − β₂)·g²
 //! θ ← θ − rate·m/(√v + ε)          rate = r·√(1 − β₂^t)/(1 − β₁^t),  ε = ε₀·√(1 − β₂^t)
@@ -6,10 +6,10 @@
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `θ` | parameter | any |
-//! | `g` | its gradient | of `θ` |
-//! | `m`, `v` | decayed means of the gradient and of its square | of `θ` |
+//! | `g` | its gradient | as `θ` |
+//! | `m`, `v` | decayed means of the gradient and of its square | as `θ` |
 //!
-//! As plain operations this is some ten passes over the memory of the parameters; here it is one.
+//! Plain operations take about ten passes over the memory of the parameters; this kernel takes one.
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
@@ -29,16 +29,16 @@ pub struct Rates {
     pub beta_1: f64,
     /// `β₂`, decay of the mean of squares.
     pub beta_2: f64,
-    /// Step, corrected for the zeros that the means start from.
+    /// Step size, corrected for the means' initial value 0.
     pub rate: f64,
-    /// `ε`, corrected as the root beside it.
+    /// `ε`, corrected like the root beside it.
     pub epsilon: f64,
 }
 
-/// `θ`, `m` and `v`, moved.
+/// The updated `θ`, `m` and `v`.
 ///
 /// # Shapes
-/// All of one.
+/// All of the same shape.
 ///
 /// # Panics
 /// If shapes or types differ, or a tensor is on a device with autodiff.

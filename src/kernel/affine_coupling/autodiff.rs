@@ -1,4 +1,4 @@
-//! The nodes of the graph.
+//! The nodes on the graph.
 
 use std::ops::Range;
 

@@ -13,13 +13,13 @@ use crate::kernel::simd::InstructionSet;
 use crate::kernel::uninitialised::uninitialised;
 
 /// # Panics
-/// For the additive form, which has nothing to compute.
+/// For the additive form, which needs no kernel.
 fn has_kernel(form: AffineForm) {
     assert!(form != AffineForm::Additive, "affine_coupling: the additive form has no kernel");
 }
 
-/// Checks that `theta` has the parameters of the form, and the gradient of the log-determinant, if
-/// there is one, the shape `[batch]`.
+/// Checks that `theta` has the parameters of the form, and that the gradient of the
+/// log-determinant, if there is one, has the shape `[batch]`.
 fn check_log_det<const N: usize>(call: Operands<N>, form: AffineForm) -> Checked {
     has_kernel(form);
     let [batch, _, dims] = call.dims("theta");
@@ -39,7 +39,7 @@ fn coupling(x: [usize; 3], form: AffineForm, range: &Range<usize>) -> AffineCoup
     }
 }
 
-/// The numbers that change, alone.
+/// The coupling of the transformed elements alone.
 fn parameters([_, _, n_dims]: [usize; 3], form: AffineForm) -> AffineCoupling {
     AffineCoupling { example: n_dims, start: 0, dims: n_dims, form, set: InstructionSet::detect() }
 }

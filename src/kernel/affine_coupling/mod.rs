@@ -1,5 +1,5 @@
-//! The affine law on some channels, in one pass: the others are copied, and the log-determinant is
-//! that of the whole.
+//! The affine law on a range of channels, in one pass. The other channels are copied, and the
+//! log-determinant is that of the whole map.
 //! ```text
 //! forward   z = (x + a·t)·e^ℓ(s) + b·t      on the channels of the range, z = x on the others
 //! inverse   x = (z − b·t)·e^−ℓ(s) − a·t     log_det = Σ ℓ(s)
@@ -10,23 +10,23 @@
 //! Bounded       ln(1 + σ(s + 2)) − ln 2    σ(1 − σ)/(1 + σ)       1    0
 //! Normal        −s                         −1                    −1    0
 //! ```
-//! The additive form has nothing to compute and stays with plain operations.
+//! The additive form needs no kernel and uses plain operations.
 //!
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `x`, `z` | data and latents | `[batch, channels, positions]` |
-//! | `theta` | `(s, t)`: what gives the scale, and the shift | `[batch, 2, dims]`, `dims = range·positions` |
-//! | `e^ℓ(s)` | scale of the form | |
+//! | `theta` | `(s, t)`: parameter of the scale, and shift | `[batch, 2, dims]`, `dims = range·positions` |
+//! | `e^ℓ(s)` | scale | |
 //! | `a`, `b` | multiples of the shift before and after the scale | |
-//! | `g`, `c` | gradients of `z` and of the log-determinant | as these |
+//! | `g`, `c` | gradients of `z` and of the log-determinant | as `z`; `[batch]` |
 //!
 //! # Backward
 //! With the gradient `g` of `z` and `c` of the log-determinant:
 //! ```text
 //! ∂/∂x  g·e^ℓ        ∂/∂t  g·(a·e^ℓ + b)        ∂/∂s  (g·(x + a·t)·e^ℓ + c)·ℓ′(s)
 //! ```
-//! Two nodes, one for `z` and one for the log-determinant, since burn's have one output each. They
-//! keep `x` and `theta`.
+//! There are two nodes, one for `z` and one for the log-determinant, since a node of burn has one
+//! output. They keep `x` and `theta`.
 //!
 //! # Reference
 //! `Exponential` is the affine coupling of the Flow++ ablation (Ho et al. 2019, §4.3); `Sigmoid` is
@@ -55,8 +55,7 @@ pub use form::AffineForm;
 ///
 /// # Shapes
 /// `x [batch, channels, positions]`, `theta [batch, params, dims]` with `dims = range·positions`,
-/// to `z [batch, channels, positions]` and `[batch]`. `range` are the channels that the law
-/// transforms.
+/// to `z [batch, channels, positions]` and `[batch]`. The law transforms the channels in `range`.
 ///
 /// # Panics
 /// If shapes or types do not match.
@@ -79,10 +78,10 @@ pub fn forward(
 /// The `x` that [`forward`] maps to `z`.
 ///
 /// # Shapes
-/// As [`forward`].
+/// Those of [`forward`].
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> Tensor<3> {
     check(operands!("affine_coupling", z, theta), "z", form, &range);
     let plain = !z.is_autodiff() && !theta.is_autodiff();
@@ -93,8 +92,8 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<us
     Tensor::from_dispatch(<Dispatch as NetworkOps>::affine_coupling_inverse(z, theta, form, range))
 }
 
-/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of `z` where there is
-/// one.
+/// Checks that the operands fit. `numbers` is the name of `x` or `z`. The gradient of `z` is
+/// checked if there is one.
 fn check<const N: usize>(
     call: Operands<N>,
     numbers: &str,

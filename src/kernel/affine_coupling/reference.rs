@@ -1,4 +1,4 @@
-//! The operation in plain tensor operations: its definition. Symbols: see the module above.
+//! The operation in plain tensor operations: its definition. For the symbols see the parent module.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use crate::tensor::channels::{channel, map_within};
 use crate::tensor::per_example::{flatten, sum_event};
 use crate::tensor::smooth::{sigmoid, softplus, tanh};
 
-/// [`forward`](super::forward) by automatic differentiation.
+/// [`forward`](super::forward), differentiated by autodiff.
 ///
 /// # Panics
-/// As [`forward`](super::forward).
+/// Those of [`forward`](super::forward).
 pub fn forward(
     x: Tensor<3>,
     theta: Tensor<3>,
@@ -31,7 +31,7 @@ pub fn forward(
 /// [`inverse`](super::inverse), differentiable.
 ///
 /// # Panics
-/// As [`inverse`](super::inverse).
+/// Those of [`inverse`](super::inverse).
 pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<usize>) -> Tensor<3> {
     check(operands!("affine_coupling", z, theta), "z", form, &range);
     map_within(z, range, |z| {
@@ -44,7 +44,7 @@ pub fn inverse(z: Tensor<3>, theta: Tensor<3>, form: AffineForm, range: Range<us
 /// `z` and `ℓ` of each element.
 ///
 /// # Shapes
-/// `x [batch, dims]`, `theta [batch, params, dims]` to twice `[batch, dims]`.
+/// `x [batch, dims]`, `theta [batch, params, dims]` to two tensors `[batch, dims]`.
 pub(crate) fn elementwise(
     x: Tensor<2>,
     theta: Tensor<3>,
@@ -84,13 +84,13 @@ pub(crate) fn elementwise_inverse(z: Tensor<2>, theta: Tensor<3>, form: AffineFo
     }
 }
 
-/// `ℓ(s)` of each element; `None` where it is 0.
+/// `ℓ(s)` of each element; `None` if it is 0 for all.
 fn log_scale(theta: &Tensor<3>, form: AffineForm) -> Option<Tensor<2>> {
     let s = || channel(theta, 0);
     match form {
         AffineForm::Exponential => Some(tanh(s())),
         AffineForm::Sigmoid => Some(softplus(s().add_scalar(2.0).neg()).neg()),
-        // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]: for large v the small difference from 1
+        // ½(1 + σ(v)) = 1 − ½σ(−v), which lies in [½, 1]. For large v its small difference from 1
         // stays accurate.
         AffineForm::Bounded => Some(sigmoid(s().add_scalar(2.0).neg()).mul_scalar(-0.5).log1p()),
         AffineForm::Normal => Some(s().neg()),

@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -13,8 +13,8 @@ use crate::kernel::NetworkOps;
 struct Attention;
 
 impl<B: NetworkOps> Backward<B, 1> for Attention {
-    /// What went in and came out, the log-sums of the scores, and the heads: scores are computed
-    /// again.
+    /// Input, output, the log-sums of the scores, and the number of heads. The scores are
+    /// recomputed.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, usize);
 
     fn backward(

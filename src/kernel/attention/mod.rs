@@ -1,11 +1,11 @@
 //! Multi-head self-attention over the positions of an image.
 //! ```text
-//! (q, k, v) = thirds of the channels, each head-major, d = F/heads channels a head
+//! (q, k, v) = thirds of the channels, each head-major; d = F/heads channels per head
 //! s_ij = Σ_c q_ci k_cj/√d       y_ci = Σ_j e^(s_ij) v_cj / Σ_j e^(s_ij)
 //! ```
-//! The kernel keeps no scores: what went in and came out and the logarithm of each sum are enough
-//! for the gradient, `O(B·F·P)` numbers for `P` positions. Time is `O(B·F·P²)`. The algorithm heads
-//! `cpu/mod.rs`.
+//! The kernel keeps no scores. Input, output and the logarithm of each sum suffice for the backward
+//! pass: `O(B·F·P)` elements for `P` positions. Time is `O(B·F·P²)`. `cpu/mod.rs` describes the
+//! algorithm.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -28,7 +28,7 @@ use super::{NetworkOps, serve_networks};
 /// `[B, 3F, H, W]` to `[B, F, H, W]`; `heads` divides `F`.
 ///
 /// # Panics
-/// If there are not three times a multiple of `heads` channels.
+/// If the number of channels is not a multiple of `3·heads`.
 pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [batch, channels, height, width] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
@@ -40,14 +40,14 @@ pub fn forward(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     Tensor::<3>::from_dispatch(output).reshape([batch, channels / 3, height, width])
 }
 
-/// Checks that the channels are queries, keys and values of so many heads.
+/// Checks that the channels are queries, keys and values of this number of heads.
 fn check_heads<const N: usize>(call: &Operands<N>, channels: usize, heads: usize) {
     let all = heads.checked_mul(3).filter(|&all| all > 0);
     let fits = channels > 0 && all.is_some_and(|all| channels.is_multiple_of(all));
     call.require("projected", fits, &format!("of queries, keys and values of {heads} heads"));
 }
 
-/// Checks that the operands fit, those of the backward pass among them where there are any.
+/// Checks that the operands fit, and those of the backward pass if there are any.
 #[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "for the CPU's kernels"))]
 fn check<const N: usize>(call: Operands<N>, heads: usize) -> Checked {
     let [batch, channels, positions] = call.dims("projected");

@@ -5,14 +5,14 @@ use burn::tensor::Tensor;
 use super::check_heads;
 use crate::kernel::operands::operands;
 
-/// Scores in one buffer, 64 MiB in f32: examples of a larger batch attend in groups. WebGPU
-/// promises buffers of 128 MiB and no more.
+/// Most scores in one buffer, 64 MiB in f32: a larger batch is processed in groups of examples.
+/// WebGPU promises buffers of 128 MiB and no more.
 const MAX_SCORES: usize = 1 << 24;
 
-/// [`forward`](super::forward) with scores in memory.
+/// [`forward`](super::forward), with the scores in memory.
 ///
 /// # Panics
-/// As [`forward`](super::forward).
+/// Those of [`forward`](super::forward).
 pub fn reference(projected: Tensor<4>, heads: usize) -> Tensor<4> {
     let [_, channels, h, w] = projected.dims();
     check_heads(&operands!("attention", projected), channels, heads);
@@ -30,8 +30,8 @@ fn attend(projected: Tensor<4>, heads: usize) -> Tensor<4> {
         |index: usize| projected.clone().narrow(1, index * f, f).reshape([b, heads, d, positions]);
     let query = part(0).swap_dims(2, 3).mul_scalar((d as f64).powf(-0.5));
     let scores = query.matmul(part(1));
-    // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s): dividing after the product touches d
-    // numbers a position, not H·W. The sum is at least 1, the largest term's share.
+    // softmax(s)·v = (e·v)/(e·1) with e = exp(s − max s). A division after the product takes d
+    // elements per position, not H·W. The sum is at least 1, the exponential of the largest score.
     let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
     let values = part(2).swap_dims(2, 3);
     let ones = values.clone().narrow(3, 0, 1).detach().ones_like();
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn groups_attend_as_the_whole_does() {
         let heads = 2;
-        // 2^17 scores an example, so 128 examples a group and three groups.
+        // 2^17 scores per example, so 128 examples per group and three groups.
         let x =
             Tensor::<4>::random([260, 6, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
         assert!(260 * heads * 256 * 256 > 2 * MAX_SCORES);

@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;

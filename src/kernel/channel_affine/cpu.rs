@@ -4,8 +4,8 @@
 //! ```
 //!
 //! # Numerics
-//! Sums are taken by plane, then over the examples in order: they do not depend on the number of
-//! threads.
+//! Sums are taken over each plane, then over the examples in order, so they do not depend on the
+//! number of threads.
 
 use rayon::prelude::*;
 
@@ -14,8 +14,8 @@ use crate::kernel::remainder::{load, store};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// What a number costs, in operations as fast as a product's. To hand less than some 100 µs to
-/// other threads is no gain.
+/// Cost of an element, in operations as fast as those of a matrix product. Tasks of less than some
+/// 100 µs gain nothing.
 const OPERATIONS: usize = 10;
 
 /// The operation.
@@ -28,7 +28,7 @@ pub struct ChannelAffine {
     pub set: InstructionSet,
 }
 
-/// What is computed from.
+/// The operands.
 #[derive(Debug, Clone, Copy)]
 pub struct Operands<'a, T> {
     pub x: &'a [T],
@@ -36,10 +36,10 @@ pub struct Operands<'a, T> {
     pub scale: &'a [T],
 }
 
-/// Where the gradients go. All are written.
+/// The slices for the gradients. All of them are written in full.
 #[derive(Debug)]
 pub struct Gradients<'a, T> {
-    /// Of `x`, if it is asked for.
+    /// Gradient of `x`, if it is required.
     pub x: Option<&'a mut [T]>,
     pub shift: &'a mut [T],
     pub scale: &'a mut [T],
@@ -63,7 +63,7 @@ impl ChannelAffine {
         });
     }
 
-    /// Gradients from that of `z`.
+    /// Gradients from the gradient of `z`.
     ///
     /// # Panics
     /// If the lengths do not match.
@@ -153,7 +153,7 @@ impl<T: Real> Kernel for Forward<'_, T> {
     }
 }
 
-/// The gradient of a plane of `x`, unless `gx` is empty, with `Σ g` and `Σ g·(x + b)`.
+/// The gradient of a plane of `x`, unless `gx` is empty, and `Σ g` and `Σ g·(x + b)`.
 struct Backward<'a, T> {
     x: &'a [T],
     g: &'a [T],

@@ -2,8 +2,8 @@
 //! ```text
 //! z[n, c, p] = (x[n, c, p] + b[c])·a[c]
 //! ```
-//! The shift comes first, so that nothing is lost where it cancels `x`. Gradients of all three come
-//! from `x` and that of `z` in one pass.
+//! The shift comes first, so no precision is lost where it cancels `x`. One pass over `x` and the
+//! gradient of `z` computes the gradients of all three operands.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -23,10 +23,10 @@ use super::{NetworkOps, serve_networks};
 /// `x [N, C, P]`, `shift [C]`, `scale [C]` to the shape of `x`.
 ///
 /// # Panics
-/// If there are not as many shifts and scales as channels, or if types differ.
+/// If the number of shifts or scales is not that of the channels, or if types differ.
 pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     check(operands!("channel_affine", x, shift, scale));
-    // A row of numbers for each example is no work for planes.
+    // With one position per channel, the planes are too small for this kernel.
     let planes = x.dims()[2] > 1;
     if !planes || !serve_networks(&x.device(), x.dtype()) {
         return reference(x, shift, scale);
@@ -35,7 +35,7 @@ pub fn forward(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_affine(x, shift, scale))
 }
 
-/// Checks that the operands fit, the gradient of `z` among them where there is one.
+/// Checks that the operands fit. The gradient of `z` is checked if there is one.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let shape @ [_, channels, _] = call.dims("x");
     call.expect("shift", &[Some(channels)]);
@@ -47,7 +47,7 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
 /// The operation in plain tensor operations: its definition.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn reference(x: Tensor<3>, shift: Tensor<1>, scale: Tensor<1>) -> Tensor<3> {
     check(operands!("channel_affine", x, shift, scale));
     let channels = shift.dims()[0];

@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -14,7 +14,7 @@ use crate::kernel::node::backward;
 struct ChannelNorm;
 
 impl<B: NetworkOps> Backward<B, 3> for ChannelNorm {
-    /// `x`, the gain and `ε`: mean and variance are computed again.
+    /// `x`, the gain and `ε`: mean and variance are recomputed.
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
     fn backward(

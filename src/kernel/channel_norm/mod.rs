@@ -1,9 +1,9 @@
 //! Layer normalisation over the channels of every position.
 //! ```text
-//! y[b, :, p] = γ·(x − mean)/√(var + ε) + β      over the channels, biased
+//! y[b, :, p] = γ·(x − mean)/√(var + ε) + β      mean and biased variance over the channels
 //! x, y [B, C, H, W]      γ, β [1, C, 1, 1]
 //! ```
-//! The gradient keeps `x` and `γ`, and computes mean and variance again.
+//! The graph keeps `x` and `γ`; the backward pass recomputes mean and variance.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -33,7 +33,7 @@ pub fn forward(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) ->
     Tensor::from_dispatch(<Dispatch as NetworkOps>::channel_norm(x, gain, shift, epsilon))
 }
 
-/// Checks that the operands fit, the gradient of `y` among them where there is one.
+/// Checks that the operands fit. The gradient of `y` is checked if there is one.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let shape @ [_, channels, _, _] = call.dims("x");
     call.expect("gain", &exactly([1, channels, 1, 1]));
@@ -45,7 +45,7 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
 /// The operation in plain tensor operations: its definition.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn reference(x: Tensor<4>, gain: Tensor<4>, shift: Tensor<4>, epsilon: f64) -> Tensor<4> {
     check(operands!("channel_norm", x, gain, shift));
     let centred = x.clone() - x.mean_dim(1);

@@ -3,8 +3,8 @@
 //! y = elu([x, −x])      on the channel axis: [B, C, H, W] to [B, 2C, H, W]
 //! elu(v) = v for v > 0, e^v − 1 below, with slope 1 at 0
 //! ```
-//! Salimans et al. 2017 (PixelCNN++ code); order as in Flow++. One exponential serves both halves,
-//! and the gradient keeps `x` alone.
+//! Salimans et al. 2017 (PixelCNN++ code); order as in Flow++. One exponential suffices for both
+//! halves, and the graph keeps only `x`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -31,7 +31,7 @@ pub fn forward(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as NetworkOps>::concat_elu(x.into_dispatch()))
 }
 
-/// Checks that the operands fit, the gradient of `y` among them where there is one.
+/// Checks that the operands fit. The gradient of `y` is checked if there is one.
 #[cfg(feature = "flex")]
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let [batch, channels, height, width] = call.dims("x");

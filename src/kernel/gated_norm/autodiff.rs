@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -14,7 +14,7 @@ use crate::kernel::node::backward;
 #[derive(Debug)]
 struct GatedNorm;
 
-/// What is kept of the arguments.
+/// The arguments that the graph keeps.
 #[derive(Debug, Clone)]
 struct State<B: NetworkOps> {
     x: FloatTensor<B>,

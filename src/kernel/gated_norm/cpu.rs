@@ -1,9 +1,9 @@
-//! The operation on slices, one example after the other: what lies between its parts stays in the
-//! cache, and is never a tensor.
+//! The operation on slices, one example at a time: intermediate results stay in the cache and never
+//! become tensors.
 //!
 //! # Numerics
-//! Those of the parts. The gradients of parameters are summed by block of examples, fixed by the
-//! shape, then over the blocks in order.
+//! Those of the parts. The gradients of parameters are summed over each block of examples, then
+//! over the blocks in order. The blocks depend only on the shape.
 
 use rayon::prelude::*;
 
@@ -15,23 +15,23 @@ use crate::kernel::gated_residual::cpu as gated_residual;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::InstructionSet;
 
-/// Most blocks of examples: each has sums of its own for the parameters.
+/// Most blocks of examples. Each block has its own sums for the parameters.
 const BLOCKS: usize = 16;
 
-/// The parts, for one example.
+/// The parts of the operation, for one example.
 #[derive(Debug, Clone, Copy)]
 pub struct GatedNorm {
-    /// From `c` to the gate.
+    /// The convolution from `c` to the gate.
     pub conv: Conv2d,
     pub norm: ChannelNorm,
-    /// Numbers of `x`.
+    /// Number of elements of `x`.
     pub length: usize,
-    /// Numbers of `c`.
+    /// Number of elements of `c`.
     pub c_length: usize,
     pub set: InstructionSet,
 }
 
-/// What is computed from.
+/// The operands except the shift.
 #[derive(Debug, Clone, Copy)]
 pub struct Operands<'a, T> {
     pub x: &'a [T],
@@ -41,7 +41,7 @@ pub struct Operands<'a, T> {
     pub gain: &'a [T],
 }
 
-/// Where the gradients go. All are written.
+/// The slices for the gradients. All of them are written in full.
 #[derive(Debug)]
 pub struct Gradients<'a, T> {
     pub x: &'a mut [T],
@@ -83,7 +83,7 @@ impl GatedNorm {
         assert!(fits, "gated_norm: x has {x} numbers, c {c}, the result {y}, for {self:?}");
     }
 
-    /// Gradients from that of `y`.
+    /// Gradients from the gradient of `y`.
     pub fn backward<T: Scratch>(
         &self,
         operands: Operands<'_, T>,

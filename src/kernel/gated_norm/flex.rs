@@ -13,7 +13,7 @@ use crate::kernel::operands::operands;
 use crate::kernel::simd::InstructionSet;
 use crate::kernel::uninitialised::uninitialised;
 
-/// The operands but the shift: `x`, `c`, weights, bias, gain.
+/// The operands except the shift: `x`, `c`, weights, bias, gain.
 pub type Arguments<'a> = [&'a FloatTensor<Flex>; 5];
 
 fn gated_norm(
@@ -56,7 +56,7 @@ pub fn forward<T: Number>(
     tensor(y, shape)
 }
 
-/// Of `x`, `c`, weights, bias, gain and shift.
+/// Gradients of `x`, `c`, weights, bias, gain and shift.
 pub fn backward<T: Number>(
     arguments: Arguments<'_>,
     gradient: &FloatTensor<Flex>,

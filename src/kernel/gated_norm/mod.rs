@@ -1,11 +1,11 @@
-//! The end of Flow++'s blocks: convolution to a gate, gated residual sum, norm.
+//! The end of a block of Flow++: convolution to a gate, gated residual sum, norm.
 //! ```text
 //! h = conv(before(c))          r = x + h_1..F·σ(h_F+1..2F)          y = channel_norm(r)
 //! ```
 //! # Memory
-//! A graph of the three operations keeps `c`, `h` and `r`, four times the numbers of `x`; this node
-//! keeps `c` and computes `h` and `r` again. The convolution is 1x1, a small part of a block's
-//! work.
+//! A graph of the three operations keeps `c`, `h` and `r`, four times the elements of `x`. This
+//! node keeps `x` and `c`, and recomputes `h` and `r`. The convolution is 1x1, a small part of a
+//! block's work.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -20,7 +20,7 @@ use super::conv2d::{self, PreActivation};
 use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, channel_norm, gated_residual, serve_networks};
 
-/// What follows the sum.
+/// The norm after the sum.
 #[derive(Debug)]
 pub struct Norm {
     /// `[1, F, 1, 1]`.
@@ -34,8 +34,8 @@ pub struct Norm {
 /// `y` from `x` and `c`.
 ///
 /// # Shapes
-/// `x [B, F, H, W]`, `c [B, G, H, W]`, `weight [2F, in, k, k]` with what `before` makes of `G`
-/// channels, `bias [2F]` to the shape of `x`.
+/// `x [B, F, H, W]`, `c [B, G, H, W]`, `weight [2F, in, k, k]` where `in` is the number of channels
+/// that `before` makes from `G`, `bias [2F]` to the shape of `x`.
 ///
 /// # Panics
 /// If a side of the kernel is even, or if shapes or types do not match.
@@ -73,7 +73,7 @@ fn check_forward(
     };
 }
 
-/// Checks that the operands fit, the gradient of `y` among them where there is one.
+/// Checks that the operands fit. The gradient of `y` is checked if there is one.
 fn check<const N: usize>(call: Operands<N>, before: PreActivation) -> Checked {
     let shape @ [batch, channels, height, width] = call.dims("x");
     call.expect("c", &[Some(batch), None, Some(height), Some(width)]);
@@ -90,7 +90,7 @@ fn check<const N: usize>(call: Operands<N>, before: PreActivation) -> Checked {
 /// The operation in plain tensor operations: its definition.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn reference(
     x: Tensor<4>,
     c: Tensor<4>,

@@ -2,7 +2,7 @@
 //! ```text
 //! y = x + h_1..F·σ(h_F+1..2F)      x, y [B, F, H, W], h [B, 2F, H, W]
 //! ```
-//! The gradient keeps `h` alone.
+//! The graph keeps only `h`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -25,7 +25,7 @@ use crate::tensor::smooth::sigmoid;
 /// `x [B, F, H, W]`, `h [B, 2F, H, W]` to the shape of `x`.
 ///
 /// # Panics
-/// If `h` is not of the shape of `x` with twice the channels, or of another type.
+/// If `h` does not have the shape of `x` with twice the channels, or has another type.
 pub fn forward(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
     check(operands!("gated_residual", x, h));
     if !serve_networks(&x.device(), x.dtype()) {
@@ -56,7 +56,7 @@ fn check_backward(call: Operands<2>) -> Checked {
 /// The operation in plain tensor operations: its definition.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn reference(x: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
     check(operands!("gated_residual", x, h));
     let channels = x.dims()[1];

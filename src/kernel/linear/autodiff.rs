@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -15,7 +15,7 @@ use crate::kernel::node::backward;
 struct Linear;
 
 impl<B: NetworkOps> Backward<B, 3> for Linear {
-    /// `x`, the weights, `y`, and what follows the sum: `y` says where a ReLU passed its input.
+    /// `x`, the weights, `y`, and the epilogue: `y` shows where a ReLU passed its input.
     type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Epilogue);
 
     fn backward(

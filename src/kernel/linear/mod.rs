@@ -2,8 +2,8 @@
 //! ```text
 //! y = x·W + β      or max(x·W + β, 0)      x [N, in], W [in, out], β [out], y [N, out]
 //! ```
-//! One pass over the result for bias and ReLU; the gradient of all three operands from `x`, `W` and
-//! `y`.
+//! Bias and ReLU take one pass over the result. The backward pass computes the gradients of all
+//! three operands from `x`, `W` and `y`.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -23,7 +23,7 @@ use super::{NetworkOps, serve_networks};
 /// `y` from `x`.
 ///
 /// # Panics
-/// If widths or types do not match, or a row of `x` holds nothing.
+/// If widths or types do not match, or a row of `x` is empty.
 pub fn forward(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, epilogue: Epilogue) -> Tensor<2> {
     check(operands!("linear", x, weight, bias));
     if !serve_networks(&x.device(), x.dtype()) {
@@ -39,7 +39,7 @@ pub(crate) fn layer(x: Tensor<2>, layer: &Linear, epilogue: Epilogue) -> Tensor<
     forward(x, layer.weight.val(), bias.val(), epilogue)
 }
 
-/// Checks that the operands fit, those of the backward pass among them where there are any.
+/// Checks that the operands fit, and those of the backward pass if there are any.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let ([rows, inputs], [_, outputs]) = (call.dims("x"), call.dims("weight"));
     call.require("x", inputs > 0, "of rows that hold at least one number");
@@ -53,7 +53,7 @@ fn check<const N: usize>(call: Operands<N>) -> Checked {
 /// The operation in plain tensor operations: its definition.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn reference(
     x: Tensor<2>,
     weight: Tensor<2>,

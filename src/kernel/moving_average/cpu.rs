@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 
-/// Numbers of a task: some 50 µs of memory traffic; to hand out less is no gain.
+/// Elements of a task: some 50 µs of memory traffic. Smaller tasks gain nothing.
 const TASK: usize = 1 << 16;
 
-/// `moved` from the average and the value.
+/// Computes the updated average, `moved`.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -2,7 +2,8 @@
 //! ```text
 //! average ← average − rate·(average − value)      rate = 1 − decay
 //! ```
-//! Written as a step towards the value, so that equal numbers stay equal bit for bit.
+//! Written as a step towards the value, so that an average equal to the value stays the same, bit
+//! for bit.
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
@@ -15,10 +16,10 @@ use burn::tensor::Tensor;
 use super::operands::operands;
 use super::{TrainingOps, serve_networks};
 
-/// The average, moved.
+/// The updated average.
 ///
 /// # Shapes
-/// Both of one.
+/// Both of the same shape.
 ///
 /// # Panics
 /// If shapes or types differ, or a tensor is on a device with autodiff.

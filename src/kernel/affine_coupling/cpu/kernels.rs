@@ -1,4 +1,5 @@
-//! The passes, compiled for each form and instruction set. Examples of `theta` hold `s`, then `t`.
+//! The passes, compiled for each form and instruction set. An example of `theta` holds `s`, then
+//! `t`.
 
 use std::marker::PhantomData;
 

@@ -12,23 +12,23 @@ use crate::kernel::simd::{InstructionSet, Real};
 use kernels::{Backward, Forward, Inverse, LogDet, LogDetBackward};
 use scale::{Bounded, Exponential, Normal, Sigmoid};
 
-/// Operations of a number, about.
+/// Approximate number of operations per element.
 const OPERATIONS: usize = 200;
 
-/// Where the numbers that change lie, and the form, which is not the additive one.
+/// The place of the transformed elements, and the form, which is not the additive one.
 #[derive(Debug, Clone, Copy)]
 pub struct AffineCoupling {
-    /// Numbers of an example.
+    /// Number of elements of an example.
     pub example: usize,
-    /// The first of them that changes.
+    /// Index of the first transformed element.
     pub start: usize,
-    /// How many change.
+    /// Number of transformed elements.
     pub dims: usize,
     pub form: AffineForm,
     pub set: InstructionSet,
 }
 
-/// Runs a kernel of the form.
+/// Runs the kernel for the form.
 macro_rules! dispatch {
     ($coupling:expr, $kernel:ident $fields:tt) => {
         match $coupling.form {
@@ -45,7 +45,7 @@ macro_rules! dispatch {
 }
 
 impl AffineCoupling {
-    /// Turns `x`, in `z`, into `z`.
+    /// Computes `z` in place: at the start, `z` holds `x`.
     ///
     /// # Panics
     /// If the lengths do not match, here and below.
@@ -61,7 +61,7 @@ impl AffineCoupling {
         blocks.for_each(|(z, theta)| dispatch!(self, Forward { at, theta, z }));
     }
 
-    /// Turns `z`, in `x`, into `x`.
+    /// Computes `x` in place: at the start, `x` holds `z`.
     pub fn inverse<T: Real>(&self, theta: &[T], x: &mut [T]) {
         self.check(theta.len(), [x.len()]);
         if self.dims == 0 || x.is_empty() {
@@ -74,7 +74,7 @@ impl AffineCoupling {
         blocks.for_each(|(x, theta)| dispatch!(self, Inverse { at, theta, x }));
     }
 
-    /// Turns the gradient of `z`, in `of_x`, into that of `x`.
+    /// Computes the gradients of `x` and `theta`. At the start, `of_x` holds the gradient of `z`.
     pub fn backward<T: Real>(&self, x: &[T], theta: &[T], of_x: &mut [T], of_theta: &mut [T]) {
         self.check(theta.len(), [x.len(), of_x.len()]);
         assert_eq!(of_theta.len(), theta.len(), "affine_coupling: length of the gradient of theta");
@@ -94,7 +94,7 @@ impl AffineCoupling {
         );
     }
 
-    /// Sums of log-scales, added to `sums`.
+    /// Adds the sums of the log-scales to `sums`.
     pub fn log_det<T: Real>(&self, theta: &[T], sums: &mut [T]) {
         assert_eq!(
             theta.len(),
@@ -110,7 +110,7 @@ impl AffineCoupling {
         blocks.for_each(|(theta, sums)| dispatch!(self, LogDet { at, theta, sums }));
     }
 
-    /// The gradient of `s` in `of_theta`, whose half of `t` keeps its zeros.
+    /// Writes the gradient of `s` into `of_theta`, whose half for `t` keeps its zeros.
     pub fn log_det_backward<T: Real>(&self, theta: &[T], gradient: &[T], of_theta: &mut [T]) {
         let lengths = [theta.len(), of_theta.len()];
         assert_eq!(
@@ -131,17 +131,17 @@ impl AffineCoupling {
         );
     }
 
-    /// Asserts that each slice, of a length in `numbers`, has as many examples as `theta`.
+    /// Asserts that slices of the lengths in `numbers` have as many examples as `theta`.
     fn check<const N: usize>(&self, theta: usize, numbers: [usize; N]) {
         for length in numbers {
-            // `theta` has 2·dims numbers an example.
+            // `theta` has 2·dims elements for each example.
             let fits = length * 2 * self.dims == theta * self.example
                 && self.start + self.dims <= self.example;
             assert!(fits, "affine_coupling: {length} numbers and {theta} of theta for {self:?}");
         }
     }
 
-    /// Examples of a task.
+    /// Number of examples in a task.
     fn block(&self) -> usize {
         items_per_task(OPERATIONS * self.dims)
     }

@@ -1,4 +1,4 @@
-//! The scale of each form and what the passes need of it, for one element. Symbols: see the head of
+//! The scale of each form and its derivatives, for one element. For the symbols see the module of
 //! the operation.
 
 use crate::kernel::simd::{MultiplyAdd, Real, exp, exp_in_range, ln, tanh};
@@ -57,7 +57,7 @@ impl AffineScale for Sigmoid {
 
     #[inline(always)]
     fn inverse_scale<T: Real, M: MultiplyAdd>(s: T) -> T {
-        // At least 1; infinite where it is in the plain operations too.
+        // At least 1. It is infinite where the plain operations are, too.
         T::one() + exp::<T, M>(-(s + T::of(2.0)))
     }
 
@@ -65,7 +65,7 @@ impl AffineScale for Sigmoid {
     fn log_scale<T: Real, M: MultiplyAdd>(s: T) -> T {
         let v = s + T::of(2.0);
         let below = if v < T::zero() { v } else { T::zero() };
-        // NaN comes through the tail.
+        // The second term is NaN if `v` is NaN.
         below - log1p_of_unit::<T, M>(exp::<T, M>(-v.abs()))
     }
 }
@@ -90,7 +90,7 @@ impl AffineScale for Bounded {
 
     #[inline(always)]
     fn log_scale<T: Real, M: MultiplyAdd>(s: T) -> T {
-        // Of a number in [½, 1].
+        // The logarithm of a number in [½, 1].
         ln::<T, M>(Self::scale::<T, M>(s).0)
     }
 }

@@ -1,10 +1,10 @@
-//! Numbers that are computed at once: of one example where it has enough of them, else of
-//! neighbouring examples.
+//! Elements that are processed at once: elements of one example if it has enough of them, otherwise
+//! elements of neighbouring examples.
 
 use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{LANES, Lanes, Real};
 
-/// Up to [`LANES`] of the numbers that change.
+/// Up to [`LANES`] of the transformed elements.
 #[derive(Debug, Clone, Copy)]
 pub struct Tile {
     example: [usize; LANES],
@@ -15,7 +15,7 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// How many tiles `examples` of `dims` numbers are.
+    /// Number of tiles for `examples` examples of `dims` elements.
     pub fn number(examples: usize, dims: usize) -> usize {
         if dims >= LANES {
             examples * dims.div_ceil(LANES)
@@ -24,7 +24,7 @@ impl Tile {
         }
     }
 
-    /// One of them, `dims ≥ 1`.
+    /// The tile with this index; `dims ≥ 1`.
     #[inline(always)]
     pub fn new(index: usize, examples: usize, dims: usize) -> Self {
         if dims >= LANES {
@@ -47,7 +47,7 @@ impl Tile {
         tile
     }
 
-    /// Number `start + offset` of examples of `row` numbers each; 0 after the last.
+    /// Element `start + offset` of each example; an example has `row` elements. 0 beyond the last.
     #[inline(always)]
     pub fn read<T: Real>(&self, numbers: &[T], row: usize, start: usize) -> Lanes<T> {
         if self.dense {
@@ -82,7 +82,7 @@ impl Tile {
         }
     }
 
-    /// The number of each one's example.
+    /// The value that belongs to the example of each element.
     #[inline(always)]
     pub fn spread<T: Real>(&self, examples: &[T]) -> Lanes<T> {
         if self.dense {
@@ -95,7 +95,7 @@ impl Tile {
         lanes
     }
 
-    /// Adds each to the number of its example.
+    /// Adds each element to the value of its example.
     #[inline(always)]
     pub fn gather<T: Real>(&self, lanes: &Lanes<T>, examples: &mut [T]) {
         if self.dense {

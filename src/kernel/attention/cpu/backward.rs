@@ -1,4 +1,4 @@
-//! Gradients of a head.
+//! Backward pass of a head.
 
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
@@ -12,7 +12,7 @@ use super::tile::{
 /// Queries whose gradients of scores are held at once: 128 KiB of f32 with 512 keys, read once.
 const BLOCK: usize = 64;
 
-/// Copies and sums of a task, kept for the next.
+/// Copies and sums of a task, reused by the next task.
 #[derive(Debug, Default)]
 pub struct Buffers<T> {
     terms: Vec<[Row<T>; 2]>,
@@ -27,7 +27,7 @@ pub struct Buffers<T> {
     products: Vec<[[Lanes<T>; TILE]; TILE]>,
 }
 
-/// The kernel.
+/// The backward pass of a head.
 #[derive(Debug)]
 pub struct Backward<'a, T> {
     /// The head.
@@ -89,7 +89,7 @@ impl<T: Real> Kernel for Backward<'_, T> {
                 block.weigh::<M>(keys, &values[panel * d..][..d], weights, of_scores);
                 let n_keys = n - panel * WIDTH;
                 if n_keys < WIDTH {
-                    // Weights of keys beyond the last have no meaning and may be infinite.
+                    // The weights of keys beyond the last have no meaning and may be infinite.
                     for row in of_scores.iter_mut() {
                         row.0.as_flattened_mut()[n_keys..].fill(zero);
                     }
@@ -139,7 +139,7 @@ fn row_terms<T: Real, M: MultiplyAdd>(
     }
 }
 
-/// Some queries: rows of positions, with the terms `L_i` and `D_i`.
+/// A block of queries: rows of positions, with the terms `L_i` and `D_i`.
 struct Block<'a, T> {
     queries: &'a [Row<T>],
     cotangents: &'a [Row<T>],
@@ -188,7 +188,7 @@ fn add_products<T: Real, M: MultiplyAdd>(
     }
 }
 
-/// `Σ_j r_ij k_cj` up to the sum of the lanes: for each [`TILE`] queries, for each [`TILE`]
+/// `Σ_j r_ij k_cj`, before the sum over the lanes: for each [`TILE`] queries, for each [`TILE`]
 /// channels.
 #[inline(always)]
 fn inner<T: Real, M: MultiplyAdd>(

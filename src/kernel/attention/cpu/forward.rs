@@ -1,4 +1,4 @@
-//! Attention of some queries of a head.
+//! Forward pass of some queries of a head.
 
 use std::ops::Range;
 
@@ -8,10 +8,11 @@ use super::head::Head;
 use super::pack::{fill, rows_of_channels, rows_of_positions};
 use super::tile::{Panel, Row, TILE, WIDTH, exp_of_negative, mul_add, outer_products, splat, zip};
 
-/// Keys whose weights are held at once: 8 KiB of f32, and few enough rescalings not to matter.
+/// Keys whose weights are held at once: 8 KiB of f32, and so few rescalings that their cost does
+/// not matter.
 const BLOCK: usize = 64;
 
-/// Copies and sums of a task, kept for the next.
+/// Copies and sums of a task, reused by the next task.
 #[derive(Debug, Default)]
 pub struct Buffers<T> {
     keys: Vec<Row<T>>,
@@ -21,7 +22,7 @@ pub struct Buffers<T> {
     mixed: Vec<[Panel<T>; TILE]>,
 }
 
-/// The kernel.
+/// The forward pass of some queries.
 #[derive(Debug)]
 pub struct Forward<'a, T> {
     /// The head.
@@ -50,7 +51,7 @@ impl<T: Real> Kernel for Forward<'_, T> {
         fill(query, d, splat(zero));
         fill(weights, BLOCK, splat(zero));
         for start in queries.clone().step_by(WIDTH) {
-            // Of a last panel that is not full, the rest of the lanes keep what they have: nothing
+            // In a last panel that is not full, the other lanes keep their values: no operation
             // crosses lanes.
             let width = WIDTH.min(queries.end - start);
             for (panel, numbers) in query.iter_mut().zip(head.queries.chunks_exact(n)) {
@@ -68,7 +69,7 @@ impl<T: Real> Kernel for Forward<'_, T> {
                 scores::<T, M>(rows, query, weights);
                 let weights = &mut weights[..n_keys];
                 let before = highest;
-                // A loop: `fold` need not be inlined.
+                // A loop, because `fold` may not be inlined.
                 for &score in &*weights {
                     highest = zip(highest, score, larger);
                 }
@@ -95,7 +96,7 @@ impl<T: Real> Kernel for Forward<'_, T> {
     }
 }
 
-/// Scores of a panel of queries with keys.
+/// Scores of a panel of queries with the keys.
 #[inline(always)]
 fn scores<T: Real, M: MultiplyAdd>(keys: &[Row<T>], query: &[Panel<T>], scores: &mut [Panel<T>]) {
     for (scores, keys) in
@@ -105,7 +106,7 @@ fn scores<T: Real, M: MultiplyAdd>(keys: &[Row<T>], query: &[Panel<T>], scores: 
     }
 }
 
-/// Scores to `e^{s − highest}`, with their sum.
+/// Replaces scores by `e^{s − highest}` and returns their sum.
 #[inline(always)]
 fn exponentials<T: Real, M: MultiplyAdd>(scores: &mut [Panel<T>], highest: Panel<T>) -> Panel<T> {
     let mut sum = splat(T::zero());

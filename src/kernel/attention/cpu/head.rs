@@ -1,4 +1,4 @@
-//! Where the heads of a batch lie.
+//! The places of the heads of a batch.
 
 use std::ops::Range;
 
@@ -7,21 +7,21 @@ use crate::kernel::simd::Real;
 /// Shape of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Dims {
-    /// Examples.
+    /// Number of examples.
     pub examples: usize,
-    /// Heads of an example.
+    /// Number of heads of an example.
     pub heads: usize,
-    /// Channels of a head.
+    /// Number of channels of a head.
     pub channels: usize,
-    /// Positions.
+    /// Number of positions.
     pub positions: usize,
 }
 
 impl Dims {
-    /// Of outputs `[examples, filters, positions]`.
+    /// The shape of a batch with outputs `[examples, filters, positions]`.
     ///
     /// # Panics
-    /// If the heads do not divide the filters.
+    /// If the number of heads does not divide the filters.
     pub fn new([examples, filters, positions]: [usize; 3], heads: usize) -> Self {
         assert!(
             heads > 0 && filters.is_multiple_of(heads),
@@ -30,27 +30,27 @@ impl Dims {
         Self { examples, heads, channels: filters / heads, positions }
     }
 
-    /// Heads of all examples.
+    /// Number of heads of all examples.
     pub fn n_heads(&self) -> usize {
         self.examples * self.heads
     }
 
-    /// Numbers of a head in queries, keys, values or outputs.
+    /// Number of elements of a head in queries, keys, values or outputs.
     pub fn head_size(&self) -> usize {
         self.channels * self.positions
     }
 
-    /// Numbers in the outputs.
+    /// Number of elements of the outputs.
     pub fn n_outputs(&self) -> usize {
         self.n_heads() * self.head_size()
     }
 
-    /// Range of a head in the outputs; heads are counted through all examples.
+    /// Range of a head in the outputs. Heads are numbered through all examples.
     pub fn range(&self, index: usize) -> Range<usize> {
         index * self.head_size()..(index + 1) * self.head_size()
     }
 
-    /// A head's part of the batch.
+    /// The part of the batch that belongs to a head.
     pub fn head<'a, T>(&self, projected: &'a [T], index: usize) -> Head<'a, T> {
         let (example, head) = (index / self.heads, index % self.heads);
         let part = |part: usize| &projected[self.range((3 * example + part) * self.heads + head)];
@@ -73,9 +73,9 @@ pub struct Head<'a, T> {
     pub keys: &'a [T],
     /// Values.
     pub values: &'a [T],
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
-    /// Positions.
+    /// Number of positions.
     pub positions: usize,
 }
 

@@ -1,20 +1,20 @@
 //! Copies of matrices `[channels, positions]` in the order in which the products read them.
 //!
-//! They are written to buffers that serve one head after the other: pages that were new for each
+//! They are written to buffers that are reused for one head after the other: new pages for each
 //! head would take a sixth of the time.
 
 use crate::kernel::simd::Real;
 
 use super::tile::{Panel, Row, TILE, WIDTH, splat};
 
-/// Gives a buffer that length, filled.
+/// Sets the length of a buffer and fills it with `value`.
 #[inline(always)]
 pub fn fill<T: Copy>(buffer: &mut Vec<T>, len: usize, value: T) {
     buffer.clear();
     buffer.resize(len, value);
 }
 
-/// For each [`TILE`] positions, for each channel, the numbers times `scale`. Zeros follow the last
+/// For each [`TILE`] positions, for each channel, the elements times `scale`. Zeros follow the last
 /// position.
 #[inline(always)]
 pub fn rows_of_positions<T: Real>(
@@ -34,7 +34,7 @@ pub fn rows_of_positions<T: Real>(
     }
 }
 
-/// For each [`TILE`] channels, for each position, the numbers times `scale`. Zeros follow the last
+/// For each [`TILE`] channels, for each position, the elements times `scale`. Zeros follow the last
 /// channel.
 #[inline(always)]
 pub fn rows_of_channels<T: Real>(
@@ -53,7 +53,7 @@ pub fn rows_of_channels<T: Real>(
     }
 }
 
-/// For each [`WIDTH`] positions, for each of `n_channels` channels, the numbers. Zeros follow the
+/// For each [`WIDTH`] positions, for each of `n_channels` channels, the elements. Zeros follow the
 /// last position and the last channel of the matrix.
 #[inline(always)]
 pub fn panels<T: Real>(

@@ -9,18 +9,19 @@ use super::forward::{self, Forward};
 use super::head::Dims;
 use super::tile::WIDTH;
 
-/// Pairs of positions in a task at least: some 10 µs of work in f32, well above what handing it
-/// over costs.
+/// Fewest pairs of positions in a task: some 10 µs of work in f32, well above the cost of passing
+/// it to another thread.
 const SMALLEST_TASK: usize = 1 << 14;
 
-/// Tasks per thread, for threads of unequal speed.
+/// Tasks per thread, because threads differ in speed.
 const TASKS_PER_THREAD: usize = 4;
 
-/// Output, of `shape`, and `ln Σ_j e^{s_ij}`, `[examples, heads, positions]`, of `projected`. Both
-/// are written in full.
+/// The output, of shape `shape`, and `ln Σ_j e^{s_ij}`, `[examples, heads, positions]`, of
+/// `projected`. Both are written in full.
 ///
 /// # Panics
-/// If the heads do not divide the filters, or a slice does not have its shape's length.
+/// If the number of heads does not divide the filters, or a slice does not have the length of its
+/// shape.
 pub fn forward<T: Real>(
     projected: &[T],
     shape: [usize; 3],
@@ -31,11 +32,12 @@ pub fn forward<T: Real>(
     forward_with(InstructionSet::detect(), Dims::new(shape, heads), projected, output, log_sums);
 }
 
-/// Gradient of `projected` from that of the output. `output` and `log_sums` are those of
+/// Gradient of `projected` from the gradient of the output. `output` and `log_sums` are those of
 /// [`forward()`]. The result is written in full.
 ///
 /// # Panics
-/// If the heads do not divide the filters, or a slice does not have its shape's length.
+/// If the number of heads does not divide the filters, or a slice does not have the length of its
+/// shape.
 pub fn backward<T: Real>(
     projected: &[T],
     shape: [usize; 3],
@@ -127,8 +129,8 @@ fn check<T>(dims: &Dims, projected: &[T], output: &[T], log_sums: &[T]) {
     assert_eq!(log_sums.len(), dims.n_heads() * dims.positions, "length of the sums");
 }
 
-/// Runs tasks of `n_pairs` pairs of positions each in parallel, or what is little work in place.
-/// Tasks that follow each other share buffers.
+/// Runs tasks of `n_pairs` pairs of positions each in parallel, or on the calling thread if they
+/// are little work. Successive tasks share buffers.
 fn each<I: Send, B: Default>(tasks: Vec<I>, n_pairs: usize, run: impl Fn(&mut B, I) + Send + Sync) {
     let n_together = SMALLEST_TASK.div_ceil(n_pairs);
     if tasks.len() <= n_together || rayon::current_num_threads() == 1 {

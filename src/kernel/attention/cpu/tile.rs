@@ -2,26 +2,25 @@
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp_in_range};
 
-/// Positions that are handled together: two vectors of f32 in AVX-512, which share what is
-/// broadcast to them.
+/// Positions that are processed together: two vectors of f32 in AVX-512, which share the elements
+/// that are broadcast to them.
 pub const WIDTH: usize = 2 * LANES;
 
-/// Numbers of [`WIDTH`] successive positions, aligned so that no vector crosses a line of the
-/// cache.
+/// Elements of [`WIDTH`] successive positions, aligned so that no vector crosses a cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub struct Panel<T>(pub [Lanes<T>; 2]);
 
 /// Panels of sums that are held at once: 8 of the 32 registers of AVX-512 in f32, all 16 of AVX2.
-/// Twice as many gain at most a tenth with AVX-512 and, since they leave the registers, make AVX2
-/// half as fast.
+/// Twice as many gain at most a tenth with AVX-512. With AVX2 they do not fit into the registers,
+/// which makes it half as fast.
 pub const TILE: usize = 4;
 
-/// Numbers that are broadcast, of successive positions or channels.
+/// Elements that are broadcast, of successive positions or channels.
 pub type Row<T> = [T; TILE];
 
-/// Repeats an expression with constants for the index. Loops over sums that have a loop over lanes
-/// inside would be vectorised the wrong way round, with sums scattered over memory.
+/// Repeats an expression with constants for the index. A loop over sums that contains a loop over
+/// lanes would be vectorised along the sums, which would scatter them over memory.
 macro_rules! unroll {
     ($index:ident in [$($value:literal),*] => $body:expr) => {{
         $({
@@ -32,13 +31,13 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
-/// A panel of equal numbers.
+/// A panel of equal elements.
 #[inline(always)]
 pub fn splat<T: Copy>(x: T) -> Panel<T> {
     Panel([[x; LANES]; 2])
 }
 
-/// Function of the numbers of two panels.
+/// A function of the elements of two panels.
 #[inline(always)]
 pub fn zip<T: Copy>(a: Panel<T>, b: Panel<T>, f: impl Fn(T, T) -> T) -> Panel<T> {
     let mut y = a;
@@ -82,10 +81,10 @@ pub fn outer_products<T: Real, M: MultiplyAdd>(
     sums
 }
 
-/// `Σ_k a[k][r]·b[k][c]` for each `r` and `c`, up to the sum of the lanes.
+/// `Σ_k a[k][r]·b[k][c]` for each `r` and `c`, before the sum over the lanes.
 ///
-/// That sum, by [`total`], is for the caller to take from memory: next to this loop it would
-/// determine the order of lanes in the registers, and every load would be followed by a shuffle.
+/// The caller takes that sum from memory, by [`total`]: next to this loop, it would determine the
+/// order of lanes in the registers, and a shuffle would follow every load.
 #[inline(always)]
 pub fn inner_products<'a, T: Real, M: MultiplyAdd>(
     a: impl Iterator<Item = &'a [Panel<T>; TILE]>,
@@ -114,8 +113,8 @@ pub fn total<T: Real>(x: &Lanes<T>) -> T {
     (x[0] + x[2]) + (x[1] + x[3])
 }
 
-/// `e^x` of numbers that exceed 0 by rounding errors at most. Where it would be subnormal, 0; NaN
-/// gives NaN.
+/// `e^x` of elements that exceed 0 at most by rounding errors. 0 where the result would be
+/// subnormal; NaN gives NaN.
 #[inline(always)]
 pub fn exp_of_negative<T: Real, M: MultiplyAdd>(x: T) -> T {
     let y = exp_in_range::<T, M>(x);

@@ -1,4 +1,4 @@
-//! Gradients. Nothing is kept from the forward pass but its arguments.
+//! Backward pass. It uses only the arguments of the forward pass.
 
 use rayon::prelude::*;
 
@@ -8,19 +8,19 @@ use crate::kernel::parallel::items_per_task;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
-/// Where the gradients go.
+/// The slices for the gradients.
 #[derive(Debug)]
 pub struct Gradients<'a, T> {
-    /// Of `x`.
+    /// Gradient of `x`.
     pub x: &'a mut [T],
-    /// Of the gain.
+    /// Gradient of the gain.
     pub gain: &'a mut [T],
-    /// Of the shift.
+    /// Gradient of the shift.
     pub shift: &'a mut [T],
 }
 
 impl ChannelNorm {
-    /// Gradients from `g`, that of `y`.
+    /// Gradients from `g`, the gradient of `y`.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -74,16 +74,16 @@ impl ChannelNorm {
     }
 }
 
-/// One example.
+/// The backward pass of one example.
 struct Backward<'a, T> {
     x: &'a [T],
     gain: &'a [T],
     g: &'a [T],
     positions: usize,
     epsilon: T,
-    /// Of the normalised numbers, and of the gradient.
+    /// Tiles of the normalised elements, and of the gradient.
     tiles: &'a mut [Tile<T>],
-    /// Of the gradients of gain and shift.
+    /// Partial sums of the gradients of gain and shift.
     partial: &'a mut [Lanes<T>],
     gx: &'a mut [T],
     /// `[gγ, gβ]`.
@@ -120,7 +120,7 @@ impl<T: Real> Kernel for Backward<'_, T> {
                     mean[lane] += gradient[lane];
                     along[lane] = M::mul_add(gradient[lane], unit[lane], along[lane]);
                 }
-                // Copies, because the compiler takes what is behind two references for overlapping.
+                // Copies, because the compiler assumes that memory behind two references overlaps.
                 let (mut gain_sums, mut shift_sums) = (*of_gain, *of_shift);
                 for (unit, g) in unit.as_chunks::<LANES>().0.iter().zip(g.as_chunks::<LANES>().0) {
                     for lane in 0..LANES {

@@ -39,7 +39,7 @@ impl ChannelNorm {
     }
 }
 
-/// One example.
+/// The forward pass of one example.
 struct Forward<'a, T> {
     x: &'a [T],
     gain: &'a [T],

@@ -1,24 +1,26 @@
 //! Layer normalisation over the channels of every position.
 //! ```text
-//! u = (x − mean)/√(var + ε)                               over the channels, biased
+//! u = (x − mean)/√(var + ε)           mean and biased variance over the channels
 //! y = γ·u + β
 //!
-//! gx = (γg − mean(γg) − u·mean(γg·u))/√(var + ε)     gγ = Σ g·u,  gβ = Σ g over batch, positions
+//! gx = (γ·g − mean(γ·g) − u·mean(γ·g·u))/√(var + ε)
+//! gγ = Σ g·u,  gβ = Σ g               over batch and positions
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
-//! | `x`, `y`, `g`, `gx` | | `[B, C, P]`, any positions |
+//! | `x`, `y` | input and result | `[B, C, P]`, any positions |
 //! | `γ`, `β` | gain and shift | `[C]` |
+//! | `g`, `gx`, `gγ`, `gβ` | gradients of `y`, `x`, `γ` and `β` | as these |
 //!
 //! # Algorithm
-//! Some positions of all channels are copied together, next to each other: the channels of a
-//! position lie a power of two apart in an image, where few of them fit a cache at a time. Sums run
-//! over channels, so vectors lie along positions. Nothing is kept from the forward pass but its
-//! arguments.
+//! Blocks of some positions of all channels are copied to contiguous memory: in an image, the
+//! channels of a position are often a power of two apart, so only few of them fit into a cache at a
+//! time. Sums run over channels, so vectors run along positions. The backward pass uses only the
+//! arguments of the forward pass.
 //!
 //! # Numerics
-//! The variance is that of the centred numbers. The gradients of `γ` and `β` are summed by example,
-//! then over the examples in order, so they do not depend on the number of threads.
+//! The variance is computed from the centred elements. The gradients of `γ` and `β` are summed over
+//! each example, then over the examples in order, so they do not depend on the number of threads.
 
 mod backward;
 mod forward;
@@ -28,7 +30,7 @@ pub use backward::Gradients;
 
 use crate::kernel::simd::InstructionSet;
 
-/// Layer normalisation over channels. The formulas head this module.
+/// Layer normalisation over channels. The module has the formulas.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelNorm {
     /// Examples `B`.
@@ -39,15 +41,15 @@ pub struct ChannelNorm {
     pub positions: usize,
     /// `ε`.
     pub epsilon: f64,
-    /// What to compute with.
+    /// Instruction set of the kernels.
     pub set: InstructionSet,
 }
 
-/// Operations of a number, about.
+/// Approximate number of operations per element.
 const OPERATIONS: usize = 100;
 
 impl ChannelNorm {
-    /// Numbers of an example.
+    /// Number of elements of an example.
     fn length(&self) -> usize {
         self.channels * self.positions
     }

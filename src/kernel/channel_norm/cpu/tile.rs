@@ -1,14 +1,14 @@
-//! Some positions of all channels.
+//! Tiles: some positions of all channels.
 
 use crate::kernel::simd::{MultiplyAdd, Real};
 
 /// Positions of a tile: four vectors of f32 in AVX-512.
 pub const TILE: usize = 64;
 
-/// Numbers of one channel at the positions of a tile.
+/// The elements of one channel at the positions of a tile.
 pub type Tile<T> = [T; TILE];
 
-/// Up to [`TILE`] numbers, followed by zeros.
+/// Up to [`TILE`] elements, followed by zeros.
 #[inline(always)]
 pub fn read<T: Real>(numbers: &[T]) -> Tile<T> {
     if let Some(tile) = numbers.first_chunk() {
@@ -19,7 +19,7 @@ pub fn read<T: Real>(numbers: &[T]) -> Tile<T> {
     tile
 }
 
-/// As many of the numbers as the slice has room for.
+/// Stores as many of the elements as the slice has room for.
 #[inline(always)]
 pub fn write<T: Real>(tile: &Tile<T>, numbers: &mut [T]) {
     if let Some(numbers) = numbers.first_chunk_mut() {
@@ -30,8 +30,8 @@ pub fn write<T: Real>(tile: &Tile<T>, numbers: &mut [T]) {
     numbers.copy_from_slice(&tile[..length]);
 }
 
-/// Gathers an example's numbers at `width` positions from `start` on: `tiles` has one for each
-/// channel.
+/// Copies the elements of an example at `width` positions from `start` on. `tiles` has one tile for
+/// each channel.
 #[inline(always)]
 pub fn gather<T: Real>(
     x: &[T],
@@ -45,7 +45,7 @@ pub fn gather<T: Real>(
     }
 }
 
-/// Centres the tiles over the channels and gives `1/√(var + ε)`.
+/// Centres the tiles over the channels and returns `1/√(var + ε)`.
 #[inline(always)]
 pub fn centre<T: Real, M: MultiplyAdd>(tiles: &mut [Tile<T>], epsilon: T) -> Tile<T> {
     let share = T::of(1.0 / tiles.len() as f64);

@@ -5,14 +5,15 @@
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
-//! | `x` | | `[B, C, P]`, any positions |
-//! | `y` | `x`'s half first | `[B, 2C, P]` |
+//! | `x` | input | `[B, C, P]`, any positions |
+//! | `y` | result: `y₊` of `x`, then `y₋` of `−x` | `[B, 2C, P]` |
+//! | `gx`, `gy` | gradients of `x` and `y` | as these |
 //!
 //! # Cost
-//! One exponential for the two halves: one of `x` and `−x` is not negative.
+//! One exponential suffices for both halves, since one of `x` and `−x` is not negative.
 //!
 //! # Numerics
-//! `e^v − 1` keeps its relative accuracy at small `v`. NaN gives NaN.
+//! `e^v − 1` keeps its relative accuracy for small `v`. NaN gives NaN.
 
 use rayon::prelude::*;
 
@@ -21,10 +22,10 @@ use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 use crate::kernel::simd::{elu_pair, elu_pair_slopes};
 
-/// Operations of a number, about.
+/// Approximate number of operations per element.
 const OPERATIONS: usize = 200;
 
-/// `y` from `x`; an example of `x` has `length` numbers.
+/// `y` from `x`; an example of `x` has `length` elements.
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -43,7 +44,7 @@ pub fn forward<T: Real>(set: InstructionSet, length: usize, x: &[T], y: &mut [T]
     });
 }
 
-/// `gx` from `gy`; an example of `x` has `length` numbers.
+/// `gx` from `gy`; an example of `x` has `length` elements.
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -61,7 +62,7 @@ pub fn backward<T: Real>(set: InstructionSet, length: usize, x: &[T], gy: &[T], 
     });
 }
 
-/// `elu(x)` and `elu(−x)`, slices of one length.
+/// `elu(x)` and `elu(−x)`, slices of equal length.
 pub struct EluPairs<'a, T> {
     pub x: &'a [T],
     pub positive: &'a mut [T],
@@ -93,7 +94,7 @@ impl<T: Real> Kernel for EluPairs<'_, T> {
     }
 }
 
-/// The gradient of `x` from those of `elu(x)` and `elu(−x)`, slices of one length.
+/// The gradient of `x` from those of `elu(x)` and `elu(−x)`, slices of equal length.
 pub struct ApplySlopes<'a, T> {
     pub x: &'a [T],
     pub positive: &'a [T],

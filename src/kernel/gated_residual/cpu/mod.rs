@@ -5,11 +5,12 @@
 //! ```
 //! | symbol | meaning | shape |
 //! |---|---|---|
-//! | `x`, `y`, `g` | | `[B, F, P]`, any positions |
-//! | `h` | `a`'s half first | `[B, 2F, P]` |
+//! | `x`, `y` | input and result | `[B, F, P]`, any positions |
+//! | `h` | `a`, then `b` | `[B, 2F, P]` |
+//! | `g`, `ga`, `gb` | gradients of `y`, `a` and `b` | as these |
 //!
 //! # Cost
-//! One exponential and one division a number: the time of reading and writing it.
+//! One exponential and one division per element, as long as it takes to read and write it.
 //!
 //! # Numerics
 //! `1 − σ(b)` keeps its relative accuracy for large `b`.
@@ -21,10 +22,10 @@ use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::sigmoid;
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// Operations of a number, about.
+/// Approximate number of operations per element.
 const OPERATIONS: usize = 200;
 
-/// `y` from `x` and `h`; an example of `x` has `length` numbers.
+/// `y` from `x` and `h`; an example of `x` has `length` elements.
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -40,7 +41,7 @@ pub fn forward<T: Real>(set: InstructionSet, length: usize, x: &[T], h: &[T], y:
     });
 }
 
-/// `gh = [ga, gb]` from `g` and `h`; an example of `g` has `length` numbers.
+/// `gh = [ga, gb]` from `g` and `h`; an example of `g` has `length` elements.
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -130,7 +131,7 @@ impl<T: Real> Kernel for Backward<'_, T> {
     }
 }
 
-/// `(ga, gb)` of one number.
+/// `(ga, gb)` of one element.
 #[inline(always)]
 fn gate_gradients<T: Real, M: MultiplyAdd>(a: T, b: T, g: T) -> (T, T) {
     let (open, closed) = sigmoid::<T, M>(b);

@@ -1,9 +1,9 @@
 //! The operation on slices.
 //!
 //! # Algorithm
-//! Blocks of rows, fixed by the shape: results do not depend on the number of threads. The
-//! gradients of weights and bias are summed by block, then over the blocks in order. Layers with
-//! few inputs or few outputs go without products.
+//! Works on blocks of rows. The blocks depend only on the shape, so results do not depend on the
+//! number of threads. The gradients of weights and bias are summed over each block, then over the
+//! blocks in order. Layers with few inputs or few outputs do not use matrix products.
 
 mod narrow;
 mod product;
@@ -16,10 +16,10 @@ use narrow::NARROW;
 /// Fewest rows of a block.
 const ROWS: usize = 512;
 
-/// Most blocks: each has sums of its own for the weights.
+/// Most blocks. Each block has its own sums for the weights.
 const BLOCKS: usize = 8;
 
-/// Sizes, and what follows the sum. The formulas head the module above.
+/// Sizes and epilogue of a layer. The parent module has the formulas.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear {
     pub rows: usize,
@@ -29,20 +29,20 @@ pub struct Linear {
     pub set: InstructionSet,
 }
 
-/// What gradients come from.
+/// The tensors from which gradients are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Tape<'a, T> {
     pub x: &'a [T],
     pub weight: &'a [T],
     pub y: &'a [T],
-    /// Of `y`.
+    /// Gradient of `y`.
     pub gradient: &'a [T],
 }
 
-/// Where gradients go. All are written.
+/// The slices for the gradients. All of them are written in full.
 #[derive(Debug)]
 pub struct Gradients<'a, T> {
-    /// Of `x`, if it is asked for.
+    /// Gradient of `x`, if it is required.
     pub x: Option<&'a mut [T]>,
     pub weight: &'a mut [T],
     pub bias: &'a mut [T],
@@ -65,7 +65,7 @@ impl Linear {
         }
     }
 
-    /// Gradients from that of `y`, and from `y` itself.
+    /// Gradients from the gradient of `y`, and from `y` itself.
     pub fn backward<T: Scratch>(&self, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
         self.check(tape.x.len(), tape.weight.len(), self.outputs, tape.y.len());
         let of_x = gradients.x.as_ref().map_or(tape.x.len(), |of_x| of_x.len());
@@ -93,13 +93,13 @@ impl Linear {
         );
     }
 
-    /// Rows of a block.
+    /// Number of rows in a block.
     fn block(&self) -> usize {
         self.rows.div_ceil(BLOCKS).max(ROWS)
     }
 }
 
-/// A block's part of the gradient of `x`, or nothing for each of them.
+/// The part of each block in the gradient of `x`; empty slices if it is not required.
 fn of_blocks<T>(of_x: Option<&mut [T]>, length: usize, blocks: usize) -> Vec<&mut [T]> {
     match of_x {
         Some(of_x) => of_x.chunks_mut(length).collect(),

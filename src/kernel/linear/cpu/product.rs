@@ -22,14 +22,14 @@ pub fn forward<T: Scratch>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y
     });
 }
 
-/// Gradients; those of the weights and of the bias are added to what is there.
+/// Gradients; those of the weights and of the bias are added to the contents of their slices.
 pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
     let Linear { rows, inputs, outputs, epilogue, set } = *linear;
     let Tape { x, weight, y, gradient } = tape;
     let block = linear.block();
     let n_blocks = rows.div_ceil(block);
     let size = (inputs + 1) * outputs;
-    // With rows of weights as columns a product reads both operands in order.
+    // With the weights transposed, the product reads both operands in order.
     let mut transposed = vec![T::zero(); weight.len()];
     set.dispatch(Transpose {
         x: weight,
@@ -68,8 +68,8 @@ pub fn backward<T: Scratch>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradi
     }
 }
 
-/// Adds the bias to products and applies the epilogue. Products added to the bias would be rounded
-/// in an order that depends on the number of rows.
+/// Adds the bias to products and applies the epilogue. If products were added to the bias instead,
+/// the order of rounding would depend on the number of rows.
 struct BiasAndEpilogue<'a, T> {
     y: &'a mut [T],
     bias: &'a [T],
@@ -96,7 +96,7 @@ impl<T: Real> Kernel for BiasAndEpilogue<'_, T> {
     }
 }
 
-/// The gradient of what the epilogue gets, and its sum over the rows.
+/// The gradient of the input of the epilogue, and its sum over the rows.
 struct EpilogueGradient<'a, T> {
     y: &'a [T],
     gradient: &'a [T],

@@ -1,4 +1,4 @@
-//! Gradients.
+//! Tests of gradients.
 
 use crate::kernel::attention::cpu::parallel::{backward, backward_with, forward_with};
 use crate::kernel::simd::{InstructionSet, Real};
@@ -23,7 +23,7 @@ fn check<T: Real>(problem: &Problem, tolerance: f64) {
         let truth = problem.parts(&problem.projected_gradient);
         let largest = truth.iter().flatten().fold(0.0, |largest: f64, x| largest.max(x.abs()));
         let errors = [0, 1, 2].map(|part| {
-            // With a single key, gradients of queries and keys are rounding errors around 0.
+            // With a single key, the gradients of queries and keys are rounding errors around 0.
             if problem.size[3] == 1 && part < 2 {
                 return found[part].iter().fold(0.0, |worst: f64, x| worst.max(x.abs())) / largest;
             }
@@ -48,7 +48,7 @@ fn equals_plain_loops_in_f64() {
     SIZES.iter().for_each(|&size| check::<f64>(&Problem::random(size, 2.0), 1e-13));
 }
 
-/// The largest score is about 1e4: a unit in the last place of f32 is 1e-3 there, and so are the
+/// The largest score is about 1e4: one unit in the last place of f32 is 1e-3 there, and so are the
 /// errors of weights.
 #[test]
 fn large_scores() {
@@ -59,7 +59,7 @@ fn large_scores() {
     }
 }
 
-/// Keys beyond the last, zeros, have scores far above those of the others.
+/// The padding after the last key is 0, so its scores are far above those of the keys.
 #[test]
 fn all_scores_far_below_zero() {
     let mut problem = Problem::random([1, 1, 8, 19], 100.0);

@@ -1,4 +1,4 @@
-//! Attention against plain loops.
+//! Attention, compared with plain loops.
 
 mod gradients;
 mod naive;

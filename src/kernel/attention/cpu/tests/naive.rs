@@ -5,7 +5,7 @@ use crate::kernel::simd::Real;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Examples, heads, channels of a head, positions.
+/// Numbers of examples, heads, channels of a head, and positions.
 pub type Size = [usize; 4];
 
 /// The sizes of the models, and odd ones.
@@ -42,7 +42,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Numbers between −1 and 1, queries and keys times `factor`, exact in f32.
+    /// Elements between −1 and 1, queries and keys times `factor`, exact in f32.
     pub fn random(size: Size, factor: f64) -> Self {
         let [examples, heads, channels, positions] = size;
         let n = heads * channels * positions;
@@ -111,17 +111,17 @@ impl Problem {
     }
 }
 
-/// Rounded to the type.
+/// The elements, rounded to the type.
 pub fn rounded<T: Real>(x: &[f64]) -> Vec<T> {
     x.iter().map(|&x| T::of(x)).collect()
 }
 
-/// Without rounding.
+/// The elements in f64, without rounding.
 pub fn widened<T: Real>(x: &[T]) -> Vec<f64> {
     x.iter().map(|x| x.to_f64().unwrap()).collect()
 }
 
-/// Largest difference over the largest number of the second. NaN if there is one.
+/// Largest difference, divided by the largest element of the second slice. NaN if there is one.
 pub fn error(found: &[f64], truth: &[f64]) -> f64 {
     assert_eq!(found.len(), truth.len());
     let scale = truth.iter().fold(f64::MIN_POSITIVE, |scale, x| scale.max(x.abs()));

@@ -1,4 +1,4 @@
-//! Outputs.
+//! Tests of outputs.
 
 use crate::kernel::attention::cpu::parallel::{forward, forward_with};
 use crate::kernel::simd::{InstructionSet, Real};
@@ -37,7 +37,7 @@ fn equals_plain_loops_in_f64() {
     SIZES.iter().for_each(|&size| check::<f64>(&Problem::random(size, 2.0), 1e-13));
 }
 
-/// The largest score is about 1e4: a unit in the last place of f32 is 1e-3 there, and so are the
+/// The largest score is about 1e4: one unit in the last place of f32 is 1e-3 there, and so are the
 /// errors of weights.
 #[test]
 fn large_scores() {

@@ -1,10 +1,10 @@
-//! The passes over rows, compiled for each number of a narrow row.
+//! The passes over rows, compiled for each width of the narrow side.
 
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::remainder::{load, store};
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
-/// Chunks of a wide row.
+/// One chunk of a wide row.
 #[inline(always)]
 fn chunk<T: Real>(row: &[T], index: usize) -> Lanes<T> {
     let rest = &row[index * LANES..];
@@ -23,7 +23,7 @@ fn put<T: Real>(lanes: &Lanes<T>, row: &mut [T], index: usize) {
     }
 }
 
-/// The sum, in a tree: four additions deep.
+/// The sum as a tree, four additions deep.
 #[inline(always)]
 fn sum<T: Real>(mut lanes: Lanes<T>) -> T {
     let mut width = LANES / 2;
@@ -36,7 +36,7 @@ fn sum<T: Real>(mut lanes: Lanes<T>) -> T {
     lanes[0]
 }
 
-/// `y` of few inputs.
+/// `y` of a layer with few inputs.
 pub struct Widen<'a, T, const N: usize> {
     pub x: &'a [T],
     pub weight: &'a [Lanes<T>],
@@ -75,7 +75,7 @@ impl<T: Real, const N: usize> Kernel for Widen<'_, T, N> {
     }
 }
 
-/// Gradients of few inputs, in `sums` those of the `N` rows of weights.
+/// Gradients of a layer with few inputs. `sums` holds those of the `N` rows of weights.
 pub struct WidenBackward<'a, T, const N: usize> {
     pub x: &'a [T],
     pub weight: &'a [Lanes<T>],
@@ -83,7 +83,7 @@ pub struct WidenBackward<'a, T, const N: usize> {
     pub epilogue: Epilogue,
     pub y: &'a [T],
     pub gradient: &'a [T],
-    /// Empty if it is not asked for.
+    /// Empty if it is not required.
     pub of_x: &'a mut [T],
     pub sums: &'a mut [Lanes<T>],
     pub of_bias: &'a mut [Lanes<T>],
@@ -131,7 +131,7 @@ impl<T: Real, const N: usize> Kernel for WidenBackward<'_, T, N> {
     }
 }
 
-/// `y` of few outputs.
+/// `y` of a layer with few outputs.
 pub struct Narrow<'a, T, const N: usize> {
     pub x: &'a [T],
     pub inputs: usize,
@@ -170,7 +170,7 @@ impl<T: Real, const N: usize> Kernel for Narrow<'_, T, N> {
     }
 }
 
-/// Gradients of few outputs, in `sums` those of the `N` rows of weights.
+/// Gradients of a layer with few outputs. `sums` holds those of the `N` rows of weights.
 pub struct NarrowBackward<'a, T, const N: usize> {
     pub x: &'a [T],
     pub inputs: usize,
@@ -178,7 +178,7 @@ pub struct NarrowBackward<'a, T, const N: usize> {
     pub epilogue: Epilogue,
     pub y: &'a [T],
     pub gradient: &'a [T],
-    /// Empty if it is not asked for.
+    /// Empty if it is not required.
     pub of_x: &'a mut [T],
     pub sums: &'a mut [Lanes<T>],
     pub of_bias: &'a mut [T],

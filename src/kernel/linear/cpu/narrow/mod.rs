@@ -1,8 +1,8 @@
-//! Layers with few inputs or few outputs: rows of the wide side are read and written once, where
-//! products would pack them first.
+//! Layers with few inputs or few outputs: rows of the wide side are read and written once, whereas
+//! matrix products would pack them first.
 //!
-//! A wide row is `W` numbers in chunks of [`LANES`]; weights lie here as `N` wide rows, padded to
-//! whole chunks.
+//! A wide row is `W` elements in chunks of [`LANES`]. The weights are stored as `N` wide rows,
+//! padded to whole chunks.
 //! ```text
 //! few inputs      y_r  = b + Σ_k x_rk w_k       ∂w_k = Σ_r x_rk g_r       ∂x_rk = g_r·w_k
 //! few outputs     y_rk = b_k + x_r·w_k          ∂w_k = Σ_r g_rk x_r       ∂x_r  = Σ_k g_rk w_k
@@ -18,10 +18,10 @@ use crate::kernel::simd::{LANES, Lanes, Real};
 use crate::kernel::transpose::Transpose;
 use kernels::{Narrow, NarrowBackward, Widen, WidenBackward};
 
-/// Most numbers of a narrow row.
+/// Most elements of a narrow row.
 pub const NARROW: usize = 4;
 
-/// Runs a kernel for so many numbers of a narrow row.
+/// Runs a kernel for this number of elements in a narrow row.
 macro_rules! by_number {
     ($set:expr, $n:expr, $kernel:ident $fields:tt) => {
         match $n {
@@ -37,12 +37,12 @@ macro_rules! by_number {
     };
 }
 
-/// Whether it is the inputs that are few.
+/// Whether the inputs are the narrow side.
 fn widens(linear: &Linear) -> bool {
     linear.inputs <= linear.outputs
 }
 
-/// Weights as rows of the wide side.
+/// The weights as rows of the wide side.
 fn wide_rows<T: Real>(linear: &Linear, weight: &[T]) -> Vec<Lanes<T>> {
     let Linear { inputs, outputs, set, .. } = *linear;
     if widens(linear) {
@@ -59,7 +59,7 @@ fn wide_rows<T: Real>(linear: &Linear, weight: &[T]) -> Vec<Lanes<T>> {
     padded(&transposed, inputs)
 }
 
-/// Rows of `width` numbers as chunks.
+/// Rows of `width` elements as chunks.
 fn padded<T: Real>(rows: &[T], width: usize) -> Vec<Lanes<T>> {
     rows.chunks_exact(width).flat_map(|row| row.chunks(LANES)).map(load).collect()
 }
@@ -78,15 +78,15 @@ pub fn forward<T: Real>(linear: &Linear, x: &[T], weight: &[T], bias: &[T], y: &
     });
 }
 
-/// Gradients; those of the weights and of the bias are added to what is there.
+/// Gradients; those of the weights and of the bias are added to the contents of their slices.
 pub fn backward<T: Real>(linear: &Linear, tape: Tape<'_, T>, gradients: Gradients<'_, T>) {
     let Linear { rows, inputs, outputs, epilogue, set } = *linear;
     let Tape { x, weight, y, gradient } = tape;
     let weight = &wide_rows(linear, weight)[..];
     let block = linear.block();
     let n_blocks = rows.div_ceil(block);
-    // Behind the rows of weights, one for the bias; where the outputs are few it is read as so many
-    // numbers.
+    // The rows of weights are followed by one for the bias. If the outputs are the narrow side, its
+    // first elements hold the bias.
     let chunks = inputs.max(outputs).div_ceil(LANES);
     let size = weight.len() + chunks;
     let mut sums = vec![[T::zero(); LANES]; n_blocks * size];
