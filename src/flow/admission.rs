@@ -1,5 +1,4 @@
-//! Input checks of a flow: shapes, types and devices of data and conditions, before the first
-//! operation.
+//! Input checks of a flow: shapes, types and devices of data and conditions, before any operation.
 //! ```text
 //! data        the flow's shape;  type and device of its parameters, with or without autodiff
 //! condition   one row, or one for each example;  the type and device of the data
@@ -28,8 +27,8 @@ impl Numbers {
         Self { dtype: x.dtype(), device: x.device() }
     }
 
-    /// Whether `found` can be combined with these. Devices that differ only in autodiff count as
-    /// the same.
+    /// Checks that `found` can be combined with these. Devices that differ only in autodiff count
+    /// as the same.
     ///
     /// # Errors
     /// [`FlowError::Type`] or [`FlowError::OtherDevice`].
@@ -48,7 +47,7 @@ impl Numbers {
         Ok(())
     }
 
-    /// [`Numbers::expect`] of every tensor of a condition.
+    /// [`Numbers::expect`] for every tensor of a condition.
     pub(crate) fn expect_condition<C: Context>(&self, context: &C) -> Result<(), FlowError> {
         let mut parts = context.parts().into_iter();
         parts.try_for_each(|ContextPart { dtype, device, .. }| {
@@ -60,7 +59,7 @@ impl Numbers {
     /// the data if they have none.
     ///
     /// # Errors
-    /// [`FlowError::Type`] for data in a half type where no parameter says another.
+    /// [`FlowError::Type`] for data in a half-precision type, if no parameter determines the type.
     pub(crate) fn of_modules(
         module: &impl Module,
         prior: &impl Module,
@@ -69,7 +68,7 @@ impl Numbers {
         let dtype = match widest(module, prior) {
             Some(dtype) => dtype,
             None if data.dtype == DType::F64 => DType::F64,
-            // A half type is too coarse for densities.
+            // A half-precision type is too coarse for densities.
             None => DType::F32,
         };
         let device = module.devices().into_iter().chain(prior.devices()).next();
@@ -78,7 +77,7 @@ impl Numbers {
 }
 
 /// Float64 if any float parameter has that type, else float32: networks may store their parameters
-/// in a half type, which is too coarse for densities. `None` without parameters.
+/// in a half-precision type, which is too coarse for densities. `None` without parameters.
 pub(crate) fn widest(module: &impl Module, prior: &impl Module) -> Option<DType> {
     let mut widest = Widest(None);
     module.visit(&mut widest);
@@ -90,14 +89,14 @@ struct Widest(Option<DType>);
 
 impl ModuleVisitor for Widest {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // The type of what is stored: an effective weight would be computed for nothing.
+        // The type of the stored value. The effective weight would be computed for nothing.
         let double = param.base().dtype() == DType::F64 || self.0 == Some(DType::F64);
         self.0 = Some(if double { DType::F64 } else { DType::F32 });
     }
 }
 
-/// Whether the tensors of a condition have one row, or one for each of `batch` examples. Layers
-/// that ignore a condition do not check this.
+/// Checks that the tensors of a condition have one row for each of `batch` examples. Layers that
+/// ignore a condition do not check this.
 pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), ShapeError> {
     match context
         .parts()
@@ -115,7 +114,7 @@ pub(crate) fn check_rows<C: Context>(batch: usize, context: &C) -> Result<(), Sh
 
 /// A batch that passed the checks of a flow.
 pub(crate) struct Admitted<C> {
-    /// Examples of the batch.
+    /// Number of examples of the batch.
     pub batch: usize,
     /// Type and device of the lifted batch.
     pub numbers: Numbers,
@@ -130,10 +129,10 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    /// Whether a batch and its condition fit the flow.
+    /// Checks that a batch and its condition fit the flow.
     ///
     /// # Errors
-    /// Where one of the rules that head this module is broken.
+    /// If one of the rules that head this module is broken.
     pub(crate) fn fit(&self, x: &S::Data, context: &C) -> Result<Admitted<C>, FlowError> {
         self.surjection.check_dtype(self.dtype())?;
         let shape = self.surjection.check(x)?;
@@ -145,8 +144,8 @@ where
         Ok(Admitted { batch: shape[0], numbers, context })
     }
 
-    /// [`Flow::fit`] of the condition alone, for lifted data of the given shape, type and device:
-    /// with one row for each example, as the layers expect it.
+    /// [`Flow::fit`] for the condition alone, with lifted data of the given shape, type and device.
+    /// Returns the condition with one row for each example, as the layers expect it.
     pub(crate) fn fit_condition(
         &self,
         shape: [usize; D],
@@ -161,14 +160,15 @@ where
         Ok(context)
     }
 
-    /// [`Flow::fit`], and whether the condition is finite: one device-to-host copy.
+    /// [`Flow::fit`], and a check that the condition is finite, which needs one device-to-host
+    /// copy.
     pub(crate) fn admit(&self, x: &S::Data, context: &C) -> Result<Admitted<C>, FlowError> {
         let admitted = self.fit(x, context)?;
         check_finite(context)?;
         Ok(admitted)
     }
 
-    /// Whether a tensor has the type and device of the flow.
+    /// Checks that a tensor has the type and device of the flow.
     pub(crate) fn expect(&self, what: &'static str, found: &Numbers) -> Result<(), FlowError> {
         Numbers::of_modules(&self.bijector, &self.prior, found)?.expect(what, found)?;
         match self.surjection.devices().into_iter().next() {
@@ -177,7 +177,7 @@ where
         }
     }
 
-    /// [`Flow::expect`] of the noise for a batch.
+    /// [`Flow::expect`] for the noise of a batch.
     pub(crate) fn expect_noise(&self, noise: &S::Noise) -> Result<(), FlowError> {
         let mut parts = noise.parts().into_iter();
         parts.try_for_each(|ContextPart { dtype, device, .. }| {

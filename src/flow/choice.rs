@@ -4,7 +4,7 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! choice_of_surjections {
-    // One method, passed on to the surjection that was chosen.
+    // One method, forwarded to the chosen surjection.
     (@each $self:ident, $D:literal, $method:ident $arguments:tt, $($variant:ident),+) => {
         match $self {
             $(Self::$variant(inner) => {
@@ -12,7 +12,7 @@ macro_rules! choice_of_surjections {
             }),+
         }
     };
-    // The same one name further down; the walk is the last argument.
+    // The same, one name further down. The walk is the last argument.
     (@within $self:ident, $D:literal, $walk:ident, $method:ident $arguments:tt, $($variant:ident),+) => {
         match $self {
             $(Self::$variant(inner) => $walk.within(stringify!($variant), |$walk| {
@@ -28,7 +28,8 @@ macro_rules! choice_of_surjections {
         $(, $(#[$meta:meta])* $variant:ident($type:ty))* $(,)?
     ) => {
         #[derive(::burn::module::Module, Debug)]
-        // One value a model: its size does not matter, and a box would hide a module from burn.
+        // There is one value per model, so its size does not matter. A box would hide a module from
+        // burn.
         #[allow(clippy::large_enum_variant)]
         $($head)* enum $name {
             $(#[$first_meta])* $first($first_type)

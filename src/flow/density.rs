@@ -1,5 +1,5 @@
-//! Density: evaluation and sampling, defined once for flows without a condition and for flows that
-//! are given one.
+//! Density: evaluation and sampling, defined once for flows without a condition and for flows
+//! together with their condition.
 //! ```text
 //! log_prob    ln p(x | context), or r(x, u) with fresh noise u    [batch], nats, differentiable
 //! loss        −mean log_prob                                      [1], nats
@@ -27,7 +27,7 @@ pub trait Density {
     /// A batch.
     type Data: Clone + Send + 'static;
 
-    /// Noise with which data is lifted; `()` where data is used as it is.
+    /// Noise that lifts the data, or `()` if the data is used as it is.
     type Noise: Context;
 
     /// How log-likelihoods are found.
@@ -36,7 +36,7 @@ pub trait Density {
     /// How log-likelihoods are found.
     fn provenance(&self) -> Self::Provenance;
 
-    /// Elements per example of the data, by which bits/dim are normalised.
+    /// Number of elements of an example of the data. bits/dim are normalised by it.
     fn dims(&self) -> usize;
 
     /// The same batch outside any graph.
@@ -45,11 +45,11 @@ pub trait Density {
     /// Fresh noise for a batch, from the generator of its device.
     fn noise(&self, x: &Self::Data) -> Self::Noise;
 
-    /// Whether a batch fits the model and its condition.
+    /// Checks that a batch fits the model and its condition.
     ///
     /// # Errors
-    /// If shape, type or device do not, if data is outside the range of the surjection, or if a
-    /// layer cannot take the condition.
+    /// If shape, type or device do not fit, if data is outside the range of the surjection, or if a
+    /// layer does not accept the condition.
     fn check(&self, x: &Self::Data) -> Result<(), FlowError>;
 
     /// `ln p(x)` in nats, or a bound on it with fresh noise; differentiable.
@@ -61,7 +61,7 @@ pub trait Density {
     /// Those of [`Density::check`].
     fn try_log_prob(&self, x: Self::Data) -> Result<Tensor<1>, FlowError>;
 
-    /// [`Density::try_log_prob`] of noise that is given: `r(x, noise)`.
+    /// [`Density::try_log_prob`] with the given noise: `r(x, noise)`.
     ///
     /// # Errors
     /// Those of [`Density::check`], and if the noise does not have the model's type and device.
@@ -70,7 +70,7 @@ pub trait Density {
     /// [`Density::try_log_prob`] for batches that fit.
     ///
     /// # Panics
-    /// Where that is an error.
+    /// If it returns an error.
     fn log_prob(&self, x: Self::Data) -> Tensor<1> {
         expected(self.try_log_prob(x))
     }
@@ -78,7 +78,7 @@ pub trait Density {
     /// [`Density::try_log_weight`] for batches that fit.
     ///
     /// # Panics
-    /// Where that is an error.
+    /// If it returns an error.
     fn log_weight(&self, x: Self::Data, noise: Self::Noise) -> Tensor<1> {
         expected(self.try_log_weight(x, noise))
     }
@@ -99,8 +99,8 @@ pub trait Density {
     /// others.
     fn evaluate(&self, x: Self::Data) -> Result<LogLikelihood<Self::Provenance>, FlowError>;
 
-    /// [`Density::evaluate`] row by row: an example that is not finite, or whose likelihood is not,
-    /// is marked as failed, and the others have their likelihoods.
+    /// [`Density::evaluate`] row by row. An example that is not finite, or whose likelihood is not
+    /// finite, is marked as failed; the others have their likelihoods.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -124,11 +124,11 @@ pub trait Density {
     fn evaluate_rows(&self, x: Self::Data) -> Result<RowLikelihoods<Self::Provenance>, FlowError>;
 
     /// Importance-weighted bound of every example from `samples` samples of the noise. The noise is
-    /// sampled one at a time: memory does not grow with their number.
+    /// sampled one at a time, so memory does not grow with their number.
     ///
     /// # Errors
-    /// As [`Density::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32
-    /// − 1.
+    /// As [`Density::evaluate`], for the weight of any sample, and unless `samples` is 1 to 2^32 −
+    /// 1.
     fn evaluate_importance_weighted(
         &self,
         x: Self::Data,
@@ -140,8 +140,8 @@ pub trait Density {
         self.evaluate_importance_weighted_rows(x, samples)?.whole()
     }
 
-    /// [`Density::evaluate_importance_weighted`] row by row: an example with a weight that is not
-    /// finite is marked as failed with the first such weight, and the others have their bounds.
+    /// [`Density::evaluate_importance_weighted`] row by row. An example with a weight that is not
+    /// finite is marked as failed with the first such weight; the others have their bounds.
     ///
     /// # Errors
     /// As [`Density::evaluate_rows`], and unless `samples` is 1 to 2^32 − 1.
@@ -153,7 +153,7 @@ pub trait Density {
     where
         Self::Provenance: IsBound;
 
-    /// `n` samples, with the current weights of a model in training.
+    /// `n` samples. A model in training uses its current weights.
     ///
     /// # Errors
     /// As [`Density::sample_at`].
@@ -161,15 +161,15 @@ pub trait Density {
         self.sample_at(n, 1.0)
     }
 
-    /// `n` samples at a temperature, by which the spread of the latents is multiplied.
+    /// `n` samples at a temperature, which multiplies the deviation of the latents from their mean.
     ///
     /// # Errors
     /// If `n` is 0, if the temperature is negative or not finite, if the condition does not fit or
-    /// is not finite, or if some latents have no inverse in this precision:
-    /// [`Density::sample_rows_at`] returns the others. [`FlowError::Capacity`], before anything is
-    /// sampled, if the samples take more than 1 TiB, or if the allocator of the CPU has no memory
-    /// for them. Layers need several times that memory, so a number that passes may still be too
-    /// large.
+    /// is not finite, or if some latents have no inverse in this precision;
+    /// [`Density::sample_rows_at`] returns the other samples. [`FlowError::Capacity`], before
+    /// anything is sampled, if the samples take more than 1 TiB, or if the allocator of the CPU has
+    /// no memory for them. Layers need several times that memory, so a number that passes this
+    /// check may still be too large.
     fn sample_at(&self, n: usize, temperature: f64) -> Result<Self::Data, FlowError>;
 
     /// [`Density::sample`] row by row.
@@ -257,18 +257,18 @@ pub trait Density {
     where
         Self::Provenance: IsExact;
 
-    /// Maps a batch to latents and back: the resulting data, and the largest difference of the
-    /// lifted elements.
+    /// Maps a batch to latents and back. Returns the resulting data, and the largest difference of
+    /// the lifted elements.
     ///
-    /// The difference measures the inverse's precision. Dequantized data of `M` levels is on [0,
-    /// 1], where one level is `1/M`.
+    /// The difference measures the precision of the inverse. Dequantized data of `M` levels lies in
+    /// [0, 1], where one level is `1/M`.
     ///
     /// # Errors
     /// If the batch does not fit, if it or the condition is not finite, or if latents could not be
     /// inverted.
     fn round_trip(&self, x: Self::Data) -> Result<(Self::Data, f64), FlowError>;
 
-    /// What each layer does to a batch: see [`mod@crate::flow::diagnose`].
+    /// Measures the effect of each layer on a batch: see [`mod@crate::flow::diagnose`].
     ///
     /// # Errors
     /// As [`Density::diagnose_with`].
@@ -276,8 +276,8 @@ pub trait Density {
         self.diagnose_with(&DiagnosisConfig::new(), x)
     }
 
-    /// What each layer of surjection and bijector does to a batch, with fresh noise. The
-    /// log-determinants of a surjection's own layers count in its favour: they widen the noise.
+    /// Measures the effect of each layer of surjection and bijector on a batch, with fresh noise.
+    /// The log-determinants of a surjection's own layers count in its favour: they widen the noise.
     ///
     /// # Errors
     /// If the batch does not fit, if it or the condition is not finite, or if the device fails.

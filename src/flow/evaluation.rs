@@ -12,7 +12,8 @@ use crate::flow::likelihood::{ImportanceWeightedBound, LogLikelihood, LogMeanExp
 use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
 
-/// Most samples of an importance-weighted bound. Even with the smallest flow they take days.
+/// Largest number of samples of an importance-weighted bound. Even with the smallest flow they take
+/// days.
 const MOST_SAMPLES: u64 = u32::MAX as u64;
 
 impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
@@ -83,7 +84,7 @@ where
         if !good.is_empty() {
             let noise = model.surjection.noise(&x, model.dtype());
             let (y, log_weight) = model.surjection.lift(x, noise);
-            // Layers only see finite values.
+            // Layers get finite values only.
             let select = good.len() < batch;
             let (y, log_weight, context) = match select {
                 true => (
@@ -139,7 +140,7 @@ where
         ))
     }
 
-    /// From data to latents and back.
+    /// Maps data to latents and back.
     pub(crate) fn returned(&self, x: S::Data, context: &C) -> Result<(S::Data, f64), FlowError> {
         let model = self.valid();
         let x = model.surjection.plain(x);
@@ -158,7 +159,7 @@ where
         Ok((model.surjection.lower(back), error))
     }
 
-    /// Whether every element of the data is finite.
+    /// Checks that every element of the data is finite.
     pub(crate) fn check_input(&self, x: &S::Data) -> Result<(), FlowError> {
         let Some(counts) = self.surjection.non_finite(x)? else { return Ok(()) };
         match counts.iter().position(|&count| count > 0) {
@@ -171,7 +172,7 @@ where
     }
 }
 
-/// For each example, how many of its elements are not finite. One device-to-host copy.
+/// Number of elements of each example that are not finite. One device-to-host copy.
 pub(crate) fn non_finite_counts<const D: usize>(x: Tensor<D>) -> Result<Vec<usize>, FlowError> {
     let dims = x.dims();
     let per_example: usize = dims[1..].iter().product();
@@ -180,8 +181,8 @@ pub(crate) fn non_finite_counts<const D: usize>(x: Tensor<D>) -> Result<Vec<usiz
     Ok(data.iter::<i64>().map(|n| per_example - n as usize).collect())
 }
 
-/// Number of elements that are not finite, number of all elements, and the first example that holds
-/// such an element; `None` if all are finite. One device-to-host copy.
+/// Number of elements that are not finite, number of all elements, and the first example with such
+/// an element, or `None` if all are finite. One device-to-host copy.
 pub(crate) fn non_finite<const D: usize>(
     x: Tensor<D>,
 ) -> Result<Option<(usize, usize, usize)>, FlowError> {
@@ -190,7 +191,7 @@ pub(crate) fn non_finite<const D: usize>(
     Ok(counts.iter().position(|&n| n > 0).map(|example| (counts.iter().sum(), total, example)))
 }
 
-/// Values on the host.
+/// Copies values to the host.
 pub(crate) fn read(values: Tensor<1>) -> Result<Vec<f64>, FlowError> {
     let data =
         values.inner().try_into_data().map_err(|error| FlowError::Device(error.to_string()))?;

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::FlowError;
 use crate::prior::Prior;
 
-/// A flow together with its condition: made by [`Flow::given`], and a [`Density`].
+/// A flow together with its condition. [`Flow::given`] makes it; it is a [`Density`].
 #[derive(Debug)]
 pub struct Given<'a, F, C> {
     flow: &'a F,
@@ -41,13 +41,13 @@ impl<'a, F, C> Given<'a, F, C> {
 }
 
 impl<B, P, const D: usize, S> Flow<B, P, D, (), S> {
-    /// The flow and the condition that it does not have.
+    /// The flow and its condition, `()`.
     pub(crate) fn asked(&self) -> (&Self, &()) {
         (self, &())
     }
 }
 
-/// The methods of a density: each hands flow and condition on.
+/// The methods of a density. Each passes flow and condition on.
 macro_rules! density {
     () => {
         type Data = S::Data;

@@ -19,8 +19,8 @@ use crate::prior::Prior;
 use crate::tensor::finite::all_finite;
 use crate::tensor::type_name::type_name;
 
-/// The first element that is not finite: its index in the flattened tensor, and its value. Copies a
-/// single value to the host if all are finite.
+/// The first element that is not finite: its index in the flattened tensor, and its value. If all
+/// are finite, a single value is copied to the host.
 fn first_non_finite<const D: usize>(x: &Tensor<D>) -> Result<Option<(usize, f64)>, FlowError> {
     if all_finite(x) {
         return Ok(None);
@@ -60,8 +60,8 @@ fn first_bad_parameter<M: Module>(module: &M) -> Result<Option<(String, usize, f
     parameters.found
 }
 
-/// Finds the first layer at fault. It runs every layer, also those after the fault, so that shapes
-/// stay right.
+/// Finds the first layer at fault. It runs every layer, also those after the fault, so that the
+/// shapes stay correct.
 #[derive(Default)]
 struct Search {
     found: Option<FlowError>,
@@ -83,7 +83,7 @@ impl Search {
     }
 }
 
-/// What is wrong with a started layer that maps `x` to `z`.
+/// What is wrong with an initialised layer that maps `x` to `z`.
 fn problem<const D: usize>(
     layer: &dyn Layer<D>,
     x: &Tensor<D>,
@@ -101,7 +101,7 @@ fn problem<const D: usize>(
         let found = dims[0] * dims[2..].iter().product::<usize>();
         return Ok(Some(match layer.init_problem(x) {
             Some(problem) => problem,
-            // Its network needs statistics, and a single element has none.
+            // The layer's network needs statistics, and a single element has none.
             None if found < 2 => InitProblem::TooFew { what: "channel", found },
             None => InitProblem::Parameter { parameter, index, value },
         }));
@@ -116,7 +116,7 @@ fn problem<const D: usize>(
 impl<const D: usize> LayerVisitor<D> for Search {
     fn layer(&mut self, path: &LayerPath, layer: &dyn Layer<D>, x: Tensor<D>) -> Tensor<D> {
         let (z, _) = layer.forward(x.clone());
-        // One layer's graph at a time.
+        // Only one layer's graph exists at a time.
         let z = z.detach();
         if self.found.is_none() {
             self.note(path, layer.name(), problem(layer, &x, &z));
@@ -146,8 +146,8 @@ fn check<M: Module, const D: usize>(
     if let Some(found) = search.found {
         return Err(found);
     }
-    // No layer shows the fault: it is in a prior, or in a layer whose `initialize` returns another
-    // output than `forward`.
+    // No layer shows the fault. It is in a prior, or in a layer whose `initialize` returns a
+    // different output than `forward`.
     let layer = LayerName::from(type_name::<M>());
     Err(match bad {
         Some((path, index, value)) => {
@@ -165,12 +165,13 @@ where
     B: Bijector<D>,
     P: Prior<D>,
 {
-    /// Data-dependent initialisation, from a batch, of the surjection, of every layer, one after
-    /// the other, and of the prior.
+    /// Data-dependent initialisation from a batch: of the surjection, of every layer, one after
+    /// another, and of the prior.
     ///
     /// # Errors
-    /// If the batch does not fit the flow, if it or the condition holds a value that is not finite,
-    /// or if a layer cannot be initialised from it: [`FlowError::Init`] names the layer.
+    /// If the batch does not fit the flow, if the batch or the condition contains a value that is
+    /// not finite, or if a layer cannot be initialised from it: [`FlowError::Init`] names the
+    /// layer.
     pub fn initialize(self, x: S::Data) -> Result<Flow<B, P, D, (), S>, FlowError> {
         self.initialize_given(x, &())
     }
@@ -183,7 +184,7 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    /// As [`Uninit::initialize`], given a condition.
+    /// [`Uninit::initialize`] with a condition.
     ///
     /// # Errors
     /// As [`Uninit::initialize`].
@@ -210,7 +211,7 @@ where
     }
 }
 
-/// Whether the parameters of a started surjection, and its output `y` for `x`, are finite.
+/// Checks that the parameters of an initialised surjection, and its output `y` for `x`, are finite.
 fn check_surjection<const D: usize, S: Surjection<D>>(
     surjection: &S,
     x: S::Data,

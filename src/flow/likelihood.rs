@@ -1,4 +1,4 @@
-//! Log-likelihoods and bits/dim whose types state how they were found.
+//! Log-likelihoods and bits/dim, whose types state how they were found.
 //! ```text
 //! bits/dim = −mean(ln p) / (D ln 2)         D elements per example
 //! ```
@@ -12,8 +12,8 @@ use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
 /// How a log-likelihood was found.
 pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {
-    /// Whether it is that of a density, which continuous data has. Of discrete data a bound is
-    /// known, and reports give it in bits/dim too.
+    /// Whether it is the value of a density, as for continuous data. For discrete data only a bound
+    /// is known, and reports state it in bits/dim too.
     const OF_DENSITY: bool;
 }
 
@@ -21,27 +21,27 @@ pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact;
 
-/// A lower bound of the log-likelihood from one sample of the noise; of bits/dim, an upper bound in
-/// expectation.
+/// A lower bound of the log-likelihood from one sample of the noise; for bits/dim, an upper bound
+/// in expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneSampleBound;
 
 /// A lower bound of the log-likelihood from the mean of `samples` importance weights (Burda et al.
-/// 2016). It tightens as samples grow.
+/// 2016). The bound tightens as `samples` grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportanceWeightedBound {
-    /// Importance samples of each example.
+    /// Number of importance samples of each example.
     pub samples: usize,
 }
 
-/// That of a density which is known: its samples have log-densities.
+/// The provenance of a known density: its samples have log-densities.
 #[diagnostic::on_unimplemented(
     message = "the log-density of samples is known for continuous data only",
     note = "`flow.continuous()` is the density of the lifted data"
 )]
 pub trait IsExact: Provenance {}
 
-/// That of a bound which more samples of the noise tighten.
+/// The provenance of a bound that more samples of the noise tighten.
 #[diagnostic::on_unimplemented(
     message = "importance weights tighten a bound; this log-likelihood is exact",
     note = "`evaluate` returns it"
@@ -96,7 +96,7 @@ impl<P: Provenance> LogLikelihood<P> {
         &self.nats
     }
 
-    /// Elements per example.
+    /// Number of elements of an example.
     pub fn dims(&self) -> usize {
         self.dims
     }
@@ -109,7 +109,7 @@ impl<P: Provenance> LogLikelihood<P> {
     /// Adds the examples of another evaluation.
     ///
     /// # Panics
-    /// If the other's examples have another size or provenance (another number of importance
+    /// If the other examples have a different size or provenance (a different number of importance
     /// samples).
     pub fn extend(&mut self, other: Self) {
         assert_eq!(self.dims, other.dims, "examples of one evaluation have one size");
@@ -137,7 +137,7 @@ pub struct BitsPerDim<P> {
 }
 
 impl<P: Provenance> BitsPerDim<P> {
-    /// The number.
+    /// The value, in bits per dimension.
     pub fn value(&self) -> f64 {
         self.value
     }
@@ -154,10 +154,10 @@ impl<P: Provenance> Display for BitsPerDim<P> {
     }
 }
 
-/// `ln mean exp` of values that come one after the other, in one pass.
+/// `ln mean exp` of successive values, in one pass.
 ///
-/// Keeps the maximum and the sum relative to it, so that neither overflows: each term is at most 1,
-/// and the largest is 1.
+/// Keeps the maximum and the sum relative to it, so neither overflows: each term is at most 1, and
+/// the largest is 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogMeanExp {
     max: f64,

@@ -1,5 +1,5 @@
-//! Flow: a bijector and the prior of its latents, and a surjection that lifts the data; a density
-//! that can be evaluated and sampled.
+//! Flow: a bijector, the prior of its latents, and a surjection that lifts the data. Together they
+//! are a density that can be evaluated and sampled.
 //! ```text
 //! exact             ln p(x | context) = ln p_prior(f(x | context)) + ln|det ∂f/∂x|   [batch], nats
 //! of lifted data    r(x, u) = ln p(y | context) + log_weight,  (y, log_weight) = lift(x, u)
@@ -7,8 +7,8 @@
 //!   k samples       ln p(x) ≥ E[ln mean_i exp r(x, u_i)] ≥ E[r]
 //! sample            x = lower(f⁻¹(z | context)),  z ~ prior at a temperature
 //! ```
-//! The trait [`Density`] has the methods. A flow without a condition implements it; a flow with one
-//! becomes a density when it is [given](Flow::given) the condition.
+//! The trait [`Density`] has the methods. A flow without a condition implements it. A flow with a
+//! condition becomes a density when it is [given](Flow::given) the condition.
 //!
 //! # Reference
 //! Ho et al. 2019 §3.1, Burda et al. 2016.
@@ -102,9 +102,9 @@ use crate::prior::Prior;
 /// ```
 #[derive(Module, Debug)]
 pub struct Flow<B, P, const D: usize, C = (), S = Continuous> {
-    /// Lifts data to what the bijector takes.
+    /// Lifts data to the input of the bijector.
     pub surjection: S,
-    /// From lifted data to latents.
+    /// Maps lifted data to latents.
     pub bijector: B,
     /// Distribution of the latents.
     pub prior: P,
@@ -122,8 +122,8 @@ where
     /// An unconditional flow for examples of shape `shape[1..]`; `shape[0]`, the batch, is not
     /// fixed.
     ///
-    /// Passes the shape through the whole stack, so that a stack that does not fit is an error here
-    /// and not in training.
+    /// Passes the shape through the whole stack, so a stack that does not fit is an error here and
+    /// not during training.
     ///
     /// # Errors
     /// The error of the first layer that does not fit; [`ShapeError::TooLarge`] for examples of
@@ -156,7 +156,7 @@ where
     B: Bijector<D, C>,
     P: Prior<D, C>,
 {
-    /// As [`Flow::new`], for a flow with a condition `C`.
+    /// [`Flow::new`] for a flow with a condition `C`.
     ///
     /// # Errors
     /// As [`Flow::new`], and if a layer was built for another kind of condition.
@@ -175,7 +175,7 @@ where
         Ok(Uninit::new(Self { surjection, bijector, prior, shape: one, condition: PhantomData }))
     }
 
-    /// As [`Flow::build`], for a flow with a condition like `example`, of which only the widths are
+    /// [`Flow::build`] for a flow with a condition like `example`, of which only the shapes are
     /// used.
     ///
     /// # Errors
@@ -196,8 +196,8 @@ where
 }
 
 impl<B, P, const D: usize, C> Flow<B, P, D, C> {
-    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that
-    /// the surjection lowers to.
+    /// The same bijector and prior with a surjection that lifts the data: a flow for the data type
+    /// of the surjection.
     pub fn behind<S: Surjection<D>>(self, surjection: S) -> Flow<B, P, D, C, S> {
         let Self { bijector, prior, shape, condition, .. } = self;
         Flow { surjection, bijector, prior, shape, condition }
@@ -205,8 +205,8 @@ impl<B, P, const D: usize, C> Flow<B, P, D, C> {
 }
 
 impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
-    /// The same bijector and prior with a surjection that lifts the data: a flow of the data that
-    /// the surjection lowers to.
+    /// The same bijector and prior with a surjection that lifts the data: a flow for the data type
+    /// of the surjection.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -225,7 +225,8 @@ impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
 }
 
 impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
-    /// The density given a condition, which has a row for each example, or one row for all of them.
+    /// The density given a condition, which has one row for each example, or one row for all of
+    /// them.
     pub fn given<'a>(&'a self, context: &'a C) -> Given<'a, Self, C> {
         Given::new(self, context)
     }
@@ -246,7 +247,7 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         }
     }
 
-    /// Shape of an example that the bijector takes, with a batch of 1.
+    /// Shape of an example at the input of the bijector, with a batch of 1.
     pub fn shape(&self) -> [usize; D] {
         self.shape
     }
@@ -258,7 +259,7 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         shape
     }
 
-    /// Whether a batch has the flow's shape and at least one example.
+    /// Checks that a batch has the flow's shape and at least one example.
     pub(crate) fn check(&self, shape: [usize; D]) -> Result<(), ShapeError> {
         if shape[0] == 0 {
             return Err(ShapeError::Empty { layer: "Flow", shape: shape.to_vec() });
@@ -276,8 +277,8 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
     }
 
     /// Type of lifted data, latents and log-determinants: the widest type of the parameters, at
-    /// least float32. Networks may store their parameters in a half type, which is too coarse for a
-    /// density.
+    /// least float32. Networks may store their parameters in a half-precision type, which is too
+    /// coarse for a density.
     pub(crate) fn dtype(&self) -> DType
     where
         B: Module,
@@ -286,7 +287,7 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S> {
         widest(&self.bijector, &self.prior).unwrap_or(DType::F32)
     }
 
-    /// Device of the parameters; the default device where there are none.
+    /// Device of the parameters, or the default device if there are none.
     pub(crate) fn device(&self) -> Device
     where
         B: Module,
@@ -303,10 +304,10 @@ where
     B: Bijector<D, C>,
 {
     /// Runs a batch through the layers of `surjection` and `bijector` one at a time and passes each
-    /// to the visitor of `walk`. Returns the latents.
+    /// layer to the visitor of `walk`. Returns the latents.
     ///
     /// # Panics
-    /// If the shape of the lifted batch is not the flow's.
+    /// If the lifted batch does not have the flow's shape.
     pub fn visit_layers(
         &self,
         x: S::Data,

@@ -3,8 +3,8 @@
 //! x = f⁻¹(z | context),  z = a function of fixed noise and the parameters of the prior
 //! ln p(x | context) = ln p_prior(z | context) − ln|det ∂f⁻¹/∂z|
 //! ```
-//! `x` and its log-density depend on the parameters of layers and prior and on the condition
-//! through the inverse. This is for reverse divergences and other expectations under the model.
+//! `x` and its log-density depend, through the inverse, on the parameters of layers and prior and
+//! on the condition. They serve reverse divergences and other expectations under the model.
 //!
 //! # Reference
 //! Kingma & Welling 2014 §2.4; Rezende & Mohamed 2015.
@@ -21,11 +21,11 @@ use crate::context::Context;
 use crate::error::FlowError;
 use crate::prior::ReparametrisedPrior;
 
-/// A density whose samples can be differentiated: of continuous data, with a
-/// [`ReparametrisedPrior`].
+/// A density of continuous data, with a [`ReparametrisedPrior`], whose samples can be
+/// differentiated.
 pub trait Reparametrised: Density {
-    /// `n` samples and the log-density of each in nats, `[n]`, both differentiable. Layers are as
-    /// in training, with dropout where the model is on a graph.
+    /// `n` samples and the log-density of each in nats, `[n]`, both differentiable. Layers behave
+    /// as in training: with dropout if the model is on a graph.
     ///
     /// ```
     /// use burn::tensor::Device;

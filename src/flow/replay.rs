@@ -20,10 +20,10 @@ where
     P: Prior<D, C>,
 {
     /// [`Density::loss`](crate::Density::loss) by a walk: `[1]`, without a graph. The gradients of
-    /// the parameters are in `walk`, unless the loss is not finite.
+    /// the parameters are added to `walk`, unless the loss is not finite.
     ///
     /// A condition of one row applies to every example. Its gradient then has one row for each
-    /// example; their sum is the gradient of the one row.
+    /// example; the sum of these rows is the gradient of the single row.
     ///
     /// # Panics
     /// As [`Density::log_prob`](crate::Density::log_prob).
@@ -48,8 +48,8 @@ where
         let ((y, log_weight), ()) = walk.conditioned(lift);
         let (z, log_det) =
             walk.within("bijector", |walk| bijector.replay_forward(y.inner(), context, walk));
-        // The prior has a graph of its own, with latents and log-determinant as leaves. The order
-        // of the sums is that of `log_prob`.
+        // The prior has its own graph, with latents and log-determinant as leaves. The order of the
+        // sums is that of `log_prob`.
         let device = graph_device(self, &z);
         let (latents, log_det) = (
             constant(z.clone(), &device).require_grad(),

@@ -1,4 +1,4 @@
-//! Results of a batch row by row: the values of the good rows, and what is wrong with the others.
+//! Results of a batch row by row: the values of the good rows, and the faults of the others.
 
 use crate::error::FlowError;
 use crate::flow::likelihood::{LogLikelihood, Provenance};
@@ -7,7 +7,7 @@ use crate::flow::likelihood::{LogLikelihood, Provenance};
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowFault {
-    /// The input holds NaN or an infinity.
+    /// The input contains NaN or an infinity.
     #[error("input is not finite: {count} of {total} elements")]
     Input {
         /// Number of such elements of the row.
@@ -15,7 +15,7 @@ pub enum RowFault {
         /// Number of all its elements.
         total: usize,
     },
-    /// The log-likelihood came out as NaN or an infinity.
+    /// The log-likelihood is NaN or an infinity.
     #[error("log-likelihood is {value}")]
     Likelihood {
         /// The value.
@@ -53,8 +53,8 @@ impl From<FailedRow> for FlowError {
     }
 }
 
-/// Log-likelihoods of the rows of a batch, some of which may have failed. Each depends on its own
-/// row only, so a failed row does not affect the others.
+/// Log-likelihoods of the rows of a batch, some of which may have failed. Each depends only on its
+/// own row, so a failed row does not affect the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowLikelihoods<P> {
     rows: Vec<Result<f64, RowFault>>,
@@ -63,7 +63,7 @@ pub struct RowLikelihoods<P> {
 }
 
 impl<P: Provenance> RowLikelihoods<P> {
-    /// From values in nats; one that is not finite marks its row as failed.
+    /// From values in nats. A value that is not finite marks its row as failed.
     pub(crate) fn new(rows: Vec<Result<f64, RowFault>>, dims: usize, provenance: P) -> Self {
         let checked = |value: f64| {
             if value.is_finite() { Ok(value) } else { Err(RowFault::Likelihood { value }) }
@@ -71,7 +71,7 @@ impl<P: Provenance> RowLikelihoods<P> {
         Self { rows: rows.into_iter().map(|row| row.and_then(checked)).collect(), dims, provenance }
     }
 
-    /// For each row of the batch, in order, `ln p` in nats, or what is wrong with it.
+    /// For each row of the batch, in order, `ln p` in nats or the fault of the row.
     pub fn rows(&self) -> &[Result<f64, RowFault>] {
         &self.rows
     }
@@ -79,7 +79,7 @@ impl<P: Provenance> RowLikelihoods<P> {
     /// The log-likelihoods of a batch in which no row failed.
     ///
     /// # Errors
-    /// What is wrong with the first row that failed.
+    /// The fault of the first row that failed.
     pub fn whole(self) -> Result<LogLikelihood<P>, FlowError> {
         let rows = self.rows.into_iter().enumerate();
         let nats: Result<Vec<f64>, FlowError> = rows
@@ -103,8 +103,8 @@ impl<P: Provenance> RowLikelihoods<P> {
         failed.flatten().collect()
     }
 
-    /// The log-likelihoods of the good rows, in the order of [`RowLikelihoods::good`]; `None` if
-    /// there is none.
+    /// The log-likelihoods of the good rows, in the order of [`RowLikelihoods::good`], or `None` if
+    /// there are none.
     pub fn log_likelihood(&self) -> Option<LogLikelihood<P>> {
         let nats: Vec<f64> = self.rows.iter().flatten().copied().collect();
         (!nats.is_empty()).then(|| LogLikelihood::new(nats, self.dims, self.provenance))

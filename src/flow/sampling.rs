@@ -28,9 +28,9 @@ use crate::tensor::capacity::check_count;
 /// Samples and their log-density. The formulas head this module.
 #[derive(Debug, Clone)]
 pub struct Samples<T> {
-    /// `[n, ...]`.
+    /// The samples, `[n, ...]`.
     pub x: T,
-    /// `ln p` of each under the model itself, at temperature 1.
+    /// `ln p` of each sample under the model itself, at temperature 1, in nats.
     pub log_likelihood: LogLikelihood<Exact>,
 }
 
@@ -81,7 +81,7 @@ where
         Ok(Samples { x, log_likelihood: self.exact(nats) })
     }
 
-    /// [`Flow::sampled`] of the latents that have an inverse.
+    /// [`Flow::sampled`] for the latents that have an inverse.
     pub(crate) fn sampled_rows(
         &self,
         n: usize,
@@ -98,7 +98,8 @@ where
         }
     }
 
-    /// [`Flow::sampled_with_density`] of the latents that have an inverse and a finite log-density.
+    /// [`Flow::sampled_with_density`] for the latents that have an inverse and a finite
+    /// log-density.
     pub(crate) fn sampled_rows_with_density(
         &self,
         n: usize,
@@ -125,7 +126,7 @@ where
         LogLikelihood::new(nats, self.surjection.dims(self.shape), Exact)
     }
 
-    /// Checks the arguments, and samples latents outside any graph.
+    /// Checks the arguments and samples latents, outside any graph.
     fn draw(
         &self,
         n: usize,
@@ -137,7 +138,8 @@ where
         Ok((flow, context, z))
     }
 
-    /// Checks the arguments, and samples latents with a condition of one row for each.
+    /// Checks the arguments and samples latents. Returns the condition with one row for each
+    /// sample.
     pub(crate) fn draw_latents(
         &self,
         n: usize,
@@ -171,7 +173,7 @@ where
         Ok((x, nats))
     }
 
-    /// The good rows, and what is wrong with the others.
+    /// The good rows, and the faults of the others.
     fn sort(&self, counts: &[usize], nats: Option<&[f64]>) -> (Vec<usize>, Vec<FailedRow>) {
         let total = self.shape.iter().product();
         let (mut rows, mut failed) = (Vec::with_capacity(counts.len()), Vec::new());
@@ -190,7 +192,7 @@ where
     }
 }
 
-/// The error of a batch with elements that are not finite; `None` if all are finite.
+/// The error for a batch with elements that are not finite, or `None` if all are finite.
 pub(crate) fn not_inverted<const D: usize>(x: &Tensor<D>, counts: &[usize]) -> Option<FlowError> {
     let rows: Vec<usize> = (0..counts.len()).filter(|&row| counts[row] > 0).collect();
     let (count, total) = (counts.iter().sum(), x.dims().iter().product());

@@ -5,9 +5,9 @@
 //! ln p(x) ≥ E_q [ ln p(y) + log_weight ]
 //! ```
 //! [`Continuous`] is the identity, for data that a bijector accepts as it is; the density is exact.
-//! A dequantization lifts levels to continuous values and lowers by rounding down; an augmentation
+//! A dequantization lifts levels to continuous values and lowers by rounding down. An augmentation
 //! appends noise and lowers by dropping it. Where `S(y) = x` for every `y` of `q`, `p(x | y)` is 1.
-//! The noise is an argument, so that a run can be repeated and a gradient checked.
+//! The noise is an argument, so a run can be repeated and a gradient can be checked.
 //!
 //! # Reference
 //! Nielsen et al. 2020 (SurVAE flows), whose generative surjections these are.
@@ -28,7 +28,7 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// The data that it lowers to.
     type Data: Clone + Send + 'static;
 
-    /// Noise of a batch that [`Surjection::lift`] takes: a tensor, or `()` where there is none.
+    /// Noise of a batch for [`Surjection::lift`]: a tensor, or `()` if there is none.
     type Noise: Context;
 
     /// The provenance of a log-likelihood of the lowered data.
@@ -37,12 +37,12 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// The value of that type.
     const PROVENANCE: Self::Provenance;
 
-    /// The same data outside any graph, for methods that return values on the host. For data that
-    /// is a tensor this is [`Tensor::inner`].
+    /// The same data outside any graph, for methods that return values on the host. For a tensor
+    /// this is [`Tensor::inner`].
     fn plain(&self, x: Self::Data) -> Self::Data;
 
-    /// Noise for a batch, on its device, of the kind that [`Surjection::lift`] takes, from the
-    /// device's generator, in the type of the flow's parameters.
+    /// Noise of a batch for [`Surjection::lift`], on the device of the batch, from the generator of
+    /// that device, in the type of the flow's parameters.
     fn noise(&self, x: &Self::Data, dtype: DType) -> Self::Noise;
 
     /// Lifts data with the given noise.
@@ -54,41 +54,43 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     /// Lowers continuous tensors to data.
     fn lower(&self, y: Tensor<D>) -> Self::Data;
 
-    /// Shape of the lifted batch; an error for data outside the range of the map. May copy from the
-    /// device.
+    /// Shape of the lifted batch. May need a device-to-host copy.
+    ///
+    /// # Errors
+    /// If data is outside the range of the map.
     fn check(&self, x: &Self::Data) -> Result<[usize; D], FlowError>;
 
     /// Type and device of the lifted batch, for a flow that computes in `dtype`.
     fn numbers(&self, x: &Self::Data, dtype: DType) -> (DType, Device);
 
-    /// Elements of an example of the data, by which bits/dim are normalised, for lifted examples of
-    /// shape `shape[1..]`. The default counts the lifted elements.
+    /// Number of elements of an example of the data, for lifted examples of shape `shape[1..]`.
+    /// bits/dim are normalised by it. The default counts the lifted elements.
     fn dims(&self, shape: [usize; D]) -> usize {
         shape[1..].iter().product()
     }
 
-    /// For each example, how many of its elements are not finite; `None` for data of which all are.
-    /// May read from the device. The default serves integers.
+    /// Number of elements of each example that are not finite, or `None` for data that is always
+    /// finite. May need a device-to-host copy. The default is for integers.
     fn non_finite(&self, x: &Self::Data) -> Result<Option<Vec<usize>>, FlowError> {
         let _ = x;
         Ok(None)
     }
 
-    /// Whether the type of the flow that follows can represent the lifted data. The default accepts
-    /// every type.
+    /// Checks that the type of the following flow can represent the lifted data. The default
+    /// accepts every type.
     fn check_dtype(&self, dtype: DType) -> Result<(), FlowError> {
         let _ = dtype;
         Ok(())
     }
 
-    /// Data-dependent initialisation; returns the lifted batch, detached from the graph.
+    /// Data-dependent initialisation. Returns the lifted batch too, detached from the graph.
     fn initialize(self, x: Self::Data, noise: Self::Noise) -> (Self, Tensor<D>) {
         let (y, _) = self.lift(x, noise);
         (self, y.detach())
     }
 
-    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight`, plain tensors. A
-    /// surjection with flows inside walks through them.
+    /// [`Surjection::lift`] without keeping a graph: `y` and `log_weight` are plain tensors. A
+    /// surjection that contains flows walks through them.
     fn walk_lift(
         &self,
         x: Self::Data,
@@ -102,9 +104,9 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         (y.inner(), log_weight.inner())
     }
 
-    /// Walks back through [`Surjection::walk_lift`]: from the gradients at `y` and the log-weight
+    /// The backward pass of [`Surjection::walk_lift`]: from the gradients at `y` and the log-weight
     /// (`grad_log_det` of `back`) to those of the parameters, collected in `walk`. The default
-    /// lifts once more with a graph.
+    /// lifts once more, with a graph.
     fn walk_back(
         &self,
         x: Self::Data,
@@ -124,8 +126,8 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
         walk.release();
     }
 
-    /// Lifts a batch and shows the layers of flows inside to the visitor of `walk`. Returns what
-    /// was lifted.
+    /// Lifts a batch and passes the layers of the flows that it contains to the visitor of `walk`.
+    /// Returns the lifted batch.
     fn visit_layers(
         &self,
         x: Self::Data,
@@ -137,8 +139,8 @@ pub trait Surjection<const D: usize>: Module + ModuleDisplay {
     }
 }
 
-/// Data that a bijector takes as it is: `lift` and `lower` change nothing, and a log-likelihood is
-/// exact.
+/// Data that a bijector accepts as it is: `lift` and `lower` change nothing, and the log-likelihood
+/// is exact.
 #[derive(Module, Debug, Default)]
 pub struct Continuous {}
 
@@ -179,7 +181,7 @@ impl<const D: usize> Surjection<D> for Continuous {
         (self, x)
     }
 
-    // No layer and no place in the walk's random stream.
+    // It is no layer and takes no place in the walk's random stream.
     fn walk_lift(&self, x: Tensor<D>, (): (), _: &mut Replay<()>) -> (Tensor<D>, Tensor<1>) {
         self.lift(x.inner(), ())
     }

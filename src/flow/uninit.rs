@@ -46,7 +46,7 @@ pub struct Uninit<M> {
 }
 
 impl<M> Uninit<M> {
-    /// Marks a model of your own as not initialised.
+    /// Marks your own model as not initialised.
     pub fn new(model: M) -> Self {
         Self { model }
     }
@@ -57,7 +57,7 @@ impl<M> Uninit<M> {
         self.model
     }
 
-    /// Initialises the model by `start`.
+    /// Initialises the model with `start`.
     ///
     /// # Errors
     /// Those of `start`.
@@ -65,14 +65,15 @@ impl<M> Uninit<M> {
         start(self.model)
     }
 
-    /// Another model that is not initialised either: a model wrapped into a type of your own, say.
+    /// Another model that is not initialised either, for example the model wrapped in your own
+    /// type.
     pub fn map<N>(self, wrap: impl FnOnce(M) -> N) -> Uninit<N> {
         Uninit { model: wrap(self.model) }
     }
 }
 
 impl<M: Module> Uninit<M> {
-    /// Number of parameters. Lazy ones are not materialised.
+    /// Number of parameters. Lazy parameters are not materialised.
     pub fn num_params(&self) -> usize {
         self.model.num_params()
     }

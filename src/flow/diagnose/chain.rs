@@ -1,4 +1,5 @@
-//! The observations of a visit, in rows: one layer, or several whose paths have a common prefix.
+//! The observations of a visit, in rows. A row is one layer, or several layers whose paths have a
+//! common prefix.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
 use crate::error::FlowError;
 use crate::flow::non_finite;
 
-/// One layer, what went in and what came out.
+/// One layer, its input and its output.
 struct Link<const D: usize> {
     path: Vec<String>,
     layer: Box<dyn Layer<D>>,
@@ -21,7 +22,7 @@ struct Link<const D: usize> {
     starts: bool,
 }
 
-/// All layers of a model, in the order of forward.
+/// All layers of a model, in the order of `forward`.
 pub(super) struct Chains<const D: usize> {
     depth: Option<usize>,
     links: Vec<Link<D>>,
@@ -42,7 +43,7 @@ impl<const D: usize> LayerVisitor<D> for Chains<D> {
     }
 }
 
-/// Whether two tensors hold the same numbers; two NaN count as the same.
+/// Whether two tensors have equal elements. Two NaN count as equal.
 fn same<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> bool {
     let equal = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
     a.dims() == b.dims()
@@ -74,12 +75,12 @@ impl<const D: usize> Chains<D> {
         rows
     }
 
-    /// The segments of a path that are told apart.
+    /// The segments of a path by which rows are distinguished.
     fn prefix<'a>(&self, link: &'a Link<D>) -> &'a [String] {
         &link.path[..self.depth.unwrap_or(usize::MAX).min(link.path.len())]
     }
 
-    /// One row after the other.
+    /// Measures one row after another.
     pub(super) fn measure(
         self,
         config: &DiagnosisConfig,
@@ -99,7 +100,7 @@ impl<const D: usize> Chains<D> {
                 steps => {
                     let n = x.dims()[0].min(config.probed_examples);
                     let (x, z) = (x.clone().narrow(0, 0, n), z.clone().narrow(0, 0, n));
-                    // The layers, given only the condition of these examples.
+                    // The layers, with the condition of these examples only.
                     let layers: Vec<Box<dyn Layer<D>>> =
                         links.iter().map(|link| link.layer.rows(0..n)).collect();
                     let forward =
@@ -135,7 +136,7 @@ impl<const D: usize> Chains<D> {
         rows.collect()
     }
 
-    /// What the inverses make of each layer's input, coming back from the end of its chain.
+    /// For each layer, the input that the inverses rebuild from the end of its chain.
     fn accumulated(&self) -> Vec<Tensor<D>> {
         let mut back: Vec<Tensor<D>> = Vec::with_capacity(self.links.len());
         for (index, link) in self.links.iter().enumerate().rev() {
@@ -158,8 +159,8 @@ fn forward<const D: usize>(links: &[Link<D>], x: Tensor<D>) -> (Tensor<D>, Tenso
     })
 }
 
-/// The result and the shorter of two times: the first run may wait for what a device compiles or
-/// tunes.
+/// The result, and the shorter of two times. The first run may wait until a device has compiled or
+/// tuned its kernels.
 fn timed<T>(device: &Device, run: impl Fn() -> T) -> Result<(T, f64), FlowError> {
     let sync = || device.sync().map_err(|error| FlowError::Device(format!("{error:?}")));
     let seconds = || {

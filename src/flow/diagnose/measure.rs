@@ -25,10 +25,10 @@ pub(super) fn difference<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> Result
     Ok(Size { max, mean: sizes.iter().sum::<f64>() / sizes.len() as f64 })
 }
 
-/// Extremes of the finite ones.
+/// Extremes of the finite values.
 pub(super) fn extremes(values: impl Iterator<Item = f64>) -> Range {
     let none = Range { min: f64::NAN, max: f64::NAN };
-    // `min` and `max` of floats pass over NaN.
+    // `min` and `max` of floats ignore NaN.
     values
         .filter(|value| value.is_finite())
         .fold(none, |Range { min, max }, value| Range { min: value.min(min), max: value.max(max) })

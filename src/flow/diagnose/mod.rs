@@ -9,19 +9,19 @@
 //!                                            which relative errors grow
 //! ```
 //! The layers are those of [`Bijector::visit_layers`]: compositions are resolved into single
-//! layers. A chain is a run of layers each of which takes the output of the preceding one. Where a
-//! model itself moves elements between two layers (a multi-scale flow between its levels), a new
-//! chain begins.
+//! layers. A chain is a sequence of layers each of which takes the output of the preceding one.
+//! Where the model itself moves elements between two layers (a multi-scale flow between its
+//! levels), a new chain begins.
 //!
 //! # Cost
-//! Two forward and three inverse passes, and for the singular values some `10·power_steps` more, on
-//! the first examples only. All layers' inputs are kept: use a small batch.
+//! Three forward and three inverse passes. The singular values take about `10·power_steps` more, on
+//! the first examples only. The inputs of all layers are kept, so use a small batch.
 //!
 //! # Numerics
 //! Singular values come from power iterations on `JᵀJ`, of the map and of its inverse: `J v` by
-//! central differences, `Jᵀ u` by autodiff. They are lower bounds that a gap in the spectrum makes
-//! sharp: an ill-conditioned layer is found in few steps, while a harmless one may be called still
-//! more harmless.
+//! central differences, `Jᵀ u` by autodiff. They are lower bounds, which are sharp if the spectrum
+//! has a gap. An ill-conditioned layer is therefore found in few steps, while the condition number
+//! of a harmless one may be underestimated.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -65,27 +65,28 @@ use chain::Chains;
 #[cfg(feature = "plot")]
 pub use plot::PlotError;
 
-/// Most steps of the power iterations. The relative error of a singular value falls as `(σ₂/σ₁)^2k`
-/// with the step `k`: to about 2e-9 after 1000 steps if the two differ by 1 %. If they differ by
-/// less, either is a good answer.
+/// Largest number of steps of the power iterations. The relative error of a singular value falls as
+/// `(σ₂/σ₁)^2k` with the step `k`: to about 2e-9 after 1000 steps if the two differ by 1 %. If they
+/// differ by less, either is a good answer.
 const MOST_POWER_STEPS: usize = 1000;
 
-/// How to diagnose.
+/// Settings of a diagnosis.
 #[derive(Config, Debug, PartialEq)]
 pub struct DiagnosisConfig {
-    /// Segments of a layer's path that are told apart: layers that share the first `depth`
-    /// segments, one after the other in one chain, are one row. `None`: every layer is a row.
+    /// Number of segments by which the paths of layers are distinguished: consecutive layers of one
+    /// chain that share the first `depth` segments are one row. `None`: every layer is a row.
     pub depth: Option<usize>,
-    /// Steps of the power iterations for singular values, at most 1000; 0 leaves them out.
+    /// Number of steps of the power iterations for singular values, at most 1000. With 0, no
+    /// singular values are computed.
     #[config(default = 4)]
     pub power_steps: usize,
-    /// Examples whose singular values are sought.
+    /// Number of examples for which singular values are computed.
     #[config(default = 8)]
     pub probed_examples: usize,
 }
 
 impl DiagnosisConfig {
-    /// Whether the configuration describes a diagnosis.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// A depth of 0, more than 1000 power steps, or no example to probe.
@@ -96,7 +97,7 @@ impl DiagnosisConfig {
     }
 }
 
-/// Largest and mean size of a difference. NaN where one is not finite.
+/// Largest and mean absolute difference. NaN if a difference is not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Size {
     /// Largest.
@@ -114,27 +115,27 @@ pub struct Range {
     pub max: f64,
 }
 
-/// What a layer did to the batch. The formulas head this module.
+/// The effect of a layer on the batch. The formulas head this module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LayerDiagnosis {
-    /// Where it is: the name of its parameters without the last segments.
+    /// Path of the layer: the name of its parameters without the last segments.
     pub path: String,
-    /// Type of the layer; of several that are one row, their number.
+    /// Type of the layer; for a row of several layers, their number.
     pub layer: String,
     /// Number of elements of its parameters.
     pub n_params: usize,
-    /// Whether its input is not what the layer before gave.
+    /// Whether its input differs from the output of the preceding layer.
     pub starts_chain: bool,
-    /// Share of the log-determinant: mean over the batch, nats.
+    /// Contribution to the log-determinant: mean over the batch, in nats.
     pub log_det: f64,
     /// Round trip of the layer alone.
     pub own: Size,
     /// Round trip from the end of the chain back to this layer's input.
     pub accumulated: Size,
-    /// What goes in.
+    /// Range of the input.
     pub input: Range,
-    /// What comes out.
+    /// Range of the output.
     pub output: Range,
     /// Logarithms of the singular values of the Jacobian.
     pub log_scale: Range,
@@ -144,21 +145,22 @@ pub struct LayerDiagnosis {
     pub forward_seconds: f64,
     /// Seconds of an inverse pass.
     pub inverse_seconds: f64,
-    /// Elements that are not finite: in the output, the log-determinant, and the output's inverse.
+    /// Number of elements that are not finite in the output, the log-determinant, and the inverse
+    /// of the output.
     pub non_finite: usize,
-    /// Whether everything that went in was finite.
+    /// Whether all elements of the input are finite.
     pub input_finite: bool,
 }
 
-/// What each layer did to a batch. [`std::fmt::Display`] makes it a table.
+/// The effect of each layer on a batch. [`std::fmt::Display`] formats it as a table.
 ///
-/// Serialises to any format of serde's; JSON has no NaN, for which serde_json writes `null`.
+/// It serialises to any format of serde. JSON has no NaN; serde_json writes `null` instead.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// In the order of forward.
+    /// The layers, in the order of `forward`.
     pub layers: Vec<LayerDiagnosis>,
-    /// Examples of the batch.
+    /// Number of examples of the batch.
     pub examples: usize,
 }
 
@@ -168,14 +170,14 @@ impl Diagnosis {
         self.layers.iter().map(|layer| layer.log_det).sum()
     }
 
-    /// The layer with the largest condition number; `None` if none is known.
+    /// The layer with the largest condition number, or `None` if none is known.
     pub fn worst_conditioned(&self) -> Option<&LayerDiagnosis> {
         let known = self.layers.iter().filter(|layer| !layer.condition.is_nan());
         known.max_by(|a, b| a.condition.total_cmp(&b.condition))
     }
 
-    /// The layer with the largest round-trip error of its own, of those whose input is finite; an
-    /// error that is not finite is the largest.
+    /// The layer with the largest round-trip error of its own, among those with a finite input. An
+    /// error that is not finite counts as the largest.
     pub fn least_exact(&self) -> Option<&LayerDiagnosis> {
         let size = |layer: &LayerDiagnosis| {
             if layer.own.max.is_nan() { f64::INFINITY } else { layer.own.max }
@@ -186,14 +188,14 @@ impl Diagnosis {
             .max_by(|a, b| size(a).total_cmp(&size(b)))
     }
 
-    /// Layers whose own inverse is off by more than `tolerance`, relative to the largest number of
-    /// their input or to 1: those that [`GradientMemory::Reversible`](crate::GradientMemory)
-    /// recomputes, as far as this batch shows. Rows of one layer each, see
-    /// [`DiagnosisConfig::depth`].
+    /// Layers whose own inverse has an error above `tolerance`, relative to the largest element of
+    /// their input or to 1. As far as this batch shows, these are the layers that
+    /// [`GradientMemory::Reversible`](crate::GradientMemory) recomputes. It requires rows of one
+    /// layer each; see [`DiagnosisConfig::depth`].
     pub fn recomputed(&self, tolerance: f64) -> impl Iterator<Item = &LayerDiagnosis> {
         let scale =
             |layer: &LayerDiagnosis| layer.input.max.abs().max(layer.input.min.abs()).max(1.0);
-        // An error that is not a number is beyond every tolerance.
+        // An error of NaN exceeds every tolerance.
         let within = move |layer: &LayerDiagnosis| layer.own.max / scale(layer) <= tolerance;
         self.layers.iter().filter(move |layer| !within(layer))
     }
@@ -226,7 +228,7 @@ pub fn diagnose<const D: usize, C: Context, B: Bijector<D, C>>(
     visit(config, batch, |walk| flow.bijector.visit_layers(x, &context, walk))
 }
 
-/// Runs the visit, then measures what it saw.
+/// Runs the visit, then measures its observations.
 fn visit<const D: usize>(
     config: &DiagnosisConfig,
     examples: usize,

@@ -10,20 +10,20 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::{Diagnosis, LayerDiagnosis};
 use crate::whole_file;
 
-/// A picture that could not be drawn or written.
+/// A plot that could not be drawn or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
 pub struct PlotError {
-    /// Where it should have gone.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// Pixels for each layer, and beside the layers.
+/// Width of a layer in pixels, and of the margin beside the layers.
 const COLUMN: u32 = 26;
 const SIDE: u32 = 120;
-/// Height of a panel, and of the names below the last.
+/// Height of a panel in pixels, and of the names below the last panel.
 const PANEL: u32 = 170;
 const NAMES: u32 = 200;
 
@@ -66,8 +66,8 @@ fn panels() -> [Panel; 4] {
 
 impl Diagnosis {
     /// Draws log-determinants, errors, condition numbers and times of all layers as an SVG. Layers
-    /// that make numbers that are not finite have a red ground; values that are not finite, and
-    /// errors of 0, are left out.
+    /// with elements that are not finite have a red background. Values that are not finite, and
+    /// errors of 0, are omitted.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -118,7 +118,7 @@ impl Diagnosis {
         let mesh = &mut chart.configure_mesh();
         mesh.disable_x_mesh().x_labels(0).y_labels(6).light_line_style(TRANSPARENT).draw()?;
         if names == NAMES {
-            // plotters centres the labels of an axis, which turned ones should not be.
+            // plotters centres the labels of an axis, which is wrong for rotated ones.
             let style =
                 TextStyle::from(("sans-serif", 11).into_font().transform(FontTransform::Rotate90));
             let style = style.pos(Pos::new(HPos::Left, VPos::Center));
@@ -163,7 +163,7 @@ impl Diagnosis {
         Ok(())
     }
 
-    /// The finite values of a panel, with some air.
+    /// The range of the finite values of a panel, with a margin.
     fn extent(&self, panel: &Panel) -> Range<f64> {
         let values = panel.series.iter().flat_map(|(_, _, value)| self.layers.iter().map(value));
         let finite = values.filter(|value| value.is_finite());

@@ -3,8 +3,9 @@
 //! w = Jᵀ J v          J v ≈ (f(x + h·v) − f(x − h·v)) / 2h,   Jᵀ u by autodiff
 //! v ← w / |w|         σ_max ≈ |Jᵀ u|  with  u = J v / |J v|
 //! ```
-//! `|Jᵀ u|` of a unit vector `u` never exceeds `σ_max`, whatever the differences' error did to `u`.
-//! The smallest singular value is one over the largest of the inverse's Jacobian.
+//! `|Jᵀ u|` of a unit vector `u` never exceeds `σ_max`, however the error of the differences
+//! changes `u`. The smallest singular value is the reciprocal of the largest one of the inverse's
+//! Jacobian.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use rand::SeedableRng;
@@ -18,7 +19,7 @@ use crate::flow::non_finite;
 use crate::tensor::graph::constant;
 use crate::tensor::per_example::sum_event;
 
-/// How often a step of the differences that leaves the domain is divided by 10.
+/// How often the step of the differences is divided by 10 if it leaves the domain.
 const SHORTER: i32 = 4;
 
 type Map<'a, const D: usize> = &'a dyn Fn(Tensor<D>) -> Tensor<D>;
@@ -34,10 +35,10 @@ pub(super) fn log_singular_values<const D: usize>(
     let largest = log_norms(forward, x, steps)?;
     let smallest: Vec<f64> =
         log_norms(inverse, z, steps)?.into_iter().map(|value| -value).collect();
-    // At least 1, whatever the iterations' own error: both ends of an orthogonal map are the same
-    // number.
+    // At least 1, whatever the error of the iterations: both extremes of an orthogonal map are the
+    // same value.
     let condition = largest.iter().zip(&smallest).map(|(high, low)| (high - low).exp().max(1.0));
-    // A condition that is not known must not hide behind one that is.
+    // An unknown condition number must not be hidden by a known one.
     let condition = condition
         .fold(1.0, |most: f64, value| if value.is_nan() { value } else { most.max(value) });
     let unknown = largest.iter().chain(&smallest).any(|value| value.is_nan());
@@ -64,7 +65,7 @@ fn log_norms<const D: usize>(
         let leaf = constant(at.clone(), &device).require_grad();
         let out = f(leaf.clone());
         let mut found = (out * constant(u, &device)).sum().backward();
-        // A map that moves nothing may hand its input on without a graph.
+        // The identity may return its input without a graph.
         let Some(w) = leaf.grad_remove(&mut found) else { break };
         norm = length(&w);
         v = unit(w);
@@ -72,14 +73,14 @@ fn log_norms<const D: usize>(
     Ok(numbers(&norm)?.into_iter().map(f64::ln).collect())
 }
 
-/// `J v` by central differences, with a step that stays in the domain if there is one.
+/// `J v` by central differences, with a step that stays within the domain if possible.
 fn along<const D: usize>(
     f: Map<'_, D>,
     at: &Tensor<D>,
     v: &Tensor<D>,
 ) -> Result<Tensor<D>, FlowError> {
-    // The cube root of the spacing balances the rounding of the difference and its third-order
-    // error.
+    // The cube root of the spacing balances the rounding error of the difference and its
+    // third-order error.
     let root =
         if at.dtype() == DType::F64 { f64::EPSILON.cbrt() } else { f64::from(f32::EPSILON).cbrt() };
     let scale = length(at).add_scalar(1.0).mul_scalar(root);
@@ -87,7 +88,7 @@ fn along<const D: usize>(
     for _ in 0..SHORTER {
         let step = v.clone() * spread(scale.clone().mul_scalar(shorter), v.dims());
         let difference = f(at.clone() + step.clone()) - f(at.clone() - step);
-        // A map may have another shape behind it.
+        // The output of a map may have another shape.
         let dims = difference.dims();
         let slope = difference / spread(scale.clone().mul_scalar(2.0 * shorter), dims);
         if non_finite(slope.clone())?.is_none() {
@@ -100,7 +101,7 @@ fn along<const D: usize>(
 
 /// Length of each example, `[batch]`.
 fn length<const D: usize>(v: &Tensor<D>) -> Tensor<1> {
-    // Squares of the share of the largest element: they do not overflow.
+    // Squares of values relative to the largest element do not overflow.
     let dims = v.dims();
     let largest = v
         .clone()
@@ -119,7 +120,7 @@ fn unit<const D: usize>(v: Tensor<D>) -> Tensor<D> {
     v / length
 }
 
-/// One number for each example as a tensor of this shape.
+/// Expands one value for each example to a tensor of this shape.
 fn spread<const D: usize>(value: Tensor<1>, dims: [usize; D]) -> Tensor<D> {
     let ones: [usize; D] = std::array::from_fn(|axis| if axis == 0 { dims[0] } else { 1 });
     value.reshape(ones).expand(dims)

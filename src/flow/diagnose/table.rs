@@ -20,7 +20,7 @@ const HEAD: [&str; 13] = [
     "bad",
 ];
 
-/// A number in at most eight signs.
+/// A number in at most eight characters.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -37,7 +37,7 @@ fn range(range: &Range) -> String {
     format!("{}..{}", short(range.min), short(range.max))
 }
 
-/// A log-scale without what differences in float32 cannot tell from 0.
+/// A log-scale, rounded to 0 where float32 differences cannot distinguish it from 0.
 fn known(log_scale: f64) -> f64 {
     if log_scale.abs() < 1e-5 { 0.0 } else { log_scale }
 }
@@ -92,7 +92,7 @@ impl Display for Diagnosis {
         };
         line(f, HEAD)?;
         for (index, row) in rows.iter().enumerate() {
-            // A new chain after an empty line.
+            // An empty line precedes a new chain.
             if index > 0 && self.layers[index].starts_chain {
                 writeln!(f)?;
             }
