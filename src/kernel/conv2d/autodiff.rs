@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -16,8 +16,8 @@ use crate::kernel::node::backward;
 struct Conv2d;
 
 impl<B: NetworkOps> Backward<B, 3> for Conv2d {
-    /// `x`, the weights, `y` if a ReLU made it, and the stages: what precedes the convolution is
-    /// computed again.
+    /// `x`, the weights, `y` if it is the result of a ReLU, and the stages. The activation before
+    /// the convolution is recomputed.
     type State = (FloatTensor<B>, FloatTensor<B>, Option<FloatTensor<B>>, ConvStages);
 
     fn backward(

@@ -1,22 +1,23 @@
-//! Convolution of stride 1 with "same" padding, with the activations before and after it.
+//! Convolution with stride 1 and "same" padding, with the activations before and after it.
 //! ```text
 //! y[b, o, p] = f(Σ_{c, d} w[o, c, d]·v[b, c, p + d] + bias[o])
 //!
 //! v = x or concat_elu(x), 0 outside of the image       f(h) = h or max(h, 0)
 //! ```
-//! With [`Border::Channel`], `v` has one more channel, which is 1 outside of the image and 0
-//! inside.
+//! With [`Border::Channel`], `v` has one more channel, the border channel, which is 1 outside of
+//! the image and 0 inside.
 //!
 //! | symbol | meaning | shape |
 //! |---|---|---|
 //! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` before `concat_elu` |
 //! | `w` | weights, both sides odd | `[O, C, kh, kw]`, or `[O, C + 1, kh, kw]` with a border channel |
-//! | `bias` | | `[O]` |
-//! | `y` | | `[B, O, H, W]` |
+//! | `bias` | added to the sums | `[O]` |
+//! | `y` | result | `[B, O, H, W]` |
 //!
-//! burn's own convolution of the CPU rearranges images for a product of all taps, and computes the
-//! gradient of the weights as a convolution with few outputs; here rows of taps are products on
-//! shifted copies, and what the convolution sees is not stored. The algorithm heads `cpu/mod.rs`.
+//! burn's own convolution on the CPU unrolls images for one product over all taps, and computes the
+//! gradient of the weights as a convolution with few outputs. Here, each row of taps is a product
+//! with shifted copies of the image, and the activated input is not stored. `cpu/mod.rs` describes
+//! the algorithm.
 
 pub(super) mod autodiff;
 #[cfg(feature = "flex")]
@@ -34,17 +35,17 @@ use super::epilogue::Epilogue;
 use super::operands::{Checked, Operands, exactly, operands};
 use super::{NetworkOps, concat_elu, serve_networks};
 
-/// What precedes a convolution.
+/// The activation before a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PreActivation {
-    /// Nothing.
+    /// No activation.
     Identity,
     /// [`concat_elu`]: twice the channels.
     ConcatElu,
 }
 
 impl PreActivation {
-    /// How many channels it makes of one.
+    /// Number of channels that it makes from one.
     pub(crate) fn factor(self) -> usize {
         match self {
             Self::Identity => 1,
@@ -53,19 +54,19 @@ impl PreActivation {
     }
 }
 
-/// What a convolution sees outside of an image, at its border.
+/// The padding of a convolution: its input outside of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Border {
     /// Zeros.
     Zeros,
-    /// Zeros, and ones in a channel that is zero inside: without it a zero of the padding and a
-    /// zero of the data look alike. It is the last channel that the weights take, and not in `x`.
-    /// The `edge_bias` of Glow's released code.
+    /// Zeros, and a border channel that is 1 outside of the image and 0 inside. Without it, zeros
+    /// of the padding and zeros of the data look the same. It is the last input channel of the
+    /// weights, and not part of `x`. It is the `edge_bias` of Glow's released code.
     Channel,
 }
 
 impl Border {
-    /// How many channels it adds to those of `x`.
+    /// Number of channels that it adds to those of `x`.
     pub(crate) fn channels(self) -> usize {
         match self {
             Self::Zeros => 0,
@@ -74,22 +75,22 @@ impl Border {
     }
 }
 
-/// The stages of a convolution around its sums.
+/// The stages of a convolution besides its sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvStages {
-    /// What precedes it.
+    /// The activation before the convolution.
     pub before: PreActivation,
-    /// What it sees outside of an image.
+    /// The padding.
     pub border: Border,
-    /// What follows it.
+    /// The operation after the sums and the bias.
     pub epilogue: Epilogue,
 }
 
 impl ConvStages {
-    /// Nothing before, zeros around and nothing after.
+    /// No activation before, zero padding, and nothing after.
     pub const PLAIN: Self = Self::preceded_by(PreActivation::Identity);
 
-    /// Zeros around and nothing after.
+    /// An activation, zero padding, and nothing after.
     pub const fn preceded_by(before: PreActivation) -> Self {
         Self { before, border: Border::Zeros, epilogue: Epilogue::Nothing }
     }
@@ -122,8 +123,8 @@ fn check_forward(x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>, st
     };
 }
 
-/// Checks that the operands fit, those of the backward pass among them where there are any. `y`
-/// matters only if a ReLU made it.
+/// Checks that the operands fit, and those of the backward pass if there are any. `y` matters only
+/// if it is the result of a ReLU.
 fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
     let ([batch, channels, height, width], [outputs, _, kh, kw]) =
         (call.dims("x"), call.dims("weight"));
@@ -142,7 +143,7 @@ fn check<const N: usize>(call: Operands<N>, stages: ConvStages) -> Checked {
 /// The operation in plain tensor operations: its definition.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn reference(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -155,7 +156,7 @@ pub fn reference(
     let options = |padding| ConvOptions::new([1, 1], padding, [1, 1], 1);
     let y = match stages.border {
         Border::Zeros => module::conv2d(x, weight, bias, options([kh / 2, kw / 2])),
-        // The border channel's share is the same for every example.
+        // The contribution of the border channel is the same for every example.
         Border::Channel => {
             let [_, _, height, width] = x.dims();
             let own = weight.clone().narrow(1, 0, inputs - 1);
@@ -166,11 +167,12 @@ pub fn reference(
     if stages.epilogue == Epilogue::Relu { relu(y) } else { y }
 }
 
-/// What a convolution with a border channel gives for an image of zeros, with nothing after it:
+/// The result of a convolution with a border channel for an image of zeros, without an epilogue:
 /// `[1, O, H, W]`.
 ///
 /// # Panics
-/// If a side of the kernel is even, if the weights take no channel, or if the bias does not match.
+/// If a side of the kernel is even, if the weights have no input channel, or if the bias does not
+/// match.
 pub fn border_channel(
     weight: Tensor<4>,
     [height, width]: [usize; 2],
@@ -205,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition, channel and padding written out.
+    /// The definition, with the border channel and the padding as explicit tensors.
     #[test]
     fn the_border_is_one_more_channel() {
         let device = Device::flex();

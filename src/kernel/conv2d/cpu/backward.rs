@@ -1,4 +1,4 @@
-//! Gradients. Nothing is kept from the forward pass but its arguments.
+//! Backward pass. It uses only the arguments of the forward pass.
 
 use rayon::prelude::*;
 
@@ -11,23 +11,23 @@ use crate::kernel::remainder::lane_sum;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{Kernel, MultiplyAdd, Real};
 
-/// Outputs that a task sums the gradient of the bias for.
+/// Outputs for which one task sums the gradient of the bias.
 const BIASES: usize = 8;
 
-/// Which gradients to compute, and where to.
+/// The slices for the gradients. Only those that are given are computed.
 #[derive(Debug)]
 pub struct Gradients<'a, T> {
-    /// Of `x`.
+    /// Gradient of `x`.
     pub x: Option<&'a mut [T]>,
-    /// Of the weights.
+    /// Gradient of the weights.
     pub weight: Option<&'a mut [T]>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub bias: Option<&'a mut [T]>,
 }
 
 impl Conv2d {
-    /// Gradients from that of the sums: [`mask`](super::mask) takes that of what is rectified to
-    /// it.
+    /// Gradients from the gradient of the sums. [`mask`](super::mask) computes it from the gradient
+    /// of the result of a ReLU.
     ///
     /// # Panics
     /// If a slice does not have the length of its shape.
@@ -136,7 +136,7 @@ impl Conv2d {
 
 /// `gb[o] = Σ_{b, p} gy[b, o, p]` for some outputs.
 struct BiasGradient<'a, T> {
-    /// From the first of them on; an example has `length` numbers.
+    /// Starts at the first of these outputs; an example has `length` elements.
     gy: &'a [T],
     length: usize,
     gb: &'a mut [T],

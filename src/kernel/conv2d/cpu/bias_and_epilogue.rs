@@ -1,21 +1,21 @@
-//! What follows the sums: a bias and a ReLU.
+//! The stages after the sums: a bias and a ReLU.
 
 use rayon::prelude::*;
 
 use crate::kernel::epilogue::Epilogue;
 use crate::kernel::simd::{InstructionSet, Kernel, MultiplyAdd, Real};
 
-/// Numbers of a task: some 50 µs of memory traffic; to hand out less is no gain.
+/// Elements of a task: some 50 µs of memory traffic. Smaller tasks gain nothing.
 const TASK: usize = 1 << 16;
 
-/// What is added to the sums.
+/// The bias that is added to the sums.
 #[derive(Debug, Clone, Copy)]
 pub enum Bias<'a, T> {
-    /// Nothing.
+    /// No bias.
     Nothing,
-    /// A number for each output, `[O]`.
+    /// A value for each output, `[O]`.
     Outputs(&'a [T]),
-    /// A number for each output and pixel, in the order of the results.
+    /// A value for each output and pixel, in the order of the results.
     Pixels(&'a [T]),
 }
 
@@ -27,19 +27,19 @@ pub fn rectified<T: Real>(h: T) -> T {
 
 /// Adds the bias to planes of results and applies the epilogue.
 ///
-/// This follows the products: started from the bias, each product would read what the first one can
-/// overwrite.
+/// This is a pass after the products. If the products were added to the bias instead, each of them
+/// would have to read the result, which the first one can otherwise overwrite.
 pub struct BiasAndEpilogue<'a, T> {
-    /// Planes of `pixels` numbers.
+    /// Planes of `pixels` elements.
     pub y: &'a mut [T],
-    /// Of these planes alone.
+    /// The bias of these planes.
     pub bias: Bias<'a, T>,
     pub pixels: usize,
     pub epilogue: Epilogue,
 }
 
 impl<'a, T> Bias<'a, T> {
-    /// That of some outputs with planes of so many pixels.
+    /// The bias of some outputs with planes of `pixels` pixels.
     pub fn of(self, outputs: std::ops::Range<usize>, pixels: usize) -> Self {
         match self {
             Self::Nothing => Self::Nothing,
@@ -70,7 +70,7 @@ impl<T: Real> Kernel for BiasAndEpilogue<'_, T> {
     }
 }
 
-/// The gradient of a ReLU's input from that of its result `y`: 0 where that is 0.
+/// The gradient of a ReLU's input from the gradient of its result `y`: 0 where `y` is 0.
 ///
 /// # Panics
 /// If the lengths differ.

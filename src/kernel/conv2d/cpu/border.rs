@@ -1,4 +1,4 @@
-//! What the border channel adds to the results, and the gradient of its weights.
+//! The contribution of the border channel to the results, and the gradient of its weights.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use crate::kernel::scratch::{Aligned, Scratch, cut};
 use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
 use crate::kernel::transpose::Transpose;
 
-/// What it costs to sum a number up, in operations as fast as a product's.
+/// Cost of adding an element to a sum, in operations as fast as those of a matrix product.
 pub const SUMMING: usize = 16;
 
 impl Conv2d {
-    /// Runs `work` on the bias of each pixel, `[P][pitch]`, or `[O][P]` for no pitch.
+    /// Runs `work` on the bias of each pixel, `[P][pitch]`, or `[O][P]` without a pitch.
     pub(super) fn with_border_channel<T: Scratch>(
         &self,
         w: &[T],
@@ -28,7 +28,8 @@ impl Conv2d {
         let width = pitch.unwrap_or_else(|| outputs.next_multiple_of(LANES));
         let turned = if pitch.is_none() { outputs * pixels } else { 0 };
         let taps = self.taps();
-        // Not a thread's own memory: with many outputs it is as large as an image of results.
+        // Not the scratch memory of the thread: with many outputs it is as large as an image of
+        // results.
         let mut zeros = Aligned::zeros((1 + taps + pixels) * width + turned);
         let mut rest = &mut zeros[..];
         let start = cut(&mut rest, width);
@@ -56,14 +57,13 @@ impl Conv2d {
         work(Bias::Pixels(rest));
     }
 
-    /// Places of the kernel.
+    /// Number of taps of the kernel.
     fn taps(&self) -> usize {
         let [kh, kw] = self.shape.kernel;
         kh * kw
     }
 
-    /// For a place of the kernel, the pixels for which it lies inside of the image: rows and
-    /// columns.
+    /// The pixels for which a tap of the kernel lies inside of the image: rows and columns.
     fn inside(&self, tap: usize) -> [Range<usize>; 2] {
         let ConvShape { height, width, kernel: [kh, kw], .. } = self.shape;
         let along = |place: usize, side: usize, length: usize| {
@@ -73,7 +73,7 @@ impl Conv2d {
         [along(tap / kw, kh, height), along(tap % kw, kw, width)]
     }
 
-    /// Gradients of the bias and of the border channel's weights, which follow the others of an
+    /// Gradients of the bias and of the border channel's weights, which are the last of each
     /// output.
     pub(super) fn border_gradient<T: Scratch>(
         &self,
@@ -118,7 +118,7 @@ impl Conv2d {
         });
     }
 
-    /// The sum over the pixels for which a place of the kernel lies outside.
+    /// The sum over the pixels for which a tap of the kernel lies outside.
     fn outside<T: Real>(&self, tap: usize, image: &[T]) -> T {
         let [rows, columns] = self.inside(tap);
         let mut sum = T::zero();
@@ -133,7 +133,7 @@ impl Conv2d {
 /// The bias of each pixel, `[P][width]`.
 struct Map<'a, T> {
     conv: Conv2d,
-    /// Of a pixel away from the border.
+    /// The bias of a pixel away from the border.
     start: &'a [T],
     /// `[kh·kw][width]`.
     weights: &'a [T],
@@ -165,7 +165,7 @@ impl<T: Real> Kernel for Map<'_, T> {
     }
 }
 
-/// Adds numbers to sums.
+/// Adds elements to sums.
 struct Add<'a, T> {
     sum: &'a mut [T],
     numbers: &'a [T],

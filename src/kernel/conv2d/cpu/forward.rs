@@ -8,7 +8,7 @@ use super::{Border, Conv2d, ConvShape, ConvStages};
 use crate::kernel::parallel::items_per_task;
 use crate::kernel::scratch::Scratch;
 
-/// Batches below this many examples split their output channels too.
+/// Batches of fewer examples split their output channels too.
 const FEW: usize = 4;
 
 impl Conv2d {
@@ -35,11 +35,11 @@ impl Conv2d {
         }
     }
 
-    /// Biases of pixels are `[P][pitch]` for Winograd's algorithm, and `[O][P]` otherwise.
+    /// The biases of pixels are `[P][pitch]` for Winograd's algorithm, and `[O][P]` otherwise.
     fn forward_with<T: Scratch>(&self, x: &[T], w: &[T], bias: Bias<'_, T>, y: &mut [T]) {
         let (ConvShape { outputs, .. }, ConvStages { epilogue, .. }) = (self.shape, self.stages);
         if self.is_empty() {
-            // Nothing to sum; there may be something to write.
+            // There is nothing to sum, but there may be something to write.
             y.fill(T::zero());
             for y in y.chunks_exact_mut((outputs * self.pixels()).max(1)) {
                 self.set.dispatch(BiasAndEpilogue { y, bias, pixels: self.pixels(), epilogue });
@@ -74,8 +74,8 @@ impl Conv2d {
         });
     }
 
-    /// Channels of a result with so many that a task computes. Each task unrolls the input for
-    /// itself: worth it only where examples are few.
+    /// Number of channels that a task computes, of a result with `channels` channels. Each task
+    /// unrolls the input for itself, which pays only if there are few examples.
     pub(super) fn outputs_per_task(&self, channels: usize) -> usize {
         let worth = items_per_task(self.operations() / channels.max(1)).max(32);
         if self.shape.batch >= FEW {

@@ -8,41 +8,43 @@
 //! |---|---|---|
 //! | `x` | images | `[B, C, H, W]`, or `[B, C/2, H, W]` before [`PreActivation::ConcatElu`] |
 //! | `w` | weights, both sides odd | `[O, C, kh, kw]`, or `[O, C + 1, kh, kw]` with [`Border::Channel`] |
-//! | `bias` | | `[O]` |
-//! | `y` | | `[B, O, H, W]` |
+//! | `bias` | added to the sums | `[O]` |
+//! | `y` | result | `[B, O, H, W]` |
+//! | `gy` | gradient of `y` | `[B, O, H, W]` |
 //!
 //! # Algorithm
 //! The columns of the kernel are unrolled, its rows are not: every channel is copied once for each
 //! column, shifted by it, with zero rows above and below. Then the pixels that a row of the kernel
-//! meets are one contiguous run of that copy, so the convolution is a matrix product of depth
-//! `C·kw` for each row, read in place. The copies are a third of those of an unrolling of both for
-//! a 3x3 kernel; the activation is applied while copying and is never stored. 1x1 kernels without
-//! activation read `x` itself. 3x3 kernels between some tens of channels, or a dozen for small
-//! images, go through Winograd's algorithm instead, which has 4/9 of the multiplications: forward
-//! and for both gradients.
+//! covers are one contiguous run of that copy, so for each row of the kernel the convolution is a
+//! matrix product of depth `C·kw` that reads the copy in place. For a 3x3 kernel, the copies are a
+//! third of those of an unrolling of both rows and columns. The activation is applied during the
+//! copy and is never stored. 1x1 kernels without an activation read `x` itself. 3x3 kernels between
+//! some tens of channels, or a dozen for small images, use Winograd's algorithm instead, forward
+//! and for both gradients: it takes 4/9 of the multiplications.
 //!
-//! What the border channel adds is the same for every example: a bias of each pixel, computed once.
-//! Bias and ReLU are applied to results that are in the cache.
+//! The contribution of the border channel is the same for every example: a bias for each pixel,
+//! which is computed once. Bias and ReLU are applied to results while they are in the cache.
 //!
 //! The gradient of `x` is the convolution of `gy` with the mirrored, transposed weights, computed
-//! in the same ways; that of `w` is a product of the unrolled `v`, which is computed anew, and
+//! in the same ways. The gradient of `w` is a product of the unrolled `v`, which is recomputed, and
 //! `gy`, of depth `H·W`.
 //!
 //! # Cost
-//! `2·B·O·C·kh·kw·H·W` operations forward and for each of the two gradients, less with Winograd's
-//! algorithm. A thread holds a tile of an image: `64·kw` channels and about 512 pixels, or 16
-//! numbers for each channel of both sides and 32 to about 128 tiles of 2x2 pixels, and for the
-//! gradient of the weights 16 sums for each pair of channels.
+//! `2·B·O·C·kh·kw·H·W` operations for the forward pass and for each of the two gradients, fewer
+//! with Winograd's algorithm. A thread holds a tile of an image: `64·kw` channels and about 512
+//! pixels. With Winograd's algorithm it holds 16 elements for each channel on both sides and each
+//! of 32 to about 128 tiles of 2x2 pixels, and for the gradient of the weights 16 sums for each
+//! pair of channels.
 //!
 //! # Numerics
-//! Results do not depend on the number of threads: sums over the batch are taken in blocks fixed by
-//! the shape, added in order. `y` and the gradient of `x` do not depend on the other examples of a
-//! batch. In float32, errors are 3e-7 to 7e-7 of the largest number, with Winograd's algorithm as
-//! with direct sums.
+//! Results do not depend on the number of threads: sums over the batch are taken in blocks that
+//! depend only on the shape, and the blocks are added in order. `y` and the gradient of `x` do not
+//! depend on the other examples of a batch. In float32, errors are 3e-7 to 7e-7 of the largest
+//! element, with Winograd's algorithm as with direct sums.
 //!
 //! Relative to the sum of the absolute terms of a single result, the two algorithms differ where
-//! one pixel is far larger than its neighbours. Direct sums of `n` terms have an error of about `ε`
-//! and less than `√n·ε`, since roundings of both signs partly cancel. Winograd's algorithm
+//! one pixel is far larger than its neighbours. Direct sums of `n` terms have an error of about
+//! `ε`, and less than `√n·ε`, since roundings of both signs partly cancel. Winograd's algorithm
 //! multiplies sums of weights by sums of pixels, so each pixel of a window is combined with all
 //! nine weights of its channel and not only with its own: see `winograd/mod.rs`.
 
@@ -64,11 +66,12 @@ use crate::kernel::simd::InstructionSet;
 /// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvShape {
-    /// Examples `B`.
+    /// Number of examples `B`.
     pub batch: usize,
-    /// Channels `C` that the weights meet: after the activation, and without the border channel.
+    /// Number of channels `C` that the weights take: after the activation, without the border
+    /// channel.
     pub inputs: usize,
-    /// Channels `O`.
+    /// Number of channels `O`.
     pub outputs: usize,
     /// Rows `H`.
     pub height: usize,
@@ -78,7 +81,7 @@ pub struct ConvShape {
     pub kernel: [usize; 2],
 }
 
-/// Convolution. The formulas head this module.
+/// A convolution. The module has the formulas.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d {
     shape: ConvShape,
@@ -90,8 +93,8 @@ impl Conv2d {
     /// The convolution.
     ///
     /// # Panics
-    /// If a side of the kernel is even, or the inputs are odd in number after
-    /// [`PreActivation::ConcatElu`].
+    /// If a side of the kernel is even, or the number of inputs after [`PreActivation::ConcatElu`]
+    /// is odd.
     pub fn new(shape: ConvShape, stages: ConvStages, set: InstructionSet) -> Self {
         let [kh, kw] = shape.kernel;
         assert!(kh % 2 == 1 && kw % 2 == 1, "conv2d: kernel {:?} has an even side", shape.kernel);
@@ -104,29 +107,29 @@ impl Conv2d {
         self.shape.height * self.shape.width
     }
 
-    /// Numbers of an example of `x`.
+    /// Number of elements of an example of `x`.
     fn example_length(&self) -> usize {
         self.shape.inputs / self.stages.before.factor() * self.pixels()
     }
 
-    /// Weights of an output, those of the border channel included.
+    /// Number of weights of an output, including those of the border channel.
     fn weight_stride(&self) -> usize {
         let [kh, kw] = self.shape.kernel;
         (self.shape.inputs + self.stages.border.channels()) * kh * kw
     }
 
-    /// All weights but those of the border channel.
+    /// Number of weights without those of the border channel.
     fn own_weights(&self) -> usize {
         let [kh, kw] = self.shape.kernel;
         self.shape.outputs * self.shape.inputs * kh * kw
     }
 
-    /// Operations of an example, forward.
+    /// Operations of the forward pass of an example.
     fn operations(&self) -> usize {
         2 * self.own_weights() * self.pixels()
     }
 
-    /// Whether there is anything to sum or to write.
+    /// Whether there is nothing to sum or nothing to write.
     fn is_empty(&self) -> bool {
         self.shape.batch * self.example_length() == 0 || self.shape.outputs == 0
     }
@@ -145,8 +148,8 @@ impl Conv2d {
 }
 
 impl PreActivation {
-    /// The channel at a place of the unrolled order, which keeps `elu(x)` and `elu(−x)` of a
-    /// channel together, so that a block of channels of `x` is a block of the order.
+    /// The channel at a place of the unrolled order. This order keeps `elu(x)` and `elu(−x)` of a
+    /// channel together, so a block of channels of `x` is a block of the order.
     fn channel(self, place: usize, channels: usize) -> usize {
         match self {
             Self::Identity => place,

@@ -8,12 +8,12 @@ use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::simd::Real;
 use crate::kernel::transpose::Transpose;
 
-/// Channels, before the activation doubles them, that are unrolled at once.
+/// Channels that are unrolled at once, counted before the activation doubles them.
 const CHANNELS: usize = 64;
-/// Pixels of a tile, about.
+/// Approximate number of pixels of a tile.
 const PIXELS: usize = 512;
-/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. Inputs in the order of
-/// [`PreActivation::channel`].
+/// Weights `[kh][outputs][inputs·kw]`: a matrix for each row of the kernel. The inputs are in the
+/// order of [`PreActivation::channel`].
 pub struct PackedWeights<T> {
     weights: Vec<T>,
     inputs: usize,
@@ -37,8 +37,8 @@ impl<T: Real> PackedWeights<T> {
         Self { weights, inputs, outputs, unroll: conv.unroll(conv.stages.before) }
     }
 
-    /// The weights of the convolution that takes the gradient of the outputs to that of the inputs:
-    /// transposed and mirrored, the channels of the result in the order of
+    /// The weights of the convolution that computes the gradient of the inputs from that of the
+    /// outputs: transposed and mirrored. The channels of the result are in the order of
     /// [`PreActivation::channel`].
     pub fn backward(conv: &Conv2d, w: &[T]) -> Self {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = conv.shape;
@@ -67,17 +67,18 @@ impl<T: Real> PackedWeights<T> {
         Self { weights, inputs: outputs, outputs: inputs, unroll }
     }
 
-    /// Numbers that [`PackedWeights::run`] computes in.
+    /// Number of scratch elements that [`PackedWeights::run`] uses.
     pub fn scratch(&self) -> usize {
         self.unroll.scratch(self.inputs)
     }
 
-    /// Most rows of [`PackedWeights::run`].
+    /// Most rows in one call of [`PackedWeights::run`].
     pub fn tile_rows(&self) -> usize {
         tile_rows(self.unroll.height, self.unroll.width)
     }
 
-    /// Some output channels of a tile's rows: `out` has a row of `stride` numbers for each channel.
+    /// Computes some output channels of a tile's rows. `out` has a row of `stride` elements for
+    /// each channel.
     pub fn run(
         &self,
         x: &[T],
@@ -106,7 +107,8 @@ impl<T: Real> PackedWeights<T> {
     }
 }
 
-/// Copies a row of a kernel. One of known length is a few instructions, not a call.
+/// Copies a row of a kernel. If the length is a constant, the copy is a few instructions, not a
+/// call.
 #[inline]
 pub fn copy_row<T: Copy>(from: &[T], to: &mut [T]) {
     if let (Some(from), Some(to)) = (from.as_array::<3>(), to.as_mut_array::<3>()) {
@@ -118,13 +120,13 @@ pub fn copy_row<T: Copy>(from: &[T], to: &mut [T]) {
     }
 }
 
-/// Where a result goes.
+/// The slice for a result.
 pub struct Out<'a, T> {
     pub data: &'a mut [T],
     pub stride: usize,
 }
 
-/// Unrolled channels: a row of `stride` numbers for each channel and column of the kernel.
+/// Unrolled channels: a row of `stride` elements for each channel and column of the kernel.
 pub struct Unrolled<'a, T> {
     pub data: &'a [T],
     pub stride: usize,
@@ -136,31 +138,31 @@ impl Conv2d {
         Unroll { height, width, kernel, activation, set: self.set }
     }
 
-    /// The rows of an image in tiles of at most so many.
+    /// The rows of an image in tiles of at most `rows` rows.
     pub(super) fn tiles(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let height = self.shape.height;
         (0..height).step_by(rows).map(move |start| start..(start + rows).min(height))
     }
 }
 
-/// Most rows of a tile of about [`PIXELS`].
+/// Most rows of a tile of about [`PIXELS`] pixels.
 pub fn tile_rows(height: usize, width: usize) -> usize {
     let tiles = (height * width).div_ceil(PIXELS).clamp(1, height.max(1));
     height.div_ceil(tiles).max(1)
 }
 
 impl Unroll {
-    /// Whether the unrolled image is the image.
+    /// Whether the unrolled image is the image itself.
     fn is_copy(&self) -> bool {
         self.kernel == [1, 1] && self.activation == PreActivation::Identity
     }
 
-    /// Places of the largest of [`Unroll::blocks`].
+    /// Number of places of the largest of [`Unroll::blocks`].
     pub fn widest_block(&self, inputs: usize) -> usize {
         if self.is_copy() { inputs } else { inputs.min(CHANNELS * self.activation.factor()) }
     }
 
-    /// Numbers that [`Unroll::block`] writes, of a convolution with so many inputs.
+    /// Number of elements that [`Unroll::block`] writes, for a convolution with `inputs` inputs.
     pub fn scratch(&self, inputs: usize) -> usize {
         if self.is_copy() {
             return 0;
@@ -168,13 +170,13 @@ impl Unroll {
         self.widest_block(inputs) * self.kernel[1] * self.plane(tile_rows(self.height, self.width))
     }
 
-    /// Blocks of places of the unrolled order.
+    /// The unrolled order in blocks of places.
     pub fn blocks(&self, inputs: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let size = self.widest_block(inputs).max(1);
         (0..inputs).step_by(size).map(move |start| start..(start + size).min(inputs))
     }
 
-    /// A block of an example, for output rows `rows`.
+    /// Unrolls a block of an example, for the output rows `rows`.
     pub fn block<'a, T: Real>(
         &self,
         x: &'a [T],

@@ -1,4 +1,4 @@
-//! Channels of an image, activated and copied once for each column of the kernel.
+//! Channels of an image, with the activation, copied once for each column of the kernel.
 //! ```text
 //! out[c, s, r·W + j] = v[c, first + r − kh/2, j + s − kw/2]        0 outside of the image
 //! ```
@@ -20,18 +20,19 @@ pub struct Unroll {
 }
 
 impl Unroll {
-    /// Numbers of one copy of so many rows: those that the kernel meets above and below come along.
+    /// Number of elements of one copy of `rows` rows, including the rows above and below that the
+    /// kernel covers.
     pub fn plane(&self, rows: usize) -> usize {
         (rows + self.kernel[0] - 1) * self.width
     }
 
-    /// Unrolls channels, counted before the activation, for output rows `rows`. `channels` is their
-    /// numbers, one image plane each; `out` gets [`PreActivation::factor`] times as many, `kw`
-    /// planes each.
+    /// Unrolls channels for the output rows `rows`. `channels` holds their elements before the
+    /// activation, one image plane for each channel. `out` gets [`PreActivation::factor`] times as
+    /// many channels, with `kw` planes each.
     pub fn run<T: Real>(&self, channels: &[T], rows: Range<usize>, out: &mut [T]) {
         let [kh, kw] = self.kernel;
         let (above, side) = (kh / 2, kw / 2);
-        // Rows of the image, and the row of the plane that the first of them is.
+        // The rows of the image, and the row of the plane at which the first of them lies.
         let (first, last) = (rows.start.saturating_sub(above), (rows.end + above).min(self.height));
         let offset = first + above - rows.start;
         let (start, length) = (offset * self.width, (last - first) * self.width);
@@ -63,7 +64,7 @@ impl Unroll {
         }
     }
 
-    /// Makes the shifted copies of a channel from the one in the middle.
+    /// Makes the shifted copies of a channel from the copy in the middle.
     fn shift<T: Real>(&self, copies: &mut [T], plane: usize) {
         let side = self.kernel[1] / 2;
         let (left, rest) = copies.split_at_mut(side * plane);

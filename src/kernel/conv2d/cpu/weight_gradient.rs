@@ -2,7 +2,7 @@
 //! ```text
 //! gw[o, c, r, s] = Σ_{b, p} gy[b, o, p]·u[b, c, s, p + r·W]        u: the unrolled input
 //! ```
-//! A product wants one of its operands pixel by pixel: that one is transposed.
+//! A matrix product reads one of its operands pixel by pixel: that one is transposed.
 
 use rayon::prelude::*;
 
@@ -14,33 +14,32 @@ use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::LANES;
 use crate::kernel::transpose::Transpose;
 
-/// Pixels that a block of the batch has at least: what its partial sums cost is then small beside
-/// the products.
+/// Fewest pixels of a block of the batch: then the cost of its partial sums is small beside the
+/// products.
 const PIXELS_PER_BLOCK: usize = 1024;
 /// Most blocks of a batch.
 const BLOCKS: usize = 16;
 
-/// Sums of the batch's blocks that a task adds up.
+/// Number of sums over the blocks that a task adds up.
 const CHUNK: usize = 1 << 12;
 
-/// Transposing a number costs as much as so many multiplications with additions in a product.
+/// Cost of the transposition of an element, in multiply-adds of a product.
 const TRANSPOSITION: usize = 20;
 
 /// Which operand is transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transposed {
-    /// The gradient: sums are `[kh][C·kw][O]`.
+    /// The gradient: the sums are `[kh][C·kw][O]`.
     Gradient,
-    /// The unrolled input: sums are `[kh][O][C·kw]`.
+    /// The unrolled input: the sums are `[kh][O][C·kw]`.
     Input,
 }
 
 impl Conv2d {
-    /// The cheaper of the two, by a pixel's time in units of a multiplication with addition in a
-    /// product.
+    /// The cheaper of the two, by the cost of a pixel in multiply-adds of a product.
     fn transposed(&self) -> Transposed {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
-        // Products round their columns up to vectors, and have no use for fewer than two.
+        // Products round their columns up to vectors, and to at least two vectors.
         let rounded = |columns: usize| columns.next_multiple_of(16).max(32);
         let depth = inputs * kw;
         let gradient = kh * depth * rounded(outputs) + TRANSPOSITION * outputs;
@@ -48,8 +47,8 @@ impl Conv2d {
         if input < gradient { Transposed::Input } else { Transposed::Gradient }
     }
 
-    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are
-    /// added in order.
+    /// Overwrites `gw`. The batch is summed in blocks that depend only on the shape, and the blocks
+    /// are added in order.
     pub(super) fn weight_gradient<T: Scratch>(&self, x: &[T], gy: &[T], gw: &mut [T]) {
         let ConvShape { batch, outputs, .. } = self.shape;
         let pixels = self.pixels();
@@ -70,7 +69,7 @@ impl Conv2d {
                 },
             );
             let (total, rest) = sums.split_at_mut(size);
-            // Of one block there is nothing to add up.
+            // With one block there is nothing to add up.
             let worth = if rest.is_empty() { size } else { 1 };
             total.par_chunks_mut(CHUNK).enumerate().with_min_len(worth).for_each(
                 |(index, total)| {
@@ -174,11 +173,11 @@ impl Conv2d {
         });
     }
 
-    /// Puts sums into the order of the weights.
+    /// Copies sums into the order of the weights.
     fn unpack<T: Scratch>(&self, sums: &[T], gw: &mut [T]) {
         let ConvShape { inputs, outputs, kernel: [kh, kw], .. } = self.shape;
         let (depth, stride) = (inputs * kw, self.weight_stride());
-        // About as much as so many operations of a product for a number.
+        // The cost of an element is about that of this many operations of a product.
         let worth = items_per_task(LANES * kh * depth * TRANSPOSITION);
         gw.par_chunks_mut(LANES * stride).enumerate().with_min_len(worth).for_each(
             |(index, gw)| {

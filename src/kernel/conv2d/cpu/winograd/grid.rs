@@ -1,25 +1,27 @@
-//! Tiles of images, and the chunks of them that tasks compute.
+//! Tiles of images, and the chunks of tiles that tasks compute.
 
 use std::ops::Range;
 
-/// Most tiles of a chunk, about.
+/// Approximate largest number of tiles of a chunk.
 const TILES: usize = 128;
-/// Numbers for each place that a chunk holds, about, on both sides: more would leave the second
-/// cache.
+/// Approximate number of elements that a chunk holds for each place, on both sides: more would not
+/// fit into the second-level cache.
 const NUMBERS: usize = 16_384;
-/// Fewest, about, to which chunks shrink to be [`CHUNKS`]: products of fewer rows are slow.
+/// Approximate smallest number of tiles to which chunks shrink in order to be [`CHUNKS`]: products
+/// of fewer rows are slow.
 const FEWEST: usize = 32;
-/// Chunks that a batch is cut into where it has the tiles.
+/// Number of chunks into which a batch is cut if it has enough tiles.
 const CHUNKS: usize = 4;
 
-/// Images cut into tiles of 2x2 pixels, the last row and column of which may lie outside.
+/// Images cut into tiles of 2x2 pixels. The last row and column of tiles may extend beyond the
+/// image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
     pub height: usize,
     pub width: usize,
-    /// Images of a chunk, which has all of their rows unless it is one.
+    /// Number of images of a chunk. A chunk of several images has all of their rows.
     images: usize,
-    /// Rows of tiles of a chunk.
+    /// Number of rows of tiles of a chunk.
     rows: usize,
 }
 
@@ -32,12 +34,12 @@ pub struct Chunk {
 }
 
 impl Grid {
-    /// For a batch of images of so many channels on both sides.
+    /// The grid for a batch of images with `inputs` and `outputs` channels.
     pub fn new(batch: usize, height: usize, width: usize, [inputs, outputs]: [usize; 2]) -> Self {
         let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
         let tiles = rows * columns;
         let channels = inputs + outputs;
-        // Every chunk reads the weights again: they are not to weigh more than half of what it
+        // Every chunk reads the weights again, so they should be at most half of what a chunk
         // holds.
         let fit = (NUMBERS / channels).max(2 * inputs * outputs / channels);
         let most = (batch * tiles / CHUNKS).min(fit).clamp(FEWEST, TILES);
@@ -50,22 +52,22 @@ impl Grid {
         self.height * self.width
     }
 
-    /// Columns of tiles.
+    /// Number of columns of tiles.
     pub fn columns(&self) -> usize {
         self.width.div_ceil(2)
     }
 
-    /// Most tiles of a chunk.
+    /// Largest number of tiles of a chunk.
     pub fn most_tiles(&self) -> usize {
         self.images * self.rows * self.columns()
     }
 
-    /// Most pixels of an image in a chunk, with the rows above and below it.
+    /// Largest number of pixels of an image in a chunk, with the rows above and below it.
     pub fn most_pixels(&self) -> usize {
         (2 * self.rows + 2).min(self.height) * self.width
     }
 
-    /// Tiles of an image in a chunk.
+    /// Number of tiles of an image in a chunk.
     pub fn tiles(&self, chunk: &Chunk) -> usize {
         chunk.rows.len() * self.columns()
     }
@@ -75,7 +77,7 @@ impl Grid {
         2 * chunk.rows.start..(2 * chunk.rows.end).min(self.height)
     }
 
-    /// The same and those that the kernel meets beside them.
+    /// The rows of pixels of a chunk and their neighbours that the kernel covers.
     pub fn rows_met(&self, chunk: &Chunk) -> Range<usize> {
         (2 * chunk.rows.start).saturating_sub(1)..(2 * chunk.rows.end + 1).min(self.height)
     }
@@ -93,8 +95,8 @@ impl Grid {
         chunks
     }
 
-    /// The chunks of a batch with what they own of its images: for each image and channel a slice
-    /// of pixels.
+    /// The chunks of a batch, each with the part of the images that belongs to it: a slice of
+    /// pixels for each image and channel.
     pub fn cut<'a, T>(&self, data: &'a mut [T], batch: usize) -> Vec<(Chunk, Vec<&'a mut [T]>)> {
         let channels = data.len() / (batch * self.pixels());
         let chunks = self.chunks(batch);

@@ -1,44 +1,44 @@
-//! Images with the channels of a pixel side by side, which a vector holds.
+//! Images in which the channels of a pixel are contiguous, so that a vector holds them.
 
 use crate::kernel::simd::{Kernel, LANES, MultiplyAdd, Real};
 
 /// Channels of a pixel, in one part or in the two that `concat_elu` makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channels {
-    /// Of a part.
+    /// Number of channels of a part.
     pub n: usize,
     pub parts: usize,
 }
 
 impl Channels {
-    /// Of all parts.
+    /// Number of channels of all parts.
     pub fn total(&self) -> usize {
         self.n * self.parts
     }
 
-    /// Numbers from a pixel to the next one in a part's image: whole vectors. What follows the
-    /// channels is arbitrary.
+    /// Elements from a pixel to the next in the image of a part: whole vectors. The elements after
+    /// the channels are arbitrary.
     pub fn pitch(&self) -> usize {
         self.n.next_multiple_of(LANES)
     }
 
-    /// Numbers from a tile to the next one, whose parts lie side by side: whole vectors from the
-    /// start of each part fit.
+    /// Elements from a tile to the next. The parts of a tile are contiguous, and whole vectors fit
+    /// from the start of each part.
     pub fn stride(&self) -> usize {
         ((self.parts - 1) * self.n + self.pitch()).next_multiple_of(LANES)
     }
 }
 
-/// Numbers from one place to the next for so many of each, whole vectors: an odd number of vectors,
-/// as places that lie a power of two apart share a set of the cache, which has fewer ways than
-/// there are places.
+/// Elements from a place to the next, for `numbers` elements in each place: an odd number of whole
+/// vectors. Places that are a power of two apart would share a set of the cache, which has fewer
+/// ways than there are places.
 pub fn step(numbers: usize) -> usize {
     ((numbers / LANES) | 1) * LANES
 }
 
 /// `out[p, c] = x[c, p]`.
 pub struct ToPixels<'a, T> {
-    /// The channels' planes lie `stride` apart.
+    /// The planes of the channels are `stride` apart.
     pub x: &'a [T],
     pub stride: usize,
     pub channels: usize,
@@ -57,7 +57,7 @@ impl<T: Real> Kernel for ToPixels<'_, T> {
             let n = PIXELS.min(pixels - start);
             let out = &mut out[start * pitch..];
             for c in (0..channels).step_by(SIDE) {
-                // Channels that are not there repeat the last one.
+                // Channels beyond the last repeat the last one.
                 let mut rows = [x; SIDE];
                 for (k, row) in rows.iter_mut().enumerate() {
                     *row = &x[(c + k).min(channels - 1) * stride + start..][..n];
@@ -134,11 +134,11 @@ impl<T: Real> Kernel for FromPixels<'_, '_, T> {
     }
 }
 
-/// Pixels that all channels are transposed of, one block of channels after the other: a block fills
-/// a part of a pixel's line of the cache only.
+/// Pixels of which all channels are transposed, one block of channels after the other: a block
+/// fills only a part of a pixel's cache line.
 const PIXELS: usize = 128;
-/// Side of the blocks that are transposed: of these the compiler makes shuffles, where it scatters
-/// the numbers of larger ones.
+/// Side of the blocks that are transposed. The compiler turns blocks of this size into shuffles; it
+/// would scatter the elements of larger ones.
 const SIDE: usize = 4;
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Images to the places of their tiles.
+//! Transforms images to the places of their tiles.
 
 use super::grid::{Chunk, Grid};
 use super::layout::{Channels, ToPixels};
@@ -7,32 +7,32 @@ use crate::kernel::concat_elu::cpu::EluPairs;
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::InstructionSet;
 
-/// Places of tiles: the numbers of one from some tile on, and those of the next one, `step` further
-/// on.
+/// Places of tiles: the elements of one place from some tile on; those of the next place are `step`
+/// elements further on.
 #[derive(Debug)]
 pub struct Places<N> {
     pub numbers: N,
     pub step: usize,
 }
 
-/// Takes images of a chunk to places.
+/// Transforms the images of a chunk to places.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
     pub set: InstructionSet,
     pub grid: Grid,
-    /// Channels after the activation: two parts are those of `concat_elu`.
+    /// Channels after the activation: two parts if it is `concat_elu`.
     pub channels: Channels,
     pub chunk: &'a Chunk,
 }
 
 impl Load<'_> {
-    /// Numbers that [`Load::run`] computes in.
+    /// Number of scratch elements that [`Load::run`] uses.
     pub fn scratch(grid: &Grid, channels: Channels) -> usize {
         let images = if channels.parts == 2 { 3 } else { 1 };
         (images * grid.most_pixels() + grid.width) * channels.pitch()
     }
 
-    /// An image's channels: planes that follow each other.
+    /// Transforms the channels of an image, which are successive planes.
     pub fn run<T: Scratch>(&self, x: &[T], places: Places<&mut [T]>, mut scratch: &mut [T]) {
         let Self { set, grid, channels, chunk } = *self;
         let rows = grid.rows_met(chunk);
@@ -61,7 +61,7 @@ impl Load<'_> {
             (cut(&mut scratch, pixels * pitch), cut(&mut scratch, pixels * pitch));
         set.dispatch(EluPairs { x: image, positive, negative });
         set.dispatch(OfPixels { layout, image: positive, zeros, rows: rows.clone(), places });
-        // Behind the first part, whose last vector may reach into this one.
+        // Written after the first part, whose last vector may reach into this one.
         set.dispatch(OfPixels {
             layout,
             image: negative,

@@ -7,14 +7,14 @@
 //! Bᵀ d = d₀ − d₂, d₁ + d₂, d₂ − d₁, d₁ − d₃               Aᵀ m = m₀ + m₁ + m₂, m₁ − m₂ − m₃
 //! G w = w₀, (w₀ + w₁ + w₂)/2, (w₀ − w₁ + w₂)/2, w₂
 //! ```
-//! 16 multiplications give what 36 give directly; those of one place of a tile, over all channels
-//! and tiles, are a matrix product.
+//! 16 multiplications compute what takes 36 directly. A *place* is one of the 16 elements of a
+//! transformed tile; the products of one place, over all channels and tiles, are a matrix product.
 //!
 //! # Layout
-//! Images are transposed on the way in and out, so that a vector holds channels of one pixel: a
-//! tile is then 16 loads and as many stores, of any width of image, and tiles of several small
-//! images stand below each other in one product. A kernel that is turned by half a turn has the
-//! places of the kernel, the ends of rows and columns swapped.
+//! Images are transposed at the input and at the output, so that a vector holds channels of one
+//! pixel. A tile is then 16 loads and as many stores, whatever the width of the image, and the
+//! tiles of several small images are rows of one product. A kernel that is rotated by 180 degrees
+//! has the places of the kernel, with the ends of rows and columns swapped.
 //!
 //! # Numerics
 //! `B` and `A` hold 0 and ±1: they amplify rounding little, and sums have fewer terms. Relative to
@@ -28,11 +28,11 @@
 //! ```
 //! The bound for the gradient of `x` is that for `y`. Direct sums have an error of a few `ε` of
 //! `Σ abs w·abs x` over the pairs that are multiplied. The two differ where a pixel is far larger
-//! than its neighbours and its weight is far smaller than the others of its channel. With one
-//! weight in nine a thousandth of the others, a pixel of 10⁴ among ones costs up to 6e-5 of the sum
-//! of absolute terms in windows that contain it, and a pixel of 10⁶ up to 2e-3; direct sums lose
-//! 1e-6. Windows without the pixel are not affected. `tests/convolution_errors.rs` checks both
-//! bounds; `docs/design.md` says why the algorithm is not chosen by the spread of the data.
+//! than its neighbours and its weight is far smaller than the others of its channel. If one weight
+//! in nine is a thousandth of the others, a pixel of 10⁴ among ones costs up to 6e-5 of the sum of
+//! absolute terms in windows that contain it, and a pixel of 10⁶ up to 2e-3; direct sums lose 1e-6.
+//! Windows without the pixel are not affected. `tests/convolution_errors.rs` checks both bounds;
+//! `docs/design.md` explains why the algorithm is not chosen by the spread of the data.
 //!
 //! # Reference
 //! Lavin & Gray 2016, "Fast algorithms for convolutional neural networks".
@@ -50,17 +50,17 @@ use super::{Conv2d, ConvShape};
 use grid::Grid;
 use layout::Channels;
 
-/// Places of a tile of 4x4.
+/// Number of places of a tile of 4x4.
 const PLACES: usize = 16;
-/// Fewest channels, on both sides, for which it gains: of small images, and of larger ones, which
-/// direct sums serve better.
+/// Fewest channels, on both sides, for which it is faster: for small images, and for larger ones,
+/// which direct sums serve better.
 const CHANNELS: [usize; 2] = [12, 16];
 /// Most pixels of a small image.
 const SMALL: usize = 64;
 
 impl Conv2d {
-    /// Whether Winograd's algorithm gains. Not a matter of the batch, so that an example's results
-    /// are not either.
+    /// Whether Winograd's algorithm is faster. This does not depend on the batch, so the results of
+    /// an example do not depend on the batch either.
     pub(super) fn suits_winograd(&self) -> bool {
         let ConvShape { inputs, outputs, height, width, kernel, .. } = self.shape;
         let [small, large] = CHANNELS;

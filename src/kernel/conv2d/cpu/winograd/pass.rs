@@ -1,5 +1,5 @@
-//! Forward pass and the gradient of the input: one convolution with the weights one way and the
-//! other.
+//! Forward pass and gradient of the input: the same convolution, with the weights in one order or
+//! the other.
 
 use rayon::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::InstructionSet;
 
-/// Pixels of a strip of results, about.
+/// Approximate number of pixels of a strip of results.
 const STRIP: usize = 64;
 
 /// A convolution between channels.
@@ -28,11 +28,10 @@ struct Pass<'a, T> {
     to: Channels,
     /// Places of the weights, `[16][from][to]`.
     weights: &'a [T],
-    /// Of pixels: `[P][pitch]`.
+    /// The bias of pixels, `[P][pitch]`.
     bias: Bias<'a, T>,
     epilogue: Epilogue,
-    /// The images that an activation in front of the results saw, if their gradient goes through
-    /// it.
+    /// The inputs of the activation before the convolution, if the gradient passes through it.
     slopes: Option<&'a [T]>,
 }
 
@@ -142,7 +141,7 @@ impl<T: Scratch> Pass<'_, T> {
             Load { set, grid, channels: from, chunk }.run(x, places, scratch);
         }
         for place in 0..PLACES {
-            // Whole vectors of columns: products of fewer pack their operands.
+            // Whole vectors of columns: products with fewer columns pack their operands.
             let (n, depth) = (to.stride(), from.total());
             let met = Matrix::new(&met[place * of_met..], [tiles, depth], [from.stride(), 1]);
             let weights = Matrix::new(&self.weights[place * step(depth * n)..], [depth, n], [n, 1]);
@@ -157,8 +156,8 @@ impl<T: Scratch> Pass<'_, T> {
         }
     }
 
-    /// Results of an image of a chunk, some rows after the other: what is transposed is then still
-    /// in the first cache.
+    /// Writes the results of an image of a chunk, some rows at a time, so that they are still in
+    /// the first-level cache when they are transposed.
     fn store(
         &self,
         places: Places<&[T]>,
@@ -223,7 +222,7 @@ impl<T: Scratch> Pass<'_, T> {
     }
 }
 
-/// Rows of tiles that are computed to their end at once.
+/// Number of rows of tiles that are finished at once.
 fn strip(grid: &Grid) -> usize {
     (STRIP / (2 * grid.width)).max(1)
 }

@@ -1,4 +1,4 @@
-//! Tiles of an image to places and back.
+//! Transforms tiles of an image to places and back.
 
 use std::ops::Range;
 
@@ -8,18 +8,18 @@ use crate::kernel::epilogue::Epilogue;
 use crate::kernel::remainder::load;
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real};
 
-/// Tiles of an image's part, and where their places are.
+/// Tiles of a part of an image, and the layout of their places.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     pub height: usize,
     pub width: usize,
-    /// Rows of the image from this one on are there.
+    /// First row of the image that is present.
     pub first: usize,
-    /// Channels, in whole vectors: numbers from a pixel to the next one.
+    /// Channels, in whole vectors: elements from a pixel to the next.
     pub pitch: usize,
-    /// Numbers from a tile to the next one.
+    /// Elements from a tile to the next.
     pub stride: usize,
-    /// Numbers from a place to the next one.
+    /// Elements from a place to the next.
     pub step: usize,
 }
 
@@ -30,7 +30,7 @@ pub struct OfPixels<'a, T> {
     /// A row of zeros.
     pub zeros: &'a [T],
     pub rows: Range<usize>,
-    /// From the first tile on.
+    /// Starts at the first tile.
     pub places: &'a mut [T],
 }
 
@@ -91,7 +91,7 @@ pub struct OfResults<'a, T> {
     pub layout: Layout,
     pub image: &'a [T],
     pub rows: Range<usize>,
-    /// From the first tile on.
+    /// Starts at the first tile.
     pub places: &'a mut [T],
 }
 
@@ -134,9 +134,9 @@ impl<T: Real> Kernel for OfResults<'_, T> {
 /// `Aᵀ m A`, a bias and a ReLU: tiles of 2x2 results.
 pub struct ToResults<'a, T> {
     pub layout: Layout,
-    /// From the first tile on.
+    /// Starts at the first tile.
     pub places: &'a [T],
-    /// Of pixels: `[P][pitch]`.
+    /// The bias of pixels, `[P][pitch]`.
     pub bias: Bias<'a, T>,
     pub epilogue: Epilogue,
     pub rows: Range<usize>,

@@ -13,19 +13,19 @@ use crate::kernel::matmul::{Matrix, MatrixMut, Write, matmul};
 use crate::kernel::scratch::{Scratch, cut};
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// Tiles that a block of the batch has at least: what its partial sums cost is then small beside
-/// the products.
+/// Fewest tiles of a block of the batch: then the cost of its partial sums is small beside the
+/// products.
 const TILES: usize = 128;
 /// Most blocks of a batch.
 const BLOCKS: usize = 8;
-/// Tasks that channels are split for if there are fewer blocks.
+/// Number of tasks for which channels are split if there are fewer blocks.
 const TASKS: usize = 4;
 /// Fewest channels of a split.
 const SPLIT: usize = 16;
 
 impl Conv2d {
-    /// Overwrites `gw`. The batch is summed in blocks that depend on the shape alone, which are
-    /// added in order.
+    /// Overwrites `gw`. The batch is summed in blocks that depend only on the shape, and the blocks
+    /// are added in order.
     pub(in super::super) fn winograd_weight_gradient<T: Scratch>(
         &self,
         x: &[T],
@@ -38,7 +38,7 @@ impl Conv2d {
         let tiles = batch * height.div_ceil(2) * width.div_ceil(2);
         let blocks = (tiles / TILES).clamp(1, BLOCKS.min(chunks.len()));
         let blocks: Vec<&[Chunk]> = chunks.chunks(chunks.len().div_ceil(blocks)).collect();
-        // Channels, before the activation, of a task.
+        // Channels of a task, counted before the activation.
         let split = met.n.div_ceil(TASKS.div_ceil(blocks.len())).max(SPLIT).min(met.n);
         let splits = met.n.div_ceil(split);
         let size = 9 * split * met.parts * made.stride();
@@ -83,13 +83,13 @@ struct Block {
     grid: Grid,
     met: Channels,
     made: Channels,
-    /// Channels of `x`, and the first one of the block.
+    /// Number of channels of `x`, and the first channel of the block.
     channels: usize,
     first: usize,
 }
 
 impl Block {
-    /// Numbers of the sums for each place.
+    /// Number of elements of the sums for all places.
     fn places(&self) -> usize {
         PLACES * step(self.met.total() * self.made.stride())
     }
@@ -103,7 +103,7 @@ impl Block {
             + self.places()
     }
 
-    /// Adds a chunk's products to the sums, `[16][channels of v][stride]`.
+    /// Adds the products of a chunk to the sums, `[16][channels of v][stride]`.
     fn add<T: Scratch>(
         &self,
         x: &[T],
@@ -163,8 +163,8 @@ impl Block {
     }
 }
 
-/// `Gᵀ m G` of sums, `[16][rows][stride]` to `[stride / 16][rows][9][16]`: in the order in which
-/// they are added to those of other blocks.
+/// `Gᵀ m G` of sums, `[16][rows][stride]` to `[stride / 16][rows][9][16]`, the order in which they
+/// are added to those of other blocks.
 struct ToWeights<'a, T> {
     places: &'a [T],
     rows: usize,
@@ -203,7 +203,7 @@ impl<T: Real> Kernel for ToWeights<'_, T> {
     }
 }
 
-/// The tasks' sums, `size` numbers each: those of a block's splits lie together.
+/// The sums of the tasks, `size` elements each; those of the splits of a block are contiguous.
 #[derive(Debug, Clone, Copy)]
 struct Sums<'a, T> {
     sums: &'a [T],
@@ -216,11 +216,11 @@ struct Sums<'a, T> {
 /// Adds the sums of all blocks, for a vector of outputs.
 struct Total<'a, T> {
     sums: Sums<'a, T>,
-    /// The vector.
+    /// Index of the vector.
     index: usize,
     /// `[outputs][stride]`, of which `[inputs][9]` are written.
     gw: &'a mut [T],
-    /// Numbers from an output to the next one.
+    /// Elements from an output to the next.
     stride: usize,
 }
 

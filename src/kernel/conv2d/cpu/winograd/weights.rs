@@ -1,4 +1,4 @@
-//! Weights to places.
+//! Transforms weights to places.
 
 use rayon::prelude::*;
 
@@ -7,17 +7,17 @@ use super::layout::step;
 use super::transform::of_weights;
 use crate::kernel::simd::{InstructionSet, Kernel, LANES, MultiplyAdd, Real};
 
-/// Rows of weights of a task.
+/// Number of rows of weights of a task.
 const ROWS: usize = 8;
 
-/// Where the kernels of a matrix of channels are: `[rows][columns]`, 9 numbers each.
+/// The layout of the kernels of a matrix of channels: `[rows][columns]`, 9 elements each.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernels {
     pub rows: usize,
     pub columns: usize,
-    /// Numbers from a kernel to that of the next row and of the next column.
+    /// Elements from a kernel to that of the next row and to that of the next column.
     pub strides: [usize; 2],
-    /// Whether they are turned by half a turn.
+    /// Whether they are rotated by 180 degrees.
     pub mirrored: bool,
 }
 
@@ -37,7 +37,7 @@ pub fn transform<T: Real>(
             task.push(rows);
         }
     }
-    // About 100 operations for a kernel, were they as fast as a product's.
+    // About 100 operations per kernel, if they were as fast as those of a product.
     let worth = (40_000 / (ROWS * kernels.columns)).max(1);
     tasks.into_par_iter().enumerate().with_min_len(worth).for_each(|(index, mut places)| {
         set.dispatch(OfWeights { w, kernels, first: index * ROWS, stride, places: &mut places });
@@ -79,7 +79,7 @@ impl<T: Real> Kernel for OfWeights<'_, '_, T> {
                     for (r, place) in
                         of_weights(&[half[0][s], half[1][s], half[2][s]]).iter().enumerate()
                     {
-                        // A turn swaps the ends, and leaves their sum.
+                        // The rotation swaps the ends and keeps the sum.
                         let turned = [3, 1, 2, 0];
                         let at = if mirrored { 4 * turned[r] + turned[s] } else { 4 * r + s };
                         places[at][row * stride + column..][..LANES].copy_from_slice(place);
