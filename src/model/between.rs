@@ -1,4 +1,4 @@
-//! What precedes every layer of a flow on vectors.
+//! The layers that precede every coupling or autoregressive layer of a flow on vectors.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -8,16 +8,16 @@ use crate::error::ConfigError;
 use crate::linear::{ActNorm, ActNormConfig, Conv1x1, Conv1x1Config};
 use crate::tensor::limit::sum;
 
-/// What precedes every layer of a flow on vectors.
+/// The layers that precede every coupling or autoregressive layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Between {
-    /// Nothing.
+    /// None.
     Nothing,
-    /// A norm that is started from data: for data of any scale.
+    /// A norm that is initialised from data, for data of any scale.
     Norm,
-    /// That norm and a matrix over all numbers, which starts as a random rotation: for more than a
-    /// few numbers, of which an alternation of halves would let those of one half meet only through
-    /// the other.
+    /// A norm, and a matrix over all elements that is initialised as a random orthogonal matrix.
+    /// Use it for vectors of more than a few elements: with alternating halves alone, the elements
+    /// of one half would interact only through the other half.
     NormAndMatrix,
 }
 
@@ -25,7 +25,7 @@ pub enum Between {
 pub type BetweenLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
 
 impl Between {
-    /// Parameters of the layers for vectors of `dims` numbers.
+    /// Number of parameters of the layers for vectors of `dims` elements.
     pub(crate) fn num_params(self, dims: usize) -> Result<usize, ConfigError> {
         let norm = || ActNormConfig::new().num_params(dims);
         Ok(match self {
@@ -35,7 +35,7 @@ impl Between {
         })
     }
 
-    /// The layers for vectors of `dims` numbers.
+    /// The layers for vectors of `dims` elements.
     pub(crate) fn init(self, dims: usize, device: &Device) -> BetweenLayers {
         let norm = || built(&ActNormConfig::new(), [1, dims], device);
         match self {

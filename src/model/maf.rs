@@ -1,18 +1,18 @@
-//! Masked autoregressive flow on vectors: every number is transformed given all before it, in
-//! alternating directions.
+//! Masked autoregressive flow on vectors: every element is transformed given all elements before
+//! it, in alternating orders.
 //! ```text
 //! n_layers times      norm and matrix, or not ([`Between`])
 //!                     masked autoregressive layer of a law     theta = made(x, context)
 //! prior               standard normal
 //! ```
-//! Orders alternate: as the numbers stand, then last to first, and so on.
+//! Orders alternate: natural, reversed, natural, and so on.
 //!
 //! # Cost
-//! Densities: one pass of each network. Samples: `dims` passes of each. Layer for layer more
-//! expressive than couplings, which keep a half.
+//! Densities: one pass of each network. Samples: `dims` passes of each. A layer is more expressive
+//! than a coupling, which leaves half of the elements unchanged.
 //!
 //! # Reference
-//! Papamakarios et al. 2017. Differs: laws other than the affine one; ActNorm in place of batch
+//! Papamakarios et al. 2017. Differs: other laws than the affine one; ActNorm instead of batch
 //! normalisation.
 //!
 //! # Example
@@ -49,16 +49,16 @@ use crate::tensor::limit::{product, sum};
 /// The model. Built by [`MafConfig::init`].
 pub type Maf<C = ()> = Flow<Vec<MafStep>, StandardNormal, 2, C>;
 
-/// One autoregressive layer with what stands before it.
+/// One autoregressive layer and the layers that precede it.
 pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
 
 /// Configuration of [`Maf`].
 #[derive(Config, Debug)]
 pub struct MafConfig {
-    /// Elements of a vector. A single element needs a law that bends or a condition: with affine
-    /// layers the model would only be a normal distribution.
+    /// Number of elements of a vector. A single element needs a nonlinear law or a condition: with
+    /// affine layers the model would only be a normal distribution.
     pub dims: usize,
-    /// Autoregressive layers.
+    /// Number of autoregressive layers.
     #[config(default = 5)]
     pub n_layers: usize,
     /// Width of each hidden layer of the networks.
@@ -70,20 +70,23 @@ pub struct MafConfig {
     /// Law of the layers.
     #[config(default = "AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential))")]
     pub law: AnyLawConfig,
-    /// What stands before every layer.
+    /// The layers that precede every autoregressive layer.
     #[config(default = "Between::Norm")]
     pub between: Between,
-    /// Numbers of the condition; `None`: no condition.
+    /// Number of elements of the condition; `None`: no condition.
     pub d_context: Option<usize>,
 }
 
 impl MafConfig {
-    /// Whether the configuration describes a model.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the model, counted without making it.
+    /// Number of parameters of the model, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -95,7 +98,7 @@ impl MafConfig {
         ConfigError::parameters("MafConfig", product([self.n_layers, layer]), sizes)
     }
 
-    /// Autoregressive layer number `layer`.
+    /// Autoregressive layer `layer`.
     fn layer(&self, layer: usize) -> MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig> {
         let order = if layer.is_multiple_of(2) { Order::Natural } else { Order::Reversed };
         let net =
@@ -103,12 +106,12 @@ impl MafConfig {
         MaskedAutoregressiveConfig::new(self.law.clone(), net)
     }
 
-    /// Where the layers are built.
+    /// The site of the layers.
     fn site(&self, device: &Device) -> Site<2> {
         Site::described([1, self.dims], ContextShape::vector(self.d_context), device)
     }
 
-    /// The layers, for a flow with another prior or as a part of a larger one.
+    /// The layers, not yet initialised, for a flow with another prior or as a part of a larger one.
     ///
     /// # Errors
     /// Those of [`MafConfig::num_params`].
@@ -133,7 +136,7 @@ impl MafConfig {
         }
     }
 
-    /// The model before its start.
+    /// The model, not yet initialised.
     ///
     /// # Panics
     /// If [`MafConfig::try_init`] is an error.
@@ -144,12 +147,15 @@ impl MafConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none without a condition.
+    /// The model, not yet initialised.
+    ///
+    /// # Errors
+    /// Those of [`MafConfig::num_params`]; a configuration with a condition is an error too.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<Maf>, ConfigError> {
         Ok(Flow::new(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 
-    /// The model given a condition of `d_context` numbers, before its start.
+    /// The model given a condition of `d_context` elements, not yet initialised.
     ///
     /// # Panics
     /// If [`MafConfig::try_init_given`] is an error.
@@ -160,8 +166,10 @@ impl MafConfig {
         }
     }
 
-    /// The model given a condition of `d_context` numbers, before its start, or why the
-    /// configuration describes none.
+    /// The model given a condition of `d_context` elements, not yet initialised.
+    ///
+    /// # Errors
+    /// Those of [`MafConfig::num_params`]; a configuration without a condition is an error too.
     pub fn try_init_given(&self, device: &Device) -> Result<Uninit<Maf<Tensor<2>>>, ConfigError> {
         Ok(Flow::new_given(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }

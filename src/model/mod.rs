@@ -1,4 +1,4 @@
-//! Models made of the crate's blocks.
+//! Models built from the blocks of this crate.
 
 pub mod between;
 pub mod flow_plus_plus;

@@ -1,4 +1,4 @@
-//! RealNVP on vectors: couplings of alternating halves, with dense networks. A flow for points of a
+//! RealNVP on vectors: couplings with alternating halves and dense networks. A flow for points in a
 //! plane and for tables.
 //! ```text
 //! n_couplings times   norm and matrix, or not ([`Between`])
@@ -8,12 +8,12 @@
 //! prior               standard normal
 //! ```
 //! # Cost
-//! Forward and inverse: one pass of each network. The affine law and the spline invert in closed
-//! form, MixLogCDF by a search.
+//! Forward and inverse: one pass of each network. The affine law and the spline have an inverse in
+//! closed form; MixLogCDF is inverted by root finding.
 //!
 //! # Reference
-//! Dinh et al. 2017. Differs: vectors, not images; laws other than the affine one; ActNorm in place
-//! of batch normalisation.
+//! Dinh et al. 2017. Differs: vectors instead of images; other laws than the affine one; ActNorm
+//! instead of batch normalisation.
 //!
 //! # Example
 //! ```
@@ -55,15 +55,15 @@ use crate::tensor::limit::{product, sum};
 /// The model. Built by [`RealNvpConfig::init`].
 pub type RealNvp<C = ()> = Flow<Vec<RealNvpStep>, StandardNormal, 2, C>;
 
-/// One coupling with what surrounds it.
+/// One coupling, the layers that precede it, and a swap.
 pub type RealNvpStep = (BetweenLayers, Coupling<AnyLaw, Mlp>, Swap);
 
 /// Configuration of [`RealNvp`].
 #[derive(Config, Debug)]
 pub struct RealNvpConfig {
-    /// Numbers of a vector, at least 2.
+    /// Number of elements of a vector, at least 2.
     pub dims: usize,
-    /// Couplings.
+    /// Number of couplings.
     #[config(default = 8)]
     pub n_couplings: usize,
     /// Width of each hidden layer of the networks.
@@ -75,26 +75,29 @@ pub struct RealNvpConfig {
     /// Law of the couplings.
     #[config(default = "AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential))")]
     pub law: AnyLawConfig,
-    /// What stands before every coupling.
+    /// The layers that precede every coupling.
     #[config(default = "Between::Norm")]
     pub between: Between,
-    /// Numbers of the condition; `None`: no condition.
+    /// Number of elements of the condition; `None`: no condition.
     pub d_context: Option<usize>,
 }
 
 impl RealNvpConfig {
-    /// Points of a plane, as other libraries' benchmarks have it: eight affine couplings, two
-    /// layers of 64 ReLUs, nothing between.
+    /// The model of points in a plane that other libraries' benchmarks use: eight affine couplings,
+    /// two hidden layers of 64 units with ReLU, no layers between the couplings.
     pub fn plane() -> Self {
         Self::new(2).with_activation(Activation::Relu).with_between(Between::Nothing)
     }
 
-    /// Whether the configuration describes a model.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the model, counted without making it.
+    /// Number of parameters of the model, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -117,12 +120,12 @@ impl RealNvpConfig {
         CouplingConfig::new(self.law.clone(), net)
     }
 
-    /// Where the layers are built.
+    /// The site of the layers.
     fn site(&self, device: &Device) -> Site<2> {
         Site::described([1, self.dims], ContextShape::vector(self.d_context), device)
     }
 
-    /// The layers, for a flow with another prior or as a part of a larger one.
+    /// The layers, not yet initialised, for a flow with another prior or as a part of a larger one.
     ///
     /// # Errors
     /// Those of [`RealNvpConfig::num_params`].
@@ -147,7 +150,7 @@ impl RealNvpConfig {
         }
     }
 
-    /// The model before its start.
+    /// The model, not yet initialised.
     ///
     /// # Panics
     /// If [`RealNvpConfig::try_init`] is an error.
@@ -158,12 +161,15 @@ impl RealNvpConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none without a condition.
+    /// The model, not yet initialised.
+    ///
+    /// # Errors
+    /// Those of [`RealNvpConfig::num_params`]; a configuration with a condition is an error too.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<RealNvp>, ConfigError> {
         Ok(Flow::new(self.try_init_layers(device)?, StandardNormal::new(), [1, self.dims])?)
     }
 
-    /// The model given a condition of `d_context` numbers, before its start.
+    /// The model given a condition of `d_context` elements, not yet initialised.
     ///
     /// # Panics
     /// If [`RealNvpConfig::try_init_given`] is an error.
@@ -174,8 +180,10 @@ impl RealNvpConfig {
         }
     }
 
-    /// The model given a condition of `d_context` numbers, before its start, or why the
-    /// configuration describes none.
+    /// The model given a condition of `d_context` elements, not yet initialised.
+    ///
+    /// # Errors
+    /// Those of [`RealNvpConfig::num_params`]; a configuration without a condition is an error too.
     pub fn try_init_given(
         &self,
         device: &Device,

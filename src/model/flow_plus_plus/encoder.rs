@@ -1,4 +1,4 @@
-//! The network that tells the dequantization noise about the image.
+//! The network that conditions the dequantization noise on the image.
 //! ```text
 //! h = partition(x)                       [B, 2C, H, W/2]: both halves side by side
 //! h = conv3x3(h)                         A channels
@@ -7,8 +7,9 @@
 //!   NormedConv       h = norm(gated_conv(h))
 //!   Attention        h = norm(gated_conv(h));  h = norm(gated_attention(h, p))
 //! ```
-//! `p [1, A, H, W/2]`, from N(0, 0.01²), are the positions, shared by all blocks. The output has
-//! the shape of one half, so that every coupling of the noise flow can add it.
+//! `p [1, A, H, W/2]`, from N(0, 0.01²), is the positional embedding, shared by all blocks. The
+//! output has the shape of one half, so every coupling of the noise flow can use it as its
+//! condition.
 //!
 //! # Reference
 //! The released code of Ho et al. 2019: three `Conv` for CIFAR-10, eight `Attention` for 32x32
@@ -30,16 +31,16 @@ use crate::reshape::{Partition, PartitionConfig, Pattern};
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
 
-/// What a block of the encoder is.
+/// Kind of a block of the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EncoderBlock {
     /// A gated convolution.
     Conv,
     /// A gated convolution and a norm.
     NormedConv,
-    /// A gated convolution and gated self-attention, each with a norm behind it.
+    /// A gated convolution and gated self-attention, each followed by a norm.
     Attention {
-        /// Heads; divides the channels.
+        /// Number of heads, which divides the number of channels.
         heads: usize,
     },
 }
@@ -51,24 +52,27 @@ pub struct FlowPlusPlusEncoderConfig {
     pub pattern: Pattern,
     /// Shape `[C, H, W]` of one half of an image.
     pub half: [usize; 3],
-    /// Channels `A` of the context.
+    /// Number of channels `A` of the context.
     pub n_context: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub n_blocks: usize,
-    /// What each of them is.
+    /// Kind of the blocks.
     pub block: EncoderBlock,
-    /// Dropout, starts and weights of the convolutions.
+    /// Dropout, initialisation and weights of the convolutions.
     #[config(default = "ConvStyle::default()")]
     pub style: ConvStyle,
 }
 
 impl FlowPlusPlusEncoderConfig {
-    /// Whether the configuration describes a network.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the network, counted without making it.
+    /// Number of parameters of the network, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -164,11 +168,11 @@ pub struct FlowPlusPlusEncoder {
     pub partition: Partition,
     /// 3x3, `2C -> A`.
     pub input: DataInitConv,
-    /// Positions `p`, `[1, A, H, W/2]`, for attention.
+    /// Positional embedding `p`, `[1, A, H, W/2]`, for attention.
     pub positions: Option<Param<Tensor<4>>>,
     /// Gated convolutions without norms, first to last.
     pub blocks: Vec<GatedConv>,
-    /// Blocks with norms behind them, first to last.
+    /// Blocks with norms, first to last.
     pub normed_blocks: Vec<GatedBlock>,
 }
 

@@ -1,4 +1,4 @@
-//! Flow++: images as a stack of MixLogCDF couplings behind variational dequantization.
+//! Flow++: variational dequantization followed by a stack of MixLogCDF couplings, for images.
 //! ```text
 //! levels [B, C, H, W]
 //!   dequantization    y = (x + u)/M,  u = flow(ε | context(x))                       a bound
@@ -19,19 +19,19 @@
 //! | [`FlowPlusPlusConfig::imagenet64`], [`FlowPlusPlusConfig::celeba64`] | 3x64x64 | squeeze, stripes 4; twice: squeeze, channels 2; stripes 2 | 96 | 16 | 4 | 72,703,528 of 73,489,960 |
 //! | [`FlowPlusPlusConfig::celeba128`] | 3x128x128 | two squeezes, then as before | 96 | 12 | 4 | 119,645,224 of 122,790,952 |
 //!
-//! "Of": the released code counts position embeddings in the noise flow of these two that nothing
-//! reads. Here there are none.
+//! Parameters "of": the released code counts positional embeddings in the noise flow of these
+//! models that are never read. Here they do not exist.
 //!
-//! [`FlowPlusPlus`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what
-//! can be asked of it.
+//! [`FlowPlusPlus`] is a [`Flow`] with a dequantization. The methods are those of
+//! [`Density`](crate::Density).
 //!
 //! # Reference
-//! Ho et al. 2019. All but `tiny` and `small` follow the released code layer by layer, with two
-//! exceptions. The order of parameters within a layer differs. So does the start of positions that
-//! are nearly constant in the first batch, such as a dark border: the released code enlarges their
-//! noise to variance 1 ([`ConstantChannel`](crate::ConstantChannel)). `small` is the same model at
-//! a size for one machine, with a true checkerboard, a larger variance floor in the norms and
-//! starts that ignore the data.
+//! Ho et al. 2019. All models but `tiny` and `small` follow the released code layer by layer, with
+//! two exceptions. The order of parameters within a layer differs. The initialisation of positions
+//! that are nearly constant in the first batch, such as a dark border, differs too: the released
+//! code enlarges their noise to variance 1 ([`ConstantChannel`](crate::ConstantChannel)). `small`
+//! is the same model at a size for a single machine, with a true checkerboard, a larger variance
+//! floor in the norms and an initialisation of the networks that ignores the data.
 
 pub mod config;
 pub mod encoder;
@@ -58,10 +58,10 @@ use crate::reshape::{Partition, Squeeze, Swap};
 /// The model. Built by [`FlowPlusPlusConfig::init`].
 pub type FlowPlusPlus = Flow<FlowPlusPlusLayers, StandardNormal, 4, (), FlowPlusPlusDequantization>;
 
-/// From dequantized images to latents: the logit, then the stages.
+/// Maps dequantized images to latents: the logit, then the stages.
 pub type FlowPlusPlusLayers = (Logit, Vec<Stage>);
 
-/// One coupling with what surrounds it.
+/// One coupling, with the norm and the matrix that precede it and the swap that follows.
 pub type Step = (PositionNorm<4>, Option<ChannelMatrix>, Coupling<AnyLaw, GatedNet>, Swap);
 
 /// The flow of the dequantization noise.
@@ -81,7 +81,7 @@ crate::chain! {
 }
 
 crate::choice! {
-    /// The dequantization that a configuration chooses.
+    /// The dequantization chosen by a configuration.
     pub enum FlowPlusPlusDequantization: Surjection<4> {
         /// Uniform noise (the paper's ablation).
         Uniform(UniformDequantization),
@@ -91,7 +91,7 @@ crate::choice! {
 }
 
 impl FlowPlusPlusDequantization {
-    /// Levels of the data.
+    /// Number of levels of the data.
     pub fn n_levels(&self) -> usize {
         match self {
             Self::Uniform(inner) => inner.n_levels(),

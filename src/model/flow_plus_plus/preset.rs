@@ -1,4 +1,4 @@
-//! Named pairs of a model and the training that goes with it.
+//! Named pairs of a model and its training.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::train::{EmaDecay, GradientUnit, Schedule, TrainerConfig};
 pub enum Preset {
     /// Learns within minutes on two cores.
     Tiny,
-    /// The CIFAR-10 model at a size for one machine.
+    /// The CIFAR-10 model at a size for a single machine.
     Small,
     /// The paper's CIFAR-10 model.
     Cifar10,
@@ -25,13 +25,13 @@ pub enum Preset {
     CelebA128,
 }
 
-/// A name that is no preset's.
+/// A name that no preset has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no preset is named `{name}`; there are tiny, small, cifar10, imagenet32, imagenet64, celeba64 and celeba128"
 )]
 pub struct UnknownPreset {
-    /// The name.
+    /// The unknown name.
     pub name: String,
 }
 
@@ -51,7 +51,7 @@ impl Display for Preset {
 }
 
 impl Preset {
-    /// All of them.
+    /// All presets.
     pub const ALL: [Self; 7] = [
         Self::Tiny,
         Self::Small,
@@ -87,8 +87,9 @@ impl Preset {
         }
     }
 
-    /// Its training. The released models: clip at 1 of the loss in nats, average 0.999
-    /// (`imagenet32`: 0.999222), and the released code's rates:
+    /// The training of the model. Released models: gradients clipped at 1 in the unit of the loss
+    /// in nats, average 0.999 (`imagenet32`: 0.999222), and the learning rates of the released
+    /// code:
     ///
     /// | preset | peak | after updates | from update 50,000 on |
     /// |---|---|---|---|
@@ -98,11 +99,12 @@ impl Preset {
     /// | `celeba64` | 4e-5 | 20,000 | times 0.9995 an update down to 1e-5 |
     /// | `celeba128` | 1e-5 | 50,000 | |
     ///
-    /// Differs: the code for 64x64 ImageNet jumps to 3e-4 at update 55,000 where the decay has come
-    /// to 3.1e-4, and from update 230,000 on goes on at 1e-5, then 1e-6, each after another
-    /// warm-up, against NaN. `small`: 1e-3 after 100 updates, clip at 1 of the loss in bits/dim,
-    /// the last weights, as the PyTorch program that it is compared with. `tiny`: 3e-3 after 50
-    /// updates, the same clip, and an average that forgets the start, since its runs are short.
+    /// Differs: the code for 64x64 ImageNet jumps to 3e-4 at update 55,000, where the decay has
+    /// reached 3.1e-4. From update 230,000 on it continues at 1e-5, then at 1e-6, each after
+    /// another warm-up, to avoid NaN. `small`: 1e-3 after 100 updates, gradients clipped at 1 in
+    /// the unit of the loss in bits/dim, and the last weights, as in the PyTorch program that it is
+    /// compared with. `tiny`: 3e-3 after 50 updates, the same clip, and an average that forgets the
+    /// initial weights, since its runs are short.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new(self.model().image.iter().product());
         let decay = |decay, floor| Schedule::Exponential { start: 50_000, decay, floor };
@@ -132,7 +134,7 @@ impl Preset {
         }
     }
 
-    /// Images of one update.
+    /// Number of images of an update.
     pub fn batch_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 16,
@@ -144,7 +146,7 @@ impl Preset {
         }
     }
 
-    /// Images of the data-dependent start.
+    /// Number of images for data-dependent initialisation.
     pub fn start_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 64,

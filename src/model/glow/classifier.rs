@@ -1,14 +1,14 @@
-//! A classifier on the deepest latents, which makes them tell the class that the prior is given.
+//! A classifier on the deepest latents, which makes them carry the class that the prior is given.
 //! ```text
 //! logits = linear(mean over the positions of the deepest latents)
 //! loss   = loss of the flow + weight·D·cross_entropy      nats per example, D elements per example
 //! linear   scaled by exp(3·ℓ), initialised to 0
 //! ```
-//! The latents are those that the [`TopPrior`] sees, before it standardizes them by the class,
-//! which would tell the classifier the answer. In bits/dim the second term is
-//! `weight·cross_entropy/ln 2`, the released code's, whose weight is 0.01.
+//! The latents are those at the input of the [`TopPrior`], which standardizes them by the class;
+//! its output would reveal the class to the classifier. In bits/dim the second term is
+//! `weight·cross_entropy/ln 2`, as in the released code, whose weight is 0.01.
 //!
-//! It is trained beside the flow, as a pair:
+//! It is trained together with the flow, as a pair:
 //! ```
 //! use burn::tensor::{Device, Int, Tensor};
 //! use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
@@ -49,17 +49,17 @@ use crate::prior::Prior;
 /// Configuration of [`GlowClassifier`].
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
 pub struct GlowClassifierConfig {
-    /// Channels of the deepest latents.
+    /// Number of channels of the deepest latents.
     pub n_channels: usize,
-    /// Classes.
+    /// Number of classes.
     pub n_classes: usize,
 }
 
 impl GlowClassifierConfig {
-    /// For the classes and the deepest latents of a class-conditional model.
+    /// The configuration for the classes and the deepest latents of a class-conditional model.
     ///
     /// # Errors
-    /// If `model` describes no model, or one without classes.
+    /// If `model` is invalid or has no classes.
     pub fn for_model(model: &GlowConfig) -> Result<Self, ConfigError> {
         model.validate()?;
         let n_classes = match model.prior {
@@ -71,12 +71,15 @@ impl GlowClassifierConfig {
         Ok(config)
     }
 
-    /// Whether the configuration describes a classifier.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the classifier, counted without making it.
+    /// Number of parameters of the classifier, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -103,13 +106,13 @@ impl GlowClassifierConfig {
 /// Classifier on the deepest latents. The formulas head this module.
 #[derive(Module, Debug)]
 pub struct GlowClassifier {
-    /// `channels of the deepest latents -> classes`.
+    /// From the channels of the deepest latents to the classes.
     pub linear: ZeroLinear,
 }
 
 impl GlowClassifier {
     /// Logits of the classes for the latents `z` of [`Bijector::forward`] under `context`,
-    /// differentiable. The condition has a row for each example, or one row for all of them.
+    /// differentiable. The condition has one row for each example, or one row for all of them.
     ///
     /// # Shapes
     /// `z [batch, C, H, W]` to `[batch, n_classes]`.
@@ -149,8 +152,8 @@ impl GlowClassifier {
     /// with fresh noise. `class` is one-hot, `[batch, n_classes]`, or one row for all examples.
     ///
     /// # Panics
-    /// If levels are outside the model's range, if shapes, types or devices differ from the
-    /// model's, or if the number of classes is not the classifier's.
+    /// If levels are outside the model's range, if shapes, types or devices differ from those of
+    /// the model, or if the number of classes differs from that of the classifier.
     pub fn loss(
         &self,
         model: &ClassGlow,

@@ -25,28 +25,28 @@ use crate::reshape::permutation::PermutationConfig;
 use crate::reshape::{ChannelOrder, SqueezeConfig};
 use crate::tensor::limit::{MOST_PARAMETERS, product, sum};
 
-/// What a coupling does to the half that changes.
+/// How a coupling transforms its second half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GlowCoupling {
     /// `x + t`.
     Additive,
     /// `(x + t)·σ(s + 2)`.
     Affine,
-    /// `(x + t)·(1 + σ(s + 2))/2`: as `Affine`, with an inverse that at most doubles. Not the
-    /// paper's.
+    /// `(x + t)·(1 + σ(s + 2))/2`: like `Affine`, with an inverse that at most doubles. It is not
+    /// in the paper.
     Bounded,
 }
 
 /// How a step mixes its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GlowPermutation {
-    /// A plain matrix, started at a random orthogonal one (the released code's default).
+    /// A plain matrix, initialised as a random orthogonal matrix (the released code's default).
     Matrix,
-    /// The same in PLU form: no host reads in training, twice the parameters.
+    /// The same in PLU form: no device-to-host copies in training, twice the parameters.
     Plu,
-    /// The last channel first (the paper's ablation).
+    /// The reverse order of the channels (the paper's ablation).
     Reverse,
-    /// A random order of its own for each step (the paper's ablation).
+    /// A different random order for each step (the paper's ablation).
     Shuffle {
         /// Seed of the orders.
         seed: u64,
@@ -58,11 +58,11 @@ pub enum GlowPermutation {
 pub enum GlowPrior {
     /// Standard normal.
     Standard,
-    /// Normal with learned means and deviations, given the half that goes on.
+    /// Normal with learned means and deviations, given the half that remains.
     Learned,
-    /// As `Learned`, and of the deepest latents given the class.
+    /// Like `Learned`, where the prior of the deepest latents also depends on the class.
     Classes {
-        /// Classes.
+        /// Number of classes.
         n_classes: usize,
     },
 }
@@ -72,20 +72,20 @@ pub enum GlowPrior {
 pub struct GlowConfig {
     /// Shape `[C, H, W]` of the images.
     pub image: [usize; 3],
-    /// Scales `L`: half of the channels leaves between two.
+    /// Number of scales `L`. Half of the channels is factored out between two scales.
     pub n_scales: usize,
-    /// Steps `K` at each scale.
+    /// Number of steps `K` at each scale.
     pub n_steps: usize,
-    /// Bits of a pixel, 1 to 8.
+    /// Number of bits of a pixel, 1 to 8.
     #[config(default = 8)]
     pub n_bits: usize,
-    /// What the couplings do.
+    /// How the couplings transform their second half.
     #[config(default = "GlowCoupling::Affine")]
     pub coupling: GlowCoupling,
     /// How the steps mix their channels.
     #[config(default = "GlowPermutation::Matrix")]
     pub permutation: GlowPermutation,
-    /// Filters of the networks.
+    /// Number of filters of the networks.
     #[config(default = 512)]
     pub n_filters: usize,
     /// Distribution of the latents.
@@ -125,7 +125,7 @@ impl GlowConfig {
         Self::new([3, 256, 256], 6, 32).with_coupling(GlowCoupling::Additive).with_n_bits(5)
     }
 
-    /// Eight steps at each scale with 128 filters, for one machine: 1,739,796 parameters.
+    /// Eight steps at each scale with 128 filters, for a single machine: 1,739,796 parameters.
     pub fn small() -> Self {
         Self::own(3, 8, 128)
     }
@@ -136,8 +136,8 @@ impl GlowConfig {
         Self::own(2, 8, 43)
     }
 
-    /// A model of ours: PLU, which needs no host reads in training, and bounded couplings, which
-    /// can be sampled after minutes of it.
+    /// A small model of our own. PLU avoids device-to-host copies during training; bounded
+    /// couplings can be sampled after minutes of training.
     fn own(n_scales: usize, n_steps: usize, n_filters: usize) -> Self {
         Self::new([3, 32, 32], n_scales, n_steps)
             .with_n_filters(n_filters)
@@ -145,12 +145,15 @@ impl GlowConfig {
             .with_coupling(GlowCoupling::Bounded)
     }
 
-    /// Whether the configuration describes a model.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the model, counted without making it.
+    /// Number of parameters of the model, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -200,7 +203,7 @@ impl GlowConfig {
         )
     }
 
-    /// Parameters of the channel mixing of a step.
+    /// Number of parameters of the channel mixing of a step.
     fn mixing_params(&self, c: usize) -> Result<usize, ConfigError> {
         match self.permutation {
             GlowPermutation::Matrix => {
@@ -211,7 +214,7 @@ impl GlowConfig {
         }
     }
 
-    /// Parameters of the prior that follows the steps of a level.
+    /// Number of parameters of the prior that follows the steps of a level.
     fn prior_params(&self, scale: usize) -> Result<usize, ConfigError> {
         let c = self.channels(scale);
         match self.prior {
@@ -224,8 +227,8 @@ impl GlowConfig {
         }
     }
 
-    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is
-    /// made for it.
+    /// Checks that the model accepts images of shape `[C, H, W]`. It can be called on data before
+    /// the model is built.
     ///
     /// # Errors
     /// [`ShapeError::Example`] with both shapes.
@@ -240,7 +243,7 @@ impl GlowConfig {
         })
     }
 
-    /// The model before its start.
+    /// The model, not yet initialised.
     ///
     /// # Panics
     /// If [`GlowConfig::try_init`] is an error.
@@ -251,12 +254,15 @@ impl GlowConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none without classes.
+    /// The model, not yet initialised.
+    ///
+    /// # Errors
+    /// The first rule that is broken; a configuration with classes is an error too.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
         self.try_init_given(device)
     }
 
-    /// The class-conditional model before its start.
+    /// The class-conditional model, not yet initialised.
     ///
     /// # Panics
     /// If [`GlowConfig::try_init_classes`] is an error.
@@ -267,8 +273,10 @@ impl GlowConfig {
         }
     }
 
-    /// The class-conditional model before its start, or why the configuration describes none: its
-    /// prior must be [`GlowPrior::Classes`].
+    /// The class-conditional model, not yet initialised.
+    ///
+    /// # Errors
+    /// The first rule that is broken. The prior must be [`GlowPrior::Classes`].
     pub fn try_init_classes(&self, device: &Device) -> Result<Uninit<ClassGlow>, ConfigError> {
         match self.prior {
             GlowPrior::Classes { .. } => self.try_init_given(device),
@@ -298,20 +306,20 @@ impl GlowConfig {
         Ok(Flow::new_given(layers, StandardNormal::new(), shape)?.behind(dequantization))
     }
 
-    /// Deviation up to which a channel shows one level and its noise: 1.5 times the deviation of
-    /// the noise, which is uniform over a level. A norm that scaled it to 1 would start a model of
-    /// black images, under which all others are almost impossible.
+    /// Deviation up to which a channel shows a single level and its noise: 1.5 times the deviation
+    /// of the noise, which is uniform over a level. A norm that scaled such a channel to deviation
+    /// 1 would initialise a model of black images, in which all other images are almost impossible.
     fn flat(&self) -> f64 {
         1.5 / (12f64.sqrt() * f64::from(1u32 << self.n_bits))
     }
 
-    /// Channels of the steps of a scale: four times as many after each squeeze, half of them after
-    /// each scale.
+    /// Number of channels of the steps of a scale: each squeeze multiplies it by four, and each
+    /// scale keeps half of it.
     fn channels(&self, scale: usize) -> usize {
         self.image[0] << (scale + 2)
     }
 
-    /// Channels of the deepest latents.
+    /// Number of channels of the deepest latents.
     pub(super) fn top_channels(&self) -> usize {
         self.channels(self.n_scales - 1)
     }
@@ -338,7 +346,7 @@ impl GlowConfig {
         CouplingConfig::new(AffineConfig::new(AffineForm::Normal), ZeroConvConfig::new())
     }
 
-    /// Where a layer on `c` channels is built. Convolutions take images of any size.
+    /// The site of a layer on `c` channels. Convolutions accept images of any size.
     fn site(c: usize, device: &Device) -> Site<4> {
         Site::new([1, c, 1, 1], device)
     }
@@ -362,9 +370,9 @@ impl GlowConfig {
             .with_least_deviation(self.flat())
     }
 
-    /// Step number `index` of the model, on `c` channels.
+    /// Step `index` of the model, on `c` channels.
     fn step(&self, index: usize, c: usize, device: &Device) -> Result<GlowStep, ConfigError> {
-        // No layer of a step but the coupling needs the size of the image.
+        // Only the coupling of a step needs the size of the image.
         let site = Self::site(c, device);
         let fixed =
             |order| PermutationConfig::new().with_order(order).build(&site).map(GlowMixing::Fixed);

@@ -1,4 +1,4 @@
-//! How a configuration lets a Glow step mix its channels.
+//! The channel mixing of a Glow step, as the configuration selects it.
 
 use crate::linear::{ChannelMatrix, Conv1x1};
 use crate::reshape::Permutation;
@@ -10,7 +10,7 @@ crate::choice! {
         Matrix(ChannelMatrix),
         /// A matrix in PLU form.
         Plu(Conv1x1),
-        /// An order that is not trained.
+        /// A fixed order.
         Fixed(Permutation),
     }
 }

@@ -20,16 +20,18 @@
 //! | [`GlowConfig::lsun64`] | 3x64x64 | 3, 48 | 512 | affine | 66,861,588 |
 //! | [`GlowConfig::celeba_hq256`] | 3x256x256, 5 bits | 6, 32 | 512 | additive | 175,099,620 |
 //!
-//! A channel that shows a single level in the first batch, for example in black images, starts as
-//! constant ([`ConstantChannel`](crate::ConstantChannel)). The released code would enlarge the
-//! dequantization noise to variance 1.
+//! A channel that shows a single level in the first batch, for example in black images, is
+//! initialised as constant ([`ConstantChannel`](crate::ConstantChannel)). The released code would
+//! enlarge the dequantization noise to variance 1.
 //!
-//! [`Glow`] is a [`Flow`] behind a dequantization: [`Density`](crate::Density) says what can be
-//! asked of it. With classes the model is a [`ClassGlow`], a density given a one-hot `Tensor<2>`.
-//! At a temperature T, the latents of every scale are drawn with T times their deviation.
+//! [`Glow`] is a [`Flow`] with a dequantization. The methods are those of
+//! [`Density`](crate::Density). With classes the model is a [`ClassGlow`], a density given a
+//! one-hot `Tensor<2>`. At a temperature T, the latents of every scale are sampled with T times
+//! their deviation.
 //!
 //! Images of fewer than 8 bits are those of
-//! [`BitDepth::reduce`](crate::quantize::BitDepth::reduce); bits/dim are then of the reduced image.
+//! [`BitDepth::reduce`](crate::quantize::BitDepth::reduce); bits/dim are then those of the reduced
+//! image.
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use flowkit::Density;
@@ -52,19 +54,20 @@
 //! # }
 //! ```
 //!
-//! # Start
-//! A started model normalises in every norm, outside and inside of the networks. The last layers
-//! are 0, so that an affine coupling multiplies by σ(2) = 0.881 (−0.127 nats for each number that
-//! changes) and every prior is standard.
+//! # Initialisation
+//! In an initialised model every norm normalises the first batch, both between the couplings and in
+//! their networks. The last layers are 0, so an affine coupling multiplies by σ(2) = 0.881 (−0.127
+//! nats for each transformed element) and every prior is standard normal.
 //!
 //! # Numerics
-//! An affine coupling's inverse divides by σ(s + 2), which has no lower bound: some samples of a
-//! model that has not learned for long overflow, and `sample` is then an error with their number. A
-//! lower temperature avoids most of that; [`GlowCoupling::Bounded`] all of it.
+//! The inverse of an affine coupling divides by σ(s + 2), which has no positive lower bound. Some
+//! samples of a model that was trained only briefly overflow; `sample` then returns an error with
+//! their number. A lower temperature avoids most of these cases, [`GlowCoupling::Bounded`] all of
+//! them.
 //!
 //! # Reference
-//! Kingma & Dhariwal 2018; layers, starts and priors of the released code, the order of channels
-//! within a layer's output excepted.
+//! Kingma & Dhariwal 2018; layers, initialisation and priors of the released code, except for the
+//! order of the channels within a layer's output.
 
 pub mod classifier;
 pub mod config;
@@ -111,15 +114,15 @@ pub type Glow<C = ()> = Flow<GlowLayers, StandardNormal, 4, C, UniformDequantiza
 /// ```
 pub type ClassGlow = Glow<Tensor<2>>;
 
-/// From dequantized images to latents: centred, then the scales.
+/// Maps dequantized images to latents: centring, then the scales.
 pub type GlowLayers = (ScalarAffine, MultiScale<GlowLevel>);
 
-/// One scale: squeeze, steps, the prior of the half that leaves, and at the deepest scale the prior
-/// of what is left.
+/// One scale: squeeze, steps, the prior of the half that is factored out, and at the deepest scale
+/// the prior of the remaining latents.
 pub type GlowLevel = (Squeeze, Vec<GlowStep>, Option<FactorOut>, Option<TopPrior>);
 
-/// One coupling with what precedes it.
+/// One coupling and the layers that precede it.
 pub type GlowStep = (ActNorm<4>, GlowMixing, Coupling<Affine, GlowNet>);
 
-/// Prior of the half of the channels that leaves, given the half that stays.
+/// Prior of the half of the channels that is factored out, given the half that remains.
 pub type FactorOut = Coupling<Affine, ZeroConv>;

@@ -1,4 +1,4 @@
-//! Named pairs of a model and the training that goes with it.
+//! Named pairs of a model and its training.
 
 use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::train::{EmaDecay, GradientUnit, OptimizerConfig, TrainerConfig};
 pub enum Preset {
     /// Learns within minutes on two cores.
     Tiny,
-    /// The CIFAR-10 model at a size for one machine.
+    /// The CIFAR-10 model at a size for a single machine.
     Small,
     /// The paper's CIFAR-10 model.
     Cifar10,
@@ -28,11 +28,11 @@ pub enum Preset {
     CelebAHq256,
 }
 
-/// A name that is no preset's.
+/// A name that no preset has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no preset is named `{name}`; there are {}", Preset::ALL.map(|preset| preset.to_string()).join(", "))]
 pub struct UnknownPreset {
-    /// The name.
+    /// The unknown name.
     pub name: String,
 }
 
@@ -60,7 +60,7 @@ impl Display for Preset {
     }
 }
 
-/// Images of an epoch of the released code, on every data set.
+/// Number of images of an epoch of the released code, for every data set.
 const EPOCH: u64 = 50_000;
 
 impl Preset {
@@ -90,11 +90,11 @@ impl Preset {
         }
     }
 
-    /// Its training. The paper's models: the released code's on one GPU, Adamax at 1e-3 after ten
-    /// epochs of 50,000 images, `β₂ = 1 − 1/n` with `n` updates an epoch, no clip, the last
-    /// weights. `small` and `tiny` train as the Flow++ presets of that name do, which they are
-    /// compared with: Adam, clip at 1 of the loss in bits/dim, 1e-3 after 100 updates and 3e-3
-    /// after 50.
+    /// The training of the model. The paper's models train as the released code does on one GPU:
+    /// Adamax at 1e-3 after ten epochs of 50,000 images, `β₂ = 1 − 1/n` with `n` updates per epoch,
+    /// no clipping, the last weights. `small` and `tiny` train as the Flow++ presets of the same
+    /// names, with which they are compared: Adam, gradients clipped at 1 in the unit of the loss in
+    /// bits/dim, 1e-3 after 100 updates and 3e-3 after 50.
     pub fn training(self) -> TrainerConfig {
         let config = TrainerConfig::new(self.model().image.iter().product());
         match self {
@@ -110,14 +110,14 @@ impl Preset {
                 config
                     .with_optimizer(OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / updates as f64 })
                     .with_warm_up(10 * updates)
-                    // JSON, which checkpoints hold, knows no infinity.
+                    // Checkpoints hold JSON, which has no infinity.
                     .with_max_norm(f64::MAX)
                     .with_ema(EmaDecay::Constant(0.0))
             }
         }
     }
 
-    /// What happens to training images: shifts of CIFAR-10, as in the released code, and nothing to
+    /// Augmentation of training images: shifts for CIFAR-10, as in the released code, and none for
     /// other images.
     pub fn augmentations(self) -> Vec<Augmentation> {
         match self {
@@ -126,7 +126,7 @@ impl Preset {
         }
     }
 
-    /// Images of one update: 64 at 32x32, and as many pixels at other sizes.
+    /// Number of images of an update: 64 at 32x32, and as many pixels at other sizes.
     pub fn batch_size(self) -> usize {
         match self {
             Self::Tiny | Self::Small => 16,
@@ -136,7 +136,7 @@ impl Preset {
         }
     }
 
-    /// Images of the data-dependent start: four times as many.
+    /// Number of images for data-dependent initialisation: four times as many.
     pub fn start_size(self) -> usize {
         4 * self.batch_size()
     }

@@ -6,17 +6,17 @@
 //! forward   z = (x − m)·exp(−s)            inverse   x = z·exp(s) + m
 //! log_det   −Σ s
 //! ```
-//! The convolution sees an image of zeros, so that only its bias and the weights of its `ring`
-//! channel count: `m` and `s` are the same everywhere but at the border. In front of a standard
-//! normal prior, x is `N(m, e^2s)`. A class is a row of `Tensor<2>`, one-hot, or a mixture of
-//! classes.
+//! The input of the convolution is an image of zeros, so only its bias and the weights of its
+//! border channel matter: `m` and `s` are the same at all positions but those at the border.
+//! Followed by a standard normal prior, this layer makes `x` distributed as `N(m, e^2s)`. A class
+//! is a one-hot row of a `Tensor<2>`, or a mixture of classes.
 //!
 //! # Numerics
-//! `exp(−s)` overflows f32 at `s < −88`.
+//! `exp(−s)` overflows float32 at `s < −88`.
 //!
 //! # Reference
-//! `learntop` and `ycond` of the code of Kingma & Dhariwal 2018. As there, the convolution has
-//! weights that meet only zeros.
+//! `learntop` and `ycond` of the code of Kingma & Dhariwal 2018. As there, some weights of the
+//! convolution are only multiplied by zeros.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -40,15 +40,15 @@ pub struct TopPrior {
 
 const LAYER: &str = "TopPrior";
 
-/// What a flow conditions the prior on.
+/// Names of the conditions of the prior.
 const NOTHING: &str = "no condition";
 const CLASSES: &str = "classes as condition";
 
-/// What a condition says of the class.
+/// The class of each example, if there is one.
 type Class<'a> = Option<&'a Tensor<2>>;
 
 impl TopPrior {
-    /// Parameters of [`TopPrior::new`].
+    /// Number of parameters of [`TopPrior::new`].
     pub(super) fn num_params(
         n_channels: usize,
         n_classes: Option<usize>,
@@ -59,14 +59,14 @@ impl TopPrior {
         Ok(conv + linear.unwrap_or(0))
     }
 
-    /// Where the convolution is built: it has `2C` inputs and gives two parameters for each of the
-    /// `C` channels.
+    /// The site of the convolution: `2C` input channels, and two parameters for each of the `C`
+    /// channels.
     fn site(n_channels: usize, device: &Device) -> NetSite<4> {
         NetSite::new([1, 2 * n_channels, 1, 1], [1, n_channels, 1, 1], vec![0.0; 2], device)
     }
 
-    /// The prior of latents with `n_channels` channels; for a condition `[batch, n_classes]` if
-    /// there are classes.
+    /// The prior of latents with `n_channels` channels. With classes, it takes a condition
+    /// `[batch, n_classes]`.
     pub(super) fn new(
         n_channels: usize,
         n_classes: Option<usize>,

@@ -1,4 +1,4 @@
-//! How pixels become numbers.
+//! How pixels become continuous values.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,9 @@ use crate::reshape::Pattern;
 /// How the networks of the noise flow mix positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoiseMixing {
-    /// As those of the flow.
+    /// Like the networks of the flow.
     AsFlow,
-    /// Not at all: blocks of convolutions alone, without position embedding (the 64x64 and 128x128
+    /// Not at all: blocks of convolutions only, without positional embedding (the 64x64 and 128x128
     /// models).
     None,
 }
@@ -23,22 +23,25 @@ pub struct VariationalConfig {
     pub pattern: Pattern,
     /// Number of couplings.
     pub n_couplings: usize,
-    /// Filters of their networks.
+    /// Number of filters of their networks.
     pub n_filters: usize,
-    /// Blocks of their networks.
+    /// Number of blocks of their networks.
     pub n_blocks: usize,
     /// How their networks mix positions.
     pub mixing: NoiseMixing,
-    /// Channels of the context.
+    /// Number of channels of the context.
     pub n_context: usize,
-    /// Blocks of the network that makes the context.
+    /// Number of blocks of the network that computes the context.
     pub n_encoder_blocks: usize,
-    /// What each of them is.
+    /// Kind of these blocks.
     pub encoder_block: EncoderBlock,
 }
 
 impl VariationalConfig {
-    /// Whether the counts describe a flow.
+    /// Checks the counts.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const NAME: &str = "VariationalConfig";
         ConfigError::repeated(NAME, "n_couplings", self.n_couplings)?;
@@ -47,7 +50,7 @@ impl VariationalConfig {
     }
 }
 
-/// How pixels become numbers.
+/// How pixels become continuous values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DequantizationConfig {
     /// Uniform noise (the paper's ablation).

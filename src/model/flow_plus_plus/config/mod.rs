@@ -30,9 +30,9 @@ use crate::quantize::{UniformDequantizationConfig, VariationalDequantizationConf
 use crate::reshape::{ChannelOrder, PartitionConfig, Pattern, SqueezeConfig, Swap};
 use crate::tensor::limit::{MOST_PARAMETERS, per_example, product, sum};
 
-/// Deviation up to which a position counts as constant at the start: a tenth of the deviation that
-/// a norm gives the others. After the logit, one black level of 256 with its noise has a deviation
-/// of 0.02, and seven grey levels one of 0.1.
+/// Deviation up to which a position counts as constant at initialisation: a tenth of the deviation
+/// that a norm gives to the others. After the logit, one black level of 256 with its noise has a
+/// deviation of 0.02, and seven grey levels have a deviation of 0.1.
 const FLAT: f64 = 0.1;
 
 /// Configuration of [`FlowPlusPlus`].
@@ -40,7 +40,7 @@ const FLAT: f64 = 0.1;
 pub struct FlowPlusPlusConfig {
     /// Shape `[C, H, W]` of the images.
     pub image: [usize; 3],
-    /// Levels of a pixel.
+    /// Number of levels of a pixel.
     #[config(default = 256)]
     pub n_levels: usize,
     /// Stages, first to last.
@@ -50,16 +50,16 @@ pub struct FlowPlusPlusConfig {
     /// Law of all couplings.
     #[config(default = "CouplingLaw::MixLogCdf { n_components: 32 }")]
     pub law: CouplingLaw,
-    /// Filters of the networks.
+    /// Number of filters of the networks.
     #[config(default = 96)]
     pub n_filters: usize,
-    /// Blocks of the networks.
+    /// Number of blocks of the networks.
     #[config(default = 10)]
     pub n_blocks: usize,
     /// How the networks mix positions.
     #[config(default = "Mixing::Attention { heads: 4 }")]
     pub mixing: Mixing,
-    /// Dropout, starts and weights of the convolutions of all networks.
+    /// Dropout, initialisation and weights of the convolutions of all networks.
     #[config(default = "ConvStyle::default()")]
     pub style: ConvStyle,
     /// Whether channels are mixed before every coupling.
@@ -68,21 +68,24 @@ pub struct FlowPlusPlusConfig {
     /// Order of the channels after a squeeze.
     #[config(default = "ChannelOrder::BlockMajor")]
     pub squeeze_order: ChannelOrder,
-    /// Added to the variance at the start of the norms.
+    /// Constant that the norms add to the variance at initialisation.
     #[config(default = 1e-8)]
     pub variance_floor: f64,
-    /// What stands before the last convolution of the couplings' networks.
+    /// The activation that precedes the last convolution of the couplings' networks.
     #[config(default = "OutputActivation::None")]
     pub output_activation: OutputActivation,
 }
 
 impl FlowPlusPlusConfig {
-    /// Whether the configuration describes a model.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.num_params().map(|_| ())
     }
 
-    /// Parameters of the model, counted without making it.
+    /// Number of parameters of the model, counted without building it.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -127,7 +130,7 @@ impl FlowPlusPlusConfig {
         ConfigError::parameters(NAME, total, sizes)
     }
 
-    /// Parameters of [`FlowPlusPlusConfig::step`].
+    /// Number of parameters of [`FlowPlusPlusConfig::step`].
     fn step_params(&self, net: &GatedNetConfig, site: &Site<4>) -> Result<usize, ConfigError> {
         let coupling = self.coupling(net).plan(site)?.num_params;
         let norm = PositionNormConfig::new().num_params(per_example(site.shape()))?;
@@ -140,8 +143,8 @@ impl FlowPlusPlusConfig {
         Ok(sum([norm, matrix, coupling]))
     }
 
-    /// Whether the model takes images of shape `[C, H, W]`: what to ask of data before a model is
-    /// made for it.
+    /// Checks that the model accepts images of shape `[C, H, W]`. It can be called on data before
+    /// the model is built.
     ///
     /// # Errors
     /// [`ShapeError::Example`] with both shapes.
@@ -156,11 +159,11 @@ impl FlowPlusPlusConfig {
         })
     }
 
-    /// The model before its start.
+    /// The model, not yet initialised.
     ///
     /// # Panics
     /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns
-    /// it.
+    /// the error.
     pub fn init(&self, device: &Device) -> Uninit<FlowPlusPlus> {
         match self.try_init(device) {
             Ok(model) => model,
@@ -168,7 +171,10 @@ impl FlowPlusPlusConfig {
         }
     }
 
-    /// The model before its start, or why the configuration describes none.
+    /// The model, not yet initialised.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn try_init(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
         self.validate()?;
         let mut image = self.image;
@@ -219,7 +225,7 @@ impl FlowPlusPlusConfig {
         Ok([c / 2, h, w])
     }
 
-    /// Where a step is built whose halves have the shape `[C, H, W]`.
+    /// The site of a step whose halves have the shape `[C, H, W]`.
     fn site([c, h, w]: [usize; 3], n_context: Option<usize>, device: &Device) -> Site<4> {
         let context = n_context.map(|channels| vec![1, channels, h, w]).into_iter().collect();
         Site::described([1, product([2, c]), h, w], ContextShape::new(context), device)
@@ -228,8 +234,8 @@ impl FlowPlusPlusConfig {
     fn law(&self) -> AnyLawConfig {
         match self.law {
             CouplingLaw::Affine => AffineConfig::new(AffineForm::Exponential).into(),
-            // As published. A bound is for networks whose theta grows with the input; the norms of
-            // these networks prevent that.
+            // As published. A bound is for networks whose theta grows with the input, which the
+            // norms of these networks prevent.
             CouplingLaw::MixLogCdf { n_components } => {
                 MixLogCdfConfig::new(n_components).with_max_log_scale(None).into()
             }
@@ -265,8 +271,8 @@ impl FlowPlusPlusConfig {
             .with_style(self.style)
     }
 
-    /// A coupling and the layers that precede it; a position with a deviation of `flat` or less
-    /// starts as constant.
+    /// A coupling and the layers that precede it. A position with a deviation of `flat` or less
+    /// counts as constant at initialisation.
     fn step(&self, net: &GatedNetConfig, flat: f64, site: &Site<4>) -> Result<Step, ConfigError> {
         let matrix = match self.channel_mixing {
             ChannelMixing::Matrix => Some(ChannelMatrixConfig::new().with_n_groups(2).build(site)?),

@@ -1,4 +1,4 @@
-//! The released models, and two for one machine.
+//! The released models, and two models for a single machine.
 
 use super::{
     ChannelMixing, CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Scale,
@@ -12,7 +12,7 @@ fn stage(scale: Scale, pattern: Pattern, n_couplings: usize) -> StageConfig {
     StageConfig { scale, pattern, n_couplings }
 }
 
-/// Stages of the CIFAR-10 model: 4 couplings, 2 after the squeeze, 3.
+/// Stages of the CIFAR-10 model: 4 couplings; after the squeeze 2, then 3.
 fn cifar10_stages(pattern: Pattern) -> Vec<StageConfig> {
     vec![
         stage(Scale::Keep, pattern, 4),
@@ -21,7 +21,7 @@ fn cifar10_stages(pattern: Pattern) -> Vec<StageConfig> {
     ]
 }
 
-/// Stages of the larger images: 4 couplings on 32x32 positions, then 2 and 2 at each of two
+/// Stages for larger images: 4 couplings on 32x32 positions, then 2 and 2 after each of two
 /// squeezes.
 fn large_stages(first: Scale) -> Vec<StageConfig> {
     use Pattern::{Channels, Stripes};
@@ -74,7 +74,7 @@ impl FlowPlusPlusConfig {
             .with_n_filters(108)
     }
 
-    /// The paper's ablation without self-attention, which a maximum over channels replaces:
+    /// The paper's ablation without self-attention, which is replaced by a maximum over channels:
     /// 31,443,440 parameters.
     pub fn cifar10_without_attention() -> Self {
         Self::cifar10().with_mixing(Mixing::Maxout)
@@ -82,8 +82,8 @@ impl FlowPlusPlusConfig {
 
     /// The paper's model of 32x32 ImageNet, with weight normalisation: 168,955,724 parameters.
     ///
-    /// The released noise flow undoes its stripes after four couplings and cuts the same ones again
-    /// for four more, which is a flow of eight.
+    /// The released noise flow inverts its partition into stripes after four couplings and applies
+    /// the same partition again for four more, which equals a flow of eight couplings.
     pub fn imagenet32() -> Self {
         let noise = VariationalConfig {
             n_couplings: 8,
@@ -106,7 +106,7 @@ impl FlowPlusPlusConfig {
             .with_style(ConvStyle::new().with_weight(ConvWeight::WeightNorm))
     }
 
-    /// The model of images from 64x64 on, `blocks` deep.
+    /// The model of images of 64x64 and larger, with `n_blocks` blocks.
     fn large(image: [usize; 3], first: Scale, n_blocks: usize) -> Self {
         let noise = VariationalConfig {
             n_blocks: 5,
@@ -124,28 +124,28 @@ impl FlowPlusPlusConfig {
 
     /// The paper's model of 64x64 ImageNet: 72,703,528 parameters.
     ///
-    /// The released code counts 73,489,960: each of the four couplings of its noise flow owns a
-    /// position embedding `[96, 64, 32]` that nothing reads, since these couplings have no
-    /// attention. `with_n_levels(32)` is the released 5-bit model.
+    /// The released code counts 73,489,960. Each of the four couplings of its noise flow has a
+    /// positional embedding `[96, 64, 32]` that is never read, since these couplings have no
+    /// attention. `with_n_levels(32)` gives the released 5-bit model.
     pub fn imagenet64() -> Self {
         Self::large([3, 64, 64], Scale::Squeeze, 16)
     }
 
     /// The released model of 64x64 CelebA at 5 bits: [`FlowPlusPlusConfig::imagenet64`] with 32
-    /// levels. With 8 levels it is the 3-bit one.
+    /// levels. With 8 levels it is the released 3-bit model.
     pub fn celeba64() -> Self {
         Self::imagenet64().with_n_levels(32)
     }
 
     /// The released model of 128x128 CelebA at 5 bits: 119,645,224 parameters.
     ///
-    /// The released code counts 122,790,952, with four position embeddings `[96, 128, 64]` that
-    /// nothing reads, as in [`FlowPlusPlusConfig::imagenet64`].
+    /// The released code counts 122,790,952, with four positional embeddings `[96, 128, 64]` that
+    /// are never read, as in [`FlowPlusPlusConfig::imagenet64`].
     pub fn celeba128() -> Self {
         Self::large([3, 128, 128], Scale::SqueezeRepeatedly { times: 2 }, 12).with_n_levels(32)
     }
 
-    /// The stages of the CIFAR-10 model with 32 filters, 2 blocks and 8 components, for one
+    /// The stages of the CIFAR-10 model with 32 filters, 2 blocks and 8 components, for a single
     /// machine: 1,716,336 parameters.
     pub fn small() -> Self {
         let pattern = Pattern::Checkerboard;

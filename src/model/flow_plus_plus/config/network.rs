@@ -1,4 +1,4 @@
-//! What the networks and couplings of a model are like.
+//! Settings of the couplings and their networks.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub enum CouplingLaw {
     Affine,
     /// Logistic mixture.
     MixLogCdf {
-        /// Components of the mixture.
+        /// Number of components of the mixture.
         n_components: usize,
     },
 }

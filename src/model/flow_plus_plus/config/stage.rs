@@ -8,19 +8,19 @@ use crate::reshape::Pattern;
 /// Resolution of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scale {
-    /// That which it is given.
+    /// That of the preceding stage.
     Keep,
     /// Half of it, after a squeeze.
     Squeeze,
-    /// `2^-times` of it, after that many squeezes.
+    /// `2^-times` of it, after `times` squeezes.
     SqueezeRepeatedly {
-        /// Squeezes, at least 2.
+        /// Number of squeezes, at least 2.
         times: usize,
     },
 }
 
 impl Scale {
-    /// Squeezes before the couplings.
+    /// Number of squeezes before the couplings.
     pub fn n_squeezes(self) -> usize {
         match self {
             Self::Keep => 0,
@@ -60,7 +60,10 @@ pub struct StageConfig {
 }
 
 impl StageConfig {
-    /// Whether the configuration describes a stage.
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::repeated("StageConfig", "n_couplings", self.n_couplings)?;
         match self.scale {
