@@ -1,4 +1,4 @@
-//! The node of the graph.
+//! The node on the graph.
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -10,12 +10,12 @@ use burn::backend::tensor::FloatTensor;
 use crate::kernel::FlowOps;
 use crate::kernel::node::backward;
 
-/// `z` and the log-derivative as one node, since burn's have one output each.
+/// `z` and the log-derivative, stacked in one node, since a node of burn has one output.
 #[derive(Debug)]
 struct MixtureLogistic;
 
 impl<B: FlowOps> Backward<B, 2> for MixtureLogistic {
-    /// `x`, `theta`, smallest log-scale: everything else is computed again.
+    /// `x`, `theta` and the smallest log-scale; everything else is recomputed.
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
     fn backward(

@@ -61,26 +61,26 @@ pub fn inverse(
     }
 }
 
-/// A 16-bit tensor in f32.
+/// Casts a 16-bit tensor to f32.
 fn wide(tensor: FlexTensor) -> FlexTensor {
     Flex::float_cast(tensor, DType::F32.into())
 }
 
-/// And back.
+/// Casts a tensor back.
 fn narrow(tensor: FlexTensor, dtype: DType) -> FlexTensor {
     Flex::float_cast(tensor, dtype.into())
 }
 
-/// A tensor whose rows are read in place: the numbers of its last axis are neighbours.
+/// A tensor whose rows are read in place: the elements of its last axis are contiguous.
 struct Rows {
     tensor: FlexTensor,
     start: usize,
-    /// Distances of neighbours on the other axes.
+    /// Distances between neighbours on the other axes.
     strides: Vec<usize>,
 }
 
 impl Rows {
-    /// As it lies, or a copy of it.
+    /// The tensor itself if its last axis is contiguous, otherwise a copy.
     fn of(tensor: &FlexTensor) -> Self {
         let layout = tensor.layout();
         let inner = layout.strides().last() == Some(&1);
@@ -99,7 +99,7 @@ impl Rows {
     }
 }
 
-/// What all three operations need.
+/// The operands that all three operations use.
 struct Call {
     x: Rows,
     theta: Rows,

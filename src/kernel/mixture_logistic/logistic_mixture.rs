@@ -1,4 +1,5 @@
-//! Logistic-mixture law: the logit of the distribution function of a mixture of logistics.
+//! Logistic-mixture law: the logit of the cumulative distribution function of a mixture of
+//! logistics.
 //! ```text
 //! F = Σ π_k σ(u_k)     G = Σ π_k σ(−u_k)     π = softmax(ℓ)
 //! forward   t = ln F − ln G
@@ -12,7 +13,7 @@
 //! | `μ` | means | `[batch, K, dims]` |
 //! | `s` | log-scales, not clamped here: `q_k = e^−s_k` | `[batch, K, dims]` |
 //!
-//! All others are those of the operation: see the module above.
+//! All other symbols are those of the operation: see the parent module.
 //!
 //! # Numerics
 //! All values stay in log space, so nothing saturates: `G = 1 − F` is summed from `σ(−u_k)`, not
@@ -22,38 +23,39 @@
 //! `u` times a gradient, do not overflow unless their exact values do: in f32 for `|s| < 174`.
 //!
 //! Gradients are accurate too. The derivative of `ln σ(u)` is `σ(−u)` on both sides of a mask,
-//! never a difference of numbers near 1/2. Autodiff therefore sums the shares of the components,
+//! never a difference of values near 1/2. Autodiff therefore sums the shares of the components,
 //! which are of the size of the result, unless the result itself is a difference.
 //!
 //! The bracket of the inverse is exact: `F` is an average of the `σ(u_k)` and the logit increases,
 //! so `t` lies between the smallest and the largest `u_k`; at the lower end every `u_k ≤ t`, at the
-//! upper every `u_k ≥ t`. Within it, Newton steps, with a bisection wherever a step would leave the
-//! bracket or fail to halve the previous one (the guard of rtsafe, Press et al., *Numerical
-//! Recipes* §9.4), and at every eighth step. An end of the bracket that overflows is set to a
-//! quarter of the largest finite number; roots beyond it are left unsolved. A bracket wider than
-//! 2^64 that spans orders of magnitude is halved in its logarithm.
+//! upper end every `u_k ≥ t`. The search takes Newton steps within the bracket. A bisection
+//! replaces a step that would leave the bracket or is not at most half as long as the previous one
+//! (the guard of rtsafe, Press et al., *Numerical Recipes* §9.4), and every eighth step. An end of
+//! the bracket that overflows is set to a quarter of the largest finite number; roots beyond it are
+//! left unsolved. A bracket wider than 2^64 that spans orders of magnitude is halved in its
+//! logarithm.
 //!
 //! # Reference
-//! Ho et al. 2019 §3.2. Differs: the paper's code forms `F` and its logit in linear space, which is
-//! infinite in f32 from `t ≈ 17` on, and bisects on `F`.
+//! Ho et al. 2019 §3.2. Difference: the paper's code computes `F` and its logit in linear space,
+//! which is infinite in f32 from `t ≈ 17` on, and bisects on `F`.
 
 use burn::tensor::{Bool, DType, Tensor};
 
 use crate::tensor::float_limits::{largest_number, machine_epsilon};
 use crate::tensor::smooth::softplus;
 
-/// Newton or bisection steps between two looks at whether all elements are solved: the only times
-/// that the host waits.
+/// Newton or bisection steps between two checks whether all elements are solved. The host waits
+/// only at these checks.
 const STEPS_PER_ROUND: usize = 8;
 
 /// Rounds after which an element counts as unsolved. Each ends with a bisection, so the bracket
-/// shrinks by 2^64 at least; with the guarded steps between, elements take 1 to 6 rounds in f32.
+/// shrinks by at least 2^64. With the guarded steps in between, elements take 1 to 6 rounds in f32.
 const MAX_ROUNDS: usize = 64;
 
 /// Width, 2^64, above which a bracket that spans orders of magnitude is halved in its logarithm.
 const WIDE: f64 = 18_446_744_073_709_551_616.0;
 
-/// Parameters of a logistic mixture for each number.
+/// Parameters of a logistic mixture for each element.
 #[derive(Debug, Clone)]
 pub struct LogisticMixture {
     /// Unnormalised log-weights, `[batch, K, dims]`.
@@ -64,15 +66,15 @@ pub struct LogisticMixture {
     pub log_scales: Tensor<3>,
 }
 
-/// What the inverse found.
+/// The result of the inverse.
 #[derive(Debug, Clone)]
 pub struct Solution {
     /// The solution, or the best point found, `[batch, dims]`.
     pub x: Tensor<2>,
-    /// `t(x) − t` at it, `[batch, dims]`.
+    /// `t(x) − t` at this point, `[batch, dims]`.
     pub residual: Tensor<2>,
-    /// Whether the residual is at rounding level or the bracket is down to neighbouring numbers,
-    /// `[batch, dims]`.
+    /// Whether the residual is at rounding level, or the bracket has shrunk to adjacent
+    /// floating-point numbers, `[batch, dims]`.
     pub solved: Tensor<2, Bool>,
 }
 
@@ -80,13 +82,13 @@ impl LogisticMixture {
     /// `t` and `ln ∂t/∂x` at `x`.
     ///
     /// # Shapes
-    /// `[batch, dims]` to twice `[batch, dims]`.
+    /// `[batch, dims]` to two tensors `[batch, dims]`.
     pub fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         self.normalised().evaluate(x)
     }
 
-    /// The same mixture with log-weights relative to the largest: what all of them have in common
-    /// would cost bits of `t`.
+    /// The same mixture with log-weights relative to the largest: a common offset would reduce the
+    /// precision of `t`.
     fn normalised(&self) -> Self {
         Self { logits: relative(self.logits.clone()).0, ..self.clone() }
     }
@@ -94,8 +96,9 @@ impl LogisticMixture {
     fn evaluate(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let root = self.log_scales.clone().detach().mul_scalar(-0.5).exp();
         let u = (x.unsqueeze_dim::<3>(1) - self.means.clone()) * root.clone() * root;
-        // `∂u/∂s = −u`, through a term that adds exactly 0: a product's own rule would multiply `x`
-        // by an incoming gradient of the size of `e^s`, which overflows where the result does not.
+        // `∂u/∂s = −u`, through a term that adds exactly 0. The product rule of autodiff would
+        // multiply `x` by an incoming gradient of the size of `e^s`, which overflows where the
+        // result does not.
         let finite = u.clone().detach();
         let infinite = finite.clone().is_finite().bool_not();
         let nothing = self.log_scales.clone().detach() - self.log_scales.clone();
@@ -103,7 +106,7 @@ impl LogisticMixture {
         let (log_below, log_above) = (softplus(u.clone().neg()).neg(), softplus(u).neg());
         let (below, below_max) = relative(self.logits.clone() + log_below.clone());
         let (above, above_max) = relative(self.logits.clone() + log_above.clone());
-        // Each sum is at least 1, the largest term's share, and at most K: its logarithm is finite.
+        // Each sum is at least 1, the largest term, and at most K, so its logarithm is finite.
         let below_sum = below.clone().exp().sum_dim(1).log();
         let above_sum = above.clone().exp().sum_dim(1).log();
         let t = (below_max - above_max) + (below_sum.clone() - above_sum.clone());
@@ -131,7 +134,7 @@ impl LogisticMixture {
     /// [`LogisticMixture::inverse`] without a graph, with the residual of each element and whether
     /// it is solved.
     ///
-    /// Every element stops by itself. The host looks once in eight steps whether any is left.
+    /// Every element stops by itself. After every eight steps, the host checks whether any is left.
     pub fn solve(&self, t: Tensor<2>) -> Solution {
         let (epsilon, largest) = (machine_epsilon(t.dtype()), 0.25 * largest_number(t.dtype()));
         let t = t.inner();
@@ -153,8 +156,8 @@ impl LogisticMixture {
         let tolerance = t.clone().abs().add_scalar(1.0).mul_scalar(epsilon);
         let mut x = middle(&low, &high);
         let mut width = high.clone() - low.clone();
-        // Without a finite target or bracket there is no root to find: such elements are left
-        // unsolved at once.
+        // Without a finite target or bracket there is no root to find, so such elements are left
+        // unsolved from the start.
         let hopeless = width.clone().is_finite().bool_and(t.clone().is_finite()).bool_not();
         let mut solution =
             Solution { x: x.clone(), residual: x.zeros_like(), solved: x.clone().is_nan() };
@@ -185,7 +188,7 @@ impl LogisticMixture {
                 x = next.mask_where(solved.clone(), kept.clone());
                 solution = Solution { x: kept, residual, solved };
             }
-            // NaN among the parameters.
+            // A NaN among the parameters.
             let undefined = solution.residual.clone().is_nan();
             if solution
                 .solved
@@ -198,7 +201,7 @@ impl LogisticMixture {
                 break;
             }
         }
-        // A bracket that closed at the largest numbers closed at the value that was set there, not
+        // A bracket that closed at the outermost value closed at the value that was set there, not
         // at a root. Comparisons with NaN are false.
         let inside = solution.x.clone().abs().lower_elem(0.999 * largest);
         let exact = solution.residual.clone().abs().lower_equal(tolerance);
@@ -209,12 +212,12 @@ impl LogisticMixture {
     }
 }
 
-/// The root `x` with the gradient of the implicit function theorem, from `t` and the values that
-/// the law has at `x`.
+/// The root `x` with the gradient of the implicit function theorem, from `t` and the values of the
+/// law at `x`.
 ///
-/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`: a Newton step with a constant slope has that differential. Its
-/// residual is exactly 0, so the step adds exactly 0 for any slope. Where `1/(∂t/∂x)` is above e^85
-/// (f64: e^700), gradients come out too small rather than infinite.
+/// `dx = (dt − ∂t/∂θ dθ)/(∂t/∂x)`, which is the differential of a Newton step with a constant
+/// slope. The residual of this step is exactly 0, so it adds exactly 0 for any slope. Where
+/// `1/(∂t/∂x)` is above e^85 (f64: e^700), gradients are too small rather than infinite.
 pub(super) fn implicit(
     x: Tensor<2>,
     t: Tensor<2>,
@@ -227,8 +230,8 @@ pub(super) fn implicit(
     x + nothing * log_derivative.detach().neg().clamp_max(flattest).exp()
 }
 
-/// `x − max_k x` and the maximum, which is a constant to the gradient: it cancels wherever both are
-/// used.
+/// `x − max_k x` and the maximum. The maximum is a constant to the gradient: it cancels wherever
+/// both are used.
 fn relative(x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let max = x.clone().detach().max_dim(1);
     (x - max.clone(), max)
@@ -239,15 +242,15 @@ fn log_sum_exp(x: Tensor<3>) -> Tensor<3> {
     x.exp().sum_dim(1).log() + max
 }
 
-/// `ln(e^a + e^b)`. The larger one is a constant to the gradient, which is 1/2 each where they are
-/// equal, and keeps its bits however far away the other is: `(a + b + |a − b|)/2` would round it to
-/// the spacing of the smaller.
+/// `ln(e^a + e^b)`. The larger of the two is a constant to the gradient, which is 1/2 for each
+/// where they are equal. It keeps its precision however far away the other is:
+/// `(a + b + |a − b|)/2` would round it to the spacing of values at the smaller one.
 fn log_add_exp(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     let max = a.clone().detach().max_pair(b.clone().detach());
     ((a - max.clone()).exp() + (b - max.clone()).exp()).log() + max
 }
 
-/// Midpoint that does not overflow. For a wide bracket, it is taken between the logarithms
+/// The midpoint, without overflow. For a wide bracket, it is taken between the logarithms
 /// `sign(x)·ln(1 + |x|)` of the ends.
 fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
     let middle = low.clone().mul_scalar(0.5) + high.clone().mul_scalar(0.5);
@@ -259,7 +262,7 @@ fn middle(low: &Tensor<2>, high: &Tensor<2>) -> Tensor<2> {
     middle.mask_where(wide, log_middle.clone().sign() * log_middle.abs().exp().sub_scalar(1.0))
 }
 
-/// Whether the bracket has at most one number strictly inside.
+/// Whether the bracket contains at most one number strictly inside.
 fn neighbours(low: &Tensor<2>, high: &Tensor<2>, epsilon: f64) -> Tensor<2, Bool> {
     let size = low.clone().abs().max_pair(high.clone().abs());
     (high.clone() - low.clone()).lower_equal(size.mul_scalar(epsilon))

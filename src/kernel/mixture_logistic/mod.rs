@@ -6,7 +6,7 @@
 //!           log_derivative = α + ln D + ln W − ln F − ln G
 //! ```
 //! # Symbols
-//! They mean the same in every file of this folder.
+//! The symbols mean the same in every file of this folder.
 //!
 //! | symbol | meaning | shape |
 //! |---|---|---|
@@ -16,11 +16,11 @@
 //! | `ℓ_k`, `μ_k`, `s_k` | logit, mean and log-scale of a component; `s̄_k = max(s_k, s_min)` | `[batch, dims]` |
 //! | `q_k` | inverse scale `e^−s̄_k` | |
 //! | `u_k` | argument of a component, `(x − μ_k) q_k` | |
-//! | `π_k` | weight of a component, `e^ℓ_k` up to a factor that all of them share | |
+//! | `π_k` | weight of a component, `e^ℓ_k` up to a common factor | |
 //! | `κ_k` | `π_k σ(u_k) σ(−u_k)` | |
 //! | `F`, `G`, `D`, `W` | the sums above | |
 //! | `f_k`, `g_k`, `d_k`, `w_k` | the shares of a component in these sums, between 0 and 1 | |
-//! | `t` | logit of the mixture's distribution function | `[batch, dims]` |
+//! | `t` | logit of the mixture's cumulative distribution function | `[batch, dims]` |
 //! | `γ_z`, `γ_L`, `γ_t` | gradients of `z`, of the log-derivative and of `t` | `[batch, dims]` |
 //! | `h_k` | gradient of `u_k` | |
 //!
@@ -33,8 +33,8 @@
 //! ∂/∂μ_k   −q_k h_k        ∂/∂s_k   −u_k h_k − γ_L d_k, or 0 below s_min
 //! ∂/∂x     Σ q_k h_k       ∂/∂b     γ_z        ∂/∂a   (γ_t t + γ_L)(1 − α²)
 //! ```
-//! Shares are between 0 and 1, so nothing overflows, and everything is computed again from `x` and
-//! `theta`: a graph keeps those two.
+//! Shares are between 0 and 1, so nothing overflows. The graph keeps `x` and `theta`, from which
+//! the backward pass recomputes everything.
 //!
 //! # Inverse
 //! The bracket and the steps of [`LogisticMixture`]. Each element is iterated separately until its
@@ -74,7 +74,7 @@ pub(crate) fn n_components(n_params: usize) -> usize {
 /// `z` and the log-derivative, nats.
 ///
 /// # Shapes
-/// `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to twice `[batch, dims]`.
+/// `x [batch, dims]`, `theta [batch, 2 + 3K, dims]` to two tensors `[batch, dims]`.
 ///
 /// # Panics
 /// If shapes or types do not match.
@@ -92,14 +92,14 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
     (part(&output, 0), part(&output, 1))
 }
 
-/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without one in
-/// this precision are NaN.
+/// The `x` that [`forward`] maps to `z`, differentiable in `z` and `theta`. Elements without a
+/// solution in this precision are NaN.
 ///
 /// # Shapes
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]`.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> {
     let solution = solve(z.clone(), theta.clone(), min_log_scale);
     let x = solution.x.mask_fill(solution.solved.bool_not(), f32::NAN);
@@ -117,7 +117,7 @@ pub fn inverse(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Tensor<2> 
 /// `z [batch, dims]`, `theta [batch, 2 + 3K, dims]` to `[batch, dims]` each.
 ///
 /// # Panics
-/// As [`forward`].
+/// Those of [`forward`].
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     check(operands!("mixture_logistic", z, theta), "z");
     let (z, theta) = (z.inner(), theta.inner());
@@ -137,8 +137,8 @@ pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     }
 }
 
-/// Checks that the operands fit, `numbers` being `x` or `z`; the gradient of both outputs where
-/// there is one.
+/// Checks that the operands fit. `numbers` is the name of `x` or `z`. The gradient of both outputs
+/// is checked if there is one.
 fn check<const N: usize>(call: Operands<N>, numbers: &str) -> Checked {
     let [batch, dims] = call.dims(numbers);
     let [_, n_params, _] = call.dims("theta");

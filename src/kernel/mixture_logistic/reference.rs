@@ -1,5 +1,4 @@
-//! The operation in plain tensor operations: its definition. Symbols: see the head of the
-//! operation.
+//! The operation in plain tensor operations: its definition. For the symbols see the parent module.
 
 use burn::tensor::Tensor;
 
@@ -8,7 +7,7 @@ use crate::kernel::operands::operands;
 use crate::tensor::channels::channel;
 use crate::tensor::smooth::tanh;
 
-/// Log-scale `α`, shift `b` and mixture of every number.
+/// Log-scale `α`, shift `b` and mixture of every element.
 ///
 /// # Panics
 /// Unless `theta` is `[batch, 2 + 3K, dims]`.
@@ -31,10 +30,10 @@ pub fn parts(theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>, Log
     (log_scale, shift, mixture)
 }
 
-/// [`forward`](super::forward) by automatic differentiation.
+/// [`forward`](super::forward), differentiated by autodiff.
 ///
 /// # Panics
-/// As [`forward`](super::forward).
+/// Those of [`forward`](super::forward).
 pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>, Tensor<2>) {
     check(operands!("mixture_logistic", x, theta), "x");
     let (log_scale, shift, mixture) = parts(theta, min_log_scale);
@@ -42,10 +41,10 @@ pub fn forward(x: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> (Tensor<2>
     (t * log_scale.clone().exp() + shift, log_derivative + log_scale)
 }
 
-/// [`solve`](super::solve) with all elements in step.
+/// [`solve`](super::solve), with all elements in lockstep.
 ///
 /// # Panics
-/// As [`solve`](super::solve).
+/// Those of [`solve`](super::solve).
 pub fn solve(z: Tensor<2>, theta: Tensor<3>, min_log_scale: f64) -> Solution {
     check(operands!("mixture_logistic", z, theta), "z");
     let (log_scale, shift, mixture) = parts(theta, min_log_scale);

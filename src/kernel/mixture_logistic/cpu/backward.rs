@@ -1,14 +1,13 @@
-//! Gradients of a block, from those of `z` and of the log-derivative.
+//! Gradients of a block from the gradients of `z` and of the log-derivative.
 //! ```text
 //! A = (γ_t − γ_L)/F        C = (γ_t + γ_L)/G        E = γ_L/D
 //! ∂/∂ℓ   π σ(u) A − π σ(−u) C + κ q E + π γ_L/W
 //! ∂/∂u   h = κ (A + C) − κ q (σ(u) − σ(−u)) E
 //! ∂/∂μ   −q h        ∂/∂s   −u h − κ q E        ∂/∂x   Σ q h
 //! ```
-//! where the log-scale is not clamped; where it is, the gradient of `s` is 0. Nothing is kept from
-//! the forward pass: the sums are computed again, and the components of a tile are kept until the
-//! second pass over it. Elements whose sums are not valid for gradients are recomputed in log
-//! space.
+//! where the log-scale is not clamped; where it is clamped, the gradient of `s` is 0. The backward
+//! pass recomputes the sums. It keeps the components of a tile until its second pass over that
+//! tile. Elements whose sums are not valid for gradients are recomputed in log space.
 
 use crate::kernel::simd::{Kernel, LANES, Lanes, MultiplyAdd, Real, exp_in_range, tanh};
 
@@ -17,18 +16,18 @@ use super::linear_space::{Component, ExponentLimit, Sums, accumulate};
 use super::log_space::{Gradient, Mixture};
 use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile, component_rows, n_rows};
 
-/// Components times chunks that are kept: 256 KiB of f32, which the second cache holds beside the
-/// parameters.
+/// Most components times chunks that are kept: 256 KiB of f32, which fit into the second-level
+/// cache beside the parameters.
 const KEPT: usize = 1024;
 
-/// The kernel. Gradients have the shape of the block.
+/// The backward pass of a block. Gradients have the shape of the block.
 #[derive(Debug)]
 pub struct Backward<'a, 'b, T> {
-    /// Law.
+    /// The law.
     pub law: MixtureLogistic<T>,
-    /// Batch.
+    /// The batch.
     pub batch: Batch<'a, T>,
-    /// Part of it.
+    /// The part of the batch.
     pub block: Block,
     /// Gradient of `z`.
     pub z_gradient: &'a [T],
@@ -43,9 +42,9 @@ pub struct Backward<'a, 'b, T> {
 /// Gradient of a block's parameters.
 #[derive(Debug)]
 pub enum ThetaGradient<'a, 'b, T> {
-    /// In one piece, `[examples, rows, dims]`.
+    /// As a whole, `[examples, rows, dims]`.
     Whole(&'a mut [T]),
-    /// In rows, one slice for each row of each example.
+    /// As rows: one slice for each row of each example.
     Rows(&'a mut [&'b mut [T]]),
 }
 
@@ -110,7 +109,7 @@ impl<'b, T> ThetaGradient<'_, 'b, T> {
         }
     }
 
-    /// Distinct rows, counted through the examples.
+    /// Distinct rows, numbered through the examples.
     #[inline(always)]
     fn rows<const N: usize>(&mut self, rows: [usize; N], width: usize) -> [&mut [T]; N] {
         let distinct = "rows are distinct and within the parameters";
@@ -123,7 +122,7 @@ impl<'b, T> ThetaGradient<'_, 'b, T> {
     }
 }
 
-/// Where the rows of a tile's gradient go.
+/// The place of the rows of a tile's gradient.
 struct Rows<'a, 'b, T> {
     gradient: ThetaGradient<'a, 'b, T>,
     first: usize,
@@ -221,7 +220,7 @@ fn backward<T: ExponentLimit, M: MultiplyAdd>(
     }
 }
 
-/// Space of one task.
+/// Scratch memory of one task.
 struct Scratch<T> {
     kept: Vec<Kept<T>>,
     sums: Vec<Sums<T>>,
@@ -247,7 +246,7 @@ impl<T: ExponentLimit> Scratch<T> {
     }
 }
 
-/// What the second pass needs of a component: the rest follows.
+/// The parts of a component that the second pass uses; the others follow from them.
 #[derive(Debug, Clone, Copy)]
 struct Kept<T> {
     weight: Lanes<T>,
@@ -263,7 +262,7 @@ impl<T: Real> Kept<T> {
     }
 }
 
-/// What all components of a chunk have in common.
+/// The factors that all components of a chunk share.
 #[derive(Debug, Clone, Copy)]
 struct Factors<T> {
     /// `A`.
@@ -280,7 +279,7 @@ struct Factors<T> {
     log_slope_gradient: Lanes<T>,
     /// `1 − α²`.
     complement: Lanes<T>,
-    /// Whether gradients made of the sums are.
+    /// Whether gradients from the sums are valid.
     valid: [bool; LANES],
 }
 
@@ -350,7 +349,7 @@ impl<T: ExponentLimit> Factors<T> {
             let small = weight * tail;
             let bump = small * body;
             let positive = u >= T::zero();
-            // A goes with the larger sigmoid where u is positive.
+            // A multiplies the larger sigmoid where u is positive.
             let (large_factor, small_factor) =
                 if positive { (below, -above) } else { (-above, below) };
             let density = bump * inverse_scale * self.density[lane];

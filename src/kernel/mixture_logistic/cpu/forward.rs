@@ -7,14 +7,14 @@ use super::linear_space::{ExponentLimit, Sums, accumulate};
 use super::log_space::Mixture;
 use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile};
 
-/// The kernel. Outputs have the shape of the block.
+/// The forward pass of a block. Outputs have the shape of the block.
 #[derive(Debug)]
 pub struct Forward<'a, T> {
-    /// Law.
+    /// The law.
     pub law: MixtureLogistic<T>,
-    /// Batch.
+    /// The batch.
     pub batch: Batch<'a, T>,
-    /// Part of it.
+    /// The part of the batch.
     pub block: Block,
     /// Output `z`.
     pub z: &'a mut [T],
@@ -55,8 +55,8 @@ impl<T: ExponentLimit> Kernel for Forward<'_, T> {
     }
 }
 
-/// `t` and `ln dt/dx` of a chunk, in log space where the sums are not valid: each lane from its own
-/// numbers alone.
+/// `t` and `ln dt/dx` of a chunk, in log space where the sums are not valid. Each lane depends only
+/// on its own elements.
 #[inline(always)]
 fn values<T: ExponentLimit, M: MultiplyAdd>(
     law: &MixtureLogistic<T>,

@@ -1,17 +1,16 @@
-//! The inverse on a block: a search per element, in chunks that stop when all of their elements
-//! have.
+//! The inverse on a block: a search for each element. A chunk stops when all of its elements have.
 //! ```text
 //! t = (z − b) e^−α     bracket [min_k, max_k](μ_k + e^s̄_k t)
 //! start    m + t √(3 V)/π, with the mixture's mean m and variance V: exact for one component
-//! step     δ/(1 + ½ δ c)     Halley's: Newton's δ = (t − t(x))/(dt/dx), bent by c = d(ln dt/dx)/dx
+//! step     δ/(1 + ½ δ c)     Halley's: Newton's δ = (t − t(x))/(dt/dx) and c = d(ln dt/dx)/dx
 //! c = (F − G)/W · dt/dx − (Σ κ (σ(u) − σ(−u)) q²)/D
 //! ```
 //! The bracket is exact: `F` is an average of the `σ(u_k)` and the logit increases, so `t` lies
 //! between the smallest and the largest `u_k`. A step that would leave it, or that is longer than
 //! half the previous one, is replaced by a bisection. So is every eighth step, if the bracket has
-//! not halved since the last bisection. An end that overflows is set to `L`, a quarter of the
-//! largest finite number. A bracket wider than 2^64 that spans orders of magnitude is bisected in
-//! the logarithm.
+//! not halved within the last eight. An end that overflows is set to `L`, a quarter of the largest
+//! finite number. A bracket wider than 2^64 that spans orders of magnitude is bisected in the
+//! logarithm.
 //!
 //! An element is solved when its residual is within `ε(1 + |t|)`, or when the bracket has shrunk to
 //! adjacent floating-point numbers. The latter happens with a steep law: there the last steps are
@@ -19,8 +18,8 @@
 //! halve, so steps from a residual of a few tolerances need not halve. A bracket that closes at `L`
 //! has found its own end and not a root: such an element is unsolved.
 //!
-//! Of an evaluation's cost, one exponential per component remains: weights and inverse scales are
-//! kept.
+//! Weights and inverse scales are computed once, so an evaluation costs one exponential per
+//! component.
 
 use crate::kernel::simd::{
     Kernel, LANES, Lanes, MultiplyAdd, Real, clamp, exp, exp_in_range, larger, ln, tanh,
@@ -31,39 +30,40 @@ use super::linear_space::{ExponentLimit, Sums, tail_and_body};
 use super::log_space::Mixture;
 use super::tile::{Batch, Block, PackedChunk, TILE_CHUNKS, Tile};
 
-/// Evaluations after which an element counts as unsolved: the bracket has shrunk by 2^64 at least.
+/// Evaluations after which an element counts as unsolved: by then the bracket has shrunk by at
+/// least 2^64.
 const MAX_EVALUATIONS: usize = 512;
 
-/// Evaluations in which the bracket is halved at least.
+/// Evaluations within which the bracket is at least halved.
 const PERIOD: usize = 8;
 
 /// Width, 2^64, above which a bracket that spans orders of magnitude is bisected in the logarithm.
 const WIDE: f64 = 18_446_744_073_709_551_616.0;
 
-/// Residuals, in tolerances, from which steps are taken as they come. The rounding errors of `F`
-/// and `G` make some 2 of them.
+/// Largest residual, in tolerances, from which a step of any length is accepted. The rounding
+/// errors of `F` and `G` amount to about 2 tolerances.
 const NOISE: f64 = 8.0;
 
-/// The kernel. Outputs have the shape of the block.
+/// The inverse of a block. Outputs have the shape of the block.
 #[derive(Debug)]
 pub struct Inverse<'a, T> {
-    /// Law.
+    /// The law.
     pub law: MixtureLogistic<T>,
-    /// Batch: its numbers are `z`.
+    /// The batch; its elements are `z`.
     pub batch: Batch<'a, T>,
-    /// Part of it.
+    /// The part of the batch.
     pub block: Block,
     /// Output `x`, or the best point found.
     pub x: &'a mut [T],
     /// Output `t(x) − t`.
     pub residual: &'a mut [T],
-    /// Output: whether the residual is at rounding level or the bracket down to neighbouring
-    /// numbers.
+    /// Output: whether the residual is at rounding level, or the bracket has shrunk to adjacent
+    /// floating-point numbers.
     pub solved: &'a mut [bool],
 }
 
 impl<T: ExponentLimit> Kernel for Inverse<'_, T> {
-    /// Evaluations of a chunk, all together.
+    /// Number of evaluations of chunks.
     type Output = usize;
 
     #[inline(always)]
@@ -99,7 +99,7 @@ impl<T: ExponentLimit> Kernel for Inverse<'_, T> {
     }
 }
 
-/// What an evaluation needs of a component.
+/// The parts of a component that an evaluation uses.
 #[derive(Debug, Clone, Copy)]
 struct Prepared<T> {
     weight: Lanes<T>,
@@ -107,7 +107,7 @@ struct Prepared<T> {
     inverse_scale: Lanes<T>,
 }
 
-/// The mixture at a chunk.
+/// Evaluates the mixture at a chunk.
 struct Evaluator<T> {
     law: MixtureLogistic<T>,
     components: Vec<Prepared<T>>,
@@ -115,7 +115,7 @@ struct Evaluator<T> {
     log_space_is_loaded: bool,
 }
 
-/// What a step needs to know.
+/// The values from which a step is computed.
 struct Point<T> {
     /// `t(x) − t`.
     residual: Lanes<T>,
@@ -137,12 +137,12 @@ impl<T: ExponentLimit> Evaluator<T> {
         }
     }
 
-    /// Prepares a chunk.
+    /// Prepares the search for a chunk.
     #[inline(always)]
     fn start<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize) -> Search<T> {
         let zeros = [T::zero(); LANES];
         let limit = T::of(T::LIMIT);
-        // Variance of a logistic distribution in squares of its scale, inverted.
+        // Reciprocal of the variance of a logistic distribution of scale 1.
         let per_variance = T::of(3.0 / std::f64::consts::PI.powi(2));
         let [a, b] = tile.affine().map(|row| &row[chunk]);
         let mut t = zeros;
@@ -153,7 +153,7 @@ impl<T: ExponentLimit> Evaluator<T> {
         let mut low = [T::infinity(); LANES];
         let mut high = [T::neg_infinity(); LANES];
         // Relative to the distance: three exponentials, each with an error of two roundings. The
-        // root may be at the very end.
+        // root may be at the very end of the bracket.
         let slack = T::of(8.0) * T::epsilon();
         let (mut total, mut mean_sum, mut square_sum) = (zeros, zeros, zeros);
         for (index, prepared) in self.components.iter_mut().enumerate() {
@@ -190,8 +190,8 @@ impl<T: ExponentLimit> Evaluator<T> {
         for lane in 0..LANES {
             let mean = mean_sum[lane] / total[lane];
             let square = square_sum[lane] / total[lane] - per_variance * mean * mean;
-            // A NaN, from a variance lost to cancellation or from one that overflows, is not within
-            // the bracket.
+            // A NaN is not within the bracket. It arises from a variance that overflows or is lost
+            // to cancellation.
             let start = M::mul_add(square.sqrt(), t[lane], mean);
             let within = (start >= low[lane]) & (start <= high[lane]);
             x[lane] = if within { start } else { middle[lane] };
@@ -214,7 +214,7 @@ impl<T: ExponentLimit> Evaluator<T> {
         }
     }
 
-    /// The mixture at the point that a search has reached.
+    /// Evaluates the mixture at the point that a search has reached.
     #[inline(always)]
     fn evaluate<M: MultiplyAdd>(
         &mut self,
@@ -261,7 +261,8 @@ impl<T: ExponentLimit> Evaluator<T> {
                 if !settled {
                     let residual = totals.t[lane] - search.t[lane];
                     point.residual[lane] = residual;
-                    // Far out the law is nearly straight: Newton's step does without the curvature.
+                    // Far out, the law is nearly straight, so Newton's step suffices without the
+                    // curvature.
                     point.newton[lane] = -residual * exp::<T, M>(-totals.log_slope[lane]);
                     point.curvature[lane] = T::zero();
                 }
@@ -274,16 +275,16 @@ impl<T: ExponentLimit> Evaluator<T> {
 /// State of the searches of a chunk.
 struct Search<T> {
     t: Lanes<T>,
-    /// Where to evaluate next.
+    /// The next point to evaluate.
     x: Lanes<T>,
-    /// Bracket.
+    /// The bracket.
     low: Lanes<T>,
     high: Lanes<T>,
-    /// Twice the length that the next step may have.
+    /// Twice the largest length of the next step.
     allowance: Lanes<T>,
-    /// Width of the bracket when its shrinking was last looked at.
+    /// Width of the bracket when its shrinking was last checked.
     pace: Lanes<T>,
-    /// Spacings that the next step is long at least.
+    /// Smallest length of the next step, in spacings.
     stretch: Lanes<T>,
     /// Point with the smallest residual.
     best: Lanes<T>,
@@ -293,7 +294,7 @@ struct Search<T> {
 }
 
 impl<T: ExponentLimit> Search<T> {
-    /// Takes the values at `x` and moves on.
+    /// Updates the search with the values at `x`. If `look`, also checks how the bracket shrinks.
     #[inline(always)]
     fn advance<M: MultiplyAdd>(&mut self, point: &Point<T>, look: bool) {
         let (zero, one, two, half) = (T::zero(), T::one(), T::of(2.0), T::of(0.5));
@@ -308,8 +309,8 @@ impl<T: ExponentLimit> Search<T> {
         for lane in 0..LANES {
             let (x, ended) = (self.x[lane], self.ended[lane]);
             let (residual, newton) = (point.residual[lane], point.newton[lane]);
-            // Of equal residuals the later point: where the law is flat to rounding, it is the one
-            // nearer to the root.
+            // Of equal residuals, the later point is taken: where the law is flat up to rounding,
+            // it is nearer to the root.
             let better = !ended & (residual.abs() <= self.best_residual[lane].abs());
             self.best[lane] = if better { x } else { self.best[lane] };
             self.best_residual[lane] = if better { residual } else { self.best_residual[lane] };
@@ -319,18 +320,17 @@ impl<T: ExponentLimit> Search<T> {
             let exact = residual.abs() <= tolerance;
             let closed = high - low <= epsilon * larger(low.abs(), high.abs());
             let undefined = residual.is_nan();
-            // Rounding may make an earlier point of a flat stretch the better one; the root is in
-            // the bracket.
+            // Through rounding, an earlier point of a flat stretch may have the smaller residual,
+            // although the root is in the bracket.
             let stray = !ended & closed & !((self.best[lane] >= low) & (self.best[lane] <= high));
             self.best[lane] = if stray { x } else { self.best[lane] };
             self.best_residual[lane] = if stray { residual } else { self.best_residual[lane] };
             self.solved[lane] |= !ended & (exact | (closed & (x.abs() < end))) & !undefined;
 
-            // Halley's factor is trusted within one half and two.
+            // Halley's factor is limited to values between one half and two.
             let bend = clamp(M::mul_add(half * newton, point.curvature[lane], one), half, two);
             let step = newton / bend;
-            // Between a half and one and a half of the distance to the next number: the sum is that
-            // number.
+            // Between 0.5 and 1.5 times the distance to the next number, so the sum is that number.
             let spacing = T::of(0.75) * epsilon * x.abs();
             let short = step.abs() < spacing;
             let stretched = spacing * self.stretch[lane];
@@ -361,13 +361,13 @@ fn scale_root<T: Real, M: MultiplyAdd>(log_scale: T) -> T {
     exp_in_range::<T, M>(if half > widest { widest } else { half })
 }
 
-/// `L`. The quarter keeps the width of a bracket finite.
+/// `L`. The factor of a quarter keeps the width of a bracket finite.
 #[inline(always)]
 fn furthest<T: Real>() -> T {
     T::of(0.25) * T::max_value()
 }
 
-/// Midpoints that do not overflow. For wide brackets, the midpoint is taken between the logarithms
+/// Midpoints, without overflow. For wide brackets, the midpoint is taken between the logarithms
 /// `sign(x)·ln(1 + |x|)` of the ends.
 #[inline(always)]
 fn middles<T: Real, M: MultiplyAdd>(low: &Lanes<T>, high: &Lanes<T>) -> Lanes<T> {

@@ -1,26 +1,25 @@
 //! Sums of the mixture without logarithms: three exponentials per component, valid where neither
 //! tail is extreme.
 //! ```text
-//! π = e^ℓ     F, G, D, W of the head of the operation, with W = F + G
+//! π = e^ℓ     F, G, D, W as in the module of the operation, with W = F + G
 //! t = ln(F/G)    ln dt/dx = ln( D/min(F, G) · W/max(F, G) )
 //! ```
 //! # Validity
-//! Exponents are cut at `±R`, [`ExponentLimit::LIMIT`]: logits are clamped, `e^−|u|` is 0 beyond. A
-//! component's share of `F` or `G` is then off by at most `(π + 1) e^−R`, its share of `D` by that
-//! times the largest `q`, which is `e^−s_min`. So
+//! Exponents are cut at `±R`, [`ExponentLimit::LIMIT`]: logits are clamped, and `e^−|u|` is 0
+//! beyond. A component's share of `F` or `G` is then off by at most `(π + 1) e^−R`, and its share
+//! of `D` by that times the largest `q`, which is `e^−s_min`. So
 //! ```text
 //! min(F, G) ≥ (W + K) e^−R/loss    D ≥ (W + K) e^(−R − s_min)/loss
 //! ```
 //! bounds the relative error of all three by `loss`, a fraction of the rounding unit. `D` must also
-//! be so large that terms which underflow are negligible. A logit at the upper clamp would show in
-//! `W`, which must stay below its bound. Log-scales above `R` give NaN, which fails every
-//! comparison; so do NaN and infinite inputs. Elements that fail are computed by
-//! [`super::log_space`].
+//! be so large that terms which underflow are negligible. A logit at the upper clamp increases `W`,
+//! which must stay below its bound. Log-scales above `R` give NaN, which fails every comparison; so
+//! do NaN and infinite inputs. Elements that fail are computed by [`super::log_space`].
 //!
 //! # Validity of gradients
 //! Gradients of logits and log-scales are sums of shares of `F`, `G` and `D`, which the bounds
-//! above cover. Those of `x` and of the means carry one more `q`. With `κ_k`, cut by
-//! `c_k ≤ (π + 1) e^−R`, the gradient of `x` is a sum of
+//! above cover. Those of `x` and of the means have one more factor `q`. With an error of `κ_k` of
+//! at most `c_k ≤ (π + 1) e^−R` from the cut, the gradient of `x` is a sum of
 //! ```text
 //! (γ_t − γ_L) Σ q κ/F + (γ_t + γ_L) Σ q κ/G      off by at most (|γ_t| + |γ_L|)(1/F + 1/G) Σ q c
 //! γ_L Σ q² κ (σ(−u) − σ(u))/D                        off by at most |γ_L| Σ q² c/D
@@ -32,9 +31,9 @@
 //! ```text
 //! D · D/min(F, G) ≥ (W + K) e^(−R − 2 s_min)/loss
 //! ```
-//! makes it at most `loss` too. The condition fails only where the density is small compared with
-//! the square of the steepest slope: in the tail of a wide component, where a narrow component of
-//! e^−R times the weight may be hidden.
+//! bounds it by `loss` too. The condition fails only where the density is small compared with the
+//! square of the steepest slope: in the tail of a wide component, where a narrow component with a
+//! weight smaller by a factor of e^−R may be hidden.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, clamp, exp_in_range, larger, ln};
 
@@ -42,10 +41,10 @@ use super::tile::Tile;
 
 /// Range of the exponents of linear space.
 pub trait ExponentLimit: Real {
-    /// `R`. Products of three cut exponentials (of a logit, of `−|u|`, of a log-scale) hardly ever
-    /// leave the normal numbers.
+    /// `R`. Products of three such exponentials (of a logit, of `−|u|`, of a log-scale) hardly ever
+    /// leave the range of normal numbers.
     const LIMIT: f64;
-    /// Largest relative error that the cut may make: below a tenth of a rounding unit.
+    /// Largest relative error from the cut: below a tenth of a rounding unit.
     const LOSS: f64;
 }
 
@@ -59,7 +58,7 @@ impl ExponentLimit for f64 {
     const LOSS: f64 = 1e-17;
 }
 
-/// Bounds that the sums are held against.
+/// Bounds with which the sums are compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Validity<T> {
     n_components: T,
@@ -70,9 +69,9 @@ pub struct Validity<T> {
 }
 
 impl<T: ExponentLimit> Validity<T> {
-    /// Bounds of a law.
+    /// The bounds for a law.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
-        // In f64, whose range holds all bounds.
+        // Computed in f64, whose range holds all bounds.
         let side = (-T::LIMIT).exp() / T::LOSS;
         let min_log_scale = min_log_scale.to_f64().unwrap_or(f64::NAN);
         Self {
@@ -83,13 +82,13 @@ impl<T: ExponentLimit> Validity<T> {
                 T::min_positive_value() / T::of(T::LOSS),
             ),
             smallest_steepness: T::of(side * (-2.0 * min_log_scale).exp()),
-            // A clamped weight is above it, whatever its last bits.
+            // A clamped weight exceeds it, whatever its last bits.
             largest_total: T::of((T::LIMIT - 0.1).exp()),
         }
     }
 }
 
-/// One component at the numbers of a chunk.
+/// One component at the elements of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Component<T> {
     /// `π`.
@@ -112,7 +111,7 @@ impl<T: Real> Default for Component<T> {
 }
 
 impl<T: ExponentLimit> Component<T> {
-    /// A component at a chunk.
+    /// The component at a chunk.
     #[inline(always)]
     pub fn at<M: MultiplyAdd>(
         x: &Lanes<T>,
@@ -180,7 +179,7 @@ impl<T: ExponentLimit> Sums<T> {
         }
     }
 
-    /// Whether the sums are good to rounding.
+    /// Whether the sums are accurate to rounding.
     #[inline(always)]
     pub fn are_valid(&self, validity: &Validity<T>) -> [bool; LANES] {
         let mut valid = [false; LANES];
@@ -218,7 +217,7 @@ impl<T: ExponentLimit> Sums<T> {
         (t, log_slope)
     }
 
-    /// `dt/dx` at a lane: a product of two ratios, neither of which overflows.
+    /// `dt/dx` at a lane, as a product of two ratios that do not overflow.
     #[inline(always)]
     pub fn slope(&self, lane: usize) -> T {
         let (f, g) = (self.below[lane], self.above[lane]);
@@ -227,7 +226,7 @@ impl<T: ExponentLimit> Sums<T> {
     }
 }
 
-/// Adds all components of a tile, and hands each to `keep` (component, chunk).
+/// Adds all components of a tile, and passes each to `keep` (component, chunk).
 #[inline(always)]
 pub fn accumulate<T: ExponentLimit, M: MultiplyAdd>(
     tile: &Tile<'_, T>,

@@ -1,20 +1,20 @@
 //! The mixture in log space: nothing saturates, however far out. Five exponentials per component,
 //! and four more for its gradient.
 //!
-//! `F` and `G` are summed relative to their largest terms. The density is summed over `F` or over
-//! `G`, whichever is the smaller one:
+//! `F` and `G` are summed relative to their largest terms. The density is summed relative to `F` or
+//! to `G`, whichever is smaller:
 //! ```text
 //! φ_k = ℓ_k + min(u_k, 0) − max_j(…)     F ∝ Σ e^φ_k σ(|u_k|)
 //! χ_k = ℓ_k − max(u_k, 0) − max_j(…)     G ∝ Σ e^χ_k σ(|u_k|)
 //! ψ_k = φ_k − max(u_k, 0) − s̄_k  or  χ_k + min(u_k, 0) − s̄_k      D/F or D/G ∝ Σ e^ψ_k σ(|u_k|)²
 //! ln dt/dx = ln(D/F) + ln(1 + F/G)  or  ln(D/G) + ln(1 + G/F)
 //! ```
-//! The last term is at most `ln(1 + 2K)`: nothing cancels. `φ` and `χ` are differences of terms of
-//! one size before they meet anything else, which keeps their bits where `|u|` is large.
+//! The last term is at most `ln(1 + 2K)`, so nothing cancels. `φ` and `χ` are differences of terms
+//! of equal size, taken before anything else is added, so they stay accurate where `|u|` is large.
 //!
-//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so that `u` is finite wherever its exact value is
-//! in range. Shares are multiplied by `q` in their exponents: the share of a narrow component may
-//! underflow where its product with `q`, the gradient, does not.
+//! `q = e^−s̄` is applied as `e^{−s̄/2}` twice, so `u` is finite wherever its exact value is in
+//! range. Shares are multiplied by `q` in their exponents: the share of a narrow component may
+//! underflow where its product with `q`, which is the gradient, does not.
 
 use crate::kernel::simd::{LANES, Lanes, MultiplyAdd, Real, exp, larger, ln};
 
@@ -23,8 +23,7 @@ use super::tile::Tile;
 /// Parameters of one component at a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameters<T> {
-    /// Relative to the largest of the mixture: what all of them have in common would cost bits of
-    /// `t`.
+    /// Relative to the largest of the mixture: a common offset would reduce the precision of `t`.
     pub logit: Lanes<T>,
     /// `μ`.
     pub mean: Lanes<T>,
@@ -34,7 +33,7 @@ pub struct Parameters<T> {
     pub inverse_root: Lanes<T>,
 }
 
-/// One component at the numbers of a chunk.
+/// One component at the elements of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Share<T> {
     /// `u`.
@@ -53,11 +52,11 @@ pub struct Share<T> {
     below_exponent: Lanes<T>,
     /// `χ`.
     above_exponent: Lanes<T>,
-    /// `ψ`, less the largest of them.
+    /// `ψ` minus the largest `ψ`.
     density_exponent: Lanes<T>,
 }
 
-/// Sums over the components and what follows from them.
+/// Sums over the components, and the values that follow from them.
 #[derive(Debug, Clone, Copy)]
 pub struct Totals<T> {
     /// `Σ` of [`Share::below`].
@@ -72,17 +71,17 @@ pub struct Totals<T> {
     pub log_slope: Lanes<T>,
 }
 
-/// Mixture at a chunk, with space to evaluate it.
+/// The mixture at a chunk, with memory to evaluate it.
 #[derive(Debug)]
 pub struct Mixture<T> {
-    /// Per component.
+    /// For each component.
     pub parameters: Vec<Parameters<T>>,
-    /// Per component, as of the last evaluation.
+    /// For each component, from the last evaluation.
     pub shares: Vec<Share<T>>,
 }
 
 impl<T: Real> Mixture<T> {
-    /// Space for that many components.
+    /// Memory for `n_components` components.
     pub fn new(n_components: usize) -> Self {
         let zeros = [T::zero(); LANES];
         let parameters =
@@ -101,7 +100,7 @@ impl<T: Real> Mixture<T> {
         Self { parameters: vec![parameters; n_components], shares: vec![share; n_components] }
     }
 
-    /// Takes the parameters of a tile's chunk.
+    /// Reads the parameters of a chunk of a tile.
     #[inline(always)]
     pub fn load<M: MultiplyAdd>(&mut self, tile: &Tile<'_, T>, chunk: usize, min_log_scale: T) {
         let mut largest = [T::neg_infinity(); LANES];
@@ -122,7 +121,7 @@ impl<T: Real> Mixture<T> {
         }
     }
 
-    /// Everything at `x`.
+    /// Evaluates the mixture at `x`.
     #[inline(always)]
     pub fn evaluate<M: MultiplyAdd>(&mut self, x: &Lanes<T>) -> Totals<T> {
         let zeros = [T::zero(); LANES];
@@ -166,8 +165,8 @@ impl<T: Real> Mixture<T> {
             }
             *kept = share;
         }
-        // The shares are those with σ(|u|) where the sums have σ(±u): the minimum or maximum in `u`
-        // and `v` is the rest of the sigmoid.
+        // The shares hold σ(|u|) where the sums have σ(±u). The rest of the sigmoid, e^min(u, 0) or
+        // e^−max(u, 0), is part of the exponents φ and χ.
         for share in &mut self.shares {
             let Share { body, density_exponent: mut exponent, .. } = *share;
             let mut part = zeros;
@@ -191,8 +190,8 @@ impl<T: Real> Mixture<T> {
     }
 }
 
-/// Gradient of a component's parameters at a chunk. That of `x` is the sum of the means', with the
-/// sign changed.
+/// Gradient of a component's parameters at a chunk. The gradient of `x` is minus the sum of those
+/// of the means.
 #[derive(Debug, Clone, Copy)]
 pub struct Gradient<T> {
     /// Of the logit.
@@ -210,7 +209,7 @@ impl<T: Real> Default for Gradient<T> {
     }
 }
 
-/// Gradients of `t` and of `ln dt/dx`, and what they have in common for all components.
+/// Gradients of `t` and of `ln dt/dx`, and the values that all components share.
 #[derive(Debug)]
 pub struct Cotangent<'a, T> {
     totals: &'a Totals<T>,
@@ -220,7 +219,7 @@ pub struct Cotangent<'a, T> {
 }
 
 impl<T: Real> Mixture<T> {
-    /// Prepares [`Mixture::gradient`] at the numbers last evaluated.
+    /// Prepares [`Mixture::gradient`] at the elements of the last evaluation.
     #[inline(always)]
     pub fn cotangent<'a, M: MultiplyAdd>(
         &self,
@@ -239,8 +238,8 @@ impl<T: Real> Mixture<T> {
 
     /// Gradient of one component.
     ///
-    /// The shares are divided, not multiplied by reciprocals: a component alone has shares of
-    /// exactly 1, and their differences vanish exactly.
+    /// The shares are divided, not multiplied by reciprocals, so a single component has shares of
+    /// exactly 1, and their differences are exactly 0.
     #[inline(always)]
     pub fn gradient<M: MultiplyAdd>(
         &self,
@@ -266,7 +265,7 @@ impl<T: Real> Mixture<T> {
                 gt * (rise + fall) + gl * ((fall - rise) - d * (sigmoid - complement))
             };
             gradient.logit[lane] = gt * (f - g) + gl * ((d - g) + (w - f));
-            // The shares times q, in units of the largest of the three, so that those of a single
+            // The shares times q, in units of the largest of the three, so those of a single
             // component are still exactly 1.
             let log_scale = parameters.log_scale[lane];
             let steep = |exponent: T, rest: T| exp::<T, M>(exponent - log_scale) * rest;
@@ -285,7 +284,7 @@ impl<T: Real> Mixture<T> {
     }
 }
 
-/// `min(u, 0)` and `max(u, 0)`. NaN gives zeros: it shows in `e^−|u|`.
+/// `min(u, 0)` and `max(u, 0)`. Both are 0 if `u` is NaN, but `e^−|u|` is NaN then.
 #[inline(always)]
 fn parts<T: Real>(u: T) -> (T, T) {
     let zero = T::zero();

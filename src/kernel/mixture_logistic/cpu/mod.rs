@@ -1,5 +1,5 @@
-//! MixLogCDF law with its affine map, on slices: forward, backward and inverse.
-//! The head of the operation has the formulas and symbols.
+//! The MixLogCDF law with its affine map, on slices: forward, backward and inverse. The parent
+//! module has the formulas and symbols.
 //!
 //! | quantity | shape | order |
 //! |---|---|---|
@@ -9,15 +9,15 @@
 //! Inputs may have gaps between examples and between rows ([`Batch`]); outputs have none.
 //!
 //! # How
-//! Parameters are read once, row by row, in tiles of up to 2048 numbers of an example; three
-//! exponentials per component. Sums are formed in linear space (`linear_space`) with bounds that
-//! prove them good to rounding; where a bound fails, in the tails, the element is done again in log
-//! space (`log_space`). Both give each element from its own numbers alone, so layout, threads and
-//! neighbours do not change a bit.
+//! Parameters are read once, row by row, in tiles of up to 2048 elements of an example, with three
+//! exponentials per component. Sums are computed in linear space (`linear_space`), with bounds that
+//! prove them accurate to rounding. Where a bound fails, in the tails, the element is computed
+//! again in log space (`log_space`). Both compute each element only from its own data and
+//! parameters, so results do not depend on layout, threads or neighbours, bit for bit.
 //!
 //! # Undefined values
-//! A NaN among an element's numbers makes the element NaN and no other. `x = ±∞` gives NaN, as the
-//! differences of infinities in log space do.
+//! A NaN in the data or parameters of an element makes that element NaN and no other. `x = ±∞`
+//! gives NaN, because log space subtracts infinities.
 
 mod backward;
 mod forward;
@@ -32,7 +32,7 @@ pub use tile::Batch;
 
 use linear_space::Validity;
 
-/// Constants of a law.
+/// The constants of a law.
 #[derive(Debug, Clone, Copy)]
 pub struct MixtureLogistic<T> {
     n_components: usize,
@@ -41,7 +41,7 @@ pub struct MixtureLogistic<T> {
 }
 
 impl<T: ExponentLimit> MixtureLogistic<T> {
-    /// Law with `n_components` components and log-scales of `min_log_scale` at least.
+    /// A law with `n_components` components and log-scales of at least `min_log_scale`.
     ///
     /// # Panics
     /// If there is no component, or `min_log_scale` is not within `±80`: `e^−s` must be a finite

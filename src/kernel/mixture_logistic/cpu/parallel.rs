@@ -11,11 +11,12 @@ use super::inverse::Inverse;
 use super::linear_space::ExponentLimit;
 use super::tile::{Batch, Block, n_rows};
 
-/// Components times numbers in a task at least: some 15 µs of work in f32, well above what handing
-/// it over costs.
+/// Fewest components times elements in a task: some 15 µs of work in f32, well above the cost of
+/// passing it to another thread.
 const SMALLEST_TASK: usize = 1 << 14;
 
-/// Tasks per thread, for threads of unequal speed and elements that need more steps of the inverse.
+/// Tasks per thread, because threads differ in speed and some elements need more steps of the
+/// inverse.
 const TASKS_PER_THREAD: usize = 4;
 
 impl<T: ExponentLimit> MixtureLogistic<T> {
@@ -37,7 +38,7 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
     }
 
     /// Gradients of `x`, `[examples, dims]`, and of the parameters, `[examples, rows, dims]`, from
-    /// those of `z` and `ln dz/dx`. Outputs are written in full.
+    /// the gradients of `z` and `ln dz/dx`. Outputs are written in full.
     pub fn backward(
         &self,
         batch: &Batch<'_, T>,
@@ -100,8 +101,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         }
     }
 
-    /// `x` with `z(x)` the batch's numbers, `[examples, dims]`, or the best points found; the
-    /// residuals `t(x) − t`, and whether `x` is a solution.
+    /// The `x` whose `z(x)` are the elements of the batch, `[examples, dims]`, or the best points
+    /// found; the residuals `t(x) − t`; and whether `x` is a solution.
     pub fn solve(
         &self,
         batch: &Batch<'_, T>,
@@ -126,8 +127,8 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
         });
     }
 
-    /// Tasks of about equal size: some examples each or, of few examples, some numbers of one.
-    /// Their outputs follow each other.
+    /// Tasks of about equal size: some examples each or, if there are few examples, some elements
+    /// of one. Their outputs are contiguous.
     fn blocks(&self, batch: &Batch<'_, T>) -> Vec<Block> {
         let Batch { n_examples, n_dims, .. } = *batch;
         let n_tasks = n_examples * n_dims * self.n_components / SMALLEST_TASK;
@@ -157,7 +158,7 @@ fn check<T, const N: usize>(batch: &Batch<'_, T>, rows: usize, lengths: [usize; 
     );
 }
 
-/// A slice in the parts that blocks write, `rows` of them for each of an example's numbers.
+/// Splits a slice into the parts that blocks write, `rows` elements for each element of an example.
 fn split<'a, T>(
     blocks: &[Block],
     rows: usize,
@@ -168,7 +169,7 @@ fn split<'a, T>(
     })
 }
 
-/// Runs tasks in parallel, or a single one in place.
+/// Runs tasks in parallel, or a single one on the calling thread.
 fn each<I: Send>(tasks: Vec<I>, run: impl Fn(I) + Send + Sync) {
     if tasks.len() <= 1 {
         tasks.into_iter().for_each(run);

@@ -1,29 +1,29 @@
-//! Where the numbers of a batch lie, and how a part of it is cut into tiles.
+//! The layout of a batch, and how a part of it is cut into tiles.
 
 use std::ops::Range;
 
 use crate::kernel::simd::{LANES, Lanes, Real};
 
-/// Most chunks of [`LANES`] numbers in a tile. A tile's rows of parameters are read one after the
-/// other, 8 KiB each in f32, a long way for the processor to read ahead, and the sums over them
-/// stay in the first cache. In a large batch of 1536 numbers an example, whole rows take 71 ms,
-/// pieces of 512 numbers 102 ms and pieces of 256 numbers 135 ms.
+/// Most chunks of [`LANES`] elements in a tile. A tile's rows of parameters are read one after the
+/// other, 8 KiB each in f32: they are long enough for the processor to prefetch, and the sums over
+/// them stay in the first-level cache. In a large batch of 1536 elements per example, whole rows
+/// take 71 ms, pieces of 512 elements 102 ms and pieces of 256 elements 135 ms.
 pub const TILE_CHUNKS: usize = 128;
 
 /// Rows of parameters before the logits: log-scale and shift of the affine map.
 const AFFINE_ROWS: usize = 2;
 
-/// Numbers with their parameters.
+/// Elements with their parameters.
 ///
-/// Parameter `p` of number `i` of example `n` is `theta[n·theta_stride + p·row_stride + i]`; rows
-/// are in the order `a`, `b`, logits, means, log-scales.
+/// Parameter `p` of element `i` of example `n` is `theta[n·theta_stride + p·row_stride + i]`. The
+/// rows are in the order `a`, `b`, logits, means, log-scales.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a, T> {
-    /// Examples.
+    /// Number of examples.
     pub n_examples: usize,
-    /// Numbers of an example.
+    /// Number of elements of an example.
     pub n_dims: usize,
-    /// Numbers: `x` forward and backward, `z` for the inverse.
+    /// The elements: `x` in the forward and backward pass, `z` in the inverse.
     pub x: &'a [T],
     /// Distance between two examples in `x`.
     pub x_stride: usize,
@@ -50,24 +50,24 @@ impl<'a, T> Batch<'a, T> {
     }
 }
 
-/// Part of a batch: some numbers of some examples. Outputs of a block have the shape
+/// Part of a batch: some elements of some examples. Outputs of a block have the shape
 /// `[examples, dims]`.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// Examples.
     pub examples: Range<usize>,
-    /// Numbers of each.
+    /// Elements of each example.
     pub dims: Range<usize>,
 }
 
 impl Block {
-    /// Numbers in the block.
+    /// Number of elements in the block.
     pub fn n_numbers(&self) -> usize {
         self.examples.len() * self.dims.len()
     }
 
-    /// Cuts into pieces of whole chunks, `n_chunks` at most, and then the rests of the examples, as
-    /// many of them together as a chunk takes.
+    /// Cuts the block into pieces of whole chunks, at most `n_chunks` each. Then follow the
+    /// remainders of the examples, as many of them together as fit into a chunk.
     #[inline(always)]
     pub fn pieces(&self, n_chunks: usize) -> impl Iterator<Item = Piece> {
         let (examples, dims) = (self.examples.clone(), self.dims.clone());
@@ -105,7 +105,8 @@ impl Block {
     }
 }
 
-/// What a tile is made of: whole chunks of one example, or less than a chunk of each of some.
+/// The elements of a tile: whole chunks of one example, or less than a chunk of each of several
+/// examples.
 #[derive(Debug, Clone)]
 pub struct Piece {
     examples: Range<usize>,
@@ -121,20 +122,20 @@ impl Piece {
         self.dims.len().is_multiple_of(LANES)
     }
 
-    /// Numbers of each example.
+    /// Number of elements of each example.
     #[inline(always)]
     pub fn n_dims(&self) -> usize {
         self.dims.len()
     }
 
-    /// Where an example's numbers begin in a block's output and in the tile.
+    /// The index of the first element of each example in a block's output and in the tile.
     #[inline(always)]
     pub fn starts(&self) -> impl Iterator<Item = (usize, usize)> {
         let (n, output, width) = (self.dims.len(), self.output, self.width);
         (0..self.examples.len()).map(move |index| (output + index * width, index * n))
     }
 
-    /// Copies the tile's numbers to a block's output.
+    /// Copies the elements of the tile to a block's output.
     #[inline(always)]
     pub fn store<T: Copy>(&self, tile: &[T], output: &mut [T]) {
         for (to, from) in self.starts() {
@@ -142,7 +143,7 @@ impl Piece {
         }
     }
 
-    /// Copies a block's numbers to a tile.
+    /// Copies the elements of a block to a tile.
     #[inline(always)]
     pub fn fetch<T: Copy>(&self, numbers: &[T], tile: &mut [T]) {
         for (from, to) in self.starts() {
@@ -150,7 +151,7 @@ impl Piece {
         }
     }
 
-    /// The tile: in place if it is whole, else in `packed`.
+    /// The tile: in place if it consists of whole chunks, otherwise in `packed`.
     #[inline(always)]
     pub fn tile<'a, T: Real>(
         &self,
@@ -184,8 +185,8 @@ impl Piece {
     }
 }
 
-/// A chunk that numbers are copied to. Lanes that none is for keep zeros, or the numbers of a piece
-/// before.
+/// A chunk to which elements are copied. Unused lanes keep zeros, or the elements of an earlier
+/// piece.
 #[derive(Debug)]
 pub struct PackedChunk<T> {
     x: [Lanes<T>; 1],
@@ -194,7 +195,7 @@ pub struct PackedChunk<T> {
 }
 
 impl<T: Real> PackedChunk<T> {
-    /// Space for a mixture of that many components.
+    /// Memory for a mixture of `n_components` components.
     pub fn new(n_components: usize) -> Self {
         Self {
             x: [[T::zero(); LANES]],
@@ -204,10 +205,10 @@ impl<T: Real> PackedChunk<T> {
     }
 }
 
-/// Chunks of numbers with their parameters.
+/// Chunks of elements with their parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct Tile<'a, T> {
-    /// Numbers.
+    /// The elements.
     pub x: &'a [Lanes<T>],
     theta: &'a [T],
     offset: usize,
@@ -235,13 +236,13 @@ impl<'a, T: Real> Tile<'a, T> {
     }
 }
 
-/// Rows of a component's logit, mean and log-scale.
+/// Indices of the rows of a component's logit, mean and log-scale.
 #[inline(always)]
 pub fn component_rows(index: usize, n_components: usize) -> [usize; 3] {
     [0, 1, 2].map(|kind| AFFINE_ROWS + kind * n_components + index)
 }
 
-/// Rows of parameters.
+/// Number of rows of parameters.
 pub fn n_rows(n_components: usize) -> usize {
     AFFINE_ROWS + 3 * n_components
 }

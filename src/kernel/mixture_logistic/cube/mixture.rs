@@ -1,20 +1,20 @@
-//! The mixture of one element: its components and the sums over them, each weight relative to the
-//! largest.
+//! The mixture of one element: its components and the sums over them. Each weight is relative to
+//! the largest.
 
 use cubecl::prelude::*;
 
-/// What a running maximum starts from: below every log-weight of a finite mixture, and finite,
-/// since WGSL may assume that all numbers are.
+/// Initial value of a running maximum: below every log-weight of a finite mixture, and finite,
+/// since WGSL may assume that all values are.
 pub const LOWEST: f32 = -3.0e38;
 
-/// Where an element's parameters are.
+/// The place of an element's parameters.
 #[derive(CubeType, Clone, Copy)]
 pub struct Place {
-    /// Its first parameter.
+    /// Index of its first parameter.
     pub base: usize,
-    /// From one parameter to the next.
+    /// Distance from one parameter to the next.
     pub stride: usize,
-    /// Components of the mixture.
+    /// Number of components of the mixture.
     pub n_components: usize,
 }
 
@@ -83,14 +83,14 @@ pub struct Sums<N: Float> {
     /// Largest `ℓ − max(u, 0)`, and `Σ e^ℓ σ(−u)` relative to it.
     pub above_max: N,
     pub above: N,
-    /// Largest logarithm of a component's share of `F'/F`, and the sum of the shares relative to
+    /// Largest logarithm of a component's share in `F'/F`, and the sum of the shares relative to
     /// it.
     pub rising_max: N,
     pub rising: N,
-    /// The same of `F'/(1 − F)`.
+    /// The same for `F'/(1 − F)`.
     pub falling_max: N,
     pub falling: N,
-    /// Part of `F'/F` in `F'/F + F'/(1 − F)`.
+    /// The fraction of `F'/F` in `F'/F + F'/(1 − F)`.
     pub rising_part: N,
     /// Logarithm of that sum.
     pub log_derivative: N,
@@ -142,7 +142,8 @@ pub fn sums<F: Float, N: Float>(
         rising += N::exp(low - positive::<N>(c.u) - c.log_scale - rising_max) * shares;
         falling += N::exp(high + negative::<N>(c.u) - c.log_scale - falling_max) * shares;
     }
-    // Each sum is at least a quarter, the largest term's share: the logarithms are finite.
+    // Each sum is at least a quarter, the contribution of the largest term, so the logarithms are
+    // finite.
     let log_rising = rising_max + N::ln(rising) - N::ln(below);
     let log_falling = falling_max + N::ln(falling) - N::ln(above);
     let ratio = N::exp(-N::abs(log_rising - log_falling));
@@ -168,8 +169,8 @@ pub fn sums<F: Float, N: Float>(
     }
 }
 
-/// The gradient with respect to `u_k`, from the shares in `F`, `1 − F` and `F'`, or these times
-/// `e^−s`, and from `σ(u)`, `σ(−u)`.
+/// The gradient with respect to `u_k`, from `σ(u)`, `σ(−u)` and the shares in `F`, `1 − F` and
+/// `F'`, or these shares times `e^−s`.
 #[cube]
 pub fn by_point<N: Float>(
     by_t: N,
@@ -185,8 +186,8 @@ pub fn by_point<N: Float>(
         + by_log * ((from_above - from_below) - density * (plus - minus))
 }
 
-/// Midpoint that does not overflow. For a bracket wider than 2^64 that spans orders of magnitude,
-/// it is taken between the logarithms `sign(x)·ln(1 + |x|)` of the ends.
+/// The midpoint, without overflow. For a bracket wider than 2^64 that spans orders of magnitude, it
+/// is taken between the logarithms `sign(x)·ln(1 + |x|)` of the ends.
 #[cube]
 pub fn middle<N: Float>(low: N, high: N) -> N {
     let half = N::new(0.5);

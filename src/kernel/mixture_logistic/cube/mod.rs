@@ -1,9 +1,9 @@
-//! The kernels of the GPU backends: one unit for each element, which walks through its components
-//! row by row, so that neighbouring units read neighbouring numbers. `N` is the precision of the
+//! The kernels of the GPU backends. One unit computes one element, by a loop over its components
+//! row by row, so that neighbouring units read neighbouring elements. `N` is the precision of the
 //! arithmetic: that of the tensors, or f32 for 16-bit floats.
 //!
-//! Sums run in log space, each weight relative to the largest, as in the reference. No `log1p`,
-//! `expm1` or comparison with NaN is used, which WGSL does not have or may assume away.
+//! Sums are computed in log space, each weight relative to the largest, as in the reference. The
+//! kernels use no `log1p`, `expm1` or comparison with NaN, which WGSL lacks or may optimise away.
 
 mod mixture;
 
@@ -24,7 +24,7 @@ use crate::tensor::float_limits::{largest_number, machine_epsilon};
 /// Units of a cube.
 const UNITS: u32 = 256;
 
-/// Steps of the inverse after which an element counts as unsolved, as many as the reference takes.
+/// Steps of the inverse after which an element counts as unsolved, as many as in the reference.
 const MAX_STEPS: u32 = 512;
 
 #[cube(launch)]
@@ -83,10 +83,11 @@ fn backward_kernel<F: Float, N: Float>(
             (N::exp(negative::<N>(c.u)) * c.share, N::exp(-positive::<N>(c.u)) * c.share);
         let low = (c.logit + negative::<N>(c.u)) - sums.below_max;
         let high = (c.logit - positive::<N>(c.u)) - sums.above_max;
-        // Shares of this component in F, 1 − F, F' and the weights.
+        // Shares of this component in F, 1 − F, F' and the sum of the weights.
         let below = N::exp(low) * c.share / sums.below;
         let above = N::exp(high) * c.share / sums.above;
-        // Each relative to its largest, like the sums: a component alone has a share of exactly 1.
+        // Each is relative to its largest, like the sums, so a single component has a share of
+        // exactly 1.
         let shares = c.share * c.share;
         let rising_exponent = low - positive::<N>(c.u) - c.log_scale - sums.rising_max;
         let falling_exponent = high + negative::<N>(c.u) - c.log_scale - sums.falling_max;
@@ -100,8 +101,8 @@ fn backward_kernel<F: Float, N: Float>(
         // u may be infinite where shares and tails have vanished.
         let by_u_times_u = select(by_u == N::new(0.0), by_u, c.u * by_u);
         let by_scale = select(c.free, -by_u_times_u - by_log * density, N::new(0.0));
-        // The shares times e^−s, computed in their exponents, since a share may underflow where its
-        // product does not. They are in units of the largest of them, so that those of a single
+        // The shares times e^−s are computed in their exponents, since a share may underflow where
+        // its product does not. They are in units of the largest of them, so those of a single
         // component are still exactly 1.
         let steep_below = N::exp(low - c.log_scale) * (c.share / sums.below);
         let steep_above = N::exp(high - c.log_scale) * (c.share / sums.above);
@@ -191,7 +192,7 @@ fn inverse_kernel<F: Float, N: Float>(
             let next = x + newton;
             let inside = next >= low && next <= high;
             let shrinks = N::abs(newton) <= width * N::new(0.5);
-            // Every eighth step halves the bracket, whatever Newton's steps do.
+            // Every eighth step halves the bracket, whatever the Newton steps do.
             let next = select(inside && shrinks && step % 8 != 7, next, middle::<N>(low, high));
             width = N::abs(next - x);
             x = next;
@@ -208,7 +209,7 @@ fn inverse_kernel<F: Float, N: Float>(
         F::cast_from(select(bracketed && solved && found, N::new(1.0), N::new(0.0)));
 }
 
-/// The precision to compute in.
+/// The type in which the kernels compute.
 fn arithmetic(dtype: DType) -> DType {
     match dtype {
         DType::F64 => DType::F64,
@@ -216,7 +217,7 @@ fn arithmetic(dtype: DType) -> DType {
     }
 }
 
-/// A tensor beside another that is yet to be written.
+/// A tensor like another, whose elements are not written yet.
 fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
 }

@@ -1,4 +1,4 @@
-//! Gradients.
+//! Tests of gradients.
 
 use crate::kernel::mixture_logistic::cpu::tile::n_rows;
 use crate::kernel::simd::InstructionSet;
@@ -6,7 +6,7 @@ use crate::kernel::simd::InstructionSet;
 use super::plain::plain;
 use super::problem::{Problem, Spread, cases, normal};
 
-/// Gradients of `Σ z g_z + L g_L` with respect to everything.
+/// Checks the gradients of `Σ z g_z + L g_L` with respect to everything.
 fn gradients_match_central_differences(spread: Spread, k: usize, bound: f64) {
     let problem = Problem::<f64>::draw(2, 37, k, spread, 5);
     let set = InstructionSet::detect();
@@ -44,9 +44,9 @@ fn gradients_in_f64() {
     }
 }
 
-/// Largest error of a gradient relative to the largest of its kind (logits, means, log-scales) at
-/// its number, before the terms of one cancel. Errors that follow from those of large `u_k` are
-/// excused.
+/// Largest error of a gradient, relative to the largest gradient of its kind (logits, means,
+/// log-scales) at its element, before the terms of one gradient cancel. Errors that follow from
+/// those of large `u_k` are not counted.
 fn gradient_error(problem: &Problem<f32>, set: InstructionSet, gz: &[f32], gl: &[f32]) -> f64 {
     let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let (x_gradient, theta_gradient) = problem.backward(set, gz, gl);

@@ -1,4 +1,4 @@
-//! Solutions.
+//! Tests of the inverse.
 
 use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::simd::InstructionSet;
@@ -6,9 +6,9 @@ use crate::kernel::simd::InstructionSet;
 use super::plain::plain;
 use super::problem::{Problem, Spread, cases, normal};
 
-/// Holds solutions of `z`, which the forward pass made or nothing did, against the plain
-/// evaluation: the residual there is of rounding errors, or the root is on the way to the next
-/// number.
+/// Compares solutions with the plain evaluation: either the residual there is a rounding error, or
+/// the root lies before the next floating-point number. `z` is the result of the forward pass, or
+/// any value.
 fn inverse_is_exact<T: ExponentLimit>(spread: Spread, of_forward: bool) {
     let epsilon = T::epsilon().to_f64().unwrap();
     for set in InstructionSet::available() {

@@ -1,4 +1,4 @@
-//! Elements are on their own.
+//! Elements are independent of each other.
 
 use crate::kernel::mixture_logistic::cpu::backward::{Backward, ThetaGradient};
 use crate::kernel::mixture_logistic::cpu::forward::Forward;
@@ -11,7 +11,7 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Elements do not see each other, so neither blocks nor strides nor threads change a bit.
+/// Elements are independent of each other, so neither blocks nor strides nor threads change a bit.
 #[test]
 fn layout_is_immaterial() {
     let set = InstructionSet::detect();
@@ -23,7 +23,7 @@ fn layout_is_immaterial() {
         let gradients = problem.backward(set, &z, &problem.x);
         let (x, residual, solved) = problem.solve(set, &z);
 
-        // Drivers.
+        // Whole batches.
         let law = problem.law();
         let mut outputs = [vec![0.0; n * d], vec![0.0; n * d]];
         let [first, second] = &mut outputs;
@@ -103,7 +103,7 @@ fn layout_is_immaterial() {
     }
 }
 
-/// NaN and infinite numbers spoil their own element only.
+/// NaN and infinite elements affect only their own element of the result.
 #[test]
 fn undefined_numbers_stay_alone() {
     for set in InstructionSet::available() {

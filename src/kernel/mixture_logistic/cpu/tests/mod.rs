@@ -1,4 +1,4 @@
-//! The kernels of the mixture of logistics against plain evaluations.
+//! The kernels of the mixture of logistics, compared with plain evaluations.
 
 mod gradients;
 mod inverse;

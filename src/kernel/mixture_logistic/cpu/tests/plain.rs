@@ -9,12 +9,12 @@ pub struct Plain {
     pub z: f64,
     pub log_derivative: f64,
     pub t: f64,
-    /// How much relative errors of the `u_k` and `ℓ_k` change `z` and the log-derivative.
+    /// Change of `z` and of the log-derivative by relative errors of the `u_k` and `ℓ_k`.
     pub slack_t: f64,
     pub slack_l: f64,
-    /// Per component: the shares `[f, g, d, w]`.
+    /// For each component: the shares `[f, g, d, w]`.
     pub shares: Vec<[f64; 4]>,
-    /// Per component.
+    /// For each component.
     pub standardised: Vec<f64>,
     pub inverse_scales: Vec<f64>,
     pub slope: f64,
@@ -70,8 +70,8 @@ pub fn plain<T: ExponentLimit>(problem: &Problem<T>, index: usize) -> Plain {
 }
 
 impl Plain {
-    /// Largest sums of the absolute terms of the gradients of logits, means and log-scales, and how
-    /// much relative errors of the `u_k` change the shares in them, relatively.
+    /// Largest sums of the absolute terms of the gradients of logits, means and log-scales, and the
+    /// relative change of the shares in them by relative errors of the `u_k`.
     pub fn gradient_terms(&self, gt: f64, gl: f64) -> ([f64; 3], f64) {
         let mut largest = [0.0; 3];
         let mut sensitivity = 0.0;

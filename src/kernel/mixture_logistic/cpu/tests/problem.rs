@@ -1,4 +1,4 @@
-//! Batches to try the kernels on.
+//! Batches for the tests of the kernels.
 
 use crate::kernel::mixture_logistic::cpu::MixtureLogistic;
 use crate::kernel::mixture_logistic::cpu::backward::{Backward, ThetaGradient};
@@ -13,10 +13,10 @@ use rand_distr::{Distribution, StandardNormal};
 
 pub const MIN_LOG_SCALE: f64 = -7.0;
 
-/// How the numbers of a problem are spread.
+/// The range of the elements of a problem.
 #[derive(Debug, Clone, Copy)]
 pub enum Spread {
-    /// As a network at work.
+    /// As from a network in use.
     Mild,
     /// `|x − μ|` up to 1e6 scales, log-scales from below the clamp to 80, logits within 100.
     Extreme,
@@ -33,7 +33,7 @@ pub struct Problem<T> {
 }
 
 impl<T: ExponentLimit> Problem<T> {
-    /// Numbers that f32 holds.
+    /// A random batch of elements that are exact in f32.
     pub fn draw(n_examples: usize, n_dims: usize, k: usize, spread: Spread, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
@@ -44,7 +44,7 @@ impl<T: ExponentLimit> Problem<T> {
         let mut theta = vec![T::zero(); n_examples * rows * n_dims];
         for (index, x) in x.iter_mut().enumerate() {
             let (example, dim) = (index / n_dims, index % n_dims);
-            // One kind of extremity at a time, and all of them at once.
+            // One kind of extreme at a time, and all of them at once.
             let kind = match spread {
                 Spread::Mild => 0,
                 Spread::Extreme => 1 + (uniform(0.0, 5.0) as usize),
@@ -158,7 +158,7 @@ pub fn cases(spread: Spread) -> impl Iterator<Item = (usize, usize, usize, Sprea
     })
 }
 
-/// Normal numbers.
+/// Samples of a standard normal distribution.
 pub fn normal(n: usize, seed: u64) -> Vec<f64> {
     StandardNormal.sample_iter(StdRng::seed_from_u64(seed)).take(n).collect()
 }

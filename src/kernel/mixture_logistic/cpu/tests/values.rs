@@ -1,4 +1,4 @@
-//! Forward values, and closed forms.
+//! Tests of forward values, and of closed forms.
 
 use crate::kernel::mixture_logistic::cpu::linear_space::ExponentLimit;
 use crate::kernel::mixture_logistic::cpu::tile::n_rows;
@@ -52,7 +52,7 @@ fn forward_in_f32() {
 #[test]
 fn forward_in_f64() {
     forward_is_accurate::<f64>(Spread::Mild, (1e-15, 1e-15));
-    // Mostly of the plain evaluation, whose terms are of the size of t.
+    // These are mostly errors of the plain evaluation, whose terms are of the size of t.
     forward_is_accurate::<f64>(Spread::Extreme, (2e-15, 1e-13));
 }
 
