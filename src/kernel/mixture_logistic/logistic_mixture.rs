@@ -17,10 +17,11 @@
 //!
 //! # Numerics
 //! All values stay in log space, so nothing saturates: `G = 1 − F` is summed from `σ(−u_k)`, not
-//! subtracted. The derivative is a sum of positive terms, `f/F + f/(1−F)` with the common factors
-//! divided out, so nothing cancels. Each weight is first computed relative to the largest one,
-//! which keeps it accurate where `|u|` is large. `e^−s` is applied as `e^{−s/2}` twice, so `u`, and
-//! `u` times a gradient, do not overflow unless their exact values do: in f32 for `|s| < 174`.
+//! subtracted. The derivative is a sum of positive terms, `F′/F + F′/(1 − F)` with the common
+//! factors divided out, so nothing cancels. Each weight is first computed relative to the largest
+//! one, which keeps it accurate where `|u|` is large. `e^−s` is applied as `e^{−s/2}` twice, so
+//! `u`, and `u` times a gradient, do not overflow unless their exact values do: in f32 for
+//! `|s| < 174`.
 //!
 //! Gradients are accurate too. The derivative of `ln σ(u)` is `σ(−u)` on both sides of a mask,
 //! never a difference of values near 1/2. Autodiff therefore sums the shares of the components,
