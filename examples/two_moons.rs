@@ -28,7 +28,10 @@ use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, Purpose, StepSeed, Trainer, TrainerConfig};
-use flowkit::{BoxBijector, ConfigError, Density, Features, Flow, StandardNormal};
+use flowkit::{
+    BoxBijector, Boxed, ConfigError, ContextShape, Density, Features, Flow, LayerConfig, Site,
+    StandardNormal,
+};
 use plane_run::{Failure, Row};
 use serde_json::json;
 
@@ -68,21 +71,20 @@ fn layers<C: Features<2>>(
     d_context: Option<usize>,
     device: &Device,
 ) -> Result<BoxBijector<2, C>, ConfigError> {
-    let couplings = RealNvpConfig::new(2).with_d_context(d_context);
+    let site = Site::described([1, 2], ContextShape::vector(d_context), device);
     let couplings = match name {
         FlowName::Maf => {
-            let maf = MafConfig::new(2).with_d_context(d_context);
-            maf.validate()?;
-            return Ok(BoxBijector::new(maf.init_layers(device)));
+            return Boxed::new(MafConfig::new(5)).build(&site);
         }
-        FlowName::Affine => couplings.with_law(AffineConfig::new(AffineForm::Exponential).into()),
+        FlowName::Affine => {
+            RealNvpConfig::new(8).with_law(AffineConfig::new(AffineForm::Exponential).into())
+        }
         FlowName::Spline => {
-            couplings.with_n_couplings(4).with_law(RationalQuadraticSplineConfig::new(8).into())
+            RealNvpConfig::new(4).with_law(RationalQuadraticSplineConfig::new(8).into())
         }
-        FlowName::Mixlog => couplings.with_n_couplings(4).with_law(MixLogCdfConfig::new(8).into()),
+        FlowName::Mixlog => RealNvpConfig::new(4).with_law(MixLogCdfConfig::new(8).into()),
     };
-    couplings.validate()?;
-    Ok(BoxBijector::new(couplings.init_layers(device)))
+    Boxed::new(couplings).build(&site)
 }
 
 /// `context` makes the condition from rows that say which moon.

@@ -160,7 +160,15 @@ fn parts_of_a_batch_are_the_batch() {
     let x = Tensor::<2>::from_data(TensorData::new(x, [7, 2]), &device());
     let model = || {
         device().seed(1);
-        flowkit::model::RealNvpConfig::plane().init(&device()).initialize(x.clone()).unwrap()
+        Flow::build(
+            &flowkit::model::RealNvpConfig::plane(),
+            StandardNormal::new(),
+            [1, 2],
+            &device(),
+        )
+        .unwrap()
+        .initialize(x.clone())
+        .unwrap()
     };
     for policy in POLICIES {
         let (mut whole, mut parts) = (

@@ -8,7 +8,7 @@ use flowkit::data::TwoMoons;
 use flowkit::law::{
     AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
-use flowkit::model::{MafConfig, RealNvpConfig};
+use flowkit::model::{Between, MafConfig, RealNvpConfig};
 use flowkit::{
     Bijector, ConfigError, ContextShape, ConvResNetConfig, CouplingConfig, Density, Flow,
     FlowError, GatedNetConfig, Half, Invert, LayerConfig, MadeConfig, Mask,
@@ -46,10 +46,26 @@ fn zeros<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::zeros(shape, &Device::flex())
 }
 
+/// Checks a configuration for vectors of `dims` elements.
+fn plan(dims: usize, config: impl LayerConfig<2>) -> Result<(), ConfigError> {
+    config.plan(&Site::new([1, dims], &Device::flex())).map(|_| ())
+}
+
+/// The same with a condition of this width.
+fn plan_given(
+    dims: usize,
+    width: Option<usize>,
+    config: impl LayerConfig<2, Tensor<2>>,
+) -> Result<(), ConfigError> {
+    let context = ContextShape::vector(width);
+    config.plan(&Site::described([1, dims], context, &Device::flex())).map(|_| ())
+}
+
 #[test]
 fn configurations_say_what_is_wrong() {
     let mlp = || MlpConfig::new([4]);
-    let nvp = || RealNvpConfig::new(2);
+    let nvp = || RealNvpConfig::new(8);
+    let maf = || MafConfig::new(5);
     let conv = ConvResNetConfig::new;
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (dense([0, 2, 2], None, mlp()), "MlpConfig: `identity` must be at least 1, found 0"),
@@ -77,31 +93,29 @@ fn configurations_say_what_is_wrong() {
             dense([2, 3, 2], None, MadeConfig::new([4])),
             "Made: expected length 2 along axis 1, found shape [1, 3]",
         ),
-        (RealNvpConfig::new(1).validate(), "RealNvpConfig: `dims` must lie in [2, ∞), found 1"),
-        (nvp().with_n_couplings(0).validate(), "RealNvpConfig: `n_couplings`"),
         (
-            nvp().with_law(MixLogCdfConfig::new(0).into()).validate(),
-            "MixLogCdfConfig: `n_components`",
+            plan(1, nvp()),
+            "[0][1]: Coupling: axis 1 must have a length of at least 2, found shape [1, 1]",
         ),
-        (nvp().with_hidden(vec![0]).validate(), "MlpConfig: `hidden`"),
-        (nvp().with_d_context(Some(0)).validate(), "MlpConfig: `context`"),
-        (MafConfig::new(0).validate(), "MadeConfig: `identity`"),
-        (MafConfig::new(2).with_n_layers(0).validate(), "MafConfig: `n_layers`"),
+        (plan(2, RealNvpConfig::new(0)), "RealNvpConfig: `n_couplings`"),
         (
-            MafConfig::new(1).validate(),
-            "MaskedAutoregressiveConfig: one number, an affine law and no condition: a normal distribution",
+            plan(2, nvp().with_law(MixLogCdfConfig::new(0).into())),
+            "[0][1].law: MixLogCdfConfig: `n_components`",
         ),
+        (plan(2, nvp().with_hidden(vec![0])), "[0][1].net: MlpConfig: `hidden`"),
+        (plan_given(2, Some(0), nvp()), "[0][1].net: MlpConfig: `context`"),
+        (plan(0, maf()), "[0][0][0]: ActNorm: shape [1, 0] holds no elements"),
+        (plan(0, maf().with_between(Between::Nothing)), "[0][1].net: MadeConfig: `identity`"),
+        (plan(2, MafConfig::new(0)), "MafConfig: `n_layers`"),
         (
-            MafConfig::new(1).with_n_layers(9).validate(),
-            "take a law that bends (`RationalQuadraticSpline`",
+            plan(1, maf()),
+            "[0][1]: MaskedAutoregressiveConfig: one number, an affine law and no condition: a normal distribution",
         ),
-        (
-            MafConfig::new(1).with_law(AffineConfig::new(AffineForm::Normal).into()).validate(),
-            "give a condition",
-        ),
+        (plan(1, MafConfig::new(9)), "take a law that bends (`RationalQuadraticSpline`"),
+        (plan(1, maf().with_law(AffineConfig::new(AffineForm::Normal).into())), "give a condition"),
         // One component is one logistic, whose logit is linear.
         (
-            MafConfig::new(1).with_law(MixLogCdfConfig::new(1).into()).validate(),
+            plan(1, maf().with_law(MixLogCdfConfig::new(1).into())),
             "MaskedAutoregressiveConfig: one number",
         ),
     ];
@@ -109,22 +123,26 @@ fn configurations_say_what_is_wrong() {
         let message = result.expect_err(expected).to_string();
         assert!(message.contains(expected), "{expected:?} is not in {message:?}");
     }
-    assert!(RealNvpConfig::new(1).try_init(&Device::flex()).is_err());
-    assert!(MafConfig::new(0).try_init(&Device::flex()).is_err());
+    assert!(
+        Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 1], &Device::flex())
+            .is_err()
+    );
+    assert!(
+        Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 0], &Device::flex()).is_err()
+    );
 }
 
 /// One number is fine where something bends or tells it apart.
 #[test]
 fn an_autoregressive_layer_of_one_number_needs_more_than_a_scale() {
     let device = Device::flex();
-    assert!(MafConfig::new(1).with_law(MixLogCdfConfig::new(2).into()).validate().is_ok());
-    assert!(
-        MafConfig::new(1).with_law(RationalQuadraticSplineConfig::new(2).into()).validate().is_ok()
-    );
-    assert!(MafConfig::new(1).with_d_context(Some(1)).validate().is_ok());
-    let error = MafConfig::new(1).try_init(&device).map(|_| ()).unwrap_err();
+    let maf = || MafConfig::new(5);
+    assert!(plan(1, maf().with_law(MixLogCdfConfig::new(2).into())).is_ok());
+    assert!(plan(1, maf().with_law(RationalQuadraticSplineConfig::new(2).into())).is_ok());
+    assert!(plan_given(1, Some(1), maf()).is_ok());
+    let error = Flow::build(&maf(), StandardNormal::new(), [1, 1], &device).unwrap_err();
     let only_normal = ConfigError::OnlyNormal { config: "MaskedAutoregressiveConfig" };
-    assert_eq!(error, only_normal);
+    assert_eq!(error, only_normal.clone().at("[0][1]"));
     fn layer<L: LawConfig>(law: L, d_context: Option<usize>) -> Result<(), ConfigError> {
         let site = Site::<2>::described([1, 1], ContextShape::vector(d_context), &Device::flex());
         MaskedAutoregressiveConfig::new(law, MadeConfig::new([4])).build(&site).map(|_| ())
@@ -211,7 +229,15 @@ fn networks_that_do_not_fit_are_found_before_training() {
 #[test]
 fn conditions_that_do_not_fit_are_named() {
     let device = Device::flex();
-    let flow = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device).without_data();
+    let flow = Flow::build_given(
+        &RealNvpConfig::new(8),
+        StandardNormal::new(),
+        [1, 3],
+        &zeros([1, 2]),
+        &device,
+    )
+    .unwrap()
+    .without_data();
     let expected =
         ShapeError::ConditionShape { layer: "Mlp", expected: vec![4, 2], found: vec![4, 5] };
     let error = flow.given(&zeros([4, 5])).evaluate(zeros([4, 3])).unwrap_err();
@@ -222,12 +248,29 @@ fn conditions_that_do_not_fit_are_named() {
     assert_eq!(message(batch), "Mlp: expected a condition of shape [4, 2], found [3, 2]");
     let samples = flow.given(&zeros([4, 2])).sample(7).unwrap_err();
     assert_eq!(message(samples), "Mlp: expected a condition of shape [7, 2], found [4, 2]");
-    let start = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device);
+    let start = Flow::build_given(
+        &RealNvpConfig::new(8),
+        StandardNormal::new(),
+        [1, 3],
+        &zeros([1, 2]),
+        &device,
+    )
+    .unwrap();
     let start = start.initialize_given(zeros([4, 3]), &zeros([4, 3])).unwrap_err();
     assert_eq!(message(start), "Mlp: expected a condition of shape [4, 2], found [4, 3]");
-    let none = RealNvpConfig::new(3).with_d_context(Some(2)).try_init(&device).unwrap_err();
+    let site = Site::<2>::described([1, 3], ContextShape::vector(Some(2)), &device);
+    let layers = RealNvpConfig::new(8).build(&site).unwrap();
+    let none = Flow::<_, _, 2>::new(layers, StandardNormal::new(), [1, 3]).unwrap_err();
     assert_eq!(none.to_string(), "Mlp: expected a condition, found no condition");
-    let maf = MafConfig::new(3).with_d_context(Some(2)).init_given(&device).without_data();
+    let maf = Flow::build_given(
+        &MafConfig::new(5),
+        StandardNormal::new(),
+        [1, 3],
+        &zeros([1, 2]),
+        &device,
+    )
+    .unwrap()
+    .without_data();
     let error = maf.given(&zeros([4, 1])).evaluate(zeros([4, 3])).unwrap_err();
     assert_eq!(message(error), "Made: expected a condition of shape [4, 2], found [4, 1]");
 }

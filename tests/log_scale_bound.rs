@@ -174,13 +174,37 @@ fn a_flow_with_noise_on_its_parameters_can_be_sampled() {
         let mut lost = 0;
         for seed in 0..4 {
             for noise in [0.1, 0.3, 1.0] {
-                let flow = |device: &Device| RealNvpConfig::new(2).with_law(default()).init(device);
+                let flow = |device: &Device| {
+                    Flow::build(
+                        &RealNvpConfig::new(8).with_law(default()),
+                        StandardNormal::new(),
+                        [1, 2],
+                        device,
+                    )
+                    .unwrap()
+                };
                 sampled(flow, noise, seed)
                     .unwrap_or_else(|error| panic!("RealNVP, {k}, {noise}, {seed}: {error}"));
-                let flow = |device: &Device| MafConfig::new(2).with_law(default()).init(device);
+                let flow = |device: &Device| {
+                    Flow::build(
+                        &MafConfig::new(5).with_law(default()),
+                        StandardNormal::new(),
+                        [1, 2],
+                        device,
+                    )
+                    .unwrap()
+                };
                 sampled(flow, noise, seed)
                     .unwrap_or_else(|error| panic!("MAF, {k}, {noise}, {seed}: {error}"));
-                let free = |device: &Device| RealNvpConfig::new(2).with_law(law(None)).init(device);
+                let free = |device: &Device| {
+                    Flow::build(
+                        &RealNvpConfig::new(8).with_law(law(None)),
+                        StandardNormal::new(),
+                        [1, 2],
+                        device,
+                    )
+                    .unwrap()
+                };
                 lost += usize::from(sampled(free, noise, seed).is_err());
             }
         }

@@ -6,7 +6,16 @@ use flowkit::data::{Batches, TwoMoons};
 use flowkit::law::MixLogCdfConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{Trainer, TrainerConfig};
-use flowkit::{BoxBijector, Density, Features, Flow, StandardNormal};
+use flowkit::{BoxBijector, Boxed, Density, Features, Flow, LayerConfig, Site, StandardNormal};
+
+/// The layers for points of a plane, with a condition like `example`.
+fn boxed<C: Features<2>, T>(layers: T, example: &C, device: &Device) -> BoxBijector<2, C>
+where
+    T: LayerConfig<2, C>,
+    T::Layer: Sync,
+{
+    Boxed::new(layers).build(&Site::given([1, 2], example, device)).unwrap()
+}
 
 /// Mean held-out log-likelihood in nats after some updates.
 fn train<C: Features<2>>(
@@ -42,7 +51,8 @@ fn train<C: Features<2>>(
 #[test]
 fn the_plane_preset_has_the_size_of_its_peers() {
     let parameters = 8 * (2 * 64 + 65 * 64 + 65 * 2);
-    assert_eq!(RealNvpConfig::plane().init(&Device::flex()).num_params(), parameters);
+    let plan = RealNvpConfig::plane().plan(&Site::new([1, 2], &Device::flex())).unwrap();
+    assert_eq!(plan.num_params, parameters);
 }
 
 /// Seeds of the networks' starts, in one test so that draws do not mix.
@@ -52,26 +62,19 @@ fn knowing_the_moon_is_worth_a_bit() {
     device.seed(5);
     let test = TwoMoons::new(2000, 0.1, 2);
     let (truth, truth_given) = (test.mean_log_prob(), test.mean_log_prob_given_moon());
-    let nvp = || RealNvpConfig::new(2).with_n_couplings(4).with_law(MixLogCdfConfig::new(4).into());
-    let maf = || MafConfig::new(2).with_law(MixLogCdfConfig::new(4).into()).with_n_layers(2);
+    let nvp = || RealNvpConfig::new(4).with_law(MixLogCdfConfig::new(4).into());
+    let maf = || MafConfig::new(2).with_law(MixLogCdfConfig::new(4).into());
+    let moon = Tensor::<2>::zeros([1, 2], &device);
     let cases = [
         (
             "RealNVP",
-            train(BoxBijector::new(nvp().init_layers(&device)), 300, |_| ()),
-            train(
-                BoxBijector::new(nvp().with_d_context(Some(2)).init_layers(&device)),
-                300,
-                |moons| moons,
-            ),
+            train(boxed(nvp(), &(), &device), 300, |_| ()),
+            train(boxed(nvp(), &moon, &device), 300, |moons| moons),
         ),
         (
             "MAF",
-            train(BoxBijector::new(maf().init_layers(&device)), 300, |_| ()),
-            train(
-                BoxBijector::new(maf().with_d_context(Some(2)).init_layers(&device)),
-                300,
-                |moons| moons,
-            ),
+            train(boxed(maf(), &(), &device), 300, |_| ()),
+            train(boxed(maf(), &moon, &device), 300, |moons| moons),
         ),
     ];
     for (name, plain, given) in cases {

@@ -13,7 +13,7 @@ use flowkit::train::{
     Checkpoint, CheckpointError, Ema, EmaDecay, LossScale, NegativeLogLikelihood, OptimizerConfig,
     Precision, StateFault, TrainError, Trainer, TrainerConfig,
 };
-use flowkit::{GradientMemory, Uninit};
+use flowkit::{Flow, GradientMemory, StandardNormal, Uninit};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -31,11 +31,13 @@ fn batch() -> NegativeLogLikelihood<Tensor<2>> {
 
 fn model() -> Uninit<RealNvp> {
     let law = AffineConfig::new(AffineForm::Exponential);
-    RealNvpConfig::new(2)
-        .with_n_couplings(2)
-        .with_hidden(vec![3])
-        .with_law(law.into())
-        .init(&device())
+    Flow::build(
+        &RealNvpConfig::new(2).with_hidden(vec![3]).with_law(law.into()),
+        StandardNormal::new(),
+        [1, 2],
+        &device(),
+    )
+    .unwrap()
 }
 
 /// A trainer after some updates, and what its checkpoint holds.

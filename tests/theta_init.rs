@@ -379,7 +379,11 @@ fn components_part_in_training() {
         }
     };
     let training = || TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(0);
-    let flow = RealNvpConfig::new(2).with_law(law()).init(&device).initialize(x.clone()).unwrap();
+    let flow =
+        Flow::build(&RealNvpConfig::new(8).with_law(law()), StandardNormal::new(), [1, 2], &device)
+            .unwrap()
+            .initialize(x.clone())
+            .unwrap();
     let mut trainer = Trainer::new(flow, training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();
@@ -389,7 +393,11 @@ fn components_part_in_training() {
         trainer.model().bijector[0].1.conditioner.net.output.bias.as_ref().unwrap().val(),
         1,
     );
-    let flow = MafConfig::new(2).with_law(law()).init(&device).initialize(x.clone()).unwrap();
+    let flow =
+        Flow::build(&MafConfig::new(5).with_law(law()), StandardNormal::new(), [1, 2], &device)
+            .unwrap()
+            .initialize(x.clone())
+            .unwrap();
     let mut trainer = Trainer::new(flow, training()).unwrap();
     for _ in 0..20 {
         trainer.update(&device, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap();

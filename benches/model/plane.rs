@@ -9,6 +9,7 @@ use flowkit::data::TwoMoons;
 use flowkit::model::RealNvpConfig;
 use flowkit::model::real_nvp::RealNvp;
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
+use flowkit::{Flow, StandardNormal};
 
 use super::repeatable;
 use crate::bench::{Item, Work};
@@ -24,8 +25,10 @@ fn points(device: &Device) -> Tensor<2> {
 
 fn trainer(device: &Device) -> Trainer<RealNvp> {
     device.seed(1);
-    let flow =
-        RealNvpConfig::plane().init(device).initialize(points(device)).expect("points of a plane");
+    let flow = Flow::build(&RealNvpConfig::plane(), StandardNormal::new(), [1, 2], device)
+        .unwrap()
+        .initialize(points(device))
+        .expect("points of a plane");
     assert_eq!(flow.num_params(), PARAMETERS, "parameters of the peers' model");
     Trainer::new(flow, TrainerConfig::new(2).with_warm_up(1)).expect("a valid configuration")
 }

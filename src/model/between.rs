@@ -1,12 +1,8 @@
 //! The layers that precede every coupling or autoregressive layer of a flow on vectors.
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::site::built;
-use crate::error::ConfigError;
-use crate::linear::{ActNorm, ActNormConfig, Conv1x1, Conv1x1Config};
-use crate::tensor::limit::sum;
+use crate::linear::{ActNorm, ActNormConfig, ConstantChannel, Conv1x1, Conv1x1Config};
 
 /// The layers that precede every coupling or autoregressive layer of a flow on vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,26 +20,17 @@ pub enum Between {
 /// The layers of a [`Between`].
 pub type BetweenLayers = (Option<ActNorm<2>>, Option<Conv1x1>);
 
-impl Between {
-    /// Number of parameters of the layers for vectors of `dims` elements.
-    pub(crate) fn num_params(self, dims: usize) -> Result<usize, ConfigError> {
-        let norm = || ActNormConfig::new().num_params(dims);
-        Ok(match self {
-            Self::Nothing => 0,
-            Self::Norm => norm(),
-            Self::NormAndMatrix => sum([norm(), Conv1x1Config::new().num_params(dims)?]),
-        })
-    }
+/// The configuration of these layers.
+pub(super) type BetweenConfig = (Option<ActNormConfig>, Option<Conv1x1Config>);
 
-    /// The layers for vectors of `dims` elements.
-    pub(crate) fn init(self, dims: usize, device: &Device) -> BetweenLayers {
-        let norm = || built(&ActNormConfig::new(), [1, dims], device);
+impl Between {
+    /// The configuration of the layers; `constant` is that of the norm.
+    pub(super) fn config(self, constant: ConstantChannel) -> BetweenConfig {
+        let norm = ActNormConfig::new().with_constant(constant);
         match self {
             Self::Nothing => (None, None),
-            Self::Norm => (Some(norm()), None),
-            Self::NormAndMatrix => {
-                (Some(norm()), Some(built(&Conv1x1Config::new(), [1, dims], device)))
-            }
+            Self::Norm => (Some(norm), None),
+            Self::NormAndMatrix => (Some(norm), Some(Conv1x1Config::new())),
         }
     }
 }

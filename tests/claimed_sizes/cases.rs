@@ -1,7 +1,7 @@
 //! Every configuration of the crate that a file may hold, and what is made of it.
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use flowkit::data::{Augmentation, LoaderConfig};
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
@@ -97,6 +97,20 @@ where
     )
 }
 
+/// A configuration of layers for vectors of 3 elements, with a condition of 2.
+fn given<T>(name: &str, config: T) -> Case
+where
+    T: LayerConfig<2, Tensor<2>> + Serialize + DeserializeOwned + 'static,
+{
+    let site = || Site::described([1, 3], ContextShape::vector(Some(2)), &Device::default());
+    makes(
+        name,
+        config,
+        move |config: &T| config.plan(&site()).map(|plan| plan.num_params),
+        move |config: &T| config.build(&site()).unwrap().num_params(),
+    )
+}
+
 /// A case of a configuration whose module is made on a device alone.
 macro_rules! case {
     ($config:expr, $kind:ty) => {
@@ -121,29 +135,14 @@ pub fn models() -> Vec<Case> {
     for (law, between) in
         laws().into_iter().zip([Between::Nothing, Between::Norm, Between::NormAndMatrix])
     {
-        let config = RealNvpConfig::new(3)
-            .with_n_couplings(2)
-            .with_hidden(vec![8, 8])
-            .with_d_context(Some(2));
+        let config = RealNvpConfig::new(2).with_hidden(vec![8, 8]);
         let config = config.with_law(law.clone()).with_between(between);
-        cases.push(makes(
-            "RealNvpConfig",
-            config,
-            RealNvpConfig::num_params,
-            |config| match config.d_context {
-                Some(_) => config.init_given(&Device::default()).num_params(),
-                None => config.init(&Device::default()).num_params(),
-            },
-        ));
-        let config =
-            MafConfig::new(3).with_n_layers(2).with_hidden(vec![8, 8]).with_d_context(Some(2));
+        cases.push(layer("RealNvpConfig", config.clone(), [1, 3]));
+        cases.push(given("RealNvpConfig", config));
+        let config = MafConfig::new(2).with_hidden(vec![8, 8]);
         let config = config.with_law(law).with_between(between);
-        cases.push(makes("MafConfig", config, MafConfig::num_params, |config| {
-            match config.d_context {
-                Some(_) => config.init_given(&Device::default()).num_params(),
-                None => config.init(&Device::default()).num_params(),
-            }
-        }));
+        cases.push(layer("MafConfig", config.clone(), [1, 3]));
+        cases.push(given("MafConfig", config));
     }
     cases.extend(FlowPlusPlusPreset::ALL.map(|preset| case!(preset.model(), FlowPlusPlusConfig)));
     cases.push(case!(FlowPlusPlusConfig::cifar10_uniform(), FlowPlusPlusConfig));

@@ -228,7 +228,7 @@ fn errors_name_the_size() {
     assert!(error.to_string().contains("`n_filters` = 1048576"), "{error}");
     let error = GlowConfig::tiny().with_n_filters(1 << 62).validate().unwrap_err();
     assert!(matches!(error, ConfigError::TooLarge { field: "n_filters", .. }), "{error}");
-    let error = RealNvpConfig::new(2).with_n_couplings(3_000_000).validate().unwrap_err();
+    let error = RealNvpConfig::new(3_000_000).plan(&plane(&Device::default())).unwrap_err();
     let expected = ConfigError::TooLarge {
         config: "RealNvpConfig",
         field: "n_couplings",
@@ -238,18 +238,23 @@ fn errors_name_the_size() {
     assert_eq!(error, expected);
 }
 
+/// Where layers for points of a plane are built.
+fn plane(device: &Device) -> Site<2> {
+    Site::new([1, 2], device)
+}
+
 /// A checkpoint of a few numbers whose configuration claims many.
 #[test]
 fn what_a_file_cannot_hold_is_refused_before_it_is_made() {
     let device = Device::default();
-    let config = RealNvpConfig::new(2).with_n_couplings(1).with_hidden(vec![2]);
+    let config = RealNvpConfig::new(1).with_hidden(vec![2]);
     let mut checkpoint = Checkpoint::new(Default::default()).unwrap();
-    checkpoint.insert("model", &config.init(&device).without_data()).unwrap();
-    checkpoint.expect_params("model", config.num_params().unwrap()).unwrap();
-    let claims =
-        [config.clone().with_n_couplings(60_000), config.with_hidden(vec![1 << 19, 1 << 19])];
-    for claim in claims {
-        let stated = claim.num_params().unwrap();
+    checkpoint.insert("model", &config.build(&plane(&device)).unwrap()).unwrap();
+    let stated = config.plan(&plane(&device)).unwrap().num_params;
+    checkpoint.expect_params("model", stated).unwrap();
+    let many = RealNvpConfig::new(60_000).with_hidden(vec![2]);
+    for claim in [many, config.with_hidden(vec![1 << 19, 1 << 19])] {
+        let stated = claim.plan(&plane(&device)).unwrap().num_params;
         let (error, bytes) =
             counting::bytes(|| checkpoint.expect_params("model", stated).unwrap_err());
         assert!(

@@ -12,8 +12,8 @@ use flowkit::train::{
     CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, BoxBijector, ConfigError, Density, Features, Flow, FlowError,
-    GradientMemory, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
+    ActNorm, ActNormConfig, BoxBijector, Boxed, ConfigError, ContextShape, Density, Features, Flow,
+    FlowError, GradientMemory, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
     UniformDequantizationConfig, Uninit,
 };
 
@@ -30,9 +30,10 @@ fn config() -> FitConfig {
 /// Couplings of mixtures for points of a plane.
 fn plane<C: Features<2>>(seed: u64, d_context: Option<usize>) -> Uninit<Plane<C>> {
     device().seed(seed);
-    let layers = RealNvpConfig::new(2).with_n_couplings(4).with_law(MixLogCdfConfig::new(4).into());
-    let layers = layers.with_d_context(d_context).init_layers(&device());
-    Flow::new_given(BoxBijector::new(layers), StandardNormal::new(), [1, 2]).unwrap()
+    let site = Site::described([1, 2], ContextShape::vector(d_context), &device());
+    let layers = RealNvpConfig::new(4).with_law(MixLogCdfConfig::new(4).into());
+    let layers = Boxed::new(layers).build(&site).unwrap();
+    Flow::new_given(layers, StandardNormal::new(), [1, 2]).unwrap()
 }
 
 /// One factor and one shift for each of two numbers.
@@ -248,12 +249,9 @@ fn levels_have_bits_per_dim_with_their_provenance() {
     let levels: Vec<i64> = (0..2000i64).flat_map(|row| [100 + row % 32, 100 + row % 32]).collect();
     let x = Tensor::<1, Int>::from_data(levels.as_slice(), &device()).reshape([2000, 2]);
     device().seed(3);
-    let layers = RealNvpConfig::new(2).with_n_couplings(4).with_law(MixLogCdfConfig::new(4).into());
-    let layers = (
-        LogitConfig::new().build(&Site::new([1, 2], &device())).unwrap(),
-        layers.init_layers(&device()),
-    );
-    let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap();
+    let layers = RealNvpConfig::new(4).with_law(MixLogCdfConfig::new(4).into());
+    let layers = (LogitConfig::new(), layers);
+    let flow = Flow::build(&layers, StandardNormal::new(), [1, 2], &device()).unwrap();
     let flow = flow.behind(UniformDequantizationConfig::new().init());
     let config = config().with_epochs(12).with_learning_rate(5e-3).with_warm_up(20);
     let report = config.fit(flow, &x).unwrap().report;

@@ -19,11 +19,8 @@ fn a_saved_flow_comes_back() {
     assert_eq!(values(&loaded, &x), values(&fitted.flow, &x));
 
     // Other shapes, and equal shapes of another function.
-    let other = RealNvpConfig::new(2)
-        .with_n_couplings(4)
-        .with_law(AffineConfig::new(AffineForm::Exponential).into());
-    let other = BoxBijector::<2>::new(other.init_layers(&device()));
-    let error = Flow::new(other, StandardNormal::new(), [1, 2])
+    let other = RealNvpConfig::new(4).with_law(AffineConfig::new(AffineForm::Exponential).into());
+    let error = Flow::build(&Boxed::new(other), StandardNormal::new(), [1, 2], &device())
         .unwrap()
         .load(&path)
         .unwrap_err()

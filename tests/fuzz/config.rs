@@ -70,6 +70,15 @@ macro_rules! net {
     };
 }
 
+/// Layers for vectors of 4 elements.
+macro_rules! layers {
+    ($type:ident, $example:expr) => {
+        kind!($type, $example, |config| config.plan(&site()), |config, _| config
+            .build(&site())
+            .unwrap())
+    };
+}
+
 /// What a type without rules of its own returns.
 type Anything = Result<(), std::convert::Infallible>;
 
@@ -127,18 +136,14 @@ fn layers() -> Vec<Kind> {
             device
         )),
         kind!(Conv1x1Config, Conv1x1Config::new(), |config, device| made(&config, [1, 3], device)),
-        kind!(
+        layers!(
             AffineCoupling,
             CouplingConfig::new(affine(), MlpConfig::new([4]))
-                .with_theta_init(Some(vec![0.0, 1.0])),
-            |config| config.plan(&site()),
-            |config, _| config.build(&site()).unwrap()
+                .with_theta_init(Some(vec![0.0, 1.0]))
         ),
-        kind!(
+        layers!(
             AffineAutoregressive,
-            MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([4])),
-            |config| config.plan(&site()),
-            |config, _| config.build(&site()).unwrap()
+            MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([4]))
         ),
         kind!(
             MlpNormal,
@@ -162,11 +167,9 @@ fn layers() -> Vec<Kind> {
             device
         )),
         kind!(LogitConfig, LogitConfig::new(), |config, device| made(&config, [1, 3], device)),
-        kind!(
+        layers!(
             AffineMasked,
-            MaskedCouplingConfig::new(affine(), MlpConfig::new([4]), Mask::Alternating),
-            |config| config.plan(&site()),
-            |config, _| config.build(&site()).unwrap()
+            MaskedCouplingConfig::new(affine(), MlpConfig::new([4]), Mask::Alternating)
         ),
         kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.init()),
         kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config
@@ -279,12 +282,8 @@ fn models() -> Vec<Kind> {
             named(config.try_init(device))
         }),
         kind!(LoaderConfig, LoaderConfig::new(2), |config, _| config),
-        kind!(MafConfig, MafConfig::new(2).with_hidden(vec![4]), |config, device| named(
-            config.try_init(device)
-        )),
-        kind!(RealNvpConfig, RealNvpConfig::new(2).with_hidden(vec![4]), |config, device| named(
-            config.try_init(device)
-        )),
+        layers!(MafConfig, MafConfig::new(5).with_hidden(vec![4])),
+        layers!(RealNvpConfig, RealNvpConfig::new(8).with_hidden(vec![4])),
         kind!(TrainerConfig, TrainerConfig::new(2), |config, _| config),
     ]
 }

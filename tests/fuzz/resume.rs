@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor};
-use flowkit::Uninit;
 use flowkit::model::{RealNvp, RealNvpConfig};
 use flowkit::train::{Checkpoint, NegativeLogLikelihood, Precision, Trainer, TrainerConfig};
+use flowkit::{Flow, StandardNormal, Uninit};
 
 use super::stored::{Stored, edited, edits, read};
 use super::target::{Input, Target, corpus, fuzz, named};
 
 pub fn model(device: &Device) -> Uninit<RealNvp> {
-    RealNvpConfig::new(2).with_n_couplings(2).with_hidden(vec![3]).init(device)
+    Flow::build(&RealNvpConfig::new(2).with_hidden(vec![3]), StandardNormal::new(), [1, 2], device)
+        .unwrap()
 }
 
 fn batch(device: &Device) -> Tensor<2> {

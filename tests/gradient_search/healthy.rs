@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use flowkit::Context;
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
 };
@@ -12,6 +11,7 @@ use flowkit::model::flow_plus_plus::{
 use flowkit::model::glow::{self, GlowConfig, GlowPrior};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::{NegativeLogLikelihood, Objective};
+use flowkit::{Context, Flow, LayerConfig, StandardNormal, Uninit};
 
 use crate::{device, embedded, turn};
 
@@ -20,6 +20,14 @@ fn levels(shape: [usize; 4], n_levels: usize) -> Tensor<4, Int> {
         .map(|i| ((i * 37 + i / 7) % n_levels) as i64)
         .collect();
     Tensor::from_data(TensorData::new(data, shape), &device())
+}
+
+/// A flow of points of a plane, with a condition like `example`.
+fn plane<C: Context, T: LayerConfig<2, C>>(
+    layers: &T,
+    example: &C,
+) -> Uninit<Flow<T::Layer, StandardNormal, 2, C>> {
+    Flow::build_given(layers, StandardNormal::new(), [1, 2], example, &device()).unwrap()
 }
 
 /// Differentiates the loss, as an update does, which consumes the graph of a condition, and
@@ -103,28 +111,24 @@ fn of_models_of_vectors() {
     for n in [16, 1] {
         let context = || embedded(n, 3);
         for law in &laws {
-            let nvp = RealNvpConfig::new(2)
-                .with_n_couplings(2)
-                .with_hidden(vec![4])
-                .with_law(law.clone());
-            let maf = MafConfig::new(2).with_n_layers(2).with_hidden(vec![4]).with_law(law.clone());
+            let nvp = RealNvpConfig::new(2).with_hidden(vec![4]).with_law(law.clone());
+            let maf = MafConfig::new(2).with_hidden(vec![4]).with_law(law.clone());
             let plain = NegativeLogLikelihood::new(x.clone());
             assert_no_fault(
-                &nvp.init(&device()).initialize(x.clone()).unwrap(),
+                &plane(&nvp, &()).initialize(x.clone()).unwrap(),
                 &plain,
                 &format!("{nvp}"),
             );
             assert_no_fault(
-                &maf.init(&device()).initialize(x.clone()).unwrap(),
+                &plane(&maf, &()).initialize(x.clone()).unwrap(),
                 &plain,
                 &format!("{maf}"),
             );
             let given = || NegativeLogLikelihood::given(x.clone(), context());
-            let (nvp, maf) = (nvp.with_d_context(Some(3)), maf.with_d_context(Some(3)));
             let start = context().for_batch(16).detach();
-            let model = nvp.init_given(&device()).initialize_given(x.clone(), &start).unwrap();
+            let model = plane(&nvp, &start).initialize_given(x.clone(), &start).unwrap();
             assert_no_fault(&model, &given(), &format!("{nvp}"));
-            let model = maf.init_given(&device()).initialize_given(x.clone(), &start).unwrap();
+            let model = plane(&maf, &start).initialize_given(x.clone(), &start).unwrap();
             assert_no_fault(&model, &given(), &format!("{maf}"));
         }
     }
@@ -134,11 +138,14 @@ fn of_models_of_vectors() {
 #[test]
 fn of_data_with_a_graph() {
     let _turn = turn();
-    let model = RealNvpConfig::new(3)
-        .with_n_couplings(2)
-        .with_hidden(vec![4])
-        .init(&device())
-        .without_data();
+    let model = Flow::build(
+        &RealNvpConfig::new(2).with_hidden(vec![4]),
+        StandardNormal::new(),
+        [1, 3],
+        &device(),
+    )
+    .unwrap()
+    .without_data();
     let objective = NegativeLogLikelihood::new(embedded(8, 3));
     assert_no_fault(&model, &objective, "data with a graph");
     assert_eq!(objective.gradient_fault(&model.valid()), None, "a model outside of any graph");

@@ -10,8 +10,8 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, numbers};
 use flowkit::testing::parameters::parameters;
 use flowkit::{
-    ContextShape, DataInitConvConfig, ElementwiseConfig, HouseholderConfig, NetConfig, NetSite,
-    NormalMixtureConfig, ResNetConfig, tensor::parameter,
+    ContextShape, DataInitConvConfig, ElementwiseConfig, Flow, HouseholderConfig, NetConfig,
+    NetSite, NormalMixtureConfig, ResNetConfig, StandardNormal, tensor::parameter,
 };
 
 use crate::build::layer;
@@ -55,8 +55,14 @@ fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
             GlowConfig::new([3, 8, 8], 2, 2).with_n_filters(8).with_permutation(permutation);
         fixed("Glow", |d| config.init(d).without_data());
     }
-    fixed("RealNVP", |d| RealNvpConfig::new(3).init(d).without_data());
-    fixed("MAF", |d| MafConfig::new(3).init(d).without_data());
+    fixed("RealNVP", |d| {
+        Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 3], d)
+            .unwrap()
+            .without_data()
+    });
+    fixed("MAF", |d| {
+        Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 3], d).unwrap().without_data()
+    });
     fixed("NormalMixture", |d| NormalMixtureConfig::new(4).init([1, 3], d));
     fixed("Householder", |d| layer(&HouseholderConfig::new(4), [1, 5], d));
     let site = |d: &Device| {

@@ -70,12 +70,15 @@ fn points(n: usize) -> Tensor<2> {
 }
 
 fn real_nvp() -> RealNvp {
-    RealNvpConfig::new(3)
-        .with_n_couplings(3)
-        .with_hidden(vec![8])
-        .init(&device())
-        .initialize(points(16))
-        .unwrap()
+    Flow::build(
+        &RealNvpConfig::new(3).with_hidden(vec![8]),
+        StandardNormal::new(),
+        [1, 3],
+        &device(),
+    )
+    .unwrap()
+    .initialize(points(16))
+    .unwrap()
 }
 
 fn likelihood(n: usize) -> NegativeLogLikelihood<Tensor<2>> {
@@ -311,28 +314,25 @@ fn checks_diagnoses_and_evaluations_go_on_from_the_callers_stream() {
 #[test]
 fn first_use_and_loading_draw_nothing() {
     let _turn = turn();
-    let config = RealNvpConfig::new(3);
-    let unused = after(1, || drop(config.init(&device())));
-    assert_eq!(after(1, || drop(weights(&config.init(&device()).without_data()))), unused);
+    let made = |config: &RealNvpConfig| {
+        Flow::build(config, StandardNormal::new(), [1, 3], &device()).unwrap()
+    };
+    let config = RealNvpConfig::new(8);
+    let unused = after(1, || drop(made(&config)));
+    assert_eq!(after(1, || drop(weights(&made(&config).without_data()))), unused);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
     trainer.save(&path, Default::default()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
-    let config = config.with_n_couplings(3).with_hidden(vec![8]);
-    let unused = after(1, || drop(config.init(&device())));
+    let config = RealNvpConfig::new(3).with_hidden(vec![8]);
+    let unused = after(1, || drop(made(&config)));
     assert_eq!(
-        after(1, || drop(config.init(&device()).load_section(&checkpoint, "model").unwrap())),
+        after(1, || drop(made(&config).load_section(&checkpoint, "model").unwrap())),
         unused
     );
-    assert_eq!(
-        after(1, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())),
-        unused
-    );
-    assert_ne!(
-        after(2, || drop(Trainer::resume(&checkpoint, config.init(&device())).unwrap())),
-        unused
-    );
+    assert_eq!(after(1, || drop(Trainer::resume(&checkpoint, made(&config)).unwrap())), unused);
+    assert_ne!(after(2, || drop(Trainer::resume(&checkpoint, made(&config)).unwrap())), unused);
 }
 
 #[test]

@@ -41,11 +41,16 @@ fn refused<T>(result: Result<T, FlowError>, path: &str, row: usize) {
 }
 
 fn vectors() -> RealNvp<Tensor<2>> {
-    RealNvpConfig::new(3)
-        .with_d_context(Some(2))
-        .init_given(&device())
-        .initialize_given(x(), &whole())
-        .unwrap()
+    Flow::build_given(
+        &RealNvpConfig::new(8),
+        StandardNormal::new(),
+        [1, 3],
+        &Tensor::<2>::ones([1, 2], &device()),
+        &device(),
+    )
+    .unwrap()
+    .initialize_given(x(), &whole())
+    .unwrap()
 }
 
 #[test]
@@ -58,7 +63,14 @@ fn flows_refuse_it() {
         refused(flow.given(&bad).sample(ROWS), "condition", row);
         refused(flow.given(&bad).diagnose(x()), "condition", row);
         refused(diagnose(&DiagnosisConfig::new(), &flow.bijector, x(), &bad), "condition", row);
-        let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device());
+        let unstarted = Flow::build_given(
+            &RealNvpConfig::new(8),
+            StandardNormal::new(),
+            [1, 3],
+            &Tensor::<2>::ones([1, 2], &device()),
+            &device(),
+        )
+        .unwrap();
         refused(unstarted.initialize_given(x(), &bad), "condition", row);
     }
     let error = flow.given(&spoiled(2, f32::NAN)).evaluate(x()).unwrap_err().to_string();
@@ -66,7 +78,14 @@ fn flows_refuse_it() {
     // Large is finite.
     let large = whole().mul_scalar(1e20);
     assert!(flow.given(&large).evaluate(x()).is_ok());
-    let unstarted = RealNvpConfig::new(3).with_d_context(Some(2)).init_given(&device());
+    let unstarted = Flow::build_given(
+        &RealNvpConfig::new(8),
+        StandardNormal::new(),
+        [1, 3],
+        &Tensor::<2>::ones([1, 2], &device()),
+        &device(),
+    )
+    .unwrap();
     assert!(unstarted.initialize_given(x(), &large).is_ok());
 }
 

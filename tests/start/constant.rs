@@ -50,8 +50,14 @@ fn a_constant_that_was_rounded_is_not_enlarged_by_a_later_norm() {
         let (second, _) = layer(&PositionNormConfig::new(), [1, 2], &device()).initialize(z, &());
         [first, second].iter().for_each(|norm| bounded(numbers(&norm.log_scale.val())[0]));
         let later = table(&[column.iter().map(|x| x + 0.01).collect(), around(7, rows, 0.0, 1.0)]);
-        let maf = MafConfig::new(2).init(&device()).initialize(batch.clone()).unwrap();
-        let nvp = RealNvpConfig::new(2).init(&device()).initialize(batch).unwrap();
+        let maf = Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 2], &device())
+            .unwrap()
+            .initialize(batch.clone())
+            .unwrap();
+        let nvp = Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 2], &device())
+            .unwrap()
+            .initialize(batch)
+            .unwrap();
         for nats in [maf.evaluate(later.clone()).unwrap(), nvp.evaluate(later).unwrap()] {
             assert!(nats.nats().iter().all(|&nats| nats > -60.0), "{what}: {:?}", nats.nats());
         }
@@ -67,7 +73,10 @@ fn a_constant_column_has_a_sane_density_behind_many_norms() {
         let rows = 200;
         let batch =
             [around(1, rows, 3.0, 2.0), vec![value as f32; rows], around(2, rows, -50.0, 0.1)];
-        let flow = RealNvpConfig::new(3).init(&device()).initialize(table(&batch)).unwrap();
+        let flow = Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 3], &device())
+            .unwrap()
+            .initialize(table(&batch))
+            .unwrap();
         for (norm, _) in flow.bijector.iter().map(|(between, ..)| between) {
             let norm = norm.as_ref().unwrap();
             let log_scale = numbers(&norm.effective_log_scale())[1];
@@ -94,7 +103,10 @@ fn a_constant_column_has_a_sane_density_behind_many_norms() {
     }
     // Rows that are all alike are constant throughout.
     let alike = table(&[vec![2.0; 9], vec![-3.5; 9]]);
-    let flow = MafConfig::new(2).init(&device()).initialize(alike.clone()).unwrap();
+    let flow = Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 2], &device())
+        .unwrap()
+        .initialize(alike.clone())
+        .unwrap();
     assert!(flow.evaluate(alike + 1.0).unwrap().nats().iter().all(|nats| nats.abs() < 20.0));
 }
 
@@ -186,6 +198,51 @@ fn a_refused_channel_is_named() {
             .to_string();
         assert!(error.starts_with("PositionNormConfig: `least_deviation`"), "{error}");
     }
+}
+
+/// A model passes the rule to its norms: the error names the norm, the channel and its value.
+#[test]
+fn models_refuse_a_constant_channel_where_they_are_told_to() {
+    let _guard = device_rng();
+    let refuse = ConstantChannel::Error;
+    let x = table(&[around(1, 9, 3.0, 2.0), vec![4.0; 9]]);
+    let expected = |what, index, value, deviation| {
+        let norm = "ActNorm".to_owned();
+        (norm, InitProblem::Constant { what, index, value, deviation })
+    };
+    let (_, layer, problem) = failed(
+        Flow::build(
+            &RealNvpConfig::new(2).with_constant(refuse),
+            StandardNormal::new(),
+            [1, 2],
+            &device(),
+        )
+        .unwrap()
+        .initialize(x.clone()),
+    );
+    assert_eq!((layer, problem), expected("channel", 1, 4.0, 0.0));
+    let (_, layer, problem) = failed(
+        Flow::build(
+            &MafConfig::new(2).with_constant(refuse),
+            StandardNormal::new(),
+            [1, 2],
+            &device(),
+        )
+        .unwrap()
+        .initialize(x),
+    );
+    assert_eq!((layer, problem), expected("channel", 1, 4.0, 0.0));
+    let glow = GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4);
+    let black = || levels([4, 1, 4, 4], |_| 0);
+    assert!(glow.clone().init(&device()).initialize(black()).is_ok());
+    let (_, layer, problem) =
+        failed(glow.with_constant(refuse).init(&device()).initialize(black()));
+    assert_eq!(layer, "ActNorm");
+    // Dequantized black: the noise of one level.
+    assert!(
+        matches!(problem, InitProblem::Constant { index: 0, deviation, .. } if deviation < 1.5 / 12f64.sqrt() / 256.0),
+        "{problem:?}"
+    );
 }
 
 /// Convolutions in a row multiply nothing either.

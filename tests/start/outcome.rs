@@ -22,12 +22,25 @@ fn one_row_starts_no_norm() {
     let _guard = device_rng();
     let row = || table(&[vec![0.3], vec![-8.0], vec![2.0]]);
     let too_few = || InitProblem::TooFew { what: "channel", found: 1 };
-    let start = RealNvpConfig::new(3).init(&device()).initialize(row());
+    let start = Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 3], &device())
+        .unwrap()
+        .initialize(row());
     assert_eq!(failed(start), ("bijector.0.0.0".into(), "ActNorm".into(), too_few()));
-    assert_eq!(failed(MafConfig::new(3).init(&device()).initialize(row())).2, too_few());
+    assert_eq!(
+        failed(
+            Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 3], &device())
+                .unwrap()
+                .initialize(row())
+        )
+        .2,
+        too_few()
+    );
     // Without norms there is nothing to take from data.
     assert!(
-        RealNvpConfig::plane().init(&device()).initialize(table(&[vec![0.3], vec![1.0]])).is_ok()
+        Flow::build(&RealNvpConfig::plane(), StandardNormal::new(), [1, 2], &device())
+            .unwrap()
+            .initialize(table(&[vec![0.3], vec![1.0]]))
+            .is_ok()
     );
 
     let image = tensor(around(1, 12, 0.0, 1.0), [1, 3, 2, 2]);
@@ -127,7 +140,10 @@ fn markers_and_huge_numbers_start() {
     let mut marked = around(1, 500, 3.0, 1.0);
     marked[7] = 1e20;
     let x = table(&[marked, around(2, 500, 0.0, 1e18), around(3, 500, 2e30, 1e30)]);
-    let flow = RealNvpConfig::new(3).init(&device()).initialize(x.clone()).unwrap();
+    let flow = Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 3], &device())
+        .unwrap()
+        .initialize(x.clone())
+        .unwrap();
     assert!(flow.evaluate(x).unwrap().nats().iter().all(|nats| nats.is_finite() && *nats > -1e4));
 }
 

@@ -17,7 +17,9 @@ use crate::error::{ConfigError, ShapeError};
 use crate::flow::Flow;
 use crate::flow::uninit::Uninit;
 use crate::law::{AffineConfig, AffineForm};
-use crate::linear::{ActNormConfig, ChannelMatrixConfig, Conv1x1Config, MatrixInit};
+use crate::linear::{
+    ActNormConfig, ChannelMatrixConfig, ConstantChannel, Conv1x1Config, MatrixInit,
+};
 use crate::prior::StandardNormal;
 use crate::quantize::{BitDepth, UniformDequantizationConfig};
 use crate::reshape::order::Order;
@@ -91,6 +93,10 @@ pub struct GlowConfig {
     /// Distribution of the latents.
     #[config(default = "GlowPrior::Learned")]
     pub prior: GlowPrior,
+    /// What the norms do with a channel that is constant in the batch at initialisation, up to the
+    /// noise of the dequantization.
+    #[config(default = "ConstantChannel::Bounded")]
+    pub constant: ConstantChannel,
 }
 
 impl GlowConfig {
@@ -367,6 +373,7 @@ impl GlowConfig {
     fn norm(&self) -> ActNormConfig {
         ActNormConfig::new()
             .with_log_scale_factor(LOG_SCALE_FACTOR)
+            .with_constant(self.constant)
             .with_least_deviation(self.flat())
     }
 

@@ -82,8 +82,7 @@ impl FitConfig {
     /// use flowkit::{Density, Flow, StandardNormal};
     ///
     /// let device = Device::flex();
-    /// let layers = RealNvpConfig::new(2).with_n_couplings(2).init_layers(&device);
-    /// let flow = Flow::new(layers, StandardNormal::new(), [1, 2])?;
+    /// let flow = Flow::build(&RealNvpConfig::new(2), StandardNormal::new(), [1, 2], &device)?;
     /// let config = FitConfig::new().with_epochs(1).with_batch_size(50);
     /// let config = config.with_progress(Progress::None);
     /// let fitted = config.fit(flow, &TwoMoons::new(500, 0.1, 0))?;
