@@ -5,14 +5,14 @@
 //! ```
 //! `t` counts the updates of a parameter from 1; `m` and `v` start at 0.
 //!
-//! The same updates as burn's `Adam` without its options, and the same names and moments in its
-//! record, so that a run may change from one to the other. On the CPU a kernel makes an update on
-//! all threads; elsewhere it is plain operations.
+//! The updates equal those of burn's `Adam` without its options. Its record has the same names and
+//! moments, so a run can change from one to the other. On the CPU a kernel computes an update on
+//! all threads; elsewhere it consists of plain operations.
 //!
 //! # Numerics
-//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it where it is. In float32 the
-//! squares of gradients below 1e-22 round to 0. With the default `ε` this makes no difference:
-//! beside it such a root would not count.
+//! A parameter whose gradients were all 0 has `m = v = 0`; `ε` keeps it unchanged. In float32 the
+//! squares of gradients below 1e-22 round to 0. With the default `ε` this makes no difference: such
+//! a root is negligible beside it.
 //!
 //! # Reference
 //! Kingma & Ba 2015, algorithm 1.
@@ -33,17 +33,17 @@ pub struct Adam {
 }
 
 impl Default for Adam {
-    /// The paper's: β 0.9 and 0.999, ε 1e-8.
+    /// The values of the paper: β 0.9 and 0.999, ε 1e-8.
     fn default() -> Self {
         Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 }
     }
 }
 
 impl Adam {
-    /// With the decays `β₁` and `β₂`, in `[0, 1)`, and a positive, finite `ε`.
+    /// Adam with the decays `β₁` and `β₂`, in `[0, 1)`, and a positive, finite `ε`.
     ///
     /// # Panics
-    /// With the text of [`ConfigError::OutOfRange`], for numbers out of these ranges.
+    /// With the text of [`ConfigError::OutOfRange`], for values outside these ranges.
     pub fn new(beta_1: f64, beta_2: f64, epsilon: f64) -> Self {
         let decay = |field, value| ConfigError::below_one("Adam", field, value);
         let epsilon_fits = ConfigError::positive_finite("Adam", "epsilon", epsilon);
@@ -53,14 +53,14 @@ impl Adam {
         Self { beta_1, beta_2, epsilon }
     }
 
-    /// For all parameters of a module.
+    /// The optimizer for all parameters of a module.
     pub fn init(self) -> ModuleOptimizer {
         ModuleOptimizer::from(self)
     }
 }
 
 impl Optimizer for Adam {
-    /// Its record has the names of that of burn's Adam.
+    /// Its record has the names of burn's Adam.
     type State<const D: usize> = AdamMoments<D>;
 
     fn step<const D: usize>(
@@ -80,7 +80,7 @@ impl Optimizer for Adam {
         let rates = Rates {
             beta_1,
             beta_2,
-            // √(v/(1 − β₂^t)) + ε with both times the root.
+            // √(v/(1 − β₂^t)) + ε, with both terms multiplied by the root.
             rate: rate * root / (1.0 - beta_1.powf(time as f64)),
             epsilon: epsilon * root,
         };

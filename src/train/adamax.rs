@@ -1,15 +1,14 @@
-//! Adamax as Glow trains: Adam with a decayed maximum in the place of the root of the second
-//! moment.
+//! Adamax as Glow trains: Adam with a decayed maximum instead of the root of the second moment.
 //! ```text
 //! m ← 0.9·m + 0.1·g                        u ← max(β₂·u, |g|)
 //! θ ← θ − rate·√(1 − β₂^t)/(1 − 0.9^t) · m/(u + 1e-8)
 //! ```
 //! `t` counts the updates of a parameter from 1. The first update moves every parameter by
-//! `rate·√(1 − β₂)`, a thirtieth of the rate at β₂ = 0.999: the factor `√(1 − β₂^t)` is a warm-up
-//! of some `1/(1 − β₂)` updates.
+//! `rate·√(1 − β₂)`, a thirtieth of the rate at β₂ = 0.999: the factor `√(1 − β₂^t)` acts as a
+//! warm-up of about `1/(1 − β₂)` updates.
 //!
 //! # Numerics
-//! A parameter whose gradients were all 0 has `u = 0` and `m = 0`; the 1e-8 keeps it where it is.
+//! A parameter whose gradients were all 0 has `u = 0` and `m = 0`; the 1e-8 keeps it unchanged.
 //!
 //! # Reference
 //! Glow's released code. Kingma & Ba 2015 §7.1 have neither the factor `√(1 − β₂^t)`, which `u`
@@ -21,10 +20,10 @@ use burn::tensor::{Device, Tensor};
 use super::moment_state::Moments;
 use crate::error::ConfigError;
 
-/// Decay of the gradient's mean, the released code's.
+/// Decay of the mean of the gradients, as in the released code.
 const BETA_1: f64 = 0.9;
 
-/// Keeps 0/0 from happening, the released code's.
+/// Avoids 0/0; as in the released code.
 const EPSILON: f64 = 1e-8;
 
 /// Adamax. The formulas head this module.
@@ -34,10 +33,10 @@ pub struct Adamax {
 }
 
 impl Adamax {
-    /// With the decay `β₂` of the maximum, in `[0, 1)`.
+    /// Adamax with the decay `β₂` of the maximum, in `[0, 1)`.
     ///
     /// # Panics
-    /// With the text of [`ConfigError::OutOfRange`], for another number.
+    /// With the text of [`ConfigError::OutOfRange`], for a value outside this range.
     pub fn new(beta_2: f64) -> Self {
         if let Err(error) = ConfigError::below_one("Adamax", "beta_2", beta_2) {
             panic!("{error}");
@@ -45,15 +44,15 @@ impl Adamax {
         Self { beta_2 }
     }
 
-    /// For all parameters of a module.
+    /// The optimizer for all parameters of a module.
     pub fn init(self) -> ModuleOptimizer {
         ModuleOptimizer::from(self)
     }
 }
 
 impl Optimizer for Adamax {
-    /// A count and two tensors, `m` and `u`. In a record they have the names of burn's Adam without
-    /// `momentum.`.
+    /// A count and two tensors, `m` and `u`. Their names in a record are those of burn's Adam
+    /// without `momentum.`.
     type State<const D: usize> = Moments<D>;
 
     fn step<const D: usize>(

@@ -15,28 +15,28 @@ use crate::bijector::replay::{
     DriftGuard, GradientMemory, Replay, Verdict, parameter_gradients, scaled,
 };
 
-/// What a model's weights are moved by.
+/// Loss and gradient of an update.
 pub(super) struct BatchGradient {
-    /// Nats per example.
+    /// In nats per example.
     pub loss: f64,
     pub gradients: GradientsParams,
-    /// Largest drift of a rebuilt input; `None` where none is rebuilt.
+    /// Largest drift of a rebuilt input; `None` if no input is rebuilt.
     pub drift: Option<f64>,
 }
 
-/// How an update finds its gradient.
+/// How an update computes its gradient.
 pub(super) struct Pass<'a> {
     pub device: &'a Device,
-    /// Of the micro-batch.
+    /// Seeds of the micro-batch.
     pub seeds: StepSeed,
-    /// Updates before this one.
+    /// Number of updates before this one.
     pub step: u64,
     pub gradient_memory: GradientMemory,
-    /// Factor on the loss in the backward pass. The gradients that are found contain it.
+    /// Factor of the loss in the backward pass. The resulting gradients contain it.
     pub loss_scale: f64,
-    /// What is known of the model's inverses, under [`GradientMemory::Reversible`].
+    /// State of the drift guard, under [`GradientMemory::Reversible`].
     pub guard: &'a mut Option<DriftGuard>,
-    /// Whether every rebuilt input is compared with the one that was there.
+    /// Whether every rebuilt input is compared with the original one.
     pub in_doubt: bool,
 }
 
@@ -46,7 +46,7 @@ impl Pass<'_> {
         self.device.seed(self.seeds.seed(self.step, Purpose::Training));
     }
 
-    /// By plain autodiff.
+    /// The gradient by plain autodiff.
     pub fn store<M: Module>(
         &self,
         model: &M,
@@ -64,7 +64,7 @@ impl Pass<'_> {
         Ok(BatchGradient { loss: value, gradients, drift: None })
     }
 
-    /// Of one micro-batch.
+    /// The gradient of one micro-batch.
     pub fn run<M: Module>(
         &mut self,
         model: &M,
@@ -95,7 +95,7 @@ impl Pass<'_> {
             if let Verdict::Holds(drift) = verdict {
                 break BatchGradient { loss, gradients: walk.parameters, drift: Some(drift) };
             }
-            // The same noise once more.
+            // Repeat with the same noise.
             drop(walk);
             self.seed();
         };
@@ -134,13 +134,14 @@ impl Pass<'_> {
     }
 }
 
-/// A loss is one number: the sum over several would be another loss than the mean of the batch.
+/// A loss is a single value: the sum over several values would differ from the mean of the batch.
 fn check_one(loss: &Tensor<1>) -> Result<(), TrainError> {
     let [found] = loss.dims();
     if found == 1 { Ok(()) } else { Err(TrainError::LossShape { found }) }
 }
 
-/// Shares of the micro-batches in the loss; with an error, the number of the one without examples.
+/// Shares of the micro-batches in the loss. An error comes with the index of the micro-batch
+/// without examples.
 fn shares<M, O: Objective<M>>(model: &M, parts: &[O]) -> Result<Vec<f64>, (usize, TrainError)> {
     if let [_] = parts {
         return Ok(vec![1.0]);
@@ -149,14 +150,14 @@ fn shares<M, O: Objective<M>>(model: &M, parts: &[O]) -> Result<Vec<f64>, (usize
     if let Some(part) = examples.iter().position(|&n| n == 0) {
         return Err((part, TrainError::NoExamples { part }));
     }
-    // As floats, whose sum cannot overflow.
+    // Computed as floats, whose sum cannot overflow.
     let all: f64 = examples.iter().map(|&n| n as f64).sum();
     Ok(examples.into_iter().map(|n| n as f64 / all).collect())
 }
 
 impl BatchGradient {
-    /// Over all micro-batches, of which there is at least one; with an error, the number of the one
-    /// that failed.
+    /// Loss and gradient over all micro-batches, of which there is at least one. An error comes
+    /// with the index of the micro-batch that failed.
     pub fn of<M: Module, O: Objective<M>>(
         model: &M,
         parts: &[O],
@@ -167,7 +168,7 @@ impl BatchGradient {
         for (index, (part, share)) in parts.iter().zip(shares(model, parts)?).enumerate() {
             let found = pass(seeds.part(index as u64), part).map_err(|error| (index, error))?;
             total = Some(match total {
-                // One whole batch stays as it is, bit for bit.
+                // A single whole batch stays as it is, bit for bit.
                 None if share == 1.0 => found,
                 total => Self::sum(model, total, found, share),
             });
@@ -188,8 +189,8 @@ impl BatchGradient {
     }
 }
 
-/// Moves gradients over, multiplied. What was moved is gone, so that a parameter that occurs twice
-/// counts once.
+/// Moves gradients from one set to another, multiplied by a share. A gradient is removed when it is
+/// moved, so a parameter that occurs twice counts once.
 struct Add {
     from: GradientsParams,
     into: GradientsParams,

@@ -1,8 +1,8 @@
-//! What can go wrong with checkpoints, one variant per broken rule.
+//! Errors of checkpoints, one variant for each kind of broken rule.
 //!
-//! The text of an error contains that of its cause. So `Error::source` is `None`, since a program
-//! that prints the chain of causes would otherwise print it twice. thiserror takes a field `source`
-//! for the cause, but not `r#source`.
+//! The text of an error contains that of its cause. `Error::source` is therefore `None`, since a
+//! program that prints the chain of causes would otherwise print the cause twice. thiserror uses a
+//! field `source` as the cause, but not `r#source`.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use super::state_fault::StateFault;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The file could not be written. An earlier file of that name is as it was, unless only the
-    /// last step failed: asking the system to make the new name durable.
+    /// The file could not be written. An earlier file of that name is unchanged, unless only the
+    /// last step failed, which makes the new name durable.
     #[error("cannot write the checkpoint {}: {source}", path.display())]
     Write {
         /// The target file.
@@ -33,7 +33,7 @@ pub enum CheckpointError {
         /// What the system reported.
         r#source: io::Error,
     },
-    /// The file is cut short, or is no safetensors file.
+    /// The file is truncated or not a safetensors file.
     #[error("{} is truncated or not a safetensors file: {reason}", path.display())]
     NotSafetensors {
         /// The file.
@@ -49,7 +49,7 @@ pub enum CheckpointError {
         /// What is missing or malformed.
         reason: String,
     },
-    /// The file was written in a layout that this version does not know.
+    /// The file was written in a format that this version does not support.
     #[error(
         "{} has the checkpoint format `{found}`, this version reads `{supported}`: read it with the version that wrote \
          it, or train again",
@@ -63,7 +63,7 @@ pub enum CheckpointError {
         /// The format that this version reads and writes.
         supported: &'static str,
     },
-    /// The contents are not what was written.
+    /// The contents differ from those that were written.
     #[error("{} is damaged: CRC-32 {expected:08x} was written, {found:08x} was read", path.display())]
     Checksum {
         /// The file.
@@ -82,7 +82,7 @@ pub enum CheckpointError {
     /// At least one checkpoint must be kept.
     #[error("the checkpoints to keep must be at least 1, found 0")]
     KeepNone,
-    /// A folder holds checkpoints, and none of them can be read.
+    /// A folder contains checkpoints, and none of them can be read.
     #[error("none of the {} checkpoints in {} can be read; the newest: {}", damaged.len(), folder.display(), damaged[0])]
     AllDamaged {
         /// The folder.
@@ -90,13 +90,13 @@ pub enum CheckpointError {
         /// What is wrong with each, newest first.
         damaged: Vec<Self>,
     },
-    /// A run cannot go on from weights or moments that are not finite, so they are no checkpoint.
+    /// A run cannot continue from weights or moments that are not finite, so they are not saved.
     #[error("`{name}` holds a NaN or an infinity: no run can go on from it")]
     NonFiniteWeights {
         /// Section and path of the first such parameter.
         name: String,
     },
-    /// A metadata key lies in the range that the format keeps for itself.
+    /// A metadata key is reserved by the format.
     #[error(
         "the metadata key `{key}` is reserved: `trainer`, `progress` and keys that start with `flowkit.` are written by the crate"
     )]
@@ -104,7 +104,8 @@ pub enum CheckpointError {
         /// The key.
         key: String,
     },
-    /// A section name is empty or holds a dot, which separates it from the paths of its parameters.
+    /// A section name is empty or contains a dot, which separates it from the paths of its
+    /// parameters.
     #[error("`{name}` cannot name a section: a name must not be empty and must not hold a dot")]
     InvalidSection {
         /// The name.
@@ -121,7 +122,7 @@ pub enum CheckpointError {
     MissingSection {
         /// `"module"` or `"bytes"`.
         kind: &'static str,
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
         /// The sections of that kind that exist.
         available: Vec<String>,
@@ -162,8 +163,8 @@ pub enum CheckpointError {
         /// The element type of the stored tensor.
         found: DType,
     },
-    /// The module computes a different function from the one that was saved, or starts or trains in
-    /// a different way.
+    /// The module computes a different function from the one that was saved, or is initialised or
+    /// trained in a different way.
     #[error(
         "`{name}`: the module has {}, the checkpoint was saved with {}{}",
         value(expected),
@@ -188,7 +189,7 @@ pub enum CheckpointError {
         /// The section.
         section: String,
     },
-    /// Two places that hold one parameter in the module but two in the checkpoint, or the reverse.
+    /// Two places hold one parameter in the module but two in the checkpoint, or the reverse.
     #[error(
         "`{first}` and `{second}` are {}: a run can only continue with the same tied parameters",
         if *in_file { "one parameter in the checkpoint and two in the module" } else { "one parameter in the module and two in the checkpoint" }
@@ -198,7 +199,7 @@ pub enum CheckpointError {
         first: String,
         /// Section and path of the second place.
         second: String,
-        /// True if they are one in the checkpoint, false if they are one in the module.
+        /// True if they are one parameter in the checkpoint, false if they are one in the module.
         in_file: bool,
     },
     /// The state of an optimizer cannot be read or written.
@@ -227,9 +228,9 @@ pub enum CheckpointError {
     OtherSize {
         /// The section.
         section: String,
-        /// Parameters by the configuration.
+        /// Number of parameters of the configuration.
         expected: usize,
-        /// Parameters in the file.
+        /// Number of parameters in the file.
         found: usize,
     },
     /// The model of the checkpoint cannot be trained.
@@ -238,7 +239,8 @@ pub enum CheckpointError {
         /// Why.
         r#source: TrainError,
     },
-    /// A folder holds checkpoints of the same update or of later ones that are not this run's.
+    /// A folder contains checkpoints of the same update or of later ones that do not belong to this
+    /// run.
     #[error(
         "{} holds the checkpoint of update {later}, which is not this run's, so update {step} was not saved; \
          resume from that checkpoint, choose another folder, or replace the other run (`Checkpoints::replacing`)",
@@ -249,7 +251,7 @@ pub enum CheckpointError {
         folder: PathBuf,
         /// The update that was to be saved.
         step: u64,
-        /// The newest update that has one: `step` or a later one.
+        /// The newest update with a checkpoint: `step` or a later one.
         later: u64,
     },
     /// A piece of metadata is missing or cannot be read or written.
@@ -268,7 +270,7 @@ pub enum CheckpointError {
         /// The element type of the parameter.
         dtype: DType,
     },
-    /// The device could not give back a parameter.
+    /// A parameter could not be copied from its device.
     #[error("`{name}` cannot be read from its device: {reason}")]
     Device {
         /// Section and path of the parameter.

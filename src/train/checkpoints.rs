@@ -1,21 +1,22 @@
-//! Checkpoints of a run: a folder with the newest few, of which one can always be read.
+//! Checkpoints of a run: a folder with the newest few, at least one of which can always be read.
 //! ```text
 //! FOLDER/0000001200.safetensors           one file for each saved update, named after its number
 //! FOLDER/0000001300.safetensors.damaged   one that could not be read, set aside for its owner
 //! FOLDER/.lock                            held by the process that writes there; not a link
 //! ```
-//! All else in the folder is left alone. Only checkpoints of exactly these names, and the temporary
-//! files that [`whole_file`] makes of them, are renamed or deleted; only regular files are deleted.
+//! All other files in the folder are left alone. Only checkpoints of exactly these names, and the
+//! temporary files that [`whole_file`] makes of them, are renamed or deleted; only regular files
+//! are deleted.
 //!
 //! A file is written under a temporary name, flushed to the disk and renamed (see [`whole_file`]).
 //! Older files are deleted only when this is done and durable. Whenever a process dies, the folder
 //! holds the previous checkpoint or the new one.
 //!
-//! [`Checkpoints::latest`] goes from the newest file to the oldest and takes the first whose
-//! checksum is right; it reports the others. A file that cannot be read at all (no permission, a
-//! disk that fails) is an error, since it may be good.
+//! [`Checkpoints::latest`] goes from the newest file to the oldest and returns the first whose
+//! checksum is correct; it reports the others. A file that cannot be read at all (no permission, a
+//! failing disk) is an error, since its content may be good.
 //!
-//! # What becomes of other checkpoints
+//! # What happens to other checkpoints
 //! A save deletes the run's checkpoints of earlier updates, except for the newest, and those of
 //! later updates. Each is read before that, and those in this table are not deleted:
 //!
@@ -33,15 +34,15 @@
 //! |---|---|
 //! | saved through this [`Checkpoints`] | this run |
 //! | of the update that [`Checkpoints::latest`] returned, or of an earlier one | this run, which resumes from there |
-//! | damaged, and passed over by [`Checkpoints::latest`] | this run, as long as it is damaged |
+//! | damaged, and skipped by [`Checkpoints::latest`] | this run, as long as it is damaged |
 //! | any other, damaged or not | another run. It is kept and not counted |
 //!
-//! To save or add is an error, and writes nothing, if there is a checkpoint of another run, of the
-//! same update or of a later one. It is also an error at an update before the one whose checkpoint
-//! [`Checkpoints::latest`] returned. To save again at the very update that the run resumed from is
-//! allowed.
+//! Saving or adding is an error, and writes nothing, if there is a checkpoint of another run, of
+//! the same update or of a later one. It is also an error at an update before the one whose
+//! checkpoint [`Checkpoints::latest`] returned. Saving again at the very update that the run
+//! resumed from is allowed.
 //!
-//! A run that is to replace another one declares it with [`Checkpoints::replacing`].
+//! A run that is to replace another one states so with [`Checkpoints::replacing`].
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -53,13 +54,13 @@ use super::checkpoint::{Checkpoint, create_folder, remove_leftovers};
 use super::checkpoint_error::CheckpointError;
 use crate::whole_file::{self, TEMPORARY, sync_folder};
 
-/// What comes after the number of a file.
+/// Extension of a file, after its number.
 const EXTENSION: &str = "safetensors";
 
 /// The name of the file of an update.
 fn file_name(step: u64) -> String {
-    // Ten digits sort as numbers do; a run of more updates has longer names, which are read as
-    // numbers anyway.
+    // Names of ten digits sort like numbers. A run of more updates has longer names, which are read
+    // as numbers anyway.
     format!("{step:010}.{EXTENSION}")
 }
 
@@ -100,7 +101,7 @@ pub struct Checkpoints {
     folder: PathBuf,
     keep: usize,
     own: Mutex<Own>,
-    /// Holds the lock, which the system lets go of when the process ends, however it ends.
+    /// Holds the lock, which the system releases when the process ends, however it ends.
     _lock: File,
 }
 
@@ -109,9 +110,9 @@ pub struct Checkpoints {
 struct Own {
     /// The update that the run resumed from: its checkpoint and earlier ones belong to the run.
     taken_over: Option<u64>,
-    /// The damaged checkpoints that it passed over to resume.
+    /// The damaged checkpoints that it skipped when it resumed.
     passed_over: BTreeSet<u64>,
-    /// Those that it saved, and those of the run that it replaces.
+    /// Checkpoints that it saved, and those of the run that it replaces.
     saved: BTreeSet<u64>,
 }
 
@@ -129,7 +130,7 @@ impl Own {
         self.saved.contains(&step) || resumed || passed_over
     }
 
-    /// A file that comes to this place from elsewhere is not this run's.
+    /// A file that appears at this place later is not this run's.
     fn forget(&mut self, step: u64) {
         self.saved.remove(&step);
         self.passed_over.remove(&step);
@@ -141,15 +142,15 @@ impl Own {
 pub struct Latest {
     /// Number of the update after which it was saved.
     pub step: u64,
-    /// What it holds.
+    /// The checkpoint.
     pub checkpoint: Checkpoint,
-    /// What is wrong with the newer ones, newest first.
+    /// Errors of the newer ones, newest first.
     pub damaged: Vec<CheckpointError>,
 }
 
 impl Checkpoints {
-    /// Opens a folder, which is made if there is none, and removes what a killed process left half
-    /// written. The newest `keep` checkpoints will be kept.
+    /// Opens a folder, creates it if there is none, and removes incomplete files of a killed
+    /// process. The newest `keep` checkpoints will be kept.
     ///
     /// # Errors
     /// [`CheckpointError::KeepNone`]; [`CheckpointError::InUse`] while another process has the
@@ -162,7 +163,7 @@ impl Checkpoints {
         let fail = |source| CheckpointError::Write { path: folder.clone(), source };
         create_folder(&folder).map_err(fail)?;
         let lock = whole_file::open_lock(&folder.join(".lock")).map_err(fail)?;
-        // A file system without locks cannot tell; the run goes on as it would have without asking.
+        // A file system without locks cannot tell. The run continues as without this check.
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             return Err(CheckpointError::InUse { folder });
         }
@@ -170,8 +171,8 @@ impl Checkpoints {
         Ok(Self { folder, keep, own: Mutex::default(), _lock: lock })
     }
 
-    /// Replaces any run in the folder: the checkpoints that are there now count as this run's, and
-    /// the first save overwrites the one of its update and deletes those of later updates.
+    /// Replaces any run in the folder: the present checkpoints count as this run's from now on. The
+    /// first save overwrites the one of its update and deletes those of later updates.
     pub fn replacing(self) -> Self {
         // A folder that cannot be listed cannot be saved to either.
         let there = self.steps().unwrap_or_default();
@@ -184,7 +185,7 @@ impl Checkpoints {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps another number of checkpoints from now on.
+    /// Keeps a different number of checkpoints from now on.
     ///
     /// # Errors
     /// [`CheckpointError::KeepNone`].
@@ -197,7 +198,7 @@ impl Checkpoints {
         self.folder.join(file_name(step))
     }
 
-    /// The updates with a checkpoint, ascending, damaged ones among them.
+    /// The updates with a checkpoint, ascending, including damaged ones.
     ///
     /// # Errors
     /// [`CheckpointError::Read`] if the folder cannot be listed.
@@ -211,12 +212,13 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// The newest checkpoint that can be read; `None` if the folder holds none. The run resumes
-    /// from it: this checkpoint and those of earlier updates belong to this run from now on.
+    /// The newest checkpoint that can be read, or `None` if the folder contains none. The run
+    /// resumes from it: this checkpoint and those of earlier updates belong to this run from now
+    /// on.
     ///
     /// # Errors
-    /// [`CheckpointError::AllDamaged`] if all are damaged, so that a run does not silently start
-    /// anew; [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] of the newest
+    /// [`CheckpointError::AllDamaged`] if all are damaged, so that a run does not silently begin
+    /// again; [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Read`] for the newest
     /// file that is not damaged.
     pub fn latest(&self) -> Result<Option<Latest>, CheckpointError> {
         let (mut damaged, mut passed_over) = (Vec::new(), Vec::new());
@@ -238,21 +240,21 @@ impl Checkpoints {
         if damaged.is_empty() {
             return Ok(None);
         }
-        // A run that has another place to go on from may set them aside.
+        // A run that continues from another place may set them aside.
         self.own().passed_over.extend(passed_over);
         Err(CheckpointError::AllDamaged { folder: self.folder.clone(), damaged })
     }
 
     /// Saves the checkpoint of an update. When it is durable, older checkpoints of this run are
-    /// deleted, except for the newest `keep − 1`. So are this run's checkpoints of later updates,
-    /// because this checkpoint has replaced that course of the run. Damaged ones are renamed
-    /// instead: they get the ending `.damaged`. So do those of later updates that cannot be read or
-    /// are no regular files; such ones of earlier updates stay.
+    /// deleted, except for the newest `keep − 1`. This run's checkpoints of later updates are
+    /// deleted too, because this checkpoint has replaced that course of the run. Damaged ones are
+    /// renamed instead: they get the ending `.damaged`. So do those of later updates that cannot be
+    /// read or are not regular files; such ones of earlier updates stay.
     ///
     /// # Errors
-    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint that is
-    /// not this run's, damaged or not; nothing is written. [`CheckpointError::Write`]: nothing was
-    /// deleted, unless deleting is what failed.
+    /// [`CheckpointError::LaterCheckpoint`] if this update or a later one has a checkpoint, damaged
+    /// or not, that is not this run's; nothing is written. [`CheckpointError::Write`]: nothing was
+    /// deleted, unless deletion itself failed.
     pub fn save(&self, step: u64, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
         let damaged = self.unreadable_from(step)?;
         let path = self.write(step, checkpoint, &damaged)?;
@@ -260,8 +262,8 @@ impl Checkpoints {
         let mut gone = false;
         // A checkpoint that came after `unreadable_from` looked is not this run's.
         let is_own = |later: &u64| damaged.contains(later) || self.own().saved.contains(later);
-        // The newest last: after a kill in between, the newest file is the one that was the newest
-        // before this save, or this save's own. No other file ever becomes the newest.
+        // The newest last: after a kill in between, the newest file is either the newest before
+        // this save or this save's own. No other file ever becomes the newest.
         for &later in steps.iter().filter(|&&other| other > step && is_own(&other)) {
             if damaged.contains(&later) || !self.is_file(later) {
                 self.set_aside(later)?
@@ -276,7 +278,7 @@ impl Checkpoints {
         for &earlier in own.iter().rev().skip(self.keep - 1) {
             match Checkpoint::load(self.path(earlier)) {
                 Err(error) if error.is_damage() => self.set_aside(earlier)?,
-                // It may be good.
+                // Its content may be good.
                 Err(CheckpointError::Read { .. }) => continue,
                 _ => self.remove(earlier)?,
             }
@@ -289,8 +291,8 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Saves the checkpoint of an update and deletes none: for a state that may be worth less than
-    /// those before it.
+    /// Saves the checkpoint of an update and deletes none, for a state that may be worth less than
+    /// earlier ones.
     ///
     /// # Errors
     /// As [`Checkpoints::save`].
@@ -299,14 +301,14 @@ impl Checkpoints {
         self.write(step, checkpoint, &damaged)
     }
 
-    /// The updates from `step` on whose files cannot be read; an error if one of their checkpoints
-    /// is not this run's.
+    /// The updates from `step` on whose files cannot be read. It is an error if one of their
+    /// checkpoints is not this run's.
     fn unreadable_from(&self, step: u64) -> Result<Vec<u64>, CheckpointError> {
         let mut unreadable = Vec::new();
         for other in self.steps()?.into_iter().filter(|&other| other >= step).rev() {
             let path = self.path(other);
-            // A folder or a pipe under such a name is no run's checkpoint. To write to its place is
-            // an error anyway.
+            // A folder or a pipe of such a name is no run's checkpoint. Writing to its place is an
+            // error anyway.
             if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
                 if other > step {
                     unreadable.push(other);
@@ -322,7 +324,7 @@ impl Checkpoints {
                     later: other,
                 });
             }
-            // A file of another version is a checkpoint, too.
+            // A file of another version is a checkpoint too.
             if !matches!(found, Ok(_) | Err(CheckpointError::UnsupportedVersion { .. })) {
                 unreadable.push(other);
             }
@@ -337,13 +339,13 @@ impl Checkpoints {
         unreadable: &[u64],
     ) -> Result<PathBuf, CheckpointError> {
         let path = self.path(step);
-        // Writing follows links, and what this one leads to is not a file of the run's.
+        // Writing follows links, and the target of a link is not a file of this run.
         if unreadable.contains(&step) || path.is_symlink() {
             self.set_aside(step)?;
         }
         let stood = path.exists();
         let written = checkpoint.save(&path);
-        // A new file that is there, but perhaps not durable, is this run's, too: the save can be
+        // A new file that exists, but may not be durable, is this run's too: the save can be
         // repeated.
         if written.is_ok() || (!stood && path.exists()) {
             self.own().saved.insert(step);
@@ -351,7 +353,7 @@ impl Checkpoints {
         written.map(|()| path)
     }
 
-    /// Whether a checkpoint is a regular file here, and no link to one.
+    /// Whether a checkpoint is a regular file in this folder, and not a link.
     fn is_file(&self, step: u64) -> bool {
         fs::symlink_metadata(self.path(step)).is_ok_and(|found| found.is_file())
     }

@@ -6,7 +6,7 @@
 //! d_t = min(decay, (1 + t) / (10 + t))         warmed, t = updates already done
 //! ```
 //! The average starts at the parameters themselves, so there is no bias to correct. It is written
-//! as a step towards the parameter: equal values then stay equal bit for bit.
+//! as a step towards the parameter, so equal values stay equal bit for bit.
 //!
 //! # Reference
 //! Polyak & Juditsky 1992; the warmed decay is the `num_updates` rule of TensorFlow's
@@ -24,17 +24,17 @@ use super::parameter_path::ParameterPath;
 use crate::error::ConfigError;
 use crate::kernel::moving_average;
 
-/// Most updates of a run. Decays and schedules are computed in float64, which distinguishes whole
-/// numbers up to 2⁵³.
+/// Largest number of updates of a run. Decays and schedules are computed in float64, which
+/// distinguishes integers up to 2⁵³.
 pub(super) const MOST_UPDATES: u64 = 1 << 53;
 
-/// How much of the average survives one update.
+/// The share of the average that remains after one update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum EmaDecay {
     /// The same decay from the first update on. Flow++: 0.999.
     Constant(f64),
-    /// min(decay, (1 + t) / (10 + t)) after t updates, so that a short run forgets its start: 0.1
-    /// at the first update, 0.99 from t = 890 on, 0.999 from t = 8990 on.
+    /// min(decay, (1 + t) / (10 + t)) after t updates, so that a short run forgets its initial
+    /// weights: 0.1 at the first update, 0.99 from t = 890 on, 0.999 from t = 8990 on.
     Warmed(f64),
 }
 
@@ -55,6 +55,8 @@ impl EmaDecay {
         }
     }
 
+    /// Checks the decay.
+    ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] unless the decay lies in [0, 1).
     pub fn validate(self) -> Result<(), ConfigError> {
@@ -67,9 +69,9 @@ impl EmaDecay {
 ///
 /// Parameters are matched by their [`ParamId`]; a parameter that occurs at several places is
 /// matched by the order of these places. Integer and boolean parameters (flags, permutations) are
-/// taken over as they are. All float parameters are averaged, frozen ones too: start the average
-/// after a data-dependent initialisation, not before. The average has the element type of the
-/// parameters; in half precision a decay of 0.999 rounds small steps away.
+/// copied. All float parameters are averaged, frozen ones too: create the average after
+/// data-dependent initialisation, not before. The average has the element type of the parameters;
+/// in half precision a decay of 0.999 rounds small steps away.
 ///
 /// ```
 /// use burn::module::Param;
@@ -92,8 +94,8 @@ pub struct Ema<M> {
 }
 
 impl<M: Module> Ema<M> {
-    /// Starts an average at the parameters of `model`. Lazy parameters are initialised by this, so
-    /// that the model and its average start from the same values.
+    /// An average that starts at the parameters of `model`. This initialises lazy parameters, so
+    /// the model and its average start from the same values.
     ///
     /// # Errors
     /// [`TrainError::Config`] unless the decay lies in [0, 1).
@@ -104,7 +106,7 @@ impl<M: Module> Ema<M> {
     /// Continues an average that was stopped after `updates` updates.
     ///
     /// Its parameters must have the identities of those of the model: restore both from one
-    /// checkpoint by [`Checkpoint::resume`](super::Checkpoint::resume).
+    /// checkpoint with [`Checkpoint::resume`](super::Checkpoint::resume).
     ///
     /// # Errors
     /// [`TrainError::Config`] unless the decay lies in [0, 1); [`TrainError::TooManyUpdates`] for
@@ -120,8 +122,8 @@ impl<M: Module> Ema<M> {
     /// Moves the average towards `model`, on the device and without a gradient.
     ///
     /// # Errors
-    /// [`TrainError::ForeignParameter`] if `model` lacks a parameter of the average; nothing is
-    /// averaged then.
+    /// [`TrainError::ForeignParameter`] if `model` lacks a parameter of the average; then nothing
+    /// is averaged.
     pub fn update(self, model: &M) -> Result<Self, TrainError> {
         let mut current = Current::default();
         model.visit(&mut current);
@@ -149,17 +151,17 @@ impl<M: Module> Ema<M> {
         &self.average
     }
 
-    /// The averaged module, out of the average.
+    /// The averaged module, taken out of the average.
     pub fn into_model(self) -> M {
         self.average
     }
 
-    /// How many updates went into the average.
+    /// Number of updates of the average.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// The decay that the average was made with.
+    /// The decay of the average.
     pub fn decay(&self) -> EmaDecay {
         self.decay
     }
@@ -181,7 +183,7 @@ impl Current {
     }
 }
 
-/// How often each parameter was met.
+/// How often each parameter has occurred.
 #[derive(Default)]
 struct Places(HashMap<ParamId, usize>);
 
@@ -249,7 +251,7 @@ impl ModuleVisitor for Check<'_> {
     }
 }
 
-/// One update of the average, after [`Check`] found every parameter.
+/// One update of the average, after [`Check`] has found every parameter.
 struct Step {
     current: Current,
     places: Places,

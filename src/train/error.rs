@@ -1,4 +1,4 @@
-//! What can go wrong in training. Rules of configurations are [`ConfigError`]s, as everywhere.
+//! Errors of training. Rules of configurations are [`ConfigError`]s, as everywhere.
 
 use burn::tensor::DType;
 
@@ -7,21 +7,21 @@ use crate::bijector::replay::GradientMemory;
 use crate::error::{ConfigError, FlowError};
 use crate::tensor::finite::NonFiniteCondition;
 
-/// A training step that cannot go on.
+/// A training that cannot begin or continue.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A loss came out as NaN or an infinity.
+    /// A loss is NaN or an infinity.
     #[error("the loss of update {step} is {value}{}", at(fault))]
     NonFiniteLoss {
         /// Number of the update, from 1.
         step: u64,
-        /// What came out.
+        /// Its value.
         value: f64,
-        /// The first place that made it, if the loss is an [`Objective`](super::Objective).
+        /// The first place with such a value, if the loss is an [`Objective`](super::Objective).
         fault: Option<NonFinitePlace>,
     },
-    /// The condition of a batch holds NaN or an infinity.
+    /// The condition of a batch contains NaN or an infinity.
     #[error("update {step}: {condition}")]
     NonFiniteCondition {
         /// Number of the update, from 1.
@@ -29,28 +29,28 @@ pub enum TrainError {
         /// The part of the condition, and the row.
         condition: NonFiniteCondition,
     },
-    /// A gradient holds NaN or an infinity (or its norm exceeds the largest f64).
+    /// A gradient contains NaN or an infinity (or its norm exceeds the largest f64).
     #[error(
         "the gradient{} is not finite from `{parameter}` on back, the last such parameter in the order of the model{}",
         of_update(step),
         at(fault)
     )]
     NonFiniteGradient {
-        /// Number of the update, from 1, if a trainer took it.
+        /// Number of the update, from 1, if a trainer made it.
         step: Option<u64>,
         /// Path of the last such parameter in the order of the module. A layer without parameters
-        /// is never named here: if one is at fault, this is the parameter before it.
+        /// is never named here: if such a layer is at fault, this is the parameter before it.
         parameter: String,
-        /// The first layer in the backward pass at which it is not finite, if the loss is an
-        /// [`Objective`](super::Objective).
+        /// The first layer in the backward pass at which the gradient is not finite, if the loss is
+        /// an [`Objective`](super::Objective).
         fault: Option<NonFinitePlace>,
     },
-    /// More updates failed than the policy admits.
+    /// More updates failed than the policy allows.
     #[error(
         "gave up after {failures} failed updates, in a row or since the last checkpoint: {last}"
     )]
     GaveUp {
-        /// Updates that failed before this one.
+        /// Number of updates that failed before this one.
         failures: u64,
         /// Why the last one failed.
         last: Box<Self>,
@@ -58,12 +58,12 @@ pub enum TrainError {
     /// More updates than a run can count.
     #[error("{found} updates: a run counts at most {most}")]
     TooManyUpdates {
-        /// Updates that were given.
+        /// Number of updates that was given.
         found: u64,
-        /// Most updates of a run.
+        /// Largest number of updates of a run.
         most: u64,
     },
-    /// A loss does not depend on parameters that are trained.
+    /// A loss does not depend on trained parameters.
     #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
     NoGraph,
     /// No parameter of the model can be trained.
@@ -71,40 +71,40 @@ pub enum TrainError {
         "no parameter is trained: all that the loss depends on are frozen (`set_require_grad(false)`), or there are none"
     )]
     NothingTrained,
-    /// A parameter occurs at two places that do not agree, such as a clone whose values were
-    /// changed. Training would update only one of them.
+    /// A parameter occurs at two places that differ, such as a clone whose values were changed.
+    /// Training would update only one of them.
     #[error(
         "`{first}` and `{second}` are one parameter by their identity, as clones are, but differ: {differ}; build one \
          of them separately instead of cloning it"
     )]
     Clones {
-        /// Path of the first.
+        /// Path of the first place.
         first: String,
-        /// Path of the second.
+        /// Path of the second place.
         second: String,
         /// How they differ.
         differ: &'static str,
     },
-    /// An update that would have made values that are not finite. It was not applied.
+    /// An update would have made values that are not finite. It was not applied.
     #[error(
         "the update{}{} would make the {what} of `{parameter}` not finite",
         numbered(step),
         at_rate(learning_rate)
     )]
     NonFiniteUpdate {
-        /// Number of the update, from 1, if a trainer took it.
+        /// Number of the update, from 1, if a trainer made it.
         step: Option<u64>,
         /// `"weights"`, `"average"` or `"moments"`.
         what: &'static str,
         /// Path of the first such parameter.
         parameter: String,
-        /// The rate, if a trainer took it.
+        /// The learning rate, if a trainer made the update.
         learning_rate: Option<f64>,
     },
-    /// A configuration that describes no training.
+    /// An invalid configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A device has no numbers of the type that networks are to be trained in.
+    /// A device has no arithmetic in the type that networks are to be trained in.
     #[error("the device {device} has no arithmetic in {dtype:?}")]
     UnsupportedPrecision {
         /// The type.
@@ -112,7 +112,7 @@ pub enum TrainError {
         /// The device.
         device: String,
     },
-    /// A moving average met a model that it was not made from.
+    /// A moving average was updated with a model that it was not made from.
     #[error(
         "the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape"
     )]
@@ -120,7 +120,7 @@ pub enum TrainError {
         /// Path of the parameter in the average.
         parameter: String,
     },
-    /// The loss cannot be walked, which every policy but [`GradientMemory::Store`] needs.
+    /// The loss has no walk, which every policy but [`GradientMemory::Store`] needs.
     #[error(
         "the loss knows no walk, which {gradient_memory:?} needs: use `update_on` with an objective that does, or `GradientMemory::Store`"
     )]
@@ -128,37 +128,37 @@ pub enum TrainError {
         /// The policy.
         gradient_memory: GradientMemory,
     },
-    /// A batch that does not fit the model. Nothing was computed.
+    /// A batch does not fit the model. Nothing was computed.
     #[error(transparent)]
     Batch(#[from] FlowError),
     /// An update needs at least one batch.
     #[error("an update needs at least one batch, found none")]
     NoBatch,
-    /// A micro-batch without examples: it would have no weight among the others.
+    /// A micro-batch has no examples: it would have no weight among the others.
     #[error("micro-batch {part} (from 0) holds no examples: each must hold at least 1")]
     NoExamples {
-        /// Its number.
+        /// Its index, from 0.
         part: usize,
     },
-    /// A loss that is not one number. Nothing was differentiated.
+    /// A loss is not a single value. Nothing was differentiated.
     #[error(
         "a loss must be one number, of shape [1], found shape [{found}]: take the mean over the batch"
     )]
     LossShape {
-        /// How many numbers came.
+        /// Number of values that were found.
         found: usize,
     },
-    /// The device could not give back a number: it is lost, or out of memory.
+    /// The device returned no value: it is lost, or out of memory.
     #[error("the device gave no result: {reason}{}", instead_of(gradient_memory))]
     Device {
         /// What the device reported.
         reason: String,
-        /// The policy of the update, if a trainer took it.
+        /// The policy of the update, if a trainer made it.
         gradient_memory: Option<GradientMemory>,
     },
 }
 
-/// What to try where memory may have run out.
+/// What to try if memory may have run out.
 fn instead_of(gradient_memory: &Option<GradientMemory>) -> String {
     match gradient_memory.map(GradientMemory::thriftier) {
         None => String::new(),
@@ -172,7 +172,7 @@ fn instead_of(gradient_memory: &Option<GradientMemory>) -> String {
 }
 
 impl TrainError {
-    /// Whether numbers were not finite, which [`NonFinite`](super::NonFinite) decides about.
+    /// Whether values were not finite, which is a case for [`NonFinite`](super::NonFinite).
     pub fn is_non_finite(&self) -> bool {
         matches!(
             self,
@@ -184,7 +184,7 @@ impl TrainError {
     }
 }
 
-/// The end of a message that may know where something happened.
+/// The end of a message, with the place if it is known.
 fn at(fault: &Option<NonFinitePlace>) -> String {
     fault.as_ref().map_or_else(String::new, |fault| format!(", first not finite at {fault}"))
 }
@@ -199,7 +199,7 @@ fn at_rate(rate: &Option<f64>) -> String {
     rate.map_or_else(String::new, |rate| format!(" at the learning rate {rate:e}"))
 }
 
-/// Which update something happened in, if that is known.
+/// The number of the update, if it is known.
 fn of_update(step: &Option<u64>) -> String {
     step.map_or_else(String::new, |step| format!(" of update {step}"))
 }

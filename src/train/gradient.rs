@@ -4,7 +4,7 @@
 //! norm      ‖g‖ = √(Σ_p Σ_i g_{p,i}²)           over all parameters p and their elements i
 //! clipped   g · min(1, max_norm / ‖g‖)
 //! ```
-//! `GradientClippingConfig::Norm` of burn bounds **each tensor by itself**, which changes the
+//! `GradientClippingConfig::Norm` of burn bounds **each tensor separately**. This changes the
 //! direction of the gradient and lets its length grow with the square root of the number of
 //! tensors. It is not what papers mean by a gradient norm of 1.
 //!
@@ -24,10 +24,10 @@ use crate::error::ConfigError;
 
 /// The L2 norm of all gradients of `module`, shape `[1]`.
 ///
-/// The sum stays on the device: nothing is read back and nothing waits. It is taken in f32 (in f64
-/// if a gradient is f64), so it is infinite for a norm above 1.8e19 although every gradient is
-/// finite; [`clip_global_norm`] handles that case. A parameter that occurs twice in the module
-/// counts once. Without any gradient the norm is 0.
+/// The sum stays on the device: nothing is copied to the host and nothing waits. It is computed in
+/// f32 (in f64 if a gradient is f64), so it is infinite for a norm above 1.8e19 although every
+/// gradient is finite; [`clip_global_norm`] handles that case. A parameter that occurs twice in the
+/// module counts once. Without any gradient the norm is 0.
 ///
 /// ```
 /// use burn::module::Param;
@@ -63,19 +63,19 @@ pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Tensor
 /// Scales all gradients of `module` by `min(1, max_norm / norm)` and returns them with the norm
 /// **before** clipping.
 ///
-/// One number is read from the device. Gradients of parameters outside `module` are neither counted
-/// nor scaled. A norm of at most `max_norm` leaves every gradient bit for bit as it was. `max_norm`
-/// may be infinite, which only measures.
+/// One value is copied from the device. Gradients of parameters outside `module` are neither
+/// counted nor scaled. A norm of at most `max_norm` leaves every gradient unchanged bit for bit.
+/// `max_norm` may be infinite; then nothing is scaled.
 ///
 /// # Errors
 /// - [`TrainError::Config`] unless `max_norm` is positive.
 /// - [`TrainError::NonFiniteGradient`] names the **last** parameter, in the order of the module,
 ///   with a NaN or an infinity. In a module whose fields are in the order of its forward pass, the
-///   backward pass spreads one to all that comes before: the operation that made it then belongs to
-///   the layer of that parameter, or to one without parameters between it and the next. Such a
-///   gradient is never scaled: NaN would spread to every parameter, and an infinity would silently
-///   zero all others.
-/// - [`TrainError::Device`] if the device cannot give back the norm.
+///   backward pass spreads such a value to everything before it: the operation that made it then
+///   belongs to the layer of that parameter, or to a layer without parameters between it and the
+///   next. Such a gradient is never scaled: NaN would spread to every parameter, and an infinity
+///   would silently set all others to zero.
+/// - [`TrainError::Device`] if the norm cannot be copied from the device.
 pub fn clip_global_norm<M: Module>(
     gradients: GradientsParams,
     module: &M,
@@ -95,7 +95,7 @@ pub fn clip_global_norm<M: Module>(
     Ok((scale.gradients, norm))
 }
 
-/// Every gradient of `module` times `factor`, computed in float32 at least.
+/// Multiplies every gradient of `module` by `factor`, computed at least in float32.
 #[cfg(feature = "train")]
 pub(super) fn scale<M: Module>(
     gradients: GradientsParams,
@@ -137,7 +137,7 @@ impl ModuleVisitor for SumOfSquares<'_> {
     }
 }
 
-/// Half-precision sums of squares overflow at a norm of 256 (f16) or lose their digits (bf16).
+/// In half precision, sums of squares overflow at a norm of 256 (f16) or lose their digits (bf16).
 fn widen<const D: usize>(gradient: Tensor<D>) -> Tensor<D> {
     match gradient.dtype() {
         DType::F64 | DType::F32 => gradient,
@@ -167,9 +167,9 @@ impl ModuleVisitor for ScaleGradients {
     }
 }
 
-/// The norm in f64, tensor by tensor and scaled by the largest element of each, so that no square
-/// can overflow: slow (three reads per tensor), and needed only after the fast sum has overflowed
-/// or met a NaN.
+/// The norm in f64, tensor by tensor and scaled by the largest element of each, so no square can
+/// overflow. It is slow (three device-to-host copies per tensor), and needed only after the fast
+/// sum has overflowed or become NaN.
 fn careful_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, TrainError> {
     let mut visitor = CarefulNorm {
         gradients,
@@ -228,7 +228,7 @@ impl ModuleVisitor for CarefulNorm<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // After a fault the search goes on, for the last one; the norm no longer matters.
+        // After a fault the search continues, to find the last one. The norm no longer matters.
         let norm = match &self.outcome {
             Ok(norm) => *norm,
             Err(TrainError::NonFiniteGradient { .. }) => 0.0,

@@ -1,5 +1,5 @@
-//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe
-//! where each layer begins.
+//! Search for the layer at which a gradient stops being finite: one backward pass, with a probe at
+//! the input of each layer.
 //! ```text
 //! forward     x_i + p_i,  p_i = 0 a leaf      into layer i;  z + p  into the prior
 //! backward    ∂L/∂p_i = ∂L/∂x_i               the gradient at the input of layer i, whatever joins
@@ -37,7 +37,7 @@ use crate::tensor::graph::constant;
 struct Stage<const D: usize> {
     path: String,
     what: Cow<'static, str>,
-    /// Zeros that were added to what came in; a part that is no layer has none.
+    /// Zeros that were added to the input. A part that is not a layer has none.
     probe: Option<Tensor<D>>,
 }
 
@@ -66,21 +66,21 @@ impl<const D: usize> LayerVisitor<D> for GradientSearch<D> {
 }
 
 impl<const D: usize> GradientSearch<D> {
-    /// A search on the graphs of `device`; `None` for a model outside of any graph, which has no
+    /// A search on the graphs of `device`, or `None` for a model outside any graph, which has no
     /// gradient to search.
     pub(super) fn new<M: Module>(model: &M, device: Device) -> Option<Self> {
         let on_graph = model.devices().iter().all(Device::is_autodiff);
         on_graph.then(|| Self { device, stages: Vec::new(), log_det: None })
     }
 
-    /// `x`, with a probe at the input of what begins here.
+    /// `x` plus a probe, at the input of the stage that begins here.
     fn begin(
         &mut self,
         path: String,
         what: impl Into<Cow<'static, str>>,
         x: Tensor<D>,
     ) -> Tensor<D> {
-        // What enters the first layer may lie on a graph of the caller, which the update has
+        // The input of the first layer may lie on a graph of the caller, which the update has
         // consumed.
         let first = self.stages.iter().all(|stage| stage.probe.is_none());
         let x = if x.is_autodiff() && !first { x } else { constant(x, &self.device) };
@@ -90,8 +90,8 @@ impl<const D: usize> GradientSearch<D> {
         x + probe
     }
 
-    /// The fault of a gradient, after a visit of the layers of `model` that ended in `z`; `prior`
-    /// is the path of what makes a log-density of the latents.
+    /// The fault of a gradient, after a visit of the layers of `model` that ended in `z`. `prior`
+    /// is the path of the module that computes the log-density of the latents.
     pub(super) fn fault<M: Module>(
         mut self,
         model: &M,
@@ -122,7 +122,7 @@ impl<const D: usize> GradientSearch<D> {
 struct NonFiniteParameters<'a> {
     gradients: &'a GradientsParams,
     path: ParameterPath,
-    /// Of a parameter at several places only the first: the gradient is the sum over all of them.
+    /// Only the first place of a parameter: the gradient is the sum over all its places.
     seen: HashSet<ParamId>,
     paths: Vec<String>,
 }

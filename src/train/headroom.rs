@@ -12,10 +12,10 @@
 //! mean whose coefficients sum to 1 + δ is at most 1 + δ/(1 − β) times too large, with δ of about
 //! 2⁻²³ and `1 − β` of at least 10⁻³.
 //!
-//! If a bound exceeds an eighth of the largest number, the update is made on a copy, whose weights,
+//! If a bound exceeds an eighth of the largest value, the update is made on a copy, whose weights,
 //! average and moments are then measured, with one device-to-host copy for all weights. With
-//! parameters in a half type this is done at every update, because their rounding is too coarse for
-//! these bounds.
+//! parameters in a half-precision type this is done at every update, because their rounding is too
+//! coarse for these bounds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,7 @@ pub(super) struct Headroom {
     weights: f64,
     mean: f64,
     square: f64,
-    /// Limit that the bounds must stay below; 0 where bounds prove nothing.
+    /// Limit that the bounds must stay below; 0 where the bounds prove nothing.
     limit: f64,
 }
 
@@ -52,8 +52,8 @@ pub(super) struct Overflow {
 }
 
 impl Headroom {
-    /// Measures a training. Values that are not finite at the start are left for an update to
-    /// report: the loss may not depend on their parameter.
+    /// Measures a training. Values that are not finite initially are left for an update to report:
+    /// the loss may not depend on their parameter.
     ///
     /// # Errors
     /// [`TrainError::Device`].
@@ -66,7 +66,7 @@ impl Headroom {
         Ok(Self::measure(model, average, optimizer)?.unwrap_or(unbounded))
     }
 
-    /// Measures what an update made.
+    /// Measures the result of an update.
     ///
     /// # Errors
     /// [`TrainError::Device`].
@@ -96,8 +96,8 @@ impl Headroom {
         Ok(Ok(Self { weights, mean: moments, square: moments, limit }))
     }
 
-    /// The bounds after an update with a gradient of norm `norm`; `None` if they do not prove that
-    /// its values are finite.
+    /// The bounds after an update with a gradient of norm `norm`, or `None` if they do not prove
+    /// that its values are finite.
     pub fn after(self, rate: f64, norm: f64) -> Option<Self> {
         let mean = self.mean.max(norm);
         let square = self.square.max(norm.max(1.0).powi(2));
@@ -110,8 +110,8 @@ impl Headroom {
     }
 }
 
-/// An error if the weights of a model, or of its average if there is one, are not finite. For
-/// updates by an optimizer whose steps have no known bound. One device-to-host copy.
+/// Checks that the weights of a model, and of its average if there is one, are finite. For updates
+/// by an optimizer whose steps have no known bound. One device-to-host copy.
 #[cfg(feature = "train")]
 pub(super) fn check<M: Module>(model: &M, average: Option<&M>) -> Result<(), TrainError> {
     let overflow = |Overflow { what, parameter }| {
@@ -177,12 +177,12 @@ impl ModuleVisitor for Trained {
 struct Sizes<'a> {
     of: &'a HashMap<ParamId, String>,
     path: ParameterPath,
-    /// On the device, by whether it is in float64.
+    /// On the device, divided by whether they are in float64.
     found: [Vec<(String, Tensor<1>)>; 2],
 }
 
 impl<'a> Sizes<'a> {
-    /// Paths and magnitudes, NaN where a parameter holds a NaN or an infinity.
+    /// Paths and magnitudes, NaN where a parameter contains NaN or an infinity.
     fn of<M: Module>(
         module: &M,
         of: &'a HashMap<ParamId, String>,
@@ -249,8 +249,8 @@ mod tests {
         }
     }
 
-    /// Usual rates and norms are within bounds for as many updates as anybody makes; what is not
-    /// usual, or in a half type, is measured.
+    /// Usual rates and norms stay within the bounds for any realistic number of updates. Unusual
+    /// ones, or those in a half-precision type, are measured.
     #[test]
     fn only_what_is_not_usual_is_measured() {
         let start = headroom([1.0, 1.0], DType::F32).unwrap();

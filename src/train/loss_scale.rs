@@ -4,22 +4,22 @@
 //! overflow      a gradient that is not finite: s ← s/2, the update is passed over
 //! growth        after n good updates without one: s ← 2s
 //! ```
-//! Every factor is a power of two, so that multiplying and dividing by it rounds nothing. A scale
-//! of 1 that still overflows is no matter of the scale any more: it is left to
-//! [`NonFinite`](super::NonFinite), like a loss that is not finite before any gradient.
+//! Every factor is a power of two, so multiplying and dividing by it rounds nothing. If a scale of
+//! 1 still overflows, the scale is not the cause: [`NonFinite`](super::NonFinite) decides, as for a
+//! loss that is not finite before any gradient.
 //!
-//! The scale and its count are in the checkpoint. An update that is passed over counts as one: its
-//! number, and with it batch and noise, move on.
+//! The scale and its count are in the checkpoint. An update that is skipped counts as an update:
+//! its number, and with it batch and noise, advances.
 //!
 //! # Reference
-//! Micikevicius et al. 2018 §3.2; start and growth are those of PyTorch's `GradScaler`: 2^16 and
-//! 2000.
+//! Micikevicius et al. 2018 §3.2; initial value and growth are those of PyTorch's `GradScaler`:
+//! 2^16 and 2000.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 
-/// The factor on the loss of a training in float16.
+/// The factor of the loss of a training in float16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LossScale {
     /// Always `2^exponent`; an overflow is a gradient that is not finite, like any other.
@@ -27,11 +27,11 @@ pub enum LossScale {
         /// The exponent, 0 to 60.
         exponent: u8,
     },
-    /// Begins at `2^exponent`, halves at an overflow, doubles after `growth` good updates in a row.
+    /// Initially `2^exponent`; halved at an overflow, doubled after `growth` good updates in a row.
     Dynamic {
-        /// The exponent at the start, 0 to 60.
+        /// The initial exponent, 0 to 60.
         exponent: u8,
-        /// Good updates before it doubles, at least 1.
+        /// Number of good updates before it is doubled, at least 1.
         growth: u64,
     },
 }
@@ -42,11 +42,12 @@ impl Default for LossScale {
     }
 }
 
-/// The largest exponent: `2^60` times any loss that float32 can tell from infinity's neighbours is
-/// far beyond what float16 could need.
+/// The largest exponent. `2^60` times a loss is far beyond what float16 could need.
 const LARGEST: u8 = 60;
 
 impl LossScale {
+    /// Checks exponent and growth.
+    ///
     /// # Errors
     /// [`ConfigError::TooLarge`] for an exponent above 60, [`ConfigError::Zero`] for a growth of 0.
     pub fn validate(self) -> Result<(), ConfigError> {
@@ -64,17 +65,17 @@ impl LossScale {
 
 #[cfg(feature = "train")]
 impl LossScale {
-    /// The factor at the start.
+    /// The initial factor.
     pub(super) fn start(self) -> f64 {
         ScaleState::new(self).factor()
     }
 }
 
-/// A scale in use: what a checkpoint keeps of it.
+/// The state of a scale, as a checkpoint stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ScaleState {
     exponent: u8,
-    /// Good updates since it last changed.
+    /// Number of good updates since the last change.
     good: u64,
 }
 
@@ -88,8 +89,8 @@ impl ScaleState {
         f64::from(self.exponent).exp2()
     }
 
-    /// Why a state that was read from a file is none of a run with this scale after so many
-    /// updates; `None` if it is.
+    /// Why a state read from a file does not belong to a run with this scale after so many updates,
+    /// or `None` if it does.
     pub(super) fn fault(self, scale: LossScale, updates: u64) -> Option<String> {
         let Self { exponent, good } = self;
         let fault = match scale {
@@ -106,7 +107,7 @@ impl ScaleState {
         Some(fault)
     }
 
-    /// After an update that was done.
+    /// The state after an update that was made.
     pub(super) fn good(self, scale: LossScale) -> Self {
         match scale {
             LossScale::Fixed { .. } => self,
@@ -117,7 +118,7 @@ impl ScaleState {
         }
     }
 
-    /// After a gradient that is not finite; `None` if the scale cannot help.
+    /// The state after a gradient that is not finite, or `None` if the scale cannot help.
     pub(super) fn overflowed(self, scale: LossScale) -> Option<Self> {
         match scale {
             LossScale::Fixed { .. } => None,

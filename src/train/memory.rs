@@ -1,10 +1,10 @@
-//! Peak memory: what a training run needed at its worst moment.
+//! Peak memory of a training run.
 
 /// The largest resident set of this process so far, in bytes.
 ///
-/// Linux only: the `VmHWM` line of `/proc/self/status`, which the kernel counts in KiB. It holds
-/// the host memory alone (on the Flex backend that is all of it) and it never falls, so measure one
-/// configuration per process. `None` on other systems or where the file cannot be read.
+/// Linux only: the `VmHWM` line of `/proc/self/status`, which the kernel counts in KiB. It covers
+/// host memory only (on the Flex backend that is all memory) and never falls, so measure one
+/// configuration per process. `None` on other systems, or if the file cannot be read.
 ///
 /// ```
 /// if let Some(bytes) = flowkit::train::peak_rss_bytes() {

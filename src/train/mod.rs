@@ -1,24 +1,24 @@
-//! Training: what turns a flow and data into a trained flow, and what survives an interruption.
+//! Training: from a flow and data to a trained flow, and how a run survives an interruption.
 //!
 //! Everything here but [`mod@fit`], [`NegativeLogLikelihood`] and `learner` works on any burn
-//! [`Module`](burn::module::Module) and knows nothing of flows:
+//! [`Module`](burn::module::Module) and does not depend on flows:
 //!
 //! | question | answer |
 //! |---|---|
 //! | a trained flow and a report in one call | [`FitConfig`], [`mod@fit`] |
 //! | a flow in a file | [`Flow::save`](crate::Flow::save), [`Uninit::load`](crate::Uninit::load) |
 //! | the loop, update by update | [`Trainer`], [`TrainerConfig`] |
-//! | what the backward pass keeps in memory | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
-//! | how fast to learn at step t | [`WarmUp`], [`Schedule`] |
-//! | which way to go | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
-//! | how far one step may go | [`clip_global_norm`], [`global_norm`] |
-//! | which weights to evaluate | [`Ema`] |
-//! | in which type networks are trained | [`Precision`], [`LossScale`] |
-//! | which noise step t draws | [`StepSeed`] |
+//! | what is kept in memory for the backward pass | [`GradientMemory`](crate::GradientMemory), [`Trainer::update_on_parts`] |
+//! | the learning rate of step t | [`WarmUp`], [`Schedule`] |
+//! | the optimizer | [`OptimizerConfig`], [`Adam`], [`Adamax`] |
+//! | the largest gradient of a step | [`clip_global_norm`], [`global_norm`] |
+//! | the weights to evaluate | [`Ema`] |
+//! | the type that networks are trained in | [`Precision`], [`LossScale`] |
+//! | the noise of step t | [`StepSeed`] |
 //! | what to do about a NaN, and where it came from | [`NonFinite`], [`NonFinitePlace`], [`Objective`] |
-//! | how to stop and go on | [`Checkpoint`], [`Checkpoints`] |
-//! | how to train by burn's own `Learner` instead | `learner` (feature `train`) |
-//! | what it costs | [`peak_rss_bytes`] |
+//! | stopping and resuming | [`Checkpoint`], [`Checkpoints`] |
+//! | training with burn's own `Learner` instead | `learner` (feature `train`) |
+//! | the memory that a run needs | [`peak_rss_bytes`] |
 
 pub mod adam;
 pub mod adamax;

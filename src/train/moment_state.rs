@@ -1,4 +1,5 @@
-//! Moments: what [`Adam`](super::Adam) and [`Adamax`](super::Adamax) keep of each parameter.
+//! Moments: the state that [`Adam`](super::Adam) and [`Adamax`](super::Adamax) keep for each
+//! parameter.
 //! ```text
 //! time       updates of the parameter
 //! moment_1   decayed mean of its gradients
@@ -6,8 +7,8 @@
 //! ```
 //! The names are those of burn's own optimizers. burn reads the states of its optimizers in the
 //! default type of the device: moments of a float64 parameter would lose half their digits, and
-//! moments of any type but the default would no longer fit their parameter. These states are read
-//! in the type that they were written in.
+//! moments of any other type would no longer fit their parameter. These states are read in the type
+//! in which they were written.
 
 use burn::optim::{RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -53,7 +54,7 @@ impl<const D: usize> RecordState for Moments<D> {
     }
 }
 
-/// The state of [`Adam`](super::Adam): moments, under the name that burn's Adam gives them.
+/// The state of [`Adam`](super::Adam): moments, under the name that burn's Adam uses.
 #[derive(Debug, Clone)]
 pub struct AdamMoments<const D: usize>(pub(super) Moments<D>);
 

@@ -1,11 +1,10 @@
-//! NonFinitePlace: the first place of a model whose numbers are not finite.
+//! NonFinitePlace: the first place of a model whose values are not finite.
 //!
 //! After a loss that is not finite, [`Objective::fault`](super::Objective::fault) runs the batch
-//! again with the same draws, layer by layer ([`crate::bijector::visit`]), and stops being
-//! surprised at the first layer whose output or log-determinant holds a NaN or an infinity: **first
-//! in the order of forward**, from data to latents. A gradient is searched the other way round,
-//! from the loss back to the data
-//! ([`Objective::gradient_fault`](super::Objective::gradient_fault)).
+//! again with the same random draws, layer by layer ([`crate::bijector::visit`]). It reports the
+//! first layer whose output or log-determinant contains NaN or an infinity: **first in the order of
+//! `forward`**, from data to latents. A gradient is searched in the opposite order, from the loss
+//! back to the data ([`Objective::gradient_fault`](super::Objective::gradient_fault)).
 
 use std::borrow::Cow;
 use std::fmt::{Display, Formatter, Result as FmtResult};
@@ -15,13 +14,13 @@ use burn::tensor::Tensor;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
 use crate::tensor::finite::all_finite;
 
-/// Where numbers stopped being finite.
+/// The place where values stopped being finite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NonFinitePlace {
     /// Path from the root of the model, as in the names of its parameters:
     /// `bijector.1.0.steps.3.2.conditioner`.
     pub path: String,
-    /// What is there: the type of a layer, or the part's role.
+    /// Type of the layer, or role of the part.
     pub what: Cow<'static, str>,
 }
 
@@ -32,7 +31,8 @@ impl Display for NonFinitePlace {
     }
 }
 
-/// Finds the first fault. Runs every layer, so that what comes after the fault keeps its shape.
+/// Finds the first fault. It runs every layer, so that the layers after the fault keep their
+/// shapes.
 #[derive(Debug, Default)]
 pub(super) struct PlaceSearch {
     pub(super) fault: Option<NonFinitePlace>,
@@ -57,7 +57,7 @@ impl<const D: usize> LayerVisitor<D> for PlaceSearch {
         if self.fault.is_none() && !(all_finite(&z) && all_finite(&log_det)) {
             self.note(path.to_string(), layer.name());
         }
-        // One layer's graph at a time.
+        // Only one layer's graph exists at a time.
         z.detach()
     }
 

@@ -1,4 +1,4 @@
-//! Objective: a loss that can say where it went wrong.
+//! Objective: a loss that can find its fault.
 //!
 //! ```text
 //! NegativeLogLikelihood   −mean ln p(x | context)      nats per example
@@ -21,31 +21,31 @@ use crate::flow::{Admitted, Density, Flow};
 use crate::prior::Prior;
 use crate::tensor::finite::{NonFiniteCondition, all_finite};
 
-/// What [`Trainer::update_on`](super::Trainer::update_on) makes smaller.
+/// The loss that [`Trainer::update_on`](super::Trainer::update_on) minimises.
 pub trait Objective<M> {
-    /// How the log-likelihood is found that the loss is minus the mean of.
+    /// How the log-likelihood is found whose negative mean is the loss.
     type Provenance: Provenance;
 
-    /// How the log-likelihood is found that the loss is minus the mean of.
+    /// How the log-likelihood is found whose negative mean is the loss.
     fn provenance(&self) -> Self::Provenance;
 
-    /// Numbers per example, which bits/dim are counted in.
+    /// Number of elements of an example, by which bits/dim are normalised.
     fn dims(&self, model: &M) -> usize;
 
-    /// Mean loss of a batch in nats per example, `[1]`. An update is an error for any other shape:
+    /// Mean loss of a batch in nats per example, `[1]`. For any other shape an update returns
     /// [`TrainError::LossShape`](super::TrainError::LossShape).
     fn loss(&self, model: &M) -> Tensor<1>;
 
-    /// Loss of the batch by a walk, a forward and a backward pass without a stored graph, and its
-    /// gradients in `walk`. Memory-saving policies run it instead of [`Objective::loss`]. A loss
-    /// that is not finite has no gradients. `None` for an objective without a walk.
+    /// Loss of the batch by a walk, a forward and a backward pass without a stored graph; its
+    /// gradients are in `walk`. Memory-saving policies call it instead of [`Objective::loss`]. A
+    /// loss that is not finite has no gradients. `None` for an objective without a walk.
     fn walk(&self, model: &M, walk: &mut Replay<()>) -> Option<Tensor<1>> {
         let _ = (model, walk);
         None
     }
 
-    /// Whether the batch fits the model; called before anything is computed. The default accepts
-    /// every batch, for losses that check it themselves.
+    /// Checks that the batch fits the model. It is called before anything is computed. The default
+    /// accepts every batch, for losses that check it themselves.
     ///
     /// # Errors
     /// If shape, type or device of the batch or of its condition do not fit the model.
@@ -54,13 +54,14 @@ pub trait Objective<M> {
         Ok(())
     }
 
-    /// What is not finite in the condition of the batch; called before the loss. `None` if there is
-    /// no condition, or if it is finite.
+    /// The place in the condition of the batch that is not finite. It is called before the loss.
+    /// `None` if there is no condition, or if it is finite.
     fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
         None
     }
 
-    /// Examples of the batch, at least 1: its weight among the micro-batches of one update.
+    /// Number of examples of the batch, at least 1: its weight among the micro-batches of one
+    /// update.
     fn examples(&self, model: &M) -> usize;
 
     /// The first place of the model, in the order of the forward pass, where values are not finite.
@@ -84,14 +85,14 @@ pub struct NegativeLogLikelihood<X, C = ()> {
 }
 
 impl<X> NegativeLogLikelihood<X> {
-    /// Of a batch for an unconditional model.
+    /// The loss of a batch, for an unconditional model.
     pub fn new(x: X) -> Self {
         Self { x, context: () }
     }
 }
 
 impl<X, C: Context> NegativeLogLikelihood<X, C> {
-    /// Of a batch and its condition.
+    /// The loss of a batch with its condition.
     pub fn given(x: X, context: C) -> Self {
         Self { x, context }
     }
@@ -133,7 +134,8 @@ where
     }
 
     fn examples(&self, model: &Flow<B, P, D, C, S>) -> usize {
-        // Data that the surjection does not know has no examples, which is an error of the update.
+        // Data that the surjection does not accept has no examples, and the update returns an
+        // error.
         model.surjection.check(&self.x).map_or(0, |lifted| lifted[0])
     }
 
@@ -149,7 +151,8 @@ where
         if !self.context.is_finite() {
             search.note("context".into(), "condition");
         }
-        // The same order of draws as in the loss: first the noise, then what the layers drop.
+        // The same order of random draws as in the loss: first the noise, then the dropout of the
+        // layers.
         let noise = model.given(&self.context).noise(&self.x);
         let z =
             model.visit_layers(self.x.clone(), noise, &self.context, &mut Visit::new(&mut search));

@@ -1,4 +1,4 @@
-//! Which optimizer a trainer uses.
+//! The optimizer of a trainer.
 
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,14 @@ pub enum OptimizerConfig {
     Adam,
     /// [`Adamax`] with β₁ 0.9 (Glow).
     Adamax {
-        /// Decay of the largest gradient, in [0, 1). Glow: `1 − 1/n` with `n` updates an epoch.
+        /// Decay of the largest gradient, in [0, 1). Glow: `1 − 1/n` with `n` updates per epoch.
         beta_2: f64,
     },
 }
 
 impl OptimizerConfig {
+    /// Checks the decay.
+    ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] unless the decay lies in [0, 1).
     pub fn validate(self) -> Result<(), ConfigError> {

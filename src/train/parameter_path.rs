@@ -1,4 +1,4 @@
-//! Where a visitor stands in a module: the path that names a parameter in errors and files.
+//! The position of a visitor in a module: the path that names a parameter in errors and files.
 
 /// The field names, indices and variant names between the root of a module and one of its
 /// parameters.

@@ -1,4 +1,5 @@
-//! Mixed precision: networks in a half type, everything that is a density in float32.
+//! Mixed precision: networks in a half-precision type, everything that is part of a density in
+//! float32.
 //! ```text
 //! master      float32: weights, moments, average; what a checkpoint holds
 //! working     a copy for one update, weights of networks in the half type: W₁₆ = round(W)
@@ -10,22 +11,23 @@
 //! | convolutions and matrix products | layer norms, softmax with its two products, lengths of weight normalisation, Glow's scales |
 //! | gradients between the layers of a network | gradients between the layers of the flow; sums, clip, optimizer |
 //!
-//! Data never is in a half type: bfloat16 has 8 bits, so that a pixel of 256 levels would lose its
-//! dequantization noise, and the map from data to latents would not be one to one. What a network
-//! reads may be rounded: forward and inverse round the same half in the same way.
+//! Data is never in a half-precision type: bfloat16 has 8 bits, so a pixel of 256 levels would lose
+//! its dequantization noise, and the map from data to latents would not be one to one. The input of
+//! a network may be rounded: forward and inverse round the same half in the same way.
 //!
 //! A network is what a layer or a prior holds as its [`Conditioned`](crate::Conditioned), or a
-//! dequantization as its [`Encoding`](crate::Encoding): one of your own takes part like those of
+//! dequantization as its [`Encoding`](crate::Encoding). Your own networks are treated like those of
 //! this crate.
 //!
 //! # Numerics
-//! bfloat16 has the range of float32 and 8 bits, float16 has 11 bits and ends at 65504 and 6e-8.
-//! Gradients of likelihoods pass 65504 easily (of a loss of 8,000 nats, say) and underflow at the
-//! other end, hence [`LossScale`].
+//! bfloat16 has the range of float32 and 8 bits. float16 has 11 bits, and its range is 6e-8 to
+//! 65504. Gradients of likelihoods easily exceed 65504 (for example of a loss of 8,000 nats) and
+//! underflow at the other end, hence [`LossScale`].
 //!
 //! # Cost
-//! Half the memory of a network's activations and, once more, half of its weights. On the CPU it is
-//! slower: there are no kernels for half types, and burn-flex widens products itself.
+//! Half the memory of a network's activations, and additional memory for half of its weights. On
+//! the CPU it is slower: there are no kernels for half-precision types, and burn-flex widens
+//! products itself.
 //!
 //! # Reference
 //! Micikevicius et al. 2018, *Mixed precision training*.
@@ -42,8 +44,8 @@ use super::loss_scale::LossScale;
 use crate::error::ConfigError;
 use crate::tensor::graph::constant;
 
-/// Modules whose parameters a working copy stores in the half type: what holds a network, whatever
-/// the network is.
+/// Modules whose parameters a working copy stores in the half-precision type: the modules that hold
+/// a network, whatever the network is.
 const NETWORKS: [&str; 2] = ["Struct:Conditioned", "Struct:Encoding"];
 
 /// Modules within a network whose parameters stay in float32: they are few, and used in float32.
@@ -57,18 +59,20 @@ pub enum Precision {
     Full,
     /// bfloat16.
     BF16,
-    /// float16, with the loss multiplied before the way back.
+    /// float16, with the loss multiplied by a factor before the backward pass.
     F16(LossScale),
 }
 
 impl Precision {
+    /// Checks the loss scale.
+    ///
     /// # Errors
     /// Those of [`LossScale::validate`].
     pub fn validate(self) -> Result<(), ConfigError> {
         if let Self::F16(scale) = self { scale.validate() } else { Ok(()) }
     }
 
-    /// The half type; `None` for [`Precision::Full`].
+    /// The half-precision type, or `None` for [`Precision::Full`].
     pub fn dtype(self) -> Option<DType> {
         match self {
             Self::Full => None,
@@ -77,15 +81,15 @@ impl Precision {
         }
     }
 
-    /// The factor on the loss, where there is one.
+    /// The factor of the loss, if there is one.
     pub fn loss_scale(self) -> Option<LossScale> {
         if let Self::F16(scale) = self { Some(scale) } else { None }
     }
 
-    /// Whether every device of a module has the type.
+    /// Checks that every device of a module supports the type.
     ///
     /// # Errors
-    /// [`TrainError::UnsupportedPrecision`], with the first device that has it not.
+    /// [`TrainError::UnsupportedPrecision`], naming the first device that lacks it.
     pub fn check<M: Module>(self, module: &M) -> Result<(), TrainError> {
         let Some(dtype) = self.dtype() else { return Ok(()) };
         let lacks = |device: &Device| !device.supports_dtype(dtype);
@@ -97,8 +101,8 @@ impl Precision {
         }
     }
 
-    /// The module with the weights of its networks in the half type, as leaves of the graph with
-    /// the same identities; the module itself for [`Precision::Full`].
+    /// The module with the weights of its networks in the half-precision type, as leaves of the
+    /// graph with the same identities, or the module itself for [`Precision::Full`].
     pub fn working_copy<M: Module>(self, master: &M) -> M {
         match self.dtype() {
             None => master.clone(),
@@ -106,8 +110,9 @@ impl Precision {
         }
     }
 
-    /// Gradients of a working copy, of a loss that was multiplied by `scale`, as gradients of the
-    /// master: in its types, divided by `scale`. A factor that is a power of two changes no digit.
+    /// Converts the gradients of a working copy, of a loss that was multiplied by `scale`, to
+    /// gradients of the master: in its types, divided by `scale`. A factor that is a power of two
+    /// changes no digit.
     pub fn master_gradients<M: Module>(
         self,
         gradients: GradientsParams,
@@ -123,10 +128,10 @@ impl Precision {
     }
 }
 
-/// Casts what lies within a network.
+/// Casts the parameters within a network.
 struct Narrow {
     dtype: DType,
-    /// For each module on the way down: whether its parameters are cast.
+    /// For each module from the root down: whether its parameters are cast.
     inside: Vec<bool>,
 }
 

@@ -1,14 +1,14 @@
-//! A flow in a file of its own: one call to save it, one to load it.
+//! A flow in its own file: one call to save it, one to load it.
 //! ```text
 //! file       a checkpoint with the section `flow`: parameters and architecture
 //! ```
-//! The file is one of [`Checkpoint`], a safetensors file with a checksum, written whole or not at
-//! all. What it holds of the configuration is the architecture: by path, the type of each layer and
-//! the value of each field. A flow that is built by the same configuration takes the parameters;
-//! another is an error that names the first difference and both values.
+//! The file is a [`Checkpoint`], a safetensors file with a checksum, of which either the whole file
+//! is written or nothing. It describes the configuration by the architecture: by path, the type of
+//! each layer and the value of each field. A flow that is built from the same configuration accepts
+//! the parameters; for any other flow the error names the first difference and both values.
 //!
-//! burn's own records serve too: they hold parameters alone, and a flow of another function and
-//! equal shapes takes them.
+//! burn's own records work too. They contain parameters only, so a flow that computes another
+//! function with equal shapes accepts them.
 //! ```
 //! use burn::module::Module;
 //! use burn::tensor::{Device, Tensor};
@@ -48,7 +48,7 @@ impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
 where
     Self: Module,
 {
-    /// Writes parameters and architecture to a safetensors file, whole or not at all.
+    /// Writes parameters and architecture to a safetensors file: either the whole file or nothing.
     /// [`Uninit::load`] reads it.
     ///
     /// # Errors
@@ -65,20 +65,20 @@ where
 }
 
 impl<M: Module> Uninit<M> {
-    /// The flow with the parameters of a file that [`Flow::save`] wrote. No batch is seen. It must
-    /// have the architecture of the flow that was saved; its device is its own.
+    /// The flow with the parameters of a file that [`Flow::save`] wrote. It needs no batch. The
+    /// flow must have the architecture of the saved flow; it keeps its own device.
     ///
     /// # Errors
     /// [`CheckpointError::OtherArchitecture`] names the first difference, with both values. Those
-    /// of [`Checkpoint::load`] for a file that cannot be read, is damaged or cut short, or that
-    /// this crate did not write; [`CheckpointError::MissingSection`] for a checkpoint of something
+    /// of [`Checkpoint::load`] for a file that cannot be read, is damaged or truncated, or was not
+    /// written by this crate; [`CheckpointError::MissingSection`] for a checkpoint of something
     /// else; others of [`Checkpoint::apply`].
     pub fn load(self, path: impl AsRef<Path>) -> Result<M, CheckpointError> {
         self.load_section(&Checkpoint::load(path)?, FLOW)
     }
 
-    /// The model with the parameters of a checkpoint's section, as [`Checkpoint::apply`] puts them
-    /// in. No batch is seen.
+    /// The model with the parameters of a section of a checkpoint, as loaded by
+    /// [`Checkpoint::apply`]. It needs no batch.
     ///
     /// # Errors
     /// Those of [`Checkpoint::apply`].

@@ -1,5 +1,5 @@
-//! Schedule: how the learning rate falls after the warm-up, computed from the update's number and
-//! from nothing else.
+//! Schedule: how the learning rate falls after the warm-up, computed from the number of the update
+//! alone.
 //! ```text
 //! Constant      factor = 1
 //! Cosine        factor = floor + (1 − floor)·(1 + cos πt)/2
@@ -26,7 +26,7 @@ pub enum Schedule {
     Cosine {
         /// Update at which it begins to fall.
         start: u64,
-        /// Update at which it has fallen.
+        /// Update at which it reaches `floor`.
         end: u64,
         /// Factor from then on, in [0, 1].
         floor: f64,
@@ -37,12 +37,14 @@ pub enum Schedule {
         start: u64,
         /// Factor of one update, in (0, 1].
         decay: f64,
-        /// Least factor, in [0, 1].
+        /// Smallest factor, in [0, 1].
         floor: f64,
     },
 }
 
 impl Schedule {
+    /// Checks the factors and the updates.
+    ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] for a factor outside its range; [`ConfigError::NotBelow`] for a
     /// cosine that does not end after it starts.
@@ -68,7 +70,7 @@ impl Schedule {
         }
     }
 
-    /// Factor of the learning rate of update number `step`, from 1.
+    /// Factor of the learning rate of update `step`, from 1.
     ///
     /// ```
     /// use flowkit::train::Schedule;

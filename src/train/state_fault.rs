@@ -1,8 +1,8 @@
-//! What can be wrong with an optimizer's state of one parameter.
+//! What can be wrong with the state that an optimizer keeps for one parameter.
 
 use burn::tensor::DType;
 
-/// Why a part of an optimizer's state in a checkpoint cannot be taken.
+/// Why a part of an optimizer's state in a checkpoint cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateFault {
@@ -15,13 +15,13 @@ pub enum StateFault {
         /// The number stored with it.
         found: Option<u64>,
     },
-    /// The optimizer keeps nothing of that name.
+    /// The optimizer has no part of that name.
     #[error("is no part of the state that this optimizer keeps")]
     Unknown,
-    /// A part that the optimizer needs is absent.
+    /// A part that the optimizer needs is missing.
     #[error("is missing")]
     Missing,
-    /// Another shape than the parameter's.
+    /// Its shape differs from that of the parameter.
     #[error("has the shape {found:?}, its parameter {expected:?}")]
     Shape {
         /// Shape of the parameter.
@@ -29,7 +29,7 @@ pub enum StateFault {
         /// Shape that was found.
         found: Vec<usize>,
     },
-    /// Another type than the parameter's.
+    /// Its type differs from that of the parameter.
     #[error("holds elements of type {found:?}, its parameter {expected:?}")]
     Type {
         /// Type of the parameter.
@@ -37,29 +37,29 @@ pub enum StateFault {
         /// Type that was found.
         found: DType,
     },
-    /// Another number of axes than the parameter has.
+    /// Its number of axes differs from that of the parameter.
     #[error("is {found}, its parameter has {expected} axes")]
     Rank {
-        /// Axes of the parameter.
+        /// Number of axes of the parameter.
         expected: usize,
-        /// What was found.
+        /// Number that was found.
         found: String,
     },
-    /// A count of updates outside its range.
+    /// A count of updates is outside its range.
     #[error("is {found}; the updates of a parameter are 1 to the {most} of the run")]
     Count {
-        /// Updates of the run.
+        /// Number of updates of the run.
         most: u64,
-        /// What was found.
+        /// Count that was found.
         found: String,
     },
-    /// A NaN or an infinity.
+    /// It contains NaN or an infinity.
     #[error("holds a NaN or an infinity")]
     NonFinite,
-    /// A negative mean of squares or largest magnitude.
+    /// A mean of squares or a largest magnitude is negative.
     #[error("holds {found}, and means of squares and largest magnitudes are not negative")]
     Negative {
-        /// The first such number.
+        /// The first such value.
         found: f64,
     },
 }

@@ -1,11 +1,11 @@
-//! Noise seeds: which random numbers a step draws, as a function of the step and not of what ran
-//! before it.
+//! Noise seeds: the random numbers of a step, as a function of the step and not of what ran before
+//! it.
 //!
 //! ```text
 //! key            = mix(run ⊕ mix(purpose))
 //! seed(step)     = mix(key + (step + 1)·γ)                      γ = 0x9E3779B97F4A7C15
 //! ```
-//! This is output number `step` of a SplitMix64 generator that starts at `key`. For one run and one
+//! This is output `step` of a SplitMix64 generator that starts at `key`. For one run and one
 //! purpose all seeds differ: γ is odd, hence `step ↦ key + (step + 1)·γ` is a bijection of 64-bit
 //! integers, and so is `mix`.
 //!
@@ -15,25 +15,25 @@
 
 use crate::random::draw::{GAMMA, mix};
 
-/// What the noise of a step is for. Different purposes draw unrelated noise, so that evaluating
+/// The purpose of the noise of a step. Different purposes sample unrelated noise, so evaluating
 /// more often does not change the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// The first values of the parameters.
+    /// The initial values of the parameters.
     Initialization,
     /// Batches, dequantization noise and dropout of a training step.
     Training,
     /// The noise of a bound that is being measured.
     Evaluation,
-    /// Draws from the model.
+    /// Samples from the model.
     Sampling,
     /// Dropout of a training step that is walked layer by layer.
     Layers,
 }
 
 impl Purpose {
-    /// Written into every derived seed: these numbers must never change.
+    /// Part of every derived seed: these numbers must never change.
     const fn tag(self) -> u64 {
         match self {
             Purpose::Initialization => 1,
@@ -49,9 +49,9 @@ impl Purpose {
 ///
 /// A generator that is seeded only once loses its state when a run stops. With a scope
 /// [`Seeded::new(&device, seeds.seed(step, ..))`](crate::random::Seeded) around every step, a
-/// resumed run samples the same noise as an uninterrupted run would have. What is drawn between the
-/// steps (another model, a batch, samples) depends on what the caller seeded and not on these
-/// seeds. A [`Trainer`](super::Trainer) opens such a scope itself.
+/// resumed run samples the same noise as an uninterrupted run. Random values sampled between the
+/// steps (another model, a batch, samples) depend on the caller's own seed and not on these seeds.
+/// A [`Trainer`](super::Trainer) opens such a scope itself.
 ///
 /// In burn a device's generator is global to the process: two runs on two threads of one process
 /// affect each other.
@@ -80,12 +80,12 @@ impl StepSeed {
         self.run
     }
 
-    /// The seeds of micro-batch `index` of every step. The first has those of the run itself, so
-    /// that one micro-batch is the whole batch.
+    /// The seeds of micro-batch `index` of every step. The first micro-batch has those of the run
+    /// itself, so a single micro-batch is the whole batch.
     pub const fn part(self, index: u64) -> Self {
         match index {
             0 => self,
-            // A tag that is no purpose's.
+            // A tag that no purpose has.
             _ => Self { run: split_mix(mix(self.run ^ mix(u64::MAX)), index) },
         }
     }
@@ -96,7 +96,7 @@ impl StepSeed {
     }
 }
 
-/// Output number `index` (from 0) of the SplitMix64 generator that starts at `state`.
+/// Output `index` (from 0) of the SplitMix64 generator that starts at `state`.
 const fn split_mix(state: u64, index: u64) -> u64 {
     mix(state.wrapping_add(index.wrapping_add(1).wrapping_mul(GAMMA)))
 }

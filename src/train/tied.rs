@@ -5,8 +5,8 @@
 //! ```
 //! Places hold one parameter if they have the same id, and a clone has the id of its original:
 //! `(layer.clone(), layer)` is a layer that runs twice. Clones that hold different values are not
-//! tied: an optimizer finds a parameter by its id, and would update only one of them. They are an
-//! error. Values are compared as numbers: 0 equals −0, and a NaN equals a NaN.
+//! tied: an optimizer finds a parameter by its id, and would update only one of them. They are
+//! therefore an error. Values are compared as numbers: 0 equals −0, and NaN equals NaN.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use super::parameter_path::ParameterPath;
 /// are copied to the host.
 ///
 /// # Errors
-/// [`TrainError::Clones`] if the places do not agree; [`TrainError::Device`].
+/// [`TrainError::Clones`] if the places differ; [`TrainError::Device`].
 pub(super) fn check<M: Module>(model: &M) -> Result<bool, TrainError> {
     let mut search = Search {
         path: ParameterPath::default(),
@@ -42,7 +42,7 @@ pub(super) fn tie<M: Module>(model: M) -> M {
 
 struct Search {
     path: ParameterPath,
-    /// Path, value and whether it is trained.
+    /// Path, value, and whether it is trained.
     first: HashMap<ParamId, (String, Box<dyn Any>, bool)>,
     tied: bool,
     outcome: Result<(), TrainError>,
@@ -82,7 +82,7 @@ impl Search {
     }
 }
 
-/// How two tensors differ; `None` if they are equal.
+/// How two tensors differ, or `None` if they are equal.
 fn differ(left: &TensorData, right: &TensorData) -> Option<&'static str> {
     if left.shape() != right.shape() || left.dtype() != right.dtype() {
         return Some("different shapes or types");
@@ -92,7 +92,7 @@ fn differ(left: &TensorData, right: &TensorData) -> Option<&'static str> {
     (!same).then_some("different values")
 }
 
-/// Whether all numbers are equal by value. Every float type of burn fits into f64 without rounding.
+/// Whether all elements are equal by value. f64 holds every value of burn's float types exactly.
 fn equal_numbers(left: &TensorData, right: &TensorData) -> bool {
     let mut pairs = left.iter::<f64>().zip(right.iter::<f64>());
     pairs.all(|(left, right)| left == right || (left.is_nan() && right.is_nan()))

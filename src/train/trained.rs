@@ -1,11 +1,11 @@
-//! Whether a model can be trained at all.
+//! Checks that a model can be trained.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::error::TrainError;
 
-/// An error if no parameter of the model is trained. A model outside any graph passes: its first
+/// Checks that a parameter of the model is trained. A model outside any graph passes: its first
 /// update returns [`TrainError::NoGraph`].
 ///
 /// # Errors

@@ -1,27 +1,27 @@
-//! What a [`Trainer`](super::Trainer) tells of an update.
+//! The result of an update of a [`Trainer`](super::Trainer).
 
 use super::UpdateOutcome;
 
-/// What an update did.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// Number of this update, from 1.
     pub step: u64,
-    /// Loss before it, nats per example. Finite if the update was done.
+    /// Loss before it, in nats per example. Finite if the update was made.
     pub loss: f64,
-    /// Loss before it, bits per dimension. Finite if the update was done.
+    /// Loss before it, in bits per dimension. Finite if the update was made.
     pub bits_per_dim: f64,
     /// Global norm of the gradient before the clip, in the unit of the configuration; NaN if the
-    /// update was not done.
+    /// update was not made.
     pub gradient_norm: f64,
     /// Learning rate.
     pub learning_rate: f64,
-    /// Factor on the loss on its way back; 1 unless [`Precision::F16`](super::Precision::F16).
+    /// Factor of the loss in the backward pass; 1 unless [`Precision::F16`](super::Precision::F16).
     pub loss_scale: f64,
-    /// Largest drift of the rebuilt inputs that were compared, as [`DriftGuard`](crate::DriftGuard)
-    /// defines it; `None` where none was.
+    /// Largest drift of the rebuilt inputs that were compared, as defined by
+    /// [`DriftGuard`](crate::DriftGuard); `None` if none was compared.
     pub drift: Option<f64>,
-    /// Whether it was done. Always, under [`NonFinite::Stop`](super::NonFinite::Stop) and without
-    /// [`Precision::F16`](super::Precision::F16).
+    /// Whether it was made. It always is under [`NonFinite::Stop`](super::NonFinite::Stop) and
+    /// without [`Precision::F16`](super::Precision::F16).
     pub outcome: UpdateOutcome,
 }

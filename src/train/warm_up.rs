@@ -4,8 +4,8 @@
 //! lr(step) = peak · min(1, step / steps)        step = number of parameter updates already done
 //! ```
 
-/// A linear warm-up of the learning rate, computed from the step and from nothing else, so that a
-/// resumed run needs no scheduler state.
+/// A linear warm-up of the learning rate, computed from the step alone, so a resumed run needs no
+/// scheduler state.
 ///
 /// The *step* is the number of parameter updates already done: the first update is step 0 and has a
 /// learning rate of **zero**, which is what the official Flow++ code does (`lr = max·step/2000`);
@@ -37,8 +37,8 @@ impl WarmUp {
         if step >= self.steps {
             return self.peak;
         }
-        // step < steps, so steps is not zero; steps beyond 2^53 lose digits that no learning rate
-        // carries.
+        // step < steps, so steps is not zero. Beyond 2^53, steps lose digits that no learning rate
+        // has.
         self.peak * step as f64 / self.steps as f64
     }
 }

@@ -1,4 +1,4 @@
-//! Whether all weights of a module are finite.
+//! Checks that all weights of a module are finite.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use super::parameter_path::ParameterPath;
 use crate::tensor::finite::all_finite;
 
-/// The path of the first parameter, in the order of the module, that holds a NaN or an infinity.
-/// One read from the device a parameter.
+/// The path of the first parameter, in the order of the module, that contains NaN or an infinity.
+/// One device-to-host copy per parameter.
 pub(super) fn first_not_finite<M: Module>(module: &M) -> Option<String> {
     let mut search = Search { path: ParameterPath::default(), found: None };
     module.visit(&mut search);

@@ -3,15 +3,15 @@
 //! bijector.2                Coupling
 //! bijector.2.law            RationalQuadraticSpline
 //! bijector.2.law.bound      3.0
-//! bijector.2.kept           First
+//! bijector.2.identity       First
 //! ```
-//! It lists a type for each module and a value for each field that is not a parameter
-//! (`#[module(skip)]` and constants), by the path of names and indices from the root. It is read
-//! from `Debug`, which every burn module implements. A derived `Debug` shows every field, through
-//! boxes, `Option`, enums, tuples, `Vec`, and types of other crates. Floats are written with all
-//! their digits.
+//! It lists, by path, a type for each module and a value for each field that is not a parameter
+//! (`#[module(skip)]` and constants). A path consists of the names and indices from the root. The
+//! architecture is read from `Debug`, which every burn module implements. A derived `Debug` shows
+//! every field, through boxes, `Option`, enums, tuples, `Vec`, and types of other crates. Floats
+//! are written with all their digits.
 //!
-//! | not part of it | since |
+//! | not part of it | because |
 //! |---|---|
 //! | parameters, and `Flag`s such as whether dropout is on | parameters are in the file; flags are a mode |
 //! | plain tensors and devices | a tensor outside a `Param` is never saved; a device is only a place |
@@ -19,17 +19,17 @@
 //! | a value that is an address in memory, the order of a hash map | they differ in every process |
 //! | identities (`ParamId`), and entries of a map under one | they are random |
 //! | what is inside burn's `RunningState` | its value is in the file, like that of a parameter |
-//! | a field named `started` | whether a layer has started from data is a state |
+//! | a field named `started` | whether a layer was initialised from data is a state |
 //!
-//! Text in quotes is compared as it is, and so is what a `Debug` written by hand puts on a line.
+//! Quoted text is compared as it is, and so is each line of a handwritten `Debug`.
 //!
 //! `Debug` sets two limits. It does not show a const generic, so `Block<2>` and `Block<3>` with
-//! equal fields are one architecture: keep such a number in a field, too. And it does show what is
-//! shared and counted, such as an `Arc<AtomicUsize>`, whose value would then have to be that of the
-//! file. Such a state belongs in a field named `started`, or must be left out of `Debug`.
+//! equal fields are one architecture: keep such a number in a field too. And it does show shared
+//! counters, such as an `Arc<AtomicUsize>`, whose value would then have to equal that of the file.
+//! Such a state belongs in a field named `started`, or must be omitted from `Debug`.
 //!
-//! The probability of dropout is part of it, and so is how a layer starts from data: with another
-//! value the run would be a different one.
+//! The probability of dropout is part of the architecture, and so is how a layer is initialised
+//! from data: another value would give a different run.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -54,7 +54,7 @@ pub(super) struct Difference {
     pub more: usize,
 }
 
-/// The first difference in the order of the paths.
+/// The first difference, in the order of the paths.
 pub(super) fn difference(left: &Architecture, right: &Architecture) -> Option<Difference> {
     let mut paths: Vec<&String> =
         left.keys().chain(right.keys().filter(|path| !left.contains_key(*path))).collect();
@@ -84,8 +84,9 @@ enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value that begins with the line `first`, from which key and comma are removed. If it is
-    /// the key of a map and has several lines, the first line of the value under it comes back too.
+    /// Reads the value that begins with the line `first`, from which key and comma are removed. If
+    /// it is the key of a map and has several lines, the first line of the value under the key is
+    /// returned too.
     fn read(first: &'a str, lines: &mut Lines<'a>) -> (Self, Option<&'a str>) {
         let Some(bracket) = first.chars().next_back().filter(|last| "{([".contains(*last)) else {
             return (Self::Line(first), None);
@@ -131,7 +132,7 @@ impl<'a> Value<'a> {
         self.is_identity() || members.iter().any(|(_, member)| member.has_identity())
     }
 
-    /// It on one line.
+    /// The value on one line.
     fn text(&self) -> String {
         let (name, bracket, members) = match self {
             Self::Line(line) => return (*line).to_owned(),
@@ -146,7 +147,7 @@ impl<'a> Value<'a> {
         format!("{name}{bracket}{}{close}", members.join(", "))
     }
 
-    /// Adds it under its path.
+    /// Adds the value under its path.
     fn enter(self, path: String, found: &mut Architecture) {
         let (name, bracket, mut members) = match self {
             Self::Line(line) => {
@@ -169,7 +170,7 @@ impl<'a> Value<'a> {
         if name == "Some" && members.len() == 1 {
             return members.into_iter().for_each(|(_, member)| member.enter(path.clone(), found));
         }
-        // A list of numbers is one value.
+        // A list of numbers is a single value.
         let line =
             |member: &Self| if let Self::Line(line) = member { constant(line) } else { None };
         let number =
@@ -182,7 +183,7 @@ impl<'a> Value<'a> {
                 return;
             }
         }
-        // The order of a set is no part of it.
+        // The order of a set does not matter.
         if name.is_empty() && bracket == '{' {
             members.sort_by_key(|(_, member)| line(member));
         }
@@ -204,7 +205,7 @@ fn constant(line: &str) -> Option<String> {
     (!outside).then(|| if is_address(line) { "0x".to_owned() } else { line.to_owned() })
 }
 
-/// The digits of a pointer, which stand alone, differ in every process. Shorter numbers are no
+/// The digits of a pointer on a line of its own differ in every process. Shorter numbers are not
 /// addresses.
 fn is_address(line: &str) -> bool {
     let digits = line.strip_prefix("0x").unwrap_or_default();

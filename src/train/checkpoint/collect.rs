@@ -1,4 +1,4 @@
-//! From a module to named bytes.
+//! Converts a module to named bytes.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -81,8 +81,7 @@ impl Collector<'_> {
     }
 }
 
-/// The stored form of a parameter is that of burn's own records: what its `save_mapper` makes of
-/// it.
+/// The stored form of a parameter is that of burn's own records: the result of its `save_mapper`.
 impl ModuleVisitor for Collector<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.enter(name);

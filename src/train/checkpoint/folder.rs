@@ -1,4 +1,4 @@
-//! The folder that checkpoints are in.
+//! The folder that contains checkpoints.
 
 use std::ffi::OsStr;
 use std::io;
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::whole_file::sync_folder;
 
-/// Deletes the regular files in `folder` whose name `is_leftover` accepts: temporary files of a
-/// process that was killed while it wrote them.
+/// Deletes the regular files in `folder` whose names `is_leftover` accepts: temporary files of a
+/// process that was killed while writing them.
 pub(in super::super) fn remove_leftovers(
     folder: &Path,
     is_leftover: impl Fn(&OsStr) -> bool,

@@ -13,29 +13,30 @@ use super::super::checkpoint_error::CheckpointError;
 use super::architecture::Architecture;
 use super::section::{Blob, Section, StoredModule, StoredTensor, Tensors, burn_dtype};
 
-/// The start of all metadata keys of the format.
+/// Prefix of all metadata keys of the format.
 pub(super) const RESERVED: &str = "flowkit.";
-/// The header entry that safetensors keeps for metadata.
+/// The header entry that safetensors reserves for metadata.
 pub(super) const METADATA: &str = "__metadata__";
 const FORMAT: &str = "flowkit.format";
 const SECTIONS: &str = "flowkit.sections";
 const CHECKSUM: &str = "flowkit.crc32";
 const VERSION: &str = "2";
-/// The length field before the header, and the alignment after it, which safetensors asks for.
+/// Length of the length field before the header, and the alignment after the header that
+/// safetensors requires.
 const WORD: usize = 8;
 
-// The elements are written as they lie in memory, and safetensors is little-endian.
+// The elements are written as they are in memory, and safetensors is little-endian.
 const _: () = assert!(
     cfg!(target_endian = "little"),
     "checkpoints are written on little-endian machines only"
 );
 
-/// What the tensors alone do not say about a section.
+/// The information about a section that its tensors alone do not contain.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Index {
     Module {
-        /// The number of each parameter, by path; places of one parameter have the same number.
+        /// The number of each parameter, by path. All places of one parameter have the same number.
         parameters: BTreeMap<String, u64>,
         /// Float parameters that are not trained.
         #[serde(default)]
@@ -48,7 +49,7 @@ enum Index {
 
 type Contents = (BTreeMap<String, String>, BTreeMap<String, Section>);
 
-/// One tensor as the file sees it.
+/// One tensor as it is in the file.
 struct View<'a> {
     dtype: Dtype,
     /// `None` for plain bytes.
@@ -56,7 +57,7 @@ struct View<'a> {
     bytes: &'a [u8],
 }
 
-/// All tensors by the name that they have in the file.
+/// All tensors with their names in the file.
 fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
     let mut views = Vec::new();
     for (name, section) in sections {
@@ -78,7 +79,7 @@ fn views(sections: &BTreeMap<String, Section>) -> Vec<(String, View<'_>)> {
 }
 
 /// CRC-32 (the polynomial of Ethernet and zip) over names, types, shapes, elements and metadata.
-/// Every part is preceded by its length, so that no two contents run into the same sequence of
+/// Every part is preceded by its length, so different contents never give the same sequence of
 /// bytes.
 fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -108,7 +109,7 @@ fn checksum(views: &[(String, View<'_>)], metadata: &BTreeMap<String, String>) -
 }
 
 /// Writes a whole file. The header is built here because the safetensors crate takes metadata in a
-/// map of random order and wants all tensors in one buffer.
+/// map of random order and requires all tensors in one buffer.
 pub(super) fn write(
     file: &mut dyn Write,
     metadata: &BTreeMap<String, String>,
@@ -132,7 +133,7 @@ pub(super) fn write(
     let mut views = views(sections);
     metadata.insert(CHECKSUM.to_owned(), format!("{:08x}", checksum(&views, &metadata)));
 
-    // Wide elements first, as the crate does, so that every tensor is aligned to its elements.
+    // Wide elements first, as in the crate, so that every tensor is aligned to its elements.
     views.sort_by(|(left_name, left), (right_name, right)| {
         right.dtype.bitsize().cmp(&left.dtype.bitsize()).then_with(|| left_name.cmp(right_name))
     });
@@ -141,7 +142,7 @@ pub(super) fn write(
     let mut start = 0;
     for (name, view) in &views {
         let end = start + view.bytes.len();
-        // A shape without axes is that of a single number, which other programs write.
+        // A shape without axes is that of a single number, as other programs write it.
         let shape = view.shape.map_or_else(|| vec![view.bytes.len()], <[usize]>::to_vec);
         let info = TensorInfo { dtype: view.dtype, shape, data_offsets: (start, end) };
         header.insert(name.clone(), serde_json::to_value(info)?);
@@ -186,7 +187,7 @@ pub(super) fn read(path: &Path, buffer: Vec<u8>) -> Result<Contents, CheckpointE
     Ok((metadata, sections))
 }
 
-/// Sorts the tensors of a file into its sections; the reason if they do not fit its list of
+/// Sorts the tensors of a file into its sections, or returns why they do not fit its list of
 /// sections.
 fn sections(
     info: &Metadata,

@@ -4,7 +4,7 @@
 //! number     order of the first visit, from 0;
 //!            a parameter that occurs in several places has one number
 //! ```
-//! So equal runs write equal files. A module that is loaded keeps its own ids, so two models loaded
+//! Equal runs therefore write equal files. A loaded module keeps its own ids, so two models loaded
 //! from one file have different ids.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub(super) fn numbers<M: Module>(module: &M) -> HashMap<u64, u64> {
 }
 
 /// The first two places that hold one parameter by the id in the module but not by the number in
-/// the file, or the reverse. The flag is true if it is one by the number in the file.
+/// the file, or the reverse. The flag is true if it is one parameter by the number in the file.
 pub(super) fn other_ties<'a>(
     places: impl Iterator<Item = (&'a str, u64, u64)>,
 ) -> Option<(&'a str, &'a str, bool)> {

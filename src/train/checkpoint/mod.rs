@@ -1,4 +1,4 @@
-//! Checkpoints: everything that a run needs to go on, in one file that is either whole or absent.
+//! Checkpoints: the complete state of a run, in one file that is either whole or absent.
 //!
 //! ```text
 //! file       safetensors, little-endian, readable by every safetensors library
@@ -10,29 +10,29 @@
 //!                               parameters, and which are frozen
 //!            flowkit.crc32      CRC-32 of all else: names, types, shapes, elements, metadata
 //! ```
-//! The same contents give the same bytes: a file holds no ids of parameters, which are random in
-//! every process, but numbers that say which parameters are the same. Files are written by
-//! [`whole_file`], so a crash leaves the earlier checkpoint or the new one.
+//! Equal contents give equal bytes: instead of the ids of parameters, which are random in every
+//! process, a file holds numbers that state which parameters are the same. Files are written by
+//! [`whole_file`], so a crash leaves either the earlier checkpoint or the new one.
 //!
 //! # Architecture
-//! Tensors of equal shapes fit into modules that compute a different function: with another
-//! activation, another bound of a spline, or another law of the same width. So a module is stored
-//! with its architecture ([`Checkpoint::architecture`]): by path, the type of each module in it and
-//! the value of each field that is not a parameter. Loading into a module that differs is an error
-//! that names the field and both values, and changes nothing. A file from another program that
-//! holds no architecture is an error too: write it through [`Checkpoint::insert`].
+//! Tensors of equal shapes also fit modules that compute a different function: with another
+//! activation, another bound of a spline, or another law of the same width. A module is therefore
+//! stored with its architecture ([`Checkpoint::architecture`]): by path, the type of each module in
+//! it and the value of each field that is not a parameter. Loading into a module that differs is an
+//! error that names the field and both values, and changes nothing. A file of another program
+//! without an architecture is an error too: write it with [`Checkpoint::insert`].
 //!
 //! | part of the architecture | not part of it |
 //! |---|---|
-//! | types of modules | parameters (integers and booleans among them), which are in the file |
+//! | types of modules | parameters (including integers and booleans), which are in the file |
 //! | `#[module(skip)]` fields, constants: activations, bounds, orders, forms, levels | devices, plain tensors |
-//! | the probability of dropout, how a layer starts from data: they make a different run | whether dropout is on |
+//! | the probability of dropout, how a layer is initialised from data: they make a different run | whether dropout is on |
 //!
-//! It is read from `Debug`: a field that a type does not show there is not checked, and neither is
-//! a const generic, which `Debug` never shows: keep such a number in a field, too. Identities
-//! (`ParamId`) and values that are addresses are left out. What is shared and counted, such as an
-//! `Arc<AtomicUsize>`, is shown and would have to agree: a state of that kind belongs in a field
-//! named `started`, or must be left out of `Debug`.
+//! It is read from `Debug`: a field that `Debug` does not show is not checked. Neither is a const
+//! generic, which `Debug` never shows: keep such a number in a field too. Identities (`ParamId`)
+//! and values that are addresses are omitted. Shared counters, such as an `Arc<AtomicUsize>`, are
+//! shown and would have to agree: such a state belongs in a field named `started`, or must be
+//! omitted from `Debug`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::{Entry, VacantEntry};
@@ -62,10 +62,10 @@ mod section;
 
 /// Several modules, bytes and text in one file.
 ///
-/// A burn module saves no plain numbers: put the configuration, the step and the number of EMA
-/// updates into the metadata. Parameters are stored as burn's own records store them (the
-/// `save_mapper` of a parameter applies), with their element type; float, integer and boolean
-/// parameters are covered.
+/// A burn module saves no plain numbers: store the configuration, the step and the number of EMA
+/// updates in the metadata. Parameters are stored as burn's own records store them (the
+/// `save_mapper` of a parameter applies), with their element type. Float, integer and boolean
+/// parameters are stored.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -108,23 +108,22 @@ impl Checkpoint {
         }
     }
 
-    /// Copies the parameters of `module` into the section `name`. Lazy parameters are initialised
-    /// by this.
+    /// Copies the parameters of `module` into the section `name`. This initialises lazy parameters.
     ///
     /// # Errors
-    /// - [`CheckpointError::InvalidSection`] if `name` is empty or holds a dot.
+    /// - [`CheckpointError::InvalidSection`] if `name` is empty or contains a dot.
     /// - [`CheckpointError::DuplicatePath`] if the section exists, or if two parameters have the
     ///   same path.
     /// - [`CheckpointError::UnsupportedDType`] for a quantized or Flex32 parameter.
-    /// - [`CheckpointError::Device`] if the device cannot give back a parameter.
+    /// - [`CheckpointError::Device`] if a parameter cannot be copied from its device.
     pub fn insert<M: Module>(&mut self, name: &str, module: &M) -> Result<(), CheckpointError> {
         let slot = self.vacant(name)?;
         slot.insert(Section::Module(collect::collect(name, module)?));
         Ok(())
     }
 
-    /// Puts plain bytes into the section `name`. The state of an optimizer is for
-    /// [`Checkpoint::insert_optimizer`].
+    /// Puts plain bytes into the section `name`. Use [`Checkpoint::insert_optimizer`] for the state
+    /// of an optimizer.
     ///
     /// # Errors
     /// [`CheckpointError::InvalidSection`] and [`CheckpointError::DuplicatePath`] as for
@@ -136,7 +135,7 @@ impl Checkpoint {
     }
 
     /// Puts the state of an optimizer of `module`'s parameters into the section `name`: burn's
-    /// record, with the numbers of the parameters in place of their ids.
+    /// record, with numbers instead of the ids of the parameters.
     ///
     /// # Errors
     /// As [`Checkpoint::insert_bytes`]; [`CheckpointError::Optimizer`] if it holds the state of a
@@ -164,22 +163,22 @@ impl Checkpoint {
         }
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file: either the whole file or nothing.
     ///
     /// # Errors
-    /// [`CheckpointError::Write`]. No temporary file is left and an earlier file stays as it was,
-    /// unless the very last step failed, which makes the renamed entry of the folder durable.
+    /// [`CheckpointError::Write`]. No temporary file remains and an earlier file stays as it was,
+    /// unless only the last step failed, which makes the renamed entry of the folder durable.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError> {
         let path = path.as_ref();
         whole_file::write(path, |file| format::write(file, &self.metadata, &self.sections))
             .map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
     }
 
-    /// Reads a file and verifies its checksum. No size named in the file is believed: what is
-    /// allocated is bounded by what was read, and no content can make this panic.
+    /// Reads a file and verifies its checksum. No size stated in the file is trusted: what is read
+    /// bounds what is allocated, and no content can cause a panic.
     ///
     /// # Errors
-    /// [`CheckpointError::Read`], also for what is not a regular file;
+    /// [`CheckpointError::Read`], also for a path that is not a regular file;
     /// [`CheckpointError::NotSafetensors`], [`CheckpointError::NotCheckpoint`],
     /// [`CheckpointError::UnsupportedVersion`] and [`CheckpointError::Checksum`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
@@ -206,15 +205,15 @@ impl Checkpoint {
         }
     }
 
-    /// `optimizer` with the state in the section `name`, for the parameters of `module`, which
-    /// [`Checkpoint::resume`] must have returned.
+    /// `optimizer` with the state in the section `name`, for the parameters of `module`, which must
+    /// come from [`Checkpoint::resume`].
     ///
     /// # Errors
-    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section holds no
-    /// state of an optimizer; [`CheckpointError::OptimizerState`], which names the part and its
-    /// parameter, if the state is not that of such a module: if it has other parameters, shapes or
-    /// types, values that are not finite, negative means of squares, or counts of updates outside 1
-    /// to 2⁵³.
+    /// [`CheckpointError::MissingSection`]; [`CheckpointError::Optimizer`] if the section does not
+    /// contain the state of an optimizer; [`CheckpointError::OptimizerState`], which names the part
+    /// and its parameter, if the state does not fit the module: if it has other parameters, shapes
+    /// or types, values that are not finite, negative means of squares, or counts of updates
+    /// outside 1 to 2⁵³.
     pub fn optimizer<M: Module>(
         &self,
         name: &str,
@@ -224,7 +223,7 @@ impl Checkpoint {
         self.optimizer_of(name, optimizer, module, Expected { parts: None, updates: MOST_UPDATES })
     }
 
-    /// [`Checkpoint::optimizer`], with what is known of the state.
+    /// [`Checkpoint::optimizer`], with further knowledge of the state.
     pub(super) fn optimizer_of<M: Module>(
         &self,
         name: &str,
@@ -241,8 +240,8 @@ impl Checkpoint {
         optimizer.from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| fail(error.to_string()))
     }
 
-    /// Number of float parameters in the section of a module: `num_params` of the module that was
-    /// saved.
+    /// Number of float parameters in the section of a module: the `num_params` of the module that
+    /// was saved.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`].
@@ -251,8 +250,8 @@ impl Checkpoint {
     }
 
     /// Checks that the section holds as many parameters as a configuration states (`num_params`).
-    /// Call it before a module is made from a configuration in a file: there a huge size is as
-    /// short as a small one, and the module may take all memory.
+    /// Call it before a module is built from a configuration in a file: there a huge size takes no
+    /// more text than a small one, and the module could exhaust the memory.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -297,9 +296,10 @@ impl Checkpoint {
     /// Puts the stored values into `module`, which keeps the identity, device and `require_grad` of
     /// each parameter.
     ///
-    /// All is checked before anything changes. A lazy parameter is filled without being initialised
-    /// first; its element type is taken to be the default of its device if that is what the
-    /// checkpoint holds. A failure consumes the module: clone it (cheaply) to keep it.
+    /// Everything is checked before anything changes. A lazy parameter is filled without being
+    /// initialised first. If the checkpoint holds the default element type of the device, the lazy
+    /// parameter is assumed to have this type. A failure consumes the module: clone it (cheaply) to
+    /// keep it.
     ///
     /// # Errors
     /// [`CheckpointError::MissingSection`], [`CheckpointError::MissingTensor`],
@@ -310,11 +310,11 @@ impl Checkpoint {
         restore::restore(name, self.module(name)?, module, Extent::Values)
     }
 
-    /// Like [`Checkpoint::apply`], for a run that continues: it also restores which parameters are
-    /// frozen (unless the module was saved outside any graph). A parameter that occurred at several
-    /// places must occur at the same places.
+    /// [`Checkpoint::apply`] for a run that continues: it also restores which parameters are frozen
+    /// (unless the module was saved outside any graph). A parameter that occurred at several places
+    /// must occur at the same places.
     ///
-    /// Optimizers and [`Ema`](super::Ema) find parameters by id, and the ids stay those of
+    /// Optimizers and [`Ema`](super::Ema) find parameters by id, and the ids remain those of
     /// `module`. Resume the model, then its average from `model.valid()`, and the optimizer with
     /// [`Checkpoint::optimizer`].
     ///

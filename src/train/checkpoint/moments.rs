@@ -37,7 +37,7 @@ pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<
 }
 
 /// Id and largest magnitude of each tensor in the state of an optimizer; NaN for a tensor that
-/// holds NaN or an infinity. Copies the whole state to the host.
+/// contains NaN or an infinity. Copies the whole state to the host.
 pub(in super::super) fn magnitudes(optimizer: &ModuleOptimizer) -> Result<Vec<(u64, f64)>, String> {
     let bytes = optimizer.into_bytes().map_err(|error| error.to_string())?;
     let mut found = Vec::new();
@@ -67,7 +67,7 @@ pub(super) fn text(error: burn_pack::Error) -> String {
     error.to_string()
 }
 
-/// The id in a key, and the rest of it.
+/// The id in a key, and the rest of the key.
 fn split(key: &str) -> (&str, &str) {
     key.split_once('.').unwrap_or((key, ""))
 }

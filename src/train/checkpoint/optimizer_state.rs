@@ -9,7 +9,7 @@
 //!                                  the same, and not negative
 //! ```
 //! The checksum of a file only shows that its bytes are those that were written, and a record does
-//! not describe the parameters. burn takes what it finds, and panics at the first operation on
+//! not describe the parameters. burn accepts any record, and panics at the first operation on
 //! tensors that do not fit each other.
 //!
 //! All parts of a trainer's optimizers are known. For any other optimizer, parts of other names are
@@ -26,18 +26,18 @@ use super::super::parameter_path::ParameterPath;
 use super::super::state_fault::StateFault;
 use super::{identity, moments};
 
-/// The part in which burn keeps the number of axes.
+/// The part in which burn stores the number of axes.
 const RANK: &str = "__rank";
 const COUNT: &str = "time";
 const MEAN: &str = "moment_1";
 const SQUARE: &str = "moment_2";
 
-/// What is known of a record beside the module.
+/// What is known about a record besides the module.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Expected {
-    /// What precedes the names of the parts; `None` for an optimizer whose parts are not known.
+    /// Prefix of the names of the parts; `None` for an optimizer whose parts are not known.
     pub parts: Option<&'static str>,
-    /// Updates of the run.
+    /// Number of updates of the run.
     pub updates: u64,
 }
 
@@ -48,7 +48,7 @@ struct Parameter {
     dtype: DType,
 }
 
-/// A part of the state of a parameter that is not as it should be.
+/// A part of the state of a parameter that is invalid.
 struct Found {
     key: String,
     parameter: String,
@@ -58,7 +58,7 @@ struct Found {
 /// Checks the record in the section `section`.
 ///
 /// # Errors
-/// [`CheckpointError::Optimizer`] if it is no record; [`CheckpointError::OptimizerState`].
+/// [`CheckpointError::Optimizer`] if it is not a record; [`CheckpointError::OptimizerState`].
 pub(super) fn check<M: Module>(
     section: &str,
     bytes: &[u8],
@@ -78,7 +78,7 @@ pub(super) fn check<M: Module>(
     }
 }
 
-/// The first part at fault. `Err` for bytes that are no record.
+/// The first part at fault. `Err` for bytes that are not a record.
 fn inspect(
     reader: Reader,
     parameters: &Parameters,
@@ -223,7 +223,7 @@ impl Parameters {
         parameters
     }
 
-    /// The parameter with a number in the form that is written.
+    /// The parameter with a number, if the number is written in its normal form.
     fn numbered(&self, text: &str) -> Option<(u64, &Parameter)> {
         let number: u64 = text.parse().ok().filter(|number: &u64| number.to_string() == text)?;
         Some((number, self.found.get(&number)?))

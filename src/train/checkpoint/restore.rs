@@ -1,4 +1,4 @@
-//! From named bytes to a module: check all, then change all.
+//! Converts named bytes to a module: checks everything, then changes everything.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ fn name(section: &str, path: &str) -> String {
     if path.is_empty() { section.to_owned() } else { format!("{section}.{path}") }
 }
 
-/// Finds the first parameter that the stored tensors do not fit.
+/// Finds the first parameter that does not fit the stored tensors.
 struct Check<'a> {
     section: &'a str,
     tensors: &'a Tensors,
@@ -83,8 +83,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// `shape` is that of the stored form; `dtype` gets the stored type and answers with the type
-    /// of the parameter.
+    /// `shape` is that of the stored form. `dtype` takes the stored type and returns the type of
+    /// the parameter.
     fn expect(&mut self, shape: Vec<usize>, dtype: impl FnOnce(DType) -> DType) {
         if self.outcome.is_ok() {
             self.outcome = self.try_expect(shape, dtype);
@@ -121,14 +121,14 @@ impl Check<'_> {
     }
 }
 
-/// The reader admits only element types that burn has.
+/// The reader accepts only element types that burn has.
 fn found_dtype(stored: &StoredTensor) -> DType {
     burn_dtype(stored.dtype).unwrap_or(DType::Bool(BoolStore::Native))
 }
 
-/// An initialised parameter states its shape and type. A lazy one knows the shape of its stored
-/// form, but its type only when it is made: making it is saved where the file holds the default
-/// type of the device.
+/// An initialised parameter states its shape and type. A lazy parameter knows the shape of its
+/// stored form, but its type only after it is initialised. Where the file holds the default type of
+/// the device, this initialisation is avoided.
 macro_rules! check_numbers {
     ($method:ident, $kind:ty, $default:ident) => {
         fn $method<const D: usize>(&mut self, param: &Param<Tensor<D, $kind>>) {
@@ -167,12 +167,12 @@ impl ModuleVisitor for Check<'_> {
         } else {
             param.lazy_shape().to_vec()
         };
-        // How a device holds its booleans is its own business.
+        // How a device stores its booleans does not matter here.
         self.expect(shape, |_| DType::Bool(BoolStore::Native));
     }
 }
 
-/// Fills every parameter, after [`Check`] found that all fit.
+/// Fills every parameter, after [`Check`] has found that all fit.
 struct Fill<'a> {
     tensors: &'a Tensors,
     path: ParameterPath,
@@ -186,8 +186,8 @@ impl<'a> Fill<'a> {
     }
 }
 
-/// `transform_for_load` keeps device, mappers and `require_grad` and initialises nothing; the
-/// tensor is made on the device of the parameter, with its autodiff, and is a leaf.
+/// `transform_for_load` keeps device, mappers and `require_grad` and initialises nothing. The
+/// tensor is created on the device of the parameter, with its autodiff, and is a leaf.
 impl ModuleMapper for Fill<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.enter(name);

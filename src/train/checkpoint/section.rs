@@ -24,15 +24,15 @@ pub(super) enum Section {
 pub(super) struct StoredModule {
     pub(super) tensors: Tensors,
     /// Paths of the float parameters that are not trained; `None` for a module outside any graph,
-    /// which does not record it.
+    /// which does not record them.
     pub(super) frozen: Option<BTreeSet<String>>,
     /// `None` in a file from another program.
     pub(super) architecture: Option<Architecture>,
 }
 
 impl StoredModule {
-    /// Numbers in the float parameters. Each shape is that of bytes in the file, so no product
-    /// wraps.
+    /// Number of elements of the float parameters. Each shape belongs to bytes in the file, so no
+    /// product overflows.
     pub(super) fn num_params(&self) -> usize {
         let float =
             |tensor: &&StoredTensor| burn_dtype(tensor.dtype).is_some_and(|dtype| dtype.is_float());
@@ -66,7 +66,7 @@ pub(super) struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// The data for a new tensor, copied.
+    /// A copy of the data, for a new tensor.
     pub(super) fn data(&self) -> TensorData {
         let bytes = self.bytes.as_slice();
         match burn_dtype(self.dtype) {
@@ -81,7 +81,7 @@ impl StoredTensor {
     }
 }
 
-/// Bytes inside a shared buffer: a loaded file is held once, however many tensors it has.
+/// Bytes inside a shared buffer: a loaded file is in memory once, however many tensors it has.
 #[derive(Debug, Clone)]
 pub(super) struct Blob {
     buffer: Arc<Vec<u8>>,
@@ -94,7 +94,7 @@ impl Blob {
         Self { buffer: Arc::new(bytes), range }
     }
 
-    /// `None` if the range leaves the buffer.
+    /// `None` if the range exceeds the buffer.
     pub(super) fn part(buffer: &Arc<Vec<u8>>, range: Range<usize>) -> Option<Self> {
         buffer.get(range.clone())?;
         Some(Self { buffer: buffer.clone(), range })
@@ -112,7 +112,7 @@ impl PartialEq for Blob {
 }
 
 /// The safetensors name of an element type. Booleans are stored as one byte each, however the
-/// device holds them.
+/// device stores them.
 pub(super) fn stored_dtype(dtype: DType) -> Option<Dtype> {
     Some(match dtype {
         DType::F64 => Dtype::F64,

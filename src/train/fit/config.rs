@@ -8,37 +8,37 @@ use crate::error::ConfigError;
 use crate::tensor::limit::MOST_SIZE;
 use crate::train::{EmaDecay, OptimizerConfig, Precision, Schedule, TrainerConfig};
 
-/// How a flow is fitted to data. [`FitConfig::fit`] does it; the defaults suit vectors and small
-/// images.
+/// How a flow is fitted to data by [`FitConfig::fit`]. The defaults suit vectors and small images.
 #[derive(Config, Debug, PartialEq)]
 pub struct FitConfig {
-    /// Most epochs.
+    /// Largest number of epochs.
     #[config(default = 100)]
     pub epochs: u64,
-    /// Most updates.
+    /// Largest number of updates.
     pub steps: Option<u64>,
-    /// Most seconds of training; the update in work is finished.
+    /// Largest time of training in seconds. The current update is finished.
     pub seconds: Option<f64>,
-    /// Examples of an update, or all that there are to train on if those are fewer.
+    /// Number of examples of an update, or all examples to train on if there are fewer.
     #[config(default = 256)]
     pub batch_size: usize,
-    /// Share of the examples that is held out where no held-out data is given, in (0, 1); at least
-    /// one example.
+    /// Share of the examples that is held out if no held-out data is given, in (0, 1); at least one
+    /// example.
     #[config(default = 0.1)]
     pub held_out: f64,
-    /// Epochs without a rise of the held-out likelihood after which the training ends, at least 1.
+    /// Number of epochs without a rise of the held-out likelihood after which the training ends, at
+    /// least 1.
     #[config(default = 10)]
     pub patience: u64,
-    /// Which examples are held out, the order of the others and all noise follow from it.
+    /// Seed that determines which examples are held out, the order of the others and all noise.
     #[config(default = 0)]
     pub seed: u64,
     /// Learning rate after the warm-up.
     #[config(default = 1e-3)]
     pub learning_rate: f64,
-    /// Updates until the learning rate is reached.
+    /// Number of updates until the learning rate is reached.
     #[config(default = 100)]
     pub warm_up: u64,
-    /// Learning rate after that.
+    /// Schedule of the learning rate after that.
     #[config(default = "Schedule::Constant")]
     pub schedule: Schedule,
     /// Bound on the global norm of the gradient, in nats per example.
@@ -47,16 +47,17 @@ pub struct FitConfig {
     /// Optimizer.
     #[config(default = "OptimizerConfig::Adam")]
     pub optimizer: OptimizerConfig,
-    /// Decay of the moving average of the weights, which is what is evaluated and kept.
+    /// Decay of the moving average of the weights, which is evaluated and kept.
     #[config(default = "EmaDecay::Warmed(0.999)")]
     pub ema: EmaDecay,
     /// The type that networks are trained in.
     #[config(default = "Precision::Full")]
     pub precision: Precision,
-    /// What the backward pass keeps in memory. Weighted examples need [`GradientMemory::Store`].
+    /// What is kept in memory for the backward pass. Weighted examples need
+    /// [`GradientMemory::Store`].
     #[config(default = "GradientMemory::Store")]
     pub gradient_memory: GradientMemory,
-    /// What is shown meanwhile.
+    /// What is shown during training.
     #[config(default = "Progress::Bar")]
     pub progress: Progress,
 }
@@ -64,7 +65,7 @@ pub struct FitConfig {
 const CONFIG: &str = "FitConfig";
 
 impl FitConfig {
-    /// Whether the configuration describes a fit.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// The first rule that is broken: at least one epoch, step, example of a batch and epoch of
@@ -88,7 +89,7 @@ impl FitConfig {
         self.trainer(1).validate()
     }
 
-    /// Whether it can serve weighted examples.
+    /// Checks that it allows weighted examples.
     pub(super) fn validate_weighted(&self) -> Result<(), ConfigError> {
         let found = match self.gradient_memory {
             GradientMemory::Store => return Ok(()),
@@ -99,7 +100,7 @@ impl FitConfig {
         Err(ConfigError::Choice { config: CONFIG, field: "gradient_memory", found, needs })
     }
 
-    /// The configuration of the trainer underneath, for examples of `dims` elements.
+    /// The configuration of the trainer that the fit uses, for examples of `dims` elements.
     pub(super) fn trainer(&self, dims: usize) -> TrainerConfig {
         TrainerConfig::new(dims)
             .with_seed(self.seed)

@@ -1,5 +1,4 @@
-//! The data of a fit: rows that can be gathered into a batch, with a condition and a weight for
-//! each.
+//! The data of a fit: rows that can be gathered into a batch, each with a condition and a weight.
 
 use burn::tensor::{Device, Int, Tensor};
 
@@ -12,23 +11,23 @@ use crate::tensor::graph::constant;
 /// | data | examples |
 /// |---|---|
 /// | `Tensor<D>` | the rows of a tensor: vectors, images |
-/// | `Tensor<D, Int>` | levels, for a flow behind a dequantization |
+/// | `Tensor<D, Int>` | levels, for a flow with a dequantization |
 /// | `(data, condition)` | either, with one row of the condition for each example |
 /// | [`Weighted`] | any of these, with a weight for each example |
 /// | [`TwoMoons`], [`Images`] | points; levels |
 ///
-/// A set of your own implements `len` and `batch`.
+/// Your own set implements `len` and `batch`.
 pub trait FitData {
     /// A batch, as the flow takes it.
     type Data: Clone + Send + 'static;
 
-    /// The condition of a batch; `()` where there is none.
+    /// The condition of a batch, or `()` if there is none.
     type Context: Context;
 
     /// Number of examples.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// Whether there are no examples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -36,12 +35,12 @@ pub trait FitData {
     /// The examples `rows`, in this order, and their condition, on `device`.
     fn batch(&self, rows: &[usize], device: &Device) -> (Self::Data, Self::Context);
 
-    /// The weight of each example; `None` where all weigh the same.
+    /// The weight of each example, or `None` if all weights are equal.
     fn weights(&self) -> Option<&[f64]> {
         None
     }
 
-    /// Whether the parts of the set have one length.
+    /// Checks that all parts of the set have the same length.
     ///
     /// # Errors
     /// [`FitDataError::Lengths`].
@@ -50,7 +49,7 @@ pub trait FitData {
     }
 }
 
-/// Rows of a tensor on another device, on its graphs where it has any.
+/// Rows of a tensor on another device, as constants of its graphs if it has any.
 fn rows_on<const D: usize>(x: &Tensor<D>, rows: &[usize], device: &Device) -> Tensor<D> {
     let x = Context::select(&x.clone().inner(), rows).to_device(&device.clone().without_autodiff());
     if device.is_autodiff() { constant(x, device) } else { x }
@@ -84,8 +83,8 @@ impl<const D: usize> FitData for Tensor<D, Int> {
     }
 }
 
-/// The points, without a condition. Which moon they are of is one: `(data.points(&device),
-/// data.moons(&device))`.
+/// The points, without a condition. The moon of each point can be used as one:
+/// `(data.points(&device), data.moons(&device))`.
 impl FitData for TwoMoons {
     type Data = Tensor<2>;
     type Context = ();
@@ -159,8 +158,8 @@ where
 /// loss   −Σ w_i ln p(x_i) / Σ w_i
 /// ```
 /// An example of weight 2 counts as two equal examples, on average over the batches: the loss of a
-/// batch is `−mean(w_i ln p(x_i))` with weights that are scaled to a mean of 1 over the examples of
-/// the training. An example of weight 0 is left out, before anything else sees it.
+/// batch is `−mean(w_i ln p(x_i))`, with weights scaled to a mean of 1 over the training examples.
+/// An example of weight 0 is omitted before anything else.
 #[derive(Debug, Clone)]
 pub struct Weighted<T> {
     data: T,
@@ -168,8 +167,8 @@ pub struct Weighted<T> {
 }
 
 impl<T: FitData> Weighted<T> {
-    /// A weight for each example of `data`, in place of those it has.
-    /// [`FitConfig::fit`](super::FitConfig::fit) checks them.
+    /// Gives each example of `data` a weight, instead of its own.
+    /// [`FitConfig::fit`](super::FitConfig::fit) checks the weights.
     pub fn new(data: T, weights: Vec<f64>) -> Self {
         Self { data, weights }
     }
@@ -213,10 +212,10 @@ pub enum FitDataError {
         what: &'static str,
         /// The least number.
         least: usize,
-        /// What was found.
+        /// Number of examples that was found.
         found: usize,
     },
-    /// Another number of rows than there are examples.
+    /// The number of rows differs from the number of examples.
     #[error("the {what} must have one row for each of {expected} examples, found {found}")]
     Lengths {
         /// `condition` or `weights`.

@@ -8,29 +8,29 @@ use super::flow::FitFlow;
 use crate::error::{ConfigError, FlowError};
 use crate::train::TrainError;
 
-/// A fit that could not begin, or that broke off.
+/// A fit that could not begin, or that failed.
 #[non_exhaustive]
 pub enum FitError<F: FitFlow> {
-    /// A configuration that describes no fit.
+    /// An invalid configuration.
     Config(ConfigError),
     /// Data that no flow can be fitted to.
     Data(FitDataError),
-    /// An example, a condition or a batch that the flow does not take. Examples are numbered as in
-    /// the data.
+    /// An example, a condition or a batch that the flow does not accept. Examples are numbered as
+    /// in the data.
     Flow(FlowError),
     /// A model that cannot be trained.
     Train(TrainError),
-    /// The training broke off.
+    /// The training failed.
     Broken {
-        /// Why.
+        /// The reason.
         error: TrainError,
-        /// The weights that were best until then, and the report of them.
+        /// The best weights until then, with their report.
         best: Box<Fitted<F>>,
     },
 }
 
 impl<F: FitFlow> FitError<F> {
-    /// What was best before the training broke off; `None` if it had not begun.
+    /// The best weights before the training failed, or `None` if it had not begun.
     pub fn into_best(self) -> Option<Fitted<F>> {
         if let Self::Broken { best, .. } = self { Some(*best) } else { None }
     }
@@ -54,7 +54,7 @@ impl<F: FitFlow> fmt::Display for FitError<F> {
     }
 }
 
-/// Its text: weights are of no use in a message.
+/// The text of the error: weights are of no use in a message.
 impl<F: FitFlow> fmt::Debug for FitError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {

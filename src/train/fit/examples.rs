@@ -8,11 +8,11 @@ use super::flow::{FitFlow, WeightedLoss};
 use crate::error::FlowError;
 use crate::flow::likelihood::LogLikelihood;
 
-/// Some examples of a set. Everything that it says of an example numbers it as the set does.
+/// Some examples of a set. Results and errors number an example as the set does.
 pub(super) struct Examples<'a, T> {
     data: &'a T,
     rows: Vec<usize>,
-    /// Of each of `rows`.
+    /// The weight of each of `rows`.
     weights: Option<Vec<f64>>,
     chunk: usize,
 }
@@ -37,7 +37,7 @@ impl<'a, T: FitData> Examples<'a, T> {
         self.weights.as_deref()
     }
 
-    /// With weights of mean 1.
+    /// The same examples, with weights of mean 1.
     pub(super) fn of_mean_one(mut self) -> Self {
         if let Some(weights) = &mut self.weights {
             // Relative to the largest first, so that no sum overflows.
@@ -49,7 +49,7 @@ impl<'a, T: FitData> Examples<'a, T> {
         self
     }
 
-    /// The examples at some places of this part.
+    /// Indices in the set of the examples at some places of this part.
     fn rows(&self, places: &[usize]) -> Vec<usize> {
         places.iter().map(|&place| self.rows[place]).collect()
     }
@@ -59,7 +59,7 @@ impl<'a, T: FitData> Examples<'a, T> {
         self.data.batch(&self.rows(places), device)
     }
 
-    /// An error of the batch of these places, with examples numbered as the set does.
+    /// An error of the batch of these places, with examples numbered as in the set.
     pub(super) fn numbered(&self, error: FlowError, places: &[usize]) -> FlowError {
         numbered(error, &self.rows(places))
     }
@@ -84,7 +84,7 @@ impl<'a, T: FitData> Examples<'a, T> {
         (0..n).step_by(self.chunk).map(move |start| (start..n.min(start + self.chunk)).collect())
     }
 
-    /// Whether every example fits the flow and is finite.
+    /// Checks that every example fits the flow and is finite.
     pub(super) fn check<F>(&self, flow: &F, device: &Device) -> Result<(), FlowError>
     where
         F: FitFlow<Data = T::Data, Context = T::Context>,
@@ -131,7 +131,7 @@ impl<'a, T: FitData> Examples<'a, T> {
     }
 }
 
-/// An error of a batch, as one of the set that its rows are of.
+/// An error of a batch, with the numbers that its rows have in the set.
 fn numbered(error: FlowError, rows: &[usize]) -> FlowError {
     match error {
         FlowError::NonFiniteInput { count, total, example } => {

@@ -21,7 +21,7 @@ pub trait FitFlow: Module {
     /// A batch.
     type Data: Clone + Send + 'static;
 
-    /// The condition of a batch; `()` where there is none.
+    /// The condition of a batch, or `()` if there is none.
     type Context: Context;
 
     /// How its likelihoods are found.
@@ -40,10 +40,10 @@ pub trait FitFlow: Module {
         context: &Self::Context,
     ) -> Result<Self, FlowError>;
 
-    /// Whether a batch and its condition fit and are finite.
+    /// Checks that a batch and its condition fit the flow and are finite.
     ///
     /// # Errors
-    /// Those of [`Density::evaluate`], without a likelihood.
+    /// Those of [`Density::evaluate`], except for the likelihoods.
     fn admits(&self, x: &Self::Data, context: &Self::Context) -> Result<(), FlowError>;
 
     /// The loss of a batch without weights.
@@ -62,7 +62,7 @@ pub trait FitFlow: Module {
         context: &Self::Context,
     ) -> Result<LogLikelihood<Self::Provenance>, FlowError>;
 
-    /// Elements per example of the data.
+    /// Number of elements of an example of the data.
     fn dims(&self) -> usize;
 }
 
@@ -110,12 +110,12 @@ where
     }
 }
 
-/// What a fit begins with: a flow, or an [`Uninit`] one, which is initialised from data first.
+/// What a fit starts from: a flow, or an [`Uninit`] flow, which is initialised from data first.
 pub trait FitStart {
     /// The flow.
     type Flow: FitFlow;
 
-    /// The flow, initialised if it was not. `batch` gathers the examples to start from, on a
+    /// The flow, initialised if it was not. `batch` gathers the examples for initialisation, on a
     /// device.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ where
     }
 }
 
-/// The device of a flow's parameters; the default device where there are none.
+/// The device of a flow's parameters, or the default device if there are none.
 pub(super) fn device<F: Module>(flow: &F) -> Device {
     flow.devices().into_iter().next().unwrap_or_default()
 }

@@ -14,8 +14,8 @@
 //! exhaust the patience. Early in training, the warmed decay keeps the average close to the
 //! weights.
 //!
-//! A bound is evaluated with the same noise after each epoch, so that two epochs differ only by
-//! their weights.
+//! After each epoch a bound is evaluated with the same noise, so two epochs differ only by their
+//! weights.
 //!
 //! To write the loop yourself, use [`Trainer`]: a fit makes the same updates.
 
@@ -50,28 +50,28 @@ use crate::random::Seeded;
 use crate::random::shuffle::shuffled;
 use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
 
-/// Examples that a flow is initialised from, where a batch is smaller.
+/// Number of examples for initialisation, where a batch is smaller.
 const LEAST_START: usize = 256;
 
-/// The stream of the shuffle that decides which examples are held out: no epoch has this number.
+/// The stream of the shuffle that determines which examples are held out. No epoch has this number.
 const HELD_OUT_STREAM: u64 = u64::MAX;
 
-/// A flow that was fitted, and how it went.
+/// A fitted flow and its report.
 #[derive(Debug, Clone)]
 pub struct Fitted<F: FitFlow> {
-    /// The flow with the best weights, outside of any graph, as it is evaluated, sampled and saved.
-    /// It can be fitted further.
+    /// The flow with the best weights, outside any graph, as it is evaluated, sampled and saved. It
+    /// can be fitted further.
     pub flow: F,
-    /// What was done.
+    /// The report of the fit.
     pub report: FitReport<F::Provenance>,
 }
 
 impl FitConfig {
     /// Fits a flow to data, of which a share is held out: [`FitConfig::held_out`].
     ///
-    /// An [`Uninit`](crate::Uninit) flow is initialised from data first; another goes on from its
-    /// weights. The flow may be on a device with autodiff or without. Batches are moved to its
-    /// device.
+    /// An [`Uninit`](crate::Uninit) flow is initialised from data first; an initialised flow
+    /// continues from its weights. The flow may be on a device with autodiff or without. Batches
+    /// are moved to its device.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -95,7 +95,7 @@ impl FitConfig {
     /// # Errors
     /// [`FitError::Config`] for a rule of [`FitConfig::validate`]; [`FitError::Data`] for data or
     /// weights that no flow can be fitted to; [`FitError::Flow`] for examples that the flow does
-    /// not take, or that are not finite; [`FitError::Train`] for a model that [`Trainer::new`]
+    /// not accept, or that are not finite; [`FitError::Train`] for a model that [`Trainer::new`]
     /// refuses; [`FitError::Broken`] for an update or an evaluation that fails, with the best
     /// weights so far.
     pub fn fit<S, T>(&self, flow: S, data: &T) -> Result<Fitted<S::Flow>, FitError<S::Flow>>
@@ -117,7 +117,7 @@ impl FitConfig {
         self.run(flow, part(train), part(held_out))
     }
 
-    /// [`FitConfig::fit`] with held-out data of its own: all of `data` is trained on.
+    /// [`FitConfig::fit`] with separate held-out data: all of `data` is trained on.
     ///
     /// # Errors
     /// As [`FitConfig::fit`].
@@ -169,7 +169,7 @@ impl FitConfig {
         Course { config: self, train, held_out, order, trainer, device, began }.run()
     }
 
-    /// The first places of the first epoch, those to initialise from.
+    /// The first places of the first epoch, for initialisation.
     fn first(&self, n: usize) -> Vec<usize> {
         let mut places = shuffled(n, self.seed, 0);
         places.truncate(self.batch_size.max(LEAST_START));
@@ -216,7 +216,7 @@ where
         let all_epochs = self.config.epochs.saturating_mul(per_epoch);
         let most = self.config.steps.map_or(all_epochs, |steps| steps.min(all_epochs));
         let shown = Shown::new(self.config.progress, most);
-        // The start is the first that is best, so that there is always something to return.
+        // The initial flow is the first best one, so there is always one to return.
         let mut best = self.evaluated(None)?;
         shown.held_out(best.report.held_out.mean());
         let mut losses = Vec::new();
@@ -256,7 +256,7 @@ where
         }
     }
 
-    /// One update; its loss, `None` if it was passed over.
+    /// One update. Returns its loss, or `None` if it was skipped.
     fn update(&mut self) -> Result<Option<f64>, TrainError> {
         let places = self.order.indices(self.trainer.step_count() as usize);
         let loss = self.train.loss::<F>(&places, &self.device);
@@ -264,7 +264,7 @@ where
         Ok((update.outcome == UpdateOutcome::Done).then_some(update.loss))
     }
 
-    /// The limit that was reached.
+    /// The limit that was reached, if any.
     fn limit(&self, step: u64, most: u64, all_epochs: u64) -> Option<FitEnd> {
         if step >= all_epochs {
             return Some(FitEnd::Epochs);
@@ -279,7 +279,7 @@ where
         late.then_some(FitEnd::Seconds)
     }
 
-    /// The average so far, with its held-out likelihood.
+    /// The current average, with its held-out likelihood.
     fn evaluated(&self, train_loss: Option<f64>) -> Result<Fitted<F>, FlowError> {
         let flow = self.trainer.average();
         let plain = self.device.clone().without_autodiff();
@@ -310,7 +310,7 @@ where
         self.order.steps_per_epoch() as u64
     }
 
-    /// The epoch that an update belongs to, from 1; 0 for the start.
+    /// The epoch that an update belongs to, from 1; 0 before the first update.
     fn epoch(&self, step: u64) -> u64 {
         step.div_ceil(self.per_epoch())
     }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a fit shows while it trains.
+/// What a fit shows during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
-    /// A bar on standard error, with the held-out likelihood so far. Nothing without the feature
-    /// `progress`, or where standard error is no terminal.
+    /// A bar on standard error, with the best held-out likelihood so far. Nothing without the
+    /// feature `progress`, or if standard error is not a terminal.
     Bar,
     /// Nothing.
     None,
@@ -22,7 +22,7 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn new(progress: Progress, steps: u64) -> Self {
         use indicatif::{ProgressBar, ProgressStyle};
-        // A bar on standard error hides itself where that is no terminal.
+        // A bar on standard error hides itself if that is not a terminal.
         let bar = match progress {
             Progress::Bar => ProgressBar::new(steps),
             Progress::None => ProgressBar::hidden(),

@@ -16,7 +16,7 @@ pub enum FitEnd {
     Steps,
     /// The limit of time was reached.
     Seconds,
-    /// The training broke off with an error.
+    /// The training failed with an error.
     Broken,
 }
 
@@ -37,18 +37,18 @@ impl Display for FitEnd {
 /// The likelihoods after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurvePoint {
-    /// Epochs begun so far; 0 before the first.
+    /// Number of epochs begun; 0 before the first.
     pub epoch: u64,
-    /// Updates so far.
+    /// Number of updates.
     pub step: u64,
-    /// Mean training loss over the updates since the point before, nats per example, of the weights
-    /// as they were then; `None` before the first update.
+    /// Mean training loss over the updates since the preceding point, in nats per example, of the
+    /// weights at that time; `None` before the first update.
     pub train_loss: Option<f64>,
-    /// Weighted mean of the held-out log-likelihoods, nats per example.
+    /// Weighted mean of the held-out log-likelihoods, in nats per example.
     pub held_out: f64,
 }
 
-/// Mean of log-likelihoods with its uncertainty and its provenance.
+/// Mean of log-likelihoods, with its uncertainty and its provenance.
 /// ```text
 /// mean             m = Σ w_i ln p_i / Σ w_i
 /// standard error   √(n/(n − 1) · Σ w_i² (ln p_i − m)²) / Σ w_i        with equal weights s/√n
@@ -77,12 +77,12 @@ impl<P: Provenance> MeanLikelihood<P> {
         Self { mean, standard_error, examples: nats.len(), dims, provenance }
     }
 
-    /// The mean, nats per example.
+    /// The mean, in nats per example.
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
-    /// Its standard error, nats per example; `None` with a single example.
+    /// Its standard error, in nats per example; `None` for a single example.
     pub fn standard_error(&self) -> Option<f64> {
         self.standard_error
     }
@@ -103,7 +103,7 @@ impl<P: Provenance> MeanLikelihood<P> {
     }
 }
 
-/// `-1.0123 ± 0.0045 nats per example (exact)`; of discrete data with bits/dim.
+/// `-1.0123 ± 0.0045 nats per example (exact)`; for discrete data with bits/dim.
 impl<P: Provenance> Display for MeanLikelihood<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         write!(f, "{:.4}", self.mean)?;
@@ -121,7 +121,7 @@ impl<P: Provenance> Display for MeanLikelihood<P> {
     }
 }
 
-/// What a fit did, and its result.
+/// The result of a fit, and how it was found.
 ///
 /// Its text is one paragraph:
 /// ```text
@@ -132,23 +132,23 @@ impl<P: Provenance> Display for MeanLikelihood<P> {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitReport<P> {
-    /// The held-out likelihood of the weights that were kept, the best of the curve. Because it was
-    /// selected for that, it is slightly higher than the likelihood of data that played no part in
-    /// the selection.
+    /// The held-out likelihood of the kept weights, the best of the curve. Because these weights
+    /// were selected by it, it is slightly higher than the likelihood of data that played no part
+    /// in the selection.
     pub held_out: MeanLikelihood<P>,
     /// One point before the first update, and one after each epoch.
     pub curve: Vec<CurvePoint>,
-    /// Updates after which the weights that were kept were those of the training.
+    /// Number of updates after which the kept weights were reached.
     pub best_step: u64,
     /// The epoch of that update.
     pub best_epoch: u64,
-    /// Updates.
+    /// Number of updates.
     pub steps: u64,
-    /// Epochs begun.
+    /// Number of epochs begun.
     pub epochs: u64,
-    /// Examples trained on, those of weight 0 not counted.
+    /// Number of training examples, without those of weight 0.
     pub examples: usize,
-    /// Seconds, from the start to the last evaluation.
+    /// Time in seconds, from the beginning to the last evaluation.
     pub seconds: f64,
     /// Why it ended.
     pub end: FitEnd,

@@ -14,8 +14,8 @@ use crate::train::gradient::scale;
 use crate::train::tied::{self, tie};
 use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, trained};
 
-/// A flow with the steps of burn's `Learner` on several devices: its update is that of one device
-/// that saw the joined batch.
+/// A flow with the steps of burn's `Learner` on several devices. Its update equals that of a single
+/// device with the joined batch.
 /// ```text
 /// worker i     g_i = gradient of the mean loss of its part of the batch,
 ///              with weights copied from the first device
@@ -23,27 +23,27 @@ use crate::train::{Ema, EmaDecay, TrainError, clip_global_norm, headroom, traine
 /// here         g ← g/n, clipped to a global norm; optimizer;
 ///              average ← average − (1 − d)·(average − weights)
 /// ```
-/// All of it happens once, on the first device, in `TrainStep::optimize`, which burn calls there:
-/// workers clip nothing, so that the clip is that of the joined gradient. The moving average is
-/// part of the module, so that burn's checkpointers write it and bring it back, and nothing in a
-/// checkpoint depends on the number of devices. Validation uses the average.
+/// All of this happens once, on the first device, in `TrainStep::optimize`, which burn calls there.
+/// Workers clip nothing, so the clip applies to the joined gradient. The moving average is part of
+/// the module: burn's checkpointers save and restore it, and nothing in a checkpoint depends on the
+/// number of devices. Validation uses the average.
 ///
-/// The parts must be equally large: give the training's loader to a
-/// [`ShardedLoader`](super::ShardedLoader). The model is started from data before it comes here,
-/// once, and every worker's copy is made from it.
+/// The parts must be equally large: wrap the training's loader in a
+/// [`ShardedLoader`](super::ShardedLoader). The model is initialised from data before it is passed
+/// in, once, and every worker's copy is made from it.
 ///
 /// | strategy of burn | `n_parts` |
 /// |---|---|
 /// | `ExecutionStrategy::single` | 1 |
 /// | `ExecutionStrategy::multi` on `n` devices | `n` |
 /// | `grads_accumulation(k)` | times `k` |
-/// | `ExecutionStrategy::ddp` with `ReduceOperation::Mean` | 1: the parts are averaged on the way back already |
+/// | `ExecutionStrategy::ddp` with `ReduceOperation::Mean` | 1: the parts are already averaged in the backward pass |
 ///
-/// Draws: a generator of burn's is global to a backend, and workers take from it in the order in
-/// which they happen to come. What is random within a step, such as dequantization noise, is
-/// therefore another in each run on several devices; order and augmentation of the data are not.
+/// Randomness: a generator of burn is global to a backend, and workers sample from it in an
+/// arbitrary order. Random values within a step, such as dequantization noise, therefore differ
+/// between runs on several devices; order and augmentation of the data do not.
 ///
-/// A part that is not finite stops the training and the update does not happen: see
+/// A part that is not finite stops the training, and the update does not happen: see
 /// [`MaximumLikelihood`].
 #[derive(Module, Debug)]
 pub struct DataParallel<M> {
@@ -51,7 +51,7 @@ pub struct DataParallel<M> {
     pub learned: MaximumLikelihood<M>,
     /// The flow with averaged weights, for evaluation and sampling.
     pub average: M,
-    /// Updates that went into the average, `[1]`.
+    /// Number of updates of the average, `[1]`.
     pub updates: Param<Tensor<1, Int>>,
     #[module(skip)]
     decay: EmaDecay,
@@ -62,11 +62,11 @@ pub struct DataParallel<M> {
 }
 
 impl<M: Likelihood> DataParallel<M> {
-    /// For updates whose gradient burn adds up from `n_parts` parts. The norm that `model` clips at
+    /// For updates whose gradient burn sums from `n_parts` parts. The norm at which `model` clips
     /// becomes that of the joined gradient.
     ///
     /// # Errors
-    /// [`TrainError::Config`] if there are none, or if `decay` is none;
+    /// [`TrainError::Config`] if `n_parts` is 0, or if `decay` is invalid;
     /// [`TrainError::NothingTrained`], [`TrainError::Clones`] and [`TrainError::Device`] as for
     /// [`Trainer::new`](crate::train::Trainer::new).
     pub fn new(
@@ -91,7 +91,7 @@ impl<M: Likelihood> DataParallel<M> {
         Ok(Self { learned, average, updates, decay, max_norm, n_parts })
     }
 
-    /// The update that a joined gradient makes, or why it makes none.
+    /// The model after an update with a joined gradient, or why there is no update.
     fn moved(
         &self,
         optimizer: &mut ModuleOptimizer,
@@ -139,8 +139,8 @@ impl<M: Likelihood> TrainStep for DataParallel<M> {
         })
     }
 
-    /// What burn would have each device do for some of the parameters, on the first device for all
-    /// of them: the clip needs them all.
+    /// burn would have each device update some of the parameters. Here the first device updates all
+    /// of them, because the clip needs them all.
     fn optimize_multi(
         self,
         optimizer: &mut ModuleOptimizer,

@@ -1,4 +1,5 @@
-//! A log of the metrics without a terminal: a line for each after every half of an epoch.
+//! A log of the metrics for output without a terminal: one line for each metric after every split
+//! of an epoch.
 
 use std::collections::HashMap;
 use std::fmt::Arguments;
@@ -12,28 +13,28 @@ use burn::train::renderer::{
     MetricsRendererTraining,
 };
 
-/// A renderer for where there is no terminal: a line for each metric after each half of an epoch,
-/// to the standard output.
+/// A renderer for output without a terminal. It writes one line for each metric after each split of
+/// an epoch (training, validation) to the standard output.
 ///
-/// burn's own prints the progress of every batch there, and no metric before the end. If the
-/// standard output is closed or full, the training goes on without it.
+/// burn's own renderer writes the progress of every batch there, and no metric before the end. If
+/// the standard output is closed or full, the training continues without it.
 #[derive(Debug, Default)]
 pub struct EpochLog {
     names: HashMap<MetricId, String>,
-    /// The metrics of the split in work, in the order in which they came.
+    /// The metrics of the current split, in the order of their arrival.
     latest: Vec<(MetricId, String)>,
     split: String,
     epoch: usize,
 }
 
-/// Prints a line, if the standard output takes it: `println!` would panic, and so end the training,
-/// if it is closed.
+/// Writes a line if the standard output accepts it. If it is closed, `println!` would panic and so
+/// end the training.
 fn line(text: Arguments<'_>) {
     let _ = writeln!(stdout().lock(), "{text}");
 }
 
 impl EpochLog {
-    /// A log that has seen nothing.
+    /// An empty log.
     pub fn new() -> Self {
         Self::default()
     }
@@ -51,7 +52,7 @@ impl EpochLog {
     fn print(&mut self) {
         for (id, text) in self.latest.drain(..) {
             let name = self.names.get(&id).map_or("metric", String::as_str);
-            // Of "epoch 1.0 - batch 0.9" the half that is about the epoch.
+            // Of "epoch 1.0 - batch 0.9" only the part about the epoch.
             let value =
                 text.split(" - batch").next().unwrap_or_default().trim_start_matches("epoch ");
             line(format_args!("epoch {} {}: {name} {value}", self.epoch, self.split));

@@ -8,11 +8,11 @@ use crate::flow::{Density, Flow};
 use crate::prior::Prior;
 use crate::train::{NegativeLogLikelihood, NonFinitePlace, Objective};
 
-/// A model whose log-likelihood, or a bound on it, can be differentiated: what
-/// [`MaximumLikelihood`](super::MaximumLikelihood) trains.
+/// A model whose log-likelihood, or a bound on it, can be differentiated.
+/// [`MaximumLikelihood`](super::MaximumLikelihood) trains it.
 pub trait Likelihood: Density + Module + ModuleDisplay {
-    /// The first place where the numbers of a batch are not finite. A bound draws fresh noise: what
-    /// only one draw met is not found.
+    /// The first place where the values of a batch are not finite. A bound samples new noise here,
+    /// so a fault that occurs only with the noise of the loss may not be found.
     fn fault(&self, data: Self::Data) -> Option<NonFinitePlace>;
 }
 

@@ -1,4 +1,4 @@
-//! The log-likelihood of a flow as a metric of burn: in bits per dimension or in nats.
+//! The log-likelihood of a flow as a metric of burn, in bits per dimension or in nats.
 
 use std::f64::consts::LN_2;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use burn::train::metric::{
 use super::step_likelihood::StepLikelihood;
 use crate::flow::likelihood::Provenance;
 
-/// In what a log-likelihood is counted.
+/// Unit of a log-likelihood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     BitsPerDim,
     Nats,
 }
 
-/// burn's metric for flows, whose name says how the likelihood was found:
+/// burn's metric for flows. Its name states how the likelihood was found:
 /// ```text
 /// bits per dim      −mean(ln p) / (D ln 2)          lower is better
 /// nats              mean(ln p), per example         higher is better
 /// ```
-/// Both are means over the examples, whatever the sizes of the batches. Batches of a training epoch
-/// are seen by the weights of their time, so its mean belongs to no single model.
+/// Both are means over the examples, whatever the sizes of the batches. The batches of a training
+/// epoch are evaluated with the weights of their time, so their mean belongs to no single model.
 ///
-/// The name is that of a file in the folder of the run, so it has no slash.
+/// The name becomes that of a file in the folder of the run, so it contains no slash.
 #[derive(Clone)]
 pub struct LikelihoodMetric<P> {
     name: Arc<String>,
@@ -53,7 +53,7 @@ impl<P: Provenance> LikelihoodMetric<P> {
         Self { name, unit, provenance, state: NumericMetricState::default() }
     }
 
-    /// burn's entry with every number in four decimals: its own format takes negative numbers for
+    /// burn's entry with every value in four decimals: its own format treats negative values as
     /// tiny ones.
     fn entry(&self, entry: SerializedEntry) -> SerializedEntry {
         let [epoch, batch] =
@@ -65,6 +65,8 @@ impl<P: Provenance> LikelihoodMetric<P> {
 impl<P: Provenance + Sync> Metric for LikelihoodMetric<P> {
     type Input = StepLikelihood<P>;
 
+    /// Adds the likelihoods of a batch.
+    ///
     /// # Panics
     /// If the likelihoods have another provenance, such as another number of importance samples.
     fn update(

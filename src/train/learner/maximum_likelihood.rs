@@ -17,27 +17,27 @@ use crate::train::tied::{self, tie};
 use crate::train::trained::{self, no_gradient};
 use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom};
 
-/// A flow with the steps of burn's `Learner`: it is fitted by maximum likelihood.
+/// A flow with the steps of burn's `Learner`, fitted by maximum likelihood.
 /// ```text
 /// loss       minus the mean log-likelihood of the batch, nats per example
 /// gradient   clipped to a global norm
 /// ```
-/// The optimizer is the caller's. Adam wants `with_epsilon(1e-8)`: burn's default of 1e-5 is larger
-/// than many gradients here.
+/// The caller chooses the optimizer. Use Adam with `with_epsilon(1e-8)`: burn's default of 1e-5 is
+/// larger than many gradients here.
 ///
-/// A loss, a gradient or new weights that are not finite (the optimizer's own state is not visible
-/// here), a model without trained parameters, and clones of a layer that differ: each leaves the
-/// weights unchanged and stops the training through the [`Interrupter`], which `SupervisedTraining`
-/// must be given: [`MaximumLikelihood::interrupter`]. Ask the model that comes back for its
-/// [`failure`](MaximumLikelihood::failure), which names the layer that a loss failed at.
-/// `LearningResult::interrupted` has it too, but burn-train 0.22.1's dashboard clears it, and
-/// `LearningResult::error` with it, when the training ends. With `grads_accumulation`, what was
-/// accumulated before the step that failed may still move the weights once: its gradients are
-/// finite, and none of the failed batch is among them. Each batch is clipped by itself then, not
-/// their sum.
+/// Each of the following leaves the weights unchanged and stops the training: a loss, a gradient or
+/// new weights that are not finite (the optimizer's own state is not visible here), a model without
+/// trained parameters, and clones of a layer that differ. The training is stopped through the
+/// [`Interrupter`] of [`MaximumLikelihood::interrupter`], which must be passed to
+/// `SupervisedTraining`. The [`failure`](MaximumLikelihood::failure) of the returned model gives
+/// the reason and names the layer at which a loss failed. `LearningResult::interrupted` has it too,
+/// but the dashboard of burn-train 0.22.1 clears it, and `LearningResult::error` with it, when the
+/// training ends. With `grads_accumulation`, the gradients accumulated before the failed step may
+/// still update the weights once: they are finite, and none of them is from the failed batch. In
+/// that case each batch is clipped separately, not their sum.
 ///
 /// # Panics
-/// A step, on a batch that is none of the model's: burn's steps have no errors.
+/// In a step, on a batch that does not fit the model: burn's steps have no errors.
 ///
 /// # Example
 /// A flow on the plane learns the scale of its data:
@@ -99,7 +99,7 @@ pub struct MaximumLikelihood<M> {
     stop: Stop,
 }
 
-/// What stops a training, and why it did. Clones of a model share it.
+/// What stops a training, and the reason. Clones of a model share it.
 #[derive(Clone)]
 struct Stop {
     interrupter: Interrupter,
@@ -108,7 +108,7 @@ struct Stop {
 
 impl Stop {
     fn reason(&self) -> MutexGuard<'_, Option<String>> {
-        // Whole at any time: a panic elsewhere does not make it wrong.
+        // Consistent at any time: a panic elsewhere does not invalidate it.
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,7 +126,7 @@ impl Debug for Stop {
 }
 
 impl<M: Likelihood> MaximumLikelihood<M> {
-    /// A started flow, its gradient clipped at a norm of 1 nat per example, which is Flow++'s.
+    /// An initialised flow, whose gradient is clipped at a norm of 1 nat per example, as in Flow++.
     pub fn new(model: M) -> Self {
         Self {
             model,
@@ -136,7 +136,7 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         }
     }
 
-    /// Clips the gradient at another norm; infinity: not at all.
+    /// Clips the gradient at another norm. With infinity, nothing is clipped.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] unless it is positive.
@@ -145,11 +145,12 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         Ok(Self { max_norm, ..self })
     }
 
-    /// Trains networks in another precision. The weights that the optimizer sees stay as they are.
+    /// Trains networks in another precision. The weights that the optimizer updates keep their
+    /// type.
     ///
     /// # Errors
     /// Those of [`Precision::validate`] and [`Precision::check`]; [`ConfigError::Choice`] for a
-    /// loss scale that changes, since nothing of burn's would save one.
+    /// dynamic loss scale, since nothing in burn would save it.
     pub fn with_precision(self, precision: Precision) -> Result<Self, TrainError> {
         precision.validate()?;
         precision.check(&self.model)?;
@@ -164,26 +165,27 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         Ok(Self { precision, ..self })
     }
 
-    /// The norm that the gradient is clipped at.
+    /// The norm at which the gradient is clipped.
     pub fn max_norm(&self) -> f64 {
         self.max_norm
     }
 
-    /// Stops the training for a reason.
+    /// Stops the training with a reason.
     pub(super) fn fail(&self, reason: &str) {
         self.stop.fail(format!("a step failed and changed nothing: {reason}"));
     }
 
-    /// What stops the training when a step fails: for `SupervisedTraining::with_interrupter`. It
-    /// forgets an earlier stop, since one training after another may be given the same model.
+    /// The interrupter that stops the training when a step fails, for
+    /// `SupervisedTraining::with_interrupter`. The call clears an earlier stop, since several
+    /// trainings can use the same model in succession.
     pub fn interrupter(&self) -> Interrupter {
         self.stop.interrupter.reset();
         *self.stop.reason() = None;
         self.stop.interrupter.clone()
     }
 
-    /// Why a step failed, if one did since [`MaximumLikelihood::interrupter`] was called: of this
-    /// model or of any of its clones, among which is the model that a training returns.
+    /// Why a step failed, if one has failed since [`MaximumLikelihood::interrupter`] was called: a
+    /// step of this model or of any of its clones, which include the model that a training returns.
     pub fn failure(&self) -> Option<String> {
         self.stop.reason().clone()
     }
@@ -242,7 +244,7 @@ impl<M: Likelihood> TrainStep for MaximumLikelihood<M> {
         let grads =
             self.gradients(&working, nats.clone().mean().neg(), data).unwrap_or_else(|reason| {
                 self.fail(&reason);
-                // A parameter without a gradient is left alone.
+                // A parameter without a gradient is not changed.
                 GradientsParams::new()
             });
         TrainOutput { grads, item: StepLikelihood::new(nats, model.dims(), model.provenance()) }

@@ -2,10 +2,9 @@
 //! device strategies.
 //!
 //! [`Trainer`](super::Trainer) is the crate's own way to train, with averaged weights, one file for
-//! a whole run and exact resumption. This module is for those who train everything else by burn's
-//! `SupervisedTraining`:
+//! a whole run and exact resumption. This module is for users of burn's `SupervisedTraining`:
 //!
-//! | burn asks for | here |
+//! | burn requires | here |
 //! |---|---|
 //! | a model with a `TrainStep` and an `InferenceStep` | [`MaximumLikelihood`] of any [`Likelihood`]: [`Flow`](crate::Flow) |
 //! | the output of a step | [`StepLikelihood`] |
@@ -13,24 +12,24 @@
 //! | data loaders | [`Loader`](crate::data::Loader), or burn's with [`ImageBatcher`](crate::data::ImageBatcher) |
 //! | several devices | [`DataParallel`], with a [`ShardedLoader`] |
 //! | noise that does not depend on what ran before | [`SeededLoader`] |
-//! | a renderer where there is no terminal | [`EpochLog`] |
+//! | a renderer without a terminal | [`EpochLog`] |
 //!
 //! # Resuming
 //!
-//! burn's checkpointers save model, optimizer and learning rate after an epoch; lazy parameters,
+//! burn's checkpointers save model, optimizer and learning rate after an epoch. Lazy parameters,
 //! boxes and frozen permutations are all in the model's record. `SupervisedTraining::checkpoint(k)`
-//! goes on after epoch `k` with a model that was made by
-//! [`without_data`](crate::Uninit::without_data), bit for bit as if it had not stopped, provided
-//! that the loaders start at epoch `k` too:
+//! continues after epoch `k` with a model that was made by
+//! [`without_data`](crate::Uninit::without_data). The result equals that of an uninterrupted
+//! training bit for bit, provided that the loaders start at epoch `k` too:
 //! [`Loader::starting_at_epoch`](crate::data::Loader::starting_at_epoch) and
-//! [`SeededLoader::training`]. What burn-train 0.22.1 does not bring back:
+//! [`SeededLoader::training`]. burn-train 0.22.1 does not restore:
 //!
 //! * the order of burn's own `DataLoader`, whose generator starts again with the process;
 //! * the best value so far of `MetricEarlyStoppingStrategy`: the first epoch after a resume counts
 //!   as the best;
 //! * anything within an epoch.
 //!
-//! A checkpoint that does not fit is a panic of burn's, and a checkpoint is three files without a
+//! burn panics on a checkpoint that does not fit. A checkpoint consists of three files without a
 //! checksum.
 
 mod data_parallel;

@@ -1,4 +1,4 @@
-//! A loader that seeds the device before each batch, so that the noise of a step follows from its
+//! A loader that seeds the device for each batch, so that the noise of a step follows from its
 //! seed.
 
 use std::sync::Arc;
@@ -12,31 +12,30 @@ use crate::data::{DataError, next_epoch};
 use crate::random::Seeded;
 use crate::train::{Purpose, StepSeed};
 
-/// Any of burn's loaders, which seeds the device before it hands out a batch: the noise of a step
+/// Wraps any of burn's loaders and seeds the device before it returns a batch. The noise of a step
 /// then follows from the seed and the step, and not from what ran before.
 ///
-/// Training draws fresh noise in each epoch. Evaluation draws the same in every epoch, so that two
-/// epochs differ by their weights alone.
+/// Training samples new noise in each epoch. Evaluation samples the same noise in every epoch, so
+/// two epochs differ only by their weights.
 ///
 /// The loader controls the device's generator from `iter()` until the iterator is dropped, which
-/// burn does at the end of an epoch. What is drawn in between (by a metric or a batcher) also
-/// follows from seed and step. Afterwards the device's stream continues in a way that depends only
-/// on its state before the epoch, as after a [`Seeded`] scope.
+/// burn does at the end of an epoch. Random values sampled in between (by a metric or a batcher)
+/// also follow from seed and step. Afterwards the device's stream continues in a way that depends
+/// only on its state before the epoch, as after a [`Seeded`] scope.
 ///
-/// The generator of a device is global to the process, so this serves one device: the workers of a
-/// strategy with several would disturb each other.
+/// The generator of a device is global to the process, so this loader serves a single device: the
+/// workers of a strategy with several devices would affect each other.
 pub struct SeededLoader<O> {
     loader: Arc<dyn DataLoader<O>>,
     seeds: StepSeed,
     purpose: Purpose,
     device: Device,
-    /// The epoch that the next `iter()` gives.
+    /// The epoch of the next `iter()`.
     epoch: AtomicUsize,
 }
 
 impl<O> SeededLoader<O> {
-    /// For the training of the run with the seed `run`, whose next `iter()` is the epoch with the
-    /// number `epoch`, from 0.
+    /// For the training of the run with the seed `run`. The next `iter()` is epoch `epoch`, from 0.
     pub fn training(loader: Arc<dyn DataLoader<O>>, run: u64, epoch: usize) -> Self {
         Self::new(loader, StepSeed::new(run), Purpose::Training, Device::default(), epoch)
     }
@@ -65,7 +64,7 @@ impl<O> SeededLoader<O> {
 impl<O: Send + 'static> DataLoader<O> for SeededLoader<O> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
         let epoch = next_epoch(&self.epoch);
-        // A number of its own for each step of each epoch: no epoch has 2^32 steps.
+        // Each step of each epoch has its own number: no epoch has 2^32 steps.
         let first = if self.purpose == Purpose::Training {
             (epoch as u64).checked_mul(1 << 32)
         } else {
@@ -121,7 +120,7 @@ impl<O> Iterator for SeededEpoch<'_, O> {
             return None;
         }
         let batch = self.batches.next()?;
-        // Behind the batch, which may draw too.
+        // After the batch, which may sample random values too.
         self.loader.device.seed(self.loader.seeds.seed(self.step, self.loader.purpose));
         self.step += 1;
         Some(batch)

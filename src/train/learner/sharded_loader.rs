@@ -1,4 +1,4 @@
-//! A loader that cuts each batch into one part for each device.
+//! A loader that divides each batch into one part for each device.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::data::DataError;
 
-/// A batch that can be cut along its first axis.
+/// A batch that can be divided along its first axis.
 pub trait Shard: Send + Sized + 'static {
-    /// Examples in it.
+    /// Number of its examples.
     fn n_examples(&self) -> usize;
 
     /// Some of its examples, in their order.
@@ -38,21 +38,21 @@ impl<const D: usize> Shard for Tensor<D, Int> {
     }
 }
 
-/// Any of burn's loaders, for a training on `n` devices whose steps see the batches that one device
-/// would have seen.
+/// Wraps any of burn's loaders for training on `n` devices. Its steps use the batches that a single
+/// device would use.
 /// ```text
 /// batch of a step      examples 0 .. B                 the same for every number of devices
 /// device i             examples iB/n .. (i+1)B/n
 /// ```
-/// burn cuts the data set into `n` ranges and gives each device its own, so that the batches, and
-/// with them the run, depend on the number of devices. This loader takes burn's ranges for what
-/// they are meant to be, the numbers of the devices, and cuts the batches instead.
+/// burn divides the data set into `n` ranges and gives each device its own, so the batches, and
+/// with them the run, depend on the number of devices. This loader uses burn's ranges only as the
+/// numbers of the devices, and divides the batches instead.
 ///
-/// Batches must be divisible by `n`: [`DataError::UnequalParts`] ends the training otherwise.
+/// Batches must be divisible by `n`: otherwise [`DataError::UnequalParts`] ends the training.
 /// `Pass::Shuffled` has no smaller last batch.
 ///
-/// Every device's loader reads whole batches and drops what is not its own: for images that are
-/// decoded in memory that costs next to nothing beside a step.
+/// Every device's loader reads whole batches and drops the other parts. For images that are decoded
+/// in memory this cost is negligible beside a step.
 ///
 /// # Example
 /// ```
@@ -78,7 +78,7 @@ impl<const D: usize> Shard for Tensor<D, Int> {
 pub struct ShardedLoader<O> {
     loader: Arc<dyn DataLoader<O>>,
     n_parts: usize,
-    /// Which part of each batch; `None`: all of it.
+    /// Which part of each batch; `None`: the whole batch.
     part: Option<usize>,
 }
 
@@ -86,7 +86,7 @@ impl<O> ShardedLoader<O> {
     /// For `n_parts` devices.
     ///
     /// # Errors
-    /// [`DataError::Parts`] if there are none, or more than there are examples in an epoch.
+    /// [`DataError::Parts`] if `n_parts` is 0 or exceeds the number of examples in an epoch.
     pub fn new(loader: Arc<dyn DataLoader<O>>, n_parts: usize) -> Result<Self, DataError> {
         let n_items = loader.num_items();
         if n_parts == 0 || n_parts > n_items {
@@ -111,10 +111,11 @@ impl<O: Shard> DataLoader<O> for ShardedLoader<O> {
         Arc::new(Self { loader, n_parts: self.n_parts, part: self.part })
     }
 
-    /// The part of every batch that belongs to the device for which burn cuts out this range.
+    /// The part of every batch that belongs to the device for which burn selects this range.
     ///
     /// # Panics
-    /// If the range is not one of `n_parts` equal ones: the training has another number of devices.
+    /// If the range is not one of `n_parts` equal ranges: the training has another number of
+    /// devices.
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
         let (all, n) = (self.num_items(), self.n_parts);
         let length = all / n;

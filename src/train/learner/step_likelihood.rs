@@ -1,4 +1,4 @@
-//! What a training or validation step hands to the metrics.
+//! The output of a training or validation step for the metrics.
 
 use burn::tensor::{ExecutionError, Tensor};
 use burn::train::ItemLazy;
@@ -6,7 +6,8 @@ use burn::train::metric::{Adaptor, LossInput};
 
 use crate::flow::likelihood::Provenance;
 
-/// What a step tells the metrics: the log-likelihood of each example of a batch, without its graph.
+/// The output of a step for the metrics: the log-likelihood of each example of a batch, without its
+/// graph.
 #[derive(Clone, Debug)]
 pub struct StepLikelihood<P> {
     nats: Tensor<1>,
@@ -15,8 +16,8 @@ pub struct StepLikelihood<P> {
 }
 
 impl<P: Provenance> StepLikelihood<P> {
-    /// Likelihoods `[batch]` in nats of examples of `dims` numbers. The graph is cut off, so that
-    /// it can be freed while the metrics are still at work.
+    /// Likelihoods `[batch]` in nats, of examples of `dims` elements. They are detached from the
+    /// graph, so it can be freed while the metrics are still computed.
     pub(super) fn new(nats: Tensor<1>, dims: usize, provenance: P) -> Self {
         Self { nats: nats.inner(), dims, provenance }
     }
@@ -26,7 +27,7 @@ impl<P: Provenance> StepLikelihood<P> {
         self.nats.clone()
     }
 
-    /// Numbers per example.
+    /// Number of elements of an example.
     pub fn dims(&self) -> usize {
         self.dims
     }
@@ -50,8 +51,8 @@ impl<P: Provenance> Adaptor<StepLikelihood<P>> for StepLikelihood<P> {
     }
 }
 
-/// The loss, minus the log-likelihood in nats, of each example: burn's `LossMetric` weights batches
-/// by their size then.
+/// The loss of each example, minus the log-likelihood in nats. burn's `LossMetric` then weights
+/// batches by their size.
 impl<P: Provenance> Adaptor<LossInput> for StepLikelihood<P> {
     fn adapt(&self) -> LossInput {
         LossInput::new(self.nats.clone().neg())

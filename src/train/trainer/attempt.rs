@@ -1,10 +1,10 @@
-//! One try of an update on a batch in parts, and a second one where the inverses may be to blame.
+//! One attempt of an update on a batch in parts, and a second one if the inverses may be at fault.
 //!
 //! Under [`GradientMemory::Reversible`] the drift guard compares the inputs of a few layers. An
-//! inverse between two of them may give numbers that are not finite, and so a gradient that is not,
-//! although the model's own is. Such a gradient is therefore found once more with every rebuilt
-//! input compared: layers whose inverses failed are recomputed from then on, and only a gradient
-//! that is still not finite is the model's.
+//! inverse between two of them may produce values that are not finite, and so a gradient that is
+//! not finite, although the model's own gradient is. Such a gradient is therefore computed once
+//! more with every rebuilt input compared. Layers whose inverses failed are recomputed from then
+//! on, and only a gradient that is still not finite is attributed to the model.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -15,8 +15,8 @@ use crate::train::batch_gradient::BatchGradient;
 use crate::train::{Objective, StepSeed, TrainError, Update};
 
 impl<M: Module> Trainer<M> {
-    /// An update that is done, or an error and nothing changed, with the number of the part that
-    /// failed.
+    /// Makes the update, or returns an error, with the index of the part that failed, and changes
+    /// nothing.
     pub(super) fn attempt<O: Objective<M>>(
         &mut self,
         device: &Device,
@@ -26,7 +26,7 @@ impl<M: Module> Trainer<M> {
         let first = self.try_once(device, model, parts, false);
         let rebuilds = matches!(self.config.gradient_memory, GradientMemory::Reversible { .. });
         match first {
-            // A loss scale that is too large explains it, too, and is made smaller first.
+            // A loss scale that is too large may be the cause too, and is reduced first.
             Err((_, TrainError::NonFiniteGradient { .. }))
                 if rebuilds && self.smaller_scale().is_none() =>
             {

@@ -1,4 +1,4 @@
-//! Trainer: one update after another, each whole or not at all.
+//! Trainer: makes one update after another, each completely or not at all.
 //! ```text
 //! loss       nats per example, mean over the batch
 //! gradient   clipped to a global norm, of the loss in nats or in bits/dim
@@ -6,18 +6,19 @@
 //! average    exponential moving average of the weights, for evaluation and sampling
 //! ```
 //! A loss or gradient that is not finite never reaches the weights, and an update that would make
-//! weights, average or moments not finite is not applied; [`NonFinite`] decides what happens
+//! weights, average or moments not finite is not applied. [`NonFinite`] determines what happens
 //! instead.
 //!
-//! # Going on
-//! Weights, average, moments and the number of the update are all that an update depends on beside
-//! its batch: its noise, its rate and (with [`Batches`](crate::data::Batches)) its batch follow
-//! from the number. A run that is killed and resumed from a checkpoint is therefore the run that
-//! never stopped, bit for bit on a CPU.
+//! # Resuming
+//! Besides its batch, an update depends only on weights, average, moments and the number of the
+//! update, and, where they are used, on the drift guard and the loss scale. Its noise, its rate and
+//! (with [`Batches`](crate::data::Batches)) its batch follow from the number. All of these are in a
+//! checkpoint. A run that is killed and resumed from a checkpoint is therefore equal to an
+//! uninterrupted run, bit for bit on a CPU.
 //!
 //! # Reference
-//! Ho et al. 2019's code: clips the gradient of the loss in nats, which is `D ln 2` times that in
-//! bits/dim, so that the clip is active at nearly every step.
+//! The code of Ho et al. 2019 clips the gradient of the loss in nats, which is `D ln 2` times that
+//! in bits/dim, so the clip is active at nearly every step.
 
 mod attempt;
 mod saved;
@@ -39,7 +40,7 @@ use super::{
 use crate::bijector::replay::{DriftGuard, GradientMemory};
 use crate::random::Seeded;
 
-/// What an update changes.
+/// The state that an update changes.
 #[derive(Clone)]
 struct State<M: Module> {
     model: M,
@@ -69,7 +70,7 @@ impl<M: Module> State<M> {
 #[derive(Clone)]
 pub struct Trainer<M: Module> {
     state: State<M>,
-    /// What [`NonFinite::Restore`] goes back to.
+    /// The state that [`NonFinite::Restore`] restores.
     good: Option<State<M>>,
     config: TrainerConfig,
     /// Whether a parameter occurs at several places.
@@ -80,11 +81,11 @@ pub struct Trainer<M: Module> {
 }
 
 impl<M: Module> Trainer<M> {
-    /// Starts the training of a model, after its data-dependent start. A parameter that occurs at
-    /// several places, such as that of a cloned layer, is trained as one.
+    /// Begins the training of an initialised model. A parameter that occurs at several places, such
+    /// as that of a cloned layer, is trained as one.
     ///
     /// # Errors
-    /// If [`TrainerConfig::validate`] is one; [`TrainError::UnsupportedPrecision`];
+    /// Those of [`TrainerConfig::validate`]; [`TrainError::UnsupportedPrecision`];
     /// [`TrainError::NothingTrained`] if all parameters are frozen; [`TrainError::Clones`] for
     /// clones of a layer that differ; [`TrainError::Device`].
     pub fn new(model: M, config: TrainerConfig) -> Result<Self, TrainError> {
@@ -112,7 +113,7 @@ impl<M: Module> Trainer<M> {
         self.state.average.model()
     }
 
-    /// Updates so far, those that were passed over among them.
+    /// Number of updates so far, including skipped ones.
     pub fn step_count(&self) -> u64 {
         self.step
     }
@@ -122,31 +123,31 @@ impl<M: Module> Trainer<M> {
         &self.config
     }
 
-    /// What is known of the model's inverses, under [`GradientMemory::Reversible`] and after the
-    /// first update: which layers are recomputed.
+    /// The state of the drift guard, under [`GradientMemory::Reversible`] and after the first
+    /// update: which layers are recomputed.
     pub fn guard(&self) -> Option<&DriftGuard> {
         self.state.guard.as_ref()
     }
 
-    /// One update: the gradient of `loss`, clipped, moves the weights, and the average follows
+    /// One update: the clipped gradient of `loss` updates the weights, and the average follows
     /// them.
     ///
-    /// `loss` gives the mean loss of a batch in nats per example, `[1]`; `device`, the one of its
-    /// tensors, is seeded for this update first, so that the noise of `loss` depends on
+    /// `loss` computes the mean loss of a batch in nats per example, `[1]`. `device`, the device of
+    /// its tensors, is seeded for this update first, so the noise of `loss` depends on
     /// [`TrainerConfig::seed`] and [`Trainer::step_count`] and not on what ran before. For the same
-    /// reason choose the batch by the step count: a resumed run then sees the same batches as an
+    /// reason choose the batch by the step count: a resumed run then uses the same batches as an
     /// uninterrupted one.
     ///
     /// After the update, successful or not, the device's stream continues in a way that depends
     /// only on its state before the update, as after a [`Seeded`] scope.
     ///
-    /// [`Trainer::update_on`] names the layer that a loss failed at, which a closure cannot, and
-    /// knows policies other than [`GradientMemory::Store`].
+    /// [`Trainer::update_on`] names the layer at which a loss failed, which is not possible for a
+    /// closure, and supports policies other than [`GradientMemory::Store`].
     ///
     /// # Errors
-    /// [`TrainError::LossShape`] unless the loss is one number. [`TrainError::NoGraph`],
-    /// [`TrainError::NothingTrained`], [`TrainError::Device`], [`TrainError::NotWalkable`] under
-    /// other policies than [`GradientMemory::Store`], and under [`NonFinite::Stop`]
+    /// [`TrainError::LossShape`] unless the loss is a single value; [`TrainError::NoGraph`];
+    /// [`TrainError::NothingTrained`]; [`TrainError::Device`]; [`TrainError::NotWalkable`] under
+    /// other policies than [`GradientMemory::Store`]. Under [`NonFinite::Stop`] also
     /// [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
     /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The
     /// trainer is then as it was before.
@@ -170,12 +171,12 @@ impl<M: Module> Trainer<M> {
         self.settle(attempt)
     }
 
-    /// [`Trainer::update`] on a loss that can be searched: a loss that is not finite is an error
-    /// that names the first layer, in the order of forward, whose output is not finite, and a
-    /// gradient one that names the first layer on the way back that makes it so.
+    /// [`Trainer::update`] with a loss that can be searched. The error of a loss that is not finite
+    /// names the first layer, in the order of `forward`, whose output is not finite. The error of
+    /// such a gradient names the first layer in the backward pass at which it is not finite.
     ///
-    /// Under a policy other than [`GradientMemory::Store`] the loss is walked, and the search meets
-    /// the same noise but other dropout masks.
+    /// Under a policy other than [`GradientMemory::Store`] the loss is computed by a walk, and the
+    /// search uses the same noise but other dropout masks.
     ///
     /// # Errors
     /// As [`Trainer::update`]; [`TrainError::Batch`] if the batch does not fit the model;
@@ -189,13 +190,13 @@ impl<M: Module> Trainer<M> {
         self.update_on_parts(device, std::slice::from_ref(objective))
     }
 
-    /// [`Trainer::update_on`] on a batch in parts, of which only one is in work at a time: its loss
-    /// and gradient are those of the whole batch, the mean over all examples. Each part draws noise
-    /// of its own, the first that of a whole batch.
+    /// [`Trainer::update_on`] on a batch in parts, of which only one is processed at a time. Loss
+    /// and gradient are those of the whole batch, the mean over all examples. Each part samples its
+    /// own noise, the first part that of a whole batch.
     ///
     /// # Errors
     /// As [`Trainer::update_on`], [`TrainError::NoBatch`], and [`TrainError::NoExamples`] for a
-    /// part without any.
+    /// part without examples.
     pub fn update_on_parts<O: Objective<M>>(
         &mut self,
         device: &Device,
@@ -212,7 +213,7 @@ impl<M: Module> Trainer<M> {
                     self.pass(device, seeds.part(*index as u64), &mut None).seed();
                     *fault = parts[*index].fault(model);
                 }
-                // Of the sum over all parts.
+                // The gradient is the sum over all parts.
                 TrainError::NonFiniteGradient { fault, .. } if self.smaller_scale().is_none() => {
                     *fault = parts.iter().enumerate().find_map(|(index, part)| {
                         self.pass(device, seeds.part(index as u64), &mut None).seed();
@@ -225,7 +226,7 @@ impl<M: Module> Trainer<M> {
         self.settle(attempt.map_err(|(_, error)| error))
     }
 
-    /// How the next update finds its gradient.
+    /// How the next update computes its gradient.
     fn pass<'a>(
         &self,
         device: &'a Device,
@@ -236,36 +237,36 @@ impl<M: Module> Trainer<M> {
         Pass { device, seeds, step: self.step, gradient_memory, loss_scale, guard, in_doubt: false }
     }
 
-    /// The model in the types that an update computes in.
+    /// The model in the types in which an update computes.
     fn working_copy(&self) -> M {
         self.config.precision.working_copy(&self.state.model)
     }
 
-    /// The gradient of a working copy as that of the model.
+    /// Converts the gradient of a working copy to that of the model.
     fn master(&self, found: BatchGradient) -> BatchGradient {
         let (precision, model) = (self.config.precision, &self.state.model);
         let gradients = precision.master_gradients(found.gradients, model, self.loss_scale());
         BatchGradient { gradients, ..found }
     }
 
-    /// The next loss scale, if that may be why a gradient is not finite.
+    /// The next loss scale, if the present one may be why a gradient is not finite.
     fn smaller_scale(&self) -> Option<ScaleState> {
         self.scale?.overflowed(self.config.precision.loss_scale()?)
     }
 
-    /// The factor on the loss.
+    /// The factor of the loss.
     fn loss_scale(&self) -> f64 {
         self.scale.map_or(1.0, ScaleState::factor)
     }
 
-    /// The rate of the next update.
+    /// The learning rate of the next update.
     fn learning_rate(&self) -> f64 {
         let step = self.step + 1;
         let warm_up = WarmUp { peak: self.config.learning_rate, steps: self.config.warm_up };
         warm_up.lr(step) * self.config.schedule.factor(step)
     }
 
-    /// An update that is done, or an error and nothing changed.
+    /// Makes the update, or returns an error and changes nothing.
     fn apply(
         &mut self,
         found: BatchGradient,
@@ -280,7 +281,7 @@ impl<M: Module> Trainer<M> {
         let (learning_rate, precision, loss_scale) =
             (self.learning_rate(), self.config.precision, self.loss_scale());
         let (tied, state) = (self.tied, &mut self.state);
-        // A bound near the largest number stays one.
+        // A bound near the largest value remains finite.
         let max_norm = (self.config.max_norm * nats_per_unit).min(f64::MAX);
         let (gradients, norm) =
             clip_global_norm(gradients, &state.model, max_norm).map_err(|error| match error {
@@ -328,7 +329,7 @@ impl<M: Module> Trainer<M> {
         })
     }
 
-    /// Lets the policy decide about an update that failed.
+    /// Applies the policy to an update that failed.
     fn settle(&mut self, attempt: Result<Update, TrainError>) -> Result<Update, TrainError> {
         let error = match attempt {
             Err(error) if error.is_non_finite() => error,
@@ -386,7 +387,7 @@ impl<M: Module> Trainer<M> {
     }
 
     /// Tells the trainer that its present state is in a saved checkpoint: [`NonFinite::Restore`]
-    /// goes back there and counts anew. Needless after [`Trainer::save`]; to be called when a
+    /// returns to it and counts anew. It is not needed after [`Trainer::save`]. Call it when a
     /// [`Trainer::checkpoint`] was saved by other means, such as
     /// [`Checkpoints::save`](crate::train::Checkpoints::save), and not if that failed.
     pub fn mark_saved(&mut self) {
@@ -397,7 +398,7 @@ impl<M: Module> Trainer<M> {
         }
     }
 
-    /// Goes on under another policy, which begins to count here.
+    /// Continues under another policy, which begins to count here.
     pub fn with_non_finite(mut self, policy: NonFinite) -> Self {
         self.config.non_finite = policy;
         (self.failures, self.good) = (0, None);
@@ -405,8 +406,8 @@ impl<M: Module> Trainer<M> {
         self
     }
 
-    /// Goes on under another policy of the backward pass. What was known of the model's inverses is
-    /// forgotten.
+    /// Continues under another policy of the backward pass. The state of the drift guard is
+    /// discarded.
     ///
     /// # Errors
     /// [`TrainError::Config`].
@@ -423,7 +424,7 @@ impl<M: Module> Trainer<M> {
         Ok(self)
     }
 
-    /// Goes on at another learning rate (the peak, which warm-up and schedule scale).
+    /// Continues at another learning rate (the peak, which warm-up and schedule scale).
     ///
     /// # Errors
     /// [`TrainError::Config`].
@@ -433,7 +434,7 @@ impl<M: Module> Trainer<M> {
         Ok(self)
     }
 
-    /// Goes on in another precision, with a new loss scale.
+    /// Continues in another precision, with a new loss scale.
     ///
     /// # Errors
     /// Those of [`Precision::validate`] and [`Precision::check`].

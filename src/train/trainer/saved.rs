@@ -1,4 +1,4 @@
-//! A trainer's checkpoint: what it writes, and how it goes on from there.
+//! The checkpoint of a trainer: what it contains, and how a run continues from it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,26 +16,26 @@ use crate::train::loss_scale::ScaleState;
 use crate::train::weights::first_not_finite;
 use crate::train::{Checkpoint, CheckpointError, Ema, NonFinite, TrainerConfig, tied, trained};
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Progress {
-    /// Updates, those that were passed over among them.
+    /// Number of updates, including skipped ones.
     step: u64,
-    /// Updates that went into the average.
+    /// Number of updates of the average.
     averaged: u64,
-    /// Updates passed over since the last good one, or under [`NonFinite::Restore`] since the last
-    /// checkpoint.
+    /// Number of updates skipped since the last good one, or under [`NonFinite::Restore`] since the
+    /// last checkpoint.
     failures: u64,
-    /// What is known of the model's inverses. Absent in checkpoints of older versions.
+    /// State of the drift guard. Absent in checkpoints of older versions.
     #[serde(default)]
     guard: Option<DriftGuard>,
-    /// In float16. Absent in checkpoints of older versions.
+    /// Loss scale, in float16. Absent in checkpoints of older versions.
     #[serde(default)]
     scale: Option<ScaleState>,
 }
 
 impl Progress {
-    /// Why this is no progress of a run with this configuration; `None` if it is.
+    /// Why this is not the progress of a run with this configuration, or `None` if it is.
     fn fault(&self, config: &TrainerConfig) -> Option<String> {
         let Self { step, averaged, failures, guard, scale } = self;
         if *step > MOST_UPDATES {
@@ -71,8 +71,8 @@ const PROGRESS: &str = "progress";
 
 impl<M: Module> Trainer<M> {
     /// Model, average, optimizer and progress, with the caller's metadata, whose keys must not be
-    /// `trainer` or `progress`. Sections of the caller's own can be added before it is saved; after
-    /// that, call [`Trainer::mark_saved`].
+    /// `trainer` or `progress`. The caller can add sections before saving it; after saving, call
+    /// [`Trainer::mark_saved`].
     ///
     /// # Errors
     /// [`CheckpointError::ReservedKey`]; [`CheckpointError::NonFiniteWeights`], under every policy;
@@ -89,7 +89,7 @@ impl<M: Module> Trainer<M> {
             |key, result: serde_json::Result<String>| result.map_err(|error| malformed(key, error));
         metadata.insert(TRAINER.into(), json(TRAINER, serde_json::to_string(&self.config))?);
         let State { model, average, optimizer, guard, .. } = &self.state;
-        // A run that restores starts its count at each checkpoint, and so at this one.
+        // A run that restores begins its count at each checkpoint, and so at this one.
         let failures =
             if let NonFinite::Restore { .. } = self.config.non_finite { 0 } else { self.failures };
         let (averaged, guard) = (average.updates(), guard.clone());
@@ -113,6 +113,9 @@ impl<M: Module> Trainer<M> {
 
     /// Writes [`Trainer::checkpoint`] to one file, which is whole or absent.
     /// [`Checkpoints`](crate::train::Checkpoints) keeps several.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::checkpoint`], and [`CheckpointError::Write`].
     pub fn save(
         &mut self,
         path: impl AsRef<Path>,
@@ -123,14 +126,14 @@ impl<M: Module> Trainer<M> {
         Ok(())
     }
 
-    /// Resumes from a checkpoint. `model` gives the architecture, on the device to train on.
-    /// Parameters that were frozen are frozen again.
+    /// Resumes from a checkpoint. `model` defines the architecture and is on the device to train
+    /// on. Parameters that were frozen are frozen again.
     ///
     /// # Errors
     /// If the checkpoint was not saved by a trainer, or has another architecture;
-    /// [`CheckpointError::Metadata`] if its configuration or its progress is not that of a run;
+    /// [`CheckpointError::Metadata`] if its configuration or its progress is invalid;
     /// [`CheckpointError::Optimizer`] and [`CheckpointError::OptimizerState`] if the state of the
-    /// optimizer is not that of the model; [`CheckpointError::NonFiniteWeights`];
+    /// optimizer does not fit the model; [`CheckpointError::NonFiniteWeights`];
     /// [`CheckpointError::Training`] for a model that [`Trainer::new`] refuses.
     pub fn resume(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
@@ -145,10 +148,10 @@ impl<M: Module> Trainer<M> {
             return Err(malformed(PROGRESS, fault));
         }
         let Progress { step, averaged, failures, guard, scale } = progress;
-        // A file that was written before there were scales begins with a new one.
+        // A file written before there were loss scales begins with a new one.
         let scale = scale.or_else(|| config.precision.loss_scale().map(ScaleState::new));
-        // The model first, since this fills its lazy parameters: no random values are made that the
-        // file replaces.
+        // The model first, since this fills its lazy parameters: no random values are generated
+        // that the file would replace.
         let model = checkpoint.resume(MODEL, model)?;
         let average = checkpoint.resume(AVERAGE, model.valid())?;
         config.precision.check(&model).map_err(|error| malformed(TRAINER, error))?;
@@ -177,11 +180,11 @@ impl<M: Module> Trainer<M> {
         Ok(trainer)
     }
 
-    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` gives
+    /// The averaged weights of a trainer's checkpoint, for evaluation and sampling. `model` defines
     /// the architecture.
     ///
     /// # Errors
-    /// If the checkpoint is not a trainer's, or not of this architecture.
+    /// If the checkpoint was not saved by a trainer, or has another architecture.
     pub fn load_average(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<M, CheckpointError> {
         Ok(model.load_section(checkpoint, AVERAGE)?.valid())
     }
