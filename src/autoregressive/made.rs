@@ -25,10 +25,6 @@
 //! The weights of the hidden layers are uniform within `±1/√fan_in`. The weights of the last layer
 //! are 0, and its bias holds the law's initial parameters ([`NetSite::theta_init`]).
 //!
-//! # Start
-//! Hidden layers start uniform within `±1/√fan_in`. The weights of the last layer start at 0, its
-//! bias at the law's start ([`NetSite::theta_init`]).
-//!
 //! # Records
 //! The order and the degrees that follow from it are integer parameters, saved with the weights. A
 //! loaded network therefore uses the saved order, also if it was built with another.

@@ -1,7 +1,7 @@
 //! Leaky ReLU: negative elements have a different slope.
 //! ```text
 //! forward   z = x if x ≥ 0, a·x if x < 0   inverse   x = z if z ≥ 0, z/a if z < 0
-//! log_det   n·ln a                         n negative numbers of the example
+//! log_det   n·ln a                         n negative elements of the example
 //! ```
 //! Between linear layers it makes piecewise linear flows. Their densities jump where an input is 0,
 //! and the log-determinant has no gradient with respect to `x`.

@@ -1,7 +1,7 @@
 //! One fixed scale and one fixed shift for all elements: a change of units.
 //! ```text
 //! forward   z = a·x + b                    inverse   x = (z − b)/a
-//! log_det   D·ln|a|                        D numbers per example
+//! log_det   D·ln|a|                        D elements per example
 //! ```
 //! `a = 1`, `b = −1/2` maps pixels in [0, 1] to [−1/2, 1/2]. Nothing is trained.
 //! [`crate::PositionNorm`] has a trained scale and shift for each element, [`crate::ActNorm`] for

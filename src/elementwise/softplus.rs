@@ -3,8 +3,8 @@
 //! forward   z = ln(1 + exp(x))             inverse   x = ln(exp(z) − 1)
 //! log_det   Σ ln σ(x) = −Σ ln(1 + exp(−x))
 //! ```
-//! [`crate::Invert`] of it maps positive data to the real line. [`crate::Exp`] does so too, but its
-//! tails spread.
+//! [`crate::Invert`] of it maps positive data to the real line. `Invert` of [`crate::Exp`] does so
+//! too, but its tails spread.
 //!
 //! # Numerics
 //! Nothing overflows. Below `x = −ln 64` the forward map is the series `z = u − u²/2 + … + u⁹/9`

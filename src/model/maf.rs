@@ -47,7 +47,7 @@ use crate::prior::StandardNormal;
 use crate::reshape::order::Order;
 use crate::tensor::limit::product;
 
-/// The model: the layers of [`MafConfig`] in front of a standard normal prior.
+/// The model: the layers of [`MafConfig`], followed by a standard normal prior.
 pub type Maf<C = ()> = Flow<Vec<MafStep>, StandardNormal, 2, C>;
 
 /// One autoregressive layer and the layers that precede it.

@@ -54,7 +54,7 @@ use crate::prior::StandardNormal;
 use crate::reshape::Swap;
 use crate::tensor::limit::product;
 
-/// The model: the layers of [`RealNvpConfig`] in front of a standard normal prior.
+/// The model: the layers of [`RealNvpConfig`], followed by a standard normal prior.
 pub type RealNvp<C = ()> = Flow<Vec<RealNvpStep>, StandardNormal, 2, C>;
 
 /// One coupling, the layers that precede it, and a swap.

@@ -1,8 +1,8 @@
 //! Cells: the floating-point values of [0, 1) that belong to each level, in the type of the flow.
 //! ```text
 //! start(x) = fl(x·fl(1/M))                     fl: rounding to the type; increasing in x
-//! cell(x)  = [start(x), start(x + 1))          the numbers of the type in it
-//! place    y = fl(fl(x + u)·fl(1/M)); if that is start(x + 1), the number before it
+//! cell(x)  = [start(x), start(x + 1))          the values of the type in it
+//! place    y = fl(fl(x + u)·fl(1/M)); if that is start(x + 1), the value before it
 //! level    the x with y in cell(x)             ⌊M·y⌋, compared with the starts of its cell and of
 //!                                              the next
 //! ```

@@ -1,7 +1,7 @@
 //! Loss scale: a factor that keeps float16 gradients in their range.
 //! ```text
 //! gradient      ∇(s·loss) in float16, then / s in float32
-//! overflow      a gradient that is not finite: s ← s/2, the update is passed over
+//! overflow      a gradient that is not finite: s ← s/2, the update is skipped
 //! growth        after n good updates without one: s ← 2s
 //! ```
 //! Every factor is a power of two, so multiplying and dividing by it rounds nothing. If a scale of

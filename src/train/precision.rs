@@ -2,12 +2,12 @@
 //! float32.
 //! ```text
 //! master      float32: weights, moments, average; what a checkpoint holds
-//! working     a copy for one update, weights of networks in the half type: W₁₆ = round(W)
+//! working     a copy for one update, network weights in half precision: W₁₆ = round(W)
 //! gradient    of the working copy, cast to float32; the master moves by it
 //! ```
-//! | in the half type | in float32 |
+//! | in half precision | in float32 |
 //! |---|---|
-//! | weights, biases, activations of a network, position embeddings | data, latents, log-determinants, the law, the prior, the loss; theta, once the last layer has rounded it |
+//! | weights, biases, activations of a network, positional embeddings | data, latents, log-determinants, the law, the prior, the loss; theta, once the last layer has rounded it |
 //! | convolutions and matrix products | layer norms, softmax with its two products, lengths of weight normalisation, Glow's scales |
 //! | gradients between the layers of a network | gradients between the layers of the flow; sums, clip, optimizer |
 //!

@@ -6,9 +6,9 @@
 //! log_det   Σ ln|det ∂level_i|
 //! inverse   ε from z, then h_i = level_i⁻¹(h_i+1, ε_i) from the deepest level up
 //! ```
-//! A level is any bijector of images that keeps the shape or squeezes it, `(Squeeze, Vec<Step>)`
-//! say; all levels are of one type. Two levels with one squeeze each, an image of one channel and
-//! 4x4 pixels:
+//! A level is any bijector of images that keeps the shape or squeezes it, for example
+//! `(Squeeze, Vec<Step>)`. All levels have the same type. An example with two levels of one squeeze
+//! each, and an image of one channel and 4x4 pixels:
 //!
 //! ```text
 //! x [1, 4, 4] ─ level 0 ─ [4, 2, 2] ┬─ channels 0, 1 ─ level 1 ─ [8, 1, 1]  = ε_1 (the deepest)

@@ -5,8 +5,8 @@
 //!   dequantization    y = (x + u)/M,  u uniform                                          a bound
 //!   centre            y − ½
 //!   scales            squeeze -> steps (norm, channel mixing, coupling) -> half of the channels
-//!                     leaves, with a prior given the half that goes on; the deepest scale has a
-//!                     prior of its own, given the class if there is one
+//!                     is factored out, with a prior given the other half; the deepest scale has
+//!                     its own prior, given the class if there is one
 //!   prior             standard normal, of all latents
 //! ```
 //! | preset | image | scales, steps | filters | coupling | parameters |

@@ -4,7 +4,7 @@
 //! file       safetensors, little-endian, readable by every safetensors library
 //! tensor     "<section>.<path of the parameter>"      a module
 //!            "<section>"                              bytes (u8), such as an optimizer's state
-//! metadata   what the caller gave, and
+//! metadata   the caller's entries, and
 //!            flowkit.format     layout version
 //!            flowkit.sections   JSON: for a module its architecture, the numbers of its
 //!                               parameters, and which are frozen
