@@ -25,7 +25,8 @@
 //!
 //! let device = Device::flex();
 //! let x = Tensor::<2>::random([64, 3], Distribution::Normal(5.0, 2.0), &device);
-//! let flow = Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 3], &device)?.initialize(x.clone())?;
+//! let flow = Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 3], &device)?;
+//! let flow = flow.initialize(x.clone())?;
 //! assert_eq!(flow.evaluate(x)?.nats().len(), 64);
 //! let samples = flow.sample(16)?;
 //! assert_eq!(samples.dims(), [16, 3]);

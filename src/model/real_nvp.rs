@@ -33,7 +33,8 @@
 //!
 //! // Given one of two classes, one-hot.
 //! let classes = Tensor::<2>::eye(2, &device);
-//! let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 3], &classes, &device)?.without_data();
+//! let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 3], &classes, &device)?;
+//! let flow = flow.without_data();
 //! let one_of_each = flow.given(&classes).sample(2)?;
 //! assert_eq!(one_of_each.dims(), [2, 3]);
 //! # Ok::<(), flowkit::Error>(())
