@@ -85,6 +85,9 @@
 //! | `train` | burn's `Learner` for flows: steps, metrics, checkpoints, early stopping |
 //! | `tui` | the dashboard of the `Learner` in the terminal |
 
+#[macro_use]
+mod config;
+
 pub mod any_layer;
 pub mod autoregressive;
 pub mod bijector;

@@ -18,7 +18,6 @@
 //! norm over the channels of a position couples no examples and needs no statistics, so densities
 //! do not depend on the batch.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::Tensor;
@@ -31,22 +30,20 @@ use super::{
 use crate::error::ConfigError;
 use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 
-/// Configuration of [`ConvResNet`].
-#[derive(Config, Debug)]
-pub struct ConvResNetConfig {
-    /// Number of filters `F`, at least 2: the norm of a single channel is a constant.
-    #[config(default = 64)]
-    pub n_filters: usize,
-    /// Number of blocks. A network with a condition needs at least one, since the condition enters
-    /// through the blocks.
-    #[config(default = 4)]
-    pub n_blocks: usize,
-    /// Nonlinearity.
-    #[config(default = "Activation::Relu")]
-    pub activation: Activation,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
+config! {
+    /// Configuration of [`ConvResNet`].
+    #[derive(Debug)]
+    pub struct ConvResNetConfig {
+        /// Number of filters `F`, at least 2: the norm of a single channel is a constant.
+        pub n_filters: usize = 64,
+        /// Number of blocks. A network with a condition needs at least one, since the condition
+        /// enters through the blocks.
+        pub n_blocks: usize = 4,
+        /// Nonlinearity.
+        pub activation: Activation = Activation::Relu,
+        /// Probability that an activation is dropped in training.
+        pub dropout: f64 = 0.0,
+    }
 }
 
 impl NetConfig<4> for ConvResNetConfig {

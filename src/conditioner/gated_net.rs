@@ -22,7 +22,6 @@
 //! Ho et al. 2019 §3.3; layers and initialisation of the released code. Difference: networks
 //! without mixing have no `p`; the code makes one and does not use it.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -45,23 +44,22 @@ pub enum OutputActivation {
     ConcatElu,
 }
 
-/// Configuration of [`GatedNet`].
-#[derive(Config, Debug)]
-pub struct GatedNetConfig {
-    /// Number of filters `F`.
-    pub n_filters: usize,
-    /// Number of blocks. A network with a condition needs at least one, since the condition enters
-    /// through the blocks.
-    pub n_blocks: usize,
-    /// How positions are mixed. `None`: not at all; the blocks have convolutions only.
-    #[config(default = "Some(Mixing::Attention { heads: 4 })")]
-    pub mixing: Option<Mixing>,
-    /// The activation that precedes the last convolution.
-    #[config(default = "OutputActivation::None")]
-    pub output_activation: OutputActivation,
-    /// Dropout, initialisation and weights of the convolutions.
-    #[config(default = "ConvStyle::default()")]
-    pub style: ConvStyle,
+config! {
+    /// Configuration of [`GatedNet`].
+    #[derive(Debug)]
+    pub struct GatedNetConfig {
+        /// Number of filters `F`.
+        pub n_filters: usize,
+        /// Number of blocks. A network with a condition needs at least one, since the condition
+        /// enters through the blocks.
+        pub n_blocks: usize,
+        /// How positions are mixed. `None`: not at all; the blocks have convolutions only.
+        pub mixing: Option<Mixing> = Some(Mixing::Attention { heads: 4 }),
+        /// The activation that precedes the last convolution.
+        pub output_activation: OutputActivation = OutputActivation::None,
+        /// Dropout, initialisation and weights of the convolutions.
+        pub style: ConvStyle = ConvStyle::default(),
+    }
 }
 
 impl NetConfig<4> for GatedNetConfig {

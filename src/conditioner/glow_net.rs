@@ -18,7 +18,6 @@
 //! # Reference
 //! Kingma & Dhariwal 2018 §3.3; layers and initialisation of the released code.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
@@ -37,12 +36,13 @@ use crate::tensor::dtype::cast;
 use crate::tensor::limit::{product, sum};
 use crate::tensor::parameter;
 
-/// Configuration of [`GlowNet`].
-#[derive(Config, Debug)]
-pub struct GlowNetConfig {
-    /// Number of filters `F`.
-    #[config(default = 512)]
-    pub n_filters: usize,
+config! {
+    /// Configuration of [`GlowNet`].
+    #[derive(Debug)]
+    pub struct GlowNetConfig {
+        /// Number of filters `F`.
+        pub n_filters: usize = 512,
+    }
 }
 
 impl NetConfig<4> for GlowNetConfig {

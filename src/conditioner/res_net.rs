@@ -15,7 +15,6 @@
 //! Durkan et al. 2019 (neural spline flows), §5 and its code: the same block with the gate and the
 //! 1e-3. Difference: theirs may use batch normalisation.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::Tensor;
@@ -29,21 +28,19 @@ use crate::tensor::limit::{MOST_REPEATS, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::smooth::sigmoid;
 
-/// Configuration of [`ResNet`].
-#[derive(Config, Debug)]
-pub struct ResNetConfig {
-    /// Width `F` of the blocks.
-    #[config(default = 64)]
-    pub d_hidden: usize,
-    /// Number of blocks.
-    #[config(default = 2)]
-    pub n_blocks: usize,
-    /// Nonlinearity.
-    #[config(default = "Activation::Silu")]
-    pub activation: Activation,
-    /// Probability that an activation is dropped in training.
-    #[config(default = 0.0)]
-    pub dropout: f64,
+config! {
+    /// Configuration of [`ResNet`].
+    #[derive(Debug)]
+    pub struct ResNetConfig {
+        /// Width `F` of the blocks.
+        pub d_hidden: usize = 64,
+        /// Number of blocks.
+        pub n_blocks: usize = 2,
+        /// Nonlinearity.
+        pub activation: Activation = Activation::Silu,
+        /// Probability that an activation is dropped in training.
+        pub dropout: f64 = 0.0,
+    }
 }
 
 impl NetConfig<2> for ResNetConfig {

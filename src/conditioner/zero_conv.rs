@@ -19,7 +19,6 @@
 //! # Reference
 //! `conv2d_zeros` of the code of Kingma & Dhariwal 2018.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::Tensor;
 
@@ -32,9 +31,11 @@ use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::tensor::dtype::{self, cast};
 use crate::tensor::limit::{product, sum};
 
-/// Configuration of [`ZeroConv`], which has no settings.
-#[derive(Config, Debug, PartialEq)]
-pub struct ZeroConvConfig {}
+config! {
+    /// Configuration of [`ZeroConv`], which has no settings.
+    #[derive(Debug, PartialEq)]
+    pub struct ZeroConvConfig {}
+}
 
 impl NetConfig<4> for ZeroConvConfig {
     type Net = ZeroConv;

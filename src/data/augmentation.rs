@@ -26,6 +26,7 @@ const AUGMENTATION: u64 = u64::from_le_bytes(*b"augment\0");
 /// fractions of a pixel and interpolate; here shifts are whole pixels. Ho et al. 2019 flip CIFAR-10
 /// left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Augmentation {
     /// Mirrors an image, left to right, with probability 1/2.

@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use burn::config::Config;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress, batcher::Batcher};
 use burn::data::dataset::{Dataset, DatasetError, transform::PartialDataset};
 use burn::tensor::Device;
@@ -19,24 +18,22 @@ use super::{
 /// faster.
 const MOST_AHEAD: usize = 1024;
 
-/// Configuration of a [`Loader`].
-#[derive(Config, Debug, PartialEq)]
-pub struct LoaderConfig {
-    /// Number of images in a batch.
-    pub batch_size: usize,
-    /// Which images each step returns.
-    #[config(default = "Pass::Shuffled")]
-    pub pass: Pass,
-    /// The seed, which with the step determines the order and the augmentation.
-    #[config(default = 0)]
-    pub seed: u64,
-    /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with 0
-    /// each batch is read when it is requested. It does not affect batches or errors.
-    #[config(default = 2)]
-    pub prefetch: usize,
-    /// Random changes of the images, in this order.
-    #[config(default = "Vec::new()")]
-    pub augmentations: Vec<Augmentation>,
+config! {
+    /// Configuration of a [`Loader`].
+    #[derive(Debug, PartialEq)]
+    pub struct LoaderConfig {
+        /// Number of images in a batch.
+        pub batch_size: usize,
+        /// Which images each step returns.
+        pub pass: Pass = Pass::Shuffled,
+        /// The seed, which with the step determines the order and the augmentation.
+        pub seed: u64 = 0,
+        /// Number of batches that a thread reads ahead, at most one epoch's and at most 1024; with
+        /// 0 each batch is read when it is requested. It does not affect batches or errors.
+        pub prefetch: usize = 2,
+        /// Random changes of the images, in this order.
+        pub augmentations: Vec<Augmentation> = Vec::new(),
+    }
 }
 
 impl LoaderConfig {

@@ -27,7 +27,6 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -36,12 +35,13 @@ use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 
-/// Configuration of [`LeakyRelu`].
-#[derive(Config, Debug)]
-pub struct LeakyReluConfig {
-    /// Slope `a` of negative elements, in [1e-6, 1e6].
-    #[config(default = 0.01)]
-    pub negative_slope: f64,
+config! {
+    /// Configuration of [`LeakyRelu`].
+    #[derive(Debug)]
+    pub struct LeakyReluConfig {
+        /// Slope `a` of negative elements, in [1e-6, 1e6].
+        pub negative_slope: f64 = 0.01,
+    }
 }
 
 impl LeakyReluConfig {

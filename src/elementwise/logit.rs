@@ -23,7 +23,6 @@
 
 use std::f64::consts::LN_2;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -34,12 +33,13 @@ use crate::error::{ConfigError, ShapeError};
 use crate::tensor::per_example::sum_event;
 use crate::tensor::smooth::{logit_of_difference, sigmoid, tanh};
 
-/// Configuration of [`Logit`].
-#[derive(Config, Debug)]
-pub struct LogitConfig {
-    /// Margin `α` at both ends, in `[0, 0.499]`: at 1/2 all data would map to one point.
-    #[config(default = 0.05)]
-    pub margin: f64,
+config! {
+    /// Configuration of [`Logit`].
+    #[derive(Debug)]
+    pub struct LogitConfig {
+        /// Margin `α` at both ends, in `[0, 0.499]`: at 1/2 all data would map to one point.
+        pub margin: f64 = 0.05,
+    }
 }
 
 impl LogitConfig {

@@ -66,11 +66,17 @@ use crate::tensor::per_example::{flatten, sum_event};
 
 /// Configuration of [`Elementwise`], with that of its law.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ElementwiseConfig<L> {
     /// The law.
     pub law: L,
     /// Standard deviation of the noise that is added to the law's initial parameters.
+    #[serde(default = "default_noise")]
     pub noise: f64,
+}
+
+fn default_noise() -> f64 {
+    0.1
 }
 
 impl<L: Debug + Serialize + DeserializeOwned> Config for ElementwiseConfig<L> {}
@@ -78,7 +84,7 @@ impl<L: Debug + Serialize + DeserializeOwned> Config for ElementwiseConfig<L> {}
 impl<L> ElementwiseConfig<L> {
     /// A layer of this law, with a noise of 0.1.
     pub fn new(law: L) -> Self {
-        Self { law, noise: 0.1 }
+        Self { law, noise: default_noise() }
     }
 
     /// Sets [`ElementwiseConfig::noise`].

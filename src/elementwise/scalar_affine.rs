@@ -26,7 +26,6 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -34,13 +33,15 @@ use crate::bijector::{Bijector, LayerConfig, Leaf, Plan, ShapeMap, Site};
 use crate::context::Context;
 use crate::error::{ConfigError, ShapeError};
 
-/// Configuration of [`ScalarAffine`].
-#[derive(Config, Debug)]
-pub struct ScalarAffineConfig {
-    /// Scale `a`, not 0.
-    pub scale: f64,
-    /// Shift `b`.
-    pub shift: f64,
+config! {
+    /// Configuration of [`ScalarAffine`].
+    #[derive(Debug)]
+    pub struct ScalarAffineConfig {
+        /// Scale `a`, not 0.
+        pub scale: f64,
+        /// Shift `b`.
+        pub shift: f64,
+    }
 }
 
 impl ScalarAffineConfig {

@@ -24,7 +24,6 @@
 
 use std::ops::Range;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -32,11 +31,13 @@ use super::{AffineForm, Law, LawConfig};
 use crate::error::ConfigError;
 use crate::kernel::affine_coupling;
 
-/// Configuration of [`Affine`].
-#[derive(Config, Debug)]
-pub struct AffineConfig {
-    /// How scale and shift act.
-    pub form: AffineForm,
+config! {
+    /// Configuration of [`Affine`].
+    #[derive(Debug)]
+    pub struct AffineConfig {
+        /// How scale and shift act.
+        pub form: AffineForm,
+    }
 }
 
 impl AffineConfig {

@@ -37,7 +37,6 @@
 
 use std::f64::consts::PI;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -46,18 +45,18 @@ use super::{Law, LawConfig, LogisticMixture, Solution};
 use crate::error::ConfigError;
 use crate::kernel::mixture_logistic;
 
-/// Configuration of [`MixLogCdf`].
-#[derive(Config, Debug)]
-pub struct MixLogCdfConfig {
-    /// Number of components `K` of the mixture.
-    pub n_components: usize,
-    /// Smallest log-scale.
-    #[config(default = -7.0)]
-    pub min_log_scale: f64,
-    /// Upper bound of the log-scales, in `[max(2, min_log_scale), 80]`. It acts smoothly on
-    /// log-scales above `max_log_scale − 2`. `None`: no bound, as in the paper.
-    #[config(default = "Some(7.0)")]
-    pub max_log_scale: Option<f64>,
+config! {
+    /// Configuration of [`MixLogCdf`].
+    #[derive(Debug)]
+    pub struct MixLogCdfConfig {
+        /// Number of components `K` of the mixture.
+        pub n_components: usize,
+        /// Smallest log-scale.
+        pub min_log_scale: f64 = -7.0,
+        /// Upper bound of the log-scales, in `[max(2, min_log_scale), 80]`. It acts smoothly on
+        /// log-scales above `max_log_scale − 2`. `None`: no bound, as in the paper.
+        pub max_log_scale: Option<f64> = Some(7.0),
+    }
 }
 
 impl MixLogCdfConfig {

@@ -54,7 +54,6 @@
 //! assert!(spline.inverse(z, theta).into_scalar::<f32>().abs() < 1e-6);
 //! ```
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
@@ -62,23 +61,21 @@ use super::{Law, LawConfig};
 use crate::error::ConfigError;
 use crate::tensor::smooth::softplus;
 
-/// Configuration of [`RationalQuadraticSpline`].
-#[derive(Config, Debug)]
-pub struct RationalQuadraticSplineConfig {
-    /// Number of bins `K`, at least 2.
-    pub n_bins: usize,
-    /// `B`: the spline acts within ±B.
-    #[config(default = 3.0)]
-    pub bound: f64,
-    /// Smallest width of a bin, as a share of the total width.
-    #[config(default = 1e-3)]
-    pub min_width: f64,
-    /// Smallest height of a bin, as a share of the total height.
-    #[config(default = 1e-3)]
-    pub min_height: f64,
-    /// Smallest slope at a knot.
-    #[config(default = 1e-3)]
-    pub min_slope: f64,
+config! {
+    /// Configuration of [`RationalQuadraticSpline`].
+    #[derive(Debug)]
+    pub struct RationalQuadraticSplineConfig {
+        /// Number of bins `K`, at least 2.
+        pub n_bins: usize,
+        /// `B`: the spline acts within ±B.
+        pub bound: f64 = 3.0,
+        /// Smallest width of a bin, as a share of the total width.
+        pub min_width: f64 = 1e-3,
+        /// Smallest height of a bin, as a share of the total height.
+        pub min_height: f64 = 1e-3,
+        /// Smallest slope at a knot.
+        pub min_slope: f64 = 1e-3,
+    }
 }
 
 impl RationalQuadraticSplineConfig {

@@ -29,7 +29,6 @@
 //! of small scale also gets variance 1. In the released code 1e-6 serves constant channels, for
 //! which there is a separate rule here.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::Tensor;
 
@@ -43,19 +42,18 @@ use crate::tensor::limit::product;
 use crate::tensor::moments::Moments;
 use crate::tensor::parameter;
 
-/// Configuration of [`ActNorm`].
-#[derive(Config, Debug)]
-pub struct ActNormConfig {
-    /// Factor `f` of the trained log-scale.
-    #[config(default = 1.0)]
-    pub log_scale_factor: f64,
-    /// How a channel that is constant in the batch is initialised.
-    #[config(default = "ConstantChannel::Bounded")]
-    pub constant: ConstantChannel,
-    /// Deviation up to which a channel counts as constant, in the unit of the data. At 0, a channel
-    /// counts as constant only if it is constant up to rounding.
-    #[config(default = 0.0)]
-    pub least_deviation: f64,
+config! {
+    /// Configuration of [`ActNorm`].
+    #[derive(Debug)]
+    pub struct ActNormConfig {
+        /// Factor `f` of the trained log-scale.
+        pub log_scale_factor: f64 = 1.0,
+        /// How a channel that is constant in the batch is initialised.
+        pub constant: ConstantChannel = ConstantChannel::Bounded,
+        /// Deviation up to which a channel counts as constant, in the unit of the data. At 0, a
+        /// channel counts as constant only if it is constant up to rounding.
+        pub least_deviation: f64 = 0.0,
+    }
 }
 
 impl ActNormConfig {

@@ -29,7 +29,6 @@
 
 use std::iter::repeat_with;
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use chacha20::ChaCha8Rng;
@@ -45,6 +44,7 @@ use crate::tensor::parameter;
 
 /// How the matrices are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum MatrixInit {
     /// The identity with noise added.
     NearIdentity {
@@ -82,15 +82,15 @@ impl MatrixInit {
     }
 }
 
-/// Configuration of [`ChannelMatrix`].
-#[derive(Config, Debug)]
-pub struct ChannelMatrixConfig {
-    /// Number of groups. Channels are mixed only within their group.
-    #[config(default = 1)]
-    pub n_groups: usize,
-    /// How the matrices are initialised.
-    #[config(default = "MatrixInit::NearIdentity { noise: 0.001 }")]
-    pub start: MatrixInit,
+config! {
+    /// Configuration of [`ChannelMatrix`].
+    #[derive(Debug)]
+    pub struct ChannelMatrixConfig {
+        /// Number of groups. Channels are mixed only within their group.
+        pub n_groups: usize = 1,
+        /// How the matrices are initialised.
+        pub start: MatrixInit = MatrixInit::NearIdentity { noise: 0.001 },
+    }
 }
 
 impl ChannelMatrixConfig {

@@ -66,7 +66,6 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
-use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Int, Tensor, TensorData};
 use nalgebra::DMatrix;
@@ -83,6 +82,7 @@ use crate::tensor::smooth::tanh;
 
 /// How the condition number of the matrix is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Conditioning {
     /// It is not limited: the published form.
     Free,
@@ -108,12 +108,13 @@ impl Conditioning {
     }
 }
 
-/// Configuration of [`Conv1x1`].
-#[derive(Config, Debug)]
-pub struct Conv1x1Config {
-    /// How the condition number of the matrix is limited.
-    #[config(default = "Conditioning::Free")]
-    pub conditioning: Conditioning,
+config! {
+    /// Configuration of [`Conv1x1`].
+    #[derive(Debug)]
+    pub struct Conv1x1Config {
+        /// How the condition number of the matrix is limited.
+        pub conditioning: Conditioning = Conditioning::Free,
+    }
 }
 
 impl Conv1x1Config {

@@ -50,7 +50,6 @@
 //! assert_eq!(layer.inverse(z, &()).to_data(), x.to_data());
 //! ```
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -66,11 +65,13 @@ use crate::tensor::per_example::zero_log_det;
 /// which multiplies gradients, is a finite f32.
 const SHORTEST: f64 = 1e-30;
 
-/// Configuration of [`Householder`].
-#[derive(Config, Debug)]
-pub struct HouseholderConfig {
-    /// Number of reflections `n`, at most one for each channel.
-    pub n_reflections: usize,
+config! {
+    /// Configuration of [`Householder`].
+    #[derive(Debug)]
+    pub struct HouseholderConfig {
+        /// Number of reflections `n`, at most one for each channel.
+        pub n_reflections: usize,
+    }
 }
 
 impl HouseholderConfig {

@@ -27,7 +27,6 @@
 //! Differs: the released code trains `exp(g)` itself and clamps it at 1e-10, where the gradient
 //! vanishes; a log-scale needs no clamp. Its `v` is 1e-8.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::Tensor;
 
@@ -40,19 +39,18 @@ use crate::tensor::limit::product;
 use crate::tensor::moments::{Moments, on_device};
 use crate::tensor::parameter;
 
-/// Configuration of [`PositionNorm`].
-#[derive(Config, Debug)]
-pub struct PositionNormConfig {
-    /// Constant `v` that is added to the variance at initialisation.
-    #[config(default = 1e-8)]
-    pub variance_floor: f64,
-    /// How an element that is constant in the batch is initialised.
-    #[config(default = "ConstantChannel::Bounded")]
-    pub constant: ConstantChannel,
-    /// Deviation up to which an element counts as constant, in the unit of the data. At 0, an
-    /// element counts as constant only if it is constant up to rounding.
-    #[config(default = 0.0)]
-    pub least_deviation: f64,
+config! {
+    /// Configuration of [`PositionNorm`].
+    #[derive(Debug)]
+    pub struct PositionNormConfig {
+        /// Constant `v` that is added to the variance at initialisation.
+        pub variance_floor: f64 = 1e-8,
+        /// How an element that is constant in the batch is initialised.
+        pub constant: ConstantChannel = ConstantChannel::Bounded,
+        /// Deviation up to which an element counts as constant, in the unit of the data. At 0, an
+        /// element counts as constant only if it is constant up to rounding.
+        pub least_deviation: f64 = 0.0,
+    }
 }
 
 impl PositionNormConfig {

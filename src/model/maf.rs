@@ -33,8 +33,6 @@
 //! # Ok::<(), flowkit::Error>(())
 //! ```
 
-use burn::config::Config;
-
 use super::between::{Between, BetweenConfig, BetweenLayers};
 use crate::autoregressive::{Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig};
 use crate::bijector::{LayerConfig, Plan, Site};
@@ -54,29 +52,26 @@ pub type Maf<C = ()> = Flow<Vec<MafStep>, StandardNormal, 2, C>;
 /// One autoregressive layer and the layers that precede it.
 pub type MafStep = (BetweenLayers, MaskedAutoregressive<AnyLaw, Made>);
 
-/// Configuration of the layers of [`Maf`].
-///
-/// A vector of a single element needs a nonlinear law or a condition: with affine layers, the model
-/// would only be a normal distribution.
-#[derive(Config, Debug)]
-pub struct MafConfig {
-    /// Number of autoregressive layers.
-    pub n_layers: usize,
-    /// Width of each hidden layer of the networks.
-    #[config(default = "vec![64, 64]")]
-    pub hidden: Vec<usize>,
-    /// Nonlinearity of the networks.
-    #[config(default = "Activation::Silu")]
-    pub activation: Activation,
-    /// Law of the layers.
-    #[config(default = "AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential))")]
-    pub law: AnyLawConfig,
-    /// The layers that precede every autoregressive layer.
-    #[config(default = "Between::Norm")]
-    pub between: Between,
-    /// What the norms do with a channel that is constant in the batch at initialisation.
-    #[config(default = "ConstantChannel::Bounded")]
-    pub constant: ConstantChannel,
+config! {
+    /// Configuration of the layers of [`Maf`].
+    ///
+    /// A vector of a single element needs a nonlinear law or a condition: with affine layers, the
+    /// model would only be a normal distribution.
+    #[derive(Debug)]
+    pub struct MafConfig {
+        /// Number of autoregressive layers.
+        pub n_layers: usize,
+        /// Width of each hidden layer of the networks.
+        pub hidden: Vec<usize> = vec![64, 64],
+        /// Nonlinearity of the networks.
+        pub activation: Activation = Activation::Silu,
+        /// Law of the layers.
+        pub law: AnyLawConfig = AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential)),
+        /// The layers that precede every autoregressive layer.
+        pub between: Between = Between::Norm,
+        /// What the norms do with a channel that is constant in the batch at initialisation.
+        pub constant: ConstantChannel = ConstantChannel::Bounded,
+    }
 }
 
 /// Configuration of one autoregressive layer and the layers that precede it.

@@ -40,8 +40,6 @@
 //! # Ok::<(), flowkit::Error>(())
 //! ```
 
-use burn::config::Config;
-
 use super::between::{Between, BetweenConfig, BetweenLayers};
 use crate::bijector::{LayerConfig, Plan, Site};
 use crate::conditioner::{Activation, Mlp, MlpConfig};
@@ -61,26 +59,23 @@ pub type RealNvp<C = ()> = Flow<Vec<RealNvpStep>, StandardNormal, 2, C>;
 /// One coupling, the layers that precede it, and a swap.
 pub type RealNvpStep = (BetweenLayers, Coupling<AnyLaw, Mlp>, Swap);
 
-/// Configuration of the layers of [`RealNvp`], for vectors of at least 2 elements.
-#[derive(Config, Debug)]
-pub struct RealNvpConfig {
-    /// Number of couplings.
-    pub n_couplings: usize,
-    /// Width of each hidden layer of the networks.
-    #[config(default = "vec![64, 64]")]
-    pub hidden: Vec<usize>,
-    /// Nonlinearity of the networks.
-    #[config(default = "Activation::Silu")]
-    pub activation: Activation,
-    /// Law of the couplings.
-    #[config(default = "AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential))")]
-    pub law: AnyLawConfig,
-    /// The layers that precede every coupling.
-    #[config(default = "Between::Norm")]
-    pub between: Between,
-    /// What the norms do with a channel that is constant in the batch at initialisation.
-    #[config(default = "ConstantChannel::Bounded")]
-    pub constant: ConstantChannel,
+config! {
+    /// Configuration of the layers of [`RealNvp`], for vectors of at least 2 elements.
+    #[derive(Debug)]
+    pub struct RealNvpConfig {
+        /// Number of couplings.
+        pub n_couplings: usize,
+        /// Width of each hidden layer of the networks.
+        pub hidden: Vec<usize> = vec![64, 64],
+        /// Nonlinearity of the networks.
+        pub activation: Activation = Activation::Silu,
+        /// Law of the couplings.
+        pub law: AnyLawConfig = AnyLawConfig::Affine(AffineConfig::new(AffineForm::Exponential)),
+        /// The layers that precede every coupling.
+        pub between: Between = Between::Norm,
+        /// What the norms do with a channel that is constant in the batch at initialisation.
+        pub constant: ConstantChannel = ConstantChannel::Bounded,
+    }
 }
 
 /// Configuration of one coupling, the layers that precede it, and a swap.

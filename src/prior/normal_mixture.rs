@@ -43,7 +43,6 @@
 
 use std::f64::consts::PI;
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Distribution, Tensor};
@@ -56,14 +55,15 @@ use crate::tensor::limit::{per_example, product, sum};
 use crate::tensor::parameter;
 use crate::tensor::per_example::flatten;
 
-/// Configuration of [`NormalMixture`].
-#[derive(Config, Debug)]
-pub struct NormalMixtureConfig {
-    /// Number of components `K`.
-    pub n_components: usize,
-    /// Standard deviation of the initial means. 0 is allowed for a single component only.
-    #[config(default = 1.0)]
-    pub spread: f64,
+config! {
+    /// Configuration of [`NormalMixture`].
+    #[derive(Debug)]
+    pub struct NormalMixtureConfig {
+        /// Number of components `K`.
+        pub n_components: usize,
+        /// Standard deviation of the initial means. 0 is allowed for a single component only.
+        pub spread: f64 = 1.0,
+    }
 }
 
 impl NormalMixtureConfig {

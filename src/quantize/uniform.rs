@@ -5,7 +5,6 @@
 //! The special case of [`crate::VariationalDequantization`] with `q(u | x) = 1`. Theis et al. 2016
 //! §3.1.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
@@ -16,15 +15,15 @@ use crate::flow::surjection::Surjection;
 
 const NAME: &str = "UniformDequantizationConfig";
 
-/// Configuration of [`UniformDequantization`].
-#[derive(Config, Debug)]
-pub struct UniformDequantizationConfig {
-    /// Number of levels `M` of the data.
-    #[config(default = 256)]
-    pub n_levels: usize,
-    /// Type in which the flow computes. It limits the number of levels.
-    #[config(default = "DType::F32")]
-    pub dtype: DType,
+config! {
+    /// Configuration of [`UniformDequantization`].
+    #[derive(Debug)]
+    pub struct UniformDequantizationConfig {
+        /// Number of levels `M` of the data.
+        pub n_levels: usize = 256,
+        /// Type in which the flow computes. It limits the number of levels.
+        pub dtype: DType = DType::F32,
+    }
 }
 
 impl UniformDequantizationConfig {

@@ -14,7 +14,6 @@
 //! # Reference
 //! Ho et al. 2019 §3.1.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 
@@ -31,15 +30,15 @@ use crate::tensor::graph::{constant, graph_device, without_graph};
 
 const NAME: &str = "VariationalDequantizationConfig";
 
-/// Configuration of [`VariationalDequantization`].
-#[derive(Config, Debug)]
-pub struct VariationalDequantizationConfig {
-    /// Number of levels `M` of the data.
-    #[config(default = 256)]
-    pub n_levels: usize,
-    /// Type in which the flow computes. It limits the number of levels.
-    #[config(default = "DType::F32")]
-    pub dtype: DType,
+config! {
+    /// Configuration of [`VariationalDequantization`].
+    #[derive(Debug)]
+    pub struct VariationalDequantizationConfig {
+        /// Number of levels `M` of the data.
+        pub n_levels: usize = 256,
+        /// Type in which the flow computes. It limits the number of levels.
+        pub dtype: DType = DType::F32,
+    }
 }
 
 impl VariationalDequantizationConfig {

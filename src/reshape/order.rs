@@ -8,6 +8,7 @@ use crate::random::shuffle::shuffled;
 /// An order of the indices along axis 1. For [`crate::Permutation`] it states which channel of `x`
 /// each channel of `z` is; for [`crate::Made`], which element comes first, second, ...
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Order {
     /// The order of the indices.
     Natural,

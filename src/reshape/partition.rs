@@ -14,7 +14,6 @@
 //! The checkerboard is Dinh et al. 2017 §3.4. Flow++'s paper describes a checkerboard; its released
 //! code uses stripes of columns.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -35,11 +34,13 @@ pub enum Pattern {
     Checkerboard,
 }
 
-/// Configuration of [`Partition`].
-#[derive(Config, Debug)]
-pub struct PartitionConfig {
-    /// Which elements form the first half.
-    pub pattern: Pattern,
+config! {
+    /// Configuration of [`Partition`].
+    #[derive(Debug)]
+    pub struct PartitionConfig {
+        /// Which elements form the first half.
+        pub pattern: Pattern,
+    }
 }
 
 impl<C: Context> LayerConfig<4, C> for PartitionConfig {

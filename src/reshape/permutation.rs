@@ -40,7 +40,6 @@
 //! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
-use burn::config::Config;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
@@ -50,12 +49,13 @@ use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::reshape::order::Order;
 use crate::tensor::per_example::zero_log_det;
 
-/// Configuration of [`Permutation`].
-#[derive(Config, Debug)]
-pub struct PermutationConfig {
-    /// The order of the channels.
-    #[config(default = "Order::Reversed")]
-    pub order: Order,
+config! {
+    /// Configuration of [`Permutation`].
+    #[derive(Debug)]
+    pub struct PermutationConfig {
+        /// The order of the channels.
+        pub order: Order = Order::Reversed,
+    }
 }
 
 impl PermutationConfig {

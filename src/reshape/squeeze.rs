@@ -16,7 +16,6 @@
 //! # Reference
 //! Dinh et al. 2017 §3.6.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -35,11 +34,13 @@ pub enum ChannelOrder {
     BlockMajor,
 }
 
-/// Configuration of [`Squeeze`].
-#[derive(Config, Debug)]
-pub struct SqueezeConfig {
-    /// How the four planes of each channel are ordered.
-    pub order: ChannelOrder,
+config! {
+    /// Configuration of [`Squeeze`].
+    #[derive(Debug)]
+    pub struct SqueezeConfig {
+        /// How the four planes of each channel are ordered.
+        pub order: ChannelOrder,
+    }
 }
 
 impl<C: Context> LayerConfig<4, C> for SqueezeConfig {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 /// Policy of a backward pass. The table heads this module.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum GradientMemory {
     /// Keep every layer's graph: plain autodiff, the fastest policy. A condition with a graph can
     /// be used for one update only: burn frees its graph, and panics if a second update or

@@ -40,6 +40,7 @@ const SPACING: u64 = 16;
 
 /// A layer that is recomputed because its inverse is too inexact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RecomputedLayer {
     /// Names from the root of the model to the layer.
     pub path: String,
@@ -51,6 +52,7 @@ pub struct RecomputedLayer {
 
 /// The state of the guard for a model. The rules head this module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DriftGuard {
     tolerance: f64,
     spacing: u64,

@@ -10,7 +10,6 @@
 //! burn's `LayerNorm` normalises the last axis; this layer keeps images channel-first. Ba et al.
 //! 2016.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -26,11 +25,13 @@ use crate::tensor::limit::product;
 /// `ε`.
 const EPSILON: f64 = 1e-5;
 
-/// Configuration of [`ChannelNorm`].
-#[derive(Config, Debug)]
-pub struct ChannelNormConfig {
-    /// Number of channels, the length of axis 1.
-    pub n_channels: usize,
+config! {
+    /// Configuration of [`ChannelNorm`].
+    #[derive(Debug)]
+    pub struct ChannelNormConfig {
+        /// Number of channels, the length of axis 1.
+        pub n_channels: usize,
+    }
 }
 
 impl ChannelNormConfig {

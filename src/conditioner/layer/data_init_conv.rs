@@ -32,7 +32,6 @@
 //! released code (0.05, 1e-8). Differences: the initialisation of constant channels, and the term
 //! 1e-8, which here never exceeds a millionth of the variance.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -48,6 +47,7 @@ use crate::tensor::parameter;
 
 /// How the weights are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum ConvInit {
     /// From data: outputs have mean 0 and this deviation on the first batch.
     DataDependent {
@@ -75,22 +75,21 @@ pub enum ConvWeight {
     WeightNorm,
 }
 
-/// Configuration of [`DataInitConv`].
-#[derive(Config, Debug)]
-pub struct DataInitConvConfig {
-    /// Number of input channels.
-    pub n_inputs: usize,
-    /// Number of output channels.
-    pub n_outputs: usize,
-    /// Side length of the kernel, an odd number.
-    #[config(default = 3)]
-    pub kernel: usize,
-    /// How the weights are initialised.
-    #[config(default = "ConvInit::DataDependent { scale: 1.0 }")]
-    pub start: ConvInit,
-    /// Parametrisation of the weights.
-    #[config(default = "ConvWeight::Plain")]
-    pub weight: ConvWeight,
+config! {
+    /// Configuration of [`DataInitConv`].
+    #[derive(Debug)]
+    pub struct DataInitConvConfig {
+        /// Number of input channels.
+        pub n_inputs: usize,
+        /// Number of output channels.
+        pub n_outputs: usize,
+        /// Side length of the kernel, an odd number.
+        pub kernel: usize = 3,
+        /// How the weights are initialised.
+        pub start: ConvInit = ConvInit::DataDependent { scale: 1.0 },
+        /// Parametrisation of the weights.
+        pub weight: ConvWeight = ConvWeight::Plain,
+    }
 }
 
 impl ConvInit {

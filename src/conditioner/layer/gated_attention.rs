@@ -16,7 +16,6 @@
 //! # Reference
 //! Ho et al. 2019 §3.3; dropout on the result, not on the weights, as in the released code.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
@@ -32,6 +31,7 @@ use crate::tensor::dtype::{self, cast};
 
 /// How positions are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Mixing {
     /// Self-attention.
     Attention {
@@ -42,17 +42,17 @@ pub enum Mixing {
     Maxout,
 }
 
-/// Configuration of [`GatedAttention`].
-#[derive(Config, Debug)]
-pub struct GatedAttentionConfig {
-    /// Number of channels `F` of input and output.
-    pub n_filters: usize,
-    /// How positions are mixed.
-    #[config(default = "Mixing::Attention { heads: 4 }")]
-    pub mixing: Mixing,
-    /// Dropout, initialisation and weights of the convolutions.
-    #[config(default = "ConvStyle::default()")]
-    pub style: ConvStyle,
+config! {
+    /// Configuration of [`GatedAttention`].
+    #[derive(Debug)]
+    pub struct GatedAttentionConfig {
+        /// Number of channels `F` of input and output.
+        pub n_filters: usize,
+        /// How positions are mixed.
+        pub mixing: Mixing = Mixing::Attention { heads: 4 },
+        /// Dropout, initialisation and weights of the convolutions.
+        pub style: ConvStyle = ConvStyle::default(),
+    }
 }
 
 impl GatedAttentionConfig {

@@ -6,7 +6,6 @@
 //! # Reference
 //! Ho et al. 2019 §3.3; the norm follows the residual sum, as in the released code.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -17,22 +16,21 @@ use super::{
 use crate::error::ConfigError;
 use crate::tensor::limit::{product, sum};
 
-/// Configuration of [`GatedBlock`].
-#[derive(Config, Debug)]
-pub struct GatedBlockConfig {
-    /// Number of channels `F` of input and output.
-    pub n_filters: usize,
-    /// Number of channels of the context; `None`: no context.
-    pub n_context: Option<usize>,
-    /// How positions are mixed. `None`: not at all; the block is its convolution and a norm.
-    #[config(default = "Some(Mixing::Attention { heads: 4 })")]
-    pub mixing: Option<Mixing>,
-    /// Kernel of the convolution that computes the gate.
-    #[config(default = "GateKernel::One")]
-    pub gate: GateKernel,
-    /// Dropout, initialisation and weights of the convolutions.
-    #[config(default = "ConvStyle::default()")]
-    pub style: ConvStyle,
+config! {
+    /// Configuration of [`GatedBlock`].
+    #[derive(Debug)]
+    pub struct GatedBlockConfig {
+        /// Number of channels `F` of input and output.
+        pub n_filters: usize,
+        /// Number of channels of the context; `None`: no context.
+        pub n_context: Option<usize> = None,
+        /// How positions are mixed. `None`: not at all; the block is its convolution and a norm.
+        pub mixing: Option<Mixing> = Some(Mixing::Attention { heads: 4 }),
+        /// Kernel of the convolution that computes the gate.
+        pub gate: GateKernel = GateKernel::One,
+        /// Dropout, initialisation and weights of the convolutions.
+        pub style: ConvStyle = ConvStyle::default(),
+    }
 }
 
 impl GatedBlockConfig {

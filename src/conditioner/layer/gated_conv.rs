@@ -7,7 +7,6 @@
 //! # Reference
 //! Ho et al. 2019 §3.3; the block of PixelCNN++ (Salimans et al. 2017).
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
@@ -29,19 +28,19 @@ pub enum GateKernel {
     Three,
 }
 
-/// Configuration of [`GatedConv`].
-#[derive(Config, Debug)]
-pub struct GatedConvConfig {
-    /// Number of channels `F` of input and output.
-    pub n_filters: usize,
-    /// Number of channels of the context; `None`: no context.
-    pub n_context: Option<usize>,
-    /// Kernel of the convolution that computes the gate.
-    #[config(default = "GateKernel::One")]
-    pub gate: GateKernel,
-    /// Dropout, initialisation and weights of the convolutions.
-    #[config(default = "ConvStyle::default()")]
-    pub style: ConvStyle,
+config! {
+    /// Configuration of [`GatedConv`].
+    #[derive(Debug)]
+    pub struct GatedConvConfig {
+        /// Number of channels `F` of input and output.
+        pub n_filters: usize,
+        /// Number of channels of the context; `None`: no context.
+        pub n_context: Option<usize> = None,
+        /// Kernel of the convolution that computes the gate.
+        pub gate: GateKernel = GateKernel::One,
+        /// Dropout, initialisation and weights of the convolutions.
+        pub style: ConvStyle = ConvStyle::default(),
+    }
 }
 
 impl GatedConvConfig {

@@ -12,7 +12,6 @@
 //! # Reference
 //! `linear_zeros` of the code of Kingma & Dhariwal 2018.
 
-use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -22,13 +21,15 @@ use crate::tensor::limit::{product, sum};
 /// Factor of the trained log-scales, as in the released code.
 pub(crate) const LOG_SCALE_FACTOR: f64 = 3.0;
 
-/// Configuration of [`ZeroLinear`].
-#[derive(Config, Debug)]
-pub struct ZeroLinearConfig {
-    /// Width of the input.
-    pub n_inputs: usize,
-    /// Width of the output.
-    pub n_outputs: usize,
+config! {
+    /// Configuration of [`ZeroLinear`].
+    #[derive(Debug)]
+    pub struct ZeroLinearConfig {
+        /// Width of the input.
+        pub n_inputs: usize,
+        /// Width of the output.
+        pub n_outputs: usize,
+    }
 }
 
 impl ZeroLinearConfig {

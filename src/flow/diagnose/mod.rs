@@ -47,7 +47,6 @@ mod plot;
 mod singular;
 mod table;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -70,19 +69,20 @@ pub use plot::PlotError;
 /// differ by less, either is a good answer.
 const MOST_POWER_STEPS: usize = 1000;
 
-/// Settings of a diagnosis.
-#[derive(Config, Debug, PartialEq)]
-pub struct DiagnosisConfig {
-    /// Number of segments by which the paths of layers are distinguished: consecutive layers of one
-    /// chain that share the first `depth` segments are one row. `None`: every layer is a row.
-    pub depth: Option<usize>,
-    /// Number of steps of the power iterations for singular values, at most 1000. With 0, no
-    /// singular values are computed.
-    #[config(default = 4)]
-    pub power_steps: usize,
-    /// Number of examples for which singular values are computed.
-    #[config(default = 8)]
-    pub probed_examples: usize,
+config! {
+    /// Settings of a diagnosis.
+    #[derive(Debug, PartialEq)]
+    pub struct DiagnosisConfig {
+        /// Number of segments by which the paths of layers are distinguished: consecutive layers of
+        /// one chain that share the first `depth` segments are one row. `None`: every layer is a
+        /// row.
+        pub depth: Option<usize> = None,
+        /// Number of steps of the power iterations for singular values, at most 1000. With 0, no
+        /// singular values are computed.
+        pub power_steps: usize = 4,
+        /// Number of examples for which singular values are computed.
+        pub probed_examples: usize = 8,
+    }
 }
 
 impl DiagnosisConfig {

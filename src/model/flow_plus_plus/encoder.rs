@@ -15,7 +15,6 @@
 //! The released code of Ho et al. 2019: three `Conv` for CIFAR-10, eight `Attention` for 32x32
 //! ImageNet, five `NormedConv` for larger images.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -33,6 +32,7 @@ use crate::tensor::parameter;
 
 /// Kind of a block of the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum EncoderBlock {
     /// A gated convolution.
     Conv,
@@ -45,22 +45,23 @@ pub enum EncoderBlock {
     },
 }
 
-/// Configuration of [`FlowPlusPlusEncoder`].
-#[derive(Config, Debug)]
-pub struct FlowPlusPlusEncoderConfig {
-    /// Pattern of the noise flow.
-    pub pattern: Pattern,
-    /// Shape `[C, H, W]` of one half of an image.
-    pub half: [usize; 3],
-    /// Number of channels `A` of the context.
-    pub n_context: usize,
-    /// Number of blocks.
-    pub n_blocks: usize,
-    /// Kind of the blocks.
-    pub block: EncoderBlock,
-    /// Dropout, initialisation and weights of the convolutions.
-    #[config(default = "ConvStyle::default()")]
-    pub style: ConvStyle,
+config! {
+    /// Configuration of [`FlowPlusPlusEncoder`].
+    #[derive(Debug)]
+    pub struct FlowPlusPlusEncoderConfig {
+        /// Pattern of the noise flow.
+        pub pattern: Pattern,
+        /// Shape `[C, H, W]` of one half of an image.
+        pub half: [usize; 3],
+        /// Number of channels `A` of the context.
+        pub n_context: usize,
+        /// Number of blocks.
+        pub n_blocks: usize,
+        /// Kind of the blocks.
+        pub block: EncoderBlock,
+        /// Dropout, initialisation and weights of the convolutions.
+        pub style: ConvStyle = ConvStyle::default(),
+    }
 }
 
 impl FlowPlusPlusEncoderConfig {

@@ -32,7 +32,6 @@
 //! # Reference
 //! `weight_y` of the code of Kingma & Dhariwal 2018.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
@@ -46,13 +45,15 @@ use crate::flow::surjection::Surjection;
 use crate::flow::{Density, Numbers, expected};
 use crate::prior::Prior;
 
-/// Configuration of [`GlowClassifier`].
-#[derive(Config, Debug, Copy, PartialEq, Eq)]
-pub struct GlowClassifierConfig {
-    /// Number of channels of the deepest latents.
-    pub n_channels: usize,
-    /// Number of classes.
-    pub n_classes: usize,
+config! {
+    /// Configuration of [`GlowClassifier`].
+    #[derive(Debug, Copy, PartialEq, Eq)]
+    pub struct GlowClassifierConfig {
+        /// Number of channels of the deepest latents.
+        pub n_channels: usize,
+        /// Number of classes.
+        pub n_classes: usize,
+    }
 }
 
 impl GlowClassifierConfig {

@@ -1,6 +1,5 @@
 //! Configuration of Glow and its presets.
 
-use burn::config::Config;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +40,7 @@ pub enum GlowCoupling {
 
 /// How a step mixes its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum GlowPermutation {
     /// A plain matrix, initialised as a random orthogonal matrix (the released code's default).
     Matrix,
@@ -57,6 +57,7 @@ pub enum GlowPermutation {
 
 /// Distribution of the latents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum GlowPrior {
     /// Standard normal.
     Standard,
@@ -69,34 +70,30 @@ pub enum GlowPrior {
     },
 }
 
-/// Configuration of [`Glow`].
-#[derive(Config, Debug, PartialEq)]
-pub struct GlowConfig {
-    /// Shape `[C, H, W]` of the images.
-    pub image: [usize; 3],
-    /// Number of scales `L`. Half of the channels is factored out between two scales.
-    pub n_scales: usize,
-    /// Number of steps `K` at each scale.
-    pub n_steps: usize,
-    /// Number of bits of a pixel, 1 to 8.
-    #[config(default = 8)]
-    pub n_bits: usize,
-    /// How the couplings transform their second half.
-    #[config(default = "GlowCoupling::Affine")]
-    pub coupling: GlowCoupling,
-    /// How the steps mix their channels.
-    #[config(default = "GlowPermutation::Matrix")]
-    pub permutation: GlowPermutation,
-    /// Number of filters of the networks.
-    #[config(default = 512)]
-    pub n_filters: usize,
-    /// Distribution of the latents.
-    #[config(default = "GlowPrior::Learned")]
-    pub prior: GlowPrior,
-    /// What the norms do with a channel that is constant in the batch at initialisation, up to the
-    /// noise of the dequantization.
-    #[config(default = "ConstantChannel::Bounded")]
-    pub constant: ConstantChannel,
+config! {
+    /// Configuration of [`Glow`].
+    #[derive(Debug, PartialEq)]
+    pub struct GlowConfig {
+        /// Shape `[C, H, W]` of the images.
+        pub image: [usize; 3],
+        /// Number of scales `L`. Half of the channels is factored out between two scales.
+        pub n_scales: usize,
+        /// Number of steps `K` at each scale.
+        pub n_steps: usize,
+        /// Number of bits of a pixel, 1 to 8.
+        pub n_bits: usize = 8,
+        /// How the couplings transform their second half.
+        pub coupling: GlowCoupling = GlowCoupling::Affine,
+        /// How the steps mix their channels.
+        pub permutation: GlowPermutation = GlowPermutation::Matrix,
+        /// Number of filters of the networks.
+        pub n_filters: usize = 512,
+        /// Distribution of the latents.
+        pub prior: GlowPrior = GlowPrior::Learned,
+        /// What the norms do with a channel that is constant in the batch at initialisation, up to
+        /// the noise of the dequantization.
+        pub constant: ConstantChannel = ConstantChannel::Bounded,
+    }
 }
 
 impl GlowConfig {

@@ -18,6 +18,7 @@ pub enum NoiseMixing {
 
 /// The flow of the dequantization noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VariationalConfig {
     /// Pattern of the halves.
     pub pattern: Pattern,

@@ -5,7 +5,6 @@ mod named;
 mod network;
 mod stage;
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 pub use dequantization::{DequantizationConfig, NoiseMixing, VariationalConfig};
@@ -35,45 +34,37 @@ use crate::tensor::limit::{MOST_PARAMETERS, per_example, product, sum};
 /// deviation of 0.02, and seven grey levels have a deviation of 0.1.
 const FLAT: f64 = 0.1;
 
-/// Configuration of [`FlowPlusPlus`].
-#[derive(Config, Debug, PartialEq)]
-pub struct FlowPlusPlusConfig {
-    /// Shape `[C, H, W]` of the images.
-    pub image: [usize; 3],
-    /// Number of levels of a pixel.
-    #[config(default = 256)]
-    pub n_levels: usize,
-    /// Stages, first to last.
-    pub stages: Vec<StageConfig>,
-    /// Dequantization.
-    pub dequantization: DequantizationConfig,
-    /// Law of all couplings.
-    #[config(default = "CouplingLaw::MixLogCdf { n_components: 32 }")]
-    pub law: CouplingLaw,
-    /// Number of filters of the networks.
-    #[config(default = 96)]
-    pub n_filters: usize,
-    /// Number of blocks of the networks.
-    #[config(default = 10)]
-    pub n_blocks: usize,
-    /// How the networks mix positions.
-    #[config(default = "Mixing::Attention { heads: 4 }")]
-    pub mixing: Mixing,
-    /// Dropout, initialisation and weights of the convolutions of all networks.
-    #[config(default = "ConvStyle::default()")]
-    pub style: ConvStyle,
-    /// Whether channels are mixed before every coupling.
-    #[config(default = "ChannelMixing::Matrix")]
-    pub channel_mixing: ChannelMixing,
-    /// Order of the channels after a squeeze.
-    #[config(default = "ChannelOrder::BlockMajor")]
-    pub squeeze_order: ChannelOrder,
-    /// Constant that the norms add to the variance at initialisation.
-    #[config(default = 1e-8)]
-    pub variance_floor: f64,
-    /// The activation that precedes the last convolution of the couplings' networks.
-    #[config(default = "OutputActivation::None")]
-    pub output_activation: OutputActivation,
+config! {
+    /// Configuration of [`FlowPlusPlus`].
+    #[derive(Debug, PartialEq)]
+    pub struct FlowPlusPlusConfig {
+        /// Shape `[C, H, W]` of the images.
+        pub image: [usize; 3],
+        /// Number of levels of a pixel.
+        pub n_levels: usize = 256,
+        /// Stages, first to last.
+        pub stages: Vec<StageConfig>,
+        /// Dequantization.
+        pub dequantization: DequantizationConfig,
+        /// Law of all couplings.
+        pub law: CouplingLaw = CouplingLaw::MixLogCdf { n_components: 32 },
+        /// Number of filters of the networks.
+        pub n_filters: usize = 96,
+        /// Number of blocks of the networks.
+        pub n_blocks: usize = 10,
+        /// How the networks mix positions.
+        pub mixing: Mixing = Mixing::Attention { heads: 4 },
+        /// Dropout, initialisation and weights of the convolutions of all networks.
+        pub style: ConvStyle = ConvStyle::default(),
+        /// Whether channels are mixed before every coupling.
+        pub channel_mixing: ChannelMixing = ChannelMixing::Matrix,
+        /// Order of the channels after a squeeze.
+        pub squeeze_order: ChannelOrder = ChannelOrder::BlockMajor,
+        /// Constant that the norms add to the variance at initialisation.
+        pub variance_floor: f64 = 1e-8,
+        /// The activation that precedes the last convolution of the couplings' networks.
+        pub output_activation: OutputActivation = OutputActivation::None,
+    }
 }
 
 impl FlowPlusPlusConfig {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Law of the couplings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum CouplingLaw {
     /// Affine (the paper's ablation).
     Affine,

@@ -7,6 +7,7 @@ use crate::reshape::Pattern;
 
 /// Resolution of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Scale {
     /// That of the preceding stage.
     Keep,
@@ -50,6 +51,7 @@ impl Scale {
 
 /// One stage: couplings at one resolution in one pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StageConfig {
     /// Resolution.
     pub scale: Scale,

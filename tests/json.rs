@@ -1,0 +1,345 @@
+//! Configurations in JSON: what a file may leave out, what it must not hold, and that it comes back.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use flowkit::data::LoaderConfig;
+use flowkit::law::{
+    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
+use flowkit::model::flow_plus_plus::{
+    DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
+    Scale, StageConfig, VariationalConfig,
+};
+use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
+use flowkit::model::{MafConfig, RealNvpConfig};
+use flowkit::{
+    ActNormConfig, AnyLayerConfig, AnyNetConfig, ChannelMatrixConfig, ChannelNormConfig,
+    ChannelOrder, ConditionalNormalConfig, Conv1x1Config, ConvResNetConfig, ConvStyle,
+    CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig,
+    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig,
+    LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig,
+    MaskedCouplingConfig, MlpConfig, MultiScaleConfig, NormalMixtureConfig, PartitionConfig,
+    Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site,
+    SqueezeConfig, UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
+    ZeroLinearConfig,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// The JSON of a configuration, and what reading a JSON gives when it is written again.
+struct Case {
+    name: &'static str,
+    json: Value,
+    required: &'static [&'static str],
+    read: Box<dyn Fn(&Value) -> Result<Value, String>>,
+}
+
+/// A configuration with its defaults, and the fields that have none.
+fn case<T: Serialize + DeserializeOwned + Debug + 'static>(
+    name: &'static str,
+    config: T,
+    required: &'static [&'static str],
+) -> Case {
+    let json = serde_json::to_value(config).unwrap();
+    let read = |json: &Value| {
+        // From text, as a file is read.
+        let config: T =
+            serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())?;
+        Ok(serde_json::to_value(config).unwrap())
+    };
+    Case { name, json, required, read: Box::new(read) }
+}
+
+macro_rules! case {
+    ($type:ident::$new:ident($($argument:expr),*), $required:expr) => {
+        case(stringify!($type), $type::$new($($argument),*), &$required)
+    };
+}
+
+fn affine() -> AnyLawConfig {
+    AffineConfig::new(AffineForm::Sigmoid).into()
+}
+
+fn mlp() -> AnyNetConfig {
+    MlpConfig::new([3]).into()
+}
+
+fn noise() -> VariationalConfig {
+    VariationalConfig {
+        pattern: Pattern::Checkerboard,
+        n_couplings: 1,
+        n_filters: 4,
+        n_blocks: 1,
+        mixing: NoiseMixing::AsFlow,
+        n_context: 2,
+        n_encoder_blocks: 1,
+        encoder_block: EncoderBlock::Attention { heads: 2 },
+    }
+}
+
+fn stage() -> StageConfig {
+    StageConfig {
+        scale: Scale::SqueezeRepeatedly { times: 2 },
+        pattern: Pattern::Channels,
+        n_couplings: 1,
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let coupling = || CouplingConfig::new(affine(), mlp());
+    let any = || AnyLayerConfig::Stack(vec![AnyLayerConfig::Coupling(coupling())]);
+    let stages = || vec![stage()];
+    vec![
+        case!(ActNormConfig::new(), []),
+        case!(AffineConfig::new(AffineForm::Additive), ["form"]),
+        case!(ChannelMatrixConfig::new(), []),
+        case!(ChannelNormConfig::new(3), ["n_channels"]),
+        case!(ConditionalNormalConfig::new(mlp()), ["net"]),
+        case!(Conv1x1Config::new(), []),
+        case!(ConvResNetConfig::new(), []),
+        case!(CouplingConfig::new(affine(), mlp()), ["law", "net"]),
+        case!(DataInitConvConfig::new(2, 3), ["n_inputs", "n_outputs"]),
+        case!(DiagnosisConfig::new(), []),
+        case!(ElementwiseConfig::new(AnyLawConfig::from(MixLogCdfConfig::new(2))), ["law"]),
+        case!(
+            FlowPlusPlusConfig::new(
+                [1, 4, 4],
+                stages(),
+                DequantizationConfig::Variational(noise())
+            ),
+            ["image", "stages", "dequantization"]
+        ),
+        case!(
+            FlowPlusPlusEncoderConfig::new(
+                Pattern::Stripes,
+                [1, 4, 2],
+                2,
+                1,
+                EncoderBlock::Attention { heads: 2 }
+            ),
+            ["pattern", "half", "n_context", "n_blocks", "block"]
+        ),
+        case!(GatedAttentionConfig::new(4), ["n_filters"]),
+        case!(GatedBlockConfig::new(4), ["n_filters"]),
+        case!(GatedConvConfig::new(4), ["n_filters"]),
+        case!(GatedNetConfig::new(4, 1), ["n_filters", "n_blocks"]),
+        case!(GlowClassifierConfig::new(3, 2), ["n_channels", "n_classes"]),
+        case!(GlowConfig::new([1, 4, 4], 1, 2), ["image", "n_scales", "n_steps"]),
+        case!(GlowNetConfig::new(), []),
+        case!(HouseholderConfig::new(2), ["n_reflections"]),
+        case!(LeakyReluConfig::new(), []),
+        case!(LoaderConfig::new(2), ["batch_size"]),
+        case!(LogitConfig::new(), []),
+        case!(MadeConfig::new([4]), ["hidden"]),
+        case!(MafConfig::new(2), ["n_layers"]),
+        case!(MaskedAutoregressiveConfig::new(affine(), MadeConfig::new([4])), ["law", "net"]),
+        case!(
+            MaskedCouplingConfig::new(affine(), mlp(), Mask::Explicit(vec![true, false])),
+            ["law", "net", "mask"]
+        ),
+        case!(MixLogCdfConfig::new(3), ["n_components"]),
+        case!(MlpConfig::new([4]), ["hidden"]),
+        case!(MultiScaleConfig::new(vec![any()]), ["levels"]),
+        case!(NormalMixtureConfig::new(3), ["n_components"]),
+        case!(PartitionConfig::new(Pattern::Stripes), ["pattern"]),
+        case!(PermutationConfig::new(), []),
+        case!(PositionNormConfig::new(), []),
+        case!(RationalQuadraticSplineConfig::new(4), ["n_bins"]),
+        case!(RealNvpConfig::new(2), ["n_couplings"]),
+        case!(ResNetConfig::new(), []),
+        case!(ScalarAffineConfig::new(2.0, 0.5), ["scale", "shift"]),
+        case!(SqueezeConfig::new(ChannelOrder::BlockMajor), ["order"]),
+        case("StageConfig", stage(), &["scale", "pattern", "n_couplings"]),
+        case!(UniformDequantizationConfig::new(), []),
+        case(
+            "VariationalConfig",
+            noise(),
+            &[
+                "pattern",
+                "n_couplings",
+                "n_filters",
+                "n_blocks",
+                "mixing",
+                "n_context",
+                "n_encoder_blocks",
+                "encoder_block",
+            ],
+        ),
+        case!(VariationalDequantizationConfig::new(), []),
+        case!(ZeroConvConfig::new(), []),
+        case!(ZeroLinearConfig::new(2, 3), ["n_inputs", "n_outputs"]),
+        case("ConvStyle", ConvStyle::new(), &[]),
+        case("AnyLayerConfig", any(), &["Stack"]),
+        case("AnyLawConfig", affine(), &["Affine"]),
+        case("AnyNetConfig", mlp(), &["Mlp"]),
+    ]
+}
+
+fn fields(json: &Value) -> &Map<String, Value> {
+    json.as_object().expect("a configuration is an object")
+}
+
+fn without<'a>(json: &Value, names: impl IntoIterator<Item = &'a String>) -> Value {
+    let mut rest = fields(json).clone();
+    names.into_iter().for_each(|name| assert!(rest.remove(name).is_some()));
+    Value::Object(rest)
+}
+
+#[test]
+fn a_field_that_is_left_out_has_its_default_or_is_named() {
+    for Case { name, json, required, read } in cases() {
+        assert_eq!(read(&json).as_ref(), Ok(&json), "{name} comes back");
+        let optional: Vec<&String> =
+            fields(&json).keys().filter(|key| !required.contains(&key.as_str())).collect();
+        assert_eq!(optional.len() + required.len(), fields(&json).len(), "{name}");
+        assert_eq!(read(&without(&json, optional.clone())).as_ref(), Ok(&json), "{name}");
+        for field in optional {
+            assert_eq!(read(&without(&json, [field])).as_ref(), Ok(&json), "{name}.{field}");
+        }
+        // A variant of an enum is no field.
+        for field in required.iter().filter(|field| field.starts_with(char::is_lowercase)) {
+            let error = read(&without(&json, [&(*field).to_owned()])).unwrap_err();
+            assert!(error.contains(&format!("missing field `{field}`")), "{name}: {error}");
+        }
+    }
+}
+
+/// The document with one field more in one of its objects, for each of them. A variant of an enum
+/// is an object of one member with a capital letter, whose fields are within.
+fn misspelt(json: &Value) -> Vec<Value> {
+    let within = |key: &Value, put: &dyn Fn(Value) -> Value| {
+        misspelt(key).into_iter().map(put).collect::<Vec<_>>()
+    };
+    match json {
+        Value::Object(members) => {
+            let is_variant =
+                members.len() == 1 && members.keys().all(|key| key.starts_with(char::is_uppercase));
+            let mut found = Vec::new();
+            if !is_variant {
+                let mut more = members.clone();
+                more.insert("mispelt".into(), Value::Null);
+                found.push(Value::Object(more));
+            }
+            for (key, value) in members {
+                found.extend(within(value, &|value| {
+                    let mut changed = members.clone();
+                    changed.insert(key.clone(), value);
+                    Value::Object(changed)
+                }));
+            }
+            found
+        }
+        Value::Array(members) => members
+            .iter()
+            .enumerate()
+            .flat_map(|(index, value)| {
+                within(value, &|value| {
+                    let mut changed = members.clone();
+                    changed[index] = value;
+                    Value::Array(changed)
+                })
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn an_unknown_field_is_named_wherever_it_is() {
+    for Case { name, json, read, .. } in cases() {
+        let documents = misspelt(&json);
+        assert!(!documents.is_empty(), "{name}");
+        for document in documents {
+            let error = read(&document).expect_err(&document.to_string());
+            assert!(error.contains("unknown field `mispelt`"), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_field_that_occurs_twice_and_an_unknown_layer_are_named() {
+    let read = serde_json::from_str::<ActNormConfig>;
+    let error = read(r#"{"constant": "Error", "constant": "Bounded"}"#).unwrap_err().to_string();
+    assert!(error.contains("duplicate field `constant`"), "{error}");
+    let error = read("[1.0]").unwrap_err().to_string();
+    assert!(error.contains("expected the fields of ActNormConfig"), "{error}");
+    let error = serde_json::from_str::<AnyLayerConfig>(r#"{"ActNrom": {}}"#).unwrap_err();
+    assert!(error.to_string().contains("unknown variant `ActNrom`, expected one of `ActNorm`"));
+}
+
+/// `null` is a value of an optional number, and no missing field.
+#[test]
+fn null_is_none() {
+    let mixture: MixLogCdfConfig =
+        serde_json::from_str(r#"{"n_components": 2, "max_log_scale": null}"#).unwrap();
+    assert_eq!(mixture.max_log_scale, None);
+    let mixture: MixLogCdfConfig = serde_json::from_str(r#"{"n_components": 2}"#).unwrap();
+    assert_eq!(mixture.max_log_scale, Some(7.0));
+}
+
+/// A stack that a user writes: only what is chosen.
+#[test]
+fn a_short_file_makes_a_stack() {
+    let text = r#"[{"ActNorm": {}}, {"Conv1x1": {}}, {"Logit": {"margin": 0.1}},
+        {"Coupling": {"law": {"MixLogCdf": {"n_components": 3}}, "net": {"ResNet": {}}}}]"#;
+    let layers: Vec<AnyLayerConfig> = serde_json::from_str(text).unwrap();
+    let whole = vec![
+        AnyLayerConfig::ActNorm(ActNormConfig::new()),
+        AnyLayerConfig::Conv1x1(Conv1x1Config::new()),
+        AnyLayerConfig::Logit(LogitConfig::new().with_margin(0.1)),
+        AnyLayerConfig::Coupling(CouplingConfig::new(
+            MixLogCdfConfig::new(3).into(),
+            ResNetConfig::new().into(),
+        )),
+    ];
+    assert_eq!(serde_json::to_value(&layers).unwrap(), serde_json::to_value(whole).unwrap());
+    assert!(layers.build(&Site::<2>::new([1, 4], &Device::flex())).is_ok());
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Configurations of training have tests of their own.
+const ELSEWHERE: [&str; 3] = ["FitConfig", "OptimizerConfig", "TrainerConfig"];
+
+#[test]
+fn the_table_is_complete() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../src"), &mut files);
+    let mut named = BTreeSet::new();
+    for text in files.iter().map(|file| fs::read_to_string(file).unwrap()) {
+        for line in text.lines() {
+            let rest = line.trim_start();
+            let Some(rest) = rest.strip_prefix("pub struct ").or(rest.strip_prefix("pub enum "))
+            else {
+                continue;
+            };
+            let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+            if name.ends_with("Config") {
+                named.insert(name);
+            }
+        }
+    }
+    // A variant of Flow++ whose fields are those of `VariationalConfig`.
+    named.remove("DequantizationConfig");
+    let table: BTreeSet<String> = cases()
+        .iter()
+        .map(|case| case.name.to_owned())
+        .chain(ELSEWHERE.map(String::from))
+        .collect();
+    let missing: Vec<&String> = named.difference(&table).collect();
+    assert!(named.len() > 40 && missing.is_empty(), "{missing:?}");
+}
