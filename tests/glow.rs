@@ -11,7 +11,7 @@ use flowkit::model::glow::{
     ClassGlow, Glow, GlowClassifierConfig, GlowConfig, GlowCoupling, GlowPermutation, GlowPrior,
     Preset, TopPrior,
 };
-use flowkit::train::{Checkpoint, OptimizerConfig, Trainer, TrainerConfig};
+use flowkit::train::{Checkpoint, OptimizerConfig, Precision, Trainer, TrainerConfig};
 use flowkit::{Bijector, BitDepth, Density, Surjection};
 
 /// The seed of a device is global to the process, so tests that draw take turns.
@@ -396,4 +396,35 @@ fn a_classifier_refuses_other_classes() {
         GlowClassifierConfig::for_model(&minute().with_prior(GlowPrior::Classes { n_classes: 1 }))
             .unwrap();
     other.init(&device).loss(&model, x, &class, 0.01);
+}
+
+/// The convolution of the learned prior is a network, too: bfloat16 stores it, and the gradient
+/// comes back through it. The weights of the classes, of which there are few, stay wide.
+#[test]
+fn the_top_priors_convolution_is_trained_in_half_precision() {
+    let device = Device::default().autodiff();
+    if !device.supports_dtype(DType::BF16) {
+        return println!("the device has no bfloat16");
+    }
+    let _guard = seeded(&device, 31);
+    let prior = |model: &ClassGlow| model.bijector.1.levels[1].3.clone().unwrap();
+    let build = |device| minute().with_prior(CLASSES).init_classes(device).without_data();
+    let narrow = prior(&Precision::BF16.working_copy(&build(&device)));
+    assert_eq!(narrow.conv.weight.val().dtype(), DType::BF16);
+    assert_eq!(narrow.conv.bias.val().dtype(), DType::BF16);
+    assert_eq!(narrow.classes.as_ref().unwrap().weight.val().dtype(), DType::F32);
+    let input = |device: &Device| (Tensor::<4>::ones([6, 24, 2, 2], device), classes(0, 6, device));
+    let (z, class) = input(&device);
+    let gradients = narrow.forward(z, &class).1.sum().backward();
+    let gradient = narrow.conv.bias.val().grad(&gradients).unwrap();
+    assert!(gradient.cast(DType::F32).abs().max().into_scalar::<f32>() > 0.0);
+    // Rounded weights give other numbers, and not far off.
+    let device = Device::default();
+    let model = moved(build(&device));
+    let (z, class) = input(&device);
+    let wide = prior(&model).forward(z.clone(), &class);
+    let narrow = prior(&Precision::BF16.working_copy(&model)).forward(z, &class);
+    assert_eq!(narrow.0.dtype(), DType::F32);
+    let off = (wide.1.clone() - narrow.1).abs().max().into_scalar::<f32>();
+    assert!(off > 0.0 && off < 0.02 * (1.0 + wide.1.abs().max().into_scalar::<f32>()), "{off}");
 }

@@ -45,8 +45,9 @@ use crate::error::ConfigError;
 use crate::tensor::graph::constant;
 
 /// Modules whose parameters a working copy stores in the half-precision type: the modules that hold
-/// a network, whatever the network is.
-const NETWORKS: [&str; 2] = ["Struct:Conditioned", "Struct:Encoding"];
+/// a network, whatever the network is, and the convolution of Glow's learned prior, which reads
+/// nothing and is therefore in neither.
+const NETWORKS: [&str; 3] = ["Struct:Conditioned", "Struct:Encoding", "Struct:ZeroConv"];
 
 /// Modules within a network whose parameters stay in float32: they are few, and used in float32.
 const WIDE: [&str; 2] = ["Struct:ActNorm", "Struct:ChannelNorm"];
