@@ -146,14 +146,14 @@ const WITHOUT_RULES: [(&str, &str); 3] = [
 #[test]
 fn configurations_are_validated() {
     for (path, text) in files("src", "rs") {
-        for line in text.lines().filter_map(|line| line.strip_prefix("pub struct ")) {
+        for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("pub struct ")) {
             let name = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
             if !name.ends_with("Config") || WITHOUT_RULES.iter().any(|(listed, _)| *listed == name)
             {
                 continue;
             }
             let blocks = text.split("\nimpl").skip(1).filter(|block| {
-                let head = block.lines().next().unwrap_or_default();
+                let head = block.split('{').next().unwrap_or_default().replace('\n', " ");
                 head.contains(&format!(" {name} ")) || head.contains(&format!(" {name}<"))
             });
             // What is told a site has rules for the two together.
