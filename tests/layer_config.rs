@@ -231,7 +231,10 @@ fn a_file_that_describes_no_stack() {
     );
     assert!(unknown.ends_with(" at line 2 column 8"), "{unknown}");
     let field = error(r#"[{"Householder": {"reflections": 2}}]"#);
-    assert_eq!(field, "missing field `n_reflections` at line 1 column 35");
+    let text = "unknown field `reflections`, expected `n_reflections` at line 1 column 31";
+    assert_eq!(field, text);
+    let field = error(r#"[{"Householder": {}}]"#);
+    assert_eq!(field, "missing field `n_reflections` at line 1 column 19");
     let number = error(r#"[{"Householder": {"n_reflections": -2}}]"#);
     assert_eq!(number, "invalid value: integer `-2`, expected usize at line 1 column 37");
     let kind = error(r#"[{"Logit": {"margin": "wide"}}]"#);
