@@ -14,24 +14,33 @@
 //! reported and tried again. Only one run at a time uses the folder `--out`, and it deletes only
 //! files with the names of its own.
 //!
-//! What it teaches: a preset and its overrides, and what the image examples need of a model. The
-//! data-dependent start, the training loop, averaged weights, checkpoints and how a run goes on
-//! after it was killed are in `image_run/training.rs`.
+//! What it teaches: a preset and its overrides, data-dependent initialisation, the training loop
+//! over a `Trainer` with checkpoints, evaluation on held-out images with averaged weights. Flags,
+//! files and pictures are the business of `flowkit_runs`, in `examples/runs`.
 
-#[macro_use]
-mod console;
-mod image_run;
-mod threads;
-
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use burn::module::Module;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
+use flowkit::data::{Batches, ImageBatcher, Images, Loader, LoaderConfig, Split, Steps};
+use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, FlowPlusPlus, FlowPlusPlusConfig, Preset,
 };
-use flowkit::{ConfigError, Mixing, ShapeError, Uninit};
-use image_run::{Experiment, ImageModelConfig, RunArgs, Setting};
+use flowkit::random::Seeded;
+use flowkit::train::{Checkpoint, NegativeLogLikelihood, Purpose, StepSeed, Trainer};
+use flowkit::{BitsPerDim, Density, Mixing};
+use flowkit_runs::image::{
+    Defaults, Failure, Folder, Levels, MiMalloc, Run, RunArgs, Setting, Setup, likelihood,
+    read_config, write_evaluation, write_samples,
+};
+use flowkit_runs::{image, say, value_name};
+
+/// Large buffers are allocated and freed at every step, which this allocator does fastest.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Flow++ on images: train, evaluate, sample")]
@@ -51,6 +60,9 @@ struct Args {
     attention: Option<Switch>,
     #[command(flatten)]
     run: RunArgs,
+    /// Where to write. A new run takes the place of one that is finished
+    #[arg(long, value_name = "DIR", default_value = "out/flowpp_cifar")]
+    out: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -71,71 +83,183 @@ enum Switch {
     Off,
 }
 
-/// The name of a flag's value, as it is written on the command line.
-fn name<T: ValueEnum>(value: T) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-impl ImageModelConfig for FlowPlusPlusConfig {
-    type Model = FlowPlusPlus;
-    const KEY: &'static str = "flow_plus_plus";
-    const NAME: &'static str = "Flow++";
-
-    fn num_params(&self) -> Result<usize, ConfigError> {
-        self.num_params()
-    }
-
-    fn build(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
-        self.try_init(device)
-    }
-
-    fn image(&self) -> [usize; 3] {
-        self.image
-    }
-
-    fn n_levels(&self) -> usize {
-        self.n_levels
-    }
-
-    fn check_images(&self, shape: [usize; 3]) -> Result<(), ShapeError> {
-        self.check_images(shape)
-    }
-}
-
-impl Args {
-    /// The preset with the paper's ablations that were asked for.
-    fn experiment(&self) -> Experiment<FlowPlusPlusConfig> {
-        let preset = self.preset.unwrap_or(Preset::Tiny);
-        let mut config = preset.model();
-        if let Some(Dequant::Uniform) = self.dequant {
-            config.dequantization = DequantizationConfig::Uniform;
-        }
-        if let Some(Law::Affine) = self.coupling {
-            config.law = CouplingLaw::Affine;
-        }
-        if let Some(Switch::Off) = self.attention {
-            config.mixing = Mixing::Maxout;
-        }
-        let flags = vec![
-            Setting::new("preset", self.preset, preset),
-            Setting::new("dequant", self.dequant.map(name), name(Dequant::Variational)),
-            Setting::new("coupling", self.coupling.map(name), name(Law::Mixlog)),
-            Setting::new("attention", self.attention.map(name), name(Switch::On)),
-        ];
-        let (batch_size, start_size) = (preset.batch_size(), preset.start_size());
-        Experiment {
-            config,
-            training: preset.training(),
-            batch_size,
-            start_size,
-            augmentations: vec![],
-            flags,
-        }
-    }
-}
+/// Test images of the learning curve, and those of the final number.
+const CURVE_IMAGES: usize = 32;
+const TEST_IMAGES: usize = 256;
 
 fn main() -> ExitCode {
-    image_run::keep_memory();
+    image::keep_memory();
     let args = Args::parse();
-    image_run::report(image_run::run(&args.run, args.experiment()))
+    image::report(run(&args))
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let folder = args.run.folder(&args.out)?;
+    let device = args.run.device()?;
+    match (&args.run.sample, &args.run.eval) {
+        (Some(checkpoint), _) => sample(args, checkpoint, &folder, &device),
+        (None, Some(checkpoint)) => evaluate(args, checkpoint, &folder, &device),
+        (None, None) => train(args, folder, &device),
+    }
+}
+
+/// The model of the preset, with the ablations of the paper that the command line asks for.
+fn model(args: &Args, preset: Preset) -> FlowPlusPlusConfig {
+    let mut config = preset.model();
+    if let Some(Dequant::Uniform) = args.dequant {
+        config.dequantization = DequantizationConfig::Uniform;
+    }
+    if let Some(Law::Affine) = args.coupling {
+        config.law = CouplingLaw::Affine;
+    }
+    if let Some(Switch::Off) = args.attention {
+        config.mixing = Mixing::Maxout;
+    }
+    config
+}
+
+/// What holds where the command line says nothing, and what a resumed run must agree with.
+fn defaults(args: &Args, preset: Preset) -> Defaults {
+    let flags = vec![
+        Setting::new("preset", args.preset, preset),
+        Setting::new("dequant", args.dequant.map(value_name), value_name(Dequant::Variational)),
+        Setting::new("coupling", args.coupling.map(value_name), value_name(Law::Mixlog)),
+        Setting::new("attention", args.attention.map(value_name), value_name(Switch::On)),
+    ];
+    let (training, batch_size) = (preset.training(), preset.batch_size());
+    Defaults { training, batch_size, augmentations: vec![], flags }
+}
+
+fn train(args: &Args, folder: Folder, device: &Device) -> Result<(), Failure> {
+    let device = device.clone().autodiff();
+    let preset = args.preset.unwrap_or(Preset::Tiny);
+    // With `--resume`, model, settings and history come from the newest checkpoint of the folder.
+    let setup = Setup::new(&args.run, folder, model(args, preset))?;
+    let data = setup.images()?;
+    let plan = setup.plan(defaults(args, preset), &data)?;
+
+    let config = setup.config();
+    let mut trainer = match setup.checkpoint() {
+        // Weights, their averages, the optimizer's moments and the step count.
+        Some(checkpoint) => {
+            setup.resumed(Trainer::resume(checkpoint, config.try_init(&device)?)?)?
+        }
+        // A new flow is initialised from data: its first layers normalise what they see.
+        None => {
+            let (seed, n) = (args.run.seed(), data.train.len());
+            device.seed(StepSeed::new(seed).seed(0, Purpose::Initialization));
+            let first = Batches::new(n, preset.start_size().min(n), seed)?.indices(0);
+            let first = data.train.batch(&first, &device);
+            let flow = config.try_init(&device)?.initialize(first)?;
+            Trainer::new(flow, plan.training.clone())?
+        }
+    };
+    // The batch of an update follows from the seed and the number of the update, so that a resumed
+    // run is the run that never stopped.
+    let loading = LoaderConfig::new(plan.batch_size)
+        .with_seed(trainer.config().seed)
+        .with_augmentations(plan.augmentations.clone());
+    let loader = Loader::new(data.train.clone(), ImageBatcher, loading, &device)?;
+    let mut batches = loader.steps(trainer.step_count() as usize)?;
+
+    let mut run = setup.begin(plan, &mut trainer)?;
+    let learned = updates(&mut run, &mut trainer, &mut batches, &data, &device);
+    // The last checkpoint, also after an error; if a signal ended the loop, how to go on.
+    run.end(&mut trainer, learned)?;
+
+    let step = trainer.step_count();
+    if !run.is_tested(step) {
+        let test = data.test.clone().take(CURVE_IMAGES);
+        run.record_test(step, held_out(&trainer, trainer.average(), &test, &device))?;
+    }
+    results(&run, &trainer, &data, &device)
+}
+
+/// The training loop: maximum likelihood, until the limit of updates or time, or a signal.
+fn updates(
+    run: &mut Run<FlowPlusPlusConfig>,
+    trainer: &mut Trainer<FlowPlusPlus>,
+    batches: &mut Steps<Levels>,
+    data: &Split,
+    device: &Device,
+) -> Result<(), Failure> {
+    let test = data.test.clone().take(CURVE_IMAGES);
+    while run.goes_on(trainer) {
+        let Some(x) = batches.next().transpose()? else { break };
+        let update = run.timed(|| trainer.update_on(device, &NegativeLogLikelihood::new(x)))?;
+        run.record(&update);
+        if run.wants_test(update.step) {
+            run.record_test(update.step, held_out(trainer, trainer.average(), &test, device))?;
+        }
+        run.save_when_due(trainer)?;
+    }
+    Ok(())
+}
+
+/// Bits/dim of images, with noise that follows from the seed and the number of updates.
+fn held_out(
+    trainer: &Trainer<FlowPlusPlus>,
+    flow: &FlowPlusPlus,
+    images: &Images,
+    device: &Device,
+) -> Result<BitsPerDim<OneSampleBound>, Failure> {
+    let seeds = StepSeed::new(trainer.config().seed);
+    let _noise = Seeded::new(device, seeds.seed(trainer.step_count(), Purpose::Evaluation));
+    Ok(likelihood(images, device, |x| flow.evaluate(x))?.bits_per_dim())
+}
+
+/// Evaluates what was learned, and writes pictures, curve and report.
+fn results(
+    run: &Run<FlowPlusPlusConfig>,
+    trainer: &Trainer<FlowPlusPlus>,
+    data: &Split,
+    device: &Device,
+) -> Result<(), Failure> {
+    // The averaged weights are the result; the last ones are for comparison.
+    let (flow, last) = (trainer.average(), trainer.model().valid());
+    let mut results = run.results(trainer);
+    let test = data.test.clone().take(TEST_IMAGES);
+    let bits = held_out(trainer, flow, &test, device);
+    results.held_out(&test, bits, held_out(trainer, &last, &test, device));
+
+    // Data to latents and back.
+    let shown: Vec<usize> = (0..data.test.len().min(16)).collect();
+    let shown = data.test.batch(&shown, &device.clone().inner());
+    let rebuilt = results.of("round trip", flow.round_trip(shown.clone()));
+
+    let seeds = StepSeed::new(trainer.config().seed);
+    device.seed(seeds.seed(trainer.step_count(), Purpose::Sampling));
+    results.samples(|n| flow.sample(n));
+    results.reconstructions(shown, rebuilt);
+    results.write()
+}
+
+/// The flow of a checkpoint, with averaged weights and outside any graph.
+fn load(
+    path: &Path,
+    device: &Device,
+) -> Result<(FlowPlusPlus, FlowPlusPlusConfig, Checkpoint), Failure> {
+    let checkpoint = Checkpoint::load(path)?;
+    let config: FlowPlusPlusConfig = read_config(&checkpoint, path)?;
+    let flow = Trainer::load_average(&checkpoint, config.try_init(device)?)?;
+    Ok((flow, config, checkpoint))
+}
+
+fn sample(args: &Args, path: &Path, folder: &Folder, device: &Device) -> Result<(), Failure> {
+    let (flow, config, _) = load(path, device)?;
+    device.seed(StepSeed::new(args.run.seed()).seed(0, Purpose::Sampling));
+    write_samples(folder, config.n_levels, |n| flow.sample_at(n, args.run.temperature))
+}
+
+fn evaluate(args: &Args, path: &Path, folder: &Folder, device: &Device) -> Result<(), Failure> {
+    let (flow, config, checkpoint) = load(path, device)?;
+    let source = args.run.evaluation_source(&checkpoint, path)?;
+    say!("evaluated on    {source}");
+    let test = args.run.images(&source, &config)?.test;
+    device.seed(StepSeed::new(args.run.seed()).seed(0, Purpose::Evaluation));
+    let samples = args.run.importance_samples;
+    let bits = likelihood(&test, device, |x| flow.evaluate_importance_weighted(x, samples))?;
+    let bits = bits.bits_per_dim();
+    say!("test {bits}");
+    write_evaluation(folder, &bits, &test, &source)
 }

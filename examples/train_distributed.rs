@@ -8,13 +8,12 @@
 //! Expected last line: `test 4.9<..> bits/dim (one-sample bound)`, after half a minute on two cores
 //! of an Intel Xeon.
 //!
+//! Ctrl-C, SIGTERM and SIGHUP end a run after its current step, as those of `learner` do: the
+//! program says after which epoch to go on.
+//!
 //! What it teaches: what has to be said for several devices, which is `ShardedLoader` for the data
 //! and `DataParallel` around the model. Batches are those of one device, so that a run may go on
 //! with another number. `learner` shows the rest of burn's `Learner`.
-
-#[macro_use]
-mod console;
-mod threads;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -38,6 +37,8 @@ use flowkit::train::learner::{
     DataParallel, EpochLog, LikelihoodMetric, MaximumLikelihood, ShardedLoader,
 };
 use flowkit::train::{EmaDecay, LossScale, Precision, Purpose, StepSeed};
+use flowkit_runs::learner::{StopOnSignal, report};
+use flowkit_runs::{say, threads};
 
 #[derive(Parser)]
 #[command(about = "Flow++ on several devices")]
@@ -151,14 +152,16 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         (false, _) => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice),
     };
     first.seed(seeds.seed(begun as u64, Purpose::Training));
+    let interrupter = model.learned.interrupter();
+    let stop = StopOnSignal::listen(interrupter.clone(), begun)?;
     let mut learning = SupervisedTraining::new(&args.out, loader, valid)
-        .with_interrupter(model.learned.interrupter())
+        .with_interrupter(interrupter)
         .with_training_strategy(strategy.into())
         .metrics((
             LikelihoodMetric::bits_per_dim(OneSampleBound),
             LikelihoodMetric::nats(OneSampleBound),
         ))
-        .with_checkpointing_strategy(KeepLastNCheckpoints::new(2))
+        .with_checkpointing_strategy(stop.noting(KeepLastNCheckpoints::new(2)))
         .with_default_checkpointers()
         .num_epochs(args.epochs);
     if let Some(epoch) = args.resume {
@@ -183,6 +186,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(reason) = result.model.learned.failure() {
         return Err(reason.into());
     }
+    stop.check()?;
 
     plain.seed(seeds.seed(0, Purpose::Evaluation));
     let all: Vec<usize> = (0..test.len()).collect();
@@ -193,7 +197,5 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 fn main() -> ExitCode {
     let args = Args::parse();
     threads::start();
-    let Err(error) = run(&args) else { return ExitCode::SUCCESS };
-    complain!("error: {error}");
-    ExitCode::FAILURE
+    report(run(&args))
 }

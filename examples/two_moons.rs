@@ -13,11 +13,6 @@
 //! without, the data-dependent start, the training loop, densities and samples, and two numbers to
 //! hold a likelihood against: a Gaussian's, and the true one.
 
-#[macro_use]
-mod console;
-mod plane_run;
-mod threads;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,7 +27,8 @@ use flowkit::{
     BoxBijector, Boxed, ConfigError, ContextShape, Density, Features, Flow, LayerConfig, Site,
     StandardNormal,
 };
-use plane_run::{Failure, Row};
+use flowkit_runs::plane::{self, Failure, Row};
+use flowkit_runs::{say, threads};
 use serde_json::json;
 
 #[derive(Parser)]
@@ -123,16 +119,16 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let nats = flow.given(&context(test.moons(&device))).evaluate(test.points(&device))?;
     let nats = nats.nats().iter().sum::<f64>() / test.len() as f64;
     device.seed(seeds.seed(args.steps, Purpose::Sampling));
-    let grid = plane_run::grid(&device);
+    let grid = plane::grid(&device);
     let [train_points, test_points] =
-        [&train, &test].map(|moons| plane_run::points(&moons.points(&device)));
+        [&train, &test].map(|moons| plane::points(&moons.points(&device)));
     let (mut rows, mut gaussian) = (Vec::new(), 0.0);
     let n_rows = if C::N_PARTS > 0 { 2 } else { 1 };
     for moon in 0..n_rows {
         let own = |points: &[[f64; 2]]| -> Vec<_> {
             points.iter().copied().skip(moon).step_by(n_rows).collect()
         };
-        gaussian += plane_run::gaussian(&own(&train_points), &own(&test_points)) / n_rows as f64;
+        gaussian += plane::gaussian(&own(&train_points), &own(&test_points)) / n_rows as f64;
         let given =
             |n: usize| context(test.moons(&device).slice([moon..moon + 1, 0..2]).expand([n, 2]));
         let density = flow.given(&given(grid.dims()[0])).evaluate(grid.clone())?;
@@ -140,17 +136,17 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
         rows.push(Row {
             data: own(&test_points).into_iter().take(2000).collect(),
             density: density.nats().iter().map(|log_prob| log_prob.exp()).collect(),
-            samples: plane_run::points(&samples),
+            samples: plane::points(&samples),
         });
     }
     let truth = if C::N_PARTS > 0 { test.mean_log_prob_given_moon() } else { test.mean_log_prob() };
     say!("held-out        {nats:.3} nats; a Gaussian {gaussian:.3}, the truth {truth:.3}");
-    plane_run::write(&args.out, "two_moons.svg", "picture", &plane_run::picture(&rows)?)?;
+    plane::write(&args.out, "two_moons.svg", "picture", &plane::picture(&rows)?)?;
     let report = json!({
         "test_nats": nats, "gaussian_nats": gaussian, "true_nats": truth, "test_points": test.len(),
         "steps": args.steps, "batch": BATCH, "seconds": seconds, "seed": args.seed,
     });
-    plane_run::write(&args.out, "report.json", "report", &serde_json::to_string_pretty(&report)?)
+    plane::write(&args.out, "report.json", "report", &serde_json::to_string_pretty(&report)?)
 }
 
 fn main() -> ExitCode {
@@ -159,9 +155,9 @@ fn main() -> ExitCode {
     let checked = if args.steps == 0 {
         Err(Failure::Argument { flag: "steps", value: "0".into(), expected: "at least 1" })
     } else {
-        plane_run::create(&args.out)
+        plane::create(&args.out)
     };
-    plane_run::report(checked.and_then(|()| match args.conditional {
+    plane::report(checked.and_then(|()| match args.conditional {
         true => run(&args, |moons| moons),
         false => run(&args, |_| ()),
     }))

@@ -9,6 +9,8 @@ use std::thread;
 
 use rayon::{ThreadBuilder, ThreadPoolBuilder};
 
+use crate::complain;
+
 /// Threads that the pool leaves for others, such as the one that reads data ahead.
 const SPARE: usize = 2;
 

@@ -13,14 +13,11 @@ use flowkit::GradientMemory;
 
 use super::conduct::Keep;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What to say when memory runs out, put together while there is some.
 static ADVICE: OnceLock<String> = OnceLock::new();
 
-/// Makes the program's allocator keep what it once had, and speak when there is no more. To be
-/// called before there is a second thread.
+/// Makes mimalloc, which must be the program's `#[global_allocator]`, keep what it once had, and
+/// speak when there is no more. To be called before there is a second thread.
 ///
 /// A training step allocates and frees the same large buffers over and over. Most allocators give
 /// them back to the system, which clears every page when it hands them out again: a third of the

@@ -17,8 +17,11 @@ pub const SETTING: &str = "source of the data";
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
+    /// Those that come with the crate.
     Photographs,
+    /// CIFAR-10 from the network.
     Download,
+    /// A folder of the user's.
     Folder(PathBuf),
     /// A folder whose name is not UTF-8, which JSON has no text for.
     FolderInBytes(OsString),

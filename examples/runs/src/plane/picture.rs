@@ -10,9 +10,11 @@ use super::Failure;
 
 /// What is drawn for one condition.
 pub struct Row {
+    /// Points of the data.
     pub data: Vec<[f64; 2]>,
     /// Density at each of [`grid`]'s points.
     pub density: Vec<f64>,
+    /// Points that were sampled.
     pub samples: Vec<[f64; 2]>,
 }
 

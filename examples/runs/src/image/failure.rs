@@ -3,14 +3,18 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use flowkit::data::DataError;
 use flowkit::train::{CheckpointError, TrainError};
 use flowkit::{ConfigError, FlowError};
 
-use super::signals::Signal;
+use crate::complain;
+use crate::signals::Signal;
 
+/// What can end a run early.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The texts say it.
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: &'static str },
@@ -91,4 +95,11 @@ impl Failure {
             _ => 1,
         }
     }
+}
+
+/// Ends a program: an error is printed, with its causes in its text, and the exit code is not zero.
+pub fn report(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    complain!("error: {failure}");
+    ExitCode::from(failure.exit_code())
 }

@@ -1,22 +1,27 @@
-//! Arguments of the image examples.
+//! Arguments of a program that trains on images. The folder `--out`, whose default has the program's
+//! name, is the program's own.
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
-use flowkit::GradientMemory;
 use flowkit::data::image_folder::Labelling;
 use flowkit::data::{self, Augmentation, Batches, Split};
-use flowkit::train::{EmaDecay, NonFinite, TrainerConfig};
+use flowkit::train::{Checkpoint, EmaDecay, NonFinite, TrainerConfig};
+use flowkit::{FlowError, GradientMemory};
 
 use super::conduct::{Keep, Policy};
 use super::failure::Failure;
-use super::settings::Setting;
+use super::folder::Folder;
+use super::model::ImageConfig;
+use super::settings::{self, Setting};
 use super::source::{self, Source};
+use crate::{say, signals, threads};
 
 /// Setting that says what is done to training images: a list of [`Augmentation`]s.
 pub const AUGMENT: &str = "augment";
 
+/// Flags of a program that trains on images, evaluates and samples.
 #[derive(Args)]
 pub struct RunArgs {
     /// A folder: CIFAR-10 binary batches, MNIST's files, or images of the model's size. Folders
@@ -85,12 +90,11 @@ pub struct RunArgs {
     /// Spread of the samples' latents, with --sample
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, requires = "sample")]
     pub temperature: f64,
-    /// Where to write. A new run takes the place of one that is finished
-    #[arg(long, value_name = "DIR", default_value = concat!("out/", env!("CARGO_BIN_NAME")))]
-    pub out: PathBuf,
 }
 
+/// Where to compute.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)] // clap would print them, and the names say it
 pub enum DeviceName {
     Cpu,
     Wgpu,
@@ -98,6 +102,7 @@ pub enum DeviceName {
 }
 
 impl DeviceName {
+    /// The flag's value.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -107,6 +112,7 @@ impl DeviceName {
     }
 }
 
+/// What is done to training images at random.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Augment {
     /// Nothing
@@ -128,8 +134,16 @@ impl From<Augment> for Vec<Augmentation> {
 }
 
 impl RunArgs {
+    /// Checks the flags, starts the threads of the CPU kernels and creates the folder `out`.
+    pub fn folder(&self, out: &Path) -> Result<Folder, Failure> {
+        self.validate()?;
+        threads::start();
+        signals::survive_large_files().map_err(|source| Failure::Signals { source })?;
+        Folder::create(out)
+    }
+
     /// Rules that clap does not know.
-    pub fn validate(&self) -> Result<(), Failure> {
+    fn validate(&self) -> Result<(), Failure> {
         let rule = |legal: bool, flag: &'static str, value: String, expected: &'static str| {
             if legal { Ok(()) } else { Err(Failure::Argument { flag, value, expected }) }
         };
@@ -180,6 +194,7 @@ impl RunArgs {
         })
     }
 
+    /// What every random draw follows from.
     pub fn seed(&self) -> u64 {
         self.seed.unwrap_or(0)
     }
@@ -195,13 +210,13 @@ impl RunArgs {
     }
 
     /// The flags of an example and those here that the course of a run depends on.
-    pub fn settings(
+    pub(super) fn settings(
         &self,
         flags: Vec<Setting>,
         training: &TrainerConfig,
         batch: usize,
         augmentations: &[Augmentation],
-        Split { train, test, .. }: &Split,
+        (Split { train, test, .. }, source): (&Split, &Source),
     ) -> Result<Vec<Setting>, Failure> {
         let mut crc = crc32fast::Hasher::new();
         for images in [train, test] {
@@ -225,18 +240,14 @@ impl RunArgs {
             Setting::new("lr", self.lr, training.learning_rate),
             Setting::new("ema", self.ema, ema),
             Setting::new("data", Some(&described), ""),
-            Setting::new(
-                source::SETTING,
-                None::<String>,
-                serde_json::to_string(&self.source(None))?,
-            ),
+            Setting::new(source::SETTING, None::<String>, serde_json::to_string(source)?),
         ]);
         Ok(flags)
     }
 
     /// Where the images come from: this command line, or else the run that is resumed, which is the
     /// user's own.
-    pub fn source(&self, saved: Option<Source>) -> Source {
+    pub(super) fn source(&self, saved: Option<Source>) -> Source {
         match (&self.data, self.download) {
             (Some(folder), _) => Source::folder(folder),
             (None, true) => Source::Download,
@@ -244,15 +255,19 @@ impl RunArgs {
         }
     }
 
-    /// Where the images of an evaluation come from. The checkpoint may be somebody else's: it
-    /// chooses nothing that is outside of this program.
+    /// Where the images of an evaluation come from: those that the run of the checkpoint in the
+    /// file `path` held out. A checkpoint of another program may say nothing of them. It may be
+    /// somebody else's, and so chooses nothing that is outside of this program.
     pub fn evaluation_source(
         &self,
-        saved: Option<Source>,
-        checkpoint: &Path,
+        checkpoint: &Checkpoint,
+        path: &Path,
     ) -> Result<Source, Failure> {
+        let saved = checkpoint.metadata(settings::KEY).map(|_| settings::read(checkpoint, path));
+        let saved = saved.transpose()?.map(|saved| Source::saved(&saved, path));
+        let saved = saved.transpose()?.flatten();
         let unnamed = |taken: Source, flag| Failure::Unnamed {
-            path: checkpoint.to_path_buf(),
+            path: path.to_path_buf(),
             taken: taken.to_string(),
             flag,
         };
@@ -266,9 +281,18 @@ impl RunArgs {
         }
     }
 
+    /// The images for a model, in as many levels as it has.
+    pub fn images<C: ImageConfig>(&self, source: &Source, config: &C) -> Result<Split, Failure> {
+        let Split { train, test, report } = self.read(source, config.image())?;
+        // Whether the model takes them is known before it is built.
+        config.check_images(train.shape()).map_err(FlowError::from)?;
+        let n_levels = config.n_levels();
+        Ok(Split { train: train.coarsened(n_levels)?, test: test.coarsened(n_levels)?, report })
+    }
+
     /// The images for a model of shape `[C, H, W]`. Only folders of images come in the model's
     /// size.
-    pub fn read(&self, source: &Source, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
+    fn read(&self, source: &Source, [_, height, width]: [usize; 3]) -> Result<Split, Failure> {
         let mut split = match (source, source.path()) {
             (_, Some(folder)) => {
                 // As the user wrote it, for the messages.

@@ -23,6 +23,7 @@ const PATIENCE: u64 = 10;
 
 /// What to do about a loss or gradient that is not finite.
 #[derive(Clone, Copy, ValueEnum)]
+#[allow(missing_docs)] // clap would print them, and the names say it
 pub enum Policy {
     Stop,
     Skip,

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::conduct::Conduct;
 use super::history::History;
+use crate::say;
 
 pub struct Progress {
     bar: ProgressBar,
@@ -29,25 +30,16 @@ impl Progress {
         Self { bar, limit, last: Instant::now() }
     }
 
+    /// Starts the clock.
+    pub fn restart(&mut self) {
+        self.last = Instant::now();
+    }
+
     /// Adds the time since the last call to the run's.
     pub fn clock(&mut self, history: &mut History) {
         let now = Instant::now();
         history.seconds += (now - self.last).as_secs_f64();
         self.last = now;
-    }
-
-    /// Runs an update and counts its time.
-    pub fn time<T>(history: &mut History, update: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = update();
-        history.update_seconds += start.elapsed().as_secs_f64();
-        result
-    }
-
-    /// Whether the test images are due after this update. Where a life of the run ends makes no
-    /// difference.
-    pub fn wants_test(step: u64) -> bool {
-        step.is_multiple_of(25)
     }
 
     pub fn show(&self, step: u64, history: &History) {
@@ -76,7 +68,15 @@ impl Progress {
     }
 
     /// Ends the bar.
-    pub fn finish(self) {
+    pub fn finish(&self) {
         self.bar.finish();
     }
+}
+
+/// Runs an update and counts its time.
+pub fn time<T>(history: &mut History, update: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = update();
+    history.update_seconds += start.elapsed().as_secs_f64();
+    result
 }

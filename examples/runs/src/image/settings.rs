@@ -13,6 +13,7 @@ pub const KEY: &str = "settings";
 
 /// A flag that the course of a run depends on.
 pub struct Setting {
+    /// Its name, without `--`.
     pub flag: &'static str,
     /// What the command line says.
     pub given: Option<String>,
@@ -21,6 +22,7 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// A flag, what the command line gives for it, and what holds otherwise.
     pub fn new(flag: &'static str, given: Option<impl ToString>, default: impl ToString) -> Self {
         Self { flag, given: given.map(|value| value.to_string()), default: default.to_string() }
     }

@@ -45,6 +45,7 @@ impl fmt::Display for Signal {
 }
 
 /// The signals since the program began to listen.
+#[derive(Clone)]
 pub struct Signals {
     /// Whether the next one ends the program at once.
     armed: Arc<AtomicBool>,

@@ -16,11 +16,13 @@ pub fn print_error(line: Arguments<'_>) {
 }
 
 /// `println!` that does not panic.
+#[macro_export]
 macro_rules! say {
     ($($text:tt)*) => { $crate::console::print_line(format_args!($($text)*)) };
 }
 
 /// `eprintln!` that does not panic.
+#[macro_export]
 macro_rules! complain {
     ($($text:tt)*) => { $crate::console::print_error(format_args!($($text)*)) };
 }

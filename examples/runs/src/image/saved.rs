@@ -10,9 +10,9 @@ use super::conduct::Conduct;
 use super::failure::Failure;
 use super::folder::Folder;
 use super::history::History;
-use super::model::ImageModelConfig;
 use super::settings::{self, Settings};
 use super::source::Source;
+use crate::complain;
 
 /// Marks a checkpoint that could be written to the published file alone, among the metadata.
 pub const ALONE: &str = "alone";
@@ -108,23 +108,4 @@ impl Saved {
         let of = self.conduct.time.is_none().then_some(self.conduct.steps);
         Err(Failure::Unfinished { out: out.to_path_buf(), done: self.step, of })
     }
-
-    /// The configuration of its model.
-    pub fn config<C: ImageModelConfig>(&self) -> Result<C, Failure> {
-        read_config(&self.checkpoint, &self.path)
-    }
-}
-
-/// The configuration of the model in a checkpoint, valid and of as many parameters as the
-/// checkpoint holds.
-pub fn read_config<C: ImageModelConfig>(
-    checkpoint: &Checkpoint,
-    path: &Path,
-) -> Result<C, Failure> {
-    let other = || Failure::OtherModel { path: path.to_path_buf(), name: C::NAME };
-    let text = checkpoint.metadata(C::KEY).ok_or_else(other)?;
-    let config: C = serde_json::from_str(text)
-        .map_err(|source| Failure::Config { path: path.to_path_buf(), source })?;
-    checkpoint.expect_params("average", config.num_params()?)?;
-    Ok(config)
 }

@@ -15,8 +15,11 @@ use nalgebra::{Matrix2, Vector2};
 
 pub use picture::{Row, grid, picture};
 
+use crate::{complain, say};
+
 /// Everything that can end the example early.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // The texts say it.
 pub enum Failure {
     #[error("--{flag} {value}: must be {expected}")]
     Argument { flag: &'static str, value: String, expected: &'static str },
