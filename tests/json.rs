@@ -31,12 +31,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// The JSON of a configuration, and what reading a JSON gives when it is written again.
+/// What reading a JSON gives when it is written again.
+type Read = Box<dyn Fn(&Value) -> Result<Value, String>>;
+
+/// The JSON of a configuration, and how it is read.
 struct Case {
     name: &'static str,
     json: Value,
     required: &'static [&'static str],
-    read: Box<dyn Fn(&Value) -> Result<Value, String>>,
+    read: Read,
 }
 
 /// A configuration with its defaults, and the fields that have none.
