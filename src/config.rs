@@ -113,7 +113,7 @@ macro_rules! config {
                 }
 
                 $(
-                    #[doc = concat!("Sets [`Self::", stringify!($field), "`].")]
+                    #[doc = concat!("Sets the field `", stringify!($field), "`.")]
                     #[doc = ""]
                     $(#[$doc])*
                     pub fn [<with_ $field>](mut self, $field: $type) -> Self {
