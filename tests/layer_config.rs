@@ -29,6 +29,7 @@ fn images(shape: [usize; 3]) -> Site<4> {
 }
 
 fn refusal<const D: usize, T: LayerConfig<D>>(config: &T, site: &Site<D>) -> String {
+    let _turn = turn();
     let planned = config.plan(site).unwrap_err().to_string();
     let built = config.build(site).map(|_| ()).unwrap_err().to_string();
     assert_eq!(planned, built);
@@ -189,6 +190,19 @@ fn a_stack_comes_from_a_file() {
     );
 }
 
+/// A flow of the layers, and one given a condition, which are used.
+fn flows_of(layers: &Vec<AnyLayerConfig>) {
+    let (_turn, device) = (turn(), device());
+    let flow = Flow::build(layers, StandardNormal::new(), [1, 3], &device).unwrap().without_data();
+    let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &device);
+    assert!(flow.round_trip(x).unwrap().1 < 1e-4);
+    let given = Tensor::<2>::ones([1, 2], &device);
+    let flow = Flow::build_given(layers, StandardNormal::new(), [1, 3], &given, &device)
+        .unwrap()
+        .without_data();
+    assert_eq!(flow.given(&given).sample(2).unwrap().dims(), [2, 3]);
+}
+
 /// Couplings and autoregressive layers come from a file too: a flow without a type of one's own.
 #[test]
 fn a_flow_comes_from_a_file() {
@@ -200,18 +214,9 @@ fn a_flow_comes_from_a_file() {
     let layers: Vec<AnyLayerConfig> =
         serde_json::from_str(&format!("[\"Swap\", {coupling}]")).unwrap();
     agrees(&layers, &vectors(3));
-    let device = Device::flex();
-    let flow = Flow::build(&layers, StandardNormal::new(), [1, 3], &device).unwrap().without_data();
-    let x = Tensor::<2>::from_data([[0.5, -1.0, 2.0]], &device);
-    assert!(flow.round_trip(x).unwrap().1 < 1e-4);
     let text = "[1].net: Mlp: expected 2 axes, found shape [1, 2, 2, 2]";
     assert_eq!(refusal(&layers, &images([4, 2, 2])), text);
-
-    let given = Tensor::<2>::ones([1, 2], &device);
-    let flow = Flow::build_given(&layers, StandardNormal::new(), [1, 3], &given, &device)
-        .unwrap()
-        .without_data();
-    assert_eq!(flow.given(&given).sample(2).unwrap().dims(), [2, 3]);
+    flows_of(&layers);
 
     let made = r#"[{ "MaskedAutoregressive": { "law": { "Affine": { "form": "Exponential" } }, "net": { "hidden": [8] } } }]"#;
     let layers: Vec<AnyLayerConfig> = serde_json::from_str(made).unwrap();
