@@ -46,13 +46,12 @@ fn deep(n: usize) -> FlowPlusPlusConfig {
 /// A step of a model that has started.
 fn step<M: Module + 'static>(
     device: &Device,
-    dims: usize,
     backward: GradientMemory,
     model: M,
     objective: impl Objective<M> + 'static,
 ) -> Work {
     let device = device.clone().autodiff();
-    let config = TrainerConfig::new(dims)
+    let config = TrainerConfig::new()
         .with_learning_rate(3e-4)
         .with_warm_up(1)
         .with_norm_unit(GradientUnit::BitsPerDim)
@@ -83,7 +82,7 @@ where
         device.seed(1);
         let model = start(make(&device), images(image, n_levels, 2, &device));
         let objective = NegativeLogLikelihood::new(images(image, n_levels, batch, &device));
-        step(&device, image.iter().product(), backward, model, objective).note("batch", batch)
+        step(&device, backward, model, objective).note("batch", batch)
     };
     // That the policies agree is for `tests/backward.rs` to check.
     Item::new(name, |_| 0.0, prepare)

@@ -145,8 +145,9 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
     };
     let training = preset.training();
-    let max_norm = training.max_norm * training.dims as f64 * std::f64::consts::LN_2; // the preset's is in bits/dim
-    let model = MaximumLikelihood::new(flow).with_max_norm(max_norm)?;
+    let model = MaximumLikelihood::new(flow)
+        .with_max_norm(training.max_norm)?
+        .with_norm_unit(training.norm_unit);
 
     // Order and noise of every epoch follow from the seed, so a resumed run is the run that did not
     // stop.

@@ -11,6 +11,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use clap::Parser;
+use flowkit::Density;
 use flowkit::model::flow_plus_plus::Preset;
 
 #[derive(Parser)]
@@ -96,7 +97,7 @@ impl ModuleVisitor for Count {
 fn main() {
     let args = Args::parse();
     let model = args.preset.model().init(&Device::default()).without_data();
-    let dims = args.preset.training().dims as u64;
+    let dims = model.dims() as u64;
     let mut count = Count { dims, ..Count::default() };
     model.visit(&mut count);
     let Count { flops, activations, parameters, .. } = count;

@@ -133,8 +133,10 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Type::Bf16 => Precision::BF16,
         Type::F16 => Precision::F16(LossScale::Fixed { exponent: 4 }),
     };
-    let max_norm = training.max_norm * training.dims as f64 * std::f64::consts::LN_2; // the preset's is in bits/dim
-    let model = MaximumLikelihood::new(flow).with_max_norm(max_norm)?.with_precision(precision)?;
+    let model = MaximumLikelihood::new(flow)
+        .with_max_norm(training.max_norm)?
+        .with_norm_unit(training.norm_unit)
+        .with_precision(precision)?;
     // Collective operations average on the way back; else burn adds up.
     let n_parts = if args.ddp { 1 } else { args.devices };
     let model = DataParallel::new(model, n_parts, EmaDecay::Warmed(0.999))?;

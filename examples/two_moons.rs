@@ -98,7 +98,7 @@ fn run<C: Features<2>>(args: &Args, context: impl Fn(Tensor<2>) -> C) -> Result<
     let layers = layers::<C>(args.flow, (C::N_PARTS > 0).then_some(2), &graph)?;
     let flow = Flow::<_, _, 2, C>::new_given(layers, StandardNormal::new(), [1, 2])?;
     let flow = flow.initialize_given(x.clone(), &context(moons.clone()))?;
-    let training = TrainerConfig::new(2).with_seed(args.seed).with_learning_rate(3e-3);
+    let training = TrainerConfig::new().with_seed(args.seed).with_learning_rate(3e-3);
     let mut trainer = Trainer::new(flow, training)?;
     let batches = Batches::new(train.len(), BATCH, args.seed).expect("the data holds many batches");
     let start = Instant::now();

@@ -337,7 +337,7 @@ fn every_way_out_of_a_file_is_guarded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let mut trainer =
-        Trainer::new(flow(Activation::Tanh).without_data(), TrainerConfig::new(4)).unwrap();
+        Trainer::new(flow(Activation::Tanh).without_data(), TrainerConfig::new()).unwrap();
     trainer.save(&path, BTreeMap::new()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
     assert_eq!(
@@ -416,7 +416,7 @@ fn a_running_state_has_no_architecture_of_its_own() {
             coupling(AffineConfig::new(AffineForm::Exponential), Activation::Silu, Half::First);
         Flow::new(Normed { norm: norm(momentum), inner }, StandardNormal::new(), [1, 4]).unwrap()
     };
-    let trainer = Trainer::new(flow(0.25).without_data(), TrainerConfig::new(4)).unwrap();
+    let trainer = Trainer::new(flow(0.25).without_data(), TrainerConfig::new()).unwrap();
     run(&trainer.model().bijector.norm);
     let checkpoint = trainer.checkpoint(BTreeMap::new()).unwrap();
     let resumed = Trainer::resume(&checkpoint, flow(0.25)).unwrap();

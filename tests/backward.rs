@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use flowkit::conditioner::Mixing;
-use flowkit::flow::likelihood::Exact;
+use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlus, FlowPlusPlusConfig, NoiseMixing,
     Scale, StageConfig, VariationalConfig,
@@ -19,8 +19,8 @@ use flowkit::train::{
     Trainer, TrainerConfig, Update,
 };
 use flowkit::{
-    Bijector, ConfigError, Context, ConvStyle, Density, DriftGuard, Flow, GradientMemory, Replay,
-    ShapeError, ShapeMap, StandardNormal, Uninit,
+    Bijector, BitsPerDim, ConfigError, Context, ConvStyle, Density, DriftGuard, Flow,
+    GradientMemory, Replay, ShapeError, ShapeMap, StandardNormal, Uninit,
 };
 
 #[path = "common/build.rs"]
@@ -87,7 +87,7 @@ fn glow() -> Glow {
 }
 
 fn config(backward: GradientMemory) -> TrainerConfig {
-    TrainerConfig::new(192).with_gradient_memory(backward).with_warm_up(1).with_max_norm(f64::MAX)
+    TrainerConfig::new().with_gradient_memory(backward).with_warm_up(1).with_max_norm(f64::MAX)
 }
 
 fn objective(batch: usize) -> NegativeLogLikelihood<Tensor<4, Int>> {
@@ -95,12 +95,14 @@ fn objective(batch: usize) -> NegativeLogLikelihood<Tensor<4, Int>> {
 }
 
 /// Updates of a model, and where its parameters end.
-fn trained<M: Module>(
+type Trained<P> = (Vec<Update<BitsPerDim<P>>>, Vec<Vec<f64>>);
+
+fn trained<M: Module, O: Objective<M>>(
     model: M,
     backward: GradientMemory,
     steps: usize,
-    objective: &impl Objective<M>,
-) -> (Vec<Update>, Vec<Vec<f64>>) {
+    objective: &O,
+) -> Trained<O::Provenance> {
     let mut trainer = Trainer::new(model, config(backward)).unwrap();
     let updates = (0..steps).map(|_| trainer.update_on(&device(), objective).unwrap()).collect();
     (updates, parameters(trainer.model()).into_iter().map(|parameter| parameter.values).collect())
@@ -140,7 +142,7 @@ fn trainers_take_the_same_way_under_every_policy() {
     let _turn = turn();
     let [store, recompute, reversible] =
         POLICIES.map(|policy| trained(flow_plus_plus(0.0), policy, 5, &objective(4)));
-    let off = |(_, a): &(Vec<Update>, Vec<Vec<f64>>), (_, b): &(Vec<Update>, Vec<Vec<f64>>)| {
+    let off = |(_, a): &Trained<OneSampleBound>, (_, b): &Trained<OneSampleBound>| {
         relative(&a.concat(), &b.concat())
     };
     assert!(off(&recompute, &store) < 1e-4 && off(&reversible, &store) < 1e-2);

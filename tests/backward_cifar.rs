@@ -32,7 +32,7 @@ fn policies_agree_on_the_cifar10_model() {
     let model = config.init(&device()).initialize(images(0, 16)).unwrap();
     let objective = NegativeLogLikelihood::new(images(0, 4));
     agree("at the start", &model, &objective, false);
-    let settings = TrainerConfig::new(3072).with_learning_rate(1e-3).with_warm_up(50);
+    let settings = TrainerConfig::new().with_learning_rate(1e-3).with_warm_up(50);
     let mut trainer = Trainer::new(model, settings).unwrap();
     for update in 0..UPDATES {
         let batch = NegativeLogLikelihood::new(images(8 * update, 8));

@@ -87,7 +87,7 @@ fn configurations_say_what_is_wrong() {
 
 #[test]
 fn trainings_say_what_is_wrong() {
-    let config = TrainerConfig::new(1);
+    let config = TrainerConfig::new();
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (
             config.clone().with_optimizer(OptimizerConfig::Adamax { beta_2: 1.0 }).validate(),

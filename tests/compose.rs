@@ -63,8 +63,7 @@ fn train<M: Module>(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let mut trainer =
-        Trainer::new(model, TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(5))
-            .unwrap();
+        Trainer::new(model, TrainerConfig::new().with_learning_rate(5e-3).with_warm_up(5)).unwrap();
     let losses: Vec<f64> =
         (0..updates).map(|_| trainer.update(device, |model| loss(model)).unwrap().loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;

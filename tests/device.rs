@@ -91,7 +91,7 @@ fn three_updates_change_the_loss() {
     let device = device.autodiff();
     device.seed(2);
     let model = config().init(&device).initialize(levels(&device)).unwrap();
-    let config = TrainerConfig::new(16).with_warm_up(1).with_learning_rate(1e-2);
+    let config = TrainerConfig::new().with_warm_up(1).with_learning_rate(1e-2);
     let mut trainer = Trainer::new(model, config).unwrap();
     let loss = |trainer: &Trainer<FlowPlusPlus>| -> f32 {
         let plain = device.clone().inner();

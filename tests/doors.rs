@@ -166,7 +166,7 @@ fn an_update_on_another_type_or_shape_changes_nothing() {
     let _turn = turn();
     let (x, context) = (draw(1, [6, 4], DType::F32), draw(2, [6, 3], DType::F32));
     for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
-        let config = TrainerConfig::new(4).with_gradient_memory(backward);
+        let config = TrainerConfig::new().with_gradient_memory(backward);
         let mut trainer = Trainer::new(vectors::<Tensor<2>>(DType::F32), config).unwrap();
         let before =
             parameters(trainer.model()).into_iter().flat_map(|p| p.values).collect::<Vec<_>>();
@@ -311,7 +311,7 @@ fn one_vector_for_many<C: Features<2>>(one: C, many: C) {
     assert!(values(&started(&one)) == values(&started(&many)), "the starts differ");
     for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         let trained = |context: &C| {
-            let training = TrainerConfig::new(4).with_gradient_memory(backward).with_warm_up(0);
+            let training = TrainerConfig::new().with_gradient_memory(backward).with_warm_up(0);
             let mut trainer = Trainer::new(vectors::<C>(DType::F32), training).unwrap();
             let batch = NegativeLogLikelihood::given(x.clone(), context.clone());
             (0..2).for_each(|_| drop(trainer.update_on(&device, &batch).unwrap()));

@@ -112,7 +112,7 @@ fn glow_tiny() {
         compare_gradients(c, &flow, &loss.backward(), naming);
 
         // Ten updates of Adam, without warm-up and clip.
-        let config = TrainerConfig::new(192).with_warm_up(0).with_max_norm(f64::MAX);
+        let config = TrainerConfig::new().with_warm_up(0).with_max_norm(f64::MAX);
         let mut trainer = Trainer::new(flow, config).unwrap();
         let device = c.precision.device();
         let update =

@@ -130,7 +130,7 @@ fn vectors(graph: &Device) {
         for backward in
             [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
         {
-            let training = TrainerConfig::new(4).with_gradient_memory(backward);
+            let training = TrainerConfig::new().with_gradient_memory(backward);
             let mut trainer = Trainer::new(flow.clone(), training.clone()).unwrap();
             let batch = NegativeLogLikelihood::new(x.clone());
             let what = |name: &str| format!("{name} under {backward:?}, data {place}");
@@ -147,7 +147,7 @@ fn vectors(graph: &Device) {
             let update = || drop(trainer.update_on(graph, &batch).unwrap());
             assert_flat(&what("update_on with a condition"), UPDATES, update);
         }
-        let mut trainer = Trainer::new(flow.clone(), TrainerConfig::new(4)).unwrap();
+        let mut trainer = Trainer::new(flow.clone(), TrainerConfig::new()).unwrap();
         let closure =
             || drop(trainer.update(graph, |flow| flow.log_prob(x.clone()).mean().neg()).unwrap());
         assert_flat(&what("update"), UPDATES, closure);
@@ -191,7 +191,7 @@ fn glow(graph: &Device) {
             assert_flat(&what("diagnosis"), calls, || {
                 drop(glow.given(&class).diagnose_with(&none, x.clone()).unwrap())
             });
-            let training = TrainerConfig::new(32);
+            let training = TrainerConfig::new();
             let mut trainer = Trainer::new((glow.clone(), classifier.clone()), training).unwrap();
             let step = || {
                 let loss = |(glow, classifier): &(_, flowkit::model::glow::GlowClassifier)| {
@@ -234,7 +234,7 @@ fn flow_plus_plus(graph: &Device) {
         for backward in
             [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
         {
-            let training = TrainerConfig::new(16).with_gradient_memory(backward);
+            let training = TrainerConfig::new().with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), training).unwrap();
             let batch = NegativeLogLikelihood::new(x.clone());
             let update = || drop(trainer.update_on(graph, &batch).unwrap());

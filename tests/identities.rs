@@ -103,7 +103,7 @@ fn numbers<M: Module>(module: &M) -> Vec<Vec<f64>> {
 
 fn config(backward: GradientMemory) -> TrainerConfig {
     let ema = EmaDecay::Constant(0.9);
-    TrainerConfig::new(2)
+    TrainerConfig::new()
         .with_gradient_memory(backward)
         .with_warm_up(1)
         .with_learning_rate(0.01)

@@ -76,7 +76,7 @@ fn peak(depth: usize, policy: GradientMemory) -> usize {
     let device = Device::flex().autodiff();
     let flow =
         Flow::new(stack(depth), StandardNormal::new(), [1, ELEMENTS]).unwrap().without_data();
-    let config = TrainerConfig::new(ELEMENTS).with_gradient_memory(policy);
+    let config = TrainerConfig::new().with_gradient_memory(policy);
     let mut trainer = Trainer::new(flow, config).unwrap();
     let objective = NegativeLogLikelihood::new(batch());
     // Threads, buffers and moments that are made once.

@@ -66,7 +66,7 @@ fn trainer(device: &Device, backward: GradientMemory) -> Trainer<Model> {
             .unwrap();
     let model = flow.initialize(likelihood(device).x).unwrap();
     let mut trainer =
-        Trainer::new(model, TrainerConfig::new(2).with_gradient_memory(backward)).unwrap();
+        Trainer::new(model, TrainerConfig::new().with_gradient_memory(backward)).unwrap();
     trainer.update_on(device, &likelihood(device)).unwrap();
     trainer
 }

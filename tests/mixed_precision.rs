@@ -11,6 +11,7 @@ use crate::build::{fixed, fixed_image, layer};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use flowkit::Density;
+use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::{
@@ -82,12 +83,11 @@ fn trainer(precision: Precision, seed: u64) -> Trainer<Model> {
     let device = Device::default().autodiff();
     device.seed(1 + seed);
     let model = unstarted(&device).initialize(images(N_IMAGES, &device)).unwrap();
-    let config =
-        TrainerConfig::new(32).with_learning_rate(1e-2).with_warm_up(20).with_seed(3 + seed);
+    let config = TrainerConfig::new().with_learning_rate(1e-2).with_warm_up(20).with_seed(3 + seed);
     Trainer::new(model, config.with_precision(precision)).unwrap()
 }
 
-fn update(trainer: &mut Trainer<Model>) -> Update {
+fn update(trainer: &mut Trainer<Model>) -> Update<BitsPerDim<OneSampleBound>> {
     let device = Device::default().autodiff();
     let start = trainer.step_count() as usize % (N_IMAGES / 32) * 32;
     let x = images(N_IMAGES, &device).narrow(0, start, 32);
@@ -396,7 +396,8 @@ fn a_resumed_run_keeps_its_scale() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
     let mut whole = trainer(precision, 0);
-    let mut expected: Vec<Update> = (0..30).map(|_| update(&mut whole)).collect();
+    let mut expected: Vec<Update<BitsPerDim<OneSampleBound>>> =
+        (0..30).map(|_| update(&mut whole)).collect();
     assert!(expected.iter().any(|update| update.outcome == UpdateOutcome::Overflowed));
     let mut first = trainer(precision, 0);
     for _ in 0..14 {
@@ -407,9 +408,10 @@ fn a_resumed_run_keeps_its_scale() {
     let mut second =
         Trainer::resume(&Checkpoint::load(&path).unwrap(), unstarted(&device)).unwrap();
     assert_eq!(second.config().precision, precision);
-    let found: Vec<Update> = (14..30).map(|_| update(&mut second)).collect();
+    let found: Vec<Update<BitsPerDim<OneSampleBound>>> =
+        (14..30).map(|_| update(&mut second)).collect();
     // NaN, of updates that were passed over, is not equal to itself.
-    let tell = |updates: Vec<Update>| {
+    let tell = |updates: Vec<Update<BitsPerDim<OneSampleBound>>>| {
         updates.iter().map(|update| format!("{update:?}")).collect::<Vec<_>>()
     };
     assert_eq!(tell(found), tell(expected.split_off(14)));
@@ -423,7 +425,7 @@ fn a_device_without_the_type_is_an_error() {
     let device = Device::default().autodiff();
     for precision in [Precision::BF16, F16] {
         let model = unstarted(&device).without_data();
-        let built = Trainer::new(model, TrainerConfig::new(32).with_precision(precision));
+        let built = Trainer::new(model, TrainerConfig::new().with_precision(precision));
         let dtype = precision.dtype().unwrap();
         match built {
             Ok(_) => assert!(device.supports_dtype(dtype)),
@@ -434,7 +436,7 @@ fn a_device_without_the_type_is_an_error() {
         }
     }
     let broken =
-        TrainerConfig::new(32).with_precision(Precision::F16(LossScale::Fixed { exponent: 99 }));
+        TrainerConfig::new().with_precision(Precision::F16(LossScale::Fixed { exponent: 99 }));
     assert!(matches!(broken.validate(), Err(ConfigError::TooLarge { field: "exponent", .. })));
 }
 

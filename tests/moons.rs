@@ -28,7 +28,7 @@ fn train<C: Features<2>>(
     let (x, moons) = (data.points(&device), data.moons(&device));
     let flow = Flow::<_, _, 2, C>::new_given(layers, StandardNormal::new(), [1, 2]).unwrap();
     let flow = flow.initialize_given(x.clone(), &context(moons.clone())).unwrap();
-    let training = TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(20);
+    let training = TrainerConfig::new().with_learning_rate(5e-3).with_warm_up(20);
     let mut trainer = Trainer::new(flow, training).unwrap();
     let batches = Batches::new(data.len(), 200, 3).unwrap();
     for step in 0..steps {

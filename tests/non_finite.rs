@@ -139,7 +139,7 @@ fn an_overflow_is_traced_to_the_layer_that_made_it() {
     for (parameter, value, path, what) in cases {
         let broken = spoil(started.clone(), parameter, value);
         let before = weights(&broken);
-        let mut trainer = Trainer::new(broken, TrainerConfig::new(192)).unwrap();
+        let mut trainer = Trainer::new(broken, TrainerConfig::new()).unwrap();
         let error =
             trainer.update_on(&device(), &NegativeLogLikelihood::new(levels())).unwrap_err();
         let TrainError::NonFiniteLoss { step: 1, fault: Some(fault), .. } = &error else {
@@ -201,7 +201,7 @@ fn a_gradient_is_traced_to_where_the_way_back_began_to_fail() {
     let norm = || layer(&ActNormConfig::new(), [1, 2], &device());
     let layers = (vec![norm(), norm()], Kink {}, norm());
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().without_data();
-    let mut trainer = Trainer::new(flow, TrainerConfig::new(2)).unwrap();
+    let mut trainer = Trainer::new(flow, TrainerConfig::new()).unwrap();
     let before = weights(trainer.model());
     let x = Tensor::from_data([[0.5, -1.0], [2.0, 0.1]], &device());
     let error = trainer.update_on(&device(), &NegativeLogLikelihood::new(x)).unwrap_err();
@@ -233,7 +233,7 @@ fn norm() -> Uninit<Norm> {
 impl Run {
     fn new(policy: NonFinite) -> Self {
         let config =
-            TrainerConfig::new(2).with_learning_rate(0.1).with_warm_up(0).with_non_finite(policy);
+            TrainerConfig::new().with_learning_rate(0.1).with_warm_up(0).with_non_finite(policy);
         Self { trainer: Trainer::new(norm().without_data(), config).unwrap(), device: device() }
     }
 
@@ -340,7 +340,7 @@ fn restoring_ends_when_a_run_gets_nowhere() {
         "{error}"
     );
     let spoilt = spoil(broken.model().clone(), "bijector.bias", f32::INFINITY);
-    let error = Trainer::new(spoilt, TrainerConfig::new(2))
+    let error = Trainer::new(spoilt, TrainerConfig::new())
         .unwrap()
         .checkpoint(BTreeMap::new())
         .unwrap_err();
@@ -404,7 +404,7 @@ fn data_that_is_not_finite_is_no_fault_of_the_model() {
 #[test]
 fn the_rate_follows_its_schedule() {
     let _turn = turn();
-    let config = TrainerConfig::new(2).with_learning_rate(0.5).with_warm_up(2);
+    let config = TrainerConfig::new().with_learning_rate(0.5).with_warm_up(2);
     let config = config.with_schedule(Schedule::Exponential { start: 3, decay: 0.5, floor: 0.2 });
     let mut trainer = Trainer::new(norm().without_data(), config).unwrap();
     let x = Tensor::<2>::from_data([[0.3, -1.0], [1.0, 0.1]], &device());
@@ -437,7 +437,7 @@ fn the_rate_follows_its_schedule() {
             "`floor` must lie in [0, 1], found -0.1",
         ),
     ] {
-        let error = TrainerConfig::new(2).with_schedule(schedule).validate().unwrap_err();
+        let error = TrainerConfig::new().with_schedule(schedule).validate().unwrap_err();
         assert_eq!(error.to_string(), format!("Schedule: {message}"));
     }
 }

@@ -190,7 +190,7 @@ impl Record {
 }
 
 fn configurations() -> [TrainerConfig; 2] {
-    let config = || TrainerConfig::new(2).with_warm_up(0);
+    let config = || TrainerConfig::new().with_warm_up(0);
     [config(), config().with_optimizer(OptimizerConfig::Adamax { beta_2: 0.99 })]
 }
 
@@ -301,9 +301,9 @@ fn errors_name_the_part() {
 fn metadata_is_not_believed() {
     let f16 = Precision::F16(LossScale::Dynamic { exponent: 3, growth: 5 });
     let mut configs = configurations().to_vec();
-    configs.push(TrainerConfig::new(2).with_precision(f16));
+    configs.push(TrainerConfig::new().with_precision(f16));
     configs.push(
-        TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }),
+        TrainerConfig::new().with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }),
     );
     let values = [
         json!(0),
@@ -355,7 +355,7 @@ fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
 
 #[test]
 fn a_progress_that_is_none_is_refused_by_name() {
-    let run = Run::new(TrainerConfig::new(2));
+    let run = Run::new(TrainerConfig::new());
     let refused = |change: &dyn Fn(&mut Value), expected: &str| {
         let mut progress: Value = serde_json::from_str(&run.metadata["progress"]).unwrap();
         change(&mut progress);
@@ -371,7 +371,7 @@ fn a_progress_that_is_none_is_refused_by_name() {
     refused(&|progress| progress["guard"] = guard.clone(), "inverts no layers");
 
     let run = Run::new(
-        TrainerConfig::new(2).with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }),
+        TrainerConfig::new().with_gradient_memory(GradientMemory::Reversible { tolerance: 1e-3 }),
     );
     for (field, value) in
         [("spacing", json!(0)), ("spacing", json!(17)), ("tolerance", json!(2e-3))]

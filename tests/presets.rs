@@ -8,7 +8,7 @@ use flowkit::data::photographs;
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, FlowPlusPlusConfig, NoiseMixing, Preset, VariationalConfig,
 };
-use flowkit::train::{Trainer, TrainerConfig};
+use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
 use std::sync::{Mutex, MutexGuard};
 
 #[test]
@@ -53,7 +53,6 @@ fn presets_are_found_by_name() {
         assert_eq!(preset.to_string().parse::<Preset>().unwrap(), preset);
         let model = preset.model();
         model.validate().unwrap();
-        assert_eq!(preset.training().dims, model.image.iter().product::<usize>());
         preset.training().validate().unwrap();
         let json = serde_json::to_string(&model).unwrap();
         assert_eq!(serde_json::from_str::<FlowPlusPlusConfig>(&json).unwrap(), model);
@@ -168,12 +167,14 @@ fn runs(config: FlowPlusPlusConfig, side: usize) {
     assert!(error < 1e-4, "{error:e}");
     assert_eq!(back.into_data(), x.into_data());
 
-    let dims = config.image.iter().product();
-    let mut trainer = Trainer::new(model, TrainerConfig::new(dims)).unwrap();
+    let mut trainer = Trainer::new(model, TrainerConfig::new()).unwrap();
     for _ in 0..2 {
         let x = corners(4, &config, &device);
-        let update = trainer.update(&device, |model| model.loss(x)).unwrap();
-        assert!(update.bits_per_dim.is_finite() && update.gradient_norm > 0.0, "{update:?}");
+        let update = trainer.update_on(&device, &NegativeLogLikelihood::new(x)).unwrap();
+        assert!(
+            update.bits_per_dim.value().is_finite() && update.gradient_norm > 0.0,
+            "{update:?}"
+        );
     }
     let samples = trainer.average().sample(2).unwrap();
     assert_eq!(samples.dims(), [2, 3, side, side]);

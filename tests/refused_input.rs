@@ -156,7 +156,7 @@ fn levels_that_evaluation_refuses_are_no_training_data() {
             [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE]
         {
             let mut trainer =
-                Trainer::new(pixels(), TrainerConfig::new(2).with_gradient_memory(backward))
+                Trainer::new(pixels(), TrainerConfig::new().with_gradient_memory(backward))
                     .unwrap();
             let good = NegativeLogLikelihood::new(batch(9));
             let error = trainer.update_on_parts(&device(), &[good, objective.clone()]).unwrap_err();
@@ -201,7 +201,7 @@ impl Objective<Vectors> for Losses {
 
 #[test]
 fn losses_that_are_not_one_number() {
-    let mut trainer = Trainer::new(vectors(), TrainerConfig::new(2)).unwrap();
+    let mut trainer = Trainer::new(vectors(), TrainerConfig::new()).unwrap();
     let expected = TrainError::LossShape { found: 64 };
     let x = || Tensor::<2>::ones([64, 2], &device());
     assert_eq!(trainer.update(&device(), |model| model.log_prob(x()).neg()).unwrap_err(), expected);
@@ -237,7 +237,7 @@ fn every_door_refuses_other_types() {
         let unstarted = Flow::new(norm, StandardNormal::new(), [1, 2]).unwrap();
         assert_eq!(unstarted.initialize(x(cast)).unwrap_err(), expected);
         assert_eq!(panics(|| flow.log_prob(x(cast))), expected.to_string());
-        let mut trainer = Trainer::new(vectors(), TrainerConfig::new(2)).unwrap();
+        let mut trainer = Trainer::new(vectors(), TrainerConfig::new()).unwrap();
         let batch = |dtype| NegativeLogLikelihood::new(x(dtype));
         let expected = TrainError::Batch(expected);
         assert_eq!(trainer.update_on(&device(), &batch(cast)).unwrap_err(), expected);

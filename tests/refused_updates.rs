@@ -61,7 +61,7 @@ fn points() -> NegativeLogLikelihood<Tensor<2>> {
 }
 
 fn config(backward: GradientMemory) -> TrainerConfig {
-    TrainerConfig::new(2).with_gradient_memory(backward).with_warm_up(1).with_learning_rate(0.01)
+    TrainerConfig::new().with_gradient_memory(backward).with_warm_up(1).with_learning_rate(0.01)
 }
 
 /// Freezes the parameters whose path begins like this.
@@ -240,7 +240,7 @@ fn the_policy_decides_about_an_update_that_overflows() {
 fn moments_are_looked_at_too() {
     let _turn = turn();
     let layer = Param::<Tensor<1>>::from_data([1.0, -2.0], &device());
-    let config = TrainerConfig::new(2).with_warm_up(1).with_max_norm(f64::MAX);
+    let config = TrainerConfig::new().with_warm_up(1).with_max_norm(f64::MAX);
     let mut trainer = Trainer::new(layer, config).unwrap();
     let before = saved(&trainer);
     let error = trainer.update(&device(), |layer| layer.val().mul_scalar(1e25).sum()).unwrap_err();
@@ -262,7 +262,7 @@ fn each_type_has_its_own_range() {
         Param::from_tensor(values)
     };
     let config = |rate| {
-        TrainerConfig::new(2)
+        TrainerConfig::new()
             .with_warm_up(1)
             .with_learning_rate(rate)
             .with_ema(EmaDecay::Constant(0.5))

@@ -378,7 +378,7 @@ fn components_part_in_training() {
             }
         }
     };
-    let training = || TrainerConfig::new(2).with_learning_rate(5e-3).with_warm_up(0);
+    let training = || TrainerConfig::new().with_learning_rate(5e-3).with_warm_up(0);
     let flow =
         Flow::build(&RealNvpConfig::new(8).with_law(law()), StandardNormal::new(), [1, 2], &device)
             .unwrap()

@@ -7,11 +7,16 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::train::{
-    Adam, Checkpoint, Ema, EmaDecay, GradientUnit, NonFinite, OptimizerConfig, Purpose, Schedule,
-    StepSeed, TrainError, Trainer, TrainerConfig, WarmUp, clip_global_norm, global_norm,
+    Adam, Checkpoint, Ema, EmaDecay, GradientUnit, NegativeLogLikelihood, NonFinite,
+    OptimizerConfig, Purpose, Schedule, StepSeed, TrainError, Trainer, TrainerConfig, WarmUp,
+    clip_global_norm, global_norm,
 };
-use flowkit::{ConfigError, Uninit};
+use flowkit::{
+    ActNormConfig, BitsPerDim, ConfigError, Density, Flow, LayerConfig, Site, StandardNormal,
+    UniformDequantizationConfig, Uninit,
+};
 
 #[derive(Module, Debug)]
 struct Pair {
@@ -300,7 +305,7 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
 #[test]
 fn a_configuration_comes_back_bit_for_bit() {
     let device = Device::flex().autodiff();
-    let config = TrainerConfig::new(1)
+    let config = TrainerConfig::new()
         .with_optimizer(OptimizerConfig::Adamax { beta_2: 1.0 - 1.0 / 98.0 })
         .with_learning_rate(0.1 + 0.2)
         .with_ema(EmaDecay::Constant(1.0 - 1.0 / 98.0));
@@ -319,7 +324,7 @@ fn a_configuration_comes_back_bit_for_bit() {
 #[test]
 fn every_valid_configuration_survives_its_checkpoint() {
     let device = Device::flex().autodiff();
-    let config = || TrainerConfig::new(3);
+    let config = || TrainerConfig::new();
     let valid = [
         config().with_max_norm(f64::MAX).with_norm_unit(GradientUnit::BitsPerDim),
         config().with_max_norm(f64::MIN_POSITIVE).with_learning_rate(f64::MAX),
@@ -362,7 +367,7 @@ fn fields_may_be_added_to_a_configuration() {
     let device = Device::flex().autodiff();
     let model: Linear = LinearConfig::new(1, 1).init(&device);
     let resume = |trainer: &str| {
-        let start = Trainer::new(model.clone(), TrainerConfig::new(3)).unwrap();
+        let start = Trainer::new(model.clone(), TrainerConfig::new()).unwrap();
         let saved = start.checkpoint(BTreeMap::new()).unwrap();
         let progress = saved.metadata("progress").unwrap().to_owned();
         let metadata =
@@ -373,14 +378,60 @@ fn fields_may_be_added_to_a_configuration() {
         other.insert_bytes("optimizer", saved.bytes("optimizer").unwrap().to_vec()).unwrap();
         Trainer::resume(&other, Uninit::new(model.clone())).map(|trainer| trainer.config().clone())
     };
-    let older = resume(r#"{"dims": 3, "seed": 7}"#).unwrap();
-    assert_eq!(older, TrainerConfig::new(3).with_seed(7));
+    let older = resume(r#"{"seed": 7}"#).unwrap();
+    assert_eq!(older, TrainerConfig::new().with_seed(7));
     for (text, reason) in [
-        (r#"{"dims": 3, "momentum": 1}"#, "holds `momentum`, which this version does not know"),
-        (r#"{"seed": 3}"#, "holds no `dims`"),
+        (r#"{"seed": 3, "momentum": 1}"#, "holds `momentum`, which this version does not know"),
+        (r#"{"dims": 3}"#, "holds `dims`, which this version does not know"),
         ("[]", "is no object"),
     ] {
         let error = resume(text).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
+}
+
+fn normal(device: &Device) -> Flow<flowkit::ActNorm<2>, StandardNormal, 2> {
+    let norm = ActNormConfig::new().build(&Site::new([1, 3], device)).unwrap();
+    Flow::new(norm, StandardNormal::new(), [1, 3]).unwrap().without_data()
+}
+
+/// The elements are those of the model, and the type says how the likelihood was found.
+#[test]
+fn an_update_has_bits_per_dim_with_their_provenance() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], &device);
+    let mut trainer = Trainer::new(normal(&device), TrainerConfig::new()).unwrap();
+    let expected = trainer.model().valid().evaluate(x.clone().inner()).unwrap().bits_per_dim();
+    let update = trainer.update_on(&device, &NegativeLogLikelihood::new(x)).unwrap();
+    let bits: BitsPerDim<Exact> = update.bits_per_dim;
+    assert!((bits.value() - expected.value()).abs() < 1e-6, "{bits} {expected}");
+    assert!((bits.value() * 3.0 * std::f64::consts::LN_2 - update.loss).abs() < 1e-12);
+
+    let levels = Uninit::new(normal(&device)).behind(UniformDequantizationConfig::new().init());
+    let mut trainer = Trainer::new(levels.without_data(), TrainerConfig::new()).unwrap();
+    let x = Tensor::<2, Int>::from_data([[0, 128, 255], [7, 9, 200]], &device);
+    let update = trainer.update_on(&device, &NegativeLogLikelihood::new(x)).unwrap();
+    let bits: BitsPerDim<OneSampleBound> = update.bits_per_dim;
+    assert!(bits.to_string().ends_with("bits/dim (one-sample bound)"), "{bits}");
+}
+
+/// A bound on the norm in bits/dim is one in nats times `D ln 2`; a closure does not know `D`.
+#[test]
+fn the_norm_in_bits_per_dim_takes_the_elements_from_the_objective() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], &device);
+    let config = TrainerConfig::new().with_norm_unit(GradientUnit::BitsPerDim);
+    let mut bits = Trainer::new(normal(&device), config).unwrap();
+    let mut nats = Trainer::new(normal(&device), TrainerConfig::new()).unwrap();
+    let objective = NegativeLogLikelihood::new(x.clone());
+    let norms = [&mut nats, &mut bits]
+        .map(|trainer| trainer.update_on(&device, &objective).unwrap().gradient_norm);
+    let expected = norms[0] / (3.0 * std::f64::consts::LN_2);
+    assert!((norms[1] - expected).abs() < 1e-9, "{norms:?}");
+
+    let error = bits.update(&device, |model| model.loss(x.clone())).unwrap_err();
+    assert_eq!(error, TrainError::UnknownDims);
+    assert!(error.to_string().contains("use `update_on`, or `GradientUnit::Nats`"), "{error}");
+    assert_eq!(bits.step_count(), 1);
+    assert!(nats.update(&device, |model| model.loss(x)).is_ok());
 }

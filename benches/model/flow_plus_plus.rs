@@ -48,7 +48,7 @@ impl Case {
 
     fn trainer(self, device: &Device) -> Trainer<FlowPlusPlus> {
         // The peers' rate, from the first step on.
-        let config = TrainerConfig::new(self.image.iter().product())
+        let config = TrainerConfig::new()
             .with_learning_rate(3e-4)
             .with_warm_up(1)
             .with_norm_unit(GradientUnit::BitsPerDim);

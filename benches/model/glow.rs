@@ -30,7 +30,7 @@ fn model(device: &Device) -> Glow {
 
 fn trainer(device: &Device) -> Trainer<Glow> {
     // The peers' rate, from the first step on.
-    let config = TrainerConfig::new(3 * 32 * 32)
+    let config = TrainerConfig::new()
         .with_learning_rate(1e-3)
         .with_warm_up(1)
         .with_norm_unit(GradientUnit::BitsPerDim);

@@ -30,7 +30,7 @@ fn trainer(device: &Device) -> Trainer<RealNvp> {
         .initialize(points(device))
         .expect("points of a plane");
     assert_eq!(flow.num_params(), PARAMETERS, "parameters of the peers' model");
-    Trainer::new(flow, TrainerConfig::new(2).with_warm_up(1)).expect("a valid configuration")
+    Trainer::new(flow, TrainerConfig::new().with_warm_up(1)).expect("a valid configuration")
 }
 
 fn check(device: &Device) -> f64 {

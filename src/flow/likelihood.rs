@@ -123,13 +123,14 @@ impl<P: Provenance> LogLikelihood<P> {
     /// Mean over the examples, in bits/dim.
     pub fn bits_per_dim(&self) -> BitsPerDim<P> {
         let mean = self.nats.iter().sum::<f64>() / self.nats.len() as f64;
-        BitsPerDim { value: -mean / (self.dims as f64 * LN_2), provenance: self.provenance }
+        BitsPerDim::of_loss(-mean, self.dims, self.provenance)
     }
 }
 
 /// Bits per dimension, lower is better, with its provenance.
 ///
-/// There is no public constructor: values come from a [`LogLikelihood`].
+/// There is no public constructor: values come from a [`LogLikelihood`], or from the
+/// [`Update`](crate::train::Update) of a trainer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BitsPerDim<P> {
     value: f64,
@@ -137,6 +138,11 @@ pub struct BitsPerDim<P> {
 }
 
 impl<P: Provenance> BitsPerDim<P> {
+    /// Of minus a mean log-likelihood, in nats per example.
+    pub(crate) fn of_loss(nats: f64, dims: usize, provenance: P) -> Self {
+        Self { value: nats / (dims as f64 * LN_2), provenance }
+    }
+
     /// The value, in bits per dimension.
     pub fn value(&self) -> f64 {
         self.value

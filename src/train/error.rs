@@ -131,6 +131,12 @@ pub enum TrainError {
     /// A batch does not fit the model. Nothing was computed.
     #[error(transparent)]
     Batch(#[from] FlowError),
+    /// The gradient's norm is to be in bits/dim, and the loss of a closure does not know how many
+    /// elements an example has.
+    #[error(
+        "the bound on the gradient's norm is in bits/dim, and a closure does not know how many elements an example has: use `update_on`, or `GradientUnit::Nats`"
+    )]
+    UnknownDims,
     /// An update needs at least one batch.
     #[error("an update needs at least one batch, found none")]
     NoBatch,

@@ -1,6 +1,8 @@
 //! Configuration of a [`Trainer`](super::Trainer): learning rate, clip, optimizer, average and the
 //! policy for values that are not finite.
 
+use std::f64::consts::LN_2;
+
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +15,24 @@ use crate::error::ConfigError;
 pub enum GradientUnit {
     /// Nats per example.
     Nats,
-    /// Bits per dimension.
+    /// Bits per dimension. Only an [`Objective`](super::Objective) has them: a closure does not know
+    /// the number of elements of an example.
     BitsPerDim,
+}
+
+impl GradientUnit {
+    /// Nats per example in one of this unit, for examples of `dims` elements.
+    pub(super) fn in_nats(self, dims: usize) -> f64 {
+        match self {
+            Self::Nats => 1.0,
+            Self::BitsPerDim => dims as f64 * LN_2,
+        }
+    }
 }
 
 /// Configuration of a [`Trainer`](super::Trainer).
 #[derive(Config, Debug, PartialEq)]
 pub struct TrainerConfig {
-    /// Number of elements of an example, which converts nats to bits/dim.
-    pub dims: usize,
     /// Seed of the run: all random numbers within a step follow from it and the number of the step.
     /// Random numbers sampled before the first step (for the model) or between steps (for batches
     /// of the caller) follow from the device's own stream.
@@ -63,13 +74,10 @@ impl TrainerConfig {
     /// Checks the configuration.
     ///
     /// # Errors
-    /// The first rule that is broken: `dims` of at least 1, a positive and finite learning rate,
-    /// norm and tolerance, a valid schedule, decays in [0, 1).
+    /// The first rule that is broken: a positive and finite learning rate, norm and tolerance, a
+    /// valid schedule, decays in [0, 1).
     pub fn validate(&self) -> Result<(), ConfigError> {
         const CONFIG: &str = "TrainerConfig";
-        if self.dims == 0 {
-            return Err(ConfigError::Zero { config: CONFIG, field: "dims" });
-        }
         ConfigError::positive_finite(CONFIG, "learning_rate", self.learning_rate)?;
         // JSON, in which a checkpoint stores this, has no infinity.
         ConfigError::positive_finite(CONFIG, "max_norm", self.max_norm)?;
@@ -92,9 +100,7 @@ impl TrainerConfig {
         };
         let reason = |error: serde_json::Error| error.to_string();
         let saved = object(serde_json::from_str(text).map_err(reason)?)?;
-        let dims =
-            saved.get("dims").and_then(serde_json::Value::as_u64).ok_or("holds no `dims`")?;
-        let mut fields = object(serde_json::to_value(Self::new(dims as usize)).map_err(reason)?)?;
+        let mut fields = object(serde_json::to_value(Self::new()).map_err(reason)?)?;
         for (name, value) in saved {
             let field = fields.get_mut(&name);
             *field.ok_or_else(|| format!("holds `{name}`, which this version does not know"))? =

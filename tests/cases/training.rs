@@ -48,7 +48,7 @@ pub fn glow_preprocess(findings: &mut Findings, case: &Value) {
 /// One parameter, led along given gradients.
 fn follow(findings: &Findings, case: &Value, optimizer: OptimizerConfig) -> Vec<f64> {
     let theta = findings.precision.leaf(numbers(&case["theta0"]), [1]);
-    let config = TrainerConfig::new(1)
+    let config = TrainerConfig::new()
         .with_learning_rate(number(&case["lr"]))
         .with_warm_up(0)
         .with_max_norm(f64::MAX)

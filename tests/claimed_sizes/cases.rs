@@ -307,7 +307,7 @@ pub fn blocks() -> Vec<Case> {
 /// Laws are made whenever they are valid: they own no parameters, but say how many a network has to
 /// give.
 pub fn laws_and_training() -> Vec<Case> {
-    let trainer = || TrainerConfig::new(3);
+    let trainer = || TrainerConfig::new();
     let reversible = GradientMemory::Reversible { tolerance: 1e-3 };
     let mut cases: Vec<Case> = laws()
         .into_iter()

@@ -276,7 +276,7 @@ fn nothing_is_drawn_for_a_model_that_does_not_fit() {
     let device = Device::default().autodiff();
     let site = NetSite::new([1, 1], [1, 1], vec![0.0; 2], &device);
     let net = |width| MlpConfig::new([width, width]).build(&site).unwrap();
-    let trainer = Trainer::new(net(4), TrainerConfig::new(1)).unwrap();
+    let trainer = Trainer::new(net(4), TrainerConfig::new()).unwrap();
     let checkpoint = trainer.checkpoint(Default::default()).unwrap();
     // 256 MiB in float32, if they were drawn.
     let large = || Uninit::new(net(1 << 13));

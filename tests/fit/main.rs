@@ -123,7 +123,7 @@ fn a_fit_is_a_trainer_and_its_batches() {
     let fitted = config.fit_held_out(flow.clone(), &data, &held_out).unwrap();
     let graph = device().autodiff();
     let mut trainer =
-        Trainer::new(flow.clone().train(), TrainerConfig::new(2).with_seed(7)).unwrap();
+        Trainer::new(flow.clone().train(), TrainerConfig::new().with_seed(7)).unwrap();
     let batches = Batches::new(100, 32, 7).unwrap();
     let points = data.points(&graph);
     for step in 0..6 {

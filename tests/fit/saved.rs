@@ -48,7 +48,7 @@ fn a_saved_flow_comes_back() {
     fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
     assert!(matches!(load(&path), CheckpointError::NotCheckpoint { .. }));
     assert!(matches!(load(&folder.path().join("none")), CheckpointError::Read { .. }));
-    Trainer::new(normal().train(), TrainerConfig::new(2))
+    Trainer::new(normal().train(), TrainerConfig::new())
         .unwrap()
         .save(&path, Default::default())
         .unwrap();

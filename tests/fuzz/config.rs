@@ -284,7 +284,7 @@ fn models() -> Vec<Kind> {
         kind!(LoaderConfig, LoaderConfig::new(2), |config, _| config),
         layers!(MafConfig, MafConfig::new(5).with_hidden(vec![4])),
         layers!(RealNvpConfig, RealNvpConfig::new(8).with_hidden(vec![4])),
-        kind!(TrainerConfig, TrainerConfig::new(2), |config, _| config),
+        kind!(TrainerConfig, TrainerConfig::new(), |config, _| config),
     ]
 }
 

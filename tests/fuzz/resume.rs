@@ -25,7 +25,7 @@ pub static TRAINED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let device = Device::flex().autodiff();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trained.safetensors");
-    let config = TrainerConfig::new(2).with_warm_up(0);
+    let config = TrainerConfig::new().with_warm_up(0);
     let half = config.clone().with_precision(Precision::default());
     [config, half]
         .map(|config| {

@@ -185,7 +185,7 @@ fn a_fault_is_named_wherever_it_is() {
         assert_eq!(batch(0).gradient_fault(&model), expected, "{place:?}");
         // And by an update, after its own backward pass, whose policy is another.
         for backward in [GradientMemory::Store, GradientMemory::Recompute] {
-            let config = TrainerConfig::new(2).with_gradient_memory(backward);
+            let config = TrainerConfig::new().with_gradient_memory(backward);
             let mut trainer = Trainer::new(model.clone(), config).unwrap();
             let error = trainer.update_on(&device(), &batch(0)).unwrap_err();
             let TrainError::NonFiniteGradient { fault, .. } = error else {
@@ -202,7 +202,7 @@ fn a_fault_of_any_part_is_named() {
     let _turn = turn();
     for backward in [GradientMemory::Store, GradientMemory::Recompute, GradientMemory::REVERSIBLE] {
         for parts in [[batch(0), batch(9)], [batch(9), batch(0)]] {
-            let config = TrainerConfig::new(2).with_gradient_memory(backward);
+            let config = TrainerConfig::new().with_gradient_memory(backward);
             let mut trainer = Trainer::new(model(Place::EncoderAtZero), config).unwrap();
             let error = trainer.update_on_parts(&device(), &parts).unwrap_err();
             let TrainError::NonFiniteGradient { fault: Some(fault), .. } = error else {
@@ -217,7 +217,7 @@ fn a_fault_of_any_part_is_named() {
 fn skip_and_restore_go_on() {
     let _turn = turn();
     for policy in [NonFinite::Skip { at_most: 3 }, NonFinite::Restore { at_most: 3 }] {
-        let config = TrainerConfig::new(2).with_warm_up(0).with_non_finite(policy);
+        let config = TrainerConfig::new().with_warm_up(0).with_non_finite(policy);
         let mut trainer = Trainer::new(model(Place::EncoderAtZero), config).unwrap();
         assert_eq!(trainer.update_on(&device(), &batch(9)).unwrap().outcome, UpdateOutcome::Done);
         let error = match trainer.update_on(&device(), &batch(0)).unwrap().outcome {

@@ -91,7 +91,7 @@ fn members_of_an_ensemble_are_different_models() {
     device().seed(5);
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
+        let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new()).unwrap();
         starts.push(weights(trainer.model()));
         for _ in 0..10 {
             trainer.update_on(&device(), &likelihood(16)).unwrap();
@@ -134,7 +134,7 @@ fn images(n: usize) -> NegativeLogLikelihood<Tensor<4, Int>> {
 }
 
 fn config(seed: u64, backward: GradientMemory) -> TrainerConfig {
-    TrainerConfig::new(8).with_seed(seed).with_gradient_memory(backward).with_warm_up(0)
+    TrainerConfig::new().with_seed(seed).with_gradient_memory(backward).with_warm_up(0)
 }
 
 const POLICIES: [GradientMemory; 3] =
@@ -238,7 +238,7 @@ fn updates_that_fail_give_the_stream_back_too() {
         assert_eq!(&after(before, panics), expected);
     }
     // A fault is searched for with the noise of the step.
-    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
+    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new()).unwrap();
     let spoilt = NegativeLogLikelihood::new(points(4).mul_scalar(f64::INFINITY));
     assert_eq!(after(1, || assert!(trainer.update_on(&device(), &spoilt).is_err())), expected);
     assert_eq!(after(2, || assert!(trainer.update_on(&device(), &spoilt).is_err())), other);
@@ -247,7 +247,7 @@ fn updates_that_fail_give_the_stream_back_too() {
 /// A training that draws each batch from the device: batches, losses and where the weights end.
 fn drawn_batches(before: u64, seed: u64) -> (Vec<Vec<f64>>, Vec<f64>, Vec<f64>) {
     device().seed(before);
-    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3).with_seed(seed)).unwrap();
+    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new().with_seed(seed)).unwrap();
     let (mut batches, mut losses) = (Vec::new(), Vec::new());
     for _ in 0..10 {
         let x = Tensor::<2>::random([8, 3], Distribution::Normal(0.0, 1.0), &device());
@@ -322,7 +322,7 @@ fn first_use_and_loading_draw_nothing() {
     assert_eq!(after(1, || drop(weights(&made(&config).without_data()))), unused);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new(3)).unwrap();
+    let mut trainer = Trainer::new(real_nvp(), TrainerConfig::new()).unwrap();
     trainer.save(&path, Default::default()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
     let config = RealNvpConfig::new(3).with_hidden(vec![8]);

@@ -191,7 +191,7 @@ fn training_refuses_it() {
     let condition = NonFiniteCondition { path: "condition".into(), row: Some(2) };
     let bad = || spoiled(2, f32::NEG_INFINITY);
     let batch = |context| NegativeLogLikelihood::given(x(), context);
-    let mut trainer = Trainer::new(vectors(), TrainerConfig::new(3)).unwrap();
+    let mut trainer = Trainer::new(vectors(), TrainerConfig::new()).unwrap();
     let error = trainer.update_on(&device(), &batch(bad())).unwrap_err();
     assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition: condition.clone() });
     assert!(error.is_non_finite());
@@ -216,7 +216,7 @@ fn training_refuses_it() {
     );
 
     let (_, model) = glow();
-    let mut trainer = Trainer::new(model, TrainerConfig::new(48)).unwrap();
+    let mut trainer = Trainer::new(model, TrainerConfig::new()).unwrap();
     let batch = NegativeLogLikelihood::given(levels([ROWS, 3, 4, 4], scattered), bad());
     let error = trainer.update_on(&device(), &batch).unwrap_err();
     assert_eq!(error, TrainError::NonFiniteCondition { step: 1, condition });

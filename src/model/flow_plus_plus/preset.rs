@@ -106,7 +106,7 @@ impl Preset {
     /// compared with. `tiny`: 3e-3 after 50 updates, the same clip, and an average that forgets the
     /// initial weights, since its runs are short.
     pub fn training(self) -> TrainerConfig {
-        let config = TrainerConfig::new(self.model().image.iter().product());
+        let config = TrainerConfig::new();
         let decay = |decay, floor| Schedule::Exponential { start: 50_000, decay, floor };
         let released = |rate, warm_up| {
             config

@@ -23,7 +23,7 @@
 //! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
 //! let glow = config.init_classes(&device).initialize_given(x.clone(), &class)?;
 //! let classifier = GlowClassifierConfig::for_model(&config)?.init(&device);
-//! let mut trainer = Trainer::new((glow, classifier), TrainerConfig::new(16))?;
+//! let mut trainer = Trainer::new((glow, classifier), TrainerConfig::new())?;
 //! trainer.update(&device, |(glow, classifier)| classifier.loss(glow, x, &class, 0.01))?;
 //! # Ok(())
 //! # }

@@ -96,7 +96,7 @@ impl Preset {
     /// names, with which they are compared: Adam, gradients clipped at 1 in the unit of the loss in
     /// bits/dim, 1e-3 after 100 updates and 3e-3 after 50.
     pub fn training(self) -> TrainerConfig {
-        let config = TrainerConfig::new(self.model().image.iter().product());
+        let config = TrainerConfig::new();
         match self {
             Self::Tiny => config
                 .with_learning_rate(3e-3)

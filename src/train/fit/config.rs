@@ -86,7 +86,7 @@ impl FitConfig {
         }
         let share = self.held_out > 0.0 && self.held_out < 1.0;
         ConfigError::within(CONFIG, "held_out", "(0, 1)", self.held_out, share)?;
-        self.trainer(1).validate()
+        self.trainer().validate()
     }
 
     /// Checks that it allows weighted examples.
@@ -100,9 +100,9 @@ impl FitConfig {
         Err(ConfigError::Choice { config: CONFIG, field: "gradient_memory", found, needs })
     }
 
-    /// The configuration of the trainer that the fit uses, for examples of `dims` elements.
-    pub(super) fn trainer(&self, dims: usize) -> TrainerConfig {
-        TrainerConfig::new(dims)
+    /// The configuration of the trainer that the fit uses.
+    pub(super) fn trainer(&self) -> TrainerConfig {
+        TrainerConfig::new()
             .with_seed(self.seed)
             .with_learning_rate(self.learning_rate)
             .with_warm_up(self.warm_up)

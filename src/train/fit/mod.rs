@@ -163,8 +163,7 @@ impl FitConfig {
         let plain = device(&flow).without_autodiff();
         train.check(&flow, &plain)?;
         held_out.check(&flow, &plain)?;
-        let dims = flow.dims();
-        let trainer = Trainer::new(flow.train(), self.trainer(dims))?;
+        let trainer = Trainer::new(flow.train(), self.trainer())?;
         let device = device(trainer.model());
         Course { config: self, train, held_out, order, trainer, device, began }.run()
     }

@@ -83,7 +83,7 @@ impl<M: Likelihood> DataParallel<M> {
         decay.validate()?;
         trained::check(&model.model)?;
         tied::check(&model.model)?;
-        let max_norm = model.max_norm();
+        let max_norm = model.max_norm_in_nats();
         let learned = model.with_max_norm(f64::INFINITY)?;
         let average = learned.model.valid();
         let device = learned.devices().into_iter().next().unwrap_or_default().without_autodiff();

@@ -15,7 +15,7 @@ use crate::bijector::replay::parameter_gradients;
 use crate::error::ConfigError;
 use crate::train::tied::{self, tie};
 use crate::train::trained::{self, no_gradient};
-use crate::train::{LossScale, Precision, TrainError, clip_global_norm, headroom};
+use crate::train::{GradientUnit, LossScale, Precision, TrainError, clip_global_norm, headroom};
 
 /// A flow with the steps of burn's `Learner`, fitted by maximum likelihood.
 /// ```text
@@ -94,6 +94,8 @@ pub struct MaximumLikelihood<M> {
     #[module(skip)]
     max_norm: f64,
     #[module(skip)]
+    norm_unit: GradientUnit,
+    #[module(skip)]
     precision: Precision,
     #[module(skip)]
     stop: Stop,
@@ -131,18 +133,25 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         Self {
             model,
             max_norm: 1.0,
+            norm_unit: GradientUnit::Nats,
             precision: Precision::Full,
             stop: Stop { interrupter: Interrupter::new(), failure: Arc::default() },
         }
     }
 
-    /// Clips the gradient at another norm. With infinity, nothing is clipped.
+    /// Clips the gradient at another norm, in nats per example or in the unit of
+    /// [`MaximumLikelihood::with_norm_unit`]. With infinity, nothing is clipped.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] unless it is positive.
     pub fn with_max_norm(self, max_norm: f64) -> Result<Self, ConfigError> {
         ConfigError::within("MaximumLikelihood", "max_norm", "(0, ∞]", max_norm, max_norm > 0.0)?;
         Ok(Self { max_norm, ..self })
+    }
+
+    /// Sets the unit of the gradient's norm.
+    pub fn with_norm_unit(self, norm_unit: GradientUnit) -> Self {
+        Self { norm_unit, ..self }
     }
 
     /// Trains networks in another precision. The weights that the optimizer updates keep their
@@ -168,6 +177,11 @@ impl<M: Likelihood> MaximumLikelihood<M> {
     /// The norm at which the gradient is clipped.
     pub fn max_norm(&self) -> f64 {
         self.max_norm
+    }
+
+    /// The norm at which the gradient is clipped, in nats per example.
+    pub(super) fn max_norm_in_nats(&self) -> f64 {
+        self.max_norm * self.norm_unit.in_nats(self.model.dims())
     }
 
     /// Stops the training with a reason.
@@ -214,7 +228,7 @@ impl<M: Likelihood> MaximumLikelihood<M> {
         let scaled = if scale == 1.0 { loss } else { loss.mul_scalar(scale) };
         let gradients = parameter_gradients(working, scaled.backward());
         let gradients = self.precision.master_gradients(gradients, &self.model, scale);
-        let clipped = clip_global_norm(gradients, self, self.max_norm);
+        let clipped = clip_global_norm(gradients, self, self.max_norm_in_nats());
         clipped.map(|(gradients, _)| gradients).map_err(text)
     }
 

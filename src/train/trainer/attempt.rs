@@ -22,15 +22,16 @@ impl<M: Module> Trainer<M> {
         device: &Device,
         model: &M,
         parts: &[O],
+        nats_per_unit: f64,
     ) -> Result<Update, (usize, TrainError)> {
-        let first = self.try_once(device, model, parts, false);
+        let first = self.try_once(device, model, parts, nats_per_unit, false);
         let rebuilds = matches!(self.config.gradient_memory, GradientMemory::Reversible { .. });
         match first {
             // A loss scale that is too large may be the cause too, and is reduced first.
             Err((_, TrainError::NonFiniteGradient { .. }))
                 if rebuilds && self.smaller_scale().is_none() =>
             {
-                self.try_once(device, model, parts, true)
+                self.try_once(device, model, parts, nats_per_unit, true)
             }
             first => first,
         }
@@ -41,6 +42,7 @@ impl<M: Module> Trainer<M> {
         device: &Device,
         model: &M,
         parts: &[O],
+        nats_per_unit: f64,
         in_doubt: bool,
     ) -> Result<Update, (usize, TrainError)> {
         let (seeds, mut guard) = (StepSeed::new(self.config.seed), self.state.guard.clone());
@@ -52,6 +54,6 @@ impl<M: Module> Trainer<M> {
             pass.in_doubt = in_doubt;
             Ok(self.master(pass.run(model, part)?))
         })?;
-        self.apply(found, guard).map_err(|error| (0, error))
+        self.apply(found, guard, nats_per_unit).map_err(|error| (0, error))
     }
 }

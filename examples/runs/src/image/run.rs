@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use burn::module::Module;
-use flowkit::flow::likelihood::Provenance;
+use flowkit::flow::likelihood::{OneSampleBound, Provenance};
 use flowkit::train::{Checkpoint, CheckpointError, Checkpoints, Trainer, Update, UpdateOutcome};
 use flowkit::{BitsPerDim, FlowError};
 
@@ -106,12 +106,12 @@ impl<'a, C: ImageConfig> Run<'a, C> {
     }
 
     /// Notes an update, and prints why one was passed over.
-    pub fn record(&mut self, update: &Update) {
+    pub fn record(&mut self, update: &Update<BitsPerDim<OneSampleBound>>) {
         if let UpdateOutcome::Skipped(reason) | UpdateOutcome::Restored(reason) = &update.outcome {
             complain!("warning: update {} was passed over: {reason}", update.step);
         }
         let done = update.outcome == UpdateOutcome::Done;
-        self.history.train.push(done.then_some(update.bits_per_dim));
+        self.history.train.push(done.then_some(update.bits_per_dim.value()));
     }
 
     /// Whether the curve wants held-out images after this update. Where a life of the run ends
