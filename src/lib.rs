@@ -53,7 +53,8 @@
 //! | initialisation from data, and its errors | [`Uninit`], [`InitProblem`], [`ConstantChannel`] |
 //! | random initial values, seeded scopes | [`tensor::parameter`], [`random`] |
 //! | functions that stay accurate in the tails | [`tensor::smooth`] |
-//! | visiting layers | [`bijector::visit`] |
+//! | parts of networks | [`conditioner::layer`] |
+//! | a backward pass, a visit or a driver of your own | [`bijector::replay`], [`bijector::visit`], [`bijector::drive`] |
 //! | densities and their results | [`Density`], [`LogLikelihood`], [`BitsPerDim`], [`flow::likelihood`]; row by row: [`RowLikelihoods`], [`Samples`], [`SampledRows`] |
 //! | fitting in one call, saving, loading | [`train::FitConfig`], [`Flow::save`], [`Uninit::load`] |
 //! | training | [`train`]; less memory: [`GradientMemory`] |
@@ -117,26 +118,20 @@ pub mod whole_file;
 pub use any_layer::AnyLayerConfig;
 pub use autoregressive::{
     AutoregressiveNet, Made, MadeConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    MaskedLinear,
 };
 pub use bijector::boxed::BoxBijector;
 pub use bijector::invert::Invert;
 pub use bijector::multi_scale::{Latents, MultiScale};
-pub use bijector::replay::{Cotangent, DriftGuard, GradientMemory, RecomputedLayer, Replay};
-pub use bijector::visit::{Layer, LayerPath, LayerVisitor, See, Visit};
+pub use bijector::replay::GradientMemory;
 pub use bijector::{
-    Bijector, Boxed, Direction, Drive, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange,
-    ShapeMap, Site,
+    Bijector, Boxed, LayerConfig, Leaf, MultiScaleConfig, Plan, Rearrange, ShapeMap, Site,
 };
 pub use conditioner::{
-    Activation, AnyNet, AnyNetConfig, ChannelNorm, ChannelNormConfig, Conditioned, ConvInit,
-    ConvResBlock, ConvResNet, ConvResNetConfig, ConvStyle, ConvWeight, DataInitConv,
-    DataInitConvConfig, GateKernel, GatedAttention, GatedAttentionConfig, GatedBlock,
-    GatedBlockConfig, GatedConv, GatedConvConfig, GatedNet, GatedNetConfig, GlowNet, GlowNetConfig,
-    Mixing, Mlp, MlpConfig, Net, NetConfig, NetSite, NormedConv, OutputActivation, ResBlock,
-    ResNet, ResNetConfig, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig, concat_elu,
+    Activation, AnyNet, AnyNetConfig, ConvResNet, ConvResNetConfig, ConvStyle, GatedNet,
+    GatedNetConfig, GlowNet, GlowNetConfig, Mixing, Mlp, MlpConfig, Net, NetConfig, NetSite,
+    OutputActivation, ResNet, ResNetConfig, ZeroConv, ZeroConvConfig,
 };
-pub use context::{Context, ContextPart, ContextShape, Features};
+pub use context::{Context, ContextShape, Features};
 pub use coupling::{Coupling, CouplingConfig, Mask, MaskedCoupling, MaskedCouplingConfig};
 pub use elementwise::{
     Elementwise, ElementwiseConfig, Exp, LeakyRelu, LeakyReluConfig, Logit, LogitConfig,
@@ -160,7 +155,7 @@ pub use prior::{
     Prior, PriorConfig, ReparametrisedPrior, StandardNormal, Uniform,
 };
 pub use quantize::{
-    BitDepth, Encoder, Encoding, UniformDequantization, UniformDequantizationConfig,
+    BitDepth, Encoder, UniformDequantization, UniformDequantizationConfig,
     VariationalDequantization, VariationalDequantizationConfig,
 };
 pub use reshape::order::Order;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
+use flowkit::bijector::replay::{DriftGuard, Replay};
 use flowkit::conditioner::Mixing;
 use flowkit::flow::likelihood::{Exact, OneSampleBound};
 use flowkit::model::flow_plus_plus::{
@@ -19,8 +20,8 @@ use flowkit::train::{
     Trainer, TrainerConfig, Update,
 };
 use flowkit::{
-    Bijector, BitsPerDim, ConfigError, Context, ConvStyle, Density, DriftGuard, Flow,
-    GradientMemory, Replay, ShapeError, ShapeMap, StandardNormal, Uninit,
+    Bijector, BitsPerDim, ConfigError, Context, ConvStyle, Density, Flow, GradientMemory,
+    ShapeError, ShapeMap, StandardNormal, Uninit,
 };
 
 #[path = "common/build.rs"]

@@ -6,6 +6,7 @@ mod build;
 
 use crate::build::{fixed_image, layer};
 use burn::tensor::{Device, Int, Tensor};
+use flowkit::conditioner::layer::ZeroLinearConfig;
 use flowkit::law::{AffineConfig, AffineForm};
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig, GlowPrior};
 use flowkit::train::{OptimizerConfig, TrainerConfig};
@@ -13,7 +14,7 @@ use flowkit::{
     ActNormConfig, BitDepth, ChannelMatrixConfig, ChannelOrder, ConfigError, Conv1x1,
     Conv1x1Config, CouplingConfig, Density, Flow, GlowNetConfig, Half, Latents, LayerConfig,
     MatrixInit, MultiScale, NetConfig, NetSite, Site, Squeeze, SqueezeConfig, StandardNormal,
-    ZeroConvConfig, ZeroLinearConfig,
+    ZeroConvConfig,
 };
 
 const CLASSES: GlowPrior = GlowPrior::Classes { n_classes: 3 };

@@ -12,6 +12,10 @@ use std::process::{Command, Output};
 
 use crate::build::{fixed, fixed_image};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use flowkit::conditioner::layer::{
+    ChannelNormConfig, ConvInit, ConvWeight, DataInitConvConfig, GatedAttentionConfig,
+    GatedConvConfig,
+};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig,
@@ -19,9 +23,8 @@ use flowkit::model::flow_plus_plus::{
 };
 use flowkit::train::{Checkpoint, Trainer};
 use flowkit::{
-    ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConfigError, ConvInit, ConvStyle,
-    ConvWeight, CouplingConfig, DataInitConvConfig, Density, Flow, FlowError, GatedAttentionConfig,
-    GatedConvConfig, GatedNetConfig, LayerConfig, LogitConfig, Mixing, NetConfig, NetSite, Pattern,
+    ChannelMatrixConfig, ChannelOrder, ConfigError, ConvStyle, CouplingConfig, Density, Flow,
+    FlowError, GatedNetConfig, LayerConfig, LogitConfig, Mixing, NetConfig, NetSite, Pattern,
     PositionNormConfig, Site, SqueezeConfig, StandardNormal, UniformDequantizationConfig,
 };
 
@@ -284,7 +287,7 @@ fn configurations_say_what_is_wrong() {
             "`n_filters` = 6 must be a multiple of `heads` = 4",
         ),
         (
-            flowkit::GatedBlockConfig::new(0).with_mixing(None).validate(),
+            flowkit::conditioner::layer::GatedBlockConfig::new(0).with_mixing(None).validate(),
             "GatedConvConfig: `n_filters`",
         ),
         (

@@ -10,10 +10,11 @@ use std::f64::consts::LN_2;
 use crate::build::{fixed, layer};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use flowkit::bijector::replay::Replay;
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::{
-    ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, Replay,
-    ScalarAffineConfig, Sigmoid, StandardNormal, Surjection, Swap, Uniform, UniformDequantization,
+    ActNormConfig, ConfigError, Density, Encoder, Flow, FlowError, Prior, ScalarAffineConfig,
+    Sigmoid, StandardNormal, Surjection, Swap, Uniform, UniformDequantization,
     UniformDequantizationConfig, VariationalDequantizationConfig,
 };
 

@@ -193,7 +193,8 @@ fn every_way_of_checkpointing_trains() {
     let update = trainer.update(&device, |model| model.loss(corners(2, &device))).unwrap();
     assert!(update.loss.is_finite());
     // The walk back by inverses lifts to the same graphs.
-    use flowkit::{Bijector, Cotangent, Replay};
+    use flowkit::Bijector;
+    use flowkit::bijector::replay::{Cotangent, Replay};
     let layers = &trainer.model().bijector;
     let mut walk = Replay::<()>::new(1);
     let x = Tensor::<4>::full([2, 3, 8, 8], 0.4, &device.clone().inner());

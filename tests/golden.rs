@@ -10,6 +10,7 @@ use std::f64::consts::LN_2;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::conditioner::layer::{GateKernel, GatedAttentionConfig, GatedConvConfig};
 use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale,
@@ -17,9 +18,9 @@ use flowkit::model::flow_plus_plus::{
 };
 use flowkit::{
     ActNormConfig, Bijector, ChannelMatrixConfig, ChannelOrder, ContextShape, Conv1x1Config,
-    ConvStyle, CouplingConfig, Density, GateKernel, GatedAttentionConfig, GatedConvConfig,
-    GatedNetConfig, LayerConfig, Mixing, Net, NetConfig, NetSite, PartitionConfig, Pattern,
-    PositionNormConfig, ShapeMap, Site, SqueezeConfig, Surjection,
+    ConvStyle, CouplingConfig, Density, GatedNetConfig, LayerConfig, Mixing, Net, NetConfig,
+    NetSite, PartitionConfig, Pattern, PositionNormConfig, ShapeMap, Site, SqueezeConfig,
+    Surjection,
 };
 
 use crate::build::{fixed_image, layer};

@@ -5,12 +5,12 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use flowkit::bijector::replay::{Cotangent, Replay};
 use flowkit::testing::numbers::{normal, numbers};
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::train::{NegativeLogLikelihood, Trainer, TrainerConfig};
 use flowkit::{
-    Bijector, Context, Cotangent, Flow, GradientMemory, Invert, Leaf, Replay, ShapeError, ShapeMap,
-    StandardNormal,
+    Bijector, Context, Flow, GradientMemory, Invert, Leaf, ShapeError, ShapeMap, StandardNormal,
 };
 use peak_alloc::PeakAlloc;
 

@@ -10,11 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::build::layer;
 use burn::tensor::{Device, Distribution, Tensor};
+use flowkit::bijector::replay::Replay;
 use flowkit::flow::likelihood::Exact;
 use flowkit::train::{
     NegativeLogLikelihood, NonFinitePlace, Objective, TrainError, Trainer, TrainerConfig,
 };
-use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, Replay, StandardNormal};
+use flowkit::{ActNorm, ActNormConfig, Flow, GradientMemory, StandardNormal};
 
 type Model = Flow<ActNorm<2>, StandardNormal, 2>;
 

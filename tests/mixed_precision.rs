@@ -273,7 +273,7 @@ fn layer_norms_take_their_sums_in_float32() {
     let device = Device::default();
     let values: Vec<f32> = (0..16).map(|i| 1000.0 + 8.0 * i as f32).collect();
     let x = Tensor::<4>::from_data(TensorData::new(values, [1, 16, 1, 1]), &device);
-    let norm = ChannelNormConfig::new(16).init(&device);
+    let norm = conditioner::layer::ChannelNormConfig::new(16).init(&device);
     let expected = norm.forward(x.clone());
     for half in halves() {
         let dtype = half.dtype().unwrap();

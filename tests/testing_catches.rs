@@ -8,11 +8,11 @@ use burn::module::{
     ModuleVisitor, Param,
 };
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
+use flowkit::bijector::replay::{Cotangent, Replay};
+use flowkit::bijector::visit::Visit;
+use flowkit::bijector::{Direction, Drive};
 use flowkit::testing::{Check, Conformance, ConformanceError, Draw, Inputs};
-use flowkit::{
-    Bijector, Context, Cotangent, Direction, Drive, Leaf, Replay, ShapeError, ShapeMap, Visit,
-    check_shape,
-};
+use flowkit::{Bijector, Context, Leaf, ShapeError, ShapeMap, check_shape};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mistake {

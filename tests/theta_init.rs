@@ -6,16 +6,17 @@ mod build;
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
+use flowkit::conditioner::layer::ConvInit;
 use flowkit::data::TwoMoons;
 use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdf, MixLogCdfConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::train::{Trainer, TrainerConfig};
 use flowkit::{
-    ConfigError, ConvInit, ConvResNetConfig, ConvStyle, Coupling, CouplingConfig, Density,
-    ElementwiseConfig, Flow, GatedNetConfig, GlowNetConfig, LayerConfig, Made, MadeConfig, Mask,
-    MaskedAutoregressive, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, Net,
-    NetConfig, NetSite, ResNetConfig, Site, StandardNormal, Swap, ZeroConvConfig,
+    ConfigError, ConvResNetConfig, ConvStyle, Coupling, CouplingConfig, Density, ElementwiseConfig,
+    Flow, GatedNetConfig, GlowNetConfig, LayerConfig, Made, MadeConfig, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, Net, NetConfig, NetSite,
+    ResNetConfig, Site, StandardNormal, Swap, ZeroConvConfig,
 };
 
 const START: [f64; 3] = [0.25, -1.5, 2.0];

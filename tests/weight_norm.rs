@@ -4,7 +4,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use flowkit::{ConvInit, ConvWeight, DataInitConv, DataInitConvConfig};
+use flowkit::conditioner::layer::{ConvInit, ConvWeight, DataInitConv, DataInitConvConfig};
 
 use common::parameters::set;
 use common::tolerance::{limit, normwise};

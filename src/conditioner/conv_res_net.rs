@@ -22,11 +22,9 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::Tensor;
 
+use super::layer::{ChannelNorm, ChannelNormConfig, ConvInit, DataInitConv, DataInitConvConfig};
 use super::net::theta;
-use super::{
-    Activation, ChannelNorm, ChannelNormConfig, ConvInit, DataInitConv, DataInitConvConfig, Net,
-    NetConfig, NetSite,
-};
+use super::{Activation, Net, NetConfig, NetSite};
 use crate::error::ConfigError;
 use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 

@@ -26,11 +26,9 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::layer::{ConvInit, DataInitConv, GatedBlock, GatedBlockConfig, concat_elu};
 use super::net::theta;
-use super::{
-    ConvInit, ConvStyle, DataInitConv, GatedBlock, GatedBlockConfig, Mixing, Net, NetConfig,
-    NetSite, concat_elu,
-};
+use super::{ConvStyle, Mixing, Net, NetConfig, NetSite};
 use crate::error::{ConfigError, ShapeError};
 use crate::tensor::limit::{MOST_REPEATS, MOST_SIZE, product, sum};
 use crate::tensor::parameter;

@@ -27,4 +27,5 @@ pub use net_site::NetSite;
 pub use res_net::{ResBlock, ResNet, ResNetConfig};
 pub use zero_conv::{ZeroConv, ZeroConvConfig};
 
-pub use layer::*;
+// The parts of networks stay in `layer`; these are settings of the networks' configurations.
+pub use layer::{Activation, ConvStyle, ConvWeight, Mixing};

@@ -107,7 +107,7 @@ macro_rules! choice_of_surjections {
                 &self,
                 x: Self::Data,
                 noise: Self::Noise,
-                walk: &mut $crate::Replay<()>,
+                walk: &mut $crate::bijector::replay::Replay<()>,
             ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
                 $crate::choice_of_surjections!(
                     @within self, $D, walk, walk_lift(x, noise, walk), $first $(, $variant)*
@@ -118,8 +118,8 @@ macro_rules! choice_of_surjections {
                 &self,
                 x: Self::Data,
                 noise: Self::Noise,
-                back: $crate::Cotangent<$D>,
-                walk: &mut $crate::Replay<()>,
+                back: $crate::bijector::replay::Cotangent<$D>,
+                walk: &mut $crate::bijector::replay::Replay<()>,
             ) {
                 $crate::choice_of_surjections!(
                     @within self, $D, walk, walk_back(x, noise, back, walk), $first $(, $variant)*
@@ -130,7 +130,7 @@ macro_rules! choice_of_surjections {
                 &self,
                 x: Self::Data,
                 noise: Self::Noise,
-                walk: &mut $crate::Visit<'_, $D>,
+                walk: &mut $crate::bijector::visit::Visit<'_, $D>,
             ) -> ::burn::tensor::Tensor<$D> {
                 $crate::choice_of_surjections!(
                     @within self, $D, walk, visit_layers(x, noise, walk), $first $(, $variant)*

@@ -1,4 +1,4 @@
-//! Loss and gradients of a whole flow by a walk: see [`Replay`](crate::Replay).
+//! Loss and gradients of a whole flow by a walk: see [`Replay`](crate::bijector::replay::Replay).
 
 use burn::tensor::Tensor;
 

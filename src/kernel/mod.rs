@@ -12,8 +12,8 @@
 //! | [`channel_affine`] | [`ActNorm`](crate::ActNorm), and the scales of weights in Glow's networks | CPU |
 //! | [`affine_coupling`] | couplings of [`Affine`](crate::law::Affine) | CPU |
 //! | [`linear`] | layers of [`Mlp`](crate::Mlp) and [`ResNet`](crate::ResNet) | CPU |
-//! | [`attention`] | [`GatedAttention`](crate::GatedAttention) | CPU |
-//! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::GatedBlock) | CPU |
+//! | [`attention`] | [`GatedAttention`](crate::conditioner::layer::GatedAttention) | CPU |
+//! | [`concat_elu`], [`gated_residual`], [`channel_norm`], [`gated_norm`] | [`GatedBlock`](crate::conditioner::layer::GatedBlock) | CPU |
 //! | [`adam`], [`moving_average`] | [`Trainer`](crate::train::Trainer) | CPU |
 //!
 //! # Precision

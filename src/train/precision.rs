@@ -15,9 +15,9 @@
 //! its dequantization noise, and the map from data to latents would not be one to one. The input of
 //! a network may be rounded: forward and inverse round the same half in the same way.
 //!
-//! A network is what a layer or a prior holds as its [`Conditioned`](crate::Conditioned), or a
-//! dequantization as its [`Encoding`](crate::Encoding). Your own networks are treated like those of
-//! this crate.
+//! A network is what a layer or a prior holds as its
+//! [`Conditioned`](crate::conditioner::Conditioned), or a dequantization as its
+//! [`Encoding`](crate::quantize::Encoding). Your own networks are treated like those of this crate.
 //!
 //! # Numerics
 //! bfloat16 has the range of float32 and 8 bits. float16 has 11 bits, and its range is 6e-8 to

@@ -20,7 +20,7 @@ pub struct Update<B = ()> {
     /// Factor of the loss in the backward pass; 1 unless [`Precision::F16`](super::Precision::F16).
     pub loss_scale: f64,
     /// Largest drift of the rebuilt inputs that were compared, as defined by
-    /// [`DriftGuard`](crate::DriftGuard); `None` if none was compared.
+    /// [`DriftGuard`](crate::bijector::replay::DriftGuard); `None` if none was compared.
     pub drift: Option<f64>,
     /// Whether it was made. It always is under [`NonFinite::Stop`](super::NonFinite::Stop) and
     /// without [`Precision::F16`](super::Precision::F16).

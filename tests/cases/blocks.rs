@@ -2,15 +2,18 @@
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use flowkit::conditioner::layer::{
+    ChannelNormConfig, ConvInit, DataInitConvConfig, GatedAttentionConfig, GatedConvConfig,
+    concat_elu,
+};
 use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::WarmUp;
 use flowkit::{
-    ActNormConfig, Bijector, ChannelNormConfig, ChannelOrder, Conv1x1Config, ConvInit,
-    CouplingConfig, DataInitConvConfig, Density, Encoder, Flow, GatedAttentionConfig,
-    GatedConvConfig, GatedNetConfig, LayerConfig, LogitConfig, Mixing, PartitionConfig, Pattern,
-    PositionNormConfig, Prior, Sigmoid, Site, SqueezeConfig, StandardNormal, Surjection,
-    UniformDequantizationConfig, VariationalDequantizationConfig, concat_elu,
+    ActNormConfig, Bijector, ChannelOrder, Conv1x1Config, CouplingConfig, Density, Encoder, Flow,
+    GatedNetConfig, LayerConfig, LogitConfig, Mixing, PartitionConfig, Pattern, PositionNormConfig,
+    Prior, Sigmoid, Site, SqueezeConfig, StandardNormal, Surjection, UniformDequantizationConfig,
+    VariationalDequantizationConfig,
 };
 use serde_json::{Map, Value, json};
 

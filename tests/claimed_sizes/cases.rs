@@ -2,6 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use flowkit::conditioner::layer::{
+    ChannelNormConfig, ConvInit, ConvWeight, DataInitConvConfig, GateKernel, GatedAttentionConfig,
+    GatedBlockConfig, GatedConvConfig, ZeroLinearConfig,
+};
 use flowkit::data::{Augmentation, LoaderConfig};
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
@@ -17,15 +21,13 @@ use flowkit::train::{
     EmaDecay, LossScale, NonFinite, OptimizerConfig, Precision, Schedule, TrainerConfig,
 };
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, Conditioning, ContextShape,
-    Conv1x1Config, ConvInit, ConvResNetConfig, ConvStyle, ConvWeight, CouplingConfig,
-    DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GateKernel, GatedAttentionConfig,
-    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, GradientMemory,
-    HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
-    MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig, NetConfig, NetSite,
-    NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig, PositionNormConfig,
-    ResNetConfig, ScalarAffineConfig, Site, UniformDequantizationConfig,
-    VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    ActNormConfig, ChannelMatrixConfig, Conditioning, ContextShape, Conv1x1Config,
+    ConvResNetConfig, ConvStyle, CouplingConfig, DiagnosisConfig, ElementwiseConfig,
+    GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig, LayerConfig, LeakyReluConfig,
+    LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig,
+    NetConfig, NetSite, NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig,
+    PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site, UniformDequantizationConfig,
+    VariationalDequantizationConfig, ZeroConvConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

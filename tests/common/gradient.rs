@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use flowkit::Replay;
+use flowkit::bijector::replay::Replay;
 use flowkit::testing::numbers::numbers;
 use flowkit::train::Objective;
 

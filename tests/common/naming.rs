@@ -24,7 +24,7 @@ pub fn net(path: &str) -> Source {
     }
 }
 
-/// Parameters of [`flowkit::GatedConv`].
+/// Parameters of [`flowkit::conditioner::layer::GatedConv`].
 pub fn gated_conv(path: &str) -> Source {
     match path.split('.').collect::<Vec<_>>().as_slice() {
         ["inner", "conv", leaf] => Source::of(format!("c1.{leaf}")),
@@ -34,7 +34,7 @@ pub fn gated_conv(path: &str) -> Source {
     }
 }
 
-/// Parameters of [`flowkit::GatedAttention`].
+/// Parameters of [`flowkit::conditioner::layer::GatedAttention`].
 pub fn gated_attention(path: &str) -> Source {
     match path.split('.').collect::<Vec<_>>().as_slice() {
         ["projection", "conv", leaf] => Source::of(format!("proj1.{leaf}")),

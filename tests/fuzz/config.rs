@@ -2,6 +2,10 @@
 
 use burn::config::{Config, config_to_json};
 use burn::tensor::{Device, Tensor};
+use flowkit::conditioner::layer::{
+    ChannelNormConfig, DataInitConvConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig,
+    ZeroLinearConfig,
+};
 use flowkit::data::LoaderConfig;
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
 use flowkit::model::flow_plus_plus::{
@@ -12,14 +16,13 @@ use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::train::TrainerConfig;
 use flowkit::{
-    ActNormConfig, ChannelMatrixConfig, ChannelNormConfig, ChannelOrder, ConditionalNormalConfig,
-    Conv1x1Config, ConvResNetConfig, CouplingConfig, DataInitConvConfig, DiagnosisConfig,
-    ElementwiseConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig, GatedNetConfig,
+    ActNormConfig, ChannelMatrixConfig, ChannelOrder, ConditionalNormalConfig, Conv1x1Config,
+    ConvResNetConfig, CouplingConfig, DiagnosisConfig, ElementwiseConfig, GatedNetConfig,
     GlowNetConfig, HouseholderConfig, LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask,
     MaskedAutoregressiveConfig, MaskedCouplingConfig, Mixing, MlpConfig, NetConfig, NetSite,
     NormalMixtureConfig, PartitionConfig, Pattern, PermutationConfig, PositionNormConfig,
     PriorConfig, ResNetConfig, ScalarAffineConfig, Site, SqueezeConfig,
-    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig, ZeroLinearConfig,
+    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;

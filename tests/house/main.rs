@@ -2,6 +2,7 @@
 
 mod bijectors;
 mod comments;
+mod exports;
 mod floors;
 
 use std::fs;
@@ -153,7 +154,8 @@ fn configurations_are_validated() {
                 continue;
             }
             let blocks = text.split("\nimpl").skip(1).filter(|block| {
-                let head = block.split('{').next().unwrap_or_default().replace('\n', " ");
+                let head = block.split('{').next().unwrap_or_default();
+                let head = format!(" {} ", head.split_whitespace().collect::<Vec<_>>().join(" "));
                 head.contains(&format!(" {name} ")) || head.contains(&format!(" {name}<"))
             });
             // What is told a site has rules for the two together.

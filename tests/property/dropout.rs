@@ -2,13 +2,14 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
+use flowkit::bijector::replay::{Cotangent, Replay};
 use flowkit::law::{MixLogCdf, MixLogCdfConfig};
 use flowkit::testing::numbers::{device_rng, distance, largest, normal, numbers, tensor};
 use flowkit::testing::parameters::{gradients, gradients_by_id};
 use flowkit::testing::{Conformance, Draw, Inputs};
 use flowkit::{
-    Bijector, BoxBijector, ConvStyle, Cotangent, Coupling, CouplingConfig, GatedNet,
-    GatedNetConfig, LayerConfig, Mixing, Replay, Site, Swap,
+    Bijector, BoxBijector, ConvStyle, Coupling, CouplingConfig, GatedNet, GatedNetConfig,
+    LayerConfig, Mixing, Site, Swap,
 };
 
 const DTYPE: DType = DType::F64;

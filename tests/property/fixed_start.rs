@@ -3,6 +3,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
+use flowkit::conditioner::layer::DataInitConvConfig;
 use flowkit::law::{AnyLawConfig, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::FlowPlusPlusConfig;
 use flowkit::model::glow::{GlowConfig, GlowPermutation};
@@ -10,8 +11,8 @@ use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, numbers};
 use flowkit::testing::parameters::parameters;
 use flowkit::{
-    ContextShape, DataInitConvConfig, ElementwiseConfig, Flow, HouseholderConfig, NetConfig,
-    NetSite, NormalMixtureConfig, ResNetConfig, StandardNormal, tensor::parameter,
+    ContextShape, ElementwiseConfig, Flow, HouseholderConfig, NetConfig, NetSite,
+    NormalMixtureConfig, ResNetConfig, StandardNormal, tensor::parameter,
 };
 
 use crate::build::layer;

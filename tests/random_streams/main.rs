@@ -11,6 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::build::layer;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use flowkit::bijector::replay::{Cotangent, Replay};
+use flowkit::bijector::visit::Visit;
+use flowkit::bijector::{Direction, Drive};
 use flowkit::model::RealNvp;
 use flowkit::model::real_nvp::RealNvpConfig;
 use flowkit::random::Seeded;
@@ -21,10 +24,9 @@ use flowkit::train::{
     UpdateOutcome,
 };
 use flowkit::{
-    ActNormConfig, Bijector, Context, ConvStyle, Cotangent, CouplingConfig, Density, Direction,
-    Drive, Flow, GatedNetConfig, GradientMemory, LayerConfig, Leaf, Mixing, Replay, ShapeError,
-    ShapeMap, Site, StandardNormal, Swap, UniformDequantization, UniformDequantizationConfig,
-    Visit,
+    ActNormConfig, Bijector, Context, ConvStyle, CouplingConfig, Density, Flow, GatedNetConfig,
+    GradientMemory, LayerConfig, Leaf, Mixing, ShapeError, ShapeMap, Site, StandardNormal, Swap,
+    UniformDequantization, UniformDequantizationConfig,
 };
 
 /// The generator is global to the process, so tests take turns.

@@ -3,15 +3,15 @@
 
 use std::f64::consts::PI;
 
+use flowkit::conditioner::layer::{ConvInit, DataInitConvConfig};
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, FlowPlusPlusConfig, Scale, StageConfig,
 };
 use flowkit::model::glow::GlowConfig;
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvInit, ConvStyle,
-    DataInitConvConfig, Density, Flow, InitProblem, Mixing, Pattern, PositionNormConfig,
-    StandardNormal,
+    ActNormConfig, Bijector, ConstantChannel, Conv1x1Config, ConvStyle, Density, Flow, InitProblem,
+    Mixing, Pattern, PositionNormConfig, StandardNormal,
 };
 
 use super::{

@@ -1,9 +1,9 @@
 //! Mean 0 and variance 1 as float64 measures them over the float32 numbers that came in.
 
 use burn::tensor::{DType, Tensor, TensorData};
+use flowkit::conditioner::layer::{ConvInit, ConvWeight, DataInitConvConfig};
 use flowkit::{
-    ActNorm, ActNormConfig, Bijector, ConvInit, ConvWeight, DataInitConvConfig, Flow, PositionNorm,
-    PositionNormConfig, StandardNormal,
+    ActNorm, ActNormConfig, Bijector, Flow, PositionNorm, PositionNormConfig, StandardNormal,
 };
 
 use super::{around, device, device_rng, moments, numbers, spacing, table, tensor};

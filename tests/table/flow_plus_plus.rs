@@ -1,6 +1,7 @@
 //! Entries of Flow++'s steps and stages.
 
 use burn::tensor::{Device, Tensor};
+use flowkit::conditioner::layer::ConvWeight;
 use flowkit::law::{AffineForm, AnyLaw, AnyLawConfig};
 use flowkit::model::flow_plus_plus::{FlowPlusPlusLayers, NoiseFlow, Stage, Step};
 use flowkit::testing::Inputs::{Closed, Real};

@@ -189,7 +189,7 @@ impl<C: Context> Replay<C> {
     }
 
     /// Runs a part of the walk under a further name, for reports. Compositions name their members
-    /// as [`Visit`](crate::Visit) does. Without a name, only the reports lack it.
+    /// as [`Visit`](crate::bijector::visit::Visit) does. Without a name, only the reports lack it.
     pub fn within<T>(&mut self, name: impl Display, walk: impl FnOnce(&mut Self) -> T) -> T {
         self.trail.push_name(name.to_string());
         let result = walk(self);

@@ -20,10 +20,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
-use crate::conditioner::{
-    ConvStyle, DataInitConv, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig,
-    Mixing,
+use crate::conditioner::layer::{
+    DataInitConv, GateKernel, GatedBlock, GatedBlockConfig, GatedConv, GatedConvConfig,
 };
+use crate::conditioner::{ConvStyle, Mixing};
 use crate::error::ConfigError;
 use crate::quantize::Encoder;
 use crate::reshape::{Partition, PartitionConfig, Pattern};

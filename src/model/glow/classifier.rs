@@ -38,7 +38,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::{ClassGlow, GlowConfig, GlowLayers, GlowPrior, TopPrior};
 use crate::bijector::Bijector;
-use crate::conditioner::{ZeroLinear, ZeroLinearConfig};
+use crate::conditioner::layer::{ZeroLinear, ZeroLinearConfig};
 use crate::context::Features;
 use crate::error::{ConfigError, FlowError, ShapeError};
 use crate::flow::surjection::Surjection;

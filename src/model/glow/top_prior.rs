@@ -22,9 +22,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{Bijector, Leaf, ShapeMap};
-use crate::conditioner::{
-    NetConfig, NetSite, ZeroConv, ZeroConvConfig, ZeroLinear, ZeroLinearConfig,
-};
+use crate::conditioner::layer::{ZeroLinear, ZeroLinearConfig};
+use crate::conditioner::{NetConfig, NetSite, ZeroConv, ZeroConvConfig};
 use crate::error::{ConfigError, ShapeError, check_shape};
 use crate::tensor::per_example::sum_event;
 
