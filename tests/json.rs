@@ -1,4 +1,5 @@
-//! Configurations in JSON: what a file may leave out, what it must not hold, and that it comes back.
+//! Configurations in JSON: what a file may leave out, what it must not hold, and that it comes
+//! back.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -6,6 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use flowkit::conditioner::layer::{
+    ChannelNormConfig, DataInitConvConfig, GatedAttentionConfig, GatedBlockConfig, GatedConvConfig,
+    ZeroLinearConfig,
+};
 use flowkit::data::LoaderConfig;
 use flowkit::law::{
     AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
@@ -17,15 +22,13 @@ use flowkit::model::flow_plus_plus::{
 use flowkit::model::glow::{GlowClassifierConfig, GlowConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::{
-    ActNormConfig, AnyLayerConfig, AnyNetConfig, ChannelMatrixConfig, ChannelNormConfig,
-    ChannelOrder, ConditionalNormalConfig, Conv1x1Config, ConvResNetConfig, ConvStyle,
-    CouplingConfig, DataInitConvConfig, DiagnosisConfig, ElementwiseConfig, GatedAttentionConfig,
-    GatedBlockConfig, GatedConvConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig,
+    ActNormConfig, AnyLayerConfig, AnyNetConfig, ChannelMatrixConfig, ChannelOrder,
+    ConditionalNormalConfig, Conv1x1Config, ConvResNetConfig, ConvStyle, CouplingConfig,
+    DiagnosisConfig, ElementwiseConfig, GatedNetConfig, GlowNetConfig, HouseholderConfig,
     LayerConfig, LeakyReluConfig, LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig,
     MaskedCouplingConfig, MlpConfig, MultiScaleConfig, NormalMixtureConfig, PartitionConfig,
     Pattern, PermutationConfig, PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site,
     SqueezeConfig, UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
-    ZeroLinearConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
