@@ -2,8 +2,10 @@
 //! before.
 //!
 //! ```text
-//! cargo run --release --example flowpp_cifar                      on photographs of the crate, two minutes, two cores
-//! cargo run --release --example flowpp_cifar -- --help            everything else
+//! # photographs that come with the crate, two minutes on two cores
+//! cargo run --release --example flowpp_cifar
+//! # everything else
+//! cargo run --release --example flowpp_cifar -- --help
 //! ```
 //! Expected last line: `report          out/flowpp_cifar/report.json`, after 600 updates, a minute
 //! on two cores of an Intel Xeon; a slower machine stops after four minutes of updates.

@@ -1,8 +1,10 @@
 //! Trains Glow on images, shows what it learned, and evaluates or samples what was trained before.
 //!
 //! ```text
-//! cargo run --release --example glow_images                       photographs that come with the crate, a few minutes on two cores
-//! cargo run --release --example glow_images -- --help             everything else
+//! # photographs that come with the crate, a few minutes on two cores
+//! cargo run --release --example glow_images
+//! # everything else
+//! cargo run --release --example glow_images -- --help
 //! ```
 //! Expected last line: `report          out/glow_images/report.json`, after 600 updates, three
 //! minutes on two cores of an Intel Xeon; a slower machine stops after four minutes of updates.

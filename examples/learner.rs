@@ -3,9 +3,12 @@
 //! still on disk.
 //!
 //! ```text
-//! cargo run --release --example learner --features tui                    dashboard
-//! cargo run --release --example learner --features train                  a line for each metric and epoch
-//! cargo run --release --example learner --features train -- --resume 3    goes on after epoch 3
+//! # with the dashboard
+//! cargo run --release --example learner --features tui
+//! # a line for each metric and epoch
+//! cargo run --release --example learner --features train
+//! # goes on after epoch 3
+//! cargo run --release --example learner --features train -- --resume 3
 //! ```
 //! Expected last line: `test 5.10<..> bits/dim (one-sample bound)`, after about 2 minutes on two
 //! cores of an Intel Xeon.

@@ -2,7 +2,9 @@
 //! extrapolates from a rate.
 //!
 //! ```text
-//! cargo run --release --example scaling                                       imagenet64 on 8 devices
+//! # imagenet64 on 8 devices
+//! cargo run --release --example scaling
+//! # another model on one device
 //! cargo run --release --example scaling -- --preset small --devices 1 --peak 0.15 --efficiency 0.9
 //! ```
 //! Expected last line: `run ... days`. It takes a second and trains nothing. What it teaches: the

@@ -1,9 +1,13 @@
 //! Trains Flow++ on several devices by burn's own strategies, with burn's dashboard in a terminal.
 //!
 //! ```text
-//! cargo run --release --example train_distributed --features tui -- --devices 2          the CPU twice, with the dashboard
-//! cargo run --release --example train_distributed --features tui,cuda -- --devices 8 --cuda --preset imagenet64 --batch 64 --precision bf16
-//! cargo run --release --example train_distributed --features train -- --devices 4 --resume 2    goes on after epoch 2, on four
+//! # the CPU twice, with the dashboard
+//! cargo run --release --example train_distributed --features tui -- --devices 2
+//! # eight GPUs
+//! cargo run --release --example train_distributed --features tui,cuda -- \
+//!     --devices 8 --cuda --preset imagenet64 --batch 64 --precision bf16
+//! # goes on after epoch 2, on four devices
+//! cargo run --release --example train_distributed --features train -- --devices 4 --resume 2
 //! ```
 //! Expected last line: `test 4.9<..> bits/dim (one-sample bound)`, after half a minute on two cores
 //! of an Intel Xeon.

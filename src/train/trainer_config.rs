@@ -15,8 +15,8 @@ use crate::error::ConfigError;
 pub enum GradientUnit {
     /// Nats per example.
     Nats,
-    /// Bits per dimension. Only an [`Objective`](super::Objective) has them: a closure does not know
-    /// the number of elements of an example.
+    /// Bits per dimension. Only an [`Objective`](super::Objective) has them: a closure does not
+    /// know the number of elements of an example.
     BitsPerDim,
 }
 

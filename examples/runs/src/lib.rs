@@ -1,4 +1,5 @@
-//! What runs the experiments of flowkit's examples, so that an example shows how a flow is trained and little else.
+//! What runs the experiments of flowkit's examples, so that an example shows how a flow is trained
+//! and little else.
 //!
 //! | module | what it is for |
 //! |---|---|

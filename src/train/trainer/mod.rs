@@ -119,9 +119,9 @@ impl<M: Module> Trainer<M> {
     ///
     /// # Errors
     /// [`TrainError::LossShape`] unless the loss is a single value; [`TrainError::UnknownDims`] for
-    /// a norm in bits/dim; [`TrainError::NoGraph`]; [`TrainError::NothingTrained`]; [`TrainError::Device`];
-    /// [`TrainError::NotWalkable`] under other policies than [`GradientMemory::Store`]. Under
-    /// [`NonFinite::Stop`](super::NonFinite::Stop) also
+    /// a norm in bits/dim; [`TrainError::NoGraph`]; [`TrainError::NothingTrained`];
+    /// [`TrainError::Device`]; [`TrainError::NotWalkable`] under other policies than
+    /// [`GradientMemory::Store`]. Under [`NonFinite::Stop`](super::NonFinite::Stop) also
     /// [`TrainError::NonFiniteLoss`], [`TrainError::NonFiniteGradient`] and
     /// [`TrainError::NonFiniteUpdate`]; under the other policies [`TrainError::GaveUp`]. The
     /// trainer is then as it was before.

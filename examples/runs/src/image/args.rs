@@ -1,5 +1,5 @@
-//! Arguments of a program that trains on images. The folder `--out`, whose default has the program's
-//! name, is the program's own.
+//! Arguments of a program that trains on images. The folder `--out`, whose default has the
+//! program's name, is the program's own.
 
 use std::path::{Path, PathBuf};
 
