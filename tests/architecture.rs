@@ -11,7 +11,7 @@ use burn::module::{Module, Param};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
 use flowkit::law::{
-    Affine, AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdfConfig,
+    Affine, AffineConfig, AffineForm, AnyLawConfig, Law, LawConfig, MixLogCdfConfig,
     RationalQuadraticSplineConfig,
 };
 use flowkit::train::{Checkpoint, CheckpointError, Trainer, TrainerConfig};
@@ -76,7 +76,7 @@ fn mlp(activation: Activation) -> Mlp {
 }
 
 fn affine(form: AffineForm) -> Affine {
-    AffineConfig::new(form).init()
+    AffineConfig::new(form).build().unwrap()
 }
 
 fn coupling(law: AffineConfig, activation: Activation, identity: Half) -> Coupling<Affine, Mlp> {
@@ -90,43 +90,48 @@ fn laws_of_equal_width_are_told_apart() {
     let exponential = || affine(AffineForm::Exponential);
     refused(exponential, || affine(AffineForm::Sigmoid), "model.form", ["Exponential", "Sigmoid"]);
     refused(exponential, || affine(AffineForm::Bounded), "model.form", ["Exponential", "Bounded"]);
-    refused(|| spline().init(), || spline().with_bound(4.5).init(), "model.bound", ["3.0", "4.5"]);
     refused(
-        || spline().init(),
-        || spline().with_min_slope(2e-3).init(),
+        || spline().build().unwrap(),
+        || spline().with_bound(4.5).build().unwrap(),
+        "model.bound",
+        ["3.0", "4.5"],
+    );
+    refused(
+        || spline().build().unwrap(),
+        || spline().with_min_slope(2e-3).build().unwrap(),
         "model.min_slope",
         ["0.001", "0.002"],
     );
     refused(
-        || spline().init(),
-        || spline().with_min_width(2e-3).init(),
+        || spline().build().unwrap(),
+        || spline().with_min_width(2e-3).build().unwrap(),
         "model.min_width",
         ["0.001", "0.002"],
     );
     refused(
-        || spline().init(),
-        || spline().with_min_height(2e-3).init(),
+        || spline().build().unwrap(),
+        || spline().with_min_height(2e-3).build().unwrap(),
         "model.min_height",
         ["0.001", "0.002"],
     );
-    let third = || spline().with_bound(0.1 + 0.2).init();
+    let third = || spline().with_bound(0.1 + 0.2).build().unwrap();
     refused(
         third,
-        || spline().with_bound(0.3).init(),
+        || spline().with_bound(0.3).build().unwrap(),
         "model.bound",
         ["0.30000000000000004", "0.3"],
     );
     let mixture = || MixLogCdfConfig::new(2);
     let floor = "model.min_log_scale";
     refused(
-        || mixture().init(),
-        || mixture().with_min_log_scale(-6.5).init(),
+        || mixture().build().unwrap(),
+        || mixture().with_min_log_scale(-6.5).build().unwrap(),
         floor,
         ["-7.0", "-6.5"],
     );
 
     // 3·5 − 1 = 14 = 2 + 3·4 parameters of a number each.
-    let (spline, mixture) = (spline().init(), MixLogCdfConfig::new(4).init());
+    let (spline, mixture) = (spline().build().unwrap(), MixLogCdfConfig::new(4).build().unwrap());
     assert_eq!(spline.n_params(), mixture.n_params());
     let elementwise = |law| layer(&ElementwiseConfig::new(law), [1, 3], &device());
     let spline = || elementwise(AnyLawConfig::RationalQuadraticSpline(self::spline()));
@@ -318,8 +323,9 @@ fn wrappers_that_compute_nothing_do_not_count() {
 
 #[test]
 fn the_first_difference_is_named_and_the_others_counted() {
-    let spline = || spline().with_bound(2.0).with_min_slope(0.1).with_min_width(0.01).init();
-    let error = stored(&self::spline().init()).apply("model", spline()).unwrap_err();
+    let spline =
+        || spline().with_bound(2.0).with_min_slope(0.1).with_min_width(0.01).build().unwrap();
+    let error = stored(&self::spline().build().unwrap()).apply("model", spline()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "`model.bound`: the module has `2.0`, the checkpoint was saved with `3.0`; 2 more differences"

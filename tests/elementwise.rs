@@ -6,7 +6,7 @@ mod build;
 
 use crate::build::fixed;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flowkit::law::{AffineConfig, AffineForm, Law};
+use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig};
 use flowkit::testing::tolerance::roughness;
 use flowkit::{
     Activation, Bijector, BoxBijector, Exp, Invert, LeakyReluConfig, LogitConfig,
@@ -369,7 +369,7 @@ fn affine_slopes_keep_their_digits() {
         ),
     ];
     for (form, scale) in &table {
-        let law = AffineConfig::new(*form).init();
+        let law = AffineConfig::new(*form).build().unwrap();
         for (dtype, epsilon, smallest) in types() {
             let device =
                 if dtype == DType::F64 { Device::flex() } else { Device::default() }.autodiff();

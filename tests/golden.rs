@@ -11,7 +11,7 @@ use std::f64::consts::LN_2;
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flowkit::conditioner::layer::{GateKernel, GatedAttentionConfig, GatedConvConfig};
-use flowkit::law::{AffineConfig, AffineForm, Law, LogisticMixture, MixLogCdfConfig};
+use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig, LogisticMixture, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::{
     CouplingLaw, DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, NoiseMixing, Scale,
     StageConfig, VariationalConfig,
@@ -85,7 +85,7 @@ fn mixlogcdf() {
         let shift = flat(b).unsqueeze_dim::<3>(1);
         let theta = [before_tanh, shift, mixture.logits, mixture.means, mixture.log_scales];
         let theta = Tensor::cat(theta.to_vec(), 1);
-        let law = MixLogCdfConfig::new(k).init();
+        let law = MixLogCdfConfig::new(k).build().unwrap();
         let (z, log_derivative) = law.forward(flat(x), theta.clone());
         c.check_by(elementwise, z.clone(), Source::of("out.y"));
         c.check(log_derivative.sum_dim(1), Source::of("out.ldj"));
@@ -358,7 +358,7 @@ fn gated_attn() {
 #[test]
 fn conditioner() {
     Comparison::of("conditioner", |c| {
-        let law = MixLogCdfConfig::new(4).init();
+        let law = MixLogCdfConfig::new(4).build().unwrap();
         let config = GatedNetConfig::new(8, 2).with_mixing(Some(Mixing::Attention { heads: 2 }));
         let site =
             NetSite::new([1, 3, 4, 2], [1, 3, 4, 2], law.theta_init(), &c.precision.device());

@@ -6,7 +6,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::data::TwoMoons;
-use flowkit::law::{AnyLawConfig, Law, MixLogCdfConfig};
+use flowkit::law::{AnyLawConfig, Law, LawConfig, MixLogCdfConfig};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, distance, normal, numbers, tensor};
 use flowkit::testing::parameters::change;
@@ -24,7 +24,7 @@ fn bounded(config: MixLogCdfConfig, s: &[f64], dtype: DType) -> (Vec<f64>, Vec<f
     let theta = [vec![0.0; 4 * n], s.to_vec()].concat();
     let theta = tensor::<3>(theta, [1, 5, n], dtype, &Device::flex().autodiff()).require_grad();
     let x = tensor(vec![0.0; n], [1, n], dtype, &Device::flex().autodiff());
-    let (_, log_derivative) = config.init().forward(x, theta.clone());
+    let (_, log_derivative) = config.build().unwrap().forward(x, theta.clone());
     let bounded = log_derivative.neg();
     let slope = theta.grad(&bounded.clone().sum().backward()).unwrap();
     (numbers(&bounded), numbers(&slope).split_off(4 * n))
@@ -92,7 +92,7 @@ fn without_a_bound_log_scales_are_their_parameters() {
 #[test]
 fn below_the_knee_nothing_changes() {
     let (k, dims) = (4, 200);
-    let law = |max| MixLogCdfConfig::new(k).with_max_log_scale(max).init();
+    let law = |max| MixLogCdfConfig::new(k).with_max_log_scale(max).build().unwrap();
     for dtype in TYPES {
         let n_params = law(None).n_params();
         let mut theta = normal(1, n_params * dims, 1.5);
@@ -130,7 +130,7 @@ fn log_scales_of_any_size_can_be_inverted() {
                 let all = [zeros, logits, means, s.to_vec(), s.to_vec()].concat();
                 let theta: Tensor<3> = tensor(all, [1, 8, s.len()], dtype, &Device::flex());
                 let z: Tensor<2> = tensor(vec![z; s.len()], [1, s.len()], dtype, &Device::flex());
-                let law = config.init();
+                let law = config.build().unwrap();
                 let x = law.inverse(z.clone(), theta.clone());
                 let (back, _) = law.forward(x, theta);
                 numbers(&back)

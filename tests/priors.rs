@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flowkit::law::{AffineConfig, AffineForm, Law};
+use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig};
 use flowkit::train::Checkpoint;
 use flowkit::{
     ConditionalNormal, ConditionalNormalConfig, ConfigError, Density, DiagonalNormal, Flow,
@@ -385,7 +385,7 @@ fn a_mixture_far_out_stays_finite() {
 /// and as the latent of a prior.
 #[test]
 fn the_normal_law_and_a_prior_of_one_network_agree() {
-    let law = AffineConfig::new(AffineForm::Normal).init();
+    let law = AffineConfig::new(AffineForm::Normal).build().unwrap();
     let prior = conditional(DType::F64);
     let z = [0.1, -0.7, 2.0, 5.0];
     let context = [0.5, -1.0];

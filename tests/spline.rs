@@ -2,7 +2,7 @@
 //! at knots, at the bound, far outside, and in narrow and steep bins.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flowkit::law::{Law, RationalQuadraticSpline, RationalQuadraticSplineConfig};
+use flowkit::law::{Law, LawConfig, RationalQuadraticSpline, RationalQuadraticSplineConfig};
 use flowkit::testing::tolerance::roughness;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -12,7 +12,7 @@ const BINS: usize = 8;
 const BOUND: f64 = 3.0;
 
 fn law() -> RationalQuadraticSpline {
-    RationalQuadraticSplineConfig::new(BINS).init()
+    RationalQuadraticSplineConfig::new(BINS).build().unwrap()
 }
 
 /// The definition, one number at a time, as the paper writes it.
@@ -204,7 +204,7 @@ fn both_types_agree_with_the_definition() {
 #[test]
 fn zeros_are_the_identity() {
     for bins in [2, 5, 32] {
-        let law = RationalQuadraticSplineConfig::new(bins).init();
+        let law = RationalQuadraticSplineConfig::new(bins).build().unwrap();
         let theta = vec![0.0; law.n_params()];
         assert_eq!(law.n_params(), 3 * bins - 1);
         let x = inputs(&[-1.0, 0.5]);

@@ -8,7 +8,9 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor};
 use flowkit::conditioner::layer::ConvInit;
 use flowkit::data::TwoMoons;
-use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, AnyLawConfig, Law, LawConfig, MixLogCdf, MixLogCdfConfig,
+};
 use flowkit::model::{MafConfig, RealNvpConfig};
 use flowkit::testing::numbers::{device_rng, normal, numbers, tensor};
 use flowkit::train::{Trainer, TrainerConfig};
@@ -101,7 +103,7 @@ fn a_start_has_one_finite_number_for_each_parameter() {
 #[test]
 fn a_mixture_starts_near_the_identity() {
     for k in [1, 2, 4, 8, 32] {
-        let law = MixLogCdfConfig::new(k).init();
+        let law = MixLogCdfConfig::new(k).build().unwrap();
         let start = law.theta_init();
         let x: Vec<f64> = (-30..=30).map(|i| 0.1 * f64::from(i)).collect();
         let theta: Vec<f64> = start.iter().flat_map(|&value| vec![value; x.len()]).collect();
@@ -140,7 +142,8 @@ fn masked_layer() -> MaskedAutoregressive<MixLogCdf, Made> {
 fn at_the_laws_start(theta: Tensor<3>) {
     let [batch, _, dims] = theta.dims();
     let expected: Vec<f64> = mixture()
-        .init()
+        .build()
+        .unwrap()
         .theta_init()
         .iter()
         .flat_map(|&value| vec![f64::from(value as f32); dims])
@@ -220,7 +223,7 @@ fn a_random_last_layer_keeps_its_start() {
         let config = GatedNetConfig::new(4, 1)
             .with_mixing(None)
             .with_style(ConvStyle::new().with_output(start));
-        let biases = [vec![0.0; 11], mixture().init().theta_init()].map(|told| {
+        let biases = [vec![0.0; 11], mixture().build().unwrap().theta_init()].map(|told| {
             device.seed(3);
             let net =
                 config.build(&NetSite::new([1, 1, 2, 2], [1, 1, 2, 2], told, &device)).unwrap();
@@ -340,7 +343,7 @@ fn a_start_with_equal_components_is_refused() {
     }
     // Any of the three numbers tells components apart.
     let apart = vec![0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.0, 0.1, 0.0];
-    assert!(mixture().init().check_init("Mlp", &apart).is_ok());
+    assert!(mixture().build().unwrap().check_init("Mlp", &apart).is_ok());
     // Laws without components take any start.
     let affine =
         CouplingConfig::new(AffineConfig::new(AffineForm::Exponential), MlpConfig::new([4]));

@@ -3,7 +3,7 @@
 
 use burn::tensor::{DType, Device, Distribution, Tensor, Tolerance};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, MixLogCdfConfig,
+    AffineConfig, AffineForm, AnyLaw, AnyLawConfig, Law, LawConfig, MixLogCdfConfig,
     RationalQuadraticSplineConfig,
 };
 
@@ -12,7 +12,7 @@ fn laws() -> Vec<AnyLaw> {
     let affine = forms.into_iter().map(|form| AnyLawConfig::from(AffineConfig::new(form)));
     let others: [AnyLawConfig; 2] =
         [MixLogCdfConfig::new(3).into(), RationalQuadraticSplineConfig::new(4).into()];
-    affine.chain(others).map(|config| config.init()).collect()
+    affine.chain(others).map(|config| config.build().unwrap()).collect()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! take Newton steps until a tolerance of 1e-6; the law's inverse goes to rounding level.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
-use flowkit::law::{Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{Law, LawConfig, MixLogCdf, MixLogCdfConfig};
 
 use super::gap::{values, within};
 use super::precision::leaf;
@@ -30,7 +30,8 @@ impl Case {
     /// The peers' distributions: `x`, weights and means from N(0, 1), log-scales from N(−1, 0.5²).
     fn new(batch: usize, device: &Device) -> Self {
         // The peers' formula, which has no upper bound of log-scales.
-        let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
+        let law =
+            MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).build().expect("a valid law");
         let normal = |params, mean, deviation| {
             Tensor::<3>::random(
                 [batch, params, DIMS],

@@ -6,7 +6,7 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
-use flowkit::law::{Law, MixLogCdf, MixLogCdfConfig};
+use flowkit::law::{Law, LawConfig, MixLogCdf, MixLogCdfConfig};
 use flowkit::{ConvStyle, GatedNet, GatedNetConfig, Net, NetConfig, NetSite};
 
 use super::gap::{values, within};
@@ -42,7 +42,8 @@ struct Case {
 impl Case {
     fn new(size: Size, device: &Device) -> Self {
         // The peers' formula, which has no upper bound of log-scales.
-        let law = MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).init();
+        let law =
+            MixLogCdfConfig::new(COMPONENTS).with_max_log_scale(None).build().expect("a valid law");
         // The peers' starts: all weights count, and the outputs are small.
         let [c, h, w] = HALF;
         let site = NetSite::new([1, c, h, w], [1, c, h, w], law.theta_init(), device);

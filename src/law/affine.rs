@@ -40,18 +40,11 @@ config! {
     }
 }
 
-impl AffineConfig {
-    /// The law.
-    pub fn init(&self) -> Affine {
-        Affine { form: self.form }
-    }
-}
-
 impl LawConfig for AffineConfig {
     type Law = Affine;
 
     fn build(&self) -> Result<Affine, ConfigError> {
-        Ok(self.init())
+        Ok(Affine { form: self.form })
     }
 }
 

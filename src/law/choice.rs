@@ -105,17 +105,6 @@ macro_rules! choice_of_law_configs {
             pub fn validate(&self) -> Result<(), $crate::ConfigError> {
                 $crate::law::LawConfig::build(self).map(|_| ())
             }
-
-            /// The law.
-            ///
-            /// # Panics
-            /// If the configuration is invalid.
-            pub fn init(&self) -> $name {
-                match $crate::law::LawConfig::build(self) {
-                    Ok(law) => law,
-                    Err(error) => panic!("{error}"),
-                }
-            }
         }
 
         impl $crate::law::LawConfig for $config {

@@ -90,18 +90,6 @@ impl MixLogCdfConfig {
             _ => Ok(()),
         }
     }
-
-    /// The law.
-    ///
-    /// # Panics
-    /// If [`MixLogCdfConfig::validate`] is an error.
-    pub fn init(&self) -> MixLogCdf {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let Self { n_components, min_log_scale, max_log_scale } = *self;
-        MixLogCdf { n_components, min_log_scale, max_log_scale }
-    }
 }
 
 impl LawConfig for MixLogCdfConfig {
@@ -109,7 +97,8 @@ impl LawConfig for MixLogCdfConfig {
 
     fn build(&self) -> Result<MixLogCdf, ConfigError> {
         self.validate()?;
-        Ok(self.init())
+        let Self { n_components, min_log_scale, max_log_scale } = *self;
+        Ok(MixLogCdf { n_components, min_log_scale, max_log_scale })
     }
 }
 

@@ -41,10 +41,10 @@
 //! # Example
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use flowkit::law::{Law, RationalQuadraticSplineConfig};
+//! use flowkit::law::{Law, LawConfig, RationalQuadraticSplineConfig};
 //!
 //! let device = Device::flex();
-//! let spline = RationalQuadraticSplineConfig::new(2).init();
+//! let spline = RationalQuadraticSplineConfig::new(2).build()?;
 //! // Two bins of equal width, heights as 1 to 3 (up to the minimum), slope 1 between them.
 //! let theta = Tensor::<3>::from_data([[[0.0], [0.0], [0.0], [3f32.ln()], [0.0]]], &device);
 //! let (z, log_derivative) = spline.forward(Tensor::from_data([[0.0]], &device), theta.clone());
@@ -52,6 +52,7 @@
 //! z.clone().into_data().assert_approx_eq::<f32>(&[[height - 3.0]].into(), Default::default());
 //! assert!(log_derivative.into_scalar::<f32>().abs() < 1e-6);
 //! assert!(spline.inverse(z, theta).into_scalar::<f32>().abs() < 1e-6);
+//! # Ok::<(), flowkit::ConfigError>(())
 //! ```
 
 use burn::module::Module;
@@ -110,18 +111,6 @@ impl RationalQuadraticSplineConfig {
         }
         Ok(())
     }
-
-    /// The law.
-    ///
-    /// # Panics
-    /// If [`RationalQuadraticSplineConfig::validate`] is an error.
-    pub fn init(&self) -> RationalQuadraticSpline {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let Self { n_bins, bound, min_width, min_height, min_slope } = *self;
-        RationalQuadraticSpline { n_bins, bound, min_width, min_height, min_slope }
-    }
 }
 
 impl LawConfig for RationalQuadraticSplineConfig {
@@ -129,7 +118,8 @@ impl LawConfig for RationalQuadraticSplineConfig {
 
     fn build(&self) -> Result<RationalQuadraticSpline, ConfigError> {
         self.validate()?;
-        Ok(self.init())
+        let Self { n_bins, bound, min_width, min_height, min_slope } = *self;
+        Ok(RationalQuadraticSpline { n_bins, bound, min_width, min_height, min_slope })
     }
 }
 

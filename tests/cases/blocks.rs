@@ -6,7 +6,7 @@ use flowkit::conditioner::layer::{
     ChannelNormConfig, ConvInit, DataInitConvConfig, GatedAttentionConfig, GatedConvConfig,
     concat_elu,
 };
-use flowkit::law::{AffineConfig, AffineForm, Law, MixLogCdfConfig};
+use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig, MixLogCdfConfig};
 use flowkit::model::flow_plus_plus::Preset;
 use flowkit::train::WarmUp;
 use flowkit::{
@@ -252,7 +252,7 @@ fn parameter_major(channel_major: &[f64], channels: usize, params: usize) -> Vec
 
 fn coupling_cifar_variant(findings: &mut Findings, case: &Value) {
     let law = MixLogCdfConfig::new(case["components"].as_u64().unwrap() as usize);
-    let n_params = law.init().n_params();
+    let n_params = law.build().unwrap().n_params();
     let config = CouplingConfig::new(law, GatedNetConfig::new(4, 1).with_mixing(Some(heads(case))));
     let coupling = config.build(&Site::new([1, 4, 2, 2], &findings.precision.device())).unwrap();
     let params = &case["params"];
@@ -384,7 +384,7 @@ fn glow_plu(findings: &mut Findings, case: &Value) {
 }
 
 fn glow_affine_coupling_pixel(findings: &mut Findings, case: &Value) {
-    let law = AffineConfig::new(AffineForm::Sigmoid).init();
+    let law = AffineConfig::new(AffineForm::Sigmoid).build().unwrap();
     // Shifts on the even channels of h, scales on the odd ones: scales first here.
     let h = numbers(&case["h"]);
     let theta = findings.precision.tensor(vec![h[1], h[3], h[0], h[2]], [1, 2, 2]);

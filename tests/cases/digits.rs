@@ -7,7 +7,7 @@
 
 use burn::tensor::{Device, Tensor};
 use flowkit::kernel::mixture_logistic::reference;
-use flowkit::law::{Law, LogisticMixture, MixLogCdfConfig};
+use flowkit::law::{Law, LawConfig, LogisticMixture, MixLogCdfConfig};
 use flowkit::testing::tolerance::roughness;
 use serde_json::Value;
 
@@ -72,7 +72,8 @@ fn kernel(x: Tensor<2>, theta: Tensor<3>, bound: f64) -> (Tensor<2>, Tensor<2>) 
     MixLogCdfConfig::new(k)
         .with_min_log_scale(bound)
         .with_max_log_scale(None)
-        .init()
+        .build()
+        .unwrap()
         .forward(x, theta)
 }
 
@@ -200,7 +201,8 @@ fn roots_are_right_or_unsolved() {
                 let law = MixLogCdfConfig::new(k)
                     .with_min_log_scale(bound(&case))
                     .with_max_log_scale(None)
-                    .init();
+                    .build()
+                    .unwrap();
                 found.push(("kernel", law.inverse(z, theta)));
             }
             let interval =
@@ -246,7 +248,8 @@ fn gradients_of_roots_are_those_of_the_affine_map() {
                 let law = MixLogCdfConfig::new(1)
                     .with_min_log_scale(LOWEST)
                     .with_max_log_scale(None)
-                    .init();
+                    .build()
+                    .unwrap();
                 let single = |value: f64| f64::from(value as f32);
                 let (a, z, b) = (single(a), single(z), 0.125);
                 let of = |kernel: bool| {
@@ -303,8 +306,11 @@ fn roots_beside_a_flat_stretch_are_found() {
     ];
     for (logits, means, log_scales, z, root) in cases {
         for precision in Precision::BOTH {
-            let law =
-                MixLogCdfConfig::new(2).with_min_log_scale(LOWEST).with_max_log_scale(None).init();
+            let law = MixLogCdfConfig::new(2)
+                .with_min_log_scale(LOWEST)
+                .with_max_log_scale(None)
+                .build()
+                .unwrap();
             let theta =
                 [vec![0.0, 0.0], logits.to_vec(), means.to_vec(), log_scales.to_vec()].concat();
             let theta = precision.tensor(theta, [1, 8, 1]).inner();

@@ -2,7 +2,7 @@
 //! components, a flat valley between two of them.
 
 use burn::tensor::Tensor;
-use flowkit::law::{Law, MixLogCdfConfig};
+use flowkit::law::{Law, LawConfig, MixLogCdfConfig};
 use serde_json::{Value, json};
 
 use super::common::{Precision, values};
@@ -163,7 +163,7 @@ fn mixlogcdf() {
     each_precision(|findings| {
         for case in &cases {
             findings.case = case["name"].as_str().unwrap().to_owned();
-            let law = MixLogCdfConfig::new(case["K"].as_u64().unwrap() as usize).init();
+            let law = MixLogCdfConfig::new(case["K"].as_u64().unwrap() as usize).build().unwrap();
             match case["kind"].as_str().unwrap() {
                 "forward" => {
                     forward(findings, case, &law);

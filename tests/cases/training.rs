@@ -2,7 +2,7 @@
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Int, Tensor, TensorData};
-use flowkit::law::{AffineConfig, AffineForm, Law};
+use flowkit::law::{AffineConfig, AffineForm, Law, LawConfig};
 use flowkit::train::{OptimizerConfig, Trainer, TrainerConfig};
 use flowkit::{
     Bijector, BitDepth, Prior, ScalarAffineConfig, StandardNormal, Surjection,
@@ -16,7 +16,7 @@ use crate::build::fixed;
 
 /// A normal density is the standard one of `epsilon`, less the log-deviation.
 pub fn glow_gaussian_diag(findings: &mut Findings, case: &Value) {
-    let law = AffineConfig::new(AffineForm::Normal).init();
+    let law = AffineConfig::new(AffineForm::Normal).build().unwrap();
     let theta =
         findings.precision.tensor(vec![number(&case["logsd"]), number(&case["mean"])], [1, 2, 1]);
     let x = findings.precision.tensor(numbers(&case["x"]), [1, 1]);

@@ -8,7 +8,8 @@ use flowkit::conditioner::layer::{
 };
 use flowkit::data::{Augmentation, LoaderConfig};
 use flowkit::law::{
-    AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+    AffineConfig, AffineForm, AnyLawConfig, LawConfig, MixLogCdfConfig,
+    RationalQuadraticSplineConfig,
 };
 use flowkit::model::flow_plus_plus::{
     EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, Preset as FlowPlusPlusPreset,
@@ -318,7 +319,7 @@ pub fn laws_and_training() -> Vec<Case> {
             let read = |json| {
                 let config: AnyLawConfig = serde_json::from_value(json).map_err(text)?;
                 config.validate().map_err(text)?;
-                let law = config.init();
+                let law = config.build().unwrap();
                 assert_eq!(
                     flowkit::law::Law::theta_init(&law).len(),
                     flowkit::law::Law::n_params(&law)

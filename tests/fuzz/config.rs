@@ -7,7 +7,9 @@ use flowkit::conditioner::layer::{
     ZeroLinearConfig,
 };
 use flowkit::data::LoaderConfig;
-use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig, RationalQuadraticSplineConfig};
+use flowkit::law::{
+    AffineConfig, AffineForm, LawConfig, MixLogCdfConfig, RationalQuadraticSplineConfig,
+};
 use flowkit::model::flow_plus_plus::{
     DequantizationConfig, EncoderBlock, FlowPlusPlusConfig, FlowPlusPlusEncoderConfig, NoiseMixing,
     Scale, StageConfig, VariationalConfig,
@@ -131,7 +133,7 @@ fn layers() -> Vec<Kind> {
             AffineConfig,
             AffineConfig::new(AffineForm::Exponential),
             |_| Anything::Ok(()),
-            |config, _| config.init()
+            |config, _| config.build().unwrap()
         ),
         kind!(ChannelMatrixConfig, ChannelMatrixConfig::new(), |config, device| made(
             &config,
@@ -174,7 +176,7 @@ fn layers() -> Vec<Kind> {
             AffineMasked,
             MaskedCouplingConfig::new(affine(), MlpConfig::new([4]), Mask::Alternating)
         ),
-        kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.init()),
+        kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.build().unwrap()),
         kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config
             .init([1, 2], device)),
         kind!(
@@ -194,7 +196,7 @@ fn layers() -> Vec<Kind> {
             device
         )),
         kind!(RationalQuadraticSplineConfig, RationalQuadraticSplineConfig::new(4), |config, _| {
-            config.init()
+            config.build().unwrap()
         }),
         kind!(ScalarAffineConfig, ScalarAffineConfig::new(2.0, 0.5), |config, device| made(
             &config,
