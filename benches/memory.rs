@@ -96,13 +96,27 @@ fn flow_plus_plus(
 ) -> Item {
     let data = (config.image, config.n_levels);
     let start = |model: Uninit<FlowPlusPlus>, x| model.initialize(x).expect("images of this shape");
-    item(name, data, batch, backward, move |device| config.init(device), start)
+    item(
+        name,
+        data,
+        batch,
+        backward,
+        move |device| config.build(device).expect("a valid configuration"),
+        start,
+    )
 }
 
 fn glow(name: String, config: GlowConfig, batch: usize, backward: GradientMemory) -> Item {
     let data = (config.image, 1 << config.n_bits);
     let start = |model: Uninit<Glow>, x| model.initialize(x).expect("images of this shape");
-    item(name, data, batch, backward, move |device| config.init(device), start)
+    item(
+        name,
+        data,
+        batch,
+        backward,
+        move |device| config.build(device).expect("a valid configuration"),
+        start,
+    )
 }
 
 fn items() -> Vec<Item> {

@@ -170,16 +170,14 @@ fn train(
     let config = setup.config();
     let mut trainer = match setup.checkpoint() {
         // Weights, their averages, the optimizer's moments and the step count.
-        Some(checkpoint) => {
-            setup.resumed(Trainer::resume(checkpoint, config.try_init(&device)?)?)?
-        }
+        Some(checkpoint) => setup.resumed(Trainer::resume(checkpoint, config.build(&device)?)?)?,
         // A new flow is initialised from data: its first layers normalise what they see.
         None => {
             let (seed, n) = (args.run.seed(), data.train.len());
             device.seed(StepSeed::new(seed).seed(0, Purpose::Initialization));
             let first = Batches::new(n, preset.start_size().min(n), seed)?.indices(0);
             let first = data.train.batch(&first, &device);
-            let flow = config.try_init(&device)?.initialize(first)?;
+            let flow = config.build(&device)?.initialize(first)?;
             Trainer::new(flow, plan.training.clone())?
         }
     };
@@ -267,7 +265,7 @@ fn results(
 fn load(path: &Path, device: &Device) -> Result<(Glow, GlowConfig, Checkpoint), Failure> {
     let checkpoint = Checkpoint::load(path)?;
     let config: GlowConfig = read_config(&checkpoint, path)?;
-    let flow = Trainer::load_average(&checkpoint, config.try_init(device)?)?;
+    let flow = Trainer::load_average(&checkpoint, config.build(device)?)?;
     Ok((flow, config, checkpoint))
 }
 

@@ -133,7 +133,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
     // What burn's checkpoint holds takes the place of the data-dependent start.
     device.seed(seeds.seed(0, Purpose::Initialization));
-    let unstarted = preset.model().try_init(&graph)?;
+    let unstarted = preset.model().build(&graph)?;
     let flow = match args.resume {
         None => {
             let first: Vec<usize> = (0..preset.start_size().min(train.len())).collect();

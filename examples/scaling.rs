@@ -98,7 +98,7 @@ impl ModuleVisitor for Count {
 
 fn main() {
     let args = Args::parse();
-    let model = args.preset.model().init(&Device::default()).without_data();
+    let model = args.preset.model().build(&Device::default())?.without_data();
     let dims = model.dims() as u64;
     let mut count = Count { dims, ..Count::default() };
     model.visit(&mut count);

@@ -123,7 +123,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // Once, on the first device; burn copies the model to the others. What a checkpoint holds takes
     // the place of this start.
     first.seed(seeds.seed(0, Purpose::Initialization));
-    let unstarted = preset.model().try_init(&first)?;
+    let unstarted = preset.model().build(&first)?;
     let flow = match args.resume {
         Some(_) => unstarted.without_data(),
         None => {

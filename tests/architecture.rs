@@ -198,7 +198,7 @@ fn layers_without_parameters_are_told_apart() {
     refused(leaky(0.01), leaky(0.2), "model.negative_slope", ["0.01", "0.2"]);
     let scalar = |shift| move || fixed(&ScalarAffineConfig::new(2.0, shift));
     refused(scalar(1.0), scalar(-1.0), "model.shift", ["1.0", "-1.0"]);
-    let levels = |n| move || UniformDequantizationConfig::new().with_n_levels(n).init();
+    let levels = |n| move || UniformDequantizationConfig::new().with_n_levels(n).build().unwrap();
     refused(levels(256), levels(32), "model.n_levels", ["256", "32"]);
     refused(StandardNormal::new, Uniform::new, "model", ["StandardNormal", "Uniform"]);
 }

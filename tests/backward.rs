@@ -75,14 +75,16 @@ fn unstarted(dropout: f64) -> Uninit<FlowPlusPlus> {
         .with_mixing(Mixing::Attention { heads: 2 })
         .with_style(ConvStyle::new().with_dropout(dropout))
         .with_variance_floor(1e-2)
-        .init(&device())
+        .build(&device())
+        .unwrap()
 }
 
 fn glow() -> Glow {
     device().seed(4);
     GlowConfig::new([3, 8, 8], 2, 3)
         .with_n_filters(8)
-        .init(&device())
+        .build(&device())
+        .unwrap()
         .initialize(levels(8))
         .unwrap()
 }

@@ -29,7 +29,7 @@ fn policies_agree_on_the_cifar10_model() {
     // A stored graph draws masks in another order than a walk, which draws them layer by layer.
     let config =
         FlowPlusPlusConfig::cifar10().with_style(flowkit::ConvStyle::new().with_dropout(0.0));
-    let model = config.init(&device()).initialize(images(0, 16)).unwrap();
+    let model = config.build(&device()).unwrap().initialize(images(0, 16)).unwrap();
     let objective = NegativeLogLikelihood::new(images(0, 4));
     agree("at the start", &model, &objective, false);
     let settings = TrainerConfig::new().with_learning_rate(1e-3).with_warm_up(50);

@@ -257,7 +257,7 @@ fn priors_say_what_does_not_fit() {
     let z = Tensor::<2>::zeros([2, 4], &device);
     let error = message(|| diagonal.log_prob(z.clone(), &()));
     assert_eq!(error, "DiagonalNormal: expected length 3 along axis 1, found shape [2, 4]");
-    let mixture = NormalMixtureConfig::new(2).init([1, 3], &device);
+    let mixture = NormalMixtureConfig::new(2).build(&Site::<2>::new([1, 3], &device)).unwrap();
     let error = message(|| mixture.log_prob(z.clone(), &()));
     assert_eq!(error, "NormalMixture: expected length 3 along axis 1, found shape [2, 4]");
     let error = Flow::new(Swap::new(), mixture.clone(), [1, 4]).err().unwrap().to_string();

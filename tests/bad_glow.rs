@@ -199,10 +199,10 @@ fn networks_for_other_halves_are_refused() {
 fn classes_are_checked_at_the_door() {
     let device = Device::flex();
     let x = Tensor::<4, Int>::zeros([2, 3, 8, 8], &device);
-    let error = minute().with_prior(CLASSES).try_init(&device).unwrap_err();
+    let error = minute().with_prior(CLASSES).build(&device).unwrap_err();
     assert_eq!(error.to_string(), "TopPrior: expected classes as condition, found no condition");
     let class = |batch, width| Tensor::<2>::zeros([batch, width], &device);
-    let error = minute().try_init_classes(&device).unwrap_err();
+    let error = minute().build_classes(&device).unwrap_err();
     assert_eq!(
         error.to_string(),
         "GlowConfig: expected `GlowPrior::Classes`, found a prior without classes"
@@ -210,7 +210,8 @@ fn classes_are_checked_at_the_door() {
 
     let model = minute()
         .with_prior(CLASSES)
-        .init_classes(&device)
+        .build_classes(&device)
+        .unwrap()
         .initialize_given(x.clone(), &class(2, 3))
         .unwrap();
     let error = model.given(&class(2, 4)).evaluate(x.clone()).unwrap_err().to_string();
@@ -236,7 +237,8 @@ fn a_density_without_its_condition_panics() {
     let class = Tensor::<2>::zeros([1, 3], &device);
     let model = minute()
         .with_prior(CLASSES)
-        .init_classes(&device)
+        .build_classes(&device)
+        .unwrap()
         .initialize_given(x.clone(), &class)
         .unwrap();
     let _ = flowkit::Bijector::forward(&model.bijector, x.float(), &());

@@ -361,7 +361,7 @@ fn shapes_and_values_are_checked_at_the_door() {
 
     let bound = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 2])
         .unwrap()
-        .behind(UniformDequantizationConfig::new().init())
+        .behind(UniformDequantizationConfig::new().build().unwrap())
         .without_data();
     let levels = |values: [i64; 4]| {
         Tensor::<2, Int>::from_data(TensorData::new(values.to_vec(), [2, 2]), &device)
@@ -382,19 +382,20 @@ fn a_checkpoint_of_another_architecture_is_refused() {
     let device = Device::flex().autodiff();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.safetensors");
-    let model = FlowPlusPlusConfig::tiny().init(&device).without_data();
+    let model = FlowPlusPlusConfig::tiny().build(&device).unwrap().without_data();
     let mut trainer = Trainer::new(model, Preset::Tiny.training()).unwrap();
     trainer.save(&path, Default::default()).unwrap();
     let checkpoint = Checkpoint::load(&path).unwrap();
-    let wide = FlowPlusPlusConfig::tiny().with_n_filters(20).init(&device);
+    let wide = FlowPlusPlusConfig::tiny().with_n_filters(20).build(&device).unwrap();
     let error = Trainer::load_average(&checkpoint, wide).unwrap_err().to_string();
     assert!(error.contains("average.") && error.contains("20") && error.contains("16"), "{error}");
-    let deep = FlowPlusPlusConfig::tiny().with_n_blocks(2).init(&device);
+    let deep = FlowPlusPlusConfig::tiny().with_n_blocks(2).build(&device).unwrap();
     assert!(Trainer::resume(&checkpoint, deep).err().unwrap().to_string().contains("lacks"));
     // The one it was made for takes it.
     let x = Tensor::<4>::random([1, 3, 32, 32], Distribution::Uniform(0.0, 256.0), &Device::flex())
         .int();
     let same =
-        Trainer::load_average(&checkpoint, FlowPlusPlusConfig::tiny().init(&device)).unwrap();
+        Trainer::load_average(&checkpoint, FlowPlusPlusConfig::tiny().build(&device).unwrap())
+            .unwrap();
     same.evaluate(x).unwrap();
 }

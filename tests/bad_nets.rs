@@ -327,7 +327,7 @@ fn conditions_are_checked_inside_of_compositions() {
 
     // A bound's flow is asked too.
     let levels = Tensor::<4, burn::tensor::Int>::zeros([4, 2, 2, 2], &device);
-    let dequantization = UniformDequantizationConfig::new().init();
+    let dequantization = UniformDequantizationConfig::new().build().unwrap();
     let bound = Flow::<_, _, 4, Tensor<2>>::new_given(image(), StandardNormal::new(), [1, 2, 2, 2])
         .map(|flow| flow.behind(dequantization));
     let bound = bound.unwrap().without_data();

@@ -17,7 +17,8 @@ fn images_come_back_after_the_start_and_after_fifty_updates() {
     let first = Batches::new(images.train.len(), 16, 5).unwrap().indices(0);
     let test = images.test.batch(&[3, 40], &device.clone().inner());
     let model = FlowPlusPlusConfig::cifar10()
-        .init(&device)
+        .build(&device)
+        .unwrap()
         .initialize(images.train.batch(&first, &device))
         .unwrap();
     let (_, error) = model.round_trip(test.clone()).unwrap();

@@ -174,7 +174,7 @@ fn a_multi_scale_flow_of_images() {
             built(&LogitConfig::new(), [1, 1, 8, 8], &device),
             MultiScale::new(vec![level(4), level(8)]),
         );
-        let noise = UniformDequantizationConfig::new().init();
+        let noise = UniformDequantizationConfig::new().build().unwrap();
         Flow::new(layers, StandardNormal::new(), [1, 1, 8, 8]).unwrap().behind(noise)
     };
     // Dark on the left, light on the right, each image with a brightness of its own.

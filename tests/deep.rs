@@ -51,7 +51,8 @@ fn curve(backward: GradientMemory, rate: f64) -> (Vec<f64>, f64) {
         .with_n_blocks(1)
         .with_mixing(Mixing::Attention { heads: 2 })
         .with_variance_floor(1e-2)
-        .init(&device)
+        .build(&device)
+        .unwrap()
         .initialize(images(0, &device))
         .unwrap();
     let config = TrainerConfig::new()

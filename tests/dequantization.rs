@@ -26,7 +26,7 @@ fn most(dtype: DType) -> usize {
 }
 
 fn uniform(n_levels: usize, dtype: DType) -> UniformDequantization {
-    UniformDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype).init()
+    UniformDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype).build().unwrap()
 }
 
 fn ints(levels: &[i64], device: &Device) -> Tensor<2, Int> {
@@ -237,7 +237,7 @@ fn noise_of_a_flow_stays_within_its_level() {
         for n_levels in [2, 3, 100, 255, 256, 4095, most(dtype)] {
             let config =
                 VariationalDequantizationConfig::new().with_n_levels(n_levels).with_dtype(dtype);
-            let dequantization = config.init(Blind {}, Sigmoid::new());
+            let dequantization = config.build(Blind {}, Sigmoid::new()).unwrap();
             let draws =
                 [-800.0, -110.0, -20.0, 0.0, 5.0, 9.0, 12.0, 16.0, 17.0, 18.0, 36.0, 40.0, 800.0];
             let last = n_levels as i64 - 1;

@@ -74,7 +74,7 @@ fn bound_round_trip_and_samples_are_those_of_the_cpu() {
     let Some(device) = device() else { return };
     device.seed(1);
     let cpu = Device::flex();
-    let model = config().init(&cpu).initialize(levels(&cpu)).unwrap();
+    let model = config().build(&cpu).unwrap().initialize(levels(&cpu)).unwrap();
     let moved = model.clone().to_device(&device);
     for (a, b) in bound(&model, &cpu).into_iter().zip(bound(&moved, &device)) {
         assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} {b}");
@@ -90,7 +90,7 @@ fn three_updates_change_the_loss() {
     let Some(device) = device() else { return };
     let device = device.autodiff();
     device.seed(2);
-    let model = config().init(&device).initialize(levels(&device)).unwrap();
+    let model = config().build(&device).unwrap().initialize(levels(&device)).unwrap();
     let config = TrainerConfig::new().with_warm_up(1).with_learning_rate(1e-2);
     let mut trainer = Trainer::new(model, config).unwrap();
     let loss = |trainer: &Trainer<FlowPlusPlus>| -> f32 {

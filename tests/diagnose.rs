@@ -360,7 +360,7 @@ fn levels() -> Tensor<4, Int> {
 fn a_whole_model_is_taken_apart_down_to_its_layers() {
     let _guard = device_rng();
     device().seed(4);
-    let model = model().init(&device()).initialize(levels()).unwrap();
+    let model = model().build(&device()).unwrap().initialize(levels()).unwrap();
     let diagnosis = model.diagnose(levels()).unwrap();
     println!("{diagnosis}");
     for kind in [

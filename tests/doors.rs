@@ -76,7 +76,7 @@ fn maps<C: Features<4>>() -> Maps<C> {
     let coupling = CouplingConfig::new(MixLogCdfConfig::new(2), GatedNetConfig::new(8, 1));
     let site = Site::<4>::described([1, 2, 4, 4], ContextShape::vector(Some(3)), &device);
     let layers = (fixed(&LogitConfig::new()), coupling.build(&site).unwrap());
-    let dequantization = UniformDequantizationConfig::new().init();
+    let dequantization = UniformDequantizationConfig::new().build().unwrap();
     let flow = Flow::<_, _, 4, C>::new_given(
         moved(layers, DType::F32),
         StandardNormal::new(),
@@ -250,8 +250,8 @@ fn a_classifier_checks_latents_and_classes() {
         .with_n_filters(4)
         .with_prior(GlowPrior::Classes { n_classes: 3 });
     let class = Tensor::<2>::from_data([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], &plain());
-    let glow = config.init_classes(&plain()).initialize_given(levels(2), &class).unwrap();
-    let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&plain());
+    let glow = config.build_classes(&plain()).unwrap().initialize_given(levels(2), &class).unwrap();
+    let classifier = GlowClassifierConfig::for_model(&config).unwrap().build(&plain()).unwrap();
     let z = draw(5, [2, 2, 4, 4], DType::F32).inner();
     let logits = |z: Tensor<4>, class: Tensor<2>| classifier.logits(&glow.bijector, z, &class);
     refused(logits(z.clone().cast(DType::F64), class.clone()), "latents", DType::F32, DType::F64);

@@ -63,7 +63,7 @@ fn corners(n: usize, device: &Device) -> Tensor<4, Int> {
 }
 
 fn started(device: &Device) -> FlowPlusPlus {
-    minute([3, 8, 8]).init(device).initialize(corners(64, device)).unwrap()
+    minute([3, 8, 8]).build(device).unwrap().initialize(corners(64, device)).unwrap()
 }
 
 #[test]
@@ -139,7 +139,8 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     assert!(mean(&last[20..]) < mean(&first[..3]) - 0.5, "{first:?} {last:?}");
 
     let checkpoint = Checkpoint::load(&path).unwrap();
-    let mut resumed = Trainer::resume(&checkpoint, minute([3, 8, 8]).init(&device)).unwrap();
+    let mut resumed =
+        Trainer::resume(&checkpoint, minute([3, 8, 8]).build(&device).unwrap()).unwrap();
     assert_eq!(resumed.step_count(), 10);
     assert_eq!(run(&mut resumed, 30), last);
     let noise = Tensor::<4>::zeros([2, 3, 8, 8], &Device::flex());
@@ -174,7 +175,7 @@ fn uniform_noise_on_one_pixel_is_the_closed_form() {
     use flowkit::{Flow, LogitConfig, StandardNormal, UniformDequantizationConfig};
     let model = Flow::new(fixed(&LogitConfig::new()), StandardNormal::new(), [1, 1])
         .unwrap()
-        .behind(UniformDequantizationConfig::new().init())
+        .behind(UniformDequantizationConfig::new().build().unwrap())
         .without_data();
     let x = Tensor::<2, Int>::from_data(TensorData::new(vec![100i64], [1, 1]), &device);
     let nats = model.log_weight(x, Tensor::<2>::full([1, 1], 0.25, &device)).into_scalar::<f32>();

@@ -40,7 +40,7 @@ fn corners(n: usize, device: &Device) -> Tensor<4, Int> {
 }
 
 fn started(config: GlowConfig, device: &Device) -> Glow {
-    config.init(device).initialize(corners(64, device)).unwrap()
+    config.build(device).unwrap().initialize(corners(64, device)).unwrap()
 }
 
 /// Three classes in turn, from a first one on, one-hot.
@@ -55,7 +55,7 @@ fn noise(n: usize, device: &Device) -> Tensor<4, Int> {
 
 /// A model started from noise, every parameter then moved.
 fn trained(config: GlowConfig, device: &Device) -> Glow {
-    moved(config.init(device).initialize(noise(64, device)).unwrap())
+    moved(config.build(device).unwrap().initialize(noise(64, device)).unwrap())
 }
 
 /// Every parameter moved by noise.
@@ -222,7 +222,8 @@ fn training_learns_and_a_checkpoint_goes_on_bit_for_bit() {
     let mean = |bits: &[f64]| bits.iter().sum::<f64>() / bits.len() as f64;
     assert!(mean(&last[20..]) < mean(&first[..3]) - 0.3, "{first:?} {last:?}");
     let mut resumed =
-        Trainer::resume(&Checkpoint::load(&path).unwrap(), minute().init(&device)).unwrap();
+        Trainer::resume(&Checkpoint::load(&path).unwrap(), minute().build(&device).unwrap())
+            .unwrap();
     assert_eq!(run(&mut resumed, 30), last);
 }
 
@@ -233,7 +234,8 @@ fn classes_have_priors_of_their_own() {
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
     let model = minute()
         .with_prior(CLASSES)
-        .init_classes(&device)
+        .build_classes(&device)
+        .unwrap()
         .initialize_given(x.clone(), &class)
         .unwrap();
     let u = model.surjection.noise(&x, DType::F32);
@@ -253,8 +255,8 @@ fn the_classifier_sees_what_the_class_has_not_touched() {
     let _guard = seeded(&device, 8);
     let config = minute().with_prior(CLASSES);
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
-    let model = config.init_classes(&device).initialize_given(x.clone(), &class).unwrap();
-    let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
+    let model = config.build_classes(&device).unwrap().initialize_given(x.clone(), &class).unwrap();
+    let classifier = GlowClassifierConfig::for_model(&config).unwrap().build(&device).unwrap();
     // Logits of 0: three classes, so ln 3 nats.
     let loss =
         |model: &ClassGlow, classifier: &flowkit::model::glow::GlowClassifier, weight: f64| {
@@ -292,8 +294,8 @@ fn the_classifier_learns() {
         .mul_scalar(100)
         .expand([12, 3, 8, 8]);
     let class = classes(0, 12, &device);
-    let model = config.init_classes(&device).initialize_given(x.clone(), &class).unwrap();
-    let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(&device);
+    let model = config.build_classes(&device).unwrap().initialize_given(x.clone(), &class).unwrap();
+    let classifier = GlowClassifierConfig::for_model(&config).unwrap().build(&device).unwrap();
     let training = TrainerConfig::new().with_learning_rate(2e-3).with_warm_up(10);
     let mut trainer = Trainer::new((model, classifier), training).unwrap();
     for _ in 0..200 {
@@ -317,7 +319,12 @@ fn fewer_bits_are_fewer_levels() {
     let _guard = seeded(&device, 11);
     let depth = BitDepth::new(5).unwrap();
     let x = corners(16, &device);
-    let model = minute().with_n_bits(5).init(&device).initialize(depth.reduce(x.clone())).unwrap();
+    let model = minute()
+        .with_n_bits(5)
+        .build(&device)
+        .unwrap()
+        .initialize(depth.reduce(x.clone()))
+        .unwrap();
     // 8 bits are refused, not scaled.
     let error = model.evaluate(x.clone()).unwrap_err();
     assert!(error.to_string().contains("quantization to 32 levels takes 0..=31"), "{error}");
@@ -377,7 +384,8 @@ fn a_model_of_classes_makes_round_trips() {
     let (x, class) = (noise(6, &device), classes(0, 6, &device));
     let model = minute()
         .with_prior(CLASSES)
-        .init_classes(&device)
+        .build_classes(&device)
+        .unwrap()
         .initialize_given(x.clone(), &class)
         .unwrap();
     let (back, error) = model.given(&class).round_trip(x.clone()).unwrap();
@@ -392,11 +400,11 @@ fn a_model_of_classes_makes_round_trips() {
 fn a_classifier_refuses_other_classes() {
     let device = Device::default();
     let (x, class) = (Tensor::<4, Int>::zeros([6, 3, 8, 8], &device), classes(0, 6, &device));
-    let model = minute().with_prior(CLASSES).init_classes(&device).without_data();
+    let model = minute().with_prior(CLASSES).build_classes(&device).unwrap().without_data();
     let other =
         GlowClassifierConfig::for_model(&minute().with_prior(GlowPrior::Classes { n_classes: 1 }))
             .unwrap();
-    other.init(&device).loss(&model, x, &class, 0.01);
+    other.build(&device).unwrap().loss(&model, x, &class, 0.01);
 }
 
 /// The convolution of the learned prior is a network, too: bfloat16 stores it, and the gradient
@@ -409,7 +417,7 @@ fn the_top_priors_convolution_is_trained_in_half_precision() {
     }
     let _guard = seeded(&device, 31);
     let prior = |model: &ClassGlow| model.bijector.1.levels[1].3.clone().unwrap();
-    let build = |device| minute().with_prior(CLASSES).init_classes(device).without_data();
+    let build = |device| minute().with_prior(CLASSES).build_classes(device).unwrap().without_data();
     let narrow = prior(&Precision::BF16.working_copy(&build(&device)));
     assert_eq!(narrow.conv.weight.val().dtype(), DType::BF16);
     assert_eq!(narrow.conv.bias.val().dtype(), DType::BF16);

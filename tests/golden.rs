@@ -136,7 +136,7 @@ fn flowpp_tiny() {
 
     Comparison::of("flowpp_tiny", |c| {
         let device = c.precision.device();
-        let model = install(config.init(&device).without_data(), c, flow_plus_plus);
+        let model = install(config.build(&device).unwrap().without_data(), c, flow_plus_plus);
         let levels = c.truth.get("in.x");
         let shape: [usize; 4] = levels.shape.clone().try_into().unwrap();
         let n_dims = (shape[1] * shape[2] * shape[3]) as f64;
@@ -307,7 +307,8 @@ fn squeeze() {
 #[test]
 fn gated_conv_aux_nin() {
     Comparison::of("gated_conv_aux_nin", |c| {
-        let block = GatedConvConfig::new(8).with_n_context(Some(4)).init(&c.precision.device());
+        let block =
+            GatedConvConfig::new(8).with_n_context(Some(4)).build(&c.precision.device()).unwrap();
         let block = install(block, c, gated_conv);
         let (x, context) = (c.input::<4>("x"), c.input::<4>("aux"));
         let y = block.forward(x.clone(), Some(&context));
@@ -322,8 +323,10 @@ fn gated_conv_aux_nin() {
 #[test]
 fn gated_conv_3x3() {
     Comparison::of("gated_conv_3x3", |c| {
-        let block =
-            GatedConvConfig::new(8).with_gate(GateKernel::Three).init(&c.precision.device());
+        let block = GatedConvConfig::new(8)
+            .with_gate(GateKernel::Three)
+            .build(&c.precision.device())
+            .unwrap();
         let block = install(block, c, gated_conv);
         let x = c.input::<4>("x");
         let y = block.forward(x.clone(), None);
@@ -339,7 +342,8 @@ fn gated_attn() {
     Comparison::of("gated_attn", |c| {
         let block = GatedAttentionConfig::new(8)
             .with_mixing(Mixing::Attention { heads: 2 })
-            .init(&c.precision.device());
+            .build(&c.precision.device())
+            .unwrap();
         let block = install(block, c, gated_attention);
         let (x, positions) = (c.input::<3>("x"), c.input::<2>("pos"));
         // [B, T, C] there, [B, C, T, 1] here.

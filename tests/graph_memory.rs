@@ -162,9 +162,12 @@ fn glow(graph: &Device) {
         .with_n_filters(4)
         .with_prior(GlowPrior::Classes { n_classes: 3 });
     let [(_, first), ..] = placed(6, [4, 3]);
-    let glow =
-        config.init_classes(graph).initialize_given(levels(4, [2, 4, 4], graph), &first).unwrap();
-    let classifier = GlowClassifierConfig::for_model(&config).unwrap().init(graph);
+    let glow = config
+        .build_classes(graph)
+        .unwrap()
+        .initialize_given(levels(4, [2, 4, 4], graph), &first)
+        .unwrap();
+    let classifier = GlowClassifierConfig::for_model(&config).unwrap().build(graph).unwrap();
     for device in [Device::flex(), graph.clone()] {
         let x = levels(4, [2, 4, 4], &device);
         for (place, class) in placed(6, [4, 3]) {
@@ -222,7 +225,7 @@ fn flow_plus_plus(graph: &Device) {
     let config =
         FlowPlusPlusConfig::new([1, 4, 4], stages, DequantizationConfig::Variational(noise));
     let config = config.with_n_filters(4).with_n_blocks(1);
-    let model = config.init(graph).initialize(levels(4, [1, 4, 4], graph)).unwrap();
+    let model = config.build(graph).unwrap().initialize(levels(4, [1, 4, 4], graph)).unwrap();
     for device in [Device::flex(), graph.clone()] {
         let x = levels(4, [1, 4, 4], &device);
         let what = |name: &str| format!("Flow++ {name}, data autodiff: {}", device.is_autodiff());

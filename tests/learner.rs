@@ -55,7 +55,7 @@ fn unstarted(device: &Device) -> Uninit<Model> {
     ];
     Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4])
         .unwrap()
-        .behind(UniformDequantizationConfig::new().init())
+        .behind(UniformDequantizationConfig::new().build().unwrap())
 }
 
 /// Images of `[2, 4, 4]`, smooth and a little random.

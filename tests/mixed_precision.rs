@@ -62,7 +62,7 @@ fn unstarted(device: &Device) -> Uninit<Model> {
     }
     Flow::new(layers, StandardNormal::new(), [1, 2, 4, 4])
         .unwrap()
-        .behind(UniformDequantizationConfig::new().init())
+        .behind(UniformDequantizationConfig::new().build().unwrap())
 }
 
 /// Images of `[2, 4, 4]`: a few patterns and noise of some twenty levels, so that there is
@@ -129,7 +129,7 @@ fn weights<M: Module>(model: &M) -> Vec<(String, DType, Vec<f64>)> {
 fn networks_are_cast_and_nothing_else_is() {
     let _turn = turn();
     let device = Device::default().autodiff();
-    let model = Preset::Tiny.model().try_init(&device).unwrap().without_data();
+    let model = Preset::Tiny.model().build(&device).unwrap().without_data();
     for half in halves() {
         let (mut narrow, mut wide) = (0, 0);
         for (path, dtype, _) in weights(&half.working_copy(&model)) {
@@ -242,7 +242,7 @@ fn flow_plus_plus_in_half_precision_gives_images_back() {
     device.seed(8);
     let levels = Tensor::<4>::random([4, 3, 32, 32], Distribution::Uniform(0.0, 255.99), &device);
     let images: Tensor<4, Int> = levels.int();
-    let model = Preset::Tiny.model().try_init(&device).unwrap().initialize(images.clone()).unwrap();
+    let model = Preset::Tiny.model().build(&device).unwrap().initialize(images.clone()).unwrap();
     let bits = |model: &model::flow_plus_plus::FlowPlusPlus| {
         Device::default().seed(21);
         model.evaluate(images.clone()).unwrap().bits_per_dim().value()
@@ -273,7 +273,7 @@ fn layer_norms_take_their_sums_in_float32() {
     let device = Device::default();
     let values: Vec<f32> = (0..16).map(|i| 1000.0 + 8.0 * i as f32).collect();
     let x = Tensor::<4>::from_data(TensorData::new(values, [1, 16, 1, 1]), &device);
-    let norm = conditioner::layer::ChannelNormConfig::new(16).init(&device);
+    let norm = conditioner::layer::ChannelNormConfig::new(16).build(&device).unwrap();
     let expected = norm.forward(x.clone());
     for half in halves() {
         let dtype = half.dtype().unwrap();

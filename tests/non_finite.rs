@@ -101,7 +101,8 @@ fn minute() -> Uninit<FlowPlusPlus> {
         .with_mixing(Mixing::Attention { heads: 2 })
         .with_style(ConvStyle::new().with_dropout(0.1))
         .with_variance_floor(1e-2)
-        .init(&device())
+        .build(&device())
+        .unwrap()
 }
 
 fn levels() -> Tensor<4, Int> {

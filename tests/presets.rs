@@ -144,7 +144,7 @@ fn runs(config: FlowPlusPlusConfig, side: usize) {
     let config = narrow(config, side);
     let device = Device::default().autodiff();
     let _guard = seeded(&device, 5);
-    let model = config.init(&device).initialize(corners(48, &config, &device)).unwrap();
+    let model = config.build(&device).unwrap().initialize(corners(48, &config, &device)).unwrap();
 
     // After the start, latents of the batch have mean 0 and variance 1, up to what the last
     // couplings do.

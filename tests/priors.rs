@@ -332,7 +332,10 @@ fn priors_are_saved_with_their_flow() {
     let _guard = device_rng();
     let make = |seed: u64| {
         device().seed(seed);
-        let prior = NormalMixtureConfig::new(3).with_spread(2.0).init([1, 2], &device());
+        let prior = NormalMixtureConfig::new(3)
+            .with_spread(2.0)
+            .build(&Site::<2>::new([1, 2], &device()))
+            .unwrap();
         Flow::new(Swap::new(), prior, [1, 2]).unwrap()
     };
     let x = Tensor::<2>::from_data([[0.3, -0.4], [2.0, 1.0]], &device());
@@ -366,7 +369,8 @@ fn flows_sample_from_learned_priors() {
 
 #[test]
 fn a_mixture_far_out_stays_finite() {
-    let prior = NormalMixtureConfig::new(4).init([1, 2], &Device::default());
+    let prior =
+        NormalMixtureConfig::new(4).build(&Site::<2>::new([1, 2], &Device::default())).unwrap();
     // Squares that overflow leave a density of 0, as they do for one normal distribution.
     for size in [1e20f32, f32::MAX] {
         let z = Tensor::<2>::from_data([[size, -size], [0.0, 0.0]], &Device::default());

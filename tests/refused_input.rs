@@ -50,7 +50,7 @@ type Pixels = Flow<(Logit, ActNorm<2>), StandardNormal, 2, (), UniformDequantiza
 
 fn pixels() -> Pixels {
     let layers = (fixed(&LogitConfig::new()), layer(&ActNormConfig::new(), [1, 2], &device()));
-    let dequantization = UniformDequantizationConfig::new().init();
+    let dequantization = UniformDequantizationConfig::new().build().unwrap();
     Flow::new(layers, StandardNormal::new(), [1, 2]).unwrap().behind(dequantization).without_data()
 }
 
@@ -94,7 +94,7 @@ fn events_that_no_memory_holds() {
     let large = [1, usize::MAX, usize::MAX];
     let error = Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large).unwrap_err();
     assert_eq!(error, ShapeError::TooLarge { layer: "Flow", most: 1 << 37, shape: large.to_vec() });
-    let dequantization = UniformDequantizationConfig::new().init();
+    let dequantization = UniformDequantizationConfig::new().build().unwrap();
     let error = Flow::new(Vec::<ActNorm<3>>::new(), StandardNormal::new(), large)
         .map(|flow| flow.behind(dequantization));
     assert!(matches!(error.unwrap_err(), ShapeError::TooLarge { .. }));

@@ -317,7 +317,7 @@ fn evaluation_marks_rows() {
 /// Bounds mark rows too, and so do samples of discrete data.
 #[test]
 fn rows_of_a_bound() {
-    let dequantization = || UniformDequantizationConfig::new().with_n_levels(4).init();
+    let dequantization = || UniformDequantizationConfig::new().with_n_levels(4).build().unwrap();
     // y in [0, 1) times exp(c), in the support of a logit only where that stays below 1.
     let layers = (Scale {}, fixed(&LogitConfig::new().with_margin(0.0)));
     let flow = Flow::<_, _, 2, Tensor<2>>::new_given(layers, StandardNormal::new(), [1, 2])

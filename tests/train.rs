@@ -407,7 +407,8 @@ fn an_update_has_bits_per_dim_with_their_provenance() {
     assert!((bits.value() - expected.value()).abs() < 1e-6, "{bits} {expected}");
     assert!((bits.value() * 3.0 * std::f64::consts::LN_2 - update.loss).abs() < 1e-12);
 
-    let levels = Uninit::new(normal(&device)).behind(UniformDequantizationConfig::new().init());
+    let levels =
+        Uninit::new(normal(&device)).behind(UniformDequantizationConfig::new().build().unwrap());
     let mut trainer = Trainer::new(levels.without_data(), TrainerConfig::new()).unwrap();
     let x = Tensor::<2, Int>::from_data([[0, 128, 255], [7, 9, 200]], &device);
     let update = trainer.update_on(&device, &NegativeLogLikelihood::new(x)).unwrap();

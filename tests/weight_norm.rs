@@ -32,7 +32,10 @@ fn layer(kernel: usize, precision: Precision) -> DataInitConv {
     let config = DataInitConvConfig::new(INPUTS, OUTPUTS)
         .with_kernel(kernel)
         .with_weight(ConvWeight::WeightNorm);
-    let layer = config.with_start(ConvInit::DataDependent { scale: 0.1 }).init(&precision.device());
+    let layer = config
+        .with_start(ConvInit::DataDependent { scale: 0.1 })
+        .build(&precision.device())
+        .unwrap();
     set(layer, precision, |path| match path {
         "gain" => GAINS.to_vec(),
         "conv.bias" => BIASES.to_vec(),

@@ -40,8 +40,11 @@ impl Case {
     fn model(self, device: &Device) -> FlowPlusPlus {
         device.seed(1);
         let config = FlowPlusPlusConfig { image: self.image, ..FlowPlusPlusConfig::small() };
-        let model =
-            config.init(device).initialize(self.images(device)).expect("images of this shape");
+        let model = config
+            .build(device)
+            .expect("a valid configuration")
+            .initialize(self.images(device))
+            .expect("images of this shape");
         assert_eq!(model.num_params(), self.parameters, "parameters of the peers' model");
         model
     }

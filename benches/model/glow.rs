@@ -25,7 +25,11 @@ fn model(device: &Device) -> Glow {
     device.seed(1);
     let config =
         GlowConfig::small().with_coupling(GlowCoupling::Affine).with_prior(GlowPrior::Standard);
-    config.init(device).initialize(images(device)).expect("images of this shape")
+    config
+        .build(device)
+        .expect("a valid configuration")
+        .initialize(images(device))
+        .expect("images of this shape")
 }
 
 fn trainer(device: &Device) -> Trainer<Glow> {

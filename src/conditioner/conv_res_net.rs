@@ -55,23 +55,26 @@ impl NetConfig<4> for ConvResNetConfig {
             DataInitConvConfig::new(inputs, outputs)
                 .with_kernel(kernel)
                 .with_start(start)
-                .init(device)
+                .build(device)
         };
-        let norm = || ChannelNormConfig::new(f).init(device);
-        let block = |_| ConvResBlock {
-            first_norm: norm(),
-            first: conv(f, f, 3, ConvInit::FanIn),
-            context: site.context_width().map(|width| conv(width, f, 1, ConvInit::FanIn)),
-            second_norm: norm(),
-            second: conv(f, f, 3, ConvInit::FanIn),
-            dropout: DropoutConfig::new(self.dropout).init(),
+        let norm = || ChannelNormConfig::new(f).build(device);
+        let context = |width| conv(width, f, 1, ConvInit::FanIn);
+        let block = |_| {
+            Ok(ConvResBlock {
+                first_norm: norm()?,
+                first: conv(f, f, 3, ConvInit::FanIn)?,
+                context: site.context_width().map(context).transpose()?,
+                second_norm: norm()?,
+                second: conv(f, f, 3, ConvInit::FanIn)?,
+                dropout: DropoutConfig::new(self.dropout).init(),
+            })
         };
-        let mut output = conv(f, site.n_outputs(), 3, ConvInit::Zero);
+        let mut output = conv(f, site.n_outputs(), 3, ConvInit::Zero)?;
         output.conv.bias = Some(site.bias());
         Ok(ConvResNet {
-            input: conv(site.identity()[1], f, 3, ConvInit::FanIn),
-            blocks: (0..self.n_blocks).map(block).collect(),
-            norm: norm(),
+            input: conv(site.identity()[1], f, 3, ConvInit::FanIn)?,
+            blocks: (0..self.n_blocks).map(block).collect::<Result<_, ConfigError>>()?,
+            norm: norm()?,
             output,
             activation: self.activation,
             n_params: site.n_params(),

@@ -69,12 +69,13 @@ impl NetConfig<4> for GatedNetConfig {
     fn build(&self, site: &NetSite<4>) -> Result<GatedNet, ConfigError> {
         self.num_params(site)?;
         let ([_, c, h, w], f, device) = (site.identity(), self.n_filters, site.device());
-        let conv = |inputs, outputs, start| self.style.conv(inputs, outputs, 3, start).init(device);
-        let input = conv(c, f, self.style.inner);
+        let conv =
+            |inputs, outputs, start| self.style.conv(inputs, outputs, 3, start).build(device);
+        let input = conv(c, f, self.style.inner)?;
         let positions = self.mixing.map(|_| parameter::normal([1, f, h, w], 0.01, device));
         let block = self.block(site);
-        let blocks = (0..self.n_blocks).map(|_| block.init(device)).collect();
-        let mut output = conv(self.width(), site.n_outputs(), self.style.output);
+        let blocks = (0..self.n_blocks).map(|_| block.build(device)).collect::<Result<_, _>>()?;
+        let mut output = conv(self.width(), site.n_outputs(), self.style.output)?;
         if self.style.output == ConvInit::Zero {
             output.conv.bias = Some(site.bias());
         }

@@ -26,8 +26,7 @@ use super::layer::zero_linear::LOG_SCALE_FACTOR;
 use super::net::theta;
 use super::zero_conv::{self, scaled};
 use super::{Net, NetConfig, NetSite, ZeroConv, ZeroConvConfig};
-use crate::bijector::Bijector;
-use crate::bijector::site::built;
+use crate::bijector::{Bijector, LayerConfig, Site};
 use crate::error::ConfigError;
 use crate::kernel::conv2d::{self, Border, ConvStages};
 use crate::kernel::epilogue::Epilogue;
@@ -53,8 +52,8 @@ impl NetConfig<4> for GlowNetConfig {
         NetConfig::num_params(self, site)?;
         let (f, device) = (self.n_filters, site.device());
         Ok(GlowNet {
-            input: NormedConv::new([f, site.identity()[1] + 1, 3, 3], device),
-            inner: NormedConv::new([f, f, 1, 1], device),
+            input: NormedConv::new([f, site.identity()[1] + 1, 3, 3], device)?,
+            inner: NormedConv::new([f, f, 1, 1], device)?,
             output: ZeroConvConfig::new().build(&site.reading(f))?,
             n_params: site.n_params(),
         })
@@ -90,12 +89,12 @@ pub struct NormedConv {
 }
 
 impl NormedConv {
-    fn new(shape: [usize; 4], device: &Device) -> Self {
+    fn new(shape: [usize; 4], device: &Device) -> Result<Self, ConfigError> {
         // 0.05, as in the released code.
         let weight = parameter::normal(shape, 0.05, device);
         let norm = ActNormConfig::new().with_log_scale_factor(LOG_SCALE_FACTOR);
-        let norm = built(&norm, [1, shape[0], 1, 1], device);
-        Self { weight, norm }
+        let norm = norm.build(&Site::new([1, shape[0], 1, 1], device))?;
+        Ok(Self { weight, norm })
     }
 
     fn conv(

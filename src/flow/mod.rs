@@ -214,7 +214,7 @@ impl<B, P, const D: usize, C> Uninit<Flow<B, P, D, C>> {
     ///
     /// let device = Device::flex();
     /// let flow = Flow::build(&LogitConfig::new(), StandardNormal::new(), [1, 2], &device)?;
-    /// let flow = flow.behind(UniformDequantizationConfig::new().init()).without_data();
+    /// let flow = flow.behind(UniformDequantizationConfig::new().build()?).without_data();
     /// let bound = flow.evaluate(Tensor::from_data([[0, 17], [255, 3]], &device))?;
     /// assert!(bound.bits_per_dim().to_string().ends_with("bits/dim (one-sample bound)"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -99,32 +99,23 @@ impl NormalMixtureConfig {
             [("shape", numbers), ("n_components", k)],
         )
     }
-
-    /// The prior of latents of shape `shape[1..]`, with means from the device's generator.
-    ///
-    /// # Panics
-    /// If [`NormalMixtureConfig::num_params`] is an error.
-    pub fn init<const D: usize>(&self, shape: [usize; D], device: &Device) -> NormalMixture {
-        if let Err(error) = self.num_params(shape) {
-            panic!("{error}");
-        }
-        let k = self.n_components;
-        let dims = shape[1..].iter().product();
-        NormalMixture {
-            logits: Initializer::Zeros.init([k], device),
-            means: parameter::normal([k, dims], self.spread, device),
-            log_scales: Initializer::Zeros.init([k, dims], device),
-            shape: shape[1..].to_vec(),
-        }
-    }
 }
 
 impl<const D: usize, C: Context> PriorConfig<D, C> for NormalMixtureConfig {
     type Prior = NormalMixture;
 
+    /// The prior, with means from the device's generator.
     fn build(&self, site: &Site<D, C>) -> Result<NormalMixture, ConfigError> {
-        self.num_params(site.shape())?;
-        Ok(self.init(site.shape(), site.device()))
+        let (shape, device) = (site.shape(), site.device());
+        self.num_params(shape)?;
+        let k = self.n_components;
+        let dims = shape[1..].iter().product();
+        Ok(NormalMixture {
+            logits: Initializer::Zeros.init([k], device),
+            means: parameter::normal([k, dims], self.spread, device),
+            log_scales: Initializer::Zeros.init([k, dims], device),
+            shape: shape[1..].to_vec(),
+        })
     }
 }
 

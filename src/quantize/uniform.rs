@@ -37,13 +37,11 @@ impl UniformDequantizationConfig {
 
     /// The dequantization.
     ///
-    /// # Panics
-    /// If [`UniformDequantizationConfig::validate`] is an error.
-    pub fn init(&self) -> UniformDequantization {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        UniformDequantization { n_levels: self.n_levels }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self) -> Result<UniformDequantization, ConfigError> {
+        self.validate()?;
+        Ok(UniformDequantization { n_levels: self.n_levels })
     }
 }
 

@@ -52,13 +52,16 @@ impl VariationalDequantizationConfig {
 
     /// The dequantization with the noise of `flow`, conditioned by `encoder`.
     ///
-    /// # Panics
-    /// If [`VariationalDequantizationConfig::validate`] is an error.
-    pub fn init<N, B>(&self, encoder: N, flow: B) -> VariationalDequantization<N, B> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        VariationalDequantization { encoder: Encoding::new(encoder), flow, n_levels: self.n_levels }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build<N, B>(
+        &self,
+        encoder: N,
+        flow: B,
+    ) -> Result<VariationalDequantization<N, B>, ConfigError> {
+        self.validate()?;
+        let encoder = Encoding::new(encoder);
+        Ok(VariationalDequantization { encoder, flow, n_levels: self.n_levels })
     }
 }
 

@@ -158,7 +158,7 @@ where
 }
 
 fn bpd_one_dim_uniform(findings: &mut Findings, case: &Value) {
-    check_bound(findings, case, UniformDequantizationConfig::new().init(), &case["u"]);
+    check_bound(findings, case, UniformDequantizationConfig::new().build().unwrap(), &case["u"]);
 }
 
 /// An encoder that tells the noise nothing.
@@ -176,7 +176,8 @@ impl Encoder<2> for Blind {
 }
 
 fn bpd_one_dim_variational(findings: &mut Findings, case: &Value) {
-    let surjection = VariationalDequantizationConfig::new().init(Blind {}, Sigmoid::new());
+    let surjection =
+        VariationalDequantizationConfig::new().build(Blind {}, Sigmoid::new()).unwrap();
     check_bound(findings, case, surjection, &case["eps"]);
 }
 
@@ -202,7 +203,7 @@ fn concat_elu_case(findings: &mut Findings, case: &Value) {
 }
 
 fn layernorm(findings: &mut Findings, case: &Value) {
-    let norm = ChannelNormConfig::new(4).init(&findings.precision.device());
+    let norm = ChannelNormConfig::new(4).build(&findings.precision.device()).unwrap();
     let norm = set(norm, findings.precision, |path| {
         numbers(&case[if path == "gain" { "g" } else { "b" }])
     });
@@ -222,7 +223,10 @@ fn conv(params: &Value, names: &[(&str, &str)], path: &str) -> Vec<f64> {
 }
 
 fn gated_conv_nin_aux(findings: &mut Findings, case: &Value) {
-    let block = GatedConvConfig::new(4).with_n_context(Some(3)).init(&findings.precision.device());
+    let block = GatedConvConfig::new(4)
+        .with_n_context(Some(3))
+        .build(&findings.precision.device())
+        .unwrap();
     let names = [("inner", "c1"), ("context", "a"), ("gate", "c2")];
     let block = set(block, findings.precision, |path| conv(&case["params"], &names, path));
     let context = tensor(findings, &case["aux"]);
@@ -234,8 +238,10 @@ fn heads(case: &Value) -> Mixing {
 }
 
 fn gated_attn(findings: &mut Findings, case: &Value) {
-    let block =
-        GatedAttentionConfig::new(4).with_mixing(heads(case)).init(&findings.precision.device());
+    let block = GatedAttentionConfig::new(4)
+        .with_mixing(heads(case))
+        .build(&findings.precision.device())
+        .unwrap();
     let names = [("projection", "proj1"), ("gate", "proj2")];
     let block = set(block, findings.precision, |path| conv(&case["params"], &names, path));
     let positions = tensor::<3>(findings, &case["pos_emb"]).unsqueeze::<4>();
@@ -327,7 +333,10 @@ fn glow_actnorm_init(findings: &mut Findings, case: &Value) {
 fn conv_init(findings: &mut Findings, case: &Value) {
     let x = tensor::<4>(findings, &case["x"]);
     let start = ConvInit::DataDependent { scale: 0.1 };
-    let conv = DataInitConvConfig::new(2, 3).with_start(start).init(&findings.precision.device());
+    let conv = DataInitConvConfig::new(2, 3)
+        .with_start(start)
+        .build(&findings.precision.device())
+        .unwrap();
     let w0 = numbers(&case["w0"]);
     let conv = set(conv, findings.precision, |path| {
         if path == "conv.weight" { w0.clone() } else { vec![0.5; 3] }

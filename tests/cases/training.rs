@@ -37,7 +37,7 @@ pub fn glow_preprocess(findings: &mut Findings, case: &Value) {
             &findings.precision.device(),
         );
         let dequantization =
-            UniformDequantizationConfig::new().with_n_levels(depth.n_levels()).init();
+            UniformDequantizationConfig::new().with_n_levels(depth.n_levels()).build().unwrap();
         let (y, _) =
             dequantization.lift(depth.reduce(x), findings.precision.tensor(vec![0.0], [1, 1]));
         let centre = fixed(&ScalarAffineConfig::new(1.0, -0.5));

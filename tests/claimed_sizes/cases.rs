@@ -27,8 +27,8 @@ use flowkit::{
     GatedNetConfig, GlowNetConfig, GradientMemory, HouseholderConfig, LayerConfig, LeakyReluConfig,
     LogitConfig, MadeConfig, Mask, MaskedAutoregressiveConfig, MaskedCouplingConfig, MlpConfig,
     NetConfig, NetSite, NormalMixtureConfig, Order, OutputActivation, Pattern, PermutationConfig,
-    PositionNormConfig, ResNetConfig, ScalarAffineConfig, Site, UniformDequantizationConfig,
-    VariationalDequantizationConfig, ZeroConvConfig,
+    PositionNormConfig, PriorConfig, ResNetConfig, ScalarAffineConfig, Site,
+    UniformDequantizationConfig, VariationalDequantizationConfig, ZeroConvConfig,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,7 +118,7 @@ where
 macro_rules! case {
     ($config:expr, $kind:ty) => {
         makes(stringify!($kind), $config, <$kind>::num_params, |config: &$kind| {
-            config.init(&Device::default()).num_params()
+            config.build(&Device::default()).unwrap().num_params()
         })
     };
 }
@@ -155,7 +155,7 @@ pub fn models() -> Vec<Case> {
     let small = || GlowConfig::new([2, 8, 8], 2, 1).with_n_filters(4);
     let classes = small().with_prior(GlowPrior::Classes { n_classes: 5 });
     cases.push(makes("GlowConfig", classes, GlowConfig::num_params, |config| {
-        config.init_classes(&Device::default()).num_params()
+        config.build_classes(&Device::default()).unwrap().num_params()
     }));
     cases.push(case!(small().with_permutation(GlowPermutation::Shuffle { seed: 3 }), GlowConfig));
     cases.push(case!(
@@ -257,7 +257,10 @@ pub fn blocks() -> Vec<Case> {
             "NormalMixtureConfig",
             NormalMixtureConfig::new(3),
             |config| config.num_params(SHAPE),
-            |config| config.init(SHAPE, &Device::default()).num_params(),
+            |config| {
+                let site = Site::new(SHAPE, &Device::default());
+                config.build(&site).unwrap().num_params()
+            },
         ),
         layer("ElementwiseConfig", ElementwiseConfig::new(MixLogCdfConfig::new(3)), SHAPE),
         layer("ChannelMatrixConfig", ChannelMatrixConfig::new().with_n_groups(2), [1, 4]),

@@ -166,14 +166,22 @@ fn the_released_models_have_as_many_parameters_as_they_state() {
     let device = Device::default();
     for preset in FlowPlusPlusPreset::ALL {
         let config = preset.model();
-        assert_eq!(config.num_params().unwrap(), config.init(&device).num_params(), "{preset}");
+        assert_eq!(
+            config.num_params().unwrap(),
+            config.build(&device).unwrap().num_params(),
+            "{preset}"
+        );
     }
     for config in [FlowPlusPlusConfig::cifar10_uniform(), FlowPlusPlusConfig::cifar10_affine()] {
-        assert_eq!(config.num_params().unwrap(), config.init(&device).num_params());
+        assert_eq!(config.num_params().unwrap(), config.build(&device).unwrap().num_params());
     }
     for preset in GlowPreset::ALL {
         let config = preset.model();
-        assert_eq!(config.num_params().unwrap(), config.init(&device).num_params(), "{preset}");
+        assert_eq!(
+            config.num_params().unwrap(),
+            config.build(&device).unwrap().num_params(),
+            "{preset}"
+        );
     }
 }
 

@@ -252,7 +252,7 @@ fn levels_have_bits_per_dim_with_their_provenance() {
     let layers = RealNvpConfig::new(4).with_law(MixLogCdfConfig::new(4).into());
     let layers = (LogitConfig::new(), layers);
     let flow = Flow::build(&layers, StandardNormal::new(), [1, 2], &device()).unwrap();
-    let flow = flow.behind(UniformDequantizationConfig::new().init());
+    let flow = flow.behind(UniformDequantizationConfig::new().build().unwrap());
     let config = config().with_epochs(12).with_learning_rate(5e-3).with_warm_up(20);
     let report = config.fit(flow, &x).unwrap().report;
     println!("{report}");
@@ -270,7 +270,7 @@ fn images_are_data() {
         Images::new((0..64u32 * 12).map(|i| (i * 7 % 256) as u8).collect(), [3, 2, 2]).unwrap();
     let layers = (LogitConfig::new(), ActNormConfig::new());
     let flow = Flow::build(&layers, StandardNormal::new(), [1, 3, 2, 2], &device()).unwrap();
-    let flow = flow.behind(UniformDequantizationConfig::new().init());
+    let flow = flow.behind(UniformDequantizationConfig::new().build().unwrap());
     let report = config().with_epochs(3).with_batch_size(16).fit(flow, &images).unwrap().report;
     assert_eq!((report.examples, report.held_out.examples(), report.steps), (58, 6, 9));
     assert!(report.held_out.bits_per_dim().value() < 9.0, "{report}");
@@ -400,7 +400,7 @@ fn rows_that_are_not_finite_are_named() {
     );
     let levels = Tensor::<2, Int>::from_data([[0, 1], [2, 3], [4, 256], [5, 6]], &device());
     let flow = Flow::build(&LogitConfig::new(), StandardNormal::new(), [1, 2], &device()).unwrap();
-    let flow = flow.behind(UniformDequantizationConfig::new().init()).without_data();
+    let flow = flow.behind(UniformDequantizationConfig::new().build().unwrap()).without_data();
     let error = config().fit(flow, &levels).unwrap_err();
     assert!(
         matches!(error, FitError::Flow(FlowError::Level { example: 2, found: 256, .. })),

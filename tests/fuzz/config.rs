@@ -178,7 +178,8 @@ fn layers() -> Vec<Kind> {
         ),
         kind!(MixLogCdfConfig, MixLogCdfConfig::new(4), |config, _| config.build().unwrap()),
         kind!(NormalMixtureConfig, NormalMixtureConfig::new(3), |config, device| config
-            .init([1, 2], device)),
+            .build(&Site::<2>::new([1, 2], device))
+            .unwrap()),
         kind!(
             PartitionConfig,
             PartitionConfig::new(Pattern::Channels),
@@ -210,7 +211,8 @@ fn layers() -> Vec<Kind> {
             |config, device| made(&config, [1, 2, 4, 4], device)
         ),
         kind!(UniformDequantizationConfig, UniformDequantizationConfig::new(), |config, _| config
-            .init()),
+            .build()
+            .unwrap()),
         kind!(
             VariationalDequantizationConfig,
             VariationalDequantizationConfig::new(),
@@ -222,7 +224,9 @@ fn layers() -> Vec<Kind> {
 fn networks() -> Vec<Kind> {
     let attention = Mixing::Attention { heads: 2 };
     vec![
-        kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| config.init(device)),
+        kind!(ChannelNormConfig, ChannelNormConfig::new(3), |config, device| config
+            .build(device)
+            .unwrap()),
         net!(
             ConvResNetConfig,
             ConvResNetConfig::new().with_n_filters(4).with_n_blocks(1),
@@ -231,14 +235,16 @@ fn networks() -> Vec<Kind> {
         kind!(
             GatedAttentionConfig,
             GatedAttentionConfig::new(4).with_mixing(attention),
-            |config, device| config.init(device)
+            |config, device| config.build(device).unwrap()
         ),
         kind!(
             GatedBlockConfig,
             GatedBlockConfig::new(4).with_mixing(Some(attention)),
-            |config, device| config.init(device)
+            |config, device| config.build(device).unwrap()
         ),
-        kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| config.init(device)),
+        kind!(GatedConvConfig, GatedConvConfig::new(4), |config, device| config
+            .build(device)
+            .unwrap()),
         net!(GatedNetConfig, GatedNetConfig::new(4, 1).with_mixing(Some(attention)), images()),
         net!(GlowNetConfig, GlowNetConfig::new().with_n_filters(4), images()),
         net!(MadeConfig, MadeConfig::new([4]), vectors()),
@@ -246,8 +252,11 @@ fn networks() -> Vec<Kind> {
         net!(ResNetConfig, ResNetConfig::new().with_d_hidden(4).with_n_blocks(1), vectors()),
         net!(ZeroConvConfig, ZeroConvConfig::new(), images()),
         kind!(DataInitConvConfig, DataInitConvConfig::new(2, 3), |config, device| config
-            .init(device)),
-        kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| config.init(device)),
+            .build(device)
+            .unwrap()),
+        kind!(ZeroLinearConfig, ZeroLinearConfig::new(2, 3), |config, device| config
+            .build(device)
+            .unwrap()),
     ]
 }
 
@@ -271,20 +280,19 @@ fn flow_plus_plus() -> FlowPlusPlusConfig {
         .with_mixing(Mixing::Attention { heads: 2 })
 }
 
-/// Whole models say what is wrong by `try_init`, too.
+/// Whole models say what is wrong when they are built, too.
 fn models() -> Vec<Kind> {
     let encoder =
         FlowPlusPlusEncoderConfig::new(Pattern::Checkerboard, [1, 4, 2], 2, 1, EncoderBlock::Conv);
     vec![
         kind!(DiagnosisConfig, DiagnosisConfig::new(), |config, _| config),
-        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| named(
-            config.try_init(device)
-        )),
-        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| config.init(device)),
+        kind!(FlowPlusPlusConfig, flow_plus_plus(), |config, device| named(config.build(device))),
+        kind!(FlowPlusPlusEncoderConfig, encoder, |config, device| config.build(device).unwrap()),
         kind!(GlowClassifierConfig, GlowClassifierConfig::new(3, 2), |config, device| config
-            .init(device)),
+            .build(device)
+            .unwrap()),
         kind!(GlowConfig, GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4), |config, device| {
-            named(config.try_init(device))
+            named(config.build(device))
         }),
         kind!(LoaderConfig, LoaderConfig::new(2), |config, _| config),
         layers!(MafConfig, MafConfig::new(5).with_hidden(vec![4])),

@@ -70,7 +70,7 @@ fn of_flow_plus_plus() {
             };
         }
         let x = levels([4, 3, side, side], config.n_levels);
-        let model = config.init(&device()).initialize(x.clone()).unwrap();
+        let model = config.build(&device()).unwrap().initialize(x.clone()).unwrap();
         assert_no_fault(&model, &NegativeLogLikelihood::new(x), &name);
     }
 }
@@ -84,12 +84,13 @@ fn of_glow() {
         let mut config: GlowConfig = config.with_n_filters(4);
         (config.image, config.n_steps) = ([3, side, side], 1);
         let x = levels([8, 3, side, side], 1 << config.n_bits);
-        let model = config.init(&device()).initialize(x.clone()).unwrap();
+        let model = config.build(&device()).unwrap().initialize(x.clone()).unwrap();
         assert_no_fault(&model, &NegativeLogLikelihood::new(x.clone()), &preset.to_string());
 
         let config = config.with_prior(GlowPrior::Classes { n_classes: 3 });
         let model = config
-            .init_classes(&device())
+            .build_classes(&device())
+            .unwrap()
             .initialize_given(x.clone(), &embedded(8, 3).detach())
             .unwrap();
         let objective = NegativeLogLikelihood::given(x, embedded(8, 3));

@@ -62,7 +62,7 @@ fn levels(batch: usize) -> Tensor<2, Int> {
 /// The identity, a uniform prior and 256 levels: each number costs 8 bits whatever it is.
 #[test]
 fn the_identity_costs_8_bits() {
-    let dequantization = UniformDequantizationConfig::new().init();
+    let dequantization = UniformDequantizationConfig::new().build().unwrap();
     let flow = Flow::new(Vec::<Swap>::new(), Uniform::new(), [1, 2])
         .unwrap()
         .behind(dequantization)
@@ -86,7 +86,7 @@ fn importance_weights_tighten_the_bound() {
     use burn::module::Module;
     let layers: (Logit, Vec<Layer>) = (fixed(&LogitConfig::new()), couplings(DType::F32));
     // Four levels: the noise matters.
-    let dequantization = UniformDequantizationConfig::new().with_n_levels(4).init();
+    let dequantization = UniformDequantizationConfig::new().with_n_levels(4).build().unwrap();
     let flow = Flow::new(layers, StandardNormal::new(), [1, 2])
         .unwrap()
         .behind(dequantization)

@@ -12,7 +12,7 @@ use flowkit::testing::numbers::{device_rng, numbers};
 use flowkit::testing::parameters::parameters;
 use flowkit::{
     ContextShape, ElementwiseConfig, Flow, HouseholderConfig, NetConfig, NetSite,
-    NormalMixtureConfig, ResNetConfig, StandardNormal, tensor::parameter,
+    NormalMixtureConfig, PriorConfig, ResNetConfig, Site, StandardNormal, tensor::parameter,
 };
 
 use crate::build::layer;
@@ -50,11 +50,11 @@ fn fixed<M: Module>(name: &str, make: impl Fn(&Device) -> M) {
 
 #[test]
 fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
-    fixed("Flow++", |d| FlowPlusPlusConfig::tiny().init(d).without_data());
+    fixed("Flow++", |d| FlowPlusPlusConfig::tiny().build(d).unwrap().without_data());
     for permutation in [GlowPermutation::Matrix, GlowPermutation::Plu] {
         let config =
             GlowConfig::new([3, 8, 8], 2, 2).with_n_filters(8).with_permutation(permutation);
-        fixed("Glow", |d| config.init(d).without_data());
+        fixed("Glow", |d| config.build(d).unwrap().without_data());
     }
     fixed("RealNVP", |d| {
         Flow::build(&RealNvpConfig::new(8), StandardNormal::new(), [1, 3], d)
@@ -64,13 +64,15 @@ fn a_seed_gives_one_model_whatever_is_drawn_before_its_first_use() {
     fixed("MAF", |d| {
         Flow::build(&MafConfig::new(5), StandardNormal::new(), [1, 3], d).unwrap().without_data()
     });
-    fixed("NormalMixture", |d| NormalMixtureConfig::new(4).init([1, 3], d));
+    fixed("NormalMixture", |d| {
+        NormalMixtureConfig::new(4).build(&Site::<2>::new([1, 3], d)).unwrap()
+    });
     fixed("Householder", |d| layer(&HouseholderConfig::new(4), [1, 5], d));
     let site = |d: &Device| {
         NetSite::new([1, 2], [1, 2], vec![0.0; 3], d).with_context(ContextShape::vector(Some(2)))
     };
     fixed("ResNet", |d| ResNetConfig::new().build(&site(d)).unwrap());
-    fixed("DataInitConv", |d| DataInitConvConfig::new(2, 3).init(d));
+    fixed("DataInitConv", |d| DataInitConvConfig::new(2, 3).build(d).unwrap());
     let law = AnyLawConfig::MixLogCdf(MixLogCdfConfig::new(3));
     let elementwise = ElementwiseConfig::new(law);
     fixed("Elementwise", |d| layer(&elementwise, [1, 4], d));

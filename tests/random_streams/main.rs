@@ -118,7 +118,7 @@ fn dropping() -> Dropping {
         flowkit::BoxBijector::new(layer(&ActNormConfig::new(), [1, 2, 1, 1], &device())),
         flowkit::BoxBijector::new((coupling(), Swap::new(), coupling())),
     ];
-    let surjection = UniformDequantizationConfig::new().init();
+    let surjection = UniformDequantizationConfig::new().build().unwrap();
     Flow::new(layers, StandardNormal::new(), [1, 2, 2, 2])
         .unwrap()
         .behind(surjection)

@@ -106,7 +106,8 @@ fn rewrite(path: &Path, history: &str) {
     let metadata: BTreeMap<String, String> =
         keys.map(|key| (key.to_owned(), saved.metadata(key).unwrap().to_owned())).into();
     let config: FlowPlusPlusConfig = serde_json::from_str(&metadata["flow_plus_plus"]).unwrap();
-    let trainer = Trainer::resume(&saved, config.init(&Device::flex().autodiff())).unwrap();
+    let trainer =
+        Trainer::resume(&saved, config.build(&Device::flex().autodiff()).unwrap()).unwrap();
     let mut checkpoint = trainer.checkpoint(metadata).unwrap();
     checkpoint.insert_bytes("history", history.into()).unwrap();
     checkpoint.save(path).unwrap();

@@ -165,7 +165,8 @@ fn glow() -> (GlowConfig, ClassGlow) {
         .with_n_filters(4)
         .with_prior(GlowPrior::Classes { n_classes: 2 });
     let model = config
-        .init_classes(&device())
+        .build_classes(&device())
+        .unwrap()
         .initialize_given(levels([ROWS, 3, 4, 4], scattered), &whole())
         .unwrap();
     (config, model)
@@ -182,7 +183,7 @@ fn bounds_refuse_it() {
     refused(model.given(&bad).round_trip(x()), "condition", 4);
     refused(model.given(&bad).sample(ROWS), "condition", 4);
     refused(model.given(&bad).diagnose(x()), "condition", 4);
-    refused(config.init_classes(&device()).initialize_given(x(), &bad), "condition", 4);
+    refused(config.build_classes(&device()).unwrap().initialize_given(x(), &bad), "condition", 4);
 }
 
 #[test]

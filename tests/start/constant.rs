@@ -234,9 +234,9 @@ fn models_refuse_a_constant_channel_where_they_are_told_to() {
     assert_eq!((layer, problem), expected("channel", 1, 4.0, 0.0));
     let glow = GlowConfig::new([1, 4, 4], 1, 1).with_n_filters(4);
     let black = || levels([4, 1, 4, 4], |_| 0);
-    assert!(glow.clone().init(&device()).initialize(black()).is_ok());
+    assert!(glow.clone().build(&device()).unwrap().initialize(black()).is_ok());
     let (_, layer, problem) =
-        failed(glow.with_constant(refuse).init(&device()).initialize(black()));
+        failed(glow.with_constant(refuse).build(&device()).unwrap().initialize(black()));
     assert_eq!(layer, "ActNorm");
     // Dequantized black: the noise of one level.
     assert!(
@@ -256,7 +256,8 @@ fn convolutions_of_a_constant_stay_bounded() {
         let (conv, y) = DataInitConvConfig::new(2, 2)
             .with_kernel(1)
             .with_start(start)
-            .init(&device())
+            .build(&device())
+            .unwrap()
             .initialize(x);
         assert!(numbers(&y).iter().all(|y| y.abs() < 1e-6));
         assert!(numbers(&conv.conv.weight.val()).iter().all(|w| w.abs() < 1.0));
@@ -271,7 +272,7 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
     let shape = [8, 3, 8, 8];
     for (bits, black) in [(8, 0), (8, 255), (5, 7)] {
         let config = GlowConfig::new([3, 8, 8], 2, 4).with_n_bits(bits).with_n_filters(12);
-        let model = config.init(&device()).initialize(levels(shape, |_| black)).unwrap();
+        let model = config.build(&device()).unwrap().initialize(levels(shape, |_| black)).unwrap();
         let noise = levels(shape, |index| scattered(index) >> (8 - bits));
         let found = model.evaluate(noise).unwrap().bits_per_dim().value();
         assert!((0.0..16.0).contains(&found), "{bits} bits, {black}: {found} bits/dim");
@@ -281,8 +282,12 @@ fn black_images_start_a_glow_that_noise_is_possible_to() {
     }
     // Images that differ by more than their noise are normalised.
     let x = levels(shape, |index| 3 * (scattered(index) % 2));
-    let model =
-        GlowConfig::new([3, 8, 8], 1, 1).with_n_filters(12).init(&device()).initialize(x).unwrap();
+    let model = GlowConfig::new([3, 8, 8], 1, 1)
+        .with_n_filters(12)
+        .build(&device())
+        .unwrap()
+        .initialize(x)
+        .unwrap();
     let norm = &model.bijector.1.levels[0].1[0].0;
     // Levels 0 and 3 at random deviate by 1.5 levels, the noise by 0.29.
     let deviation = (1.5f64.powi(2) + 1.0 / 12.0).sqrt() / 256.0;
@@ -304,7 +309,7 @@ fn a_dark_border_starts_a_flow_that_ink_is_possible_to() {
         .with_style(ConvStyle::fan_in());
     let border = |index: usize| index % 8 < 2 || index / 8 % 8 < 2;
     let x = levels([32, 1, 8, 8], |index| if border(index) { 0 } else { scattered(index) });
-    let model = config.init(&device()).initialize(x).unwrap();
+    let model = config.build(&device()).unwrap().initialize(x).unwrap();
     let found = model.evaluate(levels([8, 1, 8, 8], scattered)).unwrap().bits_per_dim().value();
     assert!((0.0..60.0).contains(&found), "{found} bits/dim");
 }

@@ -63,7 +63,7 @@ fn one_row_starts_no_norm() {
     let pixel = image.narrow(2, 0, 1).narrow(3, 0, 1);
     assert_eq!(failed(act(1).unwrap().initialize(pixel)).2, too_few());
     // The deepest of these is one pixel, and two images have two.
-    let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).init(&device());
+    let glow = || GlowConfig::new([1, 4, 4], 2, 1).with_n_filters(4).build(&device()).unwrap();
     let (path, layer, problem) = failed(glow().initialize(levels([1, 1, 4, 4], super::scattered)));
     assert_eq!(
         (path.as_str(), layer.as_str(), problem),
@@ -123,7 +123,7 @@ fn a_layer_that_overflows_is_named() {
         StandardNormal::new(),
         [1, 1, 2, 2],
     )
-    .map(|flow| flow.behind(UniformDequantizationConfig::new().with_n_levels(2).init()));
+    .map(|flow| flow.behind(UniformDequantizationConfig::new().with_n_levels(2).build().unwrap()));
     let (path, layer, problem) = failed(images.unwrap().initialize(levels([3, 1, 2, 2], |_| 1)));
     assert_eq!((path.as_str(), layer.as_str()), ("bijector.1", "Exp"));
     let first = InitProblem::Output { example: 0, channel: 0, value: f64::INFINITY };

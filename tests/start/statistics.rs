@@ -191,8 +191,11 @@ fn convolutions_start_at_their_deviation() {
     {
         let x = tensor(around(3, 6 * 2 * 16, 0.0, size), [6, 2, 4, 4]);
         let start = ConvInit::DataDependent { scale: 0.3 };
-        let conv =
-            DataInitConvConfig::new(2, 5).with_start(start).with_weight(weight).init(&device());
+        let conv = DataInitConvConfig::new(2, 5)
+            .with_start(start)
+            .with_weight(weight)
+            .build(&device())
+            .unwrap();
         let (conv, passed) = conv.initialize(x.clone());
         let y = conv.forward(x);
         for channel in 0..5 {

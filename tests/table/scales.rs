@@ -41,8 +41,10 @@ fn glow_config(side: [usize; 2], n_scales: usize) -> GlowConfig {
 
 fn glow_layers(config: GlowConfig, device: &Device) -> GlowLayers {
     match config.prior {
-        GlowPrior::Classes { .. } => config.init_classes(device).without_data().bijector,
-        GlowPrior::Standard | GlowPrior::Learned => config.init(device).without_data().bijector,
+        GlowPrior::Classes { .. } => config.build_classes(device).unwrap().without_data().bijector,
+        GlowPrior::Standard | GlowPrior::Learned => {
+            config.build(device).unwrap().without_data().bijector
+        }
     }
 }
 

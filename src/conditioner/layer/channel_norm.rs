@@ -59,17 +59,13 @@ impl ChannelNormConfig {
 
     /// The layer.
     ///
-    /// # Panics
-    /// If [`ChannelNormConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> ChannelNorm {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<ChannelNorm, ConfigError> {
+        self.validate()?;
         let shape = [1, self.n_channels, 1, 1];
-        ChannelNorm {
-            gain: Initializer::Ones.init(shape, device),
-            bias: Initializer::Zeros.init(shape, device),
-        }
+        let gain = Initializer::Ones.init(shape, device);
+        Ok(ChannelNorm { gain, bias: Initializer::Zeros.init(shape, device) })
     }
 }
 

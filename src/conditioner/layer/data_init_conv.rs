@@ -161,12 +161,10 @@ impl DataInitConvConfig {
 
     /// The layer.
     ///
-    /// # Panics
-    /// If [`DataInitConvConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> DataInitConv {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<DataInitConv, ConfigError> {
+        self.validate()?;
         let fan_in = (self.n_inputs * self.kernel * self.kernel) as f64;
         let bound = 1.0 / fan_in.sqrt();
         let pad = self.kernel / 2;
@@ -192,7 +190,7 @@ impl DataInitConvConfig {
             ConvWeight::Plain => None,
             ConvWeight::WeightNorm => Some(Initializer::Ones.init([self.n_outputs], device)),
         };
-        DataInitConv { conv, gain, start: self.start }
+        Ok(DataInitConv { conv, gain, start: self.start })
     }
 }
 

@@ -97,21 +97,19 @@ impl GatedAttentionConfig {
 
     /// The block.
     ///
-    /// # Panics
-    /// If [`GatedAttentionConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> GatedAttention {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<GatedAttention, ConfigError> {
+        self.validate()?;
         let f = self.n_filters;
         let style = self.style;
-        let conv = |outputs, start| style.conv(f, outputs, 1, start).init(device);
-        GatedAttention {
-            projection: conv(3 * f, style.inner),
-            gate: conv(2 * f, style.gate),
+        let conv = |outputs, start| style.conv(f, outputs, 1, start).build(device);
+        Ok(GatedAttention {
+            projection: conv(3 * f, style.inner)?,
+            gate: conv(2 * f, style.gate)?,
             dropout: DropoutConfig::new(style.dropout).init(),
             mixing: self.mixing,
-        }
+        })
     }
 }
 

@@ -74,19 +74,17 @@ impl GatedBlockConfig {
 
     /// The block.
     ///
-    /// # Panics
-    /// If [`GatedBlockConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> GatedBlock {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        let norm = || ChannelNormConfig::new(self.n_filters).init(device);
-        GatedBlock {
-            conv: self.conv().init(device),
-            conv_norm: norm(),
-            attention: self.attention().map(|attention| attention.init(device)),
-            attention_norm: self.mixing.map(|_| norm()),
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<GatedBlock, ConfigError> {
+        self.validate()?;
+        let norm = || ChannelNormConfig::new(self.n_filters).build(device);
+        Ok(GatedBlock {
+            conv: self.conv().build(device)?,
+            conv_norm: norm()?,
+            attention: self.attention().map(|attention| attention.build(device)).transpose()?,
+            attention_norm: self.mixing.map(|_| norm()).transpose()?,
+        })
     }
 }
 

@@ -86,24 +86,22 @@ impl GatedConvConfig {
 
     /// The block.
     ///
-    /// # Panics
-    /// If [`GatedConvConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> GatedConv {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<GatedConv, ConfigError> {
+        self.validate()?;
         let f = self.n_filters;
         let kernel = self.kernel();
         let style = self.style;
         let conv = |inputs, outputs, kernel, start| {
-            style.conv(inputs, outputs, kernel, start).init(device)
+            style.conv(inputs, outputs, kernel, start).build(device)
         };
-        GatedConv {
-            inner: conv(2 * f, f, 3, style.inner),
-            context: self.n_context.map(|n| conv(2 * n, f, 1, style.inner)),
-            gate: conv(2 * f, 2 * f, kernel, style.gate),
+        Ok(GatedConv {
+            inner: conv(2 * f, f, 3, style.inner)?,
+            context: self.n_context.map(|n| conv(2 * n, f, 1, style.inner)).transpose()?,
+            gate: conv(2 * f, 2 * f, kernel, style.gate)?,
             dropout: DropoutConfig::new(style.dropout).init(),
-        }
+        })
     }
 }
 

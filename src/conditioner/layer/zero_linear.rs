@@ -59,17 +59,15 @@ impl ZeroLinearConfig {
 
     /// The layer.
     ///
-    /// # Panics
-    /// If [`ZeroLinearConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> ZeroLinear {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        ZeroLinear {
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<ZeroLinear, ConfigError> {
+        self.validate()?;
+        Ok(ZeroLinear {
             weight: Initializer::Zeros.init([self.n_inputs, self.n_outputs], device),
             bias: Initializer::Zeros.init([self.n_outputs], device),
             log_scale: Initializer::Zeros.init([self.n_outputs], device),
-        }
+        })
     }
 }
 

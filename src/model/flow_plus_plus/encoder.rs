@@ -131,34 +131,29 @@ impl FlowPlusPlusEncoderConfig {
 
     /// The network.
     ///
-    /// # Panics
-    /// If [`FlowPlusPlusEncoderConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> FlowPlusPlusEncoder {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<FlowPlusPlusEncoder, ConfigError> {
+        self.validate()?;
         let [c, h, w] = self.half;
         let input = self.style.conv(2 * c, self.n_context, 3, self.style.inner);
-        let normed =
-            |mixing| (0..self.n_blocks).map(|_| self.normed(mixing).init(device)).collect();
+        let conv = |_| self.conv().build(device);
+        let normed = |mixing| {
+            (0..self.n_blocks).map(|_| self.normed(mixing).build(device)).collect::<Result<_, _>>()
+        };
         let (positions, blocks, normed_blocks) = match self.block {
             EncoderBlock::Conv => {
-                (None, (0..self.n_blocks).map(|_| self.conv().init(device)).collect(), vec![])
+                (None, (0..self.n_blocks).map(conv).collect::<Result<_, _>>()?, vec![])
             }
-            EncoderBlock::NormedConv => (None, vec![], normed(None)),
+            EncoderBlock::NormedConv => (None, vec![], normed(None)?),
             EncoderBlock::Attention { heads } => {
                 let positions = parameter::normal([1, self.n_context, h, w], 0.01, device);
-                (Some(positions), vec![], normed(Some(Mixing::Attention { heads })))
+                (Some(positions), vec![], normed(Some(Mixing::Attention { heads }))?)
             }
         };
         let partition = PartitionConfig::new(self.pattern).layer();
-        FlowPlusPlusEncoder {
-            partition,
-            input: input.init(device),
-            positions,
-            blocks,
-            normed_blocks,
-        }
+        let input = input.build(device)?;
+        Ok(FlowPlusPlusEncoder { partition, input, positions, blocks, normed_blocks })
     }
 }
 

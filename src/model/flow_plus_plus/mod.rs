@@ -55,7 +55,7 @@ use crate::prior::StandardNormal;
 use crate::quantize::{UniformDequantization, VariationalDequantization};
 use crate::reshape::{Partition, Squeeze, Swap};
 
-/// The model. Built by [`FlowPlusPlusConfig::init`].
+/// The model. Built by [`FlowPlusPlusConfig::build`].
 pub type FlowPlusPlus = Flow<FlowPlusPlusLayers, StandardNormal, 4, (), FlowPlusPlusDequantization>;
 
 /// Maps dequantized images to latents: the logit, then the stages.

@@ -21,8 +21,8 @@
 //!     .with_prior(GlowPrior::Classes { n_classes: 2 });
 //! let x = Tensor::<1, Int>::arange(0..64, &device).reshape([4, 1, 4, 4]);
 //! let class = Tensor::<1, Int>::from_data([0, 1, 1, 0], &device).one_hot::<2>(2).float();
-//! let glow = config.init_classes(&device).initialize_given(x.clone(), &class)?;
-//! let classifier = GlowClassifierConfig::for_model(&config)?.init(&device);
+//! let glow = config.build_classes(&device)?.initialize_given(x.clone(), &class)?;
+//! let classifier = GlowClassifierConfig::for_model(&config)?.build(&device)?;
 //! let mut trainer = Trainer::new((glow, classifier), TrainerConfig::new())?;
 //! trainer.update(&device, |(glow, classifier)| classifier.loss(glow, x, &class, 0.01))?;
 //! # Ok(())
@@ -92,15 +92,12 @@ impl GlowClassifierConfig {
 
     /// The classifier.
     ///
-    /// # Panics
-    /// If [`GlowClassifierConfig::validate`] is an error.
-    pub fn init(&self, device: &Device) -> GlowClassifier {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        GlowClassifier {
-            linear: ZeroLinearConfig::new(self.n_channels, self.n_classes).init(device),
-        }
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn build(&self, device: &Device) -> Result<GlowClassifier, ConfigError> {
+        self.validate()?;
+        let linear = ZeroLinearConfig::new(self.n_channels, self.n_classes).build(device)?;
+        Ok(GlowClassifier { linear })
     }
 }
 

@@ -248,41 +248,19 @@ impl GlowConfig {
 
     /// The model, not yet initialised.
     ///
-    /// # Panics
-    /// If [`GlowConfig::try_init`] is an error.
-    pub fn init(&self, device: &Device) -> Uninit<Glow> {
-        match self.try_init(device) {
-            Ok(model) => model,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// The model, not yet initialised.
-    ///
     /// # Errors
     /// The first rule that is broken; a configuration with classes is an error too.
-    pub fn try_init(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
-        self.try_init_given(device)
-    }
-
-    /// The class-conditional model, not yet initialised.
-    ///
-    /// # Panics
-    /// If [`GlowConfig::try_init_classes`] is an error.
-    pub fn init_classes(&self, device: &Device) -> Uninit<ClassGlow> {
-        match self.try_init_classes(device) {
-            Ok(model) => model,
-            Err(error) => panic!("{error}"),
-        }
+    pub fn build(&self, device: &Device) -> Result<Uninit<Glow>, ConfigError> {
+        self.build_given(device)
     }
 
     /// The class-conditional model, not yet initialised.
     ///
     /// # Errors
     /// The first rule that is broken. The prior must be [`GlowPrior::Classes`].
-    pub fn try_init_classes(&self, device: &Device) -> Result<Uninit<ClassGlow>, ConfigError> {
+    pub fn build_classes(&self, device: &Device) -> Result<Uninit<ClassGlow>, ConfigError> {
         match self.prior {
-            GlowPrior::Classes { .. } => self.try_init_given(device),
+            GlowPrior::Classes { .. } => self.build_given(device),
             GlowPrior::Standard | GlowPrior::Learned => {
                 let (expected, found) = ("`GlowPrior::Classes`", "a prior without classes");
                 Err(ShapeError::Condition { layer: "GlowConfig", expected, found }.into())
@@ -290,10 +268,7 @@ impl GlowConfig {
         }
     }
 
-    fn try_init_given<C: Features<4>>(
-        &self,
-        device: &Device,
-    ) -> Result<Uninit<Glow<C>>, ConfigError>
+    fn build_given<C: Features<4>>(&self, device: &Device) -> Result<Uninit<Glow<C>>, ConfigError>
     where
         TopPrior: Bijector<4, C>,
     {
@@ -301,7 +276,7 @@ impl GlowConfig {
         let levels =
             (0..self.n_scales).map(|index| self.level(index, device)).collect::<Result<_, _>>()?;
         let dequantization =
-            UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).init();
+            UniformDequantizationConfig::new().with_n_levels(1 << self.n_bits).build()?;
         let [c, h, w] = self.image;
         let shape = [1, c, h, w];
         let centre = built(&ScalarAffineConfig::new(1.0, -0.5), shape, device);

@@ -45,7 +45,7 @@
 //! let glow = GlowConfig::new([3, 8, 8], 2, 1)
 //!     .with_n_bits(5)
 //!     .with_n_filters(8)
-//!     .init(&device)
+//!     .build(&device)?
 //!     .initialize(x.clone())?;
 //! println!("{}", glow.evaluate(x)?.bits_per_dim());
 //! let images = depth.restore(glow.sample_at(4, 0.7)?); // 0, 8, ..., 248
@@ -94,10 +94,10 @@ use crate::prior::StandardNormal;
 use crate::quantize::UniformDequantization;
 use crate::reshape::Squeeze;
 
-/// The model. Built by [`GlowConfig::init`].
+/// The model. Built by [`GlowConfig::build`].
 pub type Glow<C = ()> = Flow<GlowLayers, StandardNormal, 4, C, UniformDequantization>;
 
-/// The model given a class, one-hot. Built by [`GlowConfig::init_classes`].
+/// The model given a class, one-hot. Built by [`GlowConfig::build_classes`].
 ///
 /// There is no density without the class:
 /// ```compile_fail,E0599
@@ -108,7 +108,7 @@ pub type Glow<C = ()> = Flow<GlowLayers, StandardNormal, 4, C, UniformDequantiza
 /// let config = GlowConfig::new([3, 8, 8], 2, 1)
 ///     .with_n_filters(8)
 ///     .with_prior(GlowPrior::Classes { n_classes: 10 });
-/// let glow = config.init_classes(&device).without_data();
+/// let glow = config.build_classes(&device).unwrap().without_data();
 /// // Error: the trait bounds of `evaluate` were not satisfied.
 /// glow.evaluate(Tensor::<4, Int>::zeros([1, 3, 8, 8], &device));
 /// ```

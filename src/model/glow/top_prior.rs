@@ -71,9 +71,9 @@ impl TopPrior {
         n_classes: Option<usize>,
         device: &Device,
     ) -> Result<Self, ConfigError> {
-        let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).init(device);
+        let linear = |n| ZeroLinearConfig::new(n, 2 * n_channels).build(device);
         let conv = ZeroConvConfig::new().build(&Self::site(n_channels, device))?;
-        Ok(Self { conv, classes: n_classes.map(linear), n_channels })
+        Ok(Self { conv, classes: n_classes.map(linear).transpose()?, n_channels })
     }
 
     /// Means and log-deviations, `[1 or B, C, H, W]` each.

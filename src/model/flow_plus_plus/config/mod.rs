@@ -152,21 +152,9 @@ impl FlowPlusPlusConfig {
 
     /// The model, not yet initialised.
     ///
-    /// # Panics
-    /// If [`FlowPlusPlusConfig::validate`] is an error. [`FlowPlusPlusConfig::try_init`] returns
-    /// the error.
-    pub fn init(&self, device: &Device) -> Uninit<FlowPlusPlus> {
-        match self.try_init(device) {
-            Ok(model) => model,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// The model, not yet initialised.
-    ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn try_init(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
+    pub fn build(&self, device: &Device) -> Result<Uninit<FlowPlusPlus>, ConfigError> {
         self.validate()?;
         let mut image = self.image;
         let mut stages = Vec::with_capacity(self.stages.len());
@@ -185,28 +173,28 @@ impl FlowPlusPlusConfig {
         }
         let [c, h, w] = self.image;
         let layers = (built(&LogitConfig::new(), [1, c, h, w], device), stages);
-        let dequantization = self.init_dequantization(device)?;
+        let dequantization = self.build_dequantization(device)?;
         Ok(Flow::new(layers, StandardNormal::new(), [1, c, h, w])?.behind(dequantization))
     }
 
-    fn init_dequantization(
+    fn build_dequantization(
         &self,
         device: &Device,
     ) -> Result<FlowPlusPlusDequantization, ConfigError> {
         let DequantizationConfig::Variational(noise) = self.dequantization else {
             let uniform = UniformDequantizationConfig::new().with_n_levels(self.n_levels);
-            return Ok(FlowPlusPlusDequantization::Uniform(uniform.init()));
+            return Ok(FlowPlusPlusDequantization::Uniform(uniform.build()?));
         };
         let half = self.half(self.image, noise.pattern)?;
         let (net, site) = (self.noise_net(noise), Self::site(half, Some(noise.n_context), device));
         let partition = || PartitionConfig::new(noise.pattern).layer();
-        let encoder = self.encoder(half, noise).init(device);
+        let encoder = self.encoder(half, noise).build(device)?;
         let steps = (0..noise.n_couplings)
             .map(|_| self.step(&net, 0.0, &site))
             .collect::<Result<_, _>>()?;
         let flow = (partition(), steps, Invert::new(partition()), Sigmoid::new());
         let dequantization = VariationalDequantizationConfig::new().with_n_levels(self.n_levels);
-        Ok(FlowPlusPlusDequantization::Variational(dequantization.init(encoder, flow)))
+        Ok(FlowPlusPlusDequantization::Variational(dequantization.build(encoder, flow)?))
     }
 
     /// Shape of one half of an image.
