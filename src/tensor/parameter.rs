@@ -2,8 +2,8 @@
 //! which the optimizer knows it, unchanged.
 //!
 //! burn's `Initializer` samples a parameter from the device's generator at its first use, so a
-//! model depends on all random numbers that were drawn between `init` and that moment. The initial
-//! values of this module are fixed at `init`:
+//! model depends on all random numbers that were drawn between `build` and that moment. The initial
+//! values of this module are fixed at `build`:
 //! ```text
 //! key      eight random numbers from the device's generator, at init
 //! values   from ChaCha with 8 rounds under that key, on the host, at first use; rounded to the
