@@ -96,7 +96,7 @@ impl ModuleVisitor for Count {
     }
 }
 
-fn main() {
+fn main() -> Result<(), flowkit::ConfigError> {
     let args = Args::parse();
     let model = args.preset.model().build(&Device::default())?.without_data();
     let dims = model.dims() as u64;
@@ -135,4 +135,5 @@ fn main() {
             100.0 * compute / update
         );
     }
+    Ok(())
 }
