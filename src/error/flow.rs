@@ -105,6 +105,22 @@ pub enum FlowError {
         /// Number of levels.
         levels: usize,
     },
+    /// The number of weights differs from the number of examples of a batch.
+    #[error("a batch of {expected} examples needs as many weights, found {found}")]
+    WeightCount {
+        /// Number of examples.
+        expected: usize,
+        /// Number of weights.
+        found: usize,
+    },
+    /// The weight of an example is negative or not finite.
+    #[error("the weight of example {example} must lie in [0, ∞), found {found}")]
+    Weight {
+        /// First such example of the batch.
+        example: usize,
+        /// Its weight.
+        found: f64,
+    },
     /// A number of samples is 0 but must be at least 1.
     #[error("`{what}` must be at least 1")]
     NoSamples {
@@ -123,4 +139,19 @@ pub enum FlowError {
     /// Reading the results from the device failed.
     #[error("reading from the device failed: {0}")]
     Device(String),
+}
+
+impl FlowError {
+    /// Checks weights for a batch: one for each of `batch` examples, in [0, ∞).
+    pub(crate) fn check_weights(batch: usize, weights: Option<&[f64]>) -> Result<(), Self> {
+        let Some(weights) = weights else { return Ok(()) };
+        if weights.len() != batch {
+            return Err(Self::WeightCount { expected: batch, found: weights.len() });
+        }
+        let wrong = |weight: &f64| !(weight.is_finite() && *weight >= 0.0);
+        match weights.iter().position(wrong) {
+            None => Ok(()),
+            Some(example) => Err(Self::Weight { example, found: weights[example] }),
+        }
+    }
 }

@@ -7,10 +7,12 @@ use super::{Admitted, Flow};
 use crate::bijector::Bijector;
 use crate::bijector::replay::{Cotangent, Replay, scaled};
 use crate::context::Context;
+use crate::error::FlowError;
 use crate::flow::surjection::Surjection;
 use crate::prior::Prior;
 use crate::tensor::finite::all_finite;
 use crate::tensor::graph::{constant, graph_device};
+use crate::tensor::per_example::weighted_mean;
 
 impl<B, P, const D: usize, C, S> Flow<B, P, D, C, S>
 where
@@ -20,18 +22,27 @@ where
     P: Prior<D, C>,
 {
     /// [`Density::loss`](crate::Density::loss) by a walk: `[1]`, without a graph. The gradients of
-    /// the parameters are added to `walk`, unless the loss is not finite.
+    /// the parameters are added to `walk`, unless the loss is not finite. With weights, one for
+    /// each example, the loss is `−mean(w_i ln p_i)`.
     ///
     /// A condition of one row applies to every example. Its gradient then has one row for each
     /// example; the sum of these rows is the gradient of the single row.
     ///
     /// # Panics
-    /// As [`Density::log_prob`](crate::Density::log_prob).
-    pub fn walk(&self, x: S::Data, context: &C, walk: &mut Replay<C>) -> Tensor<1> {
-        let Admitted { numbers, context, .. } = expected(self.fit(&x, context));
+    /// As [`Density::log_prob`](crate::Density::log_prob), and if the number of weights is not
+    /// that of the examples.
+    pub fn walk(
+        &self,
+        x: S::Data,
+        context: &C,
+        weights: Option<&[f64]>,
+        walk: &mut Replay<C>,
+    ) -> Tensor<1> {
+        let Admitted { batch, numbers, context } = expected(self.fit(&x, context));
+        expected(FlowError::check_weights(batch, weights));
         // The noise is sampled from the caller's stream, as in `loss`.
         let noise = self.surjection.noise(&x, self.dtype()).plain();
-        walk.scoped(&numbers.device, |walk| self.walk_scoped(x, noise, &context, walk))
+        walk.scoped(&numbers.device, |walk| self.walk_scoped(x, noise, &context, weights, walk))
     }
 
     fn walk_scoped(
@@ -39,6 +50,7 @@ where
         x: S::Data,
         noise: S::Noise,
         context: &C,
+        weights: Option<&[f64]>,
         walk: &mut Replay<C>,
     ) -> Tensor<1> {
         let Self { surjection, bijector, prior, .. } = self;
@@ -49,7 +61,8 @@ where
         let (z, log_det) =
             walk.within("bijector", |walk| bijector.replay_forward(y.inner(), context, walk));
         // The prior has its own graph, with latents and log-determinant as leaves. The order of the
-        // sums is that of `log_prob`.
+        // sums is that of `log_prob`. The weights enter here alone: the gradients that the layers
+        // receive contain them.
         let device = graph_device(self, &z);
         let (latents, log_det) = (
             constant(z.clone(), &device).require_grad(),
@@ -57,7 +70,8 @@ where
         );
         let condition = context.leaf(&device);
         let log_prob = prior.log_prob(latents.clone(), &condition) + log_det.clone();
-        let loss = (log_prob + constant(log_weight, &device)).mean().neg();
+        let log_prob = log_prob + constant(log_weight, &device);
+        let loss = weighted_mean(log_prob, weights).neg();
         let value = loss.clone().inner();
         if !all_finite(&value) {
             return value;

@@ -1,6 +1,8 @@
-//! Sums over each example: over all axes but the batch.
+//! Sums over each example, over all axes but the batch, and means over examples.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
+
+use super::graph::constant;
 
 /// Sum over all axes but the first, such as elementwise log-derivatives to a log-determinant.
 ///
@@ -20,6 +22,19 @@ pub fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 /// `[batch, ...]` to `[batch]`.
 pub fn zero_log_det<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
     Tensor::zeros([x.dims()[0]], (&x.device(), x.dtype()))
+}
+
+/// Mean of one value for each example, or the mean of `w_i v_i` with weights.
+///
+/// # Shapes
+/// `[batch]` to `[1]`.
+pub(crate) fn weighted_mean(values: Tensor<1>, weights: Option<&[f64]>) -> Tensor<1> {
+    let Some(weights) = weights else { return values.mean() };
+    let (device, dtype) = (values.device(), values.dtype());
+    let data = TensorData::new(weights.to_vec(), [weights.len()]);
+    let weights = Tensor::from_data(data, (&device.clone().without_autodiff(), dtype));
+    let weights = if values.is_autodiff() { constant(weights, &device) } else { weights };
+    (values * weights).mean()
 }
 
 /// All elements of an example in one row, the layout that laws take.

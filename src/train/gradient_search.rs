@@ -32,6 +32,7 @@ use crate::bijector::replay::parameter_gradients;
 use crate::bijector::visit::{Layer, LayerPath, LayerVisitor};
 use crate::tensor::finite::all_finite;
 use crate::tensor::graph::constant;
+use crate::tensor::per_example::weighted_mean;
 
 /// A layer or another part of the model, in the order of the forward pass.
 struct Stage<const D: usize> {
@@ -91,12 +92,14 @@ impl<const D: usize> GradientSearch<D> {
     }
 
     /// The fault of a gradient, after a visit of the layers of `model` that ended in `z`. `prior`
-    /// is the path of the module that computes the log-density of the latents.
+    /// is the path of the module that computes the log-density of the latents, `weights` are those
+    /// of the examples.
     pub(super) fn fault<M: Module>(
         mut self,
         model: &M,
         z: Tensor<D>,
         prior: &str,
+        weights: Option<&[f64]>,
         log_density: impl FnOnce(Tensor<D>) -> Tensor<1>,
     ) -> Option<NonFinitePlace> {
         let z = self.begin(prior.into(), "log-density", z);
@@ -104,7 +107,7 @@ impl<const D: usize> GradientSearch<D> {
         if let Some(log_det) = self.log_det.take() {
             log_prob = log_prob + log_det;
         }
-        let gradients = log_prob.mean().neg().backward();
+        let gradients = weighted_mean(log_prob, weights).neg().backward();
         let arrived =
             |probe: &Tensor<D>| probe.grad(&gradients).is_none_or(|found| all_finite(&found));
         let finite: Vec<bool> =

@@ -3,6 +3,7 @@
 //! ```text
 //! NegativeLogLikelihood   −mean ln p(x | context)      nats per example
 //!                         of a bound: minus its mean, with fresh noise
+//!            weighted     −mean(w_i ln p(x_i | context_i))
 //! ```
 
 use burn::module::Module;
@@ -17,9 +18,10 @@ use crate::context::Context;
 use crate::error::FlowError;
 use crate::flow::likelihood::Provenance;
 use crate::flow::surjection::Surjection;
-use crate::flow::{Admitted, Density, Flow};
+use crate::flow::{Admitted, Density, Flow, expected};
 use crate::prior::Prior;
 use crate::tensor::finite::{NonFiniteCondition, all_finite};
+use crate::tensor::per_example::weighted_mean;
 
 /// The loss that [`Trainer::update_on`](super::Trainer::update_on) minimises.
 pub trait Objective<M> {
@@ -82,19 +84,32 @@ pub struct NegativeLogLikelihood<X, C = ()> {
     pub x: X,
     /// Its condition.
     pub context: C,
+    weights: Option<Vec<f64>>,
 }
 
 impl<X> NegativeLogLikelihood<X> {
     /// The loss of a batch, for an unconditional model.
     pub fn new(x: X) -> Self {
-        Self { x, context: () }
+        Self { x, context: (), weights: None }
     }
 }
 
 impl<X, C: Context> NegativeLogLikelihood<X, C> {
     /// The loss of a batch with its condition.
     pub fn given(x: X, context: C) -> Self {
-        Self { x, context }
+        Self { x, context, weights: None }
+    }
+
+    /// The same batch with a weight for each example, under every
+    /// [`GradientMemory`](crate::GradientMemory) policy: the loss is `−mean(w_i ln p(x_i))`.
+    ///
+    /// Scale weights to a mean of 1 over the data set. The losses of the batches of an epoch then
+    /// have the mean `−Σ w_i ln p(x_i) / Σ w_i`, in which a weight of 2 is a second copy. An update
+    /// returns an error for a negative weight, for one that is not finite, and if their number is
+    /// not that of the examples.
+    #[must_use]
+    pub fn weighted(self, weights: Vec<f64>) -> Self {
+        Self { weights: Some(weights), ..self }
     }
 }
 
@@ -117,16 +132,24 @@ where
     }
 
     fn loss(&self, model: &Flow<B, P, D, C, S>) -> Tensor<1> {
-        model.given(&self.context).loss(self.x.clone())
+        let log_prob = model.given(&self.context).log_prob(self.x.clone());
+        let weights = self.weights.as_deref();
+        expected(FlowError::check_weights(log_prob.dims()[0], weights));
+        weighted_mean(log_prob, weights).neg()
     }
 
     fn walk(&self, model: &Flow<B, P, D, C, S>, walk: &mut Replay<()>) -> Option<Tensor<1>> {
-        let (loss, _) = walk.conditioned(|walk| model.walk(self.x.clone(), &self.context, walk));
+        let (x, weights) = (self.x.clone(), self.weights.as_deref());
+        let (loss, _) = walk.conditioned(|walk| model.walk(x, &self.context, weights, walk));
         Some(loss)
     }
 
     fn check(&self, model: &Flow<B, P, D, C, S>) -> Result<(), FlowError> {
-        model.given(&self.context).check(&self.x)
+        model.given(&self.context).check(&self.x)?;
+        match &self.weights {
+            None => Ok(()),
+            weights => FlowError::check_weights(self.examples(model), weights.as_deref()),
+        }
     }
 
     fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
@@ -170,6 +193,7 @@ where
         let (noise, context) =
             (noise.constant(&device), self.context.for_batch(batch).constant(&device));
         let z = model.visit_layers(self.x.clone(), noise, &context, &mut Visit::new(&mut search));
-        search.fault(model, z, "prior", |z| model.prior.log_prob(z, &context))
+        let weights = self.weights.as_deref();
+        search.fault(model, z, "prior", weights, |z| model.prior.log_prob(z, &context))
     }
 }

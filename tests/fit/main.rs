@@ -12,8 +12,8 @@ use flowkit::train::{
     CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, BoxBijector, Boxed, ConfigError, ContextShape, Density, Features, Flow,
-    FlowError, GradientMemory, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
+    ActNorm, ActNormConfig, BoxBijector, Boxed, ContextShape, Density, Features, Flow,
+    FlowError, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
     UniformDequantizationConfig, Uninit,
 };
 
@@ -317,15 +317,6 @@ fn configurations_out_of_range_are_errors() {
             "{error}"
         );
     }
-    let weighted = Weighted::new(TwoMoons::new(10, 0.1, 0), vec![1.0; 10]);
-    let error = config()
-        .with_gradient_memory(GradientMemory::Recompute)
-        .fit(normal(), &weighted)
-        .unwrap_err();
-    assert!(
-        matches!(error, FitError::Config(ConfigError::Choice { field: "gradient_memory", .. })),
-        "{error}"
-    );
 }
 
 #[test]

@@ -114,14 +114,15 @@ fn walks_give_the_stream_back() {
     assert_eq!(alone(1, 3), alone(1, 4));
     assert_ne!(alone(1, 3), alone(2, 3));
 
-    let whole =
-        |before, seed| after(before, || drop(model.walk(levels(3), &(), &mut Replay::new(seed))));
+    let whole = |before, seed| {
+        after(before, || drop(model.walk(levels(3), &(), None, &mut Replay::new(seed))))
+    };
     assert_eq!(whole(1, 3), whole(1, 4));
     assert_ne!(whole(1, 3), whole(2, 3));
     let x = levels(3).float().div_scalar(256.0);
     let exact = |before, seed| {
         let mut walk = Replay::<()>::recomputing(seed);
-        after(before, || drop(model.continuous().walk(x.clone(), &(), &mut walk)))
+        after(before, || drop(model.continuous().walk(x.clone(), &(), None, &mut walk)))
     };
     assert_eq!(exact(1, 3), exact(1, 4));
     assert_ne!(exact(1, 3), exact(2, 3));

@@ -53,8 +53,7 @@ pub struct FitConfig {
     /// The type that networks are trained in.
     #[config(default = "Precision::Full")]
     pub precision: Precision,
-    /// What is kept in memory for the backward pass. Weighted examples need
-    /// [`GradientMemory::Store`].
+    /// What is kept in memory for the backward pass.
     #[config(default = "GradientMemory::Store")]
     pub gradient_memory: GradientMemory,
     /// What is shown during training.
@@ -87,17 +86,6 @@ impl FitConfig {
         let share = self.held_out > 0.0 && self.held_out < 1.0;
         ConfigError::within(CONFIG, "held_out", "(0, 1)", self.held_out, share)?;
         self.trainer().validate()
-    }
-
-    /// Checks that it allows weighted examples.
-    pub(super) fn validate_weighted(&self) -> Result<(), ConfigError> {
-        let found = match self.gradient_memory {
-            GradientMemory::Store => return Ok(()),
-            GradientMemory::Recompute => "Recompute",
-            GradientMemory::Reversible { .. } => "Reversible",
-        };
-        let needs = "examples without weights; with weights use `GradientMemory::Store`";
-        Err(ConfigError::Choice { config: CONFIG, field: "gradient_memory", found, needs })
     }
 
     /// The configuration of the trainer that the fit uses.

@@ -1,10 +1,10 @@
 //! The examples of one part of a fit, the training part or the held-out part: gathered, checked and
 //! evaluated.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::data::FitData;
-use super::flow::{FitFlow, WeightedLoss};
+use super::flow::FitFlow;
 use crate::error::FlowError;
 use crate::flow::likelihood::LogLikelihood;
 
@@ -65,17 +65,15 @@ impl<'a, T: FitData> Examples<'a, T> {
     }
 
     /// The loss of the examples at some places.
-    pub(super) fn loss<F>(&self, places: &[usize], device: &Device) -> WeightedLoss<F>
+    pub(super) fn loss<F>(&self, places: &[usize], device: &Device) -> F::Loss
     where
         F: FitFlow<Data = T::Data, Context = T::Context>,
     {
-        let weights = self.weights.as_ref().map(|weights| {
-            let weights: Vec<f64> = places.iter().map(|&place| weights[place]).collect();
-            let shape = [weights.len()];
-            let plain = device.clone().without_autodiff();
-            Tensor::from_data(TensorData::new(weights, shape), (&plain, DType::F32))
-        });
-        WeightedLoss::new(self.batch(places, device), weights)
+        let weights = self.weights();
+        let weights =
+            weights.map(|weights| places.iter().map(|&place| weights[place]).collect::<Vec<f64>>());
+        let (x, context) = self.batch(places, device);
+        F::loss(x, context, weights)
     }
 
     /// Places in chunks, in order.

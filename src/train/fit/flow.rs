@@ -1,10 +1,9 @@
-//! What a fit requires of a flow, and the loss of a batch whose examples have weights.
+//! What a fit requires of a flow.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use crate::bijector::Bijector;
-use crate::bijector::replay::Replay;
 use crate::context::{Context, check_finite};
 use crate::error::FlowError;
 use crate::flow::likelihood::{LogLikelihood, Provenance};
@@ -12,9 +11,7 @@ use crate::flow::surjection::Surjection;
 use crate::flow::uninit::Uninit;
 use crate::flow::{Density, Flow};
 use crate::prior::Prior;
-use crate::tensor::finite::NonFiniteCondition;
-use crate::tensor::graph::constant;
-use crate::train::{NegativeLogLikelihood, NonFinitePlace, Objective};
+use crate::train::{NegativeLogLikelihood, Objective};
 
 /// A flow that can be fitted: every [`Flow`], with a condition or without.
 pub trait FitFlow: Module {
@@ -27,7 +24,7 @@ pub trait FitFlow: Module {
     /// How its likelihoods are found.
     type Provenance: Provenance;
 
-    /// Minus the mean log-likelihood of a batch.
+    /// Minus the mean log-likelihood of a batch, with weights or without.
     type Loss: Objective<Self>;
 
     /// Data-dependent initialisation.
@@ -46,11 +43,8 @@ pub trait FitFlow: Module {
     /// Those of [`Density::evaluate`], except for the likelihoods.
     fn admits(&self, x: &Self::Data, context: &Self::Context) -> Result<(), FlowError>;
 
-    /// The loss of a batch without weights.
-    fn loss(x: Self::Data, context: Self::Context) -> Self::Loss;
-
-    /// `ln p` of each example or a bound on it, `[batch]` in nats, differentiable.
-    fn log_prob_given(&self, x: Self::Data, context: &Self::Context) -> Tensor<1>;
+    /// The loss of a batch: `−mean(w_i ln p_i)`, or `−mean(ln p_i)` without weights.
+    fn loss(x: Self::Data, context: Self::Context, weights: Option<Vec<f64>>) -> Self::Loss;
 
     /// `ln p` of each example or a bound on it, on the host.
     ///
@@ -89,12 +83,12 @@ where
         self.check_input(x)
     }
 
-    fn loss(x: S::Data, context: C) -> NegativeLogLikelihood<S::Data, C> {
-        NegativeLogLikelihood::given(x, context)
-    }
-
-    fn log_prob_given(&self, x: S::Data, context: &C) -> Tensor<1> {
-        self.given(context).log_prob(x)
+    fn loss(x: S::Data, context: C, weights: Option<Vec<f64>>) -> Self::Loss {
+        let loss = NegativeLogLikelihood::given(x, context);
+        match weights {
+            Some(weights) => loss.weighted(weights),
+            None => loss,
+        }
     }
 
     fn evaluate_given(
@@ -154,63 +148,4 @@ where
 /// The device of a flow's parameters, or the default device if there are none.
 pub(super) fn device<F: Module>(flow: &F) -> Device {
     flow.devices().into_iter().next().unwrap_or_default()
-}
-
-/// The loss of a batch: `−mean(w ln p)`, with weights whose mean over all examples is 1.
-pub(super) struct WeightedLoss<F: FitFlow> {
-    loss: F::Loss,
-    weighted: Option<(F::Data, F::Context, Tensor<1>)>,
-}
-
-impl<F: FitFlow> WeightedLoss<F> {
-    pub(super) fn new((x, context): BatchOf<F>, weights: Option<Tensor<1>>) -> Self {
-        let weighted = weights.map(|weights| (x.clone(), context.clone(), weights));
-        Self { loss: F::loss(x, context), weighted }
-    }
-}
-
-impl<F: FitFlow> Objective<F> for WeightedLoss<F> {
-    type Provenance = <F::Loss as Objective<F>>::Provenance;
-
-    fn provenance(&self) -> Self::Provenance {
-        self.loss.provenance()
-    }
-
-    fn dims(&self, model: &F) -> usize {
-        self.loss.dims(model)
-    }
-
-    fn loss(&self, model: &F) -> Tensor<1> {
-        let Some((x, context, weights)) = &self.weighted else { return self.loss.loss(model) };
-        let log_prob = model.log_prob_given(x.clone(), context);
-        let weights = weights.clone().cast(log_prob.dtype());
-        let weights =
-            if log_prob.is_autodiff() { constant(weights, &log_prob.device()) } else { weights };
-        (log_prob * weights).mean().neg()
-    }
-
-    fn walk(&self, model: &F, walk: &mut Replay<()>) -> Option<Tensor<1>> {
-        // A walk does not support weights; the configuration was checked.
-        if self.weighted.is_some() { None } else { self.loss.walk(model, walk) }
-    }
-
-    fn check(&self, model: &F) -> Result<(), FlowError> {
-        self.loss.check(model)
-    }
-
-    fn non_finite_condition(&self) -> Option<NonFiniteCondition> {
-        self.loss.non_finite_condition()
-    }
-
-    fn examples(&self, model: &F) -> usize {
-        self.loss.examples(model)
-    }
-
-    fn fault(&self, model: &F) -> Option<NonFinitePlace> {
-        self.loss.fault(model)
-    }
-
-    fn gradient_fault(&self, model: &F) -> Option<NonFinitePlace> {
-        self.loss.gradient_fault(model)
-    }
 }

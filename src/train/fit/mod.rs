@@ -153,9 +153,6 @@ impl FitConfig {
     {
         let began = Instant::now();
         let train = train.of_mean_one();
-        if train.weights().is_some() {
-            self.validate_weighted()?;
-        }
         let batch_size = self.batch_size.min(train.len());
         let order = Batches::new(train.len(), batch_size, self.seed)
             .expect("from 1 to all of the examples");
