@@ -380,6 +380,9 @@ fn the_example_runs_every_flow_and_names_what_is_wrong() {
             serde_json::from_str(&std::fs::read_to_string(out.join("report.json")).unwrap())
                 .unwrap();
         assert!(report["test_nats"].as_f64().unwrap() < report["true_nats"].as_f64().unwrap());
+        assert_eq!(report["provenance"], "exact");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(" nats per example (exact); a Gaussian -"), "{said}");
         assert!(std::fs::read_to_string(out.join("two_moons.svg")).unwrap().starts_with("<svg"));
     }
     let file = root.path().join("file");

@@ -10,6 +10,8 @@
 use std::f64::consts::LN_2;
 use std::fmt::{Debug, Display, Formatter, Result as FmtResult};
 
+pub use super::mean_likelihood::MeanLikelihood;
+
 /// How a log-likelihood was found.
 pub trait Provenance: Copy + PartialEq + Debug + Display + Send + Sync + 'static {
     /// Whether it is the value of a density, as for continuous data. For discrete data only a bound
@@ -120,10 +122,14 @@ impl<P: Provenance> LogLikelihood<P> {
         self.nats.extend(other.nats);
     }
 
+    /// Mean over the examples, with its standard error, in nats per example.
+    pub fn mean(&self) -> MeanLikelihood<P> {
+        MeanLikelihood::weighted(self, None)
+    }
+
     /// Mean over the examples, in bits/dim.
     pub fn bits_per_dim(&self) -> BitsPerDim<P> {
-        let mean = self.nats.iter().sum::<f64>() / self.nats.len() as f64;
-        BitsPerDim::of_loss(-mean, self.dims, self.provenance)
+        self.mean().bits_per_dim()
     }
 }
 

@@ -21,6 +21,7 @@ mod evaluation;
 mod given;
 pub(crate) mod init;
 pub mod likelihood;
+mod mean_likelihood;
 mod reparametrised;
 mod replay;
 mod rows;

@@ -7,14 +7,14 @@ use burn::tensor::{Device, Distribution, Int, Tensor};
 use flowkit::data::{Batches, Images, TwoMoons};
 use flowkit::law::{AffineConfig, AffineForm, MixLogCdfConfig};
 use flowkit::model::RealNvpConfig;
-use flowkit::train::fit::{FitDataError, FitEnd, Progress, Weighted};
+use flowkit::train::fit::{CurvePoint, FitDataError, FitEnd, Progress, Weighted};
 use flowkit::train::{
     CheckpointError, FitConfig, FitError, NegativeLogLikelihood, TrainError, Trainer, TrainerConfig,
 };
 use flowkit::{
-    ActNorm, ActNormConfig, BoxBijector, Boxed, ContextShape, Density, Features, Flow,
-    FlowError, LayerConfig, LogitConfig, ShapeError, Site, StandardNormal,
-    UniformDequantizationConfig, Uninit,
+    ActNorm, ActNormConfig, BoxBijector, Boxed, ContextShape, Density, Features, Flow, FlowError,
+    LayerConfig, LogitConfig, ShapeError, Site, StandardNormal, UniformDequantizationConfig,
+    Uninit,
 };
 
 type Plane<C = ()> = Flow<BoxBijector<2, C>, StandardNormal, 2, C>;
@@ -92,12 +92,22 @@ fn two_moons_are_learned() {
         (4500, 500, 16 * 17, 16)
     );
     assert_eq!((report.end, report.curve.len()), (FitEnd::Epochs, 17));
-    let best = report.curve.iter().map(|point| point.held_out).fold(f64::NEG_INFINITY, f64::max);
+    let best =
+        report.curve.iter().map(|point| point.held_out.mean()).fold(f64::NEG_INFINITY, f64::max);
     assert_eq!(report.held_out.mean(), best);
     assert!(
         (report.held_out.mean() - nats).abs() < 5.0 * report.held_out.standard_error().unwrap()
     );
-    assert!(report.curve[1..].iter().all(|point| point.train_loss.is_some_and(f64::is_finite)));
+    assert!(report.curve[0].train.is_none());
+    let train = |point: &CurvePoint<_>| point.train.unwrap();
+    assert!(report.curve[1..].iter().all(|point| train(point).mean().is_finite()));
+    assert_eq!(
+        (train(&report.curve[3]).examples(), train(&report.curve[3]).standard_error()),
+        (17 * 256, None)
+    );
+    let line = report.curve[3].to_string();
+    assert!(line.starts_with("epoch 3, update 51: training -"), "{line}");
+    assert_eq!(line.matches(" nats per example (exact)").count(), 2, "{line}");
     let text = report.to_string();
     for part in [
         "nats per example (exact), on 500 examples",
@@ -110,7 +120,7 @@ fn two_moons_are_learned() {
     // The flow is outside of any graph, and goes on from where it is.
     assert!(!fitted.flow.devices()[0].is_autodiff());
     let more = config.clone().with_epochs(1).fit(fitted.flow, &data).unwrap().report;
-    assert!((more.curve[0].held_out - best).abs() < 1e-9, "{:?}", more.curve);
+    assert!((more.curve[0].held_out.mean() - best).abs() < 1e-9, "{:?}", more.curve);
 }
 
 /// The same updates as a trainer's, in the order of `Batches`; the same for the same seed, another
@@ -150,10 +160,10 @@ fn patience_ends_it_and_the_best_is_kept() {
     assert_eq!(report.end, FitEnd::Patience(25));
     assert_eq!(report.epochs, report.best_epoch + 25);
     assert!(report.epochs < 2000 && report.best_epoch > 0);
-    let means: Vec<f64> = report.curve.iter().map(|point| point.held_out).collect();
+    let means: Vec<f64> = report.curve.iter().map(|point| point.held_out.mean()).collect();
     let best = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     assert_eq!(
-        report.curve.iter().find(|point| point.held_out == best).unwrap().epoch,
+        report.curve.iter().find(|point| point.held_out.mean() == best).unwrap().epoch,
         report.best_epoch
     );
     assert!(*means.last().unwrap() < best - 0.01, "{means:?}");
@@ -221,7 +231,7 @@ fn weights_count_in_the_held_out_mean() {
     let held_out = Weighted::new(x.clone(), vec![1.0, 3.0, 0.0]);
     let report = config().with_steps(Some(1)).fit_held_out(normal(), &x, &held_out).unwrap().report;
     // The flow starts as N(0, I): -ln 2π, and 2 less at the second row. √(2/1·(1·1.5² + 9·0.5²))/4
-    let start = report.curve[0].held_out;
+    let start = report.curve[0].held_out.mean();
     assert!((start - (-(2.0 * std::f64::consts::PI).ln() - 1.5)).abs() < 1e-6, "{start}");
     assert_eq!(report.held_out.examples(), 2);
     let error = report.held_out.standard_error().unwrap();
@@ -256,12 +266,14 @@ fn levels_have_bits_per_dim_with_their_provenance() {
     let config = config().with_epochs(12).with_learning_rate(5e-3).with_warm_up(20);
     let report = config.fit(flow, &x).unwrap().report;
     println!("{report}");
-    let (first, last) = (report.curve[0].held_out, report.held_out.mean());
+    let (first, last) = (report.curve[0].held_out.mean(), report.held_out.mean());
     let bits = report.held_out.bits_per_dim();
     assert!(last > first + 0.5, "{:?}", report.curve);
     assert!(bits.value() > 2.5 && bits.value() < 5.0, "{bits}");
     assert!((bits.value() * 2.0 * std::f64::consts::LN_2 + last).abs() < 1e-12);
     assert!(report.to_string().contains("bits/dim (one-sample bound)"), "{report}");
+    let line = report.curve[1].to_string();
+    assert_eq!(line.matches(" bits/dim (one-sample bound)").count(), 2, "{line}");
 }
 
 #[test]

@@ -99,6 +99,9 @@ fn a_system_without_threads_is_an_error() {
     );
 }
 
+/// What the values of a history are.
+const UNIT: &str = "bits/dim (one-sample bound)";
+
 /// Gives a checkpoint another history.
 fn rewrite(path: &Path, history: &str) {
     let saved = Checkpoint::load(path).unwrap();
@@ -140,6 +143,10 @@ fn a_history_that_no_run_has_seen() {
             fails(command(flags, &out), &[part]);
         }
     }
+    // Values of another unit would join those of the run.
+    let saved = history("[1.0,2.0]", "[]", "1");
+    rewrite(&path, &saved.replacen('{', "{\"unit\":\"nats\",", 1));
+    fails(command(&["--resume"], &out), &["cannot be read: unknown variant `nats`", UNIT]);
     // What a run may have seen, however odd, ends in a report.
     for (train, test, seconds) in [
         ("[null,null]", "[]", "1e308"),
@@ -150,8 +157,12 @@ fn a_history_that_no_run_has_seen() {
         rewrite(&path, &history(train, test, seconds));
         let finished = run(command(&["--resume"], &out));
         assert!(finished.status.success(), "{train}: {}", text(&finished.stderr));
-        assert_eq!(report(&out)["steps"], 2);
+        let report = report(&out);
+        assert_eq!(report["steps"], 2);
+        let (unit, bound) = (&report["curve"]["unit"], &report["bound"]);
+        assert_eq!((unit, bound), (&UNIT.into(), &"one-sample bound".into()));
         let curve = fs::read_to_string(out.join("curve.svg")).unwrap();
+        assert!(curve.contains(UNIT), "{curve}");
         assert_eq!(curve.contains("left out"), !train.contains("null"), "{train}");
     }
     // A limit in time that was reached long ago, or never.

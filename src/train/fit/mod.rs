@@ -37,7 +37,7 @@ pub use data::{FitData, FitDataError, Weighted};
 pub use error::FitError;
 pub use flow::{BatchOf, FitFlow, FitStart};
 pub use progress::Progress;
-pub use report::{CurvePoint, FitEnd, FitReport, MeanLikelihood};
+pub use report::{CurvePoint, FitEnd, FitReport};
 
 use data::weighed;
 use examples::Examples;
@@ -46,6 +46,7 @@ use progress::Shown;
 
 use crate::data::Batches;
 use crate::error::FlowError;
+use crate::flow::likelihood::MeanLikelihood;
 use crate::random::Seeded;
 use crate::random::shuffle::shuffled;
 use crate::train::{Purpose, StepSeed, TrainError, Trainer, UpdateOutcome};
@@ -213,8 +214,8 @@ where
         let most = self.config.steps.map_or(all_epochs, |steps| steps.min(all_epochs));
         let shown = Shown::new(self.config.progress, most);
         // The initial flow is the first best one, so there is always one to return.
-        let mut best = self.evaluated(None)?;
-        shown.held_out(best.report.held_out.mean());
+        let mut best = self.evaluated(&[])?;
+        shown.held_out(&best.report.held_out);
         let mut losses = Vec::new();
         loop {
             let update = match self.update() {
@@ -228,9 +229,9 @@ where
             if limit.is_none() && !step.is_multiple_of(per_epoch) {
                 continue;
             }
-            let train_loss = losses.iter().sum::<f64>() / losses.len() as f64;
+            let evaluated = self.evaluated(&losses);
             losses.clear();
-            let mut found = match self.evaluated(Some(train_loss)) {
+            let mut found = match evaluated {
                 Ok(found) => found,
                 Err(error) => return Err(self.broken(TrainError::Batch(error), best)),
             };
@@ -241,7 +242,7 @@ where
                 best = found;
             }
             best.report.curve = curve;
-            shown.held_out(best.report.held_out.mean());
+            shown.held_out(&best.report.held_out);
             let waited = self.epoch(step) - best.report.best_epoch;
             let end =
                 limit.or((waited >= self.config.patience).then_some(FitEnd::Patience(waited)));
@@ -275,8 +276,9 @@ where
         late.then_some(FitEnd::Seconds)
     }
 
-    /// The current average, with its held-out likelihood.
-    fn evaluated(&self, train_loss: Option<f64>) -> Result<Fitted<F>, FlowError> {
+    /// The current average, with its held-out likelihood. `losses` are those of the updates since
+    /// the last one.
+    fn evaluated(&self, losses: &[f64]) -> Result<Fitted<F>, FlowError> {
         let flow = self.trainer.average();
         let plain = self.device.clone().without_autodiff();
         let likelihood = {
@@ -284,10 +286,16 @@ where
                 Seeded::new(&plain, StepSeed::new(self.config.seed).seed(0, Purpose::Evaluation));
             self.held_out.evaluate(flow, &plain)?
         };
-        let held_out = MeanLikelihood::new(&likelihood, self.held_out.weights());
+        let held_out = MeanLikelihood::weighted(&likelihood, self.held_out.weights());
+        let n_batches = losses.len();
+        let train = (n_batches > 0).then(|| {
+            let mean = -losses.iter().sum::<f64>() / n_batches as f64;
+            let examples = n_batches * self.order.batch_size();
+            MeanLikelihood::of_mean(mean, examples, likelihood.dims(), likelihood.provenance())
+        });
         let step = self.trainer.step_count();
         let epoch = self.epoch(step);
-        let point = CurvePoint { epoch, step, train_loss, held_out: held_out.mean() };
+        let point = CurvePoint { epoch, step, train, held_out };
         let report = FitReport {
             held_out,
             curve: vec![point],

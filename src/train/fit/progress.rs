@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::likelihood::{MeanLikelihood, Provenance};
+
 /// What a fit shows during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
-    /// A bar on standard error, with the best held-out likelihood so far. Nothing without the
-    /// feature `progress`, or if standard error is not a terminal.
+    /// A bar on standard error, with the best held-out likelihood so far and its provenance.
+    /// Nothing without the feature `progress`, or if standard error is not a terminal.
     Bar,
     /// Nothing.
     None,
@@ -34,8 +36,8 @@ impl Shown {
         Self { bar }
     }
 
-    pub(super) fn held_out(&self, nats: f64) {
-        self.bar.set_message(format!("held out {nats:.4} nats"));
+    pub(super) fn held_out<P: Provenance>(&self, best: &MeanLikelihood<P>) {
+        self.bar.set_message(format!("held out {best}"));
     }
 
     pub(super) fn step(&self) {
@@ -56,7 +58,7 @@ impl Shown {
         Self {}
     }
 
-    pub(super) fn held_out(&self, _: f64) {}
+    pub(super) fn held_out<P: Provenance>(&self, _: &MeanLikelihood<P>) {}
 
     pub(super) fn step(&self) {}
 }

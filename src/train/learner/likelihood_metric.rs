@@ -20,7 +20,7 @@ enum Unit {
     Nats,
 }
 
-/// burn's metric for flows. Its name states how the likelihood was found:
+/// burn's metric for flows. Its name states the unit and how the likelihood was found:
 /// ```text
 /// bits per dim      −mean(ln p) / (D ln 2)          lower is better
 /// nats              mean(ln p), per example         higher is better
@@ -43,9 +43,9 @@ impl<P: Provenance> LikelihoodMetric<P> {
         Self::new("Bits per dim", Unit::BitsPerDim, provenance)
     }
 
-    /// Nats per example, named `Log-likelihood (exact)` for that provenance.
+    /// Nats per example, named `Log-likelihood in nats (exact)` for that provenance.
     pub fn nats(provenance: P) -> Self {
-        Self::new("Log-likelihood", Unit::Nats, provenance)
+        Self::new("Log-likelihood in nats", Unit::Nats, provenance)
     }
 
     fn new(what: &str, unit: Unit, provenance: P) -> Self {

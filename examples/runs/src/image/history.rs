@@ -1,8 +1,10 @@
 //! What a run has seen so far; it goes into each checkpoint, so that a resumed run reports all of
 //! it.
 
+use std::fmt::{Display, Formatter, Result as FmtResult};
 use std::path::Path;
 
+use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::train::Checkpoint;
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +13,27 @@ use super::failure::Failure;
 /// Section of a checkpoint.
 const SECTION: &str = "history";
 
+/// What the values of a history are, as the file says it.
+#[derive(Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Unit {
+    #[default]
+    #[serde(rename = "bits/dim (one-sample bound)")]
+    OneSampleBitsPerDim,
+}
+
+impl Display for Unit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let Self::OneSampleBitsPerDim = self;
+        write!(f, "bits/dim ({OneSampleBound})")
+    }
+}
+
 /// Bits/dim of every update that was done and, now and then, of test images; and the time it took.
 #[derive(Default, Serialize, Deserialize)]
 pub struct History {
+    /// Of `train` and `test`. A history of an earlier version does not say it.
+    #[serde(default)]
+    pub unit: Unit,
     /// `None` where the update was passed over.
     pub train: Vec<Option<f64>>,
     /// After which update, and `None` where it is not finite.

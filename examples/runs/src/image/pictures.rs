@@ -96,7 +96,7 @@ pub fn curve(curve: &History, path: &Path) -> Result<String, Failure> {
         let mesh = chart
             .configure_mesh()
             .x_desc("update")
-            .y_desc(format!("bits/dim (one-sample bound{left_out})"))
+            .y_desc(format!("{}{left_out}", curve.unit))
             .draw();
         mesh.map_err(|e| fail(e.to_string()))?;
         let train = curve

@@ -50,9 +50,8 @@ impl Progress {
             .last()
             .and_then(|(_, bits)| *bits)
             .map_or("-".into(), |bits| format!("{bits:.3}"));
-        let message = format!(
-            "step {step}, {rate:.2} steps/s, bits/dim (one-sample bound): train {train}, test {test}"
-        );
+        let unit = history.unit;
+        let message = format!("step {step}, {rate:.2} steps/s, {unit}: train {train}, test {test}");
         let by_steps = step as f64 / self.limit.steps as f64;
         let position = match self.limit.time {
             None => step,

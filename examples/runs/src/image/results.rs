@@ -61,7 +61,11 @@ impl<'a> Results<'a> {
             ("images_per_second", json!(batch_size as f64 * steps as f64 / seconds)),
             ("device", json!(device)),
             ("seed", json!(trainer.config().seed)),
-            ("curve", json!({ "train": history.train, "test": history.test })),
+            ("bound", json!(OneSampleBound.to_string())),
+            (
+                "curve",
+                json!({ "unit": history.unit, "train": history.train, "test": history.test }),
+            ),
         ]);
         results
     }
@@ -92,7 +96,6 @@ impl<'a> Results<'a> {
             ("test_bits_per_dim", json!(averaged.as_ref().map(BitsPerDim::value))),
             ("test_bits_per_dim_last_weights", json!(last.as_ref().map(BitsPerDim::value))),
             ("test_images", json!(images.len())),
-            ("bound", json!(OneSampleBound.to_string())),
         ]);
     }
 

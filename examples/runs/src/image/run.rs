@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use burn::module::Module;
-use flowkit::flow::likelihood::{OneSampleBound, Provenance};
+use flowkit::flow::likelihood::OneSampleBound;
 use flowkit::train::{Checkpoint, CheckpointError, Checkpoints, Trainer, Update, UpdateOutcome};
 use flowkit::{BitsPerDim, FlowError};
 
@@ -127,10 +127,10 @@ impl<'a, C: ImageConfig> Run<'a, C> {
 
     /// Notes the bits/dim of held-out images after an update. They change nothing in the run, so a
     /// bound that is not finite does not end it: the policy is about losses and gradients.
-    pub fn record_test<P: Provenance>(
+    pub fn record_test(
         &mut self,
         step: u64,
-        bits: Result<BitsPerDim<P>, Failure>,
+        bits: Result<BitsPerDim<OneSampleBound>, Failure>,
     ) -> Result<(), Failure> {
         let bits = match bits {
             Ok(bits) => Some(bits.value()).filter(|bits| bits.is_finite()),
