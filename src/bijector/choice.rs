@@ -1,13 +1,20 @@
 //! Enums whose variants are bijectors: [`choice!`](crate::choice) and its arm for bijectors.
 
-/// Defines an enum of modules of one kind: bijectors, laws or surjections. The enum is a module of
-/// that kind too.
+use crate::error::ShapeError;
+
+/// Defines an enum of modules of one kind: bijectors, laws, networks or surjections. The enum is a
+/// module of that kind too.
 ///
 /// | kind | makes |
 /// |---|---|
 /// | `Bijector` | a [`Bijector`](crate::Bijector) for every rank and condition that all variants take |
 /// | `Law`, or `Law, Name: LawConfig` | a [`Law`](crate::law::Law), and the enum of its configurations |
+/// | `Net, Name: NetConfig` | a [`Net`](crate::Net), and the enum of its configurations |
 /// | `Surjection<4>` | a [`Surjection`](crate::Surjection) of that rank; all variants lower to the same data |
+///
+/// A network is for vectors, for images or for both: `Variant<2>(...)` and `Variant<4>(...)` say the
+/// number of axes of its tensors, `Variant(...)` takes both. With the other number it is an error
+/// that names the variant and the number that it takes.
 ///
 /// The name of the variant is a segment of the paths of its parameters. The calling crate must
 /// depend on `burn`, and on `serde` for configurations.
@@ -39,6 +46,13 @@
 /// ```
 #[macro_export]
 macro_rules! choice {
+    // `$here` for a variant that takes tensors with this number of axes, `$elsewhere` for one that
+    // takes only the other number.
+    (@axes $axes:tt [] $here:expr, $elsewhere:expr) => { $here };
+    (@axes 2 [2] $here:expr, $elsewhere:expr) => { $here };
+    (@axes 4 [4] $here:expr, $elsewhere:expr) => { $here };
+    (@axes 2 [4] $here:expr, $elsewhere:expr) => { $elsewhere };
+    (@axes 4 [2] $here:expr, $elsewhere:expr) => { $elsewhere };
     ($(#[$meta:meta])* $vis:vis enum $name:ident : Bijector { $($variants:tt)+ }) => {
         $crate::choice_of_bijectors! { {$(#[$meta])* $vis} $name $($variants)+ }
     };
@@ -56,6 +70,20 @@ macro_rules! choice {
             {$(#[$meta])* $vis} $name {$(#[$config_meta])* $vis} $config $($variants)+
         }
     };
+    (
+        $(#[$meta:meta])* $vis:vis enum $name:ident : Net,
+        $(#[$config_meta:meta])* $config:ident : NetConfig { $($variants:tt)+ }
+    ) => {
+        $crate::choice_of_nets! {
+            {$(#[$meta])* $vis} $name {$(#[$config_meta])* $vis} $config $($variants)+
+        }
+    };
+}
+
+/// The error of a variant that takes tensors with 2 axes where they have 4, or the reverse.
+#[doc(hidden)]
+pub fn other_axes<const D: usize>(variant: &'static str, shape: [usize; D]) -> ShapeError {
+    ShapeError::Rank { layer: variant, expected: 6 - D, shape: shape.to_vec() }
 }
 
 /// The arm of [`choice!`](crate::choice) for bijectors: a composition of one member, the chosen

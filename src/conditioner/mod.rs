@@ -4,6 +4,7 @@
 //! [`NetSite`]. A layer holds it as a [`Conditioned`] network.
 
 pub mod any_net;
+pub mod choice;
 pub mod conditioned;
 pub mod conv_res_net;
 pub mod gated_net;
