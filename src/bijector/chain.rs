@@ -205,6 +205,40 @@ pub fn map<const D: usize, C: Context, B: Members<D, C>>(
     ordered(bijector, direction).fold(x, |x, entry| entry.member.map(entry.direction, x, context))
 }
 
+/// What every composition writes in its `impl` of [`Bijector`], but its initialisation: its members
+/// run one after another.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! run_members {
+    ($D:ident, $C:ident) => {
+        type Driver = $crate::bijector::Chain;
+
+        fn forward(
+            &self,
+            x: ::burn::tensor::Tensor<$D>,
+            context: &$C,
+        ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
+            $crate::bijector::chain::run(self, $crate::bijector::Direction::Forward, x, context)
+        }
+
+        fn inverse(
+            &self,
+            z: ::burn::tensor::Tensor<$D>,
+            context: &$C,
+        ) -> ::burn::tensor::Tensor<$D> {
+            $crate::bijector::chain::map(self, $crate::bijector::Direction::Inverse, z, context)
+        }
+
+        fn inverse_with_log_det(
+            &self,
+            z: ::burn::tensor::Tensor<$D>,
+            context: &$C,
+        ) -> (::burn::tensor::Tensor<$D>, ::burn::tensor::Tensor<1>) {
+            $crate::bijector::chain::run(self, $crate::bijector::Direction::Inverse, z, context)
+        }
+    };
+}
+
 impl<const D: usize, C: Context, B: Members<D, C>> Drive<B, D, C> for Chain {
     fn visit(
         bijector: &B,

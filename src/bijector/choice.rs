@@ -135,27 +135,7 @@ macro_rules! choice_of_bijectors {
         where
             $($type: $crate::Bijector<D, C>,)+
         {
-            type Driver = $crate::bijector::Chain;
-
-            fn forward(
-                &self,
-                x: ::burn::tensor::Tensor<D>,
-                context: &C,
-            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
-                $crate::bijector::chain::run(self, $crate::bijector::Direction::Forward, x, context)
-            }
-
-            fn inverse(&self, z: ::burn::tensor::Tensor<D>, context: &C) -> ::burn::tensor::Tensor<D> {
-                $crate::bijector::chain::map(self, $crate::bijector::Direction::Inverse, z, context)
-            }
-
-            fn inverse_with_log_det(
-                &self,
-                z: ::burn::tensor::Tensor<D>,
-                context: &C,
-            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
-                $crate::bijector::chain::run(self, $crate::bijector::Direction::Inverse, z, context)
-            }
+            $crate::run_members!(D, C);
 
             fn initialize(
                 self,

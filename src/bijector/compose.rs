@@ -6,7 +6,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::bijector::chain::{Chain, Entry, Members, map, run};
+use crate::bijector::chain::{Entry, Members};
 use crate::bijector::drive::Direction;
 use crate::bijector::{Bijector, ShapeMap};
 use crate::context::Context;
@@ -139,27 +139,7 @@ macro_rules! chain {
             $($param: ::burn::module::Module + ::burn::module::ModuleDisplay + 'static,)*
             $($type: $crate::Bijector<D, C>,)+
         {
-            type Driver = $crate::bijector::Chain;
-
-            fn forward(
-                &self,
-                x: ::burn::tensor::Tensor<D>,
-                context: &C,
-            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
-                $crate::bijector::chain::run(self, $crate::bijector::Direction::Forward, x, context)
-            }
-
-            fn inverse(&self, z: ::burn::tensor::Tensor<D>, context: &C) -> ::burn::tensor::Tensor<D> {
-                $crate::bijector::chain::map(self, $crate::bijector::Direction::Inverse, z, context)
-            }
-
-            fn inverse_with_log_det(
-                &self,
-                z: ::burn::tensor::Tensor<D>,
-                context: &C,
-            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
-                $crate::bijector::chain::run(self, $crate::bijector::Direction::Inverse, z, context)
-            }
+            $crate::run_members!(D, C);
 
             #[allow(non_snake_case)]
             fn initialize(
@@ -216,19 +196,7 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Members<D, C> for Vec<B> {
 
 /// A stack of layers of one type, first to last. An empty stack is the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Vec<B> {
-    type Driver = Chain;
-
-    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        run(self, Direction::Forward, x, context)
-    }
-
-    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        map(self, Direction::Inverse, z, context)
-    }
-
-    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        run(self, Direction::Inverse, z, context)
-    }
+    crate::run_members!(D, C);
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         let mut x = x.detach();
@@ -260,19 +228,7 @@ impl<const D: usize, C: Context, B: Bijector<D, C>> Members<D, C> for Option<B> 
 
 /// An optional layer. `None` is the identity.
 impl<const D: usize, C: Context, B: Bijector<D, C>> Bijector<D, C> for Option<B> {
-    type Driver = Chain;
-
-    fn forward(&self, x: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        run(self, Direction::Forward, x, context)
-    }
-
-    fn inverse(&self, z: Tensor<D>, context: &C) -> Tensor<D> {
-        map(self, Direction::Inverse, z, context)
-    }
-
-    fn inverse_with_log_det(&self, z: Tensor<D>, context: &C) -> (Tensor<D>, Tensor<1>) {
-        run(self, Direction::Inverse, z, context)
-    }
+    crate::run_members!(D, C);
 
     fn initialize(self, x: Tensor<D>, context: &C) -> (Self, Tensor<D>) {
         match self {
