@@ -20,143 +20,177 @@
 //! Each variant has the name of its layer and holds its configuration; a layer without a
 //! configuration is its name alone. `Stack` is a list of layers, `Invert` the inverse of one. The
 //! same file works for vectors and images; a layer for images only is an error for vectors, with
-//! its place, and the reverse. To include a layer of your own crate, write an enum of your own, or
-//! use `Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>>>`.
-
-use serde::{Deserialize, Serialize};
+//! its place, and the reverse.
+//!
+//! [`choice!`](crate::choice) makes an enum that has layers of your own too. Your laws and networks
+//! join in the same way, as parameters of a [`CouplingConfig`].
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use flowkit::{ActNormConfig, AnyLayerConfig, LayerConfig, Sigmoid, Site, choice};
+//!
+//! choice! {
+//!     /// The layers of my files.
+//!     pub enum MyLayerConfig: LayerConfig {
+//!         /// A layer without a configuration: `"Sigmoid"`.
+//!         Sigmoid,
+//!         /// One of my own; `ActNormConfig` is in its place here.
+//!         Mine(ActNormConfig),
+//!         /// Any layer of flowkit.
+//!         Ours(AnyLayerConfig),
+//!     }
+//! }
+//!
+//! let text = r#"[{ "Mine": {} }, { "Stack": [{ "Invert": "Sigmoid" }, { "Ours": "Swap" }] }]"#;
+//! let layers: Vec<MyLayerConfig> = serde_json::from_str(text)?;
+//! assert_eq!(layers.build(&Site::new([1, 3], &Device::flex()))?.len(), 2);
+//! let error = layers.build(&Site::new([1, 1], &Device::flex())).unwrap_err();
+//! let text = "[1][1]: Swap: axis 1 must have a length of at least 2, found shape [1, 1]";
+//! assert_eq!(error.to_string(), text);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::autoregressive::{MadeConfig, MaskedAutoregressiveConfig};
-use crate::bijector::boxed::BoxBijector;
-use crate::bijector::invert::Invert;
-use crate::bijector::{Boxed, LayerConfig, MultiScaleConfig, Plan, Site};
+use crate::bijector::MultiScaleConfig;
 use crate::conditioner::AnyNetConfig;
-use crate::context::Features;
 use crate::coupling::{CouplingConfig, MaskedCouplingConfig};
 use crate::elementwise::{
     ElementwiseConfig, Exp, LeakyReluConfig, LogitConfig, ScalarAffineConfig, Sigmoid, Softplus,
     Tanh,
 };
-use crate::error::{ConfigError, ShapeError};
 use crate::law::AnyLawConfig;
 use crate::linear::{
     ActNormConfig, ChannelMatrixConfig, Conv1x1Config, HouseholderConfig, PositionNormConfig,
 };
 use crate::reshape::{PartitionConfig, PermutationConfig, SqueezeConfig, Swap};
 
-/// A configuration whose layer is in a box.
-type BoxedConfig<'a, const D: usize, C> =
-    Box<dyn LayerConfig<D, C, Layer = BoxBijector<D, C>> + 'a>;
-
-macro_rules! any_layer {
-    (
-        layers { $($layer:ident($config:ty),)* }
-        names { $($plain:ident,)* }
-        images { $($image:ident($image_config:ty),)* }
-        vectors { $($vector:ident($vector_config:ty),)* }
-    ) => {
-        /// A layer that a file chooses. The head of this module shows one.
-        #[derive(Debug, Clone, Serialize, Deserialize)]
-        pub enum AnyLayerConfig {
-            $(
-                #[doc = concat!("[`", stringify!($layer), "`](crate::", stringify!($layer), ").")]
-                $layer($config),
-            )*
-            $(
-                #[doc = concat!("[`", stringify!($plain), "`](crate::", stringify!($plain), ").")]
-                $plain,
-            )*
-            $(
-                #[doc = concat!("[`", stringify!($image), "`](crate::", stringify!($image), "), of images.")]
-                $image($image_config),
-            )*
-            $(
-                #[doc = concat!("[`", stringify!($vector), "`](crate::", stringify!($vector), "), of vectors.")]
-                $vector($vector_config),
-            )*
-            /// The inverse of a layer.
-            Invert(Box<AnyLayerConfig>),
-            /// Layers in a row.
-            Stack(Vec<AnyLayerConfig>),
-        }
-
-        impl AnyLayerConfig {
-            /// The configuration inside, for vectors.
-            fn of_vectors<C: Features<2>>(&self, site: &Site<2, C>) -> Result<BoxedConfig<'_, 2, C>, ConfigError> {
-                Ok(match self {
-                    $(Self::$layer(config) => Box::new(Boxed::new(config)),)*
-                    $(Self::$plain => Box::new(Boxed::new($plain::new())),)*
-                    $(Self::$image(_) => {
-                        let shape = site.shape().to_vec();
-                        return Err(ShapeError::Rank { layer: stringify!($image), expected: 4, shape }.into());
-                    })*
-                    $(Self::$vector(config) => Box::new(Boxed::new(config)),)*
-                    Self::Invert(inner) => Box::new(Boxed::new(Invert::new(&**inner))),
-                    Self::Stack(layers) => Box::new(Boxed::new(layers)),
-                })
-            }
-
-            /// The configuration inside, for images.
-            fn of_images<C: Features<4>>(&self, site: &Site<4, C>) -> Result<BoxedConfig<'_, 4, C>, ConfigError> {
-                Ok(match self {
-                    $(Self::$layer(config) => Box::new(Boxed::new(config)),)*
-                    $(Self::$plain => Box::new(Boxed::new($plain::new())),)*
-                    $(Self::$image(config) => Box::new(Boxed::new(config)),)*
-                    $(Self::$vector(_) => {
-                        let shape = site.shape().to_vec();
-                        return Err(ShapeError::Rank { layer: stringify!($vector), expected: 2, shape }.into());
-                    })*
-                    Self::Invert(inner) => Box::new(Boxed::new(Invert::new(&**inner))),
-                    Self::Stack(layers) => Box::new(Boxed::new(layers)),
-                })
-            }
-        }
-    };
-}
-
-// A layer of this crate joins by one line.
-any_layer! {
-    layers {
+crate::choice! {
+    /// A layer that a file chooses. The head of this module shows one.
+    pub enum AnyLayerConfig: LayerConfig {
+        /// [`ActNorm`](crate::ActNorm).
         ActNorm(ActNormConfig),
+        /// [`PositionNorm`](crate::PositionNorm).
         PositionNorm(PositionNormConfig),
+        /// [`ChannelMatrix`](crate::ChannelMatrix).
         ChannelMatrix(ChannelMatrixConfig),
+        /// [`Conv1x1`](crate::Conv1x1).
         Conv1x1(Conv1x1Config),
+        /// [`Householder`](crate::Householder).
         Householder(HouseholderConfig),
+        /// [`Permutation`](crate::Permutation).
         Permutation(PermutationConfig),
+        /// [`Elementwise`](crate::Elementwise).
         Elementwise(ElementwiseConfig<AnyLawConfig>),
+        /// [`ScalarAffine`](crate::ScalarAffine).
         ScalarAffine(ScalarAffineConfig),
+        /// [`LeakyRelu`](crate::LeakyRelu).
         LeakyRelu(LeakyReluConfig),
+        /// [`Logit`](crate::Logit).
         Logit(LogitConfig),
+        /// [`Coupling`](crate::Coupling).
         Coupling(CouplingConfig<AnyLawConfig, AnyNetConfig>),
+        /// [`MaskedCoupling`](crate::MaskedCoupling).
         MaskedCoupling(MaskedCouplingConfig<AnyLawConfig, AnyNetConfig>),
+        /// [`Swap`](crate::Swap).
+        Swap,
+        /// [`Sigmoid`](crate::Sigmoid).
+        Sigmoid,
+        /// [`Tanh`](crate::Tanh).
+        Tanh,
+        /// [`Softplus`](crate::Softplus).
+        Softplus,
+        /// [`Exp`](crate::Exp).
+        Exp,
+        /// [`Squeeze`](crate::Squeeze), for images.
+        Squeeze<4>(SqueezeConfig),
+        /// [`Partition`](crate::Partition), for images.
+        Partition<4>(PartitionConfig),
+        /// [`MultiScale`](crate::MultiScale), for images.
+        MultiScale<4>(MultiScaleConfig<AnyLayerConfig>),
+        /// [`MaskedAutoregressive`](crate::MaskedAutoregressive), for vectors.
+        MaskedAutoregressive<2>(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>),
     }
-    names { Swap, Sigmoid, Tanh, Softplus, Exp, }
-    images {
-        Squeeze(SqueezeConfig),
-        Partition(PartitionConfig),
-        MultiScale(MultiScaleConfig<AnyLayerConfig>),
-    }
-    vectors { MaskedAutoregressive(MaskedAutoregressiveConfig<AnyLawConfig, MadeConfig>), }
 }
 
-macro_rules! built_by {
-    ($rank:literal, $inside:ident) => {
-        impl<C: Features<$rank>> LayerConfig<$rank, C> for AnyLayerConfig {
-            type Layer = BoxBijector<$rank, C>;
+/// The arm of [`choice!`](crate::choice) for configurations of layers.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! choice_of_layer_configs {
+    // The variants, read one by one: what they hold, a pattern for it, and the configuration.
+    (@read $head:tt [$($done:tt)*]
+        $(#[$meta:meta])* $variant:ident $(<$only:tt>)? ($config:ty) $(, $($rest:tt)*)?
+    ) => {
+        $crate::choice_of_layer_configs! { @read $head [
+            $($done)* {[$(#[$meta])*] $variant [$($only)?] [($config)] [(config)] [config]}
+        ] $($($rest)*)? }
+    };
+    (@read $head:tt [$($done:tt)*]
+        $(#[$meta:meta])* $variant:ident $(<$only:tt>)? $(, $($rest:tt)*)?
+    ) => {
+        $crate::choice_of_layer_configs! { @read $head [
+            $($done)* {[$(#[$meta])*] $variant [$($only)?] [] [] [&$variant::new()]}
+        ] $($($rest)*)? }
+    };
+    (@read {{$($head:tt)*} $name:ident} [$({
+        [$($meta:tt)*] $variant:ident $only:tt [$($holds:tt)*] $pattern:tt $config:tt
+    })+]) => {
+        #[derive(Debug, Clone, ::serde::Serialize, ::serde::Deserialize)]
+        $($head)* enum $name {
+            $($($meta)* $variant $($holds)*,)+
+            /// The inverse of a layer.
+            Invert(Box<$name>),
+            /// Layers in a row.
+            Stack(Vec<$name>),
+        }
 
-            fn build(&self, site: &Site<$rank, C>) -> Result<Self::Layer, ConfigError> {
-                self.$inside(site)?.build(site)
+        impl ::burn::config::Config for $name {}
+
+        $crate::choice_of_layer_configs! { @impl 2 $name $({$variant $only $pattern $config})+ }
+        $crate::choice_of_layer_configs! { @impl 4 $name $({$variant $only $pattern $config})+ }
+    };
+
+    // The trait for one number of axes.
+    (@impl $axes:tt $name:ident $($variant:tt)+) => {
+        impl<C: $crate::Features<$axes>> $crate::LayerConfig<$axes, C> for $name {
+            type Layer = $crate::BoxBijector<$axes, C>;
+
+            fn build(&self, site: &$crate::Site<$axes, C>) -> Result<Self::Layer, $crate::ConfigError> {
+                $crate::choice_of_layer_configs!(@each $axes self, site, build, $($variant)+)
             }
 
-            fn plan(&self, site: &Site<$rank, C>) -> Result<Plan<$rank>, ConfigError> {
-                self.$inside(site)?.plan(site)
+            fn plan(&self, site: &$crate::Site<$axes, C>) -> Result<$crate::Plan<$axes>, $crate::ConfigError> {
+                $crate::choice_of_layer_configs!(@each $axes self, site, plan, $($variant)+)
             }
 
-            fn plan_input(&self, site: &Site<$rank, C>) -> Result<[usize; $rank], ConfigError> {
-                self.$inside(site)?.plan_input(site)
+            fn plan_input(&self, site: &$crate::Site<$axes, C>) -> Result<[usize; $axes], $crate::ConfigError> {
+                $crate::choice_of_layer_configs!(@each $axes self, site, plan_input, $($variant)+)
             }
         }
     };
-}
 
-built_by!(2, of_vectors);
-built_by!(4, of_images);
+    // One method, called on the chosen configuration in a box.
+    (@each $axes:tt $self:ident, $site:ident, $method:ident,
+        $({$variant:ident $only:tt [$($pattern:tt)*] [$($config:tt)*]})+
+    ) => {
+        match $self {
+            $(
+                #[allow(unused_variables)]
+                Self::$variant $($pattern)* => $crate::choice!(@axes $axes $only
+                    $crate::LayerConfig::<$axes, C>::$method(&$crate::Boxed::new($($config)*), $site),
+                    Err($crate::bijector::choice::other_axes(stringify!($variant), $site.shape()).into())
+                ),
+            )+
+            Self::Invert(inner) => {
+                let inner = $crate::Invert::new(&**inner);
+                $crate::LayerConfig::<$axes, C>::$method(&$crate::Boxed::new(inner), $site)
+            }
+            Self::Stack(layers) => {
+                $crate::LayerConfig::<$axes, C>::$method(&$crate::Boxed::new(layers), $site)
+            }
+        }
+    };
+
+    ({$($head:tt)*} $name:ident $($variants:tt)+) => {
+        $crate::choice_of_layer_configs! { @read {{$($head)*} $name} [] $($variants)+ }
+    };
+}

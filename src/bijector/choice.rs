@@ -3,7 +3,7 @@
 use crate::error::ShapeError;
 
 /// Defines an enum of modules of one kind: bijectors, laws, networks or surjections. The enum is a
-/// module of that kind too.
+/// module of that kind too. Configurations of layers have an enum as well.
 ///
 /// | kind | makes |
 /// |---|---|
@@ -11,10 +11,14 @@ use crate::error::ShapeError;
 /// | `Law`, or `Law, Name: LawConfig` | a [`Law`](crate::law::Law), and the enum of its configurations |
 /// | `Net, Name: NetConfig` | a [`Net`](crate::Net), and the enum of its configurations |
 /// | `Surjection<4>` | a [`Surjection`](crate::Surjection) of that rank; all variants lower to the same data |
+/// | `LayerConfig` | a [`LayerConfig`](crate::LayerConfig) of boxed layers, which a file chooses; [`any_layer`](mod@crate::any_layer) shows one |
 ///
-/// A network is for vectors, for images or for both: `Variant<2>(...)` and `Variant<4>(...)` say the
-/// number of axes of its tensors, `Variant(...)` takes both. With the other number it is an error
-/// that names the variant and the number that it takes.
+/// A network and a layer of a file are for vectors, for images or for both: `Variant<2>(...)` and
+/// `Variant<4>(...)` say the number of axes of their tensors, `Variant(...)` takes both. With the
+/// other number they are an error that names the variant and the number that it takes.
+///
+/// An enum of `LayerConfig` has two variants more: `Invert`, the inverse of a layer, and `Stack`, a
+/// list of layers. A variant without brackets is a layer that is its own configuration.
 ///
 /// The name of the variant is a segment of the paths of its parameters. The calling crate must
 /// depend on `burn`, and on `serde` for configurations.
@@ -69,6 +73,9 @@ macro_rules! choice {
         $crate::choice_of_law_configs! {
             {$(#[$meta])* $vis} $name {$(#[$config_meta])* $vis} $config $($variants)+
         }
+    };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident : LayerConfig { $($variants:tt)+ }) => {
+        $crate::choice_of_layer_configs! { {$(#[$meta])* $vis} $name $($variants)+ }
     };
     (
         $(#[$meta:meta])* $vis:vis enum $name:ident : Net,
