@@ -1,32 +1,34 @@
-//! A crate as users write it, `tests/compose`, which sees nothing but what is public: a bijector of
-//! its own, a stack from a file, a conditional flow of two numbers, a multi-scale flow of images.
-//! Each is trained, saved, loaded and sampled. These are that crate's tests.
+//! A crate as users write it, `tests/compose`, which sees nothing but what is public: a bijector, a
+//! composition, a law and a network of its own, in flows that files describe. These are that
+//! crate's tests. Each flow is trained, saved, loaded and sampled.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
-use downstream::stack::{StackConfig, StackError};
+use downstream::arcsinh::ArcsinhConfig;
+use downstream::choices::{MyLayerConfig, MyNetConfig};
+use downstream::rotated::RotatedConfig;
+use downstream::sines::SinesConfig;
+use downstream::sinh_arcsinh::SinhArcsinhConfig;
+use flowkit::data::TwoMoons;
 use flowkit::law::{AffineConfig, AffineForm, AnyLawConfig, MixLogCdfConfig};
-use flowkit::train::{Checkpoint, Precision, Trainer, TrainerConfig};
+use flowkit::testing::Conformance;
+use flowkit::train::fit::Progress;
+use flowkit::train::{Checkpoint, FitConfig, Precision, Trainer, TrainerConfig};
 use flowkit::*;
-use serde::{Deserialize, Serialize};
 
 /// The seed of a device is global: tests that draw take turns.
 static DRAWS: Mutex<()> = Mutex::new(());
 
-const STACK: &str = r#"{
-    "dims": 2,
-    "layers": [
-        { "layer": "act_norm" },
-        { "layer": "arcsinh" },
-        { "layer": "mix_log_cdf", "identity": "First", "hidden": [16], "n_components": 3 },
-        { "layer": "conv1x1" },
-        { "layer": "affine", "identity": "Second", "hidden": [16, 16] }
-    ]
-}"#;
+/// The text of a file that describes a flow.
+fn flow_file(name: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("flows");
+    fs::read_to_string(folder.join(name)).unwrap()
+}
 
 /// One layer of a configuration.
 fn built<const D: usize, T: LayerConfig<D>>(
@@ -73,39 +75,135 @@ fn train<M: Module>(
     Trainer::load_average(&Checkpoint::load(&path).unwrap(), fresh).unwrap()
 }
 
+/// Layers, laws and networks by name, without a type of one's own.
 #[test]
 fn a_stack_from_a_file() {
     let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
     let device = Device::flex().autodiff();
     device.seed(1);
-    let config = StackConfig::parse(STACK).unwrap();
-    let flow = config.init(&device).unwrap().initialize(crescents(512, &device).0).unwrap();
+    let layers: Vec<AnyLayerConfig> = serde_json::from_str(&flow_file("stack.json")).unwrap();
+    let init = || Flow::build(&layers, StandardNormal::new(), [1, 2], &device).unwrap();
+    let flow = init().initialize(crescents(512, &device).0).unwrap();
     let batch = || crescents(128, &device).0;
-    let loaded = train(
-        flow,
-        config.init(&device).unwrap(),
-        60,
-        |flow| flow.log_prob(batch()).mean().neg(),
-        &device,
-    );
+    let loaded = train(flow, init(), 60, |flow| flow.log_prob(batch()).mean().neg(), &device);
     let held_out = loaded.evaluate(crescents(512, &device.clone().inner()).0).unwrap();
     let mean = held_out.nats().iter().sum::<f64>() / 512.0;
     assert!(mean > -3.0, "{mean} nats: worse than two normal numbers");
-    let samples: Tensor<2> = loaded.sample(64).unwrap();
-    assert_eq!(samples.dims(), [64, 2]);
+    assert_eq!(loaded.sample(64).unwrap().dims(), [64, 2]);
 }
 
+/// The whole life of a flow whose parts are this crate's and flowkit's: read from a file, fitted,
+/// saved, loaded into a flow that is read from the file again, sampled given a condition.
+#[test]
+fn a_conditional_flow_from_a_file() {
+    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    let device = Device::flex();
+    device.seed(5);
+    let build = |moons: &Tensor<2>| {
+        let layers: Vec<MyLayerConfig> =
+            serde_json::from_str(&flow_file("conditional.json")).unwrap();
+        Flow::build_given(&layers, StandardNormal::new(), [1, 2], moons, &device).unwrap()
+    };
+    let data = TwoMoons::new(2000, 0.1, 0);
+    let (points, moons) = (data.points(&device), data.moons(&device));
+    let config = FitConfig::new().with_epochs(10).with_batch_size(100).with_learning_rate(5e-3);
+    let config = config.with_warm_up(10).with_progress(Progress::None);
+    let fitted = config.fit(build(&moons), &(points.clone(), moons.clone())).unwrap();
+
+    let file = tempfile::tempdir().unwrap();
+    let file = file.path().join("flow.safetensors");
+    fitted.flow.save(&file).unwrap();
+    let loaded = build(&moons).load(&file).unwrap();
+    let evaluated = loaded.given(&moons).evaluate(points.clone()).unwrap();
+    assert_eq!(evaluated, fitted.flow.given(&moons).evaluate(points.clone()).unwrap());
+
+    // Which moon a point is of is worth at most ln 2 nats, and a normal distribution loses more.
+    let (found, best) = (fitted.report.held_out.mean(), data.mean_log_prob_given_moon());
+    assert!(found > best - 0.6, "{found} nats, where the data has {best}");
+    let wrong =
+        loaded.given(&moons.clone().neg().add_scalar(1.0)).evaluate(points.clone()).unwrap();
+    let mean = |nats: &[f64]| nats.iter().sum::<f64>() / nats.len() as f64;
+    let (own, other) = (mean(evaluated.nats()), mean(wrong.nats()));
+    assert!(own > other + 1.0, "{own} nats given the moon of each point, {other} given the other");
+
+    // Samples of each moon lie about its centre.
+    for moon in [0, 1] {
+        let given = Tensor::<2>::from_data([[1.0 - moon as f32, moon as f32]], &device);
+        let samples = loaded.given(&given).sample(500).unwrap();
+        let of_moon = |x: Tensor<2>| x.mean_dim(0).into_data().iter::<f32>().collect::<Vec<_>>();
+        let rows: Vec<i64> = (0..1000).map(|row| 2 * row + moon).collect();
+        let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &device);
+        let (found, expected) = (of_moon(samples), of_moon(points.clone().select(0, rows)));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 0.2, "moon {moon}: {found}, not {expected}");
+        }
+    }
+}
+
+/// A file names what is wrong in it, and where, whether an enum is flowkit's or this crate's.
 #[test]
 fn a_file_that_describes_no_stack() {
-    let device = Device::flex();
-    let error = |text: &str| {
-        StackConfig::parse(text).and_then(|config| config.init(&device)).map(|_| ()).unwrap_err()
+    fn error<T>(layers: &str, n: usize) -> String
+    where
+        T: serde::de::DeserializeOwned + LayerConfig<2>,
+    {
+        let layers: Vec<T> = match serde_json::from_str(layers) {
+            Ok(layers) => layers,
+            Err(error) => return error.to_string(),
+        };
+        let flow = Flow::build(&layers, StandardNormal::new(), [1, n], &Device::flex());
+        flow.map(|_| ()).unwrap_err().to_string()
+    }
+    let (ours, own) = (error::<AnyLayerConfig>, error::<MyLayerConfig>);
+    assert_eq!(ours("{", 2), "invalid type: map, expected a sequence at line 1 column 0");
+    let magic = own(r#"["Magic"]"#, 2);
+    assert_eq!(
+        magic,
+        "unknown variant `Magic`, expected one of `Arcsinh`, `Rotated`, `Coupling`, `Ours`, \
+         `Invert`, `Stack` at line 1 column 8"
+    );
+    let field = own(r#"[{ "Rotated": { "reflections": 2 } }]"#, 2);
+    assert!(field.starts_with("unknown field `reflections`, expected `n_reflections`"), "{field}");
+
+    let components = "MixLogCdfConfig: `n_components` must be at least 1, found 0";
+    let file = flow_file("stack.json").replace("\"n_components\": 3", "\"n_components\": 0");
+    assert_eq!(ours(&file, 2), format!("[1].law: {components}"));
+    let file = flow_file("conditional.json").replace("\"n_components\": 4", "\"n_components\": 0");
+    assert_eq!(own(&file, 2), format!("[4].law: {components}"));
+    let file =
+        flow_file("conditional.json").replace("\"n_reflections\": 2", "\"n_reflections\": 9");
+    assert_eq!(
+        own(&file, 2),
+        "[1][0]: HouseholderConfig: `n_reflections` must lie in [1, channels], found 9"
+    );
+    assert_eq!(ours("[]", 0), "Flow: shape [1, 0] holds no elements");
+    assert_eq!(own("[]", 0), "Flow: shape [1, 0] holds no elements");
+    assert_eq!(own(r#"[{ "Arcsinh": {} }]"#, 0), "[0]: Arcsinh: shape [1, 0] holds no elements");
+
+    let layers: Vec<MyLayerConfig> =
+        serde_json::from_str(r#"[{ "Ours": "Swap" }, { "Arcsinh": {} }]"#).unwrap();
+    let error = layers.plan(&Site::<4>::new([1, 2, 3, 3], &Device::flex())).unwrap_err();
+    let inner = ShapeError::Rank { layer: "Arcsinh", expected: 2, shape: vec![1, 2, 3, 3] };
+    assert_eq!(error, ConfigError::from(inner).at("[1]"));
+    assert_eq!(error.to_string(), "[1]: Arcsinh: expected 2 axes, found shape [1, 2, 3, 3]");
+}
+
+/// The parts of this crate keep what they promise, alone and in a coupling.
+#[test]
+fn parts_of_ones_own_conform() {
+    let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
+    Conformance::new("Arcsinh", [1, 3], |device| built(&ArcsinhConfig {}, [1, 3], device))
+        .check()
+        .unwrap();
+    let rotated = |device: &Device| built(&RotatedConfig { n_reflections: 2 }, [1, 3], device);
+    Conformance::new("Rotated", [1, 3], rotated).check().unwrap();
+    let coupling = |device: &Device| {
+        let site = Site::given([1, 3], &Tensor::<2>::zeros([1, 2], device), device);
+        CouplingConfig::new(SinhArcsinhConfig {}, SinesConfig { width: 4 }).build(&site).unwrap()
     };
-    assert!(matches!(error("{"), StackError::Json(_)));
-    assert!(matches!(error(r#"{"dims": 2, "layers": [{"layer": "magic"}]}"#), StackError::Json(_)));
-    let none = r#"{"dims": 2, "layers": [{"layer": "act_norm"}, {"layer": "mix_log_cdf", "identity": "First", "hidden": [4], "n_components": 0}]}"#;
-    assert!(matches!(error(none), StackError::Layer { index: 1, .. }));
-    assert!(matches!(error(r#"{"dims": 0, "layers": []}"#), StackError::Shape(_)));
+    Conformance::<2, Tensor<2>>::given("Coupling of SinhArcsinh", [1, 3], [1, 2], coupling)
+        .check()
+        .unwrap();
 }
 
 #[test]
@@ -197,38 +295,6 @@ fn a_multi_scale_flow_of_images() {
     assert_eq!(samples.dims(), [4, 1, 8, 8]);
 }
 
-/// A network of one's own: one hidden layer of sines.
-#[derive(Module, Debug)]
-struct Sines {
-    hidden: Linear,
-    output: Linear,
-    n_params: usize,
-}
-
-impl Net<2> for Sines {
-    fn forward(&self, identity: Tensor<2>, context: Option<Tensor<2>>) -> Tensor<3> {
-        let input = [Some(identity), context].into_iter().flatten().collect();
-        let h = self.hidden.forward(Tensor::cat(input, 1)).sin();
-        flowkit::conditioner::theta(self.output.forward(h), self.n_params)
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct SinesConfig {
-    width: usize,
-}
-
-impl NetConfig<2> for SinesConfig {
-    type Net = Sines;
-
-    fn build(&self, site: &NetSite<2>) -> Result<Sines, ConfigError> {
-        let hidden = LinearConfig::new(site.n_inputs(), self.width).init(site.device());
-        let mut output = LinearConfig::new(self.width, site.n_outputs()).init(site.device());
-        output.bias = Some(site.bias());
-        Ok(Sines { hidden, output, n_params: site.n_params() })
-    }
-}
-
 /// Types of all parameters, by the names of the modules around them.
 fn types<M: Module>(module: &M) -> Vec<(String, DType)> {
     struct Types(Vec<String>, Vec<(String, DType)>);
@@ -254,7 +320,8 @@ fn a_network_of_ones_own_is_trained_in_a_half_type() {
     let _turn = DRAWS.lock().unwrap_or_else(|poison| poison.into_inner());
     let device = Device::flex().autodiff();
     device.seed(4);
-    let config = CouplingConfig::new(MixLogCdfConfig::new(3), SinesConfig { width: 8 });
+    let net = MyNetConfig::from(SinesConfig { width: 8 });
+    let config = CouplingConfig::new(MixLogCdfConfig::new(3), net);
     let context = Tensor::<2>::random([16, 2], Distribution::Normal(0.0, 1.0), &device);
     let layers =
         (ActNormConfig::new(), config).build(&Site::given([1, 4], &context, &device)).unwrap();

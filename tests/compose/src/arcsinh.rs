@@ -1,24 +1,25 @@
-//! A bijector that flowkit does not have: it bends the tails of each number.
+//! A bijector that flowkit does not have: it bends the tails of each element.
 //! ```text
 //! forward  z = asinh(e^s·x)/e^s         log_det  −½ Σ ln(1 + (e^s·x)²)
 //! inverse  x = sinh(e^s·z)/e^s
 //! ```
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor};
-use flowkit::{Bijector, Context, ShapeError, ShapeMap, check_shape, tensor::per_example};
+use burn::tensor::Tensor;
+use flowkit::tensor::per_example::sum_event;
+use flowkit::{
+    Bijector, ConfigError, Context, LayerConfig, Leaf, Plan, ShapeError, ShapeMap, Site,
+    check_shape,
+};
+use serde::{Deserialize, Serialize};
 
-/// The bijector. `s` is one number for each position of axis 1.
+/// The bijector. `s` is one number for each element.
 #[derive(Module, Debug)]
 pub struct Arcsinh {
     log_scale: Param<Tensor<1>>,
 }
 
 impl Arcsinh {
-    pub fn new(n: usize, device: &Device) -> Self {
-        Self { log_scale: Initializer::Zeros.init([n], device) }
-    }
-
     fn scale(&self) -> Tensor<2> {
         self.log_scale.val().exp().unsqueeze()
     }
@@ -26,7 +27,7 @@ impl Arcsinh {
 
 impl ShapeMap<2> for Arcsinh {
     fn output_shape(&self, shape: [usize; 2]) -> Result<[usize; 2], ShapeError> {
-        let [expected] = self.log_scale.shape().dims();
+        let [expected] = self.log_scale.lazy_shape().dims();
         if shape[1] == expected {
             return Ok(shape);
         }
@@ -35,19 +36,35 @@ impl ShapeMap<2> for Arcsinh {
 }
 
 impl<C: Context> Bijector<2, C> for Arcsinh {
-    type Driver = flowkit::Leaf;
+    type Driver = Leaf;
 
     fn forward(&self, x: Tensor<2>, _: &C) -> (Tensor<2>, Tensor<1>) {
         check_shape(self.output_shape(x.dims()));
         let scaled = x * self.scale();
-        let root = scaled.clone().square().add_scalar(1.0);
-        // asinh(y) = sign(y)·ln(|y| + √(y² + 1)): of the absolute value, so that nothing cancels;
-        // the argument of ln is at least 1.
-        let z = scaled.clone().sign() * (scaled.abs() + root.clone().sqrt()).log() / self.scale();
-        (z, per_example::sum_event(root.log()).mul_scalar(-0.5))
+        let log_derivative = scaled.clone().square().log1p().mul_scalar(-0.5);
+        (scaled.asinh() / self.scale(), sum_event(log_derivative))
     }
 
     fn inverse(&self, z: Tensor<2>, _: &C) -> Tensor<2> {
+        check_shape(self.input_shape(z.dims()));
         (z * self.scale()).sinh() / self.scale()
+    }
+}
+
+/// Configuration of [`Arcsinh`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArcsinhConfig {}
+
+impl<C: Context> LayerConfig<2, C> for ArcsinhConfig {
+    type Layer = Arcsinh;
+
+    fn build(&self, site: &Site<2, C>) -> Result<Arcsinh, ConfigError> {
+        let n = site.channels("Arcsinh")?;
+        Ok(Arcsinh { log_scale: Initializer::Zeros.init([n], site.device()) })
+    }
+
+    fn plan(&self, site: &Site<2, C>) -> Result<Plan<2>, ConfigError> {
+        Ok(site.keeps(site.channels("Arcsinh")?))
     }
 }
