@@ -236,7 +236,7 @@ impl<const K: usize> Context for Tensor<K> {
     fn select(&self, rows: &[usize]) -> Self {
         let n = self.dims()[0];
         if let Some(row) = rows.iter().find(|&&row| row >= n) {
-            panic!("row {row} of a condition of {n} rows");
+            panic!("expected a row of the condition in 0..{n}, found {row}");
         }
         // The cast is safe: an index is below the length of a tensor.
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
@@ -248,7 +248,7 @@ impl<const K: usize> Context for Tensor<K> {
         let n = self.dims()[0];
         assert!(
             range.start <= range.end && range.end <= n,
-            "rows {range:?} of a condition of {n} rows"
+            "expected rows of the condition within 0..{n}, found {range:?}"
         );
         self.clone().narrow(0, range.start, range.len())
     }

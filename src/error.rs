@@ -66,7 +66,7 @@ pub enum ShapeError {
         shape: Vec<usize>,
     },
     /// Examples do not have the shape of the model.
-    #[error("{layer}: takes examples of shape {expected:?}, found {found:?}")]
+    #[error("{layer}: expected examples of shape {expected:?}, found {found:?}")]
     Example {
         /// Type of the model.
         layer: &'static str,
@@ -76,7 +76,7 @@ pub enum ShapeError {
         found: Vec<usize>,
     },
     /// A batch has no examples, or an axis has length 0.
-    #[error("{layer}: shape {shape:?} holds no elements")]
+    #[error("{layer}: expected at least one element, found shape {shape:?}")]
     Empty {
         /// Type of the layer.
         layer: &'static str,
@@ -84,7 +84,7 @@ pub enum ShapeError {
         shape: Vec<usize>,
     },
     /// A shape has more elements than a tensor may have.
-    #[error("{layer}: shape {shape:?} has more than {most} numbers, which no tensor has")]
+    #[error("{layer}: expected at most {most} elements, found shape {shape:?}")]
     TooLarge {
         /// Type of the layer.
         layer: &'static str,
@@ -105,7 +105,9 @@ pub enum ShapeError {
     },
     /// A level of a multi-scale flow neither keeps the shape nor turns blocks of pixels into
     /// channels.
-    #[error("{layer}: a level maps shape {shape:?} to {output:?}, which is no squeeze")]
+    #[error(
+        "{layer}: each level must keep the shape or squeeze it, found one that maps {shape:?} to {output:?}"
+    )]
     NotSqueezed {
         /// Type of the layer.
         layer: &'static str,
@@ -136,7 +138,9 @@ pub enum ShapeError {
         found: Vec<usize>,
     },
     /// A bijector changes the shape but does not define the shape map of its inverse.
-    #[error("{layer}: maps shape {shape:?} to {output:?} and has no `input_shape` of its own")]
+    #[error(
+        "{layer}: must implement `ShapeMap::input_shape`, because it maps shape {shape:?} to {output:?}"
+    )]
     InverseUnknown {
         /// Type of the layer.
         layer: &'static str,

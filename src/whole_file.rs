@@ -137,7 +137,7 @@ pub fn write(
 pub fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open(path.as_ref())?;
     if length > most {
-        let text = format!("has {length} bytes, and at most {most} are read");
+        let text = format!("expected at most {most} bytes, found {length}");
         return Err(Error::new(ErrorKind::FileTooLarge, text));
     }
     let mut bytes = Vec::new();
@@ -169,7 +169,7 @@ pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     if path.is_symlink() {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("{} is a symbolic link", path.display()),
+            format!("expected a regular file, found the symbolic link {}", path.display()),
         ));
     }
     File::options().create(true).write(true).truncate(false).open(target(path)?)
@@ -177,8 +177,9 @@ pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
 
 /// The regular file that a path names, or the path itself if nothing exists there.
 fn target(path: &Path) -> io::Result<PathBuf> {
-    let refused =
-        |what: &str| Err(Error::new(ErrorKind::InvalidInput, format!("{what} is in its place")));
+    let refused = |what: &str| {
+        Err(Error::new(ErrorKind::InvalidInput, format!("expected a regular file, found {what}")))
+    };
     match fs::metadata(path) {
         Ok(found) if found.is_file() => fs::canonicalize(path),
         Ok(found) => refused(kind(found.file_type())),
@@ -198,7 +199,10 @@ fn permissions(path: &Path) -> io::Result<Option<fs::Permissions>> {
         Err(error) => return Err(error),
     };
     if permissions.readonly() {
-        return Err(Error::new(ErrorKind::PermissionDenied, "a read-only file is in its place"));
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            "expected a writable file, found a read-only one",
+        ));
     }
     // Like a write in place, this removes the right to run as another user.
     #[cfg(unix)]

@@ -437,7 +437,7 @@ fn a_device_that_gave_nothing_names_what_to_try() {
     assert!(said(Some(GradientMemory::Store)).ends_with("resume under Recompute"));
     assert!(said(Some(GradientMemory::Recompute)).contains("resume under Reversible"));
     assert!(said(Some(GradientMemory::REVERSIBLE)).ends_with("smaller micro-batches"));
-    assert_eq!(said(None), "the device gave no result: out of memory");
+    assert_eq!(said(None), "the device returned no result: out of memory");
 }
 
 #[test]

@@ -51,11 +51,11 @@ fn configurations_say_what_is_wrong() {
     let cases: Vec<(Result<(), ConfigError>, &str)> = vec![
         (
             permutation(vec![0, 1, 3]).validate(),
-            "`order` must name each of 0..3 once, found [0, 1, 3]",
+            "`order` must contain each index of 0..3 exactly once, found [0, 1, 3]",
         ),
         (
             permutation(vec![0, 1, 1]).validate(),
-            "`order` must name each of 0..3 once, found [0, 1, 1]",
+            "`order` must contain each index of 0..3 exactly once, found [0, 1, 1]",
         ),
         (
             HouseholderConfig::new(0).validate(),
@@ -81,8 +81,11 @@ fn configurations_say_what_is_wrong() {
             divides_images(Mask::Alternating, [1, 4, 4]),
             "the mask leaves 16 of 16 elements unchanged",
         ),
-        (divides(Mask::Alternating, 0), "shape [1, 0] holds no elements"),
-        (divides_images(Mask::Alternating, [2, 0, 1]), "shape [1, 2, 0, 1] holds no elements"),
+        (divides(Mask::Alternating, 0), "expected at least one element, found shape [1, 0]"),
+        (
+            divides_images(Mask::Alternating, [2, 0, 1]),
+            "expected at least one element, found shape [1, 2, 0, 1]",
+        ),
         (
             LeakyReluConfig::new().with_negative_slope(0.0).validate(),
             "LeakyReluConfig: `negative_slope`",
@@ -152,11 +155,11 @@ fn configurations_say_which_shapes_they_take() {
     let order = |order| refusal(&permutation(order), [1, 3]);
     assert_eq!(
         order(vec![0, 1]),
-        "PermutationConfig: `order` must name each of 0..3 once, found [0, 1]"
+        "PermutationConfig: `order` must contain each index of 0..3 exactly once, found [0, 1]"
     );
     assert_eq!(
         order(vec![0, 1, 2, 3]),
-        "PermutationConfig: `order` must name each of 0..3 once, found [0, 1, 2, 3]"
+        "PermutationConfig: `order` must contain each index of 0..3 exactly once, found [0, 1, 2, 3]"
     );
     assert_eq!(
         refusal(&HouseholderConfig::new(4), [1, 3]),
@@ -175,13 +178,13 @@ fn configurations_say_which_shapes_they_take() {
         refusal(&Conv1x1Config::new(), [1, 1 << 14]),
         "Conv1x1Config: `channels` must be at most 8192, found 16384"
     );
-    let numbers =
-        "shape [1, 16777216, 65536] has more than 137438953472 numbers, which no tensor has";
+    let numbers = "expected at most 137438953472 elements, found shape [1, 16777216, 65536]";
     assert_eq!(
         refusal(&PositionNormConfig::new(), [1, 1 << 24, 1 << 16]),
         format!("PositionNorm: {numbers}")
     );
-    let nothing = |layer: &str| format!("{layer}: shape [1, 0, 4, 4] holds no elements");
+    let nothing =
+        |layer: &str| format!("{layer}: expected at least one element, found shape [1, 0, 4, 4]");
     let shape = [1, 0, 4, 4];
     assert_eq!(refusal(&ActNormConfig::new(), shape), nothing("ActNorm"));
     assert_eq!(refusal(&PositionNormConfig::new(), shape), nothing("PositionNorm"));

@@ -146,7 +146,7 @@ fn levels_that_do_not_fit_are_named() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "MultiScale: a level maps shape [1, 4, 2, 2] to [1, 1, 4, 4], which is no squeeze"
+        "MultiScale: each level must keep the shape or squeeze it, found one that maps [1, 4, 2, 2] to [1, 1, 4, 4]"
     );
 }
 

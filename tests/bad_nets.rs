@@ -104,19 +104,19 @@ fn configurations_say_what_is_wrong() {
         ),
         (plan(2, nvp().with_hidden(vec![0])), "[0][1].net: MlpConfig: `hidden`"),
         (plan_given(2, Some(0), nvp()), "[0][1].net: MlpConfig: `context`"),
-        (plan(0, maf()), "[0][0][0]: ActNorm: shape [1, 0] holds no elements"),
+        (plan(0, maf()), "[0][0][0]: ActNorm: expected at least one element, found shape [1, 0]"),
         (plan(0, maf().with_between(Between::Nothing)), "[0][1].net: MadeConfig: `identity`"),
         (plan(2, MafConfig::new(0)), "MafConfig: `n_layers`"),
         (
             plan(1, maf()),
-            "[0][1]: MaskedAutoregressiveConfig: one number, an affine law and no condition: a normal distribution",
+            "[0][1]: MaskedAutoregressiveConfig: with one element, an affine law and no condition, every choice",
         ),
-        (plan(1, MafConfig::new(9)), "take a law that bends (`RationalQuadraticSpline`"),
+        (plan(1, MafConfig::new(9)), "use a nonlinear law (`RationalQuadraticSpline`"),
         (plan(1, maf().with_law(AffineConfig::new(AffineForm::Normal).into())), "give a condition"),
         // One component is one logistic, whose logit is linear.
         (
             plan(1, maf().with_law(MixLogCdfConfig::new(1).into())),
-            "MaskedAutoregressiveConfig: one number",
+            "MaskedAutoregressiveConfig: with one element",
         ),
     ];
     for (result, expected) in cases {
@@ -154,7 +154,9 @@ fn an_autoregressive_layer_of_one_number_needs_more_than_a_scale() {
     assert_eq!(layer(MixLogCdfConfig::new(2), None), Ok(()));
     let text = layer(affine(), None).unwrap_err().to_string();
     assert!(
-        text.starts_with("MaskedAutoregressiveConfig: one number, an affine law and no condition"),
+        text.starts_with(
+            "MaskedAutoregressiveConfig: with one element, an affine law and no condition"
+        ),
         "{text}"
     );
 }

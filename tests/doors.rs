@@ -94,7 +94,7 @@ fn levels(n: usize) -> Tensor<4, Int> {
 #[track_caller]
 fn refused<T>(result: Result<T, FlowError>, what: &str, expected: DType, found: DType) {
     let error = result.err().expect("numbers of another type were taken");
-    let text = format!("{what}: expected numbers of type {expected:?}, found {found:?}");
+    let text = format!("{what}: expected elements of type {expected:?}, found {found:?}");
     assert_eq!(error.to_string(), text);
     let named = FlowError::Type {
         what: if what == "data" { "data" } else { "condition" },
@@ -151,11 +151,11 @@ fn data_and_conditions_of_another_type_are_refused() {
             let paired = vectors::<(Tensor<2>, Tensor<2>)>(own);
             refused(paired.given(&pair).evaluate(x.clone()), "condition", own, other);
             let text = panics(|| flow.given(&context).log_prob(bad_x.clone()));
-            assert_eq!(text, format!("data: expected numbers of type {own:?}, found {other:?}"));
+            assert_eq!(text, format!("data: expected elements of type {own:?}, found {other:?}"));
             let text = panics(|| flow.given(&bad).log_prob(x.clone()));
             assert_eq!(
                 text,
-                format!("condition: expected numbers of type {own:?}, found {other:?}")
+                format!("condition: expected elements of type {own:?}, found {other:?}")
             );
         }
     }
@@ -174,17 +174,17 @@ fn an_update_on_another_type_or_shape_changes_nothing() {
             (
                 x.clone().cast(DType::F64),
                 context.clone(),
-                "data: expected numbers of type F32, found F64",
+                "data: expected elements of type F32, found F64",
             ),
             (
                 x.clone(),
                 context.clone().cast(DType::F64),
-                "condition: expected numbers of type F32, found F64",
+                "condition: expected elements of type F32, found F64",
             ),
             (
                 x.clone(),
                 context.clone().cast(DType::BF16),
-                "condition: expected numbers of type F32, found BF16",
+                "condition: expected elements of type F32, found BF16",
             ),
             (
                 x.clone().narrow(1, 0, 3),
@@ -226,10 +226,10 @@ fn bounds_check_conditions_and_noise() {
     refused(model.given(&bad).sample_rows(4), "condition", own, other);
     let noise = draw(4, [4, 2, 4, 4], other);
     let text = panics(|| model.given(&context).log_weight(x.clone(), noise));
-    assert_eq!(text, "noise: expected numbers of type F32, found F64");
+    assert_eq!(text, "noise: expected elements of type F32, found F64");
     assert_eq!(
         panics(|| model.given(&bad).loss(x.clone())),
-        "condition: expected numbers of type F32, found F64"
+        "condition: expected elements of type F32, found F64"
     );
 
     // Levels of every integer type are levels.
@@ -396,8 +396,11 @@ fn rows_of_a_condition() {
     assert_eq!((numbers(&range.0), numbers(&range.1)), (a[4..10].to_vec(), b[8..20].to_vec()));
     let plain = context.plain();
     assert!(!plain.0.is_autodiff() && !plain.1.is_autodiff() && numbers(&plain.0) == a);
-    assert_eq!(panics(|| context.select(&[6])), "row 6 of a condition of 6 rows");
-    assert_eq!(panics(|| context.rows(4..7)), "rows 4..7 of a condition of 6 rows");
+    assert_eq!(panics(|| context.select(&[6])), "expected a row of the condition in 0..6, found 6");
+    assert_eq!(
+        panics(|| context.rows(4..7)),
+        "expected rows of the condition within 0..6, found 4..7"
+    );
     let parts = context.parts();
     assert_eq!((parts[0].shape.clone(), parts[1].dtype), (vec![6, 2], DType::F64));
 }

@@ -127,7 +127,7 @@ fn a_stack_is_counted_before_it_is_built() {
     assert!(one <= MOST_PARAMETERS && 10 * one > MOST_PARAMETERS, "{one}");
     let n = MOST_PARAMETERS / one;
     let text = format!(
-        "[{n}]: the layers up to this one have more than 1099511627776 parameters, which no device holds"
+        "[{n}]: the layers up to this one: expected at most 1099511627776 parameters, found more"
     );
     assert_eq!(refusal(&vec![spline; n + 1], &vectors(elements)), text);
 }

@@ -363,7 +363,7 @@ fn a_progress_that_is_none_is_refused_by_name() {
         assert!(matches!(error, CheckpointError::Metadata { key: "progress", .. }), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
     };
-    refused(&|progress| progress["step"] = json!(u64::MAX), "18446744073709551615 updates");
+    refused(&|progress| progress["step"] = json!(u64::MAX), "found 18446744073709551615");
     refused(&|progress| progress["averaged"] = json!(UPDATES + 1), "`averaged`");
     refused(&|progress| progress["failures"] = json!(UPDATES + 1), "`failures`");
     refused(&|progress| progress["scale"] = json!({ "exponent": 3, "good": 0 }), "scales no loss");
@@ -379,7 +379,7 @@ fn a_progress_that_is_none_is_refused_by_name() {
         let mut progress: Value = serde_json::from_str(&run.metadata["progress"]).unwrap();
         progress["guard"][field] = value.clone();
         let error = run.with_metadata("progress", progress.to_string()).unwrap_err();
-        assert!(error.to_string().contains("in `guard`"), "{field} {value}: {error}");
+        assert!(error.to_string().contains("`guard`: expected"), "{field} {value}: {error}");
     }
 }
 

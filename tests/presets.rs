@@ -72,7 +72,10 @@ fn images_of_another_size_are_refused() {
             let error = model.check_images(other).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("FlowPlusPlus: takes examples of shape {:?}, found {other:?}", model.image)
+                format!(
+                    "FlowPlusPlus: expected examples of shape {:?}, found {other:?}",
+                    model.image
+                )
             );
         }
     }

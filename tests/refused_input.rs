@@ -117,11 +117,12 @@ fn events_that_no_memory_holds() {
     let plain = Device::flex();
     let text = draw(&|shape| StandardNormal::new().sample(shape, 1.0, &(), &plain, DType::F32));
     assert!(
-        text.starts_with("StandardNormal: shape [1, 18446744073709551615, 3] has more than"),
+        text.starts_with("StandardNormal: expected at most")
+            && text.ends_with("found shape [1, 18446744073709551615, 3]"),
         "{text}"
     );
     let text = draw(&|shape| Uniform::new().sample(shape, 1.0, &(), &plain, DType::F32));
-    assert!(text.starts_with("Uniform: shape"), "{text}");
+    assert!(text.starts_with("Uniform: expected at most"), "{text}");
 }
 
 /// Maps of shapes, whatever the layer.
@@ -268,12 +269,12 @@ fn optimizers_and_points_out_of_range() {
     for n in [1 << 40, usize::MAX] {
         assert_eq!(
             panics(|| TwoMoons::new(n, 0.1, 0)),
-            format!("TwoMoons: there is no memory for {n} points")
+            format!("TwoMoons: not enough memory for {n} points")
         );
     }
     assert_eq!(
         panics(|| TwoMoons::new(0, 0.1, 0).mean_log_prob()),
-        "TwoMoons: a mean over no points"
+        "TwoMoons: a mean requires at least one point"
     );
     let points = TwoMoons::new(100, 1e18, 0).points(&Device::flex());
     assert!(points.square().into_data().iter::<f32>().all(f32::is_finite));

@@ -288,7 +288,7 @@ fn evaluation_marks_rows() {
     assert_eq!(rows.good(), [0, 2, 4]);
     let failed = rows.failed();
     assert_eq!(failed[0], FailedRow { row: 1, fault: RowFault::Input { count: 2, total: 2 } });
-    assert_eq!(failed[0].to_string(), "row 1: input is not finite: 2 of 2 elements");
+    assert_eq!(failed[0].to_string(), "row 1: the input is not finite: 2 of 2 elements");
     assert!(failed[1].row == 3 && matches!(failed[1].fault, RowFault::Likelihood { .. }));
     for (row, c) in [(0, -0.5), (2, 0.25), (4, -1.0)] {
         let one = |x: f32| {

@@ -225,12 +225,12 @@ fn a_bijector_without_mistake_passes() {
 
 /// Mistake, the check that is there for it, and what the failure says.
 const TABLE: [(Mistake, Check, &str); 21] = [
-    (LogDetSign, Check::LogDet, "log_det of forward, against its Jacobian, at [0] is"),
-    (LogDetFactor, Check::LogDet, "log_det of forward, against its Jacobian, at [0] is"),
+    (LogDetSign, Check::LogDet, "log_det of forward, against its Jacobian, at [0]: expected"),
+    (LogDetFactor, Check::LogDet, "log_det of forward, against its Jacobian, at [0]: expected"),
     (
         LogDetCut,
         Check::Gradients,
-        "gradient of log_scale through log_det: the error of the first-order model shrinks",
+        "gradient of log_scale through log_det: expected the error of the first-order model",
     ),
     (InverseOff, Check::RoundTrip, "x -> z -> x at [0,"),
     (Unsaved, Check::Records, "z after loading at [0,"),
@@ -241,21 +241,21 @@ const TABLE: [(Mistake, Check, &str); 21] = [
     (
         ShapeLies,
         Check::Shapes,
-        "z of forward, against output_shape, has shape [1, 2], expected [1, 3]",
+        "z of forward, against output_shape, must have shape [1, 3], found [1, 2]",
     ),
     (
         ShapeTakesAll,
         Check::Shapes,
-        "what forward makes of shape [1, 1] has shape [1, 3], expected [1, 1]",
+        "output of forward at shape [1, 1] must have shape [1, 1], found [1, 3]",
     ),
-    (LogDetShape, Check::Shapes, "log_det of forward has shape [1], expected [3]"),
+    (LogDetShape, Check::Shapes, "log_det of forward must have shape [3], found [1]"),
     (Overflows, Check::Finite, "z at [0, 0] is NaN"),
     (Cancels, Check::Precision, "z in float32, against float64, at ["),
-    (OtherInEvaluation, Check::Evaluation, "z of valid() at [0, 0] is"),
-    (RandomInEvaluation, Check::Repeats, "z of valid(), a second time, at [0, 0] is"),
-    (StartOnGraph, Check::Start, "what initialize passes on still hangs on a graph"),
+    (OtherInEvaluation, Check::Evaluation, "z of valid() at [0, 0]: expected"),
+    (RandomInEvaluation, Check::Repeats, "z of valid(), a second time, at [0, 0]: expected"),
+    (StartOnGraph, Check::Start, "output of initialize is still attached to an autodiff graph"),
     (WalkHalves, Check::Walk, "gradient of the input by replay_back at ["),
-    (Half, Check::Shapes, "z is of type F64, expected F32"),
+    (Half, Check::Shapes, "z must have type F32, found F64"),
     (LayerLeftOut, Check::Layers, "z of visit_layers, against forward, at ["),
     (Panics, Check::Shapes, "panicked: not written yet"),
 ];

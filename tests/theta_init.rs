@@ -290,7 +290,10 @@ fn a_network_that_forgets_the_start_is_refused() {
     assert_eq!(coupling(Last::Zero), Err(equal.clone().at(".net")));
     assert_eq!(masked(Last::Zero), Err(equal.at(".net")));
     let text = coupling(Last::Zero).unwrap_err().to_string();
-    assert!(text.contains("components 0 and 1 of MixLogCdf start equal"), "{text}");
+    assert!(
+        text.contains("components 0 and 1 of MixLogCdf have equal initial parameters"),
+        "{text}"
+    );
     for last in [Last::Told, Last::Random] {
         assert_eq!((coupling(last), masked(last)), (Ok(()), Ok(())), "{last:?}");
     }
@@ -352,7 +355,9 @@ fn a_start_with_equal_components_is_refused() {
         CouplingConfig::new(mixture(), MlpConfig::new([4])).with_theta_init(Some(all)).build(&site);
     let text = error.map(|_| ()).unwrap_err().to_string();
     assert!(
-        text.starts_with("CouplingConfig: components 0 and 1 of MixLogCdf start equal"),
+        text.starts_with(
+            "CouplingConfig: components 0 and 1 of MixLogCdf have equal initial parameters"
+        ),
         "{text}"
     );
 }

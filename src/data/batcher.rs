@@ -39,13 +39,14 @@ pub struct ImageBatcher;
 
 impl Batcher<Image, Tensor<4, Int>> for ImageBatcher {
     fn batch(&self, items: Vec<Image>, device: &Device) -> Tensor<4, Int> {
-        let [channels, height, width] = items.first().expect("a batch of no images").shape;
+        let [channels, height, width] =
+            items.first().expect("a batch must have at least one image").shape;
         let mut pixels = Vec::with_capacity(items.len() * channels * height * width);
         for image in &items {
             assert_eq!(
                 image.shape,
                 [channels, height, width],
-                "images of one batch have one shape"
+                "the images of a batch must have one shape"
             );
             pixels.extend_from_slice(&image.pixels);
         }

@@ -22,14 +22,14 @@ pub enum DataError {
     },
     /// An image shape `[channels, height, width]` with a zero, or of too many bytes.
     #[error(
-        "an image of shape {found:?} (channels, height, width): each must be at least 1, and all fit in memory"
+        "expected an image whose channels, height and width are at least 1 and that fits in memory, found shape {found:?}"
     )]
     ImageShape {
         /// The shape.
         found: [usize; 3],
     },
     /// Bytes that are not a whole number of images.
-    #[error("{found} bytes are not a whole number of images of {expected} bytes")]
+    #[error("expected a whole number of images of {expected} bytes each, found {found} bytes")]
     PixelCount {
         /// The bytes of one image.
         expected: usize,
@@ -38,7 +38,7 @@ pub enum DataError {
     },
     /// Two sets to be joined whose images differ in shape.
     #[error(
-        "images of shape {found:?} cannot join a set of shape {expected:?} (channels, height, width)"
+        "expected images of shape {expected:?} (channels, height, width) to join the set, found {found:?}"
     )]
     ShapesDiffer {
         /// The shape of the set.
@@ -47,16 +47,18 @@ pub enum DataError {
         found: [usize; 3],
     },
     /// A number of levels into which the 256 levels of a byte cannot be divided evenly.
-    #[error("bytes cannot be reduced to {found} levels: a power of two from 2 to 256 is needed")]
+    #[error("the number of levels must be a power of two from 2 to 256, found {found}")]
     Levels {
         /// The number of levels.
         found: usize,
     },
     /// A batch size of zero.
-    #[error("a batch size of 0: a batch holds at least 1 item")]
+    #[error("the batch size must be at least 1, found 0")]
     BatchOfZero,
     /// More batches to read ahead than a loader allows.
-    #[error("{found} batches to read ahead: at most {most}, each of which is held in memory")]
+    #[error(
+        "the number of batches to read ahead must be at most {most}, found {found}: each is held in memory"
+    )]
     PrefetchTooLarge {
         /// Batches to read ahead.
         found: usize,
@@ -64,7 +66,7 @@ pub enum DataError {
         most: usize,
     },
     /// A batch that cannot be cut into equal parts, one for each device.
-    #[error("a batch of {batch_size} examples cannot be cut into {n_parts} equal parts")]
+    #[error("a batch of {batch_size} examples cannot be divided into {n_parts} equal parts")]
     UnequalParts {
         /// The batch size.
         batch_size: usize,
@@ -72,7 +74,9 @@ pub enum DataError {
         n_parts: usize,
     },
     /// No parts, or more parts than examples.
-    #[error("an epoch of {n_items} examples cannot be cut into {n_parts} parts")]
+    #[error(
+        "the number of parts must lie in [1, {n_items}], the number of examples of an epoch, found {n_parts}"
+    )]
     Parts {
         /// The number of examples.
         n_items: usize,
@@ -80,7 +84,9 @@ pub enum DataError {
         n_parts: usize,
     },
     /// An epoch whose step numbers do not fit `usize`.
-    #[error("epoch {epoch} is past the last one whose steps have numbers, {largest}")]
+    #[error(
+        "the epoch must be at most {largest}, found {epoch}: the step numbers of later ones do not fit `usize`"
+    )]
     EpochTooLarge {
         /// The epoch, from 0.
         epoch: usize,
@@ -89,7 +95,7 @@ pub enum DataError {
     },
     /// A batch larger than the set.
     #[error(
-        "a batch of {batch_size} out of {n_items} items: an epoch would hold no complete batch"
+        "the batch size must be at most {n_items}, the number of items, found {batch_size}: an epoch would have no complete batch"
     )]
     BatchTooLarge {
         /// The batch size.
@@ -98,7 +104,7 @@ pub enum DataError {
         n_items: usize,
     },
     /// Labels whose number differs from that of the images.
-    #[error("{found} labels for {expected} images")]
+    #[error("expected {expected} labels, one for each image, found {found}")]
     LabelCount {
         /// The number of images.
         expected: usize,
@@ -106,7 +112,7 @@ pub enum DataError {
         found: usize,
     },
     /// A label without a class.
-    #[error("label {found} of item {item} (from 0): there are {n_classes} classes, from 0")]
+    #[error("item {item} (counted from 0): expected a label in 0..{n_classes}, found {found}")]
     NoSuchClass {
         /// The number of the item, from 0.
         item: usize,
@@ -116,7 +122,9 @@ pub enum DataError {
         found: u16,
     },
     /// Two sets to be joined whose classes differ.
-    #[error("images of the classes {found:?} cannot join a set of the classes {expected:?}")]
+    #[error(
+        "expected images of the classes {expected:?} to join the set, found the classes {found:?}"
+    )]
     ClassesDiffer {
         /// The classes of the set, empty if it has no labels.
         expected: Vec<String>,
@@ -124,7 +132,7 @@ pub enum DataError {
         found: Vec<String>,
     },
     /// A shift that could move the whole image out of its frame, or that is NaN.
-    #[error("a shift by up to {found} of the image's side: expected at least 0 and less than 1")]
+    #[error("the shift must lie in [0, 1) of the image's side, found {found}")]
     ShiftFraction {
         /// The fraction.
         found: f64,
@@ -146,13 +154,13 @@ pub enum DataError {
         r#source: ItemError,
     },
     /// The system cannot start a thread to read ahead.
-    #[error("no thread to read ahead with: {source}")]
+    #[error("cannot start a thread to read ahead: {source}")]
     NoThread {
         /// The reason.
         r#source: io::Error,
     },
     /// A panic in the thread that reads ahead: a bug of the data set.
-    #[error("reading ahead panicked: {reason}")]
+    #[error("the thread that reads ahead panicked: {reason}")]
     Panicked {
         /// The panic's message.
         reason: String,
@@ -161,7 +169,7 @@ pub enum DataError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// A folder that holds none of the known layouts.
-    #[error("{}: no data set. Looked for {}; {left_out}", path.display(), looked_for.join("; "))]
+    #[error("{}: no data set found. Expected {}; {left_out}", path.display(), looked_for.join("; "))]
     Unrecognized {
         /// The folder.
         path: PathBuf,
@@ -171,7 +179,7 @@ pub enum DataError {
         left_out: Report,
     },
     /// A required file that is missing.
-    #[error("{}: no file {expected}", path.display())]
+    #[error("{}: expected a file {expected}, found none", path.display())]
     MissingFile {
         /// The folder.
         path: PathBuf,
@@ -189,7 +197,7 @@ pub enum DataError {
         reason: String,
     },
     /// A file that ends inside its header.
-    #[error("{}: truncated, the header has {found} of {expected} bytes", path.display())]
+    #[error("{}: truncated: expected a header of {expected} bytes, found {found}", path.display())]
     TruncatedHeader {
         /// The file.
         path: PathBuf,
@@ -199,7 +207,7 @@ pub enum DataError {
         found: usize,
     },
     /// A file that does not begin like an idx file of its kind.
-    #[error("{}: not an idx file of {what}, magic number {found:#010x} where {expected:#010x} was expected", path.display())]
+    #[error("{}: expected an idx file of {what}, with magic number {expected:#010x}, found {found:#010x}", path.display())]
     IdxMagic {
         /// The file.
         path: PathBuf,
@@ -211,13 +219,13 @@ pub enum DataError {
         found: u32,
     },
     /// A file whose header counts no records.
-    #[error("{}: holds no records", path.display())]
+    #[error("{}: expected at least one record, found none", path.display())]
     NoRecords {
         /// The file.
         path: PathBuf,
     },
     /// A file that continues after the records that its header counts.
-    #[error("{} goes on after the {expected} bytes of the {records} records of its header", path.display())]
+    #[error("{}: expected {expected} bytes for the {records} records that the header counts, found more", path.display())]
     TrailingBytes {
         /// The file, unpacked if it was packed.
         path: PathBuf,
@@ -227,7 +235,7 @@ pub enum DataError {
         expected: u64,
     },
     /// A file whose header requires more memory than any data set in its format needs.
-    #[error("{}: the {records} records of the header have {bytes} bytes, at most {max} are read", path.display())]
+    #[error("{}: expected at most {max} bytes, found {bytes} for the {records} records that the header counts", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -239,7 +247,7 @@ pub enum DataError {
         max: u64,
     },
     /// A file of labels that does not match its file of images.
-    #[error("{}: {found} labels, expected {expected}, one for each image", path.display())]
+    #[error("{}: expected {expected} labels, one for each image, found {found}", path.display())]
     CountsDiffer {
         /// The file of labels.
         path: PathBuf,
@@ -249,7 +257,7 @@ pub enum DataError {
         found: usize,
     },
     /// An empty CIFAR-10 file.
-    #[error("{}: empty file, expected CIFAR-10 records of {expected} bytes", path.display())]
+    #[error("{}: expected CIFAR-10 records of {expected} bytes, found an empty file", path.display())]
     EmptyFile {
         /// The file.
         path: PathBuf,
@@ -257,7 +265,7 @@ pub enum DataError {
         expected: usize,
     },
     /// A file that ends inside a record, or before the last record that its header counts.
-    #[error("{}: truncated, record {record} (from 0) has {found} of {expected} bytes", path.display())]
+    #[error("{}: truncated: expected {expected} bytes in record {record} (counted from 0), found {found}", path.display())]
     TruncatedRecord {
         /// The file.
         path: PathBuf,
@@ -269,7 +277,7 @@ pub enum DataError {
         found: usize,
     },
     /// A label that the format does not have, so the file has another content.
-    #[error("{}: record {record} (from 0) has label {found}, expected {min} to {max}", path.display())]
+    #[error("{}: record {record} (counted from 0): expected a label from {min} to {max}, found {found}", path.display())]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
@@ -283,19 +291,19 @@ pub enum DataError {
         found: u8,
     },
     /// A CIFAR-10 folder without any `data_batch_*.bin`.
-    #[error("{}: no training images, expected at least one data_batch_*.bin", path.display())]
+    #[error("{}: expected at least one file data_batch_*.bin of training images, found none", path.display())]
     NoTrainBatches {
         /// The folder.
         path: PathBuf,
     },
     /// A CIFAR-10 folder without its test file.
-    #[error("{}: no test images, expected this file", path.display())]
+    #[error("{}: expected this file of test images, found none", path.display())]
     NoTestBatch {
         /// Where the file should be.
         path: PathBuf,
     },
     /// A folder without image files.
-    #[error("{}: no image, expected files ending in {expected}; {left_out}", path.display())]
+    #[error("{}: expected images, files ending in {expected}, found none; {left_out}", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
@@ -305,13 +313,13 @@ pub enum DataError {
         left_out: Report,
     },
     /// An image whose folder does not name its class.
-    #[error("{}: not in a folder named after its class", path.display())]
+    #[error("{}: expected the image in a folder named after its class", path.display())]
     NoClassFolder {
         /// The file.
         path: PathBuf,
     },
     /// More folders than there are labels.
-    #[error("{}: {found} classes, expected at most 65536", path.display())]
+    #[error("{}: expected at most 65536 classes, found {found}", path.display())]
     TooManyClasses {
         /// The folder.
         path: PathBuf,
@@ -329,7 +337,7 @@ pub enum DataError {
         missing: &'static str,
     },
     /// A folder with too few images to hold out a test set.
-    #[error("{}: {found} image, expected at least 2 to hold one out for testing", path.display())]
+    #[error("{}: expected at least 2 images, one of them to hold out for testing, found {found}", path.display())]
     NothingToHoldOut {
         /// The folder.
         path: PathBuf,
@@ -337,7 +345,7 @@ pub enum DataError {
         found: usize,
     },
     /// An image of the wrong size.
-    #[error("{}: {} high and {} wide, expected {} high and {} wide", path.display(), found[0], found[1], expected[0], expected[1])]
+    #[error("{}: expected an image {} high and {} wide, found {} high and {} wide", path.display(), expected[0], expected[1], found[0], found[1])]
     ImageSize {
         /// The file.
         path: PathBuf,
@@ -347,7 +355,7 @@ pub enum DataError {
         found: [usize; 2],
     },
     /// An image whose channels are not 8-bit red, green and blue.
-    #[error("{}: colour type {found}, expected {expected}; convert it first", path.display())]
+    #[error("{}: expected colour type {expected}, found {found}; convert the image first", path.display())]
     ColorType {
         /// The file.
         path: PathBuf,
@@ -373,7 +381,7 @@ pub enum DataError {
         reason: String,
     },
     /// A download that left fewer images on disk than it should have.
-    #[error("{}: {found:?} images (train, test), expected {expected:?}; delete the folder and download again", path.display())]
+    #[error("{}: expected {expected:?} images (training, test), found {found:?}; delete the folder and download again", path.display())]
     DownloadIncomplete {
         /// The folder.
         path: PathBuf,

@@ -97,7 +97,11 @@ impl Images {
     ///
     /// If `i >= len()`.
     pub fn image(&self, i: usize) -> &[u8] {
-        assert!(i < self.len(), "image {i} of a set of {}", self.len());
+        assert!(
+            i < self.len(),
+            "expected an index below {}, the number of images, found {i}",
+            self.len()
+        );
         let n_dims = self.n_dims();
         &self.pixels[i * n_dims..(i + 1) * n_dims]
     }
@@ -208,7 +212,7 @@ impl Images {
     ///
     /// If `indices` is empty, or an index is out of range.
     pub fn batch(&self, indices: &[usize], device: &Device) -> Tensor<4, Int> {
-        assert!(!indices.is_empty(), "a batch of no images");
+        assert!(!indices.is_empty(), "a batch must have at least one image");
         let [channels, height, width] = self.shape;
         let shape = [indices.len(), channels, height, width];
         Tensor::from_data(TensorData::new(self.gather(indices), shape), device)
@@ -296,13 +300,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "image 5 of a set of 5")]
+    #[should_panic(expected = "expected an index below 5, the number of images, found 5")]
     fn an_index_past_the_end_is_named() {
         counting(5).batch(&[5], &Device::default());
     }
 
     #[test]
-    #[should_panic(expected = "a batch of no images")]
+    #[should_panic(expected = "a batch must have at least one image")]
     fn an_empty_batch_is_named() {
         counting(5).batch(&[], &Device::default());
     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ItemError {
     /// More or fewer items.
-    #[error("{expected} items were asked for, the data set gave {found}")]
+    #[error("expected {expected} items from the data set, found {found}")]
     Count {
         /// Number of items that were requested.
         expected: usize,
@@ -16,7 +16,7 @@ pub enum ItemError {
     },
     /// An image whose shape differs from that of the first image of the loader.
     #[error(
-        "item {item} is an image of shape {found:?}, others are of {expected:?} (channels, height, width)"
+        "item {item}: expected an image of shape {expected:?} (channels, height, width), found {found:?}"
     )]
     Shape {
         /// Its number in the data set, from 0.
@@ -28,7 +28,7 @@ pub enum ItemError {
     },
     /// An image whose number of bytes does not match its shape.
     #[error(
-        "item {item} has {found} bytes, which are no image of shape {shape:?} (channels, height, width)"
+        "item {item}: expected the bytes of an image of shape {shape:?} (channels, height, width), found {found} bytes"
     )]
     Pixels {
         /// Its number in the data set, from 0.

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum LayoutError {
     /// Something other than a folder where a folder was expected.
-    #[error("{}: not a folder; unpack an archive, and pass the folder of a file", path.display())]
+    #[error("{}: expected a folder, found something else; unpack an archive, and pass the folder of a file", path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum LayoutError {
 
     /// Two class folders whose names are the same as text. A byte that is not UTF-8 is written
     /// `\xE9` in the name of a class.
-    #[error("{}: two folders are both class {name:?}; rename one", path.display())]
+    #[error("{}: two folders have the same class name, {name:?}; rename one", path.display())]
     SameClassName {
         /// The folder that is read.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum LayoutError {
     },
 
     /// Several data sets in MNIST's format in one folder.
-    #[error("{}: several data sets, {}; choose one by `mnist::read_set`", path.display(), found.join(", "))]
+    #[error("{}: expected one data set, found {}; choose one with `mnist::read_set`", path.display(), found.join(", "))]
     SeveralSets {
         /// The folder.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum LayoutError {
     },
 
     /// A PNG file with several frames, of which an image set could hold only one.
-    #[error("{}: an animated PNG; convert the frames that you want to separate images", path.display())]
+    #[error("{}: expected a still image, found an animated PNG; convert the frames that you want to separate images", path.display())]
     Animated {
         /// The file.
         path: PathBuf,

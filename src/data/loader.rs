@@ -293,7 +293,10 @@ impl<O: Send + 'static> DataLoader<O> for Loader<O> {
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
         let n_items = self.reader.dataset.len();
         let end = if end == self.num_items() { n_items } else { end };
-        assert!(end <= n_items, "the slice {start}..{end} of a loader of {n_items} items");
+        assert!(
+            end <= n_items,
+            "a slice of a loader: expected a range within 0..{n_items}, found {start}..{end}"
+        );
         let mut slice = self.with_device(&self.device);
         let LoaderConfig { pass, batch_size, seed, .. } = *self.reader.config;
         slice.reader.plan = match Plan::new(pass, end.saturating_sub(start), batch_size, seed) {

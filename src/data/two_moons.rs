@@ -38,9 +38,9 @@ impl TwoMoons {
     /// `n` points: the even ones of moon 0, the odd ones of moon 1. The same for the same seed.
     ///
     /// # Panics
-    /// If `noise` is not in [0.02, 1e18], or if there is no memory for `n` points. The lower bound
-    /// exists because the integral of the density is taken at a thousand points of an arc of length
-    /// π; the upper bound keeps the squares of the points finite in float32.
+    /// If `noise` is not in [0.02, 1e18], or if there is not enough memory for `n` points. The
+    /// lower bound exists because the integral of the density is taken at a thousand points of an
+    /// arc of length π; the upper bound keeps the squares of the points finite in float32.
     pub fn new(n: usize, noise: f64, seed: u64) -> Self {
         assert!(
             (0.02..=1e18).contains(&noise),
@@ -61,7 +61,7 @@ impl TwoMoons {
         let mut points = Vec::new();
         assert!(
             fits && points.try_reserve_exact(n).is_ok(),
-            "TwoMoons: there is no memory for {n} points"
+            "TwoMoons: not enough memory for {n} points"
         );
         points.extend((0..n).map(point));
         Self { points, noise }
@@ -104,7 +104,7 @@ impl TwoMoons {
     /// # Panics
     /// If there is no point.
     pub fn mean_log_prob(&self) -> f64 {
-        assert!(!self.is_empty(), "TwoMoons: a mean over no points");
+        assert!(!self.is_empty(), "TwoMoons: a mean requires at least one point");
         let log_prob =
             |&point: &[f64; 2]| (0.5 * (self.density(point, 0) + self.density(point, 1))).ln();
         self.points.iter().map(log_prob).sum::<f64>() / self.len() as f64
@@ -115,7 +115,7 @@ impl TwoMoons {
     /// # Panics
     /// If there is no point.
     pub fn mean_log_prob_given_moon(&self) -> f64 {
-        assert!(!self.is_empty(), "TwoMoons: a mean over no points");
+        assert!(!self.is_empty(), "TwoMoons: a mean requires at least one point");
         let log_prob = |(index, &point): (usize, &[f64; 2])| self.density(point, index % 2).ln();
         self.points.iter().enumerate().map(log_prob).sum::<f64>() / self.len() as f64
     }

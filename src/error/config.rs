@@ -32,7 +32,7 @@ pub enum ConfigError {
     },
     /// More parameters than [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
     #[error(
-        "{config}: more than {most} parameters, which no device holds; the largest size is `{field}` = {found}"
+        "{config}: expected at most {most} parameters, found more; the largest size is `{field}` = {found}"
     )]
     TooManyParameters {
         /// Type of the configuration.
@@ -46,7 +46,7 @@ pub enum ConfigError {
     },
     /// The members of a stack together have more parameters than
     /// [`MOST_PARAMETERS`](crate::tensor::limit::MOST_PARAMETERS).
-    #[error("the layers up to this one have more than {most} parameters, which no device holds")]
+    #[error("the layers up to this one: expected at most {most} parameters, found more")]
     StackTooLarge {
         /// Largest legal number of parameters.
         most: usize,
@@ -104,7 +104,7 @@ pub enum ConfigError {
         needs: &'static str,
     },
     /// A list of indices does not contain each of `0..n` once.
-    #[error("{config}: `{field}` must name each of 0..{n} once, found {found:?}")]
+    #[error("{config}: `{field}` must contain each index of 0..{n} exactly once, found {found:?}")]
     NotPermutation {
         /// Type of the configuration.
         config: &'static str,
@@ -142,9 +142,9 @@ pub enum ConfigError {
     },
     /// More levels of discrete data than a type can represent with noise.
     #[error(
-        "{config}: `n_levels` = {found} are too many for {dtype:?}, which carries {most}: a level must contain 256 \
-         numbers of the type, or a flow can tell them apart and its bound is no bound; use a float64 flow and \
-         `with_dtype(DType::F64)`, or drop bits"
+        "{config}: `n_levels` must be at most {most} in {dtype:?}, found {found}: with fewer than 256 values of the \
+         type in each level, a flow could assign density to single values, and the result would not be a bound; use a \
+         float64 flow and `with_dtype(DType::F64)`, or fewer bits"
     )]
     Levels {
         /// Type of the configuration.
@@ -157,7 +157,7 @@ pub enum ConfigError {
         most: usize,
     },
     /// The number of outputs of a network does not fit the law.
-    #[error("{network}: gives {found} parameters for each number, the law takes {expected}")]
+    #[error("{network}: expected {expected} parameters of the law for each element, found {found}")]
     Parameters {
         /// Type of the network.
         network: &'static str,
@@ -168,9 +168,9 @@ pub enum ConfigError {
     },
     /// Initial parameters for which components of a law are equal.
     #[error(
-        "{network}: components {first} and {second} of {law} start equal; their gradients would be equal too, so they \
-         would never separate; leave `theta_init` out for the law's own start, and let the last layer of a network of \
-         your own start at `NetSite::theta_init`"
+        "{network}: components {first} and {second} of {law} have equal initial parameters; their gradients would be \
+         equal too, so the components would never separate; leave `theta_init` out to use the law's initial values, \
+         and initialise the last layer of a network of your own to `NetSite::theta_init`"
     )]
     EqualComponents {
         /// Type of the network, or of the configuration that sets the initial parameters.
@@ -185,8 +185,9 @@ pub enum ConfigError {
     /// An autoregressive layer of one element, with an affine law and no condition: its scale and
     /// shift are constants.
     #[error(
-        "{config}: one number, an affine law and no condition: a normal distribution for all parameters; take a law \
-         that bends (`RationalQuadraticSpline`, `MixLogCdf` with components), or give a condition"
+        "{config}: with one element, an affine law and no condition, every choice of parameters gives a normal \
+         distribution; use a nonlinear law (`RationalQuadraticSpline`, `MixLogCdf` with at least 2 components), or \
+         give a condition"
     )]
     OnlyNormal {
         /// Type of the configuration or network.

@@ -30,7 +30,7 @@ pub enum FlowError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The input contains NaN or an infinity.
-    #[error("input is not finite: {count} of {total} elements, the first in example {example}")]
+    #[error("the input is not finite: {count} of {total} elements, the first in example {example}")]
     NonFiniteInput {
         /// Number of elements that are not finite.
         count: usize,
@@ -44,7 +44,7 @@ pub enum FlowError {
     NonFiniteCondition(#[from] NonFiniteCondition),
     /// A layer cannot be initialised from a batch, or its output for that batch is not finite after
     /// initialisation.
-    #[error("`{path}` ({layer}) cannot start from this batch: {problem}")]
+    #[error("`{path}` ({layer}) cannot be initialised from this batch: {problem}")]
     Init {
         /// Path from the root of the model, as in the names of its parameters:
         /// `bijector.1.0.steps.3.2`.
@@ -55,7 +55,7 @@ pub enum FlowError {
         problem: InitProblem,
     },
     /// A log-likelihood is NaN or an infinity.
-    #[error("log-likelihood of example {example} is {value}")]
+    #[error("the log-likelihood of example {example} is {value}")]
     NonFiniteLikelihood {
         /// First example of the batch whose likelihood is not finite.
         example: usize,
@@ -76,7 +76,7 @@ pub enum FlowError {
         rows: Vec<usize>,
     },
     /// The type of a tensor differs from that of the model.
-    #[error("{what}: expected numbers of type {expected:?}, found {found:?}")]
+    #[error("{what}: expected elements of type {expected:?}, found {found:?}")]
     Type {
         /// The tensor: data, condition, noise or latents.
         what: &'static str,
@@ -86,7 +86,7 @@ pub enum FlowError {
         found: DType,
     },
     /// A tensor is on another device than the model.
-    #[error("{what}: expected on device {expected}, found on device {found}")]
+    #[error("{what}: expected a tensor on device {expected}, found one on device {found}")]
     OtherDevice {
         /// The tensor: data, condition, noise or latents.
         what: &'static str,
@@ -96,7 +96,7 @@ pub enum FlowError {
         found: String,
     },
     /// A level lies outside the range of the quantization.
-    #[error("example {example} holds level {found}; quantization to {levels} levels takes 0..={}", levels - 1)]
+    #[error("example {example}: expected levels in 0..={}, found {found}", levels - 1)]
     Level {
         /// First example that contains such a level.
         example: usize,
@@ -122,7 +122,7 @@ pub enum FlowError {
         found: f64,
     },
     /// A number of samples is 0 but must be at least 1.
-    #[error("`{what}` must be at least 1")]
+    #[error("`{what}` must be at least 1, found 0")]
     NoSamples {
         /// The argument.
         what: &'static str,

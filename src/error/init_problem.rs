@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum InitProblem {
     /// Too few values: a variance needs at least two.
-    #[error("a variance needs at least 2 values for each {what}, the batch holds {found}")]
+    #[error("a variance requires at least 2 values for each {what}, the batch has {found}")]
     TooFew {
         /// What has the variance: `"channel"`, or `"element"` of an example.
         what: &'static str,
@@ -13,7 +13,9 @@ pub enum InitProblem {
         found: usize,
     },
     /// A channel is constant, and the norm is configured to refuse constant channels.
-    #[error("{what} {index} is constant in the batch: {value}, with a deviation of {deviation}")]
+    #[error(
+        "{what} {index} is constant in the batch, with mean {value} and standard deviation {deviation}"
+    )]
     Constant {
         /// `"channel"`, or `"element"` of an example.
         what: &'static str,
@@ -25,7 +27,7 @@ pub enum InitProblem {
         deviation: f64,
     },
     /// The input of a norm has no finite mean or variance.
-    #[error("{what} {index} has no variance: its mean is {mean}")]
+    #[error("{what} {index} has no finite variance: its mean is {mean}")]
     NoMoments {
         /// `"channel"`, or `"element"` of an example.
         what: &'static str,
@@ -35,7 +37,7 @@ pub enum InitProblem {
         mean: f64,
     },
     /// A parameter was initialised to NaN or an infinity.
-    #[error("`{parameter}` started with {value} at index {index}")]
+    #[error("`{parameter}` was initialised to {value} at index {index}")]
     Parameter {
         /// Path of the parameter within the layer.
         parameter: String,

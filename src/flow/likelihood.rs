@@ -114,11 +114,8 @@ impl<P: Provenance> LogLikelihood<P> {
     /// If the other examples have a different size or provenance (a different number of importance
     /// samples).
     pub fn extend(&mut self, other: Self) {
-        assert_eq!(self.dims, other.dims, "examples of one evaluation have one size");
-        assert_eq!(
-            self.provenance, other.provenance,
-            "examples of one evaluation have one provenance"
-        );
+        assert_eq!(self.dims, other.dims, "expected examples with the same number of elements");
+        assert_eq!(self.provenance, other.provenance, "expected examples with the same provenance");
         self.nats.extend(other.nats);
     }
 

@@ -8,7 +8,7 @@ use crate::flow::likelihood::{LogLikelihood, Provenance};
 #[non_exhaustive]
 pub enum RowFault {
     /// The input contains NaN or an infinity.
-    #[error("input is not finite: {count} of {total} elements")]
+    #[error("the input is not finite: {count} of {total} elements")]
     Input {
         /// Number of such elements of the row.
         count: usize,
@@ -16,7 +16,7 @@ pub enum RowFault {
         total: usize,
     },
     /// The log-likelihood is NaN or an infinity.
-    #[error("log-likelihood is {value}")]
+    #[error("the log-likelihood is {value}")]
     Likelihood {
         /// The value.
         value: f64,

@@ -97,7 +97,7 @@ fn check_reach(length: usize, shape: [usize; 2], strides: [usize; 2]) {
     let last = reach(0).zip(reach(1)).and_then(|(rows, columns)| rows.checked_add(columns));
     assert!(
         last.is_some_and(|last| last < length),
-        "a matrix of shape {shape:?}, strides {strides:?} does not fit {length} numbers"
+        "a matrix of shape {shape:?}, strides {strides:?} does not fit {length} elements"
     );
 }
 

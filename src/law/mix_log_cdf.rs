@@ -122,7 +122,7 @@ impl MixLogCdf {
         let (found, expected) = (theta.dims()[1], self.n_params());
         assert_eq!(
             found, expected,
-            "MixLogCdf: {expected} parameters for each number, not {found}"
+            "MixLogCdf: expected {expected} parameters for each element, found {found}"
         );
         let Some(max) = self.max_log_scale else { return theta };
         let k = self.n_components;

@@ -29,7 +29,7 @@ pub enum CapacityError {
     },
     /// A tensor for which the machine has no memory.
     #[error(
-        "there is no memory for {found} examples of {dims} numbers in {dtype:?}; take fewer at a time"
+        "not enough memory for {found} examples of {dims} elements in {dtype:?}; use fewer at a time"
     )]
     NoMemory {
         /// Number of examples.

@@ -98,7 +98,7 @@ pub(crate) fn host_generator(device: &Device) -> ChaCha8Rng {
     match random::key(device) {
         Ok(key) => generator([key, 0, 0, PARAMETERS]),
         Err(reason) => {
-            panic!("the device returned no random numbers for the start of a parameter: {reason}")
+            panic!("the device returned no random numbers to initialise a parameter: {reason}")
         }
     }
 }
@@ -134,7 +134,11 @@ pub(crate) fn drawn<const D: usize, I: Iterator<Item = f64>>(
 /// If the shapes differ.
 pub fn set<const D: usize>(parameter: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
     parameter.map(|old| {
-        assert_eq!(old.dims(), value.dims(), "a parameter keeps its shape");
+        assert_eq!(
+            old.dims(),
+            value.dims(),
+            "parameter: expected a value of the parameter's shape"
+        );
         let device = old.device();
         let value = value.inner().to_device(&device.clone().inner()).cast(old.dtype());
         if old.is_autodiff() {

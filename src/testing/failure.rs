@@ -53,7 +53,7 @@ pub struct Failure {
 #[non_exhaustive]
 pub enum Fault {
     /// Two values that should agree do not.
-    #[error("{what} at {index:?} is {found:e}, expected {expected:e}: off by {:.1e}, allowed {allowed:.1e}", (found - expected).abs())]
+    #[error("{what} at {index:?}: expected {expected:e}, found {found:e}; they differ by {:.1e}, allowed {allowed:.1e}", (found - expected).abs())]
     Differs {
         /// What was compared.
         what: String,
@@ -77,7 +77,7 @@ pub enum Fault {
         found: f64,
     },
     /// A tensor of a shape that differs from the announced one.
-    #[error("{what} has shape {found:?}, expected {expected:?}")]
+    #[error("{what} must have shape {expected:?}, found {found:?}")]
     Shape {
         /// Which tensor.
         what: String,
@@ -87,7 +87,7 @@ pub enum Fault {
         expected: Vec<usize>,
     },
     /// A shape for which the bijector is made, but which it refuses.
-    #[error("{what} refuses the shape that the bijector is made for: {error}")]
+    #[error("{what} returns an error for the shape that the bijector is built for: {error}")]
     Refused {
         /// `output_shape` or `input_shape`.
         what: &'static str,
@@ -95,7 +95,7 @@ pub enum Fault {
         error: ShapeError,
     },
     /// A shape that `output_shape` or `input_shape` refuses but the map accepts.
-    #[error("{what} takes shape {shape:?}, which is announced to be an error")]
+    #[error("{what} accepts shape {shape:?}, for which the shape map returns an error")]
     Taken {
         /// `forward` or `inverse`.
         what: &'static str,
@@ -103,7 +103,7 @@ pub enum Fault {
         shape: Vec<usize>,
     },
     /// A shape that `output_shape` or `input_shape` accepts but at which the map panics.
-    #[error("{what} is announced to take shape {shape:?}, and panics: {message}")]
+    #[error("{what} panics at shape {shape:?}, which the shape map accepts: {message}")]
     Misannounced {
         /// `forward` or `inverse`.
         what: &'static str,
@@ -113,7 +113,7 @@ pub enum Fault {
         message: String,
     },
     /// Elements of a type that differs from the input's.
-    #[error("{what} is of type {found:?}, expected {expected:?}")]
+    #[error("{what} must have type {expected:?}, found {found:?}")]
     Type {
         /// Which tensor.
         what: String,
@@ -125,7 +125,7 @@ pub enum Fault {
     /// The error of the first-order model does not shrink as the square of the step: the gradient
     /// is wrong.
     #[error(
-        "gradient of {of} through {through}: the error of the first-order model shrinks with slopes {slopes:.2?}, not 2"
+        "gradient of {of} through {through}: expected the error of the first-order model to shrink with slope 2, found {slopes:.2?}"
     )]
     Slope {
         /// Input, context or path of a parameter.
@@ -136,7 +136,7 @@ pub enum Fault {
         slopes: Vec<f64>,
     },
     /// A parameter that requires no gradient.
-    #[error("parameter {parameter} is not trained; name it in `frozen` if this is meant")]
+    #[error("parameter {parameter} is not trained; name it in `frozen` if this is intended")]
     NotTrained {
         /// Its path.
         parameter: String,
@@ -150,7 +150,7 @@ pub enum Fault {
         gradient: String,
     },
     /// A gradient that one of two computations returns and the other does not.
-    #[error("the gradient of {of} is there {there} and not {missing}")]
+    #[error("the gradient of {of} is computed {there}, but not {missing}")]
     OneSided {
         /// Input, context or path of a parameter.
         of: String,
@@ -172,10 +172,12 @@ pub enum Fault {
         what: &'static str,
     },
     /// A value that should be detached from the graph.
-    #[error("{0} still hangs on a graph")]
+    #[error("{0} is still attached to an autodiff graph")]
     OnGraph(&'static str),
     /// Layers whose paths and parameters differ from those of the whole.
-    #[error("the visited layers hold the parameters {found:?}, the bijector {expected:?}")]
+    #[error(
+        "expected the visited layers to have the parameters of the bijector, {expected:?}, found {found:?}"
+    )]
     Layers {
         /// Names of the layers' parameters.
         found: Vec<String>,

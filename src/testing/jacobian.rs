@@ -13,7 +13,7 @@ pub(super) fn jacobian<const D: usize>(
     f: impl Fn(Tensor<D>) -> Tensor<D>,
     x: &Tensor<D>,
 ) -> DMatrix<f64> {
-    assert_eq!(x.dims()[0], 1, "one example");
+    assert_eq!(x.dims()[0], 1, "a Jacobian is computed for one example at a time");
     let n: usize = x.dims().iter().product();
     let rows: Vec<f64> = (0..n)
         .flat_map(|row| {

@@ -49,10 +49,10 @@ fn moved<const D: usize, C: Condition>(
             return Err(Fault::Changed { how, what: "names, ids or values of parameters" });
         }
         if trained(moved) != *leaves {
-            return Err(Fault::Changed { how, what: "what is trained" });
+            return Err(Fault::Changed { how, what: "which parameters are trained" });
         }
         if moved.num_params() != bijector.num_params() {
-            return Err(Fault::Changed { how, what: "the count of parameters" });
+            return Err(Fault::Changed { how, what: "the number of parameters" });
         }
     }
     Ok(0.0)

@@ -47,7 +47,7 @@ pub fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
 /// # Panics
 /// If the lengths differ.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len(), "lists of one length are multiplied");
+    assert_eq!(a.len(), b.len(), "a product of lists requires equal lengths");
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
@@ -63,7 +63,7 @@ pub fn largest(values: &[f64]) -> f64 {
 /// # Panics
 /// If the lengths differ.
 pub fn distance(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len(), "lists of one length are compared");
+    assert_eq!(a.len(), b.len(), "a comparison of lists requires equal lengths");
     largest(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
 }
 

@@ -79,11 +79,15 @@ fn again<const D: usize, C: Condition>(
     let _guard = device_rng();
     let first = walked(&bijector, &x, &context, &a, seed + 4);
     let second = walked(&bijector, &x, &context, &a, seed + 4);
-    second.z.near("z of a second walk", &first.z, |_| 0.0)?;
-    second.grad_x.near("gradient of the input by a second walk", &first.grad_x, |_| 0.0)?;
+    second.z.near("z of a second memory-saving pass", &first.z, |_| 0.0)?;
+    second.grad_x.near(
+        "gradient of the input by a second memory-saving pass",
+        &first.grad_x,
+        |_| 0.0,
+    )?;
     if second.parameters != first.parameters {
         return Err(Fault::Changed {
-            how: "a second walk with the seed of the first",
+            how: "a second memory-saving pass with the seed of the first",
             what: "gradients of parameters",
         });
     }
@@ -107,8 +111,7 @@ fn again<const D: usize, C: Condition>(
             });
             walked(&moved, &x, &context, &a, seed + 4).loss
         });
-        let what =
-            format!("slope of the loss along {} by a walk, against differences,", parameter.path);
+        let what = format!("slope of the loss along {}, against differences,", parameter.path);
         let gradient = first.parameters[block].clone().unwrap_or_else(|| vec![0.0; n]);
         let slope = Numbers::list(vec![dot(&gradient, &direction)]);
         let difference = Numbers::list(vec![(plus - minus) / (2.0 * STEP)]);

@@ -67,7 +67,7 @@ fn announced<const D: usize, C: Condition>(
     let input = bijector
         .input_shape(z.dims())
         .map_err(|error| Fault::Refused { what: "input_shape", error })?;
-    same("what input_shape announces for z", input, x.dims())?;
+    same("input_shape of z", input, x.dims())?;
     let (back, inverse_log_det) = bijector.inverse_with_log_det(z.clone(), &context);
     same("x of inverse", bijector.inverse(z.clone(), &context).dims(), x.dims())?;
     same("x of inverse_with_log_det", back.dims(), x.dims())?;
@@ -124,7 +124,7 @@ fn tried<const D: usize>(
             Err(Fault::Misannounced { what, shape: shape.to_vec(), message })
         }
         (Some(expected), Ok((found, log_det))) => {
-            same(&format!("what {what} makes of shape {shape:?}"), found.dims(), expected)?;
+            same(&format!("output of {what} at shape {shape:?}"), found.dims(), expected)?;
             if let Some(log_det) = log_det {
                 same(&format!("log_det of {what} at shape {shape:?}"), log_det.dims(), [shape[0]])?;
             }

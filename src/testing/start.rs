@@ -38,23 +38,26 @@ fn started<const D: usize, C: Condition>(
         (of.draw(draw, seed + 1, batch, dtype), of.condition(seed + 2, batch, dtype));
     let (started, passed) = bijector.initialize(x.clone(), &context);
     if known(&started) != before {
-        return Err(Fault::Changed { how: "initialize", what: "names, ids or what is trained" });
+        return Err(Fault::Changed {
+            how: "initialize",
+            what: "names or ids of parameters, or which of them are trained",
+        });
     }
     let z = Numbers::of(&started.forward(x.clone(), &context).0);
     // The initialisation may scale outputs where forward scales weights: the same value by another
     // order of operations.
     let allowed = tolerance(Kind::Walk, dtype) * (1.0 + largest(&z.values));
     let used =
-        Numbers::of(&passed)
-            .near("what initialize passes on, against forward,", &z, |_| allowed)?;
+        Numbers::of(&passed).near("output of initialize, against forward,", &z, |_| allowed)?;
     let back = started.inverse(passed.clone(), &context);
     let back =
-        Numbers::of(&back).near("x -> z -> x after the start", &Numbers::of(&x), |_| allowed)?;
+        Numbers::of(&back)
+            .near("x -> z -> x after initialisation", &Numbers::of(&x), |_| allowed)?;
     // A leaf makes the sum differentiable even if nothing else in it is.
     let leaf = passed.zeros_like().require_grad();
     let found = (passed + leaf).sum().backward();
     if gradients(&started, &found).iter().any(Option::is_some) {
-        return Err(Fault::OnGraph("what initialize passes on"));
+        return Err(Fault::OnGraph("output of initialize"));
     }
     Ok(used.max(back))
 }

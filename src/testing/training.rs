@@ -33,7 +33,7 @@ pub fn training<const D: usize, C: Condition>(of: &Conformance<D, C>) -> Result<
                 (false, false, _) => return Err(Fault::NotTrained { parameter: parameter.path }),
                 (false, true, Some(size)) if size > 0.0 && size.is_finite() => {}
                 (false, true, Some(size)) => {
-                    return says(format!("a gradient whose largest number is {size}"));
+                    return says(format!("a gradient whose largest element is {size}"));
                 }
                 (false, true, None) => return says("no gradient".to_owned()),
             }

@@ -63,7 +63,7 @@ fn there_and_back<const D: usize, C: Condition>(
     let strict = DriftGuard::new(f64::MIN_POSITIVE);
     let walks = [
         (Replay::new(seed + 5), Kind::Walk, "x of replay_back"),
-        (Replay::recomputing(seed + 5), Kind::Regrouped, "x that replay_back was given"),
+        (Replay::recomputing(seed + 5), Kind::Regrouped, "x passed to replay_back"),
         (Replay::guarded(seed + 5, strict, 0), Kind::Walk, "x of a guarded replay_back"),
     ];
     let mut used = 0.0f64;

@@ -51,7 +51,7 @@ pub enum CheckpointError {
     },
     /// The file was written in a format that this version does not support.
     #[error(
-        "{} has the checkpoint format `{found}`, this version reads `{supported}`: read it with the version that wrote \
+        "{}: expected checkpoint format `{supported}`, found `{found}`; read it with the version of flowkit that wrote \
          it, or train again",
         path.display()
     )]
@@ -64,7 +64,7 @@ pub enum CheckpointError {
         supported: &'static str,
     },
     /// The contents differ from those that were written.
-    #[error("{} is damaged: CRC-32 {expected:08x} was written, {found:08x} was read", path.display())]
+    #[error("{} is damaged: expected the CRC-32 checksum {expected:08x}, found {found:08x}", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
@@ -80,7 +80,7 @@ pub enum CheckpointError {
         folder: PathBuf,
     },
     /// At least one checkpoint must be kept.
-    #[error("the checkpoints to keep must be at least 1, found 0")]
+    #[error("the number of checkpoints to keep must be at least 1, found 0")]
     KeepNone,
     /// A folder contains checkpoints, and none of them can be read.
     #[error("none of the {} checkpoints in {} can be read; the newest: {}", damaged.len(), folder.display(), damaged[0])]
@@ -91,7 +91,7 @@ pub enum CheckpointError {
         damaged: Vec<Self>,
     },
     /// A run cannot continue from weights or moments that are not finite, so they are not saved.
-    #[error("`{name}` holds a NaN or an infinity: no run can go on from it")]
+    #[error("`{name}` contains NaN or an infinity: no run could continue from it")]
     NonFiniteWeights {
         /// Section and path of the first such parameter.
         name: String,
@@ -118,7 +118,7 @@ pub enum CheckpointError {
         name: String,
     },
     /// There is no section of that name and kind.
-    #[error("the checkpoint holds no {kind} `{name}`, only {available:?}")]
+    #[error("the checkpoint has no {kind} `{name}`, only {available:?}")]
     MissingSection {
         /// `"module"` or `"bytes"`.
         kind: &'static str,
@@ -128,7 +128,7 @@ pub enum CheckpointError {
         available: Vec<String>,
     },
     /// The module has a parameter that the checkpoint lacks.
-    #[error("the checkpoint lacks `{name}` of shape {shape:?}")]
+    #[error("the checkpoint has no tensor `{name}` (expected shape {shape:?})")]
     MissingTensor {
         /// Section and path of the parameter.
         name: String,
@@ -136,13 +136,15 @@ pub enum CheckpointError {
         shape: Vec<usize>,
     },
     /// The checkpoint has tensors that the module lacks.
-    #[error("the module has no place for {names:?}")]
+    #[error("the checkpoint has tensors that the module does not: {names:?}")]
     UnexpectedTensors {
         /// Sections and paths of the tensors.
         names: Vec<String>,
     },
     /// A parameter and its stored tensor differ in shape.
-    #[error("`{name}`: the module expects the shape {expected:?}, the checkpoint holds {found:?}")]
+    #[error(
+        "`{name}`: expected shape {expected:?}, the module's, found {found:?} in the checkpoint"
+    )]
     ShapeMismatch {
         /// Section and path of the parameter.
         name: String,
@@ -153,7 +155,7 @@ pub enum CheckpointError {
     },
     /// A parameter and its stored tensor differ in element type.
     #[error(
-        "`{name}`: the module expects elements of type {expected:?}, the checkpoint holds {found:?}"
+        "`{name}`: expected elements of type {expected:?}, the module's, found {found:?} in the checkpoint"
     )]
     DTypeMismatch {
         /// Section and path of the parameter.
@@ -183,7 +185,7 @@ pub enum CheckpointError {
     },
     /// Another program wrote the module to the file without its architecture.
     #[error(
-        "the checkpoint holds no architecture of the module in `{section}`: write the module with `Checkpoint::insert`"
+        "the checkpoint does not record the architecture of the module in `{section}`: write the module with `Checkpoint::insert`"
     )]
     NoArchitecture {
         /// The section.
@@ -203,7 +205,7 @@ pub enum CheckpointError {
         in_file: bool,
     },
     /// The state of an optimizer cannot be read or written.
-    #[error("the optimizer's state `{name}` {reason}")]
+    #[error("the optimizer's state `{name}`: {reason}")]
     Optimizer {
         /// Its section.
         name: String,
@@ -211,7 +213,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A part of an optimizer's state does not belong to the module.
-    #[error("`{name}`, the optimizer's state of the parameter `{parameter}`, {fault}")]
+    #[error("`{name}`, the optimizer's state of the parameter `{parameter}`: {fault}")]
     OptimizerState {
         /// Section, number of the parameter in the file, and part.
         name: String,
@@ -223,7 +225,7 @@ pub enum CheckpointError {
     },
     /// A configuration states more or fewer parameters than the checkpoint holds.
     #[error(
-        "the module `{section}` of the configuration has {expected} parameters, the checkpoint holds {found}"
+        "`{section}`: expected {expected} parameters, as the configuration has, found {found} in the checkpoint"
     )]
     OtherSize {
         /// The section.
@@ -242,7 +244,7 @@ pub enum CheckpointError {
     /// A folder contains checkpoints of the same update or of later ones that do not belong to this
     /// run.
     #[error(
-        "{} holds the checkpoint of update {later}, which is not this run's, so update {step} was not saved; \
+        "{} has a checkpoint of update {later} from another run, so update {step} was not saved; \
          resume from that checkpoint, choose another folder, or replace the other run (`Checkpoints::replacing`)",
         folder.display()
     )]
@@ -255,7 +257,7 @@ pub enum CheckpointError {
         later: u64,
     },
     /// A piece of metadata is missing or cannot be read or written.
-    #[error("`{key}` of the checkpoint {reason}")]
+    #[error("`{key}` of the checkpoint: {reason}")]
     Metadata {
         /// Its key.
         key: &'static str,

@@ -31,7 +31,7 @@ pub enum TrainError {
     },
     /// A gradient contains NaN or an infinity (or its norm exceeds the largest f64).
     #[error(
-        "the gradient{} is not finite from `{parameter}` on back, the last such parameter in the order of the model{}",
+        "the gradient{} is not finite; the last parameter affected, in the order of the model, is `{parameter}`{}",
         of_update(step),
         at(fault)
     )]
@@ -47,7 +47,7 @@ pub enum TrainError {
     },
     /// More updates failed than the policy allows.
     #[error(
-        "gave up after {failures} failed updates, in a row or since the last checkpoint: {last}"
+        "training stopped after {failures} failed updates, in a row or since the last checkpoint; the last failure: {last}"
     )]
     GaveUp {
         /// Number of updates that failed before this one.
@@ -56,7 +56,7 @@ pub enum TrainError {
         last: Box<Self>,
     },
     /// More updates than a run can count.
-    #[error("{found} updates: a run counts at most {most}")]
+    #[error("a run has at most {most} updates, found {found}")]
     TooManyUpdates {
         /// Number of updates that was given.
         found: u64,
@@ -64,17 +64,19 @@ pub enum TrainError {
         most: u64,
     },
     /// A loss does not depend on trained parameters.
-    #[error("the loss has no graph: make the model on a device with `.autodiff()`")]
+    #[error(
+        "the loss is not part of an autodiff graph: build the model on a device with `.autodiff()`"
+    )]
     NoGraph,
     /// No parameter of the model can be trained.
     #[error(
-        "no parameter is trained: all that the loss depends on are frozen (`set_require_grad(false)`), or there are none"
+        "no parameter is trained: the loss depends on no parameter, or only on frozen ones (`set_require_grad(false)`)"
     )]
     NothingTrained,
     /// A parameter occurs at two places that differ, such as a clone whose values were changed.
     /// Training would update only one of them.
     #[error(
-        "`{first}` and `{second}` are one parameter by their identity, as clones are, but differ: {differ}; build one \
+        "`{first}` and `{second}` have the same parameter id, as clones do, but are not the same: {differ}; build one \
          of them separately instead of cloning it"
     )]
     Clones {
@@ -87,7 +89,7 @@ pub enum TrainError {
     },
     /// An update would have made values that are not finite. It was not applied.
     #[error(
-        "the update{}{} would make the {what} of `{parameter}` not finite",
+        "{}{} would make the {what} of `{parameter}` NaN or infinite",
         numbered(step),
         at_rate(learning_rate)
     )]
@@ -105,7 +107,7 @@ pub enum TrainError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A device has no arithmetic in the type that networks are to be trained in.
-    #[error("the device {device} has no arithmetic in {dtype:?}")]
+    #[error("the device {device} does not support arithmetic in {dtype:?}")]
     UnsupportedPrecision {
         /// The type.
         dtype: DType,
@@ -114,7 +116,7 @@ pub enum TrainError {
     },
     /// A moving average was updated with a model that it was not made from.
     #[error(
-        "the moving average holds `{parameter}`, the model holds no parameter of that identity, kind and shape"
+        "the moving average has `{parameter}`, but the model has no parameter of the same id, kind and shape"
     )]
     ForeignParameter {
         /// Path of the parameter in the average.
@@ -122,7 +124,7 @@ pub enum TrainError {
     },
     /// The loss has no walk, which every policy but [`GradientMemory::Store`] needs.
     #[error(
-        "the loss knows no walk, which {gradient_memory:?} needs: use `update_on` with an objective that does, or `GradientMemory::Store`"
+        "{gradient_memory:?} requires an objective with a memory-saving pass: use `update_on` with one, or `GradientMemory::Store`"
     )]
     NotWalkable {
         /// The policy.
@@ -134,28 +136,28 @@ pub enum TrainError {
     /// The gradient's norm is to be in bits/dim, and the loss of a closure does not know how many
     /// elements an example has.
     #[error(
-        "the bound on the gradient's norm is in bits/dim, and a closure does not know how many elements an example has: use `update_on`, or `GradientUnit::Nats`"
+        "the bound on the gradient's norm is in bits/dim, but a closure does not give the number of elements of an example: use `update_on`, or `GradientUnit::Nats`"
     )]
     UnknownDims,
     /// An update needs at least one batch.
     #[error("an update needs at least one batch, found none")]
     NoBatch,
     /// A micro-batch has no examples: it would have no weight among the others.
-    #[error("micro-batch {part} (from 0) holds no examples: each must hold at least 1")]
+    #[error("micro-batch {part} (counted from 0): expected at least 1 example, found none")]
     NoExamples {
         /// Its index, from 0.
         part: usize,
     },
     /// A loss is not a single value. Nothing was differentiated.
     #[error(
-        "a loss must be one number, of shape [1], found shape [{found}]: take the mean over the batch"
+        "the loss: expected a scalar, of shape [1], found shape [{found}]; take the mean over the batch"
     )]
     LossShape {
         /// Number of values that were found.
         found: usize,
     },
     /// The device returned no value: it is lost, or out of memory.
-    #[error("the device gave no result: {reason}{}", instead_of(gradient_memory))]
+    #[error("the device returned no result: {reason}{}", instead_of(gradient_memory))]
     Device {
         /// What the device reported.
         reason: String,
@@ -169,10 +171,10 @@ fn instead_of(gradient_memory: &Option<GradientMemory>) -> String {
     match gradient_memory.map(GradientMemory::thriftier) {
         None => String::new(),
         Some(Some(other)) => {
-            format!("; nothing has changed, if memory ran out: resume under {other:?}")
+            format!("; nothing has changed; if memory ran out, resume under {other:?}")
         }
         Some(None) => {
-            "; nothing has changed, if memory ran out: resume with smaller micro-batches".into()
+            "; nothing has changed; if memory ran out, resume with smaller micro-batches".into()
         }
     }
 }
@@ -197,7 +199,7 @@ fn at(fault: &Option<NonFinitePlace>) -> String {
 
 /// The number of an update, if it is known.
 fn numbered(step: &Option<u64>) -> String {
-    step.map_or_else(String::new, |step| format!(" {step}"))
+    step.map_or_else(|| "the update".into(), |step| format!("update {step}"))
 }
 
 /// The rate of an update, if it is known.

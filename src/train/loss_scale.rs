@@ -95,13 +95,15 @@ impl ScaleState {
         let Self { exponent, good } = self;
         let fault = match scale {
             LossScale::Fixed { exponent: fixed } if exponent != fixed => {
-                format!("has the exponent {exponent}, not {fixed}")
+                format!("expected the exponent {fixed}, found {exponent}")
             }
             LossScale::Fixed { .. } if good > 0 => {
-                format!("counts {good} good updates, and a fixed scale none")
+                format!("a fixed scale counts no good updates, found {good}")
             }
-            _ if exponent > LARGEST => format!("has the exponent {exponent}, more than {LARGEST}"),
-            _ if good > updates => format!("counts {good} good updates of {updates}"),
+            _ if exponent > LARGEST => {
+                format!("expected an exponent of at most {LARGEST}, found {exponent}")
+            }
+            _ if good > updates => format!("expected at most {updates} good updates, found {good}"),
             _ => return None,
         };
         Some(fault)

@@ -7,22 +7,22 @@ use burn::tensor::DType;
 #[non_exhaustive]
 pub enum StateFault {
     /// Its name does not begin with the number of a float parameter.
-    #[error("belongs to no float parameter of the model")]
+    #[error("its number is that of no float parameter of the model")]
     Foreign,
     /// The number stored with it is not the number in its name.
-    #[error("carries the number {found:?}, which is not that of its name")]
+    #[error("expected the number in its name, found {found:?}")]
     OtherNumber {
         /// The number stored with it.
         found: Option<u64>,
     },
     /// The optimizer has no part of that name.
-    #[error("is no part of the state that this optimizer keeps")]
+    #[error("this optimizer keeps no state of this name")]
     Unknown,
     /// A part that the optimizer needs is missing.
-    #[error("is missing")]
+    #[error("it is missing")]
     Missing,
     /// Its shape differs from that of the parameter.
-    #[error("has the shape {found:?}, its parameter {expected:?}")]
+    #[error("expected the shape of the parameter, {expected:?}, found {found:?}")]
     Shape {
         /// Shape of the parameter.
         expected: Vec<usize>,
@@ -30,7 +30,7 @@ pub enum StateFault {
         found: Vec<usize>,
     },
     /// Its type differs from that of the parameter.
-    #[error("holds elements of type {found:?}, its parameter {expected:?}")]
+    #[error("expected elements of the parameter's type, {expected:?}, found {found:?}")]
     Type {
         /// Type of the parameter.
         expected: DType,
@@ -38,7 +38,7 @@ pub enum StateFault {
         found: DType,
     },
     /// Its number of axes differs from that of the parameter.
-    #[error("is {found}, its parameter has {expected} axes")]
+    #[error("expected the number of axes of the parameter, {expected}, found {found}")]
     Rank {
         /// Number of axes of the parameter.
         expected: usize,
@@ -46,7 +46,7 @@ pub enum StateFault {
         found: String,
     },
     /// A count of updates is outside its range.
-    #[error("is {found}; the updates of a parameter are 1 to the {most} of the run")]
+    #[error("expected a number of updates from 1 to {most}, the updates of the run, found {found}")]
     Count {
         /// Number of updates of the run.
         most: u64,
@@ -54,10 +54,10 @@ pub enum StateFault {
         found: String,
     },
     /// It contains NaN or an infinity.
-    #[error("holds a NaN or an infinity")]
+    #[error("it contains NaN or an infinity")]
     NonFinite,
     /// A mean of squares or a largest magnitude is negative.
-    #[error("holds {found}, and means of squares and largest magnitudes are not negative")]
+    #[error("a mean of squares or a largest magnitude must not be negative, found {found}")]
     Negative {
         /// The first such value.
         found: f64,

@@ -96,15 +96,14 @@ impl TrainerConfig {
     pub(super) fn from_json(text: &str) -> Result<Self, String> {
         let object = |value| match value {
             serde_json::Value::Object(fields) => Ok(fields),
-            other => Err(format!("is no object but {other}")),
+            other => Err(format!("expected an object, found {other}")),
         };
         let reason = |error: serde_json::Error| error.to_string();
         let saved = object(serde_json::from_str(text).map_err(reason)?)?;
         let mut fields = object(serde_json::to_value(Self::new()).map_err(reason)?)?;
         for (name, value) in saved {
             let field = fields.get_mut(&name);
-            *field.ok_or_else(|| format!("holds `{name}`, which this version does not know"))? =
-                value;
+            *field.ok_or_else(|| format!("this version of flowkit has no field `{name}`"))? = value;
         }
         serde_json::from_value(fields.into()).map_err(reason)
     }

@@ -56,7 +56,7 @@ pub fn exact(found: &[f64], truth: &[f64]) -> f64 {
 }
 
 fn largest(found: &[f64], truth: &[f64], scale: impl Fn(f64) -> f64) -> f64 {
-    assert_eq!(found.len(), truth.len(), "lists of one length are compared");
+    assert_eq!(found.len(), truth.len(), "a comparison of lists requires equal lengths");
     let errors = found.iter().zip(truth).map(|(a, b)| (a - b).abs() / scale(*b));
     errors.fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { error.max(worst) })
 }

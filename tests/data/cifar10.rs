@@ -50,7 +50,7 @@ fn bad_cifar_10_is_named() {
             DataError::TruncatedRecord { record: 0, expected: 3073, found: 100, .. },
             name("short.bin"),
             "record 0",
-            "100 of 3073"
+            "3073 bytes in record 0 (counted from 0), found 100"
         ),
         case!(
             "part of a record",
@@ -58,7 +58,7 @@ fn bad_cifar_10_is_named() {
             DataError::TruncatedRecord { record: 2, expected: 3073, found: 3072, .. },
             name("cut.bin"),
             "record 2",
-            "3072 of 3073"
+            "3073 bytes in record 2 (counted from 0), found 3072"
         ),
         case!(
             "label",
@@ -66,7 +66,7 @@ fn bad_cifar_10_is_named() {
             DataError::LabelOutOfRange { record: 2, max: 9, found: 17, .. },
             name("label.bin"),
             "record 2",
-            "label 17",
+            "found 17",
             "0 to 9"
         ),
         case!("no folder", cifar10::read_dir(name("none")), DataError::Io { .. }, name("none")),

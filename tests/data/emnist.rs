@@ -218,7 +218,7 @@ fn labels_without_a_class_are_named() {
             read(labels(low, &[1, 0, 2])),
             DataError::LabelOutOfRange { record: 1, min: 1, max: 26, found: 0, .. },
             low,
-            "label 0, expected 1 to 26"
+            "expected a label from 1 to 26, found 0"
         ),
         case!(
             "27",
@@ -230,7 +230,7 @@ fn labels_without_a_class_are_named() {
             "no name",
             read(any.clone()),
             DataError::LabelOutOfRange { record: 0, max: 9, found: 48, .. },
-            "expected 0 to 9"
+            "expected a label from 0 to 9"
         ),
         case!(
             "47",
@@ -242,7 +242,7 @@ fn labels_without_a_class_are_named() {
             "no classes",
             of(any.clone(), LabelSet::Numbered { n_classes: 0 }),
             DataError::LabelOutOfRange { record: 0, found: 48, .. },
-            "label 48"
+            "found 48"
         ),
     ]);
     assert_eq!(

@@ -141,7 +141,7 @@ fn a_file_is_no_folder() {
             read(&path),
             DataError::Layout(LayoutError::NotAFolder { .. }),
             expected,
-            "not a folder"
+            "expected a folder"
         ),
         case!(
             "images",

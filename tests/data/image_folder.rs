@@ -85,7 +85,7 @@ fn bad_folders_are_named() {
             read_dir(&one, size, Labelling::Nothing),
             DataError::NothingToHoldOut { found: 1, .. },
             one.path().display(),
-            "1 image"
+            "found 1"
         ),
         case!(
             "no test",
@@ -142,7 +142,7 @@ fn bad_images_are_named() {
             DataError::ColorType { .. },
             path,
             name,
-            "expected Rgb8"
+            "expected colour type Rgb8"
         ));
     }
     let (dir, path) = with("b.jpg", &encoded(&plain.to_luma8().into(), ImageFormat::Jpeg));

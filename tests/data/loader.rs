@@ -222,7 +222,12 @@ fn bad_loaders_are_named() {
     let nothing: Result<Loader<Tensor<4, Int>>, _> =
         Loader::new(empty, ImageBatcher, sequential, &Device::default());
     assert_messages(vec![
-        case!("batch of 0", make(LoaderConfig::new(0)), DataError::BatchOfZero, "batch size of 0"),
+        case!(
+            "batch of 0",
+            make(LoaderConfig::new(0)),
+            DataError::BatchOfZero,
+            "the batch size must be at least 1"
+        ),
         case!(
             "batch of 6",
             make(LoaderConfig::new(6)),
@@ -230,12 +235,12 @@ fn bad_loaders_are_named() {
             6,
             5
         ),
-        case!("no images", nothing, DataError::BatchTooLarge { n_items: 0, .. }, "out of 0"),
+        case!("no images", nothing, DataError::BatchTooLarge { n_items: 0, .. }, "at most 0"),
         case!(
             "shift out of the frame",
             make(shift(1.0)),
             DataError::ShiftFraction { found: 1.0 },
-            "up to 1"
+            "found 1"
         ),
         case!("shift back", make(shift(-0.1)), DataError::ShiftFraction { .. }, "-0.1"),
         case!("shift by NaN", make(shift(f64::NAN)), DataError::ShiftFraction { .. }, "NaN"),
@@ -300,7 +305,9 @@ fn epochs_and_steps_are_counted_without_wrapping() {
             let error = loader.epoch(epoch).err().expect("an epoch without steps").to_string();
             assert_eq!(
                 error,
-                format!("epoch {epoch} is past the last one whose steps have numbers, {largest}")
+                format!(
+                    "the epoch must be at most {largest}, found {epoch}: the step numbers of later ones do not fit `usize`"
+                )
             );
         }
         // The last step is one, and the last.
@@ -332,7 +339,7 @@ fn epochs_and_steps_are_counted_without_wrapping() {
 }
 
 #[test]
-#[should_panic(expected = "the slice 4..12 of a loader of 11 items")]
+#[should_panic(expected = "expected a range within 0..11, found 4..12")]
 fn a_slice_past_the_end_is_named() {
     loader(LoaderConfig::new(3)).slice(4, 12);
 }
@@ -355,7 +362,7 @@ fn burns_loader_takes_the_sets() {
 }
 
 #[test]
-#[should_panic(expected = "images of one batch have one shape")]
+#[should_panic(expected = "the images of a batch must have one shape")]
 fn a_batch_of_two_shapes_is_named() {
     use burn::data::dataloader::batcher::Batcher;
     let image = |shape| Image { pixels: vec![0; 12], shape, label: None };

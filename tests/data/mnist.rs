@@ -113,14 +113,14 @@ fn bad_mnist_is_named() {
             images("empty", &[]),
             DataError::TruncatedHeader { expected: 16, found: 0, .. },
             "empty",
-            "0 of 16"
+            "16 bytes, found 0"
         ),
         case!(
             "half a header",
             images("header", &good[..10]),
             DataError::TruncatedHeader { expected: 16, found: 10, .. },
             "header",
-            "10 of 16"
+            "16 bytes, found 10"
         ),
         case!(
             "a file of labels for one of images",
@@ -169,7 +169,7 @@ fn bad_mnist_is_named() {
             images("million", &header(2051, &[1_000_000, 28, 28])),
             DataError::CountsDiffer { expected: 1_000_000, found: 3, .. },
             name(&labels),
-            "3 labels"
+            "found 3"
         ),
         case!(
             "no records",
@@ -183,7 +183,7 @@ fn bad_mnist_is_named() {
             DataError::TruncatedRecord { record: 2, expected: 784, found: 5, .. },
             "cut",
             "record 2",
-            "5 of 784"
+            "found 5"
         ),
         case!(
             "fewer records than the header counts",
@@ -191,14 +191,14 @@ fn bad_mnist_is_named() {
             DataError::TruncatedRecord { record: 1, expected: 784, found: 0, .. },
             "few",
             "record 1",
-            "0 of 784"
+            "found 0"
         ),
         case!(
             "trailing bytes",
             images("long", &[&good[..], &[0; 3]].concat()),
             DataError::TrailingBytes { records: 3, expected: 2368, .. },
             "long",
-            "after the 2368 bytes of the 3 records"
+            "expected 2368 bytes for the 3 records"
         ),
         case!(
             "trailing bytes, packed",
@@ -232,7 +232,7 @@ fn bad_mnist_is_named() {
             with_labels("two", &label_bytes(&[1, 2])),
             DataError::CountsDiffer { expected: 3, found: 2, .. },
             dir.path().join("two").display(),
-            "2 labels",
+            "found 2",
             "expected 3"
         ),
         case!(
@@ -241,7 +241,7 @@ fn bad_mnist_is_named() {
             DataError::LabelOutOfRange { record: 1, max: 9, found: 10, .. },
             dir.path().join("ten").display(),
             "record 1",
-            "label 10"
+            "found 10"
         ),
         case!(
             "labels cut short",
@@ -258,7 +258,7 @@ fn a_missing_file_is_named() {
     for missing in [IMAGES, LABELS, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         let dir = whole(packed, ".gz");
         std::fs::remove_file(dir.path().join(format!("{missing}.gz"))).unwrap();
-        let expected = format!("no file {missing} or {missing}.gz");
+        let expected = format!("expected a file {missing} or {missing}.gz");
         assert_messages(vec![
             case!(
                 missing,

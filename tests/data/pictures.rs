@@ -204,7 +204,7 @@ fn what_would_lose_something_is_refused() {
             DataError::ColorType { .. },
             "a.png",
             "Cmyk8",
-            "expected Rgb8"
+            "expected colour type Rgb8"
         ),
         case!(
             "another format",

@@ -39,8 +39,8 @@ fn bad_sets_and_batches_are_named() {
             "labels without a name",
             Labels::new(vec![0, 2], vec!["a".into(), "b".into()]),
             DataError::NoSuchClass { item: 1, n_classes: 2, found: 2 },
-            "label 2 of item 1",
-            "2 classes"
+            "item 1 (counted from 0)",
+            "a label in 0..2, found 2"
         ),
         case!(
             "labels for other images",
@@ -48,7 +48,7 @@ fn bad_sets_and_batches_are_named() {
                 .unwrap()
                 .with_labels(Labels::new(vec![0; 3], vec!["a".into()]).unwrap()),
             DataError::LabelCount { expected: 2, found: 3 },
-            "3 labels for 2 images"
+            "expected 2 labels, one for each image, found 3"
         ),
         case!(
             "other classes",
@@ -63,8 +63,18 @@ fn bad_sets_and_batches_are_named() {
             DataError::ClassesDiffer { .. },
             "[]"
         ),
-        case!("batch of 0", Batches::new(5, 0, 1), DataError::BatchOfZero, "batch size of 0"),
-        case!("chunk of 0", chunks(5, 0), DataError::BatchOfZero, "batch size of 0"),
+        case!(
+            "batch of 0",
+            Batches::new(5, 0, 1),
+            DataError::BatchOfZero,
+            "the batch size must be at least 1"
+        ),
+        case!(
+            "chunk of 0",
+            chunks(5, 0),
+            DataError::BatchOfZero,
+            "the batch size must be at least 1"
+        ),
         case!(
             "batch of 6",
             Batches::new(5, 6, 1),

@@ -303,7 +303,7 @@ fn a_training_that_breaks_off_loses_nothing() {
         ),
         "{text}"
     );
-    assert!(text.contains("broke off") && text.contains("of step 0"), "{text}");
+    assert!(text.contains("training failed") && text.contains("of update 0"), "{text}");
     let best = error.into_best().unwrap();
     assert_eq!((best.report.end, best.report.curve.len()), (FitEnd::Broken, 1));
     let x = data.points(&device());

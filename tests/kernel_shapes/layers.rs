@@ -145,7 +145,7 @@ fn heads_whose_triple_overflows() {
 }
 
 #[test]
-#[should_panic(expected = "rows that hold at least one number")]
+#[should_panic(expected = "rows with at least one element")]
 fn rows_that_hold_nothing() {
     let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
     linear::forward(

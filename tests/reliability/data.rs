@@ -75,7 +75,7 @@ fn a_checkpoint_is_a_regular_file() {
                 format!("cannot read the checkpoint {path}: expected a regular file, found {kind}");
             fails(command(&[flag, path], &root.path().join("out")), &[&part]);
         }
-        fails(command(&["--data", path], &root.path().join("out")), &["not a folder"]);
+        fails(command(&["--data", path], &root.path().join("out")), &["expected a folder"]);
     }
     fails(
         command(&["--sample", "/nowhere.safetensors"], &root.path().join("out")),
@@ -94,7 +94,7 @@ fn a_system_without_threads_is_an_error() {
         &[
             "the system refuses a thread",
             "computing on 1 instead of",
-            "no thread to read ahead with",
+            "cannot start a thread to read ahead",
         ],
     );
 }

@@ -177,8 +177,7 @@ fn a_refused_channel_is_named() {
     )
     .unwrap();
     let error = flow.initialize(x.clone().flip([1])).unwrap_err().to_string();
-    let expected =
-        "`bijector` (ActNorm) cannot start from this batch: channel 0 is constant in the batch: ";
+    let expected = "`bijector` (ActNorm) cannot be initialised from this batch: channel 0 is constant in the batch, with ";
     assert!(error.starts_with(expected), "{error}");
     let position =
         layer(&PositionNormConfig::new().with_constant(ConstantChannel::Error), [1, 3], &device());

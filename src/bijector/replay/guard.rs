@@ -126,19 +126,22 @@ impl DriftGuard {
     pub(crate) fn fault(&self, tolerance: f64) -> Option<String> {
         if self.tolerance.to_bits() != tolerance.to_bits() {
             return Some(format!(
-                "knows of the tolerance {}, and the run has {tolerance}",
+                "expected the tolerance of the run, {tolerance}, found {}",
                 self.tolerance
             ));
         }
         if !(1..=SPACING).contains(&self.spacing) {
             return Some(format!(
-                "compares every {} layers, and a guard does every 1 to {SPACING}",
+                "expected a comparison every 1 to {SPACING} layers, found one every {}",
                 self.spacing
             ));
         }
         let known = |drift: f64| drift.is_finite() && drift >= 0.0;
         let unknown = self.recomputed.values().find(|layer| !layer.drift.is_none_or(known))?;
-        Some(format!("holds a drift of {:?} for `{}`", unknown.drift, unknown.path))
+        Some(format!(
+            "expected a finite drift of at least 0 for `{}`, found {:?}",
+            unknown.path, unknown.drift
+        ))
     }
 
     /// Number of layers between two checkpoints.

@@ -164,8 +164,8 @@ impl GatedBlock {
 
 fn mismatch(given: bool) -> &'static str {
     if given {
-        "built without mixing, positions given"
+        "expected no positions, because it has no attention, found some"
     } else {
-        "built to mix positions, none given"
+        "expected positions for its attention, found none"
     }
 }

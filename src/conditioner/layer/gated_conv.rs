@@ -183,8 +183,8 @@ impl GatedConv {
 
 fn mismatch(built_with_context: bool) -> &'static str {
     if built_with_context {
-        "built for a context, none given"
+        "expected a condition, found none"
     } else {
-        "built without context, one given"
+        "expected no condition, found one"
     }
 }

@@ -124,7 +124,7 @@ impl Display for Diagnosis {
         }
         if let Some(first) = self.first_non_finite() {
             let LayerDiagnosis { path, layer, non_finite, .. } = first;
-            write!(f, "\nfirst not finite      {path} {layer}, {non_finite} numbers")?;
+            write!(f, "\nfirst not finite      {path} {layer}, {non_finite} elements")?;
         }
         Ok(())
     }

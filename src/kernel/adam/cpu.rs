@@ -37,7 +37,7 @@ pub fn update<T: Real>(
     let lengths = [gradient.len(), to.parameter.len(), to.mean.len(), to.square.len()];
     assert!(
         lengths.iter().all(|&length| length == parameter.len()),
-        "adam: {} and {lengths:?}",
+        "adam: expected {} elements in each slice, found {lengths:?}",
         parameter.len()
     );
     let rates = Factors::of(rates);

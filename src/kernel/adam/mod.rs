@@ -51,7 +51,7 @@ pub fn update<const D: usize>(
 ) -> [Tensor<D>; 3] {
     operands!("adam", parameter, gradient, mean, square).alike();
     let tracked = [&parameter, &gradient, &mean, &square].iter().any(|tensor| tensor.is_autodiff());
-    assert!(!tracked, "adam: a tensor on a device with autodiff");
+    assert!(!tracked, "adam: expected tensors on a device without autodiff");
     if !serve_networks(&parameter.device(), parameter.dtype()) {
         return reference(parameter, gradient, mean, square, rates);
     }

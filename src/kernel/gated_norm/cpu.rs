@@ -80,7 +80,7 @@ impl GatedNorm {
         let fits = y == x
             && x * self.c_length == c * self.length
             && (x == 0 || x.is_multiple_of(self.length));
-        assert!(fits, "gated_norm: x has {x} numbers, c {c}, the result {y}, for {self:?}");
+        assert!(fits, "gated_norm: x has {x} elements, c {c}, the result {y}, for {self:?}");
     }
 
     /// Gradients from the gradient of `y`.

@@ -42,7 +42,7 @@ pub(crate) fn layer(x: Tensor<2>, layer: &Linear, epilogue: Epilogue) -> Tensor<
 /// Checks that the operands fit, and those of the backward pass if there are any.
 fn check<const N: usize>(call: Operands<N>) -> Checked {
     let ([rows, inputs], [_, outputs]) = (call.dims("x"), call.dims("weight"));
-    call.require("x", inputs > 0, "of rows that hold at least one number");
+    call.require("x", inputs > 0, "of rows with at least one element");
     call.expect("weight", &[Some(inputs), None]);
     call.expect("bias", &[Some(outputs)]);
     call.expect("y", &exactly([rows, outputs]));

@@ -27,7 +27,7 @@ pub fn update<const D: usize>(average: Tensor<D>, value: Tensor<D>, rate: f64) -
     operands!("moving_average", average, value).alike();
     assert!(
         !average.is_autodiff() && !value.is_autodiff(),
-        "moving_average: a tensor on a device with autodiff"
+        "moving_average: expected tensors on a device without autodiff"
     );
     if !serve_networks(&average.device(), average.dtype()) {
         return reference(average, value, rate);

@@ -198,14 +198,18 @@ fn sections(
     let mut infos = info.tensors();
     let mut take = |name: &str| {
         let TensorInfo { dtype, shape, data_offsets: (from, to) } =
-            infos.remove(name).ok_or_else(|| format!("`{name}` is listed but not there"))?;
-        let bytes =
-            Blob::part(&buffer, start + from..start + to).ok_or("a tensor leaves the file")?;
+            infos.remove(name).ok_or_else(|| {
+                format!("the list of sections names `{name}`, which the file does not contain")
+            })?;
+        let bytes = Blob::part(&buffer, start + from..start + to)
+            .ok_or("a tensor extends beyond the end of the file")?;
         if burn_dtype(*dtype).is_none() {
-            return Err(format!("`{name}` has elements of type {dtype}"));
+            return Err(format!(
+                "`{name}` has elements of type {dtype}, which a checkpoint cannot contain"
+            ));
         }
         if *dtype == Dtype::BOOL && bytes.as_slice().iter().any(|byte| *byte > 1) {
-            return Err(format!("`{name}` holds a boolean that is neither 0 nor 1"));
+            return Err(format!("`{name}` contains a boolean that is neither 0 nor 1"));
         }
         Ok((*dtype, shape.clone(), bytes))
     };

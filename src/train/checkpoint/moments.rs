@@ -10,19 +10,14 @@ pub(super) fn rename(bytes: &[u8], name: impl Fn(u64) -> Option<u64>) -> Result<
     let reader = reader(bytes)?;
     let renamed = |key: &str| -> Result<String, String> {
         let (id, rest) = split(key);
-        let id = id
-            .parse()
-            .ok()
-            .and_then(&name)
-            .ok_or_else(|| format!("holds `{key}`, which is no parameter's"))?;
+        let id = id.parse().ok().and_then(&name).ok_or_else(|| foreign(key))?;
         Ok(if rest.is_empty() { id.to_string() } else { format!("{id}.{rest}") })
     };
     let (scalars, paths) = (reader.scalars().clone(), reader.metadata().clone());
     let mut tensors = Vec::new();
     for tensor in reader.into_tensors().map_err(text)? {
         let (key, dtype, shape, id, bytes) = tensor.into_parts().map_err(text)?;
-        let id =
-            id.map(|id| name(id).ok_or_else(|| format!("holds `{key}`, which is no parameter's")));
+        let id = id.map(|id| name(id).ok_or_else(|| foreign(&key)));
         tensors.push(Tensor::new(renamed(&key)?, dtype, shape, id.transpose()?, bytes));
     }
     tensors.sort_by(|left, right| left.name.cmp(&right.name));
@@ -65,6 +60,10 @@ pub(super) fn reader(bytes: &[u8]) -> Result<Reader, String> {
 
 pub(super) fn text(error: burn_pack::Error) -> String {
     error.to_string()
+}
+
+fn foreign(key: &str) -> String {
+    format!("`{key}` belongs to no parameter of the module")
 }
 
 /// The id in a key, and the rest of the key.

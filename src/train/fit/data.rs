@@ -206,7 +206,7 @@ impl<T: FitData> FitData for Weighted<T> {
 #[non_exhaustive]
 pub enum FitDataError {
     /// No examples at all, or too few to train on some and hold others out.
-    #[error("{what}: at least {least} examples of positive weight are needed, found {found}")]
+    #[error("{what}: expected at least {least} examples of positive weight, found {found}")]
     TooFew {
         /// `data` or `held-out data`.
         what: &'static str,
@@ -216,7 +216,7 @@ pub enum FitDataError {
         found: usize,
     },
     /// The number of rows differs from the number of examples.
-    #[error("the {what} must have one row for each of {expected} examples, found {found}")]
+    #[error("{what}: expected {expected} rows, one for each example, found {found}")]
     Lengths {
         /// `condition` or `weights`.
         what: &'static str,

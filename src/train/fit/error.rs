@@ -47,7 +47,7 @@ impl<F: FitFlow> fmt::Display for FitError<F> {
                 let step = best.report.best_step;
                 write!(
                     f,
-                    "the training broke off: {error}; the error holds the best weights, of step {step}"
+                    "training failed: {error}; `FitError::into_best` returns the best weights, those of update {step}"
                 )
             }
         }

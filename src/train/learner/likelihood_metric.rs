@@ -77,7 +77,7 @@ impl<P: Provenance + Sync> Metric for LikelihoodMetric<P> {
         assert_eq!(
             item.provenance(),
             self.provenance,
-            "examples of one evaluation have one provenance"
+            "expected likelihoods with the provenance of the metric"
         );
         let nats: Vec<f64> = item.nats().try_into_data_as::<f64>()?.iter::<f64>().collect();
         let mean = nats.iter().sum::<f64>() / nats.len() as f64;

@@ -39,25 +39,27 @@ impl Progress {
     fn fault(&self, config: &TrainerConfig) -> Option<String> {
         let Self { step, averaged, failures, guard, scale } = self;
         if *step > MOST_UPDATES {
-            return Some(format!("counts {step} updates, more than {MOST_UPDATES}"));
+            return Some(format!("expected at most {MOST_UPDATES} updates, found {step}"));
         }
         for (what, count) in [("averaged", averaged), ("failures", failures)] {
             if count > step {
-                return Some(format!("counts {count} updates in `{what}` of {step} updates"));
+                return Some(format!(
+                    "`{what}` must be at most the number of updates, {step}, found {count}"
+                ));
             }
         }
         let guard = match (config.gradient_memory, guard) {
             (_, None) => None,
             (GradientMemory::Reversible { tolerance }, Some(guard)) => guard.fault(tolerance),
-            (_, Some(_)) => Some("is there, and the run inverts no layers".into()),
+            (_, Some(_)) => Some("expected none, because the run inverts no layers".into()),
         };
         let scale = match (config.precision.loss_scale(), scale) {
             (_, None) => None,
             (Some(loss_scale), Some(scale)) => scale.fault(loss_scale, *step),
-            (None, Some(_)) => Some("is there, and the run scales no loss".into()),
+            (None, Some(_)) => Some("expected none, because the run scales no loss".into()),
         };
         let within =
-            |what: &str, fault: Option<String>| fault.map(|fault| format!("in `{what}`: {fault}"));
+            |what: &str, fault: Option<String>| fault.map(|fault| format!("`{what}`: {fault}"));
         within("guard", guard).or(within("scale", scale))
     }
 }
@@ -137,7 +139,7 @@ impl<M: Module> Trainer<M> {
     /// [`CheckpointError::Training`] for a model that [`Trainer::new`] refuses.
     pub fn resume(checkpoint: &Checkpoint, model: Uninit<M>) -> Result<Self, CheckpointError> {
         let model = model.without_data();
-        let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "is missing"));
+        let text = |key| checkpoint.metadata(key).ok_or_else(|| malformed(key, "it is missing"));
         let config =
             TrainerConfig::from_json(text(TRAINER)?).map_err(|error| malformed(TRAINER, error))?;
         config.validate().map_err(|error| malformed(TRAINER, error))?;

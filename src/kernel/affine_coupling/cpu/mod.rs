@@ -137,7 +137,7 @@ impl AffineCoupling {
             // `theta` has 2·dims elements for each example.
             let fits = length * 2 * self.dims == theta * self.example
                 && self.start + self.dims <= self.example;
-            assert!(fits, "affine_coupling: {length} numbers and {theta} of theta for {self:?}");
+            assert!(fits, "affine_coupling: {length} elements and {theta} of theta for {self:?}");
         }
     }
 

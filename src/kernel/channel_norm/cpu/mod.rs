@@ -57,6 +57,6 @@ impl ChannelNorm {
     fn check(&self, x: usize, gain: usize, y: usize) {
         let whole = self.batch * self.length();
         let fits = x == whole && gain == self.channels && y == whole;
-        assert!(fits, "channel_norm: slices of {x}, {gain} and {y} numbers for {self:?}");
+        assert!(fits, "channel_norm: slices of {x}, {gain} and {y} elements for {self:?}");
     }
 }

@@ -61,7 +61,7 @@ pub fn backward<T: Real>(set: InstructionSet, length: usize, h: &[T], g: &[T], g
 
 fn check(length: usize, x: usize, h: usize, y: usize) {
     let fits = h == 2 * x && y == x && (x == 0 || x.is_multiple_of(length));
-    assert!(fits, "gated_residual: x has {x} numbers, h {h}, the result {y}, an example {length}");
+    assert!(fits, "gated_residual: x has {x} elements, h {h}, the result {y}, an example {length}");
 }
 
 struct Forward<'a, T> {

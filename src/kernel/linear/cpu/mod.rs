@@ -89,7 +89,7 @@ impl Linear {
             [x, weight, bias, y] == [rows * inputs, inputs * outputs, outputs, rows * outputs];
         assert!(
             fits,
-            "linear: x has {x} numbers, the weights {weight}, the bias {bias}, y {y}, for {self:?}"
+            "linear: x has {x} elements, the weights {weight}, the bias {bias}, y {y}, for {self:?}"
         );
     }
 

@@ -47,10 +47,10 @@ impl<T: ExponentLimit> MixtureLogistic<T> {
     /// If there is no component, or `min_log_scale` is not within `±80`: `e^−s` must be a finite
     /// f32.
     pub fn new(n_components: usize, min_log_scale: T) -> Self {
-        assert!(n_components > 0, "a mixture has components");
+        assert!(n_components > 0, "mixture_logistic: expected at least one component");
         assert!(
             min_log_scale.abs() <= T::of(80.0),
-            "the smallest log-scale is within 80, not {min_log_scale:?}"
+            "mixture_logistic: `min_log_scale` must lie in [-80, 80], found {min_log_scale:?}"
         );
         Self { n_components, min_log_scale, validity: Validity::new(n_components, min_log_scale) }
     }

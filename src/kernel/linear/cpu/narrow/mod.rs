@@ -29,7 +29,7 @@ macro_rules! by_number {
             2 => $set.dispatch(by_number!(@ $kernel, 2, $fields)),
             3 => $set.dispatch(by_number!(@ $kernel, 3, $fields)),
             4 => $set.dispatch(by_number!(@ $kernel, 4, $fields)),
-            n => unreachable!("{n} numbers are none or not few"),
+            n => unreachable!("a narrow row has 1 to {NARROW} elements, not {n}"),
         }
     };
     (@ $kernel:ident, $n:literal, { $($field:ident),* }) => {
